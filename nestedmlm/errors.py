@@ -1,0 +1,99 @@
+"""Typed errors and warnings (layer 0: imports nothing of the package).
+
+Every error says what is wrong, where, and what to do. All share the root `NestedMLMError` and
+also inherit the built-in exception that people would catch.
+"""
+
+from __future__ import annotations
+
+
+class NestedMLMError(Exception):
+    """Root of every error raised on purpose by nestedmlm."""
+
+
+class FormulaError(NestedMLMError, ValueError):
+    """A formula that cannot be understood; shows the formula with the place marked.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do.
+    formula : str, optional
+        The formula as the user wrote it.
+    position : int, optional
+        Index into `formula` of the offending character.
+    """
+
+    def __init__(
+        self, message: str, formula: str | None = None, position: int | None = None
+    ) -> None:
+        self.message = message
+        self.formula = formula
+        self.position = position
+        text = message
+        if formula is not None:
+            text += f"\n  {formula}"
+            if position is not None:
+                text += "\n  " + " " * position + "^"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None, int | None]]:
+        return type(self), (self.message, self.formula, self.position)
+
+
+class DataError(NestedMLMError, ValueError):
+    """Data that cannot be used: empty, wrong type, missing, infinite, constant, wrong length."""
+
+
+class ColumnNotFoundError(DataError, KeyError):
+    """A name in the formula is neither a column of the data nor a known variable."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class ResponseError(DataError):
+    """The response is not numeric, constant, infinite or matrix-valued."""
+
+
+class WeightsError(DataError):
+    """Prior weights that are negative, zero, missing, infinite or of the wrong length."""
+
+
+class GroupingError(DataError):
+    """A grouping factor (or its term) that cannot be estimated from the data."""
+
+
+class NewLevelsError(DataError, KeyError):
+    """New data hold levels that were not there when the model was fitted."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelComparisonError(NestedMLMError, ValueError):
+    """Models that cannot be compared with each other."""
+
+
+class OptionError(NestedMLMError, ValueError):
+    """An argument whose value is not one of the known ones."""
+
+
+class MemoryLimitError(NestedMLMError, MemoryError):
+    """The dense block of a crossed design would not fit in memory."""
+
+
+class DatasetError(NestedMLMError, FileNotFoundError):
+    """A data set that is not shipped and could not be found or downloaded."""
+
+
+class NestedMLMWarning(UserWarning):
+    """Root of every warning issued by nestedmlm."""
+
+
+class ConvergenceWarning(NestedMLMWarning):
+    """The optimum could not be certified; the text says what to do."""
+
+
+class DataWarning(NestedMLMWarning):
+    """The data were usable, but something about them deserves attention."""
