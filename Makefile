@@ -1,0 +1,55 @@
+# make demo   set up .venv, then fit the example models
+# make test   set up .venv, then lint, types and tests
+# make lint   ruff and mypy only
+# make bench  time the fits, against lme4 where Rscript has it
+# Needs git, make and a Python >= 3.12; PYTHON=/path/to/python picks one. A second run installs nothing.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first of these that runs and is new enough. The pyenv paths help where .python-version names
+# a version that is not installed: then pyenv's `python3` fails.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3 python3.14 \
+	"$$HOME"/.pyenv/versions/3.13*/bin/python "$$HOME"/.pyenv/versions/3.12*/bin/python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 \
+	&& { echo "$$python"; break; }; done)
+
+# Tests and the demo find the data sets that are not shipped here, where this folder exists.
+ifneq ($(wildcard ../shared/data/schema.json),)
+export NESTEDMLM_DATA ?= $(abspath ../shared/data)
+endif
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m nestedmlm demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench_fit.py
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.12 found: install one, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# One stamp per set of extras: pip runs again only when pyproject.toml has changed.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
