@@ -1,0 +1,247 @@
+"""The one operation everything rests on, and its exact adjoint (layer 3).
+
+Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'`` and
+``M = Lambda'Z'WZ Lambda + I``,
+
+    forward:  (T_1 … T_F)  ->  log|M|,  S = [X y]' V^{-1} [X y]
+    adjoint:  (adjoint of log|M|, adjoint of S)  ->  M_f = d/d(T_f T_f'),  T_f-adjoint = 2 M_f T_f
+
+The chain of nested factors is eliminated node by node in Numba (`nestedmlm._kernels`); the dense
+block of crossed factors is one Cholesky factorisation (LAPACK). All functions are pure: they take
+`CrossProducts.arrays` and return new arrays.
+
+Notation of the source: Bates, Mächler, Bolker & Walker (2015), Journal of Statistical Software
+67(1), eq. 13-42, with ``S`` the Schur complement that remains of ``[X y]'W[X y]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from nestedmlm import _kernels
+from nestedmlm._typing import FloatArray, IntArray
+
+Arrays = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Eliminated:
+    """What the forward sweep leaves behind.
+
+    Attributes
+    ----------
+    logdet : float
+        ``log|M|``.
+    S : (p+1, p+1) array
+        ``[X y]' V^{-1} [X y]`` in scaled columns.
+    panels, G : arrays
+        Schur complements of the chain at the time each node was eliminated, and the nodes' Gt.
+    Qtt, Qtr : arrays
+        The trailing block and its right-hand sides once the chain is gone.
+    Gtt : (q_t, q_t) array
+        ``Lambda_t H^{-1} Lambda_t'`` of the trailing block.
+    """
+
+    logdet: float
+    S: FloatArray
+    panels: FloatArray
+    G: FloatArray
+    Qtt: FloatArray
+    Qtr: FloatArray
+    Gtt: FloatArray
+
+
+def split_factors(
+    T: FloatArray, K: IntArray, Kt: IntArray
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Split the flat vector of all T_f into the chain's part and the trailing (k, k) matrices."""
+    cut = int(np.sum(K**2))
+    parts, at = [], cut
+    for k in Kt.tolist():
+        parts.append(T[at : at + k * k].reshape(k, k))
+        at += k * k
+    return T[:cut], parts
+
+
+def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
+    """Eliminate the random effects at relative factors `T`.
+
+    Parameters
+    ----------
+    T : (sum of K_f^2,) array
+        Row-major relative factors one after the other, in elimination order, scaled columns.
+    arrays : tuple
+        `CrossProducts.arrays`.
+    """
+    K, first, parent, pptr, tptr, tcol, tpos, Kt, _, panels0, Qtt0, Qtr0, F = arrays
+    panels, S = panels0.copy(), F.copy()
+    T_chain, T_trailing = split_factors(T, K, Kt)
+    G = np.empty(int(np.sum(K**2 * np.diff(first))))
+    if len(Kt) == 0:
+        logdet = _kernels.eliminate_chain(
+            K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt0, Qtr0, S, G
+        )
+        return Eliminated(
+            logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt0, Qtr=Qtr0, Gtt=Qtt0
+        )
+    Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
+    logdet = _kernels.eliminate_chain(
+        K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
+    )
+    _mirror_lower(Qtt)
+    logdet_t, Gtt = _eliminate_trailing(Qtt, T_trailing, arrays)
+    S -= Qtr.T @ (Gtt @ Qtr)
+    return Eliminated(
+        logdet=logdet + logdet_t, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt
+    )
+
+
+def adjoint(arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
+    """Pull the adjoints of ``log|M|`` and ``S`` back to each ``T_f T_f'``.
+
+    Returns
+    -------
+    (sum of K_f^2,) array
+        The symmetric matrices M_f, flat, in elimination order; the adjoint of T_f is
+        ``2 M_f T_f``.
+    """
+    K, Kt = arrays[0], arrays[7]
+    M = np.zeros(int(np.sum(K**2) + np.sum(Kt**2)))
+    _adjoint(arrays, state, l_bar, S_bar, M, np.empty(0))
+    return M
+
+
+def level_information(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, list[FloatArray]]:
+    """Return ``Z_g' V^{-1} Z_g`` of every node of the chain (flat) and of the trailing levels."""
+    K, Kt, r = arrays[0], arrays[7], arrays[12].shape[0]
+    blocks = np.empty(len(state.G))
+    M = np.zeros(int(np.sum(K**2) + np.sum(Kt**2)))
+    _adjoint(arrays, state, 1.0, np.zeros((r, r)), M, blocks)
+    return blocks, _diagonal_blocks(_projected(state), arrays)
+
+
+def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
+    """Solve for the random effects of every right-hand side.
+
+    Returns
+    -------
+    b, B : (q, p+1) arrays
+        ``G Z'V^{-1}[X y]`` (generalised least-squares predictors of b for each column) and
+        ``Z'V^{-1}[X y]``; rows in elimination order: nodes of the chain, then trailing columns.
+    """
+    K, first, parent, pptr, tptr, tcol = arrays[:6]
+    r = arrays[12].shape[0]
+    q = int(np.sum(K * np.diff(first)))
+    b, B = np.empty((q, r)), np.empty((q, r))
+    bt = state.Gtt @ state.Qtr
+    _kernels.solve_chain(
+        K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B
+    )
+    if len(arrays[7]) == 0:
+        return b, B
+    return np.vstack([b, bt]), np.vstack([B, state.Qtr - state.Qtt @ bt])
+
+
+def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
+    """Return ``(Z F)' V^{-1} (Z F)`` for coefficient vectors `F` (q, m) in elimination order."""
+    K, first, parent, pptr, tptr, tcol = arrays[:6]
+    panels0, Qtt0 = arrays[9], arrays[10]
+    r, m = arrays[12].shape[0], F.shape[1]
+    cut = int(np.sum(K * np.diff(first)))
+    R, R_t = np.zeros((cut, m)), Qtt0 @ F[cut:]
+    Fc, Ft = np.ascontiguousarray(F[:cut]), np.ascontiguousarray(F[cut:])
+    _kernels.apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
+    out: FloatArray = Fc.T @ R + Ft.T @ R_t
+    _kernels.reduce_chain(
+        K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out
+    )
+    if len(arrays[7]):
+        out -= R_t.T @ (state.Gtt @ R_t)
+    return 0.5 * (out + out.T)
+
+
+def _adjoint(
+    arrays: Arrays,
+    state: Eliminated,
+    l_bar: float,
+    S_bar: FloatArray,
+    M: FloatArray,
+    blocks: FloatArray,
+) -> None:
+    K, first, parent, pptr, tptr, tcol, tpos, Kt = arrays[:8]
+    r = arrays[12].shape[0]
+    S_bar = 0.5 * (S_bar + S_bar.T)
+    Qtt_bar, Qtr_bar = state.Qtt, state.Qtr
+    if len(Kt):
+        b = state.Gtt @ state.Qtr
+        bS = b @ S_bar
+        Qtt_bar = l_bar * state.Gtt + bS @ b.T
+        Qtr_bar = -bS
+        B = state.Qtr - state.Qtt @ b
+        total = l_bar * _projected(state) - B @ S_bar @ B.T
+        at = int(np.sum(K**2))
+        for block in _diagonal_blocks(total, arrays):
+            part = block.sum(axis=0).ravel()
+            M[at : at + part.size] = part
+            at += part.size
+    _kernels.adjoint_chain(
+        K, first, parent, pptr, tptr, tcol, tpos, r, state.panels, state.G,
+        float(l_bar), S_bar, Qtt_bar, Qtr_bar, M, blocks,
+    )  # fmt: skip
+
+
+def _projected(state: Eliminated) -> FloatArray:
+    """``Z_t' V^{-1} Z_t`` for the trailing columns."""
+    return state.Qtt - state.Qtt @ state.Gtt @ state.Qtt
+
+
+def _spans(arrays: Arrays) -> list[tuple[int, int, int]]:
+    """(k, first column, end column) of each trailing factor in the dense block."""
+    starts = arrays[8].tolist()
+    ends = [*starts[1:], arrays[10].shape[0]]
+    return list(zip(arrays[7].tolist(), starts, ends[: len(starts)], strict=True))
+
+
+def _diagonal_blocks(A: FloatArray, arrays: Arrays) -> list[FloatArray]:
+    """The (J, k, k) diagonal blocks of a (q_t, q_t) matrix, one array per trailing factor."""
+    out = []
+    for k, start, end in _spans(arrays):
+        rows = np.arange(start, end).reshape(-1, k)
+        out.append(A[rows[:, :, None], rows[:, None, :]])
+    return out
+
+
+def _eliminate_trailing(
+    Qtt: FloatArray, T: list[FloatArray], arrays: Arrays
+) -> tuple[float, FloatArray]:
+    """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``."""
+    H = _times_lambda(_times_lambda(Qtt, T, arrays).T, T, arrays)
+    H[np.diag_indices_from(H)] += 1.0
+    L, info = lapack.dpotrf(H, lower=1, overwrite_a=1)
+    if info != 0:
+        raise np.linalg.LinAlgError("the crossed block is not positive definite")
+    inverse, _ = lapack.dpotri(L, lower=1)
+    logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
+    _mirror_lower(inverse)
+    transposed = [t.T for t in T]
+    return logdet, _times_lambda(_times_lambda(inverse, transposed, arrays).T, transposed, arrays)
+
+
+def _times_lambda(A: FloatArray, T: list[FloatArray], arrays: Arrays) -> FloatArray:
+    """Multiply columns of A, level by level, with each trailing factor's T."""
+    out = np.empty(A.shape)
+    for t, (k, start, end) in zip(T, _spans(arrays), strict=True):
+        if k == 1:
+            out[:, start:end] = A[:, start:end] * t[0, 0]
+        else:
+            block = np.ascontiguousarray(A[:, start:end]).reshape(-1, k) @ t
+            out[:, start:end] = block.reshape(A.shape[0], end - start)
+    return out
+
+
+def _mirror_lower(A: FloatArray) -> None:
+    upper = np.triu_indices_from(A, 1)
+    A[upper] = A.T[upper]
