@@ -1,0 +1,96 @@
+"""Command line of nestedmlm: ``python -m nestedmlm --help``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nestedmlm.errors import NestedMLMError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the two commands and their options.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Its result has ``run``, the function that carries the command out.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m nestedmlm", description="Linear mixed models, as in R's lme4."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="fit example models and show what they say")
+    demo.add_argument(
+        "--data", type=Path, metavar="FILE.csv", help="the classroom data: goes through the guide"
+    )
+    demo.set_defaults(run=_demo, messages=sys.stdout)
+
+    fit = commands.add_parser("fit", help="fit one model to a CSV file and print its summary")
+    fit.add_argument("formula", help='such as "y ~ x + (x | school) + (1 | class)"')
+    fit.add_argument("data", type=Path, metavar="data.csv", help="a CSV file with a header line")
+    fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    fit.add_argument(
+        "--factor",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COL",
+        help="numeric columns that are codes of a factor",
+    )
+    fit.add_argument("--weights", metavar="COL", help="column with prior weights")
+    fit.add_argument("--json", type=Path, metavar="FILE", help="save the numbers to this file")
+    fit.set_defaults(run=_fit, messages=sys.stderr)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 with one message on standard error when the input cannot be used.
+    """
+    arguments = build_parser().parse_args(argv)
+    # what lme4 says with message() belongs into the demo's story, and beside the output of a fit
+    logging.basicConfig(stream=arguments.messages, format="%(message)s", force=True)
+    try:
+        for block in arguments.run(arguments):
+            print(block, flush=True)
+    except NestedMLMError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> Iterator[str]:
+    from nestedmlm.cli.demo import demo  # late: --help needs no numerics
+
+    return demo(arguments.data)
+
+
+def _fit(arguments: argparse.Namespace) -> Iterator[str]:
+    from nestedmlm.cli.fit import fit
+
+    return fit(
+        arguments.formula,
+        arguments.data,
+        reml=not arguments.ml,
+        factors=arguments.factor,
+        weights=arguments.weights,
+        json=arguments.json,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""``python -m nestedmlm fit``: one model from a formula and a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nestedmlm as nm
+from nestedmlm.cli.tables import read_table, save_json, with_factors
+
+
+def fit(
+    formula: str,
+    data: Path,
+    *,
+    reml: bool = True,
+    factors: Sequence[str] = (),
+    weights: str | None = None,
+    json: Path | None = None,
+) -> Iterator[str]:
+    """Fit one model and yield its summary.
+
+    Parameters
+    ----------
+    formula : str
+        The model, in lme4's language.
+    data : pathlib.Path
+        CSV file with a header line.
+    reml : bool
+        REML if true, else maximum likelihood.
+    factors : sequence of str
+        Numeric columns to be read as factors.
+    weights : str, optional
+        Column with prior weights.
+    json : pathlib.Path, optional
+        File to which the numbers are saved.
+
+    Yields
+    ------
+    str
+        The summary.
+    """
+    frame = with_factors(read_table(data), factors)
+    model = nm.lmer(formula, frame, REML=reml, weights=weights)
+    summary = model.summary()
+    yield str(summary)
+    if json is not None:
+        record = {
+            "formula": str(model.formula),
+            "data": str(data),
+            "REML": model.REML,
+            "criterion": model.criterion,
+            "converged": model.converged,
+            "singular": model.is_singular(),
+            "messages": model.messages,
+            "nobs": model.nobs,
+            "ngrps": model.ngrps,
+            "npar": model.npar,
+            "df_resid": model.df_resid,
+            "llf": model.llf,
+            "aic": model.aic,
+            "bic": model.bic,
+            "sigma": model.sigma,
+            "theta": model.theta,
+            "tables": summary.tables,
+        }
+        save_json(json, record)

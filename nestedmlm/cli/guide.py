@@ -1,0 +1,79 @@
+"""The classroom guide as a session: models M14 to M20, in the guide's order."""
+
+from __future__ import annotations
+
+from nestedmlm.cli.transcript import Step
+
+GUIDE = (
+    Step("4. THE CLASSROOM GUIDE: children in classes in schools"),
+    Step(
+        "`classid` is unique over all schools; `classid2` counts the classes of each school.",
+        "classroom_df.head(10)",
+    ),
+    Step(
+        "Two levels first: the intercept and the effect of ses vary over schools.",
+        'M14 = nm.lmer("mathscore ~ ses + (ses | schoolid)", classroom_df)\nM14.summary()',
+    ),
+    Step("The population's line:", "M14.fixef.round(5)"),
+    Step("How much schools vary around it:", "M14.varcorr()"),
+    Step(
+        "Three levels: classes get an intercept and a slope as well.",
+        'M15 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (ses | classid)", classroom_df)\n'
+        "M15.is_singular()",
+    ),
+    Step(
+        "At class level the correlation is 1: intercept and slope are one direction, not two.\n"
+        "(lme4 stops just short of this optimum and calls the fit not singular.)",
+        "M15.varcorr()",
+    ),
+    Step(
+        "Why? Fewer than four children per class cannot tell the two apart. What to fit instead:",
+        "M15.diagnose()",
+    ),
+    Step(
+        "First without the correlation, by two bars:",
+        'M16 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (ses || classid)", classroom_df)\n'
+        "M16.is_singular()",
+    ),
+    Step(
+        "Still singular, and now it shows that the slope's variance is what is zero.",
+        "M16.varcorr()",
+    ),
+    Step(
+        "So classes get an intercept only.",
+        'M17 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (1 | classid)", classroom_df)\n'
+        "M17.is_singular()",
+    ),
+    Step("Not singular. Its estimates:", "M17.fixef.round(5)"),
+    Step("", "M17.varcorr()"),
+    Step(
+        "Likelihood ratio tests: the class intercept is worth having, the class slope is not.",
+        "nm.anova(M14, M17, M16)",
+    ),
+    Step(
+        "NESTED IDENTIFIERS. With `classid2` the formula must say that classes are in schools:",
+        'M18 = nm.lmer("mathscore ~ ses + (1 | schoolid/classid2)", classroom_df)\n'
+        "M18.fixef.round(5)",
+    ),
+    Step(
+        "which is short for",
+        "M19 = nm.lmer(\n"
+        '    "mathscore ~ ses + (1 | schoolid) + (1 | schoolid:classid2)", classroom_df\n'
+        ")\n"
+        "M19.fixef.round(5)",
+    ),
+    Step(
+        "and equals the model with the unique identifier.",
+        'M20 = nm.lmer("mathscore ~ ses + (1 | schoolid) + (1 | classid)", classroom_df)\n'
+        "M20.fixef.round(5)",
+    ),
+    Step(
+        "The three criteria:",
+        "[round(m.reml_criterion, 6) for m in (M18, M19, M20)]",
+    ),
+    Step(
+        "VARIANCE COMPONENTS AS A GUIDE. Levels with a variance near zero can be dropped; here "
+        "schools\ndiffer in level and slope, classes in level.",
+        "M17.varcorr()",
+    ),
+)

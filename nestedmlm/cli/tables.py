@@ -1,0 +1,113 @@
+"""Files in and out: reading a CSV file, saving the tables of a fit as JSON."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.errors import ColumnNotFoundError, DataError, DatasetError
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file (compressed files by their suffix).
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its columns as pandas reads them.
+
+    Raises
+    ------
+    DatasetError
+        When the file cannot be opened.
+    DataError
+        When it is not a CSV file or is empty.
+    """
+    try:
+        return pd.read_csv(path)
+    except OSError as error:
+        raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def with_factors(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Turn columns into factors, for numbers that are codes.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Data as read.
+    columns : sequence of str
+        Columns to turn into categories, their levels sorted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with categories.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When a column does not exist; names the nearest one.
+    """
+    known = [str(name) for name in frame.columns]
+    for name in columns:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3) or known
+            raise ColumnNotFoundError(
+                f"--factor {name}: no such column; near it: {', '.join(close)}."
+            )
+    return frame.astype(dict.fromkeys(columns, "category"))
+
+
+def save_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record of numbers, text and data frames as JSON; missing values become null.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write.
+    record : dict
+        Values; a frame becomes a list of rows with its index as first columns.
+
+    Raises
+    ------
+    DatasetError
+        When the file cannot be written.
+    """
+    text = json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON knows them."""
+    if isinstance(value, pd.DataFrame):
+        rows = value if isinstance(value.index, pd.RangeIndex) else value.reset_index(names="name")
+        return _plain(rows.to_dict("records"))
+    if isinstance(value, pd.Series):
+        return _plain(value.to_dict())
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
