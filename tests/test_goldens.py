@@ -27,7 +27,7 @@ orthodont_dummy machines_full machines_cell machines_nested oats rail bodyweight
 egsingle class_M14 class_M15 class_M16 class_M17 class_M18 class_M19 class_M20 class_M14_ML
 class_M17_ML w_REML w_ML off rankdef NAy NAg bigscale bigscale_int singletons chr_group contr_sum
 subset dayf few_levels facdv int_slope_product sim_slopes sim_max sim_fac_re gaugeRR_boundary
-""".split()  # noqa: SIM905
+""".split()
 
 # lme4 stops with "Downdated VtV is not positive definite" on this fit; multiplying the slope
 # variable by 1e6 changes the REML criterion by 2 log 1e6 only, so the rescaled fit is its target
