@@ -1,0 +1,164 @@
+"""The elimination as PyTensor Ops, with exact pullbacks (between layers 3 and 4).
+
+`eliminate` is the one heavy node of every graph: the REML/ML criterion and the marginal Bayesian
+model are different heads on its two results. Structure and data enter as ordinary inputs
+(`CrossProducts.arrays`), so a compiled graph serves every data set whose covariance has the same
+shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType, disconnected_type
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
+
+from nestedmlm import elimination
+from nestedmlm.elimination import Eliminated
+
+# dtype and dimensions of CrossProducts.arrays, in order
+ARRAY_TYPES = (*[("int64", 1)] * 9, ("float64", 1), *[("float64", 2)] * 3)
+STATE_TYPES = (1, 1, 2, 2, 2)  # dimensions of panels, G, Qtt, Qtr, Gtt
+N_ARRAYS = len(ARRAY_TYPES)
+
+
+def array_inputs() -> list[Any]:
+    """Fresh symbolic inputs for `CrossProducts.arrays`."""
+    return [pt.tensor(dtype=dtype, shape=(None,) * ndim) for dtype, ndim in ARRAY_TYPES]
+
+
+class Eliminate(Op):
+    """``(T, *arrays) -> (log|M|, S, *state)``; see `nestedmlm.elimination.forward`.
+
+    T is the flat vector of relative factors in elimination order; the state is what the pullback
+    needs again, and is not differentiable.
+    """
+
+    __props__ = ()
+
+    def make_node(self, T: Any, *arrays: Any) -> Apply:
+        """Type the node; the only checks are of number and dimensions."""
+        inputs = [pt.as_tensor_variable(T), *(pt.as_tensor_variable(a) for a in arrays)]
+        if len(inputs) != 1 + N_ARRAYS:
+            raise TypeError(f"eliminate takes T and {N_ARRAYS} arrays, got {len(inputs)} inputs")
+        state = [pt.tensor(dtype="float64", shape=(None,) * d) for d in STATE_TYPES]
+        return Apply(self, inputs, [pt.dscalar(), pt.dmatrix(), *state])
+
+    def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
+        """Run the forward sweep."""
+        T, *arrays = inputs
+        e = elimination.forward(T, tuple(arrays))
+        results = (np.asarray(e.logdet), e.S, e.panels, e.G, e.Qtt, e.Qtr, e.Gtt)
+        for storage, value in zip(outputs, results, strict=True):
+            storage[0] = value
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
+        """Chain rule through one reverse sweep; the arrays are data."""
+        l_bar, S_bar = cotangents[:2]
+        if isinstance(l_bar.type, DisconnectedType):
+            l_bar = pt.zeros(())
+        if isinstance(S_bar.type, DisconnectedType):
+            S_bar = pt.zeros_like(outputs[1])
+        T_bar, _ = eliminate_pullback(l_bar, S_bar, inputs[0], *inputs[1:], *outputs[2:])
+        return [T_bar, *(disconnected_type() for _ in inputs[1:])]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Only T, and only through the first two outputs."""
+        n_out = len(node.outputs)
+        return [[True, True, *[False] * (n_out - 2)], *[[False] * n_out] * (len(node.inputs) - 1)]
+
+
+class EliminatePullback(Op):
+    """``(l_bar, S_bar, T, *arrays, *state) -> (T_bar, M)``.
+
+    M is the flat vector of symmetric matrices ``M_f = d/d(T_f T_f')``, and ``T_bar = 2 M_f T_f``.
+    """
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Type the node."""
+        return Apply(self, [pt.as_tensor_variable(i) for i in inputs], [pt.dvector(), pt.dvector()])
+
+    def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
+        """Run the reverse sweep."""
+        l_bar, S_bar, T = inputs[:3]
+        arrays = tuple(inputs[3 : 3 + N_ARRAYS])
+        state = Eliminated(
+            logdet=np.nan,  # neither is used by the reverse sweep
+            S=S_bar,
+            panels=inputs[-5],
+            G=inputs[-4],
+            Qtt=inputs[-3],
+            Qtr=inputs[-2],
+            Gtt=inputs[-1],
+        )
+        M = elimination.adjoint(arrays, state, float(l_bar), S_bar)
+        T_bar = np.empty_like(M)
+        at = 0
+        for k in (*arrays[0].tolist(), *arrays[7].tolist()):
+            block = slice(at, at + k * k)
+            T_bar[block] = 2.0 * (M[block].reshape(k, k) @ T[block].reshape(k, k)).ravel()
+            at += k * k
+        outputs[0][0], outputs[1][0] = T_bar, M
+
+
+class Profile(Op):
+    """``S -> (log|S_xx|, r^2, v, inverse)``: beta profiled out of ``[X y]' V^{-1} [X y]``.
+
+    ``r^2 = S_yy - S_yx S_xx^{-1} S_xy``, ``v = (-beta, 1)`` and `inverse` is ``S_xx^{-1}`` padded
+    with zeros to the size of S. An Op of its own because PyTensor rewrites a log-determinant to
+    the logarithm of a determinant, which underflows for long beta. Only the first two outputs
+    are differentiable: ``d log|S_xx| = <inverse, dS>`` and ``d r^2 = v' dS v``.
+    """
+
+    __props__ = ()
+
+    def make_node(self, S: Any) -> Apply:
+        """Type the node."""
+        S = pt.as_tensor_variable(S)
+        return Apply(self, [S], [pt.dscalar(), pt.dscalar(), pt.dvector(), pt.dmatrix()])
+
+    def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
+        """Factor S once."""
+        log_det, r2, v, inverse = profile(inputs[0])
+        outputs[0][0], outputs[1][0] = np.asarray(log_det), np.asarray(r2)
+        outputs[2][0], outputs[3][0] = v, inverse
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
+        """Envelope theorem: beta is stationary, so only S moves."""
+        _, _, v, inverse = outputs
+        log_bar, r2_bar = cotangents[:2]
+        terms = []
+        if not isinstance(log_bar.type, DisconnectedType):
+            terms.append(log_bar * inverse)
+        if not isinstance(r2_bar.type, DisconnectedType):
+            terms.append(r2_bar * v[:, None] * v[None, :])
+        return [sum(terms[1:], terms[0])]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Only the first two outputs are differentiable."""
+        return [[True, True, False, False]]
+
+
+def profile(S: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """Return ``(log|S_xx|, r^2, (-beta, 1), S_xx^{-1} padded)``; see `Profile`."""
+    p = S.shape[0] - 1
+    inverse = np.zeros_like(S)
+    v = np.ones(p + 1)
+    if p == 0:
+        return 0.0, float(S[0, 0]), v, inverse
+    L = np.linalg.cholesky(S[:p, :p])
+    Li = np.linalg.inv(L)
+    inverse[:p, :p] = Li.T @ Li
+    c = Li @ S[:p, p]
+    v[:p] = -(Li.T @ c)
+    return 2.0 * float(np.log(L.diagonal()).sum()), float(S[p, p] - c @ c), v, inverse
+
+
+eliminate = Eliminate()
+eliminate_pullback = EliminatePullback()
+profile_fixed = Profile()

@@ -1,0 +1,117 @@
+"""The REML or ML criterion as a PyTensor graph (layer 4).
+
+    phi -> T -> (log|M|, S) -> log|S_xx|, r^2 -> criterion
+
+Bates et al. (2015) eq. 34 (ML) and 41 (REML). One compiled function serves every data set with
+the same covariance structures: the statistics are its inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.crossproducts import CrossProducts
+from nestedmlm.elimination import Eliminated
+from nestedmlm.ops import array_inputs, eliminate, eliminate_pullback, profile_fixed
+from nestedmlm.parameters import Plan, flat_factors
+
+# The Op does the heavy work, so the graph around it runs as plain Python: nothing to compile,
+# and no C compiler needed. Rewrites would cost more than the few nodes they merge.
+_MODE = Mode(linker="py", optimizer=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """The criterion and its derivatives at one phi.
+
+    Attributes
+    ----------
+    phi : (n_theta,) array
+    criterion : float
+    gradient : (n_theta,) array
+        d criterion / d phi.
+    T, M : flat arrays
+        Relative factors and ``M_f = d criterion / d(T_f T_f')``, in elimination order.
+    r2 : float
+        Penalised weighted residual sum of squares.
+    v : (p+1,) array
+        ``(-beta, 1)`` in scaled columns.
+    S_inverse : (p+1, p+1) array
+        ``S_xx^{-1}``, padded with zeros.
+    state : Eliminated
+        The forward sweep's result.
+    """
+
+    phi: FloatArray
+    criterion: float
+    gradient: FloatArray
+    T: FloatArray
+    M: FloatArray
+    r2: float
+    v: FloatArray
+    S_inverse: FloatArray
+    state: Eliminated
+
+
+def criterion_head(logdet: Any, S: Any, df: Any, reml: Any, constant: Any) -> tuple[Any, list[Any]]:
+    """Criterion from the elimination's two results; also returns the profile's outputs."""
+    log_sxx, r2, v, inverse = profile_fixed(S)
+    return logdet + reml * log_sxx + df * pt.log(r2) + constant, [r2, v, inverse]
+
+
+@lru_cache(maxsize=128)
+def compiled_criterion(plan: Plan) -> Any:
+    """Compile ``(phi, df, reml, constant, *arrays) -> Evaluation`` fields for one plan."""
+    phi, df, reml, constant = pt.dvector("phi"), pt.dscalar("df"), pt.dscalar("reml"), pt.dscalar()
+    arrays = array_inputs()
+    T = flat_factors(pt, phi, plan)
+    logdet, S, *state = eliminate(T, *arrays)
+    crit, profiled = criterion_head(logdet, S, df, reml, constant)
+    S_bar = pytensor.grad(crit, S)
+    T_bar, M = eliminate_pullback(pt.constant(1.0), S_bar, T, *arrays, *state)
+    gradient = pytensor.grad(None, phi, known_grads={T: T_bar})
+    outputs = [crit, gradient, T, M, *profiled, logdet, S, *state]
+    function = pytensor.function(
+        [phi, df, reml, constant, *arrays], outputs, mode=_MODE, on_unused_input="ignore"
+    )
+    function.trust_input = True
+    return function
+
+
+def degrees(stats: CrossProducts, REML: bool) -> tuple[float, float, float]:
+    """``(df, weight of log|S_xx|, additive constant)`` of the criterion."""
+    reml = REML and stats.p > 0
+    df = stats.n - stats.p if reml else stats.n
+    constant = df * (1.0 + np.log(2.0 * np.pi / df)) - stats.sum_log_w
+    if reml:
+        constant += 2.0 * stats.log_det_R
+    return float(df), float(reml), float(constant)
+
+
+def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
+    """Evaluate the criterion, its gradient and what second-order methods need."""
+    phi = np.ascontiguousarray(phi, dtype=np.float64)
+    scalars = [np.asarray(x) for x in degrees(stats, REML)]
+    out = compiled_criterion(plan)(phi, *scalars, *stats.arrays)
+    crit, gradient, T, M, r2, v, inverse, logdet, S, panels, G, Qtt, Qtr, Gtt = out
+    return Evaluation(
+        phi=phi,
+        criterion=float(crit),
+        gradient=gradient,
+        T=T,
+        M=M,
+        r2=float(r2),
+        v=v,
+        S_inverse=inverse,
+        state=Eliminated(
+            logdet=float(logdet), S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt
+        ),
+    )
