@@ -130,18 +130,29 @@ class Profile(Op):
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
         """Envelope theorem: beta is stationary, so only S moves."""
-        _, _, v, inverse = outputs
-        log_bar, r2_bar = cotangents[:2]
-        terms = []
-        if not isinstance(log_bar.type, DisconnectedType):
-            terms.append(log_bar * inverse)
-        if not isinstance(r2_bar.type, DisconnectedType):
-            terms.append(r2_bar * v[:, None] * v[None, :])
-        return [sum(terms[1:], terms[0])]
+        log_bar, r2_bar = (
+            pt.zeros(()) if isinstance(c.type, DisconnectedType) else c for c in cotangents[:2]
+        )
+        return [profile_pullback(log_bar, r2_bar, outputs[2], outputs[3])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Only the first two outputs are differentiable."""
         return [[True, True, False, False]]
+
+
+class ProfilePullback(Op):
+    """``(log_bar, r2_bar, v, inverse) -> log_bar inverse + r2_bar v v'``."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Type the node."""
+        return Apply(self, [pt.as_tensor_variable(i) for i in inputs], [pt.dmatrix()])
+
+    def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
+        """Combine the two rank-one directions."""
+        log_bar, r2_bar, v, inverse = inputs
+        outputs[0][0] = log_bar * inverse + np.outer(r2_bar * v, v)
 
 
 def profile(S: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
@@ -162,3 +173,4 @@ def profile(S: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
 eliminate = Eliminate()
 eliminate_pullback = EliminatePullback()
 profile_fixed = Profile()
+profile_pullback = ProfilePullback()

@@ -61,26 +61,26 @@ class Evaluation:
     state: Eliminated
 
 
-def criterion_head(logdet: Any, S: Any, df: Any, reml: Any, constant: Any) -> tuple[Any, list[Any]]:
-    """Criterion from the elimination's two results; also returns the profile's outputs."""
+def criterion_head(logdet: Any, S: Any, df: Any, reml: Any) -> tuple[Any, list[Any]]:
+    """Criterion, up to a constant, from the elimination's results; also the profile's outputs."""
     log_sxx, r2, v, inverse = profile_fixed(S)
-    return logdet + reml * log_sxx + df * pt.log(r2) + constant, [r2, v, inverse]
+    return logdet + reml * log_sxx + df * pt.log(r2), [r2, v, inverse]
 
 
 @lru_cache(maxsize=128)
 def compiled_criterion(plan: Plan) -> Any:
-    """Compile ``(phi, df, reml, constant, *arrays) -> Evaluation`` fields for one plan."""
-    phi, df, reml, constant = pt.dvector("phi"), pt.dscalar("df"), pt.dscalar("reml"), pt.dscalar()
+    """Compile ``(phi, df, reml, *arrays) -> Evaluation`` fields for one plan."""
+    phi, df, reml = pt.dvector("phi"), pt.dscalar("df"), pt.dscalar("reml")
     arrays = array_inputs()
     T = flat_factors(pt, phi, plan)
     logdet, S, *state = eliminate(T, *arrays)
-    crit, profiled = criterion_head(logdet, S, df, reml, constant)
+    crit, profiled = criterion_head(logdet, S, df, reml)
     S_bar = pytensor.grad(crit, S)
     T_bar, M = eliminate_pullback(pt.constant(1.0), S_bar, T, *arrays, *state)
     gradient = pytensor.grad(None, phi, known_grads={T: T_bar})
     outputs = [crit, gradient, T, M, *profiled, logdet, S, *state]
     function = pytensor.function(
-        [phi, df, reml, constant, *arrays], outputs, mode=_MODE, on_unused_input="ignore"
+        [phi, df, reml, *arrays], outputs, mode=_MODE, on_unused_input="ignore"
     )
     function.trust_input = True
     return function
@@ -99,12 +99,12 @@ def degrees(stats: CrossProducts, REML: bool) -> tuple[float, float, float]:
 def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
     """Evaluate the criterion, its gradient and what second-order methods need."""
     phi = np.ascontiguousarray(phi, dtype=np.float64)
-    scalars = [np.asarray(x) for x in degrees(stats, REML)]
-    out = compiled_criterion(plan)(phi, *scalars, *stats.arrays)
+    df, reml, constant = degrees(stats, REML)
+    out = compiled_criterion(plan)(phi, np.asarray(df), np.asarray(reml), *stats.arrays)
     crit, gradient, T, M, r2, v, inverse, logdet, S, panels, G, Qtt, Qtr, Gtt = out
     return Evaluation(
         phi=phi,
-        criterion=float(crit),
+        criterion=float(crit) + constant,
         gradient=gradient,
         T=T,
         M=M,

@@ -1,0 +1,143 @@
+"""The first-order conditions in the cone of covariances, checked at the end (layer 4).
+
+``M_f = d criterion / d(T_f T_f')`` must satisfy ``M_f T_f = 0`` (the gradient) and, for every
+direction in which the structure can grow, ``u' M_f u >= 0``. A zero column of T always has zero
+gradient, so the second condition is the one that tells an optimum from a trap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.parameters import Plan
+from nestedmlm.reml.curvature import blocks
+from nestedmlm.reml.graph import Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What was checked at the reported optimum.
+
+    Attributes
+    ----------
+    holds : bool
+        Whether all conditions hold; `converged` of a fit is this.
+    gradient : float
+        Largest absolute derivative, in scaled columns.
+    predicted_decrease : float
+        Deviance units a further Newton step promises.
+    min_eigenvalue : float
+        Smallest eigenvalue of the matrices M_f (>= 0 at an optimum, up to rounding).
+    escape_gain : float
+        Deviance units that leaving along the most negative direction of an M_f promises.
+    evaluations : int
+        Evaluations of the criterion.
+    seconds : float
+        Wall time of the optimisation.
+    message : str
+        What happened, and advice where it did not hold.
+    """
+
+    holds: bool
+    gradient: float
+    predicted_decrease: float
+    min_eigenvalue: float
+    escape_gain: float
+    evaluations: int
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Escape:
+    """The best way out of a stationary point: a direction for one term's covariance.
+
+    `term` is -1 where there is none; `direction` is a (k, k) positive semi-definite matrix of
+    unit scale, `slope` the derivative of the criterion along it and `gain` the promised decrease.
+    """
+
+    term: int
+    direction: FloatArray
+    slope: float
+    gain: float
+    step: float
+
+
+def directions_us(M: FloatArray, hom: bool) -> list[FloatArray]:
+    """Any ``u u'`` may be added: the eigenvector of the smallest eigenvalue is the steepest."""
+    u = np.linalg.eigh(M)[1][:, 0]
+    return [np.outer(u, u)]
+
+
+def directions_diag(M: FloatArray, hom: bool) -> list[FloatArray]:
+    """Only variances may grow."""
+    eye = np.eye(len(M))
+    return [eye] if hom else [np.outer(e, e) for e in eye]
+
+
+# cs and ar1 are smooth in phi through all their boundaries but the zero of a standard deviation,
+# where growing a variance is the only way out.
+DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]] = (
+    MappingProxyType(
+        {
+            "us": directions_us,
+            "diag": directions_diag,
+            "cs": directions_diag,
+            "ar1": directions_diag,
+        }
+    )
+)
+
+
+def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
+    """Look in every term for the direction that promises most."""
+    best = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
+    for term, M, rows in term_blocks(ev.M, plan):
+        shape = plan.shapes[term]
+        if shape.structure in ("cs", "ar1") and np.any(np.diag(_gram(ev.T, rows, shape.k)) > 0):
+            continue
+        for D in DIRECTIONS[shape.structure](M, shape.hom):
+            slope = float(np.sum(M * D))
+            if slope >= 0:
+                continue
+            d = D.ravel()
+            bend = max(float(d @ information[np.ix_(rows, rows)] @ d), 1e-300)
+            gain = 0.5 * slope**2 / bend
+            if gain > best.gain:
+                best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
+    return best
+
+
+def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.ndarray]]:
+    """``(term, its (k, k) diagonal block, positions in the flat vector)`` for every term."""
+    out = []
+    for terms, (K, block) in zip(plan.factors, blocks(plan), strict=True):
+        at = 0
+        for t in terms:
+            k = plan.shapes[t].k
+            r, c = np.divmod(np.arange(k * k), k)
+            rows = block.start + (at + r) * K + at + c
+            out.append((t, flat[rows].reshape(k, k), rows))
+            at += k
+    return out
+
+
+def min_eigenvalue(ev: Evaluation, plan: Plan) -> float:
+    """Smallest slope over all unit directions of all terms."""
+    slopes = [
+        float(np.sum(M * D)) / float(np.trace(D))
+        for term, M, _ in term_blocks(ev.M, plan)
+        for D in DIRECTIONS[plan.shapes[term].structure](M, plan.shapes[term].hom)
+    ]
+    return min(slopes, default=0.0)
+
+
+def _gram(T: FloatArray, rows: np.ndarray, k: int) -> FloatArray:
+    block = T[rows].reshape(k, k)
+    out: FloatArray = block @ block.T
+    return out

@@ -1,0 +1,99 @@
+"""Second-order information from the factors of one evaluation (layer 4).
+
+Hessian of the criterion in phi ~ average information + 2 (M (x) I). The average information is
+Gilmour, Thompson & Cullis (1995) with beta and sigma profiled out; the second part is exact, and
+supplies the curvature where a column of T is zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm import elimination
+from nestedmlm._typing import FloatArray
+from nestedmlm.crossproducts import CrossProducts
+from nestedmlm.parameters import Plan, jacobian
+from nestedmlm.reml.graph import Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curvature:
+    """Approximate second derivatives.
+
+    Attributes
+    ----------
+    hessian : (n_theta, n_theta) array
+        In phi.
+    information : (sum of K_f^2, sum of K_f^2) array
+        Average information in the entries of ``T_f T_f'`` (flat, elimination order).
+    """
+
+    hessian: FloatArray
+    information: FloatArray
+
+
+def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """Hessian in phi and average information at one evaluation."""
+    information = average_information(ev, plan, stats, df)
+    J = jacobian(ev.phi, plan)
+    D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
+    M_part = np.zeros((J.shape[1], J.shape[1]))
+    for k, block in blocks(plan):
+        T = ev.T[block].reshape(k, k)
+        M = ev.M[block].reshape(k, k)
+        dT = J[block].T.reshape(-1, k, k)
+        half = dT @ T.T
+        D[block] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
+        flat = dT.reshape(-1, k * k)
+        M_part += flat @ (M @ dT).reshape(-1, k * k).T
+    return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
+
+
+def blocks(plan: Plan) -> list[tuple[int, slice]]:
+    """``(K_f, slice of the flat vector)`` of each factor, in elimination order."""
+    out, at = [], 0
+    for k in plan.widths:
+        out.append((k, slice(at, at + k * k)))
+        at += k * k
+    return out
+
+
+def average_information(
+    ev: Evaluation, plan: Plan, stats: CrossProducts, df: float
+) -> FloatArray:
+    """Average information for the entries of each ``T_f T_f'``.
+
+    With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
+    ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
+    """
+    _, B = elimination.solve(stats.arrays, ev.state)
+    w = B @ ev.v
+    F = _working_variates(w, plan, stats)
+    BF = B.T @ F
+    quadratic = elimination.gram(stats.arrays, ev.state, F) - BF.T @ ev.S_inverse @ BF
+    e_f = F.T @ w
+    out: FloatArray = (quadratic - np.outer(e_f, e_f) / ev.r2) * (df / ev.r2)
+    return out
+
+
+def _working_variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """Coefficients of ``Z e_a w_b`` for every entry (a, b) of every factor: (q, sum K_f^2)."""
+    F = np.zeros((len(w), sum(k * k for k in plan.widths)))
+    at = 0
+    for (k, block), size in zip(blocks(plan), _rows(plan, stats), strict=True):
+        wf = w[at : at + size].reshape(-1, k)
+        part = F[at : at + size, block].reshape(-1, k, k, k)
+        part[:, np.arange(k), np.arange(k), :] = wf[:, None, :]
+        F[at : at + size, block] = part.reshape(size, k * k)
+        at += size
+    return F
+
+
+def _rows(plan: Plan, stats: CrossProducts) -> list[int]:
+    """Number of random effects of each factor in elimination order."""
+    chain = (stats.K * np.diff(stats.first)).tolist()
+    ends = [*stats.tfirst.tolist()[1:], stats.Qtt.shape[0]]
+    trailing = [e - s for s, e in zip(stats.tfirst.tolist(), ends, strict=False)]
+    return [*chain, *trailing]

@@ -1,0 +1,163 @@
+"""A trust-region Newton method for a handful of parameters (layer 4).
+
+Our own because the Hessian comes with every evaluation at almost no cost, may be indefinite or
+singular (flat ridges, saddles), and the stopping rule is the predicted decrease of the criterion
+in deviance units; SciPy's trust-region methods offer none of these rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LocalModel(Generic[State]):
+    """Value, gradient and Hessian at a point, and whatever the caller wants to keep."""
+
+    point: FloatArray
+    value: float
+    gradient: FloatArray
+    hessian: Callable[[], FloatArray]
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Descent(Generic[State]):
+    """Where the descent ended.
+
+    Attributes
+    ----------
+    best : LocalModel
+        The best point seen.
+    evaluations : int
+        Evaluations of the objective.
+    predicted : float
+        Decrease that the last quadratic model still promised.
+    converged : bool
+        Whether `predicted` fell below the tolerance.
+    """
+
+    best: LocalModel[State]
+    evaluations: int
+    predicted: float
+    converged: bool
+
+
+def minimize(
+    evaluate: Callable[[FloatArray], LocalModel[State]],
+    start: LocalModel[State],
+    *,
+    tolerance: float,
+    max_evaluations: int,
+    radius: float = 1.0,
+) -> Descent[State]:
+    """Descend from `start` until the model promises less than `tolerance`.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Objective; may raise `numpy.linalg.LinAlgError` or return a non-finite value, which is
+        treated as a rejected step.
+    tolerance : float
+        Predicted decrease below which the descent stops.
+    max_evaluations : int
+        Bound on calls of `evaluate`.
+    radius : float
+        First trust radius.
+    """
+    here, used = start, 0
+    hessian = here.hessian()
+    predicted = np.inf
+    while used < max_evaluations:
+        values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+        g = vectors.T @ here.gradient
+        step, predicted = trust_step(values, g, radius)
+        length = float(np.linalg.norm(step))
+        if predicted <= tolerance and length < radius * 0.999:
+            return Descent(best=here, evaluations=used, predicted=predicted, converged=True)
+        used += 1
+        there = _try(evaluate, here.point + vectors @ step)
+        actual = here.value - there.value if there is not None else -np.inf
+        noise = 1e-13 * max(1.0, abs(here.value)) * 10
+        ratio = (actual + noise) / (predicted + noise)
+        if ratio < 0.25:
+            radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.8 * radius:
+            radius *= 3.0
+        if there is not None and ratio > 1e-4:
+            here = there
+            hessian = here.hessian()
+        elif radius < 1e-12:
+            break
+    return Descent(best=here, evaluations=used, predicted=float(predicted), converged=False)
+
+
+def _try(
+    evaluate: Callable[[FloatArray], LocalModel[State]], point: FloatArray
+) -> LocalModel[State] | None:
+    try:
+        model = evaluate(point)
+    except (np.linalg.LinAlgError, FloatingPointError):
+        return None
+    return model if np.isfinite(model.value) else None
+
+
+def trust_step(values: FloatArray, g: FloatArray, radius: float) -> tuple[FloatArray, float]:
+    """Minimise ``g's + s' diag(values) s / 2`` over ``|s| <= radius`` (Moré & Sorensen 1983).
+
+    `values` are ascending eigenvalues and `g` the gradient in the eigenbasis. Directions whose
+    curvature is zero to rounding and whose gradient is too are left alone (flat ridges).
+
+    Returns
+    -------
+    step : array
+        In the eigenbasis.
+    predicted : float
+        The decrease the model promises.
+    """
+    top = max(float(np.max(np.abs(values), initial=0.0)), 1e-300)
+    flat = (np.abs(values) <= 1e-12 * top) & (np.abs(g) <= 1e-9 * max(1.0, float(np.max(np.abs(g)))))
+    safe = np.where(flat, 1.0, values)
+    g = np.where(flat, 0.0, g)
+    if values.size == 0:
+        return g, 0.0
+    if safe.min() > 0.0:
+        step = -g / safe
+        if np.linalg.norm(step) <= radius:
+            return step, _decrease(step, g, values)
+    low = max(0.0, -float(safe.min()))
+    step = _boundary_step(safe, g, radius, low)
+    return step, _decrease(step, g, values)
+
+
+def _decrease(step: FloatArray, g: FloatArray, values: FloatArray) -> float:
+    return float(-(g @ step + 0.5 * np.sum(values * step**2)))
+
+
+def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float) -> FloatArray:
+    """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
+    lam = low + 1e-14 * max(1.0, low)
+    shifted = values + lam
+    hard = shifted <= 1e-13 * max(1.0, float(np.max(np.abs(values))))
+    if hard.any() and np.all(np.abs(g[hard]) <= 1e-13 * max(1.0, float(np.max(np.abs(g))))):
+        step = np.where(hard, 0.0, -g / np.where(hard, 1.0, shifted))
+        short = radius**2 - step @ step
+        if short > 0:  # hard case: fill up along the lowest eigenvector
+            step[int(np.argmin(values))] = np.sqrt(short)
+            return step
+    high = low + float(np.linalg.norm(g)) / radius + 1e-300
+    for _ in range(200):  # bisection on a monotone function: cheap at this size, and safe
+        lam = 0.5 * (low + high)
+        length = np.linalg.norm(g / (values + lam))
+        if abs(length - radius) <= 1e-6 * radius:
+            break
+        low, high = (lam, high) if length > radius else (low, lam)
+    return -g / (values + lam)
