@@ -1,0 +1,308 @@
+"""Random-effects terms: finding the bars in a tree and expanding ``||``, ``/`` and structures.
+
+Bars are found on the tree before any term algebra, so that one bar stays one block.
+What each form means is lme4's (reference/lme4.md, 2.1 and 2.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nestedmlm.errors import FormulaError
+from nestedmlm.formula.deparse import deparse
+from nestedmlm.formula.nodes import (
+    Arg,
+    Binary,
+    Call,
+    Group,
+    Literal,
+    Name,
+    Node,
+    Unary,
+    strip_groups,
+    walk,
+)
+from nestedmlm.formula.terms import Terms, Variable, expand_terms, is_bar
+
+HOM_DEFAULT = {"us": False, "diag": False, "cs": False, "ar1": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One random-effects term after all expansion: one covariance block on one factor.
+
+    Attributes
+    ----------
+    lhs : Node
+        Left of the bar.
+    group : Node
+        Right of the bar, ``/`` expanded: a variable or variables joined by ``:``.
+    structure : str
+        ``us``, ``diag``, ``cs`` or ``ar1``.
+    hom : bool
+        Whether the structure has a single SD.
+    terms : Terms
+        The expanded left side.
+    lhs_text : str
+        R's text of the left side: ``ses``, ``0 + ses``.
+    group_text : str
+        lme4's name of the grouping factor: ``b:a`` for the inner one of ``a/b``.
+    parts : tuple of Variable
+        The variables whose combination is the grouping factor, in order.
+    pos : int
+        Where the bar stands in the formula's text.
+    """
+
+    lhs: Node
+    group: Node
+    structure: str
+    hom: bool
+    terms: Terms
+    lhs_text: str
+    group_text: str
+    parts: tuple[Variable, ...]
+    pos: int
+
+    @property
+    def text(self) -> str:
+        """The bar without parentheses: ``ses | schoolid``."""
+        return f"{self.lhs_text} | {self.group_text}"
+
+    @property
+    def call_text(self) -> str:
+        """The term as one writes it in a formula: ``(ses | schoolid)``, ``cs(x | g)``."""
+        if self.structure == "us":
+            return f"({self.text})"
+        hom = "" if self.hom == HOM_DEFAULT[self.structure] else f", hom = {str(self.hom).upper()}"
+        return f"{self.structure}({self.text}{hom})"
+
+
+def _interaction_parts(node: Node) -> Iterator[Node]:
+    node = strip_groups(node)
+    if isinstance(node, Binary) and node.op == ":":
+        yield from _interaction_parts(node.left)
+        yield from _interaction_parts(node.right)
+    else:
+        yield node
+
+
+def structure_call(node: Node) -> Call | None:
+    """Return `node` if it is a call such as ``diag(x | g)``, whose first argument is a bar."""
+    if not isinstance(node, Call) or not node.args or not is_bar(node.args[0].value):
+        return None
+    if node.func.name in HOM_DEFAULT:
+        return node
+    if node.func.name in ("I", "ifelse"):
+        return None
+    known = ", ".join(sorted(HOM_DEFAULT))
+    raise FormulaError(
+        f"{node.func.name}( | ) is no covariance structure (known: {known}); "
+        "is an operator missing before the parenthesis?",
+        None,
+        node.pos,
+    )
+
+
+def _contains_bar(node: Node) -> Node | None:
+    """Return the first bar in `node` that is meant as a random-effects term, or None."""
+    if is_bar(node):
+        return node
+    if isinstance(node, Call):
+        return node if structure_call(node) is not None else None
+    if isinstance(node, Group):
+        return _contains_bar(node.inner)
+    if isinstance(node, Unary):
+        return _contains_bar(node.operand)
+    if isinstance(node, Binary):
+        return _contains_bar(node.left) or _contains_bar(node.right)
+    return None
+
+
+def split_bars(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
+    """Split a right-hand side into its fixed part and its random-effects terms.
+
+    Parameters
+    ----------
+    node : Node
+        The right-hand side of the formula.
+
+    Returns
+    -------
+    fixed : Node or None
+        What is left without the bars; None when nothing is.
+    bars : tuple of Node
+        Each a bar (``Binary``) or a structure call, in text order.
+
+    Raises
+    ------
+    FormulaError
+        For a bar without parentheses, under an operator other than ``+``, or after a minus.
+    """
+    if is_bar(node):
+        raise FormulaError(
+            "put the random-effects term in parentheses, for example y ~ x + (1 | g)",
+            None,
+            node.pos,
+        )
+    bars: list[Node] = []
+    return _strip(node, bars), tuple(bars)
+
+
+def _strip(node: Node, bars: list[Node]) -> Node | None:
+    inner = strip_groups(node)
+    if is_bar(inner) or structure_call(inner) is not None:
+        bars.append(inner)
+        return None
+    if isinstance(node, Group):
+        kept = _strip(node.inner, bars)
+        return None if kept is None else Group(kept, pos=node.pos)
+    if isinstance(node, Unary) and node.op == "+":
+        return _strip(node.operand, bars)
+    if isinstance(node, Binary) and node.op == "+":
+        left, right = _strip(node.left, bars), _strip(node.right, bars)
+        if left is None or right is None:
+            return left if right is None else right
+        return Binary("+", left, right, pos=node.pos)
+    if isinstance(node, Binary) and node.op == "-":
+        _refuse_bar(node.right, "a random-effects term cannot be taken out with '-': leave it out")
+        left = _strip(node.left, bars)
+        if left is None:
+            return Unary("-", node.right, pos=node.pos)
+        return Binary("-", left, node.right, pos=node.pos)
+    _refuse_bar(node, "a random-effects term can only be added with '+'")
+    return node
+
+
+def _refuse_bar(node: Node, message: str) -> None:
+    bar = _contains_bar(node)
+    if bar is not None:
+        raise FormulaError(message, None, bar.pos)
+
+
+def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
+    """Expand one bar into blocks, in lme4's order: ``||`` first, then ``/`` (inner first).
+
+    Parameters
+    ----------
+    node : Node
+        A bar or a structure call, as `split_bars` returns them.
+    double_bar : str
+        What ``||`` means: ``"split"`` (lme4: a term for each) or ``"diag"`` (one diagonal block).
+
+    Returns
+    -------
+    tuple of Bar
+    """
+    structure, hom, bar = _unwrap(node)
+    for nested in walk(bar.left):
+        if is_bar(nested):
+            raise FormulaError("a random-effects term has one bar, not two", None, bar.pos)
+    groups = expand_group(bar.right)
+    if bar.op == "||" and double_bar == "diag":
+        structure = "diag"
+    sides = split_double_bar(bar) if bar.op == "||" and structure == "us" else (bar.left,)
+    return tuple(
+        Bar(
+            lhs=side,
+            group=group,
+            structure=structure,
+            hom=hom,
+            terms=expand_terms(side),
+            lhs_text=deparse(side),
+            group_text=deparse(group),
+            parts=tuple(Variable(deparse(part), part) for part in _interaction_parts(group)),
+            pos=bar.pos,
+        )
+        for side in sides
+        for group in groups
+    )
+
+
+def _unwrap(node: Node) -> tuple[str, bool, Binary]:
+    """Return structure, hom and the bar itself."""
+    if isinstance(node, Binary):
+        return "us", HOM_DEFAULT["us"], node
+    if not isinstance(node, Call) or not isinstance(bar := node.args[0].value, Binary):
+        raise FormulaError("this is no random-effects term", None, node.pos)
+    if bar.op == "||":
+        raise FormulaError("a covariance structure takes a single bar '|'", None, bar.pos)
+    structure = node.func.name
+    hom = HOM_DEFAULT[structure]
+    for arg in node.args[1:]:
+        value = arg.value.value if isinstance(arg.value, Literal) else None
+        if arg.name != "hom" or not isinstance(value, bool) or structure == "us":
+            options = "takes no option" if structure == "us" else "takes hom=True or hom=False"
+            raise FormulaError(f"{structure}() {options} after the bar", None, arg.pos)
+        hom = value
+    return structure, hom, bar
+
+
+def _joined(op: str, nodes: list[Node]) -> Node:
+    joined = nodes[0]
+    for node in nodes[1:]:
+        joined = Binary(op, joined, node)
+    return joined
+
+
+def split_double_bar(bar: Binary) -> tuple[Node, ...]:
+    """Return the left sides that ``lhs || group`` stands for: ``1``, then ``0 + term`` for each."""
+    terms = expand_terms(bar.left)
+    sides: list[Node] = [Literal(1)] if terms.intercept else []
+    for term in terms.terms:
+        product = _joined(":", [terms.variables[i].node for i in term])
+        sides.append(Binary("+", Literal(0), product))
+    if not sides:
+        raise FormulaError("there is nothing left of this '||'", None, bar.pos)
+    return tuple(sides)
+
+
+def expand_group(node: Node) -> tuple[Node, ...]:
+    """Expand ``a/b/c`` to ``c:(b:a)``, ``b:a``, ``a``; check that each part can be a factor."""
+    parts = list(_slash_parts(node))
+    for part in parts:
+        for piece in _interaction_parts(part):
+            _check_group_part(piece)
+    nested = [parts[0]]
+    for part in parts[1:]:
+        nested.append(Binary(":", part, nested[-1]))
+    return tuple(reversed(nested))
+
+
+def _slash_parts(node: Node) -> Iterator[Node]:
+    node = strip_groups(node)
+    if isinstance(node, Binary) and node.op == "/":
+        yield from _slash_parts(node.left)
+        yield from _slash_parts(node.right)
+    else:
+        yield node
+
+
+def _check_group_part(node: Node) -> None:
+    if is_bar(node):
+        raise FormulaError("a random-effects term has one bar, not two", None, node.pos)
+    if isinstance(node, Call) or (isinstance(node, Name) and node.name != "."):
+        return
+    raise FormulaError(
+        f"{deparse(node)} cannot be a grouping factor: use a column, a:b, a/b "
+        "or a function call such as I()",
+        None,
+        node.pos,
+    )
+
+
+def expand_double_bars(node: Node, *, double_bar: str) -> Node:
+    """Write out every ``||`` in a right-hand side the way lme4 prints it."""
+    if isinstance(node, Group) and isinstance(bar := strip_groups(node), Binary) and bar.op == "||":
+        if double_bar == "diag":
+            single = Binary("|", bar.left, bar.right, pos=bar.pos)
+            return Call(Name("diag", pos=node.pos), (Arg(None, single),), pos=node.pos)
+        bars: list[Node] = [Group(Binary("|", s, bar.right)) for s in split_double_bar(bar)]
+        return Group(_joined("+", bars), pos=node.pos)
+    if isinstance(node, Group):
+        return Group(expand_double_bars(node.inner, double_bar=double_bar), pos=node.pos)
+    if isinstance(node, Binary) and node.op in "+-":
+        left = expand_double_bars(node.left, double_bar=double_bar)
+        right = expand_double_bars(node.right, double_bar=double_bar)
+        return Binary(node.op, left, right, pos=node.pos)
+    return node
