@@ -18,10 +18,15 @@ Coded = tuple[FloatArray, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A contrast by name, with its one argument (reference level or scores)."""
+    """A contrast by name, with its one argument (reference level or scores).
+
+    `numbered` gives columns the numbers of levels, not their names: R does so for
+    ``C(a, contr.treatment)``, where the contrasts are made without knowing the levels.
+    """
 
     name: str
     argument: Any = None
+    numbered: bool = False
 
 
 def _numbered(matrix: FloatArray) -> Coded:
@@ -129,16 +134,23 @@ def contrast_matrix(spec: Any, labels: Sequence[str], levels: Sequence[Any], nam
             "contrasts can be applied only to factors with 2 or more levels"
         )
     if isinstance(spec, Contrast):
-        spec = (spec.name, spec.argument)
+        shown = tuple(str(j + 1) for j in range(len(labels))) if spec.numbered else labels
+        return _named(spec.name, spec.argument, shown, levels, name)
     if isinstance(spec, str):
-        spec = (spec, None)
+        return _named(spec, None, labels, levels, name)
     if isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[0], str):
-        kind = contrast_kind(spec[0])
-        if kind is None:
-            known = ", ".join(sorted(_KINDS))
-            raise OptionError(f"unknown contrasts {spec[0]!r} for {name}; known: {known}")
-        return _KINDS[kind](labels, levels, spec[1])
+        return _named(spec[0], spec[1], labels, levels, name)
     return _custom(spec, labels, levels, name)
+
+
+def _named(
+    kind: str, argument: Any, labels: Sequence[str], levels: Sequence[Any], name: str
+) -> Coded:
+    plain = contrast_kind(kind)
+    if plain is None:
+        known = ", ".join(sorted(_KINDS))
+        raise OptionError(f"unknown contrasts {kind!r} for {name}; known: {known}")
+    return _KINDS[plain](labels, levels, argument)
 
 
 def _custom(spec: Any, labels: Sequence[str], levels: Sequence[Any], name: str) -> Coded:

@@ -60,12 +60,12 @@ class Evaluator:
             Whether a single number is repeated over the rows (offsets) or refused.
         """
         value = self.value(node)
-        if isinstance(value, str | list) or callable(value) or value is None:
-            if callable(value):
-                self._unknown_column(node)
-            value = load_array(value, deparse(node)) if isinstance(value, list) else value
-        if isinstance(value, int | float | bool | np.number) and scalar:
+        if isinstance(value, list):
+            value = load_array(value, deparse(node))
+        elif scalar and isinstance(value, int | float | np.number):
             value = np.full(self.frame.n, float(value))
+        elif callable(value):  # a function of that name is no column
+            self._unknown_column(node)
         if not isinstance(value, np.ndarray | Factor | Matrix):
             raise DataError(f"{deparse(node)} does not give one value per row")
         length = len(value.codes) if isinstance(value, Factor) else self._rows(value)

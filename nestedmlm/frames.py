@@ -1,4 +1,4 @@
-"""Tables of any kind in, one column at a time out. The only reader of the caller's data.
+"""Tables of any kind in, one column at a time out: the only reader of the caller's data.
 
 pandas is read directly; mappings of arrays too; everything else goes through narwhals. Columns
 are read when first asked for, never written to.
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import DataError
-from nestedmlm.values import Factor, Vector, factor_of_numbers, factor_of_objects, logical, object_array
+from nestedmlm.values import Factor, Vector, factor_of_objects, logical, object_array
 
 
 class Frame:
@@ -60,7 +60,8 @@ class Frame:
         if not isinstance(column, pd.Series):
             raise DataError(f"several columns are called {name!r}: rename them")
         if len(column) != self.n:
-            raise DataError(f"column {name!r} has {len(column)} values, the data have {self.n} rows")
+            sizes = f"{len(column)} values, the data have {self.n} rows"
+            raise DataError(f"column {name!r} has {sizes}")
         return column
 
     def column(self, name: str) -> Vector:
@@ -200,6 +201,3 @@ def load_array(values: Any, name: str) -> Vector:
     if isinstance(values, pd.Series):
         return load_series(values, name)
     return load_series(pd.Series(values), name)
-
-
-__all__ = ["Frame", "factor_of_numbers", "load_array", "load_series"]

@@ -18,6 +18,7 @@ from nestedmlm.values import (
     Matrix,
     as_factor,
     drop_unused,
+    factor_of_objects,
     level_label,
     logical,
     missing_rows,
@@ -177,7 +178,8 @@ def _contrast(context: Context, node: Node, extra: dict[str, Node]) -> Any:
         given = [context.value(argument.value) for argument in arguments]
         given += [context.value(extra[key]) for key in ("base", "scores") if key in extra]
         # contr.treatment(3, base = 2): the first is the number of levels
-        return Contrast(name.name, given[-1] if given else None)
+        numbered = name.name.rpartition("::")[2].startswith("contr.")
+        return Contrast(name.name, given[-1] if given else None, numbered)
     value = context.value(node)
     if isinstance(value, Matrix):
         return value.values
@@ -240,8 +242,6 @@ def _interaction(context: Context, node: Call) -> Factor:
 
 def _as_character(context: Context, node: Call) -> Factor:
     factor = drop_unused(as_factor(_only(context, node), name=deparse(node)))
-    from nestedmlm.values import factor_of_objects
-
     return factor_of_objects(factor.codes, list(factor.labels), "string")
 
 

@@ -129,7 +129,7 @@ def learn_matrix(
     MatrixSpec
     """
     given = contrasts or {}
-    found = [values[v.name] if v.name in values else None for v in terms.variables]
+    found = [values.get(v.name) for v in terms.variables]
     full = _pattern(terms, [isinstance(value, Factor) for value in found])
     needs = {v for term, row in zip(terms.terms, full, strict=True)
              for v, is_full in zip(term, row, strict=True) if not is_full}  # fmt: skip
@@ -254,5 +254,3 @@ def level_table(found: npt.NDArray[np.object_], known: npt.NDArray[np.object_]) 
     """Return for each of `found` its position in `known` (-1: none), and a last -1 for missing."""
     position = {level: j for j, level in enumerate(known)}
     return np.array([position.get(level, -1) for level in found] + [-1], dtype=np.int32)
-
-

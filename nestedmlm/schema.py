@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nestedmlm.environment import Environment
 from nestedmlm.errors import DataError
 from nestedmlm.evaluate import Evaluator
 from nestedmlm.formula.model import Formula
-from nestedmlm.formula.nodes import Name, Node
+from nestedmlm.formula.nodes import Name
 from nestedmlm.formula.terms import Terms, Variable
 from nestedmlm.frames import Frame, load_array
 from nestedmlm.grouping import GroupSpec
 from nestedmlm.modelmatrix import MatrixSpec
 from nestedmlm.operators import as_numbers
-from nestedmlm.values import Matrix, Vector, missing_rows
+from nestedmlm.values import Matrix, Vector
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -113,7 +114,7 @@ def argument_numbers(given: Any, frame: Frame, evaluator: Evaluator, what: str) 
             raise DataError(f"{what} must be a column name or a one-dimensional array")
         if len(given) != frame.n:
             raise DataError(f"{what} has {len(given)} values, the data have {frame.n} rows")
-        if hasattr(given, "index") and hasattr(given, "array") and not given.index.equals(frame.index):
+        if isinstance(given, pd.Series) and not given.index.equals(frame.index):
             raise DataError(
                 f"{what} is a Series whose index is not that of the data; "
                 "reindex it, or pass its .to_numpy() to go by position"
@@ -134,8 +135,3 @@ def offset_numbers(offsets: tuple[Variable, ...], evaluator: Evaluator) -> Float
             raise DataError(f"offset({variable.name}) must be one column")
         total = np.array(value) if total is None else total + value
     return total
-
-
-def mentioned_missing(node: Node, evaluator: Evaluator) -> npt.NDArray[np.bool_] | None:
-    """Missing rows of a variable that only counts for that (it is in no term)."""
-    return missing_rows(evaluator.vector(node))

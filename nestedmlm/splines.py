@@ -92,7 +92,7 @@ class Spline:
 
     def _plain(self, x: FloatArray) -> FloatArray:
         if x.size and (x.min() < self.knots[0] or x.max() > self.knots[-1]):
-            message = "some values lie beyond the boundary knots of bs(): the spline is extrapolated"
+            message = "values beyond the boundary knots of bs(): the spline is extrapolated"
             warnings.warn(message, DataWarning, stacklevel=2)
         return bspline_basis(x, self.knots, self.degree)[:, self.skip :]
 

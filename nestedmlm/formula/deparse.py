@@ -13,7 +13,7 @@ PRECEDENCE = {
     "==": 5, "!=": 5, "<": 5, "<=": 5, ">": 5, ">=": 5,
     "+": 6, "-": 6, "*": 7, "/": 7, "%in%": 8, "%%": 8, "%/%": 8, ":": 9, "unary": 10, "^": 11,
 }  # fmt: skip
-_TIGHT = {":", "^", "/"}  # operators R prints without spaces
+_TIGHT = {":", "^", "/", "%%", "%/%"}  # operators R prints without spaces
 _ATOM = 99
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
 _RESERVED = {"TRUE", "FALSE", "NULL", "NA", "NaN", "Inf", "if", "else", "for", "in", "function"}
@@ -66,7 +66,8 @@ def _binary(node: Binary) -> str:
     level = PRECEDENCE[node.op]
     right_assoc = node.op == "^"
     left = _wrapped(node.left, level + right_assoc)
-    right = _wrapped(node.right, level + (not right_assoc))
+    # a sign after ^ needs no parentheses: 2^-1
+    right = _wrapped(node.right, PRECEDENCE["unary"] if right_assoc else level + 1)
     return left + (node.op if node.op in _TIGHT else f" {node.op} ") + right
 
 

@@ -141,7 +141,7 @@ def parse_formula(text: str, *, double_bar: str = "split") -> Formula:
 
 @lru_cache(maxsize=512)
 def _parse(text: str, double_bar: str) -> Formula:
-    from nestedmlm.formula.grammar import parse_text  # imports formulae, which is slow to import
+    from nestedmlm.formula.parser import parse_text  # imports formulae, which is slow to import
 
     flat = "".join(" " if char.isspace() else char for char in text)
     with located(flat):

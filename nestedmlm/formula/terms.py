@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeGuard
 
-
-
 from nestedmlm.errors import FormulaError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import (
@@ -223,7 +221,7 @@ def expand_terms(
     dot : tuple of str, optional
         The columns that ``.`` stands for.
     response : str, optional
-        R's text for the response; terms that contain it are dropped, as R does.
+        R's text for the response; a term that is just this is dropped, as R does.
 
     Returns
     -------
@@ -238,8 +236,10 @@ def expand_terms(
     found = encoder.encode(node) if node is not None else []
     variables = tuple(Variable(name, encoder.nodes[i]) for name, i in encoder.index.items())
     is_offset = [_is_offset(v.node) for v in variables]
-    banned = _union([1 << i for i, v in enumerate(variables) if is_offset[i] or v.name == response])
-    ordered = sorted((t for t in found if not t & banned), key=int.bit_count)
+    offset_bits = _union([1 << i for i, is_one in enumerate(is_offset) if is_one])
+    response_bit = _union([1 << i for i, v in enumerate(variables) if v.name == response])
+    kept = [t for t in found if not t & offset_bits and t != response_bit]
+    ordered = sorted(kept, key=int.bit_count)
     used = _union(ordered)
     loose = [v for i, v in enumerate(variables) if not used >> i & 1 and v.name != response]
     return Terms(

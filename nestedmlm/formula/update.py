@@ -63,7 +63,7 @@ def update_formula(formula: Formula | str, text: str) -> str:
     >>> update_formula("y ~ x + (x || g)", ". ~ . - (0 + x | g)")
     'y ~ x + (1 | g)'
     """
-    from nestedmlm.formula.grammar import parse_text
+    from nestedmlm.formula.parser import parse_text
 
     old = formula if isinstance(formula, Formula) else parse_formula(formula)
     with located(text):

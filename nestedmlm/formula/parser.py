@@ -1,9 +1,7 @@
-"""formulae's scanner and parser, corrected, and the way from its tree to ours.
+"""formulae's parser, corrected, and the way from its tree to ours.
 
-The only module that imports formulae. What is put right (see reference/formulae.md, 1.2, 1.8):
-tokens have positions; ``^``, ``||``, ``%in%``, ``&``, ``1e-3``, ``TRUE``, names with leading
-``_`` or ``.``, quotes inside quotes; R's operator precedence; list literals; and the end of the
-text is checked, so nothing is dropped in silence.
+What is put right (reference/formulae.md, 1.2, 1.8): R's operator precedence, ``||``, list
+literals, the end of the text is checked (nothing is dropped in silence), errors say where.
 """
 
 from __future__ import annotations
@@ -13,131 +11,13 @@ from typing import Any, NoReturn
 
 from formulae import expr
 from formulae.parser import Parser
-from formulae.scanner import Scanner
-from formulae.token import Token
 
-from nestedmlm.errors import FormulaError
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
+from nestedmlm.formula.scanner import FormulaScanner, PlacedToken, fail
 
-_KEYWORDS: dict[str, Any] = {
-    "True": True, "False": False, "TRUE": True, "FALSE": False, "None": None, "NULL": None,
-}  # fmt: skip
-_WORD_OPERATORS = {"and": "AND", "or": "PIPE", "not": "BANG"}
-_PERCENT = {"%in%": "SPECIAL", "%%": "SPECIAL", "%/%": "SPECIAL"}
 _COMPARISONS = ["EQUAL_EQUAL", "BANG_EQUAL", "LESS_EQUAL", "LESS", "GREATER_EQUAL", "GREATER"]
 _SPELLING = {"**": "^", "&&": "&", "and": "&", "or": "|", "not": "!", "//": "%/%", "%": "%%"}
 _CLOSERS = {"RIGHT_PAREN": ")", "RIGHT_BRACKET": "]", "RIGHT_BRACE": "}"}
-
-
-def _fail(message: str, position: int) -> NoReturn:
-    raise FormulaError(message, None, position)
-
-
-class PlacedToken(Token):  # type: ignore[misc]
-    """A token that knows where in the text it starts."""
-
-    def __init__(self, kind: str, lexeme: str, literal: Any, pos: int) -> None:
-        super().__init__(kind, lexeme, literal)
-        self.pos = pos
-
-
-class FormulaScanner(Scanner):  # type: ignore[misc]
-    """formulae's scanner with R's operators, numbers, names and strings."""
-
-    def add_token(self, kind: str, literal: Any = None) -> None:
-        """Store the token that ends here, with its position."""
-        lexeme = self.code[self.start : self.current]
-        self.tokens.append(PlacedToken(kind, lexeme, literal, self.start))
-
-    def tokenize(self) -> list[PlacedToken]:
-        """Scan the whole text; the last token is EOF."""
-        own: dict[str, Callable[[], None]] = {
-            "^": lambda: self.add_token("STAR_STAR"),
-            "|": lambda: self.add_token("PIPE_PIPE" if self.match("|") else "PIPE"),
-            "&": lambda: (self.match("&"), self.add_token("AND"))[1],
-            "/": lambda: self.add_token("SPECIAL" if self.match("/") else "SLASH"),
-            "%": self._percent,
-            "`": self._backtick,
-            '"': self._string,
-            "'": self._string,
-        }
-        while not self.at_end():
-            self.start = self.current
-            char = self.peek()
-            if char in own:
-                self.advance()
-                own[char]()
-            elif char.isdigit() or (char == "." and self.peek_next().isdigit()):
-                self._number()
-            elif char.isalpha() or char in "._":
-                self._word()
-            elif char.isspace() or char in "()[]{},+-*!=<>~:":
-                self.scan_token()
-            else:
-                _fail(f"unexpected character {char!r}", self.current)
-        self.start = self.current
-        self.add_token("EOF")
-        return list(self.tokens)
-
-    def _percent(self) -> None:
-        end = self.code.find("%", self.current)
-        word = self.code[self.start : end + 1] if end >= 0 else ""
-        if word in _PERCENT:
-            self.current = end + 1
-        elif word and " " not in word.strip("%") and word[1:-1].isalpha():
-            _fail(f"unknown operator {word}; known: {', '.join(_PERCENT)}", self.start)
-        self.add_token("SPECIAL")
-
-    def _backtick(self) -> None:
-        end = self.code.find("`", self.current)
-        if end < 0:
-            _fail("this backtick is never closed", self.start)
-        self.current = end + 1
-        self.add_token("BQNAME")
-
-    def _string(self) -> None:
-        quote = self.code[self.start]
-        value = []
-        while not self.at_end() and self.peek() != quote:
-            if self.peek() == "\\" and self.peek_next():
-                self.advance()
-            value.append(self.advance())
-        if self.at_end():
-            _fail("this quote is never closed", self.start)
-        self.advance()
-        self.add_token("STRING", "".join(value))
-
-    def _digits(self) -> None:
-        while self.peek().isdigit():
-            self.advance()
-
-    def _number(self) -> None:
-        self._digits()
-        if self.match("."):
-            self._digits()
-        mark = self.current
-        if self.peek() in ("e", "E"):
-            self.advance()
-            if self.peek() in ("+", "-"):
-                self.advance()
-            if self.peek().isdigit():
-                self._digits()
-            else:
-                self.current = mark
-        text = self.code[self.start : self.current]
-        self.match("L")
-        self.add_token("NUMBER", int(text) if text.isdigit() else float(text))
-
-    def _word(self) -> None:
-        while self.peek().isalnum() or (self.peek() and self.peek() in "._"):
-            self.advance()
-            if self.code.startswith("::", self.current) and self.code[self.current + 2 :][:1]:
-                self.current += 2
-        word = self.code[self.start : self.current]
-        if word in _KEYWORDS:
-            self.add_token("PYTHON_LITERAL", _KEYWORDS[word])
-        else:
-            self.add_token(_WORD_OPERATORS.get(word, "IDENTIFIER"))
 
 
 class FormulaParser(Parser):  # type: ignore[misc]
@@ -153,16 +33,16 @@ class FormulaParser(Parser):  # type: ignore[misc]
     def _unexpected(self) -> NoReturn:
         token = self.peek()
         if token.kind == "EOF":
-            _fail("the formula ends too early: something is missing here", token.pos)
+            fail("the formula ends too early: something is missing here", token.pos)
         if token.kind in _CLOSERS:
-            _fail(f"this {token.lexeme!r} closes nothing", token.pos)
+            fail(f"this {token.lexeme!r} closes nothing", token.pos)
         if token.kind == "TILDE":
-            _fail("a formula has only one '~'", token.pos)
+            fail("a formula has only one '~'", token.pos)
         before = self.tokens[self.current - 1] if self.current else None
         if before is not None and before.kind in ("IDENTIFIER", "BQNAME", "RIGHT_PAREN", "NUMBER"):
             text = f"{token.lexeme!r} follows {before.lexeme!r} without an operator"
-            _fail(f"{text}; write for example {before.lexeme} + {token.lexeme}", token.pos)
-        _fail(f"{token.lexeme!r} cannot stand here", token.pos)
+            fail(f"{text}; write for example {before.lexeme} + {token.lexeme}", token.pos)
+        fail(f"{token.lexeme!r} cannot stand here", token.pos)
 
     def _left(self, kinds: list[str], operand: Callable[[], Any]) -> Any:
         """Parse left-associative operators of one precedence."""
@@ -178,14 +58,14 @@ class FormulaParser(Parser):  # type: ignore[misc]
         if self.match("EQUAL"):
             operator = self.previous()
             if not isinstance(tree, expr.Variable):
-                _fail("only a name can stand left of '='; use == to compare", operator.pos)
+                fail("only a name can stand left of '='; use == to compare", operator.pos)
             return expr.Assign(tree, self.random_effect())
         return tree
 
     def tilde(self) -> Any:
         """``response ~ terms``."""
         if self.check("TILDE"):
-            _fail("the formula has no response: write y ~ ...", self.peek().pos)
+            fail("the formula has no response: write y ~ ...", self.peek().pos)
         tree = self.random_effect()
         if self.match("TILDE"):
             operator = self.previous()
@@ -227,7 +107,7 @@ class FormulaParser(Parser):  # type: ignore[misc]
         """Arguments and the closing bracket of a call."""
         opening = self.previous()
         if not isinstance(callee, expr.Variable | expr.QuotedName):
-            _fail("only a named function can be called", opening.pos)
+            fail("only a named function can be called", opening.pos)
         return expr.Call(callee, self._items("RIGHT_PAREN", opening))
 
     def _items(self, closer: str, opening: PlacedToken) -> list[Any]:
@@ -243,7 +123,7 @@ class FormulaParser(Parser):  # type: ignore[misc]
         if self.match(closer):
             return
         if self.at_end() or self.peek().kind in _CLOSERS:
-            _fail(f"this {opening.lexeme!r} is never closed", opening.pos)
+            fail(f"this {opening.lexeme!r} is never closed", opening.pos)
         self._unexpected()
 
     def primary(self) -> Any:
@@ -270,7 +150,7 @@ class FormulaParser(Parser):  # type: ignore[misc]
         token = self.advance()
         if token.kind == "IDENTIFIER":
             if self.check("LEFT_BRACKET"):
-                _fail("indexing with [ ] is not possible in a formula", self.peek().pos)
+                fail("indexing with [ ] is not possible in a formula", self.peek().pos)
             return expr.Variable(token)
         if token.kind == "BQNAME":
             return expr.QuotedName(token)
@@ -315,7 +195,7 @@ def _call(tree: Any) -> Node:
 
 
 def _no_assignment(tree: Any) -> NoReturn:
-    _fail("'=' is only for arguments of functions; use == to compare", tree.name.name.pos)
+    fail("'=' is only for arguments of functions; use == to compare", tree.name.name.pos)
 
 
 _CONVERTERS: dict[type, Callable[[Any], Node]] = {
@@ -346,5 +226,5 @@ def parse_text(text: str) -> Node:
     """
     tokens = FormulaScanner(text).tokenize() if text.strip() else []
     if not tokens:
-        _fail("the formula is empty", 0)
+        fail("the formula is empty", 0)
     return to_node(FormulaParser(tokens).parse_all())
