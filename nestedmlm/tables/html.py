@@ -1,0 +1,63 @@
+"""Blocks as HTML: self-contained, escaped, no colours of its own (light and dark pages)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from nestedmlm.tables.blocks import Block, Table, Text
+
+STYLE = (
+    "<style>"
+    ".nm-view{font-size:.9em;line-height:1.4}"
+    ".nm-view .nm-title{font-weight:600}"
+    ".nm-view .nm-heading{font-weight:600;margin-top:.6em}"
+    ".nm-view .nm-note{font-size:.9em;opacity:.75}"
+    ".nm-view table{border-collapse:collapse;margin:.3em 0;border:0;"
+    "border-top:1px solid;border-bottom:1px solid;color:inherit;background:none}"
+    ".nm-view th,.nm-view td{padding:.1em .6em;border:0;text-align:left;white-space:pre;"
+    "color:inherit;background:none}"
+    ".nm-view thead th{border-bottom:1px solid}"
+    ".nm-view .nm-num{text-align:right;font-variant-numeric:tabular-nums}"
+    "</style>"
+)
+
+
+def render(blocks: Sequence[Block]) -> str:
+    """Write blocks as one ``div`` with its style.
+
+    Parameters
+    ----------
+    blocks : sequence of Text or Table
+
+    Returns
+    -------
+    str
+    """
+    body = "".join(_text(b) if isinstance(b, Text) else _table(b) for b in blocks)
+    return f'<div class="nm-view">{STYLE}{body}</div>'
+
+
+def _text(block: Text) -> str:
+    return "".join(
+        f'<div class="nm-{block.role}">{escape(line.strip())}</div>'
+        for line in block.lines
+        if line.strip()
+    )
+
+
+def _cell(tag: str, text: str, numeric: bool) -> str:
+    kind = ' class="nm-num"' if numeric else ""
+    return f"<{tag}{kind}>{escape(text.strip())}</{tag}>"
+
+
+def _table(block: Table) -> str:
+    corner = ["<th></th>"] if block.labelled else []
+    numeric = [block.is_numeric(j) for j in range(len(block.columns))]
+    head = [*corner, *(_cell("th", c, n) for c, n in zip(block.columns, numeric, strict=True))]
+    rows = []
+    for label, row in zip(block.rows, block.cells, strict=True):
+        first = [_cell("th", label, False)] if block.labelled else []
+        rows.append([*first, *(_cell("td", c, n) for c, n in zip(row, numeric, strict=True))])
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table>"

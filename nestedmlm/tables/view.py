@@ -1,0 +1,116 @@
+"""Documents made of text and tables: one structure, four renderings.
+
+A `View` holds formatted cells and, beside them, the raw numbers as data frames. It computes
+nothing: text (as R prints), HTML, Markdown and LaTeX are four ways to write the same blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nestedmlm.tables import html, latex, markdown
+from nestedmlm.tables.blocks import Block, Table, Text, text_lines
+
+__all__ = ["Block", "Table", "Text", "View", "Viewable"]
+
+
+class Viewable:
+    """What can be shown: subclasses say how in `view`; the renderings follow from it.
+
+    Dataclasses that inherit this must be made with ``repr=False``.
+    """
+
+    __slots__ = ()
+
+    def view(self) -> View:
+        """Build the document.
+
+        Returns
+        -------
+        View
+        """
+        raise NotImplementedError
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The raw numbers behind the tables, by name."""
+        return {
+            block.name: block.frame.copy()
+            for block in self.view().blocks
+            if isinstance(block, Table) and block.name
+        }
+
+    def to_text(self) -> str:
+        """Write as plain text, in R's layout.
+
+        Returns
+        -------
+        str
+            Without a final newline.
+        """
+        return "\n".join(line for block in self.view().blocks for line in text_lines(block))
+
+    def to_html(self) -> str:
+        """Write as a self-contained piece of HTML.
+
+        Returns
+        -------
+        str
+        """
+        return html.render(self.view().blocks)
+
+    def to_markdown(self) -> str:
+        """Write as Markdown with pipe tables.
+
+        Returns
+        -------
+        str
+        """
+        return markdown.render(self.view().blocks)
+
+    def to_latex(self) -> str:
+        """Write as LaTeX that needs no package.
+
+        Returns
+        -------
+        str
+        """
+        return latex.render(self.view().blocks)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class View(Viewable):
+    """A document.
+
+    Attributes
+    ----------
+    blocks : tuple of Text or Table
+        From top to bottom.
+    """
+
+    blocks: tuple[Block, ...]
+
+    def view(self) -> View:
+        """Return the view itself."""
+        return self
+
+
+def blank() -> Text:
+    """Return an empty line, which only the plain text shows."""
+    return Text(("",))
+
+
+def note(*lines: str) -> Text:
+    """Return lines of lesser weight, such as a legend."""
+    return Text(lines, role="note")
