@@ -17,6 +17,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
 from nestedmlm import elimination
+from nestedmlm.criterion import profile
 from nestedmlm.elimination import Eliminated
 
 # dtype and dimensions of CrossProducts.arrays, in order
@@ -153,21 +154,6 @@ class ProfilePullback(Op):
         """Combine the two rank-one directions."""
         log_bar, r2_bar, v, inverse = inputs
         outputs[0][0] = log_bar * inverse + np.outer(r2_bar * v, v)
-
-
-def profile(S: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """Return ``(log|S_xx|, r^2, (-beta, 1), S_xx^{-1} padded)``; see `Profile`."""
-    p = S.shape[0] - 1
-    inverse = np.zeros_like(S)
-    v = np.ones(p + 1)
-    if p == 0:
-        return 0.0, float(S[0, 0]), v, inverse
-    L = np.linalg.cholesky(S[:p, :p])
-    Li = np.linalg.inv(L)
-    inverse[:p, :p] = Li.T @ Li
-    c = Li @ S[:p, p]
-    v[:p] = -(Li.T @ c)
-    return 2.0 * float(np.log(L.diagonal()).sum()), float(S[p, p] - c @ c), v, inverse
 
 
 eliminate = Eliminate()

@@ -18,6 +18,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.elimination import Eliminated
 from nestedmlm.ops import array_inputs, eliminate, eliminate_pullback, profile_fixed
@@ -84,16 +85,6 @@ def compiled_criterion(plan: Plan) -> Any:
     )
     function.trust_input = True
     return function
-
-
-def degrees(stats: CrossProducts, REML: bool) -> tuple[float, float, float]:
-    """``(df, weight of log|S_xx|, additive constant)`` of the criterion."""
-    reml = REML and stats.p > 0
-    df = stats.n - stats.p if reml else stats.n
-    constant = df * (1.0 + np.log(2.0 * np.pi / df)) - stats.sum_log_w
-    if reml:
-        constant += 2.0 * stats.log_det_R
-    return float(df), float(reml), float(constant)
 
 
 def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:

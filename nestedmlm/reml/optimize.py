@@ -13,12 +13,13 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, lower_indices, split_parameters
+from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.reml.certificate import Certificate, Escape, best_escape, min_eigenvalue
 from nestedmlm.reml.curvature import Curvature, curvature
-from nestedmlm.reml.graph import Evaluation, degrees, evaluate
+from nestedmlm.reml.graph import Evaluation, evaluate
 from nestedmlm.reml.trust_region import Descent, LocalModel, minimize
 
 

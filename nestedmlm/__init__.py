@@ -1,0 +1,32 @@
+"""nestedmlm: linear mixed models from one lme4-style formula.
+
+>>> import nestedmlm as nm
+>>> fit = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
+>>> round(fit.criterion, 4)
+246.9907
+"""
+
+from __future__ import annotations
+
+from nestedmlm.api import lmer
+from nestedmlm.datasets import list_datasets, load_dataset
+from nestedmlm.design import Design, build_design
+from nestedmlm.fit import LmerFit
+from nestedmlm.formula import Formula
+from nestedmlm.model import Model
+from nestedmlm.reml.optimize import Control
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Control",
+    "Design",
+    "Formula",
+    "LmerFit",
+    "Model",
+
+    "build_design",
+    "lmer",
+    "list_datasets",
+    "load_dataset",
+]

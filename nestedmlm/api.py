@@ -1,0 +1,79 @@
+"""The doors: `lmer` and `anova` (layer 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.fit import LmerFit
+from nestedmlm.formula import Formula, parse_formula
+from nestedmlm.model import Model
+from nestedmlm.reml.optimize import Control
+
+
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    REML: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+    start: FloatArray | None = None,
+    control: Control | None = None,
+) -> LmerFit:
+    """Fit a linear mixed model.
+
+    Parameters
+    ----------
+    formula, data, weights, offset, contrasts, na_action, double_bar
+        See `Model`.
+    REML : bool
+        Restricted maximum likelihood (True) or maximum likelihood.
+    start : array, optional
+        Starting covariance parameters (theta).
+    control : Control, optional
+        Settings of the optimizer.
+
+    Returns
+    -------
+    LmerFit
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> sleepstudy = nm.load_dataset("sleepstudy")
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    >>> fit
+    Linear mixed model fit by REML ['lmerMod']
+    Formula: Reaction ~ Days + (Days | Subject)
+       Data: sleepstudy
+    REML criterion at convergence: 1743.628
+    Random effects:
+     Groups   Name        Std.Dev. Corr
+     Subject  (Intercept) 24.741       
+              Days         5.922   0.07
+     Residual             25.592       
+    Number of obs: 180, groups:  Subject, 18
+    Fixed Effects:
+    (Intercept)         Days  
+         251.41        10.47  
+    """  # noqa: W291
+    text = formula.text if isinstance(formula, Formula) else formula
+    parsed = parse_formula(text, double_bar=double_bar)
+    model = Model(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        double_bar=double_bar,
+        env=caller_names(parsed.names, depth=2),
+        data_name=caller_name(data, depth=2),
+    )
+    return model.fit(REML=REML, start=start, control=control)

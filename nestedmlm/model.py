@@ -1,0 +1,167 @@
+"""`Model`: the specification of a mixed model, ready to be fitted (layer 7)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.design import Design, build_design
+from nestedmlm.environment import Environment
+from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
+from nestedmlm.formula import Formula, parse_formula, update_formula
+from nestedmlm.reml.optimize import Control
+
+_log = logging.getLogger("nestedmlm")
+
+
+class Model:
+    """A linear mixed model before it is fitted: formula, data and what they make together.
+
+    Parameters
+    ----------
+    formula : str
+        lme4-style, for example ``"mathscore ~ ses + (ses | schoolid) + (1 | classid)"``.
+    data : DataFrame, mapping of arrays, or anything narwhals can read
+        Never changed.
+    weights, offset : str or array, optional
+        A column name, or one number per row of the data.
+    contrasts : mapping, optional
+        For factors of the fixed part: ``{"cond": "sum"}``, or a matrix.
+    na_action : {"omit", "exclude", "raise"}
+        What to do with rows that have missing values.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+
+    Attributes
+    ----------
+    formula : Formula
+    design : Design
+        ``y``, ``X`` with ``x_names``, and each random-effects term's matrix and codes.
+    data_name, weights_name, offset_name : str or None
+        Names for printing.
+
+    Raises
+    ------
+    FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> model.design.X.shape, model.design.factors[0].name
+    ((30, 1), 'Batch')
+    >>> round(model.fit().sigma, 4)
+    49.5101
+    """
+
+    __slots__ = (
+        "_data", "_env", "_options", "data_name", "design", "formula", "offset_name",
+        "weights_name",
+    )  # fmt: skip
+
+    formula: Formula
+    design: Design
+    data_name: str | None
+    weights_name: str | None
+    offset_name: str | None
+
+    def __init__(
+        self,
+        formula: str | Formula,
+        data: Any,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        contrasts: Mapping[str, Any] | None = None,
+        na_action: str = "omit",
+        double_bar: str = "split",
+        env: Mapping[str, Any] | None = None,
+        data_name: str | None = None,
+    ) -> None:
+        text = formula.text if isinstance(formula, Formula) else formula
+        parsed = parse_formula(text, double_bar=double_bar)
+        options = {
+            "weights": weights,
+            "offset": offset,
+            "contrasts": contrasts,
+            "na_action": na_action,
+            "double_bar": double_bar,
+        }
+        if env is None:
+            env = caller_names(parsed.names, depth=2)
+        if data_name is None:
+            data_name = caller_name(data, depth=2)
+        values = {
+            "formula": parsed,
+            "design": build_design(parsed, data, env=env, **options),
+            "data_name": data_name,
+            "weights_name": _argument_name(weights, "weights"),
+            "offset_name": _argument_name(offset, "offset"),
+            "_data": data,
+            "_env": dict(env),
+            "_options": options,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Model is frozen; make another one instead of setting {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return {**state, "_env": Environment(state["_env"])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in {**state, "_env": state["_env"].values}.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        d = self.design
+        groups = "; ".join(f"{f.name}, {len(f.levels)}" for f in d.factors)
+        return f"Model: {self.formula.display}\n{d.n} observations, groups: {groups}"
+
+    def fit(
+        self,
+        REML: bool = True,
+        *,
+        start: FloatArray | None = None,
+        control: Control | None = None,
+    ) -> LmerFit:
+        """Fit the model.
+
+        Parameters
+        ----------
+        REML : bool
+            Restricted maximum likelihood (True) or maximum likelihood.
+        start : array, optional
+            Starting covariance parameters (theta).
+        control : Control, optional
+            Settings of the optimizer.
+        """
+        fit = fit_design(self, self.design, REML=REML, start=start, control=control)
+        if SINGULAR_MESSAGE in fit.messages:
+            _log.warning(SINGULAR_MESSAGE)
+        return fit
+
+    def update(self, formula: str) -> Model:
+        """Make the model of a changed formula on the same data (``.``: what was there)."""
+        return Model(
+            update_formula(self.formula, formula),
+            self._data,
+            env=self._env,
+            data_name=self.data_name,
+            **self._options,
+        )
+
+    def with_formula(self, formula: str) -> Model:
+        """Make the model of another formula on the same data."""
+        return Model(formula, self._data, env=self._env, data_name=self.data_name, **self._options)
+
+
+def _argument_name(argument: Any, default: str) -> str | None:
+    if argument is None:
+        return None
+    return argument if isinstance(argument, str) else default
