@@ -93,12 +93,12 @@ class Design:
     @property
     def n(self) -> int:
         """Number of rows used."""
-        return self.y.shape[0]
+        return len(self.y)
 
     @property
     def p(self) -> int:
         """Number of fixed-effect columns."""
-        return self.X.shape[1]
+        return int(self.X.shape[1])
 
     def align(self, values: Any) -> pd.Series:
         """Put per-row values onto the caller's index.

@@ -16,10 +16,10 @@ import pandas as pd
 
 from nestedmlm.environment import Environment
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
-from nestedmlm.formula.deparse import deparse
+from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 from nestedmlm.frames import Frame, load_array
-from nestedmlm.functions import FUNCTIONS, NUMPY_NAMES
+from nestedmlm.functions import FUNCTIONS
 from nestedmlm.operators import BINARY, UNARY, as_numbers
 from nestedmlm.transforms import FITTERS, Transform
 from nestedmlm.values import Factor, Matrix, Vector, as_factor
@@ -129,7 +129,7 @@ class Evaluator:
         if plain in FITTERS and plain == short:
             return self._stateful(node, plain)
         handler = FUNCTIONS.get(plain)
-        if handler is not None and (plain == short or plain in NUMPY_NAMES):
+        if handler is not None and (plain == short or plain in NUMPY_FUNCTIONS):
             return handler(self, node)
         return self._foreign(node)
 

@@ -128,7 +128,7 @@ def load_series(series: pd.Series, name: str) -> Vector:
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind in "iuf":
-            return series.to_numpy()
+            return np.asarray(series.to_numpy())
         if dtype.kind == "b":
             return logical(series.to_numpy())
         if dtype.kind == "O":
@@ -160,9 +160,9 @@ def _load_objects(series: pd.Series, name: str) -> Vector:
         missing = series.isna().to_numpy()
         return logical(series.where(~missing, False).to_numpy().astype(bool), missing)
     if kind == "integer" and not series.isna().any():
-        return series.to_numpy().astype(np.int64)
+        return np.asarray(series.to_numpy(), dtype=np.int64)
     if kind in ("integer", "integer-na", "floating", "mixed-integer-float", "decimal", "empty"):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     try:
         return _factor_by_hash(series, "other")
     except TypeError:
@@ -180,14 +180,14 @@ def _load_extension(series: pd.Series, name: str) -> Vector:
     if types.is_numeric_dtype(dtype):
         if types.is_integer_dtype(dtype) and not series.isna().any():
             return np.asarray(series.to_numpy(dtype=np.int64))
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if types.is_string_dtype(dtype):
         return _factor_by_hash(series, "string")
     return _factor_by_hash(series, "other")
 
 
 def _arrow_dictionary(series: pd.Series) -> pd.Series:
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
 
     array = pa.array(series.array)
     if isinstance(array, pa.ChunkedArray):

@@ -59,8 +59,6 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "pmin": np.minimum, "pmax": np.maximum, "minimum": np.minimum, "maximum": np.maximum,
     "power": np.power, "as.integer": np.trunc,
 }  # fmt: skip
-# what np.<name> may stand for; other NumPy functions are called as they are
-NUMPY_NAMES = frozenset(_ELEMENTWISE)
 
 
 def _elementwise(function: Callable[..., Any]) -> Handler:

@@ -195,14 +195,16 @@ def build_matrix(spec: MatrixSpec, values: Mapping[str, Vector], n: int) -> Floa
         for variable, full in zip(term, row, strict=True):
             name = spec.terms.variables[variable].name
             own = _columns(values[name], spec.codings[variable], full, name)
-            if block is None:
-                block = own
-            else:  # the first variable varies fastest
-                block = (own[:, :, None] * block[:, None, :]).reshape(n, -1)
+            block = own if block is None else _row_products(block, own)
         assert block is not None
         X[:, column : column + block.shape[1]] = block
         column += block.shape[1]
     return X
+
+
+def _row_products(fast: FloatArray, slow: FloatArray) -> FloatArray:
+    """Multiply every pair of columns; those of `fast` vary fastest, as in R."""
+    return (slow[:, :, None] * fast[:, None, :]).reshape(len(fast), -1)
 
 
 def _numbers(value: Vector, name: str) -> Any:
@@ -239,7 +241,7 @@ def match_levels(
     if factor.levels is levels:
         return factor.codes
     table = level_table(factor.levels, levels)
-    codes = table[factor.codes]
+    codes: npt.NDArray[Any] = table[factor.codes]
     unseen = np.unique(factor.codes[(codes < 0) & (factor.codes >= 0)])
     if unseen.size:
         new = ", ".join(factor.labels[j] for j in unseen[:10])

@@ -101,8 +101,7 @@ def _unique_integers(
     """Sorted unique values and codes; a look-up table when the range is small."""
     low, high = int(values.min()), int(values.max())
     if high - low > 4 * values.size + 1024:
-        levels, codes = np.unique(values, return_inverse=True)
-        return levels, codes.astype(np.int32)
+        return np.unique(values, return_inverse=True)
     shifted = values - low if low else values
     present = np.zeros(high - low + 1, dtype=bool)
     present[shifted] = True
@@ -112,22 +111,26 @@ def _unique_integers(
     return levels + low, table[shifted]
 
 
+def _unique_floats(
+    values: npt.NDArray[Any],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
+    return np.unique(values, return_inverse=True)
+
+
 def factor_of_numbers(values: npt.NDArray[Any]) -> Factor:
     """Make a factor of a numeric vector: levels sorted, NaN missing, labels keep their type."""
     missing = np.isnan(values) if values.dtype.kind == "f" else None
     if missing is not None and missing.any():
         inner = factor_of_numbers(values[~missing])
-        codes = np.full(values.size, -1, dtype=np.int32)
-        codes[~missing] = inner.codes
-        return replace(inner, codes=codes)
+        all_codes = np.full(values.size, -1, dtype=np.int32)
+        all_codes[~missing] = inner.codes
+        return replace(inner, codes=all_codes)
     if values.size == 0:
         return Factor(codes=np.empty(0, np.int32), levels=object_array([]), kind="number")
-    if values.dtype.kind in "iu":
-        levels, codes = _unique_integers(values)
-    else:
-        levels, codes = np.unique(values, return_inverse=True)
-    return Factor(codes=codes.astype(np.int32, copy=False), levels=object_array(levels),
-                  kind="number")  # fmt: skip
+    unique = _unique_integers if values.dtype.kind in "iu" else _unique_floats
+    levels, codes = unique(values)
+    codes32 = codes.astype(np.int32, copy=False)
+    return Factor(codes=codes32, levels=object_array(levels), kind="number")
 
 
 def factor_of_objects(codes: npt.NDArray[Any], levels: Sequence[Any], kind: str) -> Factor:

@@ -17,7 +17,12 @@ _TIGHT = {":", "^", "/", "%%", "%/%"}  # operators R prints without spaces
 _ATOM = 99
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
 _RESERVED = {"TRUE", "FALSE", "NULL", "NA", "NaN", "Inf", "if", "else", "for", "in", "function"}
-_NUMPY = re.compile(r"(?:np|numpy)\.(?=\w+\Z)")
+_NUMPY = re.compile(r"(?:np|numpy)\.(\w+)\Z")
+# elementwise functions a formula knows under NumPy's name: np.log(x) is log(x)
+NUMPY_FUNCTIONS = frozenset(
+    "log log2 log10 log1p exp expm1 sqrt abs sign sin cos tan arcsin arccos arctan sinh cosh tanh "
+    "square cbrt floor ceil trunc round minimum maximum power".split()
+)
 
 
 def quote_name(name: str) -> str:
@@ -73,7 +78,8 @@ def _binary(node: Binary) -> str:
 
 def _call(node: Call) -> str:
     # np.log(x) and log(x) are one variable, named as R names it
-    func = _NUMPY.sub("", node.func.name)
+    match = _NUMPY.match(node.func.name)
+    func = match[1] if match and match[1] in NUMPY_FUNCTIONS else node.func.name
     return f"{func}({', '.join(deparse(arg) for arg in node.args)})"
 
 

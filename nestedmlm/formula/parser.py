@@ -173,7 +173,8 @@ def _name(tree: Any) -> Name:
 
 
 def _operator(token: PlacedToken) -> str:
-    return _SPELLING.get(token.lexeme, token.lexeme)
+    lexeme = str(token.lexeme)
+    return _SPELLING.get(lexeme, lexeme)
 
 
 def _argument(tree: Any) -> Arg:
