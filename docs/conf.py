@@ -1,0 +1,14 @@
+"""Sphinx: `make docs` writes docs/_build/index.html."""
+
+from importlib.metadata import version
+
+project = "nestedmlm"
+author = "the nestedmlm developers"
+release = version("nestedmlm")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
