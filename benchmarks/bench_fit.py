@@ -217,7 +217,8 @@ def main() -> None:
     with threadpool_limits(limits=1), lme4_if_there() as lme4:
         conditions = machine()
         rows = [measure(name, options.fits, lme4) for name in there]
-        versions = {p: version(p) for p in ("nestedmlm", "numpy", "scipy", "numba", "pytensor")}
+        versions = {p: version(p) for p in ("numpy", "scipy", "numba", "pytensor")}
+        versions["nestedmlm"] = nm.__version__
         versions["python"] = platform.python_version()
         if lme4 is not None:
             versions["lme4"], versions["R"] = lme4.versions

@@ -50,7 +50,7 @@ LAYERS = {
     "reml": 4,
     "bayes": 4,
     "prediction": 5,
-    "rank": 5,
+    "rank": 6,
     "randomeffects": 5,
     "results": 5,
     "singularity": 6,
