@@ -23,7 +23,7 @@ from nestedmlm.checks import (
     check_weights,
 )
 from nestedmlm.environment import Environment
-from nestedmlm.errors import DataError, FormulaError, OptionError
+from nestedmlm.errors import DataError, FormulaError, OptionError, WeightsError
 from nestedmlm.evaluate import Evaluator
 from nestedmlm.formula.model import Formula, parse_formula
 from nestedmlm.formula.terms import Terms
@@ -196,12 +196,13 @@ def build_design(
     if frame.n == 0:
         raise DataError("the data are empty (0 rows)")
     fixed = formula.fixed_terms(frame.column_names if formula.has_dot else ())
-    known = Environment(env or {}).restricted(formula.names)
-    evaluator = Evaluator(frame, known, {}, learning=True, text=formula.text)
+    evaluator = Evaluator(frame, Environment(env or {}), {}, learning=True, text=formula.text)
     rows = read_rows(formula, fixed, evaluator, offset=offset, na_action=na_action)
     n = rows.y.size
     check_response(rows.y, formula.response_text)
-    used_weights = _weights(weights, frame, evaluator, rows.kept)
+    if rows.offset is not None:
+        check_finite(rows.offset[:, None], ["the offset"])
+    used_weights = _weights(weights, evaluator, rows.kept)
 
     _check_contrasts(contrasts, fixed, rows.values)
     spec = learn_matrix(fixed, rows.values, contrasts)
@@ -232,7 +233,7 @@ def build_design(
         offset_column=offset if isinstance(offset, str) else None,
         offset_array=offset is not None and not isinstance(offset, str),
         states=evaluator.states,
-        env=known,
+        env=evaluator.env.restricted(evaluator.used),
     )
     return Design(
         formula=formula,
@@ -255,12 +256,10 @@ def build_design(
     )
 
 
-def _weights(
-    weights: Any, frame: Frame, evaluator: Evaluator, kept: npt.NDArray[np.bool_]
-) -> FloatArray | None:
+def _weights(weights: Any, evaluator: Evaluator, kept: npt.NDArray[np.bool_]) -> FloatArray | None:
     if weights is None:
         return None
-    used = argument_numbers(weights, frame, evaluator, "weights")[kept]
+    used = argument_numbers(weights, evaluator, "weights", error=WeightsError)[kept]
     check_weights(used)
     return used
 

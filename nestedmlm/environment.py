@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -30,9 +30,9 @@ class Environment:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = dict(values)
 
-    def restricted(self, names: tuple[str, ...]) -> Environment:
+    def restricted(self, names: Iterable[str]) -> Environment:
         """Keep only what the roots of `names` need, so that nothing else stays alive."""
-        roots = {name.split(".")[0] for name in names} | set(names)
+        roots = {root for name in names for root in (name, name.split(".")[0])}
         return Environment({k: v for k, v in self.values.items() if k in roots})
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -49,6 +49,7 @@ class Evaluator:
         self.states = states
         self.learning = learning
         self.text = text
+        self.used: set[str] = set()  # names found in `env`
 
     def vector(self, node: Node, *, scalar: bool = False) -> Vector:
         """Evaluate an expression that must have one value per row.
@@ -95,6 +96,7 @@ class Evaluator:
             found = self.env.find(node.name)
         except KeyError:
             self._unknown_column(node)
+        self.used.add(node.name)
         return self.from_python(found, node)
 
     def from_python(self, found: Any, node: Node) -> Any:
@@ -176,6 +178,7 @@ class Evaluator:
         """Call a function from the caller's variables (or ``np.``, ``pd.``)."""
         try:
             function = self.env.find(node.func.name)
+            self.used.add(node.func.name)
         except KeyError:
             function = None
         if not callable(function):

@@ -62,11 +62,11 @@ def make_new_design(schema: Schema, data: Any, new_levels: str) -> NewDesign:
                 )
     matrices = [build_matrix(spec, values, frame.n) for spec in schema.bars]
     terms = zip(matrices, (codes[f] for f in schema.factor_of), strict=True)
-    offset = _new_offset(schema, frame, evaluator)
+    offset = _new_offset(schema, evaluator)
     return NewDesign(X=X, offset=offset, terms=tuple(terms), index=frame.index)
 
 
-def _new_offset(schema: Schema, frame: Frame, evaluator: Evaluator) -> FloatArray | None:
+def _new_offset(schema: Schema, evaluator: Evaluator) -> FloatArray | None:
     if schema.offset_array:
         raise DataError(
             "the model was fitted with an offset array, which new data do not have; "
@@ -75,5 +75,5 @@ def _new_offset(schema: Schema, frame: Frame, evaluator: Evaluator) -> FloatArra
     offset = offset_numbers(schema.offsets, evaluator)
     if schema.offset_column is None:
         return offset
-    given = argument_numbers(schema.offset_column, frame, evaluator, "offset")
+    given = argument_numbers(schema.offset_column, evaluator, "offset")
     return given if offset is None else offset + given

@@ -10,7 +10,8 @@ FloatArray = npt.NDArray[np.float64]
 
 def _surely_full_rank(X: FloatArray, tol: float) -> bool:
     """Cheap sufficient check on X'X; False says nothing."""
-    gram = X.T @ X
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = X.T @ X
     squares = np.diag(gram)
     if X.shape[0] < X.shape[1] or not np.all(np.isfinite(squares)) or squares.min() <= 0:
         return False
@@ -46,7 +47,9 @@ def kept_columns(X: FloatArray, *, tol: float = 1e-7) -> npt.NDArray[np.intp]:
     n, p = X.shape
     if p == 0 or _surely_full_rank(X, tol):
         return np.arange(p)
-    work = np.array(X, dtype=np.float64, order="F")
+    # powers of two change no digit and keep squares from overflowing
+    _, exponents = np.frexp(np.abs(X).max(axis=0, initial=0.0))
+    work = np.asfortranarray(np.ldexp(X, -exponents))
     original = np.sqrt(np.einsum("ij,ij->j", work, work))
     original[original == 0] = 1.0
     kept: list[int] = []

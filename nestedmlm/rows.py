@@ -76,7 +76,7 @@ def read_rows(
             values[variable.name] = evaluator.vector(variable.node)
     total = offset_numbers((*fixed.offsets, *formula.offsets), evaluator)
     if offset is not None:
-        given = argument_numbers(offset, frame, evaluator, "offset")
+        given = argument_numbers(offset, evaluator, "offset")
         total = given if total is None else total + given
     everything: dict[str, Vector] = {formula.response_text: y, **values}
     for variable in _mentioned(formula, fixed):

@@ -99,30 +99,47 @@ def group_values(
     return {name: evaluator.vector(node) for name, node in nodes.items() if name in wanted}
 
 
-def argument_numbers(given: Any, frame: Frame, evaluator: Evaluator, what: str) -> FloatArray:
+def argument_numbers(
+    given: Any, evaluator: Evaluator, what: str, *, error: type[DataError] = DataError
+) -> FloatArray:
     """Read an argument that is a column name or an array with one number per row.
+
+    Parameters
+    ----------
+    given : str or array
+    evaluator : Evaluator
+    what : str
+        The argument's name, for messages.
+    error : type
+        What is raised, a `DataError`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        A copy.
 
     Raises
     ------
     DataError
         If it is not numeric, has the wrong length, or is a Series with other row labels.
     """
+    frame = evaluator.frame
     if isinstance(given, str):
         value: Vector = evaluator.vector(Name(given))
     else:
         if np.ndim(given) != 1:
-            raise DataError(f"{what} must be a column name or a one-dimensional array")
+            raise error(f"{what} must be a column name or a one-dimensional array")
         if len(given) != frame.n:
-            raise DataError(f"{what} has {len(given)} values, the data have {frame.n} rows")
+            raise error(f"{what} has {len(given)} values, the data have {frame.n} rows")
         if isinstance(given, pd.Series) and not given.index.equals(frame.index):
-            raise DataError(
+            raise error(
                 f"{what} is a Series whose index is not that of the data; "
                 "reindex it, or pass its .to_numpy() to go by position"
             )
         value = load_array(given, what)
     numbers = as_numbers(value, what)
     if isinstance(numbers, Matrix):
-        raise DataError(f"{what} must be one column")
+        raise error(f"{what} must be one column")
     return np.array(numbers, dtype=np.float64)
 
 
