@@ -7,7 +7,9 @@ it fails, leave along the most negative direction and go on; then try exact zero
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -64,7 +66,7 @@ class Optimum:
     certificate: Certificate
 
 
-Model = LocalModel[tuple[Evaluation, list[Curvature]]]
+Model = LocalModel[tuple[Evaluation, Callable[[], Escape]]]
 
 
 def optimize(
@@ -98,19 +100,21 @@ def optimize(
 
     def local(phi: FloatArray) -> Model:
         ev = evaluate(phi, plan, stats, REML)
-        cache: list[Curvature] = []
 
-        def hessian() -> FloatArray:
-            if not cache:
-                cache.append(curvature(ev, plan, stats, df))
-            return cache[0].hessian
+        @cache
+        def second_order() -> Curvature:
+            return curvature(ev, plan, stats, df)
+
+        def escape() -> Escape:
+            return best_escape(ev, plan, second_order().information)
 
         return LocalModel(
             point=phi,
             value=ev.criterion,
             gradient=ev.gradient,
-            hessian=hessian,
-            state=(ev, cache),
+            hessian=lambda: second_order().hessian,
+            escape=lambda: escape().gain,
+            state=(ev, escape),
         )
 
     here = local(_starting_point(plan, stats, start))
@@ -130,8 +134,7 @@ def optimize(
         used += descent.evaluations
         here, spent = _snapped(descent.best, plan, local, control)
         used += spent
-        here.hessian()
-        escape = best_escape(here.state[0], plan, here.state[1][0].information)
+        escape = here.state[1]()
         if escape.gain <= control.escape_tolerance or used >= control.max_evaluations:
             break
         moved = local(_leave(here.point, plan, escape))
@@ -163,12 +166,12 @@ def _starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) 
 
 
 def _snapped(
-    model: Model, plan: Plan, local: object, control: Control
+    model: Model, plan: Plan, local: Callable[[FloatArray], Model], control: Control
 ) -> tuple[Model, int]:
     """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
     used = 0
     for candidate in _snap_candidates(model.point, plan, control.snap):
-        trial: Model = local(candidate)  # type: ignore[operator]
+        trial = local(candidate)
         used += 1
         if trial.value <= model.value + 1e-12 * max(1.0, abs(model.value)):
             return trial, used
@@ -238,7 +241,7 @@ def _leave(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
 
 def _certificate(
     here: Model,
-    descent: Descent[tuple[Evaluation, list[Curvature]]],
+    descent: Descent[tuple[Evaluation, Callable[[], Escape]]],
     escape: Escape,
     plan: Plan,
     control: Control,

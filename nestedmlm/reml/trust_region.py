@@ -20,12 +20,16 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalModel(Generic[State]):
-    """Value, gradient and Hessian at a point, and whatever the caller wants to keep."""
+    """Value, gradient and Hessian at a point, and whatever the caller wants to keep.
+
+    `escape` bounds what following negative curvature could still gain, in units of the value.
+    """
 
     point: FloatArray
     value: float
     gradient: FloatArray
     hessian: Callable[[], FloatArray]
+    escape: Callable[[], float]
     state: State
 
 
@@ -79,14 +83,15 @@ def minimize(
     while used < max_evaluations:
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
         g = vectors.T @ here.gradient
+        promised = newton_decrease(values, g)
+        if promised <= tolerance and (values[0] >= 0 or here.escape() <= tolerance):
+            return Descent(best=here, evaluations=used, predicted=promised, converged=True)
         step, predicted = trust_step(values, g, radius)
         length = float(np.linalg.norm(step))
-        if predicted <= tolerance and length < radius * 0.999:
-            return Descent(best=here, evaluations=used, predicted=predicted, converged=True)
         used += 1
         there = _try(evaluate, here.point + vectors @ step)
         actual = here.value - there.value if there is not None else -np.inf
-        noise = 1e-13 * max(1.0, abs(here.value)) * 10
+        noise = 10.0 * np.finfo(float).eps * max(1.0, abs(here.value))
         ratio = (actual + noise) / (predicted + noise)
         if ratio < 0.25:
             radius = 0.25 * length
@@ -98,6 +103,17 @@ def minimize(
         elif radius < 1e-12:
             break
     return Descent(best=here, evaluations=used, predicted=float(predicted), converged=False)
+
+
+def newton_decrease(values: FloatArray, g: FloatArray) -> float:
+    """Decrease that a full Newton step promises, curvature taken as positive.
+
+    Directions whose curvature is zero to rounding count only if their gradient is not.
+    """
+    size = np.abs(values)
+    top = max(float(size.max(initial=0.0)), 1e-300)
+    flat = (size <= 1e-10 * top) & (np.abs(g) <= 1e-9 * top)
+    return float(0.5 * np.sum(np.where(flat, 0.0, g**2) / np.where(flat, 1.0, size)))
 
 
 def _try(
