@@ -1,10 +1,10 @@
 """Sphinx: `make docs` writes docs/_build/index.html."""
 
-from importlib.metadata import version
+from importlib import metadata
 
 project = "nestedmlm"
 author = "the nestedmlm developers"
-release = version("nestedmlm")
+version = release = metadata.version("nestedmlm")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
