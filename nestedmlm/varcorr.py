@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -108,8 +109,14 @@ class VarCorr(Viewable):
                 for i in range(j + 1, len(names))
             ]
         rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        frame = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-        return frame.astype({"grp": object, "var1": object, "var2": object})
+        columns = zip(
+            ("grp", "var1", "var2", "vcov", "sdcor"), zip(*rows, strict=True), strict=True
+        )
+        # object columns: pandas' string type would turn None into NaN
+        types = {"vcov": float, "sdcor": float}
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
+        )
 
     def view(self) -> View:
         """Build the document: standard deviations and correlations, 5 significant digits."""
@@ -198,7 +205,7 @@ def _single(block: VarCorrBlock, decimals: int, label: str) -> Cells:
     return [[f"{format_numbers(rho, nsmall=decimals)[0]} ({label})"]]
 
 
-_CORRELATIONS = {
+_CORRELATIONS: dict[str, Callable[[VarCorrBlock, int], Cells]] = {
     "us": _triangle,
     "diag": lambda block, decimals: [],
     "cs": partial(_single, label="cs"),

@@ -69,7 +69,7 @@ def coefmat_cells(values: FloatArray, layout: CoefmatLayout) -> tuple[list[list[
     _put(cells, layout.tests, _tests(x[:, list(layout.tests)], layout.digits))
     special = {*layout.estimates, *layout.tests, layout.pvalue}
     for j in set(range(x.shape[1])) - special:
-        _put(cells, (j,), format_numbers(x[:, j], digits=layout.digits))
+        _put(cells, (j,), format_numbers(x[:, j], digits=layout.digits, na="NA"))
     _show_small(cells, x, layout)
     cells[np.isnan(x)] = layout.na
     starred = _add_pvalues(cells, x, layout)

@@ -15,6 +15,7 @@ STYLE = (
     ".nm-view .nm-note{font-size:.9em;opacity:.75}"
     ".nm-view table{border-collapse:collapse;margin:.3em 0;border:0;"
     "border-top:1px solid;border-bottom:1px solid;color:inherit;background:none}"
+    ".nm-view tr{background:none}"
     ".nm-view th,.nm-view td{padding:.1em .6em;border:0;text-align:left;white-space:pre;"
     "color:inherit;background:none}"
     ".nm-view thead th{border-bottom:1px solid}"

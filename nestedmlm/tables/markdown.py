@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nestedmlm.tables.blocks import Block, Table, Text
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#^$])")
 _ROLES = {"title": "**{}**", "heading": "**{}**", "note": "{}", "text": "{}"}
 
 

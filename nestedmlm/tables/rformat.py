@@ -275,7 +275,9 @@ def significance_stars(values: ArrayLike) -> list[str]:
     return ["" if math.isnan(p) else next((s for b, s in STARS if p <= b), " ") for p in flat]
 
 
-def quantiles(values: ArrayLike, probs: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)) -> FloatArray:
+def quantiles(
+    values: ArrayLike, probs: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
+) -> FloatArray:
     """R's ``quantile`` (type 7, the default), missing values left out."""
     array = np.ravel(np.asarray(values, dtype=float))
     array = array[~np.isnan(array)]
