@@ -14,7 +14,7 @@ GUIDE = (
         "Two levels first: the intercept and the effect of ses vary over schools.",
         'M14 = nm.lmer("mathscore ~ ses + (ses | schoolid)", classroom_df)\nM14.summary()',
     ),
-    Step("The population's line:", "M14.fixef.round(5)"),
+    Step("The population's line:", "M14.fixef.round(5).to_dict()"),
     Step("How much schools vary around it:", "M14.varcorr()"),
     Step(
         "Three levels: classes get an intercept and a slope as well.",
@@ -44,7 +44,7 @@ GUIDE = (
         'M17 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (1 | classid)", classroom_df)\n'
         "M17.is_singular()",
     ),
-    Step("Not singular. Its estimates:", "M17.fixef.round(5)"),
+    Step("Not singular. Its estimates:", "M17.fixef.round(5).to_dict()"),
     Step("", "M17.varcorr()"),
     Step(
         "Likelihood ratio tests: the class intercept is worth having, the class slope is not.",
@@ -53,19 +53,19 @@ GUIDE = (
     Step(
         "NESTED IDENTIFIERS. With `classid2` the formula must say that classes are in schools:",
         'M18 = nm.lmer("mathscore ~ ses + (1 | schoolid/classid2)", classroom_df)\n'
-        "M18.fixef.round(5)",
+        "M18.fixef.round(5).to_dict()",
     ),
     Step(
         "which is short for",
         "M19 = nm.lmer(\n"
         '    "mathscore ~ ses + (1 | schoolid) + (1 | schoolid:classid2)", classroom_df\n'
         ")\n"
-        "M19.fixef.round(5)",
+        "M19.fixef.round(5).to_dict()",
     ),
     Step(
         "and equals the model with the unique identifier.",
         'M20 = nm.lmer("mathscore ~ ses + (1 | schoolid) + (1 | classid)", classroom_df)\n'
-        "M20.fixef.round(5)",
+        "M20.fixef.round(5).to_dict()",
     ),
     Step(
         "The three criteria:",

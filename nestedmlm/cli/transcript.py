@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a session: a sentence for the reader, then Python code (may be empty)."""
+    """One step of a session: a sentence for the reader, then Python code; either may be empty."""
 
     text: str
     code: str = ""
@@ -35,12 +35,13 @@ def play(steps: Iterable[Step], namespace: dict[str, Any]) -> Iterator[str]:
         The sentence, then each statement after ``>>>`` with the value of the last expression.
     """
     for step in steps:
-        yield step.text
+        if step.text:
+            yield step.text
         if step.code:
-            yield f"{_prompted(step.code)}"
+            yield _prompted(step.code)
             value = run(step.code, namespace)
             if value is not None:
-                yield f"{value}"
+                yield str(value)
         yield ""
 
 
