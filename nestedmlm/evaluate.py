@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import pandas as pd
 from nestedmlm.environment import Environment
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
+from nestedmlm.formula.model import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 from nestedmlm.frames import Frame, load_array
 from nestedmlm.functions import FUNCTIONS
@@ -111,7 +112,7 @@ class Evaluator:
             return load_array(found, deparse(node))
         return list(found) if isinstance(found, tuple) else found
 
-    def _unknown_column(self, node: Node) -> Any:
+    def _unknown_column(self, node: Node) -> NoReturn:
         name = node.name if isinstance(node, Name) else deparse(node)
         near = difflib.get_close_matches(name, self.frame.column_names, n=3, cutoff=0.5)
         folded = [c for c in self.frame.column_names if c.casefold() == name.casefold()]
@@ -120,9 +121,14 @@ class Evaluator:
         if not near and self.frame.column_names:
             hint = f"; the columns are {', '.join(self.frame.column_names[:20])}"
         message = f"{name!r} is neither a column of the data nor a known variable{hint}"
-        if self.text[node.pos : node.pos + len(name)] == name:
-            message += f"\n  {self.text}\n  {' ' * node.pos}^"
+        place = find_place(self.text, name, node.pos)
+        if place is not None:
+            message += f"\n  {self.text}\n  {' ' * place}^"
         raise ColumnNotFoundError(message)
+
+    def refuse(self, message: str, node: Node, name: str) -> NoReturn:
+        """Raise a `FormulaError` that marks `name` in the formula."""
+        raise FormulaError(message, self.text, find_place(self.text, name, node.pos))
 
     def call(self, node: Call) -> Any:
         """Call one of the known functions, or one of the caller's."""
@@ -147,7 +153,7 @@ class Evaluator:
         if "x" in named:
             positional.insert(0, named.pop("x"))
         if not positional:
-            raise FormulaError(f"{name}() needs a column", self.text, node.pos)
+            self.refuse(f"{name}() needs a column", node, node.func.name)
         data = [self._data(name, value, key) for value in positional]
         state: Transform | None = self.states.get(key)
         if state is None:
@@ -157,7 +163,7 @@ class Evaluator:
                 state = self.states[key] = FITTERS[name](*data, **named)
             except TypeError as error:
                 text = str(error).partition("() ")[2] or str(error)
-                raise FormulaError(f"{name}(): {text}", self.text, node.pos) from None
+                self.refuse(f"{name}(): {text}", node, node.func.name)
         vectors = [value for value in data if isinstance(value, np.ndarray | Factor)]
         # poly(x, z) has several columns of data; everywhere else only the first argument is data
         return state.apply(*(vectors if name == "poly" else vectors[:1]))
@@ -185,7 +191,7 @@ class Evaluator:
             known = sorted([*FUNCTIONS, *FITTERS])
             near = difflib.get_close_matches(node.func.name, known, n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise FormulaError(f"unknown function {node.func.name}(){hint}", self.text, node.pos)
+            self.refuse(f"unknown function {node.func.name}(){hint}", node, node.func.name)
         positional, named = self.arguments(node)
         args = [to_python(value) for value in positional]
         result = function(*args, **{k: to_python(v) for k, v in named.items()})
@@ -210,7 +216,7 @@ def to_python(value: Any) -> Any:
 def _binary(evaluator: Evaluator, node: Binary) -> Any:
     operator = BINARY.get(node.op)
     if operator is None:
-        raise FormulaError(f"{node.op} has no meaning here", evaluator.text, node.pos)
+        evaluator.refuse(f"{node.op} has no meaning here", node, node.op)
     left, right = evaluator.value(node.left), evaluator.value(node.right)
     return operator(left, right, deparse(node))
 

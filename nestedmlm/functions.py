@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from nestedmlm.contrasts import Contrast, contrast_kind
-from nestedmlm.errors import DataError, FormulaError
+from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Literal, Name, Node
 from nestedmlm.operators import as_numbers, elementwise
@@ -29,7 +29,8 @@ from nestedmlm.values import (
 class Context(Protocol):
     """What a function needs of the evaluator."""
 
-    text: str
+    def refuse(self, message: str, node: Node, name: str) -> NoReturn:
+        """Raise a `FormulaError` that marks `name` in the formula."""
 
     def value(self, node: Node) -> Any:
         """Evaluate a node."""
@@ -66,20 +67,20 @@ def _elementwise(function: Callable[..., Any]) -> Handler:
         positional, named = context.arguments(node)
         values = positional + list(named.values())
         if not values:
-            raise FormulaError(f"{node.func.name}() needs an argument", context.text, node.pos)
+            context.refuse(f"{node.func.name}() needs an argument", node, node.func.name)
         try:
             return elementwise(function, values, deparse(node))
         except (TypeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
-            raise FormulaError(f"{deparse(node)}: {error}", context.text, node.pos) from None
+            context.refuse(f"{deparse(node)}: {error}", node, node.func.name)
 
     return run
 
 
 def _only(context: Context, node: Call) -> Any:
     if not node.args:
-        raise FormulaError(f"{node.func.name}() needs an argument", context.text, node.pos)
+        context.refuse(f"{node.func.name}() needs an argument", node, node.func.name)
     return context.value(node.args[0].value)
 
 
@@ -103,7 +104,7 @@ def _ifelse(context: Context, node: Call) -> Any:
     positional, named = context.arguments(node)
     values = positional + [named[key] for key in ("yes", "no") if key in named]
     if len(values) != 3:
-        raise FormulaError("ifelse() takes test, yes and no", context.text, node.pos)
+        context.refuse("ifelse() takes test, yes and no", node, node.func.name)
     test = np.asarray(as_numbers(values[0], deparse(node)))
     if any(isinstance(value, str | Factor) for value in values[1:]):
         return _ifelse_factor(test, values[1], values[2])
@@ -191,7 +192,7 @@ def _c(context: Context, node: Call) -> Factor:
     named = {arg.name: arg.value for arg in node.args[1:] if arg.name}
     unknown = set(named) - {"levels", "contrast", "contr", "base", "scores", "reference"}
     if unknown or len(positional) > 1:
-        raise FormulaError("C() takes a column, contrasts and levels=", context.text, node.pos)
+        context.refuse("C() takes a column, contrasts and levels=", node, node.func.name)
     if "levels" in named:
         factor = with_levels(factor, context.value(named["levels"]), text)
     wanted = named.get("contrast", named.get("contr", positional[0] if positional else None))
@@ -217,7 +218,7 @@ def _relevel(context: Context, node: Call) -> Factor:
     text = deparse(node)
     factor = drop_unused(as_factor(_only(context, node), name=text))
     if len(node.args) != 2:
-        raise FormulaError("relevel() takes a column and a level", context.text, node.pos)
+        context.refuse("relevel() takes a column and a level", node, node.func.name)
     reference = level_label(context.value(node.args[1].value))
     if reference not in factor.labels:
         raise DataError(f"{text}: {reference} is no level; levels: {', '.join(factor.labels)}")

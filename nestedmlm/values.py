@@ -100,9 +100,10 @@ def _unique_integers(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
     """Sorted unique values and codes; a look-up table when the range is small."""
     low, high = int(values.min()), int(values.max())
-    if high - low > 4 * values.size + 1024:
+    if high - low > 4 * values.size + 1024 or high > np.iinfo(np.int64).max:
         return np.unique(values, return_inverse=True)
-    shifted = values - low if low else values
+    wide = values.astype(np.int64, copy=False)  # int8 would overflow in the next line
+    shifted = wide - low if low else wide
     present = np.zeros(high - low + 1, dtype=bool)
     present[shifted] = True
     levels = np.flatnonzero(present)

@@ -304,6 +304,14 @@ def test_impossible_transforms(rhs: str) -> None:
         design(rhs)
 
 
+def test_the_mark_is_in_the_formula_at_hand() -> None:
+    for text in ("y ~ pol(x, 2)", "  log(y) ~ z + pol(x, 2)"):
+        with pytest.raises(FormulaError, match="unknown function") as caught:
+            build_design(text, D, require_random=False)
+        assert caught.value.formula == text.strip()
+        assert caught.value.position == text.strip().index("pol")
+
+
 def test_unknown_function_and_argument() -> None:
     with pytest.raises(FormulaError, match=r"unknown function pol\(\); did you mean poly"):
         design("pol(x, 2)")

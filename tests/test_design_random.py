@@ -144,6 +144,8 @@ LEVELS = {
     "floats": ([10.0, 0.25, 1e5, 2], [0.25, 2.0, 10.0, 1e5]),
     "strings": (["10", "2", "B", "a", "A", "b"], ["10", "2", "a", "A", "b", "B"]),
     "bools": ([True, False, True], [False, True]),
+    "int8": (np.array([-128, 127, 0], dtype=np.int8), [-128, 0, 127]),
+    "uint64": (np.array([2**64 - 1, 2**64 - 2], dtype=np.uint64), [2**64 - 2, 2**64 - 1]),
     "huge": ([10**12, 5, -3], [-3, 5, 10**12]),
     "category": (pd.Categorical(["u", "v", "u"], ["w", "v", "u"]), ["v", "u"]),
     "objects": (np.array([10, 2, 33], dtype=object), [2, 10, 33]),

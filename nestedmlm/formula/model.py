@@ -16,6 +16,17 @@ from nestedmlm.formula.terms import Terms, Variable, expand_terms
 DOUBLE_BAR = ("split", "diag")
 
 
+def find_place(text: str, name: str, pos: int) -> int | None:
+    """Return where `name` stands in `text`: at `pos` if it does, else where it first does.
+
+    Terms are cached, so a node may carry its position in another formula.
+    """
+    if text.startswith(name, max(pos, 0)):
+        return max(pos, 0)
+    found = text.find(name)
+    return found if found >= 0 else None
+
+
 @contextmanager
 def located(text: str) -> Iterator[None]:
     """Give every `FormulaError` raised inside the formula's text, so that it can mark the place."""
@@ -34,7 +45,7 @@ class Formula:
     Attributes
     ----------
     text : str
-        What the user wrote (white space made single-line).
+        What the user wrote, on one line and stripped; positions count from its start.
     tree : Node
         The whole formula, ``response ~ rhs``.
     response : Node
@@ -143,14 +154,14 @@ def parse_formula(text: str, *, double_bar: str = "split") -> Formula:
 def _parse(text: str, double_bar: str) -> Formula:
     from nestedmlm.formula.parser import parse_text  # imports formulae, which is slow to import
 
-    flat = "".join(" " if char.isspace() else char for char in text)
+    flat = "".join(" " if char.isspace() else char for char in text).strip()
     with located(flat):
         tree = parse_text(flat)
         if not isinstance(tree, Binary) or tree.op != "~":
             raise FormulaError("a formula needs a response and a tilde: y ~ ...", None, 0)
         fixed, raw_bars = split_bars(tree.right)
         bars = tuple(b for bar in raw_bars for b in expand_bar(bar, double_bar=double_bar))
-        formula = Formula(flat.strip(), tree, tree.left, fixed, bars, double_bar)
+        formula = Formula(flat, tree, tree.left, fixed, bars, double_bar)
         if not formula.has_dot:
             expand_terms(fixed)  # says now what is wrong with it, not when data arrive
     return formula
