@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from nestedmlm.api import lmer
+from nestedmlm.api import anova, lmer
 from nestedmlm.datasets import list_datasets, load_dataset
 from nestedmlm.design import Design, build_design
 from nestedmlm.fit import LmerFit

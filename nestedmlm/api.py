@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.anova import AnovaResult, anova_table, names_from_frame
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula, parse_formula
@@ -77,3 +79,46 @@ def lmer(
         data_name=caller_name(data, depth=2),
     )
     return model.fit(REML=REML, start=start, control=control)
+
+
+def anova(
+    *fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None
+) -> AnovaResult:
+    """Compare fitted models by likelihood ratio tests.
+
+    Parameters
+    ----------
+    *fits : LmerFit
+        Several: sorted by number of parameters, each tested against the one before. One: its
+        sequential sums of squares.
+    refit : bool
+        Refit REML fits by maximum likelihood first (their REML criteria cannot be compared when
+        fixed effects differ); the printed table says so.
+    names : sequence of str, optional
+        By default the names of the caller's variables, or M1, M2, … where they cannot be told.
+
+    Returns
+    -------
+    AnovaResult
+        A view; ``.table`` is the DataFrame.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the models were not fitted to the same rows of the same data.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> sleepstudy = nm.load_dataset("sleepstudy")
+    >>> both = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, REML=False)
+    >>> intercepts = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy, REML=False)
+    >>> table = nm.anova(intercepts, both).table
+    >>> table[["npar", "Chisq", "Df"]].round(3)
+                npar   Chisq   Df
+    intercepts     4     NaN  NaN
+    both           6  42.139  2.0
+    """
+    if names is None and len(fits) > 1:
+        names = names_from_frame(fits, sys._getframe(1))
+    return anova_table(fits, refit=refit, names=names)

@@ -1,0 +1,181 @@
+"""R's spellings for people porting scripts (layer 7): one-line wrappers, nothing else.
+
+>>> from nestedmlm.lme4 import REMLcrit, VarCorr, fixef, isSingular, lmer
+>>> import nestedmlm as nm
+>>> fm = lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+>>> round(REMLcrit(fm), 4), isSingular(fm)
+(319.6543, False)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.api import anova, lmer
+from nestedmlm.components import components
+from nestedmlm.errors import OptionError
+from nestedmlm.fit import LmerFit
+from nestedmlm.varcorr import VarCorr as VarCorrView
+
+__all__ = [
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "coef", "deviance", "df_residual", "fitted",
+    "fixef", "formula", "getME", "isREML", "isSingular", "lmer", "logLik", "model_matrix",
+    "ngrps", "nobs", "predict", "ranef", "rePCA", "refit", "refitML", "residuals", "sigma",
+    "summary", "update", "vcov",
+]  # fmt: skip
+
+
+def fixef(object: LmerFit) -> pd.Series:
+    """Fixed effects."""
+    return object.fixef
+
+
+def ranef(object: LmerFit, condVar: bool = True) -> pd.DataFrame:
+    """Conditional modes, as ``as.data.frame(ranef(fit))``."""
+    return object.ranef(condvar=condVar)
+
+
+def coef(object: LmerFit) -> dict[str, pd.DataFrame]:
+    """Fixed effects plus conditional modes, by grouping factor."""
+    return object.coef()
+
+
+def VarCorr(x: LmerFit) -> VarCorrView:
+    """Variance components."""
+    return x.varcorr()
+
+
+def isSingular(x: LmerFit, tol: float = 1e-4) -> bool:
+    """lme4's own rule: any diagonal entry of theta below `tol`."""
+    return x.is_singular(tol=tol, rule="lme4")
+
+
+def rePCA(x: LmerFit) -> Any:
+    """Principal components of the relative covariances."""
+    return x.repca()
+
+
+def REMLcrit(object: LmerFit) -> float:
+    """REML criterion at the estimates."""
+    return object.reml_criterion
+
+
+def deviance(object: LmerFit, REML: bool | None = None) -> float:
+    """The REML criterion of a REML fit, -2 log-likelihood of an ML fit; `REML` chooses."""
+    use_reml = object.REML if REML is None else REML
+    return object.reml_criterion if use_reml else object.deviance
+
+
+def logLik(object: LmerFit, REML: bool | None = None) -> float:
+    """(Restricted) log-likelihood."""
+    return -0.5 * deviance(object, REML)
+
+
+def AIC(object: LmerFit) -> float:
+    """Akaike's criterion."""
+    return object.aic
+
+
+def BIC(object: LmerFit) -> float:
+    """Schwarz's criterion."""
+    return object.bic
+
+
+def sigma(object: LmerFit) -> float:
+    """Residual standard deviation."""
+    return object.sigma
+
+
+def vcov(object: LmerFit) -> pd.DataFrame:
+    """Covariance matrix of the fixed effects."""
+    return object.cov_params()
+
+
+def fitted(object: LmerFit) -> pd.Series:
+    """Fitted values."""
+    return object.fittedvalues
+
+
+def residuals(object: LmerFit, type: str = "response", scaled: bool = False) -> pd.Series:
+    """Residuals."""
+    return object.residuals(type, scaled=scaled)
+
+
+def predict(
+    object: LmerFit, newdata: Any = None, re_form: Any = None, allow_new_levels: bool = False
+) -> pd.Series:
+    """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
+    if re_form not in (None, "NA", "~0"):
+        raise OptionError("re_form must be None (all random effects) or 'NA' (none of them)")
+    return object.predict(
+        newdata,
+        random_effects=re_form is None,
+        new_levels="population" if allow_new_levels else "error",
+    )
+
+
+def nobs(object: LmerFit) -> int:
+    """Number of rows used."""
+    return object.nobs
+
+
+def ngrps(object: LmerFit) -> pd.Series:
+    """Number of levels of each grouping factor."""
+    return object.ngrps
+
+
+def df_residual(object: LmerFit) -> int:
+    """``nobs - npar``."""
+    return object.df_resid
+
+
+def isREML(x: LmerFit) -> bool:
+    """Whether the fit is by REML."""
+    return x.REML
+
+
+def formula(x: LmerFit) -> str:
+    """The model formula."""
+    return x.formula
+
+
+def model_matrix(object: LmerFit, type: str = "fixed") -> Any:
+    """X, or sparse Z."""
+    return object.model_matrix(type)
+
+
+def refit(object: LmerFit, newresp: FloatArray) -> LmerFit:
+    """Fit the same model to another response."""
+    return object.refit(newresp)
+
+
+def refitML(x: LmerFit) -> LmerFit:
+    """Refit by maximum likelihood."""
+    return x.refit_ml()
+
+
+def update(object: LmerFit, formula: str) -> LmerFit:
+    """Refit with a changed formula."""
+    return object.update(formula)
+
+
+def summary(object: LmerFit) -> Any:
+    """lme4's summary."""
+    return object.summary()
+
+
+def getME(object: LmerFit, name: str) -> Any:
+    """A component of the fit by lme4's name: ``"X"``, ``"Zt"``, ``"theta"``, ``"Lambda"``, …
+
+    Raises
+    ------
+    OptionError
+        For a name that is not known; the message lists those that are.
+    """
+    table = components(object)
+    if name not in table:
+        raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
+    return table[name]()
