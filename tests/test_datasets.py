@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
 
 from nestedmlm import datasets
-from nestedmlm.datasets import DATA_VARIABLE, list_datasets, load_dataset, prepare_classroom
+from nestedmlm.datasets import (
+    DATA_VARIABLE,
+    Remote,
+    list_datasets,
+    load_dataset,
+    prepare_classroom,
+)
 from nestedmlm.errors import DataError, DatasetError, OptionError
 
 SHIPPED = {
@@ -100,15 +110,47 @@ def test_classroom_without_network_says_what_to_do(no_folder, monkeypatch):
         load_dataset("classroom")
 
 
-def test_a_download_with_another_hash_is_refused(no_folder, monkeypatch):
-    import pooch
+@pytest.fixture
+def served_classroom(tmp_path, monkeypatch):
+    """The original file on this machine; yields the list of requests made for it."""
+    content = ORIGINAL.to_csv(index=False).encode()
+    requests: list[str] = []
 
-    def altered(*args, **kwargs):
-        raise ValueError("SHA256 hash of downloaded file does not match the known hash")
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
-    monkeypatch.setattr(pooch, "retrieve", altered)
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        remote = Remote(
+            url=f"http://127.0.0.1:{server.server_port}/classroom.csv",
+            sha256=hashlib.sha256(content).hexdigest(),
+            prepare=prepare_classroom,
+        )
+        monkeypatch.setattr(datasets, "REMOTE", {"classroom": remote})
+        yield requests
+        server.shutdown()
+
+
+def test_classroom_is_downloaded_once(no_folder, served_classroom):
+    for _ in range(2):
+        assert list(load_dataset("classroom")["mathscore"]) == [480, 569, 567, 532, 478]
+    assert served_classroom == ["/classroom.csv"]
+
+
+def test_a_download_with_another_hash_is_refused(no_folder, served_classroom, monkeypatch):
+    altered = replace(datasets.REMOTE["classroom"], sha256="0" * 64)
+    monkeypatch.setattr(datasets, "REMOTE", {"classroom": altered})
     with pytest.raises(DatasetError, match="could not be downloaded"):
         load_dataset("classroom")
+    assert datasets.find_local("classroom") is None
 
 
 def test_classroom_is_read_from_the_cache(no_folder):
