@@ -11,6 +11,13 @@ from __future__ import annotations
 from nestedmlm.api import anova, lmer
 from nestedmlm.datasets import list_datasets, load_dataset
 from nestedmlm.design import Design, build_design
+from nestedmlm.errors import (
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    NestedMLMError,
+    NestedMLMWarning,
+)
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula
 from nestedmlm.model import Model
@@ -20,8 +27,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Control",
+    "ConvergenceWarning",
+    "DataError",
     "Design",
     "Formula",
+    "FormulaError",
     "LmerFit",
     "Model",
 

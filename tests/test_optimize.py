@@ -1,0 +1,188 @@
+"""The optimizer: the true optimum, its certificate, and the identities fits must satisfy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.crossproducts import cross_products
+from nestedmlm.parameters import make_plan
+from nestedmlm.reml.curvature import curvature
+from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.optimize import Control, optimize
+from nestedmlm.reml.trust_region import trust_step
+from tests.designs import FORMULAS, data, design
+
+
+@pytest.mark.parametrize("kind", list(FORMULAS))
+def test_certified_and_no_better_point_nearby(kind: str) -> None:
+    d = design(kind)
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    optimum = optimize(plan, stats, REML=True)
+    assert optimum.certificate.holds, optimum.certificate
+    phi = optimum.evaluation.phi
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 1e-2, 0.1, 1.0):
+        for _ in range(5):
+            other = evaluate(phi + size * rng.normal(size=len(phi)), plan, stats, True)
+            assert other.criterion >= optimum.evaluation.criterion - 1e-7
+
+
+@pytest.mark.parametrize("start", [(1e-3, 0.0, 1e-3), (5.0, -4.0, 0.1), (0.0, 0.0, 0.0)])
+def test_result_does_not_depend_on_the_start(start: tuple[float, ...]) -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, start=np.array(start))
+    assert fit.converged
+    assert fit.criterion == pytest.approx(1743.62827195849, abs=1e-6)
+
+
+def test_average_information_plus_M_is_the_hessian_for_balanced_data() -> None:
+    # reference: MixedModels.jl's finite differences of the ML deviance of sleepstudy
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, REML=False)
+    d = fit.design
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    optimum = optimize(plan, stats, REML=False)
+    ev = optimum.evaluation
+    H = curvature(ev, plan, stats, float(stats.n)).hessian
+    step = 1e-5
+    numeric = np.array(
+        [
+            (
+                evaluate(ev.phi + e, plan, stats, False).gradient
+                - evaluate(ev.phi - e, plan, stats, False).gradient
+            )
+            / (2 * step)
+            for e in np.eye(plan.n_theta) * step
+        ]
+    )
+    assert pytest.approx(numeric, rel=1e-4, abs=1e-3) == H
+
+
+def test_units_of_a_slope_change_nothing_but_units() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    base = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    for factor in (1e-9, 1e6, 1e9):
+        scaled = sleepstudy.assign(Days=sleepstudy.Days * factor)
+        fit = nm.lmer("Reaction ~ Days + (Days | Subject)", scaled)
+        assert fit.converged and not fit.is_singular()
+        shift = 2.0 * np.log(factor)
+        assert fit.criterion - shift == pytest.approx(base.criterion, abs=1e-7)
+        sds = fit.varcorr().to_frame().sdcor.to_numpy()
+        expected = base.varcorr().to_frame().sdcor.to_numpy() * [1.0, 1.0 / factor, 1.0, 1.0]
+        assert sds == pytest.approx(expected, rel=1e-6)
+
+
+def test_shifted_slope_variable_is_only_a_recoding() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    base = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    fit = nm.lmer(
+        "Reaction ~ year + (year | Subject)", sleepstudy.assign(year=sleepstudy.Days + 2000.0)
+    )
+    assert fit.converged and not fit.is_singular()
+    assert fit.criterion == pytest.approx(base.criterion, abs=1e-6)
+    assert fit.fittedvalues.to_numpy() == pytest.approx(base.fittedvalues.to_numpy(), rel=1e-7)
+
+
+def test_shift_of_the_response_moves_only_the_intercept() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    base = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    fit = nm.lmer(
+        "Reaction ~ Days + (Days | Subject)", sleepstudy.assign(Reaction=sleepstudy.Reaction + 1e8)
+    )
+    assert fit.converged
+    assert fit.criterion == pytest.approx(base.criterion, abs=1e-5)
+    assert fit.theta == pytest.approx(base.theta, rel=1e-6)
+
+
+EQUAL = {
+    "slash is a + a:b": ("y ~ x + (1 | f2/f1)", "y ~ x + (1 | f2) + (1 | f2:f1)"),
+    "unique ids": ("y ~ x + (1 | f2/f1)", "y ~ x + (1 | f1) + (1 | f2)"),
+    "double bar": ("y ~ x + (x || f1)", "y ~ x + (1 | f1) + (0 + x | f1)"),
+    "cs of two is us": ("y ~ x + cs(x | f1)", "y ~ x + (x | f1)"),
+    "homogeneous cs is nested intercepts": (
+        "y ~ a + cs(0 + a | f2, hom = TRUE)",
+        "y ~ a + (1 | f2/a)",
+    ),
+    "cell means": ("y ~ a + (a | f2)", "y ~ a + (0 + a | f2)"),
+}
+
+
+@pytest.mark.parametrize("first, second", EQUAL.values(), ids=list(EQUAL))
+def test_equal_formulas_give_equal_fits(first: str, second: str) -> None:
+    rows = data(seed=4)
+    one, two = nm.lmer(first, rows), nm.lmer(second, rows)
+    assert one.criterion == pytest.approx(two.criterion, abs=1e-7)
+    assert one.params.to_numpy() == pytest.approx(two.params.to_numpy(), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["nested chain of three", "nested within crossed"])
+def test_permuted_rows_and_relabelled_levels(kind: str) -> None:
+    rows = data()
+    base = nm.lmer(FORMULAS[kind], rows)
+    mixed = rows.sample(frac=1.0, random_state=3)
+    for f in ("f1", "f2", "f3", "c1", "c2"):
+        mixed[f] = "level " + (mixed[f] * 37 % 101).astype(str)
+    fit = nm.lmer(FORMULAS[kind], mixed)
+    assert fit.criterion == pytest.approx(base.criterion, abs=1e-8)
+    assert fit.fittedvalues.sort_index().to_numpy() == pytest.approx(
+        base.fittedvalues.to_numpy(), rel=1e-5
+    )
+
+
+def test_duplicated_rows_are_doubled_weights() -> None:
+    # with every row twice, n and the weights' logarithms differ, the estimates of beta and the
+    # ratio of variances under ML do not (the groups are the same)
+    rows = data()
+    twice = pd.concat([rows, rows], ignore_index=True)
+    doubled = nm.lmer("y ~ x + (x | f1)", twice, REML=False)
+    stats = cross_products(doubled.design)
+    weighted = nm.Model("y ~ x + (x | f1)", rows.assign(w=2.0), weights="w")
+    one = cross_products(weighted.design)
+    assert stats.panels == pytest.approx(one.panels, rel=1e-10)
+    assert stats.F == pytest.approx(one.F, rel=1e-10, abs=1e-10)
+
+
+def test_constant_weights_change_only_sigma() -> None:
+    rows = data()
+    base = nm.lmer("y ~ x + (x | f1)", rows)
+    fit = nm.lmer("y ~ x + (x | f1)", rows, weights=np.full(len(rows), 5.0))
+    assert fit.criterion == pytest.approx(base.criterion, abs=1e-7)
+    assert fit.sigma == pytest.approx(base.sigma * np.sqrt(5.0), rel=1e-6)
+
+
+def test_giving_up_is_said() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    with pytest.warns(nm.ConvergenceWarning, match="used all its evaluations"):
+        fit = nm.lmer(
+            "Reaction ~ Days + (Days | Subject)", sleepstudy, control=Control(max_evaluations=2)
+        )
+    assert not fit.converged
+
+
+def test_trust_step_against_brute_force() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        values = np.sort(rng.normal(size=2) * 3)
+        g = rng.normal(size=2)
+        radius = rng.uniform(0.1, 2.0)
+        step, promised = trust_step(values, g, radius)
+        assert np.linalg.norm(step) <= radius * (1 + 1e-5)
+        angles = np.linspace(0, 2 * np.pi, 400)
+        grid = np.concatenate(
+            [r * np.column_stack([np.cos(angles), np.sin(angles)]) for r in
+             np.linspace(0, radius, 60)]
+        )  # fmt: skip
+        best = np.min(grid @ g + 0.5 * (grid**2) @ values)
+        assert -promised <= best + 1e-3 * abs(best)
+
+
+def test_hard_case_moves_along_the_lowest_eigenvector() -> None:
+    step, promised = trust_step(np.array([-1.0, 2.0]), np.array([0.0, 0.1]), 0.5)
+    assert np.linalg.norm(step) == pytest.approx(0.5)
+    assert abs(step[0]) > 0.4
+    assert promised > 0.1
