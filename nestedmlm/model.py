@@ -9,7 +9,7 @@ from typing import Any
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.design import Design, build_design
-from nestedmlm.environment import Environment
+from nestedmlm.modelframe.environment import Environment
 from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.reml.optimize import Control

@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.environment import Environment
+from nestedmlm.modelframe.environment import Environment
 from nestedmlm.errors import DataError
-from nestedmlm.evaluate import Evaluator
+from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.formula.model import Formula
 from nestedmlm.formula.nodes import Name
 from nestedmlm.formula.terms import Terms, Variable
-from nestedmlm.frames import Frame, load_array
-from nestedmlm.grouping import GroupSpec
-from nestedmlm.modelmatrix import MatrixSpec
-from nestedmlm.operators import as_numbers
-from nestedmlm.values import Matrix, Vector
+from nestedmlm.modelframe.frames import Frame, load_array
+from nestedmlm.modelframe.grouping import GroupSpec
+from nestedmlm.modelframe.modelmatrix import MatrixSpec
+from nestedmlm.modelframe.operators import as_numbers
+from nestedmlm.modelframe.values import Matrix, Vector
 
 FloatArray = npt.NDArray[np.float64]
 

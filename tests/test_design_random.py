@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.collation import sort_levels
+from nestedmlm.modelframe.collation import sort_levels
 from nestedmlm.design import Design, build_design
 from nestedmlm.errors import DataError, FormulaError
 from nestedmlm.zmatrix import z_matrix

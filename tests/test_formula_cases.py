@@ -13,8 +13,8 @@ import pytest
 from nestedmlm.design import Design, build_design
 from nestedmlm.errors import NestedMLMError
 from nestedmlm.formula import parse_formula
-from nestedmlm.frames import Frame
-from nestedmlm.modelmatrix import build_matrix
+from nestedmlm.modelframe.frames import Frame
+from nestedmlm.modelframe.modelmatrix import build_matrix
 from nestedmlm.schema import matrix_values
 from nestedmlm.zmatrix import z_matrix
 

@@ -120,15 +120,20 @@ def formula_pieces(text: str, *, cutoff: int = CUTOFF) -> list[str]:
         Lines; those after the first are indented.
     """
     lines: list[str] = []
-    line, depth, opened = "", 0, 0  # `opened`: depth of parentheses where the line began
+    line, depth = "", 0
+    open_breaks: list[int] = []  # depths of breaks whose right operand is still being written
     tokens = text.split(" ")
-    for i, token in enumerate(tokens):
-        line += token + (" " if i + 1 < len(tokens) else "")
+    for i, token in enumerate(tokens[:-1]):
+        line += token + " "
         depth += token.count("(") - token.count(")")
-        breakable = (token in _OPERATORS and i > 0) or token.endswith(",")
-        if breakable and i + 1 < len(tokens) and len(line) > cutoff:
+        in_call = token.endswith(",")
+        operator = token in _OPERATORS and i > 0
+        if not operator:
+            while open_breaks and depth <= open_breaks[-1]:
+                open_breaks.pop()
+        if (operator or in_call) and len(line) > cutoff:
             lines.append(line)
-            # inside parentheses opened since the last break, R indents once more
-            levels = 2 if lines[1:] and depth > opened else 1
-            line, opened = "    " * levels, depth
-    return [*lines, line]
+            # what follows a comma lasts until the call is closed
+            open_breaks.append(depth - in_call)
+            line = "    " * len(open_breaks)
+    return [*lines, line + tokens[-1]]

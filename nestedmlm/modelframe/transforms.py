@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.errors import DataError
-from nestedmlm.splines import fit_bs, fit_ns
-from nestedmlm.values import Factor, Matrix
+from nestedmlm.modelframe.splines import fit_bs, fit_ns
+from nestedmlm.modelframe.values import Factor, Matrix
 
 FloatArray = npt.NDArray[np.float64]
 

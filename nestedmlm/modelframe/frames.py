@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import DataError
-from nestedmlm.values import Factor, Vector, factor_of_objects, logical, object_array
+from nestedmlm.modelframe.values import Factor, Vector, factor_of_objects, logical, object_array
 
 
 class Frame:

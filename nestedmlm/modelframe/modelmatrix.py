@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.contrasts import contrast_matrix
+from nestedmlm.modelframe.contrasts import contrast_matrix
 from nestedmlm.errors import DataError, NewLevelsError
 from nestedmlm.formula.terms import Terms
-from nestedmlm.values import Factor, Matrix, Vector
+from nestedmlm.modelframe.values import Factor, Matrix, Vector
 
 FloatArray = npt.NDArray[np.float64]
 

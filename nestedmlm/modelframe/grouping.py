@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.modelmatrix import level_table
-from nestedmlm.values import Factor, Vector, as_factor, drop_unused, object_array
+from nestedmlm.modelframe.modelmatrix import level_table
+from nestedmlm.modelframe.values import Factor, Vector, as_factor, drop_unused, object_array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.collation import sort_levels
+from nestedmlm.modelframe.collation import sort_levels
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
 

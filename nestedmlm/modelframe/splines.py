@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.errors import DataError, DataWarning
-from nestedmlm.values import Matrix
+from nestedmlm.modelframe.values import Matrix
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.environment import Environment
+from nestedmlm.modelframe.environment import Environment
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.model import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
-from nestedmlm.frames import Frame, load_array
-from nestedmlm.functions import FUNCTIONS
-from nestedmlm.operators import BINARY, UNARY, as_numbers
-from nestedmlm.transforms import FITTERS, Transform
-from nestedmlm.values import Factor, Matrix, Vector, as_factor
+from nestedmlm.modelframe.frames import Frame, load_array
+from nestedmlm.modelframe.functions import FUNCTIONS
+from nestedmlm.modelframe.operators import BINARY, UNARY, as_numbers
+from nestedmlm.modelframe.transforms import FITTERS, Transform
+from nestedmlm.modelframe.values import Factor, Matrix, Vector, as_factor
 
 
 class Evaluator:

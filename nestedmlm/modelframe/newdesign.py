@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm.errors import DataError, NewLevelsError, OptionError
-from nestedmlm.evaluate import Evaluator
-from nestedmlm.frames import Frame
-from nestedmlm.grouping import group_codes, unseen_labels
-from nestedmlm.modelmatrix import build_matrix
+from nestedmlm.modelframe.evaluate import Evaluator
+from nestedmlm.modelframe.frames import Frame
+from nestedmlm.modelframe.grouping import group_codes, unseen_labels
+from nestedmlm.modelframe.modelmatrix import build_matrix
 from nestedmlm.schema import Schema, argument_numbers, group_values, matrix_values, offset_numbers
 
 FloatArray = npt.NDArray[np.float64]

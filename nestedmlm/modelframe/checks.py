@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
-from nestedmlm.grouping import GroupingFactor
-from nestedmlm.values import Factor, Matrix, Vector, logical_numbers
+from nestedmlm.modelframe.grouping import GroupingFactor
+from nestedmlm.modelframe.values import Factor, Matrix, Vector, logical_numbers
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.errors import DataError
-from nestedmlm.values import Factor, Matrix, logical, logical_numbers, object_array
+from nestedmlm.modelframe.values import Factor, Matrix, logical, logical_numbers, object_array
 
 
 def as_numbers(value: Any, text: str) -> Any:
