@@ -41,7 +41,7 @@ class Control:
         Relative standard deviations (scaled columns) below this are tried at exactly zero.
     """
 
-    tolerance: float = 1e-10
+    tolerance: float = 1e-12
     escape_tolerance: float = 1e-6
     max_evaluations: int = 500
     snap: float = 1e-2
