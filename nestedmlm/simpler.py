@@ -184,7 +184,9 @@ def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
     change = f"the random effects of {bar.group_text} are uncorrelated"
     first = Step(change=change, terms=(term_text(bar.lhs_text, bar.group_text, kind),))
     label = weakest(bar, collapse)
-    return [first] if label is None else [first, _without(bar, label, kind)]
+    if label is None or np.any(collapse.zero):
+        return [first]  # which effect is the weakest then depends on the first step
+    return [first, _without(bar, label, kind)]
 
 
 def _steps_us(bar: Bar, collapse: Collapse) -> list[Step]:

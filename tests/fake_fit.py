@@ -1,0 +1,76 @@
+"""Stand-ins for fits, made of numbers that R printed: views need no optimizer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from r_prints import CASES, ML
+
+from nestedmlm.varcorr import VarCorr, VarCorrBlock
+
+
+def varcorr(case: dict[str, Any]) -> VarCorr:
+    return VarCorr(
+        blocks=tuple(block(name, columns, np.array(cov)) for name, columns, cov in case["blocks"]),
+        sigma=case["sigma"],
+    )
+
+
+def block(name: str, columns: tuple[str, ...], cov: np.ndarray, **changes: Any) -> VarCorrBlock:
+    given = {
+        "name": name,
+        "factor": name.split(".")[0],
+        "columns": columns,
+        "cov": np.asarray(cov, dtype=float),
+        "structure": "us",
+        "hom": False,
+        "par": np.zeros(0),
+    }
+    return VarCorrBlock(**given | changes)
+
+
+def fake_fit(name: str, **changes: Any) -> Any:
+    """A case of `r_prints` with the attributes of an `LmerFit` that views use."""
+    case = CASES[name]
+    names = list(case["names"])
+    beta, se = np.array(case["beta"]), np.array(case["se"])
+    vcov = np.diag(se**2) if case["vcov"] is None else np.array(case["vcov"])
+    aic, bic, llf = case["ic"]
+    fit = SimpleNamespace(
+        formula=case["formula"],
+        data_name=case["data"],
+        weights_name=case["weights"],
+        offset_name=case["offset"],
+        REML=case["REML"],
+        reml_criterion=case["reml"],
+        aic=aic,
+        bic=bic,
+        llf=llf,
+        npar=case["npar"],
+        df_resid=case["df_resid"],
+        nobs=case["nobs"],
+        ngrps=pd.Series(case["ngrps"]),
+        sigma=case["sigma"],
+        params=pd.Series(beta, index=names, dtype=float),
+        bse=pd.Series(se, index=names, dtype=float),
+        tvalues=pd.Series(beta / se, index=names, dtype=float),
+        cov_params=lambda: pd.DataFrame(vcov.reshape(len(names), -1), index=names, columns=names),
+        varcorr=lambda: varcorr(case),
+        residuals=lambda type, scaled: pd.Series(case["resid"]),
+        design=SimpleNamespace(
+            messages=(), y=np.arange(case["nobs"]), x_assign=tuple(range(len(names))),
+            x_terms=tuple(names[1:]),
+        ),
+        messages=(),
+        converged=True,
+        certificate=SimpleNamespace(evaluations=12),
+    )  # fmt: skip
+    if name in ML:
+        npar, aic, bic, llf = ML[name]
+        fit.refit_ml = lambda: SimpleNamespace(
+            **vars(fit) | {"REML": False, "npar": npar, "aic": aic, "bic": bic, "llf": llf}
+        )
+    return SimpleNamespace(**vars(fit) | changes)
