@@ -134,7 +134,7 @@ def format_numbers(
 
     Examples
     --------
-    >>> format_numbers([8.39635, 15.3138, 0.0], digits=5)
+    >>> format_numbers([8.396353, 15.3138, 0.0], digits=5)
     [' 8.3964', '15.3138', ' 0.0000']
     """
     flat = [float(x) for x in np.ravel(np.asarray(values, dtype=float))]
