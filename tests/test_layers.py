@@ -18,10 +18,11 @@ PACKAGE = Path(__file__).parents[1] / "nestedmlm"
 LAYERS = {
     "errors": 0,
     "_typing": 0,
+    "callers": 0,
     "formula": 1,
-    "design": 2,
     "modelframe": 2,
     "schema": 2,
+    "design": 2,
     "_kernels": 3,
     "covariance": 3,
     "criterion": 3,
@@ -32,22 +33,22 @@ LAYERS = {
     "zmatrix": 3,
     "ops": 4,
     "reml": 4,
-    "bayes": 4,
     "prediction": 5,
-    "rank": 6,
     "randomeffects": 5,
     "results": 5,
-    "diagnosis": 6,
-    "simpler": 6,
-    "simplify": 6,
-    "singularity": 6,
     "tables": 6,
     "varcorr": 6,
+    "rank": 6,
+    "simpler": 6,
     "anova": 6,
-    "callers": 0,
+    "diagnosis": 6,
+    "simplify": 6,
+    "singularity": 6,
     "fit": 7,
     "model": 7,
+    "components": 7,
     "api": 7,
+    "lme4": 7,
     "datasets": 7,
     "cli": 8,
     "__main__": 8,
@@ -132,6 +133,10 @@ def own(names: set[str]) -> set[str]:
 
 def is_own(name: str) -> bool:
     return name == "nestedmlm" or name.startswith("nestedmlm.")
+
+
+def test_the_table_names_modules_that_exist():
+    assert set(LAYERS) <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)
