@@ -17,6 +17,13 @@ from nestedmlm._typing import FloatArray
 
 State = TypeVar("State")
 
+# Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
+# they mislead, and where the supplied Hessian is good they are noise.
+_LOCAL = 1.0
+_SLOW = 0.6
+# Where rounding ends the descent, this much of the value may be left unexploited.
+_RESOLVED = 1e-8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalModel(Generic[State]):
@@ -78,12 +85,16 @@ def minimize(
         First trust radius.
     """
     here, used = start, 0
-    hessian = here.hessian()
-    predicted = np.inf
+    hessian, correction = here.hessian(), np.zeros((len(start.point),) * 2)
+    moved, before, promised = None, np.inf, np.inf
     while used < max_evaluations:
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
         g = vectors.T @ here.gradient
         promised = newton_decrease(values, g)
+        if moved is not None and promised > _SLOW * before and promised < _LOCAL:
+            correction = symmetric_rank_one(correction, *moved)
+            hessian, moved = here.hessian() + correction, None
+            continue
         if promised <= tolerance and (values[0] >= 0 or here.escape() <= tolerance):
             return Descent(best=here, evaluations=used, predicted=promised, converged=True)
         step, predicted = trust_step(values, g, radius)
@@ -98,11 +109,38 @@ def minimize(
         elif ratio > 0.75 and length > 0.8 * radius:
             radius *= 3.0
         if there is not None and ratio > 1e-4:
-            here = there
-            hessian = here.hessian()
-        elif radius < 1e-12:
+            before, moved = promised, _secant(here, there)
+            here, hessian = there, there.hessian() + correction
+        elif predicted <= noise:  # rounding hides what is left to gain
             break
-    return Descent(best=here, evaluations=used, predicted=float(predicted), converged=False)
+        elif correction.any():  # what was learnt elsewhere misleads here
+            correction, moved = np.zeros_like(correction), None
+            hessian = here.hessian()
+    return Descent(
+        best=here, evaluations=used, predicted=promised, converged=promised <= _RESOLVED
+    )
+
+
+def _secant(here: LocalModel[State], there: LocalModel[State]) -> tuple[FloatArray, FloatArray]:
+    """The step, and the change of the gradient that the model Hessian does not explain."""
+    step = there.point - here.point
+    return step, there.gradient - here.gradient - there.hessian() @ step
+
+
+def symmetric_rank_one(
+    correction: FloatArray, step: FloatArray, residual: FloatArray
+) -> FloatArray:
+    """Learn what the model Hessian lacks from the gradients (SR1 secant update).
+
+    `residual` is the change of the gradient that the model Hessian did not explain. Keeps the
+    convergence superlinear where the model is poor (a structured quasi-Newton method; Nocedal &
+    Wright 2006, section 6.2).
+    """
+    r = residual - correction @ step
+    bend = float(r @ step)
+    if abs(bend) <= 1e-8 * float(np.linalg.norm(r) * np.linalg.norm(step)):
+        return correction
+    return correction + np.outer(r, r) / bend
 
 
 def newton_decrease(values: FloatArray, g: FloatArray) -> float:
