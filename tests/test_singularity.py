@@ -15,7 +15,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import parse_formula
 from nestedmlm.results import results_at
-from nestedmlm.simpler import Collapse, rewrite, steps, term_text
+from nestedmlm.singularity.simpler import Collapse, rewrite, steps, term_text
 from nestedmlm.singularity import diagnose, is_singular, repca, simplify
 
 FRAME = data(200)

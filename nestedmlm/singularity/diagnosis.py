@@ -11,8 +11,8 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.formula import Bar, Formula
-from nestedmlm.rank import TOL, rho_bounds, singular_values
-from nestedmlm.simpler import Collapse, Step, rewrite, steps
+from nestedmlm.singularity.rank import TOL, rho_bounds, singular_values
+from nestedmlm.singularity.simpler import Collapse, Step, rewrite, steps
 from nestedmlm.tables.blocks import Block, Table, Text
 from nestedmlm.tables.view import View, Viewable, blank
 from nestedmlm.varcorr import VarCorrBlock

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm.anova import AnovaResult, anova_table
-from nestedmlm.diagnosis import Diagnosis, Recommendation, diagnose
+from nestedmlm.singularity.diagnosis import Diagnosis, Recommendation, diagnose
 from nestedmlm.tables.blocks import Block, Text
 from nestedmlm.tables.view import View, Viewable, blank
 
