@@ -34,9 +34,11 @@ __all__ = [
     "FormulaError",
     "LmerFit",
     "Model",
-
+    "NestedMLMError",
+    "NestedMLMWarning",
+    "anova",
     "build_design",
-    "lmer",
     "list_datasets",
+    "lmer",
     "load_dataset",
 ]

@@ -20,7 +20,7 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_JIT)
-def _shrinkage(T, Q, width, k, H, Y, Gt):  # noqa: ANN001, ANN202
+def _shrinkage(T, Q, width, k, H, Y, Gt):
     """Write ``Gt = T (I + T'QT)^{-1} T'`` and return ``log|I + T'QT|``.
 
     ``Q`` is the flat panel (row stride `width`); ``H`` and ``Y`` are (k, k) scratch.
@@ -71,9 +71,7 @@ def _shrinkage(T, Q, width, k, H, Y, Gt):  # noqa: ANN001, ANN202
 
 
 @njit(**_JIT)
-def eliminate_chain(
-    K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G
-):  # noqa: ANN001, ANN201
+def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G):
     """Forward sweep: eliminate every node of the chain, finest factor first.
 
     `panels`, `Qtt` (lower triangle), `Qtr` and `S` hold crossproducts on entry and Schur
@@ -171,7 +169,9 @@ def eliminate_chain(
 
 
 @njit(**_JIT)
-def _gather_adjoint(g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift, Qtt_bar, Qtr_bar, S_bar, P):  # noqa: ANN001, ANN202, E501
+def _gather_adjoint(
+    g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift, Qtt_bar, Qtr_bar, S_bar, P
+):
     """Assemble the symmetric adjoint ``P`` (w, w) of what remained after node g."""
     t0 = tptr[g]
     nt = tptr[g + 1] - t0
@@ -220,8 +220,23 @@ def _gather_adjoint(g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift, Q
 
 @njit(**_JIT)
 def adjoint_chain(
-    K, first, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar, Qtr_bar, M, blocks
-):  # noqa: ANN001, ANN201, E501
+    K,
+    first,
+    parent,
+    pptr,
+    tptr,
+    tcol,
+    tpos,
+    r,
+    panels,
+    G,
+    l_bar,
+    S_bar,
+    Qtt_bar,
+    Qtr_bar,
+    M,
+    blocks,
+):
     """Reverse sweep: add to `M` the adjoint of each factor's ``G = T T'``.
 
     Parameters are as left by `eliminate_chain`; `l_bar` and `S_bar` are the adjoints of the
@@ -326,7 +341,7 @@ def adjoint_chain(
 
 
 @njit(**_JIT)
-def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):  # noqa: ANN001, ANN201
+def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
     """Top-down sweep: ``b = G Z'V^{-1} [X y]`` and ``B = Z'V^{-1} [X y]`` for every node.
 
     `bt` (q_t, r) is the solution for the trailing block; `b` and `B` (q_chain, r) are written,
@@ -392,7 +407,7 @@ def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):  # 
 
 
 @njit(**_JIT)
-def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):  # noqa: ANN001, ANN201
+def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
     """Add the chain's part of ``Z'WZ [F; Ft]`` to ``[out; out_t]`` (panels: crossproducts)."""
     m = K.shape[0]
     nrhs = F.shape[1]
@@ -438,7 +453,7 @@ def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t
 
 
 @njit(**_JIT)
-def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):  # noqa: ANN001, ANN201
+def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):
     """Eliminate the chain from extra right-hand sides.
 
     `R` (q_chain, m) and `R_t` (q_t, m) hold ``Z'W f`` on entry; on return `R_t` is what the
@@ -498,7 +513,7 @@ def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram)
 
 
 @njit(**_JIT)
-def nesting(child, parent_codes, out):  # noqa: ANN001, ANN201
+def nesting(child, parent_codes, out):
     """Write the parent of each child level; return False where a level has two parents."""
     for row in range(child.shape[0]):
         c = child[row]
@@ -513,7 +528,7 @@ def nesting(child, parent_codes, out):  # noqa: ANN001, ANN201
 @njit(**_JIT)
 def accumulate(
     K, node, pptr, width, entry, tcode, Kt, xoff, toff, Z, Zt, Y, w, panels, Qtt, Qtr, tfirst
-):  # noqa: ANN001, ANN201
+):
     """One pass over the rows: sums of weighted products into panels and trailing block.
 
     Parameters

@@ -57,14 +57,14 @@ def lmer(
     REML criterion at convergence: 1743.628
     Random effects:
      Groups   Name        Std.Dev. Corr
-     Subject  (Intercept) 24.741       
+     Subject  (Intercept) 24.741
               Days         5.922   0.07
-     Residual             25.592       
+     Residual             25.592
     Number of obs: 180, groups:  Subject, 18
     Fixed Effects:
-    (Intercept)         Days  
-         251.41        10.47  
-    """  # noqa: W291
+    (Intercept)         Days
+         251.41        10.47
+    """
     text = formula.text if isinstance(formula, Formula) else formula
     parsed = parse_formula(text, double_bar=double_bar)
     model = Model(
@@ -81,9 +81,7 @@ def lmer(
     return model.fit(REML=REML, start=start, control=control)
 
 
-def anova(
-    *fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None
-) -> AnovaResult:
+def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None) -> AnovaResult:
     """Compare fitted models by likelihood ratio tests.
 
     Parameters

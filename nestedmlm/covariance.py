@@ -91,20 +91,21 @@ def _scatter_us(k: int) -> FloatArray:
 
 
 def _us_factor(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
-    flat = _scatter_us(k) @ phi if xp is np else xp.dot(_scatter_us(k), phi)
-    return flat.reshape((k, k))
+    return xp.dot(_scatter_us(k), phi).reshape((k, k))
 
 
 def _us_theta(phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
     k = W.shape[0]
     L = np.zeros((k, k))
     L[lower_indices(k)] = phi
-    return echelon(W @ L)[lower_indices(k)]
+    out: FloatArray = echelon(W @ L)[lower_indices(k)]
+    return out
 
 
 def _us_phi(theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
     k = W.shape[0]
-    return echelon(np.linalg.solve(W, _us_of_theta(theta, k, hom)))[lower_indices(k)]
+    out: FloatArray = echelon(np.linalg.solve(W, _us_of_theta(theta, k, hom)))[lower_indices(k)]
+    return out
 
 
 def _us_of_theta(theta: FloatArray, k: int, hom: bool) -> FloatArray:
@@ -243,9 +244,7 @@ class TermShape:
         return STRUCTURES[self.structure].count(self.k, self.hom)
 
 
-def split_parameters(
-    values: FloatArray, shapes: Sequence[TermShape]
-) -> tuple[FloatArray, ...]:
+def split_parameters(values: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
     """Cut one vector into the terms' own parameters."""
     ends = np.cumsum([s.count for s in shapes])
     return tuple(np.split(values, ends[:-1]))

@@ -206,7 +206,7 @@ def _scaled_term(
     X: FloatArray, structure: str, hom: bool, w: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Recode one term's columns as far as its structure allows; return (X W, W)."""
-    n, k = X.shape
+    k = X.shape[1]
     total = float(np.sum(w))
     rms = np.sqrt(np.einsum("ij,ij,i->j", X, X, w) / total)
     rms[rms == 0] = 1.0

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm.errors import DataError, FormulaError, OptionError, WeightsError
+from nestedmlm.formula.model import Formula, parse_formula
+from nestedmlm.formula.terms import Terms
 from nestedmlm.modelframe.checks import (
     check_effects,
     check_finite,
@@ -23,19 +26,23 @@ from nestedmlm.modelframe.checks import (
     check_weights,
 )
 from nestedmlm.modelframe.environment import Environment
-from nestedmlm.errors import DataError, FormulaError, OptionError, WeightsError
 from nestedmlm.modelframe.evaluate import Evaluator
-from nestedmlm.formula.model import Formula, parse_formula
-from nestedmlm.formula.terms import Terms
 from nestedmlm.modelframe.frames import Frame
 from nestedmlm.modelframe.grouping import GroupingFactor
 from nestedmlm.modelframe.modelmatrix import build_matrix, learn_matrix
 from nestedmlm.modelframe.newdesign import NewDesign, make_new_design
 from nestedmlm.modelframe.qr import kept_columns
-from nestedmlm.modelframe.reterms import ReTerm, frozen, lme4_order, make_blocks, make_terms, unique_factors
+from nestedmlm.modelframe.reterms import (
+    ReTerm,
+    frozen,
+    lme4_order,
+    make_blocks,
+    make_terms,
+    unique_factors,
+)
 from nestedmlm.modelframe.rows import read_rows
-from nestedmlm.schema import Schema, argument_numbers
 from nestedmlm.modelframe.values import Factor, Vector
+from nestedmlm.schema import Schema, argument_numbers
 
 __all__ = ["Design", "GroupingFactor", "NewDesign", "ReTerm", "build_design"]
 

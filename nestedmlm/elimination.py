@@ -54,9 +54,7 @@ class Eliminated:
     Gtt: FloatArray
 
 
-def split_factors(
-    T: FloatArray, K: IntArray, Kt: IntArray
-) -> tuple[FloatArray, list[FloatArray]]:
+def split_factors(T: FloatArray, K: IntArray, Kt: IntArray) -> tuple[FloatArray, list[FloatArray]]:
     """Split the flat vector of all T_f into the chain's part and the trailing (k, k) matrices."""
     cut = int(np.sum(K**2))
     parts, at = [], cut
@@ -84,9 +82,7 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
         logdet = _kernels.eliminate_chain(
             K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt0, Qtr0, S, G
         )
-        return Eliminated(
-            logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt0, Qtr=Qtr0, Gtt=Qtt0
-        )
+        return Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt0, Qtr=Qtr0, Gtt=Qtt0)
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
     logdet = _kernels.eliminate_chain(
         K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
@@ -94,9 +90,7 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     _mirror_lower(Qtt)
     logdet_t, Gtt = _eliminate_trailing(Qtt, T_trailing, arrays)
     S -= Qtr.T @ (Gtt @ Qtr)
-    return Eliminated(
-        logdet=logdet + logdet_t, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt
-    )
+    return Eliminated(logdet=logdet + logdet_t, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt)
 
 
 def adjoint(arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
@@ -137,9 +131,7 @@ def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
     q = int(np.sum(K * np.diff(first)))
     b, B = np.empty((q, r)), np.empty((q, r))
     bt = state.Gtt @ state.Qtr
-    _kernels.solve_chain(
-        K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B
-    )
+    _kernels.solve_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B)
     if len(arrays[7]) == 0:
         return b, B
     return np.vstack([b, bt]), np.vstack([B, state.Qtr - state.Qtt @ bt])
@@ -155,9 +147,7 @@ def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
     Fc, Ft = np.ascontiguousarray(F[:cut]), np.ascontiguousarray(F[cut:])
     _kernels.apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
     out: FloatArray = Fc.T @ R + Ft.T @ R_t
-    _kernels.reduce_chain(
-        K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out
-    )
+    _kernels.reduce_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out)
     if len(arrays[7]):
         out -= R_t.T @ (state.Gtt @ R_t)
     return 0.5 * (out + out.T)

@@ -172,11 +172,11 @@ class LmerFit:
         >>> import nestedmlm as nm
         >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
         >>> fit.varcorr()
-         Groups   Name        Std.Dev. Corr 
-         Subject  (Intercept) 24.7405       
+         Groups   Name        Std.Dev. Corr
+         Subject  (Intercept) 24.7405
                   Days         5.9221  0.066
-         Residual             25.5918       
-        """  # noqa: W291
+         Residual             25.5918
+        """
         return VarCorr(
             blocks=tuple(
                 VarCorrBlock(

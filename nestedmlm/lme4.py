@@ -168,7 +168,7 @@ def summary(object: LmerFit) -> Any:
 
 
 def getME(object: LmerFit, name: str) -> Any:
-    """A component of the fit by lme4's name: ``"X"``, ``"Zt"``, ``"theta"``, ``"Lambda"``, …
+    """Return a component of the fit by lme4's name, such as ``"X"``, ``"Zt"`` or ``"theta"``.
 
     Raises
     ------

@@ -9,9 +9,9 @@ from typing import Any
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.design import Design, build_design
-from nestedmlm.modelframe.environment import Environment
 from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.formula import Formula, parse_formula, update_formula
+from nestedmlm.modelframe.environment import Environment
 from nestedmlm.reml.optimize import Control
 
 _log = logging.getLogger("nestedmlm")
@@ -67,6 +67,9 @@ class Model:
     data_name: str | None
     weights_name: str | None
     offset_name: str | None
+    _data: Any
+    _env: dict[str, Any]
+    _options: dict[str, Any]
 
     def __init__(
         self,

@@ -44,13 +44,14 @@ def dense_criterion(design: Design, T: Sequence[FloatArray], *, REML: bool) -> f
         ZL = Z @ np.kron(np.eye(Z.shape[1] // len(t)), t)
         V = V + ZL @ ZL.T
     # whiten with the Cholesky factor of V, then solve least squares by QR: no crossproducts
-    C = np.linalg.cholesky(V)
+    C: FloatArray = np.linalg.cholesky(V)
     Xw, yw = np.linalg.solve(C, design.X), np.linalg.solve(C, y)
     Q, R = np.linalg.qr(Xw)
     r2 = float(np.sum((yw - Q @ (Q.T @ yw)) ** 2))
     # V includes W^{-1}, so log|V| = log|M| - sum log w
     log_v = 2.0 * float(np.sum(np.log(np.diag(C))))
+    df = n - p if REML and p else n
+    constant = df * (1.0 + float(np.log(2.0 * np.pi * r2 / df)))
     if REML and p:
-        log_x = 2.0 * float(np.sum(np.log(np.abs(np.diag(R)))))
-        return log_v + log_x + (n - p) * (1.0 + np.log(2.0 * np.pi * r2 / (n - p)))
-    return log_v + n * (1.0 + float(np.log(2.0 * np.pi * r2 / n)))
+        constant += 2.0 * float(np.sum(np.log(np.abs(np.diag(R)))))
+    return float(log_v + constant)

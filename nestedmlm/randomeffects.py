@@ -47,9 +47,7 @@ def coef_frames(solution: Solution, design: Design) -> dict[str, pd.DataFrame]:
     out = {}
     for f, factor in enumerate(design.factors):
         own = [
-            (t.columns, b)
-            for t, b in zip(design.terms, solution.b, strict=True)
-            if t.factor == f
+            (t.columns, b) for t, b in zip(design.terms, solution.b, strict=True) if t.factor == f
         ]
         extra = [c for columns, _ in own for c in columns if c not in fixed]
         names = [*dict.fromkeys(extra), *fixed]

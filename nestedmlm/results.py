@@ -83,8 +83,8 @@ def results_at(
 
     Notes
     -----
-    Bates et al. (2015) eq. 16-19 and 35; the conditional modes are ``b = T T' Z'V^{-1}(y - X beta)``
-    scaled back to the user's columns.
+    Bates et al. (2015) eq. 16-19 and 35; the conditional modes are
+    ``b = T T' Z'V^{-1}(y - X beta)``, scaled back to the user's columns.
     """
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
@@ -181,7 +181,8 @@ def _chain_blocks(flat: FloatArray, stats: CrossProducts) -> list[FloatArray]:
 def _level_order(f: int, stats: CrossProducts, size: int) -> np.ndarray:
     """Position, among a factor's eliminated levels, of each level in the user's order."""
     if f < len(stats.chain):
-        return stats.node_of_level[f] - stats.first[f]
+        out: np.ndarray = stats.node_of_level[f] - stats.first[f]
+        return out
     return np.arange(size)
 
 

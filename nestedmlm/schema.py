@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.modelframe.environment import Environment
 from nestedmlm.errors import DataError
-from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.formula.model import Formula
 from nestedmlm.formula.nodes import Name
 from nestedmlm.formula.terms import Terms, Variable
+from nestedmlm.modelframe.environment import Environment
+from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.modelframe.frames import Frame, load_array
 from nestedmlm.modelframe.grouping import GroupSpec
 from nestedmlm.modelframe.modelmatrix import MatrixSpec

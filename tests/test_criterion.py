@@ -64,9 +64,7 @@ def test_gradient_is_exact_where_a_column_of_T_is_zero(kind: str) -> None:
     phi[-1] = 0.0
     ev = evaluate(phi, plan, stats, True)
     assert ev.gradient[-1] == 0.0
-    numeric = central_difference(
-        lambda p: evaluate(p, plan, stats, True).criterion, phi, step=3e-4
-    )
+    numeric = central_difference(lambda p: evaluate(p, plan, stats, True).criterion, phi, step=3e-4)
     assert np.max(np.abs(ev.gradient - numeric)) < 1e-6 * np.max(np.abs(numeric))
 
 

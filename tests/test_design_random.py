@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.modelframe.collation import sort_levels
 from nestedmlm.design import Design, build_design
 from nestedmlm.errors import DataError, FormulaError
+from nestedmlm.modelframe.collation import sort_levels
 from nestedmlm.zmatrix import z_matrix
 
 N = 60

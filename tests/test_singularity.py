@@ -15,8 +15,8 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import parse_formula
 from nestedmlm.results import results_at
-from nestedmlm.singularity.simpler import Collapse, rewrite, steps, term_text
 from nestedmlm.singularity import diagnose, is_singular, repca, simplify
+from nestedmlm.singularity.simpler import Collapse, rewrite, steps, term_text
 
 FRAME = data(200)
 

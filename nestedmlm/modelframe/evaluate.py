@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.modelframe.environment import Environment
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.model import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
+from nestedmlm.modelframe.environment import Environment
 from nestedmlm.modelframe.frames import Frame, load_array
 from nestedmlm.modelframe.functions import FUNCTIONS
 from nestedmlm.modelframe.operators import BINARY, UNARY, as_numbers

@@ -8,10 +8,10 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
-from nestedmlm.modelframe.contrasts import Contrast, contrast_kind
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Literal, Name, Node
+from nestedmlm.modelframe.contrasts import Contrast, contrast_kind
 from nestedmlm.modelframe.operators import as_numbers, elementwise
 from nestedmlm.modelframe.values import (
     Factor,

@@ -159,3 +159,18 @@ def unseen_labels(
         ":".join(p[f.codes[row]] for p, f in zip(padded, factors, strict=True)) for row in rows
     )
     return list(dict.fromkeys(labels))
+
+
+def unseen_codes(
+    spec: GroupSpec, codes: npt.NDArray[np.int32], values: Mapping[str, Vector]
+) -> npt.NDArray[np.int32]:
+    """Number the distinct unseen levels 0, 1, …; -1 for rows whose level is known.
+
+    Rows whose levels read the same (`NA` for a missing one) share a number.
+    """
+    factors: list[Factor] = [as_factor(values[part], name=part) for part in spec.parts]
+    rows = np.flatnonzero(codes < 0)
+    own = np.column_stack([factor.codes[rows] for factor in factors])
+    out = np.full(codes.shape, -1, dtype=np.int32)
+    out[rows] = np.unique(own, axis=0, return_inverse=True)[1].reshape(-1)
+    return out

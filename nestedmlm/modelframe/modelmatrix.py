@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.modelframe.contrasts import contrast_matrix
 from nestedmlm.errors import DataError, NewLevelsError
 from nestedmlm.formula.terms import Terms
+from nestedmlm.modelframe.contrasts import contrast_matrix
 from nestedmlm.modelframe.values import Factor, Matrix, Vector
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import pandas as pd
 from nestedmlm.errors import DataError, NewLevelsError, OptionError
 from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.modelframe.frames import Frame
-from nestedmlm.modelframe.grouping import group_codes, unseen_labels
+from nestedmlm.modelframe.grouping import group_codes, unseen_codes, unseen_labels
 from nestedmlm.modelframe.modelmatrix import build_matrix
 from nestedmlm.schema import Schema, argument_numbers, group_values, matrix_values, offset_numbers
 
@@ -30,12 +30,15 @@ class NewDesign:
     offset : ndarray, shape (m,), or None
     terms : tuple of (ndarray (m, k), ndarray of int32 (m,))
         For each term its matrix and the codes of its levels; -1 is an unseen level.
+    unseen : tuple of ndarray of int32 (m,)
+        For each term the number of each row's unseen level, 0, 1, …; -1 where it is known.
     index : pandas.Index
     """
 
     X: FloatArray
     offset: FloatArray | None
     terms: tuple[tuple[FloatArray, npt.NDArray[np.int32]], ...]
+    unseen: tuple[npt.NDArray[np.int32], ...]
     index: pd.Index
 
 
@@ -62,8 +65,14 @@ def make_new_design(schema: Schema, data: Any, new_levels: str) -> NewDesign:
                 )
     matrices = [build_matrix(spec, values, frame.n) for spec in schema.bars]
     terms = zip(matrices, (codes[f] for f in schema.factor_of), strict=True)
-    offset = _new_offset(schema, evaluator)
-    return NewDesign(X=X, offset=offset, terms=tuple(terms), index=frame.index)
+    new = [unseen_codes(g, found, groups) for g, found in zip(schema.groups, codes, strict=True)]
+    return NewDesign(
+        X=X,
+        offset=_new_offset(schema, evaluator),
+        terms=tuple(terms),
+        unseen=tuple(new[f] for f in schema.factor_of),
+        index=frame.index,
+    )
 
 
 def _new_offset(schema: Schema, evaluator: Evaluator) -> FloatArray | None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.modelframe.checks import check_finite
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.model import Formula
 from nestedmlm.formula.terms import Terms
+from nestedmlm.modelframe.checks import check_finite
 from nestedmlm.modelframe.grouping import GroupingFactor, GroupSpec, learn_group
 from nestedmlm.modelframe.modelmatrix import MatrixSpec, build_matrix, learn_matrix
 from nestedmlm.modelframe.values import Vector

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.modelframe.checks import response_numbers
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.formula.model import Formula
 from nestedmlm.formula.terms import Terms, Variable
-from nestedmlm.schema import argument_numbers, offset_numbers, predictor_variables
+from nestedmlm.modelframe.checks import response_numbers
+from nestedmlm.modelframe.evaluate import Evaluator
 from nestedmlm.modelframe.values import Factor, Vector, drop_unused, missing_rows, take_rows
+from nestedmlm.schema import argument_numbers, offset_numbers, predictor_variables
 
 FloatArray = npt.NDArray[np.float64]
 NA_ACTIONS = ("omit", "exclude", "raise")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.modelframe.collation import sort_levels
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
+from nestedmlm.modelframe.collation import sort_levels
 
 FloatArray = npt.NDArray[np.float64]
 

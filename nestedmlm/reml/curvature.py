@@ -60,9 +60,7 @@ def blocks(plan: Plan) -> list[tuple[int, slice]]:
     return out
 
 
-def average_information(
-    ev: Evaluation, plan: Plan, stats: CrossProducts, df: float
-) -> FloatArray:
+def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> FloatArray:
     """Average information for the entries of each ``T_f T_f'``.
 
     With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:

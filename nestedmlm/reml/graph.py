@@ -102,7 +102,5 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
         r2=float(r2),
         v=v,
         S_inverse=inverse,
-        state=Eliminated(
-            logdet=float(logdet), S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt
-        ),
+        state=Eliminated(logdet=float(logdet), S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt),
     )

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-
-State = TypeVar("State")
 
 # Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
 # they mislead, and where the supplied Hessian is good they are noise.
@@ -26,7 +23,7 @@ _RESOLVED = 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LocalModel(Generic[State]):
+class LocalModel[State]:
     """Value, gradient and Hessian at a point, and whatever the caller wants to keep.
 
     `escape` bounds what following negative curvature could still gain, in units of the value.
@@ -41,7 +38,7 @@ class LocalModel(Generic[State]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Descent(Generic[State]):
+class Descent[State]:
     """Where the descent ended.
 
     Attributes
@@ -62,7 +59,7 @@ class Descent(Generic[State]):
     converged: bool
 
 
-def minimize(
+def minimize[State](
     evaluate: Callable[[FloatArray], LocalModel[State]],
     start: LocalModel[State],
     *,
@@ -116,12 +113,12 @@ def minimize(
         elif correction.any():  # what was learnt elsewhere misleads here
             correction, moved = np.zeros_like(correction), None
             hessian = here.hessian()
-    return Descent(
-        best=here, evaluations=used, predicted=promised, converged=promised <= _RESOLVED
-    )
+    return Descent(best=here, evaluations=used, predicted=promised, converged=promised <= _RESOLVED)
 
 
-def _secant(here: LocalModel[State], there: LocalModel[State]) -> tuple[FloatArray, FloatArray]:
+def _secant[State](
+    here: LocalModel[State], there: LocalModel[State]
+) -> tuple[FloatArray, FloatArray]:
     """The step, and the change of the gradient that the model Hessian does not explain."""
     step = there.point - here.point
     return step, there.gradient - here.gradient - there.hessian() @ step
@@ -154,7 +151,7 @@ def newton_decrease(values: FloatArray, g: FloatArray) -> float:
     return float(0.5 * np.sum(np.where(flat, 0.0, g**2) / np.where(flat, 1.0, size)))
 
 
-def _try(
+def _try[State](
     evaluate: Callable[[FloatArray], LocalModel[State]], point: FloatArray
 ) -> LocalModel[State] | None:
     try:
@@ -178,7 +175,8 @@ def trust_step(values: FloatArray, g: FloatArray, radius: float) -> tuple[FloatA
         The decrease the model promises.
     """
     top = max(float(np.max(np.abs(values), initial=0.0)), 1e-300)
-    flat = (np.abs(values) <= 1e-12 * top) & (np.abs(g) <= 1e-9 * max(1.0, float(np.max(np.abs(g)))))
+    still = np.abs(g) <= 1e-9 * max(1.0, float(np.max(np.abs(g), initial=0.0)))
+    flat = (np.abs(values) <= 1e-12 * top) & still
     safe = np.where(flat, 1.0, values)
     g = np.where(flat, 0.0, g)
     if values.size == 0:

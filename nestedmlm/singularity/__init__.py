@@ -1,6 +1,6 @@
 """Singular fits: verdict, principal components, diagnosis and simplification (layer 5).
 
-Gathers `nestedmlm.singularity.rank`, `nestedmlm.singularity.diagnosis` and `nestedmlm.singularity.simplify`.
+`rank` holds the verdict, `diagnosis` the report, `simplify` the refits along `simpler` formulas.
 """
 
 from __future__ import annotations
