@@ -66,7 +66,7 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
 
 
 @lru_cache(maxsize=256)
-def _scatters(plan: Plan) -> tuple[FloatArray, ...]:
+def scatters(plan: Plan) -> tuple[FloatArray, ...]:
     """For each term, the 0/1 matrix that puts ``T_t.ravel()`` into the flat vector."""
     total = sum(k * k for k in plan.widths)
     out: list[FloatArray] = [np.zeros((0, 0))] * len(plan.shapes)
@@ -101,7 +101,7 @@ def flat_factors(xp: ModuleType, phi: Any, plan: Plan) -> Any:
 
 def _assemble(xp: ModuleType, phi: Any, plan: Plan) -> Any:
     parts, at = [], 0
-    for shape, P in zip(plan.shapes, _scatters(plan), strict=True):
+    for shape, P in zip(plan.shapes, scatters(plan), strict=True):
         piece = phi[at : at + shape.count]
         T = STRUCTURES[shape.structure].factor(xp, piece, shape.k, shape.hom)
         parts.append(xp.dot(P, T.reshape((shape.k * shape.k,))))
@@ -151,6 +151,6 @@ def flat_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatA
     """The flat factors in scaled columns at lme4's theta (no rotation, no loss of digits)."""
     total: FloatArray = np.zeros(sum(k * k for k in plan.widths))
     factors = relative_factors(theta, plan.shapes)
-    for T, W, P in zip(factors, stats.transforms, _scatters(plan), strict=True):
+    for T, W, P in zip(factors, stats.transforms, scatters(plan), strict=True):
         total += P @ np.linalg.solve(W, T).ravel()
     return total
