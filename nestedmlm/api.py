@@ -57,7 +57,7 @@ def lmer(
     REML criterion at convergence: 1743.628
     Random effects:
      Groups   Name        Std.Dev. Corr
-     Subject  (Intercept) 24.741
+     Subject  (Intercept) 24.740
               Days         5.922   0.07
      Residual             25.592
     Number of obs: 180, groups:  Subject, 18

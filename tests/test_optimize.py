@@ -8,7 +8,8 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import make_plan
+from nestedmlm.parameters import make_plan, phi_of_theta
+from nestedmlm.reml.bounded import signed_sds
 from nestedmlm.reml.curvature import curvature
 from nestedmlm.reml.graph import evaluate
 from nestedmlm.reml.optimize import Control, optimize
@@ -27,7 +28,9 @@ def test_certified_and_no_better_point_nearby(kind: str) -> None:
     rng = np.random.default_rng(0)
     for size in (1e-3, 1e-2, 0.1, 1.0):
         for _ in range(5):
-            other = evaluate(phi + size * rng.normal(size=len(phi)), plan, stats, True)
+            near = phi + size * rng.normal(size=len(phi))
+            near = np.where(signed_sds(plan), np.abs(near), near)
+            other = evaluate(near, plan, stats, True)
             assert other.criterion >= optimum.evaluation.criterion - 1e-7
 
 
@@ -186,3 +189,28 @@ def test_hard_case_moves_along_the_lowest_eigenvector() -> None:
     assert np.linalg.norm(step) == pytest.approx(0.5)
     assert abs(step[0]) > 0.4
     assert promised > 0.1
+
+
+def test_heterogeneous_structures_keep_positive_standard_deviations() -> None:
+    # one condition runs against the two others: the best common correlation has to respect that
+    # all standard deviations are positive
+    rng = np.random.default_rng(8)
+    u = rng.normal(size=(40, 1)) * [2.0, 1.5, -1.8] + rng.normal(size=(40, 3)) * 0.3
+    rows = pd.DataFrame(
+        {
+            "g": np.repeat(np.arange(40), 9),
+            "f": np.tile(np.repeat(list("abc"), 3), 40),
+            "y": np.repeat(u.ravel(), 3) + rng.normal(size=360),
+        }
+    )
+    fit = nm.lmer("y ~ f + cs(0 + f | g)", rows)
+    sds, rho = fit.theta[:-1], fit.theta[-1]
+    assert fit.converged
+    assert np.all(sds >= 0) and -0.5 <= rho <= 1.0
+    d, stats = fit.design, cross_products(fit.design)
+    plan = make_plan(d, stats)
+    for theta in ([1.0, 1.0, 1.0, 0.0], [2.0, 1.5, 0.1, 0.9], [1.0, 0.2, 1.0, -0.4]):
+        other = evaluate(phi_of_theta(np.array(theta), plan, stats), plan, stats, True)
+        assert fit.criterion <= other.criterion
+    us = nm.lmer("y ~ f + (0 + f | g)", rows)
+    assert us.criterion < fit.criterion

@@ -7,7 +7,7 @@ gradient, so the second condition is the one that tells an optimum from a trap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -80,8 +80,9 @@ def directions_diag(M: FloatArray, hom: bool) -> list[FloatArray]:
     return [eye] if hom else [np.outer(e, e) for e in eye]
 
 
-# cs and ar1 are smooth in phi through all their boundaries but the zero of a standard deviation,
-# where growing a variance is the only way out.
+# cs and ar1 are smooth in phi through all their boundaries but the zero of the standard
+# deviations, where growing a variance is the only way out.
+_SMOOTH = ("cs", "ar1")
 DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]] = (
     MappingProxyType(
         {
@@ -97,20 +98,28 @@ DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Look in every term for the direction that promises most."""
     best = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
+    for term, rows, D, slope in growing_directions(ev, plan):
+        if slope >= 0:
+            continue
+        d = D.ravel()
+        bend = max(float(d @ information[np.ix_(rows, rows)] @ d), 1e-300)
+        gain = 0.5 * slope**2 / bend
+        if gain > best.gain:
+            best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
+    return best
+
+
+def growing_directions(
+    ev: Evaluation, plan: Plan
+) -> Iterator[tuple[int, np.ndarray, FloatArray, float]]:
+    """Yield ``(term, positions in the flat vector, direction, slope)`` for what may grow."""
     for term, M, rows in term_blocks(ev.M, plan):
         shape = plan.shapes[term]
-        if shape.structure in ("cs", "ar1") and np.any(np.diag(_gram(ev.T, rows, shape.k)) > 0):
-            continue
+        block = ev.T[rows].reshape(shape.k, shape.k)
+        if shape.structure in _SMOOTH and np.any(np.abs(block) > 0):
+            continue  # smooth in phi away from T = 0: the gradient says it all
         for D in DIRECTIONS[shape.structure](M, shape.hom):
-            slope = float(np.sum(M * D))
-            if slope >= 0:
-                continue
-            d = D.ravel()
-            bend = max(float(d @ information[np.ix_(rows, rows)] @ d), 1e-300)
-            gain = 0.5 * slope**2 / bend
-            if gain > best.gain:
-                best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
-    return best
+            yield term, rows, D, float(np.sum(M * D))
 
 
 def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.ndarray]]:
@@ -128,16 +137,6 @@ def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.
 
 
 def min_eigenvalue(ev: Evaluation, plan: Plan) -> float:
-    """Smallest slope over all unit directions of all terms."""
-    slopes = [
-        float(np.sum(M * D)) / float(np.trace(D))
-        for term, M, _ in term_blocks(ev.M, plan)
-        for D in DIRECTIONS[plan.shapes[term].structure](M, plan.shapes[term].hom)
-    ]
+    """Smallest slope over the unit directions in which a term may grow."""
+    slopes = [slope / float(np.trace(D)) for _, _, D, slope in growing_directions(ev, plan)]
     return min(slopes, default=0.0)
-
-
-def _gram(T: FloatArray, rows: np.ndarray, k: int) -> FloatArray:
-    block = T[rows].reshape(k, k)
-    out: FloatArray = block @ block.T
-    return out

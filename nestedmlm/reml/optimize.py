@@ -19,10 +19,11 @@ from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
+from nestedmlm.reml.bounded import bounded_minimum, projected_gradient, same_signs
 from nestedmlm.reml.certificate import Certificate, Escape, best_escape, min_eigenvalue
 from nestedmlm.reml.curvature import Curvature, curvature
 from nestedmlm.reml.graph import Evaluation, evaluate
-from nestedmlm.reml.trust_region import Descent, LocalModel, minimize
+from nestedmlm.reml.trust_region import LocalModel, minimize, newton_decrease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +143,26 @@ def optimize(
         if moved.value >= here.value:
             break
         here = moved
-    ev = here.state[0]
+    promised, converged = descent.predicted, descent.converged
+    if not same_signs(here.point, plan):
+        phi, spent = bounded_minimum(plan, stats, REML, here.point)
+        here, used = local(phi), used + spent + 1
+        promised = _promised_inside(here, plan)
+        converged = promised <= control.escape_tolerance
+        escape = here.state[1]()
     return Optimum(
         theta=theta_of_phi(here.point, plan, stats),
-        evaluation=ev,
-        certificate=_certificate(here, descent, escape, plan, control, used, began),
+        evaluation=here.state[0],
+        certificate=_certificate(here, promised, converged, escape, plan, control, used, began),
     )
+
+
+def _promised_inside(here: Model, plan: Plan) -> float:
+    """Decrease a Newton step promises in the directions that no bound closes."""
+    g = projected_gradient(here.point, here.gradient, plan)
+    free = (g != 0.0) | (here.gradient == 0.0)
+    values, vectors = np.linalg.eigh(here.hessian()[np.ix_(free, free)])
+    return newton_decrease(values, vectors.T @ g[free])
 
 
 def _starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
@@ -241,19 +256,20 @@ def _leave(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
 
 def _certificate(
     here: Model,
-    descent: Descent[tuple[Evaluation, Callable[[], Escape]]],
+    promised: float,
+    converged: bool,
     escape: Escape,
     plan: Plan,
     control: Control,
     used: int,
     began: float,
 ) -> Certificate:
-    holds = descent.converged and escape.gain <= control.escape_tolerance
+    holds = converged and escape.gain <= control.escape_tolerance
     ev = here.state[0]
     return Certificate(
         holds=holds,
         gradient=float(np.max(np.abs(ev.gradient), initial=0.0)),
-        predicted_decrease=max(descent.predicted, 0.0),
+        predicted_decrease=max(promised, 0.0),
         min_eigenvalue=min_eigenvalue(ev, plan),
         escape_gain=escape.gain,
         evaluations=used,
