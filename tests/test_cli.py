@@ -175,3 +175,15 @@ def test_module_runs_as_a_program(sleep_csv):
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert "^" in done.stderr
+
+
+def test_a_reader_may_stop_early(no_classroom):
+    demo = [sys.executable, "-m", "nestedmlm", "demo"]
+    with subprocess.Popen(
+        demo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 0
