@@ -25,10 +25,12 @@ import numpy as np
 
 from nestedmlm import _kernels
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.errors import MemoryLimitError
+from nestedmlm.errors import DataError, MemoryLimitError
 
 if TYPE_CHECKING:
     from nestedmlm.design import Design
+
+_NOTHING_LEFT = 1e-26  # share of the sum of squares that is only rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,6 +115,8 @@ def cross_products(design: Design) -> CrossProducts:
 
     Raises
     ------
+    DataError
+        If the fixed effects leave nothing of the response.
     MemoryLimitError
         If the dense block of crossed factors would not fit in memory.
     """
@@ -121,6 +125,11 @@ def cross_products(design: Design) -> CrossProducts:
     y = design.y if design.offset is None else design.y - design.offset
     X, R_x = orthonormal(design.X, w)
     beta_scaled, resid = _least_squares(X, y, w)
+    if float(np.sum(w * resid**2)) <= _NOTHING_LEFT * float(np.sum(w * y**2)):
+        raise DataError(
+            "the fixed effects reproduce the response exactly, so there is no residual variation "
+            "to share out between groups; drop fixed effects or check the response"
+        )
     beta0 = np.linalg.solve(R_x, beta_scaled) if p else np.zeros(0)
     columns, transforms = _scaled_columns(design, w)
     codes = [f.codes for f in design.factors]

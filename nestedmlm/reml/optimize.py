@@ -17,7 +17,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, lower_indices, split_parameters
 from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import OptionError
 from nestedmlm.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.reml.bounded import bounded_minimum, projected_gradient, same_signs
 from nestedmlm.reml.certificate import Certificate, Escape, best_escape, min_eigenvalue
@@ -92,8 +92,8 @@ def optimize(
 
     Raises
     ------
-    DataError
-        If the criterion is not finite at the start (a response without residual variation).
+    OptionError
+        If `start` has the wrong length.
     """
     control = control or Control()
     began = time.perf_counter()
@@ -119,11 +119,6 @@ def optimize(
         )
 
     here = local(_starting_point(plan, stats, start))
-    if not np.isfinite(here.value):
-        raise DataError(
-            "the criterion is not finite: the fixed effects reproduce the response exactly, so "
-            "there is no residual variation to share out. Drop fixed effects or check the response."
-        )
     used = 1
     for _ in range(1 + plan.n_theta):
         descent = minimize(

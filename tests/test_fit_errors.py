@@ -1,0 +1,112 @@
+"""Bad input at and after the fit gets a typed error that says what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm import crossproducts
+from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
+from nestedmlm.lme4 import getME, predict
+
+
+@pytest.fixture(scope="module")
+def sleepstudy() -> pd.DataFrame:
+    return nm.load_dataset("sleepstudy")
+
+
+@pytest.fixture(scope="module")
+def fit(sleepstudy: pd.DataFrame) -> nm.LmerFit:
+    return nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+
+
+def test_start_of_wrong_length(sleepstudy: pd.DataFrame) -> None:
+    with pytest.raises(OptionError, match="start must hold the 3 covariance parameters"):
+        nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, start=np.ones(2))
+
+
+def test_control_of_wrong_type(sleepstudy: pd.DataFrame) -> None:
+    with pytest.raises(OptionError, match=r"control must be a nestedmlm\.Control, not dict"):
+        nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, control={})
+
+
+def test_response_that_the_fixed_effects_reproduce() -> None:
+    rows = pd.DataFrame({"x": np.arange(20.0), "g": np.repeat(list("abcd"), 5)})
+    rows["y"] = 1.0 + 2.0 * rows.x
+    with pytest.raises(nm.DataError, match="no residual variation"):
+        nm.lmer("y ~ x + (1 | g)", rows)
+
+
+def test_crossed_block_that_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, sleepstudy: pd.DataFrame
+) -> None:
+    monkeypatch.setattr(crossproducts, "available_memory", lambda: 1000)
+    rows = sleepstudy.assign(Day=sleepstudy.Days.astype(str))
+    with pytest.raises(MemoryLimitError, match=r"crossed grouping factors \(Day\).* 10 x 10"):
+        nm.lmer("Reaction ~ Days + (1 | Subject) + (1 | Day)", rows)
+
+
+@pytest.mark.parametrize("values", [np.ones(7), np.ones((180, 2))])
+def test_refit_of_wrong_length(fit: nm.LmerFit, values: np.ndarray) -> None:
+    with pytest.raises(nm.DataError, match="refit needs 180 values"):
+        fit.refit(values)
+
+
+def test_refit_with_missing_values(fit: nm.LmerFit) -> None:
+    with pytest.raises(nm.DataError, match="missing or infinite"):
+        fit.refit(np.full(180, np.nan))
+
+
+def test_unseen_group(fit: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
+    new = sleepstudy.head(2).assign(Subject="999")
+    with pytest.raises(NewLevelsError, match="999"):
+        fit.predict(new)
+    population = fit.predict(new, new_levels="population")
+    assert population.to_numpy() == pytest.approx(fit.predict(new, random_effects=False))
+
+
+def test_unknown_choices(fit: nm.LmerFit) -> None:
+    with pytest.raises(OptionError, match="fixed"):
+        fit.model_matrix("both")
+    with pytest.raises(OptionError, match="rank"):
+        fit.is_singular(rule="other")
+    with pytest.raises(OptionError, match=r"known: .*theta"):
+        getME(fit, "thteta")
+    with pytest.raises(OptionError, match="re_form"):
+        predict(fit, re_form="~(1|g)")
+
+
+def test_anova_of_different_data(sleepstudy: pd.DataFrame, fit: nm.LmerFit) -> None:
+    fewer = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy.head(170))
+    with pytest.raises(ModelComparisonError, match="170"):
+        nm.anova(fit, fewer)
+    other = fit.refit(np.asarray(sleepstudy.Reaction)[::-1].copy())
+    with pytest.raises(ModelComparisonError, match="different responses"):
+        nm.anova(fit, other)
+
+
+def test_results_are_frozen(fit: nm.LmerFit) -> None:
+    with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+        fit.REML = False  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="frozen"):
+        fit.model.design = None  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="read-only"):
+        fit.design.X[0, 0] = 1.0
+
+
+def test_pickled_fit_answers_the_same(fit: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
+    again = pickle.loads(pickle.dumps(fit))
+    assert str(again) == str(fit)
+    assert again.predict(sleepstudy.head()).equals(fit.predict(sleepstudy.head()))
+    assert again.update(". ~ . - Days").criterion == fit.update(". ~ . - Days").criterion
+
+
+def test_data_are_not_changed(sleepstudy: pd.DataFrame) -> None:
+    before = sleepstudy.copy(deep=True)
+    nm.lmer("log(Reaction) ~ scale(Days) + (Days | Subject)", sleepstudy)
+    pd.testing.assert_frame_equal(sleepstudy, before)
