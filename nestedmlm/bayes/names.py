@@ -1,0 +1,176 @@
+"""What the parameters of a design are called in a posterior (layer 4).
+
+Bambi's names, so that ArviZ snippets carry over: ``Intercept``, ``ses``, ``1|schoolid``,
+``1|schoolid_sigma``, ``sigma``; and ``schoolid_corr`` for what Bambi lacks. Where two terms of
+one factor share a column, lme4's unique term names (``classid.1``) keep them apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nestedmlm.design import Design, ReTerm
+
+SIGMA, MU, OBS_DIM = "sigma", "mu", "__obs__"
+LIKELIHOOD = "marginal_likelihood"  # name of the marginal form's potential
+INTERCEPT = "Intercept"
+CENTRED_INTERCEPT = "Intercept_centred"
+
+# Endings of the variables that exist only so that sampling is easy; left out of posteriors.
+RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
+_RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermNames:
+    """Names of one random-effects term.
+
+    Attributes
+    ----------
+    label : str
+        The factor's name, or the term's unique name where that would clash.
+    columns : tuple of str
+        ``"1"`` for the intercept, otherwise the column's name.
+    variables : tuple of str
+        ``"1|schoolid"``, one per column.
+    sds : tuple of str
+        ``"1|schoolid_sigma"``, one per column; a single ``"schoolid_sigma"`` if homogeneous.
+    correlation : str or None
+        ``"schoolid_corr"`` if the columns are correlated.
+    rho : str or None
+        ``"schoolid_rho"`` for ``cs`` and ``ar1``.
+    factor_dim : str
+        ``"schoolid__factor_dim"``.
+    expr_dims : tuple of str
+        Dimensions of the correlation matrix.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    variables: tuple[str, ...]
+    sds: tuple[str, ...]
+    correlation: str | None
+    rho: str | None
+    factor_dim: str
+    expr_dims: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterNames:
+    """Names of everything a posterior of a design holds.
+
+    Attributes
+    ----------
+    fixed : tuple of str
+        In the order of ``design.x_names``.
+    sigma : str
+    terms : tuple of TermNames
+        In the order of ``design.terms``.
+    """
+
+    fixed: tuple[str, ...]
+    sigma: str
+    terms: tuple[TermNames, ...]
+
+    @property
+    def covariance(self) -> tuple[str, ...]:
+        """Names of standard deviations, rho and correlation matrices, term by term."""
+        out: list[str] = []
+        for t in self.terms:
+            out += [*t.sds, *(n for n in (t.rho, t.correlation) if n)]
+        return tuple(out)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Fixed effects, covariance parameters, sigma."""
+        return (*self.fixed, *self.covariance, self.sigma)
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the random effects, column by column."""
+        return tuple(v for t in self.terms for v in t.variables)
+
+
+def parameter_names(design: Design) -> ParameterNames:
+    """Name the parameters of a design."""
+    labels = _labels(design)
+    return ParameterNames(
+        fixed=tuple(_fixed_name(n) for n in design.x_names),
+        sigma=SIGMA,
+        terms=tuple(_term_names(design, t, label) for t, label in zip(design.terms, labels)),
+    )
+
+
+def coordinates(design: Design) -> dict[str, list[Any]]:
+    """Coordinates of a posterior of the design: the user's labels."""
+    out: dict[str, list[Any]] = {}
+    for term, names in zip(design.terms, parameter_names(design).terms, strict=True):
+        out[names.factor_dim] = design.factors[term.factor].levels.tolist()
+        if names.correlation:
+            out |= dict.fromkeys(names.expr_dims, list(names.columns))
+    return out
+
+
+def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
+    """Dimensions, besides chain and draw, of every variable that has any."""
+    out: dict[str, tuple[str, ...]] = {}
+    for t in parameter_names(design).terms:
+        out |= dict.fromkeys(t.variables, (t.factor_dim,))
+        if t.correlation:
+            out[t.correlation] = t.expr_dims
+    return out
+
+
+def is_auxiliary(name: str, known: Iterable[str] = ()) -> bool:
+    """Whether a variable exists only so that sampling is easy."""
+    if name in known:
+        return False
+    return name == CENTRED_INTERCEPT or name.endswith((RAW, OFFSET, PARTIAL, STRETCHED))
+
+
+def _fixed_name(column: str) -> str:
+    if column == "(Intercept)":
+        return INTERCEPT
+    return f"{column}_" if column in _RESERVED or column == INTERCEPT else column
+
+
+def _column_name(column: str) -> str:
+    return "1" if column == "(Intercept)" else column
+
+
+def _labels(design: Design) -> list[str]:
+    """Each term's factor name where all its names stay unique, else the term's own name."""
+    uses = Counter((t.factor, c) for t in design.terms for c in t.columns)
+    blocks = Counter(t.factor for t in design.terms if _needs_block_name(t))
+    out = []
+    for t in design.terms:
+        clash = any(uses[t.factor, c] > 1 for c in t.columns)
+        clash |= _needs_block_name(t) and blocks[t.factor] > 1
+        out.append(t.name if clash else design.factors[t.factor].name)
+    return out
+
+
+def _needs_block_name(term: ReTerm) -> bool:
+    """Whether the term as a whole has a parameter (a correlation, a common SD)."""
+    return len(term.columns) > 1 and (term.structure != "diag" or term.hom)
+
+
+def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
+    columns = tuple(_column_name(c) for c in term.columns)
+    variables = tuple(f"{c}|{label}" for c in columns)
+    common = term.hom and len(columns) > 1
+    correlated = len(columns) > 1 and term.structure != "diag"
+    return TermNames(
+        label=label,
+        columns=columns,
+        variables=variables,
+        sds=(f"{label}_sigma",) if common else tuple(f"{v}_sigma" for v in variables),
+        correlation=f"{label}_corr" if correlated else None,
+        rho=f"{label}_rho" if correlated and term.structure in ("cs", "ar1") else None,
+        factor_dim=f"{design.factors[term.factor].name}__factor_dim",
+        expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
+    )
