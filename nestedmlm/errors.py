@@ -87,6 +87,14 @@ class DatasetError(NestedMLMError, FileNotFoundError):
     """A data set that is not shipped and could not be found or downloaded."""
 
 
+class SamplingError(NestedMLMError, RuntimeError):
+    """A posterior that could not be sampled this way; the text names the way that works."""
+
+
+class MissingSamplerError(SamplingError, ImportError):
+    """A sampler whose package is not installed; the text has the command that installs it."""
+
+
 class NestedMLMWarning(UserWarning):
     """Root of every warning issued by nestedmlm."""
 
@@ -97,3 +105,7 @@ class ConvergenceWarning(NestedMLMWarning):
 
 class DataWarning(NestedMLMWarning):
     """The data were usable, but something about them deserves attention."""
+
+
+class SamplingWarning(NestedMLMWarning):
+    """Draws that should not be trusted yet; the text says what to do."""
