@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from typing import Any
 
@@ -55,6 +56,7 @@ class Structure:
     factor_of_theta: Callable[[FloatArray, int, bool], FloatArray]
 
 
+@lru_cache(maxsize=64)
 def lower_indices(k: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a (k, k) lower triangle, column by column (lme4's theta order)."""
     cols, rows = np.triu_indices(k)
@@ -83,6 +85,7 @@ def echelon(T: FloatArray) -> FloatArray:
     return L
 
 
+@lru_cache(maxsize=64)
 def _scatter_us(k: int) -> FloatArray:
     rows, cols = lower_indices(k)
     P = np.zeros((k * k, len(rows)))

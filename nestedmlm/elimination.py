@@ -56,7 +56,7 @@ class Eliminated:
 
 def split_factors(T: FloatArray, K: IntArray, Kt: IntArray) -> tuple[FloatArray, list[FloatArray]]:
     """Split the flat vector of all T_f into the chain's part and the trailing (k, k) matrices."""
-    cut = int(np.sum(K**2))
+    cut = squares(K)
     parts, at = [], cut
     for k in Kt.tolist():
         parts.append(T[at : at + k * k].reshape(k, k))
@@ -77,7 +77,7 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     K, first, parent, pptr, tptr, tcol, tpos, Kt, _, panels0, Qtt0, Qtr0, F = arrays
     panels, S = panels0.copy(), F.copy()
     T_chain, T_trailing = split_factors(T, K, Kt)
-    G = np.empty(int(np.sum(K**2 * np.diff(first))))
+    G = np.empty(_rows(K * K, first))
     if len(Kt) == 0:
         logdet = _kernels.eliminate_chain(
             K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt0, Qtr0, S, G
@@ -103,7 +103,7 @@ def adjoint(arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray) 
         ``2 M_f T_f``.
     """
     K, Kt = arrays[0], arrays[7]
-    M = np.zeros(int(np.sum(K**2) + np.sum(Kt**2)))
+    M = np.zeros(squares(K) + squares(Kt))
     _adjoint(arrays, state, l_bar, S_bar, M, np.empty(0))
     return M
 
@@ -112,7 +112,7 @@ def level_information(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, li
     """Return ``Z_g' V^{-1} Z_g`` of every node of the chain (flat) and of the trailing levels."""
     K, Kt, r = arrays[0], arrays[7], arrays[12].shape[0]
     blocks = np.empty(len(state.G))
-    M = np.zeros(int(np.sum(K**2) + np.sum(Kt**2)))
+    M = np.zeros(squares(K) + squares(Kt))
     _adjoint(arrays, state, 1.0, np.zeros((r, r)), M, blocks)
     return blocks, _diagonal_blocks(_projected(state), arrays)
 
@@ -128,7 +128,7 @@ def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
     """
     K, first, parent, pptr, tptr, tcol = arrays[:6]
     r = arrays[12].shape[0]
-    q = int(np.sum(K * np.diff(first)))
+    q = _rows(K, first)
     b, B = np.empty((q, r)), np.empty((q, r))
     bt = state.Gtt @ state.Qtr
     _kernels.solve_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B)
@@ -142,7 +142,7 @@ def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
     K, first, parent, pptr, tptr, tcol = arrays[:6]
     panels0, Qtt0 = arrays[9], arrays[10]
     r, m = arrays[12].shape[0], F.shape[1]
-    cut = int(np.sum(K * np.diff(first)))
+    cut = _rows(K, first)
     R, R_t = np.zeros((cut, m)), Qtt0 @ F[cut:]
     Fc, Ft = np.ascontiguousarray(F[:cut]), np.ascontiguousarray(F[cut:])
     _kernels.apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
@@ -172,7 +172,7 @@ def _adjoint(
         Qtr_bar = -bS
         B = state.Qtr - state.Qtt @ b
         total = l_bar * _projected(state) - B @ S_bar @ B.T
-        at = int(np.sum(K**2))
+        at = squares(K)
         for block in _diagonal_blocks(total, arrays):
             part = block.sum(axis=0).ravel()
             M[at : at + part.size] = part
@@ -186,6 +186,18 @@ def _adjoint(
 def _projected(state: Eliminated) -> FloatArray:
     """``Z_t' V^{-1} Z_t`` for the trailing columns."""
     return state.Qtt - state.Qtt @ state.Gtt @ state.Qtt
+
+
+def squares(K: IntArray) -> int:
+    """Sum of squares of a few small integers (plain Python: NumPy's overhead shows here)."""
+    return sum(k * k for k in K.tolist())
+
+
+def _rows(per_node: IntArray, first: IntArray) -> int:
+    """Total over the nodes of a number that depends on the factor only."""
+    ends: list[int] = first.tolist()
+    pairs = zip(per_node.tolist(), ends, ends[1:], strict=False)
+    return sum(k * (end - start) for k, start, end in pairs)
 
 
 def _spans(arrays: Arrays) -> list[tuple[int, int, int]]:

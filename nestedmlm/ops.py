@@ -107,42 +107,46 @@ class EliminatePullback(Op):
         outputs[0][0], outputs[1][0] = T_bar, M
 
 
-class Profile(Op):
-    """``S -> (log|S_xx|, r^2, v, inverse)``: beta profiled out of ``[X y]' V^{-1} [X y]``.
+class ProfiledCriterion(Op):
+    """``(logdet, S, df, reml) -> (criterion, r^2, v, inverse)``: beta and sigma profiled out.
 
-    ``r^2 = S_yy - S_yx S_xx^{-1} S_xy``, ``v = (-beta, 1)`` and `inverse` is ``S_xx^{-1}`` padded
-    with zeros to the size of S. An Op of its own because PyTensor rewrites a log-determinant to
-    the logarithm of a determinant, which underflows for long beta. Only the first two outputs
-    are differentiable: ``d log|S_xx| = <inverse, dS>`` and ``d r^2 = v' dS v``.
+    ``criterion = logdet + reml log|S_xx| + df log r^2``, up to a constant; ``v = (-beta, 1)`` and
+    `inverse` is ``S_xx^{-1}`` padded with zeros (see `nestedmlm.criterion.profile`). Only the first
+    output is differentiable, in its first two inputs: beta is stationary, so
+    ``d log|S_xx| = <inverse, dS>`` and ``d r^2 = v' dS v``. An Op of its own because PyTensor
+    rewrites a log-determinant to the logarithm of a determinant, which underflows for long beta.
     """
 
     __props__ = ()
 
-    def make_node(self, S: Any) -> Apply:
+    def make_node(self, logdet: Any, S: Any, df: Any, reml: Any) -> Apply:
         """Type the node."""
-        S = pt.as_tensor_variable(S)
-        return Apply(self, [S], [pt.dscalar(), pt.dscalar(), pt.dvector(), pt.dmatrix()])
+        inputs = [pt.as_tensor_variable(i) for i in (logdet, S, df, reml)]
+        return Apply(self, inputs, [pt.dscalar(), pt.dscalar(), pt.dvector(), pt.dmatrix()])
 
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Factor S once."""
-        log_det, r2, v, inverse = profile(inputs[0])
-        outputs[0][0], outputs[1][0] = np.asarray(log_det), np.asarray(r2)
-        outputs[2][0], outputs[3][0] = v, inverse
+        logdet, S, df, reml = inputs
+        log_sxx, r2, v, inverse = profile(S)
+        value = logdet + reml * log_sxx + df * np.log(r2)
+        results = (np.asarray(value), np.asarray(r2), v, inverse)
+        for storage, result in zip(outputs, results, strict=True):
+            storage[0] = result
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        """Envelope theorem: beta is stationary, so only S moves."""
-        log_bar, r2_bar = (
-            pt.zeros(()) if isinstance(c.type, DisconnectedType) else c for c in cotangents[:2]
-        )
-        return [profile_pullback(log_bar, r2_bar, outputs[2], outputs[3])]
+        """Chain rule; degrees of freedom are not differentiated."""
+        _, _, df, reml = inputs
+        _, r2, v, inverse = outputs
+        S_bar = criterion_pullback(cotangents[0], df, reml, r2, v, inverse)
+        return [cotangents[0], S_bar, disconnected_type(), disconnected_type()]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Only the first two outputs are differentiable."""
-        return [[True, True, False, False]]
+        """Only the criterion, and only through logdet and S."""
+        return [[True, False, False, False]] * 2 + [[False] * 4] * 2
 
 
-class ProfilePullback(Op):
-    """``(log_bar, r2_bar, v, inverse) -> log_bar inverse + r2_bar v v'``."""
+class CriterionPullback(Op):
+    """``(bar, df, reml, r2, v, inverse) -> S_bar = bar (reml inverse + df v v' / r2)``."""
 
     __props__ = ()
 
@@ -151,12 +155,12 @@ class ProfilePullback(Op):
         return Apply(self, [pt.as_tensor_variable(i) for i in inputs], [pt.dmatrix()])
 
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
-        """Combine the two rank-one directions."""
-        log_bar, r2_bar, v, inverse = inputs
-        outputs[0][0] = log_bar * inverse + np.outer(r2_bar * v, v)
+        """Combine the two parts."""
+        bar, df, reml, r2, v, inverse = inputs
+        outputs[0][0] = (bar * reml) * inverse + np.outer((bar * df / r2) * v, v)
 
 
 eliminate = Eliminate()
 eliminate_pullback = EliminatePullback()
-profile_fixed = Profile()
-profile_pullback = ProfilePullback()
+profiled_criterion = ProfiledCriterion()
+criterion_pullback = CriterionPullback()

@@ -8,6 +8,7 @@ supplies the curvature where a column of T is zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -51,6 +52,7 @@ def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Cu
     return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
 
 
+@lru_cache(maxsize=256)
 def blocks(plan: Plan) -> list[tuple[int, slice]]:
     """``(K_f, slice of the flat vector)`` of each factor, in elimination order."""
     out, at = [], 0
@@ -91,7 +93,8 @@ def _working_variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatA
 
 def _rows(plan: Plan, stats: CrossProducts) -> list[int]:
     """Number of random effects of each factor in elimination order."""
-    chain = (stats.K * np.diff(stats.first)).tolist()
-    ends = [*stats.tfirst.tolist()[1:], stats.Qtt.shape[0]]
-    trailing = [e - s for s, e in zip(stats.tfirst.tolist(), ends, strict=False)]
-    return [*chain, *trailing]
+    first = stats.first.tolist()
+    chain = [k * (b - a) for k, a, b in zip(stats.K.tolist(), first, first[1:], strict=False)]
+    starts = stats.tfirst.tolist()
+    ends = [*starts[1:], stats.Qtt.shape[0]]
+    return [*chain, *(e - s for s, e in zip(starts, ends, strict=False))]

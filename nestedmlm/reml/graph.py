@@ -1,6 +1,6 @@
 """The REML or ML criterion as a PyTensor graph (layer 4).
 
-    phi -> T -> (log|M|, S) -> log|S_xx|, r^2 -> criterion
+    phi -> T -> (log|M|, S) -> criterion
 
 Bates et al. (2015) eq. 34 (ML) and 41 (REML). One compiled function serves every data set with
 the same covariance structures: the statistics are its inputs.
@@ -21,7 +21,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.elimination import Eliminated
-from nestedmlm.ops import array_inputs, eliminate, eliminate_pullback, profile_fixed
+from nestedmlm.ops import array_inputs, eliminate, eliminate_pullback, profiled_criterion
 from nestedmlm.parameters import Plan, flat_factors
 
 # The Op does the heavy work, so the graph around it runs as plain Python: nothing to compile,
@@ -62,12 +62,6 @@ class Evaluation:
     state: Eliminated
 
 
-def criterion_head(logdet: Any, S: Any, df: Any, reml: Any) -> tuple[Any, list[Any]]:
-    """Criterion, up to a constant, from the elimination's results; also the profile's outputs."""
-    log_sxx, r2, v, inverse = profile_fixed(S)
-    return logdet + reml * log_sxx + df * pt.log(r2), [r2, v, inverse]
-
-
 @lru_cache(maxsize=128)
 def compiled_criterion(plan: Plan) -> Any:
     """Compile ``(phi, df, reml, *arrays) -> Evaluation`` fields for one plan."""
@@ -75,9 +69,10 @@ def compiled_criterion(plan: Plan) -> Any:
     arrays = array_inputs()
     T = flat_factors(pt, phi, plan)
     logdet, S, *state = eliminate(T, *arrays)
-    crit, profiled = criterion_head(logdet, S, df, reml)
-    S_bar = pytensor.grad(crit, S)
-    T_bar, M = eliminate_pullback(pt.constant(1.0), S_bar, T, *arrays, *state)
+    crit, *profiled = profiled_criterion(logdet, S, df, reml)
+    one = pt.constant(1.0)
+    S_bar = pytensor.grad(None, S, known_grads={crit: one})
+    T_bar, M = eliminate_pullback(one, S_bar, T, *arrays, *state)  # M is wanted too
     gradient = pytensor.grad(None, phi, known_grads={T: T_bar})
     outputs = [crit, gradient, T, M, *profiled, logdet, S, *state]
     function = pytensor.function(

@@ -7,6 +7,7 @@ in deviance units; SciPy's trust-region methods offer none of these rules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -206,10 +207,15 @@ def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float)
             step[int(np.argmin(values))] = np.sqrt(short)
             return step
     high = low + float(np.linalg.norm(g)) / radius + 1e-300
-    for _ in range(200):  # bisection on a monotone function: cheap at this size, and safe
-        lam = 0.5 * (low + high)
-        length = np.linalg.norm(g / (values + lam))
+    lam = high  # here the step is too short: Newton's method comes down from this side
+    for _ in range(100):
+        step = -g / (values + lam)
+        length = math.sqrt(float(step @ step))
         if abs(length - radius) <= 1e-6 * radius:
             break
         low, high = (lam, high) if length > radius else (low, lam)
-    return -g / (values + lam)
+        # Newton on 1/radius - 1/|s|, which is nearly linear in lambda
+        lam += length**2 / float(step @ (step / (values + lam))) * (length - radius) / radius
+        if not low < lam < high:
+            lam = 0.5 * (low + high)
+    return step
