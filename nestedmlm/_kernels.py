@@ -20,30 +20,32 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_JIT)
-def _shrinkage(T, Q, width, k, H, Y, Gt):
-    """Write ``Gt = T (I + T'QT)^{-1} T'`` and return ``log|I + T'QT|``.
+def _shrinkage(T, t0, panels, p0, width, k, H, Y, G, g0):
+    """Write ``Gt = T (I + T'QT)^{-1} T'`` at ``G[g0:]`` and return ``log|I + T'QT|``.
 
-    ``Q`` is the flat panel (row stride `width`); ``H`` and ``Y`` are (k, k) scratch.
+    T and Q start at ``T[t0]`` and ``panels[p0]`` (row stride `width`): offsets, because array
+    views cost more than the arithmetic here. ``H`` and ``Y`` are (k, k) scratch.
     """
     if k == 1:
-        h = 1.0 + T[0] * T[0] * Q[0]
-        Gt[0] = T[0] * T[0] / h
+        t2 = T[t0] * T[t0]
+        h = 1.0 + t2 * panels[p0]
+        G[g0] = t2 / h
         return np.log(h)
     for a in range(k):  # Y = Q T
         for b in range(k):
             s = 0.0
             for c in range(k):
-                s += Q[a * width + c] * T[c * k + b]
+                s += panels[p0 + a * width + c] * T[t0 + c * k + b]
             Y[a, b] = s
     for a in range(k):  # H = T' Y + I, lower triangle
         for b in range(a + 1):
             s = 0.0
             for c in range(k):
-                s += T[c * k + a] * Y[c, b]
+                s += T[t0 + c * k + a] * Y[c, b]
             H[a, b] = s
         H[a, a] += 1.0
     logdet = 0.0
-    for a in range(k):  # in-place Cholesky
+    for a in range(k):
         for b in range(a):
             s = H[a, b]
             for c in range(b):
@@ -56,7 +58,7 @@ def _shrinkage(T, Q, width, k, H, Y, Gt):
         logdet += np.log(H[a, a])
     for b in range(k):  # Y = L^{-1} T'
         for a in range(k):
-            s = T[b * k + a]
+            s = T[t0 + b * k + a]
             for c in range(a):
                 s -= H[a, c] * Y[c, b]
             Y[a, b] = s / H[a, a]
@@ -65,8 +67,8 @@ def _shrinkage(T, Q, width, k, H, Y, Gt):
             s = 0.0
             for c in range(k):
                 s += Y[c, a] * Y[c, b]
-            Gt[a * k + b] = s
-            Gt[b * k + a] = s
+            G[g0 + a * k + b] = s
+            G[g0 + b * k + a] = s
     return 2.0 * logdet
 
 
@@ -97,22 +99,20 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
         A = 0
         for j in range(i + 1, m):
             A += K[j]
-        Ti = T[toff : toff + kk]
         for g in range(first[i], first[i + 1]):
             t0 = tptr[g]
             nt = tptr[g + 1] - t0
             w = A + nt + r
             width = k + w
-            P = panels[pptr[g] : pptr[g + 1]]
-            Gt = G[goff : goff + kk]
-            goff += kk
-            logdet += _shrinkage(Ti, P, width, k, H, Y, Gt)
+            p0 = pptr[g]
+            logdet += _shrinkage(T, toff, panels, p0, width, k, H, Y, G, goff)
             for a in range(k):  # J = Gt R
                 for c in range(w):
                     s = 0.0
                     for b in range(k):
-                        s += Gt[a * k + b] * P[b * width + k + c]
+                        s += G[goff + a * k + b] * panels[p0 + b * width + k + c]
                     J[a, c] = s
+            goff += kk
             # rows of the ancestors
             off = 0
             anc = parent[g]
@@ -127,7 +127,7 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
                 for x in range(ka):
                     row = base + x * wa
                     for b in range(k):
-                        v = P[b * width + k + off + x]
+                        v = panels[p0 + b * width + k + off + x]
                         if v != 0.0:
                             for c in range(off, A):
                                 panels[row + c - off] -= v * J[b, c]
@@ -149,7 +149,7 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
             for e in range(nt):
                 row = tcol[t0 + e]
                 for b in range(k):
-                    v = P[b * width + k + A + e]
+                    v = panels[p0 + b * width + k + A + e]
                     if v != 0.0:
                         for c in range(e + 1):
                             Qtt[row, tcol[t0 + c]] -= v * J[b, A + c]
@@ -158,7 +158,7 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
             # right-hand sides
             for x in range(r):
                 for b in range(k):
-                    v = P[b * width + k + A + nt + x]
+                    v = panels[p0 + b * width + k + A + nt + x]
                     for c in range(x + 1):
                         S[x, c] -= v * J[b, A + nt + c]
         toff += kk

@@ -13,7 +13,7 @@ from nestedmlm.reml.bounded import signed_sds
 from nestedmlm.reml.curvature import curvature
 from nestedmlm.reml.graph import evaluate
 from nestedmlm.reml.optimize import Control, optimize
-from nestedmlm.reml.trust_region import trust_step
+from nestedmlm.reml.quadratic import trust_step
 from tests.designs import FORMULAS, data, design
 
 

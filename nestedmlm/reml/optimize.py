@@ -23,7 +23,8 @@ from nestedmlm.reml.bounded import bounded_minimum, projected_gradient, same_sig
 from nestedmlm.reml.certificate import Certificate, Escape, best_escape, min_eigenvalue
 from nestedmlm.reml.curvature import Curvature, curvature
 from nestedmlm.reml.graph import Evaluation, evaluate
-from nestedmlm.reml.trust_region import LocalModel, minimize, newton_decrease
+from nestedmlm.reml.quadratic import newton_decrease
+from nestedmlm.reml.trust_region import LocalModel, minimize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.reml.quadratic import quadratic_step
 
 # Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
 # they mislead, and where the supplied Hessian is good they are noise.
@@ -86,19 +87,16 @@ def minimize[State](
     hessian, correction = here.hessian(), np.zeros((len(start.point),) * 2)
     moved, before, promised = None, np.inf, np.inf
     while used < max_evaluations:
-        values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-        g = vectors.T @ here.gradient
-        promised = newton_decrease(values, g)
+        promised, lowest, step, predicted = quadratic_step(hessian, here.gradient, radius)
         if moved is not None and promised > _SLOW * before and promised < _LOCAL:
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian() + correction, None
             continue
-        if promised <= tolerance and (values[0] >= 0 or here.escape() <= tolerance):
+        if promised <= tolerance and (lowest >= 0 or here.escape() <= tolerance):
             return Descent(best=here, evaluations=used, predicted=promised, converged=True)
-        step, predicted = trust_step(values, g, radius)
-        length = float(np.linalg.norm(step))
+        length = math.sqrt(step @ step)
         used += 1
-        there = _try(evaluate, here.point + vectors @ step)
+        there = _try(evaluate, here.point + step)
         actual = here.value - there.value if there is not None else -np.inf
         noise = 10.0 * np.finfo(float).eps * max(1.0, abs(here.value))
         ratio = (actual + noise) / (predicted + noise)
@@ -141,17 +139,6 @@ def symmetric_rank_one(
     return correction + np.outer(r, r) / bend
 
 
-def newton_decrease(values: FloatArray, g: FloatArray) -> float:
-    """Decrease that a full Newton step promises, curvature taken as positive.
-
-    Directions whose curvature is zero to rounding count only if their gradient is not.
-    """
-    size = np.abs(values)
-    top = max(float(size.max(initial=0.0)), 1e-300)
-    flat = (size <= 1e-10 * top) & (np.abs(g) <= 1e-9 * top)
-    return float(0.5 * np.sum(np.where(flat, 0.0, g**2) / np.where(flat, 1.0, size)))
-
-
 def _try[State](
     evaluate: Callable[[FloatArray], LocalModel[State]], point: FloatArray
 ) -> LocalModel[State] | None:
@@ -159,63 +146,4 @@ def _try[State](
         model = evaluate(point)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
-    return model if np.isfinite(model.value) else None
-
-
-def trust_step(values: FloatArray, g: FloatArray, radius: float) -> tuple[FloatArray, float]:
-    """Minimise ``g's + s' diag(values) s / 2`` over ``|s| <= radius`` (Moré & Sorensen 1983).
-
-    `values` are ascending eigenvalues and `g` the gradient in the eigenbasis. Directions whose
-    curvature is zero to rounding and whose gradient is too are left alone (flat ridges).
-
-    Returns
-    -------
-    step : array
-        In the eigenbasis.
-    predicted : float
-        The decrease the model promises.
-    """
-    top = max(float(np.max(np.abs(values), initial=0.0)), 1e-300)
-    still = np.abs(g) <= 1e-9 * max(1.0, float(np.max(np.abs(g), initial=0.0)))
-    flat = (np.abs(values) <= 1e-12 * top) & still
-    safe = np.where(flat, 1.0, values)
-    g = np.where(flat, 0.0, g)
-    if values.size == 0:
-        return g, 0.0
-    if safe.min() > 0.0:
-        step = -g / safe
-        if np.linalg.norm(step) <= radius:
-            return step, _decrease(step, g, values)
-    low = max(0.0, -float(safe.min()))
-    step = _boundary_step(safe, g, radius, low)
-    return step, _decrease(step, g, values)
-
-
-def _decrease(step: FloatArray, g: FloatArray, values: FloatArray) -> float:
-    return float(-(g @ step + 0.5 * np.sum(values * step**2)))
-
-
-def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float) -> FloatArray:
-    """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
-    lam = low + 1e-14 * max(1.0, low)
-    shifted = values + lam
-    hard = shifted <= 1e-13 * max(1.0, float(np.max(np.abs(values))))
-    if hard.any() and np.all(np.abs(g[hard]) <= 1e-13 * max(1.0, float(np.max(np.abs(g))))):
-        step = np.where(hard, 0.0, -g / np.where(hard, 1.0, shifted))
-        short = radius**2 - step @ step
-        if short > 0:  # hard case: fill up along the lowest eigenvector
-            step[int(np.argmin(values))] = np.sqrt(short)
-            return step
-    high = low + float(np.linalg.norm(g)) / radius + 1e-300
-    lam = high  # here the step is too short: Newton's method comes down from this side
-    for _ in range(100):
-        step = -g / (values + lam)
-        length = math.sqrt(float(step @ step))
-        if abs(length - radius) <= 1e-6 * radius:
-            break
-        low, high = (lam, high) if length > radius else (low, lam)
-        # Newton on 1/radius - 1/|s|, which is nearly linear in lambda
-        lam += length**2 / float(step @ (step / (values + lam))) * (length - radius) / radius
-        if not low < lam < high:
-            lam = 0.5 * (low + high)
-    return step
+    return model if math.isfinite(model.value) else None
