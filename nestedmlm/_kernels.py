@@ -513,6 +513,17 @@ def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram)
 
 
 @njit(**_JIT)
+def mirror_lower(A):
+    """Copy the lower triangle of a square matrix onto its upper one, tile by tile."""
+    n, tile = A.shape[0], 64
+    for i0 in range(0, n, tile):
+        for j0 in range(0, i0 + 1, tile):
+            for i in range(i0, min(i0 + tile, n)):
+                for j in range(j0, min(j0 + tile, i)):
+                    A[j, i] = A[i, j]
+
+
+@njit(**_JIT)
 def nesting(child, parent_codes, out):
     """Write the parent of each child level; return False where a level has two parents."""
     for row in range(child.shape[0]):

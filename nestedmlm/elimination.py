@@ -19,9 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
 
-from nestedmlm import _kernels
+from nestedmlm import _kernels, trailing
 from nestedmlm._typing import FloatArray, IntArray
 
 Arrays = tuple[np.ndarray, ...]
@@ -87,14 +86,22 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     logdet = _kernels.eliminate_chain(
         K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
     )
-    _mirror_lower(Qtt)
-    logdet_t, Gtt = _eliminate_trailing(Qtt, T_trailing, arrays)
+    logdet_t, Gtt = trailing.eliminate(Qtt, T_trailing, trailing.spans(arrays))
     S -= Qtr.T @ (Gtt @ Qtr)
     return Eliminated(logdet=logdet + logdet_t, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt)
 
 
-def adjoint(arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
+def adjoint(
+    T: FloatArray, arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray
+) -> FloatArray:
     """Pull the adjoints of ``log|M|`` and ``S`` back to each ``T_f T_f'``.
+
+    Parameters
+    ----------
+    T, arrays, state
+        The factors, `CrossProducts.arrays`, and what `forward` made of them.
+    l_bar, S_bar : float, (p+1, p+1) array
+        Adjoints of ``log|M|`` and S.
 
     Returns
     -------
@@ -102,19 +109,17 @@ def adjoint(arrays: Arrays, state: Eliminated, l_bar: float, S_bar: FloatArray) 
         The symmetric matrices M_f, flat, in elimination order; the adjoint of T_f is
         ``2 M_f T_f``.
     """
-    K, Kt = arrays[0], arrays[7]
-    M = np.zeros(squares(K) + squares(Kt))
-    _adjoint(arrays, state, l_bar, S_bar, M, np.empty(0))
-    return M
+    return _adjoint(T, arrays, state, l_bar, S_bar, np.empty(0))[0]
 
 
-def level_information(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, list[FloatArray]]:
+def level_information(
+    T: FloatArray, arrays: Arrays, state: Eliminated
+) -> tuple[FloatArray, list[FloatArray]]:
     """Return ``Z_g' V^{-1} Z_g`` of every node of the chain (flat) and of the trailing levels."""
-    K, Kt, r = arrays[0], arrays[7], arrays[12].shape[0]
+    r = arrays[12].shape[0]
     blocks = np.empty(len(state.G))
-    M = np.zeros(squares(K) + squares(Kt))
-    _adjoint(arrays, state, 1.0, np.zeros((r, r)), M, blocks)
-    return blocks, _diagonal_blocks(_projected(state), arrays)
+    _, information = _adjoint(T, arrays, state, 1.0, np.zeros((r, r)), blocks)
+    return blocks, information
 
 
 def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
@@ -154,38 +159,40 @@ def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
 
 
 def _adjoint(
+    T: FloatArray,
     arrays: Arrays,
     state: Eliminated,
     l_bar: float,
     S_bar: FloatArray,
-    M: FloatArray,
     blocks: FloatArray,
-) -> None:
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Return M and the trailing levels' ``Z'V^{-1}Z``; fill `blocks` unless it is empty."""
     K, first, parent, pptr, tptr, tcol, tpos, Kt = arrays[:8]
     r = arrays[12].shape[0]
     S_bar = 0.5 * (S_bar + S_bar.T)
-    Qtt_bar, Qtr_bar = state.Qtt, state.Qtr
+    M = np.zeros(squares(K) + squares(Kt))
+    Qtt_bar, Qtr_bar, information = state.Qtt, state.Qtr, []
     if len(Kt):
+        where = trailing.spans(arrays)
         b = state.Gtt @ state.Qtr
         bS = b @ S_bar
-        Qtt_bar = l_bar * state.Gtt + bS @ b.T
+        Qtt_bar = bS @ b.T
+        Qtt_bar += l_bar * state.Gtt
         Qtr_bar = -bS
         B = state.Qtr - state.Qtt @ b
-        total = l_bar * _projected(state) - B @ S_bar @ B.T
+        factors = split_factors(T, K, Kt)[1]
+        information = trailing.information(state.Qtt, state.Gtt, factors, where)
         at = squares(K)
-        for block in _diagonal_blocks(total, arrays):
-            part = block.sum(axis=0).ravel()
-            M[at : at + part.size] = part
-            at += part.size
+        for A, (k, start, end) in zip(information, where, strict=True):
+            own = B[start:end].reshape(-1, k, r)
+            outer = np.einsum("jar,rs,jbs->ab", own, S_bar, own, optimize=True)
+            M[at : at + k * k] = (l_bar * A.sum(axis=0) - outer).ravel()
+            at += k * k
     _kernels.adjoint_chain(
         K, first, parent, pptr, tptr, tcol, tpos, r, state.panels, state.G,
         float(l_bar), S_bar, Qtt_bar, Qtr_bar, M, blocks,
     )  # fmt: skip
-
-
-def _projected(state: Eliminated) -> FloatArray:
-    """``Z_t' V^{-1} Z_t`` for the trailing columns."""
-    return state.Qtt - state.Qtt @ state.Gtt @ state.Qtt
+    return M, information
 
 
 def squares(K: IntArray) -> int:
@@ -198,52 +205,3 @@ def _rows(per_node: IntArray, first: IntArray) -> int:
     ends: list[int] = first.tolist()
     pairs = zip(per_node.tolist(), ends, ends[1:], strict=False)
     return sum(k * (end - start) for k, start, end in pairs)
-
-
-def _spans(arrays: Arrays) -> list[tuple[int, int, int]]:
-    """(k, first column, end column) of each trailing factor in the dense block."""
-    starts = arrays[8].tolist()
-    ends = [*starts[1:], arrays[10].shape[0]]
-    return list(zip(arrays[7].tolist(), starts, ends[: len(starts)], strict=True))
-
-
-def _diagonal_blocks(A: FloatArray, arrays: Arrays) -> list[FloatArray]:
-    """The (J, k, k) diagonal blocks of a (q_t, q_t) matrix, one array per trailing factor."""
-    out = []
-    for k, start, end in _spans(arrays):
-        rows = np.arange(start, end).reshape(-1, k)
-        out.append(A[rows[:, :, None], rows[:, None, :]])
-    return out
-
-
-def _eliminate_trailing(
-    Qtt: FloatArray, T: list[FloatArray], arrays: Arrays
-) -> tuple[float, FloatArray]:
-    """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``."""
-    H = _times_lambda(_times_lambda(Qtt, T, arrays).T, T, arrays)
-    H[np.diag_indices_from(H)] += 1.0
-    L, info = lapack.dpotrf(H, lower=1, overwrite_a=1)
-    if info != 0:
-        raise np.linalg.LinAlgError("the crossed block is not positive definite")
-    inverse, _ = lapack.dpotri(L, lower=1)
-    logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
-    _mirror_lower(inverse)
-    transposed = [t.T for t in T]
-    return logdet, _times_lambda(_times_lambda(inverse, transposed, arrays).T, transposed, arrays)
-
-
-def _times_lambda(A: FloatArray, T: list[FloatArray], arrays: Arrays) -> FloatArray:
-    """Multiply columns of A, level by level, with each trailing factor's T."""
-    out = np.empty(A.shape)
-    for t, (k, start, end) in zip(T, _spans(arrays), strict=True):
-        if k == 1:
-            out[:, start:end] = A[:, start:end] * t[0, 0]
-        else:
-            block = np.ascontiguousarray(A[:, start:end]).reshape(-1, k) @ t
-            out[:, start:end] = block.reshape(A.shape[0], end - start)
-    return out
-
-
-def _mirror_lower(A: FloatArray) -> None:
-    upper = np.triu_indices_from(A, 1)
-    A[upper] = A.T[upper]

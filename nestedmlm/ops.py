@@ -97,7 +97,7 @@ class EliminatePullback(Op):
             Qtr=inputs[-2],
             Gtt=inputs[-1],
         )
-        M = elimination.adjoint(arrays, state, float(l_bar), S_bar)
+        M = elimination.adjoint(T, arrays, state, float(l_bar), S_bar)
         T_bar = np.empty_like(M)
         at = 0
         for k in (*arrays[0].tolist(), *arrays[7].tolist()):

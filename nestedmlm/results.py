@@ -150,9 +150,9 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     ``sigma^2 (T T' - T T' Z_g'V^{-1}Z_g T T')``: lme4's ``condVar``.
     """
     stats, plan = solution.stats, solution.plan
-    chain, trailing = elimination.level_information(stats.arrays, solution.state)
-    per_factor = _chain_blocks(chain, stats) + trailing
     T_flat = flat_of_theta(solution.theta, plan, stats)
+    chain, trailing = elimination.level_information(T_flat, stats.arrays, solution.state)
+    per_factor = _chain_blocks(chain, stats) + trailing
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
     at = 0
     for f, (K, A) in enumerate(zip(plan.widths, per_factor, strict=True)):

@@ -116,8 +116,9 @@ def test_elimination_leaves_its_input_alone() -> None:
     stats = cross_products(d)
     plan = make_plan(d, stats)
     before = [a.copy() for a in stats.arrays]
-    state = elimination.forward(np.ones(sum(k * k for k in plan.widths)), stats.arrays)
-    elimination.adjoint(stats.arrays, state, 1.0, state.S)
+    T = np.ones(sum(k * k for k in plan.widths))
+    state = elimination.forward(T, stats.arrays)
+    elimination.adjoint(T, stats.arrays, state, 1.0, state.S)
     elimination.solve(stats.arrays, state)
     for a, b in zip(stats.arrays, before, strict=True):
         assert np.array_equal(a, b)
