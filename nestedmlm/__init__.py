@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
-from nestedmlm.api import anova, lmer
+from nestedmlm.api import anova, lmer, pymc_lmer
+from nestedmlm.bayes.distributions import Prior
+from nestedmlm.bayesfit import BayesFit, load_bayesfit
 from nestedmlm.datasets import list_datasets, load_dataset
 from nestedmlm.design import Design, build_design
 from nestedmlm.errors import (
@@ -17,15 +19,19 @@ from nestedmlm.errors import (
     FormulaError,
     NestedMLMError,
     NestedMLMWarning,
+    SamplingError,
+    SamplingWarning,
 )
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
+from nestedmlm.sidebyside import compare, plot_compare
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BayesFit",
     "Control",
     "ConvergenceWarning",
     "DataError",
@@ -36,9 +42,16 @@ __all__ = [
     "Model",
     "NestedMLMError",
     "NestedMLMWarning",
+    "Prior",
+    "SamplingError",
+    "SamplingWarning",
     "anova",
     "build_design",
+    "compare",
     "list_datasets",
     "lmer",
+    "load_bayesfit",
     "load_dataset",
+    "plot_compare",
+    "pymc_lmer",
 ]

@@ -1,4 +1,4 @@
-"""The doors: `lmer` and `anova` (layer 7)."""
+"""The doors: `lmer`, `pymc_lmer` and `anova` (layer 7)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.anova import AnovaResult, anova_table, names_from_frame
+from nestedmlm.bayesfit import BayesFit
+from nestedmlm.bayesrun import sample_model
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula, parse_formula
@@ -79,6 +81,93 @@ def lmer(
         data_name=caller_name(data, depth=2),
     )
     return model.fit(REML=REML, start=start, control=control)
+
+
+def pymc_lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str = "auto",
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    sampler: str = "auto",
+    seed: int | None = None,
+    progressbar: bool = True,
+    target_accept: float = 0.8,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+) -> BayesFit:
+    """Draw from the posterior of a linear mixed model.
+
+    Parameters
+    ----------
+    formula, data, weights, offset, contrasts, na_action, double_bar
+        See `Model`.
+    priors : mapping of str to Prior or callable, optional
+        Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
+        in place of the defaults, which `Model.priors` shows.
+    marginal : {"auto", True, False}
+        Integrate the random effects out and draw them afterwards, exactly (nothing to compile), or
+        sample them with the rest (False). The posterior is the same, and so are its names.
+    draws, chains : int
+        Draws kept of each chain, and chains.
+    tune : int, optional
+        Warm-up of each chain; by default as much as the form needs.
+    cores : int, optional
+        How many chains run at a time.
+    sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
+        ``psis``: importance sampling around the mode; independent draws in about a second, refused
+        where its diagnostic says that it does not cover the posterior.
+    seed : int, optional
+    progressbar : bool
+    target_accept : float
+        Between 0 and 1; nearer to 1 against divergences.
+
+    Returns
+    -------
+    BayesFit
+
+    Raises
+    ------
+    OptionError, SamplingError, MissingSamplerError
+
+    Warns
+    -----
+    SamplingWarning
+        If there were divergences, R-hat is high, or effective draws are few.
+    """
+    text = formula.text if isinstance(formula, Formula) else formula
+    parsed = parse_formula(text, double_bar=double_bar)
+    model = Model(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        double_bar=double_bar,
+        env=caller_names(parsed.names, depth=2),
+        data_name=caller_name(data, depth=2),
+    )
+    return sample_model(
+        model,
+        priors=priors,
+        marginal=marginal,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        sampler=sampler,
+        seed=seed,
+        progressbar=progressbar,
+        target_accept=target_accept,
+    )
 
 
 def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None) -> AnovaResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
+    from nestedmlm.bayesfit import BayesFit
     from nestedmlm.model import Model
     from nestedmlm.singularity import Diagnosis, Path, RePCA
     from nestedmlm.tables.view import View
@@ -360,6 +362,32 @@ class LmerFit:
             For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
         """
         return self.model.update(formula).fit(REML=self.REML)
+
+    # --- the Bayesian half ---------------------------------------------------------------------
+    def to_pymc(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        marginal: bool | str = False,
+        noncentered: bool | str = "auto",
+    ) -> Any:
+        """Make the PyMC model of the same design; see `Model.to_pymc`."""
+        from nestedmlm.bayesrun import build_pymc
+
+        return build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
+
+    def sample(self, **options: Any) -> BayesFit:
+        """Draw from the posterior of the same model, starting from this fit.
+
+        Parameters
+        ----------
+        **options
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
+            target_accept``: see `nestedmlm.pymc_lmer`.
+        """
+        from nestedmlm.bayesrun import sample_model
+
+        return sample_model(self.model, design=self.design, fit=self, **options)
 
     # --- views ---------------------------------------------------------------------------------
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import caller_name, caller_names
@@ -13,6 +13,10 @@ from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.modelframe.environment import Environment
 from nestedmlm.reml.optimize import Control
+
+if TYPE_CHECKING:
+    from nestedmlm.bayes.priors import PriorSet
+    from nestedmlm.bayesfit import BayesFit
 
 _log = logging.getLogger("nestedmlm")
 
@@ -148,6 +152,52 @@ class Model:
         if SINGULAR_MESSAGE in fit.messages:
             _log.warning(SINGULAR_MESSAGE)
         return fit
+
+    @property
+    def priors(self) -> PriorSet:
+        """Default priors of the Bayesian model, each with the rule that set it; a table."""
+        from nestedmlm.bayes.priors import resolve_priors
+
+        return resolve_priors(self.design)
+
+    def to_pymc(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        marginal: bool | str = False,
+        noncentered: bool | str = "auto",
+    ) -> Any:
+        """Make the PyMC model, a plain ``pymc.Model`` that may be edited.
+
+        Parameters
+        ----------
+        priors : mapping of str to Prior or callable, optional
+            By the posterior's names; the rest have the defaults that `priors` shows.
+        marginal : bool
+            Integrate the random effects out.
+        noncentered : bool or "auto"
+            Parameterisation of the random effects of the hierarchical form.
+
+        Returns
+        -------
+        pymc.Model
+        """
+        from nestedmlm.bayesrun import build_pymc
+
+        return build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
+
+    def sample(self, **options: Any) -> BayesFit:
+        """Draw from the posterior.
+
+        Parameters
+        ----------
+        **options
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
+            target_accept``: see `nestedmlm.pymc_lmer`.
+        """
+        from nestedmlm.bayesrun import sample_model
+
+        return sample_model(self, **options)
 
     def update(self, formula: str) -> Model:
         """Make the model of a changed formula on the same data (``.``: what was there)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
 from nestedmlm.results import Solution, conditional_covariances
 
@@ -38,17 +39,29 @@ def ranef_frame(solution: Solution, design: Design, *, condvar: bool = True) -> 
 
 
 def coef_frames(solution: Solution, design: Design) -> dict[str, pd.DataFrame]:
-    """Fixed effects plus conditional modes, one table per grouping factor.
+    """Fixed effects plus conditional modes, one table per grouping factor."""
+    return coefficient_tables(design, solution.beta, solution.b)
+
+
+def coefficient_tables(
+    design: Design, beta: FloatArray, modes: tuple[FloatArray, ...]
+) -> dict[str, pd.DataFrame]:
+    """Fixed plus random effects, one table per grouping factor.
 
     Columns are the fixed effects, preceded by random-effect columns without one (lme4 counts
     their fixed effect as zero); rows are the factor's levels.
+
+    Parameters
+    ----------
+    design : Design
+    beta : (p,) array
+    modes : tuple of (J, k) arrays
+        Random effects of each term.
     """
-    fixed = dict(zip(design.x_names, solution.beta.tolist(), strict=True))
+    fixed = dict(zip(design.x_names, beta.tolist(), strict=True))
     out = {}
     for f, factor in enumerate(design.factors):
-        own = [
-            (t.columns, b) for t, b in zip(design.terms, solution.b, strict=True) if t.factor == f
-        ]
+        own = [(t.columns, b) for t, b in zip(design.terms, modes, strict=True) if t.factor == f]
         extra = [c for columns, _ in own for c in columns if c not in fixed]
         names = [*dict.fromkeys(extra), *fixed]
         values = {c: np.full(len(factor.levels), fixed.get(c, 0.0)) for c in names}

@@ -1,0 +1,198 @@
+"""From a model to a `BayesFit`: what every route to a posterior goes through (layer 7)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm.bayesfit import BayesFit, Run
+from nestedmlm.design import Design
+from nestedmlm.errors import ConvergenceWarning, OptionError, SamplingWarning
+from nestedmlm.fit import LmerFit, fit_design
+from nestedmlm.posterior import checks, tree
+from nestedmlm.posterior.draws import draw_shape
+
+if TYPE_CHECKING:
+    from nestedmlm.model import Model
+
+TARGET_ACCEPT = 0.8
+_EFFECTS_STREAM = 1  # the draws of the random effects have a random stream of their own
+
+
+def build_pymc(
+    design: Design,
+    priors: Mapping[str, Any] | None,
+    *,
+    marginal: bool | str,
+    noncentered: bool | str = "auto",
+) -> Any:
+    """Build the PyMC model of a design in one of its two forms.
+
+    Raises
+    ------
+    OptionError
+        For an unknown form, unknown priors, or priors that do not suit their parameter.
+    """
+    if is_marginal(marginal):
+        from nestedmlm.bayes.marginal import marginal_model
+
+        return marginal_model(design, priors)
+    from nestedmlm.bayes.hierarchical import hierarchical_model
+
+    return hierarchical_model(design, priors, noncentered=noncentered)
+
+
+def is_marginal(marginal: bool | str) -> bool:
+    """Read the option: "auto" is the marginal form, which every Gaussian model has."""
+    if marginal == "auto":
+        return True
+    if not isinstance(marginal, bool):
+        raise OptionError(f"marginal must be 'auto', True or False, not {marginal!r}")
+    return marginal
+
+
+def sample_model(
+    model: Model,
+    *,
+    design: Design | None = None,
+    fit: LmerFit | None = None,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str = "auto",
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    sampler: str = "auto",
+    seed: int | None = None,
+    progressbar: bool = True,
+    target_accept: float = TARGET_ACCEPT,
+) -> BayesFit:
+    """Sample a model's posterior, starting from its REML fit.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design, optional
+        In place of the model's own: that of a refit to another response.
+    fit : LmerFit, optional
+        Where to start; fitted here if it is not given.
+    priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar, target_accept
+        See `nestedmlm.pymc_lmer`.
+
+    Raises
+    ------
+    OptionError, SamplingError, MissingSamplerError
+
+    Warns
+    -----
+    SamplingWarning
+        If there were divergences, R-hat is high, or effective draws are few.
+    """
+    from nestedmlm.bayes.priors import resolve_priors
+    from nestedmlm.bayes.sampling import sample
+
+    design = model.design if design is None else design
+    resolved = resolve_priors(design, priors)
+    built = build_pymc(design, resolved, marginal=marginal)
+    data = sample(
+        built,
+        sampler=sampler,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=seed,
+        progressbar=progressbar,
+        target_accept=target_accept,
+        start=_start(built, model, design, fit),
+    )
+    data = add_random_effects(data, design, seed=seed)
+    found = BayesFit(
+        data=tree.complete(data, design),
+        design=design,
+        priors=resolved,
+        run=_run(data, seed),
+        given_model=built,
+        data_name=model.data_name,
+        weights_name=model.weights_name,
+        offset_name=model.offset_name,
+        messages=design.messages,
+    )
+    return _checked(found)
+
+
+def _start(built: Any, model: Model, design: Design, fit: LmerFit | None) -> dict[str, Any]:
+    """Values of the free variables at the REML estimates."""
+    from nestedmlm.bayes.start import start_values
+
+    if fit is None:
+        with warnings.catch_warnings():
+            # only a place to start from: it need not be certified
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fit = fit_design(model, design, REML=True)
+    solution = fit.solution
+    found: dict[str, Any] = start_values(
+        built, design, beta=solution.beta, T=solution.T, sigma=solution.sigma
+    )
+    return found
+
+
+def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:
+    """Complete the draws of a marginal posterior with exact draws of the random effects."""
+    from nestedmlm.bayes.conditional import draw_random_effects
+    from nestedmlm.bayes.names import coordinates, dimensions, parameter_names
+
+    names = parameter_names(design)
+    posterior = data["posterior"].to_dataset()
+    if all(name in posterior for name in names.effects):
+        return data
+    chains, draws = draw_shape(data)
+    needed = {
+        name: posterior[name].values.reshape(chains * draws, *posterior[name].shape[2:])
+        for name in names.parameters
+    }
+    rng = np.random.default_rng(None if seed is None else (seed, _EFFECTS_STREAM))
+    found = draw_random_effects(design, needed, rng)
+    dims = dimensions(design)
+    coords = {d: values for d, values in coordinates(design).items() if d not in posterior.coords}
+    posterior = posterior.assign(
+        {
+            name: (("chain", "draw", *dims[name]), values.reshape(chains, draws, -1))
+            for name, values in found.items()
+        }
+    ).assign_coords(coords)
+    out = data.copy()
+    out["posterior"] = type(data)(posterior)
+    return out
+
+
+def _run(data: Any, seed: int | None) -> Run:
+    """Read how the draws were made from the sampler's attributes."""
+    attributes = data["posterior"].attrs
+    khat, ess = attributes.get("khat"), attributes.get("ess")
+    return Run(
+        sampler=str(attributes["sampler"]),
+        form=str(attributes["form"]),
+        tune=int(attributes["tune"]),
+        khat=None if khat is None else float(khat),
+        ess=None if ess is None else float(ess),
+        seed=seed,
+    )
+
+
+def _checked(fit: BayesFit) -> BayesFit:
+    """Warn once about draws that should not be trusted, and keep the message."""
+    problems = checks.sampling_problems(
+        fit.parameters(),
+        chains=fit.n_chains,
+        divergences=fit.divergences,
+        independent=fit.run.khat is not None,
+    )
+    if not problems:
+        return fit
+    warnings.warn("; ".join(problems), SamplingWarning, stacklevel=4)
+    return replace(fit, messages=(*fit.messages, *problems))

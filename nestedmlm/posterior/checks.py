@@ -1,0 +1,102 @@
+"""Which standard deviations may be zero, and whether the draws are good enough (layer 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.design import Design
+from nestedmlm.posterior.draws import sigma_draws
+from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+
+NEAR_ZERO = 0.05  # of sigma: an effect that moves no row by more cannot be told from none
+PILED_UP = 0.05  # share of draws near zero above which a posterior reaches the boundary
+MAX_R_HAT, MIN_ESS_PER_CHAIN = 1.01, 100
+UPPER = 0.95  # the one-sided bound that is quoted
+
+
+def boundary_table(data: Any, design: Design) -> pd.DataFrame:
+    """How much of each standard deviation's posterior lies next to zero.
+
+    "Next to zero" is below 5 % of sigma once multiplied with the root mean square of its column,
+    so that the units of a predictor do not matter.
+
+    Returns
+    -------
+    DataFrame
+        ``group, var1, estimate, upper, threshold, share_near_zero, at_boundary``.
+    """
+    sigma = sigma_draws(data, design)
+    scale = {
+        (term.name, column): float(np.sqrt(np.mean(term.X[:, j] ** 2)))
+        for term in design.terms
+        for j, column in enumerate(term.columns)
+    }
+    rows = []
+    for parameter in list_parameters(design):
+        if parameter.kind != "sd":
+            continue
+        draws = parameter_draws(data, parameter).ravel()
+        rms = scale[parameter.group, str(parameter.var1)]
+        share = float(np.mean(draws * rms < NEAR_ZERO * sigma))
+        rows.append(
+            {
+                "group": parameter.group,
+                "var1": parameter.var1,
+                "estimate": float(draws.mean()),
+                "upper": float(np.quantile(draws, UPPER)),
+                "threshold": NEAR_ZERO * float(sigma.mean()) / rms if rms > 0 else np.inf,
+                "share_near_zero": share,
+                "at_boundary": share > PILED_UP,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def boundary_sentences(table: pd.DataFrame) -> tuple[str, ...]:
+    """Say in words which posteriors are piled up at zero."""
+    return tuple(
+        f"{row.group}, {row.var1}: {100 * row.share_near_zero:.0f} % of the draws have a standard "
+        f"deviation below {row.threshold:.3g}, which is {100 * NEAR_ZERO:.0f} % of the residual's; "
+        f"{100 * UPPER:.0f} % have one below {row.upper:.3g}. The data do not tell it from zero."
+        for row in table[table["at_boundary"]].itertuples()
+    )
+
+
+def sampling_problems(
+    table: pd.DataFrame, *, chains: int, divergences: int | None, independent: bool
+) -> tuple[str, ...]:
+    """Say what is wrong with the draws, and what to do about it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The parameter table.
+    chains : int
+    divergences : int or None
+    independent : bool
+        Whether draws are independent (importance sampling), so that chains say nothing.
+    """
+    out = []
+    if divergences:
+        out.append(
+            f"{divergences} divergences: sample the marginal form (marginal=True), raise "
+            "target_accept towards 0.99, or give tighter priors for the standard deviations"
+        )
+    if independent:
+        return tuple(out)
+    worst, least = table["r_hat"].max(), table["ess_bulk"].min()
+    if worst > MAX_R_HAT:
+        name = table["r_hat"].idxmax()
+        out.append(
+            f"R-hat of {name} is {worst:.3f} (above {MAX_R_HAT}): draw more, or warm up longer"
+        )
+    if least < MIN_ESS_PER_CHAIN * chains:
+        name = table["ess_bulk"].idxmin()
+        out.append(
+            f"only {least:.0f} effective draws of {name} (fewer than {MIN_ESS_PER_CHAIN} per "
+            "chain): draw more"
+        )
+    return tuple(out)

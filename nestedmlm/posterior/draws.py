@@ -1,0 +1,82 @@
+"""Posterior draws as arrays in the shapes of the design (layer 5).
+
+Every function takes the DataTree that a fit holds; chains are laid end to end, so that S is
+chains times draws.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.names import TermNames, parameter_names
+from nestedmlm.design import Design
+
+
+def chained(data: Any, name: str) -> FloatArray:
+    """Draws of one variable with chains apart, shape (chains, draws, ...)."""
+    variable = data["posterior"][name]
+    return np.asarray(variable.transpose("chain", "draw", ...).values, dtype=np.float64)
+
+
+def stacked(data: Any, name: str) -> FloatArray:
+    """Draws of one variable, shape (S, ...)."""
+    values = chained(data, name)
+    return values.reshape(-1, *values.shape[2:])
+
+
+def draw_shape(data: Any) -> tuple[int, int]:
+    """Numbers of chains and of draws in each."""
+    sizes = data["posterior"].sizes
+    return int(sizes["chain"]), int(sizes["draw"])
+
+
+def fixed_draws(data: Any, design: Design) -> FloatArray:
+    """Fixed effects, shape (S, p)."""
+    names = parameter_names(design).fixed
+    if not names:
+        chains, draws = draw_shape(data)
+        return np.zeros((chains * draws, 0))
+    return np.column_stack([stacked(data, name) for name in names])
+
+
+def sigma_draws(data: Any, design: Design) -> FloatArray:
+    """Residual standard deviation, shape (S,)."""
+    return stacked(data, parameter_names(design).sigma)
+
+
+def effect_draws(data: Any, design: Design) -> tuple[FloatArray, ...]:
+    """Random effects of each term, shapes (S, J, k)."""
+    return tuple(
+        np.stack([stacked(data, name) for name in term.variables], axis=-1)
+        for term in parameter_names(design).terms
+    )
+
+
+def sd_draws(data: Any, term: TermNames) -> FloatArray:
+    """Standard deviations of one term, shape (S, k); a common one is repeated."""
+    sd = np.column_stack([stacked(data, name) for name in term.sds])
+    return np.broadcast_to(sd, (len(sd), len(term.variables)))
+
+
+def covariance_draws(data: Any, design: Design) -> tuple[FloatArray, ...]:
+    """Covariance matrices of each term, shapes (S, k, k), in the user's units."""
+    return tuple(_covariance(data, term) for term in parameter_names(design).terms)
+
+
+def _covariance(data: Any, term: TermNames) -> FloatArray:
+    sd = sd_draws(data, term)
+    if term.correlation is None:
+        return sd[:, :, None] ** 2 * np.eye(sd.shape[1])
+    cov: FloatArray = stacked(data, term.correlation) * sd[:, :, None] * sd[:, None, :]
+    return cov
+
+
+def roots(cov: FloatArray) -> FloatArray:
+    """Symmetric square roots of covariance matrices (S, k, k), singular ones included."""
+    values, vectors = np.linalg.eigh(cov)
+    scaled = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    out: FloatArray = scaled @ np.swapaxes(vectors, 1, 2)
+    return out

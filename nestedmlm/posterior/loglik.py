@@ -1,0 +1,87 @@
+"""Log-likelihoods for model criticism, as ArviZ wants them (layer 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.names import OBS_DIM
+from nestedmlm.design import Design
+from nestedmlm.posterior.draws import draw_shape
+from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
+from nestedmlm.posterior.rows import Rows, fitted_rows
+
+LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
+
+
+def fits_in_memory(data: Any, design: Design) -> bool:
+    """Whether one number per draw and row may be stored."""
+    chains, draws = draw_shape(data)
+    return chains * draws * design.n <= LARGEST
+
+
+def row_log_likelihood(data: Any, design: Design) -> FloatArray:
+    """Log-density of each row given its random effects, shape (chains, draws, n)."""
+    rows = fitted_rows(data, design)
+    out = np.empty((len(rows.beta), design.n))
+    for block in rows.blocks():
+        out[:, block] = _normal(design.y[block], rows, block)
+    return out.reshape(*draw_shape(data), design.n)
+
+
+def _normal(y: FloatArray, rows: Rows, block: slice) -> FloatArray:
+    sigma = rows.sigma if rows.sigma.shape[1] == 1 else rows.sigma[:, block]
+    density: FloatArray = (
+        -0.5 * ((y - rows.eta(block)) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2.0 * np.pi)
+    )
+    return density
+
+
+def loo_rows(data: Any, design: Design) -> Any:
+    """ArviZ's PSIS leave-one-out of the rows; an ``ELPDData``."""
+    from arviz import loo
+
+    if "log_likelihood" in data:
+        return loo(data)
+    values = row_log_likelihood(data, design)
+    return loo(_tree(data, values, OBS_DIM, list(range(design.n))))
+
+
+def loo_groups(data: Any, design: Design, group: str | None, *, max_draws: int | None) -> Any:
+    """PSIS leave-one-group-out by the groups' marginal likelihoods; an ``ELPDData``."""
+    from arviz import loo
+
+    f = choose_factor(design, group)
+    chains, draws = draw_shape(data)
+    kept = _thinned(chains, draws, max_draws)
+    values = group_log_likelihood(data, design, f, chosen=kept.ravel())
+    dim = f"{design.factors[f].name}__factor_dim"
+    thin = data["posterior"].isel(draw=kept[0])
+    tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, _labels(design, f))
+    return loo(tree)
+
+
+def _labels(design: Design, f: int) -> list[Any]:
+    labels: list[Any] = design.factors[f].levels.tolist()
+    return labels
+
+
+def _thinned(chains: int, draws: int, most: int | None) -> IntArray:
+    """Indices of the draws kept, shape (chains, draws kept), evenly spaced."""
+    per_chain = draws if most is None else max(1, min(draws, most // chains))
+    kept = np.unique(np.linspace(0, draws - 1, per_chain).astype(int))
+    chosen: IntArray = np.arange(chains)[:, None] * draws + kept[None, :]
+    return chosen
+
+
+def _tree(data: Any, values: FloatArray, dim: str, labels: list[Any]) -> Any:
+    """A DataTree with a log-likelihood and the posterior it belongs to."""
+    from arviz import from_dict
+
+    tree = from_dict({"log_likelihood": {"y": values}}, dims={"y": [dim]}, coords={dim: labels})
+    posterior = data["posterior"]
+    # ArviZ reads the relative efficiency of the draws off the posterior
+    tree["posterior"] = posterior.copy() if hasattr(posterior, "copy") else posterior
+    return tree

@@ -1,0 +1,235 @@
+"""Fitted values, predictions and replicated data from posterior draws (layer 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.design import Design
+from nestedmlm.errors import DataError, OptionError
+from nestedmlm.posterior.draws import (
+    covariance_draws,
+    effect_draws,
+    fixed_draws,
+    roots,
+    sigma_draws,
+)
+from nestedmlm.posterior.summaries import estimates
+
+KINDS = ("mean", "response")
+NEW_LEVELS = ("error", "population", "sample")
+_BLOCK = 8_000_000  # numbers held at once while rows are summarised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Rows to predict: matrices, codes, and the draws that go with them.
+
+    Attributes
+    ----------
+    X : (m, p) array
+    offset : (m,) array or None
+    terms : tuple of ((m, k) array, (m,) codes, (S, J, k) draws)
+        Codes of -1 stand for a random effect of zero.
+    beta : (S, p) array
+    sigma : (S, m) or (S, 1) array
+        Residual standard deviation of each row.
+    """
+
+    X: FloatArray
+    offset: FloatArray | None
+    terms: tuple[tuple[FloatArray, IntArray, FloatArray], ...]
+    beta: FloatArray
+    sigma: FloatArray
+
+    def eta(self, rows: slice) -> FloatArray:
+        """Expected values of some rows, shape (S, rows)."""
+        out: FloatArray = self.beta @ self.X[rows].T
+        if self.offset is not None:
+            out += self.offset[rows]
+        for X, codes, b in self.terms:
+            out += _effect(X[rows], codes[rows], b)
+        return out
+
+    def blocks(self) -> list[slice]:
+        """Blocks of rows whose draws fit in memory."""
+        size = max(1, _BLOCK // max(1, len(self.beta)))
+        return [slice(i, i + size) for i in range(0, len(self.X), size)]
+
+
+def _effect(X: FloatArray, codes: IntArray, b: FloatArray) -> FloatArray:
+    """``Z b`` of some rows for every draw, shape (S, rows)."""
+    known = codes >= 0
+    place = np.where(known, codes, 0)
+    out = np.zeros((len(b), len(X)))
+    if b.shape[1]:
+        for j in range(X.shape[1]):
+            out += X[:, j] * b[:, place, j]
+    out[:, ~known] = 0.0
+    return out
+
+
+def fitted_rows(data: Any, design: Design) -> Rows:
+    """The rows the model was fitted to."""
+    effects = effect_draws(data, design)
+    terms = tuple(
+        (term.X, design.factors[term.factor].codes, b)
+        for term, b in zip(design.terms, effects, strict=True)
+    )
+    return Rows(
+        X=design.X,
+        offset=design.offset,
+        terms=terms,
+        beta=fixed_draws(data, design),
+        sigma=_row_sigma(data, design),
+    )
+
+
+def new_rows(
+    data: Any,
+    design: Design,
+    newdata: Any,
+    *,
+    new_levels: str = "error",
+    rng: np.random.Generator,
+) -> tuple[Rows, pd.Index]:
+    """Rows of other data, and their index.
+
+    Raises
+    ------
+    OptionError
+        If `new_levels` is unknown.
+    NewLevelsError
+        For unseen groups with ``new_levels="error"``, and always for unseen levels of a fixed
+        factor.
+    """
+    if new_levels not in NEW_LEVELS:
+        raise OptionError(f"new_levels={new_levels!r} is unknown; known: {', '.join(NEW_LEVELS)}")
+    new = design.new(newdata, new_levels="error" if new_levels == "error" else "population")
+    effects = effect_draws(data, design)
+    terms = []
+    covs = covariance_draws(data, design)
+    for (X, codes), unseen, b, cov in zip(new.terms, new.unseen, effects, covs, strict=True):
+        if new_levels == "sample" and (unseen >= 0).any():
+            fresh = _sample_levels(cov, int(unseen.max()) + 1, rng)
+            codes = np.where(unseen >= 0, unseen + b.shape[1], codes)
+            b = np.concatenate([b, fresh], axis=1)
+        terms.append((X, codes, b))
+    rows = Rows(
+        X=new.X,
+        offset=new.offset,
+        terms=tuple(terms),
+        beta=fixed_draws(data, design),
+        sigma=sigma_draws(data, design)[:, None],
+    )
+    return rows, new.index
+
+
+def without_groups(new_levels: str) -> str:
+    """Check `new_levels` where groups do not count; unseen ones are then no error."""
+    if new_levels not in NEW_LEVELS:
+        raise OptionError(f"new_levels={new_levels!r} is unknown; known: {', '.join(NEW_LEVELS)}")
+    return "population"
+
+
+def _sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> FloatArray:
+    """Random effects of `levels` new groups for every draw, shape (S, levels, k)."""
+    z = rng.standard_normal((len(cov), levels, cov.shape[1]))
+    out: FloatArray = z @ roots(cov)
+    return out
+
+
+def _row_sigma(data: Any, design: Design) -> FloatArray:
+    sigma = sigma_draws(data, design)[:, None]
+    return sigma if design.weights is None else sigma / np.sqrt(design.weights)
+
+
+def summarise_rows(rows: Rows, *, kind: str, prob: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Estimate, spread and interval of each row's expected value or of a new response there.
+
+    Raises
+    ------
+    OptionError
+        If `kind` is unknown.
+    """
+    draw = row_drawer(rows, kind, rng)
+    pieces = [estimates(draw(block), prob=prob) for block in rows.blocks()]
+    if not pieces:
+        return estimates(np.zeros((1, 0)), prob=prob)
+    return pd.concat(pieces, ignore_index=True)
+
+
+def row_drawer(rows: Rows, kind: str, rng: np.random.Generator) -> Callable[[slice], FloatArray]:
+    """Choose what draws of a row are: expected values, or responses with residual noise."""
+    if kind not in KINDS:
+        raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
+
+    def response(block: slice) -> FloatArray:
+        eta = rows.eta(block)
+        sigma = rows.sigma if rows.sigma.shape[1] == 1 else rows.sigma[:, block]
+        return eta + sigma * rng.standard_normal(eta.shape)
+
+    return rows.eta if kind == "mean" else response
+
+
+def all_draws(rows: Rows, *, kind: str, rng: np.random.Generator) -> FloatArray:
+    """Every draw of every row, shape (S, m)."""
+    draw = row_drawer(rows, kind, rng)
+    out = np.empty((len(rows.beta), len(rows.X)))
+    for block in rows.blocks():
+        out[:, block] = draw(block)
+    return out
+
+
+def mean_fitted(data: Any, design: Design) -> FloatArray:
+    """Posterior means of the expected values of the fitted rows, shape (n,).
+
+    They are linear in the draws, so the means of the draws are all it takes.
+    """
+    out = design.X @ fixed_draws(data, design).mean(axis=0)
+    if design.offset is not None:
+        out = out + design.offset
+    for term, b in zip(design.terms, effect_draws(data, design), strict=True):
+        modes = b.mean(axis=0)[design.factors[term.factor].codes]
+        out = out + np.einsum("ij,ij->i", term.X, modes)
+    fitted: FloatArray = out
+    return fitted
+
+
+def replicate(
+    data: Any, design: Design, nsim: int, *, new_groups: bool, seed: int | None
+) -> FloatArray:
+    """Draw responses of the fitted rows, shape (n, nsim), each from another posterior draw.
+
+    Draws are taken without replacement as long as there are enough.
+
+    Raises
+    ------
+    DataError
+        If `nsim` is not a positive number.
+    """
+    if isinstance(nsim, bool) or not isinstance(nsim, int | np.integer) or nsim < 1:
+        raise DataError(f"nsim must be a whole number of at least 1, got {nsim!r}")
+    rng = np.random.default_rng(seed)
+    rows = fitted_rows(data, design)
+    size = len(rows.beta)
+    chosen = rng.choice(size, size=nsim, replace=nsim > size)
+    effects = [b[chosen] for _, _, b in rows.terms]
+    if new_groups:
+        covs = [cov[chosen] for cov in covariance_draws(data, design)]
+        effects = [
+            _sample_levels(cov, b.shape[1], rng) for cov, b in zip(covs, effects, strict=True)
+        ]
+    picked = Rows(
+        X=rows.X,
+        offset=rows.offset,
+        terms=tuple((X, codes, b) for (X, codes, _), b in zip(rows.terms, effects, strict=True)),
+        beta=rows.beta[chosen],
+        sigma=rows.sigma[chosen],
+    )
+    return all_draws(picked, kind="response", rng=rng).T

@@ -1,0 +1,259 @@
+"""From draws to tables: estimate, spread, interval, and how well they are known (layer 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.names import TermNames, parameter_names
+from nestedmlm.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
+from nestedmlm.randomeffects import coefficient_tables
+
+PROB = 0.95  # of the intervals, unless another one is asked for
+ESTIMATES = ("estimate", "sd", "lower", "upper")
+DIAGNOSTICS = ("r_hat", "ess_bulk", "ess_tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One scalar parameter of the model.
+
+    Attributes
+    ----------
+    kind : {"fixed", "sd", "corr", "sigma"}
+    group : str
+        Name of the random-effects term (as in VarCorr); empty for a fixed effect, ``Residual``
+        for sigma.
+    var1, var2 : str or None
+        R's names of the columns: one for a fixed effect or a standard deviation, two for a
+        correlation.
+    name : str
+        What the posterior calls it: ``ses``, ``ses|schoolid_sigma``, ``schoolid_corr[1, 0]``.
+    variable : str
+        The variable of the posterior.
+    at : tuple of int
+        Where in that variable.
+    """
+
+    kind: str
+    group: str
+    var1: str | None
+    var2: str | None
+    name: str
+    variable: str
+    at: tuple[int, ...] = ()
+
+
+def list_parameters(design: Design) -> tuple[Parameter, ...]:
+    """List fixed effects, then standard deviations and correlations of each term, then sigma."""
+    names = parameter_names(design)
+    out = [
+        Parameter(kind="fixed", group="", var1=column, var2=None, name=name, variable=name)
+        for column, name in zip(design.x_names, names.fixed, strict=True)
+    ]
+    for term, own in zip(design.terms, names.terms, strict=True):
+        shown = term.columns[: len(own.sds)]  # a common one goes by the first column, as in VarCorr
+        out += [
+            Parameter(kind="sd", group=term.name, var1=column, var2=None, name=name, variable=name)
+            for column, name in zip(shown, own.sds, strict=True)
+        ]
+        out += _correlations(term.name, term.columns, own)
+    sigma = Parameter(
+        kind="sigma", group="Residual", var1=None, var2=None, name=names.sigma, variable=names.sigma
+    )
+    return (*out, sigma)
+
+
+def _correlations(group: str, columns: tuple[str, ...], names: TermNames) -> list[Parameter]:
+    """One common correlation, or the lower triangle of the matrix column by column."""
+    if names.rho is not None:
+        return [
+            Parameter(
+                kind="corr",
+                group=group,
+                var1=columns[0],
+                var2=columns[1],
+                name=names.rho,
+                variable=names.rho,
+            )
+        ]
+    if names.correlation is None:
+        return []
+    k, own = len(columns), names.columns
+    return [
+        Parameter(
+            kind="corr",
+            group=group,
+            var1=columns[j],
+            var2=columns[i],
+            name=f"{names.correlation}[{own[i]}, {own[j]}]",
+            variable=names.correlation,
+            at=(i, j),
+        )
+        for j in range(k)
+        for i in range(j + 1, k)
+    ]
+
+
+def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
+    """Draws of one parameter, shape (chains, draws)."""
+    draws = chained(data, parameter.variable)
+    for place in reversed(parameter.at):
+        draws = draws[..., place]
+    return draws
+
+
+def parameter_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+    """Every parameter with estimate, spread, interval, R-hat and effective draws.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the posterior's names; columns ``kind, group, var1, var2, estimate, sd, lower,
+        upper, r_hat, ess_bulk, ess_tail``.
+    """
+    rows = list_parameters(design)
+    draws = np.stack([parameter_draws(data, row) for row in rows], axis=-1)
+    frame = pd.DataFrame(
+        {
+            column: pd.Series([getattr(row, column) for row in rows], dtype=object)
+            for column in ("kind", "group", "var1", "var2")
+        }
+    )
+    frame.index = pd.Index([row.name for row in rows], name="parameter")
+    numbers = estimates(draws.reshape(-1, len(rows)), prob=prob)
+    found = diagnostics(draws)
+    return frame.assign(
+        **{name: numbers[name].to_numpy() for name in ESTIMATES},
+        **{name: found[name].to_numpy() for name in DIAGNOSTICS},
+    )
+
+
+def importance_diagnostics(table: pd.DataFrame, ess: float | None) -> pd.DataFrame:
+    """Put the effective draws of importance sampling in place of what chains would say.
+
+    Resampled draws are independent but repeat each other: R-hat says nothing, and the number of
+    effective draws is that of the weights.
+    """
+    if ess is None:
+        return table
+    return table.assign(r_hat=np.nan, ess_bulk=ess, ess_tail=np.nan)
+
+
+def varcorr_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+    """The parameter table without fixed effects, and ``vcov``: means of variances, covariances."""
+    table = parameter_table(data, design, prob=prob)
+    table = table[table["kind"] != "fixed"]
+    sd = {
+        (p.group, p.var1): parameter_draws(data, p)
+        for p in list_parameters(design)
+        if p.kind in ("sd", "sigma")
+    }
+    means = [
+        np.mean(_second_moment(data, p, sd)) for p in list_parameters(design) if p.kind != "fixed"
+    ]
+    return table.assign(vcov=means)
+
+
+def _second_moment(
+    data: Any, p: Parameter, sd: Mapping[tuple[str, str | None], FloatArray]
+) -> FloatArray:
+    first = sd[p.group, p.var1]
+    if p.kind != "corr":
+        return first**2
+    # columns with a common standard deviation have it under the first one's name
+    return parameter_draws(data, p) * first * sd.get((p.group, p.var2), first)
+
+
+def estimates(draws: FloatArray, *, prob: float = PROB, index: Any = None) -> pd.DataFrame:
+    """Mean, standard deviation and equal-tailed interval of each column.
+
+    Parameters
+    ----------
+    draws : (S, m) array
+    prob : float
+        Probability inside the interval.
+    index : Index, optional
+
+    Returns
+    -------
+    DataFrame
+        ``estimate, sd, lower, upper``, m rows.
+    """
+    lower, upper = np.quantile(draws, tails(prob), axis=0)
+    ddof = 1 if len(draws) > 1 else 0
+    return pd.DataFrame(
+        {
+            "estimate": draws.mean(axis=0),
+            "sd": draws.std(axis=0, ddof=ddof),
+            "lower": lower,
+            "upper": upper,
+        },
+        index=index,
+    )
+
+
+def tails(prob: float) -> tuple[float, float]:
+    """Levels of the two quantiles that enclose probability `prob`.
+
+    Raises
+    ------
+    OptionError
+        If `prob` is not between 0 and 1.
+    """
+    if not 0.0 < prob < 1.0:
+        raise OptionError(f"prob must lie between 0 and 1, for example 0.95; got {prob!r}")
+    # 0.5 * (1 - 0.95) is not 0.025 in binary; the rounded level makes readable column names
+    low = round(0.5 * (1.0 - prob), 12)
+    return low, 1.0 - low
+
+
+def diagnostics(draws: FloatArray) -> pd.DataFrame:
+    """R-hat and effective numbers of draws of each column.
+
+    Parameters
+    ----------
+    draws : (chains, draws, m) array
+    """
+    from arviz import dict_to_dataset, ess, rhat
+
+    if draws.shape[1] < 4:  # too few to say anything
+        return pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(DIAGNOSTICS))
+    data = dict_to_dataset({"x": draws}, check_conventions=False)
+    return pd.DataFrame(
+        {
+            "r_hat": rhat(data)["x"].values,
+            "ess_bulk": ess(data, method="bulk")["x"].values,
+            "ess_tail": ess(data, method="tail")["x"].values,
+        }
+    )
+
+
+def effects_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+    """Random effects in long form: ``grpvar, term, grp, condval, condsd, lower, upper``."""
+    pieces = []
+    names = parameter_names(design).terms
+    for f, factor in enumerate(design.factors):
+        for term, own in zip(design.terms, names, strict=True):
+            if term.factor != f:
+                continue
+            for column, variable in zip(term.columns, own.variables, strict=True):
+                found = estimates(stacked(data, variable), prob=prob)
+                found = found.rename(columns={"estimate": "condval", "sd": "condsd"})
+                labels = {"grpvar": factor.name, "term": column, "grp": factor.levels}
+                pieces.append(pd.DataFrame(labels).join(found))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def coef_tables(data: Any, design: Design) -> dict[str, pd.DataFrame]:
+    """Posterior means of fixed plus random effects, one table per grouping factor."""
+    beta = fixed_draws(data, design).mean(axis=0)
+    modes = tuple(b.mean(axis=0) for b in effect_draws(data, design))
+    return coefficient_tables(design, beta, modes)

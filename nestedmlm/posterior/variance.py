@@ -1,0 +1,95 @@
+"""Shares of variance from posterior draws: R-squared and intraclass correlations (layer 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design import Design
+from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
+from nestedmlm.posterior.rows import fitted_rows
+from nestedmlm.posterior.summaries import PROB, estimates
+
+
+def r2_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+    """Three kinds of R-squared.
+
+    Returns
+    -------
+    DataFrame
+        Rows ``bayes``: variance of the expected values of the rows over that plus the residual
+        variance (Gelman et al. 2019); ``marginal`` and ``conditional``: the share of the fixed
+        effects, and of fixed and random effects, in the variance of a new row (Nakagawa &
+        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, sd, lower, upper``.
+    """
+    fixed = _variance_of_fixed(data, design)
+    random = sum(term_variances(data, design))
+    residual = _residual_variance(data, design)
+    fitted = _variance_of_fitted(data, design)
+    total = fixed + random + residual
+    draws = np.column_stack([fitted / (fitted + residual), fixed / total, (fixed + random) / total])
+    index = pd.Index(["bayes", "marginal", "conditional"], name="r2")
+    return estimates(draws, prob=prob, index=index)
+
+
+def icc_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+    """Share of each grouping factor, and of the residual, in the variance given the predictors.
+
+    A factor with random slopes counts with its average over the rows, ``mean(z' Sigma z)``
+    (Johnson 2014), so that for random intercepts it is the textbook's intraclass correlation.
+
+    Returns
+    -------
+    DataFrame
+        One row per factor and ``Residual``; ``estimate, sd, lower, upper``.
+    """
+    names = [factor.name for factor in design.factors]
+    shares = {name: np.zeros(1) for name in names}
+    for term, variance in zip(design.terms, term_variances(data, design), strict=True):
+        shares[names[term.factor]] = shares[names[term.factor]] + variance
+    shares["Residual"] = _residual_variance(data, design)
+    draws = np.column_stack(list(shares.values()))
+    index = pd.Index(list(shares), name="grpvar")
+    return estimates(draws / draws.sum(axis=1, keepdims=True), prob=prob, index=index)
+
+
+def term_variances(data: Any, design: Design) -> list[FloatArray]:
+    """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
+    return [
+        np.einsum("sij,ij->s", cov, term.X.T @ term.X / design.n)
+        for term, cov in zip(design.terms, covariance_draws(data, design), strict=True)
+    ]
+
+
+def _residual_variance(data: Any, design: Design) -> FloatArray:
+    """Average residual variance of the rows, shape (S,)."""
+    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
+    out: FloatArray = scale * sigma_draws(data, design) ** 2
+    return out
+
+
+def _variance_of_fixed(data: Any, design: Design) -> FloatArray:
+    centred = design.X - design.X.mean(axis=0)
+    beta = fixed_draws(data, design)
+    out: FloatArray = np.einsum("si,ij,sj->s", beta, centred.T @ centred / design.n, beta)
+    return out
+
+
+def _variance_of_fitted(data: Any, design: Design) -> FloatArray:
+    """Variance over the rows of the expected values without the offset, shape (S,)."""
+    rows = fitted_rows(data, design)
+    total = np.zeros(len(rows.beta))
+    squares = np.zeros(len(rows.beta))
+    # an origin near the values: sums of squares then lose no digits
+    origin = float(np.mean(design.y))
+    for block in rows.blocks():
+        eta = rows.eta(block) - origin
+        if rows.offset is not None:
+            eta = eta - rows.offset[block]
+        total += eta.sum(axis=1)
+        squares += np.einsum("sr,sr->s", eta, eta)
+    out: FloatArray = squares / design.n - (total / design.n) ** 2
+    return out

@@ -1,0 +1,77 @@
+"""`compare` and `plot_compare`: the two engines side by side (layer 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nestedmlm.bayesfit import BayesFit
+from nestedmlm.bayesviews.comparison import Comparison
+from nestedmlm.errors import OptionError
+from nestedmlm.fit import LmerFit
+from nestedmlm.plots.compare import draw_comparison
+from nestedmlm.posterior.checks import boundary_sentences, boundary_table
+from nestedmlm.posterior.comparison import comparison_table
+from nestedmlm.posterior.summaries import PROB
+
+
+def compare(lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB) -> Comparison:
+    """Put a fit and the posterior of the same model side by side; a view.
+
+    Parameters
+    ----------
+    lmer_fit : LmerFit
+    bayes_fit : BayesFit
+    prob : float
+        Probability inside the posterior intervals.
+
+    Returns
+    -------
+    Comparison
+        ``.table`` holds, per parameter, the estimate and its standard error, posterior mean, SD
+        and interval, and the shift in standard errors. Variance components whose posterior is
+        piled up at zero are noted.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the two are not of the same model and data.
+    OptionError
+        If an argument is no such fit.
+    """
+    for argument, kind, made in (
+        (lmer_fit, LmerFit, "nm.lmer"),
+        (bayes_fit, BayesFit, "nm.pymc_lmer or fit.sample"),
+    ):
+        if not isinstance(argument, kind):
+            raise OptionError(
+                f"compare takes an LmerFit and a BayesFit; {type(argument).__name__} is no "
+                f"{kind.__name__} (made by {made})"
+            )
+    boundary = boundary_table(bayes_fit.data, bayes_fit.design)
+    return Comparison(
+        table=comparison_table(lmer_fit, bayes_fit, prob=prob),
+        formula=lmer_fit.formula,
+        method="REML" if lmer_fit.REML else "ML",
+        prob=prob,
+        notes=boundary_sentences(boundary),
+    )
+
+
+def plot_compare(
+    lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB, ax: Any = None
+) -> Any:
+    """Draw what `compare` tabulates.
+
+    Parameters
+    ----------
+    lmer_fit : LmerFit
+    bayes_fit : BayesFit
+    prob : float
+        Probability inside the intervals.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    return draw_comparison(compare(lmer_fit, bayes_fit, prob=prob), ax)

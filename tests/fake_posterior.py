@@ -1,0 +1,63 @@
+"""Posteriors without sampling: a normal approximation around a REML fit, named as the real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import nestedmlm as nm
+from nestedmlm.bayes.names import coordinates, dimensions, parameter_names
+from nestedmlm.bayesfit import BayesFit, Run
+from nestedmlm.posterior import tree
+
+
+def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: int = 1) -> Any:
+    """Return a DataTree whose draws scatter around the estimates of `fit`."""
+    from arviz import from_dict
+
+    rng = np.random.default_rng(seed)
+    size = chains * draws
+    design, names = fit.design, parameter_names(fit.design)
+    values: dict[str, np.ndarray] = {}
+    beta = rng.multivariate_normal(fit.params, fit.cov_params(), size=size)
+    values |= dict(zip(names.fixed, beta.T, strict=True))
+    modes = fit.ranef()
+    for term, own, block in zip(design.terms, names.terms, fit.varcorr().blocks, strict=True):
+        sd = np.maximum(block.sd, 0.01 * fit.sigma)
+        for name, value in zip(own.sds, sd, strict=False):
+            values[name] = value * np.exp(0.2 * rng.standard_normal(size))
+        if own.correlation is not None:
+            k = len(own.columns)
+            rho = np.tanh(0.3 * rng.standard_normal(size) + 0.2)
+            corr = np.eye(k) + rho[:, None, None] * (1 - np.eye(k)) / max(1, k - 1)
+            values[own.correlation] = corr
+            if own.rho is not None:
+                values[own.rho] = corr[:, 0, 1]
+        group = design.factors[term.factor].name
+        for column, name in zip(term.columns, own.variables, strict=True):
+            rows = modes[(modes.grpvar == group) & (modes.term == column)]
+            # terms that share a column: any of them will do
+            center, spread = (rows[c].to_numpy()[-len(design.factors[term.factor].levels) :]
+                              for c in ("condval", "condsd"))  # fmt: skip
+            values[name] = center + spread * rng.standard_normal((size, len(center)))
+    values[names.sigma] = fit.sigma * np.exp(0.05 * rng.standard_normal(size))
+    return from_dict(
+        {"posterior": {k: v.reshape(chains, draws, *v.shape[1:]) for k, v in values.items()}},
+        dims={name: list(dims) for name, dims in dimensions(design).items()},
+        coords=coordinates(design),
+    )
+
+
+def fake_bayesfit(fit: nm.LmerFit, **changes: Any) -> BayesFit:
+    """Return a `BayesFit` of such a posterior."""
+    from nestedmlm.bayes.priors import resolve_priors
+
+    data = tree.complete(fake_posterior(fit, **changes), fit.design)
+    return BayesFit(
+        data=data,
+        design=fit.design,
+        priors=resolve_priors(fit.design),
+        run=Run(sampler="normal", form="marginal", tune=0, seed=1),
+        data_name=fit.data_name,
+    )
