@@ -17,7 +17,7 @@ from pymc.initial_point import make_initial_point_expression
 from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import is_auxiliary
+from nestedmlm.bayes.names import RAW, SCALE_SUFFIX, is_auxiliary
 from nestedmlm.bayes.scalarcode import python_function
 from nestedmlm.errors import OptionError
 
@@ -48,6 +48,9 @@ class Density:
     variables : tuple of Reported
         What `to_values` returns.
     coords : dict of str to tuple
+    folded : tuple of int
+        Coordinates that are signed scales: the density does not change with their signs (and
+        the matching signs of correlations).
     """
 
     model: pm.Model
@@ -56,6 +59,7 @@ class Density:
     initial: FloatArray
     variables: tuple[Reported, ...]
     coords: Mapping[str, tuple[Any, ...]]
+    folded: tuple[int, ...]
     _logp_grad: Callable[..., Any]
     _expand: Callable[..., Any]
 
@@ -142,8 +146,18 @@ def density(model: pm.Model) -> Density:
             for v, value in zip(reported, expand(*x0), strict=True)
         ),
         coords={k: tuple(v) for k, v in model.coords.items() if v is not None},
+        folded=_folded(model, shapes),
         _logp_grad=python_function(inputs, [logp, *pytensor.grad(logp, inputs)]),
         _expand=expand,
+    )
+
+
+def _folded(model: pm.Model, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    starts = np.cumsum([0, *(int(np.prod(s, dtype=int)) for s in shapes)]).tolist()
+    return tuple(
+        at
+        for at, rv in zip(starts, model.free_RVs, strict=False)
+        if rv.name.endswith(SCALE_SUFFIX + RAW)
     )
 
 

@@ -93,13 +93,20 @@ def term_factor(
     sds = sds * k if len(sds) < k else sds
     if names.correlation is None:
         return TermFactor(sds=sds, rows=_identity(k))
-    if term.structure != "us" and len(names.sds) > 1:
-        # a sign would leave the structure: these correlations all have one
+    if not _sign_free(term, names, priors):
         sds = tuple(pt.abs(s) for s in sds)
     rows = CORRELATIONS[term.structure](names, priors, k)
     factor = TermFactor(sds=sds, rows=rows)
     pm.Deterministic(names.correlation, correlation_matrix(factor), dims=names.expr_dims)
     return factor
+
+
+def _sign_free(term: ReTerm, names: TermNames, priors: PriorSet) -> bool:
+    """Whether signs of the standard deviations leave structure and prior as they are."""
+    if len(names.sds) == 1:
+        return True
+    lkj = names.correlation in priors and isinstance(priors[names.correlation].prior, Prior)
+    return term.structure == "us" and lkj
 
 
 def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:

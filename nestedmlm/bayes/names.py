@@ -22,6 +22,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
+SCALE_SUFFIX = "_sigma"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
 
 
