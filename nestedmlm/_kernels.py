@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+_BLAS = 48  # from this many columns on, a matrix product is worth its call
 
 
 @njit(**_JIT)
@@ -146,13 +147,25 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
                 anc = parent[anc]
                 j += 1
             # rows of the dense trailing block
+            if nt >= _BLAS:
+                Rt, Jt = np.empty((k, nt)), np.empty((k, nt))
+                for b in range(k):
+                    for e in range(nt):
+                        Rt[b, e] = panels[p0 + b * width + k + A + e]
+                        Jt[b, e] = J[b, A + e]
+                update = np.dot(Rt.T, Jt)
+                for e in range(nt):
+                    row = tcol[t0 + e]
+                    for c in range(e + 1):
+                        Qtt[row, tcol[t0 + c]] -= update[e, c]
             for e in range(nt):
                 row = tcol[t0 + e]
                 for b in range(k):
                     v = panels[p0 + b * width + k + A + e]
                     if v != 0.0:
-                        for c in range(e + 1):
-                            Qtt[row, tcol[t0 + c]] -= v * J[b, A + c]
+                        if nt < _BLAS:
+                            for c in range(e + 1):
+                                Qtt[row, tcol[t0 + c]] -= v * J[b, A + c]
                         for c in range(r):
                             Qtr[row, c] -= v * J[b, A + nt + c]
             # right-hand sides
@@ -252,7 +265,8 @@ def adjoint_chain(
     for g in range(parent.shape[0]):
         wmax = max(wmax, tptr[g + 1] - tptr[g])
     wmax += kmax * m + r
-    P = np.empty((wmax, wmax))
+    buffer = np.empty(wmax * wmax)
+    P = buffer[:0].reshape(0, 0)
     U = np.empty((kmax, wmax))
     C = np.empty((kmax, kmax))
     W = np.empty((kmax, kmax))
@@ -281,19 +295,27 @@ def adjoint_chain(
             base = pptr[g]
             go = goff_end + (g - first[i]) * kk
             if nt > 0 or parent[g] != last:  # siblings without trailing entries share P
+                P = buffer[: w * w].reshape(w, w)
                 _gather_adjoint(
                     g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift,
                     Qtt_bar, Qtr_bar, S_bar, P,
                 )  # fmt: skip
             last = parent[g] if nt == 0 else -2
-            for a in range(k):  # U = R P
-                for c in range(w):
-                    U[a, c] = 0.0
-                for b in range(w):
-                    v = panels[base + a * width + k + b]
-                    if v != 0.0:
-                        for c in range(w):
-                            U[a, c] += v * P[b, c]
+            if w >= _BLAS:  # U = R P
+                R = np.empty((k, w))
+                for a in range(k):
+                    for c in range(w):
+                        R[a, c] = panels[base + a * width + k + c]
+                U[:k, :w] = np.dot(R, P)
+            else:
+                for a in range(k):
+                    for c in range(w):
+                        U[a, c] = 0.0
+                    for b in range(w):
+                        v = panels[base + a * width + k + b]
+                        if v != 0.0:
+                            for c in range(w):
+                                U[a, c] += v * P[b, c]
             for a in range(k):
                 for b in range(k):
                     s = 0.0

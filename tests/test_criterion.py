@@ -8,10 +8,11 @@ import pytest
 from nestedmlm import elimination, pls
 from nestedmlm.covariance import relative_factors
 from nestedmlm.crossproducts import cross_products
+from nestedmlm.design import build_design
 from nestedmlm.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.reml.graph import evaluate
 from nestedmlm.results import results_at
-from tests.designs import FORMULAS, central_difference, design
+from tests.designs import FORMULAS, central_difference, data, design
 
 KINDS = list(FORMULAS)
 
@@ -130,3 +131,23 @@ def test_chain_is_found_from_the_codes() -> None:
     names = [d.factors[f].name for f in stats.chain]
     assert names == ["f1", "f2", "f3"]
     assert {d.factors[f].name for f in stats.trailing} == {"c1", "c2"}
+
+
+def test_wide_crossed_blocks() -> None:
+    # every level of the first factor meets more than 48 columns of the other: matrix products
+    rng = np.random.default_rng(9)
+    rows = data(n=1200)
+    rows["subject"] = np.repeat(np.arange(30), 40)
+    rows["item"] = np.tile(np.arange(20), 60)
+    rows["y"] = rows.y + rng.normal(size=20)[rows.item]
+    d = build_design("y ~ x + (x + z | subject) + (x + z | item)", rows, weights="w")
+    stats = cross_products(d)
+    assert np.diff(stats.tptr).min() >= 48
+    plan = make_plan(d, stats)
+    theta = theta_of_phi(random_phi(plan, 0), plan, stats)
+    phi = phi_of_theta(theta, plan, stats)
+    expected = pls.dense_criterion(d, relative_factors(theta, plan.shapes), REML=True)
+    ev = evaluate(phi, plan, stats, True)
+    assert ev.criterion == pytest.approx(expected, rel=1e-9)
+    numeric = central_difference(lambda p: evaluate(p, plan, stats, True).criterion, phi, 3e-4)
+    assert np.max(np.abs(ev.gradient - numeric)) < 1e-6 * np.max(np.abs(numeric))
