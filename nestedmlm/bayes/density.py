@@ -74,14 +74,15 @@ class Density:
         Where it cannot be evaluated it is minus infinity, with a zero gradient.
         """
         try:
-            value, *gradients = self._logp_grad(*self._split(x))
+            with np.errstate(all="ignore"):
+                value, *gradients = self._logp_grad(*self.split(x))
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.ndim)
         return value, np.array(gradients) if self._scalar else _joined(gradients)
 
     def to_values(self, x: FloatArray) -> dict[str, np.ndarray]:
         """The named variables at one point, on their own scale."""
-        found = self._expand(*self._split(x))
+        found = self._expand(*self.split(x))
         return {
             v.name: np.asarray(value, dtype=float).reshape(v.shape)
             for v, value in zip(self.variables, found, strict=True)
@@ -101,7 +102,8 @@ class Density:
     def _scalar(self) -> bool:
         return len(self.names) == self.ndim
 
-    def _split(self, x: FloatArray) -> list[Any]:
+    def split(self, x: FloatArray) -> list[Any]:
+        """Cut a point into the value variables: floats for scalars, arrays for the rest."""
         return x.tolist() if self._scalar else _pieces(x, self.shapes)
 
 

@@ -98,7 +98,7 @@ def python_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> 
     callable
         Returns a tuple: floats for scalars, arrays for the rest. Outside the range of plain
         floats it falls back on PyTensor's own Python linker, so infinities and NaN come out as
-        NumPy would give them.
+        NumPy would give them (with its warnings: see `numpy.errstate`).
     """
     slow = pytensor.function(list(inputs), list(outputs), mode=_MODE, on_unused_input="ignore")
     graph = slow.maker.fgraph
@@ -106,8 +106,7 @@ def python_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> 
     scalars = [v.type.ndim == 0 for v in outputs]
 
     def careful(*values: Any) -> tuple[Any, ...]:
-        with np.errstate(all="ignore"):
-            found = slow(*values)
+        found = slow(*values)
         return tuple(float(v) if s else v for v, s in zip(found, scalars, strict=True))
 
     def function(*values: Any) -> tuple[Any, ...]:
@@ -170,7 +169,7 @@ def _write_elemwise(node: Apply, given: list[str], own: str, space: dict[str, An
         space[own] = op.scalar_op.impl
         return f"{own}({', '.join(given)})"
     ufunc = op.nfunc_spec and getattr(np, op.nfunc_spec[0], None)
-    if not ufunc or ufunc.nin != len(given):
+    if not ufunc or op.nfunc_spec[1] != len(given):
         return None
     space[own] = ufunc
     return f"{own}({', '.join(given)})"

@@ -65,7 +65,8 @@ def start_values(
 def _term_values(term: ReTerm, own: TermNames, factor: FloatArray, sigma: float) -> dict[str, Any]:
     k = len(own.variables)
     sd = np.sqrt(np.sum(factor**2, axis=1))
-    R = (factor @ factor.T) / np.where(sd > 0, np.outer(sd, sd), 1.0)
+    unit_rows = factor / np.where(sd > 0, sd, 1.0)[:, None]
+    R = unit_rows @ unit_rows.T
     rms = np.sqrt(np.mean(term.X**2, axis=0))
     sd = np.maximum(sd, _SMALLEST * sigma / np.where(rms > 0, rms, 1.0))
     out: dict[str, Any] = {}
