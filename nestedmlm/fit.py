@@ -21,6 +21,7 @@ from nestedmlm.randomeffects import coef_frames, ranef_frame
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.results import Solution, results_at, smallest_singular_value
+from nestedmlm.threads import blas_threads
 from nestedmlm.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
@@ -441,8 +442,9 @@ def fit_design(
     REML = bool(REML) and design.p > 0  # without fixed effects REML is ML, as in lme4
     stats = cross_products(design)
     plan = make_plan(design, stats)
-    optimum = optimize(plan, stats, REML=REML, start=start, control=control)
-    solution = results_at(design, optimum.theta, REML=REML, stats=stats)
+    with blas_threads(stats):
+        optimum = optimize(plan, stats, REML=REML, start=start, control=control)
+        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
     _warn(optimum.certificate, solution)
     singular = smallest_singular_value(solution) < _SINGULAR
     return LmerFit(

@@ -31,6 +31,7 @@ LAYERS = {
     "parameters": 3,
     "pls": 3,
     "trailing": 3,
+    "threads": 3,
     "zmatrix": 3,
     "ops": 4,
     "reml": 4,
