@@ -126,6 +126,11 @@ def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
     return out
 
 
+def response_name(design: Design) -> str:
+    """Name of the observed variable; a slash would open a group in a DataTree."""
+    return design.formula.response_text.replace("/", " per ")
+
+
 def is_auxiliary(name: str, known: Iterable[str] = ()) -> bool:
     """Whether a variable exists only so that sampling is easy."""
     if name in known:
