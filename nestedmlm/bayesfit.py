@@ -189,7 +189,8 @@ class BayesFit:
         """Posterior covariance matrix of the fixed effects, (p, p)."""
         names = list(self.design.x_names)
         draws = fixed_draws(self.data, self.design)
-        cov = np.cov(draws, rowvar=False).reshape(len(names), len(names))
+        centred = draws - draws.mean(axis=0)
+        cov = centred.T @ centred / max(len(draws) - 1, 1)
         return pd.DataFrame(cov, index=names, columns=names)
 
     def varcorr(self, *, prob: float = summaries.PROB) -> BayesVarCorr:

@@ -20,7 +20,8 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
     size = chains * draws
     design, names = fit.design, parameter_names(fit.design)
     values: dict[str, np.ndarray] = {}
-    beta = rng.multivariate_normal(fit.params, fit.cov_params(), size=size)
+    root = np.linalg.cholesky(fit.cov_params().to_numpy(float)) if design.p else np.zeros((0, 0))
+    beta = fit.params.to_numpy() + rng.standard_normal((size, design.p)) @ root.T
     values |= dict(zip(names.fixed, beta.T, strict=True))
     modes = fit.ranef()
     for term, own, block in zip(design.terms, names.terms, fit.varcorr().blocks, strict=True):

@@ -21,7 +21,8 @@ class BayesDiagnosis(Viewable):
         What is wrong with the sampling, and what to do; empty if nothing is.
     table : DataFrame
         One row per standard deviation of a random effect: ``group, var1, estimate, upper,
-        threshold, share_near_zero, at_boundary``.
+        threshold, share_near_zero, density_ratio, at_boundary`` (see
+        `nestedmlm.posterior.checks.boundary_table`).
     boundary : tuple of str
         A sentence for each standard deviation whose posterior is piled up at zero.
     prob : float

@@ -12,7 +12,8 @@ from nestedmlm.posterior.draws import sigma_draws
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 
 NEAR_ZERO = 0.05  # of sigma: an effect that moves no row by more cannot be told from none
-PILED_UP = 0.05  # share of draws near zero above which a posterior reaches the boundary
+PILED_UP = 0.5  # density next to zero, relative to the highest, from which a posterior is piled up
+_LEAST_SHARE = 0.02  # of draws near zero; fewer say nothing about the density there
 MAX_R_HAT, MIN_ESS_PER_CHAIN = 1.01, 100
 UPPER = 0.95  # the one-sided bound that is quoted
 
@@ -26,7 +27,8 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``group, var1, estimate, upper, threshold, share_near_zero, at_boundary``.
+        ``group, var1, estimate, upper, threshold, share_near_zero, density_ratio, at_boundary``:
+        `density_ratio` is the density of that stretch over that of the densest one of its width.
     """
     sigma = sigma_draws(data, design)
     scale = {
@@ -40,7 +42,8 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
             continue
         draws = parameter_draws(data, parameter).ravel()
         rms = scale[parameter.group, str(parameter.var1)]
-        share = float(np.mean(draws * rms < NEAR_ZERO * sigma))
+        stretch = np.bincount((draws * rms / (NEAR_ZERO * sigma)).astype(np.int64))
+        share, ratio = stretch[0] / len(draws), stretch[0] / stretch.max()
         rows.append(
             {
                 "group": parameter.group,
@@ -49,7 +52,8 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
                 "upper": float(np.quantile(draws, UPPER)),
                 "threshold": NEAR_ZERO * float(sigma.mean()) / rms if rms > 0 else np.inf,
                 "share_near_zero": share,
-                "at_boundary": share > PILED_UP,
+                "density_ratio": ratio,
+                "at_boundary": bool(share > _LEAST_SHARE and ratio > PILED_UP),
             }
         )
     return pd.DataFrame(rows)

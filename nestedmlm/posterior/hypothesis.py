@@ -29,6 +29,7 @@ _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
 _COMPARE: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le,
 }  # fmt: skip
+_OPERATORS = "only + - * / ** are understood; names such as `1|school` stand in backticks"
 _PLACEHOLDER = "_quoted_"
 
 
@@ -137,13 +138,13 @@ def _constant(node: Any, reader: _Reader) -> float:
 def _binary(node: Any, reader: _Reader) -> Any:
     apply = _ARITHMETIC.get(type(node.op))
     if apply is None:
-        raise reader.error("only + - * / ** are understood", node)
+        raise reader.error(_OPERATORS, node)
     return apply(_value(node.left, reader), _value(node.right, reader))
 
 
 def _unary(node: Any, reader: _Reader) -> Any:
     if not isinstance(node.op, ast.USub | ast.UAdd):
-        raise reader.error("only + - * / ** are understood", node)
+        raise reader.error(_OPERATORS, node)
     value = _value(node.operand, reader)
     return -value if isinstance(node.op, ast.USub) else value
 

@@ -98,8 +98,8 @@ def _writer(path: Path) -> Callable[[Any, Path], None]:
 
 
 def _write_zarr(data: Any, path: Path) -> None:
-    # without consolidated metadata: Zarr 3 has no specification for it
-    data.to_zarr(path, mode="w", consolidated=False)
+    # format 2: its consolidated metadata are specified, format 3 has none that all can read
+    data.to_zarr(path, mode="w", zarr_format=2)
 
 
 def _netcdf_engine() -> str:

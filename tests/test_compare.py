@@ -1,0 +1,153 @@
+"""REML beside posterior: table, plot, refusals; piled-up variances are quoted."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from designs import FORMULAS, data
+from fake_posterior import fake_bayesfit
+
+import nestedmlm as nm
+from nestedmlm.posterior.checks import boundary_table, sampling_problems
+
+SLEEP = "Reaction ~ Days + (Days | Subject)"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    fit = nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
+    return fit, fake_bayesfit(fit)
+
+
+def test_table(pair):
+    fit, bayes = pair
+    table = nm.compare(fit, bayes, prob=0.9).table
+    assert list(table.index) == [
+        "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr[Days, 1]", "sigma",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table["estimate"][:2], fit.fixef)
+    np.testing.assert_allclose(table["std_error"][:2], fit.bse)
+    assert table["std_error"][2:].isna().all()
+    np.testing.assert_allclose(table["estimate"].iloc[2:4], fit.varcorr().blocks[0].sd)
+    assert table.loc["Subject_corr[Days, 1]", "estimate"] == fit.varcorr().blocks[0].corr[1, 0]
+    assert table.loc["sigma", "estimate"] == fit.sigma
+    assert table.loc["Days", "mean"] == pytest.approx(bayes.fixef["Days"])
+    shift = (bayes.fixef["Days"] - fit.fixef["Days"]) / fit.bse["Days"]
+    assert table.loc["Days", "shift"] == pytest.approx(shift)
+    assert table["inside"].dtype == bool
+
+
+@pytest.mark.parametrize("kind", ["compound symmetry", "autoregressive", "diag", "no fixed effects",
+                                  "several terms on one factor"])  # fmt: skip
+def test_every_structure(kind):
+    fit = nm.lmer(FORMULAS[kind], data())
+    table = nm.compare(fit, fake_bayesfit(fit, chains=2, draws=100)).table
+    assert np.isfinite(table[["mean", "sd", "lower", "upper"]]).all(axis=None)
+    # correlations next to a zero standard deviation have no estimate
+    assert np.isfinite(table.loc[table["kind"] != "corr", "estimate"]).all()
+
+
+def test_view(pair):
+    comparison = nm.compare(*pair)
+    text = str(comparison)
+    assert text.startswith("REML estimates and posterior means\nFormula: " + SLEEP)
+    assert "Shift" in text
+    assert "<table" in comparison._repr_html_()
+    ml = nm.compare(pair[0].refit_ml(), pair[1])
+    assert str(ml).startswith("ML estimates")
+
+
+def test_mismatched_fits(pair):
+    fit, bayes = pair
+    frame = nm.load_dataset("sleepstudy")
+    cases = {
+        "numbers of rows": nm.lmer(SLEEP, frame.iloc[:170]),
+        "fixed effects": nm.lmer("Reaction ~ 1 + (Days | Subject)", frame),
+        "random effects": nm.lmer("Reaction ~ Days + (1 | Subject)", frame),
+        "responses": fit.refit(fit.design.y + np.arange(180.0)),
+    }
+    for what, other in cases.items():
+        with pytest.raises(nm.errors.ModelComparisonError, match=f"different {what}"):
+            nm.compare(other, bayes)
+
+
+def test_wrong_arguments(pair):
+    fit, bayes = pair
+    with pytest.raises(nm.errors.OptionError, match="BayesFit is no LmerFit"):
+        nm.compare(bayes, fit)
+    with pytest.raises(nm.errors.OptionError, match="LmerFit is no BayesFit"):
+        nm.compare(fit, fit)
+
+
+def test_plot(pair):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    ax = nm.plot_compare(*pair)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == list(nm.compare(*pair).table.index)
+    figure, other = matplotlib.pyplot.subplots()
+    assert nm.plot_compare(*pair, ax=other) is other
+    figure.canvas.draw()
+    matplotlib.pyplot.close("all")
+
+
+def test_plot_without_matplotlib(pair, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(nm.errors.OptionError, match=r"pip install 'nestedmlm\[plots\]'"):
+        nm.plot_compare(*pair)
+
+
+# --- what deserves attention -------------------------------------------------------------------
+def with_sd(bayes, name, values):
+    tree = bayes.data.copy()
+    posterior = tree["posterior"].to_dataset().assign({name: (("chain", "draw"), values)})
+    tree["posterior"] = type(tree)(posterior)
+    return replace(bayes, data=tree)
+
+
+def test_piled_up_posterior_is_quoted(pair):
+    fit, bayes = pair
+    rng = np.random.default_rng(1)
+    piled = with_sd(bayes, "Days|Subject_sigma", np.abs(rng.normal(0.0, 1.0, (4, 250))))
+    table = boundary_table(piled.data, fit.design).set_index("var1")
+    assert table.loc["Days", "at_boundary"]
+    assert not table.loc["(Intercept)", "at_boundary"]
+    rms = np.sqrt(np.mean(fit.design.terms[0].X[:, 1] ** 2))
+    post = piled.data["posterior"]
+    below = (post["Days|Subject_sigma"] * rms < 0.05 * post["sigma"]).values.mean()
+    assert table.loc["Days", "share_near_zero"] == pytest.approx(below)
+    sentence = f"Subject, Days: {100 * below:.0f} % of the draws have a standard deviation below"
+    assert sentence in str(piled.diagnose())
+    assert sentence in str(nm.compare(fit, piled))
+    assert bayes.diagnose().boundary == ()
+    assert "No standard deviation is piled up" in str(bayes.diagnose())
+
+
+def test_units_of_a_predictor_do_not_matter():
+    frame = nm.load_dataset("sleepstudy")
+    tables = []
+    for scale in (1.0, 1e-3):
+        fit = nm.lmer(SLEEP, frame.assign(Days=frame["Days"] * scale))
+        bayes = fake_bayesfit(fit)
+        rng = np.random.default_rng(1)
+        bayes = with_sd(bayes, "Days|Subject_sigma", np.abs(rng.normal(0.0, 1 / scale, (4, 250))))
+        tables.append(boundary_table(bayes.data, fit.design))
+    assert list(tables[0]["share_near_zero"]) == list(tables[1]["share_near_zero"])
+
+
+def test_problems_of_sampling(pair):
+    table = pair[1].parameters()
+    table = table.assign(r_hat=1.0, ess_bulk=1000.0)
+    options = {"chains": 4, "divergences": 0, "independent": False}
+    assert sampling_problems(table, **options) == ()
+    (said,) = sampling_problems(table, **options | {"divergences": 3})
+    assert said.startswith("3 divergences: ")
+    (said,) = sampling_problems(table.assign(r_hat=1.2), **options)
+    assert "R-hat of Intercept is 1.200" in said
+    (said,) = sampling_problems(table.assign(ess_bulk=50.0), **options)
+    assert "only 50 effective draws" in said
+    assert sampling_problems(table.assign(r_hat=1.2), **options | {"independent": True}) == ()
