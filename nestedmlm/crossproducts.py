@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestedmlm import _kernels
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError, MemoryLimitError
+from nestedmlm.kernels.assembly import accumulate, nesting
 
 if TYPE_CHECKING:
     from nestedmlm.design import Design
@@ -250,7 +250,7 @@ def elimination_order(
             if f in chain or sizes[f] > sizes[chain[-1]]:
                 continue
             up = np.full(sizes[chain[-1]], -1, dtype=np.int64)
-            if _kernels.nesting(codes[chain[-1]], codes[f], up):
+            if nesting(codes[chain[-1]], codes[f], up):
                 chain.append(f)
                 parents.append(up)
         if sum(columns[f] for f in chain) > sum(columns[f] for f in best[0]):
@@ -444,7 +444,7 @@ def _accumulate(
     Zt = _side_by_side([columns[f] for f in trailing], n)
     xoff = (np.cumsum(layout.K) - layout.K).astype(np.int64)
     toff = (np.cumsum(layout.Kt) - layout.Kt).astype(np.int64)
-    _kernels.accumulate(
+    accumulate(
         layout.K, layout.node, layout.pptr, layout.width, layout.entry, layout.tcode, layout.Kt,
         xoff, toff, Z, Zt, np.ascontiguousarray(Y), w, panels, Qtt, Qtr, layout.tfirst,
     )  # fmt: skip

@@ -6,7 +6,7 @@ Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'``
     forward:  (T_1 … T_F)  ->  log|M|,  S = [X y]' V^{-1} [X y]
     adjoint:  (adjoint of log|M|, adjoint of S)  ->  M_f = d/d(T_f T_f'),  T_f-adjoint = 2 M_f T_f
 
-The chain of nested factors is eliminated node by node in Numba (`nestedmlm._kernels`); the dense
+The chain of nested factors is eliminated node by node in Numba (`nestedmlm.kernels`); the dense
 block of crossed factors is one Cholesky factorisation (LAPACK). All functions are pure: they take
 `CrossProducts.arrays` and return new arrays.
 
@@ -20,8 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestedmlm import _kernels, trailing
+from nestedmlm import trailing
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.kernels.backward import adjoint_chain
+from nestedmlm.kernels.forward import eliminate_chain
+from nestedmlm.kernels.solves import apply_chain, reduce_chain, solve_chain
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -78,12 +81,12 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     T_chain, T_trailing = split_factors(T, K, Kt)
     G = np.empty(_rows(K * K, first))
     if len(Kt) == 0:
-        logdet = _kernels.eliminate_chain(
+        logdet = eliminate_chain(
             K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt0, Qtr0, S, G
         )
         return Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt0, Qtr=Qtr0, Gtt=Qtt0)
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
-    logdet = _kernels.eliminate_chain(
+    logdet = eliminate_chain(
         K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
     )
     logdet_t, Gtt = trailing.eliminate(Qtt, T_trailing, trailing.spans(arrays))
@@ -136,7 +139,7 @@ def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
     q = _rows(K, first)
     b, B = np.empty((q, r)), np.empty((q, r))
     bt = state.Gtt @ state.Qtr
-    _kernels.solve_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B)
+    solve_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B)
     if len(arrays[7]) == 0:
         return b, B
     return np.vstack([b, bt]), np.vstack([B, state.Qtr - state.Qtt @ bt])
@@ -150,9 +153,9 @@ def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
     cut = _rows(K, first)
     R, R_t = np.zeros((cut, m)), Qtt0 @ F[cut:]
     Fc, Ft = np.ascontiguousarray(F[:cut]), np.ascontiguousarray(F[cut:])
-    _kernels.apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
+    apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
     out: FloatArray = Fc.T @ R + Ft.T @ R_t
-    _kernels.reduce_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out)
+    reduce_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out)
     if len(arrays[7]):
         out -= R_t.T @ (state.Gtt @ R_t)
     return 0.5 * (out + out.T)
@@ -188,7 +191,7 @@ def _adjoint(
             outer = np.einsum("jar,rs,jbs->ab", own, S_bar, own, optimize=True)
             M[at : at + k * k] = (l_bar * A.sum(axis=0) - outer).ravel()
             at += k * k
-    _kernels.adjoint_chain(
+    adjoint_chain(
         K, first, parent, pptr, tptr, tcol, tpos, r, state.panels, state.G,
         float(l_bar), S_bar, Qtt_bar, Qtr_bar, M, blocks,
     )  # fmt: skip

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
-from nestedmlm import _kernels
 from nestedmlm._typing import FloatArray
+from nestedmlm.kernels.assembly import mirror_lower
 
 Spans = list[tuple[int, int, int]]
 _WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
@@ -28,7 +28,7 @@ def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, 
 
     `Q` holds its lower triangle on entry and is made symmetric in place.
     """
-    _kernels.mirror_lower(Q)
+    mirror_lower(Q)
     H = two_sided(Q, T, where)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
@@ -38,7 +38,7 @@ def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, 
     logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
     inverse, _ = lapack.dpotri(L, lower=0, overwrite_c=1)
     lower = inverse.T  # C-ordered view whose lower triangle is filled
-    _kernels.mirror_lower(lower)
+    mirror_lower(lower)
     return logdet, two_sided(lower, [t.T for t in T], where)
 
 

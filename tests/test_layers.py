@@ -23,7 +23,7 @@ LAYERS = {
     "modelframe": 2,
     "schema": 2,
     "design": 2,
-    "_kernels": 3,
+    "kernels": 3,
     "covariance": 3,
     "criterion": 3,
     "crossproducts": 3,
@@ -67,7 +67,7 @@ ONLY_IN = {
     "pymc": {4},
     "arviz": {4, 5},
     "nutpie": {4},
-    "pandas": {2, 5, 6, 7, 8},
+    "pandas": {2, 5, 6, 7, 8, "bayes.priors"},  # a table of priors is a DataFrame
     "narwhals": {2, 5, 6, 7, 8},
     "numba": {3, 4},
 }
@@ -155,7 +155,7 @@ def test_imports_go_down(module):
 def test_libraries_stay_in_their_layers(module):
     here = layer(module)
     roots = {name.split(".")[0] for name in imports(MODULES[module])}
-    misplaced = {name for name in roots & set(ONLY_IN) if here not in ONLY_IN[name]}
+    misplaced = {name for name in roots & set(ONLY_IN) if not {here, module} & ONLY_IN[name]}
     assert not misplaced, f"nestedmlm.{module} (layer {here}) imports {sorted(misplaced)}"
 
 

@@ -1,4 +1,4 @@
-"""Numba kernel of the conditional draws (layer 4); the layout is `nestedmlm._kernels`'s."""
+"""Numba kernel of the conditional draws (layer 4); the layout is `nestedmlm.kernels`'."""
 
 from __future__ import annotations
 

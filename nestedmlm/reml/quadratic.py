@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+from nestedmlm.kernels.common import JIT
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def quadratic_step(hessian, gradient, radius):
     """Analyse ``g's + s'H s / 2`` and minimise it over ``|s| <= radius``.
 
@@ -37,7 +37,7 @@ def quadratic_step(hessian, gradient, radius):
     return newton_decrease(values, g), values[0], vectors @ step, predicted
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def newton_decrease(values, g):
     """Decrease that a full Newton step promises, curvature taken as positive.
 
@@ -54,7 +54,7 @@ def newton_decrease(values, g):
     return total
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def trust_step(values, g, radius):
     """Minimise ``g's + s' diag(values) s / 2`` over ``|s| <= radius`` (Moré & Sorensen 1983).
 
@@ -88,7 +88,7 @@ def trust_step(values, g, radius):
     return step, -(np.sum(slope * step) + 0.5 * np.sum(values * step**2))
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _boundary_step(values, g, radius, low):
     """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
     n = values.shape[0]
