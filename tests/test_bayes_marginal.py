@@ -7,11 +7,11 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import pytest
+from designs import FORMULAS, central_difference, data, design
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
-from designs import FORMULAS, central_difference, data, design
 from nestedmlm.bayes.conditional import (
     covariance_factors,
     draw_fitted,
@@ -104,7 +104,9 @@ def test_gradient_is_the_finite_difference(kind, weighted):
     value, gradient = den.logp_grad(x)
     numeric = central_difference(lambda at: den.logp_grad(at)[0], x, step=1e-4)
     assert np.isfinite(value)
-    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-5 * max(1, abs(gradient).max()))
+    np.testing.assert_allclose(
+        gradient, numeric, rtol=1e-5, atol=1e-5 * max(1, abs(gradient).max())
+    )
 
 
 ML_CASES = {
@@ -178,7 +180,9 @@ def test_structure_of_the_model():
     assert model.named_vars_to_dims["f1_corr"] == ("f1__expr_dim", "f1__expr_dim_aux")
     assert list(model.coords["f1__expr_dim"]) == ["1", "x", "z"]
     den = density(model)
-    assert {v.name for v in den.variables} == set(parameter_names(design("nested chain of two")).parameters)
+    assert {v.name for v in den.variables} == set(
+        parameter_names(design("nested chain of two")).parameters
+    )
 
 
 def test_signs_of_folded_scales_do_not_matter():

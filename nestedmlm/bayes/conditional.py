@@ -110,9 +110,7 @@ def covariance_factors(own: TermNames, draws: Draws) -> FloatArray:
     return sds[:, :, None] * _cholesky(np.asarray(draws[own.correlation], dtype=float))
 
 
-def flat_factor_draws(
-    design: Design, draws: Draws, stats: CrossProducts, plan: Plan
-) -> FloatArray:
+def flat_factor_draws(design: Design, draws: Draws, stats: CrossProducts, plan: Plan) -> FloatArray:
     """Flat relative factors in scaled columns, elimination order, one row for each draw."""
     names = parameter_names(design)
     sigma = np.asarray(draws[names.sigma], dtype=float)

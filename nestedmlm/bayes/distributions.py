@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from nestedmlm.errors import OptionError
 
 REAL, POSITIVE = "real", "positive"
-PriorLike = "Prior | Callable[..., Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,12 @@ class Family:
 
 def _family(*signatures: str) -> Family:
     """Read ``"mu sigma+"``: names of parameters, those with a plus must be positive."""
-    return Family(
-        tuple(
-            MappingProxyType({n.rstrip("+"): POSITIVE if n.endswith("+") else REAL for n in s.split()})
-            for s in signatures
-        )
-    )
+
+    def read(text: str) -> Mapping[str, str]:
+        kinds = {n.rstrip("+"): POSITIVE if n.endswith("+") else REAL for n in text.split()}
+        return MappingProxyType(kinds)
+
+    return Family(tuple(read(text) for text in signatures))
 
 
 # Distributions of a PyMC model that suit each role, with the parameters that can be given.

@@ -63,9 +63,7 @@ class TermFactor:
 # They start off zero, where the gradient of a signed scale vanishes.
 FOLDED: MappingProxyType[str, Callable[[str, Prior], Any]] = MappingProxyType(
     {
-        "HalfNormal": lambda name, p: pm.Normal(
-            name, 0.0, p["sigma"], initval=0.5 * p["sigma"]
-        ),
+        "HalfNormal": lambda name, p: pm.Normal(name, 0.0, p["sigma"], initval=0.5 * p["sigma"]),
         "HalfStudentT": lambda name, p: pm.StudentT(
             name, p["nu"], 0.0, p["sigma"], initval=0.5 * p["sigma"]
         ),
@@ -105,8 +103,9 @@ def _sign_free(term: ReTerm, names: TermNames, priors: PriorSet) -> bool:
     """Whether signs of the standard deviations leave structure and prior as they are."""
     if len(names.sds) == 1:
         return True
-    lkj = names.correlation in priors and isinstance(priors[names.correlation].prior, Prior)
-    return term.structure == "us" and lkj
+    if term.structure != "us":
+        return False
+    return names.correlation is None or isinstance(priors[names.correlation].prior, Prior)
 
 
 def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:

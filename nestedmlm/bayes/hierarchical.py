@@ -83,9 +83,7 @@ def hierarchical_model(
     return model
 
 
-def _effects(
-    term: ReTerm, own: TermNames, priors: PriorSet, *, centred: bool
-) -> list[Any]:
+def _effects(term: ReTerm, own: TermNames, priors: PriorSet, *, centred: bool) -> list[Any]:
     """The random effects of one term, one vector per column."""
     factor = term_factor(term, own, priors, folded=not centred)
     return (_centred if centred else _noncentred)(factor, own)

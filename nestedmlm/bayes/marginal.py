@@ -89,9 +89,7 @@ def marginal_likelihood(T: Any, v: Any, sigma: Any, stats: CrossProducts) -> Any
     logdet, S, *_ = eliminate(T, *(pt.constant(a) for a in stats.arrays))
     constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
     quadratic = pt.dot(v, pt.dot(S, v))
-    return -0.5 * (
-        constant + 2.0 * stats.n * pt.log(sigma) + logdet + quadratic / sigma**2
-    )
+    return -0.5 * (constant + 2.0 * stats.n * pt.log(sigma) + logdet + quadratic / sigma**2)
 
 
 def flat_relative_factors(

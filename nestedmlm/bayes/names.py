@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def parameter_names(design: Design) -> ParameterNames:
     return ParameterNames(
         fixed=tuple(_fixed_name(n) for n in design.x_names),
         sigma=SIGMA,
-        terms=tuple(_term_names(design, t, label) for t, label in zip(design.terms, labels)),
+        terms=tuple(
+            _term_names(design, t, label) for t, label in zip(design.terms, labels, strict=True)
+        ),
     )
 
 
@@ -112,7 +115,7 @@ def coordinates(design: Design) -> dict[str, list[Any]]:
     for term, names in zip(design.terms, parameter_names(design).terms, strict=True):
         out[names.factor_dim] = design.factors[term.factor].levels.tolist()
         if names.correlation:
-            out |= dict.fromkeys(names.expr_dims, list(names.columns))
+            out |= {dim: list(names.columns) for dim in names.expr_dims}
     return out
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.conditional import draw_random_effects
 from nestedmlm.bayes.density import Density
-from nestedmlm.bayes.names import coordinates, dimensions, parameter_names
-
-if TYPE_CHECKING:
-    from nestedmlm.design import Design
 
 
 def named_draws(density: Density, points: FloatArray) -> dict[str, FloatArray]:
@@ -52,32 +47,3 @@ def make_tree(
     if sample_stats is not None:
         groups["sample_stats"] = sample_stats
     return xr.DataTree.from_dict(groups)
-
-
-def add_random_effects(tree: xr.DataTree, design: Design, *, seed: int | None = None) -> xr.DataTree:
-    """Add random effects, drawn exactly given the rest, to a marginal posterior.
-
-    Parameters
-    ----------
-    tree : DataTree
-        With ``posterior``; never changed.
-    design : Design
-    seed : int, optional
-
-    Returns
-    -------
-    DataTree
-        Its posterior also holds ``"1|schoolid"`` and so on, with the user's labels.
-    """
-    posterior = tree["posterior"].to_dataset()
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    needed = parameter_names(design).parameters
-    flat = {n: posterior[n].to_numpy().reshape(-1, *posterior[n].shape[2:]) for n in needed}
-    drawn = draw_random_effects(design, flat, np.random.default_rng(seed))
-    dims, coords = dimensions(design), coordinates(design)
-    new = {
-        name: (("chain", "draw", *dims[name]), b.reshape(*shape, -1)) for name, b in drawn.items()
-    }
-    labels = {dims[name][0]: coords[dims[name][0]] for name in drawn}
-    groups = {name: group.to_dataset() for name, group in tree.children.items()}
-    return xr.DataTree.from_dict({**groups, "posterior": posterior.assign(new).assign_coords(labels)})

@@ -132,9 +132,7 @@ def default_priors(design: Design) -> PriorSet:
     y = design.y if design.offset is None else design.y - design.offset
     mean_y, sd_y = float(np.mean(y)), float(np.std(y, ddof=1))
     names = parameter_names(design)
-    rows = {
-        name: _fixed_row(design, j, mean_y, sd_y) for j, name in enumerate(names.fixed)
-    }
+    rows = {name: _fixed_row(design, j, mean_y, sd_y) for j, name in enumerate(names.fixed)}
     for term, own in zip(design.terms, names.terms, strict=True):
         rows |= _term_rows(term, own, sd_y)
     rows[names.sigma] = _sigma_row(design, sd_y)
@@ -185,7 +183,9 @@ def _sigma_row(design: Design, sd_y: float) -> PriorRow:
 
 def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
     if name not in rows:
-        raise OptionError(f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}")
+        raise OptionError(
+            f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}"
+        )
     role = rows[name].role
     if isinstance(prior, Prior):
         check_prior(name, prior, role)
@@ -198,4 +198,6 @@ def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
 
 
 def _shown(prior: Prior | Callable[..., Any]) -> str:
-    return repr(prior) if isinstance(prior, Prior) else f"{getattr(prior, '__name__', 'function')}()"
+    return (
+        repr(prior) if isinstance(prior, Prior) else f"{getattr(prior, '__name__', 'function')}()"
+    )

@@ -104,9 +104,7 @@ def _propose(
     return centre + z @ root.T, -0.5 * (DEGREES + d) * np.log1p(np.sum(z**2, axis=1) / DEGREES)
 
 
-def _weigh(
-    density: Density, proposals: tuple[FloatArray, FloatArray], reference: float
-) -> _Round:
+def _weigh(density: Density, proposals: tuple[FloatArray, FloatArray], reference: float) -> _Round:
     from arviz_stats.base import array_stats
 
     points, log_q = proposals

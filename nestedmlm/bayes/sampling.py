@@ -7,6 +7,7 @@ so there is nothing to compile and little to adapt.
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ from nestedmlm.bayes.posterior import make_tree, posterior_dataset
 from nestedmlm.bayes.psis import psis_sample
 from nestedmlm.errors import MissingSamplerError, OptionError
 
+_log = logging.getLogger("nestedmlm")
+_COMPILING = (
+    "compiling the hierarchical model, which takes some ten seconds (the marginal form, "
+    "marginal=True, needs no compilation and has the same posterior)"
+)
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
 _STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_depth", "lp",
           "mean_tree_accept", "acceptance_rate", "energy_error")  # fmt: skip
@@ -150,7 +156,7 @@ def _nutpie_density(model: pm.Model | Density, settings: Settings) -> xr.DataTre
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,
-        cores=settings.cores,
+        cores=settings.cores or 1,  # threads would only wait for Python's lock
         seed=settings.seed,
         target_accept=settings.target_accept,
         progress_bar=settings.progressbar,
@@ -187,6 +193,8 @@ def _near_mode(target: Density, peak: Peak, seed: Any) -> FloatArray:
 def _nutpie_model(model: pm.Model, settings: Settings) -> xr.DataTree:
     import nutpie
 
+    if settings.progressbar:
+        _log.warning(_COMPILING)
     compiled = nutpie.compile_pymc_model(
         model, var_names=reported_names(model), initial_points=dict(settings.start) or None
     )
@@ -230,9 +238,7 @@ def _pymc(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
 def _psis(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
     target = _density(model)
     peak = find_peak(target, target.at(settings.start) if settings.start else None)
-    result = psis_sample(
-        target, peak, draws=settings.draws * settings.chains, seed=settings.seed
-    )
+    result = psis_sample(target, peak, draws=settings.draws * settings.chains, seed=settings.seed)
     points = result.points.reshape(settings.chains, settings.draws, target.ndim)
     extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
     attributes = {**_attributes(settings, "marginal"), **extra}
@@ -265,17 +271,23 @@ class Sampler:
     refusal: str = ""
 
 
-_NO_JAX = "{} cannot run the marginal form; sample it with nutpie, pymc or psis, or use marginal=False"
+def _jax(name: str) -> Sampler:
+    """A sampler that runs through JAX, which the elimination does not."""
+    return Sampler(
+        packages=(name, "jax"),
+        marginal=None,
+        other=_pymc,
+        refusal=f"{name} cannot run the marginal form; sample it with nutpie, pymc or psis, or "
+        "use marginal=False",
+    )
+
+
 SAMPLERS: MappingProxyType[str, Sampler] = MappingProxyType(
     {
         "nutpie": Sampler(packages=("nutpie",), marginal=_nutpie_density, other=_nutpie_model),
         "pymc": Sampler(packages=("pymc",), marginal=_pymc, other=_pymc),
-        "numpyro": Sampler(
-            packages=("numpyro", "jax"), marginal=None, other=_pymc, refusal=_NO_JAX.format("numpyro")
-        ),
-        "blackjax": Sampler(
-            packages=("blackjax", "jax"), marginal=None, other=_pymc, refusal=_NO_JAX.format("blackjax")
-        ),
+        "numpyro": _jax("numpyro"),
+        "blackjax": _jax("blackjax"),
         "psis": Sampler(
             packages=("arviz_stats",),
             marginal=_psis,

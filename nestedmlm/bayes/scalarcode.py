@@ -79,9 +79,14 @@ def softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
+_MATH = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "pow")
 _NAMES = {
-    name: getattr(math, name) for name in ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "pow")
-} | {"sigmoid": sigmoid, "softplus": softplus, "array": np.array, "dot": np.dot, "abs": abs}  # fmt: skip
+    **{name: getattr(math, name) for name in _MATH},
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "array": np.array,
+    "dot": np.dot,
+}
 
 
 def python_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Callable[..., Any]:
@@ -249,9 +254,7 @@ def _performer(node: Apply) -> Callable[..., Any]:
         ]
         storage: list[list[Any]] = [[None] for _ in unwrap]
         perform(node, arrays, storage)
-        found = [
-            s[0].item() if scalar else s[0] for s, scalar in zip(storage, unwrap, strict=True)
-        ]
+        found = [s[0].item() if scalar else s[0] for s, scalar in zip(storage, unwrap, strict=True)]
         return found[0] if len(found) == 1 else found
 
     return run
