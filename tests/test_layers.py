@@ -24,6 +24,8 @@ LAYERS = {
     "schema": 2,
     "design": 2,
     "kernels": 3,
+    "layout": 3,
+    "scaling": 3,
     "covariance": 3,
     "criterion": 3,
     "crossproducts": 3,
