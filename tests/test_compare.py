@@ -26,7 +26,8 @@ def test_table(pair):
     fit, bayes = pair
     table = nm.compare(fit, bayes, prob=0.9).table
     assert list(table.index) == [
-        "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr[Days, 1]", "sigma",
+        "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr[Days, 1]",
+        "sigma",
     ]  # fmt: skip
     np.testing.assert_allclose(table["estimate"][:2], fit.fixef)
     np.testing.assert_allclose(table["std_error"][:2], fit.bse)

@@ -95,9 +95,7 @@ def test_loo_by_group():
 def test_which_group():
     fit = nm.lmer(FORMULAS["crossed"], data())
     bayes = fake_bayesfit(fit, chains=2, draws=20)
-    with pytest.raises(
-        nm.errors.OptionError, match="no grouping factor contains all others; .*f1, c1"
-    ):
+    with pytest.raises(nm.errors.OptionError, match=r"no grouping factor contains all .*f1, c1"):
         bayes.loo("group")
     with pytest.raises(nm.errors.OptionError, match="'f9' is no grouping factor; known: f1, c1"):
         bayes.loo("group", group="f9")
