@@ -88,24 +88,25 @@ def frame_table(
     frame : DataFrame
         The numbers behind the table.
     columns : mapping of str to (str, callable)
-        Column of the frame -> heading and formatter.
+        Column of the frame -> heading and formatter; a column without a cell is left out.
     rows : sequence of str, optional
         Row labels.
     shown : DataFrame, optional
         What is formatted, where that is not the frame itself.
     """
     source = frame if shown is None else shown
-    texts = [write(source[column]) for column, (_, write) in columns.items()]
+    written = [(head, write, write(source[name])) for name, (head, write) in columns.items()]
+    written = [column for column in written if any(column[2])]
     labels = tuple(rows) if rows is not None else ("",) * len(source)
-    left = [i for i, (_, write) in enumerate(columns.values()) if write is text]
-    padded = [_left(cells) if i in left else cells for i, cells in enumerate(texts)]
+    left = [i for i, (_, write, _) in enumerate(written) if write is text]
+    padded = [_left(c) if i in left else c for i, (_, _, c) in enumerate(written)]
     return Table(
         name=name,
         frame=frame,
         cells=tuple(zip(*padded, strict=True)),
         rows=labels,
-        columns=tuple(heading for heading, _ in columns.values()),
-        numeric=tuple(i for i in range(len(columns)) if i not in left),
+        columns=tuple(heading for heading, _, _ in written),
+        numeric=tuple(i for i in range(len(written)) if i not in left),
     )
 
 

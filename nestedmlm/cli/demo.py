@@ -65,6 +65,21 @@ SINGULAR = (
     ),
 )
 
+BAYES = (
+    Step("5. THE SAME FORMULA, BAYESIAN: the posterior of the sleep study beside its REML fit"),
+    Step(
+        "Priors are scaled from the data; any of them can be replaced by name.",
+        "correlated.model.priors",
+    ),
+    Step(
+        "Random effects are integrated out, six parameters are left: importance sampling draws\n"
+        "from their posterior in about a second (without sampler=... it is NUTS).",
+        'posterior = correlated.sample(sampler="psis", seed=1)\nposterior.summary()',
+    ),
+    Step("", "nm.compare(correlated, posterior)"),
+    Step("", 'posterior.hypothesis("`1|Subject_sigma` > sigma")'),
+)
+
 NO_CLASSROOM = (
     "4. THE CLASSROOM GUIDE was left out: its data are not here. With --data FILE.csv, or with the "
     f"folder\nof classroom.csv in {DATA_VARIABLE}, or once nm.load_dataset('classroom') has "
@@ -87,9 +102,12 @@ def demo(data: Path | None) -> Iterator[str]:
     """
     # the file is read first: a wrong name should not show only after the first three parts
     given = None if data is None else prepare_classroom(read_table(data))
-    yield from play((*PASTES, *SLEEP, *SINGULAR), {"nm": nm})
+    namespace = {"nm": nm}
+    yield from play((*PASTES, *SLEEP, *SINGULAR), namespace)
     if given is None and find_local("classroom") is None:
         yield NO_CLASSROOM
-        return
-    classroom = load_dataset("classroom") if given is None else given
-    yield from play(GUIDE, {"nm": nm, "classroom_df": classroom})
+        yield ""
+    else:
+        classroom = load_dataset("classroom") if given is None else given
+        yield from play(GUIDE, {"nm": nm, "classroom_df": classroom})
+    yield from play(BAYES, namespace)
