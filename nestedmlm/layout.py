@@ -48,6 +48,13 @@ def elimination_order(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
+    """Where everything is stored; see `nestedmlm.crossproducts.CrossProducts`.
+
+    Besides the fields named there: `width` (N,) the row stride of each panel; `node` (m, n) the
+    node of each chain factor in each row; `entry` (m, n_t, n) where in its node's list a row's
+    trailing level starts; `tcode` (n_t, n) the trailing levels; `q_t` columns of the dense block.
+    """
+
     K: IntArray
     first: IntArray
     parent: IntArray
@@ -74,6 +81,10 @@ def lay_out(
     parents: Sequence[IntArray],
     r: int,
 ) -> Layout:
+    """Lay out the statistics of factors with the given codes, sizes and columns.
+
+    `chain`, `trailing` and `parents` are `elimination_order`'s; `r` counts right-hand sides.
+    """
     n, m = len(codes[0]), len(chain)
     K = np.array([columns[f].shape[1] for f in chain], dtype=np.int64)
     J = np.array([sizes[f] for f in chain], dtype=np.int64)

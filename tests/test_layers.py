@@ -48,6 +48,7 @@ LAYERS = {
     "varcorr": 6,
     "anova": 6,
     "singularity": 6,
+    "estimates": 6,
     "bayesfit": 7,
     "bayesrun": 7,
     "sidebyside": 7,
