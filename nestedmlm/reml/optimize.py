@@ -98,26 +98,9 @@ def optimize(
     """
     control = control or Control()
     began = time.perf_counter()
-    df = degrees(stats, REML)[0]
 
     def local(phi: FloatArray) -> Model:
-        ev = evaluate(phi, plan, stats, REML)
-
-        @cache
-        def second_order() -> Curvature:
-            return curvature(ev, plan, stats, df)
-
-        def escape() -> Escape:
-            return best_escape(ev, plan, second_order().information)
-
-        return LocalModel(
-            point=phi,
-            value=ev.criterion,
-            gradient=ev.gradient,
-            hessian=lambda: second_order().hessian,
-            escape=lambda: escape().gain,
-            state=(ev, escape),
-        )
+        return local_model(phi, plan, stats, REML)
 
     here = local(_starting_point(plan, stats, start))
     used = 1
@@ -150,6 +133,27 @@ def optimize(
         theta=theta_of_phi(here.point, plan, stats),
         evaluation=here.state[0],
         certificate=_certificate(here, promised, converged, escape, plan, control, used, began),
+    )
+
+
+def local_model(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Model:
+    """Evaluate the criterion; second-order information follows when it is asked for."""
+    ev = evaluate(phi, plan, stats, REML)
+
+    @cache
+    def second_order() -> Curvature:
+        return curvature(ev, plan, stats, degrees(stats, REML)[0])
+
+    def escape() -> Escape:
+        return best_escape(ev, plan, second_order().information)
+
+    return LocalModel(
+        point=phi,
+        value=ev.criterion,
+        gradient=ev.gradient,
+        hessian=lambda: second_order().hessian,
+        escape=lambda: escape().gain,
+        state=(ev, escape),
     )
 
 
