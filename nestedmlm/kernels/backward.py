@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nestedmlm.kernels.common import BLAS, JIT, columns_above, most_columns, place_in, widest
+from nestedmlm.kernels.common import (
+    BLAS,
+    INLINE,
+    JIT,
+    columns_above,
+    most_columns,
+    place_in,
+    widest,
+)
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _gather_adjoint(
     g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift, Qtt_bar, Qtr_bar, S_bar, P
 ):
@@ -50,56 +58,16 @@ def _gather_adjoint(
 
 
 @njit(**JIT)
-def _times_adjoint(p0, k, w, width, panels, P, U):
-    """``U = R P``."""
-    if w >= BLAS:
-        R = np.empty((k, w))
-        for a in range(k):
-            for c in range(w):
-                R[a, c] = panels[p0 + a * width + k + c]
-        U[:k, :w] = np.dot(R, P)
-        return
+def _product(p0, k, w, panels, P):
+    """``R P`` by BLAS, for a node that shares many columns."""
+    R = np.empty((k, w))
     for a in range(k):
         for c in range(w):
-            U[a, c] = 0.0
-        for b in range(w):
-            v = panels[p0 + a * width + k + b]
-            if v != 0.0:
-                for c in range(w):
-                    U[a, c] += v * P[b, c]
+            R[a, c] = panels[p0 + a * (k + w) + k + c]
+    return np.dot(R, np.ascontiguousarray(P[:w, :w]))
 
 
-@njit(**JIT)
-def _own_adjoint(p0, go, k, w, width, panels, G, l_bar, U, W, C, Y, M, moff, blocks):
-    """Add ``l_bar C Q - C R P R' C'`` with ``C = I - Q Gt`` to M; leave ``W = R P R'``."""
-    for a in range(k):
-        for b in range(k):
-            s = 0.0
-            for c in range(w):
-                s += U[a, c] * panels[p0 + b * width + k + c]
-            W[a, b] = s
-            s = 0.0
-            for c in range(k):
-                s -= panels[p0 + a * width + c] * G[go + c * k + b]
-            C[a, b] = s
-        C[a, a] += 1.0
-    for a in range(k):  # Y = C W
-        for b in range(k):
-            s = 0.0
-            for c in range(k):
-                s += C[a, c] * W[c, b]
-            Y[a, b] = s
-    for a in range(k):
-        for b in range(k):
-            s = 0.0
-            for c in range(k):
-                s += l_bar * C[a, c] * panels[p0 + c * width + b] - Y[a, c] * C[b, c]
-            M[moff + a * k + b] += s
-            if blocks.shape[0] > 0:
-                blocks[go + a * k + b] = s
-
-
-@njit(**JIT)
+@njit(**INLINE)
 def _panel_adjoint(row, go, k, w, width, G, l_bar, U, W, Y, adj):
     """Write the adjoint of a node's panel, which its children need."""
     for a in range(k):
@@ -135,8 +103,7 @@ def adjoint_chain(
     """
     m = K.shape[0]
     kmax, wmax = most_columns(K), widest(K, tptr, r)
-    buffer = np.empty(wmax * wmax)
-    P = buffer[:0].reshape(0, 0)
+    P = np.empty((wmax, wmax))
     U = np.empty((kmax, wmax))
     C, W, Y = np.empty((kmax, kmax)), np.empty((kmax, kmax)), np.empty((kmax, kmax))
     shift = pptr[first[1]]  # the finest factor has no children: its adjoint is never needed
@@ -155,13 +122,49 @@ def adjoint_chain(
             go = goff + (g - first[i]) * k * k
             w = A + nt + r
             if nt > 0 or parent[g] != siblings:  # siblings without trailing entries share P
-                P = buffer[: w * w].reshape(w, w)
                 _gather_adjoint(
                     g, i, K, parent, pptr, tptr, tcol, tpos, r, A, adj, shift,
                     Qtt_bar, Qtr_bar, S_bar, P,
                 )  # fmt: skip
             siblings = parent[g] if nt == 0 else -2
-            _times_adjoint(p0, k, w, k + w, panels, P, U)
-            _own_adjoint(p0, go, k, w, k + w, panels, G, l_bar, U, W, C, Y, M, moff, blocks)
+            width = k + w
+            # U = R P, W = U R', C = I - Q Gt; these loops stay in one function: split up, they
+            # take twice the time (the compiler must then assume that the arrays overlap)
+            if w >= BLAS:
+                U[:k, :w] = _product(p0, k, w, panels, P)
+            else:
+                for a in range(k):
+                    for c in range(w):
+                        U[a, c] = 0.0
+                    for b in range(w):
+                        v = panels[p0 + a * width + k + b]
+                        if v != 0.0:
+                            for c in range(w):
+                                U[a, c] += v * P[b, c]
+            for a in range(k):
+                for b in range(k):
+                    s = 0.0
+                    for c in range(w):
+                        s += U[a, c] * panels[p0 + b * width + k + c]
+                    W[a, b] = s
+                    s = 0.0
+                    for c in range(k):
+                        s -= panels[p0 + a * width + c] * G[go + c * k + b]
+                    C[a, b] = s
+                C[a, a] += 1.0
+            for a in range(k):  # Y = C W
+                for b in range(k):
+                    s = 0.0
+                    for c in range(k):
+                        s += C[a, c] * W[c, b]
+                    Y[a, b] = s
+            for a in range(k):
+                for b in range(k):
+                    s = 0.0
+                    for c in range(k):
+                        s += l_bar * C[a, c] * panels[p0 + c * width + b] - Y[a, c] * C[b, c]
+                    M[moff + a * k + b] += s
+                    if blocks.shape[0] > 0:
+                        blocks[go + a * k + b] = s
             if i > 0:
-                _panel_adjoint(p0 - shift, go, k, w, k + w, G, l_bar, U, W, Y, adj)
+                _panel_adjoint(p0 - shift, go, k, w, width, G, l_bar, U, W, Y, adj)

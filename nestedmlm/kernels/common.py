@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+INLINE = {**JIT, "forceinline": True}  # parts of one loop: a call would pass dozens of words
 BLAS = 48  # from this many columns on, a matrix product is worth its call
 
 
@@ -46,7 +47,7 @@ def row_starts(K, first):
     return out
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def place_in(anc, g, e, parent, tptr, tpos):
     """Place in an ancestor's list of trailing columns of entry `e` of node g's list."""
     place = tpos[tptr[g] + e]

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nestedmlm.kernels.common import BLAS, JIT, columns_above, most_columns, place_in, widest
+from nestedmlm.kernels.common import (
+    BLAS,
+    INLINE,
+    JIT,
+    columns_above,
+    most_columns,
+    place_in,
+    widest,
+)
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _shrinkage(T, t0, panels, p0, width, k, H, Y, G, g0):
     """Write ``Gt = T (I + T'QT)^{-1} T'`` at ``G[g0:]`` and return ``log|I + T'QT|``.
 
@@ -61,7 +69,7 @@ def _shrinkage(T, t0, panels, p0, width, k, H, Y, G, g0):
     return 2.0 * logdet
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _update_ancestors(g, i, K, parent, pptr, tptr, tpos, r, A, panels, J):
     """Subtract ``R' Gt R`` from the panels of the node's ancestors (``J = Gt R``)."""
     k = K[i]
@@ -91,7 +99,7 @@ def _update_ancestors(g, i, K, parent, pptr, tptr, tpos, r, A, panels, J):
         j += 1
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _update_trailing(p0, t0, nt, tcol, k, width, r, A, panels, J, Qtt, Qtr):
     """Subtract ``R' Gt R`` from the trailing block (lower triangle) and its right-hand sides."""
     if nt >= BLAS:
