@@ -110,7 +110,7 @@ def sample_model(
         target_accept=target_accept,
         start=_start(built, model, design, fit),
     )
-    data = add_random_effects(data, design, seed=seed)
+    data = add_random_effects(without_auxiliary(data), design, seed=seed)
     found = BayesFit(
         data=tree.complete(data, design),
         design=design,
@@ -139,6 +139,18 @@ def _start(built: Any, model: Model, design: Design, fit: LmerFit | None) -> dic
         built, design, beta=solution.beta, T=solution.T, sigma=solution.sigma
     )
     return found
+
+
+def without_auxiliary(data: Any) -> Any:
+    """Leave out variables that exist only so that sampling is easy."""
+    from nestedmlm.bayes.names import is_auxiliary
+
+    posterior = data["posterior"].to_dataset()
+    out = data.copy()
+    out["posterior"] = type(data)(
+        posterior.drop_vars([name for name in posterior.data_vars if is_auxiliary(str(name))])
+    )
+    return out
 
 
 def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:

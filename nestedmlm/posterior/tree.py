@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import OBS_DIM
+from nestedmlm.bayes.names import OBS_DIM, response_name
 from nestedmlm.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
@@ -16,16 +16,11 @@ from nestedmlm.posterior.rows import all_draws, fitted_rows
 FIXED_DIM = "fixed"
 
 
-def response_name(design: Design) -> str:
-    """Name of the response in the groups; a slash would open a group."""
-    return design.formula.response_text.replace("/", " per ")
-
-
 def row_labels(design: Design) -> list[Any]:
-    """Labels of the rows: the caller's where they are numbers or texts, else 0, 1, …."""
+    """Labels of the rows: the caller's if they are distinct numbers or texts, else 0, 1, …."""
     labels = design.index.tolist()
     plain = all(type(x) is int for x in labels) or all(type(x) is str for x in labels)
-    return labels if plain else list(range(design.n))
+    return labels if plain and len(set(labels)) == design.n else list(range(design.n))
 
 
 def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
