@@ -1,7 +1,9 @@
 # make demo   set up .venv, then fit the example models
 # make test   set up .venv, then lint, types and tests
 # make lint   ruff and mypy only
-# make bench  time the fits, against lme4 where Rscript has it
+# make bench  time small fits, against lme4 (where Rscript has it) and Python peers
+# make bench-all      time everything (hours), then README's table and docs' picture
+# make bench-publish  only the table and the picture, from the last bench-all
 # make docs   write docs/_build/index.html
 # Needs git, make and a Python >= 3.12; PYTHON=/path/to/python picks one. A second run installs nothing.
 
@@ -23,7 +25,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-all bench-publish docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
@@ -36,8 +38,16 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python benchmarks/bench_fit.py
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+bench-all: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --all
+	$(BIN)/python -m benchmarks.sweep
+	$(BIN)/python -m benchmarks --publish
+
+bench-publish: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --publish
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
@@ -54,6 +64,14 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+# Peers that have no wheel for this Python are listed as absent; the benchmark runs without them.
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' || { \
+	$(BIN)/python -m pip install --quiet --editable '.[plots]' && \
+	for peer in mixedlm lme-python mixedlm-rs statsmodels interlace-lme; do \
+	$(BIN)/python -m pip install --quiet --only-binary :all: $$peer || true; done; }
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
