@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,8 @@ def memory(name: str) -> float:
 
 def forget_peak() -> None:
     """Make the peak start again from what is used now (Linux)."""
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass
 
 
 def read(path: str, factors: tuple[str, ...]) -> Any:
