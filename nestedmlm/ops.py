@@ -31,6 +31,14 @@ def array_inputs() -> list[Any]:
     return [pt.tensor(dtype=dtype, shape=(None,) * ndim) for dtype, ndim in ARRAY_TYPES]
 
 
+def _writable(arrays: Any) -> tuple[np.ndarray, ...]:
+    """Copies of read-only arrays (constants under PyTensor's Numba linker).
+
+    The kernels never write into the data, but Numba would compile them a second time.
+    """
+    return tuple(a if a.flags.writeable else a.copy() for a in arrays)
+
+
 class Eliminate(Op):
     """``(T, *arrays) -> (log|M|, S, *state)``; see `nestedmlm.elimination.forward`.
 
@@ -51,7 +59,7 @@ class Eliminate(Op):
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Run the forward sweep."""
         T, *arrays = inputs
-        e = elimination.forward(T, tuple(arrays))
+        e = elimination.forward(T, _writable(arrays))
         results = (np.asarray(e.logdet), e.S, e.panels, e.G, e.Qtt, e.Qtr, e.Gtt)
         for storage, value in zip(outputs, results, strict=True):
             storage[0] = value
@@ -87,7 +95,7 @@ class EliminatePullback(Op):
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Run the reverse sweep."""
         l_bar, S_bar, T = inputs[:3]
-        arrays = tuple(inputs[3 : 3 + N_ARRAYS])
+        arrays = _writable(inputs[3 : 3 + N_ARRAYS])
         state = Eliminated(
             logdet=np.nan,  # neither is used by the reverse sweep
             S=S_bar,

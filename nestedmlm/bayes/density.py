@@ -129,11 +129,7 @@ def density(model: pm.Model) -> Density:
     inputs = model.value_vars
     logp = model.logp()
     shapes = tuple(p.shape for p in _initial_parts(model, {}))
-    reported = [
-        v
-        for v in (*model.free_RVs, *model.deterministics)
-        if not is_auxiliary(v.name, model.named_vars_to_dims)
-    ]
+    reported = [v for v in (*model.free_RVs, *model.deterministics) if not is_auxiliary(v.name)]
     expanded = model.replace_rvs_by_values(reported)
     expand = python_function(inputs, expanded)
     initial = _initial(model, {})

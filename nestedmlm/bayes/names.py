@@ -8,9 +8,7 @@ one factor share a column, lme4's unique term names (``classid.1``) keep them ap
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
-SCALE_SUFFIX = "_sigma"
+SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
 
 
@@ -134,11 +132,12 @@ def response_name(design: Design) -> str:
     return design.formula.response_text.replace("/", " per ")
 
 
-def is_auxiliary(name: str, known: Iterable[str] = ()) -> bool:
-    """Whether a variable exists only so that sampling is easy."""
-    if name in known:
-        return False
-    return name == CENTRED_INTERCEPT or name.endswith((RAW, OFFSET, PARTIAL, STRETCHED))
+def is_auxiliary(name: str) -> bool:
+    """Whether a variable of the models made here exists only so that sampling is easy."""
+    if name.endswith(OFFSET):
+        return "|" in name  # other names may end like this
+    endings = (SCALE_SUFFIX + RAW, CORRELATION_SUFFIX + PARTIAL, RHO_SUFFIX + STRETCHED)
+    return name == CENTRED_INTERCEPT or name.endswith(endings)
 
 
 def _fixed_name(column: str) -> str:
@@ -177,9 +176,9 @@ def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
         label=label,
         columns=columns,
         variables=variables,
-        sds=(f"{label}_sigma",) if common else tuple(f"{v}_sigma" for v in variables),
-        correlation=f"{label}_corr" if correlated else None,
-        rho=f"{label}_rho" if correlated and term.structure in ("cs", "ar1") else None,
+        sds=(label + SCALE_SUFFIX,) if common else tuple(v + SCALE_SUFFIX for v in variables),
+        correlation=label + CORRELATION_SUFFIX if correlated else None,
+        rho=label + RHO_SUFFIX if correlated and term.structure in ("cs", "ar1") else None,
         factor_dim=f"{design.factors[term.factor].name}__factor_dim",
         expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
     )

@@ -1,0 +1,233 @@
+"""The samplers: one function each, and the table of them (layer 4).
+
+A sampler is one row of `SAMPLERS`. Marginal models go to nutpie as a plain Python function in
+coordinates where the posterior is close to standard normal (mode and curvature of the density),
+so there is nothing to compile and little to adapt.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density import Density, density
+from nestedmlm.bayes.marginal import is_marginal
+from nestedmlm.bayes.mode import Peak, find_peak
+from nestedmlm.bayes.names import MU, is_auxiliary
+from nestedmlm.bayes.posterior import make_tree, posterior_dataset
+from nestedmlm.bayes.psis import psis_sample
+
+_log = logging.getLogger("nestedmlm")
+_COMPILING = (
+    "compiling the hierarchical model, which takes some ten seconds (the marginal form, "
+    "marginal=True, needs no compilation and has the same posterior)"
+)
+_STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_depth", "lp",
+          "mean_tree_accept", "acceptance_rate", "energy_error")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What was asked for, checked."""
+
+    sampler: str
+    draws: int
+    tune: int
+    chains: int
+    cores: int | None
+    seed: int | None
+    progressbar: bool
+    target_accept: float
+    start: Mapping[str, Any]
+
+
+class Unevaluable(ValueError):
+    """A point where the density cannot be evaluated: nutpie counts it as a divergence."""
+
+    is_recoverable = True
+
+
+def _nutpie_density(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    target = _density(model)
+    peak = find_peak(target, target.at(settings.start) if settings.start else None)
+    compiled = from_pyfunc(
+        target.ndim,
+        lambda: standardised(target, peak),
+        lambda seed1, seed2, chain: lambda z: {"z": z},
+        [np.dtype(np.float64)],
+        [(target.ndim,)],
+        ["z"],
+        make_initial_point_fn=lambda seed: _near_mode(target, peak, seed),
+    )
+    tree = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores or 1,  # threads would only wait for Python's lock
+        seed=settings.seed,
+        target_accept=settings.target_accept,
+        progress_bar=settings.progressbar,
+        save_warmup=False,
+    )
+    z = tree["posterior"]["z"].to_numpy()
+    posterior = posterior_dataset(target, peak.x + z @ peak.root.T)
+    return make_tree(posterior, _statistics(tree), _attributes(settings, "marginal"))
+
+
+def standardised(target: Density, peak: Peak) -> Callable[[FloatArray], tuple[float, FloatArray]]:
+    """The density of z, with ``x = mode + root z``; raises `Unevaluable` outside its domain."""
+    x0, root, root_t = peak.x, peak.root, np.ascontiguousarray(peak.root.T)
+
+    def logp(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = target.logp_grad(x0 + root @ z)
+        if not np.isfinite(value):
+            raise Unevaluable("the log-density is not finite")
+        return value - peak.logp, root_t @ gradient
+
+    return logp
+
+
+def _near_mode(target: Density, peak: Peak, seed: Any) -> FloatArray:
+    """A start as far from the mode as a draw of the posterior would be."""
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        z = rng.standard_normal(target.ndim)
+        if np.isfinite(target.logp_grad(peak.x + peak.root @ z)[0]):
+            return z
+    return np.zeros(target.ndim)
+
+
+def _nutpie_model(model: pm.Model, settings: Settings) -> xr.DataTree:
+    import nutpie
+
+    if settings.progressbar:
+        _log.warning(_COMPILING)
+    compiled = nutpie.compile_pymc_model(
+        model, var_names=reported_names(model), initial_points=dict(settings.start) or None
+    )
+    tree = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.seed,
+        target_accept=settings.target_accept,
+        progress_bar=settings.progressbar,
+        save_warmup=False,
+    )
+    posterior = tree["posterior"].to_dataset()
+    return make_tree(posterior, _statistics(tree), _attributes(settings, "hierarchical"))
+
+
+def _pymc(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
+    if isinstance(model, Density):
+        model = model.model
+    tree = pm.sample(
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        random_seed=settings.seed,
+        progressbar=settings.progressbar,
+        nuts_sampler=settings.sampler,
+        initvals=dict(settings.start) or None,
+        var_names=reported_names(model),
+        model=model,
+        compute_convergence_checks=False,
+        target_accept=settings.target_accept,
+    )
+    form = "marginal" if is_marginal(model) else "hierarchical"
+    posterior = tree["posterior"].to_dataset()
+    return make_tree(posterior, _statistics(tree), _attributes(settings, form))
+
+
+def _psis(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
+    target = _density(model)
+    peak = find_peak(target, target.at(settings.start) if settings.start else None)
+    result = psis_sample(target, peak, draws=settings.draws * settings.chains, seed=settings.seed)
+    points = result.points.reshape(settings.chains, settings.draws, target.ndim)
+    extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
+    attributes = {**_attributes(settings, "marginal"), **extra}
+    return make_tree(posterior_dataset(target, points), None, attributes)
+
+
+def reported_names(model: pm.Model) -> list[str]:
+    """Variables of a posterior: all but those that only help sampling, and the long ``mu``."""
+    variables = (*model.free_RVs, *model.deterministics)
+    return [v.name for v in variables if not is_auxiliary(v.name) and v.name != MU]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """One way to sample.
+
+    Attributes
+    ----------
+    packages : tuple of str
+        What has to be installed.
+    marginal, other : callable or None
+        How it samples a marginal model and any other; None where it cannot.
+    refusal : str
+        What to say then.
+    """
+
+    packages: tuple[str, ...]
+    marginal: Callable[[Any, Settings], xr.DataTree] | None
+    other: Callable[[Any, Settings], xr.DataTree] | None
+    refusal: str = ""
+
+
+def _jax(name: str) -> Sampler:
+    """A sampler that runs through JAX, which the elimination does not."""
+    return Sampler(
+        packages=(name, "jax"),
+        marginal=None,
+        other=_pymc,
+        refusal=f"{name} cannot run the marginal form; sample it with nutpie, pymc or psis, or "
+        "use marginal=False",
+    )
+
+
+SAMPLERS: MappingProxyType[str, Sampler] = MappingProxyType(
+    {
+        "nutpie": Sampler(packages=("nutpie",), marginal=_nutpie_density, other=_nutpie_model),
+        "pymc": Sampler(packages=("pymc",), marginal=_pymc, other=_pymc),
+        "numpyro": _jax("numpyro"),
+        "blackjax": _jax("blackjax"),
+        "psis": Sampler(
+            packages=("arviz_stats",),
+            marginal=_psis,
+            other=None,
+            refusal="psis needs the marginal form (marginal=True): the hierarchical one has a "
+            "dimension for every random effect; sample that with nutpie",
+        ),
+    }
+)
+
+
+def _density(model: pm.Model | Density) -> Density:
+    return model if isinstance(model, Density) else density(model)
+
+
+def _statistics(tree: xr.DataTree) -> xr.Dataset | None:
+    if "sample_stats" not in tree.children:
+        return None
+    stats = tree["sample_stats"].to_dataset()
+    return stats[[name for name in _STATS if name in stats.data_vars]]
+
+
+def _attributes(settings: Settings, form: str) -> dict[str, Any]:
+    return {"sampler": settings.sampler, "form": form, "tune": settings.tune}

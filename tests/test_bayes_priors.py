@@ -1,0 +1,217 @@
+"""Default priors, their table, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+import pytest
+from designs import data, design
+
+import nestedmlm as nm
+from nestedmlm.bayes.density import density
+from nestedmlm.bayes.distributions import FAMILIES, Prior
+from nestedmlm.bayes.factors import FOLDED
+from nestedmlm.bayes.hierarchical import hierarchical_model
+from nestedmlm.bayes.marginal import marginal_model
+from nestedmlm.bayes.names import parameter_names
+from nestedmlm.bayes.priors import resolve_priors
+from nestedmlm.design import build_design
+from nestedmlm.errors import NestedMLMError, OptionError
+
+
+def test_defaults_follow_the_rules():
+    of = build_design("y ~ x + (x | f1) + (1 | c1)", data())
+    priors = resolve_priors(of)
+    sd_y, sd_x = np.std(of.y, ddof=1), np.std(of.X[:, 1], ddof=1)
+    rms_x = np.sqrt(np.mean(of.X[:, 1] ** 2))
+    expected = {
+        "Intercept": Prior("Normal", mu=of.y.mean(), sigma=2.5 * sd_y),
+        "x": Prior("Normal", mu=0.0, sigma=2.5 * sd_y / sd_x),
+        "1|f1_sigma": Prior("HalfNormal", sigma=sd_y),
+        "x|f1_sigma": Prior("HalfNormal", sigma=sd_y / rms_x),
+        "f1_corr": Prior("LKJ", eta=2),
+        "1|c1_sigma": Prior("HalfNormal", sigma=sd_y),
+        "sigma": Prior("HalfNormal", sigma=sd_y),
+    }
+    assert set(priors) == set(expected)
+    for name, prior in expected.items():
+        have = priors[name].prior
+        assert have.distribution == prior.distribution, name
+        np.testing.assert_allclose(
+            [v for _, v in have.parameters], [v for _, v in prior.parameters], rtol=1e-12
+        )
+
+
+def test_offset_and_weights_enter_the_rules():
+    plain = resolve_priors(design("one factor"))
+    shifted = resolve_priors(design("one factor", offset=True))
+    assert plain["Intercept"].prior["mu"] != shifted["Intercept"].prior["mu"]
+    heavy = data()
+    heavy["w"] = 4.0
+    of = build_design("y ~ x + (1 | f1)", heavy, weights="w")
+    assert resolve_priors(of)["sigma"].prior["sigma"] == pytest.approx(2 * np.std(of.y, ddof=1))
+    assert "weight" in resolve_priors(of)["sigma"].rule
+
+
+def test_rescaling_a_predictor_changes_only_its_units():
+    frame = data()
+    frame["big"] = frame["x"] * 1e6
+    one = resolve_priors(build_design("y ~ x + (x | f1)", frame))
+    two = resolve_priors(build_design("y ~ big + (big | f1)", frame))
+    for a, b in (("x", "big"), ("x|f1_sigma", "big|f1_sigma")):
+        assert two[b].prior["sigma"] == pytest.approx(one[a].prior["sigma"] / 1e6)
+
+
+def test_the_table():
+    model = nm.Model("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    frame = model.priors.to_frame()
+    assert list(frame.columns) == ["name", "prior", "rule"]
+    assert frame["name"].tolist() == [
+        "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr", "sigma",
+    ]  # fmt: skip
+    assert all(frame["rule"])
+    text = repr(model.priors)
+    assert "Subject_corr" in text and "LKJ(eta=2)" in text
+    assert "<table" in model.priors._repr_html_()
+
+
+def test_a_set_is_frozen_and_can_be_given_again():
+    priors = resolve_priors(design("slope"))
+    with pytest.raises(TypeError):
+        priors.rows["x"] = None
+    with pytest.raises(AttributeError):
+        priors.rows = {}
+    own = resolve_priors(design("slope"), {"x": Prior("Cauchy", alpha=0, beta=1)})
+    assert own["x"].rule == "given by the user"
+    assert resolve_priors(design("slope"), own)["x"].prior == own["x"].prior
+    assert own["z"].prior == priors["z"].prior
+
+
+@pytest.mark.parametrize("distribution", FAMILIES["standard deviation"])
+def test_every_prior_of_a_standard_deviation_is_the_distribution_it_names(distribution):
+    """Folded or not: the density of |r| is that of the distribution asked for."""
+    family = FAMILIES["standard deviation"][distribution]
+    signature = family.signatures[0]
+    values = {"lower": 0.0, "upper": 50.0}
+    prior = Prior(distribution, **{p: values.get(p, 1.5) for p in signature})
+    of = design("one factor")
+    den = density(marginal_model(of, {"1|f1_sigma": prior}))
+    base = density(marginal_model(of, {"1|f1_sigma": Prior("Uniform", lower=0.0, upper=50.0)}))
+    change = []
+    for sd in (0.7, 2.0):
+        folded = distribution in FOLDED
+        name = "1|f1_sigma_raw" if folded else "1|f1_sigma"
+        # the Jacobian of the log or interval transform, which a folded scale does not have
+        at, reference = den.at({name: sd}), base.at({"1|f1_sigma": sd})
+        value = den.logp_grad(at)[0] - jacobian(den, at, "1|f1_sigma")
+        value -= base.logp_grad(reference)[0] - jacobian(base, reference, "1|f1_sigma")
+        change.append(value)
+    if distribution in ("HalfFlat", "Uniform"):
+        expected = 0.0
+    else:
+        made = getattr(pm, distribution).dist(**dict(prior.parameters))
+        logp = [pm.logp(made, sd).eval(mode="FAST_COMPILE") for sd in (0.7, 2.0)]
+        expected = logp[1] - logp[0]
+    assert change[1] - change[0] == pytest.approx(expected, abs=1e-6)
+
+
+def jacobian(den, x, name):
+    """Log-derivative of a standard deviation by its unconstrained variable."""
+    i = next((i for i, n in enumerate(den.names) if n.startswith(f"{name}_") and "__" in n), None)
+    if i is None:
+        return 0.0
+    e = np.zeros(len(x))
+    e[i] = 1e-5
+    step = den.to_values(x + e)[name] - den.to_values(x - e)[name]
+    return np.log(step / 2e-5)
+
+
+def test_lkj_is_the_lkj_density():
+    """Three columns: the density of the correlation matrix is |R|^(eta - 1), up to a constant."""
+    of = build_design("y ~ x + (x + z | f1)", data())
+    for eta in (1.0, 3.5):
+        own = density(marginal_model(of, {"f1_corr": Prior("LKJ", eta=eta)}))
+        flat = density(marginal_model(of, {"f1_corr": Prior("LKJ", eta=1.0)}))
+        rng = np.random.default_rng(2)
+        found = []
+        for _ in range(3):
+            x = own.initial + 0.3 * rng.normal(size=own.ndim)
+            R = own.to_values(x)["f1_corr"]
+            ratio = own.logp_grad(x)[0] - flat.logp_grad(x)[0]
+            found.append(ratio - (eta - 1.0) * np.linalg.slogdet(R)[1])
+        np.testing.assert_allclose(found, found[0], atol=1e-9)
+
+
+def test_a_callable_makes_the_variable():
+    def horseshoe(name):
+        return pm.Normal(name, 0.0, pm.HalfCauchy(f"{name}_width", 1.0))
+
+    of = design("slope")
+    for make in (marginal_model, hierarchical_model):
+        model = make(of, {"z": horseshoe})
+        assert {"z", "z_width"} <= {v.name for v in model.free_RVs}
+    assert "horseshoe()" in repr(resolve_priors(of, {"z": horseshoe}))
+
+
+@pytest.mark.parametrize(
+    ("priors", "message"),
+    [
+        (
+            {"schoolid_sd": Prior("HalfNormal", sigma=1)},
+            "the names are: Intercept, x, z, ",
+        ),
+        (
+            {"x": Prior("HalfNormal", sigma=1)},
+            "not a prior for .x., a fixed effect; use",
+        ),
+        ({"sigma": Prior("Normal", mu=0, sigma=1)}, "a standard deviation; use one of HalfNormal"),
+        ({"f1_corr": Prior("Normal", mu=0, sigma=1)}, "a correlation matrix; use one of LKJ"),
+        ({"sigma": Prior("HalfNormal", sigma=0)}, "sigma of HalfNormal must be positive, got 0"),
+        ({"sigma": Prior("HalfNormal", sigma=-2)}, "must be positive, got -2"),
+        ({"x": Prior("Normal", mu=0, sd=1)}, "Normal takes .mu, sigma., got .mu, sd."),
+        ({"x": Prior("Normal")}, "got .nothing."),
+        ({"f1_corr": Prior("LKJ", eta=-1)}, "eta of LKJ must be positive"),
+        ({"sigma": Prior("Uniform", lower=-1, upper=2)}, "lower >= 0"),
+        ({"x": Prior("Uniform", lower=2, upper=1)}, "lower < upper"),
+        ({"x": 3.0}, "must be nm.Prior"),
+        ([("x", 1)], "priors must map parameter names"),
+    ],
+)
+def test_what_does_not_suit_is_refused(priors, message):
+    with pytest.raises(OptionError, match=message):
+        resolve_priors(design("slope"), priors)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "wide", [1.0, 2.0], None])
+def test_parameters_are_finite_numbers(value):
+    with pytest.raises(OptionError, match="must be"):
+        Prior("HalfNormal", sigma=value)
+
+
+def test_a_prior_needs_a_name():
+    with pytest.raises(OptionError, match="name of a distribution"):
+        Prior(pm.Normal, mu=0, sigma=1)
+    assert issubclass(OptionError, NestedMLMError)
+
+
+@pytest.mark.parametrize("name", ["x", "sigma", "f1_corr"])
+def test_a_callable_of_the_wrong_shape_is_refused(name):
+    def vector(name, **options):
+        return pm.Normal(name, 0.0, 1.0, shape=3)
+
+    with pytest.raises(OptionError, match="returned a variable"):
+        marginal_model(design("slope"), {name: vector})
+
+
+def test_priors_are_equal_and_hashable():
+    assert Prior("Normal", mu=0, sigma=1) == Prior("Normal", mu=0, sigma=1)
+    assert len({Prior("Normal", mu=0, sigma=1), Prior("Normal", mu=0, sigma=2)}) == 2
+
+
+def test_structures_with_a_common_correlation():
+    names = parameter_names(design("compound symmetry"))
+    priors = resolve_priors(design("compound symmetry"))
+    assert [t.rho for t in names.terms] == ["f1_rho", "f2_rho"]
+    assert priors["f1_rho"].prior == Prior("Beta", alpha=2, beta=2)
+    assert names.terms[1].sds == ("f2_sigma",)
+    assert "f1_corr" not in priors

@@ -1,0 +1,272 @@
+"""Samplers: options, what they return, and that their draws have the posterior they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from designs import data, design
+
+import nestedmlm as nm
+from nestedmlm.bayes import samplers
+from nestedmlm.bayes.conditional import covariance_factors
+from nestedmlm.bayes.density import density
+from nestedmlm.bayes.hierarchical import hierarchical_model
+from nestedmlm.bayes.marginal import marginal_model
+from nestedmlm.bayes.mode import find_peak
+from nestedmlm.bayes.names import parameter_names
+from nestedmlm.bayes.sampling import sample
+from nestedmlm.bayes.start import partial_correlations, start_values
+from nestedmlm.design import build_design
+from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
+
+SLEEP = "Reaction ~ Days + (Days | Subject)"
+
+
+@pytest.fixture(scope="module")
+def sleep():
+    """REML fit of sleepstudy, its marginal density and where to start."""
+    fit = nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
+    model = marginal_model(fit.design)
+    s = fit.solution
+    return fit, density(model), start_values(model, fit.design, beta=s.beta, T=s.T, sigma=s.sigma)
+
+
+@pytest.fixture(scope="module")
+def nuts(sleep):
+    _, den, start = sleep
+    return sample(den, draws=500, chains=2, seed=3, start=start, progressbar=False)
+
+
+@pytest.fixture(scope="module")
+def weighted(sleep):
+    _, den, start = sleep
+    return sample(den, sampler="psis", draws=1000, chains=4, seed=3, start=start)
+
+
+def moments(tree, name, chains=True):
+    """Mean, SD and Monte-Carlo SE of a scalar."""
+    from arviz_stats.base import array_stats
+
+    x = tree["posterior"][name].to_numpy()
+    x = x.reshape(*x.shape[:2], -1)[..., -1] if x.ndim == 2 else x[..., 0, 1]
+    ess = array_stats.ess(x, chain_axis=0, draw_axis=1) if chains else tree["posterior"].ess
+    return x.mean(), x.std(), x.std() / np.sqrt(min(ess, x.size))
+
+
+def test_start_is_the_fit(sleep):
+    fit, den, start = sleep
+    values = den.to_values(den.at(start))
+    assert values["Intercept"] == pytest.approx(fit.fixef["(Intercept)"])
+    assert values["Days"] == pytest.approx(fit.fixef["Days"])
+    assert values["sigma"] == pytest.approx(fit.sigma)
+    block = fit.varcorr().blocks[0]
+    assert values["1|Subject_sigma"] == pytest.approx(block.sd[0])
+    assert values["Days|Subject_sigma"] == pytest.approx(block.sd[1])
+    np.testing.assert_allclose(values["Subject_corr"], block.corr, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["nested chain of two", "compound symmetry", "autoregressive"])
+def test_start_of_other_structures(kind):
+    """Away from the boundary, covariances come back as they were."""
+    of = design(kind)
+    model = marginal_model(of)
+    den = density(model)
+    rng = np.random.default_rng(1)
+    values = den.to_values(den.initial + 0.2 * rng.normal(size=den.ndim))
+    draws = {k: np.asarray(v)[None] for k, v in values.items()}
+    names = parameter_names(of)
+    T = [covariance_factors(t, draws)[0] / values["sigma"] for t in names.terms]
+    beta = np.array([values[n] for n in names.fixed])
+    start = start_values(model, of, beta=beta, T=T, sigma=values["sigma"])
+    assert set(start) == {rv.name for rv in model.free_RVs}
+    again = den.to_values(den.at(start))
+    for name, value in values.items():
+        np.testing.assert_allclose(again[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+def test_start_at_a_singular_fit_is_off_the_boundary():
+    of = design("slope")
+    model = marginal_model(of)
+    den = density(model)
+    T = [np.array([[1.0, 0.0], [1.0, 0.0]])]  # correlation 1
+    for factor in (T, [np.zeros((2, 2))]):
+        start = start_values(model, of, beta=np.zeros(3), T=factor, sigma=1.0)
+        value, gradient = den.logp_grad(den.at(start))
+        assert np.isfinite(value) and np.all(gradient != 0)
+
+
+def test_partial_correlations_of_a_known_matrix():
+    R = np.array([[1.0, 0.3, 0.2], [0.3, 1.0, 0.5], [0.2, 0.5, 1.0]])
+    partial = (0.5 - 0.3 * 0.2) / np.sqrt((1 - 0.3**2) * (1 - 0.2**2))
+    np.testing.assert_allclose(partial_correlations(R), [0.3, 0.2, partial])
+
+
+def test_peak_is_a_maximum_and_its_root_the_curvature(sleep):
+    _, den, start = sleep
+    peak = find_peak(den, den.at(start))
+    scale = np.sqrt(np.diag(peak.root @ peak.root.T))
+    assert np.max(np.abs(den.logp_grad(peak.x)[1] * scale)) < 1e-3
+    step = 1e-3 * peak.root  # along the columns of the root the log-density falls by step^2 / 2
+    for column in step.T:
+        up, down = (den.logp_grad(peak.x + s * column)[1] for s in (1, -1))
+        assert -(up - down) @ column / 2e-6 == pytest.approx(1.0, abs=1e-2)
+
+
+def test_nutpie_returns_the_posterior_with_its_names(sleep, nuts):
+    fit, _, _ = sleep
+    posterior = nuts["posterior"]
+    assert set(posterior.data_vars) == set(parameter_names(fit.design).parameters)
+    assert posterior["Subject_corr"].dims[2:] == ("Subject__expr_dim", "Subject__expr_dim_aux")
+    assert posterior["Subject__expr_dim"].to_numpy().tolist() == ["1", "Days"]
+    assert dict(posterior.sizes) == {
+        "chain": 2, "draw": 500, "Subject__expr_dim": 2, "Subject__expr_dim_aux": 2,
+    }  # fmt: skip
+    assert posterior.attrs["sampler"] == "nutpie" and posterior.attrs["form"] == "marginal"
+    assert nuts["sample_stats"]["diverging"].shape == (2, 500)
+    assert int(nuts["sample_stats"]["diverging"].sum()) == 0
+
+
+def test_importance_sampling_reports_khat(weighted):
+    posterior = weighted["posterior"]
+    assert posterior.attrs["sampler"] == "psis"
+    assert 0.0 < posterior.attrs["khat"] < 0.7 and 500 < posterior.attrs["ess"] <= 4000
+    assert posterior["sigma"].shape == (4, 1000)
+
+
+@pytest.mark.parametrize("name", ["Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma",
+                                  "Subject_corr", "sigma"])  # fmt: skip
+def test_both_samplers_find_the_same_posterior(nuts, weighted, name):
+    mean, sd, error = moments(nuts, name)
+    other, other_sd, other_error = moments(weighted, name, chains=False)
+    assert abs(mean - other) < 4.0 * np.hypot(error, other_error)
+    # the SD of an SD estimate from n effective draws is about sd / sqrt(2 n), more for long tails
+    assert abs(sd - other_sd) < 6.0 * np.hypot(error, other_error)
+
+
+def test_a_posterior_that_is_known_exactly():
+    """Given the SDs, beta is normal: mean and covariance in closed form."""
+    of = build_design("y ~ x + (1 | f1)", data())
+    tight = 1e-4
+    fixed = {
+        "1|f1_sigma": nm.Prior("Uniform", lower=1.5 - tight, upper=1.5 + tight),
+        "sigma": nm.Prior("Uniform", lower=2.0 - tight, upper=2.0 + tight),
+        "Intercept": nm.Prior("Normal", mu=3.0, sigma=1.0),
+        "x": nm.Prior("Normal", mu=0.0, sigma=0.2),
+    }
+    den = density(marginal_model(of, fixed))
+    Z = np.eye(30)[of.factors[0].codes][:, np.unique(of.factors[0].codes)]
+    V = 1.5**2 * Z @ Z.T + 4.0 * np.eye(of.n)
+    X = np.column_stack([np.ones(of.n), of.X[:, 1] - of.X[:, 1].mean()])
+    precision = X.T @ np.linalg.solve(V, X) + np.diag([1.0, 25.0])
+    cov = np.linalg.inv(precision)
+    mean = cov @ (X.T @ np.linalg.solve(V, of.y) + [3.0, 0.0])
+    tree = sample(den, draws=1000, chains=2, tune=300, seed=11, progressbar=False)
+    x = tree["posterior"]["x"].to_numpy()
+    from arviz_stats.base import array_stats
+
+    ess = float(array_stats.ess(x, chain_axis=0, draw_axis=1))
+    assert abs(x.mean() - mean[1]) < 4.0 * np.sqrt(cov[1, 1] / ess)
+    assert x.std() == pytest.approx(np.sqrt(cov[1, 1]), rel=5.0 / np.sqrt(2.0 * ess))
+
+
+def test_seeds_decide_and_threads_do_not(sleep):
+    _, den, start = sleep
+    few = {"draws": 20, "tune": 20, "chains": 2, "start": start, "progressbar": False}
+    one = sample(den, seed=5, cores=1, **few)["posterior"]["sigma"].to_numpy()
+    two = sample(den, seed=5, cores=2, **few)["posterior"]["sigma"].to_numpy()
+    other = sample(den, seed=6, **few)["posterior"]["sigma"].to_numpy()
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampler": "stan"}, "one of auto, nutpie, pymc, numpyro, blackjax, psis, not 'stan'"),
+        ({"sampler": None}, "sampler must be"),
+        ({"draws": 0}, "draws must be at least 1, got 0"),
+        ({"chains": 0}, "chains must be at least 1, got 0"),
+        ({"draws": 10.5}, "draws must be a whole number"),
+        ({"tune": -1}, "tune must be at least 0"),
+        ({"cores": 0}, "cores must be at least 1"),
+        ({"target_accept": 1.0}, "target_accept must lie between 0 and 1"),
+        ({"sampler": "numpyro"}, "numpyro cannot run the marginal form"),
+        ({"start": {"nobody": 1.0}}, "no free variable 'nobody'"),
+    ],
+)
+def test_options_that_cannot_be(sleep, options, message):
+    with pytest.raises(OptionError, match=message):
+        sample(sleep[1], **{"draws": 5, "chains": 1, "progressbar": False, **options})
+
+
+def test_importance_sampling_needs_the_marginal_form():
+    with pytest.raises(OptionError, match="psis needs the marginal form"):
+        sample(hierarchical_model(design("one factor")), sampler="psis")
+
+
+@pytest.mark.parametrize("package", ["numpyro", "blackjax"])
+def test_a_sampler_that_is_not_installed_names_the_command(package, monkeypatch):
+    from nestedmlm.bayes import sampling
+
+    monkeypatch.setattr(sampling, "find_spec", lambda name: None)
+    with pytest.raises(MissingSamplerError, match=f"pip install {package} jax") as problem:
+        sample(hierarchical_model(design("one factor")), sampler=package)
+    assert isinstance(problem.value, ImportError)
+
+
+def test_a_posterior_that_importance_sampling_cannot_cover():
+    """A funnel has no covariance that a proposal could learn."""
+    import pymc as pm
+
+    model = marginal_model(design("one factor"))
+    with model:
+        log_scale = pm.Normal("log_scale", 0.0, 3.0)
+        for name in "abcdef":
+            pm.Normal(name, 0.0, pm.math.exp(log_scale))
+    with pytest.raises(SamplingError, match=r"Pareto k is .* Use NUTS instead: sampler='nutpie'"):
+        sample(model, sampler="psis", draws=1000, chains=2, seed=1)
+
+
+def test_a_density_that_is_nowhere_finite_is_an_error():
+    import pymc as pm
+
+    model = marginal_model(design("one factor"))
+    with model:
+        pm.Potential("nowhere", -np.inf * pm.math.sqr(model["sigma"]))
+    with pytest.raises(SamplingError, match="not finite at the starting point"):
+        sample(model, draws=5, chains=1, progressbar=False)
+
+
+def test_reported_names_leave_out_what_only_helps():
+    model = hierarchical_model(design("slope"))
+    reported = samplers.reported_names(model)
+    names = parameter_names(design("slope"))
+    assert set(reported) == {*names.parameters, *names.effects}
+
+
+@pytest.mark.slow
+def test_the_hierarchical_form_has_the_same_posterior(sleep, weighted):
+    fit, _, _ = sleep
+    s = fit.solution
+    model = hierarchical_model(fit.design)
+    start = start_values(model, fit.design, beta=s.beta, T=s.T, sigma=s.sigma)
+    tree = sample(model, draws=1000, chains=2, seed=4, start=start, progressbar=False)
+    assert tree["posterior"].attrs["form"] == "hierarchical"
+    for name in ("Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "sigma"):
+        mean, _, error = moments(tree, name)
+        other, _, other_error = moments(weighted, name, chains=False)
+        assert abs(mean - other) < 4.0 * np.hypot(error, other_error), name
+    labels = tree["posterior"]["Subject__factor_dim"].to_numpy().tolist()
+    assert labels == list(fit.design.factors[0].levels)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:pytensor", "ignore::FutureWarning")
+def test_pymcs_own_sampler_runs_the_marginal_form(sleep, weighted):
+    _, den, start = sleep
+    tree = sample(den, sampler="pymc", draws=300, tune=300, chains=2, cores=1, seed=2, start=start,
+                  progressbar=False)  # fmt: skip
+    assert set(tree["posterior"].data_vars) == set(weighted["posterior"].data_vars)
+    mean, _, error = moments(tree, "Days")
+    other, _, other_error = moments(weighted, "Days", chains=False)
+    assert abs(mean - other) < 4.0 * np.hypot(error, other_error)
