@@ -55,7 +55,7 @@ def bambi() -> Callable[..., Any]:
             draws=settings["draws"],
             chains=settings["chains"],
             random_seed=settings["seed"],
-            nuts_sampler="nutpie",
+            inference_method="nutpie",
             progressbar=False,
         )
 
