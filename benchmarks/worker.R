@@ -64,7 +64,9 @@ requests <- list(
     control <- if (nzchar(optimizer)) lmerControl(optimizer = optimizer) else lmerControl()
     done <- once(formula, data, control)
     info <- done$fit@optinfo
-    converged <- is.null(info$conv$lme4$messages) && info$conv$opt == 0
+    # a singular fit is a message too, not a failure
+    complaints <- grep("singular", info$conv$lme4$messages, value = TRUE, invert = TRUE)
+    converged <- length(complaints) == 0 && info$conv$opt == 0
     c("ok", number(done$seconds), number(REMLcrit(done$fit)), info$feval, as.integer(converged))
   },
   refits = function(formula, path) {
