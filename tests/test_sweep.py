@@ -37,7 +37,7 @@ def best_of_random_starts(fit: nm.LmerFit) -> float:
     )
 
 
-@pytest.mark.parametrize("design", small_designs(20, seed=11), ids=lambda d: d.label)
+@pytest.mark.parametrize("design", list(small_designs(20, seed=11)), ids=lambda d: d.label)
 def test_no_optimum_is_missed(design: SmallDesign) -> None:
     fit = nm.lmer(FORMULA, design.frame)
     assert fit.converged
