@@ -130,10 +130,19 @@ class LmerFit(Estimates):
         marginal: bool | str = False,
         noncentered: bool | str = "auto",
     ) -> Any:
-        """Make the PyMC model of the same design; see `Model.to_pymc`."""
+        """Make the PyMC model of the same design; see `Model.to_pymc`.
+
+        Its variables' initial values are this fit's estimates.
+        """
+        from nestedmlm.bayes.start import start_values
         from nestedmlm.bayesrun import build_pymc
 
-        return build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
+        model = build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
+        s = self.solution
+        start = start_values(model, self.design, beta=s.beta, T=s.T, sigma=s.sigma)
+        for name, value in start.items():
+            model.set_initval(model[name], np.asarray(value))
+        return model
 
     def sample(self, **options: Any) -> BayesFit:
         """Draw from the posterior of the same model, starting from this fit.

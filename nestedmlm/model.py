@@ -160,6 +160,23 @@ class Model:
 
         return resolve_priors(self.design)
 
+    def plot_priors(self, priors: Mapping[str, Any] | None = None) -> Any:
+        """Draw the density of every prior.
+
+        Parameters
+        ----------
+        priors : mapping of str to Prior or callable, optional
+            In the place of defaults.
+
+        Returns
+        -------
+        matplotlib figure
+        """
+        from nestedmlm.bayes.priors import resolve_priors
+        from nestedmlm.plots.priors import draw_priors
+
+        return draw_priors(resolve_priors(self.design, priors))
+
     def to_pymc(
         self,
         priors: Mapping[str, Any] | None = None,

@@ -215,3 +215,34 @@ def test_structures_with_a_common_correlation():
     assert priors["f1_rho"].prior == Prior("Beta", alpha=2, beta=2)
     assert names.terms[1].sds == ("f2_sigma",)
     assert "f1_corr" not in priors
+
+
+def test_plot_draws_every_prior():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    def own(name):
+        return pm.Normal(name, 0.0, 1.0)
+
+    model = nm.Model("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    figure = model.plot_priors({"Days": own, "sigma": Prior("HalfFlat")})
+    titles = [panel.get_title(loc="left") for panel in figure.axes if panel.get_visible()]
+    assert titles == list(model.priors)
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("role", FAMILIES)
+def test_every_prior_but_the_flat_ones_has_a_curve(role):
+    from nestedmlm.plots.priors import prior_curve
+
+    for distribution, family in FAMILIES[role].items():
+        for signature in family.signatures:
+            values = {"lower": 0.5, "upper": 3.0}
+            prior = Prior(distribution, **{p: values.get(p, 2.0) for p in signature})
+            curve = prior_curve(prior)
+            assert (curve is None) == (distribution in ("Flat", "HalfFlat"))
+            if curve is not None:
+                x, density = curve
+                # all but the tails that are cut off
+                assert 0.9 < np.trapezoid(density, x) < 1.001, prior

@@ -65,6 +65,15 @@ def test_start_is_the_fit(sleep):
     np.testing.assert_allclose(values["Subject_corr"], block.corr, atol=1e-10)
 
 
+def test_the_model_of_a_fit_starts_at_the_fit(sleep):
+    fit, den, start = sleep
+    own = density(fit.to_pymc(marginal=True))
+    np.testing.assert_allclose(own.initial, den.at(start), rtol=1e-12)
+    hierarchical = density(fit.to_pymc()).to_values(density(fit.to_pymc()).initial)
+    assert hierarchical["Days"] == pytest.approx(fit.fixef["Days"])
+    assert hierarchical["sigma"] == pytest.approx(fit.sigma)
+
+
 @pytest.mark.parametrize("kind", ["nested chain of two", "compound symmetry", "autoregressive"])
 def test_start_of_other_structures(kind):
     """Away from the boundary, covariances come back as they were."""

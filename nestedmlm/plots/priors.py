@@ -1,0 +1,138 @@
+"""The prior density of every parameter (layer 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from nestedmlm.bayes.distributions import Prior
+from nestedmlm.bayes.priors import PriorRow, PriorSet
+from nestedmlm.plots.backend import axes
+
+_COLOUR = "#1b6ca8"
+_COLUMNS = 3
+_TAIL = 0.01  # probability left out on either side that has a tail
+
+
+def _gamma(p: Mapping[str, float]) -> tuple[float, float]:
+    """Shape and rate, from either of PyMC's parametrisations."""
+    if "mu" in p:
+        return p["mu"] ** 2 / p["sigma"] ** 2, p["mu"] / p["sigma"] ** 2
+    return p["alpha"], p["beta"]
+
+
+def _inverse_gamma(p: Mapping[str, float]) -> tuple[float, float]:
+    if "mu" in p:
+        shape = 2.0 + p["mu"] ** 2 / p["sigma"] ** 2
+        return shape, p["mu"] * (shape - 1.0)
+    return p["alpha"], p["beta"]
+
+
+# SciPy's distribution for each of PyMC's; a half one is its symmetric twin, cut at zero
+SYMMETRIC_TWIN: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
+    {
+        "HalfNormal": lambda p: stats.norm(0.0, p["sigma"]),
+        "HalfStudentT": lambda p: stats.t(p["nu"], 0.0, p["sigma"]),
+        "HalfCauchy": lambda p: stats.cauchy(0.0, p["beta"]),
+    }
+)
+SCIPY: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
+    {
+        "Normal": lambda p: stats.norm(p["mu"], p["sigma"]),
+        "StudentT": lambda p: stats.t(p["nu"], p["mu"], p["sigma"]),
+        "Cauchy": lambda p: stats.cauchy(p["alpha"], p["beta"]),
+        "Laplace": lambda p: stats.laplace(p["mu"], p["b"]),
+        "Logistic": lambda p: stats.logistic(p["mu"], p["s"]),
+        "Uniform": lambda p: stats.uniform(p["lower"], p["upper"] - p["lower"]),
+        "Exponential": lambda p: stats.expon(scale=p.get("scale") or 1.0 / p["lam"]),
+        "Gamma": lambda p: stats.gamma(_gamma(p)[0], scale=1.0 / _gamma(p)[1]),
+        "InverseGamma": lambda p: stats.invgamma(_inverse_gamma(p)[0], scale=_inverse_gamma(p)[1]),
+        "LogNormal": lambda p: stats.lognorm(p["sigma"], scale=np.exp(p["mu"])),
+        "Weibull": lambda p: stats.weibull_min(p["alpha"], scale=p["beta"]),
+        "Beta": lambda p: stats.beta(p["alpha"], p["beta"]),
+        "LKJ": lambda p: stats.beta(p["eta"], p["eta"], loc=-1.0, scale=2.0),
+    }
+)
+NOTES: Mapping[str, str] = MappingProxyType(
+    {"LKJ": "a correlation of two columns", "Beta": "share of the admissible interval"}
+)
+
+
+def prior_curve(prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points of a prior's density.
+
+    Returns
+    -------
+    x, density : arrays, or None
+        None for a prior without one (Flat, HalfFlat).
+    """
+    parameters = dict(prior.parameters)
+    if prior.distribution in SYMMETRIC_TWIN:
+        twin = SYMMETRIC_TWIN[prior.distribution](parameters)
+        x = np.linspace(0.0, twin.ppf(1.0 - 0.5 * _TAIL), 300)
+        return x, 2.0 * twin.pdf(x)
+    if prior.distribution not in SCIPY:
+        return None
+    found = SCIPY[prior.distribution](parameters)
+    low, high = (
+        end if np.isfinite(end) else found.ppf(q)
+        for end, q in zip(found.support(), (_TAIL, 1.0 - _TAIL), strict=True)
+    )
+    # equal steps, and steps of equal probability for what is steep
+    steep = found.ppf(np.linspace(_TAIL, 1.0 - _TAIL, 200))
+    x = np.union1d(np.linspace(low, high, 200), steep[(steep >= low) & (steep <= high)])
+    return x, found.pdf(x)
+
+
+def draw_priors(priors: PriorSet) -> Any:
+    """Draw the density of every prior in a panel of its own.
+
+    Parameters
+    ----------
+    priors : PriorSet
+
+    Returns
+    -------
+    matplotlib figure
+
+    Raises
+    ------
+    OptionError
+        If matplotlib is not installed.
+    """
+    columns = min(_COLUMNS, len(priors))
+    rows = -(-len(priors) // columns)
+    figure = axes(figsize=(3.4 * columns, 2.3 * rows)).figure
+    figure.clf()
+    panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    for panel, (name, row) in zip(panels, priors.items(), strict=False):
+        _panel(panel, name, row)
+    for panel in panels[len(priors) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def _panel(panel: Any, name: str, row: PriorRow) -> None:
+    prior = row.prior
+    known = isinstance(prior, Prior)
+    curve = prior_curve(prior) if isinstance(prior, Prior) else None
+    panel.set_title(name, fontsize=10, loc="left")
+    panel.set_yticks([])
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    text = repr(prior) if known else f"{getattr(prior, '__name__', 'function')}()"
+    note = NOTES.get(prior.distribution, "") if isinstance(prior, Prior) else ""
+    panel.set_xlabel(f"{text}\n{note or row.rule}", fontsize=8)
+    if curve is None:
+        panel.set_xticks([])
+        panel.text(0.5, 0.5, "flat" if known else "made by a function", ha="center", va="center",
+                   transform=panel.transAxes, color="0.4")  # fmt: skip
+        return
+    x, density = curve
+    panel.fill_between(x, density, color=_COLOUR, alpha=0.25, linewidth=0.0)
+    panel.plot(x, density, color=_COLOUR, linewidth=1.5)
+    if np.all(np.isfinite(density)):
+        panel.set_ylim(0.0, 1.05 * density.max())
