@@ -67,7 +67,11 @@ def warm(
     for program in programs:
         outcome = Outcome(program=program.name)
         outcomes.append(outcome)
-        session = Session(program, threads=threads)
+        try:
+            session = Session(program, threads=threads)
+        except (WorkerError, UnfinishedError) as problem:
+            outcome.problem = str(problem)
+            continue
         try:
             session.ask("load", path, ",".join(factors), limit=case.limit)
             outcome.first = _fit(session, case, outcome)
@@ -115,7 +119,11 @@ def refits(
     for program in programs:
         outcome = Outcome(program=program.name)
         outcomes.append(outcome)
-        session = Session(program, threads=threads)
+        try:
+            session = Session(program, threads=threads)
+        except (WorkerError, UnfinishedError) as problem:
+            outcome.problem = str(problem)
+            continue
         try:
             session.ask("load", path, ",".join(factors), limit=case.limit)
             session.ask("refits", case.formula, responses, limit=case.limit)
