@@ -143,6 +143,17 @@ def test_to_pymc(fit):
     assert fit.model.priors["Days"].rule.startswith("0, 2.5 sd y")
 
 
+def test_slashes_in_names(sleepstudy):
+    """Neither PyMC nor a DataTree takes them in a variable's name."""
+    formula = "I(Reaction/100) ~ I(Days/2) + (I(Days/2) | Subject)"
+    fit = nm.lmer(formula, sleepstudy)
+    bayes = fit.sample(sampler="psis", seed=1)
+    assert "I(Days per 2)|Subject" in bayes.data["posterior"]
+    assert list(bayes.fixef.index) == list(fit.fixef.index)
+    assert bayes.hypothesis("`I(Days per 2)` > 0").table["probability"].iloc[0] > 0.99
+    assert "mu" in fit.to_pymc().named_vars
+
+
 # --- the guide ---------------------------------------------------------------------------------
 GUIDE = {
     "M14": "mathscore ~ ses + (ses | schoolid)",

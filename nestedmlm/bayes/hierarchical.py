@@ -24,6 +24,7 @@ from nestedmlm.bayes.names import (
     coordinates,
     parameter_names,
     response_name,
+    without_slash,
 )
 from nestedmlm.bayes.parameterisation import parameterisation
 from nestedmlm.bayes.priors import PriorSet, resolve_priors
@@ -123,7 +124,7 @@ def _coordinates(design: Design) -> dict[str, Any]:
 
 
 def _column_dim(term: ReTerm) -> str:
-    return f"{term.name}__column_dim"
+    return f"{without_slash(term.name)}__column_dim"
 
 
 def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
@@ -138,10 +139,10 @@ def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
     if design.p:
         out["X"] = add("X", design.X, OBS_DIM, FIXED_DIM)
     for f, factor in enumerate(design.factors):
-        out["codes", f] = add(f"{factor.name}_code", np.asarray(factor.codes), OBS_DIM)
+        out["codes", f] = add(f"{without_slash(factor.name)}_code", np.asarray(factor.codes), OBS_DIM)
     for i, term in enumerate(design.terms):
         if not all(_is_one(term, j) for j in range(len(term.columns))):
-            out["Z", i] = add(f"{term.name}_columns", term.X, OBS_DIM, _column_dim(term))
+            out["Z", i] = add(f"{without_slash(term.name)}_columns", term.X, OBS_DIM, _column_dim(term))
     if design.weights is not None:
         out["weights"] = add("weights", design.weights, OBS_DIM)
     if design.offset is not None:

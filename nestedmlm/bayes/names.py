@@ -128,8 +128,13 @@ def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
 
 
 def response_name(design: Design) -> str:
-    """Name of the observed variable; a slash would open a group in a DataTree."""
-    return design.formula.response_text.replace("/", " per ")
+    """Name of the observed variable."""
+    return without_slash(design.formula.response_text)
+
+
+def without_slash(name: str) -> str:
+    """Write a slash as a word: in a DataTree it would open a group, so PyMC refuses it."""
+    return name.replace("/", " per ")
 
 
 def is_auxiliary(name: str) -> bool:
@@ -143,11 +148,12 @@ def is_auxiliary(name: str) -> bool:
 def _fixed_name(column: str) -> str:
     if column == "(Intercept)":
         return INTERCEPT
+    column = without_slash(column)
     return f"{column}_" if column in _RESERVED or column == INTERCEPT else column
 
 
 def _column_name(column: str) -> str:
-    return "1" if column == "(Intercept)" else column
+    return "1" if column == "(Intercept)" else without_slash(column)
 
 
 def _labels(design: Design) -> list[str]:
@@ -158,7 +164,7 @@ def _labels(design: Design) -> list[str]:
     for t in design.terms:
         clash = any(uses[t.factor, c] > 1 for c in t.columns)
         clash |= _needs_block_name(t) and blocks[t.factor] > 1
-        out.append(t.name if clash else design.factors[t.factor].name)
+        out.append(without_slash(t.name if clash else design.factors[t.factor].name))
     return out
 
 
@@ -179,6 +185,6 @@ def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
         sds=(label + SCALE_SUFFIX,) if common else tuple(v + SCALE_SUFFIX for v in variables),
         correlation=label + CORRELATION_SUFFIX if correlated else None,
         rho=label + RHO_SUFFIX if correlated and term.structure in ("cs", "ar1") else None,
-        factor_dim=f"{design.factors[term.factor].name}__factor_dim",
+        factor_dim=f"{without_slash(design.factors[term.factor].name)}__factor_dim",
         expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
     )

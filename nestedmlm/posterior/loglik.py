@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.bayes.names import OBS_DIM
+from nestedmlm.bayes.names import OBS_DIM, parameter_names
 from nestedmlm.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
@@ -57,7 +57,10 @@ def loo_groups(data: Any, design: Design, group: str | None, *, max_draws: int |
     chains, draws = draw_shape(data)
     kept = _thinned(chains, draws, max_draws)
     values = group_log_likelihood(data, design, f, chosen=kept.ravel())
-    dim = f"{design.factors[f].name}__factor_dim"
+    names = parameter_names(design).terms
+    dim = next(
+        own.factor_dim for term, own in zip(design.terms, names, strict=True) if term.factor == f
+    )
     thin = data["posterior"].isel(draw=kept[0])
     tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, _labels(design, f))
     return loo(tree)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import OBS_DIM, response_name
+from nestedmlm.bayes.names import OBS_DIM, response_name, without_slash
 from nestedmlm.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
@@ -61,7 +61,7 @@ def constant_data(design: Design) -> dict[str, Any]:
     """The predictors: fixed-effects matrix, codes of the groups, weights, offset."""
     out: dict[str, Any] = {"X": design.X}
     for factor in design.factors:
-        out[f"{factor.name}_code"] = factor.codes
+        out[code_name(factor.name)] = factor.codes
     if design.weights is not None:
         out["weights"] = design.weights
     if design.offset is not None:
@@ -69,11 +69,16 @@ def constant_data(design: Design) -> dict[str, Any]:
     return out
 
 
+def code_name(factor: str) -> str:
+    """Name of the variable with a factor's codes."""
+    return f"{without_slash(factor)}_code"
+
+
 def row_dims(design: Design) -> dict[str, list[str]]:
     """Dimensions of everything that has one value per row."""
     names = (response_name(design), "weights", "offset")
     dims = {name: [OBS_DIM] for name in names}
-    dims |= {f"{factor.name}_code": [OBS_DIM] for factor in design.factors}
+    dims |= {code_name(factor.name): [OBS_DIM] for factor in design.factors}
     return {**dims, "X": [OBS_DIM, FIXED_DIM]}
 
 
