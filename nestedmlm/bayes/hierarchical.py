@@ -131,6 +131,7 @@ def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
     """The design as ``pm.Data``, under names that no parameter has."""
 
     def add(name: str, values: Any, *dims: str) -> Any:
+        name = without_slash(name)
         while name in taken:
             name += "_"
         return pm.Data(name, values, dims=dims)
@@ -139,10 +140,10 @@ def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
     if design.p:
         out["X"] = add("X", design.X, OBS_DIM, FIXED_DIM)
     for f, factor in enumerate(design.factors):
-        out["codes", f] = add(f"{without_slash(factor.name)}_code", np.asarray(factor.codes), OBS_DIM)
+        out["codes", f] = add(f"{factor.name}_code", np.asarray(factor.codes), OBS_DIM)
     for i, term in enumerate(design.terms):
         if not all(_is_one(term, j) for j in range(len(term.columns))):
-            out["Z", i] = add(f"{without_slash(term.name)}_columns", term.X, OBS_DIM, _column_dim(term))
+            out["Z", i] = add(f"{term.name}_columns", term.X, OBS_DIM, _column_dim(term))
     if design.weights is not None:
         out["weights"] = add("weights", design.weights, OBS_DIM)
     if design.offset is not None:
