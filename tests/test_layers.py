@@ -42,6 +42,7 @@ LAYERS = {
     "prediction": 5,
     "randomeffects": 5,
     "results": 5,
+    "bayesestimates": 6,
     "bayesviews": 6,
     "plots": 6,
     "tables": 6,
