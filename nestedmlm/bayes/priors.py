@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nestedmlm.design import Design, ReTerm
 
 _USER = "given by the user"
+_CENTRED = ", at the means of the predictors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
     design : Design
     user : mapping of str to Prior or callable, optional
         A callable gets the name of the variable (and, for a correlation matrix, ``n=``) and
-        returns a PyMC variable; for a correlation matrix its (n, n) lower Cholesky factor.
+        returns a PyMC variable; for a correlation matrix its (n, n) lower Cholesky factor. The
+        prior of "Intercept" is that of the intercept at the means of the other predictors.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
     """
     if isinstance(user, PriorSet):
         return PriorSet(default_priors(design).rows).replace(
-            {name: row.prior for name, row in user.items() if row.rule == _USER}
+            {name: row.prior for name, row in user.items() if row.rule.startswith(_USER)}
         )
     return default_priors(design).replace(user)
 
@@ -142,7 +144,7 @@ def default_priors(design: Design) -> PriorSet:
 def _fixed_row(design: Design, j: int, mean_y: float, sd_y: float) -> PriorRow:
     if design.x_names[j] == "(Intercept)":
         rule = "mean y, 2.5 sd y"
-        rule += ", at the means of the predictors" if design.p > 1 else ""
+        rule += _CENTRED if design.p > 1 else ""
         prior = Prior("Normal", mu=mean_y, sigma=2.5 * sd_y)
     else:
         x = design.X[:, j]
@@ -194,7 +196,8 @@ def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
             f"the prior of {name!r} must be nm.Prior(...) or a function that makes the PyMC "
             f"variable, got {prior!r}"
         )
-    return PriorRow(prior, role, _USER)
+    centred = rows[name].rule.endswith(_CENTRED)
+    return PriorRow(prior, role, _USER + _CENTRED if centred else _USER)
 
 
 def _shown(prior: Prior | Callable[..., Any]) -> str:
