@@ -26,6 +26,7 @@ from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
+from nestedmlm.reml.penalty import Penalty
 from nestedmlm.sidebyside import compare, plot_compare
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "Model",
     "NestedMLMError",
     "NestedMLMWarning",
+    "Penalty",
     "Prior",
     "SamplingError",
     "SamplingWarning",

@@ -15,6 +15,7 @@ from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula, parse_formula
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
+from nestedmlm.reml.penalty import Penalty
 
 
 def lmer(
@@ -29,6 +30,7 @@ def lmer(
     double_bar: str = "split",
     start: FloatArray | None = None,
     control: Control | None = None,
+    penalty: Penalty | str | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model.
 
@@ -42,6 +44,9 @@ def lmer(
         Starting covariance parameters (theta).
     control : Control, optional
         Settings of the optimizer.
+    penalty : {"wishart"} or Penalty, optional
+        Prior that keeps covariances away from the boundary, as blme's default does; the result
+        maximises the penalised likelihood and is never singular.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def lmer(
         env=caller_names(parsed.names, depth=2),
         data_name=caller_name(data, depth=2),
     )
-    return model.fit(REML=REML, start=start, control=control)
+    return model.fit(REML=REML, start=start, control=control, penalty=penalty)
 
 
 def pymc_lmer(

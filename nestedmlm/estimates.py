@@ -15,6 +15,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.prediction import predict
 from nestedmlm.randomeffects import coef_frames, ranef_frame
 from nestedmlm.reml.certificate import Certificate
+from nestedmlm.reml.penalty import Penalty
 from nestedmlm.results import Solution
 from nestedmlm.varcorr import VarCorr, VarCorrBlock
 
@@ -37,6 +38,7 @@ class Estimates:
     REML: bool
     certificate: Certificate
     messages: tuple[str, ...]
+    penalty: Penalty | None = None
 
     # --- the criterion -------------------------------------------------------------------------
     @property

@@ -17,6 +17,7 @@ from nestedmlm.estimates import Estimates
 from nestedmlm.parameters import make_plan
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
+from nestedmlm.reml.penalty import Penalty, resolve_penalty
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
 
@@ -49,6 +50,8 @@ class LmerFit(Estimates):
         What was checked at the optimum.
     messages : tuple of str
         What lme4 would have said: dropped columns, a singular fit.
+    penalty : Penalty or None
+        Prior on the covariances, if one was used.
     """
 
     # --- singularity ---------------------------------------------------------------------------
@@ -104,13 +107,17 @@ class LmerFit(Estimates):
             )
         if not np.all(np.isfinite(values)):
             raise DataError("the new response holds missing or infinite values; remove them first")
-        return fit_design(self.model, replace(self.design, y=values), REML=self.REML)
+        return fit_design(
+            self.model, replace(self.design, y=values), REML=self.REML, penalty=self.penalty
+        )
 
     def refit_ml(self) -> LmerFit:
         """The maximum-likelihood fit of the same model (itself, if it is one)."""
         if not self.REML:
             return self
-        return fit_design(self.model, self.design, REML=False, start=self.theta)
+        return fit_design(
+            self.model, self.design, REML=False, start=self.theta, penalty=self.penalty
+        )
 
     def update(self, formula: str) -> LmerFit:
         """Refit with a changed formula, ``.`` standing for what was there.
@@ -120,7 +127,7 @@ class LmerFit(Estimates):
         formula : str
             For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
         """
-        return self.model.update(formula).fit(REML=self.REML)
+        return self.model.update(formula).fit(REML=self.REML, penalty=self.penalty)
 
     # --- the Bayesian half ---------------------------------------------------------------------
     def to_pymc(
@@ -202,6 +209,7 @@ def fit_design(
     REML: bool,
     start: FloatArray | None = None,
     control: Control | None = None,
+    penalty: Penalty | str | None = None,
 ) -> LmerFit:
     """Optimise, then report: what every route to a fit goes through."""
     if control is not None and not isinstance(control, Control):
@@ -209,18 +217,24 @@ def fit_design(
     REML = bool(REML) and design.p > 0  # without fixed effects REML is ML, as in lme4
     stats = cross_products(design)
     plan = make_plan(design, stats)
+    prior = resolve_penalty(penalty, plan)
     with blas_threads(stats):
-        optimum = optimize(plan, stats, REML=REML, start=start, control=control)
+        optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
         solution = results_at(design, optimum.theta, REML=REML, stats=stats)
     _warn(optimum.certificate, solution)
-    singular = smallest_singular_value(solution) < _SINGULAR
+    notes = [*design.messages]
+    if smallest_singular_value(solution) < _SINGULAR:
+        notes.append(SINGULAR_MESSAGE)
+    if prior is not None:
+        notes.append(f"covariances penalised: {prior.name} (the criterion is without the penalty)")
     return LmerFit(
         model=model,
         design=design,
         solution=solution,
         REML=REML,
         certificate=optimum.certificate,
-        messages=(*design.messages, SINGULAR_MESSAGE) if singular else design.messages,
+        messages=tuple(notes),
+        penalty=prior,
     )
 
 

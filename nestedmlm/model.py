@@ -13,6 +13,7 @@ from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.modelframe.environment import Environment
 from nestedmlm.reml.optimize import Control
+from nestedmlm.reml.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.bayes.priors import PriorSet
@@ -136,6 +137,7 @@ class Model:
         *,
         start: FloatArray | None = None,
         control: Control | None = None,
+        penalty: Penalty | str | None = None,
     ) -> LmerFit:
         """Fit the model.
 
@@ -147,8 +149,12 @@ class Model:
             Starting covariance parameters (theta).
         control : Control, optional
             Settings of the optimizer.
+        penalty : {"wishart"} or Penalty, optional
+            Prior that keeps covariances away from the boundary (penalised likelihood).
         """
-        fit = fit_design(self, self.design, REML=REML, start=start, control=control)
+        fit = fit_design(
+            self, self.design, REML=REML, start=start, control=control, penalty=penalty
+        )
         if SINGULAR_MESSAGE in fit.messages:
             _log.warning(SINGULAR_MESSAGE)
         return fit

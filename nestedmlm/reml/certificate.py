@@ -32,7 +32,8 @@ class Certificate:
     predicted_decrease : float
         Deviance units a further Newton step promises.
     min_eigenvalue : float
-        Smallest eigenvalue of the matrices M_f (>= 0 at an optimum, up to rounding).
+        Smallest eigenvalue of the matrices M_f (>= 0 at an optimum, up to rounding; of a penalised
+        fit it may be negative, and says how strongly the penalty pulls).
     escape_gain : float
         Deviance units that leaving along the most negative direction of an M_f promises.
     evaluations : int
@@ -68,6 +69,9 @@ class Escape:
     step: float
 
 
+NO_ESCAPE = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
+
+
 def directions_us(M: FloatArray, hom: bool) -> list[FloatArray]:
     """Any ``u u'`` may be added: the eigenvector of the smallest eigenvalue is the steepest."""
     u = np.linalg.eigh(M)[1][:, 0]
@@ -97,7 +101,7 @@ DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]
 
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Look in every term for the direction that promises most."""
-    best = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
+    best = NO_ESCAPE
     for term, rows, D, slope in growing_directions(ev, plan):
         if slope >= 0:
             continue

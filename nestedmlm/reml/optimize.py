@@ -20,9 +20,16 @@ from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.errors import OptionError
 from nestedmlm.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.reml.bounded import bounded_minimum, projected_gradient, same_signs
-from nestedmlm.reml.certificate import Certificate, Escape, best_escape, min_eigenvalue
+from nestedmlm.reml.certificate import (
+    NO_ESCAPE,
+    Certificate,
+    Escape,
+    best_escape,
+    min_eigenvalue,
+)
 from nestedmlm.reml.curvature import Curvature, curvature
 from nestedmlm.reml.graph import Evaluation, evaluate
+from nestedmlm.reml.penalty import Penalty, penalty_terms
 from nestedmlm.reml.quadratic import newton_decrease
 from nestedmlm.reml.trust_region import LocalModel, minimize
 
@@ -78,6 +85,7 @@ def optimize(
     REML: bool,
     start: FloatArray | None = None,
     control: Control | None = None,
+    penalty: Penalty | None = None,
 ) -> Optimum:
     """Minimise the REML or ML criterion over the covariance parameters.
 
@@ -90,6 +98,8 @@ def optimize(
     start : (n_theta,) array, optional
         Starting theta (user's columns); zero standard deviations in it are moved off zero.
     control : Control, optional
+    penalty : Penalty, optional
+        Minimise the criterion minus twice the logarithm of this prior density.
 
     Raises
     ------
@@ -100,7 +110,7 @@ def optimize(
     began = time.perf_counter()
 
     def local(phi: FloatArray) -> Model:
-        return local_model(phi, plan, stats, REML)
+        return local_model(phi, plan, stats, REML, penalty)
 
     here = local(_starting_point(plan, stats, start))
     used = 1
@@ -112,8 +122,10 @@ def optimize(
             max_evaluations=max(1, control.max_evaluations - used),
         )
         used += descent.evaluations
-        here, spent = _snapped(descent.best, plan, local, control)
-        used += spent
+        here = descent.best
+        if penalty is None:  # with one, the boundary is infinitely bad
+            here, spent = _snapped(here, plan, local, control)
+            used += spent
         escape = here.state[1]()
         if escape.gain <= control.escape_tolerance or used >= control.max_evaluations:
             break
@@ -136,22 +148,38 @@ def optimize(
     )
 
 
-def local_model(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Model:
+def local_model(
+    phi: FloatArray,
+    plan: Plan,
+    stats: CrossProducts,
+    REML: bool,
+    penalty: Penalty | None = None,
+) -> Model:
     """Evaluate the criterion; second-order information follows when it is asked for."""
     ev = evaluate(phi, plan, stats, REML)
+    value, gradient, bend = ev.criterion, ev.gradient, None
+    if penalty is not None:
+        extra, slope, bend = penalty_terms(phi, plan, penalty)
+        value, gradient = value + extra, gradient + slope
 
     @cache
     def second_order() -> Curvature:
         return curvature(ev, plan, stats, degrees(stats, REML)[0])
 
+    def hessian() -> FloatArray:
+        H = second_order().hessian
+        return H if bend is None else H + np.diag(bend)
+
     def escape() -> Escape:
+        if penalty is not None:  # T is never singular: the gradient says it all
+            return NO_ESCAPE
         return best_escape(ev, plan, second_order().information)
 
     return LocalModel(
         point=phi,
-        value=ev.criterion,
-        gradient=ev.gradient,
-        hessian=lambda: second_order().hessian,
+        value=value,
+        gradient=gradient,
+        hessian=hessian,
         escape=lambda: escape().gain,
         state=(ev, escape),
     )
@@ -268,7 +296,7 @@ def _certificate(
     ev = here.state[0]
     return Certificate(
         holds=holds,
-        gradient=float(np.max(np.abs(ev.gradient), initial=0.0)),
+        gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
         predicted_decrease=max(promised, 0.0),
         min_eigenvalue=min_eigenvalue(ev, plan),
         escape_gain=escape.gain,
