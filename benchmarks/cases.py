@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SLOPES8 = "a * b * c"
+MAXIMAL = f"y ~ {SLOPES8} + ({SLOPES8} | subject) + ({SLOPES8} | item)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +101,13 @@ CASES = (
     ),
     Case(
         name="maximal 72 theta",
-        formula=f"y ~ {SLOPES8} + ({SLOPES8} | subject) + ({SLOPES8} | item)",
+        formula=MAXIMAL,
         dataset="maximal",
+    ),
+    Case(
+        name="maximal 72 theta, singular",
+        formula=MAXIMAL,
+        dataset="maximal-singular",
     ),
     Case(
         name="20 theta nested",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,9 @@ SOURCES = {
     "InstEval": Source(("s", "d", "dept", "service"), _of_r("lme4", "InstEval")),
     "million": Source(("school", "class"), _simulated(simulated.million)),
     "maximal": Source(("subject", "item"), _simulated(simulated.maximal)),
+    "maximal-singular": Source(
+        ("subject", "item"), _simulated(partial(simulated.maximal, simulated.MAXIMAL_SINGULAR))
+    ),
     "twenty": Source(("school", "class"), _simulated(simulated.twenty)),
     "pairs": Source(("g",), _simulated(simulated.pairs)),
 }

@@ -25,7 +25,12 @@ def million() -> pd.DataFrame:
     return pd.DataFrame({"y": y, "x": x, "school": labels(school), "class": labels(klass)})
 
 
-def maximal() -> pd.DataFrame:
+MAXIMAL = (1.0, 0.6, 0.5, 0.4, 0.3, 0.3, 0.2, 0.2)
+# what a maximal model usually meets: intercepts vary, two slopes do a little, interactions do not
+MAXIMAL_SINGULAR = (1.0, 0.3, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def maximal(sds: tuple[float, ...] = MAXIMAL) -> pd.DataFrame:
     """60 subjects x 40 items; conditions a, b, c (-1/+1) in a Latin square over the pairs."""
     rng = np.random.default_rng(72)
     subjects, items = 60, 40
@@ -34,7 +39,7 @@ def maximal() -> pd.DataFrame:
     condition = (subject + item) % 8
     a, b, c = (2.0 * ((condition >> bit) & 1) - 1.0 for bit in range(3))
     X = np.column_stack([np.ones_like(a), a, b, c, a * b, a * c, b * c, a * b * c])
-    sd = np.array([1.0, 0.6, 0.5, 0.4, 0.3, 0.3, 0.2, 0.2])
+    sd = np.array(sds)
     effects = _correlated(rng, subjects, sd)[subject] + _correlated(rng, items, 0.7 * sd)[item]
     y = X @ rng.normal(size=8) + np.einsum("ij,ij->i", X, effects) + rng.normal(size=len(a))
     frame = {"y": y, "a": a, "b": b, "c": c}
