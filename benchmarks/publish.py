@@ -25,10 +25,19 @@ def publish(path: Path) -> None:
     sweep = json.loads(sweep_path.read_text(encoding="utf-8")) if sweep_path.exists() else None
     picture(result, DOCS / "benchmarks.png")
     (DOCS / "benchmarks.md").write_text(_page(result, sweep), encoding="utf-8")
+    index = DOCS / "index.md"
+    index.write_text(with_page(index.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(
         with_section(README.read_text(encoding="utf-8"), readme_section(result, sweep)),
         encoding="utf-8",
     )
+
+
+def with_page(index: str) -> str:
+    """List the page in the documentation's contents."""
+    if "\nbenchmarks\n" in index:
+        return index
+    return index.replace("\nlimitations\n", "\nlimitations\nbenchmarks\n", 1)
 
 
 def with_section(text: str, section: str) -> str:
