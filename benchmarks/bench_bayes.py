@@ -36,6 +36,7 @@ MODELS = {
 }
 PROGRAMS = ("marginal", "psis", "hierarchical", "bambi")
 TIMES = ("import", "compile", "sample", "total")
+PACKAGES = ("nestedmlm", "pymc", "pytensor", "nutpie", "arviz", "numba")
 TIMEOUT = 900.0
 
 
@@ -89,9 +90,7 @@ def main() -> None:
         "draws": options.draws,
         "chains": options.chains,
         "python": platform.python_version(),
-        "versions": {p: version(p) for p in ("nestedmlm", "pymc", "pytensor", "nutpie", "arviz")}
-        if installed("nestedmlm")
-        else {},
+        "versions": {p: version(p) for p in PACKAGES if installed(p)},
         "machine": platform.platform(),
         "cpus": os.cpu_count(),
         "load_before": load_before,

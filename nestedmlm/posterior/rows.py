@@ -49,12 +49,13 @@ class Rows:
 
     def eta(self, rows: slice) -> FloatArray:
         """Expected values of some rows, shape (S, rows)."""
-        out: FloatArray = self.beta @ self.X[rows].T
+        # rows first: what is picked and added is then contiguous
+        out: FloatArray = self.X[rows] @ self.beta.T
         if self.offset is not None:
-            out += self.offset[rows]
+            out += self.offset[rows, None]
         for X, codes, b in self.terms:
-            out += _effect(X[rows], codes[rows], b)
-        return out
+            _add_effect(out, X[rows], codes[rows], b)
+        return out.T
 
     def blocks(self) -> list[slice]:
         """Blocks of rows whose draws fit in memory."""
@@ -62,16 +63,20 @@ class Rows:
         return [slice(i, i + size) for i in range(0, len(self.X), size)]
 
 
-def _effect(X: FloatArray, codes: IntArray, b: FloatArray) -> FloatArray:
-    """``Z b`` of some rows for every draw, shape (S, rows)."""
-    known = codes >= 0
-    place = np.where(known, codes, 0)
-    out = np.zeros((len(b), len(X)))
-    if b.shape[1]:
-        for j in range(X.shape[1]):
-            out += X[:, j] * b[:, place, j]
-    out[:, ~known] = 0.0
-    return out
+def _add_effect(out: FloatArray, X: FloatArray, codes: IntArray, b: FloatArray) -> None:
+    """Add ``Z b`` of some rows for every draw to `out`, shape (rows, S)."""
+    known = np.flatnonzero(codes >= 0)
+    if not known.size:
+        return
+    everywhere = known.size == len(codes)
+    for j in range(X.shape[1]):
+        effect = np.ascontiguousarray(b[:, :, j].T)[codes[known]]
+        if not (X[known, j] == 1.0).all():
+            effect *= X[known, j, None]
+        if everywhere:
+            out += effect
+        else:
+            out[known] += effect
 
 
 def fitted_rows(data: Any, design: Design) -> Rows:
