@@ -98,7 +98,7 @@ def minimize[State](
         used += 1
         there = _try(evaluate, here.point + step)
         actual = here.value - there.value if there is not None else -np.inf
-        noise = 10.0 * np.finfo(float).eps * max(1.0, abs(here.value))
+        noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)
         if ratio < 0.25:
             radius = 0.25 * length
@@ -112,7 +112,13 @@ def minimize[State](
         elif correction.any():  # what was learnt elsewhere misleads here
             correction, moved = np.zeros_like(correction), None
             hessian = here.hessian()
-    return Descent(best=here, evaluations=used, predicted=promised, converged=promised <= _RESOLVED)
+    resolved = max(_RESOLVED, rounding(here.value))
+    return Descent(best=here, evaluations=used, predicted=promised, converged=promised <= resolved)
+
+
+def rounding(value: float) -> float:
+    """Differences of values this large that mean nothing."""
+    return 10.0 * float(np.finfo(float).eps) * max(1.0, abs(value))
 
 
 def _secant[State](
