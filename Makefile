@@ -1,5 +1,6 @@
 # make demo   set up .venv, then fit the example models
 # make test   set up .venv, then lint, types and tests
+# make test-all   the same with the slow tests: notebooks, compiled samplers, calibration
 # make lint   ruff and mypy only
 # make bench  time small fits, against lme4 (where Rscript has it) and Python peers
 # make bench-all      time everything (hours), then README's table and docs' picture
@@ -25,12 +26,15 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench bench-all bench-publish docs clean
+.PHONY: demo test test-all lint bench bench-all bench-publish docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
 
 test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test
