@@ -108,7 +108,11 @@ class LmerFit(Estimates):
         if not np.all(np.isfinite(values)):
             raise DataError("the new response holds missing or infinite values; remove them first")
         return fit_design(
-            self.model, replace(self.design, y=values), REML=self.REML, penalty=self.penalty
+            self.model,
+            replace(self.design, y=values),
+            REML=self.REML,
+            start=self.theta,
+            penalty=self.penalty,
         )
 
     def refit_ml(self) -> LmerFit:

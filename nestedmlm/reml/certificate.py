@@ -15,7 +15,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.parameters import Plan
-from nestedmlm.reml.curvature import blocks
+from nestedmlm.reml.curvature import blocks, free_entries
 from nestedmlm.reml.graph import Evaluation
 
 
@@ -102,28 +102,27 @@ DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Look in every term for the direction that promises most."""
     best = NO_ESCAPE
-    for term, rows, D, slope in growing_directions(ev, plan):
+    for term, D, slope in growing_directions(ev, plan):
         if slope >= 0:
             continue
-        d = D.ravel()
-        bend = max(float(d @ information[np.ix_(rows, rows)] @ d), 1e-300)
+        own, places = free_entries(plan).of_term[term]
+        d = D.ravel()[places]
+        bend = max(float(d @ information[np.ix_(own, own)] @ d), 1e-300)
         gain = 0.5 * slope**2 / bend
         if gain > best.gain:
             best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
     return best
 
 
-def growing_directions(
-    ev: Evaluation, plan: Plan
-) -> Iterator[tuple[int, np.ndarray, FloatArray, float]]:
-    """Yield ``(term, positions in the flat vector, direction, slope)`` for what may grow."""
+def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatArray, float]]:
+    """Yield ``(term, direction, slope)`` for what may grow."""
     for term, M, rows in term_blocks(ev.M, plan):
         shape = plan.shapes[term]
         block = ev.T[rows].reshape(shape.k, shape.k)
         if shape.structure in _SMOOTH and np.any(np.abs(block) > 0):
             continue  # smooth in phi away from T = 0: the gradient says it all
         for D in DIRECTIONS[shape.structure](M, shape.hom):
-            yield term, rows, D, float(np.sum(M * D))
+            yield term, D, float(np.sum(M * D))
 
 
 def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.ndarray]]:
@@ -142,5 +141,5 @@ def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.
 
 def min_eigenvalue(ev: Evaluation, plan: Plan) -> float:
     """Smallest slope over the unit directions in which a term may grow."""
-    slopes = [slope / float(np.trace(D)) for _, _, D, slope in growing_directions(ev, plan)]
+    slopes = [slope / float(np.trace(D)) for _, D, slope in growing_directions(ev, plan)]
     return min(slopes, default=0.0)

@@ -27,8 +27,8 @@ class Curvature:
     ----------
     hessian : (n_theta, n_theta) array
         In phi.
-    information : (sum of K_f^2, sum of K_f^2) array
-        Average information in the entries of ``T_f T_f'`` (flat, elimination order).
+    information : (n, n) array
+        Average information in the free entries of all ``T_f T_f'``: those of `free_entries`.
     """
 
     hessian: FloatArray
@@ -49,7 +49,51 @@ def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Cu
         D[block] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
         flat = dT.reshape(-1, k * k)
         M_part += flat @ (M @ dT).reshape(-1, k * k).T
+    D = D[free_entries(plan).flat]
     return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FreeEntries:
+    """The entries (a, b), a >= b, of each ``T_f T_f'`` that some parameter can change.
+
+    Attributes
+    ----------
+    flat : (n,) array
+        Their places in the flat vector of all factors.
+    pairs : tuple of (factor, a, b)
+        In the same order; a and b count columns of the factor.
+    of_term : dict
+        For each term, which of the n entries are its own, and their places in its (k, k) block.
+    """
+
+    flat: np.ndarray
+    pairs: tuple[tuple[int, int, int], ...]
+    of_term: dict[int, tuple[np.ndarray, np.ndarray]]
+
+
+@lru_cache(maxsize=256)
+def free_entries(plan: Plan) -> FreeEntries:
+    """List the entries: the lower triangle of each term, only the diagonal of diagonal terms."""
+    flat: list[int] = []
+    pairs: list[tuple[int, int, int]] = []
+    of_term: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for f, (terms, (K, block)) in enumerate(zip(plan.factors, blocks(plan), strict=True)):
+        at = 0
+        for t in terms:
+            shape = plan.shapes[t]
+            own = [
+                (a, b)
+                for a in range(shape.k)
+                for b in range(a + 1)
+                if a == b or shape.structure != "diag"
+            ]
+            places = np.array([a * shape.k + b for a, b in own])
+            of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)
+            pairs += [(f, at + a, at + b) for a, b in own]
+            flat += [block.start + (at + a) * K + at + b for a, b in own]
+            at += shape.k
+    return FreeEntries(flat=np.array(flat), pairs=tuple(pairs), of_term=of_term)
 
 
 @lru_cache(maxsize=256)
@@ -63,7 +107,7 @@ def blocks(plan: Plan) -> list[tuple[int, slice]]:
 
 
 def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> FloatArray:
-    """Average information for the entries of each ``T_f T_f'``.
+    """Average information for the free entries of each ``T_f T_f'``.
 
     With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
     ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
@@ -79,15 +123,16 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
 
 
 def _working_variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
-    """Coefficients of ``Z e_a w_b`` for every entry (a, b) of every factor: (q, sum K_f^2)."""
-    F = np.zeros((len(w), sum(k * k for k in plan.widths)))
-    at = 0
-    for (k, block), size in zip(blocks(plan), _rows(plan, stats), strict=True):
-        wf = w[at : at + size].reshape(-1, k)
-        part = F[at : at + size, block].reshape(-1, k, k, k)
-        part[:, np.arange(k), np.arange(k), :] = wf[:, None, :]
-        F[at : at + size, block] = part.reshape(size, k * k)
-        at += size
+    """Coefficients of ``Z dG w`` for each free entry of dG, its mirror image included: (q, n)."""
+    pairs = free_entries(plan).pairs
+    F = np.zeros((len(w), len(pairs)))
+    starts = np.concatenate([[0], np.cumsum(_rows(plan, stats))]).tolist()
+    for column, (f, a, b) in enumerate(pairs):
+        k, rows = plan.widths[f], slice(starts[f], starts[f + 1])
+        wf, own = w[rows].reshape(-1, k), F[rows, column].reshape(-1, k)
+        own[:, a] = wf[:, b]
+        own[:, b] = wf[:, a]
+        F[rows, column] = own.ravel()
     return F
 
 
