@@ -25,8 +25,8 @@ QUICK = Effort(fits=15, floor=3, budget=3.0, cold=3, thorough=False)
 FULL = Effort(fits=51, floor=5, budget=30.0, cold=7, thorough=True)
 
 
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
     if options.publish:
         from benchmarks.publish import publish
 
@@ -52,7 +52,7 @@ def main() -> None:
     print(markdown(result))
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", help="name of the result files (default: quick or all)")
     parser.add_argument("--no-cold", action="store_true", help="no fresh processes")
     parser.add_argument("--data", type=Path, default=ROOT / "build" / "benchmarks")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _chosen(names: Sequence[str] | None, *, everything: bool) -> list[Case]:
