@@ -19,6 +19,7 @@ from benchmarks.machine import machine, versions
 from benchmarks.measure import Effort, cold, refits, warm
 from benchmarks.report import Record, cold_record, markdown, record
 from benchmarks.session import LME4, PYTHON_PROGRAMS, ROOT, Program, find_programs
+from nestedmlm.errors import DatasetError
 
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK = Effort(fits=15, floor=3, budget=3.0, cold=3, thorough=False)
@@ -47,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     name = options.name or ("all" if options.all else "quick")
     for case in cases:
-        _time(case, programs, effort, options, result)
+        try:
+            _time(case, programs, effort, options, result)
+        except DatasetError as error:  # this case's data are not to be had here
+            absent[case.name] = str(error)
         _write(result, name)  # after each case: an interrupted run leaves what it has
     print(markdown(result))
 
