@@ -71,9 +71,9 @@ def _scaled_term(
     X: FloatArray, structure: str, hom: bool, w: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Recode one term's columns as far as its structure allows; return (X W, W)."""
-    k = X.shape[1]
-    total = float(np.sum(w))
-    rms = np.sqrt(np.einsum("ij,ij,i->j", X, X, w) / total)
+    n, k = X.shape
+    # per row, not per unit of weight: multiplying all weights then changes nothing here
+    rms = np.sqrt(np.einsum("ij,ij,i->j", X, X, w) / n)
     rms[rms == 0] = 1.0
     if hom:
         rms[:] = np.sqrt(np.mean(rms**2))
@@ -81,5 +81,5 @@ def _scaled_term(
         Q, R = orthonormal(X, w)
         d = np.abs(np.diag(R)) / np.linalg.norm(R, axis=0).clip(min=1e-300)
         if np.all(d > 1e-8):
-            return np.ascontiguousarray(Q * np.sqrt(total)), np.linalg.inv(R) * np.sqrt(total)
+            return np.ascontiguousarray(Q * np.sqrt(n)), np.linalg.inv(R) * np.sqrt(n)
     return X / rms, np.diag(1.0 / rms)

@@ -14,6 +14,7 @@ from nestedmlm.reml.curvature import curvature
 from nestedmlm.reml.graph import evaluate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.quadratic import trust_step
+from nestedmlm.results import results_at
 from tests.designs import FORMULAS, data, design
 
 
@@ -138,16 +139,16 @@ def test_permuted_rows_and_relabelled_levels(kind: str) -> None:
 
 
 def test_duplicated_rows_are_doubled_weights() -> None:
-    # with every row twice, n and the weights' logarithms differ, the estimates of beta and the
-    # ratio of variances under ML do not (the groups are the same)
+    # at one theta everything but n and the weights' logarithms is the same
     rows = data()
-    twice = pd.concat([rows, rows], ignore_index=True)
-    doubled = nm.lmer("y ~ x + (x | f1)", twice, REML=False)
-    stats = cross_products(doubled.design)
+    twice = nm.Model("y ~ x + (x | f1)", pd.concat([rows, rows], ignore_index=True))
     weighted = nm.Model("y ~ x + (x | f1)", rows.assign(w=2.0), weights="w")
-    one = cross_products(weighted.design)
-    assert stats.panels == pytest.approx(one.panels, rel=1e-10)
-    assert pytest.approx(one.F, rel=1e-10, abs=1e-10) == stats.F
+    theta = np.array([0.7, 0.2, 0.3])
+    one, two = results_at(twice.design, theta), results_at(weighted.design, theta)
+    assert one.state.logdet == pytest.approx(two.state.logdet, rel=1e-10)
+    assert one.pwrss == pytest.approx(two.pwrss, rel=1e-10)
+    assert one.beta == pytest.approx(two.beta, rel=1e-8)
+    assert one.b[0] == pytest.approx(two.b[0], abs=1e-8)
 
 
 def test_constant_weights_change_only_sigma() -> None:

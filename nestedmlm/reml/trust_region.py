@@ -149,7 +149,8 @@ def _try[State](
     evaluate: Callable[[FloatArray], LocalModel[State]], point: FloatArray
 ) -> LocalModel[State] | None:
     try:
-        model = evaluate(point)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that overflows is rejected
+            model = evaluate(point)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
     return model if math.isfinite(model.value) else None
