@@ -4,6 +4,10 @@ Parameters come from the priors, data from the parameters; then the true values'
 draws of the posterior are uniform, whatever the model. Truth and data are made with NumPy alone.
 The likelihood of the truth is ranked too: without it a posterior that ignored the data would pass
 (Modrák et al. 2023).
+
+What it can show is coarse: with so many simulations it notices half of log|M| left out, but neither
+a prior's scale off by a factor of two nor a likelihood tempered by 0.8. The exact tests of the
+densities (test_bayes_marginal, test_bayes_hierarchical) are for those.
 """
 
 from __future__ import annotations
