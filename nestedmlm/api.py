@@ -72,20 +72,32 @@ def lmer(
     (Intercept)         Days
          251.41        10.47
     """
-    text = formula.text if isinstance(formula, Formula) else formula
-    parsed = parse_formula(text, double_bar=double_bar)
-    model = Model(
-        parsed,
+    model = _model_of_the_caller(
+        formula,
         data,
         weights=weights,
         offset=offset,
         contrasts=contrasts,
         na_action=na_action,
         double_bar=double_bar,
-        env=caller_names(parsed.names, depth=2),
-        data_name=caller_name(data, depth=2),
     )
     return model.fit(REML=REML, start=start, control=control, penalty=penalty)
+
+
+def _model_of_the_caller(
+    formula: str | Formula, data: Any, *, double_bar: str, **options: Any
+) -> Model:
+    """Make the model with the names that whoever called the door knows (three frames up)."""
+    text = formula.text if isinstance(formula, Formula) else formula
+    parsed = parse_formula(text, double_bar=double_bar)
+    return Model(
+        parsed,
+        data,
+        double_bar=double_bar,
+        env=caller_names(parsed.names, depth=3),
+        data_name=caller_name(data, depth=3),
+        **options,
+    )
 
 
 def pymc_lmer(
@@ -147,18 +159,14 @@ def pymc_lmer(
     SamplingWarning
         If there were divergences, R-hat is high, or effective draws are few.
     """
-    text = formula.text if isinstance(formula, Formula) else formula
-    parsed = parse_formula(text, double_bar=double_bar)
-    model = Model(
-        parsed,
+    model = _model_of_the_caller(
+        formula,
         data,
         weights=weights,
         offset=offset,
         contrasts=contrasts,
         na_action=na_action,
         double_bar=double_bar,
-        env=caller_names(parsed.names, depth=2),
-        data_name=caller_name(data, depth=2),
     )
     return sample_model(
         model,

@@ -80,15 +80,12 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     panels, S = panels0.copy(), F.copy()
     T_chain, T_trailing = split_factors(T, K, Kt)
     G = np.empty(_rows(K * K, first))
-    if len(Kt) == 0:
-        logdet = eliminate_chain(
-            K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt0, Qtr0, S, G
-        )
-        return Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt0, Qtr=Qtr0, Gtt=Qtt0)
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
     logdet = eliminate_chain(
         K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
     )
+    if len(Kt) == 0:
+        return Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Qtt)
     logdet_t, Gtt = trailing.eliminate(Qtt, T_trailing, trailing.spans(arrays))
     S -= Qtr.T @ (Gtt @ Qtr)
     return Eliminated(logdet=logdet + logdet_t, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt)

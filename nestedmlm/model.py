@@ -224,13 +224,7 @@ class Model:
 
     def update(self, formula: str) -> Model:
         """Make the model of a changed formula on the same data (``.``: what was there)."""
-        return Model(
-            update_formula(self.formula, formula),
-            self._data,
-            env=self._env,
-            data_name=self.data_name,
-            **self._options,
-        )
+        return self.with_formula(update_formula(self.formula, formula))
 
     def with_formula(self, formula: str) -> Model:
         """Make the model of another formula on the same data."""

@@ -66,22 +66,26 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
 
 
 @lru_cache(maxsize=256)
-def scatters(plan: Plan) -> tuple[FloatArray, ...]:
-    """For each term, the 0/1 matrix that puts ``T_t.ravel()`` into the flat vector."""
-    total = sum(k * k for k in plan.widths)
-    out: list[FloatArray] = [np.zeros((0, 0))] * len(plan.shapes)
+def term_places(plan: Plan) -> tuple[np.ndarray, ...]:
+    """For each term, where the entries of ``T_t.ravel()`` stand in the flat vector."""
+    out: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(plan.shapes)
     start = 0
     for terms, K in zip(plan.factors, plan.widths, strict=True):
         at = 0
         for t in terms:
             k = plan.shapes[t].k
             rows, cols = np.divmod(np.arange(k * k), k)
-            P = np.zeros((total, k * k))
-            P[start + (at + rows) * K + at + cols, np.arange(k * k)] = 1.0
-            out[t] = P
+            out[t] = start + (at + rows) * K + at + cols
             at += k
         start += K * K
     return tuple(out)
+
+
+@lru_cache(maxsize=256)
+def scatters(plan: Plan) -> tuple[FloatArray, ...]:
+    """For each term, the 0/1 matrix that puts ``T_t.ravel()`` into the flat vector."""
+    unit = np.eye(sum(k * k for k in plan.widths))
+    return tuple(unit[:, places] for places in term_places(plan))
 
 
 @lru_cache(maxsize=256)

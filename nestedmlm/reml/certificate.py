@@ -14,8 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.parameters import Plan
-from nestedmlm.reml.curvature import blocks, free_entries
+from nestedmlm.parameters import Plan, term_places
+from nestedmlm.reml.curvature import free_entries
 from nestedmlm.reml.graph import Evaluation
 
 
@@ -116,27 +116,13 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
 
 def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatArray, float]]:
     """Yield ``(term, direction, slope)`` for what may grow."""
-    for term, M, rows in term_blocks(ev.M, plan):
-        shape = plan.shapes[term]
-        block = ev.T[rows].reshape(shape.k, shape.k)
+    for term in (t for terms in plan.factors for t in terms):
+        shape, places = plan.shapes[term], term_places(plan)[term]
+        M, block = (flat[places].reshape(shape.k, shape.k) for flat in (ev.M, ev.T))
         if shape.structure in _SMOOTH and np.any(np.abs(block) > 0):
             continue  # smooth in phi away from T = 0: the gradient says it all
         for D in DIRECTIONS[shape.structure](M, shape.hom):
             yield term, D, float(np.sum(M * D))
-
-
-def term_blocks(flat: FloatArray, plan: Plan) -> list[tuple[int, FloatArray, np.ndarray]]:
-    """``(term, its (k, k) diagonal block, positions in the flat vector)`` for every term."""
-    out = []
-    for terms, (K, block) in zip(plan.factors, blocks(plan), strict=True):
-        at = 0
-        for t in terms:
-            k = plan.shapes[t].k
-            r, c = np.divmod(np.arange(k * k), k)
-            rows = block.start + (at + r) * K + at + c
-            out.append((t, flat[rows].reshape(k, k), rows))
-            at += k
-    return out
 
 
 def min_eigenvalue(ev: Evaluation, plan: Plan) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from nestedmlm import elimination
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.parameters import Plan, jacobian
+from nestedmlm.parameters import Plan, jacobian, term_places
 from nestedmlm.reml.graph import Evaluation
 
 
@@ -78,7 +78,7 @@ def free_entries(plan: Plan) -> FreeEntries:
     flat: list[int] = []
     pairs: list[tuple[int, int, int]] = []
     of_term: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for f, (terms, (K, block)) in enumerate(zip(plan.factors, blocks(plan), strict=True)):
+    for f, terms in enumerate(plan.factors):
         at = 0
         for t in terms:
             shape = plan.shapes[t]
@@ -91,7 +91,7 @@ def free_entries(plan: Plan) -> FreeEntries:
             places = np.array([a * shape.k + b for a, b in own])
             of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)
             pairs += [(f, at + a, at + b) for a, b in own]
-            flat += [block.start + (at + a) * K + at + b for a, b in own]
+            flat += term_places(plan)[t][places].tolist()
             at += shape.k
     return FreeEntries(flat=np.array(flat), pairs=tuple(pairs), of_term=of_term)
 
