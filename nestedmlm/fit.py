@@ -20,6 +20,11 @@ from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.penalty import Penalty, resolve_penalty
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
+from nestedmlm.verbs.intervals import IntervalVerbs
+from nestedmlm.verbs.rows import RowVerbs
+from nestedmlm.verbs.simulation import SimulationVerbs
+from nestedmlm.verbs.summaries import SummaryVerbs
+from nestedmlm.verbs.tests import TestVerbs
 
 if TYPE_CHECKING:
     from nestedmlm.bayesfit import BayesFit
@@ -33,7 +38,7 @@ _DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that des
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LmerFit(Estimates):
+class LmerFit(TestVerbs, IntervalVerbs, SimulationVerbs, RowVerbs, SummaryVerbs, Estimates):
     """A fitted linear mixed model.
 
     Attributes

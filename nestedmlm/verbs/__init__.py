@@ -1,0 +1,1 @@
+"""The verbs of `LmerFit` by theme (layer 7): mixins without state that call `inference`."""
