@@ -19,6 +19,7 @@ LAYERS = {
     "errors": 0,
     "_typing": 0,
     "callers": 0,
+    "progress": 0,
     "formula": 1,
     "modelframe": 2,
     "schema": 2,

@@ -99,7 +99,7 @@ def _code(value: Vector, name: str, override: Any, contrasts_needed: bool) -> Co
     return _NUMBER
 
 
-def _pattern(terms: Terms, is_factor: list[bool]) -> tuple[tuple[bool, ...], ...]:
+def coding_pattern(terms: Terms, is_factor: list[bool]) -> tuple[tuple[bool, ...], ...]:
     """Full or contrasts: R's rule, and without an intercept the first factor met is full."""
     full = [[not contrast for contrast in term] for term in terms.contrast]
     if not terms.intercept:
@@ -130,7 +130,7 @@ def learn_matrix(
     """
     given = contrasts or {}
     found = [values.get(v.name) for v in terms.variables]
-    full = _pattern(terms, [isinstance(value, Factor) for value in found])
+    full = coding_pattern(terms, [isinstance(value, Factor) for value in found])
     needs = {v for term, row in zip(terms.terms, full, strict=True)
              for v, is_full in zip(term, row, strict=True) if not is_full}  # fmt: skip
     used = {v for term in terms.terms for v in term}
