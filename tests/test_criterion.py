@@ -10,7 +10,7 @@ from nestedmlm.covariance import relative_factors
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.design import build_design
 from nestedmlm.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
-from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.evaluation import evaluate
 from nestedmlm.results import results_at
 from tests.designs import FORMULAS, central_difference, data, design
 

@@ -11,7 +11,7 @@ from nestedmlm.crossproducts import cross_products
 from nestedmlm.parameters import make_plan, phi_of_theta
 from nestedmlm.reml.bounded import signed_sds
 from nestedmlm.reml.curvature import curvature
-from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.evaluation import evaluate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.quadratic import trust_step
 from nestedmlm.results import results_at

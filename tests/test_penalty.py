@@ -9,7 +9,7 @@ import nestedmlm as nm
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.errors import OptionError
 from nestedmlm.parameters import make_plan, phi_of_theta
-from nestedmlm.reml.optimize import local_model
+from nestedmlm.reml.objective import Objective
 from nestedmlm.reml.penalty import PENALTIES
 from nestedmlm.results import results_at
 from tests.designs import central_difference, design
@@ -47,9 +47,11 @@ def test_gradient_of_the_penalised_criterion() -> None:
     penalty = PENALTIES["wishart"]
     rng = np.random.default_rng(2)
     phi = rng.normal(size=plan.n_theta) + 0.1
-    model = local_model(phi, plan, stats, True, penalty)
+    model = Objective(plan=plan, stats=stats, REML=True, penalty=penalty).local(phi)
     numeric = central_difference(
-        lambda p: local_model(p, plan, stats, True, penalty).value, phi, 1e-4
+        lambda p: Objective(plan=plan, stats=stats, REML=True, penalty=penalty).local(p).value,
+        phi,
+        1e-4,
     )
     assert model.gradient == pytest.approx(numeric, rel=1e-6, abs=1e-6)
 
@@ -84,4 +86,7 @@ def test_zero_is_infinitely_bad() -> None:
     stats = cross_products(d)
     plan = make_plan(d, stats)
     phi = phi_of_theta(np.array([0.0]), plan, stats)
-    assert local_model(phi, plan, stats, True, PENALTIES["wishart"]).value == np.inf
+    assert (
+        Objective(plan=plan, stats=stats, REML=True, penalty=PENALTIES["wishart"]).local(phi).value
+        == np.inf
+    )

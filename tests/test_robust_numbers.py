@@ -13,7 +13,7 @@ from nestedmlm.design import Design, build_design
 from nestedmlm.elimination import forward
 from nestedmlm.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.pls import dense_criterion
-from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.evaluation import evaluate
 from nestedmlm.results import results_at
 
 REL = 1e-8

@@ -10,7 +10,7 @@ import nestedmlm as nm
 from benchmarks.designs import FORMULA, SmallDesign, small_designs
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.parameters import make_plan, start_phi
-from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.evaluation import evaluate
 
 STARTS = 4
 

@@ -13,7 +13,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.parameters import Plan, start_phi
-from nestedmlm.reml.graph import evaluate
+from nestedmlm.reml.evaluation import evaluate
 
 _SIGNED = ("cs", "ar1")
 _STARTS = (1.0, 0.3, 2.0)

@@ -16,7 +16,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.parameters import Plan, term_places
 from nestedmlm.reml.curvature import free_entries
-from nestedmlm.reml.graph import Evaluation
+from nestedmlm.reml.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

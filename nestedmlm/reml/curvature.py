@@ -15,8 +15,9 @@ import numpy as np
 from nestedmlm import elimination
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.parameters import Plan, jacobian, term_places
-from nestedmlm.reml.graph import Evaluation
+from nestedmlm.kernels.criterion import hessian_matrix, information_matrix
+from nestedmlm.parameters import Plan, jacobian, linear_map, term_places
+from nestedmlm.reml.evaluation import Evaluation, compiled_route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +38,12 @@ class Curvature:
 
 def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
     """Hessian in phi and average information at one evaluation."""
+    route = curvature_compiled if compiled_route(plan, stats) else curvature_general
+    return route(ev, plan, stats, df)
+
+
+def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """`curvature` for every structure and design."""
     information = average_information(ev, plan, stats, df)
     J = jacobian(ev.phi, plan)
     D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
@@ -53,6 +60,16 @@ def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Cu
     return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
 
 
+def _compiled_curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    pairs = free_entries(plan).array
+    information = information_matrix(
+        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.panels,
+        ev.state.panels, ev.state.G, ev.v, ev.S_inverse, ev.r2, df, pairs,
+    )  # fmt: skip
+    hessian = hessian_matrix(stats.K, linear_map(plan), ev.T, ev.M, information, pairs)
+    return Curvature(hessian=hessian, information=information)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FreeEntries:
     """The entries (a, b), a >= b, of each ``T_f T_f'`` that some parameter can change.
@@ -63,12 +80,15 @@ class FreeEntries:
         Their places in the flat vector of all factors.
     pairs : tuple of (factor, a, b)
         In the same order; a and b count columns of the factor.
+    array : (n, 3) int64 array
+        The same.
     of_term : dict
         For each term, which of the n entries are its own, and their places in its (k, k) block.
     """
 
     flat: np.ndarray
     pairs: tuple[tuple[int, int, int], ...]
+    array: np.ndarray
     of_term: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
@@ -93,7 +113,12 @@ def free_entries(plan: Plan) -> FreeEntries:
             pairs += [(f, at + a, at + b) for a, b in own]
             flat += term_places(plan)[t][places].tolist()
             at += shape.k
-    return FreeEntries(flat=np.array(flat), pairs=tuple(pairs), of_term=of_term)
+    return FreeEntries(
+        flat=np.array(flat),
+        pairs=tuple(pairs),
+        array=np.array(pairs, dtype=np.int64).reshape(-1, 3),
+        of_term=of_term,
+    )
 
 
 @lru_cache(maxsize=256)

@@ -9,29 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, lower_indices, split_parameters
-from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.errors import OptionError
 from nestedmlm.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.reml.bounded import bounded_minimum, projected_gradient, same_signs
 from nestedmlm.reml.certificate import (
-    NO_ESCAPE,
     Certificate,
     Escape,
-    best_escape,
     min_eigenvalue,
 )
-from nestedmlm.reml.curvature import Curvature, curvature
-from nestedmlm.reml.graph import Evaluation, evaluate
-from nestedmlm.reml.penalty import Penalty, penalty_terms
+from nestedmlm.reml.evaluation import Evaluation
+from nestedmlm.reml.objective import Model, Objective
+from nestedmlm.reml.penalty import Penalty
 from nestedmlm.reml.quadratic import newton_decrease
-from nestedmlm.reml.trust_region import LocalModel, minimize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +70,6 @@ class Optimum:
     certificate: Certificate
 
 
-Model = LocalModel[tuple[Evaluation, Callable[[], Escape]]]
-
-
 def optimize(
     plan: Plan,
     stats: CrossProducts,
@@ -109,17 +101,14 @@ def optimize(
     control = control or Control()
     began = time.perf_counter()
 
-    def local(phi: FloatArray) -> Model:
-        return local_model(phi, plan, stats, REML, penalty)
-
-    here = local(_starting_point(plan, stats, start))
-    used = 1
+    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    local = objective.local
+    point, used = _starting_point(plan, stats, start), 0
     for _ in range(1 + plan.n_theta):
-        descent = minimize(
-            local,
-            here,
+        descent = objective.descend(
+            point,
             tolerance=control.tolerance,
-            max_evaluations=max(1, control.max_evaluations - used),
+            max_evaluations=max(2, control.max_evaluations - used),
         )
         used += descent.evaluations
         here = descent.best
@@ -129,11 +118,10 @@ def optimize(
         escape = here.state[1]()
         if escape.gain <= control.escape_tolerance or used >= control.max_evaluations:
             break
-        moved = local(_leave(here.point, plan, escape))
+        point = _leave(here.point, plan, escape)
         used += 1
-        if moved.value >= here.value:
+        if local(point).value >= here.value:
             break
-        here = moved
     promised, converged = descent.predicted, descent.converged
     if not same_signs(here.point, plan):
         phi, spent = bounded_minimum(plan, stats, REML, here.point)
@@ -145,43 +133,6 @@ def optimize(
         theta=theta_of_phi(here.point, plan, stats),
         evaluation=here.state[0],
         certificate=_certificate(here, promised, converged, escape, plan, control, used, began),
-    )
-
-
-def local_model(
-    phi: FloatArray,
-    plan: Plan,
-    stats: CrossProducts,
-    REML: bool,
-    penalty: Penalty | None = None,
-) -> Model:
-    """Evaluate the criterion; second-order information follows when it is asked for."""
-    ev = evaluate(phi, plan, stats, REML)
-    value, gradient, bend = ev.criterion, ev.gradient, None
-    if penalty is not None:
-        extra, slope, bend = penalty_terms(phi, plan, penalty)
-        value, gradient = value + extra, gradient + slope
-
-    @cache
-    def second_order() -> Curvature:
-        return curvature(ev, plan, stats, degrees(stats, REML)[0])
-
-    def hessian() -> FloatArray:
-        H = second_order().hessian
-        return H if bend is None else H + np.diag(bend)
-
-    def escape() -> Escape:
-        if penalty is not None:  # T is never singular: the gradient says it all
-            return NO_ESCAPE
-        return best_escape(ev, plan, second_order().information)
-
-    return LocalModel(
-        point=phi,
-        value=value,
-        gradient=gradient,
-        hessian=hessian,
-        escape=lambda: escape().gain,
-        state=(ev, escape),
     )
 
 

@@ -9,6 +9,12 @@ from numba import njit
 
 from nestedmlm.kernels.common import JIT
 
+# Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
+# they mislead, and where the supplied Hessian is good they are noise.
+LOCAL = 1.0
+SLOW = 0.6
+ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
+
 
 @njit(**JIT)
 def quadratic_step(hessian, gradient, radius):
@@ -127,3 +133,32 @@ def _boundary_step(values, g, radius, low):
         if not low < lam < high:
             lam = 0.5 * (low + high)
     return step
+
+
+@njit(**JIT)
+def next_radius(radius, ratio, length):
+    """Trust radius after a step of `length` that brought `ratio` of what was predicted."""
+    if ratio < 0.25:
+        return 0.25 * length
+    return 3.0 * radius if ratio > 0.75 and length > 0.8 * radius else radius
+
+
+@njit(**JIT)
+def rounding(value):
+    """Differences of values this large that mean nothing."""
+    return 10.0 * 2.220446049250313e-16 * max(1.0, abs(value))
+
+
+@njit(**JIT)
+def symmetric_rank_one(correction, step, residual):
+    """Learn what the model Hessian lacks from the gradients (SR1 secant update).
+
+    `residual` is the change of the gradient that the model Hessian did not explain. Keeps the
+    convergence superlinear where the model is poor (a structured quasi-Newton method; Nocedal &
+    Wright 2006, section 6.2).
+    """
+    r = residual - correction @ step
+    bend = np.sum(r * step)
+    if abs(bend) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
+        return correction
+    return correction + np.outer(r, r) / bend

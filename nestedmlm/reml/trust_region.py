@@ -14,14 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.reml.quadratic import quadratic_step
+from nestedmlm.reml.quadratic import (
+    ACCEPTED,
+    LOCAL,
+    SLOW,
+    next_radius,
+    quadratic_step,
+    rounding,
+    symmetric_rank_one,
+)
 
-# Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
-# they mislead, and where the supplied Hessian is good they are noise.
-_LOCAL = 1.0
-_SLOW = 0.6
 # Where rounding ends the descent, this much of the value may be left unexploited.
-_RESOLVED = 1e-8
+RESOLVED = 1e-8
+RADIUS = 1.0  # first trust radius
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,7 +72,7 @@ def minimize[State](
     *,
     tolerance: float,
     max_evaluations: int,
-    radius: float = 1.0,
+    radius: float = RADIUS,
 ) -> Descent[State]:
     """Descend from `start` until the model promises less than `tolerance`.
 
@@ -88,7 +93,7 @@ def minimize[State](
     moved, before, promised = None, np.inf, np.inf
     while used < max_evaluations:
         promised, lowest, step, predicted = quadratic_step(hessian, here.gradient, radius)
-        if moved is not None and promised > _SLOW * before and promised < _LOCAL:
+        if moved is not None and promised > SLOW * before and promised < LOCAL:
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian() + correction, None
             continue
@@ -100,11 +105,8 @@ def minimize[State](
         actual = here.value - there.value if there is not None else -np.inf
         noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.8 * radius:
-            radius *= 3.0
-        if there is not None and ratio > 1e-4:
+        radius = next_radius(radius, ratio, length)
+        if there is not None and ratio > ACCEPTED:
             before, moved = promised, _secant(here, there)
             here, hessian = there, there.hessian() + correction
         elif predicted <= noise:  # rounding hides what is left to gain
@@ -112,13 +114,8 @@ def minimize[State](
         elif correction.any():  # what was learnt elsewhere misleads here
             correction, moved = np.zeros_like(correction), None
             hessian = here.hessian()
-    resolved = max(_RESOLVED, rounding(here.value))
+    resolved = max(RESOLVED, rounding(here.value))
     return Descent(best=here, evaluations=used, predicted=promised, converged=promised <= resolved)
-
-
-def rounding(value: float) -> float:
-    """Differences of values this large that mean nothing."""
-    return 10.0 * float(np.finfo(float).eps) * max(1.0, abs(value))
 
 
 def _secant[State](
@@ -127,22 +124,6 @@ def _secant[State](
     """The step, and the change of the gradient that the model Hessian does not explain."""
     step = there.point - here.point
     return step, there.gradient - here.gradient - there.hessian() @ step
-
-
-def symmetric_rank_one(
-    correction: FloatArray, step: FloatArray, residual: FloatArray
-) -> FloatArray:
-    """Learn what the model Hessian lacks from the gradients (SR1 secant update).
-
-    `residual` is the change of the gradient that the model Hessian did not explain. Keeps the
-    convergence superlinear where the model is poor (a structured quasi-Newton method; Nocedal &
-    Wright 2006, section 6.2).
-    """
-    r = residual - correction @ step
-    bend = float(r @ step)
-    if abs(bend) <= 1e-8 * float(np.linalg.norm(r) * np.linalg.norm(step)):
-        return correction
-    return correction + np.outer(r, r) / bend
 
 
 def _try[State](
