@@ -47,7 +47,8 @@ def test_gradient_of_the_penalised_criterion() -> None:
     penalty = PENALTIES["wishart"]
     rng = np.random.default_rng(2)
     phi = rng.normal(size=plan.n_theta) + 0.1
-    model = Objective(plan=plan, stats=stats, REML=True, penalty=penalty).local(phi)
+    objective = Objective(plan=plan, stats=stats, REML=True, penalty=penalty)
+    model = objective.local(phi)
     numeric = central_difference(
         lambda p: Objective(plan=plan, stats=stats, REML=True, penalty=penalty).local(p).value,
         phi,

@@ -60,7 +60,7 @@ def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: floa
     return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
 
 
-def _compiled_curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+def curvature_compiled(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
     pairs = free_entries(plan).array
     information = information_matrix(
         stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.panels,
