@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
+from nestedmlm.inference.shares import fixed_variance, mean_variance, residual_variance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.rows import fitted_rows
 from nestedmlm.posterior.summaries import PROB, estimates
@@ -25,9 +26,9 @@ def r2_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
         effects, and of fixed and random effects, in the variance of a new row (Nakagawa &
         Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, sd, lower, upper``.
     """
-    fixed = _variance_of_fixed(data, design)
+    fixed = fixed_variance(design, fixed_draws(data, design))
     random = sum(term_variances(data, design))
-    residual = _residual_variance(data, design)
+    residual = residual_variance(design, sigma_draws(data, design))
     fitted = _variance_of_fitted(data, design)
     total = fixed + random + residual
     draws = np.column_stack([fitted / (fitted + residual), fixed / total, (fixed + random) / total])
@@ -50,7 +51,7 @@ def icc_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
     shares = {name: np.zeros(1) for name in names}
     for term, variance in zip(design.terms, term_variances(data, design), strict=True):
         shares[names[term.factor]] = shares[names[term.factor]] + variance
-    shares["Residual"] = _residual_variance(data, design)
+    shares["Residual"] = residual_variance(design, sigma_draws(data, design))
     draws = np.column_stack(list(shares.values()))
     index = pd.Index(list(shares), name="grpvar")
     return estimates(draws / draws.sum(axis=1, keepdims=True), prob=prob, index=index)
@@ -59,23 +60,9 @@ def icc_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
 def term_variances(data: Any, design: Design) -> list[FloatArray]:
     """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
     return [
-        np.einsum("sij,ij->s", cov, term.X.T @ term.X / design.n)
+        mean_variance(term.X, cov)
         for term, cov in zip(design.terms, covariance_draws(data, design), strict=True)
     ]
-
-
-def _residual_variance(data: Any, design: Design) -> FloatArray:
-    """Average residual variance of the rows, shape (S,)."""
-    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
-    out: FloatArray = scale * sigma_draws(data, design) ** 2
-    return out
-
-
-def _variance_of_fixed(data: Any, design: Design) -> FloatArray:
-    centred = design.X - design.X.mean(axis=0)
-    beta = fixed_draws(data, design)
-    out: FloatArray = np.einsum("si,ij,sj->s", beta, centred.T @ centred / design.n, beta)
-    return out
 
 
 def _variance_of_fitted(data: Any, design: Design) -> FloatArray:
