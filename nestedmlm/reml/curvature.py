@@ -61,6 +61,7 @@ def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: floa
 
 
 def curvature_compiled(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """`curvature` for what `nestedmlm.kernels.criterion` takes."""
     pairs = free_entries(plan).array
     information = information_matrix(
         stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.panels,
