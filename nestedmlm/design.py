@@ -7,7 +7,7 @@ matrix and the codes of its grouping factor. Z is never built (see `zmatrix` for
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,16 @@ class Design:
         padded[self.kept] = values
         return pd.Series(padded, index=self.full_index)
 
-    def new(self, data: Any, *, new_levels: str = "error") -> NewDesign:
+    def new(
+        self,
+        data: Any,
+        *,
+        new_levels: str = "error",
+        matrices: Collection[int] | None = None,
+        groups: Collection[int] | None = None,
+        offset: Any = None,
+        fixed: bool = True,
+    ) -> NewDesign:
         """Make the same columns of other data, with everything learned at the fit.
 
         Parameters
@@ -135,6 +144,13 @@ class Design:
             The response need not be there. Missing values give missing rows.
         new_levels : {"error", "population"}
             What to do with groups that were not there (or are missing): refuse, or code -1.
+        matrices, groups : collections of int, optional
+            Numbers of the terms whose matrix, or whose levels, are wanted (default: all); the
+            columns of the others need not be there, their matrix is zero and their codes -1.
+        offset : str or array, optional
+            A column name or one number per row, in place of the argument ``offset`` of the fit.
+        fixed : bool
+            False: leave out the fixed effects and offsets (X is zero).
 
         Returns
         -------
@@ -144,8 +160,18 @@ class Design:
         ------
         NewLevelsError
             For unseen levels of a fixed factor, or of a grouping factor unless "population".
+        DataError
+            If the model was fitted with an offset array and `offset` is not given.
         """
-        return make_new_design(self.schema, data, new_levels)
+        return make_new_design(
+            self.schema,
+            data,
+            new_levels,
+            matrices=matrices,
+            groups=groups,
+            offset=offset,
+            fixed=fixed,
+        )
 
 
 def build_design(

@@ -12,7 +12,6 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import split_parameters, theta_names
 from nestedmlm.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.prediction import predict
 from nestedmlm.randomeffects import coef_frames, ranef_frame
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.penalty import Penalty
@@ -21,8 +20,6 @@ from nestedmlm.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
     from nestedmlm.model import Model
-
-RESIDUALS = ("response", "pearson")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -202,56 +199,6 @@ class Estimates:
     def fittedvalues(self) -> pd.Series:
         """``X beta + Z b + offset``, on the caller's index."""
         return self.design.align(self.solution.fitted).rename("fitted")
-
-    @property
-    def resid(self) -> pd.Series:
-        """Response minus fitted values, on the caller's index."""
-        return self.residuals()
-
-    def residuals(self, type: str = "response", *, scaled: bool = False) -> pd.Series:
-        """Residuals, on the caller's index.
-
-        Parameters
-        ----------
-        type : {"response", "pearson"}
-            Pearson residuals are multiplied by the square root of the weights.
-        scaled : bool
-            Divide by sigma.
-        """
-        if type not in RESIDUALS:
-            raise OptionError(f"type must be one of {', '.join(RESIDUALS)}, not {type!r}")
-        e = self.design.y - self.solution.fitted
-        if type == "pearson" and self.design.weights is not None:
-            e = e * np.sqrt(self.design.weights)
-        return self.design.align(e / self.sigma if scaled else e).rename("resid")
-
-    def predict(
-        self, data: Any = None, *, random_effects: bool = True, new_levels: str = "error"
-    ) -> pd.Series:
-        """Predict for new rows (without `data`: the fitted values).
-
-        Parameters
-        ----------
-        data : table, optional
-        random_effects : bool
-            Add the conditional modes (False: the population's mean).
-        new_levels : {"error", "population"}
-            Refuse unseen groups, or predict them with random effects at zero.
-        """
-        if data is None:
-            if random_effects:
-                return self.fittedvalues
-            eta = self.design.X @ self.solution.beta
-            if self.design.offset is not None:
-                eta = eta + self.design.offset
-            return self.design.align(eta)
-        return predict(
-            self.solution,
-            self.design,
-            data,
-            random_effects=random_effects,
-            new_levels=new_levels,
-        )
 
     def model_matrix(self, which: str = "fixed") -> Any:
         """The fixed-effects matrix as a DataFrame, or Z as a SciPy sparse matrix.

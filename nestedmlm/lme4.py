@@ -105,15 +105,20 @@ def residuals(object: LmerFit, type: str = "response", scaled: bool = False) -> 
 
 
 def predict(
-    object: LmerFit, newdata: Any = None, re_form: Any = None, allow_new_levels: bool = False
-) -> pd.Series:
+    object: LmerFit,
+    newdata: Any = None,
+    re_form: Any = None,
+    allow_new_levels: bool = False,
+    random_only: bool = False,
+    se_fit: bool = False,
+) -> pd.Series | pd.DataFrame:
     """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
-    if re_form not in (None, "NA", "~0"):
-        raise OptionError("re_form must be None (all random effects) or 'NA' (none of them)")
     return object.predict(
         newdata,
-        random_effects=re_form is None,
+        re_form="~ 0" if re_form == "NA" else re_form,
         new_levels="population" if allow_new_levels else "error",
+        random_only=random_only,
+        se_fit=se_fit,
     )
 
 

@@ -67,7 +67,7 @@ def test_unseen_group(fit: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
     with pytest.raises(NewLevelsError, match="999"):
         fit.predict(new)
     population = fit.predict(new, new_levels="population")
-    assert population.to_numpy() == pytest.approx(fit.predict(new, random_effects=False))
+    assert population.to_numpy() == pytest.approx(fit.predict(new, re_form=False))
 
 
 def test_unknown_choices(fit: nm.LmerFit) -> None:
@@ -77,7 +77,7 @@ def test_unknown_choices(fit: nm.LmerFit) -> None:
         fit.is_singular(rule="other")
     with pytest.raises(OptionError, match=r"known: .*theta"):
         getME(fit, "thteta")
-    with pytest.raises(OptionError, match="re_form"):
+    with pytest.raises(OptionError, match="re_form has the grouping factor g"):
         predict(fit, re_form="~(1|g)")
 
 

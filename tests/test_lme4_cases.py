@@ -84,7 +84,7 @@ def test_residuals(sleepstudy: pd.DataFrame) -> None:
     assert [fit.resid.min(), fit.resid.max()] == pytest.approx([-101.17996, 132.54664], rel=5e-5)
     scaled = fit.residuals("pearson", scaled=True)
     assert [scaled.min(), scaled.max()] == pytest.approx([-3.9536067, 5.1792598], rel=5e-5)
-    with pytest.raises(nm.NestedMLMError, match="response, pearson"):
+    with pytest.raises(nm.NestedMLMError, match="partial residuals are not implemented"):
         fit.residuals("partial")
 
 
@@ -95,7 +95,7 @@ def test_fitted_values(sleepstudy: pd.DataFrame) -> None:
     penicillin = nm.load_dataset("Penicillin")
     crossed = nm.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", penicillin)
     assert crossed.fittedvalues[:2].to_numpy() == pytest.approx([25.9638, 22.7663], abs=1e-4)
-    population = crossed.predict(penicillin, random_effects=False)
+    population = crossed.predict(penicillin, re_form=False)
     assert population.to_numpy() == pytest.approx(np.full(144, 22.9722222))
 
 

@@ -2,8 +2,201 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nestedmlm.inference import prediction
+from nestedmlm.inference import residuals as row_residuals
+
+if TYPE_CHECKING:
+    from nestedmlm.fit import LmerFit
+
 
 class RowVerbs:
     """Prediction, residuals, influence; mixed into `LmerFit`."""
 
     __slots__ = ()
+
+    @property
+    def resid(self: LmerFit) -> pd.Series:
+        """Response minus fitted values, on the caller's index."""
+        return self.residuals()
+
+    def residuals(
+        self: LmerFit,
+        type: str = "response",
+        *,
+        which: str = "conditional",
+        scaled: bool = False,
+        standardized: bool = False,
+    ) -> pd.Series:
+        """Residuals, on the caller's index.
+
+        Parameters
+        ----------
+        type : {"response", "working", "pearson", "deviance"}
+            Pearson and deviance residuals are multiplied by the square root of the weights; in a
+            linear model the first two are the same, and so are the last two.
+        which : {"conditional", "marginal"}
+            From the fitted values ``X beta + Z b``, or from the population's mean ``X beta``.
+        scaled : bool
+            Divide by sigma.
+        standardized : bool
+            Divide by the residual's standard deviation given theta, whatever the type:
+            ``sigma sqrt((1 - h) / w)`` for conditional residuals.
+
+        Raises
+        ------
+        OptionError
+            For an unknown type, and for ``"partial"``, which lme4 does not have either.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> r = fit.residuals("pearson", scaled=True)
+        >>> print(round(r.min(), 4), round(r.max(), 4))
+        -3.9536 5.1793
+        """
+        values = row_residuals.residuals(
+            self.solution,
+            self.design,
+            type,
+            which=which,
+            scaled=scaled,
+            standardized=standardized,
+        )
+        return self.design.align(values).rename("resid")
+
+    def hatvalues(self: LmerFit) -> pd.Series:
+        """Leverages given theta: how much each fitted value moves with its own response.
+
+        Returns
+        -------
+        Series
+            The diagonal of H in ``fitted - offset = H (y - offset)``; its sum is the effective
+            number of parameters.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> print(round(fit.hatvalues().sum(), 3))
+        17.892
+        """
+        values = row_residuals.hat_values(self.solution, self.design)
+        return self.design.align(values).rename("hat")
+
+    def rstudent(self: LmerFit, *, external: bool = False) -> pd.Series:
+        """Studentised residuals ``sqrt(w) e / (sigma sqrt(1 - h))``.
+
+        Parameters
+        ----------
+        external : bool
+            Take sigma from the fit without the row (theta held), exactly and without refitting.
+            lme4's ``rstudent`` divides by the sigma of the fit.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> print(round(fit.rstudent().iloc[0], 5))
+        -1.45598
+        """
+        df = (self.nobs - self.design.p if self.REML else self.nobs) if external else None
+        values = row_residuals.standardized_residuals(self.solution, self.design, df)
+        return self.design.align(values).rename("rstudent")
+
+    def predict(
+        self: LmerFit,
+        data: Any = None,
+        *,
+        re_form: Any = None,
+        new_levels: str = "error",
+        se_fit: bool = False,
+        interval: str | None = None,
+        level: float = 0.95,
+        seed: int | None = None,
+        offset: Any = None,
+        random_only: bool = False,
+        na_action: str = "pass",
+    ) -> pd.Series | pd.DataFrame:
+        """Predict for new rows (without `data`: for the rows of the fit).
+
+        Parameters
+        ----------
+        data : table, optional
+            New rows; the response, and the columns of random effects that `re_form` leaves out,
+            need not be there.
+        re_form : None, False or str
+            Which random effects count. None: all. False or ``"~ 0"``: none, the population's
+            mean. ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
+        new_levels : {"error", "population", "sample"}
+            Unseen (or missing) groups: refuse; random effects of zero; or random effects drawn
+            from their distribution, once for each new group.
+        se_fit : bool
+            Add standard errors.
+        interval : {"confidence", "prediction"}, optional
+            Add an interval for the expected value, or for a new response.
+        level : float
+            Probability inside the interval.
+        seed : int, optional
+            For ``new_levels="sample"``.
+        offset : str or array, optional
+            A column of `data` or one number per row, in place of the argument ``offset`` of the
+            fit. Needed where the fit was given an array; a column's name is remembered.
+        random_only : bool
+            ``Z b`` alone, without the fixed effects and offsets.
+        na_action : {"pass", "omit", "raise"}
+            Rows with missing values: predict NaN, leave them out, or refuse.
+
+        Returns
+        -------
+        Series or DataFrame
+            ``prediction``, and if asked ``se, lower, upper``, on the index of `data`.
+
+        Raises
+        ------
+        OptionError
+            For unknown choices, and for random effects in `re_form` that the model does not have.
+        NewLevelsError
+            For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
+        DataError
+            If an offset is needed and missing.
+
+        Notes
+        -----
+        Standard errors are exact given theta: they use the joint covariance of the estimated
+        fixed effects and the random effects (Henderson's mixed-model equations), as lme4's
+        ``se.fit`` since 1.1-35. They do not count the uncertainty of theta, and the intervals
+        use the normal quantile.
+
+        Where a group is new and its random effects are set to zero, the standard error and both
+        intervals count its between-group variance, which lme4 leaves out. A prediction interval
+        counts the residual variance (of weight 1 for new rows, of their weights for the rows of
+        the fit) and the variance of the random effects that `re_form` leaves out, so that it is
+        one for the response of a group drawn anew.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> sleepstudy = nm.load_dataset("sleepstudy")
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+        >>> fit.predict(sleepstudy.iloc[[0, 9]], interval="confidence").round(2)
+           prediction     se   lower   upper
+        0      253.66  12.13  229.88  277.44
+        9      430.66  11.89  407.36  453.96
+        """
+        asked = prediction.Asked(
+            re_form=re_form,
+            new_levels=new_levels,
+            se_fit=se_fit,
+            interval=interval,
+            level=level,
+            seed=seed,
+            offset=offset,
+            random_only=random_only,
+            na_action=na_action,
+        )
+        return prediction.predict(self.solution, self.design, data, asked=asked)
