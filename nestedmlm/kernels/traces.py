@@ -141,7 +141,7 @@ def _below(k, c, low, at, sums, G, g0, Y, N):
 
 
 @njit(**JIT)
-def _own(k, w, Eh, Ah, ah, H, EA, Ea):
+def _times(k, w, Eh, Ah, ah, EA, Ea):
     """``EA = A E`` and ``Ea = E a`` for one of the node's own directions."""
     for a in range(k):
         for b in range(k):
@@ -157,14 +157,65 @@ def _own(k, w, Eh, Ah, ah, H, EA, Ea):
 
 
 @njit(**JIT)
-def sum_pairs(
-    K, first, parent, pptr, tptr, tcol, tpos, r_cols, panels, G, dptr, eptr, E, N, root
-):  # fmt: skip
+def _cross(p0, c, k, w, sums, U, L, PU, LP, Es):
+    """Return ``tr(U'P_r U E_s)`` of a direction below and one here; ``LP = [L; I]'P_r U``."""
+    total = 0.0
+    for a in range(k):  # PU = P_r U in the node's own columns
+        for b in range(k):
+            v = 0.0
+            for d in range(k):
+                v += sums[p0 + a * c + d] * U[d, b]
+            PU[a, b] = v
+    for a in range(k):
+        for b in range(k):
+            v = 0.0
+            for d in range(k):
+                v += U[d, a] * PU[d, b]
+            total += v * Es[a, b]
+    for x in range(w):
+        for b in range(k):
+            v = 0.0
+            for d in range(k):
+                v += sums[p0 + (k + x) * c + d] * U[d, b] + L[d, x] * PU[d, b]
+            LP[x, b] = v
+    return total
+
+
+@njit(**JIT)
+def _both(k, w, EA, EB, Eb, Ah, LP):
+    """Return ``tr(A E_s A E_r)`` of two directions here; ``LP = (E_r a)'A``."""
+    total = 0.0
+    for a in range(k):
+        for b in range(k):
+            total += EA[a, b] * EB[b, a]
+    for x in range(w):
+        for b in range(k):
+            v = 0.0
+            for d in range(k):
+                v += Eb[d, x] * Ah[d, b]
+            LP[x, b] = v
+    return total
+
+
+@njit(**JIT)
+def _outer(k, w, LP, Ea, out):
+    """``out = LP Ea``, (w, k) times (k, w)."""
+    for x in range(w):
+        for y in range(w):
+            v = 0.0
+            for d in range(k):
+                v += LP[x, d] * Ea[d, y]
+            out[x, y] = v
+
+
+@njit(**JIT)
+def sum_pairs(K, first, parent, pptr, tptr, tcol, tpos, rhs, panels, G, dptr, eptr, E, N, root):
     """Add the chain's part of ``tr(A E_r A E_s)``, r <= s, to `N` and fill `root`.
 
-    `dptr` (m+1,) counts the directions of the factors up to each, `eptr` says where each
-    direction's matrix starts in `E`. `root` (n_d + pairs, q_t, q_t) receives what the trailing
-    block still has to eliminate: P_r, then X_rs by `pair`.
+    `rhs` counts the right-hand sides in the panels; `dptr` (m+1,) counts the directions of the
+    factors up to each, `eptr` says where each direction's matrix starts in `E`. `root`
+    (n_d + pairs, q_t, q_t) receives what the trailing block still has to eliminate: P_r, then
+    X_rs by `pair`.
     """
     m = K.shape[0]
     kmax, wmax = most_columns(K), widest(K, tptr, 1)
@@ -173,90 +224,46 @@ def sum_pairs(
     Q, U, Ah = np.empty((kmax, kmax)), np.empty((kmax, kmax)), np.empty((kmax, kmax))
     EA, EB, PU = np.empty((kmax, kmax)), np.empty((kmax, kmax)), np.empty((kmax, kmax))
     L, ah = np.empty((kmax, wmax)), np.empty((kmax, wmax))
-    Ea, Eb = np.empty((kmax, wmax)), np.empty((kmax, wmax))
+    Ea, Eb, LP = np.empty((kmax, wmax)), np.empty((kmax, wmax)), np.empty((wmax, kmax))
     Y, tmp = np.empty((wmax + kmax, wmax + kmax)), np.empty((wmax + kmax, wmax))
-    out, LP = np.empty((wmax, wmax)), np.empty((wmax, kmax))
-    n_d = dptr[m]
+    out = np.empty((wmax, wmax))
     goff = 0
     for i in range(m):
         k, A = K[i], columns_above(K, i)
         low, high = dptr[i], dptr[i + 1]
         for g in range(first[i], first[i + 1]):
-            nt = tptr[g + 1] - tptr[g]
-            w = A + nt
-            c = k + w
-            at = start[g]
+            w = A + tptr[g + 1] - tptr[g]
+            c, at, up = k + w, start[g], parent[g]
             size = c * c
-            _node(pptr[g], k, w, c + r_cols, panels, G, goff, Q, L, U, Ah, ah)
-            up = parent[g]
-            low_p, c_p = n_d, 0
-            if up >= 0:
-                low_p = high
-                c_p = A + tptr[up + 1] - tptr[up]
+            cp = A + tptr[up + 1] - tptr[up] if up >= 0 else 0
+            _node(pptr[g], k, w, c + rhs, panels, G, goff, Q, L, U, Ah, ah)
             _below(k, c, low, at, sums, G, goff, Y, N)
-            for q in range(low * (low + 1) // 2 + low if w else 0):
-                for a in range(c):
-                    for b in range(c):
-                        Y[a, b] = sums[at + q * size + a * c + b]
-                _carry(Y, k, w, L, tmp, out)
-                place = q if q < low else low_p + q - low
-                _hand_up(out, w, A, g, place, parent, start, tptr, tcol, tpos, c_p, sums, root)
+            if w > 0:
+                for q in range(low + low * (low + 1) // 2):
+                    for a in range(c):
+                        for b in range(c):
+                            Y[a, b] = sums[at + q * size + a * c + b]
+                    _carry(Y, k, w, L, tmp, out)
+                    to = q if q < low else high + q - low
+                    _hand_up(out, w, A, g, to, parent, start, tptr, tcol, tpos, cp, sums, root)
             for s in range(low, high):
                 Es = E[eptr[s] : eptr[s + 1]].reshape(k, k)
-                _own(k, w, Es, Ah, ah, Q, EA, Ea)
-                for r in range(low):  # one direction below, one here
-                    for a in range(k):  # PU = P_r U in the node's own columns
-                        for b in range(k):
-                            v = 0.0
-                            for d in range(k):
-                                v += sums[at + r * size + a * c + d] * U[d, b]
-                            PU[a, b] = v
-                    for a in range(k):
-                        for b in range(k):
-                            v = 0.0
-                            for d in range(k):
-                                v += U[d, a] * PU[d, b]
-                            N[r, s] += v * Es[a, b]
-                    for x in range(w):  # LP = [L; I]' P_r U
-                        for b in range(k):
-                            v = 0.0
-                            for d in range(k):
-                                v += sums[at + r * size + (k + x) * c + d] * U[d, b]
-                                v += L[d, x] * PU[d, b]
-                            LP[x, b] = v
-                    for x in range(w):
-                        for y in range(w):
-                            v = 0.0
-                            for d in range(k):
-                                v += LP[x, d] * Ea[d, y]
-                            out[x, y] = v
-                    place = low_p + pair(r, s)
-                    _hand_up(out, w, A, g, place, parent, start, tptr, tcol, tpos, c_p, sums, root)
-                for r in range(low, s + 1):  # both here
-                    Er = E[eptr[r] : eptr[r + 1]].reshape(k, k)
-                    _own(k, w, Er, Ah, ah, Q, EB, Eb)
-                    for a in range(k):
-                        for b in range(k):
-                            N[r, s] += EA[a, b] * EB[b, a]
-                    for x in range(w):  # LP = (E_r a)' A
-                        for b in range(k):
-                            v = 0.0
-                            for d in range(k):
-                                v += Eb[d, x] * Ah[d, b]
-                            LP[x, b] = v
-                    for x in range(w):
-                        for y in range(w):
-                            v = 0.0
-                            for d in range(k):
-                                v += LP[x, d] * Ea[d, y]
-                            out[x, y] = v
-                    place = low_p + pair(r, s)
-                    _hand_up(out, w, A, g, place, parent, start, tptr, tcol, tpos, c_p, sums, root)
-                for x in range(w):
-                    for y in range(w):
-                        v = 0.0
+                _times(k, w, Es, Ah, ah, EA, Ea)
+                for r in range(s + 1):
+                    if r < low:
+                        N[r, s] += _cross(at + r * size, c, k, w, sums, U, L, PU, LP, Es)
+                    else:
+                        Er = E[eptr[r] : eptr[r + 1]].reshape(k, k)
+                        _times(k, w, Er, Ah, ah, EB, Eb)
+                        N[r, s] += _both(k, w, EA, EB, Eb, Ah, LP)
+                    if w > 0:
+                        _outer(k, w, LP, Ea, out)
+                        to = high + pair(r, s)
+                        _hand_up(out, w, A, g, to, parent, start, tptr, tcol, tpos, cp, sums, root)
+                if w > 0:
+                    for x in range(w):  # P_s = a'E_s a
                         for d in range(k):
-                            v += ah[d, x] * Ea[d, y]
-                        out[x, y] = v
-                _hand_up(out, w, A, g, s, parent, start, tptr, tcol, tpos, c_p, sums, root)
+                            LP[x, d] = ah[d, x]
+                    _outer(k, w, LP, Ea, out)
+                    _hand_up(out, w, A, g, s, parent, start, tptr, tcol, tpos, cp, sums, root)
             goff += k * k
