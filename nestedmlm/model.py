@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.design import Design, build_design
+from nestedmlm.errors import DataError
 from nestedmlm.fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.modelframe.environment import Environment
@@ -229,6 +230,33 @@ class Model:
     def with_formula(self, formula: str) -> Model:
         """Make the model of another formula on the same data."""
         return Model(formula, self._data, env=self._env, data_name=self.data_name, **self._options)
+
+    @property
+    def data(self) -> Any:
+        """The caller's table, as it was given."""
+        return self._data
+
+    @property
+    def weights_column(self) -> str | None:
+        """Column that holds the prior weights; None where there are none or they are an array."""
+        weights = self._options["weights"]
+        return weights if isinstance(weights, str) else None
+
+    def with_data(self, data: Any) -> Model:
+        """Make the model of the same formula on other data.
+
+        Raises
+        ------
+        DataError
+            If weights or offset were given as arrays, which other data do not have.
+        """
+        for name in ("weights", "offset"):
+            if self._options[name] is not None and not isinstance(self._options[name], str):
+                raise DataError(
+                    f"the {name} were given as an array, which belongs to the rows of the first "
+                    "data; make them a column and give its name"
+                )
+        return Model(self.formula, data, env=self._env, data_name=self.data_name, **self._options)
 
 
 def _argument_name(argument: Any, default: str) -> str | None:

@@ -1,0 +1,118 @@
+"""Refitting a design to many responses, and what is kept of each refit (layer 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import TermShape
+from nestedmlm.crossproducts import CrossProducts, cross_products
+from nestedmlm.design import Design
+from nestedmlm.inference.components import natural_names, natural_values
+from nestedmlm.parameters import Plan, make_plan
+from nestedmlm.reml.optimize import optimize
+from nestedmlm.reml.penalty import Penalty
+from nestedmlm.results import results_at, smallest_singular_value
+from nestedmlm.threads import blas_threads
+
+SINGULAR_NOTE = "boundary (singular) fit"
+UNCERTIFIED = "optimum not certified"
+_SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Estimates from m responses.
+
+    Attributes
+    ----------
+    theta : (m, n_theta) array
+    criterion, sigma : (m,) arrays
+    beta : (m, p) array
+    converged, singular : (m,) arrays of bool
+    """
+
+    theta: FloatArray
+    criterion: FloatArray
+    sigma: FloatArray
+    beta: FloatArray
+    converged: np.ndarray
+    singular: np.ndarray
+
+
+def refit_many(
+    design: Design,
+    Y: FloatArray,
+    *,
+    REML: bool,
+    start: FloatArray | None = None,
+    penalty: Penalty | None = None,
+) -> Batch:
+    """Fit one design to each column of `Y` (n, m), starting from `start`."""
+    rows = [
+        refit_one(replace(design, y=np.ascontiguousarray(y)), REML=REML, start=start,
+                  penalty=penalty)
+        for y in Y.T
+    ]  # fmt: skip
+    return stack(rows)
+
+
+def refit_one(
+    design: Design,
+    *,
+    REML: bool,
+    start: FloatArray | None = None,
+    penalty: Penalty | None = None,
+    stats: CrossProducts | None = None,
+    plan: Plan | None = None,
+) -> Batch:
+    """Fit one design; a batch of one, without warnings."""
+    REML = REML and design.p > 0
+    stats = stats or cross_products(design)
+    plan = plan or make_plan(design, stats)
+    with blas_threads(stats):
+        optimum = optimize(plan, stats, REML=REML, start=start, penalty=penalty)
+        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
+    return Batch(
+        theta=solution.theta[None],
+        criterion=np.array([solution.reml_criterion if REML else solution.deviance]),
+        sigma=np.array([solution.sigma]),
+        beta=solution.beta[None],
+        converged=np.array([optimum.certificate.holds]),
+        singular=np.array([smallest_singular_value(solution) < _SINGULAR]),
+    )
+
+
+def stack(rows: list[Batch]) -> Batch:
+    """Put batches under each other."""
+    return Batch(
+        **{
+            name: np.concatenate([getattr(row, name) for row in rows])
+            for name in ("theta", "criterion", "sigma", "beta", "converged", "singular")
+        }
+    )
+
+
+def default_names(design: Design) -> tuple[str, ...]:
+    """Names of `default_values`: fixed effects, standard deviations, correlations, sigma."""
+    return (*design.x_names, *natural_names(design))
+
+
+def default_values(design: Design, batch: Batch) -> FloatArray:
+    """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
+    shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
+    natural = [
+        natural_values(theta, float(sigma), shapes)
+        for theta, sigma in zip(batch.theta, batch.sigma, strict=True)
+    ]
+    return np.hstack([batch.beta, np.vstack(natural)])
+
+
+def notes_of(batch: Batch) -> tuple[str, ...]:
+    """What there is to say about each refit; empty where nothing is."""
+    return tuple(
+        UNCERTIFIED if not ok else (SINGULAR_NOTE if flat else "")
+        for ok, flat in zip(batch.converged.tolist(), batch.singular.tolist(), strict=True)
+    )

@@ -1,0 +1,146 @@
+"""Running replicates: chunk by chunk, here or in other processes, until done or interrupted.
+
+Each replicate brings its random stream along, so neither the number of workers nor the size of
+the chunks changes a number.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+from nestedmlm.progress import track
+
+Streams = Sequence[np.random.SeedSequence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """Results of some replicates.
+
+    Attributes
+    ----------
+    values : (m, q) array
+        NaN in the rows of replicates that failed.
+    notes : tuple of str
+        What there is to say about each; empty where nothing is.
+    failed : (m,) array of bool
+    """
+
+    values: FloatArray
+    notes: tuple[str, ...]
+    failed: np.ndarray
+
+
+type Task = Callable[[Streams], Outcome]
+
+
+def run_replicates(
+    task: Task,
+    ways: Streams,
+    *,
+    label: str,
+    workers: int = 1,
+    progress: bool = True,
+    chunk: int = 1,
+) -> Outcome:
+    """Run a task on every stream; Ctrl-C returns what is done so far (fewer rows than streams).
+
+    Parameters
+    ----------
+    task : callable (streams) -> Outcome
+    ways : sequence of SeedSequence
+        One for each replicate.
+    label : str
+        Shown by the progress line.
+    workers : int
+        Processes; with more than one, the task must survive cloudpickle.
+    progress : bool
+    chunk : int
+        Replicates handed out at a time.
+
+    Raises
+    ------
+    OptionError
+        For a number of workers below one.
+    KeyboardInterrupt
+        If nothing was done yet.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise OptionError(f"workers must be a positive integer, not {workers!r}")
+    chunks = [ways[i : i + chunk] for i in range(0, len(ways), chunk)]
+    source = map(task, chunks) if workers == 1 else _elsewhere(task, chunks, workers)
+    done: list[Outcome] = []
+    try:
+        for outcome in track(source, len(chunks), label, show=progress):
+            done.append(outcome)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    return Outcome(
+        values=np.concatenate([o.values for o in done]),
+        notes=tuple(note for o in done for note in o.notes),
+        failed=np.concatenate([o.failed for o in done]),
+    )
+
+
+def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outcome]:
+    """Outcomes in order from a pool of fresh processes (fork is unsafe beside threads)."""
+    import cloudpickle
+
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=_receive,
+        initargs=(cloudpickle.dumps(task),),
+    )
+    try:
+        yield from pool.map(_work, chunks)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_TASK: list[Any] = []  # in a worker process: the task it was started for
+
+
+def _receive(pickled: bytes) -> None:
+    _TASK[:] = [pickle.loads(pickled)]
+
+
+def _work(ways: Streams) -> Outcome:
+    outcome: Outcome = _TASK[0](ways)
+    return outcome
+
+
+def attempts(run: Callable[[np.random.Generator], tuple[FloatArray, str]], ways: Streams,
+             size: int) -> Outcome:  # fmt: skip
+    """Outcome of replicates that are run one by one and may fail one by one.
+
+    Parameters
+    ----------
+    run : callable (rng) -> (values, note)
+    ways : sequence of SeedSequence
+    size : int
+        How many values there are.
+    """
+    rows, notes, failed = [], [], []
+    for way in ways:
+        try:
+            values, note = run(np.random.default_rng(way))
+            bad = values.shape != (size,)
+            if bad:
+                values, note = np.full(size, np.nan), "fun returned another number of values"
+        except Exception as error:  # a user's function may raise anything
+            values, note, bad = np.full(size, np.nan), f"{type(error).__name__}: {error}", True
+        rows.append(values)
+        notes.append(note)
+        failed.append(bad)
+    return Outcome(values=np.vstack(rows), notes=tuple(notes), failed=np.array(failed))

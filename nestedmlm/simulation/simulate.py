@@ -1,0 +1,45 @@
+"""Responses of a fit, for its own rows or others (layer 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import DataError, WeightsError
+from nestedmlm.fit import LmerFit
+from nestedmlm.inference.draws import Seed, draw_frame, law_for_data, law_of
+from nestedmlm.inference.reform import chosen_columns
+from nestedmlm.modelframe.frames import Frame
+from nestedmlm.schema import argument_numbers
+
+
+def simulate_fit(
+    fit: LmerFit, *, nsim: int, seed: Seed, re_form: Any, data: Any = None
+) -> pd.DataFrame:
+    """Draw responses; see `SimulationVerbs.simulate`."""
+    keep = chosen_columns(fit.design, re_form)
+    s = fit.solution
+    if data is None:
+        law = law_of(fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep)
+        return draw_frame(law, fit.design.index, nsim=nsim, seed=seed)
+    law, index = law_for_data(
+        fit.design, data, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
+        weights=_new_weights(fit, data),
+    )  # fmt: skip
+    return draw_frame(law, index, nsim=nsim, seed=seed)
+
+
+def _new_weights(fit: LmerFit, data: Any) -> FloatArray | None:
+    """Prior weights of new rows: the column that the model took them from."""
+    if fit.design.weights is None:
+        return None
+    name = fit.model.weights_column
+    if name is None:
+        raise DataError(
+            "the model was fitted with an array of weights, which new data do not have; give the "
+            "weights as a column name"
+        )
+    evaluator = fit.design.schema.evaluator(Frame(data))
+    return argument_numbers(name, evaluator, "weights", error=WeightsError)
