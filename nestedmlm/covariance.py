@@ -28,6 +28,15 @@ from nestedmlm._typing import FloatArray
 _ZERO = 1e-14  # a row of T this small relative to its largest entry is rounding, not a variance
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """A parameter of a structured correlation and its natural range."""
+
+    name: str
+    lower: float
+    upper: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """One covariance structure.
@@ -46,6 +55,10 @@ class Structure:
         Inverse of `to_theta` (up to sign and rotation).
     factor_of_theta : callable (theta, k, hom) -> (k, k) array
         Lower-triangular T in the user's columns.
+    parameters : callable k -> tuple of Bounded
+        What follows the standard deviations in theta; empty for ``us`` and ``diag``.
+    linear : bool
+        Whether `factor` is linear in phi.
     """
 
     count: Callable[[int, bool], int]
@@ -54,6 +67,8 @@ class Structure:
     to_theta: Callable[[FloatArray, FloatArray, bool], FloatArray]
     to_phi: Callable[[FloatArray, FloatArray, bool], FloatArray]
     factor_of_theta: Callable[[FloatArray, int, bool], FloatArray]
+    parameters: Callable[[int], tuple[Bounded, ...]]
+    linear: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -204,6 +219,8 @@ STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(
             to_theta=_us_theta,
             to_phi=_us_phi,
             factor_of_theta=_us_of_theta,
+            parameters=lambda k: (),
+            linear=True,
         ),
         "diag": Structure(
             count=_n_sd,
@@ -212,6 +229,8 @@ STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(
             to_theta=_sd_theta,
             to_phi=_sd_phi,
             factor_of_theta=_via_phi(_diag_factor, _sd_phi),
+            parameters=lambda k: (),
+            linear=True,
         ),
         "cs": Structure(
             count=lambda k, hom: _n_sd(k, hom) + 1,
@@ -220,6 +239,7 @@ STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(
             to_theta=_cs_theta,
             to_phi=_cs_phi,
             factor_of_theta=_via_phi(_cs_factor, _cs_phi),
+            parameters=lambda k: (Bounded("rho", -1.0 / (k - 1.0), 1.0),),
         ),
         "ar1": Structure(
             count=lambda k, hom: _n_sd(k, hom) + 1,
@@ -228,6 +248,7 @@ STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(
             to_theta=_ar1_theta,
             to_phi=_ar1_phi,
             factor_of_theta=_via_phi(_ar1_factor, _ar1_phi),
+            parameters=lambda k: (Bounded("rho", -1.0, 1.0),),
         ),
     }
 )
