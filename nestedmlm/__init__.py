@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from nestedmlm import plots
 from nestedmlm.api import anova, lmer, pymc_lmer
 from nestedmlm.bayes.distributions import Prior
 from nestedmlm.bayesfit import BayesFit, load_bayesfit
@@ -55,5 +56,6 @@ __all__ = [
     "load_bayesfit",
     "load_dataset",
     "plot_compare",
+    "plots",
     "pymc_lmer",
 ]

@@ -1,1 +1,30 @@
-"""Plots: they draw what is computed elsewhere; matplotlib loads on first use (layer 6)."""
+"""Pictures of fits: they draw what is computed elsewhere; matplotlib loads on first use (layer 6).
+
+Every function returns matplotlib axes (an array of them where there are several panels), takes
+``ax`` and ``figsize``, and never shows the figure. Those that take a ``fit`` draw `LmerFit` and
+`BayesFit` alike where both make sense.
+"""
+
+from __future__ import annotations
+
+from nestedmlm.plots.collapse import singularity
+from nestedmlm.plots.diagnostics import diagnostics, qq_residuals, residuals, scale_location
+from nestedmlm.plots.forest import forest
+from nestedmlm.plots.groups import shrinkage, spaghetti, trellis
+from nestedmlm.plots.modes import caterpillar, qq_random_effects
+from nestedmlm.plots.shares import variance_partition
+
+__all__ = [
+    "caterpillar",
+    "diagnostics",
+    "forest",
+    "qq_random_effects",
+    "qq_residuals",
+    "residuals",
+    "scale_location",
+    "shrinkage",
+    "singularity",
+    "spaghetti",
+    "trellis",
+    "variance_partition",
+]

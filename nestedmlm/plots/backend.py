@@ -1,26 +1,95 @@
-"""matplotlib on first use (layer 6)."""
+"""matplotlib on first use, and where a picture is drawn (layer 6)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nestedmlm.errors import OptionError
 
+SIZE = (7.0, 4.2)  # inches: as wide as a notebook's column
+PANEL = (3.4, 2.6)
+MAX_WIDTH = 10.5
 
-def axes(ax: Any = None, *, figsize: tuple[float, float] = (7.0, 4.0)) -> Any:
+
+def axes(ax: Any = None, *, figsize: tuple[float, float] | None = None) -> Any:
     """Return the axes given, or new ones in a figure of its own.
 
     Raises
     ------
     OptionError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or `ax` is not one axes.
     """
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise OptionError(f"ax must be one matplotlib axes here, not {type(ax).__name__}")
         return ax
+    return _pyplot().subplots(figsize=figsize or SIZE, layout="constrained")[1]
+
+
+def panels(
+    count: int,
+    ax: Any = None,
+    *,
+    columns: int = 3,
+    figsize: tuple[float, float] | None = None,
+    panel: tuple[float, float] = PANEL,
+    **options: Any,
+) -> np.ndarray:
+    """Return `count` axes: those given, or new ones in a grid of one figure.
+
+    Parameters
+    ----------
+    count : int
+    ax : axes or array of axes, optional
+        As many as there are panels.
+    columns : int
+        Panels side by side, at most.
+    figsize : tuple, optional
+        Inches; by default what `panel` needs.
+    panel : tuple
+        Inches of one panel.
+    **options
+        For ``plt.subplots``: ``sharex``, ``sharey``.
+
+    Returns
+    -------
+    array of axes, shape (count,)
+
+    Raises
+    ------
+    OptionError
+        If `ax` holds another number of axes.
+    """
+    if ax is not None:
+        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(given) != count:
+            raise OptionError(
+                f"this picture has {count} panel{'s' if count > 1 else ''}, ax holds {len(given)}: "
+                "give as many axes, or none"
+            )
+        return given
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = figsize or (min(panel[0] * columns, MAX_WIDTH), panel[1] * rows)
+    figure, grid = _pyplot().subplots(
+        rows, columns, figsize=size, layout="constrained", squeeze=False, **options
+    )
+    cells = grid.ravel()
+    for spare in cells[count:]:
+        figure.delaxes(spare)
+    if options.get("sharex") and count < len(cells):
+        for cell in cells[count - columns : count]:  # the panel below was taken away
+            cell.tick_params(labelbottom=True)
+    return np.asarray(cells[:count], dtype=object)
+
+
+def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as problem:
         raise OptionError(
             "plots need matplotlib, which is not installed: pip install 'nestedmlm[plots]'"
         ) from problem
-    return plt.subplots(figsize=figsize, layout="constrained")[1]
+    return plt

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.bayesviews.comparison import Comparison
+from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 
-_CLASSICAL, _POSTERIOR = "#d95f02", "#1b6ca8"
+_CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
 _GAP = 0.13  # rows between the two marks of a parameter
 
 
@@ -40,7 +41,7 @@ def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
         return (table[column] - table["mean"]) / unit
 
     share = f"{100 * comparison.prob:g} %"
-    ax.axvline(0.0, color="0.85", linewidth=1.0, zorder=0)
+    style.zero_line(ax, vertical=True)
     ax.hlines(
         place + _GAP, scaled("lower"), scaled("upper"), color=_POSTERIOR, linewidth=3.0,
         label=f"posterior mean, {share} interval",
@@ -52,11 +53,8 @@ def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
         estimate, place - _GAP, xerr=wald.fillna(0.0), fmt="D", color=_CLASSICAL, markersize=5,
         linewidth=1.5, label=f"{comparison.method} estimate, Wald interval where it has one",
     )  # fmt: skip
-    ax.set_yticks(place, [str(name) for name in table.index])
-    ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set_xlabel("distance from the posterior mean, in posterior SDs")
-    ax.set_title(comparison.formula, fontsize=10, loc="left")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False, fontsize=9)
-    return ax
+    style.categories(ax, [str(name) for name in table.index])
+    gap = 0.5 / ax.figure.get_size_inches()[1]  # half an inch: below the label of the axis
+    style.legend(ax, loc="upper right", bbox_to_anchor=(1.0, -1.4 * gap), ncols=2)
+    x = "distance from the posterior mean, in posterior SDs"
+    return style.dress(ax, x=x, heading=comparison.formula)

@@ -11,9 +11,10 @@ from scipy import stats
 
 from nestedmlm.bayes.distributions import Prior
 from nestedmlm.bayes.priors import PriorRow, PriorSet
-from nestedmlm.plots.backend import axes
+from nestedmlm.plots import style
+from nestedmlm.plots.backend import panels
 
-_COLOUR = "#1b6ca8"
+_COLOUR = style.BLUE
 _COLUMNS = 3
 _TAIL = 0.01  # probability left out on either side that has a tail
 
@@ -104,16 +105,10 @@ def draw_priors(priors: PriorSet) -> Any:
     OptionError
         If matplotlib is not installed.
     """
-    columns = min(_COLUMNS, len(priors))
-    rows = -(-len(priors) // columns)
-    figure = axes(figsize=(3.4 * columns, 2.3 * rows)).figure
-    figure.clf()
-    panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
-    for panel, (name, row) in zip(panels, priors.items(), strict=False):
-        _panel(panel, name, row)
-    for panel in panels[len(priors) :]:
-        panel.set_visible(False)
-    return figure
+    cells = panels(len(priors), columns=_COLUMNS, panel=(3.4, 2.3))
+    for cell, (name, row) in zip(cells, priors.items(), strict=True):
+        _panel(cell, name, row)
+    return cells[0].figure
 
 
 def _panel(panel: Any, name: str, row: PriorRow) -> None:

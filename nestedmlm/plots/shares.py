@@ -1,0 +1,102 @@
+"""How the variance splits over the levels (layer 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestedmlm.plots import style
+from nestedmlm.plots.backend import axes
+from nestedmlm.plots.source import engine
+
+
+def variance_partition(
+    *fits: Any,
+    names: Any = None,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """Shares of the variance by level, one bar for each fit.
+
+    What lies between groups of each factor, and between rows within groups. A factor with random
+    slopes counts with its average over the rows, ``mean(z' Sigma z)`` (Johnson 2014).
+
+    Parameters
+    ----------
+    *fits : LmerFit or BayesFit
+        Shares of a posterior are posterior means.
+    names : sequence of str, optional
+        One for each fit; by default M1, M2, … (no label for a single one).
+    ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
+    >>> ax = nm.plots.variance_partition(fit)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['batch', 'cask:batch', 'Residual']
+    """
+    labels = fit_names(fits, names)
+    tables = [level_variances(fit) for fit in fits]
+    levels = [name for name in dict.fromkeys(n for t in tables for n in t) if name != RESIDUAL]
+    levels.sort(key=lambda name: _size(fits, name))
+    ax = axes(ax, figsize=figsize or (7.0, 1.3 + 0.45 * len(fits)))
+    for k, table in enumerate(tables):
+        place, left, total = len(fits) - 1 - k, 0.0, sum(table.values())
+        for i, name in enumerate([*levels, RESIDUAL]):
+            share = 100.0 * table.get(name, 0.0) / total
+            color = style.GREY if name == RESIDUAL else style.CYCLE[i % 5]
+            ax.barh(place, share, left=left, height=0.62, color=color, alpha=0.85,
+                    label=name if k == 0 else None)  # fmt: skip
+            if share >= 4.0:
+                ax.text(left + share / 2, place, f"{share:.0f} %", ha="center", va="center",
+                        fontsize=style.SMALL, color="white", fontweight="bold")  # fmt: skip
+            left += share
+    ax.set_xlim(0.0, 100.0)
+    style.categories(ax, [style.shorten(label) for label in labels])
+    ax.spines["left"].set_visible(False)
+    style.legend_above(ax, ncols=len(levels) + 1)
+    return style.dress(ax, x="share of the variance, %", heading="Variance by level")
+
+
+RESIDUAL = "Residual"
+
+
+def _size(fits: tuple[Any, ...], name: str) -> int:
+    """Number of levels of a factor: few stand for the top of a hierarchy."""
+    return min(len(f.levels) for fit in fits for f in fit.design.factors if f.name == name)
+
+
+def level_variances(fit: Any) -> dict[str, float]:
+    """Average variance of the rows that each grouping factor, and the residual, contributes."""
+    if engine(fit) == "posterior":
+        shares = fit.icc()["estimate"]
+        return {str(name): float(value) for name, value in shares.items()}
+    design = fit.design
+    out = {factor.name: 0.0 for factor in design.factors}
+    for term, block in zip(design.terms, fit.varcorr().blocks, strict=True):
+        out[block.factor] += float(np.sum(block.cov * (term.X.T @ term.X))) / design.n
+    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
+    return {**out, RESIDUAL: scale * fit.sigma**2}
+
+
+def fit_names(fits: tuple[Any, ...], names: Any) -> list[str]:
+    """Names of fits in pictures and tables."""
+    from nestedmlm.errors import OptionError
+
+    if not fits:
+        raise OptionError("give at least one fit")
+    if names is None:
+        return [""] if len(fits) == 1 else [f"M{i + 1}" for i in range(len(fits))]
+    found = [str(name) for name in names]
+    if len(found) != len(fits):
+        raise OptionError(f"{len(found)} names for {len(fits)} fits: give one for each")
+    return found

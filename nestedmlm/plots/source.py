@@ -1,0 +1,164 @@
+"""What pictures read off a fit of either engine (layer 6)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+
+INTERCEPT = "(Intercept)"
+
+
+def is_posterior(fit: Any) -> bool:
+    """Whether a fit holds draws."""
+    return hasattr(fit, "run")
+
+
+def engine(fit: Any) -> str:
+    """``REML``, ``ML`` or ``posterior``."""
+    if is_posterior(fit):
+        return "posterior"
+    return "REML" if fit.REML else "ML"
+
+
+def rows_of(fit: Any) -> tuple[FloatArray, FloatArray]:
+    """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,)."""
+    fitted = _used(fit, fit.fittedvalues)
+    residual = fit.design.y - fitted
+    if fit.design.weights is not None:
+        residual = residual * np.sqrt(fit.design.weights)
+    return fitted, residual / fit.sigma
+
+
+def _used(fit: Any, values: pd.Series) -> FloatArray:
+    found = values.to_numpy(dtype=float)
+    out: FloatArray = found[fit.design.kept] if len(found) == len(fit.design.kept) else found
+    return out
+
+
+def grouping(fit: Any, group: str | None) -> int:
+    """Number of a grouping factor; by default the one with the most random effects, then levels.
+
+    Raises
+    ------
+    OptionError
+        If there is no such factor.
+    """
+    factors = fit.design.factors
+    names = [factor.name for factor in factors]
+    if group is None:
+        width = [0] * len(names)
+        for term in fit.design.terms:
+            width[term.factor] += len(term.columns)
+        return max(range(len(names)), key=lambda f: (width[f], -len(factors[f].levels)))
+    if group not in names:
+        raise OptionError(f"{group!r} is no grouping factor; there are: {', '.join(names)}")
+    return names.index(group)
+
+
+def variable(fit: Any, x: str | None) -> tuple[str, FloatArray]:
+    """Values of a numeric predictor in the rows used, from the columns of the design.
+
+    Parameters
+    ----------
+    fit : LmerFit or BayesFit
+    x : str, optional
+        By default the first random slope, else the first numeric fixed effect.
+
+    Raises
+    ------
+    OptionError
+        If there is no such column.
+    """
+    design = fit.design
+    columns = {
+        name: np.asarray(values)
+        for X, names in [(design.X, design.x_names), *((t.X, t.columns) for t in design.terms)]
+        for name, values in zip(names, X.T, strict=True)
+        if name != "(Intercept)"
+    }
+    slopes = [name for t in design.terms for name in t.columns if name in columns]
+    if x is None:
+        names = [*slopes, *columns]
+        if not names:
+            raise OptionError("the model has no predictor to put on the x axis")
+        x = names[0]
+    if x not in columns:
+        known = ", ".join(columns) or "none"
+        raise OptionError(f"{x!r} is no column of the model; there are: {known}")
+    return x, columns[x]
+
+
+def mode_arrays(fit: Any) -> tuple[FloatArray, ...]:
+    """Random effects of each term, shapes (J, k), in the order of ``design.terms``."""
+    if not is_posterior(fit):
+        found: tuple[FloatArray, ...] = fit.solution.b
+        return found
+    design = fit.design
+    values = fit.ranef(condvar=False)["condval"].to_numpy(dtype=float)
+    out: list[FloatArray] = [np.zeros((0, 0))] * len(design.terms)
+    at = 0
+    for f, factor in enumerate(design.factors):  # the order of the rows of `ranef`
+        for t, term in enumerate(design.terms):
+            if term.factor == f:
+                size = len(factor.levels) * len(term.columns)
+                out[t] = values[at : at + size].reshape(len(term.columns), -1).T
+                at += size
+    return tuple(out)
+
+
+def lines_over(fit: Any, x: str, factor: int) -> tuple[FloatArray, FloatArray]:
+    """Population's mean, and mean of the row's group, as x moves; shapes (n,).
+
+    Columns of the fixed effects and random slopes in which x does not appear stay at their mean,
+    and so do the random effects of other grouping factors (at zero).
+    """
+    design = fit.design
+    beta = np.asarray(fit.params, dtype=float)
+    labels = ("", *design.x_terms)
+    moving = [
+        name == INTERCEPT or mentions(labels[k], x)
+        for name, k in zip(design.x_names, design.x_assign, strict=True)
+    ]
+    fixed = _held(design.X, moving) @ beta
+    if design.offset is not None:
+        fixed = fixed + float(np.mean(design.offset))
+    own = fixed.copy()
+    codes = design.factors[factor].codes
+    for term, b in zip(design.terms, mode_arrays(fit), strict=True):
+        if term.factor == factor:
+            moving = [name == INTERCEPT or mentions(name, x) for name in term.columns]
+            own = own + np.einsum("ij,ij->i", _held(term.X, moving), b[codes])
+    return fixed, own
+
+
+def _held(X: FloatArray, moving: list[bool]) -> FloatArray:
+    """Columns that move as they are, the others at their mean."""
+    out: FloatArray = np.where(moving, X, X.mean(axis=0))
+    return out
+
+
+def mentions(label: str, name: str) -> bool:
+    """Whether a name stands in the label of a term as a word."""
+    return label == name or re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", label) is not None
+
+
+def modes(fit: Any, prob: float) -> pd.DataFrame:
+    """Random effects with intervals: ``grpvar, term, grp, condval, condsd, lower, upper``.
+
+    Those of a posterior are its quantiles; those of a fit are normal ones around the conditional
+    mode, given the parameters.
+    """
+    from scipy.stats import norm
+
+    if is_posterior(fit):
+        found: pd.DataFrame = fit.ranef(prob=prob)
+        return found
+    frame = fit.ranef()
+    reach = norm.ppf(0.5 + 0.5 * prob) * frame["condsd"]
+    return frame.assign(lower=frame["condval"] - reach, upper=frame["condval"] + reach)
