@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 _EVERY = 0.2  # seconds between two updates
+_QUIET = 1.0  # seconds before the first: short work says nothing
 _WIDTH = 30
 
 
@@ -28,19 +29,20 @@ def track[Item](
     if not show or total < 1:
         yield from items
         return
-    began = last = time.monotonic()
-    done = 0
+    began = time.monotonic()
+    due, done, shown = began + _QUIET, 0, False
     try:
         for done, item in enumerate(items, start=1):
             yield item
             now = time.monotonic()
-            if now - last >= _EVERY:
+            if now >= due:
                 _write(label, done, total, now - began)
-                last = now
+                due, shown = now + _EVERY, True
     finally:
-        _write(label, done, total, time.monotonic() - began)
-        sys.stderr.write("\n")
-        sys.stderr.flush()
+        if shown:
+            _write(label, done, total, time.monotonic() - began)
+            sys.stderr.write("\n")
+            sys.stderr.flush()
 
 
 def _write(label: str, done: int, total: int, seconds: float) -> None:

@@ -51,6 +51,7 @@ LAYERS = {
     "anova": 6,
     "singularity": 6,
     "estimates": 6,
+    "influence": 6,
     "bayesfit": 7,
     "bayesrun": 7,
     "sidebyside": 7,

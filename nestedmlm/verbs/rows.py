@@ -11,6 +11,7 @@ from nestedmlm.inference import residuals as row_residuals
 
 if TYPE_CHECKING:
     from nestedmlm.fit import LmerFit
+    from nestedmlm.influence import Influence
 
 
 class RowVerbs:
@@ -107,6 +108,92 @@ class RowVerbs:
         df = (self.nobs - self.design.p if self.REML else self.nobs) if external else None
         values = row_residuals.standardized_residuals(self.solution, self.design, df)
         return self.design.align(values).rename("rstudent")
+
+    def cooks_distance(self: LmerFit) -> pd.Series:
+        """Cook's distance of each row on all that is fitted, given theta (lme4's).
+
+        Returns
+        -------
+        Series
+            ``(r / (1 - h))^2 h / (sigma^2 p)`` with r the Pearson residual and h the leverage,
+            which counts the random effects too. ``influence().cooks_distance()`` is about the
+            fixed effects.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> print(round(fit.cooks_distance().iloc[0], 5))
+        0.12765
+        """
+        values = row_residuals.cooks_distance(self.solution, self.design)
+        return self.design.align(values).rename("cooks_distance")
+
+    def dfbeta(self: LmerFit) -> pd.DataFrame:
+        """Fixed effects without each row minus those with it, theta held: exact, no refits.
+
+        Returns
+        -------
+        DataFrame
+            One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
+        """
+        frame = self.influence(refit="none").dfbeta()
+        return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
+
+    def dfbetas(self: LmerFit) -> pd.DataFrame:
+        """`dfbeta` over the standard errors without each row (theta held).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.dfbetas().head(2).round(3)
+           (Intercept)   Days
+        0       -0.097  0.168
+        1       -0.087  0.133
+        """
+        frame = self.influence(refit="none").dfbetas()
+        return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
+
+    def influence(
+        self: LmerFit, groups: Any = None, *, refit: str = "full", progress: bool = True
+    ) -> Influence:
+        """Estimates without each case, or without each group; a view.
+
+        Parameters
+        ----------
+        groups : str, list of str or array, optional
+            What is left out at a time: a grouping factor (``"schoolid"``), a column of the data,
+            columns whose combinations are left out, or one label for each row. Default: each row.
+        refit : {"full", "one-step", "none"}
+            Refit, starting at the fit's theta (as lme4's ``influence``); move theta by one Newton
+            step with the remaining rows' exact gradient; or hold theta, which needs no refit and
+            is exact for the fixed effects and sigma given theta.
+        progress : bool
+            Show a line of progress for long work.
+
+        Returns
+        -------
+        Influence
+            With ``.cooks_distance()``, ``.dfbeta()``, ``.dfbetas()``, ``.to_frame()``.
+
+        Raises
+        ------
+        OptionError, ColumnNotFoundError, DataError, GroupingError
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.influence("Subject").cooks_distance().head(2).round(5)
+        Subject
+        308    0.33921
+        309    0.29031
+        Name: cooks_distance, dtype: float64
+        """
+        from nestedmlm.verbs.leaveout import influence_of
+
+        return influence_of(self, groups, refit=refit, progress=progress)
 
     def predict(
         self: LmerFit,

@@ -1,0 +1,213 @@
+"""Leaving rows out: exactly and without refitting where theta is held (layer 5).
+
+With ``A = V^{-1}`` and rows I left out, ``V^{-1}`` of the other rows gives
+
+    S_(I) = S - B' A_II^{-1} B,    B = rows I of V^{-1}[X y],    A_II = W_I - W_I Z_I P Z_I' W_I,
+
+where ``P = G - G Z'V^{-1}Z G``. B is looked up and ``Z_I P Z_I'`` comes from the half-solved rows
+(`nestedmlm.inference.joint`), so only what the rows of a group touch is worked on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.covariance import TermShape, relative_factors
+from nestedmlm.crossproducts import CrossProducts
+from nestedmlm.design import Design, GroupingFactor
+from nestedmlm.errors import DataError
+from nestedmlm.inference.joint import (
+    ZRows,
+    design_rows,
+    gls_rows,
+    random_forms,
+    random_gram,
+    z_rows,
+)
+from nestedmlm.inference.resampling import take_rows
+from nestedmlm.modelframe.qr import kept_columns
+from nestedmlm.results import Solution, results_at
+
+_LARGE = 1000  # rows of a group from which solving anew beats their (rows, rows) matrix
+_LOST = 1e-9  # share of the information on a fixed effect below which it counts as gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deleted:
+    """Estimates without each of some sets of rows.
+
+    Attributes
+    ----------
+    beta : (m, p) array
+        NaN for a fixed effect that cannot be estimated without those rows.
+    vcov : (m, p, p) array
+    sigma : (m,) array
+    theta : (m, n_theta) array
+    converged : (m,) array of bool
+    """
+
+    beta: FloatArray
+    vcov: FloatArray
+    sigma: FloatArray
+    theta: FloatArray
+    converged: npt.NDArray[np.bool_]
+
+
+def row_sets(codes: IntArray, size: int) -> list[IntArray]:
+    """Rows of each of `size` groups."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
+
+
+def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REML: bool) -> Deleted:
+    """Estimates without each set of rows, theta held: exact, no optimisation.
+
+    Raises
+    ------
+    DataError
+        If a set leaves no more rows than fixed effects.
+    """
+    _check_sizes(design, sets)
+    rows, B, w = _inverse_rows(solution, design)
+    sizes = np.array([len(own) for own in sets])
+    S = solution.state.S - _lost_information(solution, sets, rows, B, w)
+    out = _from_schur(solution, S, sizes, REML)
+    lost_effects = np.isnan(out.beta).any(axis=1)
+    for g in np.flatnonzero(lost_effects | (sizes > _LARGE)).tolist():
+        put(out, g, design, without_rows(design, sets[g]), solution.theta, REML)
+    return out
+
+
+def put(
+    out: Deleted,
+    g: int,
+    design: Design,
+    rest: Design,
+    theta: FloatArray,
+    REML: bool,
+    stats: CrossProducts | None = None,
+) -> None:
+    """Solve the reduced design `rest` at `theta` and write the estimates into row g of `out`."""
+    found = results_at(rest, theta, REML=REML, stats=stats)
+    kept = np.flatnonzero(np.isin(design.x_names, rest.x_names))
+    out.beta[g] = np.nan
+    out.vcov[g] = np.nan
+    out.beta[g, kept] = found.beta
+    out.vcov[g][np.ix_(kept, kept)] = found.vcov
+    out.sigma[g] = found.sigma
+    out.theta[g] = theta
+
+
+def empty(design: Design, n_theta: int, size: int) -> Deleted:
+    """Make a `Deleted` to be filled."""
+    p = design.p
+    return Deleted(
+        beta=np.full((size, p), np.nan),
+        vcov=np.full((size, p, p), np.nan),
+        sigma=np.full(size, np.nan),
+        theta=np.full((size, n_theta), np.nan),
+        converged=np.ones(size, dtype=bool),
+    )
+
+
+def without_rows(design: Design, gone: IntArray) -> Design:
+    """Make the design without some rows; levels and fixed columns that vanish are dropped.
+
+    The order of the terms stays, so that theta means the same.
+    """
+    keep = np.ones(design.n, dtype=bool)
+    keep[gone] = False
+    rows = np.flatnonzero(keep)
+    rest = take_rows(design, rows, tuple(_kept_levels(f, rows) for f in design.factors))
+    columns = kept_columns(rest.X)
+    if columns.size == design.p:
+        return rest
+    return replace(
+        rest,
+        X=np.ascontiguousarray(rest.X[:, columns]),
+        x_names=tuple(rest.x_names[j] for j in columns),
+        x_assign=tuple(rest.x_assign[j] for j in columns),
+    )
+
+
+def _kept_levels(factor: GroupingFactor, rows: IntArray) -> GroupingFactor:
+    observed, codes = np.unique(factor.codes[rows], return_inverse=True)
+    return replace(factor, levels=factor.levels[observed], codes=codes.astype(np.int32))
+
+
+def covariance_entries(design: Design, theta: FloatArray, sigma: float) -> FloatArray:
+    """Variances and covariances of every term (lower triangles), then sigma^2."""
+    shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
+    parts = [np.zeros(0)]
+    for T in relative_factors(theta, shapes):
+        cols, rows = np.triu_indices(len(T))
+        parts.append(sigma**2 * (T @ T.T)[rows, cols])
+    return np.append(np.concatenate(parts), sigma**2)
+
+
+def _check_sizes(design: Design, sets: list[IntArray]) -> None:
+    largest = max((len(s) for s in sets), default=0)
+    if design.n - largest <= design.p:
+        raise DataError(
+            f"leaving out {largest} of {design.n} rows at once leaves too few to estimate "
+            f"{design.p} fixed effects; leave out smaller groups"
+        )
+
+
+def _inverse_rows(solution: Solution, design: Design) -> tuple[ZRows, FloatArray, FloatArray]:
+    """Rows of Z, rows of ``V^{-1}[X y]`` in scaled columns, and the weights."""
+    rows = z_rows(solution, design_rows(design))
+    B = gls_rows(solution, design.X, rows)
+    y = design.y if design.offset is None else design.y - design.offset
+    B[:, -1] += y - design.X @ solution.stats.beta0
+    w = np.ones(design.n) if design.weights is None else design.weights
+    return rows, B * w[:, None], w
+
+
+def _lost_information(
+    solution: Solution, sets: list[IntArray], rows: ZRows, B: FloatArray, w: FloatArray
+) -> FloatArray:
+    """``B_I' A_II^{-1} B_I`` of each set; zero for a large one, which is solved anew."""
+    if all(len(own) == 1 for own in sets):  # all rows at once
+        which = np.concatenate(sets)
+        inverse = (w - w**2 * random_forms(solution, rows))[which]
+        products: FloatArray = np.einsum("gi,gj->gij", B[which] / inverse[:, None], B[which])
+        return products
+    out = np.zeros((len(sets), *solution.state.S.shape))
+    for g, own in enumerate(sets):
+        if own.size <= _LARGE:
+            weights = w[own]
+            A = np.diag(weights) - np.outer(weights, weights) * random_gram(solution, rows[own])
+            out[g] = B[own].T @ np.linalg.solve(A, B[own])
+    return out
+
+
+def _from_schur(solution: Solution, S: FloatArray, sizes: IntArray, REML: bool) -> Deleted:
+    """Estimates from each ``S_(I)``; NaN where a fixed effect has lost its information."""
+    stats = solution.stats
+    p, m = stats.p, len(S)
+    df = stats.n - sizes - (p if REML else 0)
+    beta, vcov = np.full((m, p), np.nan), np.full((m, p, p), np.nan)
+    r2 = S[:, p, p].copy()
+    if p:
+        root = np.linalg.cholesky(solution.state.S[:p, :p])
+        half = np.linalg.inv(root)
+        share = np.linalg.eigvalsh(half @ np.nan_to_num(S[:, :p, :p]) @ half.T)[:, 0]
+        good = share > _LOST
+        inverse = np.linalg.inv(S[good, :p, :p])
+        scaled = np.einsum("gij,gj->gi", inverse, S[good, :p, p])
+        r2[good] -= np.einsum("gi,gi->g", scaled, S[good, :p, p])
+        Ri = np.linalg.inv(stats.R_x)
+        beta[good] = stats.beta0 + scaled @ Ri.T
+        vcov[good] = (r2[good] / df[good])[:, None, None] * (Ri @ inverse @ Ri.T)
+    return Deleted(
+        beta=beta,
+        vcov=vcov,
+        sigma=np.sqrt(np.clip(r2, 0.0, None) / df),
+        theta=np.tile(solution.theta, (m, 1)),
+        converged=np.ones(m, dtype=bool),
+    )

@@ -1,0 +1,106 @@
+"""Estimates without each case or group: theta held, one Newton step away, or refitted (layer 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.crossproducts import CrossProducts, cross_products
+from nestedmlm.design import Design
+from nestedmlm.errors import GroupingError, OptionError
+from nestedmlm.inference.deletion import Deleted, delete_held, empty, put, without_rows
+from nestedmlm.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
+from nestedmlm.progress import track
+from nestedmlm.reml.objective import Objective
+from nestedmlm.reml.optimize import optimize
+from nestedmlm.reml.penalty import Penalty
+from nestedmlm.reml.quadratic import quadratic_step
+from nestedmlm.reml.trust_region import RADIUS
+from nestedmlm.results import Solution
+from nestedmlm.threads import blas_threads
+
+HELD = "none"
+Move = Callable[[Plan, CrossProducts, bool, FloatArray, Penalty | None], tuple[FloatArray, bool]]
+
+
+def one_step(
+    plan: Plan, stats: CrossProducts, REML: bool, theta: FloatArray, penalty: Penalty | None
+) -> tuple[FloatArray, bool]:
+    """One trust-region Newton step from `theta`, with the gradient and Hessian of these rows."""
+    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    here = objective.local(phi_of_theta(theta, plan, stats))
+    step = quadratic_step(here.hessian(), here.gradient, RADIUS)[2]
+    return theta_of_phi(here.point + step, plan, stats), True
+
+
+def to_the_optimum(
+    plan: Plan, stats: CrossProducts, REML: bool, theta: FloatArray, penalty: Penalty | None
+) -> tuple[FloatArray, bool]:
+    """Optimise from `theta`."""
+    found = optimize(plan, stats, REML=REML, start=theta, penalty=penalty)
+    return found.theta, found.certificate.holds
+
+
+MOVES: MappingProxyType[str, Move] = MappingProxyType(
+    {"one-step": one_step, "full": to_the_optimum}
+)
+
+
+def leave_out(
+    solution: Solution,
+    design: Design,
+    sets: list[IntArray],
+    *,
+    REML: bool,
+    refit: str,
+    penalty: Penalty | None = None,
+    progress: bool = True,
+) -> Deleted:
+    """Estimates without each set of rows.
+
+    Parameters
+    ----------
+    solution, design : Solution, Design
+        The fit with all rows.
+    sets : list of int arrays
+        Rows to leave out.
+    REML : bool
+    refit : {"full", "one-step", "none"}
+        Optimise theta anew from the fit's; move it by one Newton step; or hold it.
+    penalty : Penalty, optional
+    progress : bool
+
+    Raises
+    ------
+    OptionError
+        For an unknown `refit`.
+    GroupingError
+        If a grouping factor would have one level left (theta could not be estimated).
+    DataError
+        If too few rows would be left.
+    """
+    if refit == HELD:
+        return delete_held(solution, design, sets, REML=REML)
+    if refit not in MOVES:
+        raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
+    out = empty(design, len(solution.theta), len(sets))
+    for g, gone in enumerate(track(sets, len(sets), "refits", show=progress)):
+        rest = without_rows(design, gone)
+        _check_levels(design, rest)
+        stats = cross_products(rest)
+        with blas_threads(stats):
+            theta, out.converged[g] = MOVES[refit](
+                make_plan(rest, stats), stats, REML and rest.p > 0, solution.theta, penalty
+            )
+            put(out, g, design, rest, theta, REML, stats)
+    return out
+
+
+def _check_levels(design: Design, rest: Design) -> None:
+    for factor, left in zip(design.factors, rest.factors, strict=True):
+        if len(left.levels) < 2 <= len(factor.levels):
+            raise GroupingError(
+                f"without those rows {factor.name} has one level left, from which no variance can "
+                "be estimated; leave out smaller groups, or hold theta with refit='none'"
+            )
