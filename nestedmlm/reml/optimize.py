@@ -103,7 +103,7 @@ def optimize(
 
     objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
     local = objective.local
-    point, used = _starting_point(plan, stats, start), 0
+    point, used = starting_point(plan, stats, start), 0
     for _ in range(1 + plan.n_theta):
         descent = objective.descend(
             point,
@@ -144,7 +144,8 @@ def _promised_inside(here: Model, plan: Plan) -> float:
     return newton_decrease(values, vectors.T @ g[free])
 
 
-def _starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
+def starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
+    """Phi at a given theta, off the zeros that would trap it; without one, the default."""
     if start is None:
         return start_phi(plan)
     theta = np.asarray(start, dtype=float)
