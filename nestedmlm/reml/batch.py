@@ -147,11 +147,11 @@ def _refit_chunk(
         "singular": np.zeros(m, dtype=bool),
         "evaluations": np.zeros(m, dtype=np.int64),
     }
-    settled = np.zeros(m, dtype=bool)
+    settled, arrived = np.zeros(m, dtype=bool), None
     if compiled_route(plan, chunk.stats):
-        settled = _descend_all(chunk, plan, REML, start, workers, progress, out)
+        settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
-        _fit_one(j, chunk, plan, REML, start, out)
+        _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
         progress(1)
     return out
 
@@ -164,8 +164,8 @@ def _descend_all(
     workers: int,
     progress: Callable[[int], None],
     out: dict[str, np.ndarray],
-) -> npt.NDArray[np.bool_]:
-    """Run the compiled loop over all responses; say for which ones that settles it."""
+) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Run the compiled loop over all responses; say which ones that settles, and all the phi."""
     stats, m, control = chunk.stats, chunk.m, Control()
     df, reml, constant = degrees(stats, REML)
     phi, value, v = np.empty((m, plan.n_theta)), np.empty(m), np.empty((m, stats.p + 1))
@@ -198,7 +198,7 @@ def _descend_all(
     out["beta"][:] = chunk.beta0.T - v[:, :-1] @ Ri.T
     for j in np.flatnonzero(settled).tolist():
         out["theta"][j] = theta_of_phi(phi[j], plan, stats)
-    return settled
+    return settled, phi
 
 
 def _fit_one(
@@ -207,11 +207,12 @@ def _fit_one(
     plan: Plan,
     REML: bool,
     start: FloatArray | None,
+    arrived: FloatArray | None,
     out: dict[str, np.ndarray],
 ) -> None:
-    """Fit one response as a single fit is fitted."""
+    """Fit one response as a single fit is fitted, from where its descent arrived."""
     stats = chunk.statistics(j)
-    optimum = optimize(plan, stats, REML=REML, start=start)
+    optimum = optimize(plan, stats, REML=REML, start=start, phi=arrived)
     ev = optimum.evaluation
     Ri = np.linalg.inv(stats.R_x) if stats.p else np.zeros((0, 0))
     out["theta"][j] = optimum.theta
