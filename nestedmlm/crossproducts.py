@@ -161,6 +161,8 @@ def _refuse_what_does_not_fit(
     design: Design, trailing: Sequence[int], columns: Sequence[FloatArray]
 ) -> None:
     q = sum(len(design.factors[f].levels) * columns[f].shape[1] for f in trailing)
+    if q == 0:
+        return
     needed = 5 * 8 * q * q  # the block, its factor, inverse and two products live at once
     free = available_memory()
     if needed > free:

@@ -30,6 +30,7 @@ LAYERS = {
     "covariance": 3,
     "criterion": 3,
     "crossproducts": 3,
+    "responses": 3,
     "elimination": 3,
     "parameters": 3,
     "pls": 3,

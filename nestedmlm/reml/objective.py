@@ -23,8 +23,8 @@ from nestedmlm.reml.evaluation import (
     evaluation_of,
 )
 from nestedmlm.reml.penalty import Penalty, penalty_terms
-from nestedmlm.reml.quadratic import rounding
-from nestedmlm.reml.trust_region import RADIUS, RESOLVED, Descent, LocalModel, minimize
+from nestedmlm.reml.quadratic import RESOLVED, rounding
+from nestedmlm.reml.trust_region import RADIUS, Descent, LocalModel, minimize
 
 type State = tuple[Evaluation, Callable[[], Escape]]
 type Model = LocalModel[State]

@@ -78,6 +78,7 @@ def optimize(
     start: FloatArray | None = None,
     control: Control | None = None,
     penalty: Penalty | None = None,
+    phi: FloatArray | None = None,
 ) -> Optimum:
     """Minimise the REML or ML criterion over the covariance parameters.
 
@@ -92,6 +93,8 @@ def optimize(
     control : Control, optional
     penalty : Penalty, optional
         Minimise the criterion minus twice the logarithm of this prior density.
+    phi : (n_theta,) array, optional
+        Where another descent has arrived already, in place of `start`.
 
     Raises
     ------
@@ -103,7 +106,8 @@ def optimize(
 
     objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
     local = objective.local
-    point, used = _starting_point(plan, stats, start), 0
+    point = starting_point(plan, stats, start) if phi is None else phi
+    used = 0
     for _ in range(1 + plan.n_theta):
         descent = objective.descend(
             point,
@@ -124,8 +128,8 @@ def optimize(
             break
     promised, converged = descent.predicted, descent.converged
     if not same_signs(here.point, plan):
-        phi, spent = bounded_minimum(plan, stats, REML, here.point)
-        here, used = local(phi), used + spent + 1
+        inside, spent = bounded_minimum(plan, stats, REML, here.point)
+        here, used = local(inside), used + spent + 1
         promised = _promised_inside(here, plan)
         converged = promised <= control.escape_tolerance
         escape = here.state[1]()
@@ -144,7 +148,8 @@ def _promised_inside(here: Model, plan: Plan) -> float:
     return newton_decrease(values, vectors.T @ g[free])
 
 
-def _starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
+def starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
+    """Phi at a given theta, off the zeros that would trap it; without one, the default."""
     if start is None:
         return start_phi(plan)
     theta = np.asarray(start, dtype=float)

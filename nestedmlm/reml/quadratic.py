@@ -13,6 +13,8 @@ from nestedmlm.kernels.common import JIT
 # they mislead, and where the supplied Hessian is good they are noise.
 LOCAL = 1.0
 SLOW = 0.6
+# Where rounding ends the descent, this much of the value may be left unexploited.
+RESOLVED = 1e-8
 ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
 
 

@@ -17,6 +17,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.reml.quadratic import (
     ACCEPTED,
     LOCAL,
+    RESOLVED,
     SLOW,
     next_radius,
     quadratic_step,
@@ -24,8 +25,6 @@ from nestedmlm.reml.quadratic import (
     symmetric_rank_one,
 )
 
-# Where rounding ends the descent, this much of the value may be left unexploited.
-RESOLVED = 1e-8
 RADIUS = 1.0  # first trust radius
 
 

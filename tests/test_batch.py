@@ -1,0 +1,116 @@
+"""Many responses at once against one fit each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.crossproducts import cross_products
+from nestedmlm.errors import DataError, OptionError
+from nestedmlm.parameters import make_plan
+from nestedmlm.reml.batch import refit_many
+from nestedmlm.reml.optimize import optimize
+from nestedmlm.responses import in_chunks, responses
+from nestedmlm.results import results_at
+from tests.designs import FORMULAS, design
+
+
+def simulated(d, m: int, seed: int = 3) -> np.ndarray:
+    """Responses of which some leave a variance at zero."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(d.n, m))
+    groups = rng.normal(size=(len(d.factors[0].levels), m))
+    return d.y[:, None] + noise + rng.uniform(0, 2, m) * groups[d.factors[0].codes]
+
+
+@pytest.mark.parametrize("kind", list(FORMULAS))
+def test_statistics_are_those_of_the_response(kind: str) -> None:
+    d = design(kind, weighted=True, offset=True)
+    Y = simulated(d, 3)
+    all_of_them = responses(d, cross_products(d), Y)
+    for j in range(3):
+        given, expected = all_of_them.statistics(j), cross_products(replace(d, y=Y[:, j]))
+        for name in ("panels", "Qtr", "F", "beta0"):
+            np.testing.assert_allclose(
+                getattr(given, name), getattr(expected, name), rtol=1e-9, atol=1e-9, err_msg=name
+            )
+
+
+@pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
+@pytest.mark.parametrize("kind", ["slope", "nested chain of two", "crossed", "autoregressive"])
+def test_same_optima_as_one_by_one(kind: str, REML: bool) -> None:
+    d = design(kind, weighted=True, offset=True)
+    Y = simulated(d, 6)
+    batch = refit_many(d, Y, REML=REML)
+    assert batch.converged.all()
+    for j in range(6):
+        own = replace(d, y=Y[:, j])
+        stats = cross_products(own)
+        optimum = optimize(make_plan(own, stats), stats, REML=REML)
+        single = results_at(own, optimum.theta, REML=REML, stats=stats)
+        criterion = single.reml_criterion if REML else single.deviance
+        assert batch.criterion[j] == pytest.approx(criterion, abs=1e-7)
+        assert batch.sigma[j] == pytest.approx(single.sigma, rel=1e-6)
+        np.testing.assert_allclose(batch.beta[j], single.beta, rtol=1e-5, atol=1e-6)
+        again = results_at(own, batch.theta[j], REML=REML, stats=stats)
+        assert (again.reml_criterion if REML else again.deviance) == pytest.approx(
+            criterion, abs=1e-7
+        )
+
+
+def test_neither_workers_nor_chunks_nor_the_start_change_the_result() -> None:
+    d = design("slope")
+    Y = simulated(d, 60)
+    one = refit_many(d, Y)
+    threads, few = refit_many(d, Y, workers=3), refit_many(d, Y[:, :7])
+    for name in ("theta", "criterion", "sigma", "beta", "singular"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(threads, name))
+        np.testing.assert_allclose(getattr(one, name)[:7], getattr(few, name), atol=1e-7)
+    moved = refit_many(d, Y, start=np.array([2.0, -0.5, 0.7]))
+    np.testing.assert_allclose(moved.criterion, one.criterion, atol=1e-7)
+
+
+def test_singular_ones_are_told_apart() -> None:
+    d = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2")).design
+    Y = np.column_stack([d.y, d.y + 5.0 * d.factors[0].codes])
+    batch = refit_many(d, Y)
+    assert batch.singular.tolist() == [True, False]
+    assert batch.theta[0, 0] == 0.0
+    assert batch.converged.all()
+
+
+def test_progress_adds_up() -> None:
+    d = design("slope")
+    told: list[int] = []
+    refit_many(d, simulated(d, 60), progress=told.append)
+    assert sum(told) == 60 and len(told) > 1
+
+
+def test_chunks_cover_all_columns() -> None:
+    d = design("crossed")
+    Y = simulated(d, 5)
+    sizes = [chunk.m for chunk in in_chunks(d, cross_products(d), Y, 2)]
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("Y", "error", "text"),
+    [
+        (np.ones((3, 2)), DataError, "one row for each"),
+        (np.full((150, 2), np.nan), DataError, "missing or infinite"),
+        (np.ones((150, 2)), DataError, "reproduce 2 of the 2"),
+    ],
+    ids=["rows", "missing", "constant"],
+)
+def test_what_cannot_be_fitted(Y: np.ndarray, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        refit_many(design("slope"), Y)
+
+
+def test_workers_must_be_positive() -> None:
+    d = design("slope")
+    with pytest.raises(OptionError, match="at least 1"):
+        refit_many(d, simulated(d, 2), workers=0)
