@@ -82,7 +82,7 @@ ONLY_IN = {
 }
 
 # what a user who only fits models must not wait for
-LATE = ("pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
+LATE = ("pytensor", "pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
 
 
 def module_name(path: Path) -> str:

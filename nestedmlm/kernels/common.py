@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from nestedmlm.kernels import notice  # noqa: F401 - listens to Numba from here on
+
 JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 INLINE = {**JIT, "forceinline": True}  # parts of one loop: a call would pass dozens of words
 BLAS = 48  # from this many columns on, a matrix product is worth its call

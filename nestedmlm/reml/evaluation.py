@@ -20,7 +20,6 @@ from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.elimination import Eliminated
 from nestedmlm.kernels.criterion import first_order
 from nestedmlm.parameters import Plan, linear_map
-from nestedmlm.reml.graph import compiled_criterion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +69,8 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
 
 def evaluate_graph(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
     """Evaluate through the PyTensor graph."""
+    from nestedmlm.reml.graph import compiled_criterion  # PyTensor is slow to import
+
     df, reml, constant = degrees(stats, REML)
     out = compiled_criterion(plan)(phi, np.asarray(df), np.asarray(reml), *stats.arrays)
     crit, gradient, T, M, r2, v, inverse, logdet, S, panels, G, Qtt, Qtr, Gtt = out

@@ -1,0 +1,29 @@
+"""The first fit on a machine: kernels are compiled, and the user is told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from nestedmlm.kernels.common import row_starts
+from nestedmlm.kernels.notice import MESSAGE, CompilationNotice
+
+
+def compilation(function):
+    return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function)})
+
+
+def test_long_compilation_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = CompilationNotice(patience=0.0)
+    for _ in range(3):
+        notice.on_start(compilation(row_starts.py_func))
+        notice.on_end(compilation(row_starts.py_func))
+    assert capsys.readouterr().err == f"{MESSAGE}\n"
+
+
+def test_short_or_foreign_compilation_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = CompilationNotice(patience=1e9)
+    notice.on_start(compilation(row_starts.py_func))
+    CompilationNotice(patience=0.0).on_start(compilation(SimpleNamespace))
+    assert capsys.readouterr().err == ""
