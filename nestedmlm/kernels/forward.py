@@ -15,19 +15,22 @@ from nestedmlm.kernels.common import (
     widest,
 )
 
+LARGE = 1e150  # determinants are multiplied up to here before a logarithm is taken
+
 
 @njit(**INLINE)
 def _shrinkage(T, t0, panels, p0, width, k, H, Y, G, g0):
-    """Write ``Gt = T (I + T'QT)^{-1} T'`` at ``G[g0:]`` and return ``log|I + T'QT|``.
+    """Write ``Gt = T (I + T'QT)^{-1} T'`` at ``G[g0:]`` and return ``|I + T'QT|``.
 
     T and Q start at ``T[t0]`` and ``panels[p0]`` (row stride `width`): offsets, because array
-    views cost more than the arithmetic here. ``H`` and ``Y`` are (k, k) scratch.
+    views cost more than the arithmetic here. ``H`` and ``Y`` are (k, k) scratch. Factored as
+    ``L D L'`` without square roots, one division for each column.
     """
     if k == 1:
         t2 = T[t0] * T[t0]
         h = 1.0 + t2 * panels[p0]
         G[g0] = t2 / h
-        return np.log(h)
+        return h
     for a in range(k):  # Y = Q T
         for b in range(k):
             s = 0.0
@@ -41,32 +44,34 @@ def _shrinkage(T, t0, panels, p0, width, k, H, Y, G, g0):
                 s += T[t0 + c * k + a] * Y[c, b]
             H[a, b] = s
         H[a, a] += 1.0
-    logdet = 0.0
-    for a in range(k):
+    det = 1.0
+    for a in range(k):  # below the diagonal L D, then L; on it 1 / D
         for b in range(a):
             s = H[a, b]
             for c in range(b):
                 s -= H[a, c] * H[b, c]
-            H[a, b] = s / H[b, b]
+            H[a, b] = s
         s = H[a, a]
         for c in range(a):
-            s -= H[a, c] * H[a, c]
-        H[a, a] = np.sqrt(s)
-        logdet += np.log(H[a, a])
+            v = H[a, c] * H[c, c]
+            s -= H[a, c] * v
+            H[a, c] = v
+        det *= s if s > 0.0 else np.nan  # rounding has eaten the block
+        H[a, a] = 1.0 / s
     for b in range(k):  # Y = L^{-1} T'
         for a in range(k):
             s = T[t0 + b * k + a]
             for c in range(a):
                 s -= H[a, c] * Y[c, b]
-            Y[a, b] = s / H[a, a]
-    for a in range(k):  # Gt = Y'Y
+            Y[a, b] = s
+    for a in range(k):  # Gt = Y' D^{-1} Y
         for b in range(a + 1):
             s = 0.0
             for c in range(k):
-                s += Y[c, a] * Y[c, b]
+                s += Y[c, a] * H[c, c] * Y[c, b]
             G[g0 + a * k + b] = s
             G[g0 + b * k + a] = s
-    return 2.0 * logdet
+    return det
 
 
 @njit(**INLINE)
@@ -136,7 +141,7 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
     H, Y = np.empty((kmax, kmax)), np.empty((kmax, kmax))
     J = np.empty((kmax, widest(K, tptr, r)))
     S_lost = np.zeros((r, r))
-    logdet, lost, toff, goff = 0.0, 0.0, 0, 0
+    logdet, lost, product, toff, goff = 0.0, 0.0, 1.0, 0, 0
     for i in range(K.shape[0]):
         k = K[i]
         A = columns_above(K, i)
@@ -144,11 +149,17 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
             p0, nt = pptr[g], tptr[g + 1] - tptr[g]
             w = A + nt + r
             width = k + w
-            # compensated sum (Kahan): over a million nodes a plain one loses five digits
-            term = _shrinkage(T, toff, panels, p0, width, k, H, Y, G, goff) - lost
-            total = logdet + term
-            lost = (total - logdet) - term
-            logdet = total
+            det = _shrinkage(T, toff, panels, p0, width, k, H, Y, G, goff)
+            small = det < LARGE
+            if small:  # one logarithm for many nodes
+                product *= det
+            if not small or product >= LARGE:
+                # compensated sum (Kahan): over a million nodes a plain one loses five digits
+                term = np.log(product if small else det) - lost
+                total = logdet + term
+                lost = (total - logdet) - term
+                logdet = total
+                product = 1.0 if small else product
             for a in range(k):  # J = Gt R
                 for c in range(w):
                     s = 0.0
@@ -171,4 +182,4 @@ def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt,
     for x in range(r):
         for c in range(x):
             S[c, x] = S[x, c]
-    return logdet
+    return logdet + (np.log(product) - lost)
