@@ -44,4 +44,4 @@ class CompilationNotice(event.Listener):
         """Nothing to do: a compilation that is over needs no notice."""
 
 
-event.register("numba:compile", CompilationNotice())
+event.register("numba:compile", CompilationNotice())  # type: ignore[no-untyped-call]
