@@ -18,13 +18,15 @@ from nestedmlm.api import anova, lmer
 from nestedmlm.components import components
 from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
+from nestedmlm.influence import Influence
 from nestedmlm.varcorr import VarCorr as VarCorrView
 
 __all__ = [
-    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "coef", "deviance", "df_residual", "fitted",
-    "fixef", "formula", "getME", "isREML", "isSingular", "lmer", "logLik", "model_matrix",
-    "ngrps", "nobs", "predict", "ranef", "rePCA", "refit", "refitML", "residuals", "sigma",
-    "summary", "update", "vcov",
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "coef", "cooks_distance", "deviance",
+    "df_residual", "dfbeta", "dfbetas", "fitted", "fixef", "formula", "getME", "hatvalues",
+    "influence", "isREML", "isSingular", "lmer", "logLik", "model_matrix", "ngrps", "nobs",
+    "predict", "ranef", "rePCA", "refit", "refitML", "residuals", "rstudent", "sigma", "summary",
+    "update", "vcov",
 ]  # fmt: skip
 
 
@@ -184,3 +186,33 @@ def getME(object: LmerFit, name: str) -> Any:
     if name not in table:
         raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
     return table[name]()
+
+
+def hatvalues(model: LmerFit) -> pd.Series:
+    """Leverages."""
+    return model.hatvalues()
+
+
+def rstudent(model: LmerFit) -> pd.Series:
+    """Studentised residuals, with the sigma of the fit."""
+    return model.rstudent()
+
+
+def influence(model: LmerFit, groups: Any = None) -> Influence:
+    """Estimates without each case or group, by full refits."""
+    return model.influence(groups)
+
+
+def cooks_distance(model: LmerFit | Influence) -> pd.Series:
+    """R's ``cooks.distance``: of rows, or of what an `influence` left out."""
+    return model.cooks_distance()
+
+
+def dfbeta(model: LmerFit | Influence) -> pd.DataFrame:
+    """Fixed effects without each, minus those with all rows."""
+    return model.dfbeta()
+
+
+def dfbetas(model: LmerFit | Influence) -> pd.DataFrame:
+    """`dfbeta` in standard errors."""
+    return model.dfbetas()

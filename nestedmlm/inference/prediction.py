@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design import Design, NewDesign
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.joint import relative_variances
-from nestedmlm.inference.reform import Mask, chosen_columns
+from nestedmlm.inference.reform import Mask, chosen_columns, only_columns
 from nestedmlm.results import Solution
 
 INTERVALS = ("confidence", "prediction")
@@ -137,7 +136,8 @@ def _rows_of_the_fit(
 ) -> PredictedRows:
     codes = [design.factors[t.factor].codes for t in design.terms]
     parts = [
-        (_only(t.X, keep), own) for t, keep, own in zip(design.terms, chosen, codes, strict=True)
+        (only_columns(t.X, keep), own)
+        for t, keep, own in zip(design.terms, chosen, codes, strict=True)
     ]
     return PredictedRows(
         X=design.X,
@@ -146,7 +146,9 @@ def _rows_of_the_fit(
         terms=tuple(parts),
         effects=tuple(zip(solution.b, codes, strict=True)),
         unknown=tuple(np.zeros_like(t.X) for t in design.terms),
-        left_out=tuple(_only(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)),
+        left_out=tuple(
+            only_columns(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)
+        ),
     )
 
 
@@ -175,7 +177,7 @@ def _rows_of_new_data(
             z = rng.standard_normal((int(unseen.max()) + 1, b.shape[1]))
             own = np.where(unseen >= 0, unseen + len(b), codes)
             b = np.vstack([b, solution.sigma * z @ solution.T[t].T])
-        terms.append((_only(X, keep), codes))
+        terms.append((only_columns(X, keep), codes))
         effects.append((b, own))
         unknown.append(np.where((unseen >= 0)[:, None] & (not drawn), terms[-1][0], 0.0))
     return PredictedRows(
@@ -185,13 +187,10 @@ def _rows_of_new_data(
         terms=tuple(terms),
         effects=tuple(effects),
         unknown=tuple(unknown),
-        left_out=tuple(_only(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)),
+        left_out=tuple(
+            only_columns(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)
+        ),
     )
-
-
-def _only(X: FloatArray, keep: npt.NDArray[np.bool_]) -> FloatArray:
-    """The matrix with all columns but those of `keep` at zero (missing values in them too)."""
-    return X if keep.all() else np.where(keep, X, 0.0)
 
 
 def _mean(solution: Solution, rows: PredictedRows, random_only: bool) -> FloatArray:

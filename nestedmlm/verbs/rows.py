@@ -149,8 +149,8 @@ class RowVerbs:
         >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
         >>> fit.dfbetas().head(2).round(3)
            (Intercept)   Days
-        0       -0.097  0.168
-        1       -0.087  0.133
+        0        0.094 -0.179
+        1        0.081 -0.143
         """
         frame = self.influence(refit="none").dfbetas()
         return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
@@ -272,8 +272,8 @@ class RowVerbs:
         >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
         >>> fit.predict(sleepstudy.iloc[[0, 9]], interval="confidence").round(2)
            prediction     se   lower   upper
-        0      253.66  12.13  229.88  277.44
-        9      430.66  11.89  407.36  453.96
+        0      253.66  12.25  229.64  277.68
+        9      430.66  13.86  403.50  457.82
         """
         asked = prediction.Asked(
             re_form=re_form,
