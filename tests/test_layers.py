@@ -61,6 +61,7 @@ LAYERS = {
     "components": 7,
     "simulation": 7,
     "verbs": 7,
+    "marginal": 7,
     "api": 7,
     "lme4": 7,
     "datasets": 7,
@@ -74,7 +75,7 @@ ONLY_IN = {
     "formulae": {1, 2},
     "pytensor": {4},
     "pymc": {4},
-    "arviz": {4, 5},
+    "arviz": {4, 5, "plots.posterior"},
     "nutpie": {4},
     "pandas": {2, 5, 6, 7, 8, "bayes.priors"},  # a table of priors is a DataFrame
     "narwhals": {2, 5, 6, 7, 8},

@@ -90,7 +90,7 @@ def emmeans(
     >>> nm.emmeans(fit, "recipe")
      recipe emmean   SE df lower.CL upper.CL
      A        33.1 1.74 42     29.6     36.6
-     B        31.6 1.74 42     28.1     35.2
+     B        31.6 1.74 42     28.1     35.1
      C        31.6 1.74 42     28.1     35.1
     <BLANKLINE>
     Results are averaged over the levels of: temperature
@@ -151,9 +151,9 @@ def emtrends(
     >>> fit = nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
     >>> nm.emtrends(fit, "recipe", var="temp")
      recipe temp.trend     SE  df lower.CL upper.CL
-     A           0.154 0.0281 222   0.0984    0.209
-     B           0.156 0.0281 222   0.1003    0.211
-     C           0.164 0.0281 222   0.1089    0.220
+     A           0.154 0.0282 222   0.0981    0.209
+     B           0.165 0.0282 222   0.1090    0.220
+     C           0.156 0.0282 222   0.1002    0.211
     <BLANKLINE>
     Degrees-of-freedom method: kenward-roger
     Confidence level used: 0.95
