@@ -25,6 +25,8 @@ from nestedmlm.errors import (
 )
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula
+from nestedmlm.marginal.doors import emmeans, emtrends
+from nestedmlm.marginal.estimates import Emmeans
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
@@ -38,6 +40,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "Design",
+    "Emmeans",
     "Formula",
     "FormulaError",
     "LmerFit",
@@ -51,6 +54,8 @@ __all__ = [
     "anova",
     "build_design",
     "compare",
+    "emmeans",
+    "emtrends",
     "list_datasets",
     "lmer",
     "load_bayesfit",
