@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from nestedmlm.bayesfit import BayesFit
     from nestedmlm.model import Model
     from nestedmlm.singularity import Diagnosis, Path, RePCA
-    from nestedmlm.tables.view import View
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 _SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
@@ -193,12 +192,6 @@ class LmerFit(TestVerbs, IntervalVerbs, SimulationVerbs, RowVerbs, SummaryVerbs,
     def offset_name(self) -> str | None:
         """Name of the offset argument, if any."""
         return self.model.offset_name
-
-    def summary(self) -> View:
-        """lme4's summary as a view; ``.tables`` holds the numbers as DataFrames."""
-        from nestedmlm.tables.summary import summary_view
-
-        return summary_view(self)
 
     def __repr__(self) -> str:
         from nestedmlm.tables.summary import fit_view
