@@ -50,6 +50,7 @@ LAYERS = {
     "tables": 6,
     "varcorr": 6,
     "anova": 6,
+    "profiles": 6,
     "singularity": 6,
     "estimates": 6,
     "influence": 6,
