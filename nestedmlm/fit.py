@@ -21,6 +21,7 @@ from nestedmlm.reml.penalty import Penalty, resolve_penalty
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
 from nestedmlm.verbs.intervals import IntervalVerbs
+from nestedmlm.verbs.pictures import LikelihoodPictures
 from nestedmlm.verbs.rows import RowVerbs
 from nestedmlm.verbs.simulation import SimulationVerbs
 from nestedmlm.verbs.summaries import SummaryVerbs
@@ -37,7 +38,15 @@ _DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that des
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LmerFit(TestVerbs, IntervalVerbs, SimulationVerbs, RowVerbs, SummaryVerbs, Estimates):
+class LmerFit(
+    TestVerbs,
+    IntervalVerbs,
+    SimulationVerbs,
+    RowVerbs,
+    SummaryVerbs,
+    LikelihoodPictures,
+    Estimates,
+):
     """A fitted linear mixed model.
 
     Attributes
