@@ -11,7 +11,13 @@ from scipy.linalg import block_diag
 import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.crossproducts import cross_products
-from nestedmlm.errors import ColumnNotFoundError, DataError, NewLevelsError, OptionError
+from nestedmlm.errors import (
+    ColumnNotFoundError,
+    DataError,
+    NewLevelsError,
+    OptionError,
+    WeightsError,
+)
 from nestedmlm.inference.joint import random_gram, relative_variances, z_rows
 from nestedmlm.parameters import make_plan, theta_of_phi
 from nestedmlm.pls import dense_z
@@ -285,8 +291,22 @@ def test_prediction_intervals_of_the_fit_use_its_weights(sleepstudy: pd.DataFram
     found = fit.predict(interval="prediction")
     half = (found.upper - found.lower) / 2 / 1.959963984540054
     assert half.to_numpy() ** 2 == pytest.approx(found.se.to_numpy() ** 2 + fit.sigma**2 / w)
-    new = fit.predict(sleepstudy, interval="prediction")
-    assert (new.upper - new.lower).iloc[9] > 1.5 * (found.upper - found.lower).iloc[9]
+    with pytest.raises(DataError, match="give weights="):
+        fit.predict(sleepstudy, interval="prediction")
+    assert fit.predict(sleepstudy, interval="confidence").notna().all(axis=None)
+    new = fit.predict(sleepstudy, interval="prediction", weights=w)
+    assert new.to_numpy() == pytest.approx(found.to_numpy())
+    column = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy.assign(w=w), weights="w")
+    new = column.predict(sleepstudy.assign(w=w), interval="prediction")
+    assert new.to_numpy() == pytest.approx(found.to_numpy())
+    with pytest.raises(WeightsError, match="must not be negative"):
+        fit.predict(sleepstudy, interval="prediction", weights=-w)
+
+
+def test_part_of_a_correlated_term_has_no_prediction_interval(slopes: nm.LmerFit) -> None:
+    with pytest.raises(OptionError, match="part of"):
+        slopes.predict(re_form="~ (1 | Subject)", interval="prediction")
+    assert slopes.predict(re_form="~ (1 | Subject)", interval="confidence").notna().all(axis=None)
 
 
 def test_coverage_of_new_groups() -> None:

@@ -14,10 +14,14 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design import Design, NewDesign
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.inference.draws import whole_terms
 from nestedmlm.inference.joint import relative_variances
 from nestedmlm.inference.reform import Mask, chosen_columns, only_columns
+from nestedmlm.modelframe.checks import check_weights
+from nestedmlm.modelframe.frames import Frame
 from nestedmlm.results import Solution
+from nestedmlm.schema import argument_numbers
 
 INTERVALS = ("confidence", "prediction")
 NEW_LEVELS = ("error", "population", "sample")
@@ -35,6 +39,7 @@ class Asked:
     level: float = 0.95
     seed: int | None = None
     offset: Any = None
+    weights: Any = None
     random_only: bool = False
     na_action: str = "pass"
 
@@ -115,11 +120,14 @@ def predict(
     asked = asked or Asked()
     asked.check(data)
     chosen = chosen_columns(design, asked.re_form)
+    if asked.interval == "prediction":
+        whole_terms(design, chosen)
     if data is None:
         rows = _rows_of_the_fit(solution, design, chosen, asked)
     else:
         new = _new_design(design, data, chosen, asked)
-        rows = _rows_of_new_data(solution, design, new, chosen, asked)
+        weights = _new_weights(design, data, asked)
+        rows = _rows_of_new_data(solution, design, new, weights, chosen, asked)
     columns = {"prediction": _mean(solution, rows, asked.random_only)}
     if asked.se_fit or asked.interval is not None:
         columns |= _uncertainty(solution, rows, columns["prediction"], asked)
@@ -165,8 +173,28 @@ def _new_design(design: Design, data: Any, chosen: tuple[Mask, ...], asked: Aske
     )
 
 
+def _new_weights(design: Design, data: Any, asked: Asked) -> FloatArray | None:
+    """Prior weights of new rows, which only the interval of a new response depends on."""
+    if asked.interval != "prediction" or (asked.weights is None and design.weights is None):
+        return None
+    if asked.weights is None:
+        raise DataError(
+            "the model was fitted with an array of weights, which new data do not have; give "
+            "weights= (a column name, or one number per row) with the new data"
+        )
+    evaluator = design.schema.evaluator(Frame(data))
+    weights = argument_numbers(asked.weights, evaluator, "weights", error=WeightsError)
+    check_weights(weights)
+    return weights
+
+
 def _rows_of_new_data(
-    solution: Solution, design: Design, new: NewDesign, chosen: tuple[Mask, ...], asked: Asked
+    solution: Solution,
+    design: Design,
+    new: NewDesign,
+    weights: FloatArray | None,
+    chosen: tuple[Mask, ...],
+    asked: Asked,
 ) -> PredictedRows:
     rng = np.random.default_rng(asked.seed)
     drawn = asked.new_levels == "sample"
@@ -183,7 +211,7 @@ def _rows_of_new_data(
     return PredictedRows(
         X=new.X,
         offset=new.offset,
-        weights=None,
+        weights=weights,
         terms=tuple(terms),
         effects=tuple(effects),
         unknown=tuple(unknown),

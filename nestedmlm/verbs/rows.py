@@ -206,6 +206,7 @@ class RowVerbs:
         level: float = 0.95,
         seed: int | None = None,
         offset: Any = None,
+        weights: Any = None,
         random_only: bool = False,
         na_action: str = "pass",
     ) -> pd.Series | pd.DataFrame:
@@ -233,6 +234,9 @@ class RowVerbs:
         offset : str or array, optional
             A column of `data` or one number per row, in place of the argument ``offset`` of the
             fit. Needed where the fit was given an array; a column's name is remembered.
+        weights : str or array, optional
+            Prior weights of new rows, for ``interval="prediction"`` of a weighted fit; the name
+            of the fit's column is remembered.
         random_only : bool
             ``Z b`` alone, without the fixed effects and offsets.
         na_action : {"pass", "omit", "raise"}
@@ -246,11 +250,12 @@ class RowVerbs:
         Raises
         ------
         OptionError
-            For unknown choices, and for random effects in `re_form` that the model does not have.
+            For unknown choices, for random effects in `re_form` that the model does not have, and
+            for a prediction interval that would leave out part of a correlated term.
         NewLevelsError
             For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
         DataError
-            If an offset is needed and missing.
+            If an offset or weights are needed and missing.
 
         Notes
         -----
@@ -261,9 +266,9 @@ class RowVerbs:
 
         Where a group is new and its random effects are set to zero, the standard error and both
         intervals count its between-group variance, which lme4 leaves out. A prediction interval
-        counts the residual variance (of weight 1 for new rows, of their weights for the rows of
-        the fit) and the variance of the random effects that `re_form` leaves out, so that it is
-        one for the response of a group drawn anew.
+        counts the residual variance, divided by the row's weight, and the variance of the random
+        effects that `re_form` leaves out, so that it is one for the response of a group drawn
+        anew.
 
         Examples
         --------
@@ -283,6 +288,7 @@ class RowVerbs:
             level=level,
             seed=seed,
             offset=offset,
+            weights=self.model.weights_column if weights is None else weights,
             random_only=random_only,
             na_action=na_action,
         )
