@@ -31,11 +31,16 @@ from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
 from nestedmlm.sidebyside import compare, plot_compare
+from nestedmlm.simulation.bootstrap import Bootstrap
+from nestedmlm.simulation.power import Power, PowerCurve, power, power_curve
+from nestedmlm.simulation.rlrt import rlrt
+from nestedmlm.simulation.scenario import Scenario, scenario, simulate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BayesFit",
+    "Bootstrap",
     "Control",
     "ConvergenceWarning",
     "DataError",
@@ -48,9 +53,12 @@ __all__ = [
     "NestedMLMError",
     "NestedMLMWarning",
     "Penalty",
+    "Power",
+    "PowerCurve",
     "Prior",
     "SamplingError",
     "SamplingWarning",
+    "Scenario",
     "anova",
     "build_design",
     "compare",
@@ -62,5 +70,10 @@ __all__ = [
     "load_dataset",
     "plot_compare",
     "plots",
+    "power",
+    "power_curve",
     "pymc_lmer",
+    "rlrt",
+    "scenario",
+    "simulate",
 ]

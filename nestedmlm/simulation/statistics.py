@@ -19,7 +19,7 @@ from nestedmlm.simulation.refits import (
     default_names,
     default_values,
     notes_of,
-    refit_many,
+    refit_columns,
     refit_one,
 )
 from nestedmlm.simulation.replicates import Outcome, Streams, attempts
@@ -48,12 +48,15 @@ class Refitter:
         None: `default_values`, from all refits of a chunk at once.
     size : int
         Number of statistics.
+    workers : int
+        Threads that refit together.
     """
 
     responses: Responses
     fit: LmerFit
     fun: Fun | None
     size: int
+    workers: int = 1
 
     def __call__(self, ways: Streams) -> Outcome:
         """Run the replicates of some streams."""
@@ -61,7 +64,10 @@ class Refitter:
             return attempts(self._one, ways, self.size)
         Y = np.column_stack([self.responses.draw(np.random.default_rng(way)) for way in ways])
         fit = self.fit
-        batch = refit_many(fit.design, Y, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
+        batch = refit_columns(
+            fit.design, Y, REML=fit.REML, start=fit.theta, stats=fit.solution.stats,
+            penalty=fit.penalty, workers=self.workers,
+        )  # fmt: skip
         values = default_values(fit.design, batch)
         return Outcome(values=values, notes=notes_of(batch), failed=~np.isfinite(batch.criterion))
 
