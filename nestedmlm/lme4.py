@@ -19,16 +19,16 @@ from nestedmlm.components import components
 from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.influence import Influence
+from nestedmlm.simulation.bootstrap import Bootstrap
 from nestedmlm.varcorr import VarCorr as VarCorrView
 from nestedmlm.verbs.effects import prepared
 
 __all__ = [
-    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "coef", "contest", "cooks_distance",
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "contest", "cooks_distance",
     "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef", "formula", "getME",
-    "get_model", "hatvalues",
-    "influence", "isREML", "isSingular", "lmer", "logLik", "model_matrix", "ngrps", "nobs",
-    "predict", "ranef", "ranova", "rePCA", "refit", "refitML", "residuals", "rstudent", "sigma",
-    "step", "summary", "update", "vcov", "vcovAdj",
+    "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer", "logLik",
+    "model_matrix", "ngrps", "nobs", "predict", "ranef", "ranova", "rePCA", "refit", "refitML",
+    "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update", "vcov", "vcovAdj",
 ]  # fmt: skip
 
 
@@ -124,6 +124,33 @@ def predict(
         random_only=random_only,
         se_fit=se_fit,
     )
+
+
+def simulate(
+    object: LmerFit,
+    nsim: int = 1,
+    seed: int | None = None,
+    use_u: bool = False,
+    re_form: Any = "NA",
+    newdata: Any = None,
+) -> pd.DataFrame:
+    """Responses drawn from the fit; ``re_form="NA"`` draws new random effects."""
+    form = False if re_form == "NA" else re_form
+    return object.simulate(nsim, seed, use_u=use_u, re_form=form, data=newdata)
+
+
+def bootMer(
+    x: LmerFit,
+    FUN: Any = None,
+    nsim: int = 1,
+    seed: int | None = None,
+    use_u: bool = False,
+    re_form: Any = "NA",
+    type: str = "parametric",
+) -> Bootstrap:
+    """Bootstrap of a fit; without `FUN` fixed effects, SDs, correlations and sigma."""
+    form = False if re_form == "NA" else re_form
+    return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)
 
 
 def nobs(object: LmerFit) -> int:

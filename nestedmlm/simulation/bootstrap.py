@@ -87,8 +87,7 @@ class Bootstrap(Viewable):
         Returns
         -------
         DataFrame
-            One row for each statistic, columns such as ``2.5 %`` and ``97.5 %``. Replicates that
-            failed are left out.
+            ``lower, upper``, one row for each statistic. Replicates that failed are left out.
 
         Raises
         ------
@@ -107,8 +106,7 @@ class Bootstrap(Viewable):
             interval(t, t0, kind=kind, level=level, acceleration=one)
             for t, t0, one in zip(self.t.to_numpy().T, self.t0.tolist(), a.tolist(), strict=True)
         ]
-        tails = (50.0 * (1.0 - level), 50.0 * (1.0 + level))
-        return pd.DataFrame(rows, index=self.t0.index, columns=[f"{p:.3g} %" for p in tails])
+        return pd.DataFrame(rows, index=self.t0.index, columns=["lower", "upper"])
 
     def to_frame(self) -> pd.DataFrame:
         """Numbers of the summary: ``estimate, bias, std_error, median, replicates``."""

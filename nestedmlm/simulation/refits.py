@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import TermShape
+from nestedmlm.covariance import TermShape, relative_factors
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
-from nestedmlm.inference.components import natural_names, natural_values
+from nestedmlm.inference.reported import Reported, reported_parameters, values_at
 from nestedmlm.parameters import make_plan
 from nestedmlm.reml.batch import Batch, refit_many
 from nestedmlm.reml.optimize import optimize
@@ -79,18 +79,25 @@ def term_shapes(design: Design) -> tuple[TermShape, ...]:
 
 
 def default_names(design: Design) -> tuple[str, ...]:
-    """Names of `default_values`: fixed effects, standard deviations, correlations, sigma."""
-    return (*design.x_names, *natural_names(design))
+    """Names of `default_values`: fixed effects, then `reported_parameters` of the rest."""
+    return (*design.x_names, *(p.name for p in _variances(design)))
 
 
 def default_values(design: Design, batch: Batch) -> FloatArray:
     """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
-    shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
-    natural = [
-        natural_values(theta, float(sigma), shapes)
-        for theta, sigma in zip(batch.theta, batch.sigma, strict=True)
-    ]
-    return np.hstack([batch.beta, np.vstack(natural)])
+    wanted, shapes = _variances(design), term_shapes(design)
+    rows = [
+        values_at(
+            wanted, shapes, theta=theta, T=relative_factors(theta, shapes), sigma=float(sigma),
+            beta=beta,
+        )
+        for theta, sigma, beta in zip(batch.theta, batch.sigma, batch.beta, strict=True)
+    ]  # fmt: skip
+    return np.hstack([batch.beta, np.vstack(rows)])
+
+
+def _variances(design: Design) -> list[Reported]:
+    return [p for p in reported_parameters(design) if p.kind != "beta"]
 
 
 def notes_of(batch: Batch) -> tuple[str, ...]:
