@@ -48,7 +48,8 @@ class Grid:
         Basis of what cannot be estimated.
     offset : (m,) array or None
     weight : (m,) array
-        Rows of the data (or their prior weights) in each combination of the factors' levels.
+        Rows of the data in each combination of the factors' levels. Prior weights do not count:
+        they say how precise a row is, not how often it was seen (emmeans does the same for lmer).
     nests : dict of str to tuple of str
         For each nested factor, the factors it is nested in.
     terms : tuple of frozenset of str
@@ -293,7 +294,7 @@ def _cell_weights(
     levels: Mapping[str, Sequence[Any]],
     codes: np.ndarray,
 ) -> FloatArray:
-    """Sum of the prior weights of the rows in each combination of the factors' levels."""
+    """Rows of the data in each combination of the factors' levels."""
     if not factors:
         return np.ones(len(codes))
     rows = np.zeros(design.n, dtype=np.int64)
@@ -306,8 +307,7 @@ def _cell_weights(
         inside &= own >= 0
         rows = rows * len(factors[name]) + own
         cells = cells * len(factors[name]) + codes[:, j]
-    w = np.ones(design.n) if design.weights is None else design.weights
-    counts = np.bincount(rows[inside], weights=w[inside], minlength=int(cells.max()) + 1)
+    counts = np.bincount(rows[inside], minlength=int(cells.max()) + 1)
     return np.asarray(counts[cells], dtype=float)
 
 

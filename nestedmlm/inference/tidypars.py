@@ -58,7 +58,7 @@ def ran_pars_frame(
                 numbers = _squared(row, numbers)
             key = (place[row.var1], place[row.var2 or row.var1])
             rows.append((str(group), key, term, float(getattr(row, scale)), *numbers))
-    order = {str(group): i for i, group in enumerate(varcorr["grp"].unique())}
+    order: dict[object, int] = {str(group): i for i, group in enumerate(varcorr["grp"].unique())}
     rows.sort(key=lambda row: (order[row[0]], row[1]))
     names = ["group", "term", "estimate", "std_error", "conf_low", "conf_high"]
     return pd.DataFrame([(row[0], *row[2:]) for row in rows], columns=names)
