@@ -24,7 +24,7 @@ else:
 
 # Two levels: intercept and slope vary over schools.
 M14 = nm.lmer("mathscore ~ ses + (ses | schoolid)", classroom_df)
-print(M14.summary())
+print(M14.summary(ddf="none"))
 
 # Three levels: too much for fewer than four children per class.
 M15 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (ses | classid)", classroom_df)

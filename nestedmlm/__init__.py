@@ -25,19 +25,27 @@ from nestedmlm.errors import (
 )
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula
+from nestedmlm.marginal.doors import emmeans, emtrends
+from nestedmlm.marginal.estimates import Emmeans
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
 from nestedmlm.sidebyside import compare, plot_compare
+from nestedmlm.simulation.bootstrap import Bootstrap
+from nestedmlm.simulation.power import Power, PowerCurve, power, power_curve
+from nestedmlm.simulation.rlrt import rlrt
+from nestedmlm.simulation.scenario import Scenario, scenario, simulate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BayesFit",
+    "Bootstrap",
     "Control",
     "ConvergenceWarning",
     "DataError",
     "Design",
+    "Emmeans",
     "Formula",
     "FormulaError",
     "LmerFit",
@@ -45,17 +53,27 @@ __all__ = [
     "NestedMLMError",
     "NestedMLMWarning",
     "Penalty",
+    "Power",
+    "PowerCurve",
     "Prior",
     "SamplingError",
     "SamplingWarning",
+    "Scenario",
     "anova",
     "build_design",
     "compare",
+    "emmeans",
+    "emtrends",
     "list_datasets",
     "lmer",
     "load_bayesfit",
     "load_dataset",
     "plot_compare",
     "plots",
+    "power",
+    "power_curve",
     "pymc_lmer",
+    "rlrt",
+    "scenario",
+    "simulate",
 ]

@@ -1,4 +1,4 @@
-"""Comparing models: likelihood ratio tests, and sequential sums of squares of one model (layer 5).
+"""Comparing models: likelihood ratio tests, and sequential sums of squares of one model (layer 6).
 
 The semantics are those of lme4's ``anova`` (reference/lme4.md, 2.6).
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -17,15 +17,17 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.inference.boundary import null_distribution
 from nestedmlm.tables.blocks import Table, Text
 from nestedmlm.tables.coefmat import CoefmatLayout, coefmat_cells
-from nestedmlm.tables.rformat import STARS_LEGEND
-from nestedmlm.tables.view import View, Viewable
+from nestedmlm.tables.rformat import STARS_LEGEND, format_pvalues
+from nestedmlm.tables.view import View, Viewable, note
 
 REFIT_MESSAGE = "refitting model(s) with ML (instead of REML)"
 LRT_COLUMNS = ("npar", "AIC", "BIC", "logLik", "-2*log(L)", "Chisq", "Df", "Pr(>Chisq)")
 SS_COLUMNS = ("npar", "Sum Sq", "Mean Sq", "F value")
 _DIGITS = 5  # of R's print for anova tables
+_CHISQ_P = 7  # where the chi-squared p-value stands
 
 _LAYOUTS = {
     LRT_COLUMNS: CoefmatLayout(tests=(5,), zapped=(0, 1, 2, 3, 4), pvalue=7, digits=_DIGITS, na=""),
@@ -33,6 +35,39 @@ _LAYOUTS = {
 }
 
 _log = logging.getLogger("nestedmlm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairOutcome:
+    """What a test says about two models.
+
+    Attributes
+    ----------
+    pvalue : float
+    note : str
+        How it came about, for the table's footer.
+    draws : array or None
+        Draws of the statistic if the smaller model is true.
+    """
+
+    pvalue: float
+    note: str
+    draws: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTest:
+    """A p-value beside the chi-squared one.
+
+    Attributes
+    ----------
+    column : str
+        Its name in the table.
+    run : callable (smaller fit, larger fit, statistic) -> PairOutcome
+    """
+
+    column: str
+    run: Callable[[Any, Any, float], PairOutcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -47,16 +82,22 @@ class AnovaResult(Viewable):
         Lines above the table.
     messages : tuple of str
         What lme4 says on the way, such as that models were refitted.
+    notes : tuple of str
+        Below the table: how p-values beside the chi-squared ones came about.
+    draws : mapping of str to array
+        For each larger model, draws of the statistic if the smaller one is true (bootstrap).
     """
 
     table: pd.DataFrame
     heading: tuple[str, ...]
     messages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    draws: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def view(self) -> View:
         """Build the document."""
         columns = tuple(map(str, self.table.columns))
-        cells, starred = coefmat_cells(self.table.to_numpy(dtype=float), _LAYOUTS[columns])
+        cells, starred = _cells(self.table.to_numpy(dtype=float), columns)
         table = Table(
             name="anova",
             frame=self.table,
@@ -66,11 +107,29 @@ class AnovaResult(Viewable):
             numeric=tuple(range(len(columns))),
         )
         legend = Text(("---", f"Signif. codes:  {STARS_LEGEND}"), role="note")
-        return View((Text(self.heading), table, *([legend] if starred else [])))
+        notes = [note(*self.notes)] if self.notes else []
+        return View((Text(self.heading), table, *([legend] if starred else []), *notes))
+
+
+def _cells(values: FloatArray, columns: tuple[str, ...]) -> tuple[list[list[str]], bool]:
+    """Format a table; stars go by the last p-value."""
+    if columns in _LAYOUTS:
+        return coefmat_cells(values, _LAYOUTS[columns])
+    layout = replace(_LAYOUTS[columns[:-1]], pvalue=len(columns) - 1)
+    cells, starred = coefmat_cells(values, layout)
+    p = values[:, _CHISQ_P]
+    known = np.flatnonzero(~np.isnan(p))
+    for row, text in zip(known, format_pvalues(p[known], digits=_DIGITS - 1), strict=True):
+        cells[row][_CHISQ_P] = text
+    return cells, starred
 
 
 def anova_table(
-    fits: Sequence[Any], *, refit: bool = True, names: Sequence[str] | None = None
+    fits: Sequence[Any],
+    *,
+    refit: bool = True,
+    names: Sequence[str] | None = None,
+    test: PairTest | None = None,
 ) -> AnovaResult:
     """Compare models by likelihood ratio tests, or split one model's fixed effects.
 
@@ -84,6 +143,8 @@ def anova_table(
         cannot be compared).
     names : sequence of str, optional
         One for each fit; by default M1, M2, ...
+    test : PairTest, optional
+        A p-value beside the chi-squared one.
 
     Returns
     -------
@@ -98,7 +159,7 @@ def anova_table(
     Notes
     -----
     The p-values take the difference of deviances as chi-squared. Where a variance of zero is
-    tested they are too large (conservative).
+    tested they are too large (conservative); `BOUNDARY` and the bootstrap are not.
     """
     fits = tuple(fits)
     if not fits:
@@ -112,7 +173,27 @@ def anova_table(
         return _sequential(fits[0])
     _check_same_data(fits, labels)
     messages = _announce(fits, refit)
-    return _compare([fit.refit_ml() if refit else fit for fit in fits], labels, messages)
+    return _compare([fit.refit_ml() if refit else fit for fit in fits], labels, messages, test)
+
+
+def boundary_outcome(small: Any, large: Any, statistic: float) -> PairOutcome:
+    """P-value of variances that are zero in the smaller model: a chi-bar-square distribution.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the fixed effects differ or the random effects are not nested.
+    """
+    null = null_distribution(
+        small.design, small.solution, large.design, large.solution, REML=small.REML
+    )
+    text = f"{null.text}"
+    if small.is_singular():
+        text += "; the smaller model is singular, which this takes no account of (test='bootstrap')"
+    return PairOutcome(pvalue=null.pvalue(statistic), note=text)
+
+
+BOUNDARY = PairTest(column="Pr(boundary)", run=boundary_outcome)
 
 
 def _announce(fits: Sequence[Any], refit: bool) -> tuple[str, ...]:
@@ -147,7 +228,12 @@ def _check_same_data(fits: Sequence[Any], labels: Sequence[str]) -> None:
             )
 
 
-def _compare(fits: Sequence[Any], labels: Sequence[str], messages: tuple[str, ...]) -> AnovaResult:
+def _compare(
+    fits: Sequence[Any],
+    labels: Sequence[str],
+    messages: tuple[str, ...],
+    test: PairTest | None,
+) -> AnovaResult:
     from scipy.stats import chi2
 
     order = sorted(range(len(fits)), key=lambda i: fits[i].npar)  # stable
@@ -171,7 +257,25 @@ def _compare(fits: Sequence[Any], labels: Sequence[str], messages: tuple[str, ..
     data = fits[0].data_name
     heading = ([f"Data: {data}"] if data is not None else []) + ["Models:"]
     heading += [f"{label}: {fit.formula}" for label, fit in zip(labels, fits, strict=True)]
-    return AnovaResult(table=table, heading=tuple(heading), messages=messages)
+    plain = AnovaResult(table=table, heading=tuple(heading), messages=messages)
+    return plain if test is None else _with_test(plain, fits, labels, test)
+
+
+def _with_test(
+    plain: AnovaResult, fits: Sequence[Any], labels: Sequence[str], test: PairTest
+) -> AnovaResult:
+    """Add the p-values of another test, each larger model against the one before it."""
+    p, notes, draws = np.full(len(fits), np.nan), [], {}
+    for i in range(1, len(fits)):
+        if plain.table["Df"].iloc[i] == 0:
+            continue
+        found = test.run(fits[i - 1], fits[i], float(plain.table["Chisq"].iloc[i]))
+        p[i] = found.pvalue
+        notes.append(f"{labels[i]} against {labels[i - 1]}: {found.note}")
+        if found.draws is not None:
+            draws[str(labels[i])] = found.draws
+    table = plain.table.assign(**{test.column: p})
+    return replace(plain, table=table, notes=tuple(notes), draws=draws)
 
 
 def _sequential(fit: Any) -> AnovaResult:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.anova import AnovaResult, anova_table, names_from_frame
+from nestedmlm.anova import BOUNDARY, AnovaResult, PairTest, anova_table, names_from_frame
 from nestedmlm.bayesfit import BayesFit
 from nestedmlm.bayesrun import sample_model
 from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.formula import Formula, parse_formula
 from nestedmlm.model import Model
 from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
+from nestedmlm.simulation.lrt import bootstrap_test
 
 
 def lmer(
@@ -183,7 +185,16 @@ def pymc_lmer(
     )
 
 
-def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None) -> AnovaResult:
+def anova(
+    *fits: LmerFit,
+    refit: bool = True,
+    names: Sequence[str] | None = None,
+    test: str = "chisq",
+    nsim: int = 1000,
+    seed: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> AnovaResult:
     """Compare fitted models by likelihood ratio tests.
 
     Parameters
@@ -196,6 +207,13 @@ def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None
         fixed effects differ); the printed table says so.
     names : sequence of str, optional
         By default the names of the caller's variables, or M1, M2, … where they cannot be told.
+    test : {"chisq", "boundary", "bootstrap"}
+        Another p-value beside that of chi-squared, which is too large where variances of zero are
+        tested. ``boundary``: a chi-bar-square distribution (Self & Liang 1987, Stram & Lee 1994),
+        for models that differ in their random effects. ``bootstrap``: the smaller model is
+        simulated and both are refitted (pbkrtest's ``PBmodcomp``), for any nested models.
+    nsim, seed, workers, progress
+        Of the bootstrap.
 
     Returns
     -------
@@ -205,7 +223,14 @@ def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None
     Raises
     ------
     ModelComparisonError
-        If the models were not fitted to the same rows of the same data.
+        If the models were not fitted to the same rows of the same data, or are not nested.
+    OptionError
+        For an unknown test.
+
+    Notes
+    -----
+    The bootstrap's p-value is ``(1 + #{draws >= statistic}) / (1 + nsim)``. pbkrtest leaves out
+    draws of zero from both counts, and so reports about twice as much for a variance.
 
     Examples
     --------
@@ -218,7 +243,22 @@ def anova(*fits: LmerFit, refit: bool = True, names: Sequence[str] | None = None
                 npar   Chisq   Df
     intercepts     4     NaN  NaN
     both           6  42.139  2.0
+    >>> pastes = nm.load_dataset("Pastes")
+    >>> batches = nm.lmer("strength ~ 1 + (1 | batch)", pastes, REML=False)
+    >>> casks = nm.lmer("strength ~ 1 + (1 | batch) + (1 | sample)", pastes, REML=False)
+    >>> nm.anova(batches, casks, test="boundary").notes
+    ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
     """
     if names is None and len(fits) > 1:
         names = names_from_frame(fits, sys._getframe(1))
-    return anova_table(fits, refit=refit, names=names)
+    if test not in ANOVA_TESTS:
+        raise OptionError(f"test must be one of {', '.join(ANOVA_TESTS)}, not {test!r}")
+    beside = ANOVA_TESTS[test](nsim, seed, workers, progress)
+    return anova_table(fits, refit=refit, names=names, test=beside)
+
+
+ANOVA_TESTS: Mapping[str, Callable[[int, int | None, int, bool], PairTest | None]] = {
+    "chisq": lambda *_: None,
+    "boundary": lambda *_: BOUNDARY,
+    "bootstrap": bootstrap_test,
+}

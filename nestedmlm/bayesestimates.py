@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -186,8 +186,9 @@ class BayesEstimates:
         data: Any = None,
         *,
         kind: str = "mean",
+        re_form: Any = None,
         new_levels: str = "error",
-        random_effects: bool = True,
+        offset: Any = None,
         prob: float = summaries.PROB,
         draws: bool = False,
         seed: int | None = None,
@@ -200,11 +201,14 @@ class BayesEstimates:
         kind : {"mean", "response"}
             The expected value of a row, or a new response there (with residual noise, of weight
             one for new data).
+        re_form : None, False or str
+            Which random effects count, as for a `LmerFit`: all, none (``"~ 0"``), or those of
+            ``"~ (1 | schoolid)"``.
         new_levels : {"error", "population", "sample"}
             Unseen groups: refuse; random effects of zero; or random effects drawn from their
             distribution, once per draw and group (rows with the same unseen label share them).
-        random_effects : bool
-            False: the population's mean, all random effects zero.
+        offset : str or array, optional
+            A column of `data` or one number per row, in place of the fit's argument ``offset``.
         prob : float
             Probability inside the intervals.
         draws : bool
@@ -221,18 +225,24 @@ class BayesEstimates:
         Raises
         ------
         OptionError
-            For an unknown `kind` or `new_levels`.
+            For an unknown `kind` or `new_levels`, or a `re_form` that the model does not have.
         NewLevelsError
             For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
         """
         rng = np.random.default_rng(seed)
         if data is None:
-            used, index = rows.fitted_rows(self.data, self.design), self.design.index
+            used = rows.fitted_rows(self.data, self.design, re_form=re_form)
+            index = self.design.index
         else:
-            levels = new_levels if random_effects else rows.without_groups(new_levels)
-            used, index = rows.new_rows(self.data, self.design, data, new_levels=levels, rng=rng)
-        if not random_effects:
-            used = replace(used, terms=())
+            used, index = rows.new_rows(
+                self.data,
+                self.design,
+                data,
+                new_levels=new_levels,
+                re_form=re_form,
+                offset=offset,
+                rng=rng,
+            )
         if draws:
             from xarray import DataArray
 

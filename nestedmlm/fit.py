@@ -21,6 +21,7 @@ from nestedmlm.reml.penalty import Penalty, resolve_penalty
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
 from nestedmlm.verbs.intervals import IntervalVerbs
+from nestedmlm.verbs.pictures import LikelihoodPictures
 from nestedmlm.verbs.rows import RowVerbs
 from nestedmlm.verbs.simulation import SimulationVerbs
 from nestedmlm.verbs.summaries import SummaryVerbs
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from nestedmlm.bayesfit import BayesFit
     from nestedmlm.model import Model
     from nestedmlm.singularity import Diagnosis, Path, RePCA
-    from nestedmlm.tables.view import View
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 _SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
@@ -38,7 +38,15 @@ _DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that des
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LmerFit(TestVerbs, IntervalVerbs, SimulationVerbs, RowVerbs, SummaryVerbs, Estimates):
+class LmerFit(
+    TestVerbs,
+    IntervalVerbs,
+    SimulationVerbs,
+    RowVerbs,
+    SummaryVerbs,
+    LikelihoodPictures,
+    Estimates,
+):
     """A fitted linear mixed model.
 
     Attributes
@@ -193,12 +201,6 @@ class LmerFit(TestVerbs, IntervalVerbs, SimulationVerbs, RowVerbs, SummaryVerbs,
     def offset_name(self) -> str | None:
         """Name of the offset argument, if any."""
         return self.model.offset_name
-
-    def summary(self) -> View:
-        """lme4's summary as a view; ``.tables`` holds the numbers as DataFrames."""
-        from nestedmlm.tables.summary import summary_view
-
-        return summary_view(self)
 
     def __repr__(self) -> str:
         from nestedmlm.tables.summary import fit_view

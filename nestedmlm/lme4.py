@@ -18,13 +18,17 @@ from nestedmlm.api import anova, lmer
 from nestedmlm.components import components
 from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
+from nestedmlm.influence import Influence
+from nestedmlm.simulation.bootstrap import Bootstrap
 from nestedmlm.varcorr import VarCorr as VarCorrView
+from nestedmlm.verbs.effects import prepared
 
 __all__ = [
-    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "coef", "deviance", "df_residual", "fitted",
-    "fixef", "formula", "getME", "isREML", "isSingular", "lmer", "logLik", "model_matrix",
-    "ngrps", "nobs", "predict", "ranef", "rePCA", "refit", "refitML", "residuals", "sigma",
-    "summary", "update", "vcov",
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "contest", "cooks_distance",
+    "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef", "formula", "getME",
+    "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer", "logLik",
+    "model_matrix", "ngrps", "nobs", "predict", "ranef", "ranova", "rePCA", "refit", "refitML",
+    "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update", "vcov", "vcovAdj",
 ]  # fmt: skip
 
 
@@ -122,6 +126,33 @@ def predict(
     )
 
 
+def simulate(
+    object: LmerFit,
+    nsim: int = 1,
+    seed: int | None = None,
+    use_u: bool = False,
+    re_form: Any = "NA",
+    newdata: Any = None,
+) -> pd.DataFrame:
+    """Responses drawn from the fit; ``re_form="NA"`` draws new random effects."""
+    form = False if re_form == "NA" else re_form
+    return object.simulate(nsim, seed, use_u=use_u, re_form=form, data=newdata)
+
+
+def bootMer(
+    x: LmerFit,
+    FUN: Any = None,
+    nsim: int = 1,
+    seed: int | None = None,
+    use_u: bool = False,
+    re_form: Any = "NA",
+    type: str = "parametric",
+) -> Bootstrap:
+    """Bootstrap of a fit; without `FUN` fixed effects, SDs, correlations and sigma."""
+    form = False if re_form == "NA" else re_form
+    return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)
+
+
 def nobs(object: LmerFit) -> int:
     """Number of rows used."""
     return object.nobs
@@ -167,9 +198,64 @@ def update(object: LmerFit, formula: str) -> LmerFit:
     return object.update(formula)
 
 
-def summary(object: LmerFit) -> Any:
-    """lme4's summary."""
-    return object.summary()
+def summary(object: LmerFit, ddf: str = "lme4") -> Any:
+    """lme4's summary; lmerTest's with ``ddf="Satterthwaite"`` or ``"Kenward-Roger"``."""
+    return object.summary(_ddf(ddf))
+
+
+def _ddf(name: str) -> str:
+    """Our name of one of lmerTest's methods."""
+    return "none" if name == "lme4" else name.lower()
+
+
+def contest(
+    model: LmerFit, L: Any, rhs: Any = 0.0, joint: bool = True, ddf: str = "Satterthwaite"
+) -> Any:
+    """lmerTest: test contrasts of the fixed effects."""
+    return model.contest(L, rhs, joint=joint, ddf=_ddf(ddf))
+
+
+def ranova(model: LmerFit, reduce_terms: bool = True) -> Any:
+    """lmerTest: likelihood-ratio tests of the random effects."""
+    return model.ranova(reduce_terms=reduce_terms)
+
+
+def drop1(object: LmerFit, scope: Any = None, ddf: str = "Satterthwaite", test: str = "F") -> Any:
+    """F tests of the terms that can be dropped; ``ddf="lme4"`` or ``test="Chisq"``: LRTs."""
+    if ddf == "lme4" or test == "Chisq":
+        return object.drop1(scope, test="Chisq")
+    return object.drop1(scope, ddf=_ddf(ddf))
+
+
+def step(
+    object: LmerFit,
+    ddf: str = "Satterthwaite",
+    alpha_random: float = 0.1,
+    alpha_fixed: float = 0.05,
+    reduce_fixed: bool = True,
+    reduce_random: bool = True,
+    keep: Any = (),
+) -> Any:
+    """lmerTest: backward elimination."""
+    return object.step(
+        ddf=_ddf(ddf),
+        alpha_random=alpha_random,
+        alpha_fixed=alpha_fixed,
+        reduce_fixed=reduce_fixed,
+        reduce_random=reduce_random,
+        keep=keep,
+    )
+
+
+def get_model(x: Any) -> Any:
+    """lmerTest: the model that `step` has found."""
+    return x.final
+
+
+def vcovAdj(object: LmerFit) -> pd.DataFrame:
+    """pbkrtest: Kenward and Roger's adjusted covariance of the fixed effects."""
+    cov = prepared(object, "kenward-roger").cov
+    return pd.DataFrame(cov, index=object.params.index, columns=object.params.index)
 
 
 def getME(object: LmerFit, name: str) -> Any:
@@ -184,3 +270,33 @@ def getME(object: LmerFit, name: str) -> Any:
     if name not in table:
         raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
     return table[name]()
+
+
+def hatvalues(model: LmerFit) -> pd.Series:
+    """Leverages."""
+    return model.hatvalues()
+
+
+def rstudent(model: LmerFit) -> pd.Series:
+    """Studentised residuals, with the sigma of the fit."""
+    return model.rstudent()
+
+
+def influence(model: LmerFit, groups: Any = None) -> Influence:
+    """Estimates without each case or group, by full refits."""
+    return model.influence(groups)
+
+
+def cooks_distance(model: LmerFit | Influence) -> pd.Series:
+    """R's ``cooks.distance``: of rows, or of what an `influence` left out."""
+    return model.cooks_distance()
+
+
+def dfbeta(model: LmerFit | Influence) -> pd.DataFrame:
+    """Fixed effects without each, minus those with all rows."""
+    return model.dfbeta()
+
+
+def dfbetas(model: LmerFit | Influence) -> pd.DataFrame:
+    """`dfbeta` in standard errors."""
+    return model.dfbetas()

@@ -205,13 +205,13 @@ def test_responses_are_wider_than_means_by_sigma(sleep):
     response = bayes.predict(kind="response", seed=3)
     noise = np.sqrt(response["sd"] ** 2 - mean["sd"] ** 2)
     assert noise.mean() == pytest.approx(bayes.sigma, rel=0.05)
-    assert bayes.predict(random_effects=False)["estimate"].nunique() == 10
+    assert bayes.predict(re_form=False)["estimate"].nunique() == 10
 
 
 def test_population_needs_no_groups(sleep):
     _, bayes = sleep
     new = pd.DataFrame({"Days": [2.0], "Subject": ["nobody"]})
-    found = bayes.predict(new, random_effects=False)
+    found = bayes.predict(new, re_form=False)
     assert found["estimate"].iloc[0] == pytest.approx(bayes.fixef @ [1.0, 2.0])
 
 
@@ -220,7 +220,7 @@ def test_population_needs_no_groups(sleep):
     [
         ({"kind": "median"}, "kind='median' is unknown; known: mean, response"),
         ({"new_levels": "guess"}, "new_levels='guess' is unknown"),
-        ({"new_levels": "guess", "random_effects": False}, "new_levels='guess' is unknown"),
+        ({"new_levels": "guess", "re_form": False}, "new_levels='guess' is unknown"),
         ({"prob": 95}, "prob must lie between 0 and 1"),
     ],
 )

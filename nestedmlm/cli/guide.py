@@ -12,7 +12,8 @@ GUIDE = (
     ),
     Step(
         "Two levels first: the intercept and the effect of ses vary over schools.",
-        'M14 = nm.lmer("mathscore ~ ses + (ses | schoolid)", classroom_df)\nM14.summary()',
+        'M14 = nm.lmer("mathscore ~ ses + (ses | schoolid)", classroom_df)\n'
+        'M14.summary(ddf="none")',
     ),
     Step("The population's line:", "M14.fixef.round(5).to_dict()"),
     Step("How much schools vary around it:", "M14.varcorr()"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters
+from nestedmlm.covariance import STRUCTURES, echelon, lower_indices, split_parameters
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.inference.pieces import (
     Piece,
@@ -47,8 +47,9 @@ class Chart:
         Length of the flat factors.
     held : int
         Place of the held parameter in z; -1 if none is.
-    signed : int array
-        Places of the standard deviations that must not become negative.
+    signed : tuple of int arrays
+        For each term where it matters, the places of the standard deviations that must share a
+        sign.
     contrast : (p,) array or None
         Row of ``R_x^{-1}`` that belongs to the held fixed effect.
     beta0 : float
@@ -63,7 +64,7 @@ class Chart:
     pieces: tuple[Piece, ...]
     places: tuple[tuple[slice, np.ndarray], ...]
     size: int
-    signed: np.ndarray
+    signed: tuple[np.ndarray, ...]
     held: int = -1
     contrast: FloatArray | None = None
     beta0: float = 0.0
@@ -135,18 +136,19 @@ def _hold_beta(chart: Chart, j: int, stats: CrossProducts, beta: FloatArray) -> 
 
 def _join(pieces: Sequence[Piece], plan: Plan, sigma: float) -> Chart:
     places: list[tuple[slice, np.ndarray]] = []
-    signed: list[int] = []
+    signed: list[np.ndarray] = []
     at = 1
     for piece, entries in zip(pieces, term_places(plan), strict=True):
         places.append((slice(at, at + len(piece.start)), entries))
-        signed += range(at, at + piece.signed)
+        if piece.signed:
+            signed.append(np.arange(at, at + piece.signed))
         at += len(piece.start)
     return Chart(
         start=np.concatenate([[math.log(sigma)], *(p.start for p in pieces)]),
         pieces=tuple(pieces),
         places=tuple(places),
         size=sum(k * k for k in plan.widths),
-        signed=np.array(signed, dtype=int),
+        signed=tuple(signed),
     )
 
 
@@ -169,8 +171,8 @@ def jacobian_at(z: FloatArray, chart: Chart) -> FloatArray:
         first = own.start + piece.n_curved
         J[entries[:, None], np.arange(first, own.stop)] = piece.basis
         for at in _curved(piece, own):
-            J[entries, at] = _curve_at(piece, own, z + 1j * _COMPLEX_STEP * _unit(at, len(z))).imag
-            J[entries, at] /= _COMPLEX_STEP
+            moved = _curve_at(piece, own, _nudged(z, (at, 0.0), at))
+            J[entries, at] = moved.imag / _COMPLEX_STEP
     return J
 
 
@@ -179,22 +181,42 @@ def bend_at(z: FloatArray, chart: Chart, T_bar: FloatArray) -> FloatArray:
     out = np.zeros((len(z), len(z)))
     for piece, (own, entries) in zip(chart.pieces, chart.places, strict=True):
         curved, bar = _curved(piece, own), T_bar[entries]
-        for at in curved:
-            step = _REAL_STEP * max(1.0, abs(z[at]))
-            for other in curved:
-                slopes = [
-                    bar
-                    @ _curve_at(
-                        piece,
-                        own,
-                        z
-                        + s * step * _unit(at, len(z))
-                        + 1j * _COMPLEX_STEP * _unit(other, len(z)),
-                    ).imag
+        for i, at in enumerate(curved):
+            step = _REAL_STEP * max(1.0, abs(float(z[at])))
+            for other in curved[i:]:
+                slope = [
+                    bar @ _curve_at(piece, own, _nudged(z, (at, s * step), other)).imag
                     for s in (1.0, -1.0)
                 ]
-                out[at, other] += (slopes[0] - slopes[1]) / (2.0 * step * _COMPLEX_STEP)
-    return 0.5 * (out + out.T)
+                second = (slope[0] - slope[1]) / (2.0 * step * _COMPLEX_STEP)
+                out[at, other] += second
+                out[other, at] += second if other != at else 0.0
+    return out
+
+
+def _nudged(z: FloatArray, real: tuple[int, float], imaginary: int) -> np.ndarray:
+    """Add a real step to one entry and an imaginary one to another."""
+    out = z.astype(complex)
+    out[real[0]] += real[1]
+    out[imaginary] += 1j * _COMPLEX_STEP
+    return out
+
+
+def theta_at(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """lme4's theta at z."""
+    T, parts = factors_at(z, chart), []
+    for shape, W, piece, (own, entries) in zip(
+        plan.shapes, stats.transforms, chart.pieces, chart.places, strict=True
+    ):
+        structure = STRUCTURES[shape.structure]
+        if piece.phi is not None:
+            parts.append(structure.to_theta(piece.phi(z[own], float(z[0])), W, shape.hom))
+            continue
+        L = echelon(W @ T[entries].reshape(W.shape))
+        triangle = L[lower_indices(shape.k)]
+        diagonal = np.diag(L)[: shape.count]
+        parts.append(triangle if shape.structure == "us" else diagonal)
+    return np.concatenate(parts)
 
 
 def _curved(piece: Piece, own: slice) -> list[int]:
@@ -206,8 +228,3 @@ def _curved(piece: Piece, own: slice) -> list[int]:
 def _curve_at(piece: Piece, own: slice, z: FloatArray) -> FloatArray:
     assert piece.curve is not None
     return piece.curve(z[own][: piece.n_curved], complex(z[0]))
-
-
-def _unit(at: int, size: int) -> FloatArray:
-    out: FloatArray = (np.arange(size) == at).astype(float)
-    return out

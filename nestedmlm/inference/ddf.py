@@ -22,8 +22,8 @@ from nestedmlm.inference.moments import FitParts
 from nestedmlm.inference.satterthwaite import combined_df, row_df, satterthwaite
 
 __all__ = [
-    "METHODS", "FitParts", "JointTest", "Prepared", "RowTests", "coefficient_tests", "joint_test",
-    "prepare", "row_tests",
+    "METHODS", "FitParts", "JointTest", "Prepared", "RowTests", "coefficient_tests", "intervals",
+    "joint_test", "prepare", "row_tests",
 ]  # fmt: skip
 
 _RANK = 1e-10  # relative size of what counts as a contrast of its own
@@ -47,9 +47,9 @@ class Prepared:
         What a table made with this should say below.
     rows : callable (L) -> (m,) array
         Degrees of freedom of each row of an (m, p) matrix.
-    joint : callable (L, estimate) -> (F, denominator degrees of freedom)
+    joint : callable (L, estimate) -> (F, denominator degrees of freedom, scaling)
         Of the rows together; L has full row rank, `estimate` is ``L beta`` minus its
-        hypothetical value.
+        hypothetical value. The test statistic is F times the scaling.
     """
 
     method: str
@@ -58,7 +58,7 @@ class Prepared:
     sigma: float
     notes: tuple[str, ...]
     rows: Callable[[FloatArray], FloatArray]
-    joint: Callable[[FloatArray, FloatArray], tuple[float, float]]
+    joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +96,9 @@ class JointTest:
     ----------
     F, num_df, den_df, p_value : float
     mean_sq, sum_sq : float
-        ``F sigma^2`` and that times `num_df`: what lmerTest's tables show.
+        ``F sigma^2`` and that times `num_df`, without the scaling: what lmerTest's tables show.
+    scaling : float
+        What Kenward and Roger's method has multiplied F by (else 1).
     method : str
     notes : tuple of str
     """
@@ -107,6 +109,7 @@ class JointTest:
     p_value: float
     mean_sq: float
     sum_sq: float
+    scaling: float
     method: str
     notes: tuple[str, ...]
 
@@ -172,6 +175,18 @@ def row_tests(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
     )
 
 
+def intervals(tests: RowTests, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends of the confidence intervals that belong to some t (z) tests."""
+    from scipy.special import ndtri, stdtrit
+
+    if not 0.0 < level < 1.0:
+        raise OptionError(f"level must lie between 0 and 1, got {level!r}")
+    tail = 0.5 * (1.0 + level)
+    finite = np.isfinite(tests.df)
+    half = np.where(finite, stdtrit(np.where(finite, tests.df, 1.0), tail), ndtri(tail)) * tests.se
+    return tests.estimate - half, tests.estimate + half
+
+
 def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTest:
     """Test all rows of ``L beta = rhs`` together; rows that repeat others are left out.
 
@@ -187,12 +202,12 @@ def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTes
     L, estimate = _independent(L, estimate, prepared.cov)
     q = len(L)
     if q == 0:
-        F, den = float("nan"), float("nan")
+        F, den, scaling = float("nan"), float("nan"), float("nan")
     else:
-        F, den = prepared.joint(L, estimate)
-    known = np.isfinite(den)
-    p_value = float(fdtrc(q, den, F) if known or np.isnan(den) else chdtrc(q, q * F))
+        F, den, scaling = prepared.joint(L, estimate)
     mean_sq = F * prepared.sigma**2
+    F *= scaling
+    p_value = float(chdtrc(q, q * F) if np.isinf(den) else fdtrc(q, den, F))
     return JointTest(
         F=F,
         num_df=q,
@@ -200,6 +215,7 @@ def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTes
         p_value=p_value,
         mean_sq=mean_sq,
         sum_sq=mean_sq * q,
+        scaling=scaling,
         method=prepared.method,
         notes=prepared.notes,
     )
@@ -234,10 +250,10 @@ def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
 def _satterthwaite(parts: FitParts) -> Prepared:
     method = satterthwaite(parts)
 
-    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float]:
+    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
         d, P = np.linalg.eigh(L @ method.cov @ L.T)
-        rotated = P.T @ L
-        return float(np.mean((P.T @ estimate) ** 2 / d)), combined_df(row_df(method, rotated))
+        F = float(np.mean((P.T @ estimate) ** 2 / d))
+        return F, combined_df(row_df(method, P.T @ L)), 1.0
 
     return _prepared(parts, "satterthwaite", method, partial(row_df, method), joint)
 
@@ -248,9 +264,9 @@ def _kenward_roger(parts: FitParts) -> Prepared:
     def rows(L: FloatArray) -> FloatArray:
         return np.array([approximate(method, row[None]).df if row.any() else np.nan for row in L])
 
-    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float]:
+    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
         found = approximate(method, L)
-        return found.scaling * _wald(L, estimate, method.cov), found.df
+        return _wald(L, estimate, method.cov), found.df, found.scaling
 
     return _prepared(parts, "kenward-roger", method, rows, joint)
 
@@ -277,7 +293,7 @@ def _constant(parts: FitParts, *, name: str) -> Prepared:
         sigma=parts.solution.sigma,
         notes=(),
         rows=lambda L: np.full(len(L), df),
-        joint=lambda L, estimate: (_wald(L, estimate, cov), df),
+        joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
     )
 
 

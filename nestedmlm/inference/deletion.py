@@ -71,7 +71,7 @@ def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REM
     DataError
         If a set leaves no more rows than fixed effects.
     """
-    _check_sizes(design, sets)
+    check_sizes(design, sets)
     rows, B, w = _inverse_rows(solution, design)
     sizes = np.array([len(own) for own in sets])
     S = solution.state.S - _lost_information(solution, sets, rows, B, w)
@@ -149,7 +149,8 @@ def covariance_entries(design: Design, theta: FloatArray, sigma: float) -> Float
     return np.append(np.concatenate(parts), sigma**2)
 
 
-def _check_sizes(design: Design, sets: list[IntArray]) -> None:
+def check_sizes(design: Design, sets: list[IntArray]) -> None:
+    """Refuse sets of rows without which too few are left (`DataError`)."""
     largest = max((len(s) for s in sets), default=0)
     if design.n - largest <= design.p:
         raise DataError(

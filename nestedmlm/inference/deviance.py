@@ -156,7 +156,7 @@ def _directions(
 ) -> tuple[FloatArray, FloatArray]:
     """Working variates' coefficients ``dG w`` for each coordinate, and the exact part ``2 M``."""
     n = len(place.z)
-    F, exact, row = np.zeros((len(w), n)), np.zeros((n, n)), 0
+    F, exact, row = np.zeros((n, len(w))), np.zeros((n, n)), 0
     for (k, block), J in zip(blocks(plan), _level_counts(stats), strict=True):
         T, M = place.T[block].reshape(k, k), place.M[block].reshape(k, k)
         own = np.flatnonzero(np.any(place.J[block] != 0.0, axis=0))
@@ -164,11 +164,11 @@ def _directions(
         half = dT @ T.T
         dG = half + half.transpose(0, 2, 1)
         rows = slice(row, row + J * k)
-        F[rows, own] = np.moveaxis(w[rows].reshape(J, k) @ dG, 0, -1).reshape(J * k, -1)
+        F[own, rows] = (w[rows].reshape(J, k) @ dG).reshape(len(own), J * k)
         flat = dT.reshape(-1, k * k)
         exact[np.ix_(own, own)] += 2.0 * flat @ (M @ dT).reshape(-1, k * k).T
         row += J * k
-    return F, exact
+    return np.ascontiguousarray(F.T), exact
 
 
 def _level_counts(stats: CrossProducts) -> list[int]:

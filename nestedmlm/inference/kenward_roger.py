@@ -95,8 +95,8 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
     Ri = np.linalg.inv(s.stats.R_x) if s.stats.p else np.zeros((0, 0))
     notes = (
-        (f"Kenward-Roger: without {flat} combination(s) of variance components that the data do "
-         "not identify",) if flat else ()
+        (f"Kenward-Roger's method is without {flat} combination(s) of variance components that "
+         "the data do not identify",) if flat else ()
     )  # fmt: skip
     return KenwardRoger(
         cov=s.sigma**2 * (Ri @ adjusted @ Ri.T),

@@ -9,7 +9,7 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.errors import GroupingError, OptionError
-from nestedmlm.inference.deletion import Deleted, delete_held, empty, put, without_rows
+from nestedmlm.inference.deletion import Deleted, check_sizes, delete_held, empty, put, without_rows
 from nestedmlm.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.progress import track
 from nestedmlm.reml.objective import Objective
@@ -43,7 +43,7 @@ def to_the_optimum(
 
 
 MOVES: MappingProxyType[str, Move] = MappingProxyType(
-    {"one-step": one_step, "full": to_the_optimum}
+    {"full": to_the_optimum, "one-step": one_step}
 )
 
 
@@ -84,6 +84,7 @@ def leave_out(
         return delete_held(solution, design, sets, REML=REML)
     if refit not in MOVES:
         raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
+    check_sizes(design, sets)
     out = empty(design, len(solution.theta), len(sets))
     for g, gone in enumerate(track(sets, len(sets), "refits", show=progress)):
         rest = without_rows(design, gone)

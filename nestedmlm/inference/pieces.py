@@ -43,6 +43,8 @@ class Piece:
         Whether `curve` depends on ``log sigma``.
     signed : int
         How many of the first coordinates are standard deviations whose sign would matter.
+    phi : callable (x, log_sigma) -> array, or None
+        The optimizer's coordinates, for a structured term.
     held : int
         Place of the held coordinate in x; -1 if there is none.
     to_natural, from_natural : callables
@@ -57,6 +59,7 @@ class Piece:
     n_curved: int = 0
     uses_sigma: bool = False
     signed: int = 0
+    phi: Callable[[FloatArray, float], FloatArray] | None = None
     held: int = -1
     to_natural: Callable[[float], float] = float
     from_natural: Callable[[float], float] = float
@@ -77,6 +80,7 @@ def free_piece(shape: TermShape, phi: FloatArray) -> Piece:
         curve=lambda x, _: structure.factor(np, x, k, shape.hom).ravel(),
         n_curved=m,
         signed=0 if shape.hom else k,
+        phi=lambda x, _: x,
     )
 
 
@@ -178,7 +182,11 @@ def held_structured(
             out: FloatArray = structure.factor(np, inner, k, hom).ravel()
             return out
 
-        return Piece(start=start, curve=scaled, uses_sigma=True, **common)  # type: ignore[arg-type]
+        def phi_at(x: FloatArray, log_sigma: float) -> FloatArray:
+            out: FloatArray = np.where(ones, x * np.exp(-log_sigma) / unit, x)
+            return out
+
+        return Piece(start=start, curve=scaled, phi=phi_at, uses_sigma=True, **common)  # type: ignore[arg-type]
 
     def to_natural(coordinate: float) -> float:
         part = start.copy()
@@ -194,6 +202,7 @@ def held_structured(
     return Piece(
         start=start,
         curve=lambda x, _: structure.factor(np, x, k, hom).ravel(),
+        phi=lambda x, _: x,
         to_natural=to_natural,
         from_natural=from_natural,
         lower=from_natural(parameter.lower),

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design import Design, NewDesign
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.inference.draws import whole_terms
 from nestedmlm.inference.joint import relative_variances
-from nestedmlm.inference.reform import Mask, chosen_columns
+from nestedmlm.inference.reform import Mask, chosen_columns, only_columns
+from nestedmlm.modelframe.checks import check_weights
+from nestedmlm.modelframe.frames import Frame
 from nestedmlm.results import Solution
+from nestedmlm.schema import argument_numbers
 
 INTERVALS = ("confidence", "prediction")
 NEW_LEVELS = ("error", "population", "sample")
@@ -36,6 +39,7 @@ class Asked:
     level: float = 0.95
     seed: int | None = None
     offset: Any = None
+    weights: Any = None
     random_only: bool = False
     na_action: str = "pass"
 
@@ -116,11 +120,14 @@ def predict(
     asked = asked or Asked()
     asked.check(data)
     chosen = chosen_columns(design, asked.re_form)
+    if asked.interval == "prediction":
+        whole_terms(design, chosen)
     if data is None:
         rows = _rows_of_the_fit(solution, design, chosen, asked)
     else:
         new = _new_design(design, data, chosen, asked)
-        rows = _rows_of_new_data(solution, design, new, chosen, asked)
+        weights = _new_weights(design, data, asked)
+        rows = _rows_of_new_data(solution, design, new, weights, chosen, asked)
     columns = {"prediction": _mean(solution, rows, asked.random_only)}
     if asked.se_fit or asked.interval is not None:
         columns |= _uncertainty(solution, rows, columns["prediction"], asked)
@@ -137,7 +144,8 @@ def _rows_of_the_fit(
 ) -> PredictedRows:
     codes = [design.factors[t.factor].codes for t in design.terms]
     parts = [
-        (_only(t.X, keep), own) for t, keep, own in zip(design.terms, chosen, codes, strict=True)
+        (only_columns(t.X, keep), own)
+        for t, keep, own in zip(design.terms, chosen, codes, strict=True)
     ]
     return PredictedRows(
         X=design.X,
@@ -146,7 +154,9 @@ def _rows_of_the_fit(
         terms=tuple(parts),
         effects=tuple(zip(solution.b, codes, strict=True)),
         unknown=tuple(np.zeros_like(t.X) for t in design.terms),
-        left_out=tuple(_only(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)),
+        left_out=tuple(
+            only_columns(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)
+        ),
     )
 
 
@@ -163,8 +173,28 @@ def _new_design(design: Design, data: Any, chosen: tuple[Mask, ...], asked: Aske
     )
 
 
+def _new_weights(design: Design, data: Any, asked: Asked) -> FloatArray | None:
+    """Prior weights of new rows, which only the interval of a new response depends on."""
+    if asked.interval != "prediction" or (asked.weights is None and design.weights is None):
+        return None
+    if asked.weights is None:
+        raise DataError(
+            "the model was fitted with an array of weights, which new data do not have; give "
+            "weights= (a column name, or one number per row) with the new data"
+        )
+    evaluator = design.schema.evaluator(Frame(data))
+    weights = argument_numbers(asked.weights, evaluator, "weights", error=WeightsError)
+    check_weights(weights)
+    return weights
+
+
 def _rows_of_new_data(
-    solution: Solution, design: Design, new: NewDesign, chosen: tuple[Mask, ...], asked: Asked
+    solution: Solution,
+    design: Design,
+    new: NewDesign,
+    weights: FloatArray | None,
+    chosen: tuple[Mask, ...],
+    asked: Asked,
 ) -> PredictedRows:
     rng = np.random.default_rng(asked.seed)
     drawn = asked.new_levels == "sample"
@@ -175,23 +205,20 @@ def _rows_of_new_data(
             z = rng.standard_normal((int(unseen.max()) + 1, b.shape[1]))
             own = np.where(unseen >= 0, unseen + len(b), codes)
             b = np.vstack([b, solution.sigma * z @ solution.T[t].T])
-        terms.append((_only(X, keep), codes))
+        terms.append((only_columns(X, keep), codes))
         effects.append((b, own))
         unknown.append(np.where((unseen >= 0)[:, None] & (not drawn), terms[-1][0], 0.0))
     return PredictedRows(
         X=new.X,
         offset=new.offset,
-        weights=None,
+        weights=weights,
         terms=tuple(terms),
         effects=tuple(effects),
         unknown=tuple(unknown),
-        left_out=tuple(_only(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)),
+        left_out=tuple(
+            only_columns(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)
+        ),
     )
-
-
-def _only(X: FloatArray, keep: npt.NDArray[np.bool_]) -> FloatArray:
-    """The matrix with all columns but those of `keep` at zero (missing values in them too)."""
-    return X if keep.all() else np.where(keep, X, 0.0)
 
 
 def _mean(solution: Solution, rows: PredictedRows, random_only: bool) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.bars import Bar
@@ -51,6 +52,11 @@ def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
     for bar in _bars(design, re_form):
         _choose(design, bar, out)
     return out
+
+
+def only_columns(X: FloatArray, keep: Mask) -> FloatArray:
+    """The matrix with all columns but those kept at zero (missing values in them too)."""
+    return X if keep.all() else np.where(keep, X, 0.0)
 
 
 def _bars(design: Design, re_form: Any) -> tuple[Bar, ...]:

@@ -155,12 +155,12 @@ def _notes(collapsed: int, flat: int, total: int) -> tuple[str, ...]:
     notes = []
     if collapsed:
         notes.append(
-            f"degrees of freedom: over the {total - collapsed} of {total} covariance parameters "
-            "that are free at this singular fit, and sigma"
+            "free parameters in Satterthwaite's method: sigma and "
+            f"{total - collapsed} of {total} in theta"
         )
     if flat:
         notes.append(
-            f"degrees of freedom: without {flat} combination(s) of covariance parameters that the "
-            "data do not identify"
+            f"Satterthwaite's method is without {flat} direction(s) of theta that the data do not "
+            "identify"
         )
     return tuple(notes)

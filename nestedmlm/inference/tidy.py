@@ -11,11 +11,11 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.joint import relative_variances
 from nestedmlm.randomeffects import coef_frames, ranef_frame
 from nestedmlm.results import Solution
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
-SCALES = {"sdcor": ("sd", "cor"), "vcov": ("var", "cov")}
 COLUMNS = (
     "effect", "group", "level", "term", "estimate", "std_error", "statistic", "df", "p_value",
     "conf_low", "conf_high",
@@ -38,48 +38,6 @@ def check_effects(effects: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in EFFECTS if name in wanted)
 
 
-def check_scale(scales: str | None) -> str:
-    """Return the scale of the variance parameters: ``sdcor`` or ``vcov``."""
-    scale = "sdcor" if scales is None else scales
-    if scale not in SCALES:
-        raise OptionError(f"scales must be one of {', '.join(SCALES)}, not {scales!r}")
-    return scale
-
-
-def ran_pars_frame(varcorr: pd.DataFrame, *, scale: str = "sdcor") -> pd.DataFrame:
-    """Variance parameters as broom.mixed names them.
-
-    Parameters
-    ----------
-    varcorr : DataFrame
-        ``VarCorr.to_frame()``: ``grp, var1, var2, vcov, sdcor``.
-    scale : {"sdcor", "vcov"}
-        Standard deviations and correlations, or variances and covariances.
-
-    Returns
-    -------
-    DataFrame
-        ``group, term, estimate``: of each block the lower triangle column by column
-        (``sd__(Intercept)``, ``cor__(Intercept).Days``, ``sd__Days``), then ``sd__Observation``.
-    """
-    one, two = SCALES[scale]
-    rows = []
-    for group, block in varcorr.groupby("grp", sort=False):
-        columns = list(block.loc[block["var2"].isna(), "var1"])
-        place = {name: i for i, name in enumerate(columns)}
-        for row in block.itertuples():
-            first = "Observation" if row.var1 is None else row.var1
-            term = f"{one}__{first}" if row.var2 is None else f"{two}__{first}.{row.var2}"
-            key = (place[row.var1], place[row.var2 or row.var1])
-            rows.append((str(group), key, term, float(getattr(row, scale))))
-    order = {str(group): i for i, group in enumerate(varcorr["grp"].unique())}
-    rows.sort(key=lambda row: (order[row[0]], row[1]))
-    return pd.DataFrame(
-        [(group, term, value) for group, _, term, value in rows],
-        columns=["group", "term", "estimate"],
-    )
-
-
 def ran_vals_frame(solution: Solution, design: Design) -> pd.DataFrame:
     """Conditional modes: ``group, level, term, estimate, std_error``."""
     frame = ranef_frame(solution, design)
@@ -88,13 +46,41 @@ def ran_vals_frame(solution: Solution, design: Design) -> pd.DataFrame:
 
 
 def ran_coefs_frame(solution: Solution, design: Design) -> pd.DataFrame:
-    """Fixed effects plus conditional modes: ``group, level, term, estimate``."""
+    """Fixed effects plus conditional modes: ``group, level, term, estimate, std_error``.
+
+    The standard error counts the uncertainty of both, and their covariance, given theta (where
+    broom.mixed has none).
+    """
     pieces = []
-    for group, table in coef_frames(solution, design).items():
-        long = table.rename_axis(index="level", columns="term").T.stack().rename("estimate")
-        piece = long.reset_index()[["level", "term", "estimate"]]
-        pieces.append(piece.assign(group=group))
-    return pd.concat(pieces, ignore_index=True)[["group", "level", "term", "estimate"]]
+    for f, (group, table) in enumerate(coef_frames(solution, design).items()):
+        names = [str(name) for name in table.columns]
+        variance = np.array([_coef_variance(solution, design, f, name) for name in names])
+        piece = {
+            "group": group,
+            "level": np.tile(table.index.to_numpy(dtype=object), len(names)),
+            "term": np.repeat(np.array(names, dtype=object), len(table)),
+            "estimate": table.to_numpy().T.ravel(),
+            "std_error": solution.sigma * np.sqrt(variance.clip(min=0.0)).ravel(),
+        }
+        pieces.append(pd.DataFrame(piece))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _coef_variance(solution: Solution, design: Design, f: int, name: str) -> FloatArray:
+    """Variance over sigma^2 of one coefficient at each level of a factor, shape (J,)."""
+    J = len(design.factors[f].levels)
+    X = np.zeros((J, design.p))
+    if name in design.x_names:
+        X[:, design.x_names.index(name)] = 1.0
+    rows = []
+    for term in design.terms:
+        own = term.factor == f and name in term.columns
+        Z = np.zeros((J, len(term.columns)))
+        if own:
+            Z[:, term.columns.index(name)] = 1.0
+        codes = np.arange(J) if term.factor == f else np.full(J, -1)
+        rows.append((Z, codes.astype(np.int64)))
+    return relative_variances(solution, X, rows)
 
 
 def normal_interval(estimate: FloatArray, se: FloatArray, level: float) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from nestedmlm.covariance import STRUCTURES, TermShape, lower_indices, split_par
 from nestedmlm.design import Design
 from nestedmlm.inference.coordinates import Chart, factors_at, free_chart
 from nestedmlm.inference.deviance import place_at
+from nestedmlm.inference.levels import normal_quantile
 from nestedmlm.inference.reported import (
     Reported,
     reported_parameters,
@@ -24,6 +25,7 @@ from nestedmlm.inference.reported import (
     values_at,
 )
 from nestedmlm.parameters import term_places, theta_of_phi
+from nestedmlm.reml.penalty import Penalty, penalty_terms
 from nestedmlm.results import Solution
 
 _STEP = 1e-4
@@ -31,7 +33,12 @@ _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below 
 
 
 def variance_parameters(
-    solution: Solution, design: Design, *, REML: bool, level: float = 0.95
+    solution: Solution,
+    design: Design,
+    *,
+    REML: bool,
+    level: float = 0.95,
+    penalty: Penalty | None = None,
 ) -> pd.DataFrame:
     """Estimates, standard errors and Wald intervals of SDs, correlations and sigma.
 
@@ -44,6 +51,8 @@ def variance_parameters(
         Which criterion was minimised.
     level : float
         Coverage of the intervals.
+    penalty : Penalty, optional
+        What the fit was penalised by; its curvature counts.
 
     Returns
     -------
@@ -57,12 +66,10 @@ def variance_parameters(
     -----
     ``se`` is on the scale of the estimate: ``se = estimate * se(log)`` for standard deviations.
     """
-    from scipy.special import ndtri
-
+    z = normal_quantile(level)
     chosen = tuple(p for p in reported_parameters(design) if p.kind != "beta")
     estimate = reported_values(chosen, solution)
-    se = _standard_errors(chosen, estimate, solution, REML)
-    z = float(ndtri(0.5 + 0.5 * level))
+    se = _standard_errors(chosen, estimate, solution, REML, penalty)
     limits = np.array(
         [_interval(p, e, s, z) for p, e, s in zip(chosen, estimate, se, strict=True)]
     ).reshape(-1, 2)
@@ -87,7 +94,11 @@ def variance_parameters(
 
 
 def _standard_errors(
-    chosen: Sequence[Reported], estimate: FloatArray, solution: Solution, REML: bool
+    chosen: Sequence[Reported],
+    estimate: FloatArray,
+    solution: Solution,
+    REML: bool,
+    penalty: Penalty | None,
 ) -> FloatArray:
     plan, stats = solution.plan, solution.stats
     chart = free_chart(solution)
@@ -95,7 +106,10 @@ def _standard_errors(
     free = np.flatnonzero(~np.concatenate([[False], _on_boundary(solution, chart)]))
 
     def gradient(at: FloatArray) -> FloatArray:
-        return place_at(at, chart, plan, stats, REML=REML).gradient[free]
+        slope = place_at(at, chart, plan, stats, REML=REML).gradient
+        if penalty is not None:
+            slope[1:] += penalty_terms(at[1:], plan, penalty)[1]
+        return slope[free]
 
     def values(at: FloatArray) -> FloatArray:
         T = factors_at(at, chart)

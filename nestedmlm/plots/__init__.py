@@ -7,17 +7,28 @@ Every function returns matplotlib axes (an array of them where there are several
 
 from __future__ import annotations
 
+from nestedmlm.plots.boot import bootstrap_densities
 from nestedmlm.plots.collapse import singularity
 from nestedmlm.plots.diagnostics import diagnostics, qq_residuals, residuals, scale_location
+from nestedmlm.plots.effects import effect
 from nestedmlm.plots.forest import forest
 from nestedmlm.plots.groups import shrinkage, spaghetti, trellis
+from nestedmlm.plots.leverage import cooks_distance, leverage
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
+from nestedmlm.plots.posterior import posterior
 from nestedmlm.plots.shares import variance_partition
+from nestedmlm.plots.surface import likelihood_surface
 
 __all__ = [
+    "bootstrap_densities",
     "caterpillar",
+    "cooks_distance",
     "diagnostics",
+    "effect",
     "forest",
+    "leverage",
+    "likelihood_surface",
+    "posterior",
     "qq_random_effects",
     "qq_residuals",
     "residuals",

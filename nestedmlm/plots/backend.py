@@ -45,7 +45,7 @@ def panels(
     ax : axes or array of axes, optional
         As many as there are panels.
     columns : int
-        Panels side by side, at most.
+        Panels side by side, at most (four panels are a square).
     figsize : tuple, optional
         Inches; by default what `panel` needs.
     panel : tuple
@@ -70,7 +70,7 @@ def panels(
                 "give as many axes, or none"
             )
         return given
-    columns = min(columns, count)
+    columns = 2 if count == 4 else min(columns, count)  # 2 x 2, not 3 + 1
     rows = -(-count // columns)
     size = figsize or (min(panel[0] * columns, MAX_WIDTH), panel[1] * rows)
     figure, grid = _pyplot().subplots(

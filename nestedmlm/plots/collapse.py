@@ -10,7 +10,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
-from nestedmlm.plots.source import is_posterior, mode_arrays
+from nestedmlm.plots.source import mode_arrays
+from nestedmlm.tables.parameters import is_posterior
 
 _LEVELS = (0.5, 0.95)  # of the ellipses
 _FLAT = 1e-4  # relative standard deviation below which a direction counts as collapsed

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.plots.shares import fit_names
-from nestedmlm.plots.source import INTERCEPT, engine, is_posterior
+from nestedmlm.plots.source import INTERCEPT
+from nestedmlm.tables.parameters import engine, fit_names, parameter_table
 
 SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread
@@ -39,7 +38,7 @@ def forest(
     intercept : bool
         Draw the intercept too (it is often far from the rest).
     random : bool
-        Draw the standard deviations of the random effects too; those of a fit are points.
+        Draw the standard deviations too.
     prob : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
@@ -66,11 +65,11 @@ def forest(
     ['Days']
     """
     labels = fit_names(fits, names)
-    tables = [estimate_table(fit, prob=prob, random=random) for fit in fits]
+    tables = [parameter_table(fit, prob=prob, random=random) for fit in fits]
+    tables = [table[table["kind"].isin(["beta", "sd", "sigma"])] for table in tables]
     if not intercept:
         tables = [table.drop(index=INTERCEPT, errors="ignore") for table in tables]
     rows = list(dict.fromkeys(name for table in tables for name in table.index))
-    rows = [name for name in rows if not name.startswith("cor(")]  # on a scale of their own
     rows.sort(key=_kind)
     if not rows:
         raise OptionError("nothing to draw: the models have no such coefficients")
@@ -96,44 +95,4 @@ def forest(
 
 def _kind(name: str) -> int:
     """Coefficients first, then standard deviations, sigma last."""
-    return 2 if name == SIGMA else int(name.startswith("sd("))
-
-
-def estimate_table(fit: Any, *, prob: float = 0.95, random: bool = False) -> pd.DataFrame:
-    """Estimates with intervals under R's names: ``estimate, sd, lower, upper``.
-
-    Standard deviations are called ``sd((Intercept) | schoolid)``, correlations
-    ``cor(ses, (Intercept) | schoolid)``, the residual's ``sigma``; those of an `LmerFit` have no
-    interval here.
-    """
-    if is_posterior(fit):
-        table = fit.parameters(prob=prob)
-        table = table if random else table[table["kind"] == "fixed"]
-        names = [
-            row.var1 if row.kind == "fixed" else component_name(row.group, row.var1, row.var2)
-            for row in table.itertuples()
-        ]
-        found = table[["estimate", "sd", "lower", "upper"]]
-        return found.set_index(pd.Index(names))
-    from scipy.stats import norm
-
-    reach = norm.ppf(0.5 + 0.5 * prob) * fit.bse
-    fixed = pd.DataFrame(
-        {"estimate": fit.params, "sd": fit.bse, "lower": fit.params - reach,
-         "upper": fit.params + reach}
-    )  # fmt: skip
-    if not random:
-        return fixed
-    frame = fit.varcorr().to_frame()
-    names = [component_name(row.grp, row.var1, row.var2) for row in frame.itertuples()]
-    parts = pd.DataFrame({"estimate": frame["sdcor"].to_numpy()}, index=names)
-    return pd.concat([fixed, parts.reindex(columns=fixed.columns)])
-
-
-def component_name(group: str, var1: str | None, var2: str | None) -> str:
-    """Name of a standard deviation or correlation in pictures and tables of several models."""
-    if not isinstance(var1, str):
-        return SIGMA
-    if isinstance(var2, str):
-        return f"cor({var1}, {var2} | {group})"
-    return f"sd({var1} | {group})"
+    return 2 if name == SIGMA else int(name.startswith("sd_"))

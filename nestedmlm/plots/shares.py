@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.plots.source import engine
+from nestedmlm.tables.parameters import fit_names, is_posterior
 
 
 def variance_partition(
@@ -45,14 +43,14 @@ def variance_partition(
     ['batch', 'cask:batch', 'Residual']
     """
     labels = fit_names(fits, names)
-    tables = [level_variances(fit) for fit in fits]
+    tables = [shares_of_levels(fit) for fit in fits]
     levels = [name for name in dict.fromkeys(n for t in tables for n in t) if name != RESIDUAL]
     levels.sort(key=lambda name: _size(fits, name))
     ax = axes(ax, figsize=figsize or (7.0, 1.3 + 0.45 * len(fits)))
     for k, table in enumerate(tables):
-        place, left, total = len(fits) - 1 - k, 0.0, sum(table.values())
+        place, left = len(fits) - 1 - k, 0.0
         for i, name in enumerate([*levels, RESIDUAL]):
-            share = 100.0 * table.get(name, 0.0) / total
+            share = 100.0 * table.get(name, 0.0)
             color = style.GREY if name == RESIDUAL else style.CYCLE[i % 5]
             ax.barh(place, share, left=left, height=0.62, color=color, alpha=0.85,
                     label=name if k == 0 else None)  # fmt: skip
@@ -75,28 +73,7 @@ def _size(fits: tuple[Any, ...], name: str) -> int:
     return min(len(f.levels) for fit in fits for f in fit.design.factors if f.name == name)
 
 
-def level_variances(fit: Any) -> dict[str, float]:
-    """Average variance of the rows that each grouping factor, and the residual, contributes."""
-    if engine(fit) == "posterior":
-        shares = fit.icc()["estimate"]
-        return {str(name): float(value) for name, value in shares.items()}
-    design = fit.design
-    out = {factor.name: 0.0 for factor in design.factors}
-    for term, block in zip(design.terms, fit.varcorr().blocks, strict=True):
-        out[block.factor] += float(np.sum(block.cov * (term.X.T @ term.X))) / design.n
-    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
-    return {**out, RESIDUAL: scale * fit.sigma**2}
-
-
-def fit_names(fits: tuple[Any, ...], names: Any) -> list[str]:
-    """Names of fits in pictures and tables."""
-    from nestedmlm.errors import OptionError
-
-    if not fits:
-        raise OptionError("give at least one fit")
-    if names is None:
-        return [""] if len(fits) == 1 else [f"M{i + 1}" for i in range(len(fits))]
-    found = [str(name) for name in names]
-    if len(found) != len(fits):
-        raise OptionError(f"{len(found)} names for {len(fits)} fits: give one for each")
-    return found
+def shares_of_levels(fit: Any) -> dict[str, float]:
+    """Share of each grouping factor, and of the residual, in the variance given the predictors."""
+    found = fit.icc()["estimate"] if is_posterior(fit) else fit.icc(by_group=True)
+    return {str(name): float(value) for name, value in found.items()}

@@ -10,20 +10,9 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.tables.parameters import is_posterior
 
 INTERCEPT = "(Intercept)"
-
-
-def is_posterior(fit: Any) -> bool:
-    """Whether a fit holds draws."""
-    return hasattr(fit, "run")
-
-
-def engine(fit: Any) -> str:
-    """``REML``, ``ML`` or ``posterior``."""
-    if is_posterior(fit):
-        return "posterior"
-    return "REML" if fit.REML else "ML"
 
 
 def rows_of(fit: Any) -> tuple[FloatArray, FloatArray]:

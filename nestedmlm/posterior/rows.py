@@ -12,6 +12,8 @@ import pandas as pd
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design import Design
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.inference.prediction import NEW_LEVELS
+from nestedmlm.inference.reform import chosen_columns, only_columns
 from nestedmlm.posterior.draws import (
     covariance_draws,
     effect_draws,
@@ -22,7 +24,6 @@ from nestedmlm.posterior.draws import (
 from nestedmlm.posterior.summaries import estimates
 
 KINDS = ("mean", "response")
-NEW_LEVELS = ("error", "population", "sample")
 _BLOCK = 8_000_000  # numbers held at once while rows are summarised
 
 
@@ -79,12 +80,14 @@ def _add_effect(out: FloatArray, X: FloatArray, codes: IntArray, b: FloatArray) 
             out[known] += effect
 
 
-def fitted_rows(data: Any, design: Design) -> Rows:
-    """The rows the model was fitted to."""
+def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> Rows:
+    """The rows the model was fitted to, with the random effects that `re_form` chooses."""
+    chosen = chosen_columns(design, re_form)
     effects = effect_draws(data, design)
     terms = tuple(
-        (term.X, design.factors[term.factor].codes, b)
-        for term, b in zip(design.terms, effects, strict=True)
+        (only_columns(term.X, keep), design.factors[term.factor].codes, b)
+        for term, keep, b in zip(design.terms, chosen, effects, strict=True)
+        if keep.any()
     )
     return Rows(
         X=design.X,
@@ -101,6 +104,8 @@ def new_rows(
     newdata: Any,
     *,
     new_levels: str = "error",
+    re_form: Any = None,
+    offset: Any = None,
     rng: np.random.Generator,
 ) -> tuple[Rows, pd.Index]:
     """Rows of other data, and their index.
@@ -108,23 +113,32 @@ def new_rows(
     Raises
     ------
     OptionError
-        If `new_levels` is unknown.
+        If `new_levels` is unknown, or `re_form` names what the model does not have.
     NewLevelsError
         For unseen groups with ``new_levels="error"``, and always for unseen levels of a fixed
         factor.
     """
     if new_levels not in NEW_LEVELS:
         raise OptionError(f"new_levels={new_levels!r} is unknown; known: {', '.join(NEW_LEVELS)}")
-    new = design.new(newdata, new_levels="error" if new_levels == "error" else "population")
+    chosen = chosen_columns(design, re_form)
+    used = [t for t, keep in enumerate(chosen) if keep.any()]
+    new = design.new(
+        newdata,
+        new_levels="error" if new_levels == "error" else "population",
+        matrices=used,
+        groups=used,
+        offset=offset,
+    )
     effects = effect_draws(data, design)
     terms = []
     covs = covariance_draws(data, design)
-    for (X, codes), unseen, b, cov in zip(new.terms, new.unseen, effects, covs, strict=True):
+    for t in used:
+        (X, codes), unseen, b = new.terms[t], new.unseen[t], effects[t]
         if new_levels == "sample" and (unseen >= 0).any():
-            fresh = _sample_levels(cov, int(unseen.max()) + 1, rng)
+            fresh = _sample_levels(covs[t], int(unseen.max()) + 1, rng)
             codes = np.where(unseen >= 0, unseen + b.shape[1], codes)
             b = np.concatenate([b, fresh], axis=1)
-        terms.append((X, codes, b))
+        terms.append((only_columns(X, chosen[t]), codes, b))
     rows = Rows(
         X=new.X,
         offset=new.offset,
@@ -133,13 +147,6 @@ def new_rows(
         sigma=sigma_draws(data, design)[:, None],
     )
     return rows, new.index
-
-
-def without_groups(new_levels: str) -> str:
-    """Check `new_levels` where groups do not count; unseen ones are then no error."""
-    if new_levels not in NEW_LEVELS:
-        raise OptionError(f"new_levels={new_levels!r} is unknown; known: {', '.join(NEW_LEVELS)}")
-    return "population"
 
 
 def _sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from nestedmlm.inference.bootci import KINDS, acceleration, interval
 from nestedmlm.inference.draws import Seed, law_of, sequence, streams
 from nestedmlm.inference.reform import chosen_columns
 from nestedmlm.inference.resampling import residual, semiparametric, top_factor
-from nestedmlm.simulation.replicates import Task, run_replicates
+from nestedmlm.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
 from nestedmlm.simulation.statistics import (
     Fun,
     GroupResampler,
@@ -29,7 +29,6 @@ from nestedmlm.tables.blocks import Block, Table, Text
 from nestedmlm.tables.rformat import format_numbers
 from nestedmlm.tables.view import View, Viewable, blank, note
 
-_CHUNK = 50  # refits handed out at a time, where they are refitted together
 _DIGITS = 4
 
 
@@ -88,8 +87,7 @@ class Bootstrap(Viewable):
         Returns
         -------
         DataFrame
-            One row for each statistic, columns such as ``2.5 %`` and ``97.5 %``. Replicates that
-            failed are left out.
+            ``lower, upper``, one row for each statistic. Replicates that failed are left out.
 
         Raises
         ------
@@ -108,8 +106,7 @@ class Bootstrap(Viewable):
             interval(t, t0, kind=kind, level=level, acceleration=one)
             for t, t0, one in zip(self.t.to_numpy().T, self.t0.tolist(), a.tolist(), strict=True)
         ]
-        tails = (50.0 * (1.0 - level), 50.0 * (1.0 + level))
-        return pd.DataFrame(rows, index=self.t0.index, columns=[f"{p:.3g} %" for p in tails])
+        return pd.DataFrame(rows, index=self.t0.index, columns=["lower", "upper"])
 
     def to_frame(self) -> pd.DataFrame:
         """Numbers of the summary: ``estimate, bias, std_error, median, replicates``."""
@@ -200,12 +197,14 @@ def bootstrap(
     ways = streams(root, nsim)
     t0 = observed(fit, fun)
     keep_all = use_u or re_form is None
+    check_workers(workers)
     task = _TASKS[type](fit, fun, len(t0), None if keep_all else re_form, by)
-    together = fun is None and type != "cases" and fit.penalty is None
+    chunk = 1
+    if isinstance(task, Refitter) and fun is None and fit.penalty is None:
+        task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1
     outcome = run_replicates(
-        task, ways, label="bootstrap", workers=workers, progress=progress,
-        chunk=_CHUNK if together else 1,
-    )  # fmt: skip
+        task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk
+    )
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
     failed = outcome.failed
     notes = pd.Series(outcome.notes, index=numbers, dtype=object)

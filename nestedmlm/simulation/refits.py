@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import TermShape
+from nestedmlm.covariance import TermShape, relative_factors
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
-from nestedmlm.inference.components import natural_names, natural_values
-from nestedmlm.parameters import Plan, make_plan
+from nestedmlm.inference.reported import Reported, reported_parameters, values_at
+from nestedmlm.parameters import make_plan
+from nestedmlm.reml.batch import Batch, refit_many
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.reml.penalty import Penalty
 from nestedmlm.results import results_at, smallest_singular_value
@@ -20,43 +21,31 @@ from nestedmlm.threads import blas_threads
 SINGULAR_NOTE = "boundary (singular) fit"
 UNCERTIFIED = "optimum not certified"
 _SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
+_FIELDS = tuple(f.name for f in fields(Batch))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
-    """Estimates from m responses.
-
-    Attributes
-    ----------
-    theta : (m, n_theta) array
-    criterion, sigma : (m,) arrays
-    beta : (m, p) array
-    converged, singular : (m,) arrays of bool
-    """
-
-    theta: FloatArray
-    criterion: FloatArray
-    sigma: FloatArray
-    beta: FloatArray
-    converged: np.ndarray
-    singular: np.ndarray
-
-
-def refit_many(
+def refit_columns(
     design: Design,
     Y: FloatArray,
     *,
     REML: bool,
     start: FloatArray | None = None,
+    stats: CrossProducts | None = None,
     penalty: Penalty | None = None,
+    workers: int = 1,
 ) -> Batch:
-    """Fit one design to each column of `Y` (n, m), starting from `start`."""
+    """Fit one design to each column of `Y` (n, m), starting from `start`.
+
+    All together (`nestedmlm.reml.batch`); one after the other where there is a penalty.
+    """
+    if penalty is None:
+        return refit_many(design, Y, REML=REML, start=start, stats=stats, workers=workers)
     rows = [
         refit_one(replace(design, y=np.ascontiguousarray(y)), REML=REML, start=start,
                   penalty=penalty)
         for y in Y.T
     ]  # fmt: skip
-    return stack(rows)
+    return Batch(**{name: np.concatenate([getattr(row, name) for row in rows]) for name in _FIELDS})
 
 
 def refit_one(
@@ -65,13 +54,11 @@ def refit_one(
     REML: bool,
     start: FloatArray | None = None,
     penalty: Penalty | None = None,
-    stats: CrossProducts | None = None,
-    plan: Plan | None = None,
 ) -> Batch:
     """Fit one design; a batch of one, without warnings."""
     REML = REML and design.p > 0
-    stats = stats or cross_products(design)
-    plan = plan or make_plan(design, stats)
+    stats = cross_products(design)
+    plan = make_plan(design, stats)
     with blas_threads(stats):
         optimum = optimize(plan, stats, REML=REML, start=start, penalty=penalty)
         solution = results_at(design, optimum.theta, REML=REML, stats=stats)
@@ -82,32 +69,35 @@ def refit_one(
         beta=solution.beta[None],
         converged=np.array([optimum.certificate.holds]),
         singular=np.array([smallest_singular_value(solution) < _SINGULAR]),
+        evaluations=np.array([optimum.certificate.evaluations]),
     )
 
 
-def stack(rows: list[Batch]) -> Batch:
-    """Put batches under each other."""
-    return Batch(
-        **{
-            name: np.concatenate([getattr(row, name) for row in rows])
-            for name in ("theta", "criterion", "sigma", "beta", "converged", "singular")
-        }
-    )
+def term_shapes(design: Design) -> tuple[TermShape, ...]:
+    """Describe the covariance of each term."""
+    return tuple(TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms)
 
 
 def default_names(design: Design) -> tuple[str, ...]:
-    """Names of `default_values`: fixed effects, standard deviations, correlations, sigma."""
-    return (*design.x_names, *natural_names(design))
+    """Names of `default_values`: fixed effects, then `reported_parameters` of the rest."""
+    return (*design.x_names, *(p.name for p in _variances(design)))
 
 
 def default_values(design: Design, batch: Batch) -> FloatArray:
     """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
-    shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
-    natural = [
-        natural_values(theta, float(sigma), shapes)
-        for theta, sigma in zip(batch.theta, batch.sigma, strict=True)
-    ]
-    return np.hstack([batch.beta, np.vstack(natural)])
+    wanted, shapes = _variances(design), term_shapes(design)
+    rows = [
+        values_at(
+            wanted, shapes, theta=theta, T=relative_factors(theta, shapes), sigma=float(sigma),
+            beta=beta,
+        )
+        for theta, sigma, beta in zip(batch.theta, batch.sigma, batch.beta, strict=True)
+    ]  # fmt: skip
+    return np.hstack([batch.beta, np.vstack(rows)])
+
+
+def _variances(design: Design) -> list[Reported]:
+    return [p for p in reported_parameters(design) if p.kind != "beta"]
 
 
 def notes_of(batch: Batch) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ the chunks changes a number.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.progress import track
+
+TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
 
 Streams = Sequence[np.random.SeedSequence]
 
@@ -74,14 +77,14 @@ def run_replicates(
     KeyboardInterrupt
         If nothing was done yet.
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise OptionError(f"workers must be a positive integer, not {workers!r}")
+    check_workers(workers)
     chunks = [ways[i : i + chunk] for i in range(0, len(ways), chunk)]
     source = map(task, chunks) if workers == 1 else _elsewhere(task, chunks, workers)
     done: list[Outcome] = []
     try:
-        for outcome in track(source, len(chunks), label, show=progress):
-            done.append(outcome)
+        for outcome in track(_each(source), len(ways), label, show=progress):
+            if outcome is not None:
+                done.append(outcome)
     except KeyboardInterrupt:
         if not done:
             raise
@@ -90,6 +93,19 @@ def run_replicates(
         notes=tuple(note for o in done for note in o.notes),
         failed=np.concatenate([o.failed for o in done]),
     )
+
+
+def _each(source: Iterable[Outcome]) -> Iterator[Outcome | None]:
+    """One item for each replicate, the outcome of a chunk with its first: progress counts them."""
+    for outcome in source:
+        yield outcome
+        yield from repeat(None, len(outcome.notes) - 1)
+
+
+def check_workers(workers: int) -> None:
+    """Refuse anything but a positive integer."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise OptionError(f"workers must be a positive integer, not {workers!r}")
 
 
 def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outcome]:

@@ -14,12 +14,12 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fit import LmerFit, fit_design
+from nestedmlm.inference.reported import reported_parameters, reported_values
 from nestedmlm.inference.resampling import take_groups
 from nestedmlm.simulation.refits import (
-    default_names,
     default_values,
     notes_of,
-    refit_many,
+    refit_columns,
     refit_one,
 )
 from nestedmlm.simulation.replicates import Outcome, Streams, attempts
@@ -48,12 +48,15 @@ class Refitter:
         None: `default_values`, from all refits of a chunk at once.
     size : int
         Number of statistics.
+    workers : int
+        Threads that refit together.
     """
 
     responses: Responses
     fit: LmerFit
     fun: Fun | None
     size: int
+    workers: int = 1
 
     def __call__(self, ways: Streams) -> Outcome:
         """Run the replicates of some streams."""
@@ -61,7 +64,10 @@ class Refitter:
             return attempts(self._one, ways, self.size)
         Y = np.column_stack([self.responses.draw(np.random.default_rng(way)) for way in ways])
         fit = self.fit
-        batch = refit_many(fit.design, Y, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
+        batch = refit_columns(
+            fit.design, Y, REML=fit.REML, start=fit.theta, stats=fit.solution.stats,
+            penalty=fit.penalty, workers=self.workers,
+        )  # fmt: skip
         values = default_values(fit.design, batch)
         return Outcome(values=values, notes=notes_of(batch), failed=~np.isfinite(batch.criterion))
 
@@ -115,19 +121,13 @@ def observed(fit: LmerFit, fun: Fun | None) -> pd.Series:
         If `fun` is not callable or returns anything but numbers.
     """
     if fun is None:
-        batch = refit_summary(fit)
-        return pd.Series(batch, index=list(default_names(fit.design)), name="t0")
+        wanted = reported_parameters(fit.design)
+        values = dict(zip(wanted, reported_values(wanted, fit.solution), strict=True))
+        ordered = sorted(wanted, key=lambda p: p.kind != "beta")  # fixed effects first
+        return pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
     if not callable(fun):
         raise OptionError(f"fun must be a function of a fit, not {type(fun).__name__}")
     return as_statistics(fun(fit), fun)
-
-
-def refit_summary(fit: LmerFit) -> FloatArray:
-    """`default_values` of the fit itself."""
-    from nestedmlm.inference.components import natural_values
-
-    natural = natural_values(fit.theta, fit.sigma, fit.solution.plan.shapes)
-    return np.concatenate([fit.solution.beta, natural])
 
 
 def as_statistics(result: Any, fun: Fun) -> pd.Series:

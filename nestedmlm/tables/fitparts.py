@@ -17,9 +17,13 @@ _CRITERIA = ("AIC", "BIC", "logLik", "-2*log(L)", "df.resid")
 
 def title(fit: Any) -> list[Block]:
     """First line: which criterion the fit minimises."""
-    # the double blank is lme4's
-    method = "REML" if fit.REML else "maximum likelihood "
-    return [Text((f"Linear mixed model fit by {method} ['{CLASS}']",), role="title")]
+    return [Text((f"{method_title(fit)} ['{CLASS}']",), role="title")]
+
+
+def method_title(fit: Any) -> str:
+    """The words of the first line."""
+    # the blank after "likelihood" is lme4's
+    return f"Linear mixed model fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
 
 def call(fit: Any) -> list[Block]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from nestedmlm.tables import fitparts as parts
 from nestedmlm.tables.abbreviate import abbreviate
 from nestedmlm.tables.blocks import Block, Table, Text
 from nestedmlm.tables.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.tables.effects import METHOD_NAMES, stars_legend
+from nestedmlm.tables.layout import WIDTH
 from nestedmlm.tables.rformat import format_numbers, quantiles, round_r, zapsmall
 from nestedmlm.tables.short import fit_view
 from nestedmlm.tables.view import View, blank
@@ -20,10 +23,20 @@ __all__ = ["fit_view", "summary_view"]
 
 DIGITS = 4
 MAX_CORRELATION = 12  # more fixed effects than this: their correlations are not shown
+TEST_CLASS = "lmerModLmerTest"  # what lmerTest calls the class of a fit with t tests
+_LAYOUT = CoefmatLayout(estimates=(0, 1), tests=(2,), digits=DIGITS)
+_LAYOUT_TESTED = CoefmatLayout(estimates=(0, 1, 2), tests=(3,), pvalue=4, digits=DIGITS)
 QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
 
 
-def summary_view(fit: Any, *, correlation: bool | None = None) -> View:
+def summary_view(
+    fit: Any,
+    *,
+    correlation: bool | None = None,
+    coefficients: pd.DataFrame | None = None,
+    method: str = "none",
+    notes: tuple[str, ...] = (),
+) -> View:
     """Build the summary of a fit.
 
     Parameters
@@ -31,6 +44,12 @@ def summary_view(fit: Any, *, correlation: bool | None = None) -> View:
     fit : LmerFit
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
+    coefficients : DataFrame, optional
+        Coefficients with t tests, lmerTest's columns; by default lme4's three columns.
+    method : str
+        The method of the tests, for the title.
+    notes : tuple of str
+        What to say of the tests, below.
 
     Returns
     -------
@@ -38,33 +57,56 @@ def summary_view(fit: Any, *, correlation: bool | None = None) -> View:
         With tables ``coefficients``, ``varcorr``, ``residuals``, for ML fits ``fit``, and
         ``correlation`` where it is shown.
     """
-    blocks: list[Block] = [*parts.title(fit), *parts.call(fit), blank()]
+    blocks: list[Block] = [*_title(fit, method), *parts.call(fit), blank()]
     blocks += [parts.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_table(fit.varcorr(), digits=DIGITS, comp=COMPONENTS),
         parts.groups(fit),
-        *_fixed_effects(fit, correlation),
+        *_fixed_effects(fit, correlation, coefficients),
         *parts.messages(fit),
     ]
+    if notes:
+        blocks.append(Text(notes, role="note"))
     return View(tuple(blocks))
 
 
-def _fixed_effects(fit: Any, correlation: bool | None) -> list[Block]:
-    frame = pd.DataFrame({"Estimate": fit.params, "Std. Error": fit.bse, "t value": fit.tvalues})
+def _title(fit: Any, method: str) -> list[Block]:
+    """lme4's first line, or lmerTest's, which says what the t tests use."""
+    if method == "none":
+        return parts.title(fit)
+    first = f"{parts.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
+    # as R wraps it: the class stands without quotes in a title that is longer than the page
+    pieces = [*textwrap.wrap(first, WIDTH - 4, subsequent_indent="  "), " [", TEST_CLASS, "]"]
+    wrapped = [""]
+    for piece in pieces:
+        if len(wrapped[-1]) + len(piece) > WIDTH:
+            wrapped.append("")
+        wrapped[-1] += piece
+    return [Text((f"{first} [{TEST_CLASS}]",), role="title", wrapped=tuple(wrapped))]
+
+
+def _fixed_effects(fit: Any, correlation: bool | None, tested: pd.DataFrame | None) -> list[Block]:
+    frame = tested
+    layout = _LAYOUT_TESTED
+    if frame is None:
+        plain = {"Estimate": fit.params, "Std. Error": fit.bse, "t value": fit.tvalues}
+        frame, layout = pd.DataFrame(plain), _LAYOUT
     if not len(frame):
         return []
-    layout = CoefmatLayout(estimates=(0, 1), tests=(2,), digits=DIGITS)
-    cells, _ = coefmat_cells(frame.to_numpy(dtype=float), layout)
+    cells, starred = coefmat_cells(frame.to_numpy(dtype=float), layout)
+    columns = tuple(map(str, frame.columns))
     table = Table(
         name="coefficients",
         frame=frame,
         cells=tuple(map(tuple, cells)),
         rows=tuple(map(str, frame.index)),
-        columns=tuple(map(str, frame.columns)),
+        columns=(*columns, "") if starred else columns,
+        numeric=tuple(range(len(columns))),
     )
     heading = Text(("Fixed effects:",), role="heading")
-    return [blank(), heading, table, *_correlations(fit, len(frame), correlation)]
+    legend = [stars_legend()] if starred else []
+    return [blank(), heading, table, *legend, *_correlations(fit, len(frame), correlation)]
 
 
 def _correlations(fit: Any, p: int, wanted: bool | None) -> list[Block]:

@@ -149,8 +149,8 @@ class RowVerbs:
         >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
         >>> fit.dfbetas().head(2).round(3)
            (Intercept)   Days
-        0       -0.097  0.168
-        1       -0.087  0.133
+        0        0.094 -0.179
+        1        0.081 -0.143
         """
         frame = self.influence(refit="none").dfbetas()
         return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
@@ -206,6 +206,7 @@ class RowVerbs:
         level: float = 0.95,
         seed: int | None = None,
         offset: Any = None,
+        weights: Any = None,
         random_only: bool = False,
         na_action: str = "pass",
     ) -> pd.Series | pd.DataFrame:
@@ -233,6 +234,9 @@ class RowVerbs:
         offset : str or array, optional
             A column of `data` or one number per row, in place of the argument ``offset`` of the
             fit. Needed where the fit was given an array; a column's name is remembered.
+        weights : str or array, optional
+            Prior weights of new rows, for ``interval="prediction"`` of a weighted fit; the name
+            of the fit's column is remembered.
         random_only : bool
             ``Z b`` alone, without the fixed effects and offsets.
         na_action : {"pass", "omit", "raise"}
@@ -246,11 +250,12 @@ class RowVerbs:
         Raises
         ------
         OptionError
-            For unknown choices, and for random effects in `re_form` that the model does not have.
+            For unknown choices, for random effects in `re_form` that the model does not have, and
+            for a prediction interval that would leave out part of a correlated term.
         NewLevelsError
             For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
         DataError
-            If an offset is needed and missing.
+            If an offset or weights are needed and missing.
 
         Notes
         -----
@@ -261,9 +266,9 @@ class RowVerbs:
 
         Where a group is new and its random effects are set to zero, the standard error and both
         intervals count its between-group variance, which lme4 leaves out. A prediction interval
-        counts the residual variance (of weight 1 for new rows, of their weights for the rows of
-        the fit) and the variance of the random effects that `re_form` leaves out, so that it is
-        one for the response of a group drawn anew.
+        counts the residual variance, divided by the row's weight, and the variance of the random
+        effects that `re_form` leaves out, so that it is one for the response of a group drawn
+        anew.
 
         Examples
         --------
@@ -272,8 +277,8 @@ class RowVerbs:
         >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
         >>> fit.predict(sleepstudy.iloc[[0, 9]], interval="confidence").round(2)
            prediction     se   lower   upper
-        0      253.66  12.13  229.88  277.44
-        9      430.66  11.89  407.36  453.96
+        0      253.66  12.25  229.64  277.68
+        9      430.66  13.86  403.50  457.82
         """
         asked = prediction.Asked(
             re_form=re_form,
@@ -283,6 +288,7 @@ class RowVerbs:
             level=level,
             seed=seed,
             offset=offset,
+            weights=self.model.weights_column if weights is None else weights,
             random_only=random_only,
             na_action=na_action,
         )

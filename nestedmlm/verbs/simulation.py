@@ -9,6 +9,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from nestedmlm.fit import LmerFit
     from nestedmlm.simulation.bootstrap import Bootstrap
+    from nestedmlm.simulation.power import Power
+    from nestedmlm.simulation.scenario import Scenario
     from nestedmlm.simulation.statistics import Fun
 
 
@@ -139,3 +141,57 @@ class SimulationVerbs:
             re_form=re_form,
             by=by,
         )
+
+    def extend(
+        self: LmerFit, *, along: str | None = None, within: str | None = None, n: int
+    ) -> Scenario:
+        """Suppose data with more (or fewer) groups, or rows per group.
+
+        Parameters
+        ----------
+        along : str
+            A column: there will be `n` levels of it, the first ones copied with new labels.
+            Factors nested in it get new levels too. ``"classid within schoolid"``: `n` classes
+            in each school. A numeric predictor is continued at its mean step.
+        within : str
+            A column or several (``"a + b"``): there will be `n` rows in each combination.
+        n : int
+
+        Returns
+        -------
+        Scenario
+            With this fit's estimates as truth; takes ``simulate``, ``power``, ``with_params``,
+            and ``extend`` again.
+
+        Raises
+        ------
+        OptionError, ColumnNotFoundError, DataError
+
+        Notes
+        -----
+        R: ``simr::extend``.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.extend(along="Subject", n=30).design.n
+        300
+        """
+        from nestedmlm.simulation.scenario import scenario_of
+
+        return scenario_of(self).extend(along=along, within=within, n=n)
+
+    def power(self: LmerFit, effect: str, nsim: int = 1000, **options: Any) -> Power:
+        """Power of a test of one effect by simulation; see `nestedmlm.power`.
+
+        Parameters
+        ----------
+        effect : str
+        nsim : int
+        **options
+            ``alpha, test, effect_size, seed, workers, progress``.
+        """
+        from nestedmlm.simulation.power import power
+
+        return power(self, effect, nsim, **options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nestedmlm.inference import shares
+from nestedmlm.inference import rowtables, shares
 from nestedmlm.inference.partition import partition_variance
 from nestedmlm.tables.partition import VariancePartition
 
@@ -18,6 +19,111 @@ class SummaryVerbs:
     """Tidy tables, shares of variance, marginal means; mixed into `LmerFit`."""
 
     __slots__ = ()
+
+    def tidy(
+        self: LmerFit,
+        effects: str | Sequence[str] = ("fixed", "ran_pars"),
+        *,
+        conf_int: bool = False,
+        level: float = 0.95,
+        conf_method: str = "wald",
+        ddf: str = "satterthwaite",
+        scales: str | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Estimates in long form, with broom.mixed's columns in snake case.
+
+        Parameters
+        ----------
+        effects : {"fixed", "ran_pars", "ran_vals", "ran_coefs"} or several of them
+            Fixed effects; standard deviations and correlations; conditional modes of the random
+            effects; fixed effects plus conditional modes of each level.
+        conf_int : bool
+            Add ``conf_low`` and ``conf_high``.
+        level : float
+            Confidence level.
+        conf_method : {"wald", "profile", "boot"}
+            Of the intervals of fixed effects and variance parameters (`conf_int`); those of the
+            levels are always Wald's. Wald intervals of fixed effects use `ddf`.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+            Degrees of freedom of the fixed effects; with ``none`` there are no p-values.
+        scales : {"sdcor", "vcov"}, optional
+            Of the variance parameters: standard deviations and correlations, or variances and
+            covariances.
+        **options
+            For the method of the intervals (``nsim``, ``seed``).
+
+        Returns
+        -------
+        DataFrame
+            Those of ``effect, group, level, term, estimate, std_error, statistic, df, p_value,
+            conf_low, conf_high`` that apply.
+
+        Raises
+        ------
+        OptionError
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.tidy()[["effect", "group", "term", "estimate", "std_error"]].round(2)
+             effect     group                   term  estimate  std_error
+        0     fixed      None            (Intercept)    251.41       6.82
+        1     fixed      None                   Days     10.47       1.55
+        2  ran_pars   Subject        sd__(Intercept)     24.74       5.84
+        3  ran_pars   Subject  cor__(Intercept).Days      0.07       0.33
+        4  ran_pars   Subject               sd__Days      5.92       1.25
+        5  ran_pars  Residual        sd__Observation     25.59       1.51
+        """
+        from nestedmlm.verbs.tidying import Tidy, tidy_frame
+
+        asked = Tidy(
+            effects=effects,
+            conf_int=conf_int,
+            level=level,
+            conf_method=conf_method,
+            ddf=ddf,
+            scales=scales,
+            options=options,
+        )
+        return tidy_frame(self, asked)
+
+    def augment(self: LmerFit, data: Any = None) -> pd.DataFrame:
+        """The data with what the fit says of each row.
+
+        Parameters
+        ----------
+        data : table, optional
+            The table the model was fitted to, with any other columns that should be kept; by
+            default the columns that the model uses.
+
+        Returns
+        -------
+        DataFrame
+            On the caller's index, after the data's columns: ``fitted, resid, hat, cooksd, fixed``
+            (the population's mean), ``mu, offset, sqrt_x_wt, sqrt_rwt, weights, wtres``. A name
+            that the data have already gets a dot in front.
+
+        Raises
+        ------
+        DataError
+            If `data` has another number of rows.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.augment().iloc[:2, :6].round(3)
+           Yield Batch    fitted   resid    hat  cooksd
+        0   1545     A  1509.893  35.107  0.164   0.118
+        1   1440     A  1509.893 -69.893  0.164   0.467
+        """
+        numbers = rowtables.row_numbers(self.solution, self.design)
+        if data is not None:
+            return rowtables.beside(self.design, data, numbers)
+        own = rowtables.model_columns(self.design, self.model.data, self.model.weights_column)
+        return rowtables.joined(own, numbers)
 
     def glance(self: LmerFit) -> pd.DataFrame:
         """One row with the numbers by which fits are compared.

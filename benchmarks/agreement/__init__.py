@@ -1,0 +1,1 @@
+"""Live agreement with R: each module compares one theme of verbs with its R packages."""

@@ -1,0 +1,252 @@
+"""One parameter's profile: the path of best fits as the parameter moves away (layer 5).
+
+``zeta(x) = sign(x - x_hat) sqrt(deviance(x) - deviance_hat)`` (Bates et al. 2015, section 5.1).
+Each point gives zeta and, because the derivative of a profile is the derivative with the rest held
+(the envelope theorem), its exact slope. So few points are needed: steps aim at given values of
+zeta, and starts follow the tangent of the path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.crossproducts import CrossProducts
+from nestedmlm.inference.coordinates import Chart
+from nestedmlm.inference.interpolation import monotone
+from nestedmlm.inference.settle import Settled, settle
+from nestedmlm.parameters import Plan
+
+_LOWER = 1e-6  # a deviance lower than the optimum's by this much is another optimum
+_MAX_KNOTS = 60
+_GROWTH = 4.0  # a step may be this much longer than the one before
+_AT_END = 1e-7
+_NEAR = 0.02  # a knot this near to a value of zeta is near enough to interpolate from
+_TRIES = 6
+_FAR = 1e6  # steps of the first size after which an end counts as infinite
+
+
+class LowerDeviance(Exception):
+    """Profiling came to a lower deviance than the optimum's; holds the place."""
+
+    def __init__(self, settled: Settled, chart: Chart) -> None:
+        super().__init__("lower deviance")
+        self.settled = settled
+        self.chart = chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Knot:
+    """A point of a profile.
+
+    Attributes
+    ----------
+    at : float
+        The held coordinate.
+    zeta : float
+    slope : float
+        d zeta / d coordinate.
+    settled : Settled
+        The fit there.
+    """
+
+    at: float
+    zeta: float
+    slope: float
+    settled: Settled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """The profile of one parameter.
+
+    Attributes
+    ----------
+    knots : tuple of Knot
+        Ascending in the held coordinate; the estimate is one of them.
+    ends : (str, str)
+        Why each side ended: ``cutoff``, ``bound``, or ``open`` (zeta stays below the cutoff as
+        far as one can go).
+    monotone : bool
+        Whether zeta increases throughout.
+    """
+
+    knots: tuple[Knot, ...]
+    ends: tuple[str, str]
+    monotone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Path:
+    """What the functions below share."""
+
+    chart: Chart
+    plan: Plan
+    stats: CrossProducts
+    base: float
+
+
+def trace_profile(
+    chart: Chart, plan: Plan, stats: CrossProducts, *, cutoff: float, step: float
+) -> Trace:
+    """Follow the profile to both sides until ``|zeta|`` exceeds `cutoff` or a bound is met.
+
+    Parameters
+    ----------
+    chart : Chart
+        Coordinates that hold the parameter; their start is the optimum.
+    cutoff, step : float
+        In units of zeta.
+
+    Raises
+    ------
+    LowerDeviance
+        Where the profile comes to a better fit than the optimum.
+    """
+    centre = settle(chart.start, chart, plan, stats)
+    path = _Path(chart=chart, plan=plan, stats=stats, base=centre.place.value)
+    first = Knot(
+        at=float(chart.start[chart.held]),
+        zeta=0.0,
+        slope=_first_slope(centre, chart),
+        settled=centre,
+    )
+    sides, ends = [], []
+    for side in (-1, 1):
+        knots, end = _one_side(path, first, side, cutoff, step)
+        sides.append(_mended(path, knots, side))
+        ends.append(end)
+    knots = [*reversed(sides[0][1:]), first, *sides[1][1:]]
+    zeta = np.array([k.zeta for k in knots])
+    return Trace(
+        knots=tuple(knots),
+        ends=(ends[0], ends[1]),
+        monotone=bool(np.all(np.diff(zeta) > -1e-6)),
+    )
+
+
+def refine(
+    trace: Trace, chart: Chart, plan: Plan, stats: CrossProducts, *, zetas: Sequence[float]
+) -> Trace:
+    """Add knots until there is one near each of the values `zetas` that the profile reaches."""
+    knots = list(trace.knots)
+    centre = int(np.argmin([abs(k.zeta) for k in knots]))
+    base = knots[centre].settled.place.value
+    path = _Path(chart=chart, plan=plan, stats=stats, base=base)
+    for zeta in zetas:
+        for _ in range(_TRIES):
+            left = _left_of(zeta, knots)
+            if left is None or min(abs(k.zeta - zeta) for k in knots) <= _NEAR:
+                break
+            pair = knots[left : left + 2]
+            at = _crossing(pair[0], pair[1], zeta)
+            start = min(pair, key=lambda k: abs(k.zeta - zeta))
+            knots.insert(left + 1, _knot(path, start, at, 1 if zeta > 0 else -1))
+    return Trace(knots=tuple(knots), ends=trace.ends, monotone=trace.monotone)
+
+
+def _left_of(zeta: float, knots: Sequence[Knot]) -> int | None:
+    """The knot after which the profile first reaches `zeta`, seen from the estimate."""
+    between = [i for i in range(len(knots) - 1) if knots[i].zeta < zeta <= knots[i + 1].zeta]
+    if not between:
+        return None
+    return between[0] if zeta > 0 else between[-1]
+
+
+def _crossing(left: Knot, right: Knot, zeta: float) -> float:
+    """Where the profile between two knots is `zeta`."""
+    slopes = np.array([left.slope, right.slope])
+    rates = np.divide(1.0, slopes, out=np.full(2, 1e300), where=slopes > 0)
+    ends = np.array([left.zeta, right.zeta]), np.array([left.at, right.at])
+    return float(monotone(*ends, rates, np.array([zeta]))[0])
+
+
+def _one_side(
+    path: _Path, first: Knot, side: int, cutoff: float, step: float
+) -> tuple[list[Knot], str]:
+    chart = path.chart
+    bound = chart.upper if side > 0 else chart.lower
+    knots = [first]
+    unit = 1.0 / first.slope if first.slope > 0 else 0.1
+    last = math.inf
+    while abs(knots[-1].at - bound) > _AT_END:
+        here = knots[-1]
+        if abs(here.zeta) >= cutoff:
+            return knots, "cutoff"
+        if len(knots) > _MAX_KNOTS or abs(here.at - first.at) > _FAR * unit:
+            return knots, "open"
+        target = min(abs(here.zeta) + step, 1.03 * cutoff)
+        length = _step_length(knots, target, last if len(knots) > 1 else unit * step)
+        last = length
+        at = here.at + side * length
+        if side * (at - bound) > -_AT_END:
+            at = bound
+        knots.append(_knot(path, here, at, side))
+    return knots, "bound"
+
+
+def _step_length(knots: Sequence[Knot], target: float, last: float) -> float:
+    """How far to go for ``|zeta|`` to become `target`: the inverse of zeta to second order."""
+    here = knots[-1]
+    gap = target - abs(here.zeta)
+    if len(knots) == 1:
+        return last
+    if here.slope <= 0.0:
+        return _GROWTH * last
+    length = gap / here.slope
+    run = abs(here.at - knots[-2].at)
+    if run > 0:
+        bend = (here.slope - knots[-2].slope) / run
+        length *= 1.0 - min(max(0.5 * bend * gap / here.slope**2, -0.5), 0.5)
+    return min(length, _GROWTH * last)
+
+
+def _knot(path: _Path, start: Knot, at: float, side: int) -> Knot:
+    """Settle at one value of the held coordinate, from a neighbour along the path's tangent."""
+    chart = path.chart
+    z = start.settled.place.z + (at - start.at) * _tangent(start.settled, chart)
+    z[chart.held] = at
+    settled = settle(z, chart, path.plan, path.stats)
+    rise = settled.place.value - path.base
+    if rise < -_LOWER:
+        raise LowerDeviance(settled, chart)
+    zeta = side * math.sqrt(max(rise, 0.0))
+    slope = float(settled.place.gradient[chart.held]) / (2.0 * zeta) if zeta else 0.0
+    return Knot(at=at, zeta=zeta, slope=slope, settled=settled)
+
+
+def _tangent(settled: Settled, chart: Chart) -> FloatArray:
+    """Derivative of the best fit in the held coordinate."""
+    H = settled.hessian()
+    free = np.arange(len(H)) != chart.held
+    values, vectors = np.linalg.eigh(H[free][:, free])
+    used = values > 1e-8 * max(values[-1], 1e-300)
+    slopes = vectors.T @ H[free, chart.held]
+    out = np.zeros(len(H))
+    out[free] = -vectors[:, used] @ (slopes[used] / values[used])
+    out[chart.held] = 1.0
+    return out
+
+
+def _first_slope(settled: Settled, chart: Chart) -> float:
+    """D zeta / d coordinate at the estimate, from the approximate Hessian."""
+    H = settled.hessian()
+    tangent = _tangent(settled, chart)
+    bend = float(tangent @ H @ tangent)
+    return math.sqrt(0.5 * bend) if bend > 0 else 0.0
+
+
+def _mended(path: _Path, knots: list[Knot], side: int) -> list[Knot]:
+    """Where the profile fell, an earlier knot sat in a worse valley: settle it from beyond."""
+    for i in range(len(knots) - 2, 0, -1):
+        beyond = knots[i + 1]
+        if abs(knots[i].zeta) <= abs(beyond.zeta) + 1e-6:
+            continue
+        again = _knot(path, beyond, knots[i].at, side)
+        if abs(again.zeta) < abs(knots[i].zeta):
+            knots[i] = again
+    return knots

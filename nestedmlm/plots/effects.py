@@ -1,0 +1,180 @@
+"""What the model predicts along a predictor, averaged over the others (layer 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.averaging import marginal_cells
+from nestedmlm.inference.refgrid import Grid, estimable, reference_grid
+from nestedmlm.modelframe.frames import Frame
+from nestedmlm.plots import style
+from nestedmlm.plots.backend import axes
+from nestedmlm.tables.parameters import is_posterior
+
+_POINTS = 60  # along a numeric predictor
+_DODGE = 0.5  # of the distance between two levels, over which the lines of `by` are spread
+
+
+def effect(
+    fit: Any,
+    variable: str,
+    *,
+    by: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    data: Any = None,
+    prob: float = 0.95,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """Marginal means along a predictor with intervals, for an average group.
+
+    A numeric predictor is a line over its range, a factor a point for each level. Other factors
+    are averaged over, other numeric predictors stay at their means (as in `nestedmlm.emmeans`),
+    random effects count as zero.
+
+    Parameters
+    ----------
+    fit : LmerFit or BayesFit
+        Normal intervals, or quantiles of the posterior.
+    variable : str
+        A predictor of the fixed effects.
+    by : str, optional
+        Another one, each of whose levels has a line of its own; of a numeric one the quartiles.
+    at : mapping of str to value, optional
+        Values at which other predictors are held.
+    data : table, optional
+        What the model was fitted to; needed for a `BayesFit`, which does not keep it.
+    prob : float
+        Probability inside the intervals.
+    ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    OptionError
+        If there is no such predictor, or `data` is missing.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+    >>> ax = nm.plots.effect(fit, "temp", by="recipe")
+    >>> ax.get_xlabel(), [line.get_label() for line in ax.lines]
+    ('temp', ['A', 'B', 'C'])
+    """
+    source = _data(fit, data)
+    keep = (variable,) if by is None else (variable, by)
+    first = reference_grid(fit.design, source, at=at)
+    asked = {**dict(at or {}), **_places(fit, source, first, variable, by)}
+    grid = reference_grid(fit.design, source, at=asked)
+    cells = marginal_cells(grid, keep)
+    numbers = _means(fit, grid, cells.values, prob)
+    frame = numbers.assign(
+        **{
+            name: [grid.levels[name][code] for code in cells.codes[:, j]]
+            for j, name in enumerate(cells.names)
+        }
+    )
+    ax = axes(ax, figsize=figsize)
+    groups = [("", frame)] if by is None else [(k, g) for k, g in frame.groupby(by, sort=False)]
+    numeric = len(first.levels[variable]) == 1 and _is_number(first.levels[variable][0])
+    draw = _line if numeric else _points
+    for k, (level, part) in enumerate(groups):
+        label = f"{level:.3g}" if _is_number(level) else str(level)
+        shift = 0.0 if len(groups) == 1 else _DODGE * ((k + 0.5) / len(groups) - 0.5)
+        draw(ax, part, variable, style.CYCLE[k % len(style.CYCLE)], label, shift)
+    if not numeric:
+        levels = list(grid.levels[variable])
+        ax.set_xticks(range(len(levels)), [style.shorten(str(level), 16) for level in levels])
+        ax.set_xlim(-0.6, len(levels) - 0.4)
+    if by is not None:
+        style.legend(ax, title=by, title_fontsize=style.SMALL, loc="center left",
+                     bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    y = fit.design.formula.response_text
+    return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, prob))
+
+
+def _data(fit: Any, data: Any) -> Any:
+    if data is not None:
+        return data
+    if is_posterior(fit):
+        raise OptionError("a BayesFit does not keep the data: give them with data=")
+    return fit.model.data
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def _places(
+    fit: Any, data: Any, grid: Grid, variable: str, by: str | None
+) -> dict[str, list[float]]:
+    """Where numeric predictors are evaluated: all along `variable`, at the quartiles of `by`."""
+    out: dict[str, list[float]] = {}
+    for name in (variable, by):
+        if name is None:
+            continue
+        if name not in grid.levels:
+            known = ", ".join(grid.levels) or "none"
+            raise OptionError(f"{name!r} is no predictor; there are: {known}")
+        if len(grid.levels[name]) > 1 or not _is_number(grid.levels[name][0]):
+            continue
+        values = np.asarray(Frame(data).column(name), dtype=float)[fit.design.kept]
+        if name == variable:
+            out[name] = np.linspace(values.min(), values.max(), _POINTS).tolist()
+        else:
+            out[name] = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    return out
+
+
+def _means(fit: Any, grid: Grid, values: FloatArray, prob: float) -> pd.DataFrame:
+    """``estimate, lower, upper`` of linear functions of the fixed effects."""
+    L, offset = estimable(grid, values[:, :-1]), values[:, -1]
+    if is_posterior(fit):
+        from nestedmlm.posterior.draws import fixed_draws
+        from nestedmlm.posterior.summaries import estimates
+
+        draws = fixed_draws(fit.data, fit.design) @ L.T + offset
+        return estimates(draws, prob=prob)[["estimate", "lower", "upper"]]
+    from scipy.special import ndtri
+
+    estimate = L @ np.asarray(fit.params, dtype=float) + offset
+    se = np.sqrt(np.einsum("ij,jk,ik->i", L, fit.cov_params().to_numpy(dtype=float), L))
+    reach = float(ndtri(0.5 + 0.5 * prob)) * se
+    return pd.DataFrame(
+        {"estimate": estimate, "lower": estimate - reach, "upper": estimate + reach}
+    )
+
+
+def _line(ax: Any, part: pd.DataFrame, variable: str, color: str, label: str, shift: float) -> None:
+    part = part.sort_values(variable)
+    x = part[variable].to_numpy(dtype=float)
+    ax.fill_between(x, part["lower"], part["upper"], color=color, alpha=style.BAND, linewidth=0.0)
+    ax.plot(x, part["estimate"], color=color, linewidth=2.0, label=label)
+
+
+def _points(
+    ax: Any, part: pd.DataFrame, variable: str, color: str, label: str, shift: float
+) -> None:
+    levels = list(dict.fromkeys(part[variable]))
+    place = np.array([levels.index(value) for value in part[variable]]) + shift
+    estimate = part["estimate"].to_numpy(dtype=float)
+    reach = np.abs(part[["lower", "upper"]].to_numpy(dtype=float).T - estimate)
+    ax.errorbar(place, estimate, yerr=reach, fmt="o", color=color, markersize=6, linewidth=1.8,
+                label=label)  # fmt: skip
+
+
+def _heading(variable: str, averaged: tuple[str, ...], prob: float) -> str:
+    text = f"Effect of {variable}, {100 * prob:g} % interval"
+    return f"{text}, averaged over {', '.join(averaged)}" if averaged else text
