@@ -17,13 +17,12 @@ from nestedmlm.kernels.common import JIT
 from nestedmlm.kernels.criterion import first_order, hessian_matrix, information_matrix
 from nestedmlm.reml.quadratic import (
     ACCEPTED,
-    LOCAL,
     RESOLVED,
-    SLOW,
     next_radius,
     quadratic_step,
     rounding,
     symmetric_rank_one,
+    wants_correction,
 )
 
 CONVERGED, SADDLE, ROUNDING, EXHAUSTED = range(4)
@@ -77,7 +76,7 @@ def descend(
     used, status = 1, EXHAUSTED
     while used < max_evaluations:
         promised, lowest, step, predicted = quadratic_step(second + correction, here[1], radius)
-        if moved and promised > SLOW * before and promised < LOCAL:
+        if moved and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, moved_step, moved_change)
             corrected, moved = True, False
             continue

@@ -9,10 +9,6 @@ from numba import njit
 
 from nestedmlm.kernels.common import JIT
 
-# Secant corrections repair a Hessian that makes for slow progress near the optimum; far from it
-# they mislead, and where the supplied Hessian is good they are noise.
-LOCAL = 1.0
-SLOW = 0.6
 # Where rounding ends the descent, this much of the value may be left unexploited.
 RESOLVED = 1e-8
 ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
@@ -164,3 +160,15 @@ def symmetric_rank_one(correction, step, residual):
     if abs(bend) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
         return correction
     return correction + np.outer(r, r) / bend
+
+
+@njit(**JIT)
+def wants_correction(promised, before):
+    """Whether the step brought so little that the Hessian should learn from it.
+
+    Secant corrections repair a Hessian that makes for slow progress, and speed up the last steps.
+    Far from the optimum they mislead, and where the supplied Hessian is good they are noise.
+    """
+    return (promised < 1.0 and promised > 0.6 * before) or (
+        promised < 1e-4 and promised > 1e-3 * before
+    )

@@ -16,13 +16,12 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.reml.quadratic import (
     ACCEPTED,
-    LOCAL,
     RESOLVED,
-    SLOW,
     next_radius,
     quadratic_step,
     rounding,
     symmetric_rank_one,
+    wants_correction,
 )
 
 RADIUS = 1.0  # first trust radius
@@ -92,7 +91,7 @@ def minimize[State](
     moved, before, promised = None, np.inf, np.inf
     while used < max_evaluations:
         promised, lowest, step, predicted = quadratic_step(hessian, here.gradient, radius)
-        if moved is not None and promised > SLOW * before and promised < LOCAL:
+        if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian() + correction, None
             continue
