@@ -296,7 +296,7 @@ def test_large_groups_are_solved_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     solution = results_at(of, theta)
     sets = deletion.row_sets(of.factors[1].codes, 6)
     small = deletion.delete_held(solution, of, sets, REML=True)
-    monkeypatch.setattr(deletion, "_LARGE", 5)
+    monkeypatch.setattr(deletion, "_LARGE", 2)
     large = deletion.delete_held(solution, of, sets, REML=True)
     assert large.beta == pytest.approx(small.beta) and large.sigma == pytest.approx(small.sigma)
 
