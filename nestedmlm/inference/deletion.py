@@ -12,7 +12,7 @@ rows touch is needed: with ``N = Z_I' W_I Z_I``, by the matrix inversion lemma,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.design import Design, GroupingFactor
+from nestedmlm.design import Design
 from nestedmlm.errors import DataError
 from nestedmlm.inference.joint import (
     ZRows,
@@ -31,8 +31,7 @@ from nestedmlm.inference.joint import (
     touched_columns,
     z_rows,
 )
-from nestedmlm.inference.resampling import take_rows
-from nestedmlm.modelframe.qr import kept_columns
+from nestedmlm.inference.subset import without_rows
 from nestedmlm.results import Solution, results_at
 
 _LARGE = 1000  # random effects touched from which solving anew beats their square matrix
@@ -58,12 +57,6 @@ class Deleted:
     sigma: FloatArray
     theta: FloatArray
     converged: npt.NDArray[np.bool_]
-
-
-def row_sets(codes: IntArray, size: int) -> list[IntArray]:
-    """Rows of each of `size` groups."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
 
 
 def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REML: bool) -> Deleted:
@@ -115,31 +108,6 @@ def empty(design: Design, n_theta: int, size: int) -> Deleted:
         theta=np.full((size, n_theta), np.nan),
         converged=np.ones(size, dtype=bool),
     )
-
-
-def without_rows(design: Design, gone: IntArray) -> Design:
-    """Make the design without some rows; levels and fixed columns that vanish are dropped.
-
-    The order of the terms stays, so that theta means the same.
-    """
-    keep = np.ones(design.n, dtype=bool)
-    keep[gone] = False
-    rows = np.flatnonzero(keep)
-    rest = take_rows(design, rows, tuple(_kept_levels(f, rows) for f in design.factors))
-    columns = kept_columns(rest.X)
-    if columns.size == design.p:
-        return rest
-    return replace(
-        rest,
-        X=np.ascontiguousarray(rest.X[:, columns]),
-        x_names=tuple(rest.x_names[j] for j in columns),
-        x_assign=tuple(rest.x_assign[j] for j in columns),
-    )
-
-
-def _kept_levels(factor: GroupingFactor, rows: IntArray) -> GroupingFactor:
-    observed, codes = np.unique(factor.codes[rows], return_inverse=True)
-    return replace(factor, levels=factor.levels[observed], codes=codes.astype(np.int32))
 
 
 def covariance_entries(design: Design, theta: FloatArray, sigma: FloatArray) -> FloatArray:

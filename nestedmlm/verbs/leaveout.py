@@ -12,8 +12,9 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.covariance import theta_names
 from nestedmlm.errors import ColumnNotFoundError, DataError
-from nestedmlm.inference.deletion import Deleted, covariance_entries, row_sets
+from nestedmlm.inference.deletion import Deleted, covariance_entries
 from nestedmlm.inference.leaveout import leave_out
+from nestedmlm.inference.subset import row_sets
 from nestedmlm.influence import Influence
 from nestedmlm.modelframe.frames import Frame
 
