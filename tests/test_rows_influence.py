@@ -348,6 +348,15 @@ def test_an_effect_that_needs_the_group_is_missing_without_it() -> None:
         assert np.isnan(found.cooks_distance()[3]) and np.isnan(found.dfbetas().loc[3, "rare"])
 
 
+def test_without_fixed_effects_there_are_none_to_move(sleepstudy: pd.DataFrame) -> None:
+    fit = nm.lmer("Reaction ~ 0 + (Days | Subject)", sleepstudy)
+    found = fit.influence("Subject")
+    assert found.fixef_without.shape == (18, 0) and found.dfbeta("varcorr").shape == (18, 4)
+    assert found.cooks_distance().isna().all() and fit.cooks_distance().isna().all()
+    assert fit.dfbeta().shape == fit.dfbetas().shape == (180, 0)
+    assert (fit.predict(se_fit=True).se > 0).all() and "Cook's D" in str(found)
+
+
 # --- groups ------------------------------------------------------------------------------------
 def test_groups_can_be_named_in_many_ways(slopes: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
     by_name = slopes.influence("Subject", refit="none")
