@@ -91,16 +91,21 @@ def as_list(value: Any) -> list[Any]:
     return list(value)
 
 
-def asked_values(
-    name: str, asked: list[Any], values: tuple[Any, ...], *, is_factor: bool
-) -> tuple[Any, ...]:
-    """Reference values that `at` asks for; those of a factor must be levels."""
+def asked_values(name: str, asked: list[Any], column: Vector) -> tuple[Any, ...]:
+    """Reference values that `at` asks for; those of a factor must be levels.
+
+    Raises
+    ------
+    OptionError
+    """
     if not asked:
         raise OptionError(f"at gives no value for {name}")
-    numeric = all(isinstance(value, int | float | np.number) for value in values)
-    if numeric and not any(isinstance(value, bool | np.bool_) for value in values):
-        return tuple(float(value) for value in asked)
-    found = {str(value): value for value in values}
+    if not isinstance(column, Factor):
+        try:
+            return tuple(float(value) for value in asked)
+        except (TypeError, ValueError):
+            raise OptionError(f"at asks for {name}={asked!r}, but {name} is numeric") from None
+    found = {str(level): level for level in column.levels.tolist()}
     missing = [str(value) for value in asked if str(value) not in found]
     if missing:
         raise OptionError(

@@ -126,7 +126,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
     for name, column in columns.items():
         values, is_factor = reference_values(column, coerced=name in coerced)
         if name in given:
-            values = asked_values(name, given[name], values, is_factor=is_factor)
+            values = asked_values(name, given[name], column)
         if is_factor and (name not in given or isinstance(column, Factor) or name in coerced):
             factors[name] = values
         levels[name] = values

@@ -283,4 +283,7 @@ def _contrast_labels(
     names = [name for comparisons in made for name in comparisons.names]
     first = [int(b[0]) for b, m in zip(blocks, made, strict=True) for _ in m.names]
     groups = labels[list(by)].iloc[first].reset_index(drop=True)
-    return pd.concat([pd.Series(names, name="contrast", dtype=object), groups], axis=1)
+    # contrasts of contrasts: as emmeans names them
+    taken = sum(str(name).startswith("contrast") for name in by)
+    own = pd.Series(names, name=f"contrast{taken or ''}", dtype=object)
+    return pd.concat([own, groups], axis=1)
