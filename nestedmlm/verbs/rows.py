@@ -106,6 +106,11 @@ class RowVerbs:
             Take sigma from the fit without the row (theta held), exactly and without refitting.
             lme4's ``rstudent`` divides by the sigma of the fit.
 
+        Notes
+        -----
+        lme4 1.1-31 writes ``sign(r) sqrt(r^2 + h r^2 / (1 - h)) / sigma`` with deviance and
+        Pearson residuals r, which in a linear model is the same.
+
         Examples
         --------
         >>> import nestedmlm as nm
