@@ -15,6 +15,7 @@ from nestedmlm.tables.view import View, Viewable
 
 DIGITS = 5  # significant digits of R's print(VarCorr(m)); the summary shows 4
 MAX_ROWS = 10  # a larger block is cut off with "..."
+MAX_PARAMETERS = 3  # of a structured correlation; the rest is "..."
 COMPONENTS = ("Variance", "Std.Dev.")
 
 Cells = list[list[str]]
@@ -207,5 +208,6 @@ def _parameters(block: VarCorrBlock, decimals: int) -> Cells:
     if count == 0:
         return []
     values = [round_r([float(v)], decimals) for v in block.par[-count:]]
-    texts = [format_numbers(value, nsmall=decimals)[0] for value in values]
+    texts = [format_numbers(value, nsmall=decimals)[0] for value in values[:MAX_PARAMETERS]]
+    texts += ["..."] if count > MAX_PARAMETERS else []
     return [[f"{', '.join(texts)} ({block.structure})"]]

@@ -103,6 +103,12 @@ def structure_call(node: Node) -> Call | None:
     )
 
 
+def covariance_names(node: Node) -> tuple[Name, ...]:
+    """Return the names that say which covariance structure a term has."""
+    calls = (structure_call(n) for n in walk(node))
+    return tuple(call.func for call in calls if call is not None)
+
+
 def _contains_bar(node: Node) -> Node | None:
     """Return the first bar in `node` that is meant as a random-effects term, or None."""
     if is_bar(node):
