@@ -28,6 +28,7 @@ from nestedmlm.formula import Formula
 from nestedmlm.marginal.doors import emmeans, emtrends
 from nestedmlm.marginal.estimates import Emmeans
 from nestedmlm.model import Model
+from nestedmlm.modeltable import etable
 from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
 from nestedmlm.sidebyside import compare, plot_compare
@@ -64,6 +65,7 @@ __all__ = [
     "compare",
     "emmeans",
     "emtrends",
+    "etable",
     "list_datasets",
     "lmer",
     "load_bayesfit",

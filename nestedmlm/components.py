@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import lower_indices
+from nestedmlm.covariance import STRUCTURES, lower_indices
 from nestedmlm.fit import LmerFit
 from nestedmlm.zmatrix import z_matrix
 
@@ -82,9 +82,8 @@ def lower_bounds(fit: LmerFit) -> FloatArray:
             rows, cols = lower_indices(shape.k)
             bounds[rows == cols] = 0.0
         else:
-            bounds[: 1 if shape.hom else shape.k] = 0.0
-        if shape.structure in ("cs", "ar1"):
-            bounds[-1] = -1.0 / (shape.k - 1) if shape.structure == "cs" else -1.0
+            own = [p.lower for p in STRUCTURES[shape.structure].parameters(shape.k)]
+            bounds[:] = [*[0.0] * (shape.count - len(own)), *own]
         out.append(bounds)
     return np.concatenate(out)
 

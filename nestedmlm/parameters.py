@@ -15,12 +15,11 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import STRUCTURES, TermShape, relative_factors, split_parameters
+from nestedmlm.covariance.custom import checked
 
 if TYPE_CHECKING:
     from nestedmlm.crossproducts import CrossProducts
     from nestedmlm.design import Design
-
-_LINEAR = ("us", "diag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Plan:
     @property
     def linear(self) -> bool:
         """Whether T is linear in phi."""
-        return all(s.structure in _LINEAR for s in self.shapes)
+        return all(STRUCTURES[s.structure].linear for s in self.shapes)
 
 
 def make_plan(design: Design, stats: CrossProducts) -> Plan:
@@ -59,6 +58,8 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
     shapes = tuple(
         TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms
     )
+    for shape in shapes:
+        checked(shape.structure, shape.k)
     factors = tuple(
         tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.order
     )

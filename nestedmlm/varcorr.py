@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES
 from nestedmlm.tables.blocks import Table
 from nestedmlm.tables.rformat import format_numbers, round_r
 from nestedmlm.tables.view import View, Viewable
 
 DIGITS = 5  # significant digits of R's print(VarCorr(m)); the summary shows 4
 MAX_ROWS = 10  # a larger block is cut off with "..."
+MAX_PARAMETERS = 3  # of a structured correlation; the rest is "..."
 COMPONENTS = ("Variance", "Std.Dev.")
 
 Cells = list[list[str]]
@@ -36,12 +36,12 @@ class VarCorrBlock:
     cov : (k, k) array
         ``sigma^2 T T'``.
     structure : str
-        ``us``, ``diag``, ``cs`` or ``ar1``.
+        ``us``, ``diag``, ``cs``, ``ar1``, or one that was added.
     hom : bool
         Whether a structured term has one standard deviation for all columns.
     par : array
         Natural parameters, relative to sigma. ``us``: lower triangle of T, column by column;
-        ``diag``: standard deviations; ``cs``, ``ar1``: standard deviations (one if `hom`), rho.
+        the others: standard deviations (one if `hom`), then the correlation's parameters.
     """
 
     name: str
@@ -187,7 +187,9 @@ def _block_rows(
 
 def _correlations(block: VarCorrBlock, decimals: int) -> Cells:
     """Rows of correlation cells, each as long as it needs to be."""
-    return _CORRELATIONS[block.structure](block, decimals)
+    if block.structure == "us":
+        return _triangle(block, decimals)
+    return _parameters(block, decimals)
 
 
 def _triangle(block: VarCorrBlock, decimals: int) -> Cells:
@@ -200,14 +202,12 @@ def _triangle(block: VarCorrBlock, decimals: int) -> Cells:
     return [[texts[i * width + j] if j < i else "" for j in range(k - 1)] for i in range(k)]
 
 
-def _single(block: VarCorrBlock, decimals: int, label: str) -> Cells:
-    rho = round_r([float(block.par[-1])], decimals)
-    return [[f"{format_numbers(rho, nsmall=decimals)[0]} ({label})"]]
-
-
-_CORRELATIONS: dict[str, Callable[[VarCorrBlock, int], Cells]] = {
-    "us": _triangle,
-    "diag": lambda block, decimals: [],
-    "cs": partial(_single, label="cs"),
-    "ar1": partial(_single, label="ar1"),
-}
+def _parameters(block: VarCorrBlock, decimals: int) -> Cells:
+    """lme4 2.x: the parameters of a structured correlation in the first row, with its name."""
+    count = len(STRUCTURES[block.structure].parameters(len(block.columns)))
+    if count == 0:
+        return []
+    values = [round_r([float(v)], decimals) for v in block.par[-count:]]
+    texts = [format_numbers(value, nsmall=decimals)[0] for value in values[:MAX_PARAMETERS]]
+    texts += ["..."] if count > MAX_PARAMETERS else []
+    return [[f"{', '.join(texts)} ({block.structure})"]]

@@ -59,6 +59,7 @@ LAYERS = {
     "sidebyside": 7,
     "fit": 7,
     "model": 7,
+    "modeltable": 7,
     "components": 7,
     "simulation": 7,
     "verbs": 7,

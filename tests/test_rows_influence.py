@@ -12,7 +12,7 @@ from nestedmlm import lme4
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.design import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
-from nestedmlm.inference import deletion
+from nestedmlm.inference import deletion, subset
 from nestedmlm.inference.residuals import hat_values
 from nestedmlm.parameters import make_plan, theta_of_phi
 from nestedmlm.results import results_at
@@ -278,12 +278,12 @@ def test_downdating_is_solving_without_the_rows(kind: str, weighted: bool) -> No
     solution = results_at(of, theta, stats=stats)
     REML = of.p > 0
     cases = [np.array([i]) for i in range(0, of.n, 29)]
-    groups = [deletion.row_sets(f.codes, len(f.levels)) for f in of.factors]
+    groups = [subset.row_sets(f.codes, len(f.levels)) for f in of.factors]
     for sets in (cases, *groups):
         fast = deletion.delete_held(solution, of, sets, REML=REML)
         slow = deletion.empty(of, len(theta), len(sets))
         for g, gone in enumerate(sets):
-            deletion.put(slow, g, of, deletion.without_rows(of, gone), theta, REML)
+            deletion.put(slow, g, of, subset.without_rows(of, gone), theta, REML)
         assert fast.beta == pytest.approx(slow.beta, rel=1e-9)
         assert fast.sigma == pytest.approx(slow.sigma, rel=1e-10)
         scale = np.abs(slow.vcov).max(initial=0.0)
@@ -294,9 +294,9 @@ def test_large_groups_are_solved_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     of = design("nested chain of two")
     theta = np.full(make_plan(of, cross_products(of)).n_theta, 0.4)
     solution = results_at(of, theta)
-    sets = deletion.row_sets(of.factors[1].codes, 6)
+    sets = subset.row_sets(of.factors[1].codes, 6)
     small = deletion.delete_held(solution, of, sets, REML=True)
-    monkeypatch.setattr(deletion, "_LARGE", 5)
+    monkeypatch.setattr(deletion, "_LARGE", 2)
     large = deletion.delete_held(solution, of, sets, REML=True)
     assert large.beta == pytest.approx(small.beta) and large.sigma == pytest.approx(small.sigma)
 
@@ -346,6 +346,15 @@ def test_an_effect_that_needs_the_group_is_missing_without_it() -> None:
         assert found.fixef_without.loc[3].isna().tolist() == [False, False, True]
         assert found.fixef_without.drop(index=3).notna().all(axis=None)
         assert np.isnan(found.cooks_distance()[3]) and np.isnan(found.dfbetas().loc[3, "rare"])
+
+
+def test_without_fixed_effects_there_are_none_to_move(sleepstudy: pd.DataFrame) -> None:
+    fit = nm.lmer("Reaction ~ 0 + (Days | Subject)", sleepstudy)
+    found = fit.influence("Subject")
+    assert found.fixef_without.shape == (18, 0) and found.dfbeta("varcorr").shape == (18, 4)
+    assert found.cooks_distance().isna().all() and fit.cooks_distance().isna().all()
+    assert fit.dfbeta().shape == fit.dfbetas().shape == (180, 0)
+    assert (fit.predict(se_fit=True).se > 0).all() and "Cook's D" in str(found)
 
 
 # --- groups ------------------------------------------------------------------------------------

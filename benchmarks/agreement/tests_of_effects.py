@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import nestedmlm as nm
-from nestedmlm.lme4 import vcovAdj
 from benchmarks.agreement.record import DATA, Agreement, ask_r, largest_difference
+from nestedmlm.lme4 import vcovAdj
 
 Case = dict[str, Any]
 
@@ -113,7 +113,10 @@ def _ours(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:
     adjusted = "kenward-roger"
     verbs = {
         "satterthwaite": lambda: _coefficients(fit, "satterthwaite"),
-        **{f"anova {t}": lambda t=t: _f_numbers(fit.anova(type=t).table) for t in ("I", "II", "III")},
+        **{
+            f"anova {t}": lambda t=t: _f_numbers(fit.anova(type=t).table)
+            for t in ("I", "II", "III")
+        },
         "contest": lambda: _f_numbers(fit.contest(L, 0.5).table),
         "contest_rows": lambda: fit.contest(L, 0.5, joint=False).table.to_numpy(),
         "drop1": lambda: _f_numbers(fit.drop1().table),
@@ -131,7 +134,9 @@ def _ours(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _matrix(values: Any) -> np.ndarray:
-    return np.array([[np.nan if v in (None, "NA") else v for v in row] for row in values], dtype=float)
+    return np.array(
+        [[np.nan if v in (None, "NA") else v for v in row] for row in values], dtype=float
+    )
 
 
 def compare() -> list[Agreement]:

@@ -11,6 +11,7 @@ whose LKJ prior is the same for every sign.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -22,8 +23,9 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nestedmlm.bayes.distributions import Prior
-from nestedmlm.bayes.names import PARTIAL, RAW, STRETCHED, TermNames
+from nestedmlm.bayes.names import FREE, PARTIAL, RAW, STRETCHED, TermNames, added_parameters
 from nestedmlm.bayes.priors import PriorSet
+from nestedmlm.covariance import STRUCTURES, Parameter
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -97,7 +99,10 @@ def term_factor(
         return TermFactor(sds=sds, rows=_identity(k))
     if not _sign_free(term, names, priors):
         sds = tuple(pt.abs(s) for s in sds)
-    rows = CORRELATIONS[term.structure](names, priors, k)
+    if names.parameters:
+        rows = _added(term, names, priors)
+    else:
+        rows = CORRELATIONS[term.structure](names, priors, k)
     factor = TermFactor(sds=sds, rows=rows)
     pm.Deterministic(names.correlation, correlation_matrix(factor), dims=names.expr_dims)
     return factor
@@ -205,6 +210,29 @@ def _autoregressive(names: TermNames, priors: PriorSet, k: int) -> Entries:
     return tuple(
         tuple(powers[i] if j == 0 else scaled[i - j] for j in range(i + 1)) for i in range(k)
     )
+
+
+def _added(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
+    """Rows of a user's root, at variables for its parameters."""
+    structure, k = STRUCTURES[term.structure], len(term.columns)
+    assert structure.root is not None
+    own = zip(names.parameters, added_parameters(term), strict=True)
+    L = structure.root(pt, [_added_parameter(name, p, priors) for name, p in own], k)
+    return tuple(tuple(L[i, j] for j in range(i + 1)) for i in range(k))
+
+
+def _added_parameter(name: str, parameter: Parameter, priors: PriorSet) -> Any:
+    """A parameter within its range: stretched from (0, 1), counted from its end, or free."""
+    prior = priors[name].prior
+    if not isinstance(prior, Prior):
+        return _called(name, prior, ())
+    low, high = math.isfinite(parameter.lower), math.isfinite(parameter.upper)
+    if not (low or high):
+        return prior.variable(name)
+    free = prior.variable(name + FREE)
+    if low and high:
+        return pm.Deterministic(name, parameter.lower + (parameter.upper - parameter.lower) * free)
+    return pm.Deterministic(name, parameter.lower + free if low else parameter.upper - free)
 
 
 CORRELATIONS: MappingProxyType[str, Callable[[TermNames, PriorSet, int], Entries]] = (

@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nestedmlm.covariance import STRUCTURES, Parameter
+
 if TYPE_CHECKING:
     from nestedmlm.design import Design, ReTerm
 
@@ -21,6 +23,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
+FREE = "_parameter_raw"  # what a parameter of a user's structure is made from
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
 
@@ -43,6 +46,8 @@ class TermNames:
         ``"schoolid_corr"`` if the columns are correlated.
     rho : str or None
         ``"schoolid_rho"`` for ``cs`` and ``ar1``.
+    parameters : tuple of str
+        ``"schoolid_range"``: those of a correlation structure that a user added.
     factor_dim : str
         ``"schoolid__factor_dim"``.
     expr_dims : tuple of str
@@ -55,6 +60,7 @@ class TermNames:
     sds: tuple[str, ...]
     correlation: str | None
     rho: str | None
+    parameters: tuple[str, ...]
     factor_dim: str
     expr_dims: tuple[str, str]
 
@@ -81,7 +87,7 @@ class ParameterNames:
         """Names of standard deviations, rho and correlation matrices, term by term."""
         out: list[str] = []
         for t in self.terms:
-            out += [*t.sds, *(n for n in (t.rho, t.correlation) if n)]
+            out += [*t.sds, *(n for n in (t.rho, *t.parameters, t.correlation) if n)]
         return tuple(out)
 
     @property
@@ -141,7 +147,7 @@ def is_auxiliary(name: str) -> bool:
     """Whether a variable of the models made here exists only so that sampling is easy."""
     if name.endswith(OFFSET):
         return "|" in name  # other names may end like this
-    endings = (SCALE_SUFFIX + RAW, CORRELATION_SUFFIX + PARTIAL, RHO_SUFFIX + STRETCHED)
+    endings = (SCALE_SUFFIX + RAW, CORRELATION_SUFFIX + PARTIAL, RHO_SUFFIX + STRETCHED, FREE)
     return name == CENTRED_INTERCEPT or name.endswith(endings)
 
 
@@ -173,6 +179,12 @@ def _needs_block_name(term: ReTerm) -> bool:
     return len(term.columns) > 1 and (term.structure != "diag" or term.hom)
 
 
+def added_parameters(term: ReTerm) -> tuple[Parameter, ...]:
+    """Parameters of a correlation structure that a user added; empty for lme4's own."""
+    structure = STRUCTURES[term.structure]
+    return structure.parameters(len(term.columns)) if structure.root is not None else ()
+
+
 def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
     columns = tuple(_column_name(c) for c in term.columns)
     variables = tuple(f"{c}|{label}" for c in columns)
@@ -185,6 +197,7 @@ def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
         sds=(label + SCALE_SUFFIX,) if common else tuple(v + SCALE_SUFFIX for v in variables),
         correlation=label + CORRELATION_SUFFIX if correlated else None,
         rho=label + RHO_SUFFIX if correlated and term.structure in ("cs", "ar1") else None,
+        parameters=tuple(f"{label}_{without_slash(p.name)}" for p in added_parameters(term)),
         factor_dim=f"{without_slash(design.factors[term.factor].name)}__factor_dim",
         expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
     )

@@ -7,11 +7,13 @@ The rules (y is the response minus the offset, W the weights):
 - standard deviations of random effects: HalfNormal(sd y / rms x), rms x being 1 for an intercept;
 - sigma: HalfNormal(sd y), times the root mean weight where there are weights;
 - correlation matrices: LKJ(2); the common correlation of ``cs`` and ``ar1``: Beta(2, 2),
-  stretched onto the interval of admissible values.
+  stretched onto the interval of admissible values;
+- parameters of a user's correlation structure: by their range, see `_added_row`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm.bayes.distributions import Prior, check_prior
-from nestedmlm.bayes.names import TermNames, parameter_names
+from nestedmlm.bayes.names import TermNames, added_parameters, parameter_names
+from nestedmlm.covariance import Parameter
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -170,10 +173,29 @@ def _term_rows(term: ReTerm, names: TermNames, sd_y: float) -> dict[str, PriorRo
         prior = Prior("Beta", alpha=2, beta=2)
         rule = "Beta(2, 2) stretched onto the admissible correlations"
         rows[names.rho] = PriorRow(prior, "common correlation", rule)
+    elif names.parameters:
+        for name, parameter in zip(names.parameters, added_parameters(term), strict=True):
+            rows[name] = _added_row(parameter)
     elif names.correlation:
         rule = "LKJ(2): correlations near -1 and 1 less likely"
         rows[names.correlation] = PriorRow(Prior("LKJ", eta=2), "correlation matrix", rule)
     return rows
+
+
+def _added_row(parameter: Parameter) -> PriorRow:
+    """Weak prior of a parameter of a user's structure, by its range."""
+    low, high = math.isfinite(parameter.lower), math.isfinite(parameter.upper)
+    middle = 0.0 if parameter.start is None else parameter.start
+    if low and high:
+        rule = f"Beta(2, 2) stretched onto ({parameter.lower:g}, {parameter.upper:g})"
+        return PriorRow(Prior("Beta", alpha=2, beta=2), "common correlation", rule)
+    if low or high:
+        end = parameter.lower if low else parameter.upper
+        size = abs(middle - end) if parameter.start is not None else 1.0
+        rule = f"distance from {end:g}: twice where the optimizer starts"
+        return PriorRow(Prior("HalfNormal", sigma=2.0 * size), "standard deviation", rule)
+    prior = Prior("Normal", mu=middle, sigma=2.0 * max(1.0, abs(middle)))
+    return PriorRow(prior, "fixed effect", "around where the optimizer starts")
 
 
 def _sigma_row(design: Design, sd_y: float) -> PriorRow:

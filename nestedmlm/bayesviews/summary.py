@@ -47,7 +47,7 @@ def summary_view(fit: Any, table: pd.DataFrame, prob: float) -> View:
     if len(fixed):
         heading = Text(("Fixed effects:",), role="heading")
         blocks += [blank(), heading, fixed_block(fixed, prob)]
-    return View((*blocks, *_notes(fit)))
+    return View((*blocks, *_notes(fit)), main="coefficients")
 
 
 def fixed_block(table: pd.DataFrame, prob: float) -> Table:

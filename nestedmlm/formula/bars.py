@@ -23,9 +23,8 @@ from nestedmlm.formula.nodes import (
     strip_groups,
     walk,
 )
+from nestedmlm.formula.structures import HOM_DEFAULT, spelling
 from nestedmlm.formula.terms import Terms, Variable, expand_terms, is_bar
-
-HOM_DEFAULT = {"us": False, "diag": False, "cs": False, "ar1": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Bar:
     group : Node
         Right of the bar, ``/`` expanded: a variable or variables joined by ``:``.
     structure : str
-        ``us``, ``diag``, ``cs`` or ``ar1``.
+        ``us``, ``diag``, ``cs``, ``ar1``, or one that was added.
     hom : bool
         Whether the structure has a single SD.
     terms : Terms
@@ -97,11 +96,17 @@ def structure_call(node: Node) -> Call | None:
         return None
     known = ", ".join(sorted(HOM_DEFAULT))
     raise FormulaError(
-        f"{node.func.name}( | ) is no covariance structure (known: {known}); "
-        "is an operator missing before the parenthesis?",
+        f"{node.func.name}( | ) is no covariance structure (known: {known}; "
+        "nm.covariance.register adds others); is an operator missing before the parenthesis?",
         None,
         node.pos,
     )
+
+
+def covariance_names(node: Node) -> tuple[Name, ...]:
+    """Return the names that say which covariance structure a term has."""
+    calls = (structure_call(n) for n in walk(node))
+    return tuple(call.func for call in calls if call is not None)
 
 
 def _contains_bar(node: Node) -> Node | None:
@@ -227,7 +232,7 @@ def _unwrap(node: Node) -> tuple[str, bool, Binary]:
         raise FormulaError("this is no random-effects term", None, node.pos)
     if bar.op == "||":
         raise FormulaError("a covariance structure takes a single bar '|'", None, bar.pos)
-    structure = node.func.name
+    structure = spelling(node.func.name)
     hom = HOM_DEFAULT[structure]
     for arg in node.args[1:]:
         value = arg.value.value if isinstance(arg.value, Literal) else None

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from nestedmlm.errors import FormulaError, OptionError
-from nestedmlm.formula.bars import Bar, expand_bar, expand_double_bars, split_bars
+from nestedmlm.formula.bars import (
+    Bar,
+    covariance_names,
+    expand_bar,
+    expand_double_bars,
+    split_bars,
+)
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Binary, Name, Node, names_in, strip_groups, variables_in, walk
 from nestedmlm.formula.terms import Terms, Variable, expand_terms
@@ -90,8 +96,11 @@ class Formula:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name used (columns, variables, functions), without repetition."""
-        return names_in(self.tree)
+        """Every name used (columns, variables, functions), without repetition.
+
+        Names of covariance structures are none of them: they are no variables of the caller.
+        """
+        return names_in(self.tree, without=covariance_names(self.tree))
 
     @property
     def offsets(self) -> tuple[Variable, ...]:

@@ -7,7 +7,7 @@ into the formula text) take no part in comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 
 
@@ -111,9 +111,14 @@ def strip_groups(node: Node) -> Node:
     return node
 
 
-def names_in(node: Node) -> tuple[str, ...]:
-    """Return the names used in `node`, functions included, in order and without repetition."""
-    return tuple(dict.fromkeys(n.name for n in walk(node) if isinstance(n, Name)))
+def names_in(node: Node, *, without: Collection[Name] = ()) -> tuple[str, ...]:
+    """Return the names used in `node`, functions included, in order and without repetition.
+
+    `without` leaves out these very nodes, not others that are spelled alike.
+    """
+    left_out = {id(n) for n in without}
+    found = (n for n in walk(node) if isinstance(n, Name) and id(n) not in left_out)
+    return tuple(dict.fromkeys(n.name for n in found))
 
 
 def variables_in(node: Node) -> tuple[str, ...]:

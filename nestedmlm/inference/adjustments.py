@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-
-_SEED = 20140612  # of the quasi-random integration of "mvt": the same answer every time
-_LOG2_POINTS = 14
+from nestedmlm.inference.maxima import (
+    dunnett_cdf,
+    each_df,
+    mvt_inside,
+    t_critical,
+    t_pvalues,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,26 +59,6 @@ class Adjustment:
     pvalues: Callable[[FloatArray, FloatArray, Family], FloatArray]
     critical: Callable[[float, FloatArray, Family], FloatArray] | None = None
     says: str = " for {size} tests"
-
-
-def t_pvalues(t: FloatArray, df: FloatArray) -> FloatArray:
-    """Two-sided p-values; `df` may be infinite."""
-    from scipy.special import ndtr, stdtr
-
-    size = np.abs(t)
-    finite = np.where(np.isfinite(df), df, 1.0)
-    out: FloatArray = 2.0 * np.where(np.isfinite(df), stdtr(finite, -size), ndtr(-size))
-    return out
-
-
-def t_critical(level: float | FloatArray, df: FloatArray) -> FloatArray:
-    """Half width of a two-sided interval in standard errors; `df` may be infinite."""
-    from scipy.special import ndtri, stdtrit
-
-    upper = 0.5 + 0.5 * np.asarray(level)
-    finite = np.where(np.isfinite(df), df, 1.0)
-    out: FloatArray = np.where(np.isfinite(df), stdtrit(finite, upper), ndtri(upper))
-    return out
 
 
 def _none_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
@@ -124,15 +107,6 @@ def _ordered(p: FloatArray, step: Callable[[FloatArray], FloatArray]) -> FloatAr
     return out
 
 
-def _range_cdf(q: FloatArray, means: float, df: FloatArray) -> FloatArray:
-    from scipy.stats import studentized_range
-
-    out = np.full(np.shape(q), np.nan)
-    for i in np.flatnonzero(~np.isnan(q)):
-        out[i] = studentized_range.cdf(q[i], means, df[i])
-    return out
-
-
 def _tukey_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
     from scipy.stats import studentized_range
 
@@ -145,13 +119,7 @@ def _tukey_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
 def _tukey_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
     from scipy.stats import studentized_range
 
-    return _each_df(df, lambda v: studentized_range.ppf(level, family.means, v) / np.sqrt(2.0))
-
-
-def _each_df(df: FloatArray, critical: Callable[[float], Any]) -> FloatArray:
-    """Evaluate something slow once for each different number of degrees of freedom."""
-    found = {v: float(critical(v)) for v in np.unique(df[~np.isnan(df)]).tolist()}
-    return np.array([found.get(v, np.nan) for v in df.tolist()])
+    return each_df(df, lambda v: studentized_range.ppf(level, family.means, v) / np.sqrt(2.0))
 
 
 def _scheffe_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
@@ -172,18 +140,8 @@ def _scheffe_critical(level: float, df: FloatArray, family: Family) -> FloatArra
     return np.asarray(np.sqrt(np.where(np.isfinite(df), F, chi2.ppf(level, r))))
 
 
-def _dunnett_cdf(x: FloatArray, df: FloatArray, size: int) -> FloatArray:
-    """Mixture (emmeans's) of Tukey's and Šidák's bounds for comparisons with one control."""
-    weight = (size - 1) / size
-    means = 0.5 * (1.0 + np.sqrt(1.0 + 8.0 * size))
-    tukey = _range_cdf(np.sqrt(2.0) * x, means, df) if size > 1 else np.zeros_like(x)
-    sidak = (1.0 - t_pvalues(x, df)) ** size
-    out: FloatArray = weight * tukey + (1.0 - weight) * sidak
-    return out
-
-
 def _dunnett_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
-    return np.clip(1.0 - _dunnett_cdf(np.abs(t), df, family.size), 0.0, 1.0)
+    return np.clip(1.0 - dunnett_cdf(np.abs(t), df, family.size), 0.0, 1.0)
 
 
 def _dunnett_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
@@ -195,40 +153,11 @@ def _dunnett_critical(level: float, df: FloatArray, family: Family) -> FloatArra
         high = 2.0 * float(t_critical(1.0 - (1.0 - level) / family.size, at)[0])
 
         def miss(x: float) -> float:
-            return float(_dunnett_cdf(np.array([x]), at, family.size)[0] - level)
+            return float(dunnett_cdf(np.array([x]), at, family.size)[0] - level)
 
         return low if miss(low) >= 0 else float(brentq(miss, low, high, xtol=1e-8))
 
-    return _each_df(df, critical)
-
-
-def _mvt_inside(x: float, df: float, corr: FloatArray) -> float:
-    """P(all ``|T_j| < x``) for a multivariate t; `corr` may be singular, as of contrasts it is.
-
-    The length of the vector is integrated exactly (its square over the rank has an F
-    distribution), its direction by quasi-random points.
-    """
-    from scipy.special import chdtr, fdtr
-
-    values, vectors = np.linalg.eigh(corr)
-    kept = values > 1e-10 * values.max()
-    r = int(kept.sum())
-    widest = np.abs(_directions(r) @ (vectors[:, kept] * np.sqrt(values[kept])).T).max(axis=1)
-    reach = (x / widest) ** 2
-    inside = fdtr(r, df, reach / r) if np.isfinite(df) else chdtr(r, reach)
-    return float(np.mean(inside))
-
-
-def _directions(rank: int) -> FloatArray:
-    """Points spread over the unit sphere, (2^14, rank)."""
-    from scipy.special import ndtri
-    from scipy.stats.qmc import Sobol
-
-    if rank == 1:
-        return np.ones((1, 1))
-    z = ndtri(Sobol(rank, rng=np.random.default_rng(_SEED)).random_base2(_LOG2_POINTS))
-    out: FloatArray = z / np.linalg.norm(z, axis=1, keepdims=True)
-    return out
+    return each_df(df, critical)
 
 
 def _mvt_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
@@ -236,7 +165,7 @@ def _mvt_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
     known = np.flatnonzero(~np.isnan(t))
     corr = family.corr[np.ix_(known, known)]
     for i in known:
-        out[i] = 1.0 - _mvt_inside(abs(float(t[i])), float(df[i]), corr)
+        out[i] = 1.0 - mvt_inside(abs(float(t[i])), float(df[i]), corr)
     return np.asarray(np.clip(out, 0.0, 1.0))
 
 
@@ -252,13 +181,13 @@ def _mvt_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
         high = float(t_critical(1.0 - (1.0 - level) / len(corr), at)[0])
 
         def miss(x: float) -> float:
-            return _mvt_inside(x, v, corr) - level
+            return mvt_inside(x, v, corr) - level
 
         if len(corr) == 1 or miss(low) >= 0:
             return low
         return high if miss(high) <= 0 else float(brentq(miss, low, high, xtol=1e-6))
 
-    return _each_df(df, critical)
+    return each_df(df, critical)
 
 
 ADJUSTMENTS: dict[str, Adjustment] = {

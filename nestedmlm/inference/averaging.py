@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
@@ -189,9 +190,18 @@ WEIGHTS: dict[str, Callable[[Cells, list[int]], FloatArray]] = {
 }
 
 
-def labels_of(grid: Grid, cells: Cells) -> dict[str, list[Any]]:
-    """Level of each variable in each row."""
-    return {
-        name: [grid.levels[name][code] for code in cells.codes[:, j].tolist()]
-        for j, name in enumerate(cells.names)
-    }
+def labels_of(grid: Grid, cells: Cells) -> pd.DataFrame:
+    """Level of each variable in each row; factors are categorical columns."""
+    index = pd.RangeIndex(len(cells.codes))
+    if not cells.names:
+        return pd.DataFrame({"1": ["overall"]}, index=index)
+    columns: dict[str, Any] = {}
+    for j, name in enumerate(cells.names):
+        levels, codes = list(grid.levels[name]), cells.codes[:, j]
+        if name in grid.ordered:
+            columns[name] = pd.Categorical.from_codes(
+                codes, categories=levels, ordered=grid.ordered[name]
+            )
+        else:
+            columns[name] = np.array(levels)[codes]
+    return pd.DataFrame(columns, index=index)

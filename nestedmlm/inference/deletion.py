@@ -4,21 +4,23 @@ With ``A = V^{-1}`` and rows I left out, ``V^{-1}`` of the other rows gives
 
     S_(I) = S - B' A_II^{-1} B,    B = rows I of V^{-1}[X y],    A_II = W_I - W_I Z_I P Z_I' W_I,
 
-where ``P = G - G Z'V^{-1}Z G``. B is looked up and ``Z_I P Z_I'`` comes from the half-solved rows
-(`nestedmlm.inference.joint`), so only what the rows of a group touch is worked on.
+where ``P = G - G Z'V^{-1}Z G``. B is looked up. Of P only the block of the random effects that the
+rows touch is needed: with ``N = Z_I' W_I Z_I``, by the matrix inversion lemma,
+
+    A_II^{-1} = W_I^{-1} + Z_I P (I - N P)^{-1} Z_I'.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.covariance import TermShape, relative_factors
+from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.design import Design, GroupingFactor
+from nestedmlm.design import Design
 from nestedmlm.errors import DataError
 from nestedmlm.inference.joint import (
     ZRows,
@@ -26,13 +28,13 @@ from nestedmlm.inference.joint import (
     gls_rows,
     random_forms,
     random_gram,
+    touched_columns,
     z_rows,
 )
-from nestedmlm.inference.resampling import take_rows
-from nestedmlm.modelframe.qr import kept_columns
+from nestedmlm.inference.subset import without_rows
 from nestedmlm.results import Solution, results_at
 
-_LARGE = 1000  # rows of a group from which solving anew beats their (rows, rows) matrix
+_LARGE = 1000  # random effects touched from which solving anew beats their square matrix
 _LOST = 1e-9  # share of the information on a fixed effect below which it counts as gone
 
 
@@ -57,12 +59,6 @@ class Deleted:
     converged: npt.NDArray[np.bool_]
 
 
-def row_sets(codes: IntArray, size: int) -> list[IntArray]:
-    """Rows of each of `size` groups."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
-
-
 def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REML: bool) -> Deleted:
     """Estimates without each set of rows, theta held: exact, no optimisation.
 
@@ -77,7 +73,7 @@ def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REM
     S = solution.state.S - _lost_information(solution, sets, rows, B, w)
     out = _from_schur(solution, S, sizes, REML)
     lost_effects = np.isnan(out.beta).any(axis=1)
-    for g in np.flatnonzero(lost_effects | (sizes > _LARGE)).tolist():
+    for g in np.flatnonzero(lost_effects | np.isnan(S[:, -1, -1])).tolist():
         put(out, g, design, without_rows(design, sets[g]), solution.theta, REML)
     return out
 
@@ -114,39 +110,23 @@ def empty(design: Design, n_theta: int, size: int) -> Deleted:
     )
 
 
-def without_rows(design: Design, gone: IntArray) -> Design:
-    """Make the design without some rows; levels and fixed columns that vanish are dropped.
+def covariance_entries(design: Design, theta: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Variances and covariances of every term (lower triangles), then sigma^2, (m, n).
 
-    The order of the terms stays, so that theta means the same.
+    Parameters
+    ----------
+    theta : (m, n_theta) array
+    sigma : (m,) array
     """
-    keep = np.ones(design.n, dtype=bool)
-    keep[gone] = False
-    rows = np.flatnonzero(keep)
-    rest = take_rows(design, rows, tuple(_kept_levels(f, rows) for f in design.factors))
-    columns = kept_columns(rest.X)
-    if columns.size == design.p:
-        return rest
-    return replace(
-        rest,
-        X=np.ascontiguousarray(rest.X[:, columns]),
-        x_names=tuple(rest.x_names[j] for j in columns),
-        x_assign=tuple(rest.x_assign[j] for j in columns),
-    )
-
-
-def _kept_levels(factor: GroupingFactor, rows: IntArray) -> GroupingFactor:
-    observed, codes = np.unique(factor.codes[rows], return_inverse=True)
-    return replace(factor, levels=factor.levels[observed], codes=codes.astype(np.int32))
-
-
-def covariance_entries(design: Design, theta: FloatArray, sigma: float) -> FloatArray:
-    """Variances and covariances of every term (lower triangles), then sigma^2."""
     shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
-    parts = [np.zeros(0)]
-    for T in relative_factors(theta, shapes):
-        cols, rows = np.triu_indices(len(T))
-        parts.append(sigma**2 * (T @ T.T)[rows, cols])
-    return np.append(np.concatenate(parts), sigma**2)
+    different, which = np.unique(theta, axis=0, return_inverse=True)
+    relative = [
+        np.concatenate([(T @ T.T)[lower_indices(len(T))] for T in relative_factors(row, shapes)])
+        for row in different
+    ]
+    entries = np.column_stack([np.vstack(relative), np.ones(len(different))])[which.ravel()]
+    out: FloatArray = entries * sigma[:, None] ** 2
+    return out
 
 
 def check_sizes(design: Design, sets: list[IntArray]) -> None:
@@ -172,18 +152,23 @@ def _inverse_rows(solution: Solution, design: Design) -> tuple[ZRows, FloatArray
 def _lost_information(
     solution: Solution, sets: list[IntArray], rows: ZRows, B: FloatArray, w: FloatArray
 ) -> FloatArray:
-    """``B_I' A_II^{-1} B_I`` of each set; zero for a large one, which is solved anew."""
+    """``B_I' A_II^{-1} B_I`` of each set; NaN for one that touches too much: it is solved anew."""
     if all(len(own) == 1 for own in sets):  # all rows at once
         which = np.concatenate(sets)
         inverse = (w - w**2 * random_forms(solution, rows))[which]
         products: FloatArray = np.einsum("gi,gj->gij", B[which] / inverse[:, None], B[which])
         return products
-    out = np.zeros((len(sets), *solution.state.S.shape))
+    out = np.full((len(sets), *solution.state.S.shape), np.nan)
     for g, own in enumerate(sets):
-        if own.size <= _LARGE:
-            weights = w[own]
-            A = np.diag(weights) - np.outer(weights, weights) * random_gram(solution, rows[own])
-            out[g] = B[own].T @ np.linalg.solve(A, B[own])
+        units, place = touched_columns(solution, rows[own])
+        if len(units) > _LARGE:
+            continue
+        Z = np.zeros((len(own), len(units)))
+        np.put_along_axis(Z, place, np.hstack([rows.Z[own], rows.Zt[own]]), axis=1)
+        P, N = random_gram(solution, units), (Z.T * w[own]) @ Z
+        ZB = Z.T @ B[own]
+        out[g] = (B[own].T / w[own]) @ B[own]
+        out[g] += ZB.T @ P @ np.linalg.solve(np.eye(len(units)) - N @ P, ZB)
     return out
 
 
@@ -208,7 +193,7 @@ def _from_schur(solution: Solution, S: FloatArray, sizes: IntArray, REML: bool) 
     return Deleted(
         beta=beta,
         vcov=vcov,
-        sigma=np.sqrt(np.clip(r2, 0.0, None) / df),
+        sigma=np.sqrt(np.maximum(r2, 0.0) / df),
         theta=np.tile(solution.theta, (m, 1)),
         converged=np.ones(m, dtype=bool),
     )

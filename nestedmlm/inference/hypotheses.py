@@ -29,6 +29,7 @@ from nestedmlm.schema import matrix_values
 
 Values = Callable[[], Mapping[str, Vector]]
 
+_SPACE = 1e-7  # relative size of what lies outside the span of other columns
 _ZERO = 1e-8  # an entry of a contrast this small is rounding
 
 
@@ -70,11 +71,49 @@ def term_contrasts(design: Design, type: str, values: Values) -> dict[str, Float
     return kind(design, values)
 
 
-def marginal_contrasts(design: Design) -> dict[str, FloatArray]:
-    """The rows of the identity for each term that no other term contains: what can be dropped."""
-    return {
-        label: _rows(design, t) for t, label in enumerate(design.x_terms) if not _above(design, t)
-    }
+def marginal_terms(design: Design) -> list[str]:
+    """Labels of the terms that no other term contains: what can be dropped."""
+    terms = [set(t) for t in design.schema.fixed.terms.terms]
+    return [
+        label
+        for label, own in zip(design.x_terms, terms, strict=True)
+        if not any(own < other for other in terms)
+    ]
+
+
+def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
+    """What each term that can be dropped adds to the others.
+
+    These are the term's own coefficients. Where columns were dropped from X it is what the other
+    terms, with all their columns, cannot replace; that may be nothing.
+    """
+    if not design.dropped:
+        return {
+            label: _rows(design, design.x_terms.index(label)) for label in marginal_terms(design)
+        }
+    full = build_matrix(design.schema.fixed, values(), design.n)
+    assign = np.asarray(design.schema.fixed.assign)
+    out = {}
+    for label in marginal_terms(design):
+        others = full[:, assign != design.x_terms.index(label) + 1]
+        U, s, _ = np.linalg.svd(others, full_matrices=False)
+        U = U[:, s > _SPACE * s.max(initial=0.0)]
+        rest = design.X - U @ (U.T @ design.X)
+        size = np.linalg.norm(rest, axis=0)
+        own = size > _SPACE * np.linalg.norm(design.X, axis=0)
+        found, s, _ = np.linalg.svd(design.X.T @ rest[:, own], full_matrices=False)
+        out[label] = found[:, s > _SPACE * s.max(initial=0.0)].T
+    return out
+
+
+def missing_cells(design: Design, values: Values) -> list[str]:
+    """Combinations of factor levels that a term has and the data do not."""
+    spec = _indicators(design.schema.fixed)
+    if all(coding.levels is None for coding in spec.codings):
+        return []
+    columns = build_matrix(spec, values(), design.n)
+    empty = np.flatnonzero(~columns.any(axis=0))
+    return [spec.names[j] for j in empty if len(spec.terms.terms[spec.assign[j] - 1]) > 1]
 
 
 def containing_terms(spec: MatrixSpec) -> list[list[int]]:
@@ -85,12 +124,6 @@ def containing_terms(spec: MatrixSpec) -> list[list[int]]:
         [s for s, big in enumerate(terms) if small < big and small & numeric == big & numeric]
         for small in terms
     ]
-
-
-def _above(design: Design, term: int) -> bool:
-    """Whether some other term has all variables of this one."""
-    terms = [set(t) for t in design.schema.fixed.terms.terms]
-    return any(terms[term] < other for other in terms)
 
 
 def _rows(design: Design, term: int) -> FloatArray:

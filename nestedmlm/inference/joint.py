@@ -138,6 +138,40 @@ def random_gram(solution: Solution, rows: ZRows) -> FloatArray:
     return out
 
 
+def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
+    """Unit rows of the columns of Z that some rows touch, and where each entry of a row stands.
+
+    Returns
+    -------
+    units : ZRows of length c
+        One for each column touched.
+    place : (n, sum K + sum Kt) array
+        Number of the unit row of each entry of ``[Z, Zt]``.
+    """
+    stats = solution.stats
+    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.K.tolist())]
+    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.Kt.tolist())]
+    found = [np.unique(codes[:, f], return_inverse=True) for codes, f, _ in levels]
+    size = sum(len(seen) * k for (seen, _), (_, _, k) in zip(found, levels, strict=True))
+    codes = np.full((size, len(levels)), -1, dtype=np.int64)
+    entries = np.zeros((size, sum(k for _, _, k in levels)))
+    place, at, off = np.empty((len(rows), entries.shape[1]), dtype=np.int64), 0, 0
+    for j, ((seen, which), (_, _, k)) in enumerate(zip(found, levels, strict=True)):
+        own = np.arange(at, at + len(seen) * k)
+        codes[own, j] = np.repeat(seen, k)
+        entries[own, off + np.tile(np.arange(k), len(seen))] = 1.0
+        place[:, off : off + k] = at + which.reshape(-1, 1) * k + np.arange(k)
+        at, off = at + len(own), off + k
+    m, cut = len(stats.K), int(stats.K.sum())
+    units = ZRows(
+        nodes=np.ascontiguousarray(codes[:, :m]),
+        Z=np.ascontiguousarray(entries[:, :cut]),
+        tstart=np.ascontiguousarray(codes[:, m:]),
+        Zt=np.ascontiguousarray(entries[:, cut:]),
+    )
+    return units, place
+
+
 def fixed_forms(solution: Solution, d: FloatArray) -> FloatArray:
     """``d' S_xx^{-1} d`` of every row of d (n, p) in scaled columns."""
     inverse = profile(solution.state.S)[3][:-1, :-1]

@@ -9,7 +9,8 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.errors import GroupingError, OptionError
-from nestedmlm.inference.deletion import Deleted, check_sizes, delete_held, empty, put, without_rows
+from nestedmlm.inference.deletion import Deleted, check_sizes, delete_held, empty, put
+from nestedmlm.inference.subset import without_rows
 from nestedmlm.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.progress import track
 from nestedmlm.reml.objective import Objective

@@ -16,16 +16,24 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design import Design
-from nestedmlm.errors import DataError, OptionError
-from nestedmlm.formula.nodes import Name, variables_in
-from nestedmlm.formula.terms import Variable
+from nestedmlm.errors import OptionError
+from nestedmlm.formula.nodes import variables_in
 from nestedmlm.inference.nests import Nests, find_nests
+from nestedmlm.inference.predictors import (
+    as_column,
+    as_list,
+    asked_values,
+    cell_columns,
+    coerced_names,
+    predictor_columns,
+    reference_values,
+    row_positions,
+)
 from nestedmlm.modelframe.frames import Frame
 from nestedmlm.modelframe.modelmatrix import build_matrix
-from nestedmlm.modelframe.values import Factor, Vector, take_rows
+from nestedmlm.modelframe.values import Factor, Vector
 from nestedmlm.schema import matrix_values, offset_numbers
 
-_KEPT_VALUES = 2  # a covariate with no more values than this keeps them all (emmeans' cov.keep)
 _ESTIMABLE = 1e-8  # relative squared length outside the row space of X
 _MAX_CELLS = 1_000_000
 
@@ -54,6 +62,8 @@ class Grid:
         For each nested factor, the factors it is nested in.
     terms : tuple of frozenset of str
         Variables of each fixed-effects term.
+    ordered : dict of str to bool
+        For each factor whether its levels are ordered; covariates are not in it.
     """
 
     levels: dict[str, tuple[Any, ...]]
@@ -65,6 +75,7 @@ class Grid:
     weight: FloatArray
     nests: Nests
     terms: tuple[frozenset[str], ...]
+    ordered: dict[str, bool]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,18 +115,18 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
     OptionError
         If `at` names a variable that is no predictor, or a level that a factor does not have.
     """
-    columns = _predictors(design, Frame(data))
-    coerced = _coerced(design, columns)
-    given = {name: _sequence(value) for name, value in (at or {}).items()}
+    columns = predictor_columns(design, Frame(data))
+    coerced = coerced_names(design, columns)
+    given = {name: as_list(value) for name, value in (at or {}).items()}
     unknown = [name for name in given if name not in columns]
     if unknown:
         known = ", ".join(columns) or "none"
         raise OptionError(f"at names {', '.join(unknown)}; the predictors are: {known}")
     levels, factors = {}, {}
     for name, column in columns.items():
-        values, is_factor = _reference_values(column, coerced=name in coerced)
+        values, is_factor = reference_values(column, coerced=name in coerced)
         if name in given:
-            values = _asked(name, given[name], values, is_factor=is_factor)
+            values = asked_values(name, given[name], column)
         if is_factor and (name not in given or isinstance(column, Factor) or name in coerced):
             factors[name] = values
         levels[name] = values
@@ -134,110 +145,19 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         weight=weight,
         nests=find_nests(levels, codes, weight, design.schema.fixed.terms),
         terms=terms,
+        ordered={n: c.ordered for n, c in columns.items() if isinstance(c, Factor)},
     )
 
 
 def shifted(grid: Grid, design: Design, data: Any, *, variable: str, by: float) -> Grid:
     """Return the grid with one covariate moved, for slopes."""
-    columns = _predictors(design, Frame(data))
+    columns = predictor_columns(design, Frame(data))
     moved = tuple(float(value) + by for value in grid.levels[variable])
     cells = cell_columns({**grid.levels, variable: moved}, grid.codes, columns)
     X, _ = _rows_of(design, cells, len(grid.codes))
     return replace(grid, X=X)
 
 
-def covariate_range(design: Design, data: Any, name: str) -> float:
-    """Range of a numeric predictor over the rows of the fit.
-
-    Raises
-    ------
-    OptionError
-        If it is no numeric predictor.
-    """
-    columns = _predictors(design, Frame(data))
-    column = columns.get(name)
-    if not isinstance(column, np.ndarray):
-        numeric = [n for n, c in columns.items() if isinstance(c, np.ndarray)]
-        raise OptionError(
-            f"var={name!r} is no numeric predictor; these are: {', '.join(numeric) or 'none'}"
-        )
-    return float(np.ptp(column.astype(float)))
-
-
-# --- variables and their reference values --------------------------------------------------------
-def _variables(design: Design) -> tuple[Variable, ...]:
-    return (*design.schema.fixed.terms.variables, *design.schema.offsets)
-
-
-def _predictors(design: Design, frame: Frame) -> dict[str, Vector]:
-    """Columns of the data that the fixed part and the offset use, on the rows of the fit."""
-    names = dict.fromkeys(n for v in _variables(design) for n in variables_in(v.node))
-    if design.schema.offset_column is not None:
-        names[design.schema.offset_column] = None
-    if frame.n != design.kept.size:
-        raise DataError(
-            f"the data now have {frame.n} rows, the model was fitted to {design.kept.size}: "
-            "they were changed after the fit"
-        )
-    read = {name: take_rows(frame.column(name), design.kept) for name in names if name in frame}
-    return {name: value for name, value in read.items() if not _is_other(value)}
-
-
-def _is_other(value: Vector) -> bool:
-    return isinstance(value, Factor) and value.kind == "other"
-
-
-def _coerced(design: Design, columns: Mapping[str, Vector]) -> set[str]:
-    """Numeric columns that the formula turns into factors."""
-    out: set[str] = set()
-    spec = design.schema.fixed
-    for variable, coding in zip(spec.terms.variables, spec.codings, strict=True):
-        if coding.levels is None or isinstance(variable.node, Name):
-            continue
-        if all(isinstance(level, bool | np.bool_) for level in coding.levels):
-            continue  # a comparison, x > 0: x is still a covariate
-        names = variables_in(variable.node)
-        out |= {name for name in names if isinstance(columns.get(name), np.ndarray)}
-    return out
-
-
-def _reference_values(column: Vector, *, coerced: bool) -> tuple[tuple[Any, ...], bool]:
-    """Reference values of a column, and whether it counts as a factor."""
-    if isinstance(column, Factor):
-        used = np.unique(column.codes[column.codes >= 0])
-        return tuple(column.levels[used].tolist()), True
-    values = np.asarray(column, dtype=float)
-    unique = np.unique(values[~np.isnan(values)])
-    if coerced or unique.size <= _KEPT_VALUES:
-        return tuple(unique.tolist()), True
-    return (float(np.mean(values)),), False
-
-
-def _sequence(value: Any) -> list[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | pd.Series):
-        return [value]
-    return list(value)
-
-
-def _asked(
-    name: str, asked: list[Any], values: tuple[Any, ...], *, is_factor: bool
-) -> tuple[Any, ...]:
-    """Reference values that `at` asks for; those of a factor must be levels."""
-    if not asked:
-        raise OptionError(f"at gives no value for {name}")
-    numeric = all(isinstance(value, int | float | np.number) for value in values)
-    if numeric and not any(isinstance(value, bool | np.bool_) for value in values):
-        return tuple(float(value) for value in asked)
-    found = {str(value): value for value in values}
-    missing = [str(value) for value in asked if str(value) not in found]
-    if missing:
-        raise OptionError(
-            f"at asks for {name}={', '.join(missing)}; its levels are: {', '.join(found)}"
-        )
-    return tuple(found[str(value)] for value in asked)
-
-
-# --- cells ---------------------------------------------------------------------------------------
 def _expand(sizes: Sequence[int]) -> np.ndarray:
     """All combinations as positions, the first changing fastest."""
     cells = int(np.prod(sizes, dtype=np.int64)) if sizes else 1
@@ -249,26 +169,6 @@ def _expand(sizes: Sequence[int]) -> np.ndarray:
         return np.zeros((1, 0), dtype=np.int64)
     slow_first = product(*(range(size) for size in reversed(sizes)))
     return np.array(list(slow_first), dtype=np.int64)[:, ::-1]
-
-
-def cell_columns(
-    levels: Mapping[str, Sequence[Any]], codes: np.ndarray, columns: Mapping[str, Vector]
-) -> pd.DataFrame:
-    """Return the cells as a table that the formula can be evaluated on."""
-    out: dict[str, Any] = {}
-    for j, (name, values) in enumerate(levels.items()):
-        column = columns[name]
-        if not isinstance(column, Factor):
-            out[name] = np.array(values, dtype=float)[codes[:, j]]
-        elif column.kind == "logical":
-            out[name] = np.array(values, dtype=bool)[codes[:, j]]
-        else:
-            places = {level: i for i, level in enumerate(column.levels.tolist())}
-            own = np.array([places[value] for value in values])[codes[:, j]]
-            out[name] = pd.Categorical.from_codes(
-                own, categories=column.levels.tolist(), ordered=column.ordered
-            )
-    return pd.DataFrame(out, index=pd.RangeIndex(len(codes)))
 
 
 def _rows_of(design: Design, cells: pd.DataFrame, m: int) -> tuple[FloatArray, FloatArray | None]:
@@ -303,22 +203,12 @@ def _cell_weights(
     for j, name in enumerate(levels):
         if name not in factors:
             continue
-        own = _positions(columns[name], factors[name])
+        own = row_positions(columns[name], factors[name])
         inside &= own >= 0
         rows = rows * len(factors[name]) + own
         cells = cells * len(factors[name]) + codes[:, j]
     counts = np.bincount(rows[inside], minlength=int(cells.max()) + 1)
     return np.asarray(counts[cells], dtype=float)
-
-
-def _positions(column: Vector, values: Sequence[Any]) -> np.ndarray:
-    """For each row its position among the reference values, or -1."""
-    place = {value: i for i, value in enumerate(values)}
-    if isinstance(column, Factor):
-        table = np.array([*(place.get(level, -1) for level in column.levels.tolist()), -1])
-        own: np.ndarray = table[column.codes]
-        return own
-    return np.array([place.get(value, -1) for value in np.asarray(column, dtype=float).tolist()])
 
 
 def _term_variables(design: Design) -> tuple[frozenset[str], ...]:
@@ -337,7 +227,7 @@ def _null_basis(design: Design, columns: Mapping[str, Vector]) -> FloatArray:
     null = np.zeros((size, len(dropped)))
     if not dropped:
         return null
-    rows = pd.DataFrame({name: _as_series(value) for name, value in columns.items()})
+    rows = pd.DataFrame({name: as_column(value) for name, value in columns.items()})
     evaluator = schema.evaluator(Frame(rows))
     X = build_matrix(schema.fixed, matrix_values((schema.fixed,), evaluator), design.n)
     solution = np.linalg.lstsq(X[:, list(schema.kept)], X[:, dropped], rcond=None)[0]
@@ -345,11 +235,3 @@ def _null_basis(design: Design, columns: Mapping[str, Vector]) -> FloatArray:
     null[dropped, range(len(dropped))] = 1.0
     basis: FloatArray = np.linalg.qr(null)[0]
     return basis
-
-
-def _as_series(value: Vector) -> Any:
-    if not isinstance(value, Factor):
-        return value
-    if value.kind == "logical":
-        return value.codes.astype(bool)
-    return pd.Categorical.from_codes(value.codes, categories=value.levels, ordered=value.ordered)

@@ -30,7 +30,7 @@ class CompilationNotice(event.Listener):
     def on_start(self, event: Any) -> None:
         """Look at the clock whenever the compilation of a function begins."""
         function = event.data["dispatcher"].py_func
-        if self._told or not function.__module__.startswith("nestedmlm."):
+        if self._told or not (function.__module__ or "").startswith("nestedmlm."):
             return
         now = time.monotonic()
         if self._began is None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
@@ -15,13 +14,8 @@ from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
 from nestedmlm.inference.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.ddf import FitParts, Prepared, prepare
-from nestedmlm.inference.refgrid import (
-    Grid,
-    covariate_range,
-    estimable,
-    reference_grid,
-    shifted,
-)
+from nestedmlm.inference.predictors import covariate_range
+from nestedmlm.inference.refgrid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.simultaneous import split_rows
 from nestedmlm.marginal.estimates import Emmeans, check_level
 
@@ -198,9 +192,7 @@ def _estimates(
     level: float,
     notes: tuple[str, ...],
 ) -> Emmeans:
-    labels = pd.DataFrame(labels_of(grid, cells), index=pd.RangeIndex(len(L)))
-    if not cells.names:
-        labels = pd.DataFrame({"1": ["overall"]})
+    labels = labels_of(grid, cells)
     parts, method = prepared
     around = [o for name_ in groups for o in grid.nests.get(name_, ())]
     by = tuple(dict.fromkeys([*around, *groups]))
@@ -265,7 +257,7 @@ def _notes(
     notes = []
     response = strip_groups(fit.design.formula.response)
     if isinstance(response, Call) and response.func.name != "I":
-        notes.append(f"Results are given on the {deparse(response)} scale.")
+        notes.append(f"Results are given on the {deparse(response)} (not the response) scale.")
     if any(own < term for term in grid.terms):
         notes.append(_INTERACTION)
     return tuple(notes)

@@ -137,6 +137,21 @@ class Emmeans(Viewable):
         ------
         OptionError
             For an unknown method, adjustment, control or variable.
+
+        Notes
+        -----
+        A family is what stands under one heading. R's emmeans takes all comparisons of a nested
+        factor together where they are made within the levels of the factors around it.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+        >>> nm.emmeans(fit, "recipe").contrast({"A - rest": [1, -0.5, -0.5]})
+         contrast estimate   SE df t.ratio p.value
+         A - rest      1.5 2.13 42   0.705  0.4846
+        <BLANKLINE>
+        Degrees-of-freedom method: kenward-roger
         """
         groups = self.by if by is None else _names(by)
         unknown = [name for name in groups if name not in self.labels]
@@ -265,9 +280,10 @@ def _contrast_labels(
     blocks: Sequence[np.ndarray],
     made: Sequence[Comparisons],
 ) -> pd.DataFrame:
-    rows: dict[str, list[Any]] = {"contrast": [], **{name: [] for name in by}}
-    for block, contrasts in zip(blocks, made, strict=True):
-        rows["contrast"] += contrasts.names
-        for name in by:
-            rows[name] += [labels[name].iloc[int(block[0])]] * len(contrasts.names)
-    return pd.DataFrame(rows)
+    names = [name for comparisons in made for name in comparisons.names]
+    first = [int(b[0]) for b, m in zip(blocks, made, strict=True) for _ in m.names]
+    groups = labels[list(by)].iloc[first].reset_index(drop=True)
+    # contrasts of contrasts: as emmeans names them
+    taken = sum(str(name).startswith("contrast") for name in by)
+    own = pd.Series(names, name=f"contrast{taken or ''}", dtype=object)
+    return pd.concat([own, groups], axis=1)

@@ -16,6 +16,7 @@ from nestedmlm.plots.groups import shrinkage, spaghetti, trellis
 from nestedmlm.plots.leverage import cooks_distance, leverage
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
+from nestedmlm.plots.profiles import profile_pairs, profile_zeta
 from nestedmlm.plots.shares import variance_partition
 from nestedmlm.plots.surface import likelihood_surface
 
@@ -29,6 +30,8 @@ __all__ = [
     "leverage",
     "likelihood_surface",
     "posterior",
+    "profile_pairs",
+    "profile_zeta",
     "qq_random_effects",
     "qq_residuals",
     "residuals",

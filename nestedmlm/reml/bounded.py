@@ -11,12 +11,16 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES, TermShape
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.parameters import Plan, start_phi
 from nestedmlm.reml.evaluation import evaluate
 
-_SIGNED = ("cs", "ar1")
 _STARTS = (1.0, 0.3, 2.0)
+
+
+def _signs_matter(shape: TermShape) -> bool:
+    return not (shape.hom or STRUCTURES[shape.structure].linear)
 
 
 def signed_sds(plan: Plan) -> np.ndarray:
@@ -24,7 +28,7 @@ def signed_sds(plan: Plan) -> np.ndarray:
     marks = []
     for shape in plan.shapes:
         mark = np.zeros(shape.count, dtype=bool)
-        if shape.structure in _SIGNED and not shape.hom:
+        if _signs_matter(shape):
             mark[: shape.k] = True
         marks.append(mark)
     return np.concatenate(marks)
@@ -34,7 +38,7 @@ def same_signs(phi: FloatArray, plan: Plan) -> bool:
     """Whether every term's standard deviations share one sign (then all may be made positive)."""
     at = 0
     for shape in plan.shapes:
-        if shape.structure in _SIGNED and not shape.hom:
+        if _signs_matter(shape):
             sds = phi[at : at + shape.k]
             if sds.min() < 0.0 < sds.max():
                 return False

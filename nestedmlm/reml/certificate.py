@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES
 from nestedmlm.parameters import Plan, term_places
 from nestedmlm.reml.curvature import free_entries
 from nestedmlm.reml.evaluation import Evaluation
@@ -84,18 +85,10 @@ def directions_diag(M: FloatArray, hom: bool) -> list[FloatArray]:
     return [eye] if hom else [np.outer(e, e) for e in eye]
 
 
-# cs and ar1 are smooth in phi through all their boundaries but the zero of the standard
-# deviations, where growing a variance is the only way out.
-_SMOOTH = ("cs", "ar1")
+# Structures that are not linear in phi are smooth through all their boundaries but the zero of the
+# standard deviations, where growing a variance is the only way out: that is `directions_diag`.
 DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]] = (
-    MappingProxyType(
-        {
-            "us": directions_us,
-            "diag": directions_diag,
-            "cs": directions_diag,
-            "ar1": directions_diag,
-        }
-    )
+    MappingProxyType({"us": directions_us})
 )
 
 
@@ -119,9 +112,9 @@ def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatA
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
         M, block = (flat[places].reshape(shape.k, shape.k) for flat in (ev.M, ev.T))
-        if shape.structure in _SMOOTH and np.any(np.abs(block) > 0):
+        if not STRUCTURES[shape.structure].linear and np.any(np.abs(block) > 0):
             continue  # smooth in phi away from T = 0: the gradient says it all
-        for D in DIRECTIONS[shape.structure](M, shape.hom):
+        for D in DIRECTIONS.get(shape.structure, directions_diag)(M, shape.hom):
             yield term, D, float(np.sum(M * D))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -65,7 +65,7 @@ class Bootstrap(Viewable):
     nsim: int
     seed: int
     failures: pd.Series
-    messages: MappingProxyType[str, int]
+    messages: Mapping[str, int]
     partial: bool
     fit: LmerFit
     fun: Fun | None
@@ -216,7 +216,7 @@ def bootstrap(
         nsim=nsim,
         seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
         failures=notes[failed].rename("failure"),
-        messages=MappingProxyType(dict(said)),
+        messages=dict(said),
         partial=len(numbers) < nsim,
         fit=fit,
         fun=fun,

@@ -303,7 +303,7 @@ def power_curve(
         results[size] = one
         if one.partial:
             break
-    return PowerCurve(along=str(along or f"rows per {within}"), results=MappingProxyType(results))
+    return PowerCurve(along=str(along or f"rows per {within}"), results=results)
 
 
 def _percent(share: float) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.formula import Bar, Formula
-from nestedmlm.singularity.rank import TOL, rho_bounds, singular_values
+from nestedmlm.singularity.rank import TOL, singular_values, structured_bound
 from nestedmlm.singularity.simpler import Collapse, Step, rewrite, steps
 from nestedmlm.tables.blocks import Block, Table, Text
 from nestedmlm.tables.view import View, Viewable, blank
@@ -234,8 +234,9 @@ def _finding(block: VarCorrBlock, collapse: Collapse) -> str:
         noun = "standard deviation" if len(zero) == 1 else "standard deviations"
         verb = "is" if len(zero) == 1 else "are"
         return f"the {noun} of {_listed(zero)} {verb} zero"
-    if not np.isnan(collapse.rho) and min(abs(collapse.rho - b) for b in rho_bounds(block)) < TOL:
-        return f"the common correlation is at its bound, {collapse.rho:.4g}"
+    bound = structured_bound(block, TOL)
+    if bound:
+        return bound
     corr = block.corr
     pairs = [
         f"{block.columns[j]} and {block.columns[i]} is {'' if corr[i, j] > 0 else '-'}1"

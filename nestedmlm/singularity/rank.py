@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import lower_indices
+from nestedmlm.covariance import STRUCTURES, lower_indices
 from nestedmlm.errors import OptionError
 from nestedmlm.results import scaled_factors
 from nestedmlm.tables.blocks import Table, Text
@@ -68,7 +68,9 @@ def _by_rank(fit: Any, tol: float) -> bool:
 
 
 def _by_bounds(fit: Any, tol: float) -> bool:
-    return any(_AT_BOUND[b.structure](b, tol) for b in fit.varcorr().blocks)
+    return any(
+        _AT_BOUND.get(b.structure, _structured_at_bound)(b, tol) for b in fit.varcorr().blocks
+    )
 
 
 def _us_at_bound(block: VarCorrBlock, tol: float) -> bool:
@@ -76,29 +78,25 @@ def _us_at_bound(block: VarCorrBlock, tol: float) -> bool:
     return bool(np.any(block.par[rows == cols] < tol))
 
 
-def _diag_at_bound(block: VarCorrBlock, tol: float) -> bool:
-    return bool(np.any(block.par < tol))
+def _structured_at_bound(block: VarCorrBlock, tol: float) -> bool:
+    own = STRUCTURES[block.structure].parameters(len(block.columns))
+    sds, values = np.split(block.par, [len(block.par) - len(own)])
+    ends = zip(values, own, strict=True)
+    return bool(np.any(sds < tol)) or any(min(v - p.lower, p.upper - v) < tol for v, p in ends)
 
 
-def rho_bounds(block: VarCorrBlock) -> tuple[float, float]:
-    """Bounds of the correlation of a ``cs`` or ``ar1`` block."""
-    lowest = -1.0 / max(len(block.columns) - 1, 1) if block.structure == "cs" else -1.0
-    return lowest, 1.0
-
-
-def _rho_at_bound(block: VarCorrBlock, tol: float) -> bool:
-    lowest, highest = rho_bounds(block)
-    rho = float(block.par[-1])
-    return bool(np.any(block.par[:-1] < tol)) or rho - lowest < tol or highest - rho < tol
+def structured_bound(block: VarCorrBlock, tol: float) -> str:
+    """Say which parameter of a structured correlation is at its bound; empty if none is."""
+    own = STRUCTURES[block.structure].parameters(len(block.columns))
+    for value, p in zip(block.par[len(block.par) - len(own) :], own, strict=True):
+        if min(value - p.lower, p.upper - value) < tol:
+            label = "the common correlation" if p.name == "rho" else p.name
+            return f"{label} is at its bound, {value:.4g}"
+    return ""
 
 
 _RULES: dict[str, Callable[[Any, float], bool]] = {"rank": _by_rank, "lme4": _by_bounds}
-_AT_BOUND: dict[str, Callable[[VarCorrBlock, float], bool]] = {
-    "us": _us_at_bound,
-    "diag": _diag_at_bound,
-    "cs": _rho_at_bound,
-    "ar1": _rho_at_bound,
-}
+_AT_BOUND: dict[str, Callable[[VarCorrBlock, float], bool]] = {"us": _us_at_bound}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

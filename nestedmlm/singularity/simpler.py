@@ -13,7 +13,8 @@ import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.formula import Bar, Formula, deparse
-from nestedmlm.formula.bars import HOM_DEFAULT, expand_bar, split_bars
+from nestedmlm.formula.bars import expand_bar, split_bars
+from nestedmlm.formula.structures import HOM_DEFAULT
 
 _BARS = {"us": "|", "||": "||"}
 
@@ -224,8 +225,6 @@ def _steps_rho(bar: Bar, collapse: Collapse) -> list[Step]:
 _STEPS: dict[str, Callable[[Bar, Collapse], list[Step]]] = {
     "us": _steps_us,
     "diag": _steps_diag,
-    "cs": _steps_rho,
-    "ar1": _steps_rho,
 }
 
 
@@ -245,7 +244,7 @@ def steps(bar: Bar, collapse: Collapse, others: Sequence[Bar]) -> tuple[Step, ..
     tuple of Step
         Empty where nothing can be recommended.
     """
-    found = _STEPS[bar.structure](bar, collapse)
+    found = _STEPS.get(bar.structure, _steps_rho)(bar, collapse)
     needed = any(_builds_on(other, bar) for other in others)
     if found and not found[0].terms and needed:
         return ()

@@ -53,6 +53,8 @@ class Table:
         Blanks between the columns of a vector.
     numeric : tuple of int or None
         Columns aligned on the right in HTML, Markdown and LaTeX; None for all.
+    sections : tuple of int
+        Rows that are headings of the rows below them.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Table:
     vector: bool = False
     gap: int = 1
     numeric: tuple[int, ...] | None = None
+    sections: tuple[int, ...] = ()
 
     @property
     def labelled(self) -> bool:

@@ -19,6 +19,7 @@ STYLE = (
     ".nm-view th,.nm-view td{padding:.1em .6em;border:0;text-align:left;white-space:pre;"
     "color:inherit;background:none}"
     ".nm-view thead th{border-bottom:1px solid}"
+    ".nm-view .nm-section{padding-top:.5em;font-weight:600}"
     ".nm-view .nm-num{text-align:right;font-variant-numeric:tabular-nums}"
     "</style>"
 )
@@ -57,7 +58,11 @@ def _table(block: Table) -> str:
     numeric = [block.is_numeric(j) for j in range(len(block.columns))]
     head = [*corner, *(_cell("th", c, n) for c, n in zip(block.columns, numeric, strict=True))]
     rows = []
-    for label, row in zip(block.rows, block.cells, strict=True):
+    for i, (label, row) in enumerate(zip(block.rows, block.cells, strict=True)):
+        if i in block.sections:
+            span = f'<th class="nm-section" colspan="{len(head)}">{escape(label.strip())}</th>'
+            rows.append([span])
+            continue
         first = [_cell("th", label, False)] if block.labelled else []
         rows.append([*first, *(_cell("td", c, n) for c, n in zip(row, numeric, strict=True))])
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)

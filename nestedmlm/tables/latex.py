@@ -65,7 +65,10 @@ def _table(block: Table) -> str:
     head = [escape(name) for name in block.columns]
     if block.labelled:
         aligns, head = ["l", *aligns], ["", *head]
-        rows = [[escape(n), *row] for n, row in zip(block.rows, rows, strict=True)]
+        labels = [escape(name) for name in block.rows]
+        for i in block.sections:
+            labels[i] = rf"\textit{{{labels[i]}}}"
+        rows = [[name, *row] for name, row in zip(labels, rows, strict=True)]
     body = [" & ".join(row) + r" \\" for row in rows]
     lines = [
         rf"\begin{{tabular}}{{{''.join(aligns)}}}",

@@ -47,5 +47,8 @@ def _table(block: Table) -> str:
     rows = [[escape(cell) for cell in row] for row in block.cells]
     if block.labelled:
         head, rules = ["", *head], [":---", *rules]
-        rows = [[escape(n), *row] for n, row in zip(block.rows, rows, strict=True)]
+        labels = [escape(name) for name in block.rows]
+        for i in block.sections:
+            labels[i] = f"**{labels[i]}**"
+        rows = [[name, *row] for name, row in zip(labels, rows, strict=True)]
     return "\n".join(_row(row) for row in (head, rules, *rows))

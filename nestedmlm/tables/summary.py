@@ -68,7 +68,7 @@ def summary_view(
     ]
     if notes:
         blocks.append(Text(notes, role="note"))
-    return View(tuple(blocks))
+    return View(tuple(blocks), main="coefficients")
 
 
 def _title(fit: Any, method: str) -> list[Block]:

@@ -42,6 +42,19 @@ class Viewable:
             if isinstance(block, Table) and block.name
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers of the main table (all of them are in `tables`).
+
+        Returns
+        -------
+        DataFrame
+            A copy; empty for a document without tables.
+        """
+        view = self.view()
+        tables = view.tables
+        name = view.main if view.main in tables else next(iter(tables), "")
+        return tables.get(name, pd.DataFrame())
+
     def to_text(self) -> str:
         """Write as plain text, in R's layout.
 
@@ -97,9 +110,12 @@ class View(Viewable):
     ----------
     blocks : tuple of Text or Table
         From top to bottom.
+    main : str
+        Name of the table that `to_frame` gives; by default the first.
     """
 
     blocks: tuple[Block, ...]
+    main: str = ""
 
     def view(self) -> View:
         """Return the view itself."""

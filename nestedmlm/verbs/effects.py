@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,13 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.contrasts import read_contrasts
 from nestedmlm.inference.ddf import JointTest, Prepared, intervals, joint_test, prepare, row_tests
-from nestedmlm.inference.hypotheses import marginal_contrasts, predictor_values, term_contrasts
+from nestedmlm.inference.hypotheses import (
+    Values,
+    marginal_contrasts,
+    missing_cells,
+    predictor_values,
+    term_contrasts,
+)
 from nestedmlm.tables.effects import CONTRAST_COLUMNS, F_COLUMNS, METHOD_NAMES, TestTable
 from nestedmlm.verbs.parts import fit_parts
 
@@ -31,21 +37,29 @@ def prepared(fit: LmerFit, ddf: str) -> Prepared:
 def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
     """F tests of every term of the fixed effects."""
     method = prepared(fit, ddf)
-    values = partial(predictor_values, fit.design, fit.model._data)
+    values = _values(fit)
     contrasts = term_contrasts(fit.design, type, values)
     roman = _ROMAN.get(str(type), str(type))
+    notes = method.notes
+    if roman == "III" and (empty := missing_cells(fit.design, values)):
+        notes += (f"no data for {', '.join(empty)}: mind what type III hypotheses then mean",)
     return TestTable(
         table=f_frame(method, contrasts),
         heading=(f"Type {roman} Analysis of Variance Table with {METHOD_NAMES[ddf]}",),
-        notes=method.notes,
+        notes=notes,
         hypotheses=contrasts,
     )
+
+
+def _values(fit: LmerFit) -> Values:
+    """Reads the predictors, once, when they are needed."""
+    return cache(partial(predictor_values, fit.design, fit.model._data))
 
 
 def droppable_tests(fit: LmerFit, ddf: str, scope: Sequence[str] | None) -> TestTable:
     """F tests of the terms that can be dropped, each given all others."""
     method = prepared(fit, ddf)
-    contrasts = marginal_contrasts(fit.design)
+    contrasts = marginal_contrasts(fit.design, _values(fit))
     if scope is not None:
         from nestedmlm.verbs.reduction import droppable
 
@@ -66,7 +80,8 @@ def f_frame(method: Prepared, contrasts: Mapping[str, FloatArray], rhs: Any = 0.
 
 def f_row(test: JointTest) -> tuple[float, ...]:
     """Numbers in the order of the table's columns."""
-    return (test.sum_sq, test.mean_sq, test.num_df, test.den_df, test.F, test.p_value)
+    num_df = test.num_df or float("nan")  # nothing to test: an empty row
+    return (test.sum_sq, test.mean_sq, num_df, test.den_df, test.F, test.p_value)
 
 
 def contest(fit: LmerFit, L: Any, rhs: Any, *, joint: bool, ddf: str, level: float) -> TestTable:

@@ -12,8 +12,9 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.covariance import theta_names
 from nestedmlm.errors import ColumnNotFoundError, DataError
-from nestedmlm.inference.deletion import Deleted, covariance_entries, row_sets
+from nestedmlm.inference.deletion import Deleted, covariance_entries
 from nestedmlm.inference.leaveout import leave_out
+from nestedmlm.inference.subset import row_sets
 from nestedmlm.influence import Influence
 from nestedmlm.modelframe.frames import Frame
 
@@ -109,11 +110,8 @@ def influence_of(fit: LmerFit, groups: Any, *, refit: str, progress: bool) -> In
 
 def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influence:
     names = _entry_names(fit)
-    own = covariance_entries(fit.design, fit.theta, fit.sigma)
-    without = [
-        covariance_entries(fit.design, theta, sigma)
-        for theta, sigma in zip(found.theta, found.sigma.tolist(), strict=True)
-    ]
+    own = covariance_entries(fit.design, fit.theta[None], np.array([fit.sigma]))[0]
+    without = covariance_entries(fit.design, found.theta, found.sigma)
     index = what.labels
     return Influence(
         by=what.by,
@@ -125,7 +123,7 @@ def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influ
         theta=pd.Series(fit.theta, index=list(fit.theta_names), name="theta"),
         theta_without=pd.DataFrame(found.theta, index=index, columns=list(fit.theta_names)),
         varcorr=pd.Series(own, index=names, name="vcov"),
-        varcorr_without=pd.DataFrame(np.vstack(without), index=index, columns=names),
+        varcorr_without=pd.DataFrame(without, index=index, columns=names),
         sigma=fit.sigma,
         sigma_without=pd.Series(found.sigma, index=index, name="sigma"),
         converged=pd.Series(found.converged, index=index, name="converged"),

@@ -84,6 +84,18 @@ class LikelihoodPictures(Pictures):
 
         return plots.likelihood_surface(self, parameters, **options)
 
+    def plot_profile(self: Any, parm: Any = None, **options: Any) -> Any:
+        """Profile zeta curves: see `nestedmlm.plots.profile_zeta`."""
+        from nestedmlm import plots
+
+        return plots.profile_zeta(self.profile(parm), **options)
+
+    def plot_profile_pairs(self: Any, parm: Any = None, **options: Any) -> Any:
+        """Joint regions of pairs of parameters: see `nestedmlm.plots.profile_pairs`."""
+        from nestedmlm import plots
+
+        return plots.profile_pairs(self.profile(parm), **options)
+
     def plot_leverage(self, **options: Any) -> Any:
         """Leverages and Cook's distances: see `nestedmlm.plots.leverage`."""
         from nestedmlm import plots

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.formula import Bar, update_formula
-from nestedmlm.inference.hypotheses import marginal_contrasts
+from nestedmlm.inference.hypotheses import marginal_terms
 from nestedmlm.inference.linear import LinearFit, linear_fit, term_tests, without_term
 from nestedmlm.singularity.simpler import lhs_text, rewrite, term_text
 from nestedmlm.tables.effects import (
@@ -148,7 +148,7 @@ def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
 
 def droppable(fit: LmerFit, scope: Sequence[str] | None) -> list[str]:
     """Terms of the fixed effects that no other term contains, or those of them in `scope`."""
-    marginal = list(marginal_contrasts(fit.design))
+    marginal = marginal_terms(fit.design)
     if scope is None:
         return marginal
     wrong = [label for label in scope if label not in marginal]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from nestedmlm.design import Design
 from nestedmlm.inference import prediction
 from nestedmlm.inference import residuals as row_residuals
 
 if TYPE_CHECKING:
     from nestedmlm.fit import LmerFit
     from nestedmlm.influence import Influence
+
+
+def _aligned(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table of the rows used on the caller's index, as `Design.align` puts a series."""
+    index = design.align(np.arange(design.n)).index
+    return pd.DataFrame({name: design.align(frame[name]) for name in frame}, index=index)
 
 
 class RowVerbs:
@@ -98,6 +106,11 @@ class RowVerbs:
             Take sigma from the fit without the row (theta held), exactly and without refitting.
             lme4's ``rstudent`` divides by the sigma of the fit.
 
+        Notes
+        -----
+        lme4 1.1-31 writes ``sign(r) sqrt(r^2 + h r^2 / (1 - h)) / sigma`` with deviance and
+        Pearson residuals r, which in a linear model is the same.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -116,8 +129,8 @@ class RowVerbs:
         -------
         Series
             ``(r / (1 - h))^2 h / (sigma^2 p)`` with r the Pearson residual and h the leverage,
-            which counts the random effects too. ``influence().cooks_distance()`` is about the
-            fixed effects.
+            which counts the random effects too (NaN without fixed effects).
+            ``influence().cooks_distance()`` is about the fixed effects.
 
         Examples
         --------
@@ -137,8 +150,7 @@ class RowVerbs:
         DataFrame
             One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
         """
-        frame = self.influence(refit="none").dfbeta()
-        return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
+        return _aligned(self.design, self.influence(refit="none").dfbeta())
 
     def dfbetas(self: LmerFit) -> pd.DataFrame:
         """`dfbeta` over the standard errors without each row (theta held).
@@ -152,8 +164,7 @@ class RowVerbs:
         0        0.094 -0.179
         1        0.081 -0.143
         """
-        frame = self.influence(refit="none").dfbetas()
-        return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
+        return _aligned(self.design, self.influence(refit="none").dfbetas())
 
     def influence(
         self: LmerFit, groups: Any = None, *, refit: str = "full", progress: bool = True

@@ -144,8 +144,8 @@ class TestVerbs:
         >>> fit.contest(["Days = 0", "I(Days^2) = 0"]).table.iloc[0].round(4).tolist()
         [30974.3817, 15487.1908, 2.0, 51.5631, 23.7544, 0.0]
         >>> fit.contest("10 * Days = 50", joint=False)
-                       Estimate Std. Error    df t value lower upper Pr(>|t|)
-        10 * Days = 50    74.34      28.19 114.4   0.863 18.50 130.2     0.39
+                       Estimate Std. Error    df t value  lower  upper Pr(>|t|)
+        10 * Days = 50    74.34      28.19 114.4   0.863  18.50 130.18     0.39
         """
         from nestedmlm.verbs.effects import contest
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.inference import tidy
-from nestedmlm.inference.adjustments import t_critical
 from nestedmlm.inference.ddf import coefficient_tests
+from nestedmlm.inference.maxima import t_critical
 from nestedmlm.inference.tidypars import check_scale, ran_pars_frame
 from nestedmlm.inference.wald import variance_parameters
 from nestedmlm.verbs.parts import fit_parts

@@ -10,11 +10,12 @@ Three descriptions of one term's covariance meet here:
 
 ``factor`` is written once for NumPy and PyTensor (its first argument is the array module), so the
 optimizer's graph, the Bayesian model and the tests share one expression. A structure is one row
-of `STRUCTURES`.
+of `STRUCTURES`; users add rows with `nestedmlm.covariance.register`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,12 +30,23 @@ _ZERO = 1e-14  # a row of T this small relative to its largest entry is rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
-    """A parameter of a structured correlation and its natural range."""
+class Parameter:
+    """A parameter of a structured correlation.
+
+    Attributes
+    ----------
+    name : str
+        As reported: ``rho`` gives ``rho|Subject``.
+    lower, upper : float
+        Ends of its values; infinite where there is none.
+    start : float or None
+        Where the optimizer begins; None: the middle, or 1 from the only end, or 0.
+    """
 
     name: str
-    lower: float
-    upper: float
+    lower: float = -math.inf
+    upper: float = math.inf
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +67,14 @@ class Structure:
         Inverse of `to_theta` (up to sign and rotation).
     factor_of_theta : callable (theta, k, hom) -> (k, k) array
         Lower-triangular T in the user's columns.
-    parameters : callable k -> tuple of Bounded
+    parameters : callable k -> tuple of Parameter
         What follows the standard deviations in theta; empty for ``us`` and ``diag``.
     linear : bool
-        Whether `factor` is linear in phi.
+        Whether `factor` is linear in phi. If not, the signs of heterogeneous standard deviations
+        matter.
+    root : callable (xp, par, k) -> (k, k), or None
+        Lower-triangular root of the correlation matrix at its parameters, for structures that
+        users added.
     """
 
     count: Callable[[int, bool], int]
@@ -67,8 +83,9 @@ class Structure:
     to_theta: Callable[[FloatArray, FloatArray, bool], FloatArray]
     to_phi: Callable[[FloatArray, FloatArray, bool], FloatArray]
     factor_of_theta: Callable[[FloatArray, int, bool], FloatArray]
-    parameters: Callable[[int], tuple[Bounded, ...]]
+    parameters: Callable[[int], tuple[Parameter, ...]]
     linear: bool = False
+    root: Callable[[ModuleType, Any, int], Any] | None = None
 
 
 @lru_cache(maxsize=64)
@@ -132,27 +149,31 @@ def _us_of_theta(theta: FloatArray, k: int, hom: bool) -> FloatArray:
     return L
 
 
-def _sds(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
+def signed_sds(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
     """The (signed) standard deviations, one per column."""
     return phi[0] * np.ones(k) if hom else phi[:k]
 
 
 def _diag_factor(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
-    return _sds(xp, phi, k, hom)[:, None] * np.eye(k)
+    return signed_sds(xp, phi, k, hom)[:, None] * np.eye(k)
 
 
 def _cs_factor(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
     # Symmetric square root of (1 - rho) I + rho 11': its two eigenvalues sum to k, so an angle
     # parametrises every admissible rho, boundaries included, without a square root.
+    if k == 1:
+        return signed_sds(xp, phi, k, hom)[:, None]
     angle = phi[1 if hom else k]
     mean = np.full((k, k), 1.0 / k)
     apart, together = np.sqrt(k / (k - 1.0)) * xp.cos(angle), np.sqrt(k) * xp.sin(angle)
     root = apart * (np.eye(k) - mean) + together * mean
-    return _sds(xp, phi, k, hom)[:, None] * root
+    return signed_sds(xp, phi, k, hom)[:, None] * root
 
 
 def _ar1_factor(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
     # Cholesky factor of rho^|i-j| with rho = sin(angle): the innovations' SD is cos(angle)
+    if k == 1:
+        return signed_sds(xp, phi, k, hom)[:, None]
     angle = phi[1 if hom else k]
     rho, innovation = xp.sin(angle), xp.cos(angle)
     powers = [1.0 + 0.0 * rho]
@@ -162,96 +183,118 @@ def _ar1_factor(xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
     first = (np.arange(k) == 0).astype(float)
     column_sd = first + (1.0 - first) * innovation
     root = xp.stack(powers)[np.maximum(lag, 0)] * (lag >= 0) * column_sd[None, :]
-    return _sds(xp, phi, k, hom)[:, None] * root
+    return signed_sds(xp, phi, k, hom)[:, None] * root
 
 
-def _n_sd(k: int, hom: bool) -> int:
+def n_sd(k: int, hom: bool) -> int:
+    """Number of standard deviations."""
     return 1 if hom else k
 
 
-def _sd_theta(phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
-    n = _n_sd(W.shape[0], hom)
+def sd_theta(phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
+    """Relative standard deviations in the user's columns."""
+    n = n_sd(W.shape[0], hom)
     return np.abs(phi[:n]) * np.diag(W)[:n]
 
 
-def _sd_phi(theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
-    n = _n_sd(W.shape[0], hom)
+def sd_phi(theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
+    """Inverse of `sd_theta`."""
+    n = n_sd(W.shape[0], hom)
     out: FloatArray = theta[:n] / np.diag(W)[:n]
     return out
 
 
 def _cs_theta(phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
     k = W.shape[0]
+    if k == 1:
+        return sd_theta(phi, W, hom)
     rho = 1.0 - k / (k - 1.0) * np.cos(phi[-1]) ** 2
-    return np.append(_sd_theta(phi, W, hom), rho)
+    return np.append(sd_theta(phi, W, hom), rho)
 
 
 def _cs_phi(theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
     k = W.shape[0]
+    if k == 1:
+        return sd_phi(theta, W, hom)
     apart = np.sqrt(np.clip((1.0 - theta[-1]) * (k - 1.0) / k, 0.0, 1.0))
-    return np.append(_sd_phi(theta, W, hom), np.arccos(apart))
+    return np.append(sd_phi(theta, W, hom), np.arccos(apart))
 
 
 def _ar1_theta(phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
-    return np.append(_sd_theta(phi, W, hom), np.sin(phi[-1]))
+    if len(W) == 1:
+        return sd_theta(phi, W, hom)
+    return np.append(sd_theta(phi, W, hom), np.sin(phi[-1]))
 
 
 def _ar1_phi(theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
-    return np.append(_sd_phi(theta, W, hom), np.arcsin(np.clip(theta[-1], -1.0, 1.0)))
+    if len(W) == 1:
+        return sd_phi(theta, W, hom)
+    return np.append(sd_phi(theta, W, hom), np.arcsin(np.clip(theta[-1], -1.0, 1.0)))
 
 
-def _via_phi(
+def via_phi(
     factor: Callable[[ModuleType, Any, int, bool], Any],
     to_phi: Callable[[FloatArray, FloatArray, bool], FloatArray],
 ) -> Callable[[FloatArray, int, bool], FloatArray]:
+    """Make `factor_of_theta` from the other two."""
+
     def of_theta(theta: FloatArray, k: int, hom: bool) -> FloatArray:
         return echelon(factor(np, to_phi(theta, np.eye(k), hom), k, hom))
 
     return of_theta
 
 
-STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(
-    {
-        "us": Structure(
-            count=lambda k, hom: k * (k + 1) // 2,
-            start=lambda k, hom: np.eye(k)[lower_indices(k)],
-            factor=_us_factor,
-            to_theta=_us_theta,
-            to_phi=_us_phi,
-            factor_of_theta=_us_of_theta,
-            parameters=lambda k: (),
-            linear=True,
-        ),
-        "diag": Structure(
-            count=_n_sd,
-            start=lambda k, hom: np.ones(_n_sd(k, hom)),
-            factor=_diag_factor,
-            to_theta=_sd_theta,
-            to_phi=_sd_phi,
-            factor_of_theta=_via_phi(_diag_factor, _sd_phi),
-            parameters=lambda k: (),
-            linear=True,
-        ),
-        "cs": Structure(
-            count=lambda k, hom: _n_sd(k, hom) + 1,
-            start=lambda k, hom: np.append(np.ones(_n_sd(k, hom)), np.arccos(np.sqrt(1 - 1 / k))),
-            factor=_cs_factor,
-            to_theta=_cs_theta,
-            to_phi=_cs_phi,
-            factor_of_theta=_via_phi(_cs_factor, _cs_phi),
-            parameters=lambda k: (Bounded("rho", -1.0 / (k - 1.0), 1.0),),
-        ),
-        "ar1": Structure(
-            count=lambda k, hom: _n_sd(k, hom) + 1,
-            start=lambda k, hom: np.append(np.ones(_n_sd(k, hom)), 0.0),
-            factor=_ar1_factor,
-            to_theta=_ar1_theta,
-            to_phi=_ar1_phi,
-            factor_of_theta=_via_phi(_ar1_factor, _ar1_phi),
-            parameters=lambda k: (Bounded("rho", -1.0, 1.0),),
-        ),
-    }
-)
+def _rho(lowest: Callable[[int], float]) -> Callable[[int], tuple[Parameter, ...]]:
+    """A common correlation; a single column has none."""
+    return lambda k: (Parameter("rho", lowest(k), 1.0, 0.0),) if k > 1 else ()
+
+
+def _cs_start(k: int, hom: bool) -> FloatArray:
+    sds = np.ones(n_sd(k, hom))
+    return np.append(sds, np.arccos(np.sqrt(1.0 - 1.0 / k))) if k > 1 else sds
+
+
+TABLE: dict[str, Structure] = {
+    "us": Structure(
+        count=lambda k, hom: k * (k + 1) // 2,
+        start=lambda k, hom: np.eye(k)[lower_indices(k)],
+        factor=_us_factor,
+        to_theta=_us_theta,
+        to_phi=_us_phi,
+        factor_of_theta=_us_of_theta,
+        parameters=lambda k: (),
+        linear=True,
+    ),
+    "diag": Structure(
+        count=n_sd,
+        start=lambda k, hom: np.ones(n_sd(k, hom)),
+        factor=_diag_factor,
+        to_theta=sd_theta,
+        to_phi=sd_phi,
+        factor_of_theta=via_phi(_diag_factor, sd_phi),
+        parameters=lambda k: (),
+        linear=True,
+    ),
+    "cs": Structure(
+        count=lambda k, hom: n_sd(k, hom) + (k > 1),
+        start=_cs_start,
+        factor=_cs_factor,
+        to_theta=_cs_theta,
+        to_phi=_cs_phi,
+        factor_of_theta=via_phi(_cs_factor, _cs_phi),
+        parameters=_rho(lambda k: -1.0 / (k - 1.0)),
+    ),
+    "ar1": Structure(
+        count=lambda k, hom: n_sd(k, hom) + (k > 1),
+        start=lambda k, hom: np.append(np.ones(n_sd(k, hom)), np.zeros(int(k > 1))),
+        factor=_ar1_factor,
+        to_theta=_ar1_theta,
+        to_phi=_ar1_phi,
+        factor_of_theta=via_phi(_ar1_factor, _ar1_phi),
+        parameters=_rho(lambda k: -1.0),
+    ),
+}
+STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(TABLE)  # for everybody to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +335,4 @@ def theta_names(term: str, columns: Sequence[str], structure: str, hom: bool) ->
             for i, j in zip(rows.tolist(), cols.tolist(), strict=True)
         )
     sds = (f"{term}.*",) if hom else tuple(f"{term}.{c}" for c in columns)
-    return sds if structure == "diag" else (*sds, f"{term}.rho")
+    return (*sds, *(f"{term}.{p.name}" for p in STRUCTURES[structure].parameters(k)))
