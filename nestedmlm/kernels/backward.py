@@ -94,20 +94,33 @@ def adjoint_chain(
     K, first, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar, Qtr_bar,
     M, blocks,
 ):  # fmt: skip
-    """Add to `M` the adjoint of each factor's ``G = T T'``, coarsest factor first.
+    """Add to `M` the adjoint of each factor's ``G = T T'``: `adjoint_nodes` of all nodes."""
+    adj = np.zeros(panels.shape[0] - pptr[first[1]])
+    adjoint_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar,
+        S_bar, Qtt_bar, Qtr_bar, M, blocks, adj,
+    )  # fmt: skip
+
+
+@njit(**JIT)
+def adjoint_nodes(
+    K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar,
+    Qtr_bar, M, blocks, adj,
+):  # fmt: skip
+    """Add to `M` what the nodes ``begin[i]`` to ``end[i]`` contribute, coarsest factor first.
 
     Parameters are as left by `eliminate_chain`; `l_bar` and `S_bar` are the adjoints of the
     log-determinant and of S, `Qtt_bar` (full, symmetric) and `Qtr_bar` those of the trailing
     block. Where `blocks` is not empty it receives each node's own contribution to M
-    (with ``l_bar = 1, S_bar = 0`` that is ``Z_g' V^{-1} Z_g``).
+    (with ``l_bar = 1, S_bar = 0`` that is ``Z_g' V^{-1} Z_g``). `adj` is zeroed scratch for the
+    panels of all factors but the finest, which has no children: its adjoint is never needed.
     """
     m = K.shape[0]
     kmax, wmax = most_columns(K), widest(K, tptr, r)
     P = np.empty((wmax, wmax))
     U = np.empty((kmax, wmax))
     C, W, Y = np.empty((kmax, kmax)), np.empty((kmax, kmax)), np.empty((kmax, kmax))
-    shift = pptr[first[1]]  # the finest factor has no children: its adjoint is never needed
-    adj = np.zeros(panels.shape[0] - shift)
+    shift = pptr[first[1]]
     moff, goff = 0, G.shape[0]
     for k in K:
         moff += k * k
@@ -117,7 +130,7 @@ def adjoint_chain(
         goff -= k * k * (first[i + 1] - first[i])
         A = columns_above(K, i)
         siblings = -2
-        for g in range(first[i], first[i + 1]):
+        for g in range(begin[i], end[i]):
             p0, nt = pptr[g], tptr[g + 1] - tptr[g]
             go = goff + (g - first[i]) * k * k
             w = A + nt + r

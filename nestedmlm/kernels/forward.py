@@ -132,20 +132,48 @@ def _update_trailing(p0, t0, nt, tcol, k, width, r, A, panels, J, Qtt, Qtr):
 
 @njit(**JIT)
 def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G):
-    """Eliminate every node of the chain, finest factor first.
+    """Eliminate every node of the chain: `eliminate_nodes` of them all."""
+    return eliminate_nodes(
+        K,
+        first,
+        first[:-1],
+        first[1:],
+        parent,
+        pptr,
+        tptr,
+        tcol,
+        tpos,
+        r,
+        T,
+        panels,
+        Qtt,
+        Qtr,
+        S,
+        G,
+    )
 
-    `panels`, `Qtt` (lower triangle), `Qtr` and `S` hold crossproducts on entry and Schur
-    complements on return; `G` receives each node's ``Gt``. Returns the log-determinant.
+
+@njit(**JIT)
+def eliminate_nodes(
+    K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G
+):
+    """Eliminate the nodes ``begin[i]`` to ``end[i]`` of each factor i, finest factor first.
+
+    They must hold all descendants of those of the coarsest factor. `panels`, `Qtt` (lower
+    triangle), `Qtr` and `S` hold crossproducts on entry and Schur complements on return; `G`
+    receives each node's ``Gt``. Returns the log-determinant.
     """
     kmax = most_columns(K)
     H, Y = np.empty((kmax, kmax)), np.empty((kmax, kmax))
     J = np.empty((kmax, widest(K, tptr, r)))
     S_lost = np.zeros((r, r))
-    logdet, lost, product, toff, goff = 0.0, 0.0, 1.0, 0, 0
+    logdet, lost, product, toff, level = 0.0, 0.0, 1.0, 0, 0
     for i in range(K.shape[0]):
         k = K[i]
         A = columns_above(K, i)
-        for g in range(first[i], first[i + 1]):
+        goff = level + k * k * (begin[i] - first[i])
+        level += k * k * (first[i + 1] - first[i])
+        for g in range(begin[i], end[i]):
             p0, nt = pptr[g], tptr[g + 1] - tptr[g]
             w = A + nt + r
             width = k + w

@@ -10,7 +10,15 @@ from nestedmlm.kernels.common import JIT, columns_above, most_columns, row_start
 
 @njit(**JIT)
 def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
+    """`solve_nodes` of all nodes."""
+    solve_nodes(K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, bt, b, B)
+
+
+@njit(**JIT)
+def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
     """Top-down sweep: ``b = G Z'V^{-1} [X y]`` and ``B = Z'V^{-1} [X y]`` for every node.
+
+    The nodes are ``begin[i]`` to ``end[i]`` of each factor i, ancestors included.
 
     `bt` (q_t, r) is the solution for the trailing block; `b` and `B` (q_chain, r) are written,
     rows in node order.
@@ -26,7 +34,7 @@ def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
         kk = k * k
         goff -= kk * (first[i + 1] - first[i])
         A = columns_above(K, i)
-        for g in range(first[i], first[i + 1]):
+        for g in range(begin[i], end[i]):
             t0 = tptr[g]
             nt = tptr[g + 1] - t0
             width = k + A + nt + r
@@ -68,6 +76,14 @@ def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
 
 @njit(**JIT)
 def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
+    """`apply_nodes` of all nodes."""
+    apply_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t
+    )
+
+
+@njit(**JIT)
+def apply_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
     """Add the chain's part of ``Z'WZ [F; Ft]`` to ``[out; out_t]`` (panels: crossproducts)."""
     m = K.shape[0]
     nrhs = F.shape[1]
@@ -75,7 +91,7 @@ def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t
     for i in range(m):
         k = K[i]
         A = columns_above(K, i)
-        for g in range(first[i], first[i + 1]):
+        for g in range(begin[i], end[i]):
             t0 = tptr[g]
             nt = tptr[g + 1] - t0
             width = k + A + nt + r
@@ -109,7 +125,15 @@ def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t
 
 @njit(**JIT)
 def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):
-    """Eliminate the chain from extra right-hand sides.
+    """`reduce_nodes` of all nodes."""
+    reduce_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram
+    )
+
+
+@njit(**JIT)
+def reduce_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):
+    """Eliminate nodes from extra right-hand sides.
 
     `R` (q_chain, m) and `R_t` (q_t, m) hold ``Z'W f`` on entry; on return `R_t` is what the
     trailing block still has to eliminate and ``gram -= R' Gt R`` has been summed over the nodes.
@@ -119,11 +143,13 @@ def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram)
     kmax = most_columns(K)
     J = np.empty((kmax, nrhs))
     row_first = row_starts(K, first)
-    go = 0
+    level = 0
     for i in range(m):
         k = K[i]
         A = columns_above(K, i)
-        for g in range(first[i], first[i + 1]):
+        go = level + k * k * (begin[i] - first[i])
+        level += k * k * (first[i + 1] - first[i])
+        for g in range(begin[i], end[i]):
             t0 = tptr[g]
             nt = tptr[g + 1] - t0
             width = k + A + nt + r

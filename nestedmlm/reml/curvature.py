@@ -140,15 +140,21 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
     """
     _, B = elimination.solve(stats.arrays, ev.state)
     w = B @ ev.v
-    F = _working_variates(w, plan, stats)
+    F = variates(w, plan, stats)
     BF = B.T @ F
-    quadratic = elimination.gram(stats.arrays, ev.state, F) - BF.T @ ev.S_inverse @ BF
-    e_f = F.T @ w
+    return average_information_of(ev, elimination.gram(stats.arrays, ev.state, F), BF, F.T @ w, df)
+
+
+def average_information_of(
+    ev: Evaluation, gram: FloatArray, BF: FloatArray, e_f: FloatArray, df: float
+) -> FloatArray:
+    """Put the pieces together: ``F'V^{-1}F``, ``[X y]'V^{-1}F`` and ``e'F``."""
+    quadratic = 0.5 * (gram + gram.T) - BF.T @ ev.S_inverse @ BF
     out: FloatArray = (quadratic - np.outer(e_f, e_f) / ev.r2) * (df / ev.r2)
     return out
 
 
-def _working_variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+def variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
     """Coefficients of ``Z dG w`` for each free entry of dG, its mirror image included: (q, n)."""
     pairs = free_entries(plan).pairs
     F = np.zeros((len(w), len(pairs)))

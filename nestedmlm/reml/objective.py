@@ -22,6 +22,7 @@ from nestedmlm.reml.evaluation import (
     evaluate,
     evaluation_of,
 )
+from nestedmlm.reml.parallel import Block, curvature_blocks, evaluate_blocks
 from nestedmlm.reml.penalty import Penalty, penalty_terms
 from nestedmlm.reml.quadratic import RESOLVED, rounding
 from nestedmlm.reml.trust_region import RADIUS, Descent, LocalModel, minimize
@@ -39,26 +40,30 @@ class Objective:
     plan, stats : Plan, CrossProducts
     REML : bool
     penalty : Penalty or None
+    blocks : list of blocks or None
+        Evaluate block by block on several threads (`nestedmlm.reml.parallel`).
     """
 
     plan: Plan
     stats: CrossProducts
     REML: bool
     penalty: Penalty | None = None
+    blocks: list[Block] | None = None
 
     def local(self, phi: FloatArray) -> Model:
         """Evaluate; second-order information follows when it is asked for."""
-        ev = evaluate(phi, self.plan, self.stats, self.REML)
-
-        @cache
-        def second_order() -> Curvature:
-            return curvature(ev, self.plan, self.stats, degrees(self.stats, self.REML)[0])
-
-        return self._model(ev, second_order)
+        phi = np.ascontiguousarray(phi, dtype=np.float64)
+        plan, stats, df = self.plan, self.stats, degrees(self.stats, self.REML)[0]
+        if self.blocks is None:
+            ev = evaluate(phi, plan, stats, self.REML)
+            return self._model(ev, cache(lambda: curvature(ev, plan, stats, df)))
+        ev = evaluate_blocks(phi, plan, stats, self.REML, self.blocks)
+        return self._model(ev, cache(lambda: curvature_blocks(ev, plan, stats, df, self.blocks)))
 
     def descend(self, phi: FloatArray, *, tolerance: float, max_evaluations: int) -> Descent[State]:
         """Descend from `phi`; in one compiled call where that is possible."""
-        if self.penalty is None and compiled_route(self.plan, self.stats):
+        compiled = compiled_route(self.plan, self.stats)
+        if compiled and self.penalty is None and self.blocks is None:
             return self._compiled_descent(phi, tolerance, max_evaluations)
         descent = minimize(
             self.local, self.local(phi), tolerance=tolerance, max_evaluations=max_evaluations - 1

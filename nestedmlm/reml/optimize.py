@@ -25,6 +25,7 @@ from nestedmlm.reml.certificate import (
 )
 from nestedmlm.reml.evaluation import Evaluation
 from nestedmlm.reml.objective import Model, Objective
+from nestedmlm.reml.parallel import large_blocks
 from nestedmlm.reml.penalty import Penalty
 from nestedmlm.reml.quadratic import newton_decrease
 
@@ -104,7 +105,8 @@ def optimize(
     control = control or Control()
     began = time.perf_counter()
 
-    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    blocks = large_blocks(plan, stats)
+    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty, blocks=blocks)
     local = objective.local
     point = starting_point(plan, stats, start) if phi is None else phi
     used = 0
