@@ -184,10 +184,14 @@ def boundary_outcome(small: Any, large: Any, statistic: float) -> PairOutcome:
     ModelComparisonError
         If the fixed effects differ or the random effects are not nested.
     """
+    if small.penalty is not None or large.penalty is not None:
+        raise ModelComparisonError(
+            "penalised fits have no likelihood ratio: refit without a penalty"
+        )
     null = null_distribution(
         small.design, small.solution, large.design, large.solution, REML=small.REML
     )
-    text = f"{null.text}"
+    text = null.text
     if small.is_singular():
         text += "; the smaller model is singular, which this takes no account of (test='bootstrap')"
     return PairOutcome(pvalue=null.pvalue(statistic), note=text)

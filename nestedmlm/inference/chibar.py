@@ -16,6 +16,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 
+ROUNDING = 1e-8  # differences of criteria below this are differences of rounding
 _ITERATIONS = 2000
 _TOLERANCE = 1e-9
 
@@ -43,7 +44,7 @@ class ChiBar:
 
     def pvalue(self, statistic: float) -> float:
         """Probability of a statistic at least as large."""
-        if statistic <= 0.0:
+        if statistic <= ROUNDING:
             return 1.0
         if self.weights is not None:
             tails = [_tail(statistic, self.free + j) for j in range(len(self.weights))]

@@ -100,14 +100,8 @@ def profile_parameters(
         _curve(p, float(value), found) for (p, found), value in zip(pairs, values, strict=True)
     ]
     everything = reported_parameters(design)
-    points = (
-        pd.concat(
-            [_points(p, found, everything, solution) for p, found in pairs if found is not None],
-            ignore_index=True,
-        )
-        if any(found is not None for _, found in pairs)
-        else pd.DataFrame()
-    )
+    frames = [_points(p, found, everything, solution) for p, found in pairs if found is not None]
+    points = pd.concat(frames, ignore_index=True) if frames else _no_points(everything)
     messages += [m for c, (_, f) in zip(curves, pairs, strict=True) for m in _remarks(c, f)]
     return Profiled(
         solution=solution, curves=tuple(curves), points=points, messages=tuple(messages)
@@ -175,6 +169,12 @@ def _points(
         "deviance": [k.settled.place.value for k in trace.knots],
     }
     return pd.concat([pd.DataFrame(first, index=frame.index), frame], axis=1)
+
+
+def _no_points(everything: Sequence[Reported]) -> pd.DataFrame:
+    numbers = ["zeta", "value", "deviance", *(p.name for p in everything)]
+    types = {"parameter": object, **dict.fromkeys(numbers, float)}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
 def values_of(

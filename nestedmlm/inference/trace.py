@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.inference.coordinates import Chart
+from nestedmlm.inference.deviance import place_at
 from nestedmlm.inference.interpolation import monotone
 from nestedmlm.inference.settle import Settled, settle
 from nestedmlm.parameters import Plan
@@ -107,7 +108,10 @@ def trace_profile(
     LowerDeviance
         Where the profile comes to a better fit than the optimum.
     """
+    before = place_at(chart.start, chart, plan, stats).value
     centre = settle(chart.start, chart, plan, stats)
+    if centre.place.value < before - _LOWER:
+        raise LowerDeviance(centre, chart)
     path = _Path(chart=chart, plan=plan, stats=stats, base=centre.place.value)
     first = Knot(
         at=float(chart.start[chart.held]),

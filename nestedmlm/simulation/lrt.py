@@ -11,6 +11,7 @@ from nestedmlm.anova import PairOutcome, PairTest
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.fit import LmerFit
 from nestedmlm.inference.addedeffects import same_fixed_effects, spans
+from nestedmlm.inference.chibar import ROUNDING
 from nestedmlm.inference.draws import ResponseLaw, law_of, sequence, streams
 from nestedmlm.simulation.refits import refit_columns
 from nestedmlm.simulation.replicates import (
@@ -67,7 +68,7 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
         )
         draws = outcome.values[~outcome.failed, 0]
         # refits agree to rounding: a draw equal to the statistic counts as one
-        extreme = int(np.sum(draws >= statistic - 1e-9))
+        extreme = int(np.sum(draws >= statistic - ROUNDING))
         note = f"{len(draws)} bootstrap draws, {extreme} as large"
         if len(outcome.notes) < nsim:
             note += f" (interrupted: {nsim} were asked for)"

@@ -17,6 +17,7 @@ from nestedmlm.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.addedeffects import added_effects
 from nestedmlm.inference.boundary import null_distribution
+from nestedmlm.inference.chibar import ROUNDING
 from nestedmlm.inference.ddf import FitParts, joint_test, prepare
 from nestedmlm.inference.draws import ResponseLaw
 from nestedmlm.inference.rlrt import draw_rlrt, spectrum
@@ -235,7 +236,13 @@ def _random_exact(scene: Scenario, question: Question, workers: int) -> PValues:
     statistic = _ratio_of_variances(scene, question, workers)
     rng = np.random.default_rng(_SEED)
     draws = np.sort(draw_rlrt(*spectrum(scene.design, term), nsim=_RLRT_DRAWS, rng=rng))
-    return lambda Y: 1.0 - np.searchsorted(draws, statistic(Y), side="left") / len(draws)
+
+    def run(Y: FloatArray) -> FloatArray:
+        found = statistic(Y)
+        found[found <= ROUNDING] = 0.0
+        return np.asarray(1.0 - np.searchsorted(draws, found, side="left") / len(draws))
+
+    return run
 
 
 Maker = Callable[[Scenario, Question, int], PValues]

@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fit import LmerFit, fit_design
 from nestedmlm.inference.addedeffects import added_effects, same_fixed_effects
+from nestedmlm.inference.chibar import ROUNDING
 from nestedmlm.inference.draws import sequence
 from nestedmlm.inference.rlrt import draw_rlrt, spectrum
 from nestedmlm.results import results_at
@@ -115,9 +116,8 @@ def rlrt(
     """
     fits = [_by_reml(fit) for fit in (m0, m1) if fit is not None]
     large, term, smaller = _single(fits[0]) if len(fits) == 1 else _pair(fits[0], fits[1])
-    # equality to rounding is zero
-    statistic = max(0.0, smaller - large.reml_criterion)
-    statistic = statistic if statistic > 1e-9 * max(1.0, abs(smaller)) else 0.0
+    difference = smaller - large.reml_criterion
+    statistic = difference if difference > ROUNDING else 0.0
     root = sequence(seed)
     if isinstance(nsim, bool) or not isinstance(nsim, int) or nsim < 1:
         raise OptionError(f"nsim must be a positive integer, not {nsim!r}")

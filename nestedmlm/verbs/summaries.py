@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nestedmlm.inference import rowtables, shares
+from nestedmlm.inference import rowtables
 from nestedmlm.inference.partition import partition_variance
 from nestedmlm.tables.partition import VariancePartition
 
@@ -29,7 +29,8 @@ class SummaryVerbs:
         conf_method: str = "wald",
         ddf: str = "satterthwaite",
         scales: str | None = None,
-        **options: Any,
+        nsim: int = 500,
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Estimates in long form, with broom.mixed's columns in snake case.
 
@@ -50,8 +51,8 @@ class SummaryVerbs:
         scales : {"sdcor", "vcov"}, optional
             Of the variance parameters: standard deviations and correlations, or variances and
             covariances.
-        **options
-            For the method of the intervals (``nsim``, ``seed``).
+        nsim, seed
+            Of the bootstrap.
 
         Returns
         -------
@@ -85,7 +86,8 @@ class SummaryVerbs:
             conf_method=conf_method,
             ddf=ddf,
             scales=scales,
-            options=options,
+            nsim=nsim,
+            seed=seed,
         )
         return tidy_frame(self, asked)
 
@@ -159,17 +161,28 @@ class SummaryVerbs:
         }
         return pd.DataFrame([numbers])
 
-    def icc(self: LmerFit, *, by_group: bool = False) -> pd.Series:
+    def icc(
+        self: LmerFit,
+        *,
+        by_group: bool = False,
+        ci: float | None = None,
+        nsim: int = 500,
+        seed: int | None = None,
+    ) -> pd.Series | pd.DataFrame:
         """Intraclass correlation: the share of the random effects in the variance of a row.
 
         Parameters
         ----------
         by_group : bool
             One share for each grouping factor, and one for the residual.
+        ci : float, optional
+            Level of bootstrap intervals (percentiles of the parametric bootstrap).
+        nsim, seed
+            Of the bootstrap.
 
         Returns
         -------
-        Series
+        Series, with `ci` a DataFrame ``estimate, lower, upper``
             ``adjusted`` (in the variance given the predictors) and ``unadjusted`` (in the variance
             that the fixed effects contribute to); with `by_group` indexed by grouping factor, parts
             of the adjusted whole.
@@ -188,10 +201,20 @@ class SummaryVerbs:
         >>> fit.icc().round(3).to_dict()
         {'adjusted': 0.722, 'unadjusted': 0.521}
         """
-        found = shares.variance_shares(self.solution, self.design)
-        return shares.icc_by_group(found, self.design) if by_group else shares.icc_values(found)
+        from nestedmlm.verbs.shares import icc_by_group, icc_values, with_interval
 
-    def r2(self: LmerFit, *, by_group: bool = False) -> pd.Series:
+        return with_interval(
+            self, icc_by_group if by_group else icc_values, ci=ci, nsim=nsim, seed=seed
+        )
+
+    def r2(
+        self: LmerFit,
+        *,
+        by_group: bool = False,
+        ci: float | None = None,
+        nsim: int = 500,
+        seed: int | None = None,
+    ) -> pd.Series | pd.DataFrame:
         """R-squared of Nakagawa & Schielzeth.
 
         Parameters
@@ -200,10 +223,12 @@ class SummaryVerbs:
             Instead, the proportion of variance explained at each level: one minus its ratio to
             the variance in the model without predictors (which is fitted; same rows, same random
             effects, same criterion).
+        ci, nsim, seed
+            As in `icc`.
 
         Returns
         -------
-        Series
+        Series, with `ci` a DataFrame ``estimate, lower, upper``
             ``marginal``: share of the fixed effects in the variance of a row; ``conditional``:
             share of fixed and random effects. With `by_group` indexed by grouping factor, with
             ``Residual`` (performance's "Level 1") last; a negative value is no error: a predictor
@@ -216,14 +241,11 @@ class SummaryVerbs:
         >>> fit.r2().round(3).to_dict()
         {'marginal': 0.279, 'conditional': 0.799}
         """
-        found = shares.variance_shares(self.solution, self.design)
-        if not by_group:
-            return shares.r2_values(found)
-        from nestedmlm.verbs.nullmodel import fit_null
+        from nestedmlm.verbs.shares import r2_by_group, r2_values, with_interval
 
-        null = fit_null(self)
-        before = shares.variance_shares(null.solution, null.design)
-        return shares.r2_by_group(found, before, self.design)
+        return with_interval(
+            self, r2_by_group if by_group else r2_values, ci=ci, nsim=nsim, seed=seed
+        )
 
     def variance_partition(self: LmerFit) -> VariancePartition:
         """Variance components read by level: shares, ratios, what random slopes make of them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nestedmlm.fit import LmerFit
 
 METHODS = ("wald", "profile", "boot")
+LIMITS = ["lower", "upper"]
+_PARAMETERS = {"fixed": "beta_", "ran_pars": "theta_"}  # what `conf_int` calls them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Tidy:
     conf_method: str
     ddf: str
     scales: str | None
-    options: dict[str, Any]
+    nsim: int
+    seed: int | None
 
 
 def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
@@ -51,7 +54,7 @@ def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
     if not 0.0 < asked.level < 1.0:
         raise OptionError(f"level is a probability between 0 and 1, not {asked.level!r}")
     check_scale(asked.scales)
-    limits = _intervals(fit, asked) if asked.conf_int and asked.conf_method != "wald" else None
+    limits = _intervals(fit, asked, wanted)
     pieces = {effect: _PIECES[effect](fit, asked, limits) for effect in wanted}
     if not asked.conf_int:
         drop = ["conf_low", "conf_high"]
@@ -59,9 +62,18 @@ def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
     return tidy.stack(pieces, conf_int=asked.conf_int)
 
 
-def _intervals(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
-    """Profile or bootstrap intervals, indexed by the parameters' names."""
-    return fit.conf_int(method=asked.conf_method, level=asked.level, **asked.options)
+def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame | None:
+    """Profile or bootstrap intervals of the parameters that are wanted, by their names."""
+    parts = [_PARAMETERS[effect] for effect in wanted if effect in _PARAMETERS]
+    if not asked.conf_int or asked.conf_method == "wald" or not parts:
+        return None
+    return fit.conf_int(
+        parts[0] if len(parts) == 1 else None,
+        asked.level,
+        method=asked.conf_method,
+        nsim=asked.nsim,
+        seed=asked.seed,
+    )
 
 
 def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
@@ -75,14 +87,14 @@ def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFra
     if asked.ddf == "none":
         frame = frame.drop(columns=["df", "p_value"])
     if limits is not None:
-        frame[["conf_low", "conf_high"]] = limits.loc[names].iloc[:, -2:].to_numpy()
+        frame[["conf_low", "conf_high"]] = limits.loc[names, LIMITS].to_numpy()
     return frame
 
 
 def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
     found = variance_parameters(fit.solution, fit.design, REML=fit.REML, level=asked.level)
     if limits is not None:
-        found[["lower", "upper"]] = limits.loc[found.index].iloc[:, -2:].to_numpy()
+        found[["lower", "upper"]] = limits.loc[found.index, LIMITS].to_numpy()
     scale = check_scale(asked.scales)
     return ran_pars_frame(fit.varcorr().to_frame(), found, fit.design, scale=scale)
 
