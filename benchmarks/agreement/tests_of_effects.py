@@ -56,6 +56,8 @@ CASES = [
     _case("no intercept", "sleep_ext", "Reaction ~ 0 + cond + Days + (1 | Subject)"),
     _case("rank deficient", "sleep_ext", "Reaction ~ Days + x2 + noise + (1 | Subject)"),
     _case("missing cell", "sleep_ext", "Reaction ~ cond * halves + (1 | Subject)", empty_cell=True),
+    _case("singular", "Dyestuff2", "Yield ~ 1 + (1 | Batch)", step=True),
+    _case("singular, few levels", "sleep_ext", "Reaction ~ Days + (1 | Subject) + (1 | grp3)"),
     _case("crossed slopes", "sim", "y ~ x * f + (x | g1) + (1 | g2)"),
     _case("hsb", "Hsb82", "mAch ~ meanses * cses + sector * cses + (cses | school)"),
     _case("ham", "ham", "Informed.liking ~ Gender * Information * Product + (1 | Consumer)",
@@ -76,11 +78,12 @@ def read_data(name: str) -> pd.DataFrame:
 
 
 def _factor(values: Any, levels: Any, ordered: bool) -> pd.Categorical:
-    text = [None if pd.isna(v) else str(v) for v in values]
+    # a column of whole numbers with missing ones is read as floats
+    text = [None if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in values]
     return pd.Categorical(text, categories=[str(v) for v in np.atleast_1d(levels)], ordered=ordered)
 
 
-def _fit(case: Case, answer: dict[str, Any]) -> nm.LmerFit:
+def fit_case(case: Case, answer: dict[str, Any]) -> nm.LmerFit:
     if "package" in case:
         frame = pd.DataFrame(answer["columns"])
         for name, levels in answer["levels"].items():
@@ -107,7 +110,7 @@ def _coefficients(fit: nm.LmerFit, ddf: str) -> np.ndarray:
     return frame[["Std. Error", "df", "Pr(>|t|)"]].to_numpy(dtype=float)
 
 
-def _ours(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:
+def verbs_of(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:
     """The verbs, by what the R script calls their results."""
     L = np.eye(fit.design.p)[1:]
     adjusted = "kenward-roger"
@@ -133,7 +136,7 @@ def _ours(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:
     return {name: verb() for name, verb in verbs.items() if answer.get(name) is not None}
 
 
-def _matrix(values: Any) -> np.ndarray:
+def matrix(values: Any) -> np.ndarray:
     return np.array(
         [[np.nan if v in (None, "NA") else v for v in row] for row in values], dtype=float
     )
@@ -147,9 +150,9 @@ def compare() -> list[Agreement]:
         answers = ask_r("tests_of_effects.R", ("lmerTest", "pbkrtest"), str(path))
     out = []
     for case, answer in zip(CASES, answers, strict=True):
-        fit = _fit(case, answer)
-        for verb, ours in _ours(fit, answer).items():
-            theirs = _matrix(answer[verb])
+        fit = fit_case(case, answer)
+        for verb, ours in verbs_of(fit, answer).items():
+            theirs = matrix(answer[verb])
             out.append(
                 Agreement(verb=verb, case=case["id"], difference=largest_difference(ours, theirs))
             )

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.inference.hypotheses import Values
+from nestedmlm.modelframe.modelmatrix import build_matrix
+from nestedmlm.modelframe.qr import kept_columns
 
 if TYPE_CHECKING:
     from nestedmlm.design import Design
@@ -21,10 +24,12 @@ class LinearFit:
     Attributes
     ----------
     formula : str
-    names, assign, terms : tuple
-        Coefficients, the term of each (0 is the intercept), labels of the terms.
+    all_names, assign, terms : tuple
+        Names of all columns, the term of each (0 is the intercept), labels of the terms.
     X, y, w : arrays
-        Columns, response minus offset, weights.
+        All columns (also dependent ones), response minus offset, weights.
+    kept : (p,) array of int
+        The columns that have coefficients.
     beta : (p,) array
     cov_unscaled : (p, p) array
         ``(X'WX)^{-1}``.
@@ -35,16 +40,22 @@ class LinearFit:
     """
 
     formula: str
-    names: tuple[str, ...]
+    all_names: tuple[str, ...]
     assign: tuple[int, ...]
     terms: tuple[str, ...]
     X: FloatArray
     y: FloatArray
     w: FloatArray
+    kept: np.ndarray
     beta: FloatArray
     cov_unscaled: FloatArray
     rss: float
     REML: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        return tuple(self.all_names[j] for j in self.kept)
 
     @property
     def nobs(self) -> int:
@@ -96,18 +107,33 @@ class LinearFit:
         return f"Linear model: {self.formula}\n{self.to_frame()}"
 
 
-def linear_fit(design: Design, *, REML: bool) -> LinearFit:
-    """Fit a design's fixed effects alone."""
+def linear_fit(design: Design, values: Values, *, REML: bool) -> LinearFit:
+    """Fit a design's fixed effects alone.
+
+    `values` gives `hypotheses.predictor_values`; it is called where columns were dropped from X,
+    since they count again when others go.
+    """
+    spec = design.schema.fixed
+    X = build_matrix(spec, values(), design.n) if design.dropped else design.X
     y = design.y if design.offset is None else design.y - design.offset
     w = np.ones(design.n) if design.weights is None else design.weights
     formula = f"{design.formula.response_text} {design.formula.fixed_text}"
     return _solve(
         LinearFit(
-            formula=formula, names=design.x_names, assign=design.x_assign, terms=design.x_terms,
-            X=design.X, y=y, w=w, beta=np.zeros(0), cov_unscaled=np.zeros((0, 0)), rss=0.0,
+            formula=formula,
+            all_names=spec.names if design.dropped else design.x_names,
+            assign=spec.assign if design.dropped else design.x_assign,
+            terms=design.x_terms,
+            X=X,
+            y=y,
+            w=w,
+            kept=np.zeros(0, dtype=int),
+            beta=np.zeros(0),
+            cov_unscaled=np.zeros((0, 0)),
+            rss=0.0,
             REML=REML and design.p > 0,
         )
-    )  # fmt: skip
+    )
 
 
 def without_term(fit: LinearFit, label: str) -> LinearFit:
@@ -123,7 +149,7 @@ def without_term(fit: LinearFit, label: str) -> LinearFit:
         replace(
             fit,
             formula=f"{response} ~ {rhs if intercept or not terms else '0 + ' + rhs}",
-            names=tuple(fit.names[j] for j in keep),
+            all_names=tuple(fit.all_names[j] for j in keep),
             assign=tuple(renumbered[j] for j in keep),
             terms=terms,
             X=fit.X[:, keep],
@@ -143,7 +169,7 @@ def term_tests(fit: LinearFit) -> pd.DataFrame:
         smaller = without_term(fit, label)
         df = len(fit.beta) - len(smaller.beta)
         ss = smaller.rss - fit.rss
-        F = ss / df / fit.sigma**2
+        F = ss / df / fit.sigma**2 if df else float("nan")
         aic = fit.nobs * float(np.log(smaller.rss / fit.nobs)) + 2.0 * len(smaller.beta)
         aic -= float(np.sum(np.log(fit.w)))
         rows[label] = (df, ss, smaller.rss, aic, F, float(fdtrc(df, fit.df_resid, F)))
@@ -152,12 +178,13 @@ def term_tests(fit: LinearFit) -> pd.DataFrame:
 
 
 def _solve(fit: LinearFit) -> LinearFit:
-    root = np.sqrt(fit.w)
-    if fit.X.shape[1] == 0:
+    kept = kept_columns(fit.X) if fit.X.shape[1] else np.zeros(0, dtype=int)
+    X, root = fit.X[:, kept], np.sqrt(fit.w)
+    if not len(kept):
         rss = float(np.sum(fit.w * fit.y**2))
-        return replace(fit, beta=np.zeros(0), cov_unscaled=np.zeros((0, 0)), rss=rss)
-    Q, R = np.linalg.qr(fit.X * root[:, None])
+        return replace(fit, kept=kept, beta=np.zeros(0), cov_unscaled=np.zeros((0, 0)), rss=rss)
+    Q, R = np.linalg.qr(X * root[:, None])
     beta = np.linalg.solve(R, Q.T @ (root * fit.y))
     inverse = np.linalg.inv(R)
-    rss = float(np.sum(fit.w * (fit.y - fit.X @ beta) ** 2))
-    return replace(fit, beta=beta, cov_unscaled=inverse @ inverse.T, rss=rss)
+    rss = float(np.sum(fit.w * (fit.y - X @ beta) ** 2))
+    return replace(fit, kept=kept, beta=beta, cov_unscaled=inverse @ inverse.T, rss=rss)

@@ -6,14 +6,16 @@ Fits of reduced formulas; semantics of lmerTest's ``ranova`` and ``step`` and lm
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from nestedmlm.design import build_design
 from nestedmlm.errors import ModelComparisonError, OptionError
-from nestedmlm.formula import Bar, update_formula
-from nestedmlm.inference.hypotheses import marginal_terms
+from nestedmlm.formula import Bar, parse_formula, update_formula
+from nestedmlm.inference.hypotheses import marginal_terms, predictor_values
 from nestedmlm.inference.linear import LinearFit, linear_fit, term_tests, without_term
 from nestedmlm.singularity.simpler import lhs_text, rewrite, term_text
 from nestedmlm.tables.effects import (
@@ -76,23 +78,33 @@ def _reductions(bar: Bar, reduce_terms: bool) -> Iterator[tuple[str, tuple[str, 
 
 def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFit:
     """Fit a reduced formula to the same data; without random effects a linear model."""
-    from nestedmlm.design import build_design
-    from nestedmlm.formula import parse_formula
+    from nestedmlm.model import Model
 
     model = fit.model
+    options = {"env": model._env, **model._options, "contrasts": _contrasts(fit, formula)}
     if parse_formula(formula, double_bar=fit.design.formula.double_bar).bars:
-        smaller: LmerFit | LinearFit = model.with_formula(formula).fit(REML=REML)
+        reduced = Model(formula, model._data, data_name=model.data_name, **options)
+        smaller: LmerFit | LinearFit = reduced.fit(REML=REML)
     else:
-        design = build_design(
-            formula, model._data, env=model._env, require_random=False, **model._options
-        )
-        smaller = linear_fit(design, REML=REML)
+        design = build_design(formula, model._data, require_random=False, **options)
+        smaller = linear_fit(design, partial(predictor_values, design, model._data), REML=REML)
     if smaller.nobs != fit.nobs:
         raise ModelComparisonError(
             f"number of rows in use has changed from {fit.nobs} to {smaller.nobs} with the "
             f"formula {formula}: remove the rows with missing values first"
         )
     return smaller
+
+
+def _contrasts(fit: LmerFit, formula: str) -> dict[str, Any] | None:
+    """The fit's contrasts for the factors that a formula still has."""
+    given = fit.model._options["contrasts"]
+    if not given:
+        return None
+    parsed = parse_formula(formula, double_bar=fit.design.formula.double_bar)
+    variables = fit.design.schema.fixed.terms.variables
+    left = parsed.fixed_terms(tuple(v.name for v in variables)).variables
+    return {name: how for name, how in given.items() if name in {v.name for v in left}}
 
 
 def ranova(fit: LmerFit, *, reduce_terms: bool) -> TestTable:
@@ -217,7 +229,9 @@ def _step_fixed(
         if label is None:
             return _stacked([*gone, table.assign(Eliminated=0.0)], F_COLUMNS), fit
         gone.append(table.loc[[label]].assign(Eliminated=len(gone) + 1.0))
-        fit = fit.model.with_formula(without(fit, label)).fit(REML=fit.REML)
+        reduced = fit_reduced(fit, without(fit, label), REML=fit.REML)
+        assert not isinstance(reduced, LinearFit)
+        fit = reduced
 
 
 def _step_linear(
