@@ -92,6 +92,7 @@ def emmeans(
     Confidence level used: 0.95
     NOTE: Results may be misleading due to involvement in interactions
     """
+    _check_fixed(fit)
     keep, groups = _read_specs(specs, by)
     grid = reference_grid(fit.design, fit.model.data, at=at)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
@@ -152,6 +153,7 @@ def emtrends(
     Degrees-of-freedom method: kenward-roger
     Confidence level used: 0.95
     """
+    _check_fixed(fit)
     keep, groups = _read_specs(specs, by)
     data = fit.model.data
     step = _STEP * covariate_range(fit.design, data, var)
@@ -210,6 +212,11 @@ def _estimates(
         averaged=cells.averaged,
         notes=notes,
     )
+
+
+def _check_fixed(fit: LmerFit) -> None:
+    if not fit.design.p:
+        raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
 def _prepared(fit: LmerFit, ddf: str | None) -> tuple[FitParts, Prepared]:
