@@ -113,6 +113,7 @@ def pymc_lmer(
     chains: int = 4,
     cores: int | None = None,
     sampler: str = "auto",
+    backend: str = "auto",
     seed: int | None = None,
     progressbar: bool = True,
     target_accept: float = 0.8,
@@ -143,6 +144,10 @@ def pymc_lmer(
     sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
         ``psis``: importance sampling around the mode; independent draws in about a second, refused
         where its diagnostic says that it does not cover the posterior.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie. The marginal form: "python", with nothing to
+        compile, or "numba" ("auto": from 100,000 draws on). The other: "numba" ("auto"), "c"
+        (compiles sooner, runs slower), "jax".
     seed : int, optional
     progressbar : bool
     target_accept : float
@@ -179,6 +184,7 @@ def pymc_lmer(
         chains=chains,
         cores=cores,
         sampler=sampler,
+        backend=backend,
         seed=seed,
         progressbar=progressbar,
         target_accept=target_accept,

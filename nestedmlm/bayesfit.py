@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,6 +23,10 @@ from nestedmlm.posterior import checks, loglik, storage, summaries, tree, varian
 from nestedmlm.posterior.truth import hypothesis_table
 from nestedmlm.tables.view import View
 from nestedmlm.verbs.pictures import PosteriorPictures
+
+if TYPE_CHECKING:
+    from nestedmlm.fit import LmerFit
+    from nestedmlm.model import Model
 
 __all__ = ["BayesFit", "Run", "load_bayesfit"]
 
@@ -53,6 +57,50 @@ class BayesFit(PosteriorPictures, BayesEstimates):
     """
 
     # --- the model -----------------------------------------------------------------------------
+    @classmethod
+    def from_pymc(cls, data: Any, fit: LmerFit | Model, *, model: Any = None,
+                  seed: int | None = None) -> BayesFit:  # fmt: skip
+        """Make a fit of draws from a PyMC model that `to_pymc` made and the user edited.
+
+        Parameters
+        ----------
+        data : DataTree
+            What ``pymc.sample`` returned (or nutpie, …); variables besides the parameters stay
+            in it.
+        fit : LmerFit or Model
+            What ``to_pymc`` was called on.
+        model : pymc.Model, optional
+            The edited model, kept as `model`.
+        seed : int, optional
+            For the random effects, which are drawn if the draws lack them (marginal form).
+
+        Raises
+        ------
+        OptionError
+            If the draws lack a parameter of the formula.
+
+        Notes
+        -----
+        The verbs read the draws as this formula's: ``y = X beta + Z b`` plus normal noise. If the
+        edited likelihood is another one, `predict` and `simulate` with ``kind="response"`` and
+        the random effects of a marginal form do not hold. No log-likelihood is added: `loo`
+        needs the model's own (``pymc.compute_log_likelihood``) where the likelihood was edited.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> draws = fit.sample(sampler="psis", draws=250, seed=1).data  # or pymc.sample(model=…)
+        >>> again = nm.BayesFit.from_pymc(draws, fit)
+        >>> again.n_chains, again.n_draws
+        (4, 250)
+        """
+        from nestedmlm.bayesrun import from_draws
+        from nestedmlm.fit import LmerFit
+
+        own = fit.model if isinstance(fit, LmerFit) else fit
+        return from_draws(own, data, design=fit.design, pymc_model=model, seed=seed)
+
     @cached_property
     def model(self) -> Any:
         """The PyMC model; built on first use where there is none yet.

@@ -67,9 +67,11 @@ def sample_model(
     chains: int = 4,
     cores: int | None = None,
     sampler: str = "auto",
+    backend: str = "auto",
     seed: int | None = None,
     progressbar: bool = True,
     target_accept: float = TARGET_ACCEPT,
+    pymc_model: Any = None,
 ) -> BayesFit:
     """Sample a model's posterior, starting from its REML fit.
 
@@ -80,8 +82,11 @@ def sample_model(
         In place of the model's own: that of a refit to another response.
     fit : LmerFit, optional
         Where to start; fitted here if it is not given.
-    priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar, target_accept
+    priors, marginal, draws, tune, chains, cores, sampler, backend, seed, progressbar, target_accept
         See `nestedmlm.pymc_lmer`.
+    pymc_model : pymc.Model, optional
+        What to sample in the place of the model built here: one from `to_pymc` that was edited.
+        It has its own form and priors. See `from_draws` for what is read off its draws.
 
     Raises
     ------
@@ -96,11 +101,16 @@ def sample_model(
     from nestedmlm.bayes.sampling import sample
 
     design = model.design if design is None else design
-    resolved = resolve_priors(design, priors)
-    built = build_pymc(design, resolved, marginal=marginal)
+    resolved, built = None, pymc_model
+    if built is None:
+        resolved = resolve_priors(design, priors)
+        built = build_pymc(design, resolved, marginal=marginal)
+    elif priors is not None:
+        raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")
     data = sample(
         built,
         sampler=sampler,
+        backend=backend,
         draws=draws,
         tune=tune,
         chains=chains,
@@ -110,19 +120,84 @@ def sample_model(
         target_accept=target_accept,
         start=_start(built, model, design, fit),
     )
-    data = add_random_effects(without_auxiliary(data), design, seed=seed)
-    found = BayesFit(
-        data=tree.complete(data, design),
+    return _checked(
+        _bayes_fit(model, design, data, priors=resolved, pymc_model=built, run=_run(data, seed))
+    )
+
+
+def from_draws(model: Model, data: Any, *, design: Design | None = None, pymc_model: Any = None,
+               seed: int | None = None) -> BayesFit:  # fmt: skip
+    """Make a `BayesFit` of draws that PyMC or another program made.
+
+    Parameters
+    ----------
+    model : Model
+    data : DataTree
+        With a group ``posterior`` that has the parameters under the names that `to_pymc` gives
+        them. Random effects that are not there are drawn.
+    design : Design, optional
+        In place of the model's own.
+    pymc_model : pymc.Model, optional
+        Kept as the fit's ``model``.
+    seed : int, optional
+        For the random effects.
+
+    Raises
+    ------
+    OptionError
+        If a parameter is missing.
+    """
+    design = model.design if design is None else design
+    refuse_missing(data, design)
+    attributes = data["posterior"].attrs
+    run = Run(
+        sampler=str(attributes.get("sampler", "user")),
+        form="marginal" if lacks_effects(data, design) else "hierarchical",
+        tune=int(attributes.get("tuning_steps", attributes.get("tune", 0))),
+        seed=seed,
+    )
+    fit = _bayes_fit(model, design, data, priors=None, pymc_model=pymc_model, run=run)
+    return _checked(fit)
+
+
+def _bayes_fit(
+    model: Model, design: Design, data: Any, *, priors: Any, pymc_model: Any, run: Run
+) -> BayesFit:
+    """Complete the draws; `priors` None: a user's model, whose log-likelihood is its own."""
+    data = add_random_effects(without_auxiliary(data), design, seed=run.seed)
+    return BayesFit(
+        data=tree.complete(data, design, log_likelihood=priors is not None),
         design=design,
-        priors=resolved,
-        run=_run(data, seed),
-        given_model=built,
+        priors=priors,
+        run=run,
+        given_model=pymc_model,
         data_name=model.data_name,
         weights_name=model.weights_name,
         offset_name=model.offset_name,
         messages=design.messages,
     )
-    return _checked(found)
+
+
+def refuse_missing(data: Any, design: Design) -> None:
+    """Refuse draws that lack a parameter."""
+    from nestedmlm.bayes.names import parameter_names
+
+    if "posterior" not in data:
+        raise OptionError("draws are a DataTree with a group 'posterior', as pymc.sample returns")
+    names = parameter_names(design).parameters
+    missing = [name for name in names if name not in data["posterior"].data_vars]
+    if missing:
+        raise OptionError(
+            f"the draws lack {', '.join(map(repr, missing))}; a fit of this formula needs "
+            f"{', '.join(names)}"
+        )
+
+
+def lacks_effects(data: Any, design: Design) -> bool:
+    """Whether a posterior lacks random effects."""
+    from nestedmlm.bayes.names import parameter_names
+
+    return any(n not in data["posterior"].data_vars for n in parameter_names(design).effects)
 
 
 def _start(built: Any, model: Model, design: Design, fit: LmerFit | None) -> dict[str, Any]:
@@ -142,13 +217,15 @@ def _start(built: Any, model: Model, design: Design, fit: LmerFit | None) -> dic
 
 
 def without_auxiliary(data: Any) -> Any:
-    """Leave out variables that exist only so that sampling is easy."""
-    from nestedmlm.bayes.names import is_auxiliary
+    """Leave out variables that exist only so that sampling is easy, and the long ``mu``."""
+    from nestedmlm.bayes.names import MU, is_auxiliary
 
     posterior = data["posterior"].to_dataset()
     out = data.copy()
     out["posterior"] = type(data)(
-        posterior.drop_vars([name for name in posterior.data_vars if is_auxiliary(str(name))])
+        posterior.drop_vars(
+            [name for name in posterior.data_vars if is_auxiliary(str(name)) or name == MU]
+        )
     )
     return out
 
@@ -158,10 +235,10 @@ def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:
     from nestedmlm.bayes.conditional import draw_random_effects
     from nestedmlm.bayes.names import coordinates, dimensions, parameter_names
 
+    if not lacks_effects(data, design):
+        return data
     names = parameter_names(design)
     posterior = data["posterior"].to_dataset()
-    if all(name in posterior for name in names.effects):
-        return data
     chains, draws = draw_shape(data)
     needed = {
         name: posterior[name].values.reshape(chains * draws, *posterior[name].shape[2:])

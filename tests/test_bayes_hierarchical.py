@@ -127,7 +127,7 @@ def test_both_forms_report_the_same_names():
     hierarchical = {v.name for v in density(hierarchical_model(of)).variables}
     marginal = {v.name for v in density(marginal_model(of)).variables}
     effects = set(parameter_names(of).effects)
-    assert hierarchical == marginal | effects | {"mu"}
+    assert hierarchical == marginal | effects
 
 
 def test_clashing_names_are_kept_apart():

@@ -9,7 +9,7 @@ from designs import data, design
 import nestedmlm as nm
 from nestedmlm.bayes import samplers
 from nestedmlm.bayes.conditional import covariance_factors
-from nestedmlm.bayes.density import density
+from nestedmlm.bayes.density import density, reported_names
 from nestedmlm.bayes.hierarchical import hierarchical_model
 from nestedmlm.bayes.marginal import marginal_model
 from nestedmlm.bayes.mode import find_peak
@@ -248,7 +248,7 @@ def test_a_density_that_is_nowhere_finite_is_an_error():
 
 def test_reported_names_leave_out_what_only_helps():
     model = hierarchical_model(design("slope"))
-    reported = samplers.reported_names(model)
+    reported = reported_names(model)
     names = parameter_names(design("slope"))
     assert set(reported) == {*names.parameters, *names.effects}
 

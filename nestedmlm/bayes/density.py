@@ -6,8 +6,9 @@ on this. Meant for marginal models: a handful of numbers around one heavy Op.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from pymc.initial_point import make_initial_point_expression
 from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import RAW, SCALE_SUFFIX, is_auxiliary
-from nestedmlm.bayes.scalarcode import python_function
+from nestedmlm.bayes.names import MU, RAW, SCALE_SUFFIX, is_auxiliary
+from nestedmlm.bayes.scalarcode import python_function, python_functions
 from nestedmlm.errors import OptionError
 
 _ONCE = Mode(linker="py", optimizer=None)  # for functions that are called once
@@ -61,6 +62,7 @@ class Density:
     coords: Mapping[str, tuple[Any, ...]]
     folded: tuple[int, ...]
     _logp_grad: Callable[..., Any]
+    _logp: Callable[..., Any]
     _expand: Callable[..., Any]
 
     @property
@@ -79,6 +81,15 @@ class Density:
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.ndim)
         return value, np.array(gradients) if self._scalar else _joined(gradients)
+
+    def logp(self, x: FloatArray) -> float:
+        """Log-density without its gradient, which takes about half as long."""
+        try:
+            with np.errstate(all="ignore"):
+                value: float = self._logp(*self.split(x))[0]
+        except np.linalg.LinAlgError:
+            return -np.inf
+        return value
 
     def to_values(self, x: FloatArray) -> dict[str, np.ndarray]:
         """The named variables at one point, on their own scale."""
@@ -107,18 +118,21 @@ class Density:
         return x.tolist() if self._scalar else _pieces(x, self.shapes)
 
 
-def density(model: pm.Model) -> Density:
+def density(model: pm.Model, *, compiler: str = "python") -> Density:
     """Prepare the log-density of a PyMC model.
 
     Parameters
     ----------
     model : pymc.Model
         All free variables continuous.
+    compiler : {"python", "c"}
+        Of the log-density and its gradient: written out as Python, which takes no time and suits
+        a marginal model, or compiled by PyTensor's C back-end (vectors, longer graphs).
 
     Raises
     ------
     OptionError
-        If a free variable is discrete.
+        If a free variable is discrete, or there is no C compiler.
     """
     discrete = [v.name for v in model.value_vars if v.dtype not in ("float64", "float32")]
     if discrete:
@@ -129,9 +143,11 @@ def density(model: pm.Model) -> Density:
     inputs = model.value_vars
     logp = model.logp()
     shapes = tuple(p.shape for p in _initial_parts(model, {}))
-    reported = [v for v in (*model.free_RVs, *model.deterministics) if not is_auxiliary(v.name)]
+    reported = [model[name] for name in reported_names(model)]
     expanded = model.replace_rvs_by_values(reported)
     expand = python_function(inputs, expanded)
+    functions = _COMPILERS[compiler]
+    logp_grad, logp_alone = functions(inputs, [logp, *pytensor.grad(logp, inputs)])
     initial = _initial(model, {})
     x0 = _pieces(initial, shapes)
     return Density(
@@ -145,9 +161,35 @@ def density(model: pm.Model) -> Density:
         ),
         coords={k: tuple(v) for k, v in model.coords.items() if v is not None},
         folded=_folded(model, shapes),
-        _logp_grad=python_function(inputs, [logp, *pytensor.grad(logp, inputs)]),
+        _logp_grad=logp_grad,
+        _logp=logp_alone,
         _expand=expand,
     )
+
+
+def reported_names(model: pm.Model) -> list[str]:
+    """Variables of a posterior: all but those that only help sampling, and the long ``mu``."""
+    variables = (*model.free_RVs, *model.deterministics)
+    return [v.name for v in variables if not is_auxiliary(v.name) and v.name != MU]
+
+
+def _c_functions(
+    inputs: Sequence[Any], outputs: Sequence[Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What `python_functions` makes, by PyTensor's C back-end."""
+    if not pytensor.config.cxx:
+        raise OptionError("backend='c' needs a C++ compiler (g++), and PyTensor finds none")
+    mode = Mode(linker="cvm", optimizer="fast_run")
+    every = pytensor.function(list(inputs), list(outputs), mode=mode)
+
+    def function(*values: Any) -> tuple[Any, ...]:
+        value, *rest = every(*values)
+        return float(value), *rest
+
+    return function, function
+
+
+_COMPILERS = MappingProxyType({"python": python_functions, "c": _c_functions})
 
 
 def _folded(model: pm.Model, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from nestedmlm.bayes.names import (
     TermNames,
     coordinates,
     parameter_names,
+    response_data_name,
     response_name,
     without_slash,
 )
@@ -55,8 +56,8 @@ def hierarchical_model(
     Returns
     -------
     pymc.Model
-        Matrices, codes, weights and offset are ``pm.Data``, so new data can be set. ``mu`` is a
-        Deterministic of one number per row.
+        Response (``y_data`` for a response y), matrices, codes, weights and offset are
+        ``pm.Data``, so new data can be set. ``mu`` is a Deterministic of one number per row.
     """
     priors = resolve_priors(design, priors)
     names = parameter_names(design)
@@ -80,7 +81,7 @@ def hierarchical_model(
         sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
         spread = sigma / pt.sqrt(data["weights"]) if "weights" in data else sigma
         mu = pm.Deterministic(MU, mu, dims=OBS_DIM)
-        pm.Normal(response_name(design), mu, spread, observed=design.y, dims=OBS_DIM)
+        pm.Normal(response_name(design), mu, spread, observed=data["y"], dims=OBS_DIM)
     return model
 
 
@@ -136,7 +137,7 @@ def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
             name += "_"
         return pm.Data(name, values, dims=dims)
 
-    out: dict[Any, Any] = {}
+    out: dict[Any, Any] = {"y": pm.Data(response_data_name(design), design.y, dims=OBS_DIM)}
     if design.p:
         out["X"] = add("X", design.X, OBS_DIM, FIXED_DIM)
     for f, factor in enumerate(design.factors):

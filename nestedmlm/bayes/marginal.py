@@ -2,8 +2,8 @@
 
     log p(y | beta, T, sigma) = -1/2 [ n log 2 pi sigma^2 + log|M| - sum log w + v' S v / sigma^2 ]
 
-with ``(log|M|, S) = eliminate(T)`` and ``v = (-beta, 1)`` in scaled columns: the same Op as the
-REML criterion, under another head (Bates et al. 2015, eq. 13-20 before profiling).
+with ``(log|M|, S) = eliminate(T)`` and ``v = (-beta, 1)`` in scaled columns: the same elimination
+as the REML criterion's, under another head (Bates et al. 2015, eq. 13-20 before profiling).
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.factors import TermFactor, scale, term_factor
 from nestedmlm.bayes.fixed import centring, fixed_effects
+from nestedmlm.bayes.likelihood import DENSE, MarginalLikelihood
 from nestedmlm.bayes.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.priors import PriorSet, resolve_priors
 from nestedmlm.crossproducts import CrossProducts, cross_products
-from nestedmlm.ops import eliminate
-from nestedmlm.parameters import Plan, make_plan, scatters
+from nestedmlm.parameters import make_plan, scatters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nestedmlm.design import Design
+
+# fields of CrossProducts, in the order of its `arrays`
+ARRAYS = ("K", "first", "parent", "pptr", "tptr", "tcol", "tpos", "Kt", "tfirst", "panels", "Qtt",
+          "Qtr", "F")  # fmt: skip
 
 
 def marginal_model(
@@ -51,9 +56,10 @@ def marginal_model(
         Its likelihood is one ``pm.Potential``; user names are Deterministics where the sampled
         variable is another (folded scales, the intercept at centred predictors).
     """
+    from nestedmlm.bayes import numba_dispatch  # noqa: F401 (pm.sample and nutpie need it)
+
     priors = resolve_priors(design, priors)
     stats = stats or cross_products(design)
-    plan = make_plan(design, stats)
     names = parameter_names(design)
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("__factor_dim")}
     with pm.Model(coords=coords) as model:
@@ -63,9 +69,7 @@ def marginal_model(
             for term, own in zip(design.terms, names.terms, strict=True)
         ]
         sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
-        T = flat_relative_factors(factors, sigma, plan, stats)
-        v = contrast_vector(sampled, design, stats)
-        pm.Potential(LIKELIHOOD, marginal_likelihood(T, v, sigma, stats))
+        pm.Potential(LIKELIHOOD, log_likelihood(factors, sampled, sigma, design, stats))
     return model
 
 
@@ -74,46 +78,49 @@ def is_marginal(model: pm.Model) -> bool:
     return any(potential.name == LIKELIHOOD for potential in model.potentials)
 
 
-def marginal_likelihood(T: Any, v: Any, sigma: Any, stats: CrossProducts) -> Any:
+def log_likelihood(
+    factors: list[TermFactor], sampled: list[Any], sigma: Any, design: Design, stats: CrossProducts
+) -> Any:
     """The marginal log-likelihood as a graph.
 
     Parameters
     ----------
-    T : vector
-        Flat relative factors (scaled columns, elimination order).
-    v : vector (p+1,)
-        ``(-beta, 1)`` in scaled columns.
+    factors : list of TermFactor
+        One for each term: the entries of ``D L``.
+    sampled : list of p scalars
+        From `nestedmlm.bayes.fixed.fixed_effects`.
     sigma : scalar
-    stats : CrossProducts
+    design, stats : Design, CrossProducts
     """
-    logdet, S, *_ = eliminate(T, *(pt.constant(a) for a in stats.arrays))
+    P = np.column_stack(_scatter(factors, design, stats))
+    C = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
+    entries = [value for factor in factors for value in factor.entries().values()]
+    beta = pt.stack(sampled) if sampled else pt.zeros(0)
+    data = {"P": P, "C": C, "c": contrast(stats), **dict(zip(ARRAYS, stats.arrays, strict=True))}
+    op = MarginalLikelihood(dense=len(stats.Qtt) > DENSE)
+    value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
     constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
-    quadratic = pt.dot(v, pt.dot(S, v))
-    return -0.5 * (constant + 2.0 * stats.n * pt.log(sigma) + logdet + quadratic / sigma**2)
+    return value - stats.n * pt.log(sigma) - 0.5 * constant
 
 
-def flat_relative_factors(
-    factors: list[TermFactor], sigma: Any, plan: Plan, stats: CrossProducts
-) -> Any:
-    """All ``T_t = W_t^{-1} D L / sigma`` as the flat vector the elimination takes.
+def contrast(stats: CrossProducts) -> FloatArray:
+    """The constant part of ``v = (-beta, 1)`` in scaled columns."""
+    return np.append(stats.R_x @ stats.beta0, 1.0)
 
-    One constant matrix does the scaling and the scattering, so that the graph has three nodes.
-    """
-    entries, columns = [], []
-    for factor, P, W in zip(factors, scatters(plan), stats.transforms, strict=True):
+
+def _shared(name: str, values: np.ndarray) -> Any:
+    """A writable copy that the graph refers to: Numba compiles read-only constants anew."""
+    return pytensor.shared(np.array(values, order="C"), name=f"{LIKELIHOOD}_{name}")
+
+
+def _scatter(factors: list[TermFactor], design: Design, stats: CrossProducts) -> list[FloatArray]:
+    """Columns that scale and place the terms' entries: ``T_t = W_t^{-1} D L / sigma``, flat."""
+    columns = []
+    places = scatters(make_plan(design, stats))
+    for factor, place, W in zip(factors, places, stats.transforms, strict=True):
         inverse = np.linalg.inv(W)
-        for (i, j), value in factor.entries().items():
+        for i, j in factor.entries():
             unit = np.zeros_like(W)
             unit[:, j] = inverse[:, i]
-            columns.append(P @ unit.ravel())
-            entries.append(value)
-    return pt.dot(pt.constant(np.column_stack(columns)), pt.stack(entries)) / sigma
-
-
-def contrast_vector(sampled: list[Any], design: Design, stats: CrossProducts) -> Any:
-    """``v = (-beta_scaled, 1)`` from the sampled coefficients; linear, so one product."""
-    constant: FloatArray = np.append(stats.R_x @ stats.beta0, 1.0)
-    if not sampled:
-        return pt.constant(constant)
-    slope = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
-    return pt.constant(constant) + pt.dot(pt.constant(slope), pt.stack(sampled))
+            columns.append(place @ unit.ravel())
+    return columns

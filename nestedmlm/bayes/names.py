@@ -138,6 +138,11 @@ def response_name(design: Design) -> str:
     return without_slash(design.formula.response_text)
 
 
+def response_data_name(design: Design) -> str:
+    """Name of the ``pm.Data`` that holds the response."""
+    return f"{response_name(design)}_data"
+
+
 def without_slash(name: str) -> str:
     """Write a slash as a word: in a DataTree it would open a group, so PyMC refuses it."""
     return name.replace("/", " per ")

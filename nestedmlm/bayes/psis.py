@@ -110,7 +110,7 @@ def _weigh(density: Density, proposals: tuple[FloatArray, FloatArray], reference
     points, log_q = proposals
     log_p = np.full(len(points), -np.inf)
     inside = np.all(points[:, list(density.folded)] >= 0.0, axis=1)
-    log_p[inside] = [density.logp_grad(x)[0] - reference for x in points[inside]]
+    log_p[inside] = [density.logp(x) - reference for x in points[inside]]
     possible = np.isfinite(log_p)
     if possible.sum() < len(points) // 20:
         raise SamplingError(_advice("nearly all proposals lie outside its domain"))

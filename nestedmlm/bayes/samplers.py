@@ -1,6 +1,7 @@
 """The samplers: one function each, and the table of them (layer 4).
 
-A sampler is one row of `SAMPLERS`. Marginal models go to nutpie as a plain Python function in
+A sampler is one row of `SAMPLERS`: for either form of a model, the back-ends that can evaluate
+its density, the usual one first. Marginal models go to nutpie as a plain Python function in
 coordinates where the posterior is close to standard normal (mode and curvature of the density),
 so there is nothing to compile and little to adapt.
 """
@@ -18,18 +19,14 @@ import pymc as pm
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.density import Density, density
+from nestedmlm.bayes.density import Density, density, reported_names
 from nestedmlm.bayes.marginal import is_marginal
 from nestedmlm.bayes.mode import Peak, find_peak
-from nestedmlm.bayes.names import MU, is_auxiliary
 from nestedmlm.bayes.posterior import make_tree, posterior_dataset
 from nestedmlm.bayes.psis import psis_sample
 
 _log = logging.getLogger("nestedmlm")
-_COMPILING = (
-    "compiling the hierarchical model, which takes some ten seconds (the marginal form, "
-    "marginal=True, needs no compilation and has the same posterior)"
-)
+_COMPILING = "compiling the model with %s, which may take some ten seconds"
 _STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_depth", "lp",
           "mean_tree_accept", "acceptance_rate", "energy_error")  # fmt: skip
 
@@ -39,6 +36,7 @@ class Settings:
     """What was asked for, checked."""
 
     sampler: str
+    backend: str
     draws: int
     tune: int
     chains: int
@@ -56,32 +54,14 @@ class Unevaluable(ValueError):
 
 
 def _nutpie_density(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
-    import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
-
     target = _density(model)
     peak = find_peak(target, target.at(settings.start) if settings.start else None)
-    compiled = from_pyfunc(
-        target.ndim,
-        lambda: standardised(target, peak),
-        lambda seed1, seed2, chain: lambda z: {"z": z},
-        [np.dtype(np.float64)],
-        [(target.ndim,)],
-        ["z"],
-        make_initial_point_fn=lambda seed: _near_mode(target, peak, seed),
+    compiled = _python_model(
+        target, standardised(target, peak), lambda seed: _near_mode(target, peak, seed)
     )
-    tree = nutpie.sample(
-        compiled,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores or 1,  # threads would only wait for Python's lock
-        seed=settings.seed,
-        target_accept=settings.target_accept,
-        progress_bar=settings.progressbar,
-        save_warmup=False,
-    )
-    z = tree["posterior"]["z"].to_numpy()
+    # threads would only wait for Python's lock
+    tree = _run_nutpie(compiled, settings, cores=settings.cores or 1)
+    z = tree["posterior"]["x"].to_numpy()
     posterior = posterior_dataset(target, peak.x + z @ peak.root.T)
     return make_tree(posterior, _statistics(tree), _attributes(settings, "marginal"))
 
@@ -112,24 +92,77 @@ def _near_mode(target: Density, peak: Peak, seed: Any) -> FloatArray:
 def _nutpie_model(model: pm.Model, settings: Settings) -> xr.DataTree:
     import nutpie
 
+    if isinstance(model, Density):
+        model = model.model
     if settings.progressbar:
-        _log.warning(_COMPILING)
+        _log.warning(_COMPILING, settings.backend)
     compiled = nutpie.compile_pymc_model(
-        model, var_names=reported_names(model), initial_points=dict(settings.start) or None
+        model,
+        var_names=reported_names(model),
+        initial_points=dict(settings.start) or None,
+        backend=settings.backend,
     )
-    tree = nutpie.sample(
+    tree = _run_nutpie(compiled, settings, cores=settings.cores)
+    posterior = tree["posterior"].to_dataset()
+    return make_tree(posterior, _statistics(tree), _attributes(settings, form_of(model)))
+
+
+def _nutpie_c(model: pm.Model, settings: Settings) -> xr.DataTree:
+    """The density compiled to C by PyTensor, in the model's own coordinates."""
+    if settings.progressbar:
+        _log.warning(_COMPILING, "C")
+    target = density(model, compiler="c")
+    start = target.at(settings.start)
+
+    def logp(x: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = target.logp_grad(x)
+        if not np.isfinite(value):
+            raise Unevaluable("the log-density is not finite")
+        return value, gradient
+
+    def jittered(seed: Any) -> FloatArray:
+        return start + 0.1 * np.random.default_rng(seed).standard_normal(target.ndim)
+
+    tree = _run_nutpie(_python_model(target, logp, jittered), settings, cores=settings.cores or 1)
+    posterior = posterior_dataset(target, tree["posterior"]["x"].to_numpy())
+    return make_tree(posterior, _statistics(tree), _attributes(settings, form_of(model)))
+
+
+def _python_model(target: Density, logp: Callable[..., Any], initial: Callable[..., Any]) -> Any:
+    """A Python function as nutpie takes it; the draws are points ``x``."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    return from_pyfunc(
+        target.ndim,
+        lambda: logp,
+        lambda seed1, seed2, chain: lambda x: {"x": x},
+        [np.dtype(np.float64)],
+        [(target.ndim,)],
+        ["x"],
+        make_initial_point_fn=initial,
+    )
+
+
+def _run_nutpie(compiled: Any, settings: Settings, *, cores: int | None) -> xr.DataTree:
+    import nutpie
+
+    tree: xr.DataTree = nutpie.sample(
         compiled,
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,
-        cores=settings.cores,
+        cores=cores,
         seed=settings.seed,
         target_accept=settings.target_accept,
         progress_bar=settings.progressbar,
         save_warmup=False,
     )
-    posterior = tree["posterior"].to_dataset()
-    return make_tree(posterior, _statistics(tree), _attributes(settings, "hierarchical"))
+    return tree
+
+
+def form_of(model: pm.Model) -> str:
+    """Which of the two forms a model has."""
+    return "marginal" if is_marginal(model) else "hierarchical"
 
 
 def _pymc(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
@@ -149,9 +182,8 @@ def _pymc(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
         compute_convergence_checks=False,
         target_accept=settings.target_accept,
     )
-    form = "marginal" if is_marginal(model) else "hierarchical"
     posterior = tree["posterior"].to_dataset()
-    return make_tree(posterior, _statistics(tree), _attributes(settings, form))
+    return make_tree(posterior, _statistics(tree), _attributes(settings, form_of(model)))
 
 
 def _psis(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
@@ -164,10 +196,7 @@ def _psis(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
     return make_tree(posterior_dataset(target, points), None, attributes)
 
 
-def reported_names(model: pm.Model) -> list[str]:
-    """Variables of a posterior: all but those that only help sampling, and the long ``mu``."""
-    variables = (*model.free_RVs, *model.deterministics)
-    return [v.name for v in variables if not is_auxiliary(v.name) and v.name != MU]
+Run = Callable[[Any, Settings], xr.DataTree]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +207,16 @@ class Sampler:
     ----------
     packages : tuple of str
         What has to be installed.
-    marginal, other : callable or None
-        How it samples a marginal model and any other; None where it cannot.
+    marginal, other : mapping of str to callable
+        How it samples a marginal model and any other, by back-end, the usual one first; empty
+        where it cannot.
     refusal : str
         What to say then.
     """
 
     packages: tuple[str, ...]
-    marginal: Callable[[Any, Settings], xr.DataTree] | None
-    other: Callable[[Any, Settings], xr.DataTree] | None
+    marginal: Mapping[str, Run]
+    other: Mapping[str, Run]
     refusal: str = ""
 
 
@@ -194,8 +224,8 @@ def _jax(name: str) -> Sampler:
     """A sampler that runs through JAX, which the elimination does not."""
     return Sampler(
         packages=(name, "jax"),
-        marginal=None,
-        other=_pymc,
+        marginal={},
+        other={"jax": _pymc},
         refusal=f"{name} cannot run the marginal form; sample it with nutpie, pymc or psis, or "
         "use marginal=False",
     )
@@ -203,14 +233,18 @@ def _jax(name: str) -> Sampler:
 
 SAMPLERS: MappingProxyType[str, Sampler] = MappingProxyType(
     {
-        "nutpie": Sampler(packages=("nutpie",), marginal=_nutpie_density, other=_nutpie_model),
-        "pymc": Sampler(packages=("pymc",), marginal=_pymc, other=_pymc),
+        "nutpie": Sampler(
+            packages=("nutpie",),
+            marginal={"python": _nutpie_density, "numba": _nutpie_model},
+            other={"numba": _nutpie_model, "c": _nutpie_c, "jax": _nutpie_model},
+        ),
+        "pymc": Sampler(packages=("pymc",), marginal={"numba": _pymc}, other={"numba": _pymc}),
         "numpyro": _jax("numpyro"),
         "blackjax": _jax("blackjax"),
         "psis": Sampler(
             packages=("arviz_stats",),
-            marginal=_psis,
-            other=None,
+            marginal={"python": _psis},
+            other={},
             refusal="psis needs the marginal form (marginal=True): the hierarchical one has a "
             "dimension for every random effect; sample that with nutpie",
         ),
@@ -230,4 +264,9 @@ def _statistics(tree: xr.DataTree) -> xr.Dataset | None:
 
 
 def _attributes(settings: Settings, form: str) -> dict[str, Any]:
-    return {"sampler": settings.sampler, "form": form, "tune": settings.tune}
+    return {
+        "sampler": settings.sampler,
+        "backend": settings.backend,
+        "form": form,
+        "tune": settings.tune,
+    }

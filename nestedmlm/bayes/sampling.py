@@ -12,16 +12,22 @@ import xarray as xr
 
 from nestedmlm.bayes.density import Density
 from nestedmlm.bayes.marginal import is_marginal
-from nestedmlm.bayes.samplers import SAMPLERS, Settings
+from nestedmlm.bayes.samplers import SAMPLERS, Run, Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
+# Draws in all from which compiling a marginal model pays: it takes 10 to 25 s (warm and cold
+# caches) and saves 0.1 ms of CPU per draw, whatever the model (sleepstudy, M14, M17).
+MANY_DRAWS = 100_000
+
+_PACKAGES = {"jax": ("jax",)}  # that a back-end needs
 
 
 def sample(
     model: pm.Model | Density,
     *,
     sampler: str = "auto",
+    backend: str = "auto",
     draws: int = 1000,
     tune: int | None = None,
     chains: int = 4,
@@ -40,6 +46,9 @@ def sample(
     sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
         "auto" is nutpie. "psis" gives `draws` times `chains` independent draws by importance
         sampling, for marginal models only.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie. A marginal model: "python" (nothing to compile), or
+        "numba", which "auto" takes from 100,000 draws on. Any other: "numba" ("auto"), "c", "jax".
     draws, chains : int
     tune : int, optional
         Warm-up of each chain; by default 200 for marginal models (they start from the mode and
@@ -72,27 +81,42 @@ def sample(
     row = SAMPLERS.get(name) if isinstance(name, str) else None
     if row is None:
         raise OptionError(f"sampler must be one of auto, {', '.join(SAMPLERS)}, not {sampler!r}")
+    ways = row.marginal if marginal else row.other
+    if not ways:
+        raise OptionError(row.refusal)
+    draws, chains = _count("draws", draws), _count("chains", chains)
     settings = Settings(
         sampler=name,
-        draws=_count("draws", draws),
+        backend=_backend(backend, name, ways, many=draws * chains >= MANY_DRAWS),
+        draws=draws,
         tune=_count("tune", _TUNE[marginal] if tune is None else tune, least=0),
-        chains=_count("chains", chains),
+        chains=chains,
         cores=None if cores is None else _count("cores", cores),
         seed=seed,
         progressbar=progressbar,
         target_accept=_fraction("target_accept", target_accept),
         start=start or {},
     )
-    run = row.marginal if marginal else row.other
-    if run is None:
-        raise OptionError(row.refusal)
-    for package in row.packages:
+    needed = tuple(dict.fromkeys([*row.packages, *_PACKAGES.get(settings.backend, ())]))
+    for package in needed:
         if find_spec(package) is None:
             raise MissingSamplerError(
                 f"the sampler {name!r} needs the package {package!r}; install it with: "
-                f"pip install {' '.join(row.packages)}"
+                f"pip install {' '.join(needed)}"
             )
-    return run(model, settings)
+    return ways[settings.backend](model, settings)
+
+
+def _backend(asked: str, sampler: str, ways: Mapping[str, Run], *, many: bool) -> str:
+    """The back-end asked for; by itself the first, or a compiled one for many draws."""
+    if asked == "auto":
+        return "numba" if many and "numba" in ways else next(iter(ways))
+    if asked not in ways:
+        raise OptionError(
+            f"the sampler {sampler!r} runs this form of the model with backend "
+            f"{' or '.join(map(repr, ways))}, not {asked!r}"
+        )
+    return asked
 
 
 def _count(name: str, value: Any, least: int = 1) -> int:
