@@ -22,6 +22,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.posterior import checks, loglik, storage, summaries, tree, variance
 from nestedmlm.posterior.truth import hypothesis_table
 from nestedmlm.tables.view import View
+from nestedmlm.verbs.hooks import TableHooks
 from nestedmlm.verbs.pictures import PosteriorPictures
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _FIELDS = ("design", "priors", "run", "data_name", "weights_name", "offset_name"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BayesFit(PosteriorPictures, BayesEstimates):
+class BayesFit(PosteriorPictures, TableHooks, BayesEstimates):
     """Draws from the posterior of a linear mixed model.
 
     Attributes

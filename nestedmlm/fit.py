@@ -20,6 +20,7 @@ from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.penalty import Penalty, resolve_penalty
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
+from nestedmlm.verbs.hooks import TableHooks
 from nestedmlm.verbs.intervals import IntervalVerbs
 from nestedmlm.verbs.pictures import LikelihoodPictures
 from nestedmlm.verbs.rows import RowVerbs
@@ -45,6 +46,7 @@ class LmerFit(
     RowVerbs,
     SummaryVerbs,
     LikelihoodPictures,
+    TableHooks,
     Estimates,
 ):
     """A fitted linear mixed model.

@@ -58,6 +58,7 @@ LAYERS = {
     "bayesrun": 7,
     "sidebyside": 7,
     "fit": 7,
+    "interop": 7,
     "model": 7,
     "modeltable": 7,
     "components": 7,
