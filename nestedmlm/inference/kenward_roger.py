@@ -23,7 +23,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.directions import covariance_directions
-from nestedmlm.inference.moments import FitParts, Moments, moments
+from nestedmlm.inference.moments import FitParts, Moments, moments, weighted_products
 
 _FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
 
@@ -85,11 +85,12 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
             "take ddf='satterthwaite'"
         )
     s = parts.solution
-    found = moments(parts, covariance_directions(parts.phi, s.plan))
+    directions = covariance_directions(parts.phi, s.plan)
+    found = moments(parts, directions)
     Phi = found.Phi
     spread, flat = _spread(found, s.stats.n, s.stats.p)
     ratios = spread[1:, 1:]
-    inner = np.einsum("rs,rsij->ij", ratios, found.Q, optimize=True)
+    inner = weighted_products(parts, directions, ratios)
     weighted = np.tensordot(ratios, found.Pi, axes=(1, 0))
     inner -= np.einsum("rij,jk,rkl->il", found.Pi, Phi, weighted, optimize=True)
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
@@ -153,7 +154,7 @@ def _spread(found: Moments, n: int, p: int) -> tuple[FloatArray, int]:
     IE = np.empty((len(Pi) + 1, len(Pi) + 1))
     IE[0, 0] = n - p
     IE[0, 1:] = IE[1:, 0] = found.t - one
-    IE[1:, 1:] = found.N - 2.0 * np.einsum("ij,rsji->rs", Phi, found.Q)
+    IE[1:, 1:] = found.N - 2.0 * found.phi_q
     IE[1:, 1:] += np.einsum("rij,sji->rs", half, half)
     d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
     values, vectors = np.linalg.eigh(IE * np.outer(d, d))

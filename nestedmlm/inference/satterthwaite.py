@@ -105,7 +105,7 @@ def _hessian(parts: FitParts, found: Moments, phi: FloatArray, free: np.ndarray)
     H = np.empty((n_d + 1, n_d + 1))
     H[:n_d, :n_d] = 2.0 * found.bend / s.sigma**2 - found.N
     if reml:
-        H[:n_d, :n_d] += 2.0 * np.einsum("ij,rsji->rs", found.Phi, found.Q)
+        H[:n_d, :n_d] += 2.0 * found.phi_q
         half = found.Phi @ found.Pi
         H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)
     H[:n_d, :n_d] += _bend_of_covariance(parts, phi, reml)[np.ix_(free, free)]
