@@ -19,15 +19,16 @@ from nestedmlm.components import components
 from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.influence import Influence
+from nestedmlm.profiles import Profile
 from nestedmlm.simulation.bootstrap import Bootstrap
 from nestedmlm.varcorr import VarCorr as VarCorrView
 from nestedmlm.verbs.effects import prepared
 
 __all__ = [
-    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "contest", "cooks_distance",
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "confint", "contest", "cooks_distance",
     "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef", "formula", "getME",
     "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer", "logLik",
-    "model_matrix", "ngrps", "nobs", "predict", "ranef", "ranova", "rePCA", "refit", "refitML",
+    "model_matrix", "ngrps", "nobs", "predict", "profile", "ranef", "ranova", "rePCA", "refit", "refitML",
     "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update", "vcov", "vcovAdj",
 ]  # fmt: skip
 
@@ -300,3 +301,23 @@ def dfbeta(model: LmerFit | Influence) -> pd.DataFrame:
 def dfbetas(model: LmerFit | Influence) -> pd.DataFrame:
     """`dfbeta` in standard errors."""
     return model.dfbetas()
+
+
+def confint(
+    object: LmerFit,
+    parm: Any = None,
+    level: float = 0.95,
+    method: str = "profile",
+    oldNames: bool = True,
+    nsim: int = 500,
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Confidence intervals, in the order of lme4 2.x; columns such as ``2.5 %``."""
+    names = "old" if oldNames else "new"
+    found = object.conf_int(parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed)
+    return found.set_axis([f"{50 * (1 - level):.3g} %", f"{50 * (1 + level):.3g} %"], axis=1)
+
+
+def profile(fitted: LmerFit, which: Any = None, signames: bool = True) -> Profile:
+    """Profiles of the maximum-likelihood deviance."""
+    return fitted.profile(which, names="old" if signames else "new")
