@@ -25,11 +25,12 @@ from nestedmlm.varcorr import VarCorr as VarCorrView
 from nestedmlm.verbs.effects import prepared
 
 __all__ = [
-    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "confint", "contest", "cooks_distance",
-    "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef", "formula", "getME",
-    "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer", "logLik",
-    "model_matrix", "ngrps", "nobs", "predict", "profile", "ranef", "ranova", "rePCA", "refit", "refitML",
-    "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update", "vcov", "vcovAdj",
+    "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "confint", "contest",
+    "cooks_distance", "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef",
+    "formula", "getME", "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer",
+    "logLik", "model_matrix", "ngrps", "nobs", "predict", "profile", "ranef", "ranova", "rePCA",
+    "refit", "refitML", "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update",
+    "vcov", "vcovAdj",
 ]  # fmt: skip
 
 
