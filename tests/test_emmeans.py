@@ -166,6 +166,7 @@ def test_other_renderings():
     assert "kenward-roger" in made.to_markdown()
     assert len(made.tables["estimates"]) == 18
     assert NOTE in str(means("cake recipe"))
+    assert NOTE not in str(nm.emmeans(fitted("cake"), "1"))
 
 
 # --- semantics -----------------------------------------------------------------------------------
@@ -213,9 +214,24 @@ def test_the_slope_of_a_straight_line_is_its_coefficient():
     assert row["df"] == pytest.approx(17.0, rel=1e-6)
 
 
-def test_large_fits_and_ml_fits_take_satterthwaite():
+def test_default_degrees_of_freedom():
     assert means("ml f").ddf.method == "satterthwaite"
     assert means("cake recipe").ddf.method == "kenward-roger"
+    d = nm.load_dataset("sleepstudy")
+    penalised = nm.lmer("Reaction ~ Days + (1 | Subject)", d, penalty="wishart")
+    assert nm.emmeans(penalised, "Days").ddf.method == "satterthwaite"
+
+
+# emmeans(m, "schgend", pbkrtest.limit = 5000) of the Exam data: SE, df
+EXAM = [[0.05242121, 0.09858179, 0.06964358], [61.44, 63.14, 59.65]]
+
+
+def test_kenward_roger_above_3000_rows_too():
+    fit = nm.lmer("normexam ~ standLRT + schgend + (1 | school)", nm.load_dataset("Exam"))
+    found = nm.emmeans(fit, "schgend")
+    assert "kenward-roger" in str(found)
+    np.testing.assert_allclose(found.to_frame()["std_error"], EXAM[0], rtol=1e-5)
+    np.testing.assert_allclose(found.to_frame()["df"], EXAM[1], rtol=1e-4)
 
 
 def test_pairs_of_pickled_means():
@@ -250,6 +266,7 @@ def test_single_comparisons_are_not_adjusted():
 
 # --- refusals ------------------------------------------------------------------------------------
 BAD = {
+    "no fit": (lambda f: nm.emmeans(f.design, "recipe"), "of an LmerFit, not of a Design"),
     "unknown predictor": (lambda f: nm.emmeans(f, "nothing"), "no predictor is called nothing"),
     "grouping factor": (lambda f: nm.emmeans(f, "replicate"), "the predictors: recipe"),
     "unknown at": (lambda f: nm.emmeans(f, "recipe", at={"z": 1}), "at names z"),

@@ -19,7 +19,6 @@ from nestedmlm.inference.refgrid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.simultaneous import split_rows
 from nestedmlm.marginal.estimates import Emmeans, check_level
 
-KENWARD_ROGER_ROWS = 3000  # above this many rows the two methods agree in all that is printed
 _STEP = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 
@@ -52,10 +51,11 @@ def emmeans(
         How the levels that are averaged over count; see
         `nestedmlm.inference.averaging.marginal_cells`.
     ddf : {"kenward-roger", "satterthwaite", "residual", "none"}, optional
-        Degrees of freedom. By default Kenward-Roger for REML fits of up to 3000 rows (as R's
-        emmeans), and Satterthwaite for larger ones and for ML fits, where Kenward-Roger is not
-        defined. (emmeans goes over to infinitely many above 3000 rows, because pbkrtest needs an
-        n by n matrix; with few groups the degrees of freedom are few all the same.)
+        Degrees of freedom. By default Kenward-Roger for REML fits, as R's emmeans, and
+        Satterthwaite where Kenward-Roger is not defined (maximum likelihood, penalties). emmeans
+        takes infinitely many above 3000 rows, because pbkrtest needs an n by n matrix; here the
+        method takes seconds for 73 000 rows, and with few groups the degrees of freedom are few
+        however many rows there are.
     level : float
         Confidence level.
 
@@ -92,7 +92,7 @@ def emmeans(
     Confidence level used: 0.95
     NOTE: Results may be misleading due to involvement in interactions
     """
-    _check_fixed(fit)
+    _check_fit(fit)
     keep, groups = _read_specs(specs, by)
     grid = reference_grid(fit.design, fit.model.data, at=at)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
@@ -153,7 +153,7 @@ def emtrends(
     Degrees-of-freedom method: kenward-roger
     Confidence level used: 0.95
     """
-    _check_fixed(fit)
+    _check_fit(fit)
     keep, groups = _read_specs(specs, by)
     data = fit.model.data
     step = _STEP * covariate_range(fit.design, data, var)
@@ -214,15 +214,16 @@ def _estimates(
     )
 
 
-def _check_fixed(fit: LmerFit) -> None:
+def _check_fit(fit: LmerFit) -> None:
+    if not isinstance(fit, LmerFit):
+        raise OptionError(f"marginal means are of an LmerFit, not of a {type(fit).__name__}")
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
 def _prepared(fit: LmerFit, ddf: str | None) -> tuple[FitParts, Prepared]:
     parts = FitParts(design=fit.design, solution=fit.solution, REML=fit.REML, penalty=fit.penalty)
-    small = fit.REML and fit.penalty is None and fit.nobs <= KENWARD_ROGER_ROWS
-    default = "kenward-roger" if small else "satterthwaite"
+    default = "kenward-roger" if fit.REML and fit.penalty is None else "satterthwaite"
     return parts, prepare(parts, default if ddf is None else ddf)
 
 
@@ -265,6 +266,6 @@ def _notes(
     response = strip_groups(fit.design.formula.response)
     if isinstance(response, Call) and response.func.name != "I":
         notes.append(f"Results are given on the {deparse(response)} (not the response) scale.")
-    if any(own < term for term in grid.terms):
+    if own and any(own < term for term in grid.terms):
         notes.append(_INTERACTION)
     return tuple(notes)
