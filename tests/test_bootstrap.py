@@ -381,3 +381,10 @@ def test_view(boot):
         "estimate", "bias", "std_error", "median", "replicates",
     ]  # fmt: skip
     assert str(boot.summary()) == text
+
+
+def test_statistics_of_many_refits_are_those_of_each():
+    fit = nm.lmer("y ~ x + (x + z | f1) + (1 | c1)", data())
+    boot = fit.bootstrap(30, **QUIET)
+    one = fit.refit(fit.simulate(1, seed=1)["sim_1"]).bootstrap(1, **QUIET)
+    assert boot.t.iloc[0].to_numpy() == pytest.approx(one.t0.to_numpy(), rel=1e-4, nan_ok=True)

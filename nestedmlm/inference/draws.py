@@ -71,7 +71,8 @@ class ResponseLaw:
         for e in self.effects:
             b = rng.standard_normal((e.size, e.T.shape[0])) @ (self.sigma * e.T.T)
             if e.size:
-                y += np.where(e.codes >= 0, np.einsum("ij,ij->i", e.X, b[e.codes]), 0.0)
+                part = np.einsum("ij,ij->i", e.X, b.take(e.codes, axis=0))
+                y += part if e.codes.min() >= 0 else np.where(e.codes >= 0, part, 0.0)
         return y
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import TermShape, relative_factors
+from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.inference.reported import Reported, reported_parameters, values_at
@@ -85,7 +85,10 @@ def default_names(design: Design) -> tuple[str, ...]:
 
 def default_values(design: Design, batch: Batch) -> FloatArray:
     """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
-    wanted, shapes = _variances(design), term_shapes(design)
+    shapes = term_shapes(design)
+    if all(shape.structure == "us" for shape in shapes):
+        return np.hstack([batch.beta, _unstructured(shapes, batch), batch.sigma[:, None]])
+    wanted = _variances(design)
     rows = [
         values_at(
             wanted, shapes, theta=theta, T=relative_factors(theta, shapes), sigma=float(sigma),
@@ -94,6 +97,24 @@ def default_values(design: Design, batch: Batch) -> FloatArray:
         for theta, sigma, beta in zip(batch.theta, batch.sigma, batch.beta, strict=True)
     ]  # fmt: skip
     return np.hstack([batch.beta, np.vstack(rows)])
+
+
+def _unstructured(shapes: tuple[TermShape, ...], batch: Batch) -> FloatArray:
+    """Standard deviations and correlations (`values_at`) of all refits at once."""
+    out, at = [], 0
+    for shape in shapes:
+        rows, cols = lower_indices(shape.k)
+        T = np.zeros((len(batch.theta), shape.k, shape.k))
+        T[:, rows, cols] = batch.theta[:, at : at + shape.count]
+        at += shape.count
+        sd = np.sqrt(np.einsum("mij,mij->mi", T, T))
+        off = rows > cols
+        i, j = rows[off], cols[off]
+        size = sd[:, i] * sd[:, j]
+        product = np.einsum("mpk,mpk->mp", T[:, i], T[:, j])
+        cor = np.divide(product, size, out=np.full_like(size, np.nan), where=size > 0)
+        out += [batch.sigma[:, None] * sd, np.clip(cor, -1.0, 1.0)]
+    return np.hstack(out)
 
 
 def _variances(design: Design) -> list[Reported]:
