@@ -252,4 +252,4 @@ def critical_values(adjust: str, level: float, df: FloatArray, family: Family) -
         adjust = "none"
     rule = ADJUSTMENTS[adjust].critical or ADJUSTMENTS["bonferroni"].critical
     assert rule is not None
-    return rule(level, df, family)
+    return np.where(np.isnan(df), np.nan, rule(level, df, family))
