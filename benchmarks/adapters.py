@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 
@@ -24,6 +25,9 @@ class Answer:
     criterion: float
     evaluations: int | None
     converged: bool
+
+
+REFITS_AT_ONCE = 200  # as many as the program is asked for in one turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ def _text(frame: Any, factors: tuple[str, ...]) -> Any:
 
 
 def nestedmlm() -> Adapter:
+    import numpy as np
+
     import nestedmlm as nm
 
     logging.getLogger("nestedmlm").setLevel(logging.ERROR)  # singular fits are part of the game
@@ -54,8 +60,9 @@ def nestedmlm() -> Adapter:
     def refits(formula: str, frame: Any, responses: Any) -> Iterator[Answer]:
         base = nm.lmer(formula, frame)
         yield answer(base)
-        for y in responses:
-            yield answer(base.refit(y))
+        for some in batched(responses, REFITS_AT_ONCE):
+            batch = base.refit_many(np.column_stack(some))
+            yield from map(Answer, batch.criterion, batch.evaluations, batch.converged)
 
     return Adapter(_as_is, lambda formula, frame: answer(nm.lmer(formula, frame)), refits)
 

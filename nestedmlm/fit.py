@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.crossproducts import cross_products
+from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.estimates import Estimates
@@ -18,6 +18,7 @@ from nestedmlm.parameters import make_plan
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.penalty import Penalty, resolve_penalty
+from nestedmlm.responses import responses
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
 from nestedmlm.verbs.hooks import TableHooks
@@ -31,6 +32,7 @@ from nestedmlm.verbs.tests import TestVerbs
 if TYPE_CHECKING:
     from nestedmlm.bayesfit import BayesFit
     from nestedmlm.model import Model
+    from nestedmlm.reml.batch import Batch
     from nestedmlm.singularity import Diagnosis, Path, RePCA
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
@@ -112,22 +114,68 @@ class LmerFit(
         y : array-like, shape (n,) or (rows of the data,)
             One value for each row used, or for each row of the original data.
         """
-        values = np.asarray(y, dtype=np.float64)
-        if values.shape == self.design.kept.shape:
-            values = values[self.design.kept]
-        if values.shape != (self.nobs,):
+        values = _used_rows(y, self.design)
+        if values.ndim != 1:
             raise DataError(
-                f"refit needs {self.nobs} values (one for each row used) or "
-                f"{self.design.kept.size} (one for each row of the data), got shape {values.shape}"
+                f"refit needs {self.nobs} values, one response; refit_many takes one per column"
             )
-        if not np.all(np.isfinite(values)):
-            raise DataError("the new response holds missing or infinite values; remove them first")
+        design = replace(self.design, y=values)
+        columns = responses(design, self.solution.stats, values[:, None])
         return fit_design(
             self.model,
-            replace(self.design, y=values),
+            design,
             REML=self.REML,
             start=self.theta,
             penalty=self.penalty,
+            stats=columns.statistics(0),
+        )
+
+    def refit_many(self, Y: Any, *, workers: int = 1) -> Batch:
+        """Fit the same design to many responses at once, each to its own certified optimum.
+
+        They share one pass over the rows and one compiled loop, so that thousands of responses
+        take a fraction of the time of as many calls of `refit`.
+
+        Parameters
+        ----------
+        Y : array-like, shape (n, m) or (rows of the data, m)
+            One response per column.
+        workers : int
+            Threads; the result does not depend on their number.
+
+        Returns
+        -------
+        Batch
+            Arrays with one row per response: ``theta, criterion, sigma, beta, converged,
+            singular, evaluations``.
+
+        Raises
+        ------
+        DataError
+            For a wrong shape, missing values, or a response that the fixed effects reproduce.
+        OptionError
+            For a penalised fit.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm, numpy as np
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> y = fit.design.y
+        >>> batch = fit.refit_many(np.column_stack([y, 2 * y, y[::-1]]))
+        >>> batch.sigma.round(4)
+        array([49.5101, 99.0202, 49.5101])
+        """
+        from nestedmlm.reml.batch import refit_many
+
+        if self.penalty is not None:
+            raise OptionError("refit_many knows no penalties; call refit for each response")
+        return refit_many(
+            self.design,
+            _used_rows(Y, self.design),
+            REML=self.REML,
+            start=self.theta,
+            stats=self.solution.stats,
+            workers=workers,
         )
 
     def refit_ml(self) -> LmerFit:
@@ -215,6 +263,21 @@ class LmerFit(
         return fit_view(self)._repr_html_()
 
 
+def _used_rows(y: Any, design: Design) -> FloatArray:
+    """Rows of a response (or of several, in columns) that the design uses."""
+    values = np.asarray(y, dtype=np.float64)
+    if values.shape[:1] == design.kept.shape:
+        values = values[design.kept]
+    if values.shape[:1] != (design.n,):
+        raise DataError(
+            f"refit needs {design.n} values (one for each row used) or {design.kept.size} "
+            f"(one for each row of the data), got shape {values.shape}"
+        )
+    if not np.all(np.isfinite(values)):
+        raise DataError("the new response holds missing or infinite values; remove them first")
+    return values
+
+
 def fit_design(
     model: Model,
     design: Design,
@@ -223,12 +286,16 @@ def fit_design(
     start: FloatArray | None = None,
     control: Control | None = None,
     penalty: Penalty | str | None = None,
+    stats: CrossProducts | None = None,
 ) -> LmerFit:
-    """Optimise, then report: what every route to a fit goes through."""
+    """Optimise, then report: what every route to a fit goes through.
+
+    `stats` are ``cross_products(design)`` where the caller has them already.
+    """
     if control is not None and not isinstance(control, Control):
         raise OptionError(f"control must be a nestedmlm.Control, not {type(control).__name__}")
     REML = bool(REML) and design.p > 0  # without fixed effects REML is ML, as in lme4
-    stats = cross_products(design)
+    stats = stats or cross_products(design)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
     with blas_threads(stats):

@@ -114,3 +114,20 @@ def test_workers_must_be_positive() -> None:
     d = design("slope")
     with pytest.raises(OptionError, match="at least 1"):
         refit_many(d, simulated(d, 2), workers=0)
+
+
+def test_refit_and_refit_many_of_a_fit_agree() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    Y = simulated(fit.design, 4)
+    batch = fit.refit_many(Y)
+    for j in range(4):
+        single = fit.refit(Y[:, j])
+        assert batch.criterion[j] == pytest.approx(single.criterion, abs=1e-8)
+        np.testing.assert_allclose(batch.beta[j], single.fixef, rtol=1e-6)
+        np.testing.assert_allclose(single.design.y, Y[:, j])
+    with pytest.raises(DataError, match="refit needs 180 values, one response"):
+        fit.refit(Y)
+    penalised = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, penalty="wishart")
+    with pytest.raises(OptionError, match="penalties"):
+        penalised.refit_many(Y)
