@@ -169,6 +169,8 @@ def anova_table(
         raise ModelComparisonError(
             f"{len(labels)} names for {len(fits)} models: give one name for each model"
         )
+    if len(fits) == 1 and test is not None:
+        raise ModelComparisonError("this test compares models: give two or more")
     if len(fits) == 1:
         return _sequential(fits[0])
     _check_same_data(fits, labels)

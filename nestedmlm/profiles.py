@@ -137,4 +137,4 @@ class Profile(Viewable):
             numeric=(0, 1, 2),
         )
         remarks = [note(*self.messages)] if self.messages else []
-        return View((Text(("Profiles of the deviance",)), table, *remarks))
+        return View((Text(("Profiles of the deviance",), role="title"), table, *remarks))

@@ -227,7 +227,7 @@ def test_another_number_of_statistics_is_a_failure(slopes):
     assert boot.failures.to_dict() == {2: "fun returned another number of values"}
 
 
-def test_an_interrupted_run_keeps_what_is_done(slopes):
+def test_an_interrupted_run_keeps_what_is_done(slopes, caplog):
     calls = count()
 
     def interrupted(fit):
@@ -236,6 +236,7 @@ def test_an_interrupted_run_keeps_what_is_done(slopes):
         return fit.sigma
 
     boot = slopes.bootstrap(50, interrupted, **QUIET)
+    assert caplog.messages == ["interrupted: 3 of 50 replicates are done"]
     assert boot.partial and boot.nsim == 50 and len(boot.t) == 3
     assert "interrupted: 3 of 50 replicates" in str(boot)
     expected = slopes.bootstrap(3, lambda fit: fit.sigma, **QUIET)
@@ -388,3 +389,15 @@ def test_statistics_of_many_refits_are_those_of_each():
     boot = fit.bootstrap(30, **QUIET)
     one = fit.refit(fit.simulate(1, seed=1)["sim_1"]).bootstrap(1, **QUIET)
     assert boot.t.iloc[0].to_numpy() == pytest.approx(one.t0.to_numpy(), rel=1e-4, nan_ok=True)
+
+
+def test_a_response_that_cannot_be_fitted_costs_only_itself(slopes):
+    from nestedmlm.simulation.refits import notes_of, refit_columns
+
+    design = slopes.design
+    y = slopes.simulate(2, seed=1).to_numpy()
+    exact = design.X @ np.array([1.0, 2.0])  # nothing is left for the groups
+    batch = refit_columns(design, np.column_stack([y[:, 0], exact, y[:, 1]]), REML=True)
+    assert np.isfinite(batch.criterion).tolist() == [True, False, True]
+    assert notes_of(batch) == ("", "the response could not be fitted", "")
+    assert batch.beta[0] == pytest.approx(slopes.refit(y[:, 0]).params.to_numpy())

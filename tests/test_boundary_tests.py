@@ -207,6 +207,27 @@ def test_models_that_cannot_be_compared_are_refused(case):
         nm.anova(ml(small, data()), ml(large, data()), test="boundary")
 
 
+def test_one_model_has_nothing_to_be_compared_with(guide):
+    with pytest.raises(ModelComparisonError, match="give two or more"):
+        nm.anova(guide["M14"], test="boundary")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lme4_57_statistics_do_not_depend_on_the_unit_of_weights(seed):
+    """priorWeightsModComp.R: anova's Chisq is the same with weights w and 10 w."""
+    w = np.random.default_rng(seed).uniform(0.2, 3.0, 150)
+    rows = data().assign(once=w, ten=10 * w)
+    tables = [
+        nm.anova(
+            *(ml(f, rows, weights=name) for f in ("y ~ x + (1 | f1)", "y ~ x + (x | f1)")),
+            test="boundary",
+        ).table.iloc[1]
+        for name in ("once", "ten")
+    ]
+    assert tables[0]["Chisq"] == pytest.approx(tables[1]["Chisq"], abs=1e-7)
+    assert tables[0]["Pr(boundary)"] == pytest.approx(tables[1]["Pr(boundary)"], abs=1e-7)
+
+
 def test_unknown_tests_are_refused(guide):
     with pytest.raises(OptionError, match="test must be one of chisq, boundary, bootstrap"):
         nm.anova(guide["M14"], guide["M17"], test="f")

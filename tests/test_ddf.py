@@ -128,15 +128,26 @@ def test_kenward_roger_with_weights(random, expected, shared_data):
 # every design, against the formulas written out with n x n matrices -----------------------------
 
 
+def fading(xp, par, k):
+    """A user's structure: correlations that fall with the square root of the distance."""
+    distance = np.sqrt(np.abs(np.subtract.outer(np.arange(k), np.arange(k))))
+    return nm.covariance.cholesky(xp, xp.exp(-distance / par[0]), k)
+
+
+nm.covariance.register("fading", fading, [nm.covariance.Parameter("range", lower=0)])
+USERS = "a user's structure"
+DESIGNS = {**FORMULAS, USERS: "y ~ x + fading(0 + a | f2) + (1 | f1)"}
+
+
 @cache
 def simulated(kind: str, weighted: bool, REML: bool) -> nm.LmerFit:
     frame = data(90)
     if weighted:
-        return nm.lmer(FORMULAS[kind], frame, REML=REML, weights="w", offset="off")
-    return nm.lmer(FORMULAS[kind], frame, REML=REML)
+        return nm.lmer(DESIGNS[kind], frame, REML=REML, weights="w", offset="off")
+    return nm.lmer(DESIGNS[kind], frame, REML=REML)
 
 
-FITTED = [kind for kind in FORMULAS if kind not in ("no fixed effects", "same partition twice")]
+FITTED = [kind for kind in DESIGNS if kind not in ("no fixed effects", "same partition twice")]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

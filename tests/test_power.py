@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pandas as pd
@@ -150,6 +150,24 @@ def test_curve(slopes):
     again = nm.power_curve(slopes, "Days", along="Subject", breaks=[4, 8, 16], nsim=150,
                            effect_size=5.0, **QUIET)  # fmt: skip
     pd.testing.assert_frame_equal(frame, again.to_frame())
+
+
+def test_an_interrupted_run_keeps_what_is_done(study, monkeypatch):
+    from nestedmlm.simulation import powertests
+
+    calls, original = count(), powertests.refit_many
+
+    def interrupted(*args, **options):
+        if next(calls) == 4:  # two models for each chunk
+            raise KeyboardInterrupt
+        return original(*args, **options)
+
+    monkeypatch.setattr(powertests, "refit_many", interrupted)
+    found = nm.power(study, "x", 500, **QUIET)
+    assert found.partial and found.trials == 100 and found.nsim == 500
+    assert "interrupted: 500 simulations were asked for" in str(found)
+    curve = nm.power_curve(study, "x", along="g", breaks=[40], nsim=20, **QUIET)
+    assert list(curve.results) == [40]
 
 
 @pytest.mark.parametrize(

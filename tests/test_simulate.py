@@ -80,6 +80,10 @@ def test_rows_left_out_are_left_out():
     holes = data().assign(y=lambda d: d.y.mask(d.index == 4))
     fit = nm.lmer("y ~ x + (1 | f1)", holes)
     assert 4 not in fit.simulate(seed=1).index and len(fit.simulate(seed=1)) == 149
+    padded = nm.lmer("y ~ x + (1 | f1)", holes, na_action="exclude")
+    drawn = padded.simulate(2, seed=1)
+    assert drawn.loc[4].isna().all() and drawn.notna().all(axis=1).sum() == 149
+    assert padded.refit(drawn["sim_2"]).nobs == 149
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_verb_table_rows import SITUATIONS, fits, new_rows, rows
 
@@ -20,6 +21,12 @@ def boot(fit: nm.LmerFit, **options) -> np.ndarray:
     return fit.bootstrap(8, **options, **QUIET).t.drop(columns="sigma").to_numpy()
 
 
+def used(drawn: pd.DataFrame, fit: nm.LmerFit) -> np.ndarray:
+    """Rows of the fit; what na_action="exclude" left out is missing."""
+    assert drawn[~fit.design.kept].isna().all(axis=None) or len(drawn) == fit.nobs
+    return drawn.dropna().to_numpy()
+
+
 def without(fit: nm.LmerFit, change: str) -> nm.LmerFit:
     return fit.model.update(f". ~ . {change}").fit(REML=fit.REML)
 
@@ -30,9 +37,9 @@ def last(fit: nm.LmerFit, change: str, **options) -> np.ndarray:
 
 
 MOVED: dict[str, Verb] = {  # what an offset is added to
-    "simulate": lambda fit: fit.simulate(3, seed=1).to_numpy(),
-    "simulate-conditional": lambda fit: fit.simulate(3, seed=1, use_u=True).to_numpy(),
-    "simulate-partial": lambda fit: fit.simulate(3, seed=1, re_form="~ (1 | c1)").to_numpy(),
+    "simulate": lambda fit: used(fit.simulate(3, seed=1), fit),
+    "simulate-conditional": lambda fit: used(fit.simulate(3, seed=1, use_u=True), fit),
+    "simulate-partial": lambda fit: used(fit.simulate(3, seed=1, re_form="~ (1 | c1)"), fit),
 }
 NEW: dict[str, Verb] = {  # needs all of new rows: an offset, weights
     "simulate-new": lambda fit: fit.simulate(3, seed=1, data=new_rows()).to_numpy(),

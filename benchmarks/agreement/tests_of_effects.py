@@ -1,12 +1,14 @@
 """Tests of effects beside lmerTest and pbkrtest: df, p-values, F tables, ranova, drop1, step.
 
 Where lme4's fit is the same optimum, everything agrees to the accuracy of lmerTest's numerical
-derivatives. Kenward-Roger with weights is left out: pbkrtest ignores the weights.
+derivatives. Left out: Kenward-Roger with weights (pbkrtest ignores them), and types II and III of
+``a + a:b`` (lmerTest does not count a as contained in a:b there, SAS and nestedmlm do).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,14 @@ CASES = [
     _case("no intercept", "sleep_ext", "Reaction ~ 0 + cond + Days + (1 | Subject)"),
     _case("rank deficient", "sleep_ext", "Reaction ~ Days + x2 + noise + (1 | Subject)"),
     _case("missing cell", "sleep_ext", "Reaction ~ cond * halves + (1 | Subject)", empty_cell=True),
+    _case("polynomial", "sleep_ext", "Reaction ~ cond * poly(Days, 2) + (1 | Subject)",
+          contrasts={"cond": "sum"}),
+    _case("three factors", "sleep_ext", "Reaction ~ cond * halves * noise + (1 | Subject)",
+          contrasts={"cond": "sum", "halves": "helmert"}),
+    _case("only an interaction", "sleep_ext", "Reaction ~ cond:halves + (1 | Subject)"),
+    _case("exam", "Exam", "normexam ~ sex * vr + intake + (standLRT | school)",
+          contrasts={"sex": "sum", "vr": "poly", "intake": "sum"}),
+    _case("indicators", "Machines", "score ~ Machine + (0 + Machine | Worker)"),
     _case("singular", "Dyestuff2", "Yield ~ 1 + (1 | Batch)", step=True),
     _case("singular, few levels", "sleep_ext", "Reaction ~ Days + (1 | Subject) + (1 | grp3)"),
     _case("crossed slopes", "sim", "y ~ x * f + (x | g1) + (1 | g2)"),
@@ -144,6 +154,7 @@ def matrix(values: Any) -> np.ndarray:
 
 def compare() -> list[Agreement]:
     """Every verb of every case."""
+    logging.getLogger("nestedmlm").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cases.json"
         path.write_text(json.dumps(CASES))

@@ -106,7 +106,7 @@ class PriorSet(Mapping[str, PriorRow]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False))
+        return str(self.to_frame().to_html(index=False, border=0, justify="left"))
 
 
 def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> PriorSet:

@@ -20,6 +20,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.kenward_roger import approximate, kenward_roger
 from nestedmlm.inference.moments import FitParts
 from nestedmlm.inference.satterthwaite import combined_df, row_df, satterthwaite
+from nestedmlm.threads import blas_threads
 
 __all__ = [
     "METHODS", "FitParts", "JointTest", "Prepared", "RowTests", "coefficient_tests", "intervals",
@@ -130,7 +131,8 @@ def prepare(parts: FitParts, method: str = "satterthwaite") -> Prepared:
     """
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
-    return METHODS[method](parts)
+    with blas_threads(parts.solution.stats):
+        return METHODS[method](parts)
 
 
 def coefficient_tests(

@@ -7,6 +7,10 @@ coding of X.
 - type II: the same with X's columns in the order: unrelated terms, the term, terms containing it;
 - type III: estimable functions that are orthogonal to those of the terms containing the term,
   worked out in treatment coding and carried over to whatever coding the user chose.
+
+A term contains another if it has all its factors and more, and the same numeric variables (SAS). Of
+``a + a:b`` lmerTest says that a:b does not contain a, because R codes a there by its indicators;
+types II and III of a are then its coefficients at b's reference level. Here they are SAS's.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from nestedmlm.threads import blas_threads
 
 SINGULAR_NOTE = "boundary (singular) fit"
 UNCERTIFIED = "optimum not certified"
+FAILED = "the response could not be fitted"
 _SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
 _FIELDS = tuple(f.name for f in fields(Batch))
 
@@ -36,16 +37,37 @@ def refit_columns(
 ) -> Batch:
     """Fit one design to each column of `Y` (n, m), starting from `start`.
 
-    All together (`nestedmlm.reml.batch`); one after the other where there is a penalty.
+    All together (`nestedmlm.reml.batch`); one after the other where there is a penalty, or where
+    that fails for one of them. What cannot be fitted is a row of NaN.
     """
     if penalty is None:
-        return refit_many(design, Y, REML=REML, start=start, stats=stats, workers=workers)
+        try:
+            return refit_many(design, Y, REML=REML, start=start, stats=stats, workers=workers)
+        except (ArithmeticError, ValueError):  # LinAlgError is a ValueError
+            pass
     rows = [
-        refit_one(replace(design, y=np.ascontiguousarray(y)), REML=REML, start=start,
-                  penalty=penalty)
-        for y in Y.T
-    ]  # fmt: skip
+        _or_nothing(replace(design, y=np.ascontiguousarray(y)), REML, start, penalty) for y in Y.T
+    ]
     return Batch(**{name: np.concatenate([getattr(row, name) for row in rows]) for name in _FIELDS})
+
+
+def _or_nothing(
+    design: Design, REML: bool, start: FloatArray | None, penalty: Penalty | None
+) -> Batch:
+    try:
+        return refit_one(design, REML=REML, start=start, penalty=penalty)
+    except (ArithmeticError, ValueError):
+        nothing = np.full(1, np.nan)
+        count = sum(shape.count for shape in term_shapes(design))
+        return Batch(
+            theta=np.full((1, count), np.nan),
+            criterion=nothing,
+            sigma=nothing,
+            beta=np.full((1, design.p), np.nan),
+            converged=np.zeros(1, dtype=bool),
+            singular=np.zeros(1, dtype=bool),
+            evaluations=np.zeros(1, dtype=np.int64),
+        )
 
 
 def refit_one(
@@ -123,7 +145,9 @@ def _variances(design: Design) -> list[Reported]:
 
 def notes_of(batch: Batch) -> tuple[str, ...]:
     """What there is to say about each refit; empty where nothing is."""
-    return tuple(
-        UNCERTIFIED if not ok else (SINGULAR_NOTE if flat else "")
-        for ok, flat in zip(batch.converged.tolist(), batch.singular.tolist(), strict=True)
+    found = np.select(
+        [~np.isfinite(batch.criterion), ~batch.converged, batch.singular],
+        [FAILED, UNCERTIFIED, SINGULAR_NOTE],
+        "",
     )
+    return tuple(found.tolist())

@@ -6,6 +6,7 @@ the chunks changes a number.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -42,6 +43,8 @@ class Outcome:
     notes: tuple[str, ...]
     failed: np.ndarray
 
+
+_log = logging.getLogger("nestedmlm")
 
 type Task = Callable[[Streams], Outcome]
 
@@ -88,6 +91,8 @@ def run_replicates(
     except KeyboardInterrupt:
         if not done:
             raise
+        count = sum(len(o.notes) for o in done)
+        _log.warning("interrupted: %d of %d replicates are done", count, len(ways))
     return Outcome(
         values=np.concatenate([o.values for o in done]),
         notes=tuple(note for o in done for note in o.notes),

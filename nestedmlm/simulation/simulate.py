@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design import Design
 from nestedmlm.errors import DataError, WeightsError
 from nestedmlm.fit import LmerFit
 from nestedmlm.inference.draws import Seed, draw_frame, law_for_data, law_of
@@ -23,12 +24,19 @@ def simulate_fit(
     s = fit.solution
     if data is None:
         law = law_of(fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep)
-        return draw_frame(law, fit.design.index, nsim=nsim, seed=seed)
+        drawn = draw_frame(law, fit.design.index, nsim=nsim, seed=seed)
+        return _padded(drawn, fit.design)
     law, index = law_for_data(
         fit.design, data, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
         weights=_new_weights(fit, data),
     )  # fmt: skip
     return draw_frame(law, index, nsim=nsim, seed=seed)
+
+
+def _padded(drawn: pd.DataFrame, design: Design) -> pd.DataFrame:
+    """Rows of missing values where ``na_action="exclude"`` left some out (as fitted values)."""
+    columns = [design.align(drawn[name].to_numpy()) for name in drawn]
+    return pd.concat(columns, axis=1).set_axis(drawn.columns, axis=1)
 
 
 def _new_weights(fit: LmerFit, data: Any) -> FloatArray | None:

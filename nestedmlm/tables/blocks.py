@@ -79,6 +79,12 @@ class Table:
 
 
 Block = Text | Table
+INDENT = 4  # blanks at the start of a line that mean something; fewer align R's labels
+
+
+def empty(line: str) -> bool:
+    """Whether a line is only there for plain text: blank, or R's rule of dashes."""
+    return not line.strip(" -")
 
 
 def text_lines(block: Block) -> list[str]:

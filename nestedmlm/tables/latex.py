@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nestedmlm.tables.blocks import Block, Table, Text
+from nestedmlm.tables.blocks import INDENT, Block, Table, Text, empty
 
 _ESCAPES = str.maketrans(
     {
@@ -48,8 +48,16 @@ def escape(text: str) -> str:
 
 
 def _text(block: Text) -> str:
-    lines = [_ROLES[block.role].format(escape(line)) for line in block.lines if line.strip()]
+    lines = [
+        _indent(line) + _ROLES[block.role].format(escape(line))
+        for line in block.lines
+        if not empty(line)
+    ]
     return "\\\\\n".join(lines)
+
+
+def _indent(line: str) -> str:
+    return r"\hspace*{1em}" if line.startswith(" " * INDENT) else ""
 
 
 def _cell(text: str) -> str:
@@ -68,6 +76,9 @@ def _table(block: Table) -> str:
         labels = [escape(name) for name in block.rows]
         for i in block.sections:
             labels[i] = rf"\textit{{{labels[i]}}}"
+        if block.sections:
+            inside = set(range(len(labels))).difference(block.sections)
+            labels = [rf"\quad {n}" if i in inside and n else n for i, n in enumerate(labels)]
         rows = [[name, *row] for name, row in zip(labels, rows, strict=True)]
     body = [" & ".join(row) + r" \\" for row in rows]
     lines = [

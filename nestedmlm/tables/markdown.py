@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nestedmlm.tables.blocks import Block, Table, Text
+from nestedmlm.tables.blocks import INDENT, Block, Table, Text, empty
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#^$])")
 _ROLES = {"title": "**{}**", "heading": "**{}**", "note": "{}", "text": "{}"}
@@ -33,8 +33,16 @@ def escape(text: str) -> str:
 
 
 def _text(block: Text) -> str:
-    lines = [_ROLES[block.role].format(escape(line)) for line in block.lines if line.strip()]
+    lines = [
+        _indent(line) + _ROLES[block.role].format(escape(line))
+        for line in block.lines
+        if not empty(line)
+    ]
     return "  \n".join(lines)
+
+
+def _indent(line: str) -> str:
+    return "&emsp;" if line.startswith(" " * INDENT) else ""
 
 
 def _row(cells: Sequence[str]) -> str:

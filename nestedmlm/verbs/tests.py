@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nestedmlm.anova import AnovaResult
     from nestedmlm.fit import LmerFit
     from nestedmlm.tables.effects import StepResult, TestTable
@@ -60,6 +62,13 @@ class TestVerbs:
         return summary_view(
             self, correlation=correlation, coefficients=frame, method=ddf, notes=notes
         )
+
+    @property
+    def pvalues(self: LmerFit) -> pd.Series:
+        """p-values of the fixed effects, Satterthwaite's (those of `summary`)."""
+        from nestedmlm.verbs.effects import coefficient_frame
+
+        return coefficient_frame(self, "satterthwaite")[0]["Pr(>|t|)"].rename("p_value")
 
     def anova(
         self: LmerFit, *, type: str = "III", ddf: str = "satterthwaite"
