@@ -2,7 +2,8 @@
 
 The trailing block of a crossed design goes through BLAS many times. For blocks of a few hundred
 columns, starting and joining threads costs several times the work itself on a small or busy
-machine; from a thousand columns on, threads pay.
+machine; from a thousand columns on, threads pay. A nested design's products are tall and narrow:
+there threads never pay.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from nestedmlm.crossproducts import CrossProducts
 
 _WORTH_THREADS = 1000  # columns of the trailing block
+_NEVER_THREADED = 500  # nodes of the chain up to which BLAS takes one thread by itself
 
 
 @cache
@@ -24,11 +26,9 @@ def _controller() -> Any:
 
 
 def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
-    """Context in which BLAS uses one thread, where more would slow this problem down.
-
-    Nested designs hardly use BLAS and are left alone.
-    """
-    if 0 < stats.Qtt.shape[0] < _WORTH_THREADS:
+    """Context in which BLAS uses one thread, where more would slow this problem down."""
+    columns = stats.Qtt.shape[0]
+    if columns < _WORTH_THREADS and (columns > 0 or len(stats.parent) > _NEVER_THREADED):
         limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
         return limited
     return nullcontext()
