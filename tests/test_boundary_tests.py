@@ -135,6 +135,39 @@ def test_weights_from_draws_agree_with_the_angle():
     assert counts == pytest.approx(exact, abs=4.5 * np.sqrt(0.25 / 40_000))
 
 
+@pytest.mark.parametrize("REML", [False, True])
+def test_weights_are_those_of_the_expected_information(REML):
+    """Dense: I_ij = tr(P V_i P V_j) / 2 in (sigma^2, old variance, two new ones)."""
+    rng = np.random.default_rng(3)
+    a = rng.integers(0, 9, 600)
+    b = (a + rng.integers(0, 2, 600)) % 9  # far from orthogonal to a
+    rows = pd.DataFrame({"g": np.arange(600) // 10, "a": a, "b": b, "x": rng.normal(size=600)})
+    scene = nm.scenario("y ~ x + (1 | g)", rows, beta=[0.0, 1.0], theta=[0.7], sigma=1.0)
+    rows = rows.assign(y=scene.simulate(1, seed=4)["sim_1"])
+    m0, m1 = (nm.lmer(f"y ~ x + (1 | g){more}", rows, REML=REML)
+              for more in ("", " + (1 | a) + (1 | b)"))  # fmt: skip
+    null = null_distribution(m0.design, m0.solution, m1.design, m1.solution, REML=REML)
+
+    G, A, B = (pd.get_dummies(rows[c]).to_numpy(dtype=float) for c in "gab")
+    V = np.eye(600) + m0.theta[0] ** 2 * G @ G.T
+    P, X = np.linalg.inv(V), m0.design.X
+    if REML:
+        P = P - P @ X @ np.linalg.solve(X.T @ P @ X, X.T @ P)
+    parts = [P @ V, *(P @ Z @ Z.T for Z in (G, A, B))]
+    info = np.array([[0.5 * np.sum(one * two.T) for two in parts] for one in parts])
+    C = np.linalg.inv(info)[2:, 2:]
+    both = 0.25 + np.arcsin(C[0, 1] / np.sqrt(C[0, 0] * C[1, 1])) / (2 * np.pi)
+    assert null.weights == pytest.approx([0.5 - both, 0.5, both], abs=1e-9)
+    assert both < 0.2  # the two are hard to tell apart
+
+
+def test_structured_terms_of_both_models_are_nuisance():
+    small = "y ~ x + cs(x + z | f1)"
+    m0, m1 = ml(small, data()), ml(f"{small} + (1 | c1) + (1 | c2)", data())
+    null = null_distribution(m0.design, m0.solution, m1.design, m1.solution, REML=False)
+    assert null.weights == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
+
+
 def test_independent_variances_have_binomial_weights():
     found = mixture(1, (1, 1, 1), np.eye(3), nsim=40_000, rng=np.random.default_rng(1))
     assert found.weights == pytest.approx([1 / 8, 3 / 8, 3 / 8, 1 / 8], abs=0.012)

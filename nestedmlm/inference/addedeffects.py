@@ -12,7 +12,7 @@ from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.resampling import nested_in
 
 Entry = tuple[int, int, int]  # term, column, column (the first not less than the second)
-_FREE = ("us", "diag")
+FREE = ("us", "diag")
 _SAME_SPACE = 1e-8
 
 
@@ -105,8 +105,10 @@ def added_effects(small: Design, large: Design) -> Difference:
 
 
 def free_entries(terms: tuple[ReTerm, ...], t: int) -> list[Entry]:
-    """Free entries of one term's covariance: the lower triangle, or the diagonal."""
+    """Free entries of one term's covariance: the lower triangle, the diagonal, or none."""
     term = terms[t]
+    if term.structure not in FREE or term.hom:
+        return []  # its parameters are no entries
     k = range(term.X.shape[1])
     return [(t, a, b) for a in k for b in k if a == b or (a > b and term.structure != "diag")]
 
@@ -148,7 +150,7 @@ def _check_contained(small: Design, large: Design, found: set[tuple[int, int]]) 
                     f"{small.factors[term.factor].name}"
                 )
     structured = [
-        sorted(_signature(d, t) for t in d.terms if t.structure not in _FREE or t.hom)
+        sorted(_signature(d, t) for t in d.terms if t.structure not in FREE or t.hom)
         for d in (small, large)
     ]
     if structured[0] != structured[1]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import echelon, lower_indices
-from nestedmlm.criterion import degrees
+from nestedmlm.covariance import echelon, lower_indices, split_parameters
+from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.design import Design
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.addedeffects import (
+    FREE,
     Difference,
     Entry,
     added_effects,
@@ -19,10 +18,11 @@ from nestedmlm.inference.addedeffects import (
     same_fixed_effects,
 )
 from nestedmlm.inference.chibar import ChiBar, mixture
+from nestedmlm.inference.directions import Directions, parameter_directions
+from nestedmlm.inference.information import expected_information
+from nestedmlm.inference.moments import FitParts, moments
 from nestedmlm.parameters import Plan, phi_of_theta
-from nestedmlm.reml.curvature import average_information, free_entries
-from nestedmlm.reml.evaluation import evaluate
-from nestedmlm.results import Solution
+from nestedmlm.results import Solution, results_at
 
 _NSIM = 10_000
 _SEED = 20_040_701  # the weights are numbers of the models: the same ones every time
@@ -73,27 +73,70 @@ def _profiled_information(
 ) -> FloatArray:
     """Information on the new variances at the smaller model's estimates, the rest profiled out."""
     stats, plan = solution.stats, solution.plan
-    if any(shape.structure not in ("us", "diag") for shape in plan.shapes):
-        raise ModelComparisonError(
-            "weights for several new variances are not available beside structured covariances "
-            "(cs, ar1): use test='bootstrap'"
-        )
     covariances = embedded_covariances(difference, large, small.T)
     theta = np.concatenate(
-        [
-            np.sqrt(np.diag(G)) if shape.structure == "diag" else _lower(G)
-            for G, shape in zip(covariances, plan.shapes, strict=True)
-        ]
+        [_own_theta(G, t, plan, difference, small) for t, G in enumerate(covariances)]
     )
-    ev = evaluate(phi_of_theta(theta, plan, stats), plan, stats, REML)
-    scaled = average_information(ev, plan, stats, degrees(stats, REML)[0])
+    null = results_at(large, theta, REML=REML, stats=stats)
     wanted = [entry for block in difference.variances for entry in block]
-    others = [*difference.shared, *difference.covariances]
-    L = _to_users_columns([*wanted, *others], large, stats.transforms, plan)
-    full = L.T @ scaled @ L
-    m = len(wanted)
-    out: FloatArray = full[:m, :m] - full[:m, m:] @ np.linalg.pinv(full[m:, m:]) @ full[m:, :m]
+    rest = [*difference.shared, *difference.covariances]
+    found = [_moved(entry, plan, stats) for entry in (*wanted, *rest)]
+    found += _structured(phi_of_theta(theta, plan, stats), plan)
+    order = sorted(range(len(found)), key=lambda i: found[i][0])  # directions ascend by factor
+    directions = Directions(
+        factor=np.array([found[i][0] for i in order], dtype=np.int64),
+        matrices=tuple(np.ascontiguousarray(found[i][1]) for i in order),
+    )
+    parts = FitParts(design=large, solution=null, REML=REML)
+    IE = expected_information(
+        moments(parts, directions), large.n, large.p, REML=REML and large.p > 0
+    )
+    new = 1 + np.array([order.index(i) for i in range(len(wanted))])
+    old = np.setdiff1d(np.arange(len(IE)), new)
+    out: FloatArray = (
+        IE[np.ix_(new, new)]
+        - IE[np.ix_(new, old)] @ np.linalg.pinv(IE[np.ix_(old, old)]) @ IE[np.ix_(old, new)]
+    )
     return 0.5 * (out + out.T)
+
+
+def _own_theta(
+    G: FloatArray, t: int, plan: Plan, difference: Difference, small: Solution
+) -> FloatArray:
+    """Parameters of one term of the larger model where it says what the smaller one says."""
+    shape = plan.shapes[t]
+    if shape.structure == "us":
+        return _lower(G)
+    if shape.structure == "diag" and not shape.hom:
+        return np.asarray(np.sqrt(np.diag(G)))
+    source = difference.source[t, 0][0]  # such a term is in both models as it is
+    return split_parameters(small.theta, small.plan.shapes)[source]
+
+
+def _moved(entry: Entry, plan: Plan, stats: CrossProducts) -> tuple[int, FloatArray]:
+    """Factor and derivative of its covariance in one entry of the user's, in scaled columns."""
+    t, a, b = entry
+    factor = next(f for f, terms in enumerate(plan.factors) if t in terms)
+    start = sum(plan.shapes[s].k for s in plan.factors[factor] if s < t)
+    inverse = np.linalg.inv(stats.transforms[t])
+    E = np.zeros_like(inverse)
+    E[a, b] = E[b, a] = 1.0
+    out = np.zeros((plan.widths[factor], plan.widths[factor]))
+    own = slice(start, start + len(E))
+    out[own, own] = inverse @ E @ inverse.T
+    return factor, out
+
+
+def _structured(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
+    """Directions of the parameters of structured terms, which are no entries."""
+    directions, free = parameter_directions(phi, plan)
+    ends = np.cumsum([s.count for s in plan.shapes])
+    terms = np.searchsorted(ends, free, side="right")
+    return [
+        (int(f), E)
+        for f, E, t in zip(directions.factor, directions.matrices, terms.tolist(), strict=True)
+        if plan.shapes[t].structure not in FREE or plan.shapes[t].hom
+    ]
 
 
 def _lower(G: FloatArray) -> FloatArray:
@@ -102,18 +145,3 @@ def _lower(G: FloatArray) -> FloatArray:
     T = echelon(vectors * np.sqrt(np.maximum(values, 0.0)))
     out: FloatArray = T[lower_indices(len(G))]
     return out
-
-
-def _to_users_columns(
-    entries: Sequence[Entry], design: Design, transforms: tuple[FloatArray, ...], plan: Plan
-) -> FloatArray:
-    """Derivative of the scaled free entries in entries of the user's covariances."""
-    known = free_entries(plan)
-    L = np.zeros((len(known.flat), len(entries)))
-    for column, (t, a, b) in enumerate(entries):
-        inverse = np.linalg.inv(transforms[t])
-        E = np.zeros_like(inverse)
-        E[a, b] = E[b, a] = 1.0
-        rows, places = known.of_term[t]
-        L[rows, column] = (inverse @ E @ inverse.T).ravel()[places]
-    return L

@@ -23,6 +23,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.directions import covariance_directions
+from nestedmlm.inference.information import expected_information
 from nestedmlm.inference.moments import FitParts, Moments, moments, weighted_products
 
 _FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
@@ -148,14 +149,7 @@ def _match(A1: float, A2: float, q: int) -> Approximation:
 
 def _spread(found: Moments, n: int, p: int) -> tuple[FloatArray, int]:
     """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions."""
-    Phi, Pi = found.Phi, found.Pi
-    half = Phi @ Pi
-    one = np.einsum("rii->r", half)
-    IE = np.empty((len(Pi) + 1, len(Pi) + 1))
-    IE[0, 0] = n - p
-    IE[0, 1:] = IE[1:, 0] = found.t - one
-    IE[1:, 1:] = found.N - 2.0 * found.phi_q
-    IE[1:, 1:] += np.einsum("rij,sji->rs", half, half)
+    IE = expected_information(found, n, p)
     d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
     values, vectors = np.linalg.eigh(IE * np.outer(d, d))
     keep = values > _FLAT
