@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
@@ -108,10 +109,8 @@ def register(name: str, root: Root, parameters: Parameters, *, hom: bool = False
                 "different name"
             )
         return
-    import cloudpickle
-
     made = StructureName(name)
-    _SOURCES[made] = cloudpickle.dumps((root, parameters, hom))
+    _SOURCES[made] = _by_value(root, parameters, hom)
     TABLE[made] = structure
     admit(made, hom)
 
@@ -305,6 +304,25 @@ def _same(one: Structure, other: Structure) -> bool:
         except Exception:
             continue
     return compared
+
+
+def _by_value(root: Root, parameters: Parameters, hom: bool) -> bytes:
+    """Pickle functions themselves, not the names of their modules: another process has them not."""
+    import cloudpickle
+
+    functions = [f for f in (root, parameters) if callable(f)]
+    names = {getattr(f, "__module__", None) for f in functions} - {None, "__main__"}
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    known = cloudpickle.list_registry_pickle_by_value()
+    added = [module for module in modules if module.__name__ not in known]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        source: bytes = cloudpickle.dumps((root, parameters, hom))
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+    return source
 
 
 def _restore(name: str, source: bytes) -> str:

@@ -50,6 +50,8 @@ class Chart:
     signed : tuple of int arrays
         For each term where it matters, the places of the standard deviations that must share a
         sign.
+    removable : tuple of int
+        Places of coordinates at whose zero the held one no longer matters.
     contrast : (p,) array or None
         Row of ``R_x^{-1}`` that belongs to the held fixed effect.
     beta0 : float
@@ -66,6 +68,7 @@ class Chart:
     size: int
     signed: tuple[np.ndarray, ...]
     held: int = -1
+    removable: tuple[int, ...] = ()
     contrast: FloatArray | None = None
     beta0: float = 0.0
     to_natural: Callable[[float], float] = float
@@ -117,6 +120,7 @@ def held_chart(parameter: Reported, solution: Solution) -> Chart:
     return replace(
         chart,
         held=chart.places[t][0].start + piece.held,
+        removable=tuple(chart.places[t][0].start + i for i in piece.removable),
         to_natural=piece.to_natural,
         from_natural=piece.from_natural,
         lower=piece.lower,

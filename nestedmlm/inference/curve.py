@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.coordinates import Chart
-from nestedmlm.inference.interpolation import monotone
+from nestedmlm.inference.interpolation import inverse, monotone
 from nestedmlm.inference.trace import Knot, Trace
 
 _STEP = 1e-6
@@ -25,8 +25,11 @@ class ProfileCurve:
         NaN where it is not defined (a correlation beside a standard deviation of zero).
     zeta, value : (m,) arrays
         Knots, ascending in value.
-    rate : (m,) array
-        d value / d zeta, exact at the knots.
+    at : (m,) array
+        The coordinate in which the profile was followed; smooth also where the value is at its
+        end, so this is what is interpolated.
+    slope, jump : (m,) arrays
+        d zeta / d at, and d value / d at, exact.
     lower, upper : float
         Ends of the admissible values.
     ends : (str, str)
@@ -38,7 +41,9 @@ class ProfileCurve:
     estimate: float
     zeta: FloatArray
     value: FloatArray
-    rate: FloatArray
+    at: FloatArray
+    slope: FloatArray
+    jump: FloatArray
     lower: float
     upper: float
     ends: tuple[str, str]
@@ -48,38 +53,36 @@ class ProfileCurve:
 
         NaN where the knots stop at a cutoff before `zeta`.
         """
-        side = 1 if zeta > 0 else -1
-        end = self.ends[side > 0]
-        zetas, values, rates = self._outward(side)
-        if side * zeta <= zetas[-1]:
-            return float(monotone(zetas, values, rates, np.array([abs(zeta)]))[0])
-        if end == "cutoff":
-            return np.nan
-        return self.upper if side > 0 else self.lower
+        found = float(self.values(np.array([zeta]))[0])
+        if np.isfinite(found) or self.ends[zeta > 0] == "cutoff":
+            return found
+        return self.upper if zeta > 0 else self.lower
 
     def values(self, zeta: FloatArray) -> FloatArray:
         """Values at many zetas, for drawing; NaN outside the knots."""
         zeta = np.asarray(zeta, dtype=float)
         out = np.full(zeta.shape, np.nan)
         for side in (-1, 1):
-            zetas, values, rates = self._outward(side)
+            knots = self._outward(side)
+            if len(knots) < 2:
+                continue
+            at, zetas = side * self.at[knots], side * self.zeta[knots]
             inside = (side * zeta >= 0) & (side * zeta <= zetas[-1])
-            if len(zetas) > 1 and inside.any():
-                out[inside] = monotone(zetas, values, rates, np.abs(zeta[inside]))
+            where = inverse(at, zetas, self.slope[knots], np.abs(zeta[inside]))
+            out[inside] = side * monotone(at, side * self.value[knots], self.jump[knots], where)
         return out
 
-    def _outward(self, side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _outward(self, side: int) -> list[int]:
         """Knots from the estimate outwards as far as ``|zeta|`` increases."""
         if len(self.zeta) == 0:
-            return np.zeros(1), np.array([self.estimate]), np.zeros(1)
+            return []
         centre = int(np.argmin(np.abs(self.zeta)))
-        run = slice(centre, None) if side > 0 else slice(centre, None, -1)
-        zetas = side * self.zeta[run]
-        keep = [0]
-        for i in range(1, len(zetas)):
-            if zetas[i] > zetas[keep[-1]] + 1e-9:
+        end = len(self.zeta) if side > 0 else -1
+        keep = [centre]
+        for i in range(centre + side, end, side):
+            if side * self.zeta[i] > side * self.zeta[keep[-1]] + 1e-9:
                 keep.append(i)
-        return zetas[keep], self.value[run][keep], side * self.rate[run][keep]
+        return keep
 
 
 def make_curve(
@@ -90,14 +93,14 @@ def make_curve(
     slopes = np.array([k.slope for k in knots])
     centre = int(np.argmin([abs(k.zeta) for k in knots]))
     slopes[centre] = _slope_at_centre(knots, centre)
-    jump = np.array([_derivative(k.at, chart) for k in knots])
-    rate = np.divide(jump, slopes, out=np.full(len(knots), np.inf), where=slopes > 0)
     return ProfileCurve(
         name=name,
         estimate=estimate,
         zeta=np.array([k.zeta for k in knots]),
         value=np.array([chart.to_natural(k.at) for k in knots]),
-        rate=np.where(np.isfinite(rate), rate, 1e300),
+        at=np.array([k.at for k in knots]),
+        slope=slopes,
+        jump=np.array([_derivative(k.at, chart) for k in knots]),
         lower=lower,
         upper=upper,
         ends=trace.ends,

@@ -43,6 +43,9 @@ class Piece:
         Whether `curve` depends on ``log sigma``.
     signed : int
         How many of the first coordinates are standard deviations whose sign would matter.
+    removable : tuple of int
+        Places in x of coordinates at whose zero the held one no longer matters: the standard
+        deviations of a held correlation.
     phi : callable (x, log_sigma) -> array, or None
         The optimizer's coordinates, for a structured term.
     held : int
@@ -59,6 +62,7 @@ class Piece:
     n_curved: int = 0
     uses_sigma: bool = False
     signed: int = 0
+    removable: tuple[int, ...] = ()
     phi: Callable[[FloatArray, float], FloatArray] | None = None
     held: int = -1
     to_natural: Callable[[float], float] = float
@@ -145,6 +149,7 @@ def held_correlation(
         curve=curve,
         n_curved=3,
         signed=2,
+        removable=(0, 1),
         held=2,
         to_natural=lambda a: float(np.sin(a)),
         from_natural=lambda r: float(np.arcsin(np.clip(r, -1.0, 1.0))),

@@ -35,13 +35,15 @@ class Settled:
     hessian: Callable[[], FloatArray]
 
 
-def settle(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts) -> Settled:
-    """Minimise the deviance from z with ``z[chart.held]`` held.
+def settle(
+    z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts, *, also: int | None = None
+) -> Settled:
+    """Minimise the deviance from z with ``z[chart.held]`` held, and ``z[also]`` if given.
 
     Trust-region Newton steps; where they end at standard deviations of different signs (another
     model), again with bounds at zero.
     """
-    free = np.arange(len(z)) != chart.held
+    free = ~np.isin(np.arange(len(z)), [chart.held, also if also is not None else -1])
 
     def local(x: FloatArray) -> LocalModel[Settled]:
         at = z.copy()

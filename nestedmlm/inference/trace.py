@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.inference.coordinates import Chart
 from nestedmlm.inference.deviance import place_at
-from nestedmlm.inference.interpolation import monotone
+from nestedmlm.inference.interpolation import inverse
 from nestedmlm.inference.settle import Settled, settle
 from nestedmlm.parameters import Plan
 
@@ -26,8 +26,9 @@ _LOWER = 1e-6  # a deviance lower than the optimum's by this much is another opt
 _MAX_KNOTS = 60
 _GROWTH = 4.0  # a step may be this much longer than the one before
 _AT_END = 1e-7
-_NEAR = 0.02  # a knot this near to a value of zeta is near enough to interpolate from
+_NEAR = 0.003  # a knot this near to a value of zeta is near enough to interpolate from
 _TRIES = 6
+_SURPRISE = 1.25  # a zeta this many times the expected one deserves a second try
 _FAR = 1e6  # steps of the first size after which an end counts as infinite
 
 
@@ -74,11 +75,15 @@ class Trace:
         far as one can go).
     monotone : bool
         Whether zeta increases throughout.
+    without : Settled or None
+        The best fit in which the parameter does not matter (one of the two standard deviations of
+        a correlation is zero): a profile cannot rise above it.
     """
 
     knots: tuple[Knot, ...]
     ends: tuple[str, str]
     monotone: bool
+    without: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,6 +94,7 @@ class _Path:
     plan: Plan
     stats: CrossProducts
     base: float
+    without: Settled | None = None  # the best fit in which the parameter does not matter
 
 
 def trace_profile(
@@ -112,7 +118,13 @@ def trace_profile(
     centre = settle(chart.start, chart, plan, stats)
     if centre.place.value < before - _LOWER:
         raise LowerDeviance(centre, chart)
-    path = _Path(chart=chart, plan=plan, stats=stats, base=centre.place.value)
+    path = _Path(
+        chart=chart,
+        plan=plan,
+        stats=stats,
+        base=centre.place.value,
+        without=_best_without(chart, plan, stats),
+    )
     first = Knot(
         at=float(chart.start[chart.held]),
         zeta=0.0,
@@ -129,6 +141,7 @@ def trace_profile(
     return Trace(
         knots=tuple(knots),
         ends=(ends[0], ends[1]),
+        without=path.without,
         monotone=bool(np.all(np.diff(zeta) > -1e-6)),
     )
 
@@ -140,7 +153,7 @@ def refine(
     knots = list(trace.knots)
     centre = int(np.argmin([abs(k.zeta) for k in knots]))
     base = knots[centre].settled.place.value
-    path = _Path(chart=chart, plan=plan, stats=stats, base=base)
+    path = _Path(chart=chart, plan=plan, stats=stats, base=base, without=trace.without)
     for zeta in zetas:
         for _ in range(_TRIES):
             left = _left_of(zeta, knots)
@@ -150,7 +163,7 @@ def refine(
             at = _crossing(pair[0], pair[1], zeta)
             start = min(pair, key=lambda k: abs(k.zeta - zeta))
             knots.insert(left + 1, _knot(path, start, at, 1 if zeta > 0 else -1))
-    return Trace(knots=tuple(knots), ends=trace.ends, monotone=trace.monotone)
+    return replace(trace, knots=tuple(knots))
 
 
 def _left_of(zeta: float, knots: Sequence[Knot]) -> int | None:
@@ -164,9 +177,8 @@ def _left_of(zeta: float, knots: Sequence[Knot]) -> int | None:
 def _crossing(left: Knot, right: Knot, zeta: float) -> float:
     """Where the profile between two knots is `zeta`."""
     slopes = np.array([left.slope, right.slope])
-    rates = np.divide(1.0, slopes, out=np.full(2, 1e300), where=slopes > 0)
-    ends = np.array([left.zeta, right.zeta]), np.array([left.at, right.at])
-    return float(monotone(*ends, rates, np.array([zeta]))[0])
+    ends = np.array([left.at, right.at]), np.array([left.zeta, right.zeta])
+    return float(inverse(*ends, slopes, np.array([zeta]))[0])
 
 
 def _one_side(
@@ -212,15 +224,40 @@ def _step_length(knots: Sequence[Knot], target: float, last: float) -> float:
 def _knot(path: _Path, start: Knot, at: float, side: int) -> Knot:
     """Settle at one value of the held coordinate, from a neighbour along the path's tangent."""
     chart = path.chart
-    z = start.settled.place.z + (at - start.at) * _tangent(start.settled, chart)
+    near = start.settled.place.z
+    z = near + (at - start.at) * _tangent(start.settled, chart)
     z[chart.held] = at
     settled = settle(z, chart, path.plan, path.stats)
+    expected = abs(start.zeta + start.slope * (at - start.at))
+    if settled.place.value - path.base > (_SURPRISE * expected) ** 2:  # a worse valley?
+        z = near.copy()
+        z[chart.held] = at
+        settled = _better(settled, settle(z, chart, path.plan, path.stats))
+    if path.without is not None:
+        settled = _better(settled, path.without)
     rise = settled.place.value - path.base
     if rise < -_LOWER:
         raise LowerDeviance(settled, chart)
     zeta = side * math.sqrt(max(rise, 0.0))
+    if settled is path.without:
+        return Knot(at=at, zeta=zeta, slope=0.0, settled=settled)
     slope = float(settled.place.gradient[chart.held]) / (2.0 * zeta) if zeta else 0.0
     return Knot(at=at, zeta=zeta, slope=slope, settled=settled)
+
+
+def _better(one: Settled, other: Settled) -> Settled:
+    return other if other.place.value < one.place.value else one
+
+
+def _best_without(chart: Chart, plan: Plan, stats: CrossProducts) -> Settled | None:
+    """The best fit with one of the removable coordinates at zero."""
+    best = None
+    for at in chart.removable:
+        z = chart.start.copy()
+        z[at] = 0.0
+        found = settle(z, chart, plan, stats, also=at)
+        best = found if best is None else _better(best, found)
+    return best
 
 
 def _tangent(settled: Settled, chart: Chart) -> FloatArray:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _STEPS = 8  # steps of a profile from the estimate to the cutoff, as in lme4
 _MARGIN = 1.03  # an interval needs the profile a little beyond its quantile
+_USUAL = (0.9, 0.95, 0.99)  # levels whose limits a profile holds to full accuracy
 _JOINT = 0.99  # a profile reaches the region of this level for all parameters jointly, as in lme4
 
 
@@ -78,18 +79,19 @@ def profile_fit(
             "fit without penalty, or use method='wald' or method='boot'"
         )
     best = fit.refit_ml()
-    z = normal_quantile(0.95 if level is None else level)
-    reach, step = _MARGIN * z, 0.5 * z
     if level is None:
         reach = _default_cutoff(fit.npar) if cutoff is None else _checked(cutoff)
-        step = reach / _STEPS
+        step, zetas = reach / _STEPS, [normal_quantile(p) for p in _USUAL]
+    else:
+        zetas = [normal_quantile(level)]
+        reach, step = _MARGIN * zetas[0], 0.5 * zetas[0]
     found = profile_parameters(
         best.design,
         best.solution,
         wanted.parameters,
         cutoff=reach,
         step=step,
-        zetas=(-z, z),
+        zetas=[*(-z for z in zetas), *zetas],
         progress=progress,
     )
     renamed = dict(zip((p.name for p in wanted.parameters), wanted.names, strict=True))
