@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -331,6 +332,13 @@ def test_resampled_effects_have_the_estimated_covariances():
     e = drawn.rows.residuals
     assert e.mean() == pytest.approx(0.0, abs=1e-12)
     assert np.mean(e**2) == pytest.approx(fit.sigma**2)
+
+
+def test_too_few_levels_cannot_be_resampled():
+    fit = nm.lmer("y ~ x + (x | g)", data().assign(g=np.arange(150) % 2))
+    with_all = fit.design, replace(fit.solution, T=(np.eye(2),))
+    with pytest.raises(OptionError, match="g has 2 levels, too few to resample 2 random effects"):
+        residual(*with_all)
 
 
 def test_a_group_taken_twice_counts_as_two_and_brings_its_own_subgroups():

@@ -187,3 +187,15 @@ def test_bad_parameters_are_refused(change, text):
 def test_missing_parameters_are_refused():
     with pytest.raises(OptionError, match="params must have beta, theta and sigma, not beta"):
         nm.simulate("y ~ x + (1 | f1)", data(), params={"beta": [1.0, 2.0]})
+
+
+def test_names_of_the_caller_are_found():
+    half = 0.5
+    params = {"beta": [1.0, 2.0], "theta": [1.0], "sigma": 1.0}
+    found = nm.simulate("y ~ I(x * half) + (1 | f1)", data(), params=params, seed=1)
+    doubled = {**params, "beta": [1.0, 2.0 * half]}
+    pd.testing.assert_frame_equal(
+        found, nm.simulate("y ~ x + (1 | f1)", data(), params=doubled, seed=1)
+    )
+    made = nm.scenario("~ I(x * half) + (1 | f1)", data(), **params)
+    pd.testing.assert_frame_equal(made.simulate(1, seed=1), found)

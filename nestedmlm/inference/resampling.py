@@ -84,6 +84,11 @@ def residual(design: Design, solution: Solution) -> LevelResampler:
 
     Conditional modes are shrunken, so their empirical covariance S is too small: each is
     multiplied by ``A`` with ``A S A' = Sigma`` (Carpenter, Goldstein & Rasbash 2003, section 3).
+
+    Raises
+    ------
+    OptionError
+        If a factor has too few levels for its random effects.
     """
     rows = semiparametric(design, solution)
     e = rows.residuals - rows.residuals.mean()
@@ -98,6 +103,7 @@ def residual(design: Design, solution: Solution) -> LevelResampler:
             _reflated(
                 np.hstack([solution.b[t] for t in own]),
                 _block_diagonal([solution.sigma * solution.T[t] for t in own]),
+                factor.name,
             )
         )
     return LevelResampler(
@@ -112,22 +118,27 @@ def residual(design: Design, solution: Solution) -> LevelResampler:
     )
 
 
-def _reflated(b: FloatArray, L: FloatArray) -> FloatArray:
+def _reflated(b: FloatArray, L: FloatArray, name: str) -> FloatArray:
     """Centre the rows of `b` and give them the covariance ``L L'``."""
     b = b - b.mean(axis=0)
-    root, _ = _roots(L @ L.T)
-    _, inverse = _roots(b.T @ b / len(b))
+    root, _, rank = _roots(L @ L.T)
+    if len(b) - 1 < rank:
+        raise OptionError(
+            f"{name} has {len(b)} levels, too few to resample {rank} random effects each; take "
+            "type='parametric'"
+        )
+    inverse = _roots(b.T @ b / len(b))[1]
     out: FloatArray = b @ inverse @ root
     return out
 
 
-def _roots(S: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Symmetric square root of a covariance, and its pseudo-inverse."""
+def _roots(S: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """Symmetric square root of a covariance, its pseudo-inverse, and the rank."""
     values, vectors = np.linalg.eigh(S)
     present = values > _RANK * max(float(values[-1]), 0.0)
     sd = np.sqrt(np.where(present, values, 0.0))
     inverse = np.divide(1.0, sd, out=np.zeros_like(sd), where=present)
-    return (vectors * sd) @ vectors.T, (vectors * inverse) @ vectors.T
+    return (vectors * sd) @ vectors.T, (vectors * inverse) @ vectors.T, int(present.sum())
 
 
 def _block_diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
