@@ -50,9 +50,8 @@ class Viewable:
         DataFrame
             A copy; empty for a document without tables.
         """
-        view = self.view()
-        tables = view.tables
-        name = view.main if view.main in tables else next(iter(tables), "")
+        tables, main = self.tables, self.view().main
+        name = main if main in tables else next(iter(tables), "")
         return tables.get(name, pd.DataFrame())
 
     def to_text(self) -> str:
