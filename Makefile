@@ -5,7 +5,8 @@
 # make bench  time small fits, against lme4 (where Rscript has it) and Python peers
 # make bench-all      time everything (hours), then README's table and docs' picture
 # make bench-publish  only the table and the picture, from the last bench-all
-# make docs   write docs/_build/index.html
+# make docs   write docs/_build/html/index.html
+# make linkcheck      the links of the documentation (offline: only those inside it)
 # Needs git, make and a Python >= 3.12; PYTHON=/path/to/python picks one. A second run installs nothing.
 
 SHELL := /bin/bash
@@ -26,7 +27,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all lint bench bench-all bench-publish docs clean
+.PHONY: demo test test-all lint bench bench-all bench-publish docs linkcheck clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
@@ -54,8 +55,11 @@ bench-publish: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks --publish
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
-	@echo "docs/_build/index.html"
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+linkcheck: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -D nb_execution_mode=off -b linkcheck docs docs/_build/linkcheck
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.12 found: install one, or say make PYTHON=/path/to/python" >&2; exit 1; }

@@ -1,0 +1,135 @@
+"""Pictures of the README and of docs/: `python tools/figures.py` writes docs/images/*.png.
+
+They are kept in the repository, so that the README shows them and the documentation needs no
+sampling; run this again when the pictures of `nestedmlm.plots` change.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+import nestedmlm as nm
+from nestedmlm.results import results_at
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+FOLDER = Path(__file__).parents[1] / "docs" / "images"
+BLUE, ORANGE, GREY, PALE = "#2f7fc1", "#d9730d", "#8c8c8c", "#e8eef4"
+
+
+def sleepstudy_fit() -> nm.LmerFit:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    return nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+
+
+def trellis() -> Any:
+    return sleepstudy_fit().plot_trellis(figsize=(6.6, 3.5))
+
+
+def two_engines() -> Any:
+    fit = sleepstudy_fit()
+    _, ax = plt.subplots(figsize=(6.6, 3.5), layout="constrained")
+    return nm.plot_compare(fit, fit.sample(seed=1, progressbar=False), ax=ax)
+
+
+def surface() -> Any:
+    return sleepstudy_fit().plot_likelihood(figsize=(5.2, 4.2))
+
+
+def even_criterion() -> Any:
+    """The REML criterion over one standard deviation, continued to negative values."""
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy)
+    theta = np.linspace(-2.4, 2.4, 241)
+    values = [
+        results_at(fit.design, np.array([t]), REML=True, stats=fit.solution.stats).reml_criterion
+        for t in theta
+    ]
+    best = float(fit.theta[0])
+    _, ax = plt.subplots(figsize=(6.0, 3.2), layout="constrained")
+    ax.axvspan(theta[0], 0.0, color=PALE, zorder=0)
+    ax.plot(theta, values, color=BLUE, lw=2)
+    ax.plot([-best, best], [fit.criterion] * 2, "o", color=ORANGE, ms=8)
+    ax.plot(0.0, values[120], "s", color=GREY, ms=8)
+    ax.annotate("the same optimum twice", (0.0, fit.criterion), xytext=(0, -6),
+                textcoords="offset points", ha="center", va="top", color="#555555")  # fmt: skip
+    ax.annotate("gradient 0 at θ = 0,\nbut no optimum", (0.0, values[120]), xytext=(12, -8),
+                textcoords="offset points", va="top", color="#555555")  # fmt: skip
+    ax.set(xlabel="θ: standard deviation of subjects ÷ residual's", ylabel="REML criterion",
+           xlim=(theta[0], theta[-1]), ylim=(fit.criterion - 14.0, None))  # fmt: skip
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def elimination() -> Any:
+    """Which entries of the bordered matrix are not zero: nested, and crossed."""
+    schools = np.repeat(np.arange(4), 9)
+    classes = np.repeat(np.arange(12), 3)
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"school": schools, "klass": classes, "x": rng.normal(size=36)})
+    data["y"] = rng.normal(size=36) + rng.normal(size=4)[schools] + rng.normal(size=12)[classes]
+    nested = nm.build_design("y ~ x + (1 | klass) + (1 | school)", data)
+    plate, sample = np.divmod(np.arange(48), 4)
+    data = pd.DataFrame({"plate": plate, "sample": sample, "x": rng.normal(size=48)})
+    data["y"] = rng.normal(size=48)
+    crossed = nm.build_design("y ~ x + (1 | plate) + (1 | sample)", data)
+    _, axs = plt.subplots(1, 2, figsize=(7.4, 3.9), layout="constrained")
+    _pattern(axs[0], nested, ("classes", "schools", "x, y"), "nested: classes in schools")
+    _pattern(axs[1], crossed, ("plates", "samples", "x, y"), "crossed: plates and samples")
+    return axs
+
+
+def _pattern(ax: Any, design: nm.Design, names: tuple[str, ...], title: str) -> None:
+    from nestedmlm.zmatrix import z_matrix
+
+    Z = z_matrix(design).toarray()
+    A = np.column_stack([Z, design.X, design.y])
+    M = (A.T @ A != 0.0) * 1.0
+    L = np.linalg.cholesky(A.T @ A + np.eye(A.shape[1]))
+    full = np.abs(L + L.T) > 1e-12
+    ax.imshow(np.where(M > 0, 1.0, np.where(full, 0.5, 0.0)), cmap=mpl.colors.ListedColormap(
+        ["#ffffff", ORANGE, BLUE]), vmin=0, vmax=1)  # fmt: skip
+    sizes = [len(f.levels) for f in design.factors] + [design.p + 1]
+    edges = np.cumsum([0, *sizes]) - 0.5
+    for edge in edges:
+        ax.axhline(edge, color=GREY, lw=0.8)
+        ax.axvline(edge, color=GREY, lw=0.8)
+    middles = (edges[:-1] + edges[1:]) / 2
+    ax.set_xticks(middles, names)
+    ax.set_yticks(middles, names, rotation=90, va="center")
+    ax.tick_params(length=0)
+    ax.set_title(title, loc="left", fontsize=10.5)
+    ax.spines[:].set_color(GREY)
+
+
+PICTURES: dict[str, Callable[[], Any]] = {
+    "trellis": trellis,
+    "two_engines": two_engines,
+    "surface": surface,
+    "even_criterion": even_criterion,
+    "elimination": elimination,
+}
+
+
+def main(names: list[str]) -> None:
+    """Draw the pictures that are named, or all."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in names or list(PICTURES):
+        axes = PICTURES[name]()
+        figure = np.atleast_1d(np.asarray(axes, dtype=object)).flat[0].figure
+        path = FOLDER / f"{name}.png"
+        figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.08)
+        plt.close(figure)
+        print(f"{path} {path.stat().st_size // 1024} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
