@@ -11,6 +11,7 @@ import nestedmlm as nm
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.parameters import make_plan
+from nestedmlm.reml import batch as batch_module
 from nestedmlm.reml.batch import refit_many
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.responses import in_chunks, responses
@@ -40,7 +41,13 @@ def test_statistics_are_those_of_the_response(kind: str) -> None:
 
 
 @pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
-@pytest.mark.parametrize("kind", ["slope", "nested chain of two", "crossed", "autoregressive"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "slope", "several terms on one factor", "nested chain of two", "nested chain of three",
+        "diag", "no fixed effects", "crossed", "autoregressive",
+    ],
+)  # fmt: skip
 def test_same_optima_as_one_by_one(kind: str, REML: bool) -> None:
     d = design(kind, weighted=True, offset=True)
     Y = simulated(d, 6)
@@ -131,3 +138,13 @@ def test_refit_and_refit_many_of_a_fit_agree() -> None:
     penalised = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, penalty="wishart")
     with pytest.raises(OptionError, match="penalties"):
         penalised.refit_many(Y)
+
+
+def test_designs_too_large_for_lanes_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = design("nested chain of two")
+    Y = simulated(d, 4)
+    lanes = refit_many(d, Y)
+    monkeypatch.setattr(batch_module, "_LARGE", 0)
+    single = refit_many(d, Y)
+    np.testing.assert_allclose(single.criterion, lanes.criterion, atol=1e-8)
+    np.testing.assert_allclose(single.sigma, lanes.sigma, rtol=1e-6)

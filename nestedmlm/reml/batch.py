@@ -21,8 +21,9 @@ from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.parameters import Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.reml.curvature import blocks, free_entries
-from nestedmlm.reml.descent import CONVERGED, descend_many
-from nestedmlm.reml.evaluation import chain_arrays, compiled_route
+from nestedmlm.reml.descent import CONVERGED
+from nestedmlm.reml.evaluation import compiled_route
+from nestedmlm.reml.lanes import descend_lanes
 from nestedmlm.reml.optimize import Control, optimize, starting_point
 from nestedmlm.reml.trust_region import RADIUS
 from nestedmlm.responses import Responses, in_chunks, response_places
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from nestedmlm.design import Design
 
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
-_PER_CALL = 25  # responses per compiled call: between calls progress is told and Ctrl-C heard
+_PER_CALL = 40  # responses per compiled call: between calls progress is told and Ctrl-C heard
+_LARGE = 2**19  # numbers in the panels above which lanes would leave the processor's caches
 _SINGULAR = 1e-4  # as for a single fit
 
 
@@ -148,7 +150,7 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     settled, arrived = np.zeros(m, dtype=bool), None
-    if compiled_route(plan, chunk.stats):
+    if compiled_route(plan, chunk.stats) and chunk.stats.panels.size < _LARGE:
         settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
@@ -171,15 +173,17 @@ def _descend_all(
     phi, value, v = np.empty((m, plan.n_theta)), np.empty(m), np.empty((m, stats.p + 1))
     r2, status, used = np.empty(m), np.empty(m, np.int64), np.empty(m, np.int64)
     settled = np.zeros(m, dtype=bool)
+    pairs = free_entries(plan).array
     shared = (
-        *chain_arrays(stats), linear_map(plan), free_entries(plan).array,
+        stats.K, stats.first, stats.parent, stats.pptr, stats.panels, stats.F, linear_map(plan),
+        pairs, np.searchsorted(pairs[:, 0], np.arange(len(stats.K) + 1)),
         starting_point(plan, stats, start), df, reml, constant, control.tolerance,
         control.max_evaluations, RADIUS, response_places(stats), chunk.sums, chunk.products,
     )  # fmt: skip
 
     def work(begin: int) -> slice:
         end = min(begin + _PER_CALL, m)
-        descend_many(*shared, begin, end, phi, value, v, r2, status, used)
+        descend_lanes(*shared, begin, end, phi, value, v, r2, status, used)
         return slice(begin, end)
 
     with ThreadPoolExecutor(workers) as pool:

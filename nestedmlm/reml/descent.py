@@ -17,7 +17,6 @@ from nestedmlm.kernels.common import JIT
 from nestedmlm.kernels.criterion import first_order, hessian_matrix, information_matrix
 from nestedmlm.reml.quadratic import (
     ACCEPTED,
-    RESOLVED,
     next_radius,
     quadratic_step,
     rounding,
@@ -110,39 +109,3 @@ def descend(
             correction = np.zeros((n, n))
             corrected, moved = False, False
     return status, used, promised, phi, value, second, information, here
-
-
-@njit(**JIT)
-def descend_many(
-    K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, pairs, start, df, reml, constant,
-    tolerance, max_evaluations, radius, where, sums, products, begin, end,
-    phi, value, v, r2, status, used,
-):  # fmt: skip
-    """`descend` for responses `begin` to `end` of many on one design, each from `start`.
-
-    Parameters
-    ----------
-    where, sums, products : arrays
-        `nestedmlm.responses`: place of each y entry in the panels, and those entries.
-    phi (m, n_theta), value, r2, status, used (m,), v (m, p+1) : arrays
-        Written, one row per response.
-    """
-    panels, F_j = panels0.copy(), F.copy()
-    p = F.shape[0] - 1
-    for j in range(begin, end):
-        for row in range(where.shape[0]):
-            panels[where[row]] = sums[row, j]
-        for a in range(p + 1):
-            F_j[a, p] = products[a, j]
-            F_j[p, a] = products[a, j]
-        state, spent, promised, point, best, _hessian, _information, here = descend(
-            K, first, parent, pptr, tptr, tcol, tpos, panels, F_j, B, pairs, start, df, reml,
-            constant, tolerance, max_evaluations, radius, False,
-        )  # fmt: skip
-        status[j], used[j] = state, spent
-        if state == ROUNDING and promised <= max(RESOLVED, rounding(best)):
-            status[j] = CONVERGED
-        phi[j] = point
-        value[j] = best
-        r2[j] = here[4]
-        v[j] = here[5]
