@@ -185,6 +185,14 @@ class Model:
         Returns
         -------
         matplotlib figure
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> figure = model.plot_priors()
+        >>> len(figure.axes)
+        3
         """
         from nestedmlm.bayes.priors import resolve_priors
         from nestedmlm.plots.priors import draw_priors
