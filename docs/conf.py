@@ -54,6 +54,7 @@ numpydoc_xref_param_type = False
 # --- looks --------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
 html_title = "nestedmlm"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["nestedmlm.css"]
 html_show_sourcelink = False
@@ -125,7 +126,7 @@ def _kernel_settings() -> None:
     folder = DOCS / "_build" / "ipython"
     profile = folder / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
-    config = 'c.InlineBackend.figure_formats = {"retina"}\nc.HistoryManager.enabled = False\n'
+    config = 'c.InlineBackend.figure_formats = {"retina"}\nc.IPKernelApp.log_level = "ERROR"\n'
     (profile / "ipython_kernel_config.py").write_text(config, encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder)
 
@@ -138,6 +139,11 @@ NO_BENCHMARK = (
     "```{note}\nThis checkout has no results: `make bench-all` measures on your machine and writes "
     "them here.\n```"
 )
+
+
+def _without_last_line(app, docname, source) -> None:
+    """Doctests end with an empty line, which a reader need not see."""
+    source[0] = re.sub(r"\n\n```(?=\n|$)", "\n```", source[0])
 
 
 def _with_benchmark(app, docname, source) -> None:
@@ -170,5 +176,6 @@ def _offline(app) -> None:
 
 def setup(app) -> None:
     """Connect what is above."""
+    app.connect("source-read", _without_last_line)
     app.connect("source-read", _with_benchmark)
     app.connect("builder-inited", _offline)

@@ -86,6 +86,15 @@ class AnovaResult(Viewable):
         Below the table: how p-values beside the chi-squared ones came about.
     draws : mapping of str to array
         For each larger model, draws of the statistic if the smaller one is true (bootstrap).
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("Pastes")
+    >>> a = nm.lmer("strength ~ 1 + (1 | batch)", data, REML=False)
+    >>> b = nm.lmer("strength ~ 1 + (1 | batch/cask)", data, REML=False)
+    >>> nm.anova(a, b).to_frame()["npar"].to_dict()
+    {'a': 3, 'b': 4}
     """
 
     table: pd.DataFrame

@@ -165,6 +165,16 @@ def pymc_lmer(
     -----
     SamplingWarning
         If there were divergences, R-hat is high, or effective draws are few.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> posterior = nm.pymc_lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"),
+    ...                          sampler="psis", draws=250, seed=1)
+    >>> posterior.parameters().index.tolist()
+    ['Intercept', '1|Batch_sigma', 'sigma']
+    >>> round(posterior.sigma, -1)
+    50.0
     """
     model = _model_of_the_caller(
         formula,

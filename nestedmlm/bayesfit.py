@@ -55,6 +55,38 @@ class BayesFit(PosteriorPictures, TableHooks, BayesEstimates):
         The model that was sampled, if it had been built.
     messages : tuple of str
         What was wrong with the sampling, and about the design.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.summary().to_frame().columns[:2].tolist()
+    ['kind', 'group']
+    >>> posterior.parameters().columns[4:8].tolist()
+    ['estimate', 'sd', 'lower', 'upper']
+    >>> posterior.varcorr().to_frame().shape
+    (2, 8)
+    >>> posterior.ranef().columns.tolist()
+    ['grpvar', 'term', 'grp', 'condval', 'condsd', 'lower', 'upper']
+    >>> posterior.coef()["Batch"].shape, posterior.cov_params().shape
+    ((6, 1), (1, 1))
+    >>> posterior.hypothesis("sigma > 30").table["probability"].item() > 0.9
+    True
+    >>> posterior.icc().columns.tolist()
+    ['estimate', 'sd', 'lower', 'upper']
+    >>> posterior.r2().index.tolist()
+    ['bayes', 'marginal', 'conditional']
+    >>> posterior.predict({"Batch": ["new"]}, new_levels="sample", seed=1).shape
+    (1, 4)
+    >>> posterior.simulate(3, seed=1).shape
+    (30, 3)
+    >>> int(posterior.loo().n_data_points)
+    30
+    >>> "posterior_predictive" in posterior.with_posterior_predictive(seed=1).data
+    True
+    >>> posterior.diagnose().to_frame().shape
+    (1, 8)
     """
 
     # --- the model -----------------------------------------------------------------------------
@@ -138,7 +170,7 @@ class BayesFit(PosteriorPictures, TableHooks, BayesEstimates):
         ----------
         unit : {"row", "group"}
             ``row``: each row given its random effects (what ``az.loo(fit.data)`` does).
-            ``group``: all rows of one group at once, p(y_j | y_-j), the random effects
+            ``group``: all rows of one group at once, ``p(y_j | y_-j)``, the random effects
             integrated out: the log-density of the group's rows given the other rows at each draw
             of (beta, covariances, sigma) is exact, and these draws are importance-weighted. If no
             other group shares a random effect with group j, that density is the group's own
@@ -225,6 +257,16 @@ class BayesFit(PosteriorPictures, TableHooks, BayesEstimates):
         Returns
         -------
         Path
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(posterior.save(f"{folder}/dyestuff.zarr").name)
+        dyestuff.zarr
         """
         extra = {name: getattr(self, name) for name in _FIELDS}
         # a PriorSet holds a mapping proxy, which cannot be pickled
@@ -267,6 +309,18 @@ def load_bayesfit(path: str | Path) -> BayesFit:
     ------
     DataError
         If there is no such file, or it holds no fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = posterior.save(f"{folder}/dyestuff.zarr")
+    ...     again = nm.load_bayesfit(path)
+    >>> bool((again.fixef == posterior.fixef).all())
+    True
     """
     from nestedmlm.bayes.priors import PriorSet
 

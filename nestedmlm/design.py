@@ -77,6 +77,14 @@ class Design:
         Which of all rows are used.
     na_action : str
     messages : tuple of str
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("sleepstudy")
+    >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+    >>> design.X.shape, design.terms[0].columns
+    ((180, 2), ('(Intercept)', 'Days'))
     """
 
     formula: Formula
@@ -118,6 +126,14 @@ class Design:
         -------
         Series
             On the rows used; with ``na_action="exclude"`` on all rows, NaN where one was left out.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("sleepstudy")
+        >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+        >>> design.align(design.y).head(2).round(2).tolist()
+        [249.56, 258.7]
         """
         values = np.asarray(values)
         if self.na_action != "exclude" or self.kept.all():
@@ -162,6 +178,16 @@ class Design:
             For unseen levels of a fixed factor, or of a grouping factor unless "population".
         DataError
             If the model was fitted with an offset array and `offset` is not given.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("sleepstudy")
+        >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+        >>> new = design.new({"Days": [3, 4], "Subject": ["308", "309"]})
+        >>> new.X
+        array([[1., 3.],
+               [1., 4.]])
         """
         return make_new_design(
             self.schema,
@@ -217,6 +243,16 @@ def build_design(
     ------
     FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError,
     OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("sleepstudy")
+    >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+    >>> design.n, design.p, design.x_names
+    (180, 2, ('(Intercept)', 'Days'))
+    >>> [(f.name, len(f.levels)) for f in design.factors]
+    [('Subject', 18)]
     """
     if isinstance(formula, str) or formula.double_bar != double_bar:
         text = formula if isinstance(formula, str) else formula.text

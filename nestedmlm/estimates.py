@@ -137,7 +137,17 @@ class Estimates:
         return (self.params / self.bse).rename("t_value")
 
     def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects, (p, p)."""
+        """Covariance matrix of the fixed effects, (p, p).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.cov_params().round(3)
+                     (Intercept)   Days
+        (Intercept)       46.575 -1.451
+        Days              -1.451  2.389
+        """
         names = list(self.design.x_names)
         return pd.DataFrame(self.solution.vcov, index=names, columns=names)
 
@@ -187,11 +197,31 @@ class Estimates:
         -------
         DataFrame
             ``grpvar, term, grp, condval, condsd``.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.ranef().head(2).round(3)
+            grpvar         term  grp  condval  condsd
+        0  Subject  (Intercept)  308    2.259  12.071
+        1  Subject  (Intercept)  309  -40.399  12.071
         """
         return ranef_frame(self.solution, self.design, condvar=condvar)
 
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus conditional modes for each level, one table per grouping factor."""
+        """Fixed effects plus conditional modes for each level, one table per grouping factor.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.coef()["Subject"].head(2).round(3)
+                 (Intercept)    Days
+        Subject
+        308          253.664  19.666
+        309          211.007   1.848
+        """
         return coef_frames(self.solution, self.design)
 
     # --- rows ----------------------------------------------------------------------------------
@@ -206,6 +236,17 @@ class Estimates:
         Parameters
         ----------
         which : {"fixed", "random"}
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.model_matrix().head(2)
+           (Intercept)  Days
+        0          1.0   0.0
+        1          1.0   1.0
+        >>> fit.model_matrix("random").shape
+        (180, 36)
         """
         if which == "fixed":
             return pd.DataFrame(

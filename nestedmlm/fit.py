@@ -69,6 +69,17 @@ class LmerFit(
         What lme4 would have said: dropped columns, a singular fit.
     penalty : Penalty or None
         Prior on the covariances, if one was used.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.fixef.round(2).to_dict()
+    {'(Intercept)': 251.41, 'Days': 10.47}
+    >>> fit.converged, fit.is_singular(), fit.nobs
+    (True, False, 180)
+    >>> fit.ngrps.to_dict()
+    {'Subject': 18}
     """
 
     # --- singularity ---------------------------------------------------------------------------
@@ -82,25 +93,71 @@ class LmerFit(
             ``rank`` looks at the rank of each relative covariance in units of its columns' root
             mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
             rule: any diagonal entry of theta below `tol`.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+        >>> fit.is_singular()
+        True
         """
         from nestedmlm.singularity import is_singular
 
         return is_singular(self, tol=tol, rule=rule)
 
     def repca(self) -> RePCA:
-        """Principal components of each factor's relative covariance; a view."""
+        """Principal components of each factor's relative covariance; a view.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.repca()
+        Principal components of the relative covariances
+         Groups  PC Std.Dev. Proportion Cumulative
+         Subject 1  0.9669   0.9461     0.9461
+                 2  0.2309   0.0539     1.0000
+        """
         from nestedmlm.singularity import repca
 
         return repca(self)
 
     def diagnose(self) -> Diagnosis:
-        """Explain a singular fit, and name the simpler models worth fitting next; a view."""
+        """Explain a singular fit, and name the simpler models worth fitting next; a view.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+        >>> fit.diagnose()
+        Singularity diagnosis: the fit is singular
+        Formula: Yield ~ 1 + (1 | Batch)
+        <BLANKLINE>
+         Term  Effects     Rank   Groups Rows: min median mean
+         Batch (Intercept) 0 of 1 6      5         5      5.0
+        <BLANKLINE>
+        Batch: the standard deviation of (Intercept) is zero (rank 0 of 1).
+        The groups show no more variation in it than chance differences between rows explain.
+        Each of the 6 levels of Batch holds 5.0 rows on average.
+        <BLANKLINE>
+        Worth fitting next:
+        1. no random intercept for Batch (an ordinary regression: no random effects are left):
+             Yield ~ 1
+        """
         from nestedmlm.singularity import diagnose
 
         return diagnose(self)
 
     def simplify(self) -> Path:
-        """Fit the models `diagnose` recommends until one is not singular; the path, with LRTs."""
+        """Fit the models `diagnose` recommends until one is not singular; the path, with LRTs.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
+        >>> fit.simplify().final.formula
+        'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
+        """
         from nestedmlm.singularity import simplify
 
         return simplify(self)
@@ -113,6 +170,14 @@ class LmerFit(
         ----------
         y : array-like, shape (n,) or (rows of the data,)
             One value for each row used, or for each row of the original data.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> again = fit.refit(fit.simulate(1, seed=1)["sim_1"])
+        >>> again.converged
+        True
         """
         values = _used_rows(y, self.design)
         if values.ndim != 1:
@@ -179,7 +244,15 @@ class LmerFit(
         )
 
     def refit_ml(self) -> LmerFit:
-        """The maximum-likelihood fit of the same model (itself, if it is one)."""
+        """The maximum-likelihood fit of the same model (itself, if it is one).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.refit_ml().REML
+        False
+        """
         if not self.REML:
             return self
         return fit_design(
@@ -193,6 +266,13 @@ class LmerFit(
         ----------
         formula : str
             For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.update(". ~ . + I(Days^2)").fixef.round(2).to_dict()
+        {'(Intercept)': 255.45, 'Days': 7.43, 'I(Days^2)': 0.34}
         """
         return self.model.update(formula).fit(REML=self.REML, penalty=self.penalty)
 
@@ -207,6 +287,13 @@ class LmerFit(
         """Make the PyMC model of the same design; see `Model.to_pymc`.
 
         Its variables' initial values are this fit's estimates.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> sorted(v.name for v in fit.to_pymc(marginal=True).free_RVs)
+        ['1|Batch_sigma_raw', 'Intercept', 'sigma']
         """
         from nestedmlm.bayes.start import start_values
         from nestedmlm.bayesrun import build_pymc
@@ -226,6 +313,14 @@ class LmerFit(
         **options
             ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
             target_accept``: see `nestedmlm.pymc_lmer`.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+        >>> round(posterior.sigma, -1)
+        50.0
         """
         from nestedmlm.bayesrun import sample_model
 

@@ -45,6 +45,18 @@ class Influence(Viewable):
     sigma, sigma_without : float, Series
     converged : Series of bool
         Whether the optimum without each was certified (always True where theta was not optimised).
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> without = fit.influence("Subject", refit="none")
+    >>> without.cooks_distance().idxmax()
+    '335'
+    >>> without.dfbeta().loc["308"].round(3).to_dict()
+    {'(Intercept)': 0.424, 'Days': -0.665}
+    >>> without.dfbetas().shape, without.to_frame().shape
+    ((18, 2), (18, 7))
     """
 
     by: str

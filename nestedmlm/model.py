@@ -152,6 +152,13 @@ class Model:
             Settings of the optimizer.
         penalty : {"wishart"} or Penalty, optional
             Prior that keeps covariances away from the boundary (penalised likelihood).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> round(model.fit(REML=False).criterion, 3)
+        327.327
         """
         fit = fit_design(
             self, self.design, REML=REML, start=start, control=control, penalty=penalty
@@ -178,6 +185,14 @@ class Model:
         Returns
         -------
         matplotlib figure
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> figure = model.plot_priors()
+        >>> len(figure.axes)
+        3
         """
         from nestedmlm.bayes.priors import resolve_priors
         from nestedmlm.plots.priors import draw_priors
@@ -205,6 +220,13 @@ class Model:
         Returns
         -------
         pymc.Model
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> sorted(v.name for v in model.to_pymc(marginal=True).free_RVs)
+        ['1|Batch_sigma_raw', 'Intercept', 'sigma']
         """
         from nestedmlm.bayesrun import build_pymc
 
@@ -218,17 +240,41 @@ class Model:
         **options
             ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
             target_accept``: see `nestedmlm.pymc_lmer`.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
+        >>> round(posterior.sigma, -1)
+        50.0
         """
         from nestedmlm.bayesrun import sample_model
 
         return sample_model(self, **options)
 
     def update(self, formula: str) -> Model:
-        """Make the model of a changed formula on the same data (``.``: what was there)."""
+        """Make the model of a changed formula on the same data (``.``: what was there).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Reaction ~ 1 + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> model.update(". ~ . + Days").formula.display
+        'Reaction ~ (1 | Subject) + Days'
+        """
         return self.with_formula(update_formula(self.formula, formula))
 
     def with_formula(self, formula: str) -> Model:
-        """Make the model of another formula on the same data."""
+        """Make the model of another formula on the same data.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> model.with_formula("log(Yield) ~ 1 + (1 | Batch)").formula.display
+        'log(Yield) ~ 1 + (1 | Batch)'
+        """
         return Model(formula, self._data, env=self._env, data_name=self.data_name, **self._options)
 
     @property
@@ -249,6 +295,13 @@ class Model:
         ------
         DataError
             If weights or offset were given as arrays, which other data do not have.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> model.with_data(nm.load_dataset("Dyestuff2")).fit().is_singular()
+        True
         """
         for name in ("weights", "offset"):
             if self._options[name] is not None and not isinstance(self._options[name], str):

@@ -34,6 +34,24 @@ class Profile(Viewable):
     messages : tuple of str
         What deserves to be said: ends that are infinite, profiles that are not monotone, a lower
         deviance that was found.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> profile = fit.profile(progress=False)
+    >>> profile.conf_int(0.9).round(1)
+                           lower   upper
+    sd_(Intercept)|Batch    16.8    72.9
+    sigma                   39.7    64.1
+    (Intercept)           1494.8  1560.2
+    >>> profile.curve("sigma", n=3).round(2)
+       value  zeta
+    0  32.54 -3.38
+    1  49.84  0.05
+    2  90.23  3.47
+    >>> profile.to_frame().columns[:4].tolist()
+    ['parameter', 'zeta', 'value', 'deviance']
     """
 
     names: tuple[str, ...]
@@ -74,7 +92,12 @@ class Profile(Viewable):
         """
         z = normal_quantile(level)
         limits = np.array([[c.limit(-z), c.limit(z)] for c in self.curves]).reshape(-1, 2)
-        if np.isnan(limits).any():
+        short = [
+            np.isnan(limits[i, side]) and c.ends[side] == "cutoff"
+            for i, c in enumerate(self.curves)
+            for side in (0, 1)
+        ]
+        if any(short):
             raise OptionError(
                 f"the profile does not reach level {level}: profile again with "
                 f"cutoff={z * 1.05:.2f} or more"

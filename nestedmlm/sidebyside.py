@@ -37,6 +37,14 @@ def compare(lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB) -> Co
         If the two are not of the same model and data.
     OptionError
         If an argument is no such fit.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> nm.compare(fit, posterior).table.index.tolist()
+    ['Intercept', '1|Batch_sigma', 'sigma']
     """
     for argument, kind, made in (
         (lmer_fit, LmerFit, "nm.lmer"),
@@ -73,5 +81,13 @@ def plot_compare(
     Returns
     -------
     matplotlib axes
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> nm.plot_compare(fit, posterior).get_title(loc="left")
+    'Yield ~ 1 + (1 | Batch)'
     """
     return draw_comparison(compare(lmer_fit, bayes_fit, prob=prob), ax)

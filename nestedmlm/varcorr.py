@@ -79,6 +79,17 @@ class VarCorr(Viewable):
         One for each random-effects term, in lme4's order.
     sigma : float
         Residual standard deviation.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.varcorr().to_frame()[["var1", "var2", "sdcor"]].round(3)
+              var1  var2   sdcor
+    0  (Intercept)  None  24.740
+    1         Days  None   5.922
+    2  (Intercept)  Days   0.066
+    3         None  None  25.592
     """
 
     blocks: tuple[VarCorrBlock, ...]

@@ -105,7 +105,17 @@ class Prior:
         return dict(self.parameters)[parameter]
 
     def variable(self, name: str, **options: Any) -> Any:
-        """Make the random variable `name` in the PyMC model that is being built."""
+        """Make the random variable `name` in the PyMC model that is being built.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> import pymc as pm
+        >>> with pm.Model() as model:
+        ...     slope = nm.Prior("Normal", mu=0, sigma=2).variable("slope")
+        >>> model.free_RVs
+        [slope]
+        """
         import pymc as pm
 
         return getattr(pm, self.distribution)(name, **dict(self.parameters), **options)

@@ -128,6 +128,15 @@ def cholesky(xp: ModuleType, C: Any, k: int) -> Any:
     C : (k, k) matrix
         Positive definite.
     k : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nestedmlm as nm
+    >>> L = nm.covariance.cholesky(np, np.array([[1.0, 0.6], [0.6, 1.0]]), 2)
+    >>> L.round(3)
+    array([[1. , 0. ],
+           [0.6, 0.8]])
     """
     L: list[list[Any]] = []
     for i in range(k):

@@ -41,6 +41,12 @@ class Parameter:
         Ends of its values; infinite where there is none.
     start : float or None
         Where the optimizer begins; None: the middle, or 1 from the only end, or 0.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> nm.covariance.Parameter("rho", lower=-1, upper=1).start is None
+    True
     """
 
     name: str

@@ -62,6 +62,17 @@ class Formula:
         The random-effects terms in formula order, ``||`` and ``/`` expanded.
     double_bar : str
         How ``||`` was read: ``"split"`` or ``"diag"``.
+
+    Examples
+    --------
+    >>> from nestedmlm.formula import parse_formula
+    >>> formula = parse_formula("y ~ x * f + (x || school/klass)")
+    >>> formula.display
+    'y ~ x * f + ((1 | school/klass) + (0 + x | school/klass))'
+    >>> formula.fixed_terms().labels
+    ('x', 'f', 'x:f')
+    >>> formula.names
+    ('y', 'x', 'f', 'school', 'klass')
     """
 
     text: str

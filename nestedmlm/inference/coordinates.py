@@ -181,9 +181,15 @@ def jacobian_at(z: FloatArray, chart: Chart) -> FloatArray:
 
 
 def bend_at(z: FloatArray, chart: Chart, T_bar: FloatArray) -> FloatArray:
-    """Second derivatives in z of ``T_bar' T``: zero but for the curved coordinates."""
+    """Second derivatives in z of ``T_bar' T``: zero but for the curved coordinates.
+
+    Structured terms are left to the optimizer's secant corrections: theirs cost more than they
+    save.
+    """
     out = np.zeros((len(z), len(z)))
     for piece, (own, entries) in zip(chart.pieces, chart.places, strict=True):
+        if piece.phi is not None:
+            continue
         curved, bar = _curved(piece, own), T_bar[entries]
         for i, at in enumerate(curved):
             step = _REAL_STEP * max(1.0, abs(float(z[at])))

@@ -33,8 +33,7 @@ class ProfileCurve:
     lower, upper : float
         Ends of the admissible values.
     ends : (str, str)
-        Why the knots end on each side: ``cutoff``, ``bound`` or ``open``; ``undefined`` where
-        there is no estimate.
+        Why the knots end on each side: see `Trace`; ``undefined`` where there is no estimate.
     """
 
     name: str
@@ -51,10 +50,10 @@ class ProfileCurve:
     def limit(self, zeta: float) -> float:
         """The value at which the profile reaches `zeta`; the admissible end if it never does.
 
-        NaN where the knots stop at a cutoff before `zeta`.
+        NaN where the knots stop before `zeta`, at a cutoff or because they were lost.
         """
         found = float(self.values(np.array([zeta]))[0])
-        if np.isfinite(found) or self.ends[zeta > 0] == "cutoff":
+        if np.isfinite(found) or self.ends[zeta > 0] in ("cutoff", "lost"):
             return found
         return self.upper if zeta > 0 else self.lower
 

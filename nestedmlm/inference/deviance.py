@@ -27,6 +27,8 @@ from nestedmlm.inference.coordinates import Chart, bend_at, factors_at, jacobian
 from nestedmlm.parameters import Plan
 from nestedmlm.reml.curvature import blocks
 
+_LARGEST = 300.0  # of log sigma
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Place:
@@ -85,6 +87,8 @@ def place_at(
     if chart.contrast is not None:
         r2, v, inverse, tilt, stiffness, off = _held_effect(z[-1], chart, r2, v, inverse)
     df, reml, constant = degrees(stats, REML)
+    if abs(z[0]) > _LARGEST:
+        raise FloatingPointError("log sigma has left the range of numbers")
     precision = math.exp(-2.0 * z[0])
     S_bar = precision * np.outer(v, v) + reml * inverse
     M = elimination.adjoint(T, stats.arrays, state, 1.0, S_bar)

@@ -14,7 +14,7 @@ from nestedmlm.inference.coordinates import Chart, factors_at, held_chart, theta
 from nestedmlm.inference.curve import ProfileCurve, make_curve
 from nestedmlm.inference.deviance import Place
 from nestedmlm.inference.reported import Reported, reported_parameters, reported_values, values_at
-from nestedmlm.inference.trace import LowerDeviance, Trace, refine, trace_profile
+from nestedmlm.inference.trace import LOWER, LowerDeviance, Trace, refine, trace_profile
 from nestedmlm.parameters import term_places
 from nestedmlm.progress import track
 from nestedmlm.reml.optimize import optimize
@@ -79,11 +79,12 @@ def profile_parameters(
     there and all profiles are begun again; a message says so.
     """
     messages: list[str] = []
-    for _ in range(_RESTARTS):
+    for attempt in range(_RESTARTS):
+        lower = LOWER if attempt < _RESTARTS - 1 else np.inf  # the last one takes what it finds
         try:
             with blas_threads(solution.stats):
                 pairs = [
-                    (p, _profile_one(p, solution, cutoff=cutoff, step=step, zetas=zetas))
+                    (p, _profile_one(p, solution, (cutoff, step, lower), zetas))
                     for p in track(chosen, len(chosen), "profiles", show=progress)
                 ]
             break
@@ -114,18 +115,20 @@ _Found = tuple[Chart, Trace] | None
 def _profile_one(
     parameter: Reported,
     solution: Solution,
-    *,
-    cutoff: float,
-    step: float,
+    reach: tuple[float, float, float],
     zetas: Sequence[float],
 ) -> _Found:
-    """Chart and trace; None where the parameter is not defined at the estimate."""
+    """Chart and trace; None where the parameter is not defined at the estimate.
+
+    `reach` holds cutoff, step and what counts as a lower deviance.
+    """
     if np.isnan(reported_values([parameter], solution)[0]):
         return None
     chart = held_chart(parameter, solution)
     plan, stats = solution.plan, solution.stats
-    trace = trace_profile(chart, plan, stats, cutoff=cutoff, step=step)
-    return chart, refine(trace, chart, plan, stats, zetas=zetas)
+    cutoff, step, lower = reach
+    trace = trace_profile(chart, plan, stats, cutoff=cutoff, step=step, lower=lower)
+    return chart, refine(trace, chart, plan, stats, zetas=zetas, lower=lower)
 
 
 def _from_there(found: LowerDeviance, design: Design, solution: Solution) -> Solution:
@@ -215,4 +218,10 @@ def _remarks(curve: ProfileCurve, found: _Found) -> list[str]:
     for side, end in zip(("below", "above"), curve.ends, strict=True):
         if end == "open":
             out.append(f"the profile of {curve.name} stays flat {side}: that end is infinite")
+        if end == "lost":
+            last = curve.value[0 if side == "below" else -1]
+            out.append(
+                f"the profile of {curve.name} could not be followed beyond {last:.6g}: that end "
+                "is unknown (NaN)"
+            )
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +17,9 @@ from nestedmlm.reml.trust_region import LocalModel, minimize
 
 _TOLERANCE = 1e-7  # deviance units that a further step may still promise
 _EVALUATIONS = 200
+_TINY = 1e-9  # a standard deviation this much below zero is zero
+_OFF = 0.05  # relative standard deviation at which one that was zero starts again
+_SLOPE = 1e-5  # deviance units by which freeing a standard deviation must promise to help
 _FLAT = 1e-7  # curvature below minus this share of the largest is a way down
 
 
@@ -43,34 +46,73 @@ def settle(
     Trust-region Newton steps; where they end at standard deviations of different signs (another
     model), again with bounds at zero.
     """
-    free = ~np.isin(np.arange(len(z)), [chart.held, also if also is not None else -1])
+    held = {chart.held} if also is None else {chart.held, also}
+    try:
+        here = _descend(z, held, chart, plan, stats)
+    except (np.linalg.LinAlgError, FloatingPointError):
+        return _bounded(z, held, chart, plan, stats)
+    if mixed_signs(here.place.z, chart):
+        inside = _with_active_bounds(z, held, chart, plan, stats)
+        return _bounded(z, held, chart, plan, stats) if inside is None else inside
+    return here
+
+
+def mixed_signs(z: FloatArray, chart: Chart) -> bool:
+    """Whether some term's standard deviations have different signs."""
+    return any(z[group].min() < -_TINY and z[group].max() > _TINY for group in chart.signed)
+
+
+def _descend(
+    z: FloatArray, held: Collection[int], chart: Chart, plan: Plan, stats: CrossProducts
+) -> Settled:
+    """Newton descent from z over all coordinates but `held`."""
+    free = ~np.isin(np.arange(len(z)), list(held))
+    if not free.any():
+        return _local(z, free, chart, plan, stats).state
 
     def local(x: FloatArray) -> LocalModel[Settled]:
         at = z.copy()
         at[free] = x
         return _local(at, free, chart, plan, stats)
 
-    try:
-        here = minimize(
-            local, local(z[free]), tolerance=_TOLERANCE, max_evaluations=_EVALUATIONS
-        ).best
-    except np.linalg.LinAlgError:
-        return settled_inside(z, chart, plan, stats)
-    if mixed_signs(here.state.place.z, chart):
-        return settled_inside(here.state.place.z, chart, plan, stats)
-    return here.state
+    start = local(z[free])
+    return minimize(local, start, tolerance=_TOLERANCE, max_evaluations=_EVALUATIONS).best.state
 
 
-def mixed_signs(z: FloatArray, chart: Chart) -> bool:
-    """Whether some term's standard deviations have different signs."""
-    return any(z[group].min() < 0.0 < z[group].max() for group in chart.signed)
+def _with_active_bounds(
+    z: FloatArray, held: set[int], chart: Chart, plan: Plan, stats: CrossProducts
+) -> Settled | None:
+    """Newton descents with the standard deviations that want to be negative at zero.
+
+    None where the set of those does not come to rest.
+    """
+    signed = np.array([i for i in np.concatenate(chart.signed) if i not in held], dtype=int)
+    at, zero = z.copy(), set[int]()
+    at[signed] = np.abs(at[signed])
+    for _ in range(2 * len(signed) + 2):
+        here = _descend(at, {*held, *zero}, chart, plan, stats)
+        at, gradient = here.place.z.copy(), here.place.gradient
+        negative = [i for i in signed if at[i] < 0.0]
+        if negative:
+            zero.add(min(negative, key=lambda i: at[i]))
+            at[negative] = [0.0 if i in zero else _OFF for i in negative]
+            continue
+        growing = [i for i in zero if gradient[i] < -_SLOPE]
+        if not growing:
+            return here
+        freed = min(growing, key=lambda i: gradient[i])
+        zero.remove(freed)
+        at[freed] = _OFF
+    return None
 
 
-def settled_inside(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts) -> Settled:
-    """As `settle`, with standard deviations that matter bounded below by zero (L-BFGS-B)."""
-    from scipy.optimize import minimize as bounded
+def _bounded(
+    z: FloatArray, held: Collection[int], chart: Chart, plan: Plan, stats: CrossProducts
+) -> Settled:
+    """The same by SciPy's L-BFGS-B, from two starts: slower, but hard to mislead."""
+    from scipy.optimize import minimize as lbfgs
 
-    free = np.flatnonzero(np.arange(len(z)) != chart.held)
+    free = np.flatnonzero(~np.isin(np.arange(len(z)), list(held)))
     signed = set(np.concatenate(chart.signed).tolist()) if chart.signed else set()
     limits = [(0.0, None) if i in signed else (None, None) for i in free]
     marks = np.array([i in signed for i in free])
@@ -80,19 +122,20 @@ def settled_inside(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts
         at[free] = x
         try:
             place = place_at(at, chart, plan, stats)
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, FloatingPointError):
             return np.inf, np.zeros_like(x)
         return place.value / stats.n, place.gradient[free] / stats.n
 
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
-    starts = [np.where(marks, np.maximum(np.abs(x), 0.05), x) for x in (z[free], chart.start[free])]
+    starts = [np.where(marks, np.maximum(np.abs(x), _OFF), x) for x in (z[free], chart.start[free])]
     runs = [
-        bounded(objective, x, jac=True, bounds=limits, method="L-BFGS-B", options=options)
+        lbfgs(objective, x, jac=True, bounds=limits, method="L-BFGS-B", options=options)
         for x in starts
     ]
     at = z.copy()
     at[free] = min(runs, key=lambda run: run.fun).x
-    return _local(at, free, chart, plan, stats).state
+    mask = np.isin(np.arange(len(z)), free)
+    return _local(at, mask, chart, plan, stats).state
 
 
 def _local(

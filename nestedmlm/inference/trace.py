@@ -22,7 +22,7 @@ from nestedmlm.inference.interpolation import inverse
 from nestedmlm.inference.settle import Settled, settle
 from nestedmlm.parameters import Plan
 
-_LOWER = 1e-6  # a deviance lower than the optimum's by this much is another optimum
+LOWER = 1e-6  # a deviance lower than the optimum's by this much is another optimum
 _MAX_KNOTS = 60
 _GROWTH = 4.0  # a step may be this much longer than the one before
 _AT_END = 1e-7
@@ -71,8 +71,8 @@ class Trace:
     knots : tuple of Knot
         Ascending in the held coordinate; the estimate is one of them.
     ends : (str, str)
-        Why each side ended: ``cutoff``, ``bound``, or ``open`` (zeta stays below the cutoff as
-        far as one can go).
+        Why each side ended: ``cutoff``, ``bound``, ``open`` (zeta stays below the cutoff as far
+        as one can go), or ``lost`` (numbers gave out on the way).
     monotone : bool
         Whether zeta increases throughout.
     without : Settled or None
@@ -94,11 +94,18 @@ class _Path:
     plan: Plan
     stats: CrossProducts
     base: float
+    lower: float = math.inf
     without: Settled | None = None  # the best fit in which the parameter does not matter
 
 
 def trace_profile(
-    chart: Chart, plan: Plan, stats: CrossProducts, *, cutoff: float, step: float
+    chart: Chart,
+    plan: Plan,
+    stats: CrossProducts,
+    *,
+    cutoff: float,
+    step: float,
+    lower: float = LOWER,
 ) -> Trace:
     """Follow the profile to both sides until ``|zeta|`` exceeds `cutoff` or a bound is met.
 
@@ -108,6 +115,8 @@ def trace_profile(
         Coordinates that hold the parameter; their start is the optimum.
     cutoff, step : float
         In units of zeta.
+    lower : float
+        A deviance lower than the optimum's by this much is another optimum.
 
     Raises
     ------
@@ -116,13 +125,14 @@ def trace_profile(
     """
     before = place_at(chart.start, chart, plan, stats).value
     centre = settle(chart.start, chart, plan, stats)
-    if centre.place.value < before - _LOWER:
+    if centre.place.value < before - lower:
         raise LowerDeviance(centre, chart)
     path = _Path(
         chart=chart,
         plan=plan,
         stats=stats,
         base=centre.place.value,
+        lower=lower,
         without=_best_without(chart, plan, stats),
     )
     first = Knot(
@@ -147,13 +157,19 @@ def trace_profile(
 
 
 def refine(
-    trace: Trace, chart: Chart, plan: Plan, stats: CrossProducts, *, zetas: Sequence[float]
+    trace: Trace,
+    chart: Chart,
+    plan: Plan,
+    stats: CrossProducts,
+    *,
+    zetas: Sequence[float],
+    lower: float = LOWER,
 ) -> Trace:
     """Add knots until there is one near each of the values `zetas` that the profile reaches."""
     knots = list(trace.knots)
     centre = int(np.argmin([abs(k.zeta) for k in knots]))
     base = knots[centre].settled.place.value
-    path = _Path(chart=chart, plan=plan, stats=stats, base=base, without=trace.without)
+    path = _Path(chart=chart, plan=plan, stats=stats, base=base, lower=lower, without=trace.without)
     for zeta in zetas:
         for _ in range(_TRIES):
             left = _left_of(zeta, knots)
@@ -161,7 +177,7 @@ def refine(
                 break
             pair = knots[left : left + 2]
             at = _crossing(pair[0], pair[1], zeta)
-            start = min(pair, key=lambda k: abs(k.zeta - zeta))
+            start = min(pair, key=lambda k: abs(k.zeta))  # the valley of the estimate
             knots.insert(left + 1, _knot(path, start, at, 1 if zeta > 0 else -1))
     return replace(trace, knots=tuple(knots))
 
@@ -201,7 +217,10 @@ def _one_side(
         at = here.at + side * length
         if side * (at - bound) > -_AT_END:
             at = bound
-        knots.append(_knot(path, here, at, side))
+        try:
+            knots.append(_knot(path, here, at, side))
+        except (np.linalg.LinAlgError, FloatingPointError):
+            return knots, "lost"
     return knots, "bound"
 
 
@@ -236,7 +255,7 @@ def _knot(path: _Path, start: Knot, at: float, side: int) -> Knot:
     if path.without is not None:
         settled = _better(settled, path.without)
     rise = settled.place.value - path.base
-    if rise < -_LOWER:
+    if rise < -path.lower:
         raise LowerDeviance(settled, chart)
     zeta = side * math.sqrt(max(rise, 0.0))
     if settled is path.without:

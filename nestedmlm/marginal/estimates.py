@@ -56,6 +56,22 @@ class Emmeans(Viewable):
         Variables averaged over.
     notes : tuple of str
         More lines below the table.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> fit = nm.lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", cake)
+    >>> means = nm.emmeans(fit, "recipe")
+    >>> means.conf_int(0.9).to_frame()[["recipe", "conf_low", "conf_high"]].round(1)
+      recipe  conf_low  conf_high
+    0      A      30.2       36.0
+    1      B      28.7       34.6
+    2      C      28.7       34.5
+    >>> means.pairs().test(adjust="holm").to_frame()["p_value"].round(3).tolist()
+    [1.0, 1.0, 1.0]
+    >>> means.vcov().shape
+    (3, 3)
     """
 
     labels: pd.DataFrame

@@ -44,6 +44,13 @@ class Control:
         Evaluations of the criterion before giving up.
     snap : float
         Relative standard deviations (scaled columns) below this are tried at exactly zero.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("Dyestuff")
+    >>> nm.lmer("Yield ~ 1 + (1 | Batch)", data, control=nm.Control(tolerance=1e-10)).converged
+    True
     """
 
     tolerance: float = 1e-12

@@ -32,6 +32,14 @@ class Penalty:
         For messages.
     shape : float
         Positive: the density is zero at a singular covariance, and rises from there.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> penalty = nm.Penalty("mild", 0.5)
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"), penalty=penalty)
+    >>> fit.is_singular()
+    False
     """
 
     name: str

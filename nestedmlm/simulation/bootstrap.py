@@ -57,6 +57,18 @@ class Bootstrap(Viewable):
     fun : callable or None
     by : str or None
         Factor whose groups are resampled or left out.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> boot = fit.bootstrap(50, seed=1, progress=False)
+    >>> boot.conf_int("basic").columns.tolist()
+    ['lower', 'upper']
+    >>> boot.to_frame().columns.tolist()
+    ['estimate', 'bias', 'std_error', 'median', 'replicates']
+    >>> boot.summary().to_frame().index.tolist()
+    ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     """
 
     t0: pd.Series

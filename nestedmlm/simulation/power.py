@@ -43,6 +43,17 @@ class Power(Viewable):
     seed : int
     partial : bool
         Whether the run was interrupted.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> result = nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False)
+    >>> low, high = result.conf_int(0.9)
+    >>> low < result.estimate < high
+    True
+    >>> result.to_frame().columns.tolist()
+    ['successes', 'trials', 'power', 'conf_low', 'conf_high']
     """
 
     effect: str
@@ -130,6 +141,15 @@ class PowerCurve(Viewable):
         What was changed.
     results : mapping of int to Power
         By size.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> curve = nm.power_curve(fit, "Days", along="Subject", breaks=[5, 10], nsim=20,
+    ...                        effect_size=1.5, seed=1, progress=False)
+    >>> curve.to_frame().columns.tolist()
+    ['nobs', 'successes', 'trials', 'power', 'conf_low', 'conf_high']
     """
 
     along: str

@@ -42,6 +42,24 @@ class Scenario:
     sigma : float
     REML : bool
         How refits are made where a test does not say.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> study = fit.extend(along="Subject", n=30).with_params(beta={"Days": 2})
+    >>> study
+    Scenario: Reaction ~ Days + (1 | Subject)
+    300 observations, groups: Subject, 30
+    (Intercept) = 251.4, Days = 2
+    >>> study.simulate(2, seed=1).shape
+    (300, 2)
+    >>> study.extend(within="Subject", n=5).design.n
+    150
+    >>> study.power("Days", nsim=20, seed=1, progress=False).trials
+    20
+    >>> curve = study.power_curve("Days", along="Subject", breaks=[5, 10], nsim=20, seed=1,
+    ...                           progress=False)
     """
 
     model: Model

@@ -65,6 +65,15 @@ class TestTable(Viewable):
         Contrast matrices of the rows, where the rows have any.
     formulas : dict of str to str
         Formulas of the models that the rows are about, where they are about models.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> fit = nm.lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", cake)
+    >>> tests = fit.anova()
+    >>> tests.to_frame()["NumDF"].to_dict()
+    {'recipe': 2.0, 'temperature': 5.0}
     """
 
     __test__ = False  # for pytest: no test case
@@ -96,6 +105,17 @@ class StepResult(Viewable):
         The model found; without random effects a linear model.
     heading : tuple of str
         Lines above the second table.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> fit = nm.lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", cake)
+    >>> result = fit.step()
+    >>> result.final.formula
+    'angle ~ temperature + (1 | recipe:replicate)'
+    >>> result.to_frame().columns.tolist()
+    ['Eliminated', 'npar', 'logLik', 'AIC', 'LRT', 'Df', 'Pr(>Chisq)']
     """
 
     random: pd.DataFrame

@@ -40,6 +40,18 @@ class ModelTable(Viewable):
     labels : mapping of str to str
         Other names for rows.
     title : str
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> table = nm.etable(fit, names=["slopes"], stats=["nobs"])
+    >>> table.to_frame()[["name", "estimate"]].head(2).round(2)
+              name  estimate
+    0  (Intercept)    251.41
+    1         Days     10.47
+    >>> len(table.rows())
+    13
     """
 
     names: tuple[str, ...]

@@ -28,6 +28,13 @@ class VariancePartition(Viewable):
         The tables ``levels``, ``components`` and ``slopes``.
     formula : str
         Of the model.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.variance_partition().to_frame("level").columns[:3].tolist()
+    ['groups', 'variance', 'sd']
     """
 
     numbers: Partition

@@ -30,6 +30,13 @@ class Viewable:
         Returns
         -------
         View
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> [type(block).__name__ for block in fit.varcorr().view().blocks]
+        ['Table']
         """
         raise NotImplementedError
 
@@ -49,6 +56,17 @@ class Viewable:
         -------
         DataFrame
             A copy; empty for a document without tables.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.varcorr().to_frame().round(3)
+                grp         var1  var2     vcov   sdcor
+        0   Subject  (Intercept)  None  612.090  24.740
+        1   Subject         Days  None   35.072   5.922
+        2   Subject  (Intercept)  Days    9.604   0.066
+        3  Residual         None  None  654.941  25.592
         """
         tables, main = self.tables, self.view().main
         name = main if main in tables else next(iter(tables), "")
@@ -61,6 +79,13 @@ class Viewable:
         -------
         str
             Without a final newline.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.varcorr().to_text().splitlines()[0]
+        ' Groups   Name        Std.Dev.'
         """
         return "\n".join(line for block in self.view().blocks for line in text_lines(block))
 
@@ -70,6 +95,13 @@ class Viewable:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.varcorr().to_html().count("<tr")
+        3
         """
         return html.render(self.view().blocks)
 
@@ -79,15 +111,39 @@ class Viewable:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> print(fit.varcorr().to_markdown())
+        | Groups | Name | Std.Dev. |
+        | :--- | :--- | ---: |
+        | Batch | (Intercept) | 42.001 |
+        | Residual |  | 49.510 |
         """
         return markdown.render(self.view().blocks)
 
     def to_latex(self) -> str:
-        """Write as LaTeX that needs no package.
+        r"""Write as LaTeX that needs no package.
 
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> print(fit.varcorr().to_latex())
+        \begin{tabular}{llr}
+        \hline
+        Groups & Name & Std.Dev. \\
+        \hline
+        Batch & (Intercept) & 42.001 \\
+        Residual &  & 49.510 \\
+        \hline
+        \end{tabular}
         """
         return latex.render(self.view().blocks)
 

@@ -149,6 +149,15 @@ class RowVerbs:
         -------
         DataFrame
             One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.dfbeta().head(2).round(3)
+           (Intercept)   Days
+        0        0.917 -0.145
+        1        0.791 -0.115
         """
         return _aligned(self.design, self.influence(refit="none").dfbeta())
 

@@ -191,6 +191,13 @@ class SimulationVerbs:
         nsim : int
         **options
             ``alpha, test, effect_size, seed, workers, progress``.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.power("Days", 20, effect_size=1.5, seed=1, progress=False).trials
+        20
         """
         from nestedmlm.simulation.power import power
 
