@@ -90,6 +90,10 @@ def _update_ancestors(g, i, K, parent, pptr, tptr, tpos, r, A, panels, J):
             row = pptr[anc] + x * wa
             for b in range(k):
                 v = panels[pptr[g] + b * width + k + off + x]
+                if nt == 0:  # ancestors and right-hand sides are adjacent in both panels
+                    for c in range(off, A + r):
+                        panels[row + c - off] -= v * J[b, c]
+                    continue
                 if v == 0.0:
                     continue
                 for c in range(off, A):
