@@ -24,10 +24,10 @@ from scipy import stats
 
 import nestedmlm as nm
 from nestedmlm.bayes.conditional import draw_random_effects
+from nestedmlm.bayes.density import reported_names
 from nestedmlm.bayes.hierarchical import hierarchical_model
 from nestedmlm.bayes.marginal import marginal_model
 from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.density import reported_names
 from nestedmlm.bayes.sampling import sample
 from nestedmlm.design import build_design
 
