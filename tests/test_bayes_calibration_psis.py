@@ -198,7 +198,7 @@ def p_values(ranks):
 # With seed 1 the crossed design gives p = 1.3e-4 for the location of 1|item (with seed 2: 0.15),
 # just below the bound of 3e-4, which one design in a hundred will do.
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "seed"), zip(FORMULAS, (1, 1, 2), strict=True))
+@pytest.mark.parametrize(("kind", "seed"), list(zip(FORMULAS, (1, 1, 2), strict=True)))
 def test_importance_sampling_is_calibrated(kind, seed):
     p = p_values(scores(kind, SIMULATIONS, seed=seed))
     assert p.to_numpy().min() > LEAST_P / p.size, p.to_string()  # Bonferroni
