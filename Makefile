@@ -55,7 +55,7 @@ bench-publish: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks --publish
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 linkcheck: $(VENV)/.installed-docs

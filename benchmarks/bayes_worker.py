@@ -2,7 +2,8 @@
 
 python benchmarks/bayes_worker.py PROGRAM DATA.csv FORMULA FACTORS DRAWS CHAINS SEED
 
-PROGRAM is marginal, psis, hierarchical or bambi. Nothing heavy is imported before the clock runs.
+PROGRAM is marginal, marginal-numba, psis, hierarchical, hierarchical-c, hierarchical-jax or bambi.
+Nothing heavy is imported before the clock runs.
 """
 
 from __future__ import annotations
@@ -64,8 +65,11 @@ def bambi() -> Callable[..., Any]:
 
 PROGRAMS: dict[str, Callable[[], Callable[..., Any]]] = {
     "marginal": lambda: ours({}),
+    "marginal-numba": lambda: ours({"backend": "numba"}),
     "psis": lambda: ours({"sampler": "psis"}),
     "hierarchical": lambda: ours({"marginal": False}),
+    "hierarchical-c": lambda: ours({"marginal": False, "backend": "c"}),
+    "hierarchical-jax": lambda: ours({"marginal": False, "backend": "jax"}),
     "bambi": bambi,
 }
 
@@ -88,6 +92,10 @@ def main(program: str, path: str, formula: str, factors: str, *numbers: str) -> 
     import pymc  # noqa: F401
 
     timed(nutpie, "compile_pymc_model", "compile")
+    if program == "hierarchical-c":
+        import nestedmlm.bayes.samplers as samplers
+
+        timed(samplers, "density", "compile")
     imported, before = time.perf_counter(), cpu()
     settings = dict(zip(("draws", "chains", "seed"), map(int, numbers), strict=True))
     data = run(formula, frame, settings)

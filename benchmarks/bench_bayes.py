@@ -2,6 +2,7 @@
 
     python benchmarks/bench_bayes.py [--draws 1000] [--chains 4] [--json bench_bayes.json]
         [--programs marginal,psis,hierarchical,bambi] [--bambi-python PYTHON] [--runs 3]
+        [--models M14,M17,sleepstudy]
 
 Every posterior is drawn in a process of its own: import, then everything from formula and data
 frame to draws. "cold" runs have empty PyTensor and Numba caches, "warm" ones the caches of the
@@ -35,6 +36,8 @@ MODELS = {
     "sleepstudy": ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
 }
 PROGRAMS = ("marginal", "psis", "hierarchical", "bambi")
+# other back-ends, on request; the last needs JAX
+MORE_PROGRAMS = ("marginal-numba", "hierarchical-c", "hierarchical-jax")
 TIMES = ("import", "compile", "sample", "total")
 PACKAGES = ("nestedmlm", "pymc", "pytensor", "nutpie", "arviz", "numba")
 TIMEOUT = 900.0
@@ -65,7 +68,9 @@ class Row:
 
 def main() -> None:
     options = arguments()
-    python = {name: sys.executable for name in PROGRAMS} | {"bambi": options.bambi_python}
+    python = {name: sys.executable for name in (*PROGRAMS, *MORE_PROGRAMS)} | {
+        "bambi": options.bambi_python
+    }
     programs = options.programs.split(",")
     notes = []
     if "bambi" in programs and not imports_bambi(options.bambi_python):
@@ -75,6 +80,8 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, (dataset, formula) in MODELS.items():
+            if name not in options.models.split(","):
+                continue
             if dataset == "classroom" and find_local("classroom") is None:
                 notes.append(f"{name} was left out: set NESTEDMLM_DATA to classroom.csv's folder.")
                 continue
@@ -103,7 +110,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--runs", type=int, default=3, help="warm runs")
-    parser.add_argument("--programs", default=",".join(PROGRAMS))
+    more = f"also: {', '.join(MORE_PROGRAMS)}"
+    parser.add_argument("--programs", default=",".join(PROGRAMS), help=more)
+    parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--json", default="bench_bayes.json")
     default = os.environ.get("BAMBI_PYTHON", sys.executable)
     parser.add_argument("--bambi-python", default=default)

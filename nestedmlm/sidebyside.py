@@ -66,7 +66,12 @@ def compare(lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB) -> Co
 
 
 def plot_compare(
-    lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB, ax: Any = None
+    lmer_fit: LmerFit,
+    bayes_fit: BayesFit,
+    *,
+    prob: float = PROB,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
 ) -> Any:
     """Draw what `compare` tabulates.
 

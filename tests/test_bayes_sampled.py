@@ -192,3 +192,42 @@ def test_guide_agrees_with_reml(classroom, name):
     if name == "M15":
         assert "classid, ses: " in str(bayes.diagnose())
         assert "classid, ses: " in str(comparison)
+
+
+def test_an_edited_model_is_sampled_and_answers(fit):
+    import pymc as pm
+
+    model = fit.to_pymc(marginal=True)
+    with model:
+        pm.Potential("near 5", -0.5 * ((model["Days"] - 5.0) / 0.5) ** 2)
+    edited = fit.sample(pymc_model=model, chains=2, seed=1, progressbar=False)
+    assert edited.model is model and edited.priors is None
+    assert 4.5 < edited.fixef["Days"] < 7.0 < fit.fixef["Days"]
+    assert "log_likelihood" not in edited.data.children  # the model's own may be another
+    assert edited.ranef().shape[0] == 36 and len(edited.predict()) == 180
+    with pytest.raises(nm.errors.OptionError, match="when the PyMC model is made"):
+        fit.sample(pymc_model=model, priors={"sigma": nm.Prior("HalfNormal", sigma=1)})
+
+
+@pytest.mark.parametrize("of", ["fit", "model"])
+def test_draws_from_elsewhere_become_a_fit(of, fit, psis):
+    names = parameter_names(fit.design)
+    source = fit if of == "fit" else fit.model
+    tree = psis.data.copy()
+    whole = nm.BayesFit.from_pymc(tree, source)
+    assert whole.run.form == "hierarchical" and whole.fixef.equals(psis.fixef)
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = type(tree)(posterior.drop_vars(names.effects).assign(more=0.0))
+    drawn = nm.BayesFit.from_pymc(tree, source, seed=1)
+    assert drawn.run.form == "marginal" and "more" in drawn.data["posterior"]
+    np.testing.assert_allclose(drawn.ranef()["condval"], psis.ranef()["condval"], atol=2.0)
+    tree["posterior"] = type(tree)(posterior.drop_vars(["sigma", "Days"]))
+    with pytest.raises(nm.errors.OptionError, match="the draws lack 'Days', 'sigma'"):
+        nm.BayesFit.from_pymc(tree, source)
+    with pytest.raises(nm.errors.OptionError, match="with a group 'posterior'"):
+        nm.BayesFit.from_pymc({}, source)
+
+
+def test_arviz_summary_without_correlations_does_not_warn(psis):
+    table = az.summary(psis.data, var_names="~_corr", filter_vars="like")
+    assert "Days" in table.index and not any("_corr" in name for name in table.index)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from designs import data, design
@@ -14,7 +17,7 @@ from nestedmlm.bayes.hierarchical import hierarchical_model
 from nestedmlm.bayes.marginal import marginal_model
 from nestedmlm.bayes.mode import find_peak
 from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.sampling import sample
+from nestedmlm.bayes.sampling import MANY_DRAWS, sample
 from nestedmlm.bayes.start import partial_correlations, start_values
 from nestedmlm.design import build_design
 from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
@@ -199,6 +202,8 @@ def test_seeds_decide_and_threads_do_not(sleep):
         ({"tune": -1}, "tune must be at least 0"),
         ({"cores": 0}, "cores must be at least 1"),
         ({"target_accept": 1.0}, "target_accept must lie between 0 and 1"),
+        ({"backend": "c"}, "with backend 'python' or 'numba', not 'c'"),
+        ({"sampler": "psis", "backend": "numba"}, "with backend 'python', not 'numba'"),
         ({"sampler": "numpyro"}, "numpyro cannot run the marginal form"),
         ({"start": {"nobody": 1.0}}, "no free variable 'nobody'"),
     ],
@@ -213,14 +218,76 @@ def test_importance_sampling_needs_the_marginal_form():
         sample(hierarchical_model(design("one factor")), sampler="psis")
 
 
-@pytest.mark.parametrize("package", ["numpyro", "blackjax"])
-def test_a_sampler_that_is_not_installed_names_the_command(package, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({"sampler": "numpyro"}, "pip install numpyro jax"),
+        ({"sampler": "blackjax"}, "pip install 'blackjax<1.6' jax"),
+        ({"backend": "jax"}, "pip install nutpie jax"),
+    ],
+)
+def test_a_sampler_that_is_not_installed_names_the_command(options, command, monkeypatch):
     from nestedmlm.bayes import sampling
 
     monkeypatch.setattr(sampling, "find_spec", lambda name: None)
-    with pytest.raises(MissingSamplerError, match=f"pip install {package} jax") as problem:
-        sample(hierarchical_model(design("one factor")), sampler=package)
+    with pytest.raises(MissingSamplerError, match=re.escape(command)) as problem:
+        sample(hierarchical_model(design("one factor")), **options)
     assert isinstance(problem.value, ImportError)
+
+
+def test_a_package_that_is_too_new_is_refused(monkeypatch):
+    from nestedmlm.bayes import sampling
+
+    monkeypatch.setattr(sampling, "find_spec", lambda name: name)
+    monkeypatch.setattr(sampling, "version", lambda name: "1.7.1")
+    with pytest.raises(MissingSamplerError, match=r"'blackjax<1.6' \(PyMC cannot use 1.7.1\)"):
+        sample(hierarchical_model(design("one factor")), sampler="blackjax")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["numpyro", "blackjax"])
+@pytest.mark.filterwarnings("ignore")
+def test_jax_samplers_run_the_hierarchical_form(sleep, weighted, name):
+    pytest.importorskip("jax")
+    pytest.importorskip(name)
+    fit, _, _ = sleep
+    model = fit.to_pymc()
+    tree = sample(model, sampler=name, draws=500, tune=500, chains=2, seed=1, progressbar=False)
+    mean, _, error = moments(tree, "Days")
+    other, _, other_error = moments(weighted, "Days", chains=False)
+    assert abs(mean - other) < 4.0 * np.hypot(error, other_error)
+
+
+@pytest.mark.parametrize(
+    ("total", "backend"), [(MANY_DRAWS // 4 - 1, "python"), (MANY_DRAWS // 4, "numba")]
+)
+def test_many_draws_are_compiled_for(sleep, total, backend, monkeypatch):
+    """Which way is taken, without going it."""
+
+    def refuse(model, settings):
+        raise SamplingError(settings.backend)
+
+    ways = dict.fromkeys(("python", "numba"), refuse)
+    row = replace(samplers.SAMPLERS["nutpie"], marginal=ways)
+    monkeypatch.setattr("nestedmlm.bayes.sampling.SAMPLERS", {"nutpie": row})
+    with pytest.raises(SamplingError, match=backend):
+        sample(sleep[1], draws=total, chains=4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:pytensor")
+def test_the_c_back_end_has_the_same_posterior(sleep, weighted):
+    import pytensor
+
+    if not pytensor.config.cxx:
+        pytest.skip("no C++ compiler")
+    fit, _, _ = sleep
+    tree = sample(fit.to_pymc(), backend="c", draws=500, chains=2, seed=1, progressbar=False)
+    assert tree["posterior"].attrs["backend"] == "c" and "mu" not in tree["posterior"]
+    for name in ("Days", "Days|Subject_sigma", "sigma"):
+        mean, _, error = moments(tree, name)
+        other, _, other_error = moments(weighted, name, chains=False)
+        assert abs(mean - other) < 4.0 * np.hypot(error, other_error), name
 
 
 def test_a_posterior_that_importance_sampling_cannot_cover():

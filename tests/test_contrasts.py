@@ -110,3 +110,21 @@ def test_other_forms(design):
 def test_what_is_refused(design, given, rhs, message):
     with pytest.raises(OptionError, match=message):
         read_contrasts(given, design, rhs=rhs)
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("`day no`", [0, 1, 0, 0]),
+        ("`my cond`b - 2 * `day no`", [0, -2, 1, 0]),
+        ("`day no`:`my cond`b = 1", [0, 0, 0, 1]),
+    ],
+)
+def test_odd_names_keep_their_backticks(text: str, row: list[int]) -> None:
+    data = pd.DataFrame({
+        "y": np.arange(12.0) ** 2, "day no": np.arange(12.0), "my cond": ["a", "b"] * 6,
+        "the group": np.repeat(["u", "v", "w"], 4),
+    })  # fmt: skip
+    design = build_design("y ~ `day no` * `my cond` + (1 | `the group`)", data)
+    assert [f.name for f in design.factors] == ["the group"]  # as lme4
+    assert read_contrasts(text, design).L.tolist() == [row]

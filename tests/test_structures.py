@@ -304,3 +304,21 @@ def test_a_callers_variable_of_that_name_is_left_alone(sleep):
     decay = object()  # would not pickle by name; the formula must not look it up
     fit = nm.lmer("Reaction ~ Days + decay(0 + factor(early) | Subject)", sleep)
     assert "decay" not in fit.model.formula.names and decay is not None
+
+
+def test_an_infinite_end_is_said():
+    """As the range grows the model becomes ``(1 | g)``, whose deviance the profile approaches."""
+    rng = np.random.default_rng(4)
+    b = rng.normal(size=15)[:, None] + 0.45 * np.cumsum(rng.normal(size=(15, 4)), 1)
+    cells = [(g, t, b[g, t] + rng.normal()) for g in range(15) for t in range(4) for _ in range(2)]
+    rows = pd.DataFrame(cells, columns=["g", "t", "y"]).assign(tf=lambda d: d.t.astype(str))
+    fit = nm.lmer("y ~ 1 + decay(0 + tf | g)", rows, REML=False)
+    limit = nm.lmer("y ~ 1 + (1 | g)", rows, REML=False)
+    found = fit.profile("range|g")
+    assert found.curves[0].ends == ("cutoff", "open")
+    assert "infinite" in found.messages[0]
+    top = found.to_frame()["zeta"].max()
+    assert top == pytest.approx(np.sqrt(limit.deviance - fit.deviance), abs=1e-4)
+    low, high = found.conf_int().loc["range|g"]
+    assert 1.5 < low < fit.theta[-1] < high == np.inf
+    assert found.conf_int(0.8).loc["range|g", "upper"] < 65.0

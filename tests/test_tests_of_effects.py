@@ -376,3 +376,11 @@ def test_r_spellings():
     assert lme4.get_model(lme4.step(fit)).formula == SLEEP
     assert lme4.vcovAdj(fit).shape == (3, 3)
     assert "Satterthwaite" in str(lme4.summary(fit, "Satterthwaite"))
+
+
+def test_ranova_of_a_slope_alone_takes_the_whole_term():
+    # lmerTest::ranova(lmer(Reaction ~ Days + (1 | Subject) + (0 + Days | Subject), sleepstudy))
+    fit = fit_of("Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)")
+    table = fit.ranova().table
+    assert list(table.index[1:]) == ["(1 | Subject)", "Days in (0 + Days | Subject)"]
+    assert list(table["npar"]) == [5, 4, 4]

@@ -206,7 +206,7 @@ class Sampler:
     Attributes
     ----------
     packages : tuple of str
-        What has to be installed.
+        What has to be installed; ``name<version`` where the newest does not work.
     marginal, other : mapping of str to callable
         How it samples a marginal model and any other, by back-end, the usual one first; empty
         where it cannot.
@@ -220,10 +220,10 @@ class Sampler:
     refusal: str = ""
 
 
-def _jax(name: str) -> Sampler:
+def _jax(name: str, package: str) -> Sampler:
     """A sampler that runs through JAX, which the elimination does not."""
     return Sampler(
-        packages=(name, "jax"),
+        packages=(package, "jax"),
         marginal={},
         other={"jax": _pymc},
         refusal=f"{name} cannot run the marginal form; sample it with nutpie, pymc or psis, or "
@@ -239,8 +239,8 @@ SAMPLERS: MappingProxyType[str, Sampler] = MappingProxyType(
             other={"numba": _nutpie_model, "c": _nutpie_c, "jax": _nutpie_model},
         ),
         "pymc": Sampler(packages=("pymc",), marginal={"numba": _pymc}, other={"numba": _pymc}),
-        "numpyro": _jax("numpyro"),
-        "blackjax": _jax("blackjax"),
+        "numpyro": _jax("numpyro", "numpyro"),
+        "blackjax": _jax("blackjax", "blackjax<1.6"),  # PyMC 6.4 calls what 1.7 no longer has
         "psis": Sampler(
             packages=("arviz_stats",),
             marginal={"python": _psis},

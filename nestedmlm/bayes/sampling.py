@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import shlex
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -97,14 +99,26 @@ def sample(
         target_accept=_fraction("target_accept", target_accept),
         start=start or {},
     )
-    needed = tuple(dict.fromkeys([*row.packages, *_PACKAGES.get(settings.backend, ())]))
-    for package in needed:
-        if find_spec(package) is None:
-            raise MissingSamplerError(
-                f"the sampler {name!r} needs the package {package!r}; install it with: "
-                f"pip install {' '.join(needed)}"
-            )
+    _require(name, tuple(dict.fromkeys([*row.packages, *_PACKAGES.get(settings.backend, ())])))
     return ways[settings.backend](model, settings)
+
+
+def _require(sampler: str, packages: tuple[str, ...]) -> None:
+    """Refuse to go on without the packages, each a name or ``name<version``."""
+    for package in packages:
+        name, _, too_new = package.partition("<")
+        found = None if find_spec(name) is None else version(name) if too_new else ""
+        if found is None or (too_new and _numbers(found) >= _numbers(too_new)):
+            raise MissingSamplerError(
+                f"the sampler {sampler!r} needs the package {package!r}"
+                + (f" (PyMC cannot use {found})" if found else "")
+                + f"; install it with: pip install {' '.join(map(shlex.quote, packages))}"
+            )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Major and minor version."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def _backend(asked: str, sampler: str, ways: Mapping[str, Run], *, many: bool) -> str:

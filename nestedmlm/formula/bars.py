@@ -46,7 +46,7 @@ class Bar:
     lhs_text : str
         R's text of the left side: ``ses``, ``0 + ses``.
     group_text : str
-        lme4's name of the grouping factor: ``b:a`` for the inner one of ``a/b``.
+        R's text of the grouping factor: ``b:a`` for the inner one of ``a/b``.
     parts : tuple of Variable
         The variables whose combination is the grouping factor, in order.
     pos : int
@@ -62,6 +62,12 @@ class Bar:
     group_text: str
     parts: tuple[Variable, ...]
     pos: int
+
+    @property
+    def group_name(self) -> str:
+        """lme4's name of the grouping factor: its text, but a single odd name has no backticks."""
+        group = strip_groups(self.group)
+        return group.name if isinstance(group, Name) else self.group_text
 
     @property
     def text(self) -> str:

@@ -114,6 +114,8 @@ def _array_rows(given: Any, design: Design) -> Iterator[tuple[str, FloatArray, f
 def _place(name: str, design: Design) -> int:
     if name == "Intercept" and "Intercept" not in design.x_names:
         name = "(Intercept)"
+    if name not in design.x_names and f"`{name}`" in (*design.x_names, *design.dropped):
+        name = f"`{name}`"  # an odd name, as it is in the data
     if name in design.x_names:
         return design.x_names.index(name)
     if name in design.dropped:
@@ -239,17 +241,17 @@ def _tokens(text: str, design: Design, error: Any) -> Iterator[tuple[int, str | 
 
 def _name_at(text: str, pos: int, names: Sequence[str], error: Any) -> tuple[str | None, int]:
     """The coefficient that starts at a position, and where it ends."""
-    if text[pos] == "`":
-        end = text.find("`", pos + 1)
-        if end < 0:
-            raise error("a backtick is not closed", pos)
-        return text[pos + 1 : end], end + 1
     for name in (*names, "Intercept"):
         after = pos + len(name)
         if text.startswith(name, pos) and not (
             _is_word(name[-1]) and after < len(text) and _is_word(text[after])
         ):
             return name, after
+    if text[pos] == "`":
+        end = text.find("`", pos + 1)
+        if end < 0:
+            raise error("a backtick is not closed", pos)
+        return text[pos + 1 : end], end + 1
     return None, pos
 
 

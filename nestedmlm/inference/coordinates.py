@@ -175,7 +175,8 @@ def jacobian_at(z: FloatArray, chart: Chart) -> FloatArray:
         first = own.start + piece.n_curved
         J[entries[:, None], np.arange(first, own.stop)] = piece.basis
         for at in _curved(piece, own):
-            moved = _curve_at(piece, own, _nudged(z, (at, 0.0), at))
+            with np.errstate(all="ignore"):  # where this is not finite the step is rejected
+                moved = _curve_at(piece, own, _nudged(z, (at, 0.0), at))
             J[entries, at] = moved.imag / _COMPLEX_STEP
     return J
 

@@ -80,7 +80,10 @@ def place_at(
 
     A held fixed effect goes with ML only.
     """
-    T = factors_at(z, chart)
+    with np.errstate(all="ignore"):
+        T = factors_at(z, chart)
+    if not np.all(np.isfinite(T)):
+        raise FloatingPointError("the factors have left the range of numbers")
     state = elimination.forward(T, stats.arrays)
     log_sxx, r2, v, inverse = profile(state.S)
     tilt, stiffness, off = np.zeros_like(v), 0.0, 0.0
@@ -96,6 +99,8 @@ def place_at(
         [2.0 * (M[b].reshape(k, k) @ T[b].reshape(k, k)).ravel() for k, b in blocks(plan)]
     )
     J = jacobian_at(z, chart)
+    if not np.all(np.isfinite(J)):
+        raise FloatingPointError("the factors' derivatives have left the range of numbers")
     gradient = T_bar @ J
     gradient[0] += 2.0 * df - 2.0 * precision * r2
     if chart.contrast is not None:

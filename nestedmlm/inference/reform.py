@@ -85,12 +85,12 @@ def _bars(design: Design, re_form: Any) -> tuple[Bar, ...]:
 def _choose(design: Design, bar: Bar, out: tuple[Mask, ...]) -> None:
     """Mark the columns of one bar of the formula in `out`."""
     names = [f.name for f in design.factors]
-    if bar.group_text not in names:
+    if bar.group_name not in names:
         raise OptionError(
-            f"re_form has the grouping factor {bar.group_text}, which the model does not have; "
+            f"re_form has the grouping factor {bar.group_name}, which the model does not have; "
             f"its grouping factors: {', '.join(names)}"
         )
-    factor = names.index(bar.group_text)
+    factor = names.index(bar.group_name)
     own = [t for t, term in enumerate(design.terms) if term.factor == factor]
     wanted = [_INTERCEPT] if bar.terms.intercept else []
     for label in (*wanted, *bar.terms.labels):
@@ -103,7 +103,7 @@ def _choose(design: Design, bar: Bar, out: tuple[Mask, ...]) -> None:
             known = ", ".join(c for t in own for c in design.terms[t].columns)
             raise OptionError(
                 f"re_form has {label} in ({bar.text}), which is no random effect of "
-                f"{bar.group_text} in the model; its columns: {known}"
+                f"{bar.group_name} in the model; its columns: {known}"
             )
 
 

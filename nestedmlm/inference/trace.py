@@ -28,6 +28,7 @@ _GROWTH = 4.0  # a step may be this much longer than the one before
 _AT_END = 1e-7
 _NEAR = 0.003  # a knot this near to a value of zeta is near enough to interpolate from
 _TRIES = 6
+_STILL = 1e-3  # d zeta / d coordinate of a profile that has become flat
 _SURPRISE = 1.25  # a zeta this many times the expected one deserves a second try
 _FAR = 1e6  # steps of the first size after which an end counts as infinite
 
@@ -217,11 +218,21 @@ def _one_side(
         at = here.at + side * length
         if side * (at - bound) > -_AT_END:
             at = bound
-        try:
-            knots.append(_knot(path, here, at, side))
-        except (np.linalg.LinAlgError, FloatingPointError):
-            return knots, "lost"
+        knot = _knot_before(path, here, at, side)
+        if knot is None:
+            return knots, "open" if here.slope < _STILL else "lost"
+        knots.append(knot)
     return knots, "bound"
+
+
+def _knot_before(path: _Path, here: Knot, at: float, side: int) -> Knot | None:
+    """The knot at `at`, or nearer where numbers give out there; None if they do at once."""
+    for _ in range(_TRIES):
+        try:
+            return _knot(path, here, at, side)
+        except (np.linalg.LinAlgError, FloatingPointError):
+            at = here.at + 0.25 * (at - here.at)
+    return None
 
 
 def _step_length(knots: Sequence[Knot], target: float, last: float) -> float:

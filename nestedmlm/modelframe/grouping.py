@@ -91,13 +91,13 @@ def learn_group(bar: Bar, values: Mapping[str, Vector]) -> tuple[GroupSpec, Grou
         labels = [f"{labels[k // size]}:{tails[k % size]}" for k in observed.tolist()]
     variables = tuple(dict.fromkeys(v for part in bar.parts for v in variables_in(part.node)))
     spec = GroupSpec(
-        name=bar.group_text,
+        name=bar.group_name,
         parts=tuple(part.name for part in bar.parts),
         levels=tuple(factor.levels for factor in factors),
         pairs=tuple(pairs),
     )
     grouping = GroupingFactor(
-        name=bar.group_text,
+        name=bar.group_name,
         variables=variables,
         levels=_read_only(object_array(labels) if pairs else first.levels),
         codes=_read_only(codes.astype(np.int32, copy=False)),

@@ -15,7 +15,9 @@ _CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
 _GAP = 0.13  # rows between the two marks of a parameter
 
 
-def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
+def draw_comparison(
+    comparison: Comparison, ax: Any = None, *, figsize: tuple[float, float] | None = None
+) -> Any:
     """Draw estimates and intervals, each parameter in units of its posterior SD.
 
     Zero is the posterior mean. The blue bar is the posterior interval; the orange mark the
@@ -25,6 +27,8 @@ def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
     ----------
     comparison : Comparison
     ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
     from scipy.stats import norm
 
     table = comparison.table
-    ax = axes(ax, figsize=(7.5, 1.2 + 0.42 * len(table)))
+    ax = axes(ax, figsize=figsize or (7.5, 1.2 + 0.42 * len(table)))
     unit = table["sd"].where(table["sd"] > 0, 1.0)
     place = np.arange(len(table))[::-1]
 

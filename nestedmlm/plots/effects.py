@@ -18,6 +18,7 @@ from nestedmlm.plots.backend import axes
 from nestedmlm.tables.parameters import is_posterior
 
 _POINTS = 60  # along a numeric predictor
+_DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart
 _DODGE = 0.5  # of the distance between two levels, over which the lines of `by` are spread
 
 
@@ -93,7 +94,7 @@ def effect(
     for k, (level, part) in enumerate(groups):
         label = f"{level:.3g}" if _is_number(level) else str(level)
         shift = 0.0 if len(groups) == 1 else _DODGE * ((k + 0.5) / len(groups) - 0.5)
-        draw(ax, part, variable, style.CYCLE[k % len(style.CYCLE)], label, shift)
+        draw(ax, part, variable, k, label, shift)
     if not numeric:
         levels = list(grid.levels[variable])
         ax.set_xticks(range(len(levels)), [style.shorten(str(level), 16) for level in levels])
@@ -157,22 +158,22 @@ def _means(fit: Any, grid: Grid, values: FloatArray, prob: float) -> pd.DataFram
     )
 
 
-def _line(ax: Any, part: pd.DataFrame, variable: str, color: str, label: str, shift: float) -> None:
-    part = part.sort_values(variable)
+def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:
+    part, color = part.sort_values(variable), style.CYCLE[k % len(style.CYCLE)]
     x = part[variable].to_numpy(dtype=float)
     ax.fill_between(x, part["lower"], part["upper"], color=color, alpha=style.BAND, linewidth=0.0)
-    ax.plot(x, part["estimate"], color=color, linewidth=2.0, label=label)
+    ax.plot(x, part["estimate"], _DASHES[k % len(_DASHES)], color=color, linewidth=2.0, label=label)
 
 
-def _points(
-    ax: Any, part: pd.DataFrame, variable: str, color: str, label: str, shift: float
-) -> None:
+def _points(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:
     levels = list(dict.fromkeys(part[variable]))
     place = np.array([levels.index(value) for value in part[variable]]) + shift
     estimate = part["estimate"].to_numpy(dtype=float)
     reach = np.abs(part[["lower", "upper"]].to_numpy(dtype=float).T - estimate)
-    ax.errorbar(place, estimate, yerr=reach, fmt="o", color=color, markersize=6, linewidth=1.8,
-                label=label)  # fmt: skip
+    color, mark = style.CYCLE[k % len(style.CYCLE)], style.MARKS[k % len(style.MARKS)]
+    ax.errorbar(
+        place, estimate, yerr=reach, fmt=mark, color=color, markersize=6, linewidth=1.8, label=label
+    )
 
 
 def _heading(variable: str, averaged: tuple[str, ...], prob: float) -> str:

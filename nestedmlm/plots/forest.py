@@ -15,7 +15,6 @@ from nestedmlm.tables.parameters import engine, fit_names, parameter_table
 
 SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread
-_MARKS = ("o", "D", "s", "^", "v", "P")
 
 
 def forest(
@@ -82,15 +81,15 @@ def forest(
         estimate = found["estimate"].to_numpy(dtype=float)
         reach = np.abs(found[["lower", "upper"]].to_numpy(dtype=float).T - estimate)
         ax.errorbar(
-            estimate, place, xerr=np.nan_to_num(reach), fmt=_MARKS[k % len(_MARKS)],
+            estimate, place, xerr=np.nan_to_num(reach), fmt=style.MARKS[k % len(style.MARKS)],
             color=style.CYCLE[k % len(style.CYCLE)], markersize=5.5, linewidth=1.8,
             label=f"{label} ({engine(fit)})" if label else engine(fit),
         )  # fmt: skip
     style.categories(ax, [style.shorten(name, 34) for name in rows])
+    style.dress(ax, x=f"estimate, {100 * prob:g} % interval")
     if len(fits) > 1:
-        handles, texts = ax.get_legend_handles_labels()
-        style.legend_above(ax, handles=handles, labels=texts, ncols=min(3, len(fits)))
-    return style.dress(ax, x=f"estimate, {100 * prob:g} % interval")
+        style.legend_above(ax)
+    return ax
 
 
 def _kind(name: str) -> int:

@@ -77,9 +77,10 @@ def spaghetti(
     along = np.argsort(values, kind="stable")
     ax.plot(values[along], fixed[along], color=style.ORANGE, linewidth=2.6, label="population")
     ax.autoscale_view()
-    style.legend_above(ax)
     heading = f"Lines of the {len(lines):,} levels of {factor.name}"
-    return style.dress(ax, x=name, y=fit.design.formula.response_text, heading=heading)
+    style.dress(ax, x=name, y=fit.design.formula.response_text, heading=heading)
+    style.legend_above(ax)
+    return ax
 
 
 def trellis(

@@ -39,13 +39,6 @@ def posterior(fit: Any, names: Sequence[str] | None = None, *, kind: str = "dist
     >>> collection = nm.plots.posterior(fit, ["Intercept", "sigma"])
     >>> len(collection.viz["figure"].item().axes)
     2
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
-    >>> _ = nm.plots.posterior(posterior, ["sigma"])
     """
     import arviz
 

@@ -46,7 +46,7 @@ def variance_partition(
     tables = [shares_of_levels(fit) for fit in fits]
     levels = [name for name in dict.fromkeys(n for t in tables for n in t) if name != RESIDUAL]
     levels.sort(key=lambda name: _size(fits, name))
-    ax = axes(ax, figsize=figsize or (7.0, 1.3 + 0.45 * len(fits)))
+    ax = axes(ax, figsize=figsize or (7.0, 1.5 + 0.45 * len(fits)))
     for k, table in enumerate(tables):
         place, left = len(fits) - 1 - k, 0.0
         for i, name in enumerate([*levels, RESIDUAL]):
@@ -61,8 +61,9 @@ def variance_partition(
     ax.set_xlim(0.0, 100.0)
     style.categories(ax, [style.shorten(label) for label in labels])
     ax.spines["left"].set_visible(False)
-    style.legend_above(ax, ncols=len(levels) + 1)
-    return style.dress(ax, x="share of the variance, %", heading="Variance by level")
+    style.dress(ax, x="share of the variance, %", heading="Variance by level")
+    style.legend_above(ax)
+    return ax
 
 
 RESIDUAL = "Residual"

@@ -16,9 +16,12 @@ PURPLE = "#a35fb8"
 GREY = "#8c8c8c"
 GOLD = "#b8860b"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, GOLD, GREY)
+MARKS = ("o", "D", "s", "^", "v", "P")
 BAND = 0.22  # opacity of areas
 SMALL = 9.0  # points: notes, legends, panel labels
 TITLE = 10.5
+_HANDLE = 6  # characters that the mark of a legend's entry is wide
+_LEGEND_ROW = 1.75 * SMALL  # points that a row of a legend is high
 _CHARACTER = 0.52  # width of an average character in units of its size
 
 
@@ -64,9 +67,20 @@ def legend(ax: Any, **options: Any) -> None:
 
 
 def legend_above(ax: Any, **options: Any) -> None:
-    """Add a legend above the axes at the right, in the line of the title."""
-    corner = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.1}
-    legend(ax, **corner, **options)
+    """Add a legend between the title and the axes, in as many rows as its labels need.
+
+    To be called when the title is there.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    points = 72.0 * ax.figure.get_size_inches()[0] * ax.get_position().width
+    wide = (max(map(len, labels), default=0) + _HANDLE) * _CHARACTER * SMALL
+    columns = int(min(max(1, points // wide), max(len(labels), 1)))
+    rows = -(-len(labels) // columns)
+    corner = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.1}
+    legend(ax, handles=handles, labels=labels, ncols=columns, **corner, **options)
+    text = ax.get_title(loc="left")
+    if text:
+        ax.set_title(text, loc="left", fontsize=TITLE, pad=8.0 + _LEGEND_ROW * rows)
 
 
 def shorten(text: str, width: int = 24) -> str:

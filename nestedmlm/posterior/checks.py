@@ -15,6 +15,7 @@ NEAR_ZERO = 0.05  # of sigma: an effect that moves no row by more cannot be told
 PILED_UP = 0.5  # density next to zero, relative to the highest, from which a posterior is piled up
 _LEAST_SHARE = 0.02  # of draws near zero; fewer say nothing about the density there
 MAX_R_HAT, MIN_ESS_PER_CHAIN = 1.01, 100
+LEAST_CHAINS = 4  # as many chains' worth of independent draws
 UPPER = 0.95  # the one-sided bound that is quoted
 
 
@@ -89,9 +90,14 @@ def sampling_problems(
             f"{divergences} divergences: sample the marginal form (marginal=True), raise "
             "target_accept towards 0.99, or give tighter priors for the standard deviations"
         )
-    if independent:
-        return tuple(out)
     worst, least = table["r_hat"].max(), table["ess_bulk"].min()
+    if independent:
+        if least < MIN_ESS_PER_CHAIN * LEAST_CHAINS:
+            out.append(
+                f"importance sampling found only {least:.0f} effective draws: ask for more draws, "
+                "or sample with NUTS (sampler='nutpie')"
+            )
+        return tuple(out)
     if worst > MAX_R_HAT:
         name = table["r_hat"].idxmax()
         out.append(

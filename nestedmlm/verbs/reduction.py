@@ -46,7 +46,7 @@ def reduced_formulas(fit: LmerFit, *, reduce_terms: bool) -> dict[str, str]:
     return {
         label: rewrite(formula, bar, terms)
         for bar in formula.bars
-        for label, terms in _reductions(bar, reduce_terms and not _one_slope(bar, fit))
+        for label, terms in _reductions(bar, reduce_terms, alone=_one_slope(bar, fit))
     }
 
 
@@ -58,7 +58,9 @@ def _one_slope(bar: Bar, fit: LmerFit) -> bool:
     return all(coding.levels is None for coding in spec.codings)
 
 
-def _reductions(bar: Bar, reduce_terms: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _reductions(
+    bar: Bar, reduce_terms: bool, *, alone: bool
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield (label, what takes the term's place)."""
     labels = bar.terms.labels
     whole = bar.call_text
@@ -70,10 +72,10 @@ def _reductions(bar: Bar, reduce_terms: bool) -> Iterator[tuple[str, tuple[str, 
         rest = [other for other in labels if other != label]
         if rest:
             lhs = lhs_text(bar.terms.intercept, rest)
-            text = term_text(lhs, bar.group_text, bar.structure, bar.hom)
+            left = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
         else:
-            text = term_text("1", bar.group_text)
-        yield f"{label} in {whole}", (text,)
+            left = () if alone else (term_text("1", bar.group_text),)
+        yield f"{label} in {whole}", left
 
 
 def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFit:

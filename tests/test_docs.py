@@ -1,0 +1,83 @@
+"""The documentation names what exists: verbs, pages, pictures; its notebooks have a place."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import nestedmlm as nm
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *(p for p in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in p.parts),
+]
+OWNERS = {
+    "nm": nm,
+    "fit": nm.LmerFit,
+    "m": nm.LmerFit,
+    "posterior": nm.BayesFit,
+    "model": nm.Model,
+}
+NAMED = re.compile(rf"(?<![\w.`|/])({'|'.join(OWNERS)})\.([a-z]\w*)")
+CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
+R_CODE = re.compile(r"```r\n.*?```", re.DOTALL)
+# a plain pymc.Model and Bambi's model are called `model` too
+NOT_OURS = {("model", "free_RVs"), ("model", "predict"), ("model", "backend")}
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_verbs_exist(page):
+    text = R_CODE.sub("", page.read_text(encoding="utf-8"))
+    named = {pair for code in CODE.findall(text) for pair in NAMED.findall(code.strip("`"))}
+    unknown = sorted(
+        f"{owner}.{verb}"
+        for owner, verb in named - NOT_OURS
+        if not hasattr(OWNERS[owner], verb)
+        and verb not in getattr(OWNERS[owner], "__dataclass_fields__", {})
+    )
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = CODE.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    for target in targets:
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path = (page.parent / target).resolve()
+        notebook = ROOT / "examples" / path.name  # `make docs` copies them beside the pages
+        made_later = path == ROOT / "docs" / "benchmarks.md"
+        assert path.exists() or (path.suffix == ".ipynb" and notebook.exists()) or made_later, (
+            f"{name_of(page)} links to {target}"
+        )
+
+
+def test_every_notebook_has_a_page():
+    conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    listed = set(re.findall(r'^    "(\w+)": "[\w-]+",$', conf, re.MULTILINE))
+    assert {path.stem for path in (ROOT / "examples").glob("*.ipynb")} <= listed
+
+
+def test_golden_table_is_that_of_today(shared_data, reference, monkeypatch):
+    """A few lines of the table that `tools/golden_table.py` wrote, made again."""
+    if not (reference / "goldens.json").is_file():
+        pytest.skip(f"{reference / 'goldens.json'} not found")
+    monkeypatch.setenv("NESTEDMLM_DATA", str(shared_data))
+    entries = json.loads((reference / "goldens.json").read_text(encoding="utf-8"))["fits"]
+    chosen = [e for e in entries if e["id"] in {"sleep_corr", "dyestuff2_singular", "class_M15"}]
+    assert len(chosen) == 3
+    row = runpy.run_path(str(ROOT / "tools" / "golden_table.py"))["row"]
+    written = (ROOT / "docs" / "explanation" / "_goldens.md").read_text(encoding="utf-8")
+    for entry in chosen:
+        data, formula, criterion = row(entry).split(" | ")[:3]
+        assert f"{data} | {formula} | {criterion}" in written
