@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,18 +12,18 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
-from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
+from nestedmlm.errors import ConvergenceWarning, OptionError
 from nestedmlm.estimates import Estimates
 from nestedmlm.parameters import make_plan
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.penalty import Penalty, resolve_penalty
-from nestedmlm.responses import responses
 from nestedmlm.results import Solution, results_at, smallest_singular_value
 from nestedmlm.threads import blas_threads
 from nestedmlm.verbs.hooks import TableHooks
 from nestedmlm.verbs.intervals import IntervalVerbs
 from nestedmlm.verbs.pictures import LikelihoodPictures
+from nestedmlm.verbs.refits import RefitVerbs
 from nestedmlm.verbs.rows import RowVerbs
 from nestedmlm.verbs.simulation import SimulationVerbs
 from nestedmlm.verbs.summaries import SummaryVerbs
@@ -32,7 +32,6 @@ from nestedmlm.verbs.tests import TestVerbs
 if TYPE_CHECKING:
     from nestedmlm.bayesfit import BayesFit
     from nestedmlm.model import Model
-    from nestedmlm.reml.batch import Batch
     from nestedmlm.singularity import Diagnosis, Path, RePCA
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
@@ -45,6 +44,7 @@ class LmerFit(
     TestVerbs,
     IntervalVerbs,
     SimulationVerbs,
+    RefitVerbs,
     RowVerbs,
     SummaryVerbs,
     LikelihoodPictures,
@@ -162,120 +162,6 @@ class LmerFit(
 
         return simplify(self)
 
-    # --- other fits ----------------------------------------------------------------------------
-    def refit(self, y: Any) -> LmerFit:
-        """Fit the same design to another response.
-
-        Parameters
-        ----------
-        y : array-like, shape (n,) or (rows of the data,)
-            One value for each row used, or for each row of the original data.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> again = fit.refit(fit.simulate(1, seed=1)["sim_1"])
-        >>> again.converged
-        True
-        """
-        values = _used_rows(y, self.design)
-        if values.ndim != 1:
-            raise DataError(
-                f"refit needs {self.nobs} values, one response; refit_many takes one per column"
-            )
-        design = replace(self.design, y=values)
-        columns = responses(design, self.solution.stats, values[:, None])
-        return fit_design(
-            self.model,
-            design,
-            REML=self.REML,
-            start=self.theta,
-            penalty=self.penalty,
-            stats=columns.statistics(0),
-        )
-
-    def refit_many(self, Y: Any, *, workers: int = 1) -> Batch:
-        """Fit the same design to many responses at once, each to its own certified optimum.
-
-        They share one pass over the rows and one compiled loop, so that thousands of responses
-        take a fraction of the time of as many calls of `refit`.
-
-        Parameters
-        ----------
-        Y : array-like, shape (n, m) or (rows of the data, m)
-            One response per column.
-        workers : int
-            Threads; the result does not depend on their number.
-
-        Returns
-        -------
-        Batch
-            Arrays with one row per response: ``theta, criterion, sigma, beta, converged,
-            singular, evaluations``.
-
-        Raises
-        ------
-        DataError
-            For a wrong shape, missing values, or a response that the fixed effects reproduce.
-        OptionError
-            For a penalised fit.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm, numpy as np
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> y = fit.design.y
-        >>> batch = fit.refit_many(np.column_stack([y, 2 * y, y[::-1]]))
-        >>> batch.sigma.round(4)
-        array([49.5101, 99.0202, 49.5101])
-        """
-        from nestedmlm.reml.batch import refit_many
-
-        if self.penalty is not None:
-            raise OptionError("refit_many knows no penalties; call refit for each response")
-        return refit_many(
-            self.design,
-            _used_rows(Y, self.design),
-            REML=self.REML,
-            start=self.theta,
-            stats=self.solution.stats,
-            workers=workers,
-        )
-
-    def refit_ml(self) -> LmerFit:
-        """The maximum-likelihood fit of the same model (itself, if it is one).
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> fit.refit_ml().REML
-        False
-        """
-        if not self.REML:
-            return self
-        return fit_design(
-            self.model, self.design, REML=False, start=self.theta, penalty=self.penalty
-        )
-
-    def update(self, formula: str) -> LmerFit:
-        """Refit with a changed formula, ``.`` standing for what was there.
-
-        Parameters
-        ----------
-        formula : str
-            For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.update(". ~ . + I(Days^2)").fixef.round(2).to_dict()
-        {'(Intercept)': 255.45, 'Days': 7.43, 'I(Days^2)': 0.34}
-        """
-        return self.model.update(formula).fit(REML=self.REML, penalty=self.penalty)
-
     # --- the Bayesian half ---------------------------------------------------------------------
     def to_pymc(
         self,
@@ -356,21 +242,6 @@ class LmerFit(
         from nestedmlm.tables.summary import fit_view
 
         return fit_view(self)._repr_html_()
-
-
-def _used_rows(y: Any, design: Design) -> FloatArray:
-    """Rows of a response (or of several, in columns) that the design uses."""
-    values = np.asarray(y, dtype=np.float64)
-    if values.shape[:1] == design.kept.shape:
-        values = values[design.kept]
-    if values.shape[:1] != (design.n,):
-        raise DataError(
-            f"refit needs {design.n} values (one for each row used) or {design.kept.size} "
-            f"(one for each row of the data), got shape {values.shape}"
-        )
-    if not np.all(np.isfinite(values)):
-        raise DataError("the new response holds missing or infinite values; remove them first")
-    return values
 
 
 def fit_design(
