@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -26,7 +27,6 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
-    "sphinx-mathjax-offline",  # formulas show without a network
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 # benchmarks.md is made by `make bench-publish` and becomes a part of explanation/speed.md
@@ -52,10 +52,15 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
 # --- looks --------------------------------------------------------------------------------------
+# formulas show without a network: the package holds MathJax's files (as an extension it would
+# forbid reading in parallel)
+_mathjax = importlib.util.find_spec("sphinx-mathjax-offline")
+MATHJAX = [f"{path}/static" for path in _mathjax.submodule_search_locations]
 html_theme = "pydata_sphinx_theme"
 html_title = "nestedmlm"
 templates_path = ["_templates"]
-html_static_path = ["_static"]
+html_static_path = ["_static", *MATHJAX]
+mathjax_path = "mathjax/tex-chtml.js"
 html_css_files = ["nestedmlm.css"]
 html_show_sourcelink = False
 html_sidebars = {"index": []}
