@@ -306,8 +306,8 @@ class Model:
         for name in ("weights", "offset"):
             if self._options[name] is not None and not isinstance(self._options[name], str):
                 raise DataError(
-                    f"{name} came as an array, which belongs to the rows of the first data: make it a "
-                    "column of the data and give the column's name"
+                    f"{name} came as an array, which belongs to the rows of the first data: make "
+                    "it a column of the data and give the column's name"
                 )
         return Model(self.formula, data, env=self._env, data_name=self.data_name, **self._options)
 
