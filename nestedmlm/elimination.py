@@ -22,9 +22,9 @@ import numpy as np
 
 from nestedmlm import trailing
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.kernels.backward import adjoint_chain
-from nestedmlm.kernels.forward import eliminate_chain
-from nestedmlm.kernels.solves import apply_chain, reduce_chain, solve_chain
+from nestedmlm.kernels.backward import adjoint_nodes
+from nestedmlm.kernels.forward import eliminate_nodes
+from nestedmlm.kernels.solves import apply_nodes, reduce_nodes, solve_nodes
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -76,14 +76,12 @@ def forward(T: FloatArray, arrays: Arrays) -> Eliminated:
     arrays : tuple
         `CrossProducts.arrays`.
     """
-    K, first, parent, pptr, tptr, tcol, tpos, Kt, _, panels0, Qtt0, Qtr0, F = arrays
+    K, first, _, _, _, _, tpos, Kt, _, panels0, Qtt0, Qtr0, F = arrays
     panels, S = panels0.copy(), F.copy()
     T_chain, T_trailing = split_factors(T, K, Kt)
     G = np.empty(_rows(K * K, first))
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
-    logdet = eliminate_chain(
-        K, first, parent, pptr, tptr, tcol, tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G
-    )
+    logdet = eliminate_nodes(*tree(arrays), tpos, F.shape[0], T_chain, panels, Qtt, Qtr, S, G)
     if len(Kt) == 0:
         return Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Qtt)
     logdet_t, Gtt = trailing.eliminate(Qtt, T_trailing, trailing.spans(arrays))
@@ -131,12 +129,12 @@ def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
         ``G Z'V^{-1}[X y]`` (generalised least-squares predictors of b for each column) and
         ``Z'V^{-1}[X y]``; rows in elimination order: nodes of the chain, then trailing columns.
     """
-    K, first, parent, pptr, tptr, tcol = arrays[:6]
+    K, first = arrays[:2]
     r = arrays[12].shape[0]
     q = _rows(K, first)
     b, B = np.empty((q, r)), np.empty((q, r))
     bt = state.Gtt @ state.Qtr
-    solve_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, bt, b, B)
+    solve_nodes(*tree(arrays), r, state.panels, state.G, bt, b, B)
     if len(arrays[7]) == 0:
         return b, B
     return np.vstack([b, bt]), np.vstack([B, state.Qtr - state.Qtt @ bt])
@@ -144,15 +142,15 @@ def solve(arrays: Arrays, state: Eliminated) -> tuple[FloatArray, FloatArray]:
 
 def gram(arrays: Arrays, state: Eliminated, F: FloatArray) -> FloatArray:
     """Return ``(Z F)' V^{-1} (Z F)`` for coefficient vectors `F` (q, m) in elimination order."""
-    K, first, parent, pptr, tptr, tcol = arrays[:6]
+    K, first = arrays[:2]
     panels0, Qtt0 = arrays[9], arrays[10]
     r, m = arrays[12].shape[0], F.shape[1]
     cut = _rows(K, first)
     R, R_t = np.zeros((cut, m)), Qtt0 @ F[cut:]
     Fc, Ft = np.ascontiguousarray(F[:cut]), np.ascontiguousarray(F[cut:])
-    apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, Fc, Ft, R, R_t)
+    apply_nodes(*tree(arrays), r, panels0, Fc, Ft, R, R_t)
     out: FloatArray = Fc.T @ R + Ft.T @ R_t
-    reduce_chain(K, first, parent, pptr, tptr, tcol, r, state.panels, state.G, R, R_t, out)
+    reduce_nodes(*tree(arrays), r, state.panels, state.G, R, R_t, out)
     if len(arrays[7]):
         out -= R_t.T @ (state.Gtt @ R_t)
     return 0.5 * (out + out.T)
@@ -167,7 +165,7 @@ def _adjoint(
     blocks: FloatArray,
 ) -> tuple[FloatArray, list[FloatArray]]:
     """Return M and the trailing levels' ``Z'V^{-1}Z``; fill `blocks` unless it is empty."""
-    K, first, parent, pptr, tptr, tcol, tpos, Kt = arrays[:8]
+    K, first, _, pptr, _, _, tpos, Kt = arrays[:8]
     r = arrays[12].shape[0]
     S_bar = 0.5 * (S_bar + S_bar.T)
     M = np.zeros(squares(K) + squares(Kt))
@@ -188,11 +186,17 @@ def _adjoint(
             outer = np.einsum("jar,rs,jbs->ab", own, S_bar, own, optimize=True)
             M[at : at + k * k] = (l_bar * A.sum(axis=0) - outer).ravel()
             at += k * k
-    adjoint_chain(
-        K, first, parent, pptr, tptr, tcol, tpos, r, state.panels, state.G,
-        float(l_bar), S_bar, Qtt_bar, Qtr_bar, M, blocks,
+    adjoint_nodes(
+        *tree(arrays), tpos, r, state.panels, state.G, float(l_bar), S_bar, Qtt_bar, Qtr_bar, M,
+        blocks, np.zeros(len(state.panels) - int(pptr[first[1]])),
     )  # fmt: skip
     return M, information
+
+
+def tree(arrays: Arrays) -> tuple[np.ndarray, ...]:
+    """Structure of the chain as the sweeps take it, for all of its nodes."""
+    K, first, parent, pptr, tptr, tcol = arrays[:6]
+    return K, first, first[:-1], first[1:], parent, pptr, tptr, tcol
 
 
 def squares(K: IntArray) -> int:

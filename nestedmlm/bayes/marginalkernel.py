@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 
 from nestedmlm.kernels.assembly import mirror_lower
-from nestedmlm.kernels.backward import adjoint_chain
-from nestedmlm.kernels.forward import eliminate_chain
+from nestedmlm.kernels.backward import adjoint_nodes
+from nestedmlm.kernels.forward import eliminate_nodes
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -167,8 +167,23 @@ def marginal_likelihood(
         rows += K[i] * K[i] * (first[i + 1] - first[i])
     panels, S, G = panels0.copy(), F.copy(), np.empty(rows)
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
-    logdet = eliminate_chain(
-        K, first, parent, pptr, tptr, tcol, tpos, r, T[:cut], panels, Qtt, Qtr, S, G
+    logdet = eliminate_nodes(
+        K,
+        first,
+        first[:-1],
+        first[1:],
+        parent,
+        pptr,
+        tptr,
+        tcol,
+        tpos,
+        r,
+        T[:cut],
+        panels,
+        Qtt,
+        Qtr,
+        S,
+        G,
     )
     X, Gtt, b = np.empty((q_t, q_t)), np.empty((q_t, q_t)), np.zeros((q_t, r))
     if q_t > 0:
@@ -196,9 +211,10 @@ def marginal_likelihood(
         add_product(Qtr_bar, b.T, -1.0, Qtt_bar)
         add_product(Qtt, b, -1.0, Qtr)  # Qtr - Q b = Z'V^{-1}[X y]
         pull_trailing(Qtt, X, T[cut:], Kt, tfirst, -0.5, Qtr, S_bar, T_bar[cut:])
-    adjoint_chain(
-        K, first, parent, pptr, tptr, tcol, tpos, r, panels, G, -0.5, S_bar, Qtt_bar, Qtr_bar,
-        M, np.empty(0),
+    adjoint_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, -0.5,
+        S_bar, Qtt_bar, Qtr_bar,
+        M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
     )  # fmt: skip
     at = 0
     for k in K:  # the adjoint of T is 2 M T

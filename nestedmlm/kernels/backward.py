@@ -90,26 +90,13 @@ def _panel_adjoint(row, go, k, w, width, G, l_bar, U, W, Y, adj):
 
 
 @njit(**JIT)
-def adjoint_chain(
-    K, first, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar, Qtr_bar,
-    M, blocks,
-):  # fmt: skip
-    """Add to `M` the adjoint of each factor's ``G = T T'``: `adjoint_nodes` of all nodes."""
-    adj = np.zeros(panels.shape[0] - pptr[first[1]])
-    adjoint_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar,
-        S_bar, Qtt_bar, Qtr_bar, M, blocks, adj,
-    )  # fmt: skip
-
-
-@njit(**JIT)
 def adjoint_nodes(
     K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar,
     Qtr_bar, M, blocks, adj,
 ):  # fmt: skip
     """Add to `M` what the nodes ``begin[i]`` to ``end[i]`` contribute, coarsest factor first.
 
-    Parameters are as left by `eliminate_chain`; `l_bar` and `S_bar` are the adjoints of the
+    Parameters are as left by `eliminate_nodes`; `l_bar` and `S_bar` are the adjoints of the
     log-determinant and of S, `Qtt_bar` (full, symmetric) and `Qtr_bar` those of the trailing
     block. Where `blocks` is not empty it receives each node's own contribution to M
     (with ``l_bar = 1, S_bar = 0`` that is ``Z_g' V^{-1} Z_g``). `adj` is zeroed scratch for the

@@ -12,10 +12,10 @@ import math
 import numpy as np
 from numba import njit
 
-from nestedmlm.kernels.backward import adjoint_chain
+from nestedmlm.kernels.backward import adjoint_nodes
 from nestedmlm.kernels.common import JIT, row_starts
-from nestedmlm.kernels.forward import eliminate_chain
-from nestedmlm.kernels.solves import apply_chain, reduce_chain, solve_chain
+from nestedmlm.kernels.forward import eliminate_nodes
+from nestedmlm.kernels.solves import apply_nodes, reduce_nodes, solve_nodes
 
 
 @njit(**JIT)
@@ -68,6 +68,39 @@ def profiled(S):
 
 
 @njit(**JIT)
+def times(A, x):
+    """``A x``; a loop, because Numba takes seconds to compile its call of BLAS."""
+    out = np.zeros(A.shape[0])
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            out[i] += A[i, j] * x[j]
+    return out
+
+
+@njit(**JIT)
+def transposed_times(A, x):
+    """``A' x``."""
+    out = np.zeros(A.shape[1])
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            out[j] += A[i, j] * x[i]
+    return out
+
+
+@njit(**JIT)
+def cross(A, B):
+    """``A' B``."""
+    out = np.zeros((A.shape[1], B.shape[1]))
+    for row in range(A.shape[0]):
+        for i in range(A.shape[1]):
+            v = A[row, i]
+            if v != 0.0:
+                for j in range(B.shape[1]):
+                    out[i, j] += v * B[row, j]
+    return out
+
+
+@njit(**JIT)
 def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df, reml):
     """Criterion (up to its constant), gradient, and what the second order needs, at one phi.
 
@@ -78,26 +111,44 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
         `Eliminated`.
     """
     r = F.shape[0]
-    T = B @ phi
+    T = times(B, phi)
     panels, S = panels0.copy(), F.copy()
     size = 0
     for i in range(K.shape[0]):
         size += K[i] * K[i] * (first[i + 1] - first[i])
     G = np.empty(size)
     Qtt, Qtr = np.empty((0, 0)), np.empty((0, r))
-    logdet = eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G)
+    logdet = eliminate_nodes(
+        K,
+        first,
+        first[:-1],
+        first[1:],
+        parent,
+        pptr,
+        tptr,
+        tcol,
+        tpos,
+        r,
+        T,
+        panels,
+        Qtt,
+        Qtr,
+        S,
+        G,
+    )
     log_sxx, r2, v, inverse = profiled(S)
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
     M, T_bar = np.zeros(T.shape[0]), np.zeros(T.shape[0])
     if not math.isfinite(value):
-        return value, B.T @ T_bar, T, M, r2, v, inverse, logdet, S, panels, G
+        return value, transposed_times(B, T_bar), T, M, r2, v, inverse, logdet, S, panels, G
     S_bar = reml * inverse
     for a in range(r):
         for b in range(r):
             S_bar[a, b] += df * v[a] * v[b] / r2
-    adjoint_chain(
-        K, first, parent, pptr, tptr, tcol, tpos, r, panels, G, 1.0, S_bar, Qtt, Qtr,
-        M, np.empty(0),
+    adjoint_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, 1.0,
+        S_bar, Qtt, Qtr,
+        M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
     )  # fmt: skip
     at = 0
     for k in K:
@@ -108,7 +159,7 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
                     s += M[at + a * k + c] * T[at + c * k + b]
                 T_bar[at + a * k + b] = 2.0 * s
         at += k * k
-    return value, B.T @ T_bar, T, M, r2, v, inverse, logdet, S, panels, G
+    return value, transposed_times(B, T_bar), T, M, r2, v, inverse, logdet, S, panels, G
 
 
 @njit(**JIT)
@@ -123,8 +174,23 @@ def information_matrix(
     row_first = row_starts(K, first)
     q = row_first[K.shape[0]]
     b, B = np.empty((q, r)), np.empty((q, r))
-    solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, np.empty((0, r)), b, B)
-    w = B @ v
+    solve_nodes(
+        K,
+        first,
+        first[:-1],
+        first[1:],
+        parent,
+        pptr,
+        tptr,
+        tcol,
+        r,
+        panels,
+        G,
+        np.empty((0, r)),
+        b,
+        B,
+    )
+    w = times(B, v)
     variates = np.zeros((q, n))
     for j in range(n):
         f, a, c = pairs[j, 0], pairs[j, 1], pairs[j, 2]
@@ -133,12 +199,29 @@ def information_matrix(
             variates[row + a, j] = w[row + c]
             variates[row + c, j] = w[row + a]
     R, nothing = np.zeros((q, n)), np.empty((0, n))
-    apply_chain(K, first, parent, pptr, tptr, tcol, r, panels0, variates, nothing, R, nothing)
-    gram = variates.T @ R
-    reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, nothing, gram)
-    BF = B.T @ variates
-    e_f = variates.T @ w
-    lost = BF.T @ (inverse @ BF)
+    apply_nodes(
+        K,
+        first,
+        first[:-1],
+        first[1:],
+        parent,
+        pptr,
+        tptr,
+        tcol,
+        r,
+        panels0,
+        variates,
+        nothing,
+        R,
+        nothing,
+    )
+    gram = cross(variates, R)
+    reduce_nodes(
+        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, R, nothing, gram
+    )
+    BF = cross(B, variates)
+    e_f = transposed_times(variates, w)
+    lost = cross(BF, cross(inverse, BF))  # the inverse is symmetric
     out = np.empty((n, n))
     for i in range(n):
         for j in range(n):
@@ -165,7 +248,10 @@ def hessian_matrix(K, B, T, M, information, pairs):
                     if v != 0.0:
                         for c in range(k):
                             MdT[j, c * k + b] += M[at + c * k + a] * v
-        out += 2.0 * (dT @ MdT.T)
+        for i in range(n):
+            for j in range(n):
+                for e in range(k * k):
+                    out[i, j] += 2.0 * dT[i, e] * MdT[j, e]
         for e in range(pairs.shape[0]):
             if pairs[e, 0] != f:
                 continue
@@ -177,5 +263,5 @@ def hessian_matrix(K, B, T, M, information, pairs):
                     s += dT[j, b * k + c] * T[at + a * k + c]
                 D[e, j] = s
         at += k * k
-    out += D.T @ (information @ D)
+    out += cross(D, cross(information, D))  # the information is symmetric
     return out

@@ -135,29 +135,6 @@ def _update_trailing(p0, t0, nt, tcol, k, width, r, A, panels, J, Qtt, Qtr):
 
 
 @njit(**JIT)
-def eliminate_chain(K, first, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G):
-    """Eliminate every node of the chain: `eliminate_nodes` of them all."""
-    return eliminate_nodes(
-        K,
-        first,
-        first[:-1],
-        first[1:],
-        parent,
-        pptr,
-        tptr,
-        tcol,
-        tpos,
-        r,
-        T,
-        panels,
-        Qtt,
-        Qtr,
-        S,
-        G,
-    )
-
-
-@njit(**JIT)
 def eliminate_nodes(
     K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G
 ):

@@ -9,12 +9,6 @@ from nestedmlm.kernels.common import JIT, columns_above, most_columns, row_start
 
 
 @njit(**JIT)
-def solve_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
-    """`solve_nodes` of all nodes."""
-    solve_nodes(K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, bt, b, B)
-
-
-@njit(**JIT)
 def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
     """Top-down sweep: ``b = G Z'V^{-1} [X y]`` and ``B = Z'V^{-1} [X y]`` for every node.
 
@@ -75,14 +69,6 @@ def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt
 
 
 @njit(**JIT)
-def apply_chain(K, first, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
-    """`apply_nodes` of all nodes."""
-    apply_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t
-    )
-
-
-@njit(**JIT)
 def apply_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
     """Add the chain's part of ``Z'WZ [F; Ft]`` to ``[out; out_t]`` (panels: crossproducts)."""
     m = K.shape[0]
@@ -121,14 +107,6 @@ def apply_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, F, Ft
                     for x in range(nrhs):
                         out[row + a, x] += v * Ft[q, x]
                         out_t[q, x] += v * F[row + a, x]
-
-
-@njit(**JIT)
-def reduce_chain(K, first, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):
-    """`reduce_nodes` of all nodes."""
-    reduce_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram
-    )
 
 
 @njit(**JIT)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from nestedmlm.kernels.common import JIT
-from nestedmlm.kernels.criterion import first_order, hessian_matrix, information_matrix
+from nestedmlm.kernels.criterion import first_order, hessian_matrix, information_matrix, times
 from nestedmlm.reml.quadratic import (
     ACCEPTED,
     next_radius,
@@ -99,7 +99,7 @@ def descend(
                 there[6], there[4], df, pairs,
             )  # fmt: skip
             second = hessian_matrix(K, B, there[2], there[3], information, pairs)
-            moved_step, moved_change = step, there[1] - here[1] - second @ step
+            moved_step, moved_change = step, there[1] - here[1] - times(second, step)
             moved, before = True, promised
             here, phi, value = there, trial, there[0] + constant
         elif predicted <= noise:

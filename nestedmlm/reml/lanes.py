@@ -12,7 +12,13 @@ import numpy as np
 from numba import njit
 
 from nestedmlm.kernels.common import JIT, row_starts
-from nestedmlm.kernels.criterion import hessian_matrix, profiled
+from nestedmlm.kernels.criterion import (
+    cross,
+    hessian_matrix,
+    profiled,
+    times,
+    transposed_times,
+)
 from nestedmlm.kernels.lanes import (
     LANES,
     adjoint_lanes,
@@ -46,7 +52,7 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
     q = row_starts(K, first)[K.shape[0]]
     T = np.empty((flat, LANES))
     for x in range(LANES):
-        T[:, x] = B @ phi[x]
+        T[:, x] = times(B, phi[x])
     size = 0
     for i in range(K.shape[0]):
         size += K[i] * K[i] * (first[i + 1] - first[i])
@@ -79,8 +85,8 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
     gradient, hessian = np.empty((LANES, n)), np.empty((LANES, n, n))
     for x in range(LANES):
         T_x, M_x = np.ascontiguousarray(T[:, x]), np.ascontiguousarray(M[:, x])
-        gradient[x] = B.T @ _twice_product(K, M_x, T_x)
-        lost = BF[x].T @ (inverse[x] @ BF[x])
+        gradient[x] = transposed_times(B, _twice_product(K, M_x, T_x))
+        lost = cross(BF[x], cross(inverse[x], BF[x]))
         information = np.empty((m, m))
         for e in range(m):
             for f in range(m):
@@ -187,7 +193,7 @@ def descend_lanes(
                 radius[x] = next_radius(radius[x], ratio, math.sqrt(np.sum(step[x] ** 2)))
                 accepted = ratio > ACCEPTED
                 if accepted:
-                    change[x] = new[1][x] - gradient[x] - new[2][x] @ step[x]
+                    change[x] = new[1][x] - gradient[x] - times(new[2][x], step[x])
                     moved[x], before[x] = True, promised[x]
                 elif predicted[x] <= noise:
                     status = ROUNDING
