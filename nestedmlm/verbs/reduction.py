@@ -70,6 +70,7 @@ def _reductions(
         return
     for label in scope:
         rest = [other for other in labels if other != label]
+        left: tuple[str, ...]
         if rest:
             lhs = lhs_text(bar.terms.intercept, rest)
             left = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
