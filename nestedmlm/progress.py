@@ -62,13 +62,16 @@ def gather[Item](items: Iterable[Item], total: int, label: str, *, show: bool = 
 def interruptible() -> Iterator[None]:
     """Context in which Ctrl-C is a KeyboardInterrupt, whatever was running.
 
-    Numba runs Python between its own work. An interrupt that arrives there comes out as a
-    SystemError caused by it, which whoever catches exceptions would take for a failed fit.
+    Numba runs Python between its own work. An interrupt that arrives there comes out as a chain
+    of SystemErrors caused by it, which whoever catches exceptions would take for a failed fit.
     """
     try:
         yield
     except SystemError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
+        cause: BaseException | None = error
+        while isinstance(cause, SystemError):
+            cause = cause.__cause__
+        if isinstance(cause, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
 

@@ -86,9 +86,11 @@ def test_gather_of_nothing_is_interrupted() -> None:
 
 def test_ctrl_c_inside_compiled_code_is_ctrl_c() -> None:
     # what Numba makes of an interrupt: SystemError("CPUDispatcher(...) returned a result with an
-    # exception set"), raised from the KeyboardInterrupt
+    # exception set") from SystemError("<function _numba_unpickle ...") from KeyboardInterrupt
+    inner = SystemError("returned a result with an exception set")
+    inner.__cause__ = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt), interruptible():
-        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+        raise SystemError("returned a result with an exception set") from inner
     with pytest.raises(SystemError), interruptible():
         raise SystemError("something else")
 
