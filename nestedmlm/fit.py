@@ -15,6 +15,7 @@ from nestedmlm.design import Design
 from nestedmlm.errors import ConvergenceWarning, OptionError
 from nestedmlm.estimates import Estimates
 from nestedmlm.parameters import make_plan
+from nestedmlm.progress import interruptible
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
 from nestedmlm.reml.penalty import Penalty, resolve_penalty
@@ -264,7 +265,7 @@ def fit_design(
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
-    with blas_threads(stats):
+    with blas_threads(stats), interruptible():
         optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
         solution = results_at(design, optimum.theta, REML=REML, stats=stats)
     _warn(optimum.certificate, solution)

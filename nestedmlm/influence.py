@@ -33,6 +33,8 @@ class Influence(Viewable):
         What was left out: ``"case"``, or the name of the groups.
     refit : {"full", "one-step", "none"}
         What was done about theta.
+    asked : int
+        How many were to be left out; more than there are here after Ctrl-C.
     fixef, fixef_without : Series (p,), DataFrame (m, p)
         Fixed effects with all rows, and without each; NaN where one cannot be estimated then.
     vcov, vcov_without : (p, p) and (m, p, p) arrays
@@ -61,6 +63,7 @@ class Influence(Viewable):
 
     by: str
     refit: str
+    asked: int
     fixef: pd.Series
     fixef_without: pd.DataFrame
     vcov: FloatArray
@@ -72,6 +75,11 @@ class Influence(Viewable):
     sigma: float
     sigma_without: pd.Series
     converged: pd.Series
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run was interrupted."""
+        return len(self) < self.asked
 
     def __len__(self) -> int:
         return len(self.fixef_without)
@@ -152,4 +160,6 @@ class Influence(Viewable):
         failed = int((~self.converged).sum())
         if failed:
             lines.append(f"{failed} refits were not certified; see .converged.")
+        if self.partial:
+            lines.append(f"interrupted: {len(self)} of {self.asked} were left out")
         return lines

@@ -1,13 +1,16 @@
-"""Progress bars for long work (layer 0: imports nothing of the package)."""
+"""Long work: progress bars, and what Ctrl-C leaves (layer 0: imports nothing of the package)."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _EVERY = 0.2  # seconds between two updates
 _QUIET = 1.0  # seconds before the first: short work says nothing
+_log = logging.getLogger("nestedmlm")
 
 
 def track[Item](
@@ -33,6 +36,44 @@ def track[Item](
         for item in items:
             yield item
             bar.update()
+
+
+def gather[Item](items: Iterable[Item], total: int, label: str, *, show: bool = True) -> list[Item]:
+    """Collect what `track` yields; after Ctrl-C what has come so far, with a warning in the log.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If nothing has come yet.
+    """
+    done: list[Item] = []
+    try:
+        with interruptible():
+            for item in track(items, total, label, show=show):
+                done.append(item)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        _log.warning("interrupted: %d of %d %s are done", len(done), total, label)
+    return done
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Context in which Ctrl-C is a KeyboardInterrupt, whatever was running.
+
+    Numba runs Python between its own work. An interrupt that arrives there comes out as a chain
+    of SystemErrors caused by it, which whoever catches exceptions would take for a failed fit.
+    """
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, SystemError):
+            cause = cause.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _tqdm() -> Any:

@@ -237,7 +237,7 @@ def test_an_interrupted_run_keeps_what_is_done(slopes, caplog):
         return fit.sigma
 
     boot = slopes.bootstrap(50, interrupted, **QUIET)
-    assert caplog.messages == ["interrupted: 3 of 50 replicates are done"]
+    assert caplog.messages == ["interrupted: 3 of 50 bootstrap replicates are done"]
     assert boot.partial and boot.nsim == 50 and len(boot.t) == 3
     assert "interrupted: 3 of 50 replicates" in str(boot)
     expected = slopes.bootstrap(3, lambda fit: fit.sigma, **QUIET)

@@ -326,7 +326,7 @@ def test_too_few_levels_for_the_fixed_effects_are_refused():
 def test_arrays_of_weights_are_refused():
     rows = data()
     fit = nm.lmer("y ~ x + (1 | f1)", rows, weights=rows.w.to_numpy())
-    with pytest.raises(DataError, match="make them a column"):
+    with pytest.raises(DataError, match="make it a column"):
         fit.extend(along="f1", n=40)
 
 

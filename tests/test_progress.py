@@ -1,14 +1,20 @@
-"""Progress bars: short work says nothing, long work counts, the items pass through unchanged."""
+"""Long work: bars of progress, and what Ctrl-C leaves."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import pandas as pd
 import pytest
 
+import nestedmlm as nm
+from nestedmlm import fit as fit_module
 from nestedmlm import progress
-from nestedmlm.progress import track
+from nestedmlm.inference import leaveout, profile
+from nestedmlm.progress import gather, interruptible, track
 
 
 @pytest.fixture
@@ -58,3 +64,83 @@ print(list(track(range(2), 2, "refits")))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "[0, 1]", "")
+
+
+def test_gather_keeps_what_came_before_ctrl_c(caplog: pytest.LogCaptureFixture) -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2)
+        raise KeyboardInterrupt
+
+    assert gather(items(), 5, "refits") == [1, 2]
+    assert caplog.messages == ["interrupted: 2 of 5 refits are done"]
+
+
+def test_gather_of_nothing_is_interrupted() -> None:
+    def items() -> Iterator[int]:
+        raise KeyboardInterrupt
+        yield 1
+
+    with pytest.raises(KeyboardInterrupt):
+        gather(items(), 5, "refits")
+
+
+def test_ctrl_c_inside_compiled_code_is_ctrl_c() -> None:
+    # what Numba makes of an interrupt: SystemError("CPUDispatcher(...) returned a result with an
+    # exception set") from SystemError("<function _numba_unpickle ...") from KeyboardInterrupt
+    inner = SystemError("returned a result with an exception set")
+    inner.__cause__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        raise SystemError("returned a result with an exception set") from inner
+    with pytest.raises(SystemError), interruptible():
+        raise SystemError("something else")
+
+
+def interrupting(after: int, real: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as `real`, but from call `after` on fail as compiled code does on Ctrl-C."""
+    calls = iter(range(1000))
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        if next(calls) >= after:
+            raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+        return real(*args, **options)
+
+    return wrapped
+
+
+@pytest.fixture(scope="module")
+def fit() -> nm.LmerFit:
+    return nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+
+
+def test_an_interrupted_influence_keeps_what_is_done(
+    fit: nm.LmerFit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit.influence("Subject", progress=False)
+    monkeypatch.setattr(leaveout, "cross_products", interrupting(3, leaveout.cross_products))
+    part = fit.influence("Subject", progress=False)
+    assert (len(part), part.partial, whole.partial) == (3, True, False)
+    pd.testing.assert_frame_equal(part.dfbetas(), whole.dfbetas().iloc[:3])
+    assert "interrupted: 3 of 18 were left out" in str(part)
+    assert "interrupted" not in str(whole)
+
+
+def test_an_interrupted_profile_keeps_what_is_done(
+    fit: nm.LmerFit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit.profile("theta_", progress=False)
+    monkeypatch.setattr(profile, "_profile_one", interrupting(2, profile._profile_one))
+    part = fit.profile("theta_", progress=False)
+    assert part.names == whole.names[:2]
+    pd.testing.assert_frame_equal(part.conf_int(), whole.conf_int().iloc[:2])
+    assert part.messages[0] == "interrupted: 2 of 4 parameters are profiled"
+
+
+def test_ctrl_c_in_a_users_bootstrap(fit: nm.LmerFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = fit.bootstrap(20, interrupting(5, lambda f: f.sigma), seed=1, progress=False)
+    assert (len(boot.t), boot.partial, len(boot.failures)) == (4, True, 0)  # one call for t0
+
+
+def test_ctrl_c_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_module, "optimize", interrupting(0, fit_module.optimize))
+    with pytest.raises(KeyboardInterrupt):
+        nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from types import MappingProxyType
 
 from nestedmlm._typing import FloatArray, IntArray
@@ -12,7 +13,7 @@ from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.inference.deletion import Deleted, check_sizes, delete_held, empty, put
 from nestedmlm.inference.subset import without_rows
 from nestedmlm.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
-from nestedmlm.progress import track
+from nestedmlm.progress import gather
 from nestedmlm.reml.objective import Objective
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.reml.penalty import Penalty
@@ -72,6 +73,11 @@ def leave_out(
     penalty : Penalty, optional
     progress : bool
 
+    Returns
+    -------
+    Deleted
+        After Ctrl-C of the sets done so far.
+
     Raises
     ------
     OptionError
@@ -87,16 +93,21 @@ def leave_out(
         raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
     check_sizes(design, sets)
     out = empty(design, len(solution.theta), len(sets))
-    for g, gone in enumerate(track(sets, len(sets), "refits", show=progress)):
-        rest = without_rows(design, gone)
-        _check_levels(design, rest)
-        stats = cross_products(rest)
-        with blas_threads(stats):
-            theta, out.converged[g] = MOVES[refit](
-                make_plan(rest, stats), stats, REML and rest.p > 0, solution.theta, penalty
-            )
-            put(out, g, design, rest, theta, REML, stats)
-    return out
+
+    def each() -> Iterator[None]:
+        for g, gone in enumerate(sets):
+            rest = without_rows(design, gone)
+            _check_levels(design, rest)
+            stats = cross_products(rest)
+            with blas_threads(stats):
+                theta, out.converged[g] = MOVES[refit](
+                    make_plan(rest, stats), stats, REML and rest.p > 0, solution.theta, penalty
+                )
+                put(out, g, design, rest, theta, REML, stats)
+            yield
+
+    count = len(gather(each(), len(sets), "refits", show=progress))
+    return replace(out, **{f.name: getattr(out, f.name)[:count] for f in fields(out)})
 
 
 def _check_levels(design: Design, rest: Design) -> None:

@@ -16,7 +16,7 @@ from nestedmlm.inference.deviance import Place
 from nestedmlm.inference.reported import Reported, reported_parameters, reported_values, values_at
 from nestedmlm.inference.trace import LOWER, LowerDeviance, Trace, refine, trace_profile
 from nestedmlm.parameters import term_places
-from nestedmlm.progress import track
+from nestedmlm.progress import gather
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.results import Solution, results_at
 from nestedmlm.threads import blas_threads
@@ -76,17 +76,18 @@ def profile_parameters(
     Notes
     -----
     Where a profile comes to a deviance below that of `solution`, the model is fitted again from
-    there and all profiles are begun again; a message says so.
+    there and all profiles are begun again; a message says so. After Ctrl-C there are the profiles
+    that were done; a message says so.
     """
     messages: list[str] = []
     for attempt in range(_RESTARTS):
         lower = LOWER if attempt < _RESTARTS - 1 else np.inf  # the last one takes what it finds
         try:
             with blas_threads(solution.stats):
-                pairs = [
-                    (p, _profile_one(p, solution, (cutoff, step, lower), zetas))
-                    for p in track(chosen, len(chosen), "profiles", show=progress)
-                ]
+                each = (
+                    (p, _profile_one(p, solution, (cutoff, step, lower), zetas)) for p in chosen
+                )
+                pairs = gather(each, len(chosen), "profiles", show=progress)
             break
         except LowerDeviance as found:
             before = solution.deviance
@@ -96,6 +97,8 @@ def profile_parameters(
                 "profiles are those of the better fit; refit with start="
                 f"{np.array2string(solution.theta, precision=6, separator=', ')}"
             )
+    if len(pairs) < len(chosen):
+        messages.append(f"interrupted: {len(pairs)} of {len(chosen)} parameters are profiled")
     values = reported_values([p for p, _ in pairs], solution)
     curves = [
         _curve(p, float(value), found) for (p, found), value in zip(pairs, values, strict=True)

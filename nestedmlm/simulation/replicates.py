@@ -6,10 +6,10 @@ the chunks changes a number.
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
@@ -19,7 +19,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.progress import track
+from nestedmlm.progress import gather, interruptible
 
 TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
 
@@ -43,8 +43,6 @@ class Outcome:
     notes: tuple[str, ...]
     failed: np.ndarray
 
-
-_log = logging.getLogger("nestedmlm")
 
 type Task = Callable[[Streams], Outcome]
 
@@ -76,23 +74,15 @@ def run_replicates(
     Raises
     ------
     OptionError
-        For a number of workers below one.
+        For a number of workers below one, and where processes cannot be started.
     KeyboardInterrupt
         If nothing was done yet.
     """
     check_workers(workers)
     chunks = [ways[i : i + chunk] for i in range(0, len(ways), chunk)]
     source = map(task, chunks) if workers == 1 else _elsewhere(task, chunks, workers)
-    done: list[Outcome] = []
-    try:
-        for outcome in track(_each(source), len(ways), label, show=progress):
-            if outcome is not None:
-                done.append(outcome)
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        count = sum(len(o.notes) for o in done)
-        _log.warning("interrupted: %d of %d replicates are done", count, len(ways))
+    what = f"{label} replicates"
+    done = [o for o in gather(_each(source), len(ways), what, show=progress) if o is not None]
     return Outcome(
         values=np.concatenate([o.values for o in done]),
         notes=tuple(note for o in done for note in o.notes),
@@ -125,6 +115,11 @@ def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outc
     )
     try:
         yield from pool.map(_work, chunks)
+    except BrokenProcessPool as error:
+        raise OptionError(
+            f"the {workers} processes could not be started, or were killed; in a script, calls "
+            "with workers belong under if __name__ == '__main__':"
+        ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -155,7 +150,8 @@ def attempts(run: Callable[[np.random.Generator], tuple[FloatArray, str]], ways:
     rows, notes, failed = [], [], []
     for way in ways:
         try:
-            values, note = run(np.random.default_rng(way))
+            with interruptible():
+                values, note = run(np.random.default_rng(way))
             bad = values.shape != (size,)
             if bad:
                 values, note = np.full(size, np.nan), "fun returned another number of values"

@@ -97,7 +97,7 @@ def profile_fit(
     renamed = dict(zip((p.name for p in wanted.parameters), wanted.names, strict=True))
     points = found.points.assign(parameter=found.points["parameter"].map(renamed))
     return Profile(
-        names=wanted.names,
+        names=wanted.names[: len(found.curves)],
         curves=found.curves,
         points=points,
         deviance=found.solution.deviance,

@@ -112,10 +112,11 @@ def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influ
     names = _entry_names(fit)
     own = covariance_entries(fit.design, fit.theta[None], np.array([fit.sigma]))[0]
     without = covariance_entries(fit.design, found.theta, found.sigma)
-    index = what.labels
+    index = what.labels[: len(found.sigma)]
     return Influence(
         by=what.by,
         refit=refit,
+        asked=len(what.labels),
         fixef=fit.fixef,
         fixef_without=pd.DataFrame(found.beta, index=index, columns=list(fit.design.x_names)),
         vcov=fit.solution.vcov,

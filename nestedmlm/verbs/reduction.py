@@ -73,7 +73,7 @@ def _reductions(
         left: tuple[str, ...]
         if rest:
             lhs = lhs_text(bar.terms.intercept, rest)
-            left = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
+            left: tuple[str, ...] = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
         else:
             left = () if alone else (term_text("1", bar.group_text),)
         yield f"{label} in {whole}", left

@@ -87,14 +87,14 @@ def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFra
     if asked.ddf == "none":
         frame = frame.drop(columns=["df", "p_value"])
     if limits is not None:
-        frame[["conf_low", "conf_high"]] = limits.loc[names, LIMITS].to_numpy()
+        frame[["conf_low", "conf_high"]] = limits.reindex(names)[LIMITS].to_numpy()
     return frame
 
 
 def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
     found = variance_parameters(fit.solution, fit.design, REML=fit.REML, level=asked.level)
     if limits is not None:
-        found[["lower", "upper"]] = limits.loc[found.index, LIMITS].to_numpy()
+        found[["lower", "upper"]] = limits.reindex(found.index)[LIMITS].to_numpy()
     scale = check_scale(asked.scales)
     return ran_pars_frame(fit.varcorr().to_frame(), found, fit.design, scale=scale)
 
