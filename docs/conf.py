@@ -31,7 +31,7 @@ extensions = [
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 # benchmarks.md is made by `make bench-publish` and becomes a part of explanation/speed.md
 exclude_patterns = ["_build", "benchmarks.md", "explanation/_*.md"]
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = ["mystnb.unknown_mime_type", "myst-nb.lexer"]  # pages that were not executed
 default_role = "py:obj"
 
 # --- pages and notebooks ------------------------------------------------------------------------
