@@ -53,11 +53,14 @@ class Plan:
         return all(STRUCTURES[s.structure].linear for s in self.shapes)
 
 
+def term_shapes(design: Design) -> tuple[TermShape, ...]:
+    """Describe the covariance of each term."""
+    return tuple(TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms)
+
+
 def make_plan(design: Design, stats: CrossProducts) -> Plan:
     """Describe a design's covariance."""
-    shapes = tuple(
-        TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms
-    )
+    shapes = term_shapes(design)
     for shape in shapes:
         checked(shape.structure, shape.k)
     factors = tuple(

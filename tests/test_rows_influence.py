@@ -12,7 +12,7 @@ from nestedmlm import lme4
 from nestedmlm.crossproducts import cross_products
 from nestedmlm.design import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
-from nestedmlm.inference import deletion, subset
+from nestedmlm.inference import deletion, resampling, subset
 from nestedmlm.inference.residuals import hat_values
 from nestedmlm.parameters import make_plan, theta_of_phi
 from nestedmlm.results import results_at
@@ -278,7 +278,7 @@ def test_downdating_is_solving_without_the_rows(kind: str, weighted: bool) -> No
     solution = results_at(of, theta, stats=stats)
     REML = of.p > 0
     cases = [np.array([i]) for i in range(0, of.n, 29)]
-    groups = [subset.row_sets(f.codes, len(f.levels)) for f in of.factors]
+    groups = [resampling.row_sets(f.codes, len(f.levels)) for f in of.factors]
     for sets in (cases, *groups):
         fast = deletion.delete_held(solution, of, sets, REML=REML)
         slow = deletion.empty(of, len(theta), len(sets))
@@ -294,7 +294,7 @@ def test_large_groups_are_solved_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     of = design("nested chain of two")
     theta = np.full(make_plan(of, cross_products(of)).n_theta, 0.4)
     solution = results_at(of, theta)
-    sets = subset.row_sets(of.factors[1].codes, 6)
+    sets = resampling.row_sets(of.factors[1].codes, 6)
     small = deletion.delete_held(solution, of, sets, REML=True)
     monkeypatch.setattr(deletion, "_LARGE", 2)
     large = deletion.delete_held(solution, of, sets, REML=True)

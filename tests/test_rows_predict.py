@@ -346,7 +346,7 @@ def test_sampled_groups_share_their_draw(slopes: nm.LmerFit) -> None:
         ({"new_levels": "guess"}, "new_levels='guess' is unknown"),
         ({"new_levels": "guess", "re_form": False}, "new_levels='guess' is unknown"),
         ({"interval": "tolerance"}, "interval='tolerance' is unknown"),
-        ({"interval": "confidence", "level": 95}, "level must lie between 0 and 1"),
+        ({"interval": "confidence", "level": 95}, "level must be between 0 and 1"),
         ({"na_action": "fail"}, "na_action='fail' is unknown"),
         ({"random_only": True, "interval": "prediction"}, "leaves out the fixed effects"),
     ],

@@ -18,6 +18,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.kenward_roger import approximate, kenward_roger
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.moments import FitParts
 from nestedmlm.inference.satterthwaite import combined_df, row_df, satterthwaite
 from nestedmlm.threads import blas_threads
@@ -181,9 +182,7 @@ def intervals(tests: RowTests, level: float = 0.95) -> tuple[FloatArray, FloatAr
     """Lower and upper ends of the confidence intervals that belong to some t (z) tests."""
     from scipy.special import ndtri, stdtrit
 
-    if not 0.0 < level < 1.0:
-        raise OptionError(f"level must lie between 0 and 1, got {level!r}")
-    tail = 0.5 * (1.0 + level)
+    tail = 0.5 * (1.0 + check_level(level))
     finite = np.isfinite(tests.df)
     half = np.where(finite, stdtrit(np.where(finite, tests.df, 1.0), tail), ndtri(tail)) * tests.se
     return tests.estimate - half, tests.estimate + half

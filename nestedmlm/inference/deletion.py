@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.covariance import TermShape, lower_indices, relative_factors
+from nestedmlm.covariance import lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.design import Design
 from nestedmlm.errors import DataError
@@ -32,6 +32,7 @@ from nestedmlm.inference.joint import (
     z_rows,
 )
 from nestedmlm.inference.subset import without_rows
+from nestedmlm.parameters import term_shapes
 from nestedmlm.results import Solution, results_at
 
 _LARGE = 1000  # random effects touched from which solving anew beats their square matrix
@@ -118,7 +119,7 @@ def covariance_entries(design: Design, theta: FloatArray, sigma: FloatArray) -> 
     theta : (m, n_theta) array
     sigma : (m,) array
     """
-    shapes = [TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms]
+    shapes = term_shapes(design)
     different, which = np.unique(theta, axis=0, return_inverse=True)
     relative = [
         np.concatenate([(T @ T.T)[lower_indices(len(T))] for T in relative_factors(row, shapes)])

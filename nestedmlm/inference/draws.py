@@ -84,9 +84,14 @@ def streams(seed: Seed, count: int) -> list[np.random.SeedSequence]:
     OptionError
         If `seed` is neither None nor a non-negative integer, or `count` is no positive integer.
     """
+    return sequence(seed).spawn(check_count(count))
+
+
+def check_count(count: Any) -> int:
+    """Return a number of draws; refuse anything but a positive integer (`OptionError`)."""
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise OptionError(f"nsim must be a positive integer, not {count!r}")
-    return sequence(seed).spawn(int(count))
+    return int(count)
 
 
 def sequence(seed: Seed) -> np.random.SeedSequence:

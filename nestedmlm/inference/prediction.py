@@ -17,6 +17,7 @@ from nestedmlm.design import Design, NewDesign
 from nestedmlm.errors import DataError, OptionError, WeightsError
 from nestedmlm.inference.draws import whole_terms
 from nestedmlm.inference.joint import relative_variances
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.reform import Mask, chosen_columns, only_columns
 from nestedmlm.modelframe.checks import check_weights
 from nestedmlm.modelframe.frames import Frame
@@ -53,8 +54,7 @@ class Asked:
         _one_of("new_levels", self.new_levels, NEW_LEVELS)
         _one_of("interval", self.interval, (None, *INTERVALS))
         _one_of("na_action", self.na_action, NA_ACTIONS)
-        if not 0.0 < self.level < 1.0:
-            raise OptionError(f"level must lie between 0 and 1, not {self.level!r}")
+        check_level(self.level)
         if self.random_only and self.interval == "prediction":
             raise OptionError(
                 "interval='prediction' is about new responses, and random_only=True leaves out "

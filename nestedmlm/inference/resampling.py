@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design import Design, GroupingFactor
 from nestedmlm.errors import OptionError
 from nestedmlm.results import Solution
@@ -197,7 +197,7 @@ def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
     stay what they are.
     """
     top = design.factors[factor].codes
-    by_level = np.split(np.argsort(top, kind="stable"), np.cumsum(np.bincount(top))[:-1])
+    by_level = row_sets(top, len(design.factors[factor].levels))
     chosen = [by_level[p] for p in positions.tolist()]
     rows = np.concatenate(chosen)
     group = np.repeat(np.arange(len(chosen)), [len(r) for r in chosen])
@@ -206,6 +206,12 @@ def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
         for f in design.factors
     )
     return take_rows(design, rows, factors)
+
+
+def row_sets(codes: IntArray, size: int) -> list[IntArray]:
+    """Rows of each of `size` groups."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
 
 
 def take_rows(design: Design, rows: np.ndarray, factors: tuple[GroupingFactor, ...]) -> Design:

@@ -12,12 +12,6 @@ from nestedmlm.inference.resampling import take_rows
 from nestedmlm.modelframe.qr import kept_columns
 
 
-def row_sets(codes: IntArray, size: int) -> list[IntArray]:
-    """Rows of each of `size` groups."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
-
-
 def without_rows(design: Design, gone: IntArray) -> Design:
     """Make the design without some rows; levels and fixed columns that vanish are dropped.
 

@@ -14,10 +14,11 @@ from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
 from nestedmlm.inference.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.ddf import FitParts, Prepared, prepare
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.predictors import covariate_range
 from nestedmlm.inference.refgrid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.simultaneous import split_rows
-from nestedmlm.marginal.estimates import Emmeans, check_level
+from nestedmlm.marginal.estimates import Emmeans
 
 _STEP = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"

@@ -14,6 +14,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.adjustments import check_adjust
 from nestedmlm.inference.ddf import FitParts, Prepared, prepare
 from nestedmlm.inference.families import Comparisons, make_comparisons
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.simultaneous import Functions, simultaneous_table, split_rows
 from nestedmlm.modelframe.values import level_label
 from nestedmlm.tables.marginal import MarginalTable, marginal_view
@@ -245,13 +246,6 @@ class Emmeans(Viewable):
 
 def _restored(state: dict[str, Any], method: str) -> Emmeans:
     return Emmeans(**state, ddf=prepare(state["parts"], method))
-
-
-def check_level(level: float) -> float:
-    """Return a confidence level, or raise `OptionError`."""
-    if not 0.0 < level < 1.0:
-        raise OptionError(f"level is a probability between 0 and 1, not {level!r}")
-    return float(level)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

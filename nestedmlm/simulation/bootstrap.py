@@ -15,6 +15,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.inference.bootci import KINDS, acceleration, interval
 from nestedmlm.inference.draws import Seed, law_of, sequence, streams
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.reform import chosen_columns
 from nestedmlm.inference.resampling import residual, semiparametric, top_factor
 from nestedmlm.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
@@ -111,8 +112,7 @@ class Bootstrap(Viewable):
         """
         if kind not in KINDS:
             raise OptionError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-        if not 0.0 < level < 1.0:
-            raise OptionError(f"level must be between 0 and 1, not {level!r}")
+        check_level(level)
         a = self._acceleration(by) if kind == "bca" else np.zeros(len(self.t0))
         rows = [
             interval(t, t0, kind=kind, level=level, acceleration=one)

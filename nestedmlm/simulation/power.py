@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm.errors import OptionError
 from nestedmlm.fit import LmerFit
 from nestedmlm.inference.draws import Seed, sequence, streams
+from nestedmlm.inference.levels import check_level
 from nestedmlm.simulation.effects import make_question
 from nestedmlm.simulation.powertests import prepare_test
 from nestedmlm.simulation.replicates import TOGETHER, check_workers, run_replicates
@@ -97,8 +98,7 @@ class Power(Viewable):
 
         if method not in INTERVALS:
             raise OptionError(f"method must be one of {', '.join(INTERVALS)}, not {method!r}")
-        if not 0.0 < level < 1.0:
-            raise OptionError(f"level must be between 0 and 1, not {level!r}")
+        check_level(level)
         found = binomtest(self.successes, self.trials).proportion_ci(level, INTERVALS[method])
         return float(found.low), float(found.high)
 
@@ -236,8 +236,7 @@ def power(
     >>> nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False).trials
     20
     """
-    if not 0.0 < alpha < 1.0:
-        raise OptionError(f"alpha must be between 0 and 1, not {alpha!r}")
+    check_level(alpha, "alpha")
     check_workers(workers)
     scene = scenario_of(source)
     question = make_question(scene.design, effect)

@@ -11,7 +11,7 @@ from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.inference.reported import Reported, reported_parameters, values_at
-from nestedmlm.parameters import make_plan
+from nestedmlm.parameters import make_plan, term_shapes
 from nestedmlm.reml.batch import Batch, refit_many
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.reml.penalty import Penalty
@@ -93,11 +93,6 @@ def refit_one(
         singular=np.array([smallest_singular_value(solution) < _SINGULAR]),
         evaluations=np.array([optimum.certificate.evaluations]),
     )
-
-
-def term_shapes(design: Design) -> tuple[TermShape, ...]:
-    """Describe the covariance of each term."""
-    return tuple(TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms)
 
 
 def default_names(design: Design) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fit import LmerFit, fit_design
 from nestedmlm.inference.addedeffects import added_effects, same_fixed_effects
 from nestedmlm.inference.chibar import ROUNDING
-from nestedmlm.inference.draws import sequence
+from nestedmlm.inference.draws import check_count, sequence
 from nestedmlm.inference.rlrt import draw_rlrt, spectrum
 from nestedmlm.results import results_at
 from nestedmlm.tables.blocks import Block, Table, Text
@@ -119,9 +119,9 @@ def rlrt(
     difference = smaller - large.reml_criterion
     statistic = difference if difference > ROUNDING else 0.0
     root = sequence(seed)
-    if isinstance(nsim, bool) or not isinstance(nsim, int) or nsim < 1:
-        raise OptionError(f"nsim must be a positive integer, not {nsim!r}")
-    draws = draw_rlrt(*spectrum(large.design, term), nsim=nsim, rng=np.random.default_rng(root))
+    draws = draw_rlrt(
+        *spectrum(large.design, term), nsim=check_count(nsim), rng=np.random.default_rng(root)
+    )
     return Rlrt(
         statistic=statistic,
         pvalue=float(np.mean(draws >= statistic)),

@@ -19,8 +19,8 @@ from nestedmlm.formula import parse_formula
 from nestedmlm.formula.nodes import Name, strip_groups
 from nestedmlm.inference.draws import ResponseLaw, Seed, draw_frame, law_of
 from nestedmlm.model import Model
+from nestedmlm.parameters import term_shapes
 from nestedmlm.simulation.extend import as_pandas, extended
-from nestedmlm.simulation.refits import term_shapes
 
 if TYPE_CHECKING:
     from nestedmlm.simulation.power import Power, PowerCurve

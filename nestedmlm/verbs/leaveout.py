@@ -14,7 +14,7 @@ from nestedmlm.covariance import theta_names
 from nestedmlm.errors import ColumnNotFoundError, DataError
 from nestedmlm.inference.deletion import Deleted, covariance_entries
 from nestedmlm.inference.leaveout import leave_out
-from nestedmlm.inference.subset import row_sets
+from nestedmlm.inference.resampling import row_sets
 from nestedmlm.influence import Influence
 from nestedmlm.modelframe.frames import Frame
 

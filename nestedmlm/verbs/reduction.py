@@ -70,12 +70,12 @@ def _reductions(
         return
     for label in scope:
         rest = [other for other in labels if other != label]
-        left: tuple[str, ...]
+        left: tuple[str, ...] = ()
         if rest:
             lhs = lhs_text(bar.terms.intercept, rest)
-            left: tuple[str, ...] = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
-        else:
-            left = () if alone else (term_text("1", bar.group_text),)
+            left = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
+        elif not alone:
+            left = (term_text("1", bar.group_text),)
         yield f"{label} in {whole}", left
 
 

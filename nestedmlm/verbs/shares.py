@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nestedmlm.errors import OptionError
 from nestedmlm.inference import shares
+from nestedmlm.inference.levels import check_level
 
 if TYPE_CHECKING:
     from nestedmlm.fit import LmerFit
@@ -51,8 +51,7 @@ def with_interval(
     found = fun(fit)
     if ci is None:
         return found
-    if not 0.0 < ci < 1.0:
-        raise OptionError(f"ci is a probability between 0 and 1, not {ci!r}")
+    check_level(ci, "ci")
     drawn = fit.bootstrap(nsim, fun, seed=seed)
     limits = drawn.conf_int(level=ci).to_numpy()
     return pd.DataFrame(

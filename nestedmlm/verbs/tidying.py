@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm.errors import OptionError
 from nestedmlm.inference import tidy
 from nestedmlm.inference.ddf import coefficient_tests
+from nestedmlm.inference.levels import check_level
 from nestedmlm.inference.maxima import t_critical
 from nestedmlm.inference.tidypars import check_scale, ran_pars_frame
 from nestedmlm.inference.wald import variance_parameters
@@ -51,8 +52,7 @@ def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
         raise OptionError(
             f"conf_method must be one of {', '.join(METHODS)}, not {asked.conf_method!r}"
         )
-    if not 0.0 < asked.level < 1.0:
-        raise OptionError(f"level is a probability between 0 and 1, not {asked.level!r}")
+    check_level(asked.level)
     check_scale(asked.scales)
     limits = _intervals(fit, asked, wanted)
     pieces = {effect: _PIECES[effect](fit, asked, limits) for effect in wanted}
