@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_links_lead_somewhere(page):
         assert path.exists() or (path.suffix == ".ipynb" and notebook.exists()) or made_later, (
             f"{name_of(page)} links to {target}"
         )
+
+
+def test_extras_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = extras["project"]["optional-dependencies"]
+    pages = [*PAGES, *(ROOT / "docs").rglob("reference/*.rst")]
+    named = {e for p in pages for e in re.findall(r"nestedmlm\[(\w+)\]", p.read_text("utf-8"))}
+    assert named <= set(known)
 
 
 def test_every_notebook_has_a_page():
