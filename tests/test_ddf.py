@@ -273,3 +273,9 @@ def test_redundant_rows_do_not_count():
     assert (twice.F, twice.num_df, twice.den_df) == pytest.approx((once.F, 2, once.den_df))
     with pytest.raises(OptionError, match="depend on each other"):
         joint_test(method, np.vstack([L, L.sum(axis=0)]), rhs=[0, 0, 1])
+
+
+def test_kenward_roger_without_fixed_effects_gives_no_advice_that_does_not_help():
+    fit = nm.lmer("Reaction ~ 0 + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    with pytest.raises(OptionError, match="the model has no fixed effects"):
+        fit.anova(ddf="kenward-roger")

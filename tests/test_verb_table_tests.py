@@ -74,7 +74,7 @@ REFUSED = {
     **{("ML", verb): "for REML fits" for verb in ("summary KR", "anova KR")},
     **{("penalty", verb): "without a penalty" for verb in ("summary KR", "anova KR")},
     **{("no fixed effects", verb): "no coefficient" for verb in ("contest", "contest rows")},
-    ("no fixed effects", "anova KR"): "for REML fits",
+    ("no fixed effects", "anova KR"): "no fixed effects",
 }
 MAY_BE_EMPTY = {("no fixed effects", verb) for verb in VERBS}
 # x and x2 are one column: leaving out either changes nothing, which leaves nothing to test

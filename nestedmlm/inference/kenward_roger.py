@@ -75,6 +75,8 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
     OptionError
         For a fit by maximum likelihood (as lmerTest) or a penalised one.
     """
+    if not parts.solution.stats.p:
+        raise OptionError("the model has no fixed effects, whose tests are all ddf is about")
     if not parts.REML:
         raise OptionError(
             "Kenward and Roger's method is for REML fits: fit with REML=True "
