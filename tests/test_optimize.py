@@ -215,3 +215,14 @@ def test_heterogeneous_structures_keep_positive_standard_deviations() -> None:
         assert fit.criterion <= other.criterion
     us = nm.lmer("y ~ f + (0 + f | g)", rows)
     assert us.criterion < fit.criterion
+
+
+def test_a_factor_that_the_fixed_effects_span_is_no_trap() -> None:
+    # its REML criterion is flat: slope and curvature of its variance are rounding
+    sleepstudy = nm.load_dataset("sleepstudy")
+    third = pd.Categorical(sleepstudy["Subject"].cat.codes % 3)
+    rows = sleepstudy.assign(cond=third.rename_categories(list("abc")), g=third)
+    for formula in ("Reaction ~ cond + (1 | g)", "Reaction ~ cond + (cond || Subject) + (1 | g)"):
+        fit = nm.lmer(formula, rows)
+        assert fit.converged
+        assert np.isfinite(fit.criterion)

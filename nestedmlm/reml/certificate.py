@@ -18,6 +18,9 @@ from nestedmlm.covariance import STRUCTURES
 from nestedmlm.parameters import Plan, term_places
 from nestedmlm.reml.curvature import free_entries
 from nestedmlm.reml.evaluation import Evaluation
+from nestedmlm.reml.quadratic import rounding
+
+_FLAT = 1e-10  # share of the largest curvature below which one is rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +98,14 @@ DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Look in every term for the direction that promises most."""
     best = NO_ESCAPE
+    # where the data say nothing of a direction, both slope and curvature are rounding
+    least = max(_FLAT * float(np.max(np.diag(information), initial=0.0)), 1e-300)
     for term, D, slope in growing_directions(ev, plan):
-        if slope >= 0:
+        if slope >= -rounding(ev.criterion):
             continue
         own, places = free_entries(plan).of_term[term]
         d = D.ravel()[places]
-        bend = max(float(d @ information[np.ix_(own, own)] @ d), 1e-300)
+        bend = max(float(d @ information[np.ix_(own, own)] @ d), least)
         gain = 0.5 * slope**2 / bend
         if gain > best.gain:
             best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
