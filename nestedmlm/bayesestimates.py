@@ -183,7 +183,7 @@ class BayesEstimates:
 
     def predict(
         self,
-        data: Any = None,
+        newdata: Any = None,
         *,
         kind: str = "mean",
         re_form: Any = None,
@@ -193,11 +193,11 @@ class BayesEstimates:
         draws: bool = False,
         seed: int | None = None,
     ) -> Any:
-        """Predict for new rows (without `data`: for the rows of the fit).
+        """Predict for new rows (without `newdata`: for the rows of the fit).
 
         Parameters
         ----------
-        data : table, optional
+        newdata : table, optional
         kind : {"mean", "response"}
             The expected value of a row, or a new response there (with residual noise, of weight
             one for new data).
@@ -208,7 +208,7 @@ class BayesEstimates:
             Unseen groups: refuse; random effects of zero; or random effects drawn from their
             distribution, once per draw and group (rows with the same unseen label share them).
         offset : str or array, optional
-            A column of `data` or one number per row, in place of the fit's argument ``offset``.
+            A column of `newdata` or one number per row, in place of the fit's argument ``offset``.
         prob : float
             Probability inside the intervals.
         draws : bool
@@ -219,8 +219,8 @@ class BayesEstimates:
         Returns
         -------
         DataFrame or DataArray
-            ``estimate, sd, lower, upper`` on the index of `data`; with `draws` an array with dims
-            ``chain, draw, __obs__``.
+            ``estimate, sd, lower, upper`` on the index of `newdata`; with `draws` an array with
+            dims ``chain, draw, __obs__``.
 
         Raises
         ------
@@ -230,14 +230,14 @@ class BayesEstimates:
             For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
         """
         rng = np.random.default_rng(seed)
-        if data is None:
+        if newdata is None:
             used = rows.fitted_rows(self.data, self.design, re_form=re_form)
             index = self.design.index
         else:
             used, index = rows.new_rows(
                 self.data,
                 self.design,
-                data,
+                newdata,
                 new_levels=new_levels,
                 re_form=re_form,
                 offset=offset,
@@ -257,7 +257,7 @@ class BayesEstimates:
                 name="prediction",
             )
         frame = rows.summarise_rows(used, kind=kind, prob=prob, rng=rng)
-        if data is not None:
+        if newdata is not None:
             return frame.set_index(index)
         return pd.DataFrame({name: self.design.align(frame[name]) for name in frame})
 

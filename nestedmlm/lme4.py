@@ -138,7 +138,7 @@ def simulate(
 ) -> pd.DataFrame:
     """Responses drawn from the fit; ``re_form="NA"`` draws new random effects."""
     form = False if re_form == "NA" else re_form
-    return object.simulate(nsim, seed, use_u=use_u, re_form=form, data=newdata)
+    return object.simulate(nsim, seed, use_u=use_u, re_form=form, newdata=newdata)
 
 
 def bootMer(

@@ -103,7 +103,7 @@ def test_bad_arguments_are_refused(slopes, options, text):
 
 def test_new_rows_share_the_effects_of_new_groups(slopes):
     new = pd.DataFrame({"Days": [0, 0, 0, 0], "Subject": ["999", "999", "1000", "308"]})
-    y = slopes.simulate(4000, seed=5, data=new, re_form=None).to_numpy()
+    y = slopes.simulate(4000, seed=5, newdata=new, re_form=None).to_numpy()
     between = float(slopes.varcorr().blocks[0].cov[0, 0])
     cov = np.cov(y)
     assert cov[0, 1] == pytest.approx(between, abs=4.5 * np.sqrt(2.0 / 4000) * cov[0, 0])
@@ -115,7 +115,7 @@ def test_new_rows_share_the_effects_of_new_groups(slopes):
 
 
 def test_new_rows_unconditionally_equal_the_rows_of_the_fit(crossed):
-    again = crossed.simulate(2, seed=8, data=crossed.model.data)
+    again = crossed.simulate(2, seed=8, newdata=crossed.model.data)
     pd.testing.assert_frame_equal(again, crossed.simulate(2, seed=8))
 
 
@@ -123,13 +123,13 @@ def test_new_rows_of_a_fit_with_an_array_of_weights_are_refused():
     rows = data()
     fit = nm.lmer("y ~ x + (1 | f1)", rows, weights=rows.w.to_numpy())
     with pytest.raises(DataError, match="weights as a column name"):
-        fit.simulate(data=rows)
+        fit.simulate(newdata=rows)
 
 
 def test_new_levels_of_a_fixed_factor_are_refused():
     fit = nm.lmer("y ~ a + (1 | f1)", data())
     with pytest.raises(NewLevelsError):
-        fit.simulate(data=data().assign(a="new"))
+        fit.simulate(newdata=data().assign(a="new"))
 
 
 def test_r_spelling(slopes):

@@ -42,7 +42,7 @@ MOVED: dict[str, Verb] = {  # what an offset is added to
     "simulate-partial": lambda fit: used(fit.simulate(3, seed=1, re_form="~ (1 | c1)"), fit),
 }
 NEW: dict[str, Verb] = {  # needs all of new rows: an offset, weights
-    "simulate-new": lambda fit: fit.simulate(3, seed=1, data=new_rows()).to_numpy(),
+    "simulate-new": lambda fit: fit.simulate(3, seed=1, newdata=new_rows()).to_numpy(),
     "extend": lambda fit: fit.extend(along="f1", n=40).simulate(2, seed=1).to_numpy(),
     "extend-power": lambda fit: fit.extend(along="c1", n=4).power("x", nsim=4, effect_size=0.1,
                                                                   **QUIET).pvalues.to_numpy(),

@@ -86,11 +86,11 @@ def register(name: str, root: Root, parameters: Parameters, *, hom: bool = False
 
     >>> import numpy as np
     >>> import nestedmlm as nm
-    >>> def decay(xp, par, k):
+    >>> def exponential(xp, par, k):
     ...     distance = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
     ...     return nm.covariance.cholesky(xp, xp.exp(-distance / par[0]), k)
-    >>> nm.covariance.register("decay", decay, [nm.covariance.Parameter("range", lower=0)])
-    >>> fit = nm.lmer("strength ~ 1 + decay(0 + cask | batch)", nm.load_dataset("Pastes"))
+    >>> nm.covariance.register("exponential", exponential, [nm.covariance.Parameter("range", lower=0)])
+    >>> fit = nm.lmer("strength ~ 1 + exponential(0 + cask | batch)", nm.load_dataset("Pastes"))
     >>> fit.theta_names[-1]
     'batch.range'
     """

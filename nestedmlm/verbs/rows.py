@@ -217,7 +217,7 @@ class RowVerbs:
 
     def predict(
         self: LmerFit,
-        data: Any = None,
+        newdata: Any = None,
         *,
         re_form: Any = None,
         new_levels: str = "error",
@@ -230,11 +230,11 @@ class RowVerbs:
         random_only: bool = False,
         na_action: str = "pass",
     ) -> pd.Series | pd.DataFrame:
-        """Predict for new rows (without `data`: for the rows of the fit).
+        """Predict for new rows (without `newdata`: for the rows of the fit).
 
         Parameters
         ----------
-        data : table, optional
+        newdata : table, optional
             New rows; the response, and the columns of random effects that `re_form` leaves out,
             need not be there.
         re_form : None, False or str
@@ -252,7 +252,7 @@ class RowVerbs:
         seed : int, optional
             For ``new_levels="sample"``.
         offset : str or array, optional
-            A column of `data` or one number per row, in place of the argument ``offset`` of the
+            A column of `newdata` or one number per row, in place of the argument ``offset`` of the
             fit. Needed where the fit was given an array; a column's name is remembered.
         weights : str or array, optional
             Prior weights of new rows, for ``interval="prediction"`` of a weighted fit; the name
@@ -265,7 +265,7 @@ class RowVerbs:
         Returns
         -------
         Series or DataFrame
-            ``prediction``, and if asked ``se, lower, upper``, on the index of `data`.
+            ``prediction``, and if asked ``se, lower, upper``, on the index of `newdata`.
 
         Raises
         ------
@@ -312,4 +312,4 @@ class RowVerbs:
             random_only=random_only,
             na_action=na_action,
         )
-        return prediction.predict(self.solution, self.design, data, asked=asked)
+        return prediction.predict(self.solution, self.design, newdata, asked=asked)

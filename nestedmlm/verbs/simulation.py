@@ -26,7 +26,7 @@ class SimulationVerbs:
         *,
         re_form: Any = False,
         use_u: bool = False,
-        data: Any = None,
+        newdata: Any = None,
     ) -> pd.DataFrame:
         """Draw responses from the fitted model.
 
@@ -40,7 +40,7 @@ class SimulationVerbs:
             None, all; ``"~ (1 | schoolid)"``, these.
         use_u : bool
             The same as ``re_form=None``.
-        data : table, optional
+        newdata : table, optional
             Other rows; random effects of groups that were not there are always drawn.
 
         Returns
@@ -67,7 +67,7 @@ class SimulationVerbs:
         from nestedmlm.simulation.simulate import simulate_fit
 
         form = None if use_u else re_form
-        return simulate_fit(self, nsim=nsim, seed=seed, re_form=form, data=data)
+        return simulate_fit(self, nsim=nsim, seed=seed, re_form=form, data=newdata)
 
     def bootstrap(
         self: LmerFit,
