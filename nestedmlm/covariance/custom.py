@@ -86,11 +86,11 @@ def register(name: str, root: Root, parameters: Parameters, *, hom: bool = False
 
     >>> import numpy as np
     >>> import nestedmlm as nm
-    >>> def exponential(xp, par, k):
+    >>> def expo(xp, par, k):
     ...     distance = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
     ...     return nm.covariance.cholesky(xp, xp.exp(-distance / par[0]), k)
-    >>> nm.covariance.register("exponential", exponential, [nm.covariance.Parameter("range", lower=0)])
-    >>> fit = nm.lmer("strength ~ 1 + exponential(0 + cask | batch)", nm.load_dataset("Pastes"))
+    >>> nm.covariance.register("expo", expo, [nm.covariance.Parameter("range", lower=0)])
+    >>> fit = nm.lmer("strength ~ 1 + expo(0 + cask | batch)", nm.load_dataset("Pastes"))
     >>> fit.theta_names[-1]
     'batch.range'
     """
