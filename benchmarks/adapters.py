@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import batched
 from typing import Any
 
 
@@ -27,7 +26,7 @@ class Answer:
     converged: bool
 
 
-REFITS_AT_ONCE = 200  # as many as the program is asked for in one turn
+Refits = Callable[[Any], list[Answer]]  # (m, n) responses -> m answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Adapter:
 
     prepare: Callable[[Any, tuple[str, ...]], Any]
     fit: Callable[[str, Any], Answer]
-    refits: Callable[[str, Any, Any], Iterator[Answer]] | None = None
+    refits: Callable[[str, Any], Refits] | None = None
 
 
 def _as_is(frame: Any, factors: tuple[str, ...]) -> Any:
@@ -48,8 +47,6 @@ def _text(frame: Any, factors: tuple[str, ...]) -> Any:
 
 
 def nestedmlm() -> Adapter:
-    import numpy as np
-
     import nestedmlm as nm
 
     logging.getLogger("nestedmlm").setLevel(logging.ERROR)  # singular fits are part of the game
@@ -57,12 +54,14 @@ def nestedmlm() -> Adapter:
     def answer(fit: Any) -> Answer:
         return Answer(fit.reml_criterion, fit.certificate.evaluations, fit.converged)
 
-    def refits(formula: str, frame: Any, responses: Any) -> Iterator[Answer]:
+    def refits(formula: str, frame: Any) -> Refits:
         base = nm.lmer(formula, frame)
-        yield answer(base)
-        for some in batched(responses, REFITS_AT_ONCE):
-            batch = base.refit_many(np.column_stack(some))
-            yield from map(Answer, batch.criterion, batch.evaluations, batch.converged)
+
+        def more(responses: Any) -> list[Answer]:
+            batch = base.refit_many(responses.T)
+            return list(map(Answer, batch.criterion, batch.evaluations, batch.converged))
+
+        return more
 
     return Adapter(_as_is, lambda formula, frame: answer(nm.lmer(formula, frame)), refits)
 
@@ -75,11 +74,9 @@ def mixedlm() -> Adapter:
     def answer(fit: Any) -> Answer:
         return Answer(fit.REMLcrit(), fit.function_evals, bool(fit.converged))
 
-    def refits(formula: str, frame: Any, responses: Any) -> Iterator[Answer]:
+    def refits(formula: str, frame: Any) -> Refits:
         base = lmer(formula, frame)
-        yield answer(base)
-        for y in responses:
-            yield answer(base.refit(y))
+        return lambda responses: [answer(base.refit(y)) for y in responses]
 
     return Adapter(_as_is, lambda formula, frame: answer(lmer(formula, frame)), refits)
 
@@ -90,11 +87,11 @@ def lme_python() -> Adapter:
     def answer(fit: Any) -> Answer:
         return Answer(fit.reml_criterion, fit.iterations, bool(fit.converged))
 
-    def refits(formula: str, frame: Any, responses: Any) -> Iterator[Answer]:
+    def refits(formula: str, frame: Any) -> Refits:
         prepared = package.prepare_lmer(formula, frame)
-        yield answer(package.fit_prepared(prepared))
-        for y in responses:
-            yield answer(package.fit_prepared(prepared, y=y.tolist()))
+        return lambda responses: [
+            answer(package.fit_prepared(prepared, y=y.tolist())) for y in responses
+        ]
 
     return Adapter(_text, lambda formula, frame: answer(package.lmer(formula, frame)), refits)
 

@@ -50,6 +50,7 @@ class Server:
         self._adapter = adapter
         self._frame: Any = None
         self._refits: Any = None
+        self._responses: Any = None
 
     def load(self, path: str, factors: str) -> Fields:
         names = tuple(factors.split(","))
@@ -68,15 +69,17 @@ class Server:
 
         if self._adapter.refits is None:
             raise NotImplementedError("no refits")
-        responses = np.fromfile(path).reshape(-1, len(self._frame))
-        self._refits = self._adapter.refits(formula, self._frame, responses)
-        next(self._refits)
+        self._responses = np.fromfile(path).reshape(-1, len(self._frame))
+        self._refits = self._adapter.refits(formula, self._frame)
         return ()
 
     def more(self, count: str) -> Fields:
         """Refit the next `count` responses; seconds and criteria."""
+        import numpy as np
+
+        responses, self._responses = np.split(self._responses, [int(count)])
         start = time.perf_counter()
-        answers = [answer for answer, _ in zip(self._refits, range(int(count)), strict=False)]
+        answers = self._refits(responses)
         return time.perf_counter() - start, *(answer.criterion for answer in answers)
 
 
