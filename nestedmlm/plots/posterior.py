@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,7 @@ def _arranged(data: Any, names: list[str], kind: str, figsize: Any) -> Any:
     return np.asarray(drawn, dtype=object) if len(drawn) > 1 else drawn[0]
 
 
-SIZES = {
+SIZES: dict[str, Callable[[int], tuple[float, float]]] = {
     "trace": lambda count: (8.0, 1.9 * count),
     "forest": lambda count: (7.0, 0.9 + 0.4 * count),
     "pair": lambda count: (min(2.2 * count, MAX_WIDTH), min(2.2 * count, MAX_WIDTH)),
