@@ -284,9 +284,9 @@ def rstudent(model: LmerFit) -> pd.Series:
     return model.rstudent()
 
 
-def influence(model: LmerFit, groups: Any = None) -> Influence:
+def influence(model: LmerFit, groups: Any = None, progress: bool = True) -> Influence:
     """Estimates without each case or group, by full refits."""
-    return model.influence(groups)
+    return model.influence(groups, progress=progress)
 
 
 def cooks_distance(model: LmerFit | Influence) -> pd.Series:
@@ -312,13 +312,18 @@ def confint(
     oldNames: bool = True,
     nsim: int = 500,
     seed: int | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Confidence intervals, in the order of lme4 2.x; columns such as ``2.5 %``."""
     names = "old" if oldNames else "new"
-    found = object.conf_int(parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed)
+    found = object.conf_int(
+        parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed, progress=progress
+    )
     return found.set_axis([f"{50 * (1 - level):.3g} %", f"{50 * (1 + level):.3g} %"], axis=1)
 
 
-def profile(fitted: LmerFit, which: Any = None, signames: bool = True) -> Profile:
+def profile(
+    fitted: LmerFit, which: Any = None, signames: bool = True, progress: bool = True
+) -> Profile:
     """Profiles of the maximum-likelihood deviance."""
-    return fitted.profile(which, names="old" if signames else "new")
+    return fitted.profile(which, names="old" if signames else "new", progress=progress)

@@ -174,30 +174,39 @@ class Model:
 
         return resolve_priors(self.design)
 
-    def plot_priors(self, priors: Mapping[str, Any] | None = None) -> Any:
+    def plot_priors(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        ax: Any = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
         """Draw the density of every prior.
 
         Parameters
         ----------
         priors : mapping of str to Prior or callable, optional
             In the place of defaults.
+        ax : array of axes, optional
+            One for each prior.
+        figsize : tuple, optional
+            Inches of a new figure.
 
         Returns
         -------
-        matplotlib figure
+        array of matplotlib axes
 
         Examples
         --------
         >>> import nestedmlm as nm
         >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> figure = model.plot_priors()
-        >>> len(figure.axes)
-        3
+        >>> [ax.get_title(loc="left") for ax in model.plot_priors()]
+        ['Intercept', '1|Batch_sigma', 'sigma']
         """
         from nestedmlm.bayes.priors import resolve_priors
         from nestedmlm.plots.priors import draw_priors
 
-        return draw_priors(resolve_priors(self.design, priors))
+        return draw_priors(resolve_priors(self.design, priors), ax=ax, figsize=figsize)
 
     def to_pymc(
         self,

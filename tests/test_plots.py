@@ -339,17 +339,35 @@ def test_effect_of_a_posterior_needs_the_data(posterior):
         plots.effect(posterior, "Days")
 
 
-@pytest.mark.parametrize("kind", ["dist", "forest"])
+@pytest.mark.parametrize("kind", ["dist", "rank", "trace", "forest", "pair"])
 def test_posterior_is_arviz(posterior, kind):
-    collection = plots.posterior(posterior, ["Days", "sigma"], kind=kind)
-    assert "figure" in collection.viz.data_vars
+    drawn = plots.posterior(posterior, ["Days", "sigma"], kind=kind, figsize=(6, 5))
+    assert tuple(drawn[0].figure.get_size_inches()) == (6, 5)
+    assert all(hasattr(ax, "plot") for ax in drawn)
     with pytest.raises(nm.NestedMLMError, match="unknown"):
         plots.posterior(posterior, kind="x")
+
+
+def test_posterior_in_given_axes(posterior):
+    _, given = plt.subplots(1, 2)
+    drawn = plots.posterior(posterior, ["Days", "sigma"], ax=given)
+    assert [ax.get_title() for ax in drawn] == ["Days", "sigma"]
+    assert all(a is b and a.has_data() for a, b in zip(drawn, given, strict=True))
+    shown = [text.get_text() for text in given[0].texts]
+    assert shown == [f"{float(posterior.params['Days']):.4g} mean"]
+    with pytest.raises(nm.NestedMLMError, match="figsize, not ax"):
+        plots.posterior(posterior, ["Days", "sigma"], kind="pair", ax=given)
 
 
 def test_only_a_posterior_has_one(sleep):
     with pytest.raises(nm.NestedMLMError, match="BayesFit"):
         plots.posterior(sleep)
+
+
+@pytest.mark.parametrize("name", ["leverage", "cooks_distance", "likelihood_surface"])
+def test_pictures_of_the_likelihood_refuse_a_posterior(name, posterior):
+    with pytest.raises(nm.NestedMLMError, match="give an LmerFit"):
+        getattr(plots, name)(posterior)
 
 
 METHODS = {

@@ -144,3 +144,18 @@ def test_ctrl_c_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_module, "optimize", interrupting(0, fit_module.optimize))
     with pytest.raises(KeyboardInterrupt):
         nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+
+
+def test_every_long_verb_can_be_silent(fit: nm.LmerFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bar() -> None:
+        raise AssertionError("a bar in spite of progress=False")
+
+    monkeypatch.setattr(progress, "_tqdm", bar)
+    few = {"nsim": 4, "seed": 1, "progress": False}
+    fit.icc(ci=0.9, **few)
+    fit.r2(ci=0.9, **few)
+    fit.tidy(conf_int=True, conf_method="boot", **few)
+    fit.tidy("fixed", conf_int=True, conf_method="profile", progress=False)
+    fit.plot_profile("sigma", progress=False)
+    with pytest.raises(AssertionError, match="a bar"):
+        fit.icc(ci=0.9, nsim=4, seed=1)

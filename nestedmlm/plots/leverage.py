@@ -9,6 +9,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
+from nestedmlm.plots.source import require_likelihood
 
 _CONTOURS = (0.5, 1.0)
 _TOP = 5  # rows or groups named
@@ -37,6 +38,11 @@ def leverage(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `fit` is a posterior: leverages are those of the fit by likelihood.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -45,6 +51,7 @@ def leverage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('leverage', 'standardised residual')
     """
+    require_likelihood(fit, "leverage")
     ax = axes(ax, figsize=figsize)
     hat = fit.hatvalues()
     frame = hat.to_frame("hat").assign(
@@ -108,6 +115,11 @@ def cooks_distance(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `of` is a posterior: Cook's distances are those of the fit by likelihood.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -116,6 +128,7 @@ def cooks_distance(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Subject', "Cook's distance")
     """
+    require_likelihood(of, "Cook's distance")
     ax = axes(ax, figsize=figsize)
     found = of.cooks_distance()
     values = found.to_numpy(dtype=float)

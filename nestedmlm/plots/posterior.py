@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from nestedmlm.errors import OptionError
+from nestedmlm.plots import style
+from nestedmlm.plots.backend import MAX_WIDTH, panels
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 
 
-def posterior(fit: Any, names: Sequence[str] | None = None, *, kind: str = "dist") -> Any:
+def posterior(
+    fit: Any,
+    names: Sequence[str] | None = None,
+    *,
+    kind: str = "dist",
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
     """Draw marginal posteriors, traces or pairs with ArviZ.
 
     ``fit.data`` goes into every other function of ArviZ as it is.
@@ -19,26 +30,29 @@ def posterior(fit: Any, names: Sequence[str] | None = None, *, kind: str = "dist
     fit : BayesFit
     names : sequence of str, optional
         Parameters as ``fit.parameters()`` names them; by default all of these.
-    kind : {"dist", "trace", "rank", "forest", "pair"}
-        ``arviz.plot_dist``, ``plot_trace_dist``, ``plot_rank``, ``plot_forest``, ``plot_pair``.
+    kind : {"dist", "rank", "trace", "forest", "pair"}
+        ``arviz.plot_dist``, ``plot_rank``, ``plot_trace_dist``, ``plot_forest``, ``plot_pair``.
+    ax : axes or array of axes, optional
+        One for each parameter; with "dist" and "rank". ArviZ arranges the other kinds itself.
+    figsize : tuple, optional
+        Inches of a new figure.
 
     Returns
     -------
-    arviz PlotCollection
+    matplotlib axes, or an array of them where there are several
 
     Raises
     ------
     OptionError
-        If the fit has no draws, or `kind` or a name is unknown.
+        If the fit has no draws, `kind` or a name is unknown, or `ax` does not suit.
 
     Examples
     --------
     >>> import nestedmlm as nm
     >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> fit = model.sample(sampler="psis", draws=100, seed=1)
-    >>> collection = nm.plots.posterior(fit, ["Intercept", "sigma"])
-    >>> len(collection.viz["figure"].item().axes)
-    2
+    >>> [ax.get_title() for ax in nm.plots.posterior(fit, ["Intercept", "sigma"])]
+    ['Intercept', 'sigma']
     """
     import arviz
 
@@ -53,16 +67,71 @@ def posterior(fit: Any, names: Sequence[str] | None = None, *, kind: str = "dist
         raise OptionError(f"no parameter {', '.join(missing)}; there are: {', '.join(known)}")
     # one variable each: a correlation matrix would show its constant diagonal too
     draws = {name: parameter_draws(fit.data, known[name]) for name in chosen}
-    draw = getattr(arviz, KINDS[kind])
-    collection = draw(arviz.from_dict({"posterior": draws}), backend="matplotlib")
-    collection.viz["figure"].item().set_layout_engine("constrained")  # no title on a tick label
-    return collection
+    data = arviz.from_dict({"posterior": draws})
+    if kind in PANELLED:
+        return _in_panels(data, chosen, kind, ax, figsize)
+    if ax is not None:
+        raise OptionError(f"kind={kind!r} arranges its own panels: give figsize, not ax")
+    return _arranged(data, chosen, kind, figsize)
 
 
 KINDS = {
     "dist": "plot_dist",
-    "trace": "plot_trace_dist",
     "rank": "plot_rank",
+    "trace": "plot_trace_dist",
     "forest": "plot_forest",
     "pair": "plot_pair",
+}
+PANELLED = ("dist", "rank")  # one panel for each parameter
+
+
+def _in_panels(data: Any, names: list[str], kind: str, ax: Any, figsize: Any) -> Any:
+    """Let ArviZ draw into axes that are ours or the caller's."""
+    import arviz
+    from xarray import Dataset, DataTree
+
+    many = panels(len(names), ax, columns=3, figsize=figsize, panel=(3.4, 2.3))
+    holder = np.empty((), dtype=object)
+    holder[()] = many[0].figure
+    places: dict[str, Any] = {"/": Dataset({"figure": holder}), "plot": {}}
+    for index in ("row_index", "col_index"):
+        places[index] = {}
+    for i, (name, cell) in enumerate(zip(names, many, strict=True)):
+        own = np.empty((), dtype=object)
+        own[()] = cell
+        places["plot"][name] = own
+        places["row_index"][name], places["col_index"][name] = divmod(i, 3)
+    tree = {k: v if k == "/" else Dataset(v) for k, v in places.items()}
+    collection = arviz.PlotCollection(
+        Dataset(data["posterior"]),
+        DataTree.from_dict(tree),
+        aes={"color": ["chain"], "overlay": ["chain"]} if kind == "rank" else None,
+        backend="matplotlib",
+    )
+    with arviz.rc_context({"stats.round_to": "4g"}):  # two digits would look like other numbers
+        getattr(arviz, KINDS[kind])(data, plot_collection=collection, backend="matplotlib")
+    for cell in many:
+        cell.tick_params(labelsize=style.SMALL)
+        cell.title.set_fontsize(10)
+    return many if len(many) > 1 else many[0]
+
+
+def _arranged(data: Any, names: list[str], kind: str, figsize: Any) -> Any:
+    import arviz
+
+    size = figsize or SIZES[kind](len(names))
+    light = {"visuals": {"scatter": {"alpha": 0.15, "size": 6}}} if kind == "pair" else {}
+    collection = getattr(arviz, KINDS[kind])(
+        data, backend="matplotlib", figure_kwargs={"figsize": size}, **light
+    )
+    figure = collection.viz["figure"].item()
+    figure.set_layout_engine("constrained")  # no title on a tick label
+    drawn = [cell for cell in figure.axes if cell.get_visible()]
+    return np.asarray(drawn, dtype=object) if len(drawn) > 1 else drawn[0]
+
+
+SIZES: dict[str, Callable[[int], tuple[float, float]]] = {
+    "trace": lambda count: (8.0, 1.9 * count),
+    "forest": lambda count: (7.0, 0.9 + 0.4 * count),
+    "pair": lambda count: (min(2.2 * count, MAX_WIDTH), min(2.2 * count, MAX_WIDTH)),
 }

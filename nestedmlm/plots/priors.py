@@ -89,26 +89,32 @@ def prior_curve(prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     return x, found.pdf(x)
 
 
-def draw_priors(priors: PriorSet) -> Any:
+def draw_priors(
+    priors: PriorSet, *, ax: Any = None, figsize: tuple[float, float] | None = None
+) -> Any:
     """Draw the density of every prior in a panel of its own.
 
     Parameters
     ----------
     priors : PriorSet
+    ax : array of axes, optional
+        One for each prior.
+    figsize : tuple, optional
+        Inches of a new figure.
 
     Returns
     -------
-    matplotlib figure
+    array of matplotlib axes
 
     Raises
     ------
     OptionError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or `ax` holds another number of axes.
     """
-    cells = panels(len(priors), columns=_COLUMNS, panel=(3.4, 2.3))
+    cells = panels(len(priors), ax, columns=_COLUMNS, figsize=figsize, panel=(3.4, 2.3))
     for cell, (name, row) in zip(cells, priors.items(), strict=True):
         _panel(cell, name, row)
-    return cells[0].figure
+    return cells
 
 
 def _panel(panel: Any, name: str, row: PriorRow) -> None:

@@ -15,6 +15,17 @@ from nestedmlm.tables.parameters import is_posterior
 INTERCEPT = "(Intercept)"
 
 
+def require_likelihood(fit: Any, what: str) -> None:
+    """Refuse a posterior where a picture is of the likelihood's optimum.
+
+    Raises
+    ------
+    OptionError
+    """
+    if is_posterior(fit):
+        raise OptionError(f"{what} belongs to the fit by likelihood: give an LmerFit")
+
+
 def rows_of(fit: Any) -> tuple[FloatArray, FloatArray]:
     """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,)."""
     fitted = _used(fit, fit.fittedvalues)

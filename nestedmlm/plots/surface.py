@@ -11,6 +11,7 @@ from nestedmlm.inference.reported import Reported, reported_parameters
 from nestedmlm.inference.surface import criterion_surface
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
+from nestedmlm.plots.source import require_likelihood
 
 _LEVELS = (0.5, 0.8, 0.95, 0.99)
 
@@ -49,7 +50,8 @@ def likelihood_surface(
     Raises
     ------
     OptionError
-        If a name is unknown, or the model has only one standard deviation besides sigma.
+        If a name is unknown, the model has only one standard deviation besides sigma, or `fit` is
+        a posterior (draw it with `nestedmlm.plots.posterior`, ``kind="pair"``).
 
     Examples
     --------
@@ -61,6 +63,7 @@ def likelihood_surface(
     """
     from scipy.stats import chi2
 
+    require_likelihood(fit, "the likelihood surface")
     pair = chosen_pair(fit, parameters)
     surface = criterion_surface(fit.solution, pair, REML=fit.REML, size=size)
     ax = axes(ax, figsize=figsize or (6.0, 4.6))

@@ -46,13 +46,14 @@ def with_interval(
     ci: float | None,
     nsim: int,
     seed: int | None,
+    progress: bool,
 ) -> pd.Series | pd.DataFrame:
     """Values of `fun`, and the percentiles of its parametric bootstrap when `ci` is given."""
     found = fun(fit)
     if ci is None:
         return found
     check_level(ci, "ci")
-    drawn = fit.bootstrap(nsim, fun, seed=seed)
+    drawn = fit.bootstrap(nsim, fun, seed=seed, progress=progress)
     limits = drawn.conf_int(level=ci).to_numpy()
     return pd.DataFrame(
         {"estimate": found, "lower": limits[:, 0], "upper": limits[:, 1]}, index=found.index

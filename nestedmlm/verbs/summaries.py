@@ -31,6 +31,7 @@ class SummaryVerbs:
         scales: str | None = None,
         nsim: int = 500,
         seed: int | None = None,
+        progress: bool = True,
     ) -> pd.DataFrame:
         """Estimates in long form, with broom.mixed's columns in snake case.
 
@@ -53,6 +54,8 @@ class SummaryVerbs:
             covariances.
         nsim, seed
             Of the bootstrap.
+        progress : bool
+            False: bootstrap or profile without a progress bar.
 
         Returns
         -------
@@ -88,6 +91,7 @@ class SummaryVerbs:
             scales=scales,
             nsim=nsim,
             seed=seed,
+            progress=progress,
         )
         return tidy_frame(self, asked)
 
@@ -168,6 +172,7 @@ class SummaryVerbs:
         ci: float | None = None,
         nsim: int = 500,
         seed: int | None = None,
+        progress: bool = True,
     ) -> pd.Series | pd.DataFrame:
         """Intraclass correlation: the share of the random effects in the variance of a row.
 
@@ -179,6 +184,8 @@ class SummaryVerbs:
             Level of bootstrap intervals (percentiles of the parametric bootstrap).
         nsim, seed
             Of the bootstrap.
+        progress : bool
+            False: bootstrap without a progress bar.
 
         Returns
         -------
@@ -203,9 +210,8 @@ class SummaryVerbs:
         """
         from nestedmlm.verbs.shares import icc_by_group, icc_values, with_interval
 
-        return with_interval(
-            self, icc_by_group if by_group else icc_values, ci=ci, nsim=nsim, seed=seed
-        )
+        fun = icc_by_group if by_group else icc_values
+        return with_interval(self, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
 
     def r2(
         self: LmerFit,
@@ -214,6 +220,7 @@ class SummaryVerbs:
         ci: float | None = None,
         nsim: int = 500,
         seed: int | None = None,
+        progress: bool = True,
     ) -> pd.Series | pd.DataFrame:
         """R-squared of Nakagawa & Schielzeth.
 
@@ -223,7 +230,7 @@ class SummaryVerbs:
             Instead, the proportion of variance explained at each level: one minus its ratio to
             the variance in the model without predictors (which is fitted; same rows, same random
             effects, same criterion).
-        ci, nsim, seed
+        ci, nsim, seed, progress
             As in `icc`.
 
         Returns
@@ -243,9 +250,8 @@ class SummaryVerbs:
         """
         from nestedmlm.verbs.shares import r2_by_group, r2_values, with_interval
 
-        return with_interval(
-            self, r2_by_group if by_group else r2_values, ci=ci, nsim=nsim, seed=seed
-        )
+        fun = r2_by_group if by_group else r2_values
+        return with_interval(self, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
 
     def variance_partition(self: LmerFit) -> VariancePartition:
         """Variance components read by level: shares, ratios, what random slopes make of them.

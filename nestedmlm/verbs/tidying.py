@@ -38,6 +38,7 @@ class Tidy:
     scales: str | None
     nsim: int
     seed: int | None
+    progress: bool
 
 
 def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
@@ -73,6 +74,7 @@ def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame
         method=asked.conf_method,
         nsim=asked.nsim,
         seed=asked.seed,
+        progress=asked.progress,
     )
 
 
