@@ -1,4 +1,4 @@
-"""For tests and doctests alike: pictures need no screen, and none stays open."""
+"""For tests and doctests alike: pictures need no screen, and what one test adds goes with it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,16 @@ def _close_figures() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
+def _forget_structures() -> Iterator[None]:
+    """Covariance structures that a test or an example registers are gone after it."""
+    from nestedmlm.covariance import custom, structures
+
+    tables = (structures.TABLE, custom._SOURCES)
+    before = [dict(table) for table in tables]
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)

@@ -128,15 +128,15 @@ def test_kenward_roger_with_weights(random, expected, shared_data):
 # every design, against the formulas written out with n x n matrices -----------------------------
 
 
-def fading(xp, par, k):
+def waning(xp, par, k):
     """A user's structure: correlations that fall with the square root of the distance."""
     distance = np.sqrt(np.abs(np.subtract.outer(np.arange(k), np.arange(k))))
     return nm.covariance.cholesky(xp, xp.exp(-distance / par[0]), k)
 
 
-nm.covariance.register("fading", fading, [nm.covariance.Parameter("range", lower=0)])
+nm.covariance.register("waning", waning, [nm.covariance.Parameter("range", lower=0)])
 USERS = "a user's structure"
-DESIGNS = {**FORMULAS, USERS: "y ~ x + fading(0 + a | f2) + (1 | f1)"}
+DESIGNS = {**FORMULAS, USERS: "y ~ x + waning(0 + a | f2) + (1 | f1)"}
 
 
 @cache

@@ -136,7 +136,7 @@ ERRORS = {
     "y ~ x + (1|x>0)": ("cannot be a grouping factor", ">0"),
     "y ~ x + (x|1)": ("cannot be a grouping factor", "1)"),
     "y ~ x + z (1|g)": ("no covariance structure", "z ("),
-    "y ~ foo(x|g)": ("known: ar1, cs, diag, us", "foo"),
+    "y ~ foo(x|g)": ("(known: ar1, cs, diag, ", "foo"),
     "y ~ diag(x||g)": ("single bar", "||"),
     "y ~ diag(x|g, hom=2)": ("hom=True or hom=False", "hom"),
     "y ~ us(x|g, hom=TRUE)": ("takes no option", "hom"),

@@ -87,7 +87,7 @@ VERBS: dict[str, Callable[[nm.LmerFit], Any]] = {
 # what is refused, and how it is said
 REFUSED = {
     ("tidy kenward-roger", "ML"): "REML fits",
-    ("tidy kenward-roger", "no fixed effects"): "REML fits",
+    ("tidy kenward-roger", "no fixed effects"): "no fixed effects",
     ("tidy kenward-roger", "penalised"): "without a penalty",
     ("tidy profile", "penalised"): "penal",
     ("emmeans", "no fixed effects"): "no fixed effects",
