@@ -139,6 +139,26 @@ def _kernel_settings() -> None:
 _kernel_settings()
 
 
+MODELS = {
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+    "Pastes": "strength ~ 1 + (1 | batch/cask)",
+    "Penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
+}
+
+
+def _compile_kernels(app) -> None:
+    """Compile what the pages use before they run: a new clone would tell of it on the pages."""
+    if app.config.nb_execution_mode == "off":
+        return
+    import nestedmlm as nm
+
+    for name, formula in MODELS.items():
+        fit = nm.lmer(formula, nm.load_dataset(name))
+        fit.summary()
+        fit.profile(progress=False)
+        fit.bootstrap(4, seed=1, progress=False)
+
+
 # --- what the benchmark wrote -------------------------------------------------------------------
 NO_BENCHMARK = (
     "```{note}\nThis checkout has no results: `make bench-all` measures on your machine and writes "
@@ -184,3 +204,4 @@ def setup(app) -> None:
     app.connect("source-read", _without_last_line)
     app.connect("source-read", _with_benchmark)
     app.connect("builder-inited", _offline)
+    app.connect("builder-inited", _compile_kernels)
