@@ -248,7 +248,7 @@ class Model:
         Parameters
         ----------
         **options
-            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
             target_accept``: see `nestedmlm.pymc_lmer`.
 
         Examples
