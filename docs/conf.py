@@ -126,37 +126,26 @@ def _bring_notebooks(run: bool) -> list[str]:
 nb_execution_excludepatterns = _bring_notebooks(_have_classroom())
 
 
+SILENT = [
+    "from nestedmlm.kernels.notice import CompilationNotice as _Notice",
+    "_Notice.on_start = _Notice.on_end",
+]
+
+
 def _kernel_settings() -> None:
-    """Pictures in notebooks: sharp ones; no progress of long work."""
+    """Set up notebooks: sharp pictures; no notice of kernels that a new clone has to compile."""
     folder = DOCS / "_build" / "ipython"
     profile = folder / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
-    config = 'c.InlineBackend.figure_formats = {"retina"}\nc.IPKernelApp.log_level = "ERROR"\n'
+    config = f"""c.InlineBackend.figure_formats = {{"retina"}}
+c.IPKernelApp.log_level = "ERROR"
+c.InteractiveShellApp.exec_lines = {SILENT!r}
+"""
     (profile / "ipython_kernel_config.py").write_text(config, encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder)
 
 
 _kernel_settings()
-
-
-MODELS = {
-    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
-    "Pastes": "strength ~ 1 + (1 | batch/cask)",
-    "Penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
-}
-
-
-def _compile_kernels(app) -> None:
-    """Compile what the pages use before they run: a new clone would tell of it on the pages."""
-    if app.config.nb_execution_mode == "off":
-        return
-    import nestedmlm as nm
-
-    for name, formula in MODELS.items():
-        fit = nm.lmer(formula, nm.load_dataset(name))
-        fit.summary()
-        fit.profile(progress=False)
-        fit.bootstrap(4, seed=1, progress=False)
 
 
 # --- what the benchmark wrote -------------------------------------------------------------------
@@ -204,4 +193,3 @@ def setup(app) -> None:
     app.connect("source-read", _without_last_line)
     app.connect("source-read", _with_benchmark)
     app.connect("builder-inited", _offline)
-    app.connect("builder-inited", _compile_kernels)

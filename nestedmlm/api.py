@@ -115,6 +115,7 @@ def pymc_lmer(
     sampler: str = "auto",
     backend: str = "auto",
     seed: int | None = None,
+    progress: bool = True,
     progressbar: bool = True,
     target_accept: float = 0.8,
     weights: Any = None,
@@ -149,7 +150,8 @@ def pymc_lmer(
         compile, or "numba" ("auto": from 100,000 draws on). The other: "numba" ("auto"), "c"
         (compiles sooner, runs slower), "jax".
     seed : int, optional
-    progressbar : bool
+    progress, progressbar : bool
+        False for either: no progress bar. The second is PyMC's name.
     target_accept : float
         Between 0 and 1; nearer to 1 against divergences.
 
@@ -196,6 +198,7 @@ def pymc_lmer(
         sampler=sampler,
         backend=backend,
         seed=seed,
+        progress=progress,
         progressbar=progressbar,
         target_accept=target_accept,
     )

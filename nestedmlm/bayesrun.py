@@ -69,6 +69,7 @@ def sample_model(
     sampler: str = "auto",
     backend: str = "auto",
     seed: int | None = None,
+    progress: bool = True,
     progressbar: bool = True,
     target_accept: float = TARGET_ACCEPT,
     pymc_model: Any = None,
@@ -82,7 +83,8 @@ def sample_model(
         In place of the model's own: that of a refit to another response.
     fit : LmerFit, optional
         Where to start; fitted here if it is not given.
-    priors, marginal, draws, tune, chains, cores, sampler, backend, seed, progressbar, target_accept
+    priors, marginal, draws, tune, chains, cores, sampler, backend, seed, progress, progressbar,
+    target_accept
         See `nestedmlm.pymc_lmer`.
     pymc_model : pymc.Model, optional
         What to sample in the place of the model built here: one from `to_pymc` that was edited.
@@ -116,7 +118,7 @@ def sample_model(
         chains=chains,
         cores=cores,
         seed=seed,
-        progressbar=progressbar,
+        progressbar=progress and progressbar,
         target_accept=target_accept,
         start=_start(built, model, design, fit),
     )

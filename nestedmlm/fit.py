@@ -198,7 +198,7 @@ class LmerFit(
         Parameters
         ----------
         **options
-            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
             target_accept``: see `nestedmlm.pymc_lmer`.
 
         Examples

@@ -17,8 +17,8 @@ from nestedmlm.reml.optimize import Control
 from nestedmlm.reml.penalty import Penalty
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.priors import PriorSet
     from nestedmlm.bayesfit import BayesFit
+    from nestedmlm.bayesviews.priors import PriorTable
 
 _log = logging.getLogger("nestedmlm")
 
@@ -168,11 +168,12 @@ class Model:
         return fit
 
     @property
-    def priors(self) -> PriorSet:
-        """Default priors of the Bayesian model, each with the rule that set it; a table."""
+    def priors(self) -> PriorTable:
+        """Default priors of the Bayesian model, each with the rule that set it; a view."""
         from nestedmlm.bayes.priors import resolve_priors
+        from nestedmlm.bayesviews.priors import PriorTable
 
-        return resolve_priors(self.design)
+        return PriorTable(resolve_priors(self.design).rows)
 
     def plot_priors(
         self,
@@ -247,7 +248,7 @@ class Model:
         Parameters
         ----------
         **options
-            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progressbar,
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
             target_accept``: see `nestedmlm.pymc_lmer`.
 
         Examples

@@ -72,7 +72,9 @@ def test_the_table():
     assert all(frame["rule"])
     text = repr(model.priors)
     assert "Subject_corr" in text and "LKJ(eta=2)" in text
-    assert "<table" in model.priors._repr_html_()
+    assert "<table" in model.priors._repr_html_() and "nm-view" in model.priors._repr_html_()
+    assert "| LKJ(eta=2) |" in model.priors.to_markdown()
+    assert r"\begin{tabular}{lll}" in model.priors.to_latex()
 
 
 def test_a_set_is_frozen_and_can_be_given_again():

@@ -27,7 +27,20 @@ def fit(sleepstudy):
 
 @pytest.fixture(scope="module")
 def nuts(fit):
-    return fit.sample(draws=500, chains=2, seed=1, progressbar=False)
+    return fit.sample(draws=500, chains=2, seed=1, progress=False)
+
+
+@pytest.mark.parametrize("name", ["progress", "progressbar"])
+def test_either_name_makes_it_silent(name, fit, monkeypatch):
+    from nestedmlm.bayes import sampling
+
+    def stop(*args, progressbar, **options):
+        assert progressbar is False
+        raise InterruptedError
+
+    monkeypatch.setattr(sampling, "sample", stop)
+    with pytest.raises(InterruptedError):
+        fit.sample(**{name: False})
 
 
 @pytest.fixture(scope="module")

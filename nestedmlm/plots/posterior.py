@@ -90,7 +90,8 @@ def _in_panels(data: Any, names: list[str], kind: str, ax: Any, figsize: Any) ->
     import arviz
     from xarray import Dataset, DataTree
 
-    many = panels(len(names), ax, columns=3, figsize=figsize, panel=(3.4, 2.3))
+    panel = (3.4, 2.3) if len(names) > 1 else (5.0, 2.8)
+    many = panels(len(names), ax, columns=3, figsize=figsize, panel=panel)
     holder = np.empty((), dtype=object)
     holder[()] = many[0].figure
     places: dict[str, Any] = {"/": Dataset({"figure": holder}), "plot": {}}

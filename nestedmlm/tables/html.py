@@ -10,7 +10,7 @@ from nestedmlm.tables.blocks import INDENT, Block, Table, Text, empty
 # The class stands twice where a notebook's own rules for tables have to be outweighed.
 STYLE = (
     "<style>"
-    ".nm-view{font-size:.9em;line-height:1.4}"
+    ".nm-view{font-size:.9em;line-height:1.4;overflow-x:auto}"
     ".nm-view .nm-title{font-weight:600}"
     ".nm-view .nm-heading{font-weight:600;margin-top:.6em}"
     ".nm-view .nm-note{font-size:.9em;opacity:.75}"
