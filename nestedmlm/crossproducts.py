@@ -88,6 +88,11 @@ class CrossProducts:
         return self.chain + self.trailing
 
     @property
+    def R_x_inverse(self) -> FloatArray:
+        """Inverse of `R_x`; (0, 0) without fixed effects."""
+        return np.linalg.inv(self.R_x)
+
+    @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The numeric arrays in the order the elimination takes them."""
         return (

@@ -14,7 +14,7 @@ from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.errors import ConvergenceWarning, OptionError
 from nestedmlm.estimates import Estimates
-from nestedmlm.parameters import make_plan
+from nestedmlm.parameters import SINGULAR, make_plan
 from nestedmlm.progress import interruptible
 from nestedmlm.reml.certificate import Certificate
 from nestedmlm.reml.optimize import Control, optimize
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from nestedmlm.singularity import Diagnosis, Path, RePCA
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
-_SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
 _DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that deserves a warning
 
 
@@ -270,7 +269,7 @@ def fit_design(
         solution = results_at(design, optimum.theta, REML=REML, stats=stats)
     _warn(optimum.certificate, solution)
     notes = [*design.messages]
-    if smallest_singular_value(solution) < _SINGULAR:
+    if smallest_singular_value(solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)
     if prior is not None:
         notes.append(f"covariances penalised: {prior.name} (the criterion is without the penalty)")

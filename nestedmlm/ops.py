@@ -19,6 +19,7 @@ from pytensor.graph.op import Op
 from nestedmlm import elimination
 from nestedmlm.criterion import profile
 from nestedmlm.elimination import Eliminated
+from nestedmlm.kernels.common import twice_products
 
 # dtype and dimensions of CrossProducts.arrays, in order
 ARRAY_TYPES = (*[("int64", 1)] * 9, ("float64", 1), *[("float64", 2)] * 3)
@@ -106,13 +107,8 @@ class EliminatePullback(Op):
             Gtt=inputs[-1],
         )
         M = elimination.adjoint(T, arrays, state, float(l_bar), S_bar)
-        T_bar = np.empty_like(M)
-        at = 0
-        for k in (*arrays[0].tolist(), *arrays[7].tolist()):
-            block = slice(at, at + k * k)
-            T_bar[block] = 2.0 * (M[block].reshape(k, k) @ T[block].reshape(k, k)).ravel()
-            at += k * k
-        outputs[0][0], outputs[1][0] = T_bar, M
+        widths = np.concatenate([arrays[0], arrays[7]])
+        outputs[0][0], outputs[1][0] = twice_products(widths, M, *_writable((T,))), M
 
 
 class ProfiledCriterion(Op):

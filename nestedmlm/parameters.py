@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nestedmlm.design import Design
 
 
+SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Covariance structures and elimination order.

@@ -78,7 +78,7 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
     """
     w = np.ones(design.n) if design.weights is None else design.weights
     Y = Y if design.offset is None else Y - design.offset[:, None]
-    Ri = np.linalg.inv(stats.R_x) if stats.p else np.zeros((0, 0))
+    Ri = stats.R_x_inverse
     X = design.X @ Ri
     WX = X * w[:, None]
     beta, resid = np.zeros((stats.p, Y.shape[1])), Y

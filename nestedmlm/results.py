@@ -94,7 +94,7 @@ def results_at(
     log_sxx, r2, v, inverse = profile(state.S)
     b_all, B_all = elimination.solve(stats.arrays, state)
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, design, stats, plan)
-    Ri = np.linalg.inv(stats.R_x) if stats.p else np.zeros((0, 0))
+    Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
     fitted = fitted_values(design, beta, b)
     w = 1.0 if design.weights is None else design.weights

@@ -16,6 +16,7 @@ from numba import njit
 
 from nestedmlm.kernels.assembly import mirror_lower
 from nestedmlm.kernels.backward import adjoint_nodes
+from nestedmlm.kernels.common import block_total, twice_products
 from nestedmlm.kernels.forward import eliminate_nodes
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -162,10 +163,8 @@ def marginal_likelihood(
     T, v = np.zeros(P.shape[0]), c.copy()
     add_product(P, column(entries), 1.0 / sigma, column(T))
     add_product(C, column(beta), 1.0, column(v))
-    cut, rows = squares(K), 0
-    for i in range(K.shape[0]):
-        rows += K[i] * K[i] * (first[i + 1] - first[i])
-    panels, S, G = panels0.copy(), F.copy(), np.empty(rows)
+    cut = squares(K)
+    panels, S, G = panels0.copy(), F.copy(), np.empty(block_total(K, first))
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
     logdet = eliminate_nodes(
         K,
@@ -216,13 +215,7 @@ def marginal_likelihood(
         S_bar, Qtt_bar, Qtr_bar,
         M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
     )  # fmt: skip
-    at = 0
-    for k in K:  # the adjoint of T is 2 M T
-        for a in range(k):
-            for d in range(k):
-                for e in range(k):
-                    T_bar[at + a * k + d] += 2.0 * M[at + a * k + e] * T[at + e * k + d]
-        at += k * k
+    T_bar[:cut] = twice_products(K, M, T[:cut])
     add_product(P.T, column(T_bar), 1.0 / sigma, column(entries_bar))
     add_product(C.T, column(Sv), -1.0 / sigma**2, column(beta_bar))
     sigma_bar = quadratic

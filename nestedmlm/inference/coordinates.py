@@ -133,7 +133,7 @@ def _hold_beta(chart: Chart, j: int, stats: CrossProducts, beta: FloatArray) -> 
         chart,
         start=np.append(chart.start, beta[j]),
         held=len(chart.start),
-        contrast=np.linalg.inv(stats.R_x)[j],
+        contrast=stats.R_x_inverse[j],
         beta0=float(stats.beta0[j]),
     )
 

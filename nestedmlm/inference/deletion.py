@@ -188,7 +188,7 @@ def _from_schur(solution: Solution, S: FloatArray, sizes: IntArray, REML: bool) 
         inverse = np.linalg.inv(S[good, :p, :p])
         scaled = np.einsum("gij,gj->gi", inverse, S[good, :p, p])
         r2[good] -= np.einsum("gi,gi->g", scaled, S[good, :p, p])
-        Ri = np.linalg.inv(stats.R_x)
+        Ri = stats.R_x_inverse
         beta[good] = stats.beta0 + scaled @ Ri.T
         vcov[good] = (r2[good] / df[good])[:, None, None] * (Ri @ inverse @ Ri.T)
     return Deleted(

@@ -97,7 +97,7 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
     weighted = np.tensordot(ratios, found.Pi, axes=(1, 0))
     inner -= np.einsum("rij,jk,rkl->il", found.Pi, Phi, weighted, optimize=True)
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
-    Ri = np.linalg.inv(s.stats.R_x) if s.stats.p else np.zeros((0, 0))
+    Ri = s.stats.R_x_inverse
     notes = (
         (f"Kenward-Roger's method is without {flat} combination(s) of variance components that "
          "the data do not identify",) if flat else ()

@@ -67,8 +67,7 @@ def satterthwaite(parts: FitParts) -> Satterthwaite:
     found = moments(parts, directions)
     H = _hessian(parts, found, phi, free)
     spread, flat = _twice_inverse(H)
-    p = s.stats.p
-    Ri = np.linalg.inv(s.stats.R_x) if p else np.zeros((0, 0))
+    Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.Pi @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
     left_out = s.plan.n_theta - len(free)

@@ -49,6 +49,31 @@ def row_starts(K, first):
     return out
 
 
+@njit(**JIT)
+def block_total(K, first):
+    """Numbers in the (k, k) blocks of all nodes."""
+    total = 0
+    for i in range(K.shape[0]):
+        total += K[i] * K[i] * (first[i + 1] - first[i])
+    return total
+
+
+@njit(**JIT)
+def twice_products(K, M, T):
+    """``2 M_f T_f`` of each factor, flat: the adjoint of T where M is that of ``T T'``."""
+    out = np.empty_like(T)
+    at = 0
+    for k in K:
+        for a in range(k):
+            for b in range(k):
+                s = 0.0
+                for c in range(k):
+                    s += M[at + a * k + c] * T[at + c * k + b]
+                out[at + a * k + b] = 2.0 * s
+        at += k * k
+    return out
+
+
 @njit(**INLINE)
 def place_in(anc, g, e, parent, tptr, tpos):
     """Place in an ancestor's list of trailing columns of entry `e` of node g's list."""

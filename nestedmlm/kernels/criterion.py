@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from nestedmlm.kernels.backward import adjoint_nodes
-from nestedmlm.kernels.common import JIT, row_starts
+from nestedmlm.kernels.common import JIT, block_total, row_starts, twice_products
 from nestedmlm.kernels.forward import eliminate_nodes
 from nestedmlm.kernels.solves import apply_nodes, reduce_nodes, solve_nodes
 
@@ -113,10 +113,7 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
     r = F.shape[0]
     T = times(B, phi)
     panels, S = panels0.copy(), F.copy()
-    size = 0
-    for i in range(K.shape[0]):
-        size += K[i] * K[i] * (first[i + 1] - first[i])
-    G = np.empty(size)
+    G = np.empty(block_total(K, first))
     Qtt, Qtr = np.empty((0, 0)), np.empty((0, r))
     logdet = eliminate_nodes(
         K,
@@ -138,9 +135,9 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
     )
     log_sxx, r2, v, inverse = profiled(S)
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
-    M, T_bar = np.zeros(T.shape[0]), np.zeros(T.shape[0])
+    M = np.zeros(T.shape[0])
     if not math.isfinite(value):
-        return value, transposed_times(B, T_bar), T, M, r2, v, inverse, logdet, S, panels, G
+        return value, np.zeros(B.shape[1]), T, M, r2, v, inverse, logdet, S, panels, G
     S_bar = reml * inverse
     for a in range(r):
         for b in range(r):
@@ -150,16 +147,8 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
         S_bar, Qtt, Qtr,
         M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
     )  # fmt: skip
-    at = 0
-    for k in K:
-        for a in range(k):
-            for b in range(k):
-                s = 0.0
-                for c in range(k):
-                    s += M[at + a * k + c] * T[at + c * k + b]
-                T_bar[at + a * k + b] = 2.0 * s
-        at += k * k
-    return value, transposed_times(B, T_bar), T, M, r2, v, inverse, logdet, S, panels, G
+    gradient = transposed_times(B, twice_products(K, M, T))
+    return value, gradient, T, M, r2, v, inverse, logdet, S, panels, G
 
 
 @njit(**JIT)
@@ -221,6 +210,13 @@ def information_matrix(
     )
     BF = cross(B, variates)
     e_f = transposed_times(variates, w)
+    return assembled_information(gram, BF, e_f, inverse, r2, df)
+
+
+@njit(**JIT)
+def assembled_information(gram, BF, e_f, inverse, r2, df):
+    """Put the pieces together: ``F'V^{-1}F``, ``[X y]'V^{-1}F`` and ``e'F``."""
+    n = gram.shape[0]
     lost = cross(BF, cross(inverse, BF))  # the inverse is symmetric
     out = np.empty((n, n))
     for i in range(n):

@@ -19,7 +19,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.criterion import degrees
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.parameters import Plan, linear_map, make_plan, theta_of_phi
+from nestedmlm.parameters import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.reml.curvature import blocks, free_entries
 from nestedmlm.reml.descent import CONVERGED
 from nestedmlm.reml.evaluation import compiled_route
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
 _PER_CALL = 40  # responses per compiled call: between calls progress is told and Ctrl-C heard
 _LARGE = 2**19  # numbers in the panels above which lanes would leave the processor's caches
-_SINGULAR = 1e-4  # as for a single fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -198,8 +197,7 @@ def _descend_all(
     out["criterion"][:], out["evaluations"][:] = value, used
     out["sigma"][:] = np.sqrt(r2 / df)
     out["converged"][:] = settled
-    Ri = np.linalg.inv(stats.R_x) if stats.p else np.zeros((0, 0))
-    out["beta"][:] = chunk.beta0.T - v[:, :-1] @ Ri.T
+    out["beta"][:] = chunk.beta0.T - v[:, :-1] @ stats.R_x_inverse.T
     for j in np.flatnonzero(settled).tolist():
         out["theta"][j] = theta_of_phi(phi[j], plan, stats)
     return settled, phi
@@ -218,14 +216,13 @@ def _fit_one(
     stats = chunk.statistics(j)
     optimum = optimize(plan, stats, REML=REML, start=start, phi=arrived)
     ev = optimum.evaluation
-    Ri = np.linalg.inv(stats.R_x) if stats.p else np.zeros((0, 0))
     out["theta"][j] = optimum.theta
     out["criterion"][j] = ev.criterion
     out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML)[0])
-    out["beta"][j] = stats.beta0 - Ri @ ev.v[:-1]
+    out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
     out["converged"][j] = optimum.certificate.holds
     out["evaluations"][j] += optimum.certificate.evaluations
-    out["singular"][j] = _least(ev.T[None, :], plan)[0] < _SINGULAR
+    out["singular"][j] = _least(ev.T[None, :], plan)[0] < SINGULAR
 
 
 def _least(T: FloatArray, plan: Plan) -> FloatArray:

@@ -15,7 +15,11 @@ import numpy as np
 from nestedmlm import elimination
 from nestedmlm._typing import FloatArray
 from nestedmlm.crossproducts import CrossProducts
-from nestedmlm.kernels.criterion import hessian_matrix, information_matrix
+from nestedmlm.kernels.criterion import (
+    assembled_information,
+    hessian_matrix,
+    information_matrix,
+)
 from nestedmlm.parameters import Plan, jacobian, linear_map, term_places
 from nestedmlm.reml.evaluation import Evaluation, compiled_route
 
@@ -142,15 +146,8 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
     w = B @ ev.v
     F = variates(w, plan, stats)
     BF = B.T @ F
-    return average_information_of(ev, elimination.gram(stats.arrays, ev.state, F), BF, F.T @ w, df)
-
-
-def average_information_of(
-    ev: Evaluation, gram: FloatArray, BF: FloatArray, e_f: FloatArray, df: float
-) -> FloatArray:
-    """Put the pieces together: ``F'V^{-1}F``, ``[X y]'V^{-1}F`` and ``e'F``."""
-    quadratic = 0.5 * (gram + gram.T) - BF.T @ ev.S_inverse @ BF
-    out: FloatArray = (quadratic - np.outer(e_f, e_f) / ev.r2) * (df / ev.r2)
+    gram = elimination.gram(stats.arrays, ev.state, F)
+    out: FloatArray = assembled_information(gram, BF, F.T @ w, ev.S_inverse, ev.r2, df)
     return out
 
 

@@ -11,9 +11,9 @@ import math
 import numpy as np
 from numba import njit
 
-from nestedmlm.kernels.common import JIT, row_starts
+from nestedmlm.kernels.common import JIT, block_total, row_starts, twice_products
 from nestedmlm.kernels.criterion import (
-    cross,
+    assembled_information,
     hessian_matrix,
     profiled,
     times,
@@ -53,10 +53,7 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
     T = np.empty((flat, LANES))
     for x in range(LANES):
         T[:, x] = times(B, phi[x])
-    size = 0
-    for i in range(K.shape[0]):
-        size += K[i] * K[i] * (first[i + 1] - first[i])
-    G, logdet = np.empty((size, LANES)), np.zeros(LANES)
+    G, logdet = np.empty((block_total(K, first), LANES)), np.zeros(LANES)
     eliminate_lanes(K, first, parent, pptr, r, T, panels, S, G, logdet)
     value, r2, v = np.empty(LANES), np.empty(LANES), np.empty((LANES, r))
     inverse, S_bar = np.empty((LANES, r, r)), np.empty((r, r, LANES))
@@ -85,13 +82,9 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
     gradient, hessian = np.empty((LANES, n)), np.empty((LANES, n, n))
     for x in range(LANES):
         T_x, M_x = np.ascontiguousarray(T[:, x]), np.ascontiguousarray(M[:, x])
-        gradient[x] = transposed_times(B, _twice_product(K, M_x, T_x))
-        lost = cross(BF[x], cross(inverse[x], BF[x]))
-        information = np.empty((m, m))
-        for e in range(m):
-            for f in range(m):
-                quadratic = 0.5 * (gram[e, f, x] + gram[f, e, x]) - lost[e, f]
-                information[e, f] = (quadratic - e_f[x, e] * e_f[x, f] / r2[x]) * (df / r2[x])
+        gradient[x] = transposed_times(B, twice_products(K, M_x, T_x))
+        gram_x = np.ascontiguousarray(gram[:, :, x])
+        information = assembled_information(gram_x, BF[x], e_f[x], inverse[x], r2[x], df)
         hessian[x] = hessian_matrix(K, B, T_x, M_x, information, pairs)
     return value, gradient, hessian, r2, v
 
@@ -113,22 +106,6 @@ def _products(K, first, pairs, w, Bz):
                 twice = 1.0 if a == b else 2.0
                 e_f[x, e] += twice * w[row + a, x] * w[row + b, x]
     return BF, e_f
-
-
-@njit(**JIT)
-def _twice_product(K, M, T):
-    """``2 M_f T_f`` of each factor, flat."""
-    out = np.empty_like(T)
-    at = 0
-    for k in K:
-        for a in range(k):
-            for b in range(k):
-                s = 0.0
-                for c in range(k):
-                    s += M[at + a * k + c] * T[at + c * k + b]
-                out[at + a * k + b] = 2.0 * s
-        at += k * k
-    return out
 
 
 @njit(**JIT)

@@ -19,11 +19,12 @@ from nestedmlm.criterion import degrees, profile
 from nestedmlm.crossproducts import CrossProducts
 from nestedmlm.elimination import Eliminated
 from nestedmlm.kernels.backward import adjoint_nodes
-from nestedmlm.kernels.criterion import hessian_matrix
+from nestedmlm.kernels.common import block_total, twice_products
+from nestedmlm.kernels.criterion import assembled_information, hessian_matrix
 from nestedmlm.kernels.forward import eliminate_nodes
 from nestedmlm.kernels.solves import apply_nodes, reduce_nodes, solve_nodes
 from nestedmlm.parameters import Plan, linear_map
-from nestedmlm.reml.curvature import Curvature, average_information_of, free_entries, variates
+from nestedmlm.reml.curvature import Curvature, free_entries, variates
 from nestedmlm.reml.evaluation import Evaluation, compiled_route
 
 BLOCKS = 16
@@ -79,7 +80,7 @@ def evaluate_blocks(
     tree = (stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.tpos, r)
     B = linear_map(plan)
     T, panels = B @ phi, stats.panels.copy()
-    G = np.empty(int(np.sum(stats.K**2 * np.diff(stats.first))))
+    G = np.empty(block_total(stats.K, stats.first))
     none, none_r = np.empty((0, 0)), np.empty((0, r))
 
     def eliminate(begin: IntArray, end: IntArray) -> FloatArray:
@@ -105,15 +106,10 @@ def evaluate_blocks(
         return M
 
     M = _on_blocks(pull_back, blocks)
-    T_bar, at = np.empty_like(M), 0
-    for k in stats.K.tolist():
-        own = slice(at, at + k * k)
-        T_bar[own] = 2.0 * (M[own].reshape(k, k) @ T[own].reshape(k, k)).ravel()
-        at += k * k
     return Evaluation(
         phi=phi,
         criterion=logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
-        gradient=B.T @ T_bar,
+        gradient=B.T @ twice_products(stats.K, M, T),
         T=T,
         M=M,
         r2=r2,
@@ -151,7 +147,9 @@ def curvature_blocks(
         reduce_nodes(stats.K, stats.first, begin, end, *tree, panels, G, R, none, gram)
         return gram
 
-    information = average_information_of(ev, _on_blocks(reduce, blocks), B.T @ F, F.T @ w, df)
+    information = assembled_information(
+        _on_blocks(reduce, blocks), B.T @ F, F.T @ w, ev.S_inverse, ev.r2, df
+    )
     pairs = free_entries(plan).array
     hessian = hessian_matrix(stats.K, linear_map(plan), ev.T, ev.M, information, pairs)
     return Curvature(hessian=hessian, information=information)

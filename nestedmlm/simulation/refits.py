@@ -11,7 +11,7 @@ from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.crossproducts import CrossProducts, cross_products
 from nestedmlm.design import Design
 from nestedmlm.inference.reported import Reported, reported_parameters, values_at
-from nestedmlm.parameters import make_plan, term_shapes
+from nestedmlm.parameters import SINGULAR, make_plan, term_shapes
 from nestedmlm.reml.batch import Batch, refit_many
 from nestedmlm.reml.optimize import optimize
 from nestedmlm.reml.penalty import Penalty
@@ -21,7 +21,6 @@ from nestedmlm.threads import blas_threads
 SINGULAR_NOTE = "boundary (singular) fit"
 UNCERTIFIED = "optimum not certified"
 FAILED = "the response could not be fitted"
-_SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
 _FIELDS = tuple(f.name for f in fields(Batch))
 
 
@@ -90,7 +89,7 @@ def refit_one(
         sigma=np.array([solution.sigma]),
         beta=solution.beta[None],
         converged=np.array([optimum.certificate.holds]),
-        singular=np.array([smallest_singular_value(solution) < _SINGULAR]),
+        singular=np.array([smallest_singular_value(solution) < SINGULAR]),
         evaluations=np.array([optimum.certificate.evaluations]),
     )
 
