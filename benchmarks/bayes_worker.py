@@ -38,8 +38,8 @@ def timed(module: Any, name: str, part: str) -> None:
 
 def ours(options: dict[str, Any]) -> Callable[..., Any]:
     import nestedmlm as nm
-    import nestedmlm.bayes.hierarchical
-    import nestedmlm.bayes.sampling
+    import nestedmlm.bayes.model.hierarchical
+    import nestedmlm.bayes.sampling.sampling
 
     def run(formula: str, frame: Any, settings: Settings) -> Any:
         return nm.pymc_lmer(formula, frame, progressbar=False, **options, **settings).data
@@ -93,7 +93,7 @@ def main(program: str, path: str, formula: str, factors: str, *numbers: str) -> 
 
     timed(nutpie, "compile_pymc_model", "compile")
     if program == "hierarchical-c":
-        import nestedmlm.bayes.samplers as samplers
+        import nestedmlm.bayes.sampling.samplers as samplers
 
         timed(samplers, "density", "compile")
     imported, before = time.perf_counter(), cpu()

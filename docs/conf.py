@@ -127,7 +127,7 @@ nb_execution_excludepatterns = _bring_notebooks(_have_classroom())
 
 
 SILENT = [
-    "from nestedmlm.kernels.notice import CompilationNotice as _Notice",
+    "from nestedmlm.statistics.kernels.compilation_notice import CompilationNotice as _Notice",
     "_Notice.on_start = _Notice.on_end",
 ]
 

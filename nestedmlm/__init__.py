@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from nestedmlm import plots
 from nestedmlm.api import anova, lmer, pymc_lmer
-from nestedmlm.bayes.distributions import Prior
-from nestedmlm.bayesfit import BayesFit, load_bayesfit
+from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.datasets import list_datasets, load_dataset
-from nestedmlm.design import Design, build_design
+from nestedmlm.design.design import Design, build_design
 from nestedmlm.errors import (
     ConvergenceWarning,
     DataError,
@@ -23,19 +22,20 @@ from nestedmlm.errors import (
     SamplingError,
     SamplingWarning,
 )
-from nestedmlm.fit import LmerFit
+from nestedmlm.fits.bayes_fit import BayesFit, load_bayesfit
+from nestedmlm.fits.compare import compare, plot_compare
+from nestedmlm.fits.etable import etable
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.means.emmeans import emmeans, emtrends
+from nestedmlm.fits.means.estimates import Emmeans
+from nestedmlm.fits.model import Model
+from nestedmlm.fits.simulation.bootstrap import Bootstrap
+from nestedmlm.fits.simulation.power import Power, PowerCurve, power, power_curve
+from nestedmlm.fits.simulation.rlrt import rlrt
+from nestedmlm.fits.simulation.scenario import Scenario, scenario, simulate
 from nestedmlm.formula import Formula
-from nestedmlm.marginal.doors import emmeans, emtrends
-from nestedmlm.marginal.estimates import Emmeans
-from nestedmlm.model import Model
-from nestedmlm.modeltable import etable
-from nestedmlm.reml.optimize import Control
-from nestedmlm.reml.penalty import Penalty
-from nestedmlm.sidebyside import compare, plot_compare
-from nestedmlm.simulation.bootstrap import Bootstrap
-from nestedmlm.simulation.power import Power, PowerCurve, power, power_curve
-from nestedmlm.simulation.rlrt import rlrt
-from nestedmlm.simulation.scenario import Scenario, scenario, simulate
+from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.penalty import Penalty
 
 __version__ = "0.1.0"
 

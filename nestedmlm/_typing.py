@@ -1,4 +1,4 @@
-"""Array type aliases (layer 0)."""
+"""Array type aliases."""
 
 from __future__ import annotations
 

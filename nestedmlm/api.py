@@ -1,4 +1,4 @@
-"""The doors: `lmer`, `pymc_lmer` and `anova` (layer 7)."""
+"""The doors: `lmer`, `pymc_lmer` and `anova`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.anova import BOUNDARY, AnovaResult, PairTest, anova_table, names_from_frame
-from nestedmlm.bayesfit import BayesFit
-from nestedmlm.bayesrun import sample_model
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.errors import OptionError
-from nestedmlm.fit import LmerFit
+from nestedmlm.fits.bayes_fit import BayesFit
+from nestedmlm.fits.bayes_run import sample_model
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.model import Model
+from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.formula import Formula, parse_formula
-from nestedmlm.model import Model
-from nestedmlm.reml.optimize import Control
-from nestedmlm.reml.penalty import Penalty
-from nestedmlm.simulation.lrt import bootstrap_test
+from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.views.anova import BOUNDARY, AnovaResult, PairTest, anova_table, names_from_frame
 
 
 def lmer(

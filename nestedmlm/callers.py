@@ -1,4 +1,4 @@
-"""What the caller's frame knows: variables a formula uses, and the names of objects (layer 0)."""
+"""What the caller's frame knows: variables a formula uses, and the names of objects."""
 
 from __future__ import annotations
 

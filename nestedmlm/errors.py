@@ -1,4 +1,4 @@
-"""Typed errors and warnings (layer 0: imports nothing of the package).
+"""Typed errors and warnings.
 
 Every error says what is wrong, where, and what to do. All share the root `NestedMLMError` and
 also inherit the built-in exception that people would catch.

@@ -1,4 +1,4 @@
-"""R's spellings for people porting scripts (layer 7): one-line wrappers, nothing else.
+"""R's spellings for people porting scripts: one-line wrappers, nothing else.
 
 >>> from nestedmlm.lme4 import REMLcrit, VarCorr, fixef, isSingular, lmer
 >>> import nestedmlm as nm
@@ -15,14 +15,14 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.api import anova, lmer
-from nestedmlm.components import components
 from nestedmlm.errors import OptionError
-from nestedmlm.fit import LmerFit
-from nestedmlm.influence import Influence
-from nestedmlm.profiles import Profile
-from nestedmlm.simulation.bootstrap import Bootstrap
-from nestedmlm.varcorr import VarCorr as VarCorrView
-from nestedmlm.verbs.effects import prepared
+from nestedmlm.fits.getme import components
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.simulation.bootstrap import Bootstrap
+from nestedmlm.fits.verbs.effects import prepared
+from nestedmlm.views.influence import Influence
+from nestedmlm.views.profile import Profile
+from nestedmlm.views.varcorr import VarCorr as VarCorrView
 
 __all__ = [
     "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "confint", "contest",

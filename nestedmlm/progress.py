@@ -1,4 +1,4 @@
-"""Long work: progress bars, and what Ctrl-C leaves (layer 0: imports nothing of the package)."""
+"""Long work: progress bars, and what Ctrl-C leaves."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import flat_of_theta, make_plan
+from nestedmlm.covariance.parameters import flat_of_theta, make_plan
+from nestedmlm.statistics.crossproducts import cross_products
 
 
 def dense_parts(d: Any, stats: Any, plan: Any, T: np.ndarray, directions: Any) -> Any:
@@ -101,6 +101,6 @@ def covariance(d: Any, T: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _nothing() -> Any:
-    from nestedmlm.inference.directions import Directions
+    from nestedmlm.inference.variances.directions import Directions
 
     return Directions(factor=np.zeros(0, dtype=np.int64), matrices=())

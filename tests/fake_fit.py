@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from r_prints import CASES, ML
 
-from nestedmlm.varcorr import VarCorr, VarCorrBlock
+from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 
 def varcorr(case: dict[str, Any]) -> VarCorr:

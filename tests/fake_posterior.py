@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import nestedmlm as nm
-from nestedmlm.bayes.names import coordinates, dimensions, parameter_names
-from nestedmlm.bayesfit import BayesFit, Run
-from nestedmlm.posterior import tree
+from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
+from nestedmlm.fits.bayes_fit import BayesFit, Run
+from nestedmlm.posterior import datatree
 
 
 def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: int = 1) -> Any:
@@ -52,9 +52,9 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
 
 def fake_bayesfit(fit: nm.LmerFit, **changes: Any) -> BayesFit:
     """Return a `BayesFit` of such a posterior."""
-    from nestedmlm.bayes.priors import resolve_priors
+    from nestedmlm.bayes.model.priors import resolve_priors
 
-    data = tree.complete(fake_posterior(fit, **changes), fit.design)
+    data = datatree.complete(fake_posterior(fit, **changes), fit.design)
     return BayesFit(
         data=data,
         design=fit.design,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import mpmath as mp
 import numpy as np
 
-from nestedmlm.design import Design
+from nestedmlm.design.design import Design
 
 DIGITS = 60
 

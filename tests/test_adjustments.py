@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestedmlm.inference.adjustments import (
+from nestedmlm.inference.means.adjustments import (
     ADJUSTMENTS,
     Family,
     adjusted_pvalues,
     critical_values,
 )
-from nestedmlm.inference.families import FAMILIES, make_comparisons
+from nestedmlm.inference.means.families import FAMILIES, make_comparisons
 
 T, DF = np.array([2.3, -1.1, 0.4]), np.full(3, 42.0)
 # all pairs of three equally precise means

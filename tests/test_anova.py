@@ -12,8 +12,8 @@ import pytest
 from fake_fit import fake_fit
 from r_prints import ANOVA, ANOVA_M17, ANOVA_SLEEP_WEIGHTS
 
-from nestedmlm.anova import anova_table, names_from_frame
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.views.anova import anova_table, names_from_frame
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.crossproducts import cross_products
+from nestedmlm.covariance.parameters import make_plan
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.parameters import make_plan
-from nestedmlm.reml import batch as batch_module
-from nestedmlm.reml.batch import refit_many
-from nestedmlm.reml.optimize import optimize
-from nestedmlm.responses import in_chunks, responses
-from nestedmlm.results import results_at
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.optimum import batch as batch_module
+from nestedmlm.optimum.batch import refit_many
+from nestedmlm.optimum.optimize import optimize
+from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.statistics.responses import in_chunks, responses
 from tests.designs import FORMULAS, design
 
 

@@ -23,14 +23,14 @@ import pytest
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.bayes.conditional import draw_random_effects
-from nestedmlm.bayes.density import density, reported_names
-from nestedmlm.bayes.hierarchical import hierarchical_model
-from nestedmlm.bayes.marginal import marginal_model
-from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.response import set_response
-from nestedmlm.bayes.sampling import sample
-from nestedmlm.design import build_design
+from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.marginal import marginal_model
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.model.response import set_response
+from nestedmlm.bayes.sampling.conditional import draw_random_effects
+from nestedmlm.bayes.sampling.density import density, reported_names
+from nestedmlm.bayes.sampling.sampling import sample
+from nestedmlm.design.design import build_design
 
 SCHOOLS, CLASSES, PUPILS = 8, 3, 4
 FORMULA = "y ~ x + (x | school) + (1 | class)"

@@ -24,17 +24,17 @@ import pytest
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.bayes.conditional import draw_random_effects
-from nestedmlm.bayes.density import density
-from nestedmlm.bayes.marginal import marginal_model
-from nestedmlm.bayes.mode import find_peak
-from nestedmlm.bayes.names import LIKELIHOOD, parameter_names
-from nestedmlm.bayes.posterior import named_draws
-from nestedmlm.bayes.priors import default_priors
-from nestedmlm.bayes.psis import psis_sample
-from nestedmlm.bayes.response import set_response
-from nestedmlm.bayes.sampling import sample
-from nestedmlm.design import build_design
+from nestedmlm.bayes.model.marginal import marginal_model
+from nestedmlm.bayes.model.names import LIKELIHOOD, parameter_names
+from nestedmlm.bayes.model.priors import default_priors
+from nestedmlm.bayes.model.response import set_response
+from nestedmlm.bayes.sampling.conditional import draw_random_effects
+from nestedmlm.bayes.sampling.density import density
+from nestedmlm.bayes.sampling.mode import find_peak
+from nestedmlm.bayes.sampling.posterior import named_draws
+from nestedmlm.bayes.sampling.psis import psis_sample
+from nestedmlm.bayes.sampling.sampling import sample
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import SamplingError
 
 FORMULAS = {

@@ -11,12 +11,12 @@ from pytensor.compile.mode import Mode
 from test_bayes_marginal import dense_parts, some_points
 
 import nestedmlm as nm
-from nestedmlm.bayes.density import density
-from nestedmlm.bayes.hierarchical import hierarchical_model
-from nestedmlm.bayes.marginal import is_marginal, marginal_model
-from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.parameterisation import parameterisation
-from nestedmlm.design import build_design
+from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.marginal import is_marginal, marginal_model
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.model.parameterisation import parameterisation
+from nestedmlm.bayes.sampling.density import density
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import OptionError
 
 # one-column, correlated, several terms on a factor, independent and structured terms; the last
@@ -79,7 +79,7 @@ def ends(den):
 
 
 def with_offsets(of, den, given, expected, values):
-    from nestedmlm.bayes.conditional import covariance_factors
+    from nestedmlm.bayes.sampling.conditional import covariance_factors
 
     draws = {k: np.asarray(v)[None] for k, v in values.items()}
     offsets = {}

@@ -11,16 +11,16 @@ from designs import FORMULAS, design
 from pytensor.gradient import NullTypeGradError
 
 import nestedmlm as nm
-from nestedmlm.bayes import numba_dispatch
-from nestedmlm.bayes.density import density
-from nestedmlm.bayes.hierarchical import hierarchical_model
-from nestedmlm.bayes.likelihood import MarginalLikelihood, by_lapack
-from nestedmlm.bayes.marginal import contrast, marginal_model
-from nestedmlm.bayes.marginalkernel import marginal_likelihood
-from nestedmlm.bayes.priors import default_priors
-from nestedmlm.bayes.response import set_response
-from nestedmlm.crossproducts import cross_products
+from nestedmlm.bayes.model import numba_dispatch
+from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.likelihood import MarginalLikelihood, by_lapack
+from nestedmlm.bayes.model.marginal import contrast, marginal_model
+from nestedmlm.bayes.model.marginalkernel import marginal_likelihood
+from nestedmlm.bayes.model.priors import default_priors
+from nestedmlm.bayes.model.response import set_response
+from nestedmlm.bayes.sampling.density import density
 from nestedmlm.errors import DataError
+from nestedmlm.statistics.crossproducts import cross_products
 
 CASES = [(kind, bool(i % 2)) for i, kind in enumerate(FORMULAS)]
 
@@ -62,7 +62,7 @@ def test_at_singular_factors():
 def test_both_routes_of_the_op_give_one_density(monkeypatch):
     of = design("crossed")
     loops = density(marginal_model(of))
-    monkeypatch.setattr("nestedmlm.bayes.marginal.DENSE", 0)
+    monkeypatch.setattr("nestedmlm.bayes.model.marginal.DENSE", 0)
     model = marginal_model(of)
     assert "MarginalLikelihood{dense=True}" in pytensor.dprint(model.logp(), file="str")
     lapack = density(model)
@@ -111,7 +111,7 @@ def test_the_op_is_registered_with_numba():
 @pytest.mark.filterwarnings("ignore:.*object mode:UserWarning")
 def test_numba_compiles_the_same_density(monkeypatch, dense):
     if dense:
-        monkeypatch.setattr("nestedmlm.bayes.marginal.DENSE", 0)
+        monkeypatch.setattr("nestedmlm.bayes.model.marginal.DENSE", 0)
     model = marginal_model(design("crossed"))
     den = density(model)
     inputs, logp = model.value_vars, model.logp()

@@ -12,21 +12,21 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
-from nestedmlm.bayes.conditional import (
+from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.marginal import is_marginal, marginal_model
+from nestedmlm.bayes.model.names import LIKELIHOOD, parameter_names
+from nestedmlm.bayes.sampling.conditional import (
     covariance_factors,
     draw_fitted,
     draw_random_effects,
     fixed_draws,
 )
-from nestedmlm.bayes.density import density
-from nestedmlm.bayes.distributions import Prior
-from nestedmlm.bayes.marginal import is_marginal, marginal_model
-from nestedmlm.bayes.names import LIKELIHOOD, parameter_names
-from nestedmlm.bayes.scalarcode import python_function
-from nestedmlm.bayes.start import start_values
-from nestedmlm.design import build_design
+from nestedmlm.bayes.sampling.density import density
+from nestedmlm.bayes.sampling.scalarcode import python_function
+from nestedmlm.bayes.sampling.start import start_values
+from nestedmlm.design.design import build_design
+from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
-from nestedmlm.zmatrix import z_matrix
 
 # one of each kind of elimination and of each covariance structure; weights and offset on some
 CASES = [(kind, bool(i % 2)) for i, kind in enumerate(FORMULAS)]

@@ -8,14 +8,14 @@ import pytest
 from designs import data, design
 
 import nestedmlm as nm
-from nestedmlm.bayes.density import density
-from nestedmlm.bayes.distributions import FAMILIES, Prior
-from nestedmlm.bayes.factors import FOLDED
-from nestedmlm.bayes.hierarchical import hierarchical_model
-from nestedmlm.bayes.marginal import marginal_model
-from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.priors import resolve_priors
-from nestedmlm.design import build_design
+from nestedmlm.bayes.model.distributions import FAMILIES, Prior
+from nestedmlm.bayes.model.factors import FOLDED
+from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.marginal import marginal_model
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.bayes.sampling.density import density
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import NestedMLMError, OptionError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.bayes.names import parameter_names
+from nestedmlm.bayes.model.names import parameter_names
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 PARAMETERS = ["Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "sigma"]
@@ -32,7 +32,7 @@ def nuts(fit):
 
 @pytest.mark.parametrize("name", ["progress", "progressbar"])
 def test_either_name_makes_it_silent(name, fit, monkeypatch):
-    from nestedmlm.bayes import sampling
+    from nestedmlm.bayes.sampling import sampling
 
     def stop(*args, progressbar, **options):
         assert progressbar is False

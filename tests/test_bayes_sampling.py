@@ -10,16 +10,16 @@ import pytest
 from designs import data, design
 
 import nestedmlm as nm
-from nestedmlm.bayes import samplers
-from nestedmlm.bayes.conditional import covariance_factors
-from nestedmlm.bayes.density import density, reported_names
-from nestedmlm.bayes.hierarchical import hierarchical_model
-from nestedmlm.bayes.marginal import marginal_model
-from nestedmlm.bayes.mode import find_peak
-from nestedmlm.bayes.names import parameter_names
-from nestedmlm.bayes.sampling import MANY_DRAWS, sample
-from nestedmlm.bayes.start import partial_correlations, start_values
-from nestedmlm.design import build_design
+from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.marginal import marginal_model
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.sampling import samplers
+from nestedmlm.bayes.sampling.conditional import covariance_factors
+from nestedmlm.bayes.sampling.density import density, reported_names
+from nestedmlm.bayes.sampling.mode import find_peak
+from nestedmlm.bayes.sampling.sampling import MANY_DRAWS, sample
+from nestedmlm.bayes.sampling.start import partial_correlations, start_values
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
@@ -227,7 +227,7 @@ def test_importance_sampling_needs_the_marginal_form():
     ],
 )
 def test_a_sampler_that_is_not_installed_names_the_command(options, command, monkeypatch):
-    from nestedmlm.bayes import sampling
+    from nestedmlm.bayes.sampling import sampling
 
     monkeypatch.setattr(sampling, "find_spec", lambda name: None)
     with pytest.raises(MissingSamplerError, match=re.escape(command)) as problem:
@@ -236,7 +236,7 @@ def test_a_sampler_that_is_not_installed_names_the_command(options, command, mon
 
 
 def test_a_package_that_is_too_new_is_refused(monkeypatch):
-    from nestedmlm.bayes import sampling
+    from nestedmlm.bayes.sampling import sampling
 
     monkeypatch.setattr(sampling, "find_spec", lambda name: name)
     monkeypatch.setattr(sampling, "version", lambda name: "1.7.1")
@@ -269,7 +269,7 @@ def test_many_draws_are_compiled_for(sleep, total, backend, monkeypatch):
 
     ways = dict.fromkeys(("python", "numba"), refuse)
     row = replace(samplers.SAMPLERS["nutpie"], marginal=ways)
-    monkeypatch.setattr("nestedmlm.bayes.sampling.SAMPLERS", {"nutpie": row})
+    monkeypatch.setattr("nestedmlm.bayes.sampling.sampling.SAMPLERS", {"nutpie": row})
     with pytest.raises(SamplingError, match=backend):
         sample(sleep[1], draws=total, chains=4)
 

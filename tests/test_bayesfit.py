@@ -12,10 +12,10 @@ from designs import FORMULAS, data
 from fake_posterior import fake_bayesfit, fake_posterior
 
 import nestedmlm as nm
-from nestedmlm.bayes.names import parameter_names
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.posterior.draws import covariance_draws, effect_draws, fixed_draws
 from nestedmlm.posterior.rows import all_draws, fitted_rows
-from nestedmlm.zmatrix import z_matrix
 
 KINDS = [
     "slope", "several terms on one factor", "nested chain of two", "crossed", "diag",
@@ -310,11 +310,11 @@ def test_plots_of_arviz_take_the_data(sleep):
 
 
 def test_no_log_likelihood_where_it_would_be_huge(sleep, monkeypatch):
-    from nestedmlm.posterior import loglik, tree
+    from nestedmlm.posterior import datatree, loglik
 
     fit, _ = sleep
     monkeypatch.setattr(loglik, "LARGEST", 1000)
-    found = tree.complete(fake_posterior(fit), fit.design)
+    found = datatree.complete(fake_posterior(fit), fit.design)
     assert "log_likelihood" not in found.children
     assert "observed_data" in found.children
 

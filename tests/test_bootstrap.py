@@ -14,8 +14,12 @@ from designs import data
 import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.bootci import acceleration, boot_quantiles, interval
-from nestedmlm.inference.resampling import residual, take_groups, top_factor
+from nestedmlm.inference.resampling.bootstrap_intervals import (
+    acceleration,
+    boot_quantiles,
+    interval,
+)
+from nestedmlm.inference.resampling.resampling import residual, take_groups, top_factor
 
 QUIET = {"progress": False, "seed": 1}
 
@@ -360,7 +364,7 @@ def test_all_groups_in_order_are_the_design_itself():
     fit = nm.lmer("y ~ x + (x | f2) + (1 | f1)", data(), weights="w", offset="off")
     top = top_factor(fit.design)
     same = take_groups(fit.design, top, np.arange(len(fit.design.factors[top].levels)))
-    from nestedmlm.results import results_at
+    from nestedmlm.likelihood.solution import results_at
 
     assert results_at(same, fit.theta).reml_criterion == pytest.approx(fit.reml_criterion)
 
@@ -400,7 +404,7 @@ def test_statistics_of_many_refits_are_those_of_each():
 
 
 def test_a_response_that_cannot_be_fitted_costs_only_itself(slopes):
-    from nestedmlm.simulation.refits import notes_of, refit_columns
+    from nestedmlm.fits.simulation.refits import notes_of, refit_columns
 
     design = slopes.design
     y = slopes.simulate(2, seed=1).to_numpy()

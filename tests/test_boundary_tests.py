@@ -11,10 +11,10 @@ from scipy.stats import chi2
 
 import nestedmlm as nm
 from nestedmlm.errors import ModelComparisonError, OptionError
-from nestedmlm.inference.addedeffects import added_effects
-from nestedmlm.inference.boundary import null_distribution
-from nestedmlm.inference.chibar import _projections, mixture
-from nestedmlm.inference.rlrt import draw_rlrt, spectrum
+from nestedmlm.inference.variances.added_effects import added_effects
+from nestedmlm.inference.variances.boundary import null_distribution
+from nestedmlm.inference.variances.chibar import _projections, mixture
+from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
 
 QUIET = {"progress": False, "seed": 1}
 
@@ -216,7 +216,7 @@ def test_the_mixture_is_the_distribution_of_the_statistic():
     rows = rows.assign(y=y["sim_1"])
     m0, m1 = ml("y ~ (1 | g)", rows), ml("y ~ (1 | g) + (1 | a) + (1 | b)", rows)
     null = null_distribution(m0.design, m0.solution, m1.design, m1.solution, REML=False)
-    from nestedmlm.reml.batch import refit_many
+    from nestedmlm.optimum.batch import refit_many
 
     small, large = (refit_many(m.design, y.to_numpy(), REML=False) for m in (m0, m1))
     p = np.array([null.pvalue(t) for t in small.criterion - large.criterion])

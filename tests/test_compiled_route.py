@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestedmlm.criterion import degrees
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import make_plan, start_phi
-from nestedmlm.reml.curvature import curvature_compiled, curvature_general
-from nestedmlm.reml.evaluation import compiled_route, evaluate_compiled, evaluate_graph
-from nestedmlm.reml.objective import Objective
-from nestedmlm.reml.trust_region import minimize
+from nestedmlm.covariance.parameters import make_plan, start_phi
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.optimum.curvature import curvature_compiled, curvature_general
+from nestedmlm.optimum.evaluation import compiled_route, evaluate_compiled, evaluate_graph
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.trust_region import minimize
+from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, design
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from designs import data
 
-from nestedmlm.design import build_design
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.contrasts import read_contrasts
+from nestedmlm.inference.effects.contrasts import read_contrasts
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestedmlm import elimination, pls
 from nestedmlm.covariance import relative_factors
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.design import build_design
-from nestedmlm.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
-from nestedmlm.reml.evaluation import evaluate
-from nestedmlm.results import results_at
+from nestedmlm.covariance.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
+from nestedmlm.design.design import build_design
+from nestedmlm.likelihood import elimination, pls
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.optimum.evaluation import evaluate
+from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, central_difference, data, design
 
 KINDS = list(FORMULAS)
@@ -87,7 +87,7 @@ def test_solution_solves_the_mixed_model_equations(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["nested chain of three", "crossed", "nested within crossed"])
 def test_conditional_covariances(kind: str) -> None:
-    from nestedmlm.results import conditional_covariances
+    from nestedmlm.likelihood.solution import conditional_covariances
 
     d = design(kind, weighted=True)
     stats = cross_products(d)

@@ -15,12 +15,12 @@ import pytest
 from designs import FORMULAS, data
 
 import nestedmlm as nm
+from nestedmlm.covariance.parameters import flat_factors
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.ddf import coefficient_tests, joint_test, prepare
-from nestedmlm.inference.directions import covariance_directions
-from nestedmlm.inference.satterthwaite import satterthwaite
-from nestedmlm.parameters import flat_factors
-from nestedmlm.verbs.parts import fit_parts
+from nestedmlm.fits.verbs.parts import fit_parts
+from nestedmlm.inference.effects.ddf import coefficient_tests, joint_test, prepare
+from nestedmlm.inference.effects.satterthwaite import satterthwaite
+from nestedmlm.inference.variances.directions import covariance_directions
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 QUAD = "Reaction ~ Days + I(Days^2) + (Days | Subject)"
@@ -196,7 +196,7 @@ def test_satterthwaite_of_every_design(kind, weighted, REML):
 
 
 def _moves(phi, plan, k):
-    from nestedmlm.inference.directions import parameter_directions
+    from nestedmlm.inference.variances.directions import parameter_directions
 
     return k in parameter_directions(phi, plan)[1]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design import Design, build_design
+from nestedmlm.design.design import Design, build_design
 from nestedmlm.errors import DataError, DataWarning, FormulaError, OptionError
 
 D = pd.DataFrame(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design import Design, build_design
+from nestedmlm.design.design import Design, build_design
 
 
 def peak_mb(make: Callable[[], Design]) -> float:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design import Design, build_design
+from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.frame.collation import sort_levels
+from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import DataError, FormulaError
-from nestedmlm.modelframe.collation import sort_levels
-from nestedmlm.zmatrix import z_matrix
 
 N = 60
 ROWS = np.arange(N)

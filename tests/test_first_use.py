@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nestedmlm.kernels.common import row_starts
-from nestedmlm.kernels.notice import MESSAGE, CompilationNotice
+from nestedmlm.statistics.kernels.common import row_starts
+from nestedmlm.statistics.kernels.compilation_notice import MESSAGE, CompilationNotice
 
 
 def compilation(function):

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm import crossproducts
 from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
 from nestedmlm.lme4 import getME, predict
+from nestedmlm.statistics import crossproducts
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design import Design, build_design
+from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.matrices.modelmatrix import build_matrix
+from nestedmlm.design.matrices.zmatrix import z_matrix
+from nestedmlm.design.schema import matrix_values
 from nestedmlm.errors import NestedMLMError
 from nestedmlm.formula import parse_formula
-from nestedmlm.modelframe.frames import Frame
-from nestedmlm.modelframe.modelmatrix import build_matrix
-from nestedmlm.schema import matrix_values
-from nestedmlm.zmatrix import z_matrix
 
 ENV = {"SIZ": ["lo", "mid", "hi", "vhi"]}
 # refused on purpose although R takes them (or takes something else)

@@ -9,9 +9,9 @@ from fake_posterior import fake_bayesfit, fake_posterior
 from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
+from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.grouploo import choose_factor, components, group_log_likelihood
-from nestedmlm.zmatrix import z_matrix
 
 KINDS = ["slope", "nested chain of three", "crossed", "nested within crossed", "compound symmetry",
          "several terms on one factor", "no fixed effects"]  # fmt: skip

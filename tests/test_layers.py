@@ -1,6 +1,7 @@
-"""The layers of the design, read from the imports: imports only go down, and no cycles.
+"""The house, read from the imports: rooms stand on floors, imports only go down, no circles.
 
-A new module needs a line in `LAYERS`; a package's line holds for its modules.
+The table is the plan of `docs/explanation/the_house.md`. A new file in a room needs no line here;
+a new room does. Imports inside functions count.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -15,78 +17,48 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nestedmlm"
 
-LAYERS = {
-    "errors": 0,
-    "_typing": 0,
-    "callers": 0,
-    "progress": 0,
-    "formula": 1,
-    "modelframe": 2,
-    "schema": 2,
-    "design": 2,
-    "kernels": 3,
-    "layout": 3,
-    "scaling": 3,
-    "covariance": 3,
-    "criterion": 3,
-    "crossproducts": 3,
-    "responses": 3,
-    "elimination": 3,
-    "parameters": 3,
-    "pls": 3,
-    "trailing": 3,
-    "threads": 3,
-    "zmatrix": 3,
-    "ops": 4,
-    "reml": 4,
-    "bayes": 4,
-    "posterior": 5,
-    "inference": 5,
-    "randomeffects": 5,
-    "results": 5,
-    "bayesestimates": 6,
-    "bayesviews": 6,
-    "plots": 6,
-    "tables": 6,
-    "varcorr": 6,
-    "anova": 6,
-    "profiles": 6,
-    "singularity": 6,
-    "estimates": 6,
-    "influence": 6,
-    "bayesfit": 7,
-    "bayesrun": 7,
-    "sidebyside": 7,
-    "fit": 7,
-    "interop": 7,
-    "model": 7,
-    "modeltable": 7,
-    "components": 7,
-    "simulation": 7,
-    "verbs": 7,
-    "marginal": 7,
-    "api": 7,
-    "lme4": 7,
-    "datasets": 7,
-    "cli": 8,
-    "__main__": 8,
-    "": 8,  # the package itself gathers what users see
+# files that stand at the root and belong to no folder
+GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments"})
+
+# room -> rooms directly below it; it may import from these and from all that they may
+ROOMS: dict[str, tuple[str, ...]] = {
+    "ground": (),
+    "formula": ("ground",),
+    "design": ("formula",),
+    "statistics": ("design",),
+    "covariance": ("statistics",),
+    "likelihood": ("covariance",),
+    "optimum": ("likelihood",),
+    "bayes": ("likelihood",),
+    "inference": ("optimum",),
+    "posterior": ("bayes", "inference"),
+    "views": ("posterior",),
+    "plots": ("views",),
+    "fits": ("plots",),
+    "datasets": ("ground",),
+    "api": ("fits", "datasets"),
+    "lme4": ("api",),
+    "interop": ("api",),
+    "": ("lme4", "interop"),  # the package itself gathers what users see
+    "cli": ("",),
+    "__main__": ("cli",),
 }
 
-# libraries that only some layers (or modules above the layers) may import
+# libraries that only some rooms (or files) may import
 ONLY_IN = {
-    "formulae": {1, 2},
-    "pytensor": {4},
-    "pymc": {4},
-    "arviz": {4, 5, "plots.posterior"},
-    "nutpie": {4},
-    "pandas": {2, 5, 6, 7, 8, "bayes.priors"},  # a table of priors is a DataFrame
-    "narwhals": {2, 5, 6, 7, 8},
-    "numba": {3, 4},
+    "formulae": {"formula", "design"},
+    "pytensor": {"likelihood", "optimum", "bayes"},
+    "pymc": {"bayes"},
+    "arviz": {"bayes", "posterior", "plots.posterior"},
+    "nutpie": {"bayes"},
+    "numba": {"statistics", "likelihood", "optimum", "bayes"},
 }
 
 # what a user who only fits models must not wait for
 LATE = ("pytensor", "pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
+
+MOST_ROOMS = 28  # that a newcomer has to tell apart
+MOST_LINES = 400  # of a file
 
 
 def module_name(path: Path) -> str:
@@ -97,19 +69,25 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def layer(module: str) -> int:
-    """Layer of a module, from the longest matching line of the table."""
-    parts = module.split(".")
-    while parts and ".".join(parts) not in LAYERS:
-        parts.pop()
-    name = ".".join(parts)
-    if module and not name:
-        pytest.fail(f"nestedmlm.{module} is in no layer: add a line to LAYERS")
-    return LAYERS[name]
+def room(module: str) -> str:
+    """Room of a module: its folder under the package, or the file itself."""
+    first = module.split(".")[0]
+    return "ground" if first in GROUND else first
 
 
-def imports(path: Path, *, at_load: bool = False) -> set[str]:
-    """Modules named by the imports of a file; `at_load` leaves out those inside functions."""
+@cache
+def below(name: str) -> frozenset[str]:
+    """Rooms that a room may import from, itself among them."""
+    return frozenset({name}).union(*(below(lower) for lower in ROOMS[name]))
+
+
+@cache
+def imports(module: str, *, at_load: bool = False) -> frozenset[str]:
+    """Modules that a module imports; `at_load` leaves out the imports inside functions.
+
+    Imports for type checking only are left out.
+    """
+    path = MODULES[module]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = {id(node) for block in ast.walk(tree) if typing_only(block) for node in walk(block)}
     if at_load:
@@ -123,10 +101,11 @@ def imports(path: Path, *, at_load: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
             assert node.module is not None
-            # `from package import module` names a module too
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            # `from package import module` names the module, not the package
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if own_name(full) in MODULES else node.module)
+    return frozenset(names)
 
 
 def walk(block: ast.AST) -> list[ast.AST]:
@@ -141,49 +120,55 @@ def typing_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
-def own(names: set[str]) -> set[str]:
-    """Names of the package's modules among imported names, without the leading `nestedmlm`."""
-    stripped = {n.removeprefix("nestedmlm").lstrip(".") for n in names if is_own(n)}
-    found = {name for name in stripped if name in MODULES}
-    # `from nestedmlm import errors` names the package itself only in passing
-    return found - {""} if len(found) > 1 else found
+def own_name(name: str) -> str | None:
+    """Name of a module of the package without the leading ``nestedmlm.``; None for others."""
+    if name != "nestedmlm" and not name.startswith("nestedmlm."):
+        return None
+    return name.removeprefix("nestedmlm").lstrip(".")
 
 
-def is_own(name: str) -> bool:
-    return name == "nestedmlm" or name.startswith("nestedmlm.")
+def own(names: frozenset[str]) -> set[str]:
+    """The package's own modules among imported names."""
+    return {found for name in names if (found := own_name(name)) in MODULES}
 
 
-def test_the_table_names_modules_that_exist():
-    assert set(LAYERS) <= set(MODULES)
+def test_the_plan_has_every_room_and_no_other():
+    assert {room(module) for module in MODULES} == set(ROOMS)
+    entries = {path for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert len([path for path in entries if path.name[0] != "_"]) <= MOST_ROOMS
+
+
+def test_no_file_is_too_long_to_read():
+    lines = {name: path.read_text("utf-8").count("\n") for name, path in MODULES.items()}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down(module):
-    here = layer(module)
-    above = {name for name in own(imports(MODULES[module])) if layer(name) > here}
-    assert not above, f"nestedmlm.{module} (layer {here}) imports {sorted(above)} from above"
+    allowed = below(room(module))
+    above = {name for name in own(imports(module)) if room(name) not in allowed}
+    assert not above, f"nestedmlm.{module} imports {sorted(above)}, which {room(module)} may not"
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_libraries_stay_in_their_layers(module):
-    here = layer(module)
-    roots = {name.split(".")[0] for name in imports(MODULES[module])}
-    misplaced = {name for name in roots & set(ONLY_IN) if not {here, module} & ONLY_IN[name]}
-    assert not misplaced, f"nestedmlm.{module} (layer {here}) imports {sorted(misplaced)}"
+def test_libraries_stay_in_their_rooms(module):
+    roots = {name.split(".")[0] for name in imports(module)}
+    here = {room(module), module}
+    misplaced = {name for name in roots & set(ONLY_IN) if not here & ONLY_IN[name]}
+    assert not misplaced, f"nestedmlm.{module} imports {sorted(misplaced)}"
 
 
-def test_reml_and_bayes_do_not_know_each_other():
-    for module, path in MODULES.items():
-        other = {"reml": "bayes", "bayes": "reml"}.get(module.split(".")[0])
-        assert not other or not any(n.split(".")[0] == other for n in own(imports(path))), module
+def test_optimum_and_bayes_do_not_know_each_other():
+    assert "bayes" not in below("optimum")
+    assert "optimum" not in below("bayes")
 
 
-def test_no_import_cycles():
-    graph = {module: own(imports(path, at_load=True)) for module, path in MODULES.items()}
-    # a package runs before its modules; what it gathers from them is no cycle
+def test_no_import_circles():
+    graph = {module: own(imports(module, at_load=True)) for module in MODULES}
+    # a package runs before its modules; what it gathers from them is no circle
     for module, needed in graph.items():
-        graph[module] = {name for name in needed if not module.startswith(f"{name}.")}
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+        graph[module] = {name for name in needed if not f"{module}.".startswith(f"{name}.")}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_import_is_light():

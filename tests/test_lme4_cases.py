@@ -13,7 +13,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.results import results_at
+from nestedmlm.likelihood.solution import results_at
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +166,9 @@ def test_mixedmodels_saddle_point(shared_data: Path) -> None:
     rows = pd.read_csv(shared_data / "saddlepoint705.csv", dtype={"sub": str, "per": str})
     rows["row"] = np.arange(len(rows)).astype(str)
     rows["R"], rows["T"] = (rows.trt == "R") * 1.0, (rows.trt == "T") * 1.0
-    from nestedmlm.crossproducts import cross_products
-    from nestedmlm.parameters import make_plan
-    from nestedmlm.reml.optimize import optimize
+    from nestedmlm.covariance.parameters import make_plan
+    from nestedmlm.optimum.optimize import optimize
+    from nestedmlm.statistics.crossproducts import cross_products
 
     design = nm.build_design(
         "log(AUCT) ~ trt + seq + per + (0 + trt | sub) + (0 + R | row) + (0 + T | row)",

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import make_plan, phi_of_theta
-from nestedmlm.reml.bounded import signed_sds
-from nestedmlm.reml.curvature import curvature
-from nestedmlm.reml.evaluation import evaluate
-from nestedmlm.reml.optimize import Control, optimize
-from nestedmlm.reml.quadratic import trust_step
-from nestedmlm.results import results_at
+from nestedmlm.covariance.parameters import make_plan, phi_of_theta
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.optimum.bounded import signed_sds
+from nestedmlm.optimum.curvature import curvature
+from nestedmlm.optimum.evaluation import evaluate
+from nestedmlm.optimum.optimize import Control, optimize
+from nestedmlm.optimum.quadratic import trust_step
+from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, data, design
 
 

@@ -6,14 +6,14 @@ import numba
 import numpy as np
 import pytest
 
-from nestedmlm.criterion import degrees
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import make_plan, start_phi
-from nestedmlm.reml import parallel
-from nestedmlm.reml.curvature import curvature
-from nestedmlm.reml.evaluation import compiled_route, evaluate
-from nestedmlm.reml.objective import Objective
-from nestedmlm.reml.optimize import optimize
+from nestedmlm.covariance.parameters import make_plan, start_phi
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.optimum import parallel
+from nestedmlm.optimum.curvature import curvature
+from nestedmlm.optimum.evaluation import compiled_route, evaluate
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.optimize import optimize
+from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, design
 
 

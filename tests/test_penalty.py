@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.crossproducts import cross_products
+from nestedmlm.covariance.parameters import make_plan, phi_of_theta
 from nestedmlm.errors import OptionError
-from nestedmlm.parameters import make_plan, phi_of_theta
-from nestedmlm.reml.objective import Objective
-from nestedmlm.reml.penalty import PENALTIES
-from nestedmlm.results import results_at
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.penalty import PENALTIES
+from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import central_difference, design
 
 

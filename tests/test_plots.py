@@ -243,9 +243,9 @@ def test_singular_term_is_a_line():
 
 
 def test_likelihood_surface_is_lowest_at_the_estimate(pastes, tmp_path):
-    from nestedmlm.inference.surface import criterion_surface
+    from nestedmlm.inference.profile.surface import criterion_surface
+    from nestedmlm.likelihood.solution import results_at
     from nestedmlm.plots.surface import chosen_pair
-    from nestedmlm.results import results_at
 
     surface = criterion_surface(pastes.solution, chosen_pair(pastes, None), REML=True, size=15)
     assert surface.rise.min() >= -1e-9
@@ -259,9 +259,9 @@ def test_likelihood_surface_is_lowest_at_the_estimate(pastes, tmp_path):
 
 
 def test_surface_keeps_correlations(sleep):
-    from nestedmlm.inference.surface import moved_theta
+    from nestedmlm.inference.profile.surface import moved_theta
+    from nestedmlm.likelihood.solution import results_at
     from nestedmlm.plots.surface import chosen_pair
-    from nestedmlm.results import results_at
 
     first, second = chosen_pair(sleep, None)
     theta = moved_theta(sleep.solution, {first: 0.5, second: 0.1})
@@ -303,7 +303,7 @@ def test_profiles(pastes, tmp_path):
 
 
 def test_region_of_independent_normals_is_a_circle():
-    from nestedmlm.inference.regions import region_boundary
+    from nestedmlm.inference.profile.regions import region_boundary
 
     zeta = np.linspace(-4, 4, 9)
     a, b = region_boundary((zeta, 0 * zeta), (zeta, 0 * zeta), 2.0)

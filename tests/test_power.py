@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 import nestedmlm as nm
 from nestedmlm.errors import ColumnNotFoundError, DataError, NewLevelsError, OptionError
-from nestedmlm.inference.resampling import nested_in
+from nestedmlm.inference.resampling.resampling import nested_in
 
 QUIET = {"progress": False, "seed": 1}
 
@@ -153,7 +153,7 @@ def test_curve(slopes):
 
 
 def test_an_interrupted_run_keeps_what_is_done(study, monkeypatch):
-    from nestedmlm.simulation import powertests
+    from nestedmlm.fits.simulation import powertests
 
     calls, original = count(), powertests.refit_many
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.inference.coordinates import held_chart
-from nestedmlm.inference.deviance import hessian_at, place_at
-from nestedmlm.inference.reported import reported_parameters, reported_values
-from nestedmlm.inference.settle import settle
-from nestedmlm.parameters import make_plan, start_phi, theta_of_phi
-from nestedmlm.results import results_at
+from nestedmlm.covariance.parameters import make_plan, start_phi, theta_of_phi
+from nestedmlm.inference.profile.constrained_fit import settle
+from nestedmlm.inference.profile.coordinates import held_chart
+from nestedmlm.inference.profile.deviance import hessian_at, place_at
+from nestedmlm.inference.variances.parameters import reported_parameters, reported_values
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.statistics.crossproducts import cross_products
 from tests import designs
 
 INF = np.inf
@@ -241,7 +241,7 @@ def test_profile_symmetry_of_fixed_effects():
 
 def test_a_lower_deviance_is_followed():
     """Starting from a fit that is no optimum, the profile finds the better one and says so."""
-    from nestedmlm.inference.profile import profile_parameters
+    from nestedmlm.inference.profile.profile import profile_parameters
 
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), REML=False)
     worse = results_at(fit.design, fit.theta * [1.2, 1.0, 0.8], REML=False)

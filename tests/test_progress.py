@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm import fit as fit_module
 from nestedmlm import progress
-from nestedmlm.inference import leaveout, profile
+from nestedmlm.fits import lmer_fit
+from nestedmlm.inference.profile import profile
+from nestedmlm.inference.rows import leaveout
 from nestedmlm.progress import gather, interruptible, track
 
 
@@ -141,7 +142,7 @@ def test_ctrl_c_in_a_users_bootstrap(fit: nm.LmerFit, monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "optimize", interrupting(0, fit_module.optimize))
+    monkeypatch.setattr(lmer_fit, "optimize", interrupting(0, lmer_fit.optimize))
     with pytest.raises(KeyboardInterrupt):
         nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
 

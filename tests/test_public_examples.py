@@ -10,16 +10,16 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.anova import AnovaResult
 from nestedmlm.covariance import Parameter, cholesky, register
-from nestedmlm.influence import Influence
-from nestedmlm.profiles import Profile
-from nestedmlm.simulation.rlrt import Rlrt
-from nestedmlm.tables.effects import StepResult, TestTable
-from nestedmlm.tables.etable import ModelTable
-from nestedmlm.tables.partition import VariancePartition
-from nestedmlm.tables.view import View
-from nestedmlm.varcorr import VarCorr
+from nestedmlm.fits.simulation.rlrt import Rlrt
+from nestedmlm.views.anova import AnovaResult
+from nestedmlm.views.effect_tests import StepResult, TestTable
+from nestedmlm.views.etable import ModelTable
+from nestedmlm.views.influence import Influence
+from nestedmlm.views.partition import VariancePartition
+from nestedmlm.views.profile import Profile
+from nestedmlm.views.render.view import View
+from nestedmlm.views.varcorr import VarCorr
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 

@@ -8,13 +8,13 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.covariance import relative_factors
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.design import Design, build_design
-from nestedmlm.elimination import forward
-from nestedmlm.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
-from nestedmlm.pls import dense_criterion
-from nestedmlm.reml.evaluation import evaluate
-from nestedmlm.results import results_at
+from nestedmlm.covariance.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
+from nestedmlm.design.design import Design, build_design
+from nestedmlm.likelihood.elimination import forward
+from nestedmlm.likelihood.pls import dense_criterion
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.optimum.evaluation import evaluate
+from nestedmlm.statistics.crossproducts import cross_products
 
 REL = 1e-8
 

@@ -9,13 +9,14 @@ from designs import FORMULAS, data, design
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.design import build_design
+from nestedmlm.covariance.parameters import make_plan, theta_of_phi
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
-from nestedmlm.inference import deletion, resampling, subset
-from nestedmlm.inference.residuals import hat_values
-from nestedmlm.parameters import make_plan, theta_of_phi
-from nestedmlm.results import results_at
+from nestedmlm.inference.resampling import resampling
+from nestedmlm.inference.rows import deletion, subset
+from nestedmlm.inference.rows.residuals import hat_values
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.statistics.crossproducts import cross_products
 
 REFITS = ("full", "one-step", "none")
 

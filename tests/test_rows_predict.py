@@ -10,7 +10,7 @@ from scipy.linalg import block_diag
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.crossproducts import cross_products
+from nestedmlm.covariance.parameters import make_plan, theta_of_phi
 from nestedmlm.errors import (
     ColumnNotFoundError,
     DataError,
@@ -18,10 +18,10 @@ from nestedmlm.errors import (
     OptionError,
     WeightsError,
 )
-from nestedmlm.inference.joint import random_gram, relative_variances, z_rows
-from nestedmlm.parameters import make_plan, theta_of_phi
-from nestedmlm.pls import dense_z
-from nestedmlm.results import results_at
+from nestedmlm.inference.rows.joint import random_gram, relative_variances, z_rows
+from nestedmlm.likelihood.pls import dense_z
+from nestedmlm.likelihood.solution import results_at
+from nestedmlm.statistics.crossproducts import cross_products
 
 # iris (Fisher 1936): sepal length and petal width in mm, 50 rows of each species
 SEPAL = """51 49 47 46 50 54 46 50 44 49 54 48 48 43 58 57 54 51 57 51 54 51 46 51 48 50 50 52

@@ -11,7 +11,7 @@ from scipy.linalg import block_diag
 import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.errors import DataError, NewLevelsError, OptionError
-from nestedmlm.pls import dense_z
+from nestedmlm.likelihood.pls import dense_z
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 from designs import data
 
 import nestedmlm as nm
-from nestedmlm.design import build_design
+from nestedmlm.design.design import build_design
 from nestedmlm.errors import OptionError
-from nestedmlm.fit import LmerFit
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
+from nestedmlm.fits.singularity.steps import Collapse, rewrite, steps, term_text
 from nestedmlm.formula import parse_formula
-from nestedmlm.results import results_at
-from nestedmlm.singularity import diagnose, is_singular, repca, simplify
-from nestedmlm.singularity.simpler import Collapse, rewrite, steps, term_text
+from nestedmlm.likelihood.solution import results_at
 
 FRAME = data(200)
 

@@ -13,8 +13,8 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.covariance import STRUCTURES, Parameter, TermShape
 from nestedmlm.covariance.custom import StructureName
+from nestedmlm.covariance.parameters import Plan, jacobian, start_phi
 from nestedmlm.errors import FormulaError, OptionError
-from nestedmlm.parameters import Plan, jacobian, start_phi
 
 
 def apart(k):
@@ -207,7 +207,7 @@ def test_toeplitz_holds_ar1_and_is_held_by_us(machines):
 def test_derivatives_of_a_users_structure():
     """Complex steps against central differences, at a point that is not the start."""
     plan = Plan((TermShape("toep", False, 4),), ((0,),))
-    from nestedmlm.parameters import flat_factors
+    from nestedmlm.covariance.parameters import flat_factors
 
     phi = start_phi(plan) + 0.2 * np.arange(plan.n_theta) / plan.n_theta
     J = jacobian(phi, plan)

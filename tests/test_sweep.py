@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 
 import nestedmlm as nm
 from benchmarks.designs import FORMULA, SmallDesign, small_designs
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.parameters import make_plan, start_phi
-from nestedmlm.reml.evaluation import evaluate
+from nestedmlm.covariance.parameters import make_plan, start_phi
+from nestedmlm.optimum.evaluation import evaluate
+from nestedmlm.statistics.crossproducts import cross_products
 
 STARTS = 4
 

@@ -10,9 +10,9 @@ import pytest
 from fake_fit import block, fake_fit, varcorr
 from r_prints import CASES
 
-from nestedmlm.tables.short import fit_view
-from nestedmlm.tables.summary import summary_view
-from nestedmlm.varcorr import VarCorr
+from nestedmlm.views.short import fit_view
+from nestedmlm.views.summary import summary_view
+from nestedmlm.views.varcorr import VarCorr
 
 HINT = """
 Correlation matrix not shown by default, as p = 18 > 12.

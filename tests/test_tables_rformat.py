@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestedmlm.tables.abbreviate import abbreviate
-from nestedmlm.tables.coefmat import CoefmatLayout, coefmat_cells
-from nestedmlm.tables.layout import fill_lines, formula_pieces, matrix_lines, vector_lines
-from nestedmlm.tables.rformat import (
+from nestedmlm.views.render.abbreviate import abbreviate
+from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.layout import fill_lines, formula_pieces, matrix_lines, vector_lines
+from nestedmlm.views.render.rformat import (
     format_c,
     format_numbers,
     format_pvalues,

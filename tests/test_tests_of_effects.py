@@ -15,7 +15,7 @@ import pytest
 import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.errors import ModelComparisonError, OptionError
-from nestedmlm.inference.linear import LinearFit
+from nestedmlm.inference.means.linear import LinearFit
 
 LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 

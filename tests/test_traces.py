@@ -7,11 +7,11 @@ import pytest
 from dense_tests import dense_parts
 from designs import FORMULAS, design
 
-from nestedmlm import elimination
-from nestedmlm.crossproducts import cross_products
-from nestedmlm.inference.directions import covariance_directions, parameter_directions
-from nestedmlm.inference.traces import pair_traces, traces
-from nestedmlm.parameters import flat_factors, make_plan, start_phi
+from nestedmlm.covariance.parameters import flat_factors, make_plan, start_phi
+from nestedmlm.inference.effects.trace_sums import pair_traces, traces
+from nestedmlm.inference.variances.directions import covariance_directions, parameter_directions
+from nestedmlm.likelihood import elimination
+from nestedmlm.statistics.crossproducts import cross_products
 
 
 def at_random(kind: str, *, weighted: bool = False):

@@ -11,8 +11,8 @@ import pytest
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
-from nestedmlm.tables.blocks import Table, Text
-from nestedmlm.tables.view import View, Viewable
+from nestedmlm.views.render.blocks import Table, Text
+from nestedmlm.views.render.view import View, Viewable
 
 ODD = "a<b> & $x_1$ | `q`"
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 import nestedmlm as nm
-from nestedmlm.results import results_at
+from nestedmlm.likelihood.solution import results_at
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -88,7 +88,7 @@ def elimination() -> Any:
 
 
 def _pattern(ax: Any, design: nm.Design, names: tuple[str, ...], title: str) -> None:
-    from nestedmlm.zmatrix import z_matrix
+    from nestedmlm.design.matrices.zmatrix import z_matrix
 
     Z = z_matrix(design).toarray()
     A = np.column_stack([Z, design.X, design.y])

@@ -1,4 +1,4 @@
-"""Covariance structures of random effects (layer 3): an open table.
+"""Covariance structures of random effects: an open table.
 
 `us`, `diag`, `cs` and `ar1` are there from the start; `register` adds others, which then work like
 these in formulas, fits, profiles and Bayesian models.

@@ -1,4 +1,4 @@
-"""Covariance structures that users add (layer 3).
+"""Covariance structures that users add.
 
 A structure is standard deviations, one per column or one for all, times a correlation matrix with
 a few parameters. What the user writes is a root of that matrix, once, in functions that NumPy and
@@ -29,9 +29,9 @@ from nestedmlm.covariance.structures import (
     signed_sds,
     via_phi,
 )
+from nestedmlm.design.frame.functions import FUNCTIONS
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.structures import admit
-from nestedmlm.modelframe.functions import FUNCTIONS
 
 Root = Callable[[ModuleType, Any, int], Any]
 Parameters = Sequence[Parameter] | Callable[[int], Sequence[Parameter]]

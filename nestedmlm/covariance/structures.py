@@ -1,4 +1,4 @@
-"""Covariance structures: parameters <-> relative covariance factors (layer 3).
+"""Covariance structures: parameters <-> relative covariance factors.
 
 Three descriptions of one term's covariance meet here:
 

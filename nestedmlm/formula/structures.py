@@ -1,4 +1,4 @@
-"""Names of covariance structures that formulas may use (layer 1): what they are is layer 3's."""
+"""Names of covariance structures that formulas may use: what they are stands in covariance."""
 
 from __future__ import annotations
 

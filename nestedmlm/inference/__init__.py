@@ -1,1 +1,1 @@
-"""Inference around a fit (layer 5): pure functions of (design, solution) that know no `LmerFit`."""
+"""Inference around a fit: pure functions of (design, solution) that know no `LmerFit`."""

@@ -1,4 +1,4 @@
-"""The model class that marginaleffects asks for (layer 7); made when marginaleffects is there."""
+"""The model class that marginaleffects asks for; made when marginaleffects is there."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.modelframe.frames import Frame
 
 if TYPE_CHECKING:
-    from nestedmlm.fit import LmerFit
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 @lru_cache(maxsize=1)
@@ -160,8 +160,8 @@ def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
 
 
 def _adjusted(fit: LmerFit, method: str) -> FloatArray:
-    from nestedmlm.inference.ddf import prepare
-    from nestedmlm.verbs.parts import fit_parts
+    from nestedmlm.fits.verbs.parts import fit_parts
+    from nestedmlm.inference.effects.ddf import prepare
 
     if method != "kenward-roger":
         raise OptionError(f"vcov must be True, False, 'kenward-roger' or a matrix, not {method!r}")

@@ -1,4 +1,4 @@
-"""marginaleffects for an `LmerFit`: predictions, comparisons, slopes (layer 7)."""
+"""marginaleffects for an `LmerFit`: predictions, comparisons, slopes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
-    from nestedmlm.fit import LmerFit
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 PACKAGE = "marginaleffects"
 _SLOPES = ("slopes", "avg_slopes")
@@ -101,7 +101,7 @@ def _adapted(model: Any, re_form: Any) -> Any:
 
 
 def _is_fit(model: Any) -> bool:
-    from nestedmlm.fit import LmerFit
+    from nestedmlm.fits.lmer_fit import LmerFit
 
     return isinstance(model, LmerFit)
 

@@ -1,4 +1,4 @@
-"""Pictures of fits: they draw what is computed elsewhere; matplotlib loads on first use (layer 6).
+"""Pictures of fits: they draw what is computed elsewhere; matplotlib loads on first use.
 
 Every function returns matplotlib axes (an array of them where there are several panels), takes
 ``ax`` and ``figsize``, and never shows the figure. Those that take a ``fit`` draw `LmerFit` and
@@ -7,8 +7,7 @@ Every function returns matplotlib axes (an array of them where there are several
 
 from __future__ import annotations
 
-from nestedmlm.plots.boot import bootstrap_densities
-from nestedmlm.plots.collapse import singularity
+from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.diagnostics import diagnostics, qq_residuals, residuals, scale_location
 from nestedmlm.plots.effects import effect
 from nestedmlm.plots.forest import forest
@@ -16,9 +15,10 @@ from nestedmlm.plots.groups import shrinkage, spaghetti, trellis
 from nestedmlm.plots.leverage import cooks_distance, leverage
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
-from nestedmlm.plots.profiles import profile_pairs, profile_zeta
-from nestedmlm.plots.shares import variance_partition
+from nestedmlm.plots.profile import profile_pairs, profile_zeta
+from nestedmlm.plots.singularity import singularity
 from nestedmlm.plots.surface import likelihood_surface
+from nestedmlm.plots.variance_partition import variance_partition
 
 __all__ = [
     "bootstrap_densities",

@@ -1,4 +1,4 @@
-"""matplotlib on first use, and where a picture is drawn (layer 6)."""
+"""matplotlib on first use, and where a picture is drawn."""
 
 from __future__ import annotations
 

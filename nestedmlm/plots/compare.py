@@ -1,4 +1,4 @@
-"""REML estimates beside posterior intervals (layer 6)."""
+"""REML estimates beside posterior intervals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.bayesviews.comparison import Comparison
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
+from nestedmlm.views.posterior.comparison import Comparison
 
 _CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
 _GAP = 0.13  # rows between the two marks of a parameter

@@ -1,4 +1,4 @@
-"""Residuals against fitted values, their spread, their quantiles (layer 6)."""
+"""Residuals against fitted values, their spread, their quantiles."""
 
 from __future__ import annotations
 

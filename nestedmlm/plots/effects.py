@@ -1,4 +1,4 @@
-"""What the model predicts along a predictor, averaged over the others (layer 6)."""
+"""What the model predicts along a predictor, averaged over the others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.averaging import marginal_cells
-from nestedmlm.inference.refgrid import Grid, estimable, reference_grid
-from nestedmlm.modelframe.frames import Frame
+from nestedmlm.inference.means.averaging import marginal_cells
+from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.tables.parameters import is_posterior
+from nestedmlm.views.parameters import is_posterior
 
 _POINTS = 60  # along a numeric predictor
 _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart

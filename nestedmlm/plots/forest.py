@@ -1,4 +1,4 @@
-"""Coefficients of several models side by side (layer 6)."""
+"""Coefficients of several models side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import INTERCEPT
-from nestedmlm.tables.parameters import engine, fit_names, parameter_table
+from nestedmlm.views.parameters import engine, fit_names, parameter_table
 
 SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread

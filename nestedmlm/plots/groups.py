@@ -1,4 +1,4 @@
-"""Groups of rows: spaghetti, trellis, shrinkage (layer 6)."""
+"""Groups of rows: spaghetti, trellis, shrinkage."""
 
 from __future__ import annotations
 
@@ -215,6 +215,6 @@ def shrinkage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('(Intercept)', 'Days')
     """
-    from nestedmlm.plots.shrink import draw_shrinkage
+    from nestedmlm.plots.shrinkage import draw_shrinkage
 
     return draw_shrinkage(fit, grouping(fit, group), x, axes(ax, figsize=figsize))

@@ -1,4 +1,4 @@
-"""Leverages, residuals and Cook's distances (layer 6)."""
+"""Leverages, residuals and Cook's distances."""
 
 from __future__ import annotations
 

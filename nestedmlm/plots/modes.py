@@ -1,4 +1,4 @@
-"""Random effects: caterpillars with intervals, and their quantiles (layer 6)."""
+"""Random effects: caterpillars with intervals, and their quantiles."""
 
 from __future__ import annotations
 

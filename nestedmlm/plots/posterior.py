@@ -1,4 +1,4 @@
-"""Posteriors, drawn by ArviZ (layer 6)."""
+"""Posteriors, drawn by ArviZ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prior density of every parameter (layer 6)."""
+"""The prior density of every parameter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nestedmlm.bayes.distributions import Prior
-from nestedmlm.bayes.priors import PriorRow, PriorSet
+from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.priors import PriorRow, PriorSet
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 

@@ -1,4 +1,4 @@
-"""Quantile-quantile plots with a line and a simultaneous band (layer 6)."""
+"""Quantile-quantile plots with a line and a simultaneous band."""
 
 from __future__ import annotations
 

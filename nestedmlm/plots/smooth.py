@@ -1,4 +1,4 @@
-"""A smoother for scatter plots: means of bins, then a smoothing spline through them (layer 6)."""
+"""A smoother for scatter plots: means of bins, then a smoothing spline through them."""
 
 from __future__ import annotations
 

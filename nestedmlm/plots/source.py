@@ -1,4 +1,4 @@
-"""What pictures read off a fit of either engine (layer 6)."""
+"""What pictures read off a fit of either engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.tables.parameters import is_posterior
+from nestedmlm.views.parameters import is_posterior
 
 INTERCEPT = "(Intercept)"
 

@@ -1,4 +1,4 @@
-"""One look for all pictures: colours, titles, spines (layer 6).
+"""One look for all pictures: colours, titles, spines.
 
 The colours are of middling lightness, so that they stand out on white and on dark pages, and
 differ for people who confuse red and green. Text and neutral lines take matplotlib's own colours.

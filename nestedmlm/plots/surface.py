@@ -1,4 +1,4 @@
-"""The likelihood over two standard deviations (layer 6)."""
+"""The likelihood over two standard deviations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.reported import Reported, reported_parameters
-from nestedmlm.inference.surface import criterion_surface
+from nestedmlm.inference.profile.surface import criterion_surface
+from nestedmlm.inference.variances.parameters import Reported, reported_parameters
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood

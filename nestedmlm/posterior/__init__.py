@@ -1,1 +1,1 @@
-"""What posterior draws say, as pure functions of (DataTree, design) (layer 5)."""
+"""What posterior draws say, as pure functions of (DataTree, design)."""

@@ -1,4 +1,4 @@
-"""Which standard deviations may be zero, and whether the draws are good enough (layer 5)."""
+"""Which standard deviations may be zero, and whether the draws are good enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design import Design
+from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import sigma_draws
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 

@@ -1,4 +1,4 @@
-"""REML estimates beside posterior ones (layer 5)."""
+"""REML estimates beside posterior ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design import Design
+from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.posterior.summaries import list_parameters, parameter_table
 

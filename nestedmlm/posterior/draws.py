@@ -1,4 +1,4 @@
-"""Posterior draws as arrays in the shapes of the design (layer 5).
+"""Posterior draws as arrays in the shapes of the design.
 
 Every function takes the DataTree that a fit holds; chains are laid end to end, so that S is
 chains times draws.
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import TermNames, parameter_names
-from nestedmlm.design import Design
+from nestedmlm.bayes.model.names import TermNames, parameter_names
+from nestedmlm.design.design import Design
 
 
 def chained(data: Any, name: str) -> FloatArray:

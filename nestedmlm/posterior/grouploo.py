@@ -1,4 +1,4 @@
-"""Log-likelihood of a whole group given the other groups, random effects integrated out (layer 5).
+"""Log-likelihood of a whole group given the other groups, random effects integrated out.
 
 With ``V = W^{-1} + Z Sigma Z' / sigma^2`` and ``r = y - X beta - offset``, the rows j of one group
 given all other rows are Gaussian with precision ``A = (V^{-1})_jj / sigma^2`` and
@@ -27,7 +27,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.design import Design
+from nestedmlm.design.design import Design
 from nestedmlm.errors import MemoryLimitError, OptionError
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 

@@ -1,4 +1,4 @@
-"""Log-likelihoods for model criticism, as ArviZ wants them (layer 5)."""
+"""Log-likelihoods for model criticism, as ArviZ wants them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.bayes.names import OBS_DIM, parameter_names
-from nestedmlm.design import Design
+from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
+from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
 from nestedmlm.posterior.rows import Rows, fitted_rows

@@ -1,4 +1,4 @@
-"""Fitted values, predictions and replicated data from posterior draws (layer 5)."""
+"""Fitted values, predictions and replicated data from posterior draws."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.design import Design
+from nestedmlm.design.design import Design
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.inference.prediction import NEW_LEVELS
-from nestedmlm.inference.reform import chosen_columns, only_columns
+from nestedmlm.inference.rows.prediction import NEW_LEVELS
+from nestedmlm.inference.rows.re_form import chosen_columns, only_columns
 from nestedmlm.posterior.draws import (
     covariance_draws,
     effect_draws,

@@ -1,4 +1,4 @@
-"""Posteriors on disk: the DataTree, and beside it what is needed to predict (layer 5)."""
+"""Posteriors on disk: the DataTree, and beside it what is needed to predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From draws to tables: estimate, spread, interval, and how well they are known (layer 5)."""
+"""From draws to tables: estimate, spread, interval, and how well they are known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.names import TermNames, parameter_names
-from nestedmlm.design import Design
+from nestedmlm.bayes.model.names import TermNames, parameter_names
+from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.modes import coefficient_tables
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
-from nestedmlm.randomeffects import coefficient_tables
 
 PROB = 0.95  # of the intervals, unless another one is asked for
 ESTIMATES = ("estimate", "sd", "lower", "upper")

@@ -1,4 +1,4 @@
-"""Shares of variance from posterior draws: R-squared and intraclass correlations (layer 5)."""
+"""Shares of variance from posterior draws: R-squared and intraclass correlations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.design import Design
-from nestedmlm.inference.shares import fixed_variance, mean_variance, residual_variance
+from nestedmlm.design.design import Design
+from nestedmlm.inference.variances.icc_r2 import fixed_variance, mean_variance, residual_variance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.rows import fitted_rows
 from nestedmlm.posterior.summaries import PROB, estimates

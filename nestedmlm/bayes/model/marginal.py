@@ -1,0 +1,126 @@
+"""The marginal model: random effects integrated out exactly.
+
+    log p(y | beta, T, sigma) = -1/2 [ n log 2 pi sigma^2 + log|M| - sum log w + v' S v / sigma^2 ]
+
+with ``(log|M|, S) = eliminate(T)`` and ``v = (-beta, 1)`` in scaled columns: the same elimination
+as the REML criterion's, under another head (Bates et al. 2015, eq. 13-20 before profiling).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
+from nestedmlm.bayes.model.fixed import centring, fixed_effects
+from nestedmlm.bayes.model.likelihood import DENSE, MarginalLikelihood
+from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
+from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.covariance.parameters import make_plan, scatters
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nestedmlm.design.design import Design
+
+# fields of CrossProducts, in the order of its `arrays`
+ARRAYS = ("K", "first", "parent", "pptr", "tptr", "tcol", "tpos", "Kt", "tfirst", "panels", "Qtt",
+          "Qtr", "F")  # fmt: skip
+
+
+def marginal_model(
+    design: Design,
+    priors: PriorSet | Mapping[str, Any] | None = None,
+    *,
+    stats: CrossProducts | None = None,
+) -> pm.Model:
+    """Make the PyMC model of fixed effects, standard deviations, correlations and sigma alone.
+
+    Parameters
+    ----------
+    design : Design
+    priors : PriorSet or mapping, optional
+        See `nestedmlm.bayes.model.priors.resolve_priors`.
+    stats : CrossProducts, optional
+        ``cross_products(design)`` where the caller has it already.
+
+    Returns
+    -------
+    pymc.Model
+        Its likelihood is one ``pm.Potential``; user names are Deterministics where the sampled
+        variable is another (folded scales, the intercept at centred predictors).
+    """
+    from nestedmlm.bayes.model import numba_dispatch  # noqa: F401 (pm.sample and nutpie need it)
+
+    priors = resolve_priors(design, priors)
+    stats = stats or cross_products(design)
+    names = parameter_names(design)
+    coords = {k: v for k, v in coordinates(design).items() if not k.endswith("__factor_dim")}
+    with pm.Model(coords=coords) as model:
+        sampled = fixed_effects(design, names, priors)
+        factors = [
+            term_factor(term, own, priors)
+            for term, own in zip(design.terms, names.terms, strict=True)
+        ]
+        sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
+        pm.Potential(LIKELIHOOD, log_likelihood(factors, sampled, sigma, design, stats))
+    return model
+
+
+def is_marginal(model: pm.Model) -> bool:
+    """Whether a model's likelihood has the random effects integrated out."""
+    return any(potential.name == LIKELIHOOD for potential in model.potentials)
+
+
+def log_likelihood(
+    factors: list[TermFactor], sampled: list[Any], sigma: Any, design: Design, stats: CrossProducts
+) -> Any:
+    """The marginal log-likelihood as a graph.
+
+    Parameters
+    ----------
+    factors : list of TermFactor
+        One for each term: the entries of ``D L``.
+    sampled : list of p scalars
+        From `nestedmlm.bayes.model.fixed.fixed_effects`.
+    sigma : scalar
+    design, stats : Design, CrossProducts
+    """
+    P = np.column_stack(_scatter(factors, design, stats))
+    C = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
+    entries = [value for factor in factors for value in factor.entries().values()]
+    beta = pt.stack(sampled) if sampled else pt.zeros(0)
+    data = {"P": P, "C": C, "c": contrast(stats), **dict(zip(ARRAYS, stats.arrays, strict=True))}
+    op = MarginalLikelihood(dense=len(stats.Qtt) > DENSE)
+    value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
+    constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
+    return value - stats.n * pt.log(sigma) - 0.5 * constant
+
+
+def contrast(stats: CrossProducts) -> FloatArray:
+    """The constant part of ``v = (-beta, 1)`` in scaled columns."""
+    return np.append(stats.R_x @ stats.beta0, 1.0)
+
+
+def _shared(name: str, values: np.ndarray) -> Any:
+    """A writable copy that the graph refers to: Numba compiles read-only constants anew."""
+    return pytensor.shared(np.array(values, order="C"), name=f"{LIKELIHOOD}_{name}")
+
+
+def _scatter(factors: list[TermFactor], design: Design, stats: CrossProducts) -> list[FloatArray]:
+    """Columns that scale and place the terms' entries: ``T_t = W_t^{-1} D L / sigma``, flat."""
+    columns = []
+    places = scatters(make_plan(design, stats))
+    for factor, place, W in zip(factors, places, stats.transforms, strict=True):
+        inverse = np.linalg.inv(W)
+        for i, j in factor.entries():
+            unit = np.zeros_like(W)
+            unit[:, j] = inverse[:, i]
+            columns.append(place @ unit.ravel())
+    return columns

@@ -1,0 +1,208 @@
+"""What the parameters of a design are called in a posterior.
+
+Bambi's names, so that ArviZ snippets carry over: ``Intercept``, ``ses``, ``1|schoolid``,
+``1|schoolid_sigma``, ``sigma``; and ``schoolid_corr`` for what Bambi lacks. Where two terms of
+one factor share a column, lme4's unique term names (``classid.1``) keep them apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm.covariance import STRUCTURES, Parameter
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design, ReTerm
+
+SIGMA, MU, OBS_DIM = "sigma", "mu", "__obs__"
+LIKELIHOOD = "marginal_likelihood"  # name of the marginal form's potential
+INTERCEPT = "Intercept"
+CENTRED_INTERCEPT = "Intercept_centred"
+
+# Endings of the variables that exist only so that sampling is easy; left out of posteriors.
+RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
+FREE = "_parameter_raw"  # what a parameter of a user's structure is made from
+SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
+_RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermNames:
+    """Names of one random-effects term.
+
+    Attributes
+    ----------
+    label : str
+        The factor's name, or the term's unique name where that would clash.
+    columns : tuple of str
+        ``"1"`` for the intercept, otherwise the column's name.
+    variables : tuple of str
+        ``"1|schoolid"``, one per column.
+    sds : tuple of str
+        ``"1|schoolid_sigma"``, one per column; a single ``"schoolid_sigma"`` if homogeneous.
+    correlation : str or None
+        ``"schoolid_corr"`` if the columns are correlated.
+    rho : str or None
+        ``"schoolid_rho"`` for ``cs`` and ``ar1``.
+    parameters : tuple of str
+        ``"schoolid_range"``: those of a correlation structure that a user added.
+    factor_dim : str
+        ``"schoolid__factor_dim"``.
+    expr_dims : tuple of str
+        Dimensions of the correlation matrix.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    variables: tuple[str, ...]
+    sds: tuple[str, ...]
+    correlation: str | None
+    rho: str | None
+    parameters: tuple[str, ...]
+    factor_dim: str
+    expr_dims: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterNames:
+    """Names of everything a posterior of a design holds.
+
+    Attributes
+    ----------
+    fixed : tuple of str
+        In the order of ``design.x_names``.
+    sigma : str
+    terms : tuple of TermNames
+        In the order of ``design.terms``.
+    """
+
+    fixed: tuple[str, ...]
+    sigma: str
+    terms: tuple[TermNames, ...]
+
+    @property
+    def covariance(self) -> tuple[str, ...]:
+        """Names of standard deviations, rho and correlation matrices, term by term."""
+        out: list[str] = []
+        for t in self.terms:
+            out += [*t.sds, *(n for n in (t.rho, *t.parameters, t.correlation) if n)]
+        return tuple(out)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Fixed effects, covariance parameters, sigma."""
+        return (*self.fixed, *self.covariance, self.sigma)
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the random effects, column by column."""
+        return tuple(v for t in self.terms for v in t.variables)
+
+
+def parameter_names(design: Design) -> ParameterNames:
+    """Name the parameters of a design."""
+    labels = _labels(design)
+    return ParameterNames(
+        fixed=tuple(_fixed_name(n) for n in design.x_names),
+        sigma=SIGMA,
+        terms=tuple(
+            _term_names(design, t, label) for t, label in zip(design.terms, labels, strict=True)
+        ),
+    )
+
+
+def coordinates(design: Design) -> dict[str, list[Any]]:
+    """Coordinates of a posterior of the design: the user's labels."""
+    out: dict[str, list[Any]] = {}
+    for term, names in zip(design.terms, parameter_names(design).terms, strict=True):
+        out[names.factor_dim] = design.factors[term.factor].levels.tolist()
+        if names.correlation:
+            out |= {dim: list(names.columns) for dim in names.expr_dims}
+    return out
+
+
+def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
+    """Dimensions, besides chain and draw, of every variable that has any."""
+    out: dict[str, tuple[str, ...]] = {}
+    for t in parameter_names(design).terms:
+        out |= dict.fromkeys(t.variables, (t.factor_dim,))
+        if t.correlation:
+            out[t.correlation] = t.expr_dims
+    return out
+
+
+def response_name(design: Design) -> str:
+    """Name of the observed variable."""
+    return without_slash(design.formula.response_text)
+
+
+def response_data_name(design: Design) -> str:
+    """Name of the ``pm.Data`` that holds the response."""
+    return f"{response_name(design)}_data"
+
+
+def without_slash(name: str) -> str:
+    """Write a slash as a word: in a DataTree it would open a group, so PyMC refuses it."""
+    return name.replace("/", " per ")
+
+
+def is_auxiliary(name: str) -> bool:
+    """Whether a variable of the models made here exists only so that sampling is easy."""
+    if name.endswith(OFFSET):
+        return "|" in name  # other names may end like this
+    endings = (SCALE_SUFFIX + RAW, CORRELATION_SUFFIX + PARTIAL, RHO_SUFFIX + STRETCHED, FREE)
+    return name == CENTRED_INTERCEPT or name.endswith(endings)
+
+
+def _fixed_name(column: str) -> str:
+    if column == "(Intercept)":
+        return INTERCEPT
+    column = without_slash(column)
+    return f"{column}_" if column in _RESERVED or column == INTERCEPT else column
+
+
+def _column_name(column: str) -> str:
+    return "1" if column == "(Intercept)" else without_slash(column)
+
+
+def _labels(design: Design) -> list[str]:
+    """Each term's factor name where all its names stay unique, else the term's own name."""
+    uses = Counter((t.factor, c) for t in design.terms for c in t.columns)
+    blocks = Counter(t.factor for t in design.terms if _needs_block_name(t))
+    out = []
+    for t in design.terms:
+        clash = any(uses[t.factor, c] > 1 for c in t.columns)
+        clash |= _needs_block_name(t) and blocks[t.factor] > 1
+        out.append(without_slash(t.name if clash else design.factors[t.factor].name))
+    return out
+
+
+def _needs_block_name(term: ReTerm) -> bool:
+    """Whether the term as a whole has a parameter (a correlation, a common SD)."""
+    return len(term.columns) > 1 and (term.structure != "diag" or term.hom)
+
+
+def added_parameters(term: ReTerm) -> tuple[Parameter, ...]:
+    """Parameters of a correlation structure that a user added; empty for lme4's own."""
+    structure = STRUCTURES[term.structure]
+    return structure.parameters(len(term.columns)) if structure.root is not None else ()
+
+
+def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
+    columns = tuple(_column_name(c) for c in term.columns)
+    variables = tuple(f"{c}|{label}" for c in columns)
+    common = term.hom and len(columns) > 1
+    correlated = len(columns) > 1 and term.structure != "diag"
+    return TermNames(
+        label=label,
+        columns=columns,
+        variables=variables,
+        sds=(label + SCALE_SUFFIX,) if common else tuple(v + SCALE_SUFFIX for v in variables),
+        correlation=label + CORRELATION_SUFFIX if correlated else None,
+        rho=label + RHO_SUFFIX if correlated and term.structure in ("cs", "ar1") else None,
+        parameters=tuple(f"{label}_{without_slash(p.name)}" for p in added_parameters(term)),
+        factor_dim=f"{without_slash(design.factors[term.factor].name)}__factor_dim",
+        expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
+    )

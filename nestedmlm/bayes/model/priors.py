@@ -1,0 +1,228 @@
+"""Default priors scaled from the data, the user's changes, and the table of both.
+
+The rules (y is the response minus the offset, W the weights):
+
+- the intercept: Normal(mean y, 2.5 sd y), *at the means of the other columns*;
+- other fixed effects: Normal(0, 2.5 sd y / sd x);
+- standard deviations of random effects: HalfNormal(sd y / rms x), rms x being 1 for an intercept;
+- sigma: HalfNormal(sd y), times the root mean weight where there are weights;
+- correlation matrices: LKJ(2); the common correlation of ``cs`` and ``ar1``: Beta(2, 2),
+  stretched onto the interval of admissible values;
+- parameters of a user's correlation structure: by their range, see `_added_row`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm.bayes.model.distributions import Prior, check_prior
+from nestedmlm.bayes.model.names import TermNames, added_parameters, parameter_names
+from nestedmlm.covariance import Parameter
+from nestedmlm.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nestedmlm.design.design import Design, ReTerm
+
+_USER = "given by the user"
+_CENTRED = ", at the means of the predictors"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorRow:
+    """One prior, its role, and the rule that set it."""
+
+    prior: Prior | Callable[..., Any]
+    role: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PriorSet(Mapping[str, PriorRow]):
+    """The priors of a model by parameter name: a frozen mapping, printed as a table.
+
+    Attributes
+    ----------
+    rows : mapping of str to PriorRow
+    """
+
+    rows: Mapping[str, PriorRow]
+
+    def __getitem__(self, name: str) -> PriorRow:
+        return self.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table: columns ``name, prior, rule``."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "name": list(self.rows),
+                "prior": [_shown(row.prior) for row in self.rows.values()],
+                "rule": [row.rule for row in self.rows.values()],
+            }
+        )
+
+    def replace(self, priors: Mapping[str, Any] | None) -> PriorSet:
+        """Return a copy with some priors replaced, checked.
+
+        Raises
+        ------
+        OptionError
+            For unknown names and for priors that do not suit the parameter.
+        """
+        if priors is None:
+            return self
+        if not isinstance(priors, Mapping):
+            raise OptionError(
+                "priors must map parameter names to nm.Prior(...) or functions, got "
+                f"{type(priors).__name__}"
+            )
+        changed = dict(self.rows)
+        for name, prior in priors.items():
+            changed[name] = _checked(name, prior, self.rows)
+        return PriorSet(MappingProxyType(changed))
+
+    def __repr__(self) -> str:
+        frame = self.to_frame()
+        widths = {c: max(len(c), *frame[c].map(len)) for c in frame}
+        lines = ["  ".join(c.ljust(w) for c, w in widths.items()).rstrip()]
+        for row in frame.itertuples(index=False):
+            cells = zip(row, widths.values(), strict=True)
+            lines.append("  ".join(cell.ljust(w) for cell, w in cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, border=0, justify="left"))
+
+
+def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> PriorSet:
+    """Default priors of a design, with the user's in their place.
+
+    Parameters
+    ----------
+    design : Design
+    user : mapping of str to Prior or callable, optional
+        A callable gets the name of the variable (and, for a correlation matrix, ``n=``) and
+        returns a PyMC variable; for a correlation matrix its (n, n) lower Cholesky factor. The
+        prior of "Intercept" is that of the intercept at the means of the other predictors.
+
+    Raises
+    ------
+    OptionError
+        For unknown names and for priors that do not suit the parameter.
+    """
+    if isinstance(user, PriorSet):
+        return PriorSet(default_priors(design).rows).replace(
+            {name: row.prior for name, row in user.items() if row.rule.startswith(_USER)}
+        )
+    return default_priors(design).replace(user)
+
+
+def default_priors(design: Design) -> PriorSet:
+    """Weakly informative priors, scaled from the data by the rules above."""
+    y = design.y if design.offset is None else design.y - design.offset
+    mean_y, sd_y = float(np.mean(y)), float(np.std(y, ddof=1))
+    names = parameter_names(design)
+    rows = {name: _fixed_row(design, j, mean_y, sd_y) for j, name in enumerate(names.fixed)}
+    for term, own in zip(design.terms, names.terms, strict=True):
+        rows |= _term_rows(term, own, sd_y)
+    rows[names.sigma] = _sigma_row(design, sd_y)
+    return PriorSet(MappingProxyType(rows))
+
+
+def _fixed_row(design: Design, j: int, mean_y: float, sd_y: float) -> PriorRow:
+    if design.x_names[j] == "(Intercept)":
+        rule = "mean y, 2.5 sd y"
+        rule += _CENTRED if design.p > 1 else ""
+        prior = Prior("Normal", mu=mean_y, sigma=2.5 * sd_y)
+    else:
+        x = design.X[:, j]
+        spread, word = float(np.std(x, ddof=1)), "sd"
+        if spread == 0.0:  # a constant column that is not called the intercept
+            spread, word = float(np.sqrt(np.mean(x**2))), "rms"
+        rule = f"0, 2.5 sd y / {word} x"
+        prior = Prior("Normal", mu=0.0, sigma=2.5 * sd_y / spread)
+    return PriorRow(prior, "fixed effect", rule)
+
+
+def _term_rows(term: ReTerm, names: TermNames, sd_y: float) -> dict[str, PriorRow]:
+    rms = np.sqrt(np.mean(term.X**2, axis=0))
+    common = len(names.sds) < len(names.variables)
+    sizes = [float(np.sqrt(np.mean(rms**2)))] if common else rms.tolist()
+    columns = term.columns if len(names.sds) == len(term.columns) else ("",)
+    rows = {}
+    for name, column, size in zip(names.sds, columns, sizes, strict=True):
+        rule = "sd y" if column == "(Intercept)" else "sd y / rms x"
+        prior = Prior("HalfNormal", sigma=sd_y / (size or 1.0))
+        rows[name] = PriorRow(prior, "standard deviation", rule)
+    if names.rho:
+        prior = Prior("Beta", alpha=2, beta=2)
+        rule = "Beta(2, 2) stretched onto the admissible correlations"
+        rows[names.rho] = PriorRow(prior, "common correlation", rule)
+    elif names.parameters:
+        for name, parameter in zip(names.parameters, added_parameters(term), strict=True):
+            rows[name] = _added_row(parameter)
+    elif names.correlation:
+        rule = "LKJ(2): correlations near -1 and 1 less likely"
+        rows[names.correlation] = PriorRow(Prior("LKJ", eta=2), "correlation matrix", rule)
+    return rows
+
+
+def _added_row(parameter: Parameter) -> PriorRow:
+    """Weak prior of a parameter of a user's structure, by its range."""
+    low, high = math.isfinite(parameter.lower), math.isfinite(parameter.upper)
+    middle = 0.0 if parameter.start is None else parameter.start
+    if low and high:
+        rule = f"Beta(2, 2) stretched onto ({parameter.lower:g}, {parameter.upper:g})"
+        return PriorRow(Prior("Beta", alpha=2, beta=2), "common correlation", rule)
+    if low or high:
+        end = parameter.lower if low else parameter.upper
+        size = abs(middle - end) if parameter.start is not None else 1.0
+        rule = f"distance from {end:g}: twice where the optimizer starts"
+        return PriorRow(Prior("HalfNormal", sigma=2.0 * size), "standard deviation", rule)
+    prior = Prior("Normal", mu=middle, sigma=2.0 * max(1.0, abs(middle)))
+    return PriorRow(prior, "fixed effect", "around where the optimizer starts")
+
+
+def _sigma_row(design: Design, sd_y: float) -> PriorRow:
+    rule = "sd y"
+    if design.weights is not None:
+        sd_y, rule = sd_y * float(np.sqrt(np.mean(design.weights))), "sd y * root mean weight"
+    return PriorRow(Prior("HalfNormal", sigma=sd_y), "standard deviation", rule)
+
+
+def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
+    if name not in rows:
+        raise OptionError(
+            f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}"
+        )
+    role = rows[name].role
+    if isinstance(prior, Prior):
+        check_prior(name, prior, role)
+    elif not callable(prior):
+        raise OptionError(
+            f"the prior of {name!r} must be nm.Prior(...) or a function that makes the PyMC "
+            f"variable, got {prior!r}"
+        )
+    centred = rows[name].rule.endswith(_CENTRED)
+    return PriorRow(prior, role, _USER + _CENTRED if centred else _USER)
+
+
+def _shown(prior: Prior | Callable[..., Any]) -> str:
+    return (
+        repr(prior) if isinstance(prior, Prior) else f"{getattr(prior, '__name__', 'function')}()"
+    )

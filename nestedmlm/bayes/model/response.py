@@ -1,0 +1,56 @@
+"""Another response for a model that exists already, in either form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+from pytensor.graph.traversal import graph_inputs
+
+from nestedmlm.bayes.model.marginal import contrast, is_marginal
+from nestedmlm.bayes.model.names import LIKELIHOOD, response_data_name
+from nestedmlm.errors import DataError
+from nestedmlm.statistics.crossproducts import cross_products
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+
+def set_response(model: pm.Model, design: Design, y: Any) -> None:
+    """Put another response into a model, in place; nothing has to be compiled again.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From `marginal_model` or `hierarchical_model`. Its priors stay as they are, also those
+        that were scaled from the former response.
+    design : Design
+        That of the model.
+    y : (n,) array
+
+    Raises
+    ------
+    DataError
+        If `y` has not one finite number per row of the design.
+
+    Notes
+    -----
+    A hierarchical model holds the response as ``pm.Data``, so ``pm.set_data`` does the same. A
+    marginal one holds sums of products, of which those with y are computed anew.
+    """
+    y = np.asarray(y, dtype=float)
+    if y.shape != design.y.shape or not np.all(np.isfinite(y)):
+        raise DataError(
+            f"a response of this model is {design.n} finite numbers; got an array of shape "
+            f"{y.shape}" + ("" if np.all(np.isfinite(y)) else " with missing or infinite values")
+        )
+    if not is_marginal(model):
+        pm.set_data({response_data_name(design): y}, model=model)
+        return
+    stats = cross_products(replace(design, y=y))
+    new = {"c": contrast(stats), "panels": stats.panels, "Qtr": stats.Qtr, "F": stats.F}
+    own: dict[str, Any] = {v.name: v for v in graph_inputs([model[LIKELIHOOD]]) if v.name}
+    for name, values in new.items():
+        own[f"{LIKELIHOOD}_{name}"].set_value(np.array(values, order="C"))

@@ -1,0 +1,1 @@
+"""Drawing from the posterior: samplers, importance sampling, the mode, conditional modes."""

@@ -1,0 +1,212 @@
+"""Random effects given the other parameters: exact draws from their Gaussian conditional.
+
+A marginal posterior holds beta, the covariances and sigma. Given those,
+
+    b | y ~ N( T T' Z'V^{-1}(y - X beta),  sigma^2 T (T'Z'WZT + I)^{-1} T' )
+
+is drawn by one downward sweep over the eliminated levels: O(groups) for each posterior draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.names import TermNames, parameter_names
+from nestedmlm.bayes.sampling.kernels import draw_chain
+from nestedmlm.covariance.parameters import Plan, make_plan, scatters
+from nestedmlm.likelihood import elimination
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+Draws = Mapping[str, np.ndarray]
+
+
+def draw_random_effects(
+    design: Design,
+    draws: Draws,
+    rng: np.random.Generator,
+    *,
+    stats: CrossProducts | None = None,
+) -> dict[str, FloatArray]:
+    """Draw the random effects once for each posterior draw.
+
+    Parameters
+    ----------
+    design : Design
+    draws : mapping of str to array, first axis the n draws
+        Fixed effects, standard deviations, correlation matrices and sigma by their names.
+    rng : numpy.random.Generator
+    stats : CrossProducts, optional
+        ``cross_products(design)`` where the caller has it already.
+
+    Returns
+    -------
+    dict of str to (n, J) array
+        ``"1|schoolid"`` and so on, levels in the order of the factor's.
+    """
+    stats = stats or cross_products(design)
+    plan = make_plan(design, stats)
+    sigma = np.asarray(draws[parameter_names(design).sigma], dtype=float)
+    T = flat_factor_draws(design, draws, stats, plan)
+    v = contrast_draws(design, draws, stats)
+    q = sum(plan.widths[i] * len(design.factors[f].levels) for i, f in enumerate(stats.order))
+    b = np.empty((len(sigma), q))
+    for i in range(len(sigma)):
+        noise = rng.standard_normal(q) * sigma[i]
+        b[i] = _one_draw(T[i], v[i], noise, stats)
+    return _by_name(b, design, stats, plan)
+
+
+def draw_fitted(
+    design: Design, draws: Draws, effects: Mapping[str, FloatArray] | None = None
+) -> FloatArray:
+    """Fitted values of the design's rows for each draw: ``X beta + Z b + offset``.
+
+    Parameters
+    ----------
+    draws : mapping
+        Holds the fixed effects, and the random effects unless `effects` does.
+    effects : mapping, optional
+        From `draw_random_effects`.
+
+    Returns
+    -------
+    (n draws, n rows) array
+    """
+    names = parameter_names(design)
+    beta = fixed_draws(design, draws)
+    out: FloatArray = beta @ design.X.T
+    if design.offset is not None:
+        out += design.offset
+    effects = draws if effects is None else effects
+    for term, own in zip(design.terms, names.terms, strict=True):
+        codes = design.factors[term.factor].codes
+        for j, name in enumerate(own.variables):
+            out += np.asarray(effects[name])[:, codes] * term.X[:, j]
+    return out
+
+
+def fixed_draws(design: Design, draws: Draws) -> FloatArray:
+    """The fixed effects as one (n draws, p) array."""
+    names = parameter_names(design)
+    n = len(draws[names.sigma])
+    return np.column_stack([draws[f] for f in names.fixed]) if names.fixed else np.zeros((n, 0))
+
+
+def covariance_factors(own: TermNames, draws: Draws) -> FloatArray:
+    """Lower-triangular ``D L`` of one term for each draw: (n, k, k), user's columns."""
+    k = len(own.variables)
+    sds = np.column_stack([np.asarray(draws[s], dtype=float) for s in own.sds])
+    sds = np.broadcast_to(sds, (len(sds), k))
+    if own.correlation is None:
+        return sds[:, :, None] * np.eye(k)
+    return sds[:, :, None] * _cholesky(np.asarray(draws[own.correlation], dtype=float))
+
+
+def flat_factor_draws(design: Design, draws: Draws, stats: CrossProducts, plan: Plan) -> FloatArray:
+    """Flat relative factors in scaled columns, elimination order, one row for each draw."""
+    names = parameter_names(design)
+    sigma = np.asarray(draws[names.sigma], dtype=float)
+    out = np.zeros((len(sigma), sum(k * k for k in plan.widths)))
+    for own, P, W in zip(names.terms, scatters(plan), stats.transforms, strict=True):
+        T = np.linalg.inv(W) @ covariance_factors(own, draws)
+        out += T.reshape(len(sigma), -1) @ P.T
+    return out / sigma[:, None]
+
+
+def contrast_draws(design: Design, draws: Draws, stats: CrossProducts) -> FloatArray:
+    """``(-beta, 1)`` in scaled columns, one row for each draw."""
+    scaled = (fixed_draws(design, draws) - stats.beta0) @ stats.R_x.T
+    return np.column_stack([-scaled, np.ones(len(scaled))])
+
+
+def _one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProducts) -> FloatArray:
+    state = elimination.forward(T, stats.arrays)
+    T_chain, T_trailing = elimination.split_factors(T, stats.K, stats.Kt)
+    cut = int(np.sum(stats.K * np.diff(stats.first)))
+    b = np.empty(len(noise))
+    if T_trailing:
+        b[cut:] = state.Gtt @ (state.Qtr @ v)
+        b[cut:] += _trailing_noise(state.Qtt, T_trailing, noise[cut:], stats)
+    draw_chain(
+        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, len(v),
+        state.panels, T_chain, v, b[cut:], noise[:cut], b[:cut],
+    )  # fmt: skip
+    return b
+
+
+def _trailing_noise(
+    Q: FloatArray, T: list[FloatArray], noise: FloatArray, stats: CrossProducts
+) -> FloatArray:
+    """``Lambda H^{-T/2} noise`` with ``H = Lambda'Q Lambda + I``."""
+    size = np.diff(np.append(stats.tfirst, len(Q))) // stats.Kt
+
+    def times_lambda(A: FloatArray) -> FloatArray:
+        parts = np.split(A, stats.tfirst[1:], axis=1)
+        return np.hstack(
+            [
+                (part.reshape(len(A), J, len(t)) @ t).reshape(len(A), -1)
+                for part, t, J in zip(parts, T, size.tolist(), strict=True)
+            ]
+        )
+
+    H = times_lambda(times_lambda(Q).T)
+    H[np.diag_indices_from(H)] += 1.0
+    u = solve_triangular(cholesky(H, lower=True), noise, lower=True, trans="T")
+    parts = np.split(u, stats.tfirst[1:])
+    return np.concatenate(
+        [
+            (part.reshape(J, len(t)) @ t.T).ravel()
+            for part, t, J in zip(parts, T, size.tolist(), strict=True)
+        ]
+    )
+
+
+def _by_name(
+    b: FloatArray, design: Design, stats: CrossProducts, plan: Plan
+) -> dict[str, FloatArray]:
+    """Split draws in elimination order into named random effects in the user's columns."""
+    found: dict[str, FloatArray] = {}
+    names = parameter_names(design).terms
+    for f, K, block in _factor_blocks(b, design, stats, plan):
+        start = 0
+        for t in plan.factors[f]:
+            k = plan.shapes[t].k
+            own = block[:, :, start : start + k] @ stats.transforms[t].T
+            found |= {name: own[:, :, j] for j, name in enumerate(names[t].variables)}
+            start += k
+        assert start == K
+    return {name: found[name] for own in names for name in own.variables}
+
+
+def _factor_blocks(
+    b: FloatArray, design: Design, stats: CrossProducts, plan: Plan
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """For each factor in elimination order: its place, K, and (n, J, K) draws in level order."""
+    at = 0
+    for f, K in enumerate(plan.widths):
+        J = len(design.factors[stats.order[f]].levels)
+        block = b[:, at : at + J * K].reshape(len(b), J, K)
+        if f < len(stats.chain):
+            block = block[:, stats.node_of_level[f] - stats.first[f]]
+        yield f, K, block
+        at += J * K
+
+
+def _cholesky(R: FloatArray) -> FloatArray:
+    """Cholesky factors of (n, k, k) correlation matrices, also where they are singular."""
+    L = np.zeros_like(R)
+    for j in range(R.shape[1]):
+        left = R[:, j, j] - np.sum(L[:, j, :j] ** 2, axis=1)
+        L[:, j, j] = np.sqrt(np.clip(left, 0.0, None))
+        safe = np.where(L[:, j, j] > 1e-8, L[:, j, j], np.inf)
+        rest = R[:, j + 1 :, j] - np.einsum("nim,nm->ni", L[:, j + 1 :, :j], L[:, j, :j])
+        L[:, j + 1 :, j] = rest / safe[:, None]
+    return L

@@ -1,0 +1,49 @@
+"""Points of a density as the groups of a DataTree, names and coordinates in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.sampling.density import Density
+
+
+def named_draws(density: Density, points: FloatArray) -> dict[str, FloatArray]:
+    """The named variables at (n, ndim) unconstrained points: one array of n each."""
+    values = [density.to_values(x) for x in points]
+    return {v.name: np.stack([row[v.name] for row in values]) for v in density.variables}
+
+
+def posterior_dataset(density: Density, points: FloatArray) -> xr.Dataset:
+    """Draws as a dataset.
+
+    Parameters
+    ----------
+    density : Density
+    points : (chains, draws, ndim) array
+        Unconstrained.
+    """
+    chains, draws, ndim = points.shape
+    named = named_draws(density, points.reshape(-1, ndim))
+    out = {}
+    for v in density.variables:
+        dims = v.dims or tuple(f"{v.name}_dim_{i}" for i in range(len(v.shape)))
+        out[v.name] = (("chain", "draw", *dims), named[v.name].reshape(chains, draws, *v.shape))
+    used = {d for v in density.variables for d in v.dims}
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    coords |= {d: list(values) for d, values in density.coords.items() if d in used}
+    return xr.Dataset(out, coords=coords)
+
+
+def make_tree(
+    posterior: xr.Dataset, sample_stats: xr.Dataset | None, attributes: Mapping[str, Any]
+) -> xr.DataTree:
+    """Put the groups together; `attributes` say how the draws were made."""
+    groups = {"posterior": posterior.assign_attrs(attributes)}
+    if sample_stats is not None:
+        groups["sample_stats"] = sample_stats
+    return xr.DataTree.from_dict(groups)

@@ -1,0 +1,99 @@
+"""Where a sampler starts: estimates of a fit as values of a model's free variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.fixed import centring
+from nestedmlm.bayes.model.names import (
+    CENTRED_INTERCEPT,
+    PARTIAL,
+    RAW,
+    STRETCHED,
+    TermNames,
+    parameter_names,
+)
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design, ReTerm
+
+_SMALLEST = 0.05  # relative SD of a column at its root mean square: at zero there is no gradient
+_LARGEST = 0.95  # correlations are kept away from their boundary
+
+
+def start_values(
+    model: pm.Model,
+    design: Design,
+    *,
+    beta: FloatArray,
+    T: Sequence[FloatArray],
+    sigma: float,
+) -> dict[str, Any]:
+    """Values of a model's free variables at estimates of a fit.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From `marginal_model` or `hierarchical_model`; may have been edited.
+    beta : (p,) array
+    T : sequence of (k, k) arrays
+        Relative factor of each term, user's columns.
+    sigma : float
+
+    Returns
+    -------
+    dict
+        By the free variable's name, those only that the model has.
+    """
+    names = parameter_names(design)
+    found: dict[str, Any] = dict(zip(names.fixed, np.asarray(beta).tolist(), strict=True))
+    how = centring(design)
+    if how.intercept is not None:
+        found[CENTRED_INTERCEPT] = float(beta[how.intercept] + how.means @ beta)
+    found[names.sigma] = sigma
+    for term, own, factor in zip(design.terms, names.terms, T, strict=True):
+        found |= _term_values(term, own, sigma * np.asarray(factor), sigma)
+    free = {rv.name for rv in model.free_RVs}
+    return {name: value for name, value in found.items() if name in free}
+
+
+def _term_values(term: ReTerm, own: TermNames, factor: FloatArray, sigma: float) -> dict[str, Any]:
+    k = len(own.variables)
+    sd = np.sqrt(np.sum(factor**2, axis=1))
+    unit_rows = factor / np.where(sd > 0, sd, 1.0)[:, None]
+    R = unit_rows @ unit_rows.T
+    rms = np.sqrt(np.mean(term.X**2, axis=0))
+    sd = np.maximum(sd, _SMALLEST * sigma / np.where(rms > 0, rms, 1.0))
+    out: dict[str, Any] = {}
+    for name, value in zip(own.sds, sd.tolist(), strict=False):
+        out |= {name: value, name + RAW: value}
+    if own.rho:
+        low = -1.0 / (k - 1.0) if term.structure == "cs" else -1.0
+        unit = np.clip((R[1, 0] - low) / (1.0 - low), 0.5 - 0.5 * _LARGEST, 0.5 + 0.5 * _LARGEST)
+        out |= {own.rho: low + (1.0 - low) * unit, own.rho + STRETCHED: unit}
+    elif own.correlation:
+        p = partial_correlations(R)
+        unit = 0.5 + 0.5 * np.clip(p, -_LARGEST, _LARGEST)
+        out[own.correlation + PARTIAL] = float(unit[0]) if k == 2 else unit
+    return out
+
+
+def partial_correlations(R: FloatArray) -> FloatArray:
+    """Canonical partial correlations of a correlation matrix, pairs (i, j < i) row by row."""
+    k = len(R)
+    L, out = np.zeros((k, k)), []
+    for i in range(k):
+        left = 1.0
+        for j in range(i):
+            value = R[i, j] - L[i, :j] @ L[j, :j]
+            L[i, j] = value / L[j, j] if L[j, j] > 1e-8 else 0.0
+            room = np.sqrt(max(left, 0.0))
+            out.append(L[i, j] / room if room > 1e-8 else 0.0)
+            left -= L[i, j] ** 2
+        L[i, i] = np.sqrt(max(left, 0.0))
+    return np.clip(np.array(out), -1.0, 1.0)

@@ -1,1 +1,0 @@
-"""Views of posteriors: they format what `nestedmlm.posterior` computes (layer 6)."""

@@ -1,0 +1,167 @@
+"""From one parameter vector to the flat factors the elimination takes, and back.
+
+A `Plan` says which covariance structures a model has and in which order their factors are
+eliminated. It is all a compiled graph depends on, so it is hashable and holds no data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES, TermShape, relative_factors, split_parameters
+from nestedmlm.covariance.custom import checked
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+    from nestedmlm.statistics.crossproducts import CrossProducts
+
+
+SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Covariance structures and elimination order.
+
+    Attributes
+    ----------
+    shapes : tuple of TermShape
+        One per term, in the order of ``design.terms`` (also the order of theta and phi).
+    factors : tuple of tuple of int
+        For each grouping factor in elimination order, the indices of its terms.
+    """
+
+    shapes: tuple[TermShape, ...]
+    factors: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_theta(self) -> int:
+        """Number of covariance parameters."""
+        return sum(s.count for s in self.shapes)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns K_f of each factor in elimination order."""
+        return tuple(sum(self.shapes[t].k for t in terms) for terms in self.factors)
+
+    @property
+    def linear(self) -> bool:
+        """Whether T is linear in phi."""
+        return all(STRUCTURES[s.structure].linear for s in self.shapes)
+
+
+def term_shapes(design: Design) -> tuple[TermShape, ...]:
+    """Describe the covariance of each term."""
+    return tuple(TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms)
+
+
+def make_plan(design: Design, stats: CrossProducts) -> Plan:
+    """Describe a design's covariance."""
+    shapes = term_shapes(design)
+    for shape in shapes:
+        checked(shape.structure, shape.k)
+    factors = tuple(
+        tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.order
+    )
+    return Plan(shapes, factors)
+
+
+@lru_cache(maxsize=256)
+def term_places(plan: Plan) -> tuple[np.ndarray, ...]:
+    """For each term, where the entries of ``T_t.ravel()`` stand in the flat vector."""
+    out: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(plan.shapes)
+    start = 0
+    for terms, K in zip(plan.factors, plan.widths, strict=True):
+        at = 0
+        for t in terms:
+            k = plan.shapes[t].k
+            rows, cols = np.divmod(np.arange(k * k), k)
+            out[t] = start + (at + rows) * K + at + cols
+            at += k
+        start += K * K
+    return tuple(out)
+
+
+@lru_cache(maxsize=256)
+def scatters(plan: Plan) -> tuple[FloatArray, ...]:
+    """For each term, the 0/1 matrix that puts ``T_t.ravel()`` into the flat vector."""
+    unit = np.eye(sum(k * k for k in plan.widths))
+    return tuple(unit[:, places] for places in term_places(plan))
+
+
+@lru_cache(maxsize=256)
+def linear_map(plan: Plan) -> FloatArray:
+    """The matrix B with ``T_flat = B phi``, for plans that are linear."""
+    basis = np.eye(plan.n_theta)
+    return np.column_stack([_assemble(np, e, plan) for e in basis])
+
+
+def flat_factors(xp: ModuleType, phi: Any, plan: Plan) -> Any:
+    """All relative factors as one flat vector in elimination order, in scaled columns.
+
+    `xp` is NumPy (phi an array, possibly complex) or ``pytensor.tensor`` (phi symbolic).
+    """
+    return xp.dot(linear_map(plan), phi) if plan.linear else _assemble(xp, phi, plan)
+
+
+def _assemble(xp: ModuleType, phi: Any, plan: Plan) -> Any:
+    parts, at = [], 0
+    for shape, P in zip(plan.shapes, scatters(plan), strict=True):
+        piece = phi[at : at + shape.count]
+        T = STRUCTURES[shape.structure].factor(xp, piece, shape.k, shape.hom)
+        parts.append(xp.dot(P, T.reshape((shape.k * shape.k,))))
+        at += shape.count
+    return sum(parts[1:], parts[0])
+
+
+def jacobian(phi: FloatArray, plan: Plan) -> FloatArray:
+    """Derivative of the flat factors, exact (complex step where T is not linear)."""
+    if plan.linear:
+        return linear_map(plan)
+    step = 1e-40
+    columns = [
+        flat_factors(np, phi + 1j * step * e, plan).imag / step for e in np.eye(plan.n_theta)
+    ]
+    return np.column_stack(columns)
+
+
+def start_phi(plan: Plan) -> FloatArray:
+    """Unit relative standard deviations in scaled columns, no correlations."""
+    return np.concatenate([STRUCTURES[s.structure].start(s.k, s.hom) for s in plan.shapes])
+
+
+def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """lme4's theta, in the user's columns."""
+    parts = [
+        STRUCTURES[s.structure].to_theta(part, W, s.hom)
+        for part, s, W in zip(
+            split_parameters(phi, plan.shapes), plan.shapes, stats.transforms, strict=True
+        )
+    ]
+    return np.concatenate(parts)
+
+
+def phi_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """Inverse of `theta_of_phi`."""
+    parts = [
+        STRUCTURES[s.structure].to_phi(part, W, s.hom)
+        for part, s, W in zip(
+            split_parameters(theta, plan.shapes), plan.shapes, stats.transforms, strict=True
+        )
+    ]
+    return np.concatenate(parts)
+
+
+def flat_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """The flat factors in scaled columns at lme4's theta (no rotation, no loss of digits)."""
+    total: FloatArray = np.zeros(sum(k * k for k in plan.widths))
+    factors = relative_factors(theta, plan.shapes)
+    for T, W, P in zip(factors, stats.transforms, scatters(plan), strict=True):
+        total += P @ np.linalg.solve(W, T).ravel()
+    return total

@@ -1,0 +1,107 @@
+"""What lme4 refuses, refused with its words: responses, weights, grouping factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.frame.values import Factor, Matrix, Vector, logical_numbers
+from nestedmlm.design.matrices.grouping import GroupingFactor
+from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def response_numbers(value: Vector, name: str) -> FloatArray:
+    """Return the response as floats (a copy).
+
+    Raises
+    ------
+    ResponseError
+        If it is categorical, a date or a matrix.
+    """
+    if isinstance(value, Matrix):
+        raise ResponseError(
+            f"the response {name} is a matrix; fit one model for each column (see refit())"
+        )
+    if isinstance(value, Factor):
+        if value.kind == "logical":
+            return logical_numbers(value)
+        raise ResponseError(f"response must be numeric; {name} is not")
+    if value.dtype.kind not in "iuf":
+        raise ResponseError(f"response must be numeric; {name} has the type {value.dtype}")
+    return value.astype(np.float64)
+
+
+def check_response(y: FloatArray, name: str) -> None:
+    """Refuse an infinite or constant response."""
+    if not np.isfinite(y).all():
+        raise ResponseError(f"the response {name} holds infinite values")
+    if y.max() == y.min():
+        raise ResponseError(f"the response {name} is constant ({y[0]:g}): there is nothing to fit")
+
+
+def check_finite(X: FloatArray, names: Sequence[str]) -> None:
+    """Refuse infinite values in a model matrix, naming the columns."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.add.reduce(X, axis=None)):  # a sum is much cheaper than a mask
+            return
+    bad = [name for j, name in enumerate(names) if not np.isfinite(X[:, j]).all()]
+    if bad:
+        raise DataError(f"infinite values in {', '.join(bad)}")
+
+
+def check_weights(weights: FloatArray) -> None:
+    """Refuse weights that are not positive numbers."""
+    if np.isnan(weights).any():
+        raise WeightsError("weights are missing (NaN) in rows that are used")
+    if not np.isfinite(weights).all():
+        raise WeightsError("weights must be finite")
+    if (weights < 0).any():
+        raise WeightsError("weights must not be negative")
+    if (weights == 0).any():
+        raise WeightsError("weights must not be zero: leave those rows out of the data")
+
+
+def check_levels(factors: Sequence[GroupingFactor], n: int) -> None:
+    """Refuse factors with one level or with as many levels as rows (lme4's checkNlevels).
+
+    Raises
+    ------
+    GroupingError
+    """
+    single = [f.name for f in factors if f.levels.size < 2]
+    if single:
+        names = ", ".join(single)
+        raise GroupingError(f"grouping factors must have > 1 sampled level (problems: {names})")
+    many = [f.name for f in factors if f.levels.size >= n]
+    if many:
+        names = ", ".join(many)
+        raise GroupingError(
+            "number of levels of each grouping factor must be < number of observations "
+            f"(problems: {names})"
+        )
+
+
+def check_effects(terms: Sequence[Any], factors: Sequence[GroupingFactor], n: int) -> None:
+    """Refuse a term with at least as many random effects as there are rows (lme4's checkZdims).
+
+    As in lme4 >= 2, nothing is refused when some term has a structured covariance.
+
+    Raises
+    ------
+    GroupingError
+    """
+    if any(term.structure != "us" for term in terms):
+        return
+    for term in terms:
+        effects = term.X.shape[1] * factors[term.factor].levels.size
+        if n <= effects:
+            raise GroupingError(
+                f"number of observations (={n}) <= number of random effects (={effects}) for term "
+                f"({term.text}); the random-effects parameters and the residual variance (or scale "
+                "parameter) are probably unidentifiable"
+            )

@@ -1,0 +1,203 @@
+"""Tables of any kind in, one column at a time out: the only reader of the caller's data.
+
+pandas is read directly; mappings of arrays too; everything else goes through narwhals. Columns
+are read when first asked for, never written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.design.frame.values import Factor, Vector, factor_of_objects, logical, object_array
+from nestedmlm.errors import DataError
+
+
+class Frame:
+    """Read-only access to the columns of a table.
+
+    Parameters
+    ----------
+    data : DataFrame, mapping of arrays, or anything narwhals can read
+        The table.
+
+    Attributes
+    ----------
+    names : tuple of str
+    n : int
+        Number of rows.
+    index : pandas.Index
+        The caller's row labels (0, 1, ... where the table has none).
+    """
+
+    __slots__ = ("_cache", "_columns", "_read", "index", "n")
+
+    def __init__(self, data: Any) -> None:
+        self._read, self._columns, self.index = _open(data)
+        self.n = len(self.index)
+        self._cache: dict[str, Vector] = {}
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns that are strings."""
+        return tuple(name for name in self._columns if isinstance(name, str))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    def series(self, name: str) -> pd.Series:
+        """Return a column as a pandas Series.
+
+        Raises
+        ------
+        DataError
+            If several columns have this name, or its length is not that of the table.
+        """
+        column = self._read(name)
+        if not isinstance(column, pd.Series):
+            raise DataError(f"several columns are called {name!r}: rename them")
+        if len(column) != self.n:
+            sizes = f"{len(column)} values, the data have {self.n} rows"
+            raise DataError(f"column {name!r} has {sizes}")
+        return column
+
+    def column(self, name: str) -> Vector:
+        """Return a column as numbers or a factor (read once)."""
+        found = self._cache.get(name)
+        if found is None:
+            found = self._cache[name] = load_series(self.series(name), name)
+        return found
+
+
+def _open(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
+    """Return a reader of columns, the column names and the row labels."""
+    if isinstance(data, pd.DataFrame):
+        return data.__getitem__, data.columns, data.index
+    if isinstance(data, Mapping):
+        return _open_mapping(data)
+    return _open_narwhals(data)
+
+
+def _open_mapping(data: Mapping[str, Any]) -> tuple[Callable[[str], Any], Any, pd.Index]:
+    lengths = {name: len(values) for name, values in data.items() if np.ndim(values) > 0}
+    n = max(lengths.values(), default=0)
+    return lambda name: pd.Series(data[name]), list(data), pd.RangeIndex(n)
+
+
+def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
+    import narwhals.stable.v1 as nw
+
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError:
+        kind = type(data).__name__
+        hint = "; collect() it first" if hasattr(data, "collect") else ""
+        raise DataError(
+            f"data must be a table (pandas, polars, pyarrow, dict of arrays), not {kind}{hint}"
+        ) from None
+
+    def read(name: str) -> pd.Series:
+        column = frame.get_column(name)
+        honoured = column.dtype == nw.Enum or frame.implementation.is_pyarrow()
+        if column.dtype in (nw.Enum, nw.Categorical):
+            text = column.cast(nw.String)
+            if honoured:
+                levels = column.cat.get_categories().to_list()
+                return pd.Series(pd.Categorical(text.to_list(), categories=levels))
+            return pd.Series(text.to_list(), dtype=object)
+        if column.dtype == nw.Boolean and column.null_count():
+            return pd.Series(column.to_list(), dtype=object)
+        return pd.Series(column.to_numpy())
+
+    return read, frame.columns, pd.RangeIndex(len(frame))
+
+
+def load_series(series: pd.Series, name: str) -> Vector:
+    """Turn a pandas Series into numbers or a factor.
+
+    Numbers keep their dtype, so that integer group labels stay integers.
+
+    Raises
+    ------
+    DataError
+        For a type that can be neither (complex, lists).
+    """
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        if dtype.kind in "iuf":
+            return np.asarray(series.to_numpy())
+        if dtype.kind == "b":
+            return logical(series.to_numpy())
+        if dtype.kind == "O":
+            return _load_objects(series, name)
+        if dtype.kind in "Mm":
+            return _factor_by_hash(series, "other")
+        raise DataError(f"column {name!r} has the type {dtype}, which cannot be used in a model")
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _load_categorical(series)
+    return _load_extension(series, name)
+
+
+def _load_categorical(series: pd.Series) -> Factor:
+    levels = object_array(series.cat.categories.to_numpy(dtype=object))
+    return Factor(codes=series.cat.codes.to_numpy(), levels=levels, kind="category",
+                  ordered=bool(series.cat.ordered))  # fmt: skip
+
+
+def _factor_by_hash(series: pd.Series, kind: str) -> Factor:
+    codes, levels = pd.factorize(series)
+    return factor_of_objects(codes, list(levels), kind)
+
+
+def _load_objects(series: pd.Series, name: str) -> Vector:
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    if kind == "string":
+        return _factor_by_hash(series, "string")
+    if kind == "boolean":
+        missing = series.isna().to_numpy()
+        return logical(series.where(~missing, False).to_numpy().astype(bool), missing)
+    if kind == "integer" and not series.isna().any():
+        return np.asarray(series.to_numpy(), dtype=np.int64)
+    if kind in ("integer", "integer-na", "floating", "mixed-integer-float", "decimal", "empty"):
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    try:
+        return _factor_by_hash(series, "other")
+    except TypeError:
+        raise DataError(f"column {name!r} holds {kind} objects, which cannot be used") from None
+
+
+def _load_extension(series: pd.Series, name: str) -> Vector:
+    types = pd.api.types
+    dtype = series.dtype
+    if str(dtype).startswith("dictionary"):  # pandas shows an arrow dictionary under this name
+        return _load_categorical(_arrow_dictionary(series))
+    if types.is_bool_dtype(dtype):
+        missing = series.isna().to_numpy()
+        return logical(series.to_numpy(dtype=bool, na_value=False), missing)
+    if types.is_numeric_dtype(dtype):
+        if types.is_integer_dtype(dtype) and not series.isna().any():
+            return np.asarray(series.to_numpy(dtype=np.int64))
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    if types.is_string_dtype(dtype):
+        return _factor_by_hash(series, "string")
+    return _factor_by_hash(series, "other")
+
+
+def _arrow_dictionary(series: pd.Series) -> pd.Series:
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    array = pa.array(series.array)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    converted: pd.Series = array.to_pandas()
+    return converted
+
+
+def load_array(values: Any, name: str) -> Vector:
+    """Turn an array, list, Series or Categorical from outside the table into a vector."""
+    if isinstance(values, pd.Series):
+        return load_series(values, name)
+    return load_series(pd.Series(values), name)

@@ -1,0 +1,169 @@
+"""B-spline bases as R's `splines` package makes them: `bs` and `ns`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.frame.values import Matrix
+from nestedmlm.errors import DataError, DataWarning
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def bspline_basis(x: FloatArray, knots: FloatArray, degree: int) -> FloatArray:
+    """Evaluate all B-splines of a knot sequence by the Cox-de Boor recursion.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Beyond the outer knots the polynomial of the nearest interval is continued.
+    knots : ndarray, shape (m,)
+        Ascending, with the boundary knots repeated `degree` + 1 times.
+    degree : int
+
+    Returns
+    -------
+    ndarray, shape (n, m - degree - 1)
+    """
+    count = knots.size - degree - 1
+    interval = np.clip(np.searchsorted(knots, x, side="right") - 1, degree, count - 1)
+    local = np.ones((x.size, 1))  # the degree + 1 splines that are not zero at x
+    for order in range(1, degree + 1):
+        grown = np.zeros((x.size, order + 1))
+        for j in range(order):
+            right, left = knots[interval + j + 1], knots[interval + j + 1 - order]
+            share = local[:, j] / (right - left)
+            grown[:, j] += (right - x) * share
+            grown[:, j + 1] += (x - left) * share
+        local = grown
+    basis = np.zeros((x.size, count))
+    rows = np.arange(x.size)[:, None]
+    basis[rows, interval[:, None] - degree + np.arange(degree + 1)] = local
+    return basis
+
+
+def _derivative_basis(x: FloatArray, knots: FloatArray, degree: int, order: int) -> FloatArray:
+    """Evaluate the `order`-th derivatives of all B-splines."""
+    if order == 0:
+        return bspline_basis(x, knots, degree)
+    lower = _derivative_basis(x, knots[1:-1], degree - 1, order - 1)
+    span = knots[degree + 1 : -1] - knots[1 : -degree - 1]
+    scaled = lower * (degree / span)
+    basis = np.zeros((x.size, scaled.shape[1] + 1))
+    basis[:, 1:] += scaled
+    basis[:, :-1] -= scaled
+    return basis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spline:
+    """A learned spline basis.
+
+    Attributes
+    ----------
+    knots : ndarray
+        All knots, the boundary ones repeated.
+    degree : int
+    skip : int
+        1 when the first column is left out (no intercept).
+    natural : ndarray or None
+        For `ns`: maps B-splines to those with no curvature at the ends.
+    """
+
+    knots: FloatArray
+    degree: int
+    skip: int
+    natural: FloatArray | None = None
+
+    def apply(self, x: FloatArray) -> Matrix:
+        """Evaluate at `x`; missing values give missing rows."""
+        present = ~np.isnan(x)
+        inner = self._natural(x[present]) if self.natural is not None else self._plain(x[present])
+        if present.all():
+            return Matrix(inner)
+        values = np.full((x.size, inner.shape[1]), np.nan)
+        values[present] = inner
+        return Matrix(values)
+
+    def _plain(self, x: FloatArray) -> FloatArray:
+        if x.size and (x.min() < self.knots[0] or x.max() > self.knots[-1]):
+            message = "values beyond the boundary knots of bs(): the spline is extrapolated"
+            warnings.warn(message, DataWarning, stacklevel=2)
+        return bspline_basis(x, self.knots, self.degree)[:, self.skip :]
+
+    def _natural(self, x: FloatArray) -> FloatArray:
+        low, high = self.knots[0], self.knots[-1]
+        inside = np.clip(x, low, high)
+        basis = bspline_basis(inside, self.knots, 3)
+        for rows, edge in ((x < low, low), (x > high, high)):
+            if rows.any():  # a natural spline is linear beyond its boundary knots
+                slope = _derivative_basis(np.array([edge]), self.knots, 3, 1)
+                basis[rows] += (x[rows] - edge)[:, None] * slope
+        assert self.natural is not None
+        return np.asarray(basis[:, self.skip :] @ self.natural)
+
+
+def _boundary(x: FloatArray, given: Any) -> FloatArray:
+    if given is not None:
+        return np.sort(np.asarray(given, dtype=float).ravel())
+    if x.size == 0:
+        raise DataError("a spline needs values that are not missing")
+    if x.size == 1:
+        return np.array([x[0] * 7 / 8, x[0] * 9 / 8])
+    return np.array([x.min(), x.max()])
+
+
+def _inner_knots(x: FloatArray, boundary: FloatArray, count: int) -> FloatArray:
+    """Place `count` knots at R's (type 7) quantiles of the values inside the boundary."""
+    if count <= 0:
+        return np.empty(0)
+    inside = x[(x >= boundary[0]) & (x <= boundary[1])]
+    return np.asarray(np.quantile(inside, np.linspace(0, 1, count + 2)[1:-1]))
+
+
+def _all_knots(
+    x: FloatArray, df: int | None, less: int, knots: Any, Boundary_knots: Any, degree: int
+) -> FloatArray:
+    present = x[~np.isnan(x)]
+    boundary = _boundary(present, Boundary_knots)
+    if knots is not None:
+        inner = np.asarray(knots, dtype=float).ravel()
+    else:
+        inner = _inner_knots(present, boundary, 0 if df is None else int(df) - less)
+    return np.sort(np.concatenate([np.repeat(boundary, degree + 1), inner]))
+
+
+def fit_bs(
+    x: FloatArray,
+    df: int | None = None,
+    knots: Any = None,
+    degree: int = 3,
+    intercept: bool = False,
+    Boundary_knots: Any = None,
+) -> Spline:
+    """Learn R's `bs` basis from `x`."""
+    if degree < 1:
+        raise DataError("the degree of bs() must be at least 1")
+    less = int(degree) + bool(intercept)
+    every = _all_knots(x, df, less, knots, Boundary_knots, int(degree))
+    return Spline(every, int(degree), 0 if intercept else 1)
+
+
+def fit_ns(
+    x: FloatArray,
+    df: int | None = None,
+    knots: Any = None,
+    intercept: bool = False,
+    Boundary_knots: Any = None,
+) -> Spline:
+    """Learn R's `ns` basis from `x`."""
+    every = _all_knots(x, df, 1 + bool(intercept), knots, Boundary_knots, 3)
+    skip = 0 if intercept else 1
+    curvature = _derivative_basis(every[[0, -1]], every, 3, 2)[:, skip:]
+    full, _ = np.linalg.qr(curvature.T, mode="complete")
+    return Spline(every, 3, skip, full[:, 2:])

@@ -1,0 +1,195 @@
+"""What a column or an expression can be worth: numbers, a factor, or a small matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.frame.collation import sort_levels
+from nestedmlm.errors import DataError
+from nestedmlm.formula.deparse import format_number
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Factor:
+    """A categorical vector.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        Positions in `levels`; -1 is missing.
+    levels : ndarray of object, shape (J,)
+        The original values, in order.
+    kind : str
+        ``"category"``, ``"string"``, ``"number"``, ``"logical"`` or ``"other"`` (dates, mixed
+        objects: can group rows, cannot be a predictor).
+    ordered : bool
+    contrast : object, optional
+        The contrasts that ``C()`` asked for.
+    """
+
+    codes: npt.NDArray[np.integer[Any]]
+    levels: npt.NDArray[np.object_]
+    kind: str
+    ordered: bool = False
+    contrast: Any = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The levels as R would print them."""
+        return tuple(level_label(level) for level in self.levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """Several numeric columns that form one variable; `names` are R's column suffixes."""
+
+    values: FloatArray
+    names: tuple[str, ...] | None = None
+
+
+Vector = npt.NDArray[Any] | Factor | Matrix
+
+
+def level_label(level: Any) -> str:
+    """Write one level as R would: TRUE/FALSE, 15 digits, strings as they are."""
+    if isinstance(level, str):
+        return level
+    if isinstance(level, bool | np.bool_):
+        return "TRUE" if level else "FALSE"
+    if isinstance(level, float | np.floating):
+        return format_number(float(level))
+    return str(level)
+
+
+def object_array(items: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+    """Make a one-dimensional object array of Python values."""
+    if isinstance(items, np.ndarray) and items.dtype != object:
+        items = items.tolist()
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+_LOGICAL_LEVELS = object_array([False, True])
+
+
+def logical(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None) -> Factor:
+    """Make a two-level factor FALSE, TRUE."""
+    codes = values.astype(np.int32)
+    if missing is not None and missing.any():
+        codes[missing] = -1
+    return Factor(codes=codes, levels=_LOGICAL_LEVELS, kind="logical")
+
+
+def logical_numbers(factor: Factor) -> FloatArray:
+    """Turn a logical factor into 0, 1 and NaN."""
+    numbers = factor.codes.astype(np.float64)
+    numbers[factor.codes < 0] = np.nan
+    return numbers
+
+
+def _unique_integers(
+    values: npt.NDArray[np.integer[Any]],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
+    """Sorted unique values and codes; a look-up table when the range is small."""
+    low, high = int(values.min()), int(values.max())
+    if high - low > 4 * values.size + 1024 or high > np.iinfo(np.int64).max:
+        return np.unique(values, return_inverse=True)
+    wide = values.astype(np.int64, copy=False)  # int8 would overflow in the next line
+    shifted = wide - low if low else wide
+    present = np.zeros(high - low + 1, dtype=bool)
+    present[shifted] = True
+    levels = np.flatnonzero(present)
+    table = np.empty(present.size, dtype=np.int32)
+    table[levels] = np.arange(levels.size, dtype=np.int32)
+    return levels + low, table[shifted]
+
+
+def _unique_floats(
+    values: npt.NDArray[Any],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
+    return np.unique(values, return_inverse=True)
+
+
+def factor_of_numbers(values: npt.NDArray[Any]) -> Factor:
+    """Make a factor of a numeric vector: levels sorted, NaN missing, labels keep their type."""
+    missing = np.isnan(values) if values.dtype.kind == "f" else None
+    if missing is not None and missing.any():
+        inner = factor_of_numbers(values[~missing])
+        all_codes = np.full(values.size, -1, dtype=np.int32)
+        all_codes[~missing] = inner.codes
+        return replace(inner, codes=all_codes)
+    if values.size == 0:
+        return Factor(codes=np.empty(0, np.int32), levels=object_array([]), kind="number")
+    unique = _unique_integers if values.dtype.kind in "iu" else _unique_floats
+    levels, codes = unique(values)
+    codes32 = codes.astype(np.int32, copy=False)
+    return Factor(codes=codes32, levels=object_array(levels), kind="number")
+
+
+def factor_of_objects(codes: npt.NDArray[Any], levels: Sequence[Any], kind: str) -> Factor:
+    """Make a factor of codes into unsorted `levels`: sort the levels, recode."""
+    order = sort_levels(levels)
+    rank = np.empty(len(order) + 1, dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    rank[-1] = -1  # code -1 picks the last entry: missing stays missing
+    ordered_levels = object_array([levels[i] for i in order])
+    return Factor(codes=rank[codes], levels=ordered_levels, kind=kind)
+
+
+def as_factor(value: Vector, *, name: str) -> Factor:
+    """Coerce to a factor, as R's `factor()`.
+
+    Raises
+    ------
+    DataError
+        If `value` is a matrix.
+    """
+    if isinstance(value, Factor):
+        return value
+    if isinstance(value, Matrix) or value.ndim != 1:
+        raise DataError(f"{name} is a matrix and cannot be used as a factor")
+    if value.dtype.kind in "iuf":
+        return factor_of_numbers(value)
+    raise DataError(f"{name} (dtype {value.dtype}) cannot be used as a factor")
+
+
+def drop_unused(factor: Factor) -> Factor:
+    """Remove the levels that no row has."""
+    counts = np.bincount(factor.codes[factor.codes >= 0], minlength=factor.levels.size)
+    if counts.all():
+        return factor
+    used = np.flatnonzero(counts)
+    table = np.full(counts.size + 1, -1, dtype=np.int32)
+    table[used] = np.arange(used.size, dtype=np.int32)
+    return replace(factor, codes=table[factor.codes], levels=factor.levels[used])
+
+
+def missing_rows(value: Vector) -> npt.NDArray[np.bool_] | None:
+    """Return the rows where `value` is missing, or None when there is none."""
+    if isinstance(value, Factor):
+        missing = value.codes < 0
+    elif isinstance(value, Matrix):
+        missing = np.isnan(value.values).any(axis=1)
+    elif value.dtype.kind == "f":
+        missing = np.isnan(value)
+    else:
+        return None
+    return missing if missing.any() else None
+
+
+def take_rows(value: Vector, kept: npt.NDArray[np.bool_]) -> Vector:
+    """Keep some rows."""
+    if isinstance(value, Factor):
+        return replace(value, codes=value.codes[kept])
+    if isinstance(value, Matrix):
+        return Matrix(value.values[kept], value.names)
+    rows: npt.NDArray[Any] = value[kept]
+    return rows

@@ -1,0 +1,1 @@
+"""Coded columns: contrasts, model matrices, grouping factors, columns of the random effects."""

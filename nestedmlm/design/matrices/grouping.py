@@ -1,0 +1,176 @@
+"""Grouping factors: observed combinations of levels as codes, learned once and looked up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused, object_array
+from nestedmlm.design.matrices.modelmatrix import level_table
+from nestedmlm.formula.bars import Bar
+from nestedmlm.formula.nodes import variables_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupingFactor:
+    """One grouping factor of a design.
+
+    Attributes
+    ----------
+    name : str
+        lme4's name: ``schoolid``; ``b:a`` for the inner factor of ``a/b``.
+    variables : tuple of str
+        The columns it is made of.
+    levels : ndarray of object, shape (J,)
+        Original values for one column, ``"x:y"`` for combinations; only those observed.
+    codes : ndarray of int32, shape (n,)
+        The level of each row.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    levels: npt.NDArray[np.object_]
+    codes: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupSpec:
+    """What is needed to find the codes of new rows.
+
+    Attributes
+    ----------
+    name : str
+    parts : tuple of str
+        R's text of each variable.
+    levels : tuple of ndarray
+        The levels of each variable.
+    pairs : tuple of ndarray
+        For each variable after the first, the observed ``code so far * J + code``, ascending;
+        a position in it is the code of the combination.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    levels: tuple[npt.NDArray[np.object_], ...]
+    pairs: tuple[npt.NDArray[np.int64], ...]
+
+
+def _read_only(array: Any) -> Any:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def learn_group(bar: Bar, values: Mapping[str, Vector]) -> tuple[GroupSpec, GroupingFactor]:
+    """Make the grouping factor of a bar from the values of its variables (no missing rows).
+
+    Parameters
+    ----------
+    bar : Bar
+    values : mapping of str to Vector
+
+    Returns
+    -------
+    GroupSpec, GroupingFactor
+    """
+    factors = [drop_unused(as_factor(values[part.name], name=part.name)) for part in bar.parts]
+    first = factors[0]
+    codes: npt.NDArray[Any] = first.codes
+    labels: list[str] = list(first.labels) if len(factors) > 1 else []
+    pairs = []
+    for factor in factors[1:]:
+        size = factor.levels.size
+        key = codes.astype(np.int64) * size + factor.codes
+        observed, codes = _compact(key, len(labels) * size)
+        pairs.append(observed)
+        tails = factor.labels
+        labels = [f"{labels[k // size]}:{tails[k % size]}" for k in observed.tolist()]
+    variables = tuple(dict.fromkeys(v for part in bar.parts for v in variables_in(part.node)))
+    spec = GroupSpec(
+        name=bar.group_name,
+        parts=tuple(part.name for part in bar.parts),
+        levels=tuple(factor.levels for factor in factors),
+        pairs=tuple(pairs),
+    )
+    grouping = GroupingFactor(
+        name=bar.group_name,
+        variables=variables,
+        levels=_read_only(object_array(labels) if pairs else first.levels),
+        codes=_read_only(codes.astype(np.int32, copy=False)),
+    )
+    return spec, grouping
+
+
+def _compact(
+    key: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Return the values that occur in `key`, ascending, and their positions."""
+    if size > 4 * key.size + 1024:
+        observed, codes = np.unique(key, return_inverse=True)
+        return observed, codes
+    present = np.zeros(size, dtype=bool)
+    present[key] = True
+    observed = np.flatnonzero(present)
+    table = np.empty(size, dtype=np.int32)
+    table[observed] = np.arange(observed.size, dtype=np.int32)
+    return observed, table[key]
+
+
+def group_codes(spec: GroupSpec, values: Mapping[str, Vector]) -> npt.NDArray[np.int32]:
+    """Find the codes of new rows: -1 for an unseen level or combination, or a missing value.
+
+    Parameters
+    ----------
+    spec : GroupSpec
+    values : mapping of str to Vector
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+    """
+    codes: npt.NDArray[Any] | None = None
+    for number, (part, levels) in enumerate(zip(spec.parts, spec.levels, strict=True)):
+        factor = as_factor(values[part], name=part)
+        own = level_table(factor.levels, levels)[factor.codes]
+        if codes is None:
+            codes = own
+            continue
+        observed = spec.pairs[number - 1]
+        key = codes.astype(np.int64) * levels.size + own
+        place = np.minimum(np.searchsorted(observed, key), observed.size - 1)
+        found = (observed[place] == key) & (codes >= 0) & (own >= 0)
+        codes = np.where(found, place, -1)
+    assert codes is not None
+    return codes.astype(np.int32)
+
+
+def unseen_labels(
+    spec: GroupSpec, codes: npt.NDArray[np.int32], values: Mapping[str, Vector]
+) -> list[str]:
+    """Name the levels (or combinations) behind code -1, for a message; NA for missing."""
+    factors: list[Factor] = [as_factor(values[part], name=part) for part in spec.parts]
+    padded = [(*factor.labels, "NA") for factor in factors]
+    rows = np.flatnonzero(codes < 0)[:1000]
+    labels = (
+        ":".join(p[f.codes[row]] for p, f in zip(padded, factors, strict=True)) for row in rows
+    )
+    return list(dict.fromkeys(labels))
+
+
+def unseen_codes(
+    spec: GroupSpec, codes: npt.NDArray[np.int32], values: Mapping[str, Vector]
+) -> npt.NDArray[np.int32]:
+    """Number the distinct unseen levels 0, 1, …; -1 for rows whose level is known.
+
+    Rows whose levels read the same (`NA` for a missing one) share a number.
+    """
+    factors: list[Factor] = [as_factor(values[part], name=part) for part in spec.parts]
+    rows = np.flatnonzero(codes < 0)
+    own = np.column_stack([factor.codes[rows] for factor in factors])
+    out = np.full(codes.shape, -1, dtype=np.int32)
+    out[rows] = np.unique(own, axis=0, return_inverse=True)[1].reshape(-1)
+    return out

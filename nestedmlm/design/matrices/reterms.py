@@ -1,0 +1,138 @@
+"""Random-effects terms: their matrices and factors, in lme4's order and with its names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.frame.checks import check_finite
+from nestedmlm.design.frame.values import Vector
+from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
+from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
+from nestedmlm.formula.bars import Bar
+from nestedmlm.formula.model import Formula
+from nestedmlm.formula.terms import Terms
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReTerm:
+    """One random-effects term: one covariance block on one grouping factor.
+
+    Attributes
+    ----------
+    factor : int
+        Index into `Design.factors`.
+    columns : tuple of str
+        R's names of the columns.
+    X : ndarray, shape (n, k)
+    structure : str
+        ``us``, ``diag``, ``cs`` or ``ar1``.
+    hom : bool
+        Whether all SDs of the block are equal.
+    name : str
+        As in VarCorr, unique: ``classid``, ``classid.1``.
+    text : str
+        ``"ses | schoolid"``.
+    """
+
+    factor: int
+    columns: tuple[str, ...]
+    X: FloatArray
+    structure: str
+    hom: bool
+    name: str
+    text: str
+
+
+def frozen(array: Any) -> Any:
+    """Make an array of our own read-only."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A random-effects term with its matrix and its grouping factor."""
+
+    bar: Bar
+    spec: MatrixSpec
+    X: FloatArray
+    group: GroupSpec
+    factor: GroupingFactor
+
+
+def _same_matrix(a: Terms, b: Terms) -> bool:
+    return (a.intercept, a.labels) == (b.intercept, b.labels)
+
+
+def make_blocks(
+    formula: Formula,
+    values: Mapping[str, Vector],
+    n: int,
+    shared: tuple[MatrixSpec, FloatArray] | None,
+) -> list[Block]:
+    """Make the terms in formula order; equal matrices and equal factors are made once."""
+    matrices = [] if shared is None else [shared]
+    made: dict[str, tuple[GroupSpec, GroupingFactor]] = {}
+    blocks = []
+    for bar in formula.bars:
+        found = next((m for m in matrices if _same_matrix(m[0].terms, bar.terms)), None)
+        if found is None:
+            spec = learn_matrix(bar.terms, values)
+            X = build_matrix(spec, values, n)
+            check_finite(X, spec.names)
+            matrices.append(found := (spec, frozen(X)))
+        if not found[0].names:  # (0 | g): nothing to estimate, as in lme4
+            continue
+        if bar.group_text not in made:
+            made[bar.group_text] = learn_group(bar, values)
+        blocks.append(Block(bar, *found, *made[bar.group_text]))
+    return blocks
+
+
+def lme4_order(blocks: list[Block]) -> list[Block]:
+    """Reorder as lme4: only if some term has more levels than the one before it."""
+    sizes = [block.factor.levels.size for block in blocks]
+    if all(later <= earlier for earlier, later in pairwise(sizes)):
+        return blocks
+    return [blocks[i] for i in sorted(range(len(blocks)), key=sizes.__getitem__)[::-1]]
+
+
+def unique_factors(
+    blocks: list[Block],
+) -> tuple[tuple[GroupSpec, ...], tuple[GroupingFactor, ...], tuple[int, ...]]:
+    """Return the distinct grouping factors in order of the terms, and which one each term has."""
+    names = list(dict.fromkeys(block.factor.name for block in blocks))
+    first = {block.factor.name: block for block in reversed(blocks)}
+    groups = tuple(first[name].group for name in names)
+    factors = tuple(first[name].factor for name in names)
+    return groups, factors, tuple(names.index(block.factor.name) for block in blocks)
+
+
+def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm, ...]:
+    """Turn blocks into terms with VarCorr's unique names."""
+    taken: dict[str, int] = {}
+    terms = []
+    for block, factor in zip(blocks, factor_of, strict=True):
+        name = block.factor.name
+        count = taken.get(name, 0)
+        taken[name] = count + 1
+        terms.append(
+            ReTerm(
+                factor=factor,
+                columns=block.spec.names,
+                X=block.X,
+                structure=block.bar.structure,
+                hom=block.bar.hom,
+                name=f"{name}.{count}" if count else name,
+                text=block.bar.text,
+            )
+        )
+    return tuple(terms)

@@ -1,0 +1,1 @@
+"""What users hold: `Model`, `LmerFit`, `BayesFit`, and what makes further fits from a fit."""

@@ -1,0 +1,259 @@
+"""The numbers of a fit, labelled: a frozen record whose properties only look up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import split_parameters, theta_names
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.modes import coef_frames, ranef_frame
+from nestedmlm.likelihood.solution import Solution
+from nestedmlm.optimum.certificate import Certificate
+from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Estimates:
+    """Numbers of a fit: criterion, parameters, rows; `LmerFit` adds views and further fits.
+
+    The attributes are `LmerFit`'s.
+    """
+
+    model: Model
+    design: Design
+    solution: Solution
+    REML: bool
+    certificate: Certificate
+    messages: tuple[str, ...]
+    penalty: Penalty | None = None
+
+    # --- the criterion -------------------------------------------------------------------------
+    @property
+    def criterion(self) -> float:
+        """The minimised value: the REML criterion or -2 log-likelihood."""
+        return self.solution.reml_criterion if self.REML else self.solution.deviance
+
+    @property
+    def reml_criterion(self) -> float:
+        """REML criterion at the estimates."""
+        return self.solution.reml_criterion
+
+    @property
+    def deviance(self) -> float:
+        """-2 log-likelihood at theta, with beta and sigma profiled (lme4's ``REML=FALSE``)."""
+        return self.solution.deviance
+
+    @property
+    def llf(self) -> float:
+        """(Restricted) log-likelihood."""
+        return -0.5 * self.criterion
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, of the REML criterion for a REML fit (as lme4)."""
+        return self.criterion + 2.0 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with n the number of rows (as lme4)."""
+        return self.criterion + float(np.log(self.nobs)) * self.npar
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: fixed effects, covariance parameters, sigma."""
+        return self.design.p + len(self.theta) + 1
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.design.n
+
+    @property
+    def df_resid(self) -> int:
+        """``nobs - npar``."""
+        return self.nobs - self.npar
+
+    @property
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        return pd.Series({f.name: len(f.levels) for f in self.design.factors}, dtype="int64")
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum is certified."""
+        return self.certificate.holds
+
+    # --- estimates -----------------------------------------------------------------------------
+    @property
+    def theta(self) -> FloatArray:
+        """Covariance parameters, relative to sigma, in lme4's order."""
+        return self.solution.theta
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """lme4's names of `theta` (``Subject.Days.(Intercept)``)."""
+        return tuple(
+            name
+            for t in self.design.terms
+            for name in theta_names(
+                self.design.factors[t.factor].name, t.columns, t.structure, t.hom
+            )
+        )
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self.solution.sigma
+
+    @property
+    def params(self) -> pd.Series:
+        """Fixed effects (the same as `fixef`)."""
+        return pd.Series(self.solution.beta, index=list(self.design.x_names), name="estimate")
+
+    @property
+    def fixef(self) -> pd.Series:
+        """Fixed effects (the same as `params`)."""
+        return self.params
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        se = np.sqrt(np.diag(self.solution.vcov))
+        return pd.Series(se, index=list(self.design.x_names), name="std_error")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates divided by standard errors."""
+        return (self.params / self.bse).rename("t_value")
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects, (p, p).
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.cov_params().round(3)
+                     (Intercept)   Days
+        (Intercept)       46.575 -1.451
+        Days              -1.451  2.389
+        """
+        names = list(self.design.x_names)
+        return pd.DataFrame(self.solution.vcov, index=names, columns=names)
+
+    def varcorr(self) -> VarCorr:
+        """Variances, standard deviations and correlations of the random effects; a view.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.varcorr()
+         Groups   Name        Std.Dev. Corr
+         Subject  (Intercept) 24.7405
+                  Days         5.9221  0.066
+         Residual             25.5918
+        """
+        return VarCorr(
+            blocks=tuple(
+                VarCorrBlock(
+                    name=term.name,
+                    factor=self.design.factors[term.factor].name,
+                    columns=term.columns,
+                    cov=self.sigma**2 * (T @ T.T),
+                    structure=term.structure,
+                    hom=term.hom,
+                    par=par,
+                )
+                for term, T, par in zip(
+                    self.design.terms,
+                    self.solution.T,
+                    split_parameters(self.theta, self.solution.plan.shapes),
+                    strict=True,
+                )
+            ),
+            sigma=self.sigma,
+        )
+
+    def ranef(self, condvar: bool = True) -> pd.DataFrame:
+        """Conditional modes of the random effects, also called BLUPs, in long form.
+
+        Parameters
+        ----------
+        condvar : bool
+            Add their conditional standard deviations.
+
+        Returns
+        -------
+        DataFrame
+            ``grpvar, term, grp, condval, condsd``.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.ranef().head(2).round(3)
+            grpvar         term  grp  condval  condsd
+        0  Subject  (Intercept)  308    2.259  12.071
+        1  Subject  (Intercept)  309  -40.399  12.071
+        """
+        return ranef_frame(self.solution, self.design, condvar=condvar)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed effects plus conditional modes for each level, one table per grouping factor.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.coef()["Subject"].head(2).round(3)
+                 (Intercept)    Days
+        Subject
+        308          253.664  19.666
+        309          211.007   1.848
+        """
+        return coef_frames(self.solution, self.design)
+
+    # --- rows ----------------------------------------------------------------------------------
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """``X beta + Z b + offset``, on the caller's index."""
+        return self.design.align(self.solution.fitted).rename("fitted")
+
+    def model_matrix(self, which: str = "fixed") -> Any:
+        """The fixed-effects matrix as a DataFrame, or Z as a SciPy sparse matrix.
+
+        Parameters
+        ----------
+        which : {"fixed", "random"}
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.model_matrix().head(2)
+           (Intercept)  Days
+        0          1.0   0.0
+        1          1.0   1.0
+        >>> fit.model_matrix("random").shape
+        (180, 36)
+        """
+        if which == "fixed":
+            return pd.DataFrame(
+                self.design.X, index=self.design.index, columns=list(self.design.x_names)
+            )
+        if which == "random":
+            from nestedmlm.design.matrices.zmatrix import z_matrix
+
+            return z_matrix(self.design)
+        raise OptionError(f"which must be 'fixed' or 'random', not {which!r}")

@@ -1,0 +1,297 @@
+"""`LmerFit`: what `lmer` returns. A frozen record; every number is computed elsewhere."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import SINGULAR, make_plan
+from nestedmlm.design.design import Design
+from nestedmlm.errors import ConvergenceWarning, OptionError
+from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.maketables import TableHooks
+from nestedmlm.fits.verbs.intervals import IntervalVerbs
+from nestedmlm.fits.verbs.pictures import LikelihoodPictures
+from nestedmlm.fits.verbs.refits import RefitVerbs
+from nestedmlm.fits.verbs.rows import RowVerbs
+from nestedmlm.fits.verbs.simulation import SimulationVerbs
+from nestedmlm.fits.verbs.summaries import SummaryVerbs
+from nestedmlm.fits.verbs.tests import TestVerbs
+from nestedmlm.likelihood.solution import Solution, results_at, smallest_singular_value
+from nestedmlm.likelihood.threads import blas_threads
+from nestedmlm.optimum.certificate import Certificate
+from nestedmlm.optimum.optimize import Control, optimize
+from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.progress import interruptible
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.model import Model
+    from nestedmlm.fits.singularity import Diagnosis, Path, RePCA
+
+SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
+_DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that deserves a warning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LmerFit(
+    TestVerbs,
+    IntervalVerbs,
+    SimulationVerbs,
+    RefitVerbs,
+    RowVerbs,
+    SummaryVerbs,
+    LikelihoodPictures,
+    TableHooks,
+    Estimates,
+):
+    """A fitted linear mixed model.
+
+    Attributes
+    ----------
+    model : Model
+        The specification it was fitted from.
+    design : Design
+        Matrices, grouping factors and the learned schema.
+    solution : Solution
+        The model at the optimum.
+    REML : bool
+        Fitted by REML (True) or maximum likelihood.
+    certificate : Certificate
+        What was checked at the optimum.
+    messages : tuple of str
+        What lme4 would have said: dropped columns, a singular fit.
+    penalty : Penalty or None
+        Prior on the covariances, if one was used.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.fixef.round(2).to_dict()
+    {'(Intercept)': 251.41, 'Days': 10.47}
+    >>> fit.converged, fit.is_singular(), fit.nobs
+    (True, False, 180)
+    >>> fit.ngrps.to_dict()
+    {'Subject': 18}
+    """
+
+    # --- singularity ---------------------------------------------------------------------------
+    def is_singular(self, tol: float = 1e-4, *, rule: str = "rank") -> bool:
+        """Whether some combination of random effects has variance zero.
+
+        Parameters
+        ----------
+        tol : float
+        rule : {"rank", "lme4"}
+            ``rank`` looks at the rank of each relative covariance in units of its columns' root
+            mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
+            rule: any diagonal entry of theta below `tol`.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+        >>> fit.is_singular()
+        True
+        """
+        from nestedmlm.fits.singularity import is_singular
+
+        return is_singular(self, tol=tol, rule=rule)
+
+    def repca(self) -> RePCA:
+        """Principal components of each factor's relative covariance; a view.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.repca()
+        Principal components of the relative covariances
+         Groups  PC Std.Dev. Proportion Cumulative
+         Subject 1  0.9669   0.9461     0.9461
+                 2  0.2309   0.0539     1.0000
+        """
+        from nestedmlm.fits.singularity import repca
+
+        return repca(self)
+
+    def diagnose(self) -> Diagnosis:
+        """Explain a singular fit, and name the simpler models worth fitting next; a view.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+        >>> fit.diagnose()
+        Singularity diagnosis: the fit is singular
+        Formula: Yield ~ 1 + (1 | Batch)
+        <BLANKLINE>
+         Term  Effects     Rank   Groups Rows: min median mean
+         Batch (Intercept) 0 of 1 6      5         5      5.0
+        <BLANKLINE>
+        Batch: the standard deviation of (Intercept) is zero (rank 0 of 1).
+        The groups show no more variation in it than chance differences between rows explain.
+        Each of the 6 levels of Batch holds 5.0 rows on average.
+        <BLANKLINE>
+        Worth fitting next:
+        1. no random intercept for Batch (an ordinary regression: no random effects are left):
+             Yield ~ 1
+        """
+        from nestedmlm.fits.singularity import diagnose
+
+        return diagnose(self)
+
+    def simplify(self) -> Path:
+        """Fit the models `diagnose` recommends until one is not singular; the path, with LRTs.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
+        >>> fit.simplify().final.formula
+        'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
+        """
+        from nestedmlm.fits.singularity import simplify
+
+        return simplify(self)
+
+    # --- the Bayesian half ---------------------------------------------------------------------
+    def to_pymc(
+        self,
+        priors: Mapping[str, Any] | None = None,
+        *,
+        marginal: bool | str = False,
+        noncentered: bool | str = "auto",
+    ) -> Any:
+        """Make the PyMC model of the same design; see `Model.to_pymc`.
+
+        Its variables' initial values are this fit's estimates.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> sorted(v.name for v in fit.to_pymc(marginal=True).free_RVs)
+        ['1|Batch_sigma_raw', 'Intercept', 'sigma']
+        """
+        from nestedmlm.bayes.sampling.start import start_values
+        from nestedmlm.fits.bayes_run import build_pymc
+
+        model = build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
+        s = self.solution
+        start = start_values(model, self.design, beta=s.beta, T=s.T, sigma=s.sigma)
+        for name, value in start.items():
+            model.set_initval(model[name], np.asarray(value))
+        return model
+
+    def sample(self, **options: Any) -> BayesFit:
+        """Draw from the posterior of the same model, starting from this fit.
+
+        Parameters
+        ----------
+        **options
+            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
+            target_accept``: see `nestedmlm.pymc_lmer`.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+        >>> round(posterior.sigma, -1)
+        50.0
+        """
+        from nestedmlm.fits.bayes_run import sample_model
+
+        return sample_model(self.model, design=self.design, fit=self, **options)
+
+    # --- views ---------------------------------------------------------------------------------
+    @property
+    def formula(self) -> str:
+        """The formula as lme4 prints it."""
+        return self.design.formula.display
+
+    @property
+    def data_name(self) -> str | None:
+        """Name of the caller's variable that held the data, if it could be told."""
+        return self.model.data_name
+
+    @property
+    def weights_name(self) -> str | None:
+        """Name of the weights, if any."""
+        return self.model.weights_name
+
+    @property
+    def offset_name(self) -> str | None:
+        """Name of the offset argument, if any."""
+        return self.model.offset_name
+
+    def __repr__(self) -> str:
+        from nestedmlm.views.summary import fit_view
+
+        return str(fit_view(self))
+
+    def _repr_html_(self) -> str:
+        from nestedmlm.views.summary import fit_view
+
+        return fit_view(self)._repr_html_()
+
+
+def fit_design(
+    model: Model,
+    design: Design,
+    *,
+    REML: bool,
+    start: FloatArray | None = None,
+    control: Control | None = None,
+    penalty: Penalty | str | None = None,
+    stats: CrossProducts | None = None,
+) -> LmerFit:
+    """Optimise, then report: what every route to a fit goes through.
+
+    `stats` are ``cross_products(design)`` where the caller has them already.
+    """
+    if control is not None and not isinstance(control, Control):
+        raise OptionError(f"control must be a nestedmlm.Control, not {type(control).__name__}")
+    REML = bool(REML) and design.p > 0  # without fixed effects REML is ML, as in lme4
+    stats = stats or cross_products(design)
+    plan = make_plan(design, stats)
+    prior = resolve_penalty(penalty, plan)
+    with blas_threads(stats), interruptible():
+        optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
+        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
+    _warn(optimum.certificate, solution)
+    notes = [*design.messages]
+    if smallest_singular_value(solution) < SINGULAR:
+        notes.append(SINGULAR_MESSAGE)
+    if prior is not None:
+        notes.append(f"covariances penalised: {prior.name} (the criterion is without the penalty)")
+    return LmerFit(
+        model=model,
+        design=design,
+        solution=solution,
+        REML=REML,
+        certificate=optimum.certificate,
+        messages=tuple(notes),
+        penalty=prior,
+    )
+
+
+def _warn(certificate: Certificate, solution: Solution) -> None:
+    if not certificate.holds:
+        warnings.warn(certificate.message, ConvergenceWarning, stacklevel=5)
+    if solution.discrepancy > _DISCREPANCY:
+        warnings.warn(
+            "residuals and crossproducts disagree on the residual sum of squares by a relative "
+            f"{solution.discrepancy:.1e}: some predictors are nearly collinear or on extreme "
+            "scales; centre and rescale them",
+            ConvergenceWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,299 @@
+"""`Emmeans`: marginal means, slopes or contrasts, what `nm.emmeans` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_level
+from nestedmlm.design.frame.values import level_label
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.ddf import FitParts, Prepared, prepare
+from nestedmlm.inference.means.adjustments import check_adjust
+from nestedmlm.inference.means.families import Comparisons, make_comparisons
+from nestedmlm.inference.means.simultaneous import Functions, simultaneous_table, split_rows
+from nestedmlm.views.means import MarginalTable, marginal_view
+from nestedmlm.views.render.view import View, Viewable
+
+_PARENTHESES = frozenset("-+*/")  # a label with one of these is bracketed in a contrast's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Emmeans(Viewable):
+    """Linear functions of the fixed effects with labels; prints as R's emmeans.
+
+    Attributes
+    ----------
+    labels : DataFrame
+        The variables (or the names of contrasts) of each row.
+    L : (r, p) array
+        Coefficients of the fixed effects; NaN where the model cannot tell.
+    offset : (r,) array
+        Added to the estimates.
+    parts : FitParts
+        The fit.
+    ddf : Prepared
+        Method of degrees of freedom.
+    by : tuple of str
+        Columns of `labels` that split the rows into families.
+    name : str
+        What an estimate is called in print: ``emmean``, ``estimate``, ``Days.trend``.
+    level : float
+        Confidence level.
+    adjust : str
+        Adjustment for the number of rows of a family.
+    pairwise : bool
+        Whether the rows of a family are all pairwise differences of some means.
+    means : tuple of float
+        How many means are compared, for each family.
+    intervals, tests : bool
+        What is printed.
+    averaged : tuple of str
+        Variables averaged over.
+    notes : tuple of str
+        More lines below the table.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> fit = nm.lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", cake)
+    >>> means = nm.emmeans(fit, "recipe")
+    >>> means.conf_int(0.9).to_frame()[["recipe", "conf_low", "conf_high"]].round(1)
+      recipe  conf_low  conf_high
+    0      A      30.2       36.0
+    1      B      28.7       34.6
+    2      C      28.7       34.5
+    >>> means.pairs().test(adjust="holm").to_frame()["p_value"].round(3).tolist()
+    [1.0, 1.0, 1.0]
+    >>> means.vcov().shape
+    (3, 3)
+    """
+
+    labels: pd.DataFrame
+    L: FloatArray
+    offset: FloatArray
+    parts: FitParts
+    ddf: Prepared
+    by: tuple[str, ...]
+    name: str
+    level: float
+    adjust: str = "none"
+    pairwise: bool = False
+    means: tuple[float, ...]
+    intervals: bool = True
+    tests: bool = False
+    averaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the prepared method holds functions: it is made again where it is unpickled
+        state = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ddf"}
+        return _restored, (state, self.ddf.method)
+
+    # --- numbers -------------------------------------------------------------------------------
+    def to_frame(self) -> pd.DataFrame:
+        """Labels, ``estimate, std_error, df, conf_low, conf_high, statistic, p_value``.
+
+        Returns
+        -------
+        DataFrame
+            Intervals and p-values are adjusted as `adjust` says, within each family; the tests
+            are of zero. Rows that cannot be estimated are NaN.
+        """
+        functions = Functions(
+            L=self.L,
+            offset=self.offset,
+            families=split_rows(self.labels, self.by),
+            means=self.means,
+        )
+        numbers = simultaneous_table(functions, self.ddf, level=self.level, adjust=self.adjust)
+        return pd.concat([self.labels, numbers], axis=1)
+
+    def vcov(self) -> FloatArray:
+        """Covariance matrix of the estimates, (r, r)."""
+        return self.L @ self.ddf.cov @ self.L.T
+
+    # --- contrasts -----------------------------------------------------------------------------
+    def contrast(
+        self,
+        method: str | Mapping[str, Sequence[float]] = "eff",
+        *,
+        adjust: str | None = None,
+        by: str | Sequence[str] | None = None,
+        ref: Any = None,
+        reverse: bool = False,
+    ) -> Emmeans:
+        """Compare the rows of each family.
+
+        Parameters
+        ----------
+        method : str or mapping
+            ``pairwise, revpairwise, trt.vs.ctrl, trt.vs.ctrlk, consec, eff, del.eff, mean.chg,
+            poly, identity``, or coefficients by name: ``{"A against the rest": [1, -.5, -.5]}``.
+        adjust : str, optional
+            ``none, tukey, holm, hochberg, bonferroni, sidak, fdr, scheffe, dunnettx, mvt``; by
+            default what goes with the method in R's emmeans.
+        by : str or sequence of str, optional
+            Compare within each combination of these; by default as the means were made.
+        ref : str or int, optional
+            The control of ``trt.vs.ctrl``, by label or position.
+        reverse : bool
+            Change the sign of every difference.
+
+        Returns
+        -------
+        Emmeans
+
+        Raises
+        ------
+        OptionError
+            For an unknown method, adjustment, control or variable.
+
+        Notes
+        -----
+        A family is what stands under one heading. R's emmeans takes all comparisons of a nested
+        factor together where they are made within the levels of the factors around it.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+        >>> nm.emmeans(fit, "recipe").contrast({"A - rest": [1, -0.5, -0.5]})
+         contrast estimate   SE df t.ratio p.value
+         A - rest      1.5 2.13 42   0.705  0.4846
+        <BLANKLINE>
+        Degrees-of-freedom method: kenward-roger
+        """
+        groups = self.by if by is None else _names(by)
+        unknown = [name for name in groups if name not in self.labels]
+        if unknown:
+            raise OptionError(f"by={', '.join(unknown)}: the columns are {', '.join(self.labels)}")
+        own = [name for name in self.labels if name not in groups]
+        blocks = split_rows(self.labels, groups)
+        made = [
+            make_comparisons(method, _row_names(self.labels, own, rows), ref=ref, reverse=reverse)
+            for rows in blocks
+        ]
+        chosen = check_adjust(made[0].adjust if adjust is None else adjust)
+        notes = self.notes
+        if chosen == "tukey" and not made[0].pairwise:
+            chosen = "sidak"
+            notes = (*notes, "adjust: tukey is for pairwise differences only; sidak was used")
+        pieces = list(zip(made, blocks, strict=True))
+        return replace(
+            self,
+            labels=_contrast_labels(self.labels, groups, blocks, made),
+            L=np.concatenate([_combine(m.coef, self.L[rows]) for m, rows in pieces]),
+            offset=np.concatenate([m.coef @ self.offset[rows] for m, rows in pieces]),
+            by=tuple(groups),
+            name="estimate",
+            adjust=chosen,
+            pairwise=made[0].pairwise,
+            means=tuple(float(len(rows)) for rows in blocks),
+            intervals=False,
+            tests=True,
+            notes=notes,
+        )
+
+    def pairs(self, **options: Any) -> Emmeans:
+        """All pairwise differences; the options of `contrast`."""
+        return self.contrast("pairwise", **options)
+
+    # --- what is printed -----------------------------------------------------------------------
+    def conf_int(self, level: float | None = None, *, adjust: str | None = None) -> Emmeans:
+        """The same rows, printed with intervals."""
+        return self._shown(level, adjust, intervals=True, tests=False)
+
+    def test(self, *, adjust: str | None = None) -> Emmeans:
+        """The same rows, printed with tests of zero."""
+        return self._shown(None, adjust, intervals=False, tests=True)
+
+    def _shown(
+        self, level: float | None, adjust: str | None, *, intervals: bool, tests: bool
+    ) -> Emmeans:
+        chosen = self.adjust if adjust is None else check_adjust(adjust)
+        if chosen == "tukey" and not self.pairwise:
+            raise OptionError("adjust='tukey' is for pairwise differences; use 'sidak' or 'holm'")
+        used = self.level if level is None else check_level(level)
+        return replace(self, level=used, adjust=chosen, intervals=intervals, tests=tests)
+
+    def view(self) -> View:
+        """Build the document, in the layout of R's emmeans."""
+        table = MarginalTable(
+            frame=self.to_frame(),
+            labels=tuple(map(str, self.labels)),
+            by=self.by,
+            blocks=split_rows(self.labels, self.by),
+            means=self.means,
+            name=self.name,
+            level=self.level,
+            adjust=self.adjust,
+            ddf=self.ddf.method,
+            rank=int(np.linalg.matrix_rank(np.nan_to_num(self.L))),
+            intervals=self.intervals,
+            tests=self.tests,
+            averaged=self.averaged,
+            notes=(*self.ddf.notes, *self.notes),
+        )
+        return marginal_view(table)
+
+
+def _restored(state: dict[str, Any], method: str) -> Emmeans:
+    return Emmeans(**state, ddf=prepare(state["parts"], method))
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _row_names(labels: pd.DataFrame, own: Sequence[str], rows: np.ndarray) -> list[str]:
+    """Name each mean by its levels; numbers follow the name of their variable, as in R."""
+    parts = []
+    for name in own:
+        texts = [level_label(value) for value in labels[name]]
+        if all(_is_number(text) for text in texts):
+            texts = [f"{name}{text}" for text in texts]
+        parts.append(texts)
+    joined = [" ".join(row) for row in zip(*parts, strict=True)] if parts else [""] * len(labels)
+    return [_bracketed(joined[row]) for row in rows.tolist()]
+
+
+def _bracketed(label: str) -> str:
+    return f"({label})" if _PARENTHESES & set(label) else label
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _combine(coef: FloatArray, L: FloatArray) -> FloatArray:
+    """``coef @ L`` where a zero coefficient lets what cannot be estimated alone."""
+    out: FloatArray = coef @ np.nan_to_num(L)
+    missing = np.isnan(L).any(axis=1)
+    out[(coef[:, missing] != 0).any(axis=1)] = np.nan
+    return out
+
+
+def _contrast_labels(
+    labels: pd.DataFrame,
+    by: Sequence[str],
+    blocks: Sequence[np.ndarray],
+    made: Sequence[Comparisons],
+) -> pd.DataFrame:
+    names = [name for comparisons in made for name in comparisons.names]
+    first = [int(b[0]) for b, m in zip(blocks, made, strict=True) for _ in m.names]
+    groups = labels[list(by)].iloc[first].reset_index(drop=True)
+    # contrasts of contrasts: as emmeans names them
+    taken = sum(str(name).startswith("contrast") for name in by)
+    own = pd.Series(names, name=f"contrast{taken or ''}", dtype=object)
+    return pd.concat([own, groups], axis=1)

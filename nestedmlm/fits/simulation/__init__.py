@@ -1,0 +1,1 @@
+"""Simulation around a fit: bootstrap, power, tests by simulation. They refit models."""

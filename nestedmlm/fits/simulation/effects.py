@@ -1,0 +1,106 @@
+"""What an analysis of power asks about: fixed effects or a random-effects term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """The effect that is tested.
+
+    Attributes
+    ----------
+    name : str
+    design : Design
+        With the effect.
+    columns : tuple of int
+        Its columns of X; empty for a random effect.
+    term : int or None
+        Index of the random-effects term; None for fixed effects.
+    """
+
+    name: str
+    design: Design
+    columns: tuple[int, ...]
+    term: int | None
+
+    def coefficient(self) -> str:
+        """Name of the only coefficient.
+
+        Raises
+        ------
+        OptionError
+            If there are several, or none.
+        """
+        if len(self.columns) != 1:
+            raise OptionError(
+                f"effect_size is for a single fixed effect, and {self.name} has "
+                f"{len(self.columns)} coefficients; set them with "
+                "fit.extend(...).with_params(beta={...}) or nm.scenario"
+            )
+        return self.design.x_names[self.columns[0]]
+
+    def size(self, beta: FloatArray) -> float | None:
+        """The true coefficient, where there is a single one."""
+        return float(beta[self.columns[0]]) if len(self.columns) == 1 else None
+
+    @property
+    def null(self) -> Design | None:
+        """The design without the effect; None where no random effects would be left."""
+        if self.term is None:
+            return _without_columns(self.design, self.columns)
+        return _without_term(self.design, self.term) if len(self.design.terms) > 1 else None
+
+
+def make_question(design: Design, effect: str) -> Question:
+    """Find an effect by name.
+
+    Raises
+    ------
+    OptionError
+        If the model has no such effect.
+    """
+    names, terms = list(design.x_names), list(design.x_terms)
+    texts = [_plain(t.text) for t in design.terms]
+    if effect in names:
+        return Question(name=effect, design=design, columns=(names.index(effect),), term=None)
+    if effect in terms:
+        number = terms.index(effect) + 1
+        columns = tuple(j for j, a in enumerate(design.x_assign) if a == number)
+        return Question(name=effect, design=design, columns=columns, term=None)
+    if _plain(effect) in texts:
+        term = texts.index(_plain(effect))
+        return Question(name=f"({design.terms[term].text})", design=design, columns=(), term=term)
+    known = [*names, *(t for t in terms if t not in names), *(f"({t.text})" for t in design.terms)]
+    raise OptionError(f"the model has no effect {effect!r}; it has {', '.join(known)}")
+
+
+def _plain(text: str) -> str:
+    return "".join(text.split()).strip("()")
+
+
+def _without_columns(design: Design, columns: tuple[int, ...]) -> Design:
+    keep = [j for j in range(design.p) if j not in columns]
+    return replace(
+        design,
+        X=np.ascontiguousarray(design.X[:, keep]),
+        x_names=tuple(design.x_names[j] for j in keep),
+        x_assign=tuple(design.x_assign[j] for j in keep),
+    )
+
+
+def _without_term(design: Design, term: int) -> Design:
+    terms = [t for i, t in enumerate(design.terms) if i != term]
+    used = sorted({t.factor for t in terms})
+    return replace(
+        design,
+        terms=tuple(replace(t, factor=used.index(t.factor)) for t in terms),
+        factors=tuple(design.factors[f] for f in used),
+    )

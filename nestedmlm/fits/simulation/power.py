@@ -1,0 +1,329 @@
+"""Power by simulation: `nm.power` and `nm.power_curve`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pandas as pd
+
+from nestedmlm.arguments import check_level
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.simulation.effects import make_question
+from nestedmlm.fits.simulation.powertests import prepare_test
+from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
+from nestedmlm.fits.simulation.scenario import Scenario, scenario_of
+from nestedmlm.inference.resampling.response_distribution import Seed, sequence, streams
+from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.view import View, Viewable, blank, note
+
+INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Power(Viewable):
+    """How often an effect was found.
+
+    Attributes
+    ----------
+    effect, test : str
+    pvalues : Series
+        By number of the replicate; NaN where a refit failed, which counts as not found.
+    alpha : float
+    nsim : int
+        Replicates asked for.
+    nobs : int
+        Rows of the simulated data.
+    groups : Series
+        Levels of each grouping factor.
+    effect_size : float or None
+        The true coefficient, where there is one.
+    failures : Series of str
+    seed : int
+    partial : bool
+        Whether the run was interrupted.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> result = nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False)
+    >>> low, high = result.conf_int(0.9)
+    >>> low < result.estimate < high
+    True
+    >>> result.to_frame().columns.tolist()
+    ['successes', 'trials', 'power', 'conf_low', 'conf_high']
+    """
+
+    effect: str
+    test: str
+    pvalues: pd.Series
+    alpha: float
+    nsim: int
+    nobs: int
+    groups: pd.Series
+    effect_size: float | None
+    failures: pd.Series
+    seed: int
+    partial: bool
+
+    @property
+    def successes(self) -> int:
+        """Replicates with a p-value below alpha."""
+        return int((self.pvalues < self.alpha).sum())
+
+    @property
+    def trials(self) -> int:
+        """Replicates done."""
+        return len(self.pvalues)
+
+    @property
+    def estimate(self) -> float:
+        """Share of successes."""
+        return self.successes / self.trials
+
+    def conf_int(
+        self, level: float = 0.95, *, method: str = "clopper-pearson"
+    ) -> tuple[float, float]:
+        """Interval for the power, from the binomial distribution of the successes.
+
+        Parameters
+        ----------
+        level : float
+        method : {"clopper-pearson", "wilson"}
+        """
+        from scipy.stats import binomtest
+
+        if method not in INTERVALS:
+            raise OptionError(f"method must be one of {', '.join(INTERVALS)}, not {method!r}")
+        check_level(level)
+        found = binomtest(self.successes, self.trials).proportion_ci(level, INTERVALS[method])
+        return float(found.low), float(found.high)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: ``successes, trials, power, conf_low, conf_high``."""
+        low, high = self.conf_int()
+        columns = {
+            "successes": self.successes, "trials": self.trials, "power": self.estimate,
+            "conf_low": low, "conf_high": high,
+        }  # fmt: skip
+        return pd.DataFrame(columns, index=[self.effect])
+
+    def view(self) -> View:
+        """Build the document."""
+        low, high = self.conf_int()
+        groups = "; ".join(f"{name}, {count}" for name, count in self.groups.items())
+        said = [f"Test: {self.test}"]
+        if self.effect_size is not None:
+            said.append(f"Effect size: {self.effect_size:.4g}")
+        said.append(f"{self.trials} simulations, {len(self.failures)} failures")
+        said.append(f"alpha = {self.alpha:g}, rows: {self.nobs}, groups: {groups}")
+        if self.partial:
+            said.append(f"interrupted: {self.nsim} simulations were asked for")
+        blocks: list[Block] = [
+            Text((f"Power for {self.effect} (95% confidence interval):",), role="title"),
+            Text((f"    {_percent(self.estimate)}% ({_percent(low)}, {_percent(high)})",)),
+            blank(),
+            note(*said),
+        ]
+        return View(tuple(blocks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PowerCurve(Viewable):
+    """Power for several sizes of the data; prints a table.
+
+    Attributes
+    ----------
+    along : str
+        What was changed.
+    results : mapping of int to Power
+        By size.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> curve = nm.power_curve(fit, "Days", along="Subject", breaks=[5, 10], nsim=20,
+    ...                        effect_size=1.5, seed=1, progress=False)
+    >>> curve.to_frame().columns.tolist()
+    ['nobs', 'successes', 'trials', 'power', 'conf_low', 'conf_high']
+    """
+
+    along: str
+    results: Mapping[int, Power]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per size: ``nobs, successes, trials, power, conf_low, conf_high``."""
+        rows = [r.to_frame().assign(nobs=r.nobs) for r in self.results.values()]
+        frame = pd.concat(rows).set_axis(pd.Index(list(self.results), name=self.along))
+        return frame[["nobs", "successes", "trials", "power", "conf_low", "conf_high"]]
+
+    def view(self) -> View:
+        """Build the document."""
+        frame = self.to_frame()
+        any_result = next(iter(self.results.values()))
+        cells = tuple(
+            (str(row.nobs), *(f"{_percent(p)}%" for p in (row.power, row.conf_low, row.conf_high)))
+            for row in frame.itertuples()
+        )
+        table = Table(
+            name="power",
+            frame=frame,
+            cells=cells,
+            rows=tuple(str(size) for size in frame.index),
+            columns=("rows", "power", "2.5 %", "97.5 %"),
+        )
+        title = f"Power for {any_result.effect} by number of {self.along}"
+        said = f"Test: {any_result.test}, alpha = {any_result.alpha:g}"
+        return View((Text((title,), role="title"), table, blank(), note(said)))
+
+
+def power(
+    source: LmerFit | Scenario,
+    effect: str,
+    nsim: int = 1000,
+    *,
+    alpha: float = 0.05,
+    test: str | None = None,
+    effect_size: float | None = None,
+    seed: Seed = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Power:
+    """Power of a test, by simulating from a fit and testing each replicate.
+
+    Parameters
+    ----------
+    source : LmerFit or Scenario
+        Its estimates are taken as true: a pilot study's overestimate power. `Scenario` (from
+        ``fit.extend`` or `scenario`) says what else to suppose.
+    effect : str
+        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
+    nsim : int
+        Replicates.
+    alpha : float
+        Significance level.
+    test : str, optional
+        For fixed effects ``lrt`` (the default; by maximum likelihood), ``z``, ``satterthwaite``
+        or ``kenward-roger``; for random effects ``boundary`` (the default), ``lrt`` (naive) or
+        ``rlrt``.
+    effect_size : float, optional
+        Coefficient to suppose in the place of the estimate, for a single fixed effect.
+    seed : int, optional
+    workers : int
+    progress : bool
+
+    Returns
+    -------
+    Power
+        A view. Ctrl-C returns what is done so far, with ``.partial`` set.
+
+    Raises
+    ------
+    OptionError
+
+    Notes
+    -----
+    R: ``simr::powerSim``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False).trials
+    20
+    """
+    check_level(alpha, "alpha")
+    check_workers(workers)
+    scene = scenario_of(source)
+    question = make_question(scene.design, effect)
+    if effect_size is not None:
+        scene = scene.with_params(beta={question.coefficient(): effect_size})
+    root = sequence(seed)
+    ways = streams(root, nsim)
+    task = prepare_test(scene, question, test, workers=workers)
+    together = TOGETHER * workers
+    outcome = run_replicates(task, ways, label="power", progress=progress, chunk=together)
+    numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
+    notes = pd.Series(outcome.notes, index=numbers, dtype=object)
+    return Power(
+        effect=question.name,
+        test=task.title,
+        pvalues=pd.Series(outcome.values[:, 0], index=numbers, name="pvalue"),
+        alpha=alpha,
+        nsim=nsim,
+        nobs=scene.design.n,
+        groups=pd.Series({f.name: len(f.levels) for f in scene.design.factors}),
+        effect_size=question.size(scene.beta),
+        failures=notes[outcome.failed].rename("failure"),
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
+        partial=len(numbers) < nsim,
+    )
+
+
+def power_curve(
+    source: LmerFit | Scenario,
+    effect: str,
+    *,
+    along: str | None = None,
+    within: str | None = None,
+    breaks: Sequence[int],
+    nsim: int = 1000,
+    seed: Seed = None,
+    alpha: float = 0.05,
+    test: str | None = None,
+    effect_size: float | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> PowerCurve:
+    """Power for several numbers of groups, or of rows per group.
+
+    Parameters
+    ----------
+    source, effect, nsim, alpha, test, effect_size, seed, workers, progress
+        See `power`.
+    along, within : str
+        See ``LmerFit.extend``.
+    breaks : sequence of int
+        The numbers of levels (`along`) or rows (`within`).
+
+    Returns
+    -------
+    PowerCurve
+        A view. Ctrl-C returns the sizes done so far.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> curve = nm.power_curve(fit, "Days", along="Subject", breaks=[5, 10], nsim=20,
+    ...                        effect_size=1.5, seed=1, progress=False)
+    >>> curve.to_frame()["nobs"].tolist()
+    [50, 100]
+    """
+    sizes = [int(b) for b in breaks]
+    if not sizes:
+        raise OptionError("breaks must name at least one size")
+    scene = scenario_of(source)
+    results: dict[int, Power] = {}
+    for size, way in zip(sizes, sequence(seed).spawn(len(sizes)), strict=True):
+        one = power(
+            scene.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
+            test=test, effect_size=effect_size, seed=int(way.generate_state(1)[0]),
+            workers=workers, progress=progress,
+        )  # fmt: skip
+        results[size] = one
+        if one.partial:
+            break
+    return PowerCurve(along=str(along or f"rows per {within}"), results=results)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2f}"

@@ -1,0 +1,329 @@
+"""Why a fit is singular and what to fit instead: a report that recommends only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
+from nestedmlm.fits.singularity.steps import Collapse, Step, rewrite, steps
+from nestedmlm.formula import Bar, Formula
+from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.view import View, Viewable, blank
+from nestedmlm.views.varcorr import VarCorrBlock
+
+_FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
+_PERFECT = 1e-6  # a correlation this close to 1 or -1 is called exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """A simpler model worth fitting.
+
+    Attributes
+    ----------
+    formula : str
+        The whole formula.
+    change : str
+        What is different.
+    mixed : bool
+        Whether random effects are left; without any it is an ordinary regression.
+    """
+
+    formula: str
+    change: str
+    mixed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TermDiagnosis:
+    """What became of one random-effects term.
+
+    Attributes
+    ----------
+    name, group, text : str
+        VarCorr name, grouping factor and text of the term.
+    collapse : Collapse
+        Rank and what has collapsed.
+    finding : str
+        The same in words; empty for a term of full rank.
+    groups : int
+        Number of levels.
+    rows_min, rows_median, rows_mean : float
+        Rows per level.
+    next : tuple of Recommendation
+        Simpler models, in the order in which to try them.
+    """
+
+    name: str
+    group: str
+    text: str
+    collapse: Collapse
+    finding: str
+    groups: int
+    rows_min: int
+    rows_median: float
+    rows_mean: float
+    next: tuple[Recommendation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Diagnosis(Viewable):
+    """Report on the random effects of a fit.
+
+    Attributes
+    ----------
+    formula : str
+        As the fit prints it.
+    terms : tuple of TermDiagnosis
+        In the order of VarCorr.
+    """
+
+    formula: str
+    terms: tuple[TermDiagnosis, ...]
+
+    @property
+    def singular(self) -> bool:
+        """Whether any term is."""
+        return any(term.collapse.singular for term in self.terms)
+
+    @property
+    def next(self) -> tuple[Recommendation, ...]:
+        """Models worth fitting next, in order: the steps for the most complex singular term."""
+        candidates = [term for term in self.terms if term.next]
+        if not candidates:
+            return ()
+        # ties: the term with fewest rows behind each of its groups
+        return max(candidates, key=lambda t: (len(t.collapse.columns), -t.rows_mean)).next
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per term: dimension, rank, rows per group, finding, next formula."""
+        return pd.DataFrame(
+            {
+                "term": [t.name for t in self.terms],
+                "group": [t.group for t in self.terms],
+                "effects": [", ".join(t.collapse.columns) for t in self.terms],
+                "dim": [len(t.collapse.columns) for t in self.terms],
+                "rank": [t.collapse.rank for t in self.terms],
+                "singular": [t.collapse.singular for t in self.terms],
+                "finding": [t.finding for t in self.terms],
+                "groups": [t.groups for t in self.terms],
+                "rows_min": [t.rows_min for t in self.terms],
+                "rows_median": [t.rows_median for t in self.terms],
+                "rows_mean": [t.rows_mean for t in self.terms],
+                "next": [t.next[0].formula if t.next else "" for t in self.terms],
+            }
+        )
+
+    def view(self) -> View:
+        """Build the document."""
+        verdict = "singular" if self.singular else "not singular"
+        blocks: list[Block] = [
+            Text((f"Singularity diagnosis: the fit is {verdict}",), role="title"),
+            Text((f"Formula: {self.formula}",)),
+            blank(),
+            _rank_table(self),
+        ]
+        for term in self.terms:
+            if term.collapse.singular:
+                blocks += [blank(), *_explanation(term)]
+        return View((*blocks, *_recommendations(self)))
+
+
+def diagnose(fit: Any, *, tol: float = TOL) -> Diagnosis:
+    """Explain the ranks of a fit's random effects and recommend simpler models.
+
+    Parameters
+    ----------
+    fit : LmerFit
+    tol : float
+        Relative standard deviation below which a direction counts as collapsed.
+
+    Returns
+    -------
+    Diagnosis
+        Nothing is fitted; see `simplify` for that.
+    """
+    blocks = fit.varcorr().blocks
+    collapses = [
+        _collapse(block, term.X, values, fit.sigma, tol)
+        for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=True)
+    ]
+    formula: Formula = fit.design.formula
+    bars = _bars_of_terms(formula, fit.design.terms)
+    terms = []
+    for i, (block, term, collapse) in enumerate(
+        zip(blocks, fit.design.terms, collapses, strict=True)
+    ):
+        factor = fit.design.factors[term.factor]
+        counts = np.bincount(factor.codes, minlength=len(factor.levels))
+        living = [b for j, b in enumerate(bars) if j != i and not all(collapses[j].zero)]
+        terms.append(
+            TermDiagnosis(
+                name=block.name,
+                group=factor.name,
+                text=term.text,
+                collapse=collapse,
+                finding=_finding(block, collapse),
+                groups=len(factor.levels),
+                rows_min=int(counts.min()),
+                rows_median=float(np.median(counts)),
+                rows_mean=float(counts.mean()),
+                next=_next(formula, bars[i], collapse, living),
+            )
+        )
+    return Diagnosis(formula=str(fit.formula), terms=tuple(terms))
+
+
+def _collapse(
+    block: VarCorrBlock, X: FloatArray, values: FloatArray, sigma: float, tol: float
+) -> Collapse:
+    size = np.sqrt(np.mean(np.square(X), axis=0))
+    sd = block.sd * size / sigma if sigma > 0 else block.sd * size
+    # one column is judged as `is_singular` judges it
+    zero = values < tol if len(sd) == 1 else sd < tol
+    rank = int(np.sum(values >= tol))
+    rho = float(block.par[-1]) if block.structure in ("cs", "ar1") else np.nan
+    return Collapse(columns=block.columns, sd=sd, zero=zero, rank=rank, rho=rho)
+
+
+def _bars_of_terms(formula: Formula, terms: Sequence[Any]) -> list[Bar]:
+    """Find each term's bar: the design has them in lme4's order, the formula in its own."""
+    left = list(formula.bars)
+    found = []
+    for term in terms:
+        key = (term.text, term.structure, term.hom)
+        place = next(i for i, b in enumerate(left) if (b.text, b.structure, b.hom) == key)
+        found.append(left.pop(place))
+    return found
+
+
+def _next(
+    formula: Formula, bar: Bar, collapse: Collapse, living: Sequence[Bar]
+) -> tuple[Recommendation, ...]:
+    if not collapse.singular:
+        return ()
+    return tuple(_recommendation(formula, bar, step) for step in steps(bar, collapse, living))
+
+
+def _recommendation(formula: Formula, bar: Bar, step: Step) -> Recommendation:
+    return Recommendation(
+        formula=rewrite(formula, bar, step.terms),
+        change=step.change,
+        mixed=bool(step.terms) or len(formula.bars) > 1,
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _finding(block: VarCorrBlock, collapse: Collapse) -> str:
+    """Say in words what has collapsed."""
+    if not collapse.singular:
+        return ""
+    zero = [name for name, gone in zip(collapse.columns, collapse.zero, strict=True) if gone]
+    if zero:
+        noun = "standard deviation" if len(zero) == 1 else "standard deviations"
+        verb = "is" if len(zero) == 1 else "are"
+        return f"the {noun} of {_listed(zero)} {verb} zero"
+    bound = structured_bound(block, TOL)
+    if bound:
+        return bound
+    corr = block.corr
+    pairs = [
+        f"{block.columns[j]} and {block.columns[i]} is {'' if corr[i, j] > 0 else '-'}1"
+        for j in range(len(corr))
+        for i in range(j + 1, len(corr))
+        if abs(corr[i, j]) > 1.0 - _PERFECT
+    ]
+    if pairs:
+        return f"the correlation of {_listed(pairs)}"
+    return f"some combination of {_listed(collapse.columns)} has variance zero"
+
+
+def _rank_table(diagnosis: Diagnosis) -> Table:
+    frame = diagnosis.table
+    columns = [
+        frame["term"],
+        frame["effects"],
+        [f"{r} of {d}" for r, d in zip(frame["rank"], frame["dim"], strict=True)],
+        map(str, frame["groups"]),
+        map(str, frame["rows_min"]),
+        [f"{rows:g}" for rows in frame["rows_median"]],
+        [f"{rows:.1f}" for rows in frame["rows_mean"]],
+    ]
+    return Table(
+        name="diagnosis",
+        frame=frame,
+        cells=tuple(zip(*columns, strict=True)),
+        rows=("",) * len(frame),
+        columns=("Term", "Effects", "Rank", "Groups", "Rows: min", "median", "mean"),
+        right=False,
+        numeric=(3, 4, 5, 6),
+    )
+
+
+_MEANINGS = {
+    "correlation": (
+        "Two effects that are perfectly correlated are one: where a group stands on the first\n"
+        "fixes where it stands on the second, and the covariance matrix is short of full rank."
+    ),
+    "zero": "The groups show no more variation in it than chance differences between rows explain.",
+    "zeros": (
+        "The groups show no more variation in them than chance differences between rows explain."
+    ),
+    "combination": (
+        "Its effects do not vary in as many independent directions as the covariance matrix allows."
+    ),
+}
+
+
+def _meaning(term: TermDiagnosis) -> str:
+    zeros = int(np.sum(term.collapse.zero))
+    if zeros:
+        return _MEANINGS["zero" if zeros == 1 else "zeros"]
+    perfect = "correlation" in term.finding
+    return _MEANINGS["correlation" if perfect else "combination"]
+
+
+def _explanation(term: TermDiagnosis) -> list[Block]:
+    k = len(term.collapse.columns)
+    rows = f"{term.rows_mean:.1f} rows on average" if term.rows_mean != 1 else "a single row"
+    lines = [f"{term.name}: {term.finding} (rank {term.collapse.rank} of {k})."]
+    lines += _meaning(term).split("\n")
+    lines.append(f"Each of the {term.groups} levels of {term.group} holds {rows}.")
+    if k > 1 and term.rows_mean < _FEW_ROWS * k:
+        lines.append(f"So few rows per level can hardly tell {k} effects of one level apart.")
+    if not term.next:
+        lines += [
+            "No simpler term is recommended: other effects that vary across the same groups build",
+            "on what has collapsed. The fit can be used as it is.",
+        ]
+    return [Text(tuple(lines))]
+
+
+def _recommendations(diagnosis: Diagnosis) -> list[Block]:
+    if not diagnosis.next:
+        return []
+    lines = []
+    for number, item in enumerate(diagnosis.next, start=1):
+        lead = "" if number == 1 else "if that is singular too, "
+        kind = "" if item.mixed else " (an ordinary regression: no random effects are left)"
+        lines += [f"{number}. {lead}{item.change}{kind}:", f"     {item.formula}"]
+    blocks: list[Block] = [
+        blank(),
+        Text(("Worth fitting next:",), role="heading"),
+        Text(tuple(lines)),
+    ]
+    if diagnosis.next[0].mixed:
+        hint = "fit.simplify() refits along this path until a fit is not singular."
+        blocks.append(Text((hint,), role="note"))
+    return blocks

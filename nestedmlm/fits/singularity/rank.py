@@ -1,0 +1,170 @@
+"""Rank of the relative covariances: the singularity verdict and rePCA.
+
+All here follows from each term's relative factor T (``Cov(b) = sigma^2 T T'``), once in the user's
+columns and once in orthonormal ones, where units and origins of predictors play no role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES, lower_indices
+from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.solution import scaled_factors
+from nestedmlm.views.render.blocks import Table, Text
+from nestedmlm.views.render.rformat import format_numbers
+from nestedmlm.views.render.view import View, Viewable
+from nestedmlm.views.varcorr import VarCorrBlock
+
+TOL = 1e-4
+
+
+def singular_values(fit: Any) -> tuple[FloatArray, ...]:
+    """Relative standard deviations along the principal directions of each term.
+
+    Parameters
+    ----------
+    fit : LmerFit
+
+    Returns
+    -------
+    tuple of (k,) arrays
+        Descending; in scaled columns, so that units of predictors play no role.
+    """
+    factors = scaled_factors(fit.solution)
+    return tuple(np.linalg.svd(T, compute_uv=False) for T in factors)
+
+
+def is_singular(fit: Any, *, tol: float = TOL, rule: str = "rank") -> bool:
+    """Tell whether some combination of random effects has variance zero.
+
+    Parameters
+    ----------
+    fit : LmerFit
+    tol : float
+        Relative standard deviation (in units of sigma) below which a variance counts as zero.
+    rule : {"rank", "lme4"}
+        ``rank`` looks at each term's covariance as a whole, in scaled columns; ``lme4`` at the
+        bounded entries of theta, whose size depends on the units of the predictors.
+
+    Raises
+    ------
+    OptionError
+        For an unknown rule.
+    """
+    if rule not in _RULES:
+        raise OptionError(f"rule={rule!r} is unknown; known: {', '.join(_RULES)}")
+    return _RULES[rule](fit, tol)
+
+
+def _by_rank(fit: Any, tol: float) -> bool:
+    return any(bool(values[-1] < tol) for values in singular_values(fit))
+
+
+def _by_bounds(fit: Any, tol: float) -> bool:
+    return any(
+        _AT_BOUND.get(b.structure, _structured_at_bound)(b, tol) for b in fit.varcorr().blocks
+    )
+
+
+def _us_at_bound(block: VarCorrBlock, tol: float) -> bool:
+    rows, cols = lower_indices(len(block.columns))
+    return bool(np.any(block.par[rows == cols] < tol))
+
+
+def _structured_at_bound(block: VarCorrBlock, tol: float) -> bool:
+    own = STRUCTURES[block.structure].parameters(len(block.columns))
+    sds, values = np.split(block.par, [len(block.par) - len(own)])
+    ends = zip(values, own, strict=True)
+    return bool(np.any(sds < tol)) or any(min(v - p.lower, p.upper - v) < tol for v, p in ends)
+
+
+def structured_bound(block: VarCorrBlock, tol: float) -> str:
+    """Say which parameter of a structured correlation is at its bound; empty if none is."""
+    own = STRUCTURES[block.structure].parameters(len(block.columns))
+    for value, p in zip(block.par[len(block.par) - len(own) :], own, strict=True):
+        if min(value - p.lower, p.upper - value) < tol:
+            label = "the common correlation" if p.name == "rho" else p.name
+            return f"{label} is at its bound, {value:.4g}"
+    return ""
+
+
+_RULES: dict[str, Callable[[Any, float], bool]] = {"rank": _by_rank, "lme4": _by_bounds}
+_AT_BOUND: dict[str, Callable[[VarCorrBlock, float], bool]] = {"us": _us_at_bound}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RePCA(Viewable):
+    """Principal components of the relative covariance of each grouping factor.
+
+    Attributes
+    ----------
+    components : dict of str to (k,) array
+        Standard deviations relative to sigma, descending, for each grouping factor.
+    """
+
+    components: dict[str, FloatArray]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per component.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``grp, component, sdev, prop, cumprop``: proportions of the variance.
+        """
+        rows = []
+        for name, sdev in self.components.items():
+            total = float(np.sum(sdev**2))
+            prop = sdev**2 / total if total > 0 else np.full(len(sdev), np.nan)
+            parts = zip(sdev, prop, np.cumsum(prop), strict=True)
+            rows += [(name, i + 1, *map(float, part)) for i, part in enumerate(parts)]
+        return pd.DataFrame(rows, columns=["grp", "component", "sdev", "prop", "cumprop"])
+
+    def view(self) -> View:
+        """Build the document."""
+        frame = self.to_frame()
+        columns = [
+            [name if component == 1 else "" for name, component in zip(
+                frame["grp"], frame["component"], strict=True)],
+            [str(i) for i in frame["component"]],
+            format_numbers(frame["sdev"].to_numpy(), digits=4),
+            *([f"{x:.4f}" for x in frame[name]] for name in ("prop", "cumprop")),
+        ]  # fmt: skip
+        table = Table(
+            name="repca",
+            frame=frame,
+            cells=tuple(zip(*columns, strict=True)),
+            rows=("",) * len(frame),
+            columns=("Groups", "PC", "Std.Dev.", "Proportion", "Cumulative"),
+            right=False,
+            numeric=(1, 2, 3, 4),
+        )
+        title = Text(("Principal components of the relative covariances",), role="title")
+        return View((title, table))
+
+
+def repca(fit: Any) -> RePCA:
+    """Principal components of each factor's relative covariance, in the user's columns.
+
+    Parameters
+    ----------
+    fit : LmerFit
+
+    Returns
+    -------
+    RePCA
+        Terms on one grouping factor are taken together (their covariance is block-diagonal), as
+        lme4's ``rePCA`` does.
+    """
+    values: dict[str, list[float]] = {}
+    for term, T in zip(fit.design.terms, fit.solution.T, strict=True):
+        name = fit.design.factors[term.factor].name
+        values.setdefault(name, []).extend(np.linalg.svd(T, compute_uv=False).tolist())
+    return RePCA(components={k: np.sort(np.array(v))[::-1] for k, v in values.items()})

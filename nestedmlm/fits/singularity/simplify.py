@@ -1,0 +1,135 @@
+"""Refitting along the recommendations of a diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
+from nestedmlm.views.anova import AnovaResult, anova_table
+from nestedmlm.views.render.blocks import Block, Text
+from nestedmlm.views.render.view import View, Viewable, blank
+
+MAX_STEPS = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Path(Viewable):
+    """The way from a singular fit to one that is not.
+
+    Attributes
+    ----------
+    fits : tuple of LmerFit
+        The first is where the path began.
+    diagnoses : tuple of Diagnosis
+        One for each fit.
+    taken : tuple of Recommendation
+        The steps between them: one less than fits.
+    comparison : AnovaResult or None
+        Likelihood ratio tests between the fits; None where there is only one.
+    """
+
+    fits: tuple[Any, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    taken: tuple[Recommendation, ...]
+    comparison: AnovaResult | None
+
+    @property
+    def final(self) -> Any:
+        """The last fit."""
+        return self.fits[-1]
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """Formulas of the fits, the steps in their short form."""
+        return (str(self.fits[0].formula), *(step.formula for step in self.taken))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fits in tables."""
+        return tuple(_name(i) for i in range(len(self.fits)))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per fit: formula, criterion, number of parameters, what was found."""
+        return pd.DataFrame(
+            {
+                "formula": self.formulas,
+                "criterion": [fit.criterion for fit in self.fits],
+                "npar": [fit.npar for fit in self.fits],
+                "singular": [d.singular for d in self.diagnoses],
+                "finding": [_findings(d) for d in self.diagnoses],
+            },
+            index=pd.Index(self.names),
+        )
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The path and, where models were compared, the likelihood ratio tests."""
+        found = {"path": self.table}
+        return found if self.comparison is None else {**found, **self.comparison.tables}
+
+    def view(self) -> View:
+        """Build the document."""
+        blocks: list[Block] = [Text(("Simplification path",), role="title")]
+        changes = ((), *((f"    {step.change}",) for step in self.taken))
+        rows = zip(self.names, self.formulas, changes, self.diagnoses, strict=True)
+        for name, formula, change, diagnosis in rows:
+            found = [f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular]
+            verdict = ["    not singular"] if not found else [f"    singular; {f}" for f in found]
+            blocks.append(Text((f"{name}: {formula}", *change, *verdict)))
+        blocks += [blank(), Text((_conclusion(self),))]
+        if self.comparison is None:
+            return View(tuple(blocks))
+        return View((*blocks, blank(), *self.comparison.view().blocks))
+
+
+def simplify(fit: Any, *, max_steps: int = MAX_STEPS) -> Path:
+    """Refit step by step as `diagnose` recommends, until a fit is not singular.
+
+    Parameters
+    ----------
+    fit : LmerFit
+    max_steps : int
+        Give up after so many refits.
+
+    Returns
+    -------
+    Path
+        Ends early where nothing simpler is recommended or no random effects would be left.
+    """
+    fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()
+    while diagnoses[-1].singular and len(taken) < max_steps:
+        step = next(iter(diagnoses[-1].next), None)
+        if step is None or not step.mixed:
+            break
+        fits.append(fit.model.with_formula(step.formula).fit(REML=fit.REML))
+        diagnoses.append(diagnose(fits[-1]))
+        taken.append(step)
+    names = [_name(i) for i in range(len(fits))]
+    comparison = anova_table(fits, names=names) if len(fits) > 1 else None
+    return Path(
+        fits=tuple(fits), diagnoses=tuple(diagnoses), taken=tuple(taken), comparison=comparison
+    )
+
+
+def _name(number: int) -> str:
+    return f"step {number}" if number else "start"
+
+
+def _findings(diagnosis: Diagnosis) -> str:
+    found = (f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular)
+    return "; ".join(found)
+
+
+def _conclusion(path: Path) -> str:
+    if not path.diagnoses[-1].singular:
+        return f"{path.names[-1]} is not singular."
+    step = next(iter(path.diagnoses[-1].next), None)
+    if step is None:
+        return f"{path.names[-1]} is still singular, and nothing simpler is recommended."
+    if not step.mixed:
+        return f"{path.names[-1]} is still singular; what remains is a regression: {step.formula}"
+    return f"{path.names[-1]} is still singular: the limit on the number of steps was reached."

@@ -1,0 +1,299 @@
+"""Simpler random-effects terms: which one to try after a singular one.
+
+Text and terms only. The rules: correlations go before variances, higher-order effects before
+lower-order ones, and a random intercept last of all, together with its term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import BoolArray, FloatArray
+from nestedmlm.formula import Bar, Formula, deparse
+from nestedmlm.formula.bars import expand_bar, split_bars
+from nestedmlm.formula.structures import HOM_DEFAULT
+
+_BARS = {"us": "|", "||": "||"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Collapse:
+    """What has become of one term's covariance.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The term's random effects.
+    sd : (k,) array
+        Standard deviations relative to sigma, each times the root mean square of its column.
+    zero : (k,) array of bool
+        Which of them are zero.
+    rank : int
+        Rank of the relative covariance.
+    rho : float
+        Correlation of a ``cs`` or ``ar1`` term, else NaN.
+    """
+
+    columns: tuple[str, ...]
+    sd: FloatArray
+    zero: BoolArray
+    rank: int
+    rho: float
+
+    @property
+    def singular(self) -> bool:
+        """Whether the rank falls short of the number of columns."""
+        return self.rank < len(self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One simplification.
+
+    Attributes
+    ----------
+    change : str
+        What is different from the model before.
+    terms : tuple of str
+        What takes the term's place, as it stands in a formula: ``("(1 | g)",)``; empty when the
+        term goes.
+    """
+
+    change: str
+    terms: tuple[str, ...]
+
+
+def term_text(lhs: str, group: str, structure: str = "us", hom: bool | None = None) -> str:
+    """Write a term as it stands in a formula; the structure ``||`` is the double bar.
+
+    Examples
+    --------
+    >>> term_text("0 + f", "g", "cs", True)
+    'cs(0 + f | g, hom = TRUE)'
+    """
+    if structure in _BARS:
+        return f"({lhs} {_BARS[structure]} {group})"
+    option = "" if hom in (None, HOM_DEFAULT[structure]) else f", hom = {str(hom).upper()}"
+    return f"{structure}({lhs} | {group}{option})"
+
+
+def lhs_text(intercept: bool, labels: Sequence[str]) -> str:
+    """Write the left side of a bar."""
+    if intercept:
+        return " + ".join(labels) or "1"
+    return " + ".join(["0", *labels])
+
+
+def columns_of(bar: Bar, columns: Sequence[str]) -> dict[str, list[int]]:
+    """Find the columns that each term label of a bar has made.
+
+    Parameters
+    ----------
+    bar : Bar
+    columns : sequence of str
+        R's column names.
+
+    Returns
+    -------
+    dict of str to list of int
+        Labels in R's order; the intercept is left out.
+    """
+    labels = bar.terms.labels
+    found: dict[str, list[int]] = {label: [] for label in labels}
+    for j, column in enumerate(columns):
+        parts = column.split(":")
+        fitting = [
+            label
+            for label in labels
+            if len(names := label.split(":")) == len(parts)
+            and all(part.startswith(name) for part, name in zip(parts, names, strict=True))
+        ]
+        # of `x` and `x2`, the longer one made the column `x2`
+        if fitting:
+            found[max(fitting, key=len)].append(j)
+    return found
+
+
+def _order(label: str) -> int:
+    return label.count(":")
+
+
+def droppable(bar: Bar, collapse: Collapse) -> list[str]:
+    """Labels whose variance is zero and that no other label of the term builds on."""
+    owners = columns_of(bar, collapse.columns)
+    gone = [label for label, cols in owners.items() if cols and all(collapse.zero[cols])]
+    kept = [label for label in owners if label not in gone]
+    return [
+        label
+        for label in gone
+        if not any(set(label.split(":")) < set(other.split(":")) for other in kept)
+    ]
+
+
+def weakest(bar: Bar, collapse: Collapse) -> str | None:
+    """The label to drop first when none is exactly zero: highest order, smallest variance."""
+    owners = {k: v for k, v in columns_of(bar, collapse.columns).items() if v}
+    if not owners:
+        return None
+    top = max(map(_order, owners))
+    size = {k: float(np.sum(collapse.sd[v] ** 2)) for k, v in owners.items() if _order(k) == top}
+    return min(size, key=lambda label: size[label])
+
+
+def _without(bar: Bar, label: str, structure: str) -> Step:
+    labels = [other for other in bar.terms.labels if other != label]
+    change = f"{label} no longer varies across {bar.group_text}"
+    if not labels and not bar.terms.intercept:
+        return Step(change=change, terms=())
+    lhs = lhs_text(bar.terms.intercept, labels)
+    alone = bar.terms.intercept and not labels  # one column left: nothing to structure
+    kind = "us" if alone else structure
+    return Step(change=change, terms=(term_text(lhs, bar.group_text, kind, bar.hom),))
+
+
+def _whole(bar: Bar) -> Step:
+    if bar.terms.intercept:
+        return Step(change=f"no random intercept for {bar.group_text}", terms=())
+    labels = " and ".join(bar.terms.labels)
+    verb = "varies" if len(bar.terms.labels) == 1 else "vary"
+    return Step(change=f"{labels} no longer {verb} across {bar.group_text}", terms=())
+
+
+def _intercept_only(bar: Bar) -> Step:
+    change = f"only the intercept varies across {bar.group_text}"
+    return Step(change=change, terms=(term_text("1", bar.group_text),))
+
+
+def _shared(bar: Bar, collapse: Collapse) -> Step:
+    """What the indicators of a factor share: ``(1 | g)`` for f, ``(0 + x | g)`` for x:f."""
+    parts = zip(*(column.split(":") for column in collapse.columns), strict=False)
+    numeric = ":".join(next(iter(found)) for part in parts if len(found := set(part)) == 1)
+    factor = " and ".join(bar.terms.labels)
+    change = f"the same random effect of {bar.group_text} at all levels of {factor}"
+    lhs = lhs_text(not numeric, [numeric] if numeric else [])
+    return Step(change=change, terms=(term_text(lhs, bar.group_text),))
+
+
+def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
+    """First without correlations, then without the weakest effect."""
+    owners = columns_of(bar, collapse.columns).values()
+    # `||` keeps the columns of a factor together: there a diagonal covariance has to be asked for
+    kind = "||" if all(len(columns) == 1 for columns in owners) else "diag"
+    change = f"the random effects of {bar.group_text} are uncorrelated"
+    first = Step(change=change, terms=(term_text(bar.lhs_text, bar.group_text, kind),))
+    label = weakest(bar, collapse)
+    if label is None or np.any(collapse.zero):
+        return [first]  # which effect is the weakest then depends on the first step
+    return [first, _without(bar, label, kind)]
+
+
+def _steps_us(bar: Bar, collapse: Collapse) -> list[Step]:
+    if len(collapse.columns) == 1 or all(collapse.zero):
+        simple = bar.terms.intercept and len(collapse.columns) > 1
+        return [_intercept_only(bar), _whole(bar)] if simple else [_whole(bar)]
+    gone = droppable(bar, collapse)
+    if gone:
+        return [_without(bar, max(reversed(gone), key=_order), "us")]
+    if bar.terms.intercept or len(bar.terms.labels) > 1:
+        return _decorrelate(bar, collapse)
+    # the indicators of one factor: equal correlations first, then what they share
+    cs = term_text(bar.lhs_text, bar.group_text, "cs")
+    change = f"all random effects of {bar.group_text} are equally correlated"
+    return [Step(change=change, terms=(cs,)), _shared(bar, collapse)]
+
+
+def _steps_diag(bar: Bar, collapse: Collapse) -> list[Step]:
+    if all(collapse.zero):
+        return [_whole(bar)]
+    gone = droppable(bar, collapse)
+    label = max(reversed(gone), key=_order) if gone else None
+    return [_without(bar, label, "diag")] if label is not None else []
+
+
+def _steps_rho(bar: Bar, collapse: Collapse) -> list[Step]:
+    if all(collapse.zero):
+        return [_whole(bar)]
+    if collapse.rho > 0 and not np.any(collapse.zero) and not bar.terms.intercept:
+        return [_shared(bar, collapse)]  # perfectly correlated indicators are one effect
+    diag = term_text(bar.lhs_text, bar.group_text, "diag", bar.hom)
+    return [Step(change=f"the random effects of {bar.group_text} are uncorrelated", terms=(diag,))]
+
+
+_STEPS: dict[str, Callable[[Bar, Collapse], list[Step]]] = {
+    "us": _steps_us,
+    "diag": _steps_diag,
+}
+
+
+def steps(bar: Bar, collapse: Collapse, others: Sequence[Bar]) -> tuple[Step, ...]:
+    """Simplifications of one singular term, in the order in which to try them.
+
+    Parameters
+    ----------
+    bar : Bar
+    collapse : Collapse
+    others : sequence of Bar
+        The formula's other terms that are not zero. An effect stays while one of them lets
+        another effect vary that builds on it: a slope on the intercept, x:z on x.
+
+    Returns
+    -------
+    tuple of Step
+        Empty where nothing can be recommended.
+    """
+    found = _STEPS.get(bar.structure, _steps_rho)(bar, collapse)
+    needed = any(_builds_on(other, bar) for other in others)
+    if found and not found[0].terms and needed:
+        return ()
+    return tuple(found)
+
+
+def _builds_on(other: Bar, bar: Bar) -> bool:
+    if other.group_text != bar.group_text:
+        return False
+    mine = [set(label.split(":")) for label in bar.terms.labels]
+    mine += [set()] if bar.terms.intercept else []
+    theirs = [set(label.split(":")) for label in other.terms.labels]
+    return any(small < large for small in mine for large in theirs)
+
+
+def rewrite(formula: Formula, bar: Bar, terms: Sequence[str]) -> str:
+    """Put other terms in the place of one bar of a formula.
+
+    Parameters
+    ----------
+    formula : Formula
+    bar : Bar
+        One of ``formula.bars``.
+    terms : sequence of str
+        What stands in its place; may be empty.
+
+    Returns
+    -------
+    str
+        The new formula; terms that are not concerned keep the user's spelling, and none is
+        written twice.
+    """
+    present = {_as_written(other) for other in formula.bars if other != bar}
+    _, raw = split_bars(formula.tree.right)
+    texts: list[str] = []
+    for node in raw:
+        bars = expand_bar(node, double_bar=formula.double_bar)
+        if bar not in bars:
+            text = deparse(node)
+            texts.append(text if text.endswith(")") and "(" in text.split("|")[0] else f"({text})")
+            continue
+        for other in bars:
+            if other == bar:
+                texts += [term for term in terms if term not in present]
+            else:
+                texts.append(_as_written(other))
+    fixed = formula.fixed_text.lstrip("~ ")
+    return f"{formula.response_text} ~ {' + '.join([fixed, *texts])}"
+
+
+def _as_written(bar: Bar) -> str:
+    return term_text(bar.lhs_text, bar.group_text, bar.structure, bar.hom)

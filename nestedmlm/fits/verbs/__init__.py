@@ -1,0 +1,1 @@
+"""The verbs of `LmerFit` by theme: mixins without state that call `inference`."""

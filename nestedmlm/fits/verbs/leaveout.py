@@ -1,0 +1,137 @@
+"""From a fit and the name of what is left out to an `Influence`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import IntArray
+from nestedmlm.covariance import theta_names
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.errors import ColumnNotFoundError, DataError
+from nestedmlm.inference.resampling.resampling import row_sets
+from nestedmlm.inference.rows.deletion import Deleted, covariance_entries
+from nestedmlm.inference.rows.leaveout import leave_out
+from nestedmlm.views.influence import Influence
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LeftOut:
+    """What is left out: a name, a label for each set, and the rows of each."""
+
+    by: str
+    labels: pd.Index
+    sets: list[IntArray]
+
+
+def left_out(fit: LmerFit, groups: Any = None) -> LeftOut:
+    """Find the rows of each case or group.
+
+    Parameters
+    ----------
+    groups : None, str, list of str, or array
+        Cases; a grouping factor or a column of the data; columns whose combinations are left
+        out; or one label for each row used (or for each row of the data).
+
+    Raises
+    ------
+    ColumnNotFoundError, DataError
+    """
+    design = fit.design
+    if groups is None:
+        rows = [np.array([i]) for i in range(design.n)]
+        return LeftOut(by="case", labels=design.index, sets=rows)
+    by, values = _labels(fit, groups)
+    codes, labels = pd.factorize(values)
+    if (codes < 0).any():
+        raise DataError(f"{by} has missing values in rows that the fit uses; fill them first")
+    for factor in design.factors:
+        if factor.name == by:
+            codes, labels = factor.codes, factor.levels
+    index = pd.Index(labels, name=by)
+    return LeftOut(by=by, labels=index, sets=row_sets(codes.astype(np.int64), len(index)))
+
+
+def _labels(fit: LmerFit, groups: Any) -> tuple[str, Any]:
+    """Name of the groups, and a label for each row used."""
+    design = fit.design
+    if isinstance(groups, str):
+        for factor in design.factors:
+            if factor.name == groups:
+                return groups, factor.levels[factor.codes]
+        return groups, _column(fit, groups)
+    if isinstance(groups, Sequence) and groups and all(isinstance(g, str) for g in groups):
+        columns = [_column(fit, name).astype(str) for name in groups]
+        joined = [":".join(parts) for parts in zip(*columns, strict=True)]
+        return ":".join(groups), np.array(joined, dtype=object)
+    values = np.asarray(groups)
+    if values.shape == design.kept.shape:
+        values = values[design.kept]
+    if values.shape != (design.n,):
+        raise DataError(
+            f"groups must be a grouping factor, a column, a list of columns, or {design.n} labels "
+            f"(one for each row used), got an array of shape {values.shape}"
+        )
+    return str(getattr(groups, "name", None) or "group"), values
+
+
+def _column(fit: LmerFit, name: str) -> Any:
+    """A column of the data, in the rows used."""
+    frame = Frame(fit.model.data)
+    if name not in frame:
+        factors = ", ".join(f.name for f in fit.design.factors)
+        raise ColumnNotFoundError(
+            f"{name!r} is neither a grouping factor ({factors}) nor a column of the data"
+        )
+    return frame.series(name).to_numpy()[fit.design.kept]
+
+
+def influence_of(fit: LmerFit, groups: Any, *, refit: str, progress: bool) -> Influence:
+    """Leave out each case or group and gather the estimates."""
+    what = left_out(fit, groups)
+    found = leave_out(
+        fit.solution,
+        fit.design,
+        what.sets,
+        REML=fit.REML,
+        refit=refit,
+        penalty=fit.penalty,
+        progress=progress,
+    )
+    return _influence(fit, what, found, refit)
+
+
+def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influence:
+    names = _entry_names(fit)
+    own = covariance_entries(fit.design, fit.theta[None], np.array([fit.sigma]))[0]
+    without = covariance_entries(fit.design, found.theta, found.sigma)
+    index = what.labels[: len(found.sigma)]
+    return Influence(
+        by=what.by,
+        refit=refit,
+        asked=len(what.labels),
+        fixef=fit.fixef,
+        fixef_without=pd.DataFrame(found.beta, index=index, columns=list(fit.design.x_names)),
+        vcov=fit.solution.vcov,
+        vcov_without=found.vcov,
+        theta=pd.Series(fit.theta, index=list(fit.theta_names), name="theta"),
+        theta_without=pd.DataFrame(found.theta, index=index, columns=list(fit.theta_names)),
+        varcorr=pd.Series(own, index=names, name="vcov"),
+        varcorr_without=pd.DataFrame(without, index=index, columns=names),
+        sigma=fit.sigma,
+        sigma_without=pd.Series(found.sigma, index=index, name="sigma"),
+        converged=pd.Series(found.converged, index=index, name="converged"),
+    )
+
+
+def _entry_names(fit: LmerFit) -> list[str]:
+    """Names of `covariance_entries`: ``Subject.(Intercept)``, ``Subject.Days.(Intercept)``, …."""
+    names = [name for t in fit.design.terms for name in theta_names(t.name, t.columns, "us", False)]
+    return [*names, "Residual"]

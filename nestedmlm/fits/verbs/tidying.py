@@ -1,0 +1,124 @@
+"""The pieces of `fit.tidy`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.arguments import check_level
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.parts import fit_parts
+from nestedmlm.inference.effects.ddf import coefficient_tests
+from nestedmlm.inference.means.max_distributions import t_critical
+from nestedmlm.inference.tidy import tidy
+from nestedmlm.inference.tidy.variance_parameters import check_scale, ran_pars_frame
+from nestedmlm.inference.variances.wald import variance_parameters
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+METHODS = ("wald", "profile", "boot")
+LIMITS = ["lower", "upper"]
+_PARAMETERS = {"fixed": "beta_", "ran_pars": "theta_"}  # what `conf_int` calls them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidy:
+    """What is asked of `fit.tidy`; the fields are its arguments."""
+
+    effects: str | Sequence[str]
+    conf_int: bool
+    level: float
+    conf_method: str
+    ddf: str
+    scales: str | None
+    nsim: int
+    seed: int | None
+    progress: bool
+
+
+def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
+    """Make each kind of table and put them under each other.
+
+    Raises
+    ------
+    OptionError
+    """
+    wanted = tidy.check_effects(asked.effects)
+    if asked.conf_method not in METHODS:
+        raise OptionError(
+            f"conf_method must be one of {', '.join(METHODS)}, not {asked.conf_method!r}"
+        )
+    check_level(asked.level)
+    check_scale(asked.scales)
+    limits = _intervals(fit, asked, wanted)
+    pieces = {effect: _PIECES[effect](fit, asked, limits) for effect in wanted}
+    if not asked.conf_int:
+        drop = ["conf_low", "conf_high"]
+        pieces = {name: piece.drop(columns=drop, errors="ignore") for name, piece in pieces.items()}
+    return tidy.stack(pieces, conf_int=asked.conf_int)
+
+
+def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame | None:
+    """Profile or bootstrap intervals of the parameters that are wanted, by their names."""
+    parts = [_PARAMETERS[effect] for effect in wanted if effect in _PARAMETERS]
+    if not asked.conf_int or asked.conf_method == "wald" or not parts:
+        return None
+    return fit.conf_int(
+        parts[0] if len(parts) == 1 else None,
+        asked.level,
+        method=asked.conf_method,
+        nsim=asked.nsim,
+        seed=asked.seed,
+        progress=asked.progress,
+    )
+
+
+def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
+    tests = coefficient_tests(fit_parts(fit), np.eye(fit.design.p), asked.ddf)
+    frame = tests.to_frame().rename(columns={"se": "std_error"})
+    names = list(fit.design.x_names)
+    half = t_critical(asked.level, tests.df) * tests.se
+    frame = frame.assign(
+        term=names, conf_low=tests.estimate - half, conf_high=tests.estimate + half
+    )
+    if asked.ddf == "none":
+        frame = frame.drop(columns=["df", "p_value"])
+    if limits is not None:
+        frame[["conf_low", "conf_high"]] = limits.reindex(names)[LIMITS].to_numpy()
+    return frame
+
+
+def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
+    found = variance_parameters(fit.solution, fit.design, REML=fit.REML, level=asked.level)
+    if limits is not None:
+        found[["lower", "upper"]] = limits.reindex(found.index)[LIMITS].to_numpy()
+    scale = check_scale(asked.scales)
+    return ran_pars_frame(fit.varcorr().to_frame(), found, fit.design, scale=scale)
+
+
+def _with_limits(frame: pd.DataFrame, asked: Tidy) -> pd.DataFrame:
+    low, high = tidy.normal_interval(
+        frame["estimate"].to_numpy(), frame["std_error"].to_numpy(), asked.level
+    )
+    return frame.assign(conf_low=low, conf_high=high)
+
+
+def _ran_vals(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
+    return _with_limits(tidy.ran_vals_frame(fit.solution, fit.design), asked)
+
+
+def _ran_coefs(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
+    return _with_limits(tidy.ran_coefs_frame(fit.solution, fit.design), asked)
+
+
+_PIECES: dict[str, Callable[[LmerFit, Tidy, pd.DataFrame | None], pd.DataFrame]] = {
+    "fixed": _fixed,
+    "ran_pars": _ran_pars,
+    "ran_vals": _ran_vals,
+    "ran_coefs": _ran_coefs,
+}

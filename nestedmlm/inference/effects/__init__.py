@@ -1,0 +1,1 @@
+"""Tests of the fixed effects: hypotheses, contrasts, degrees of freedom."""

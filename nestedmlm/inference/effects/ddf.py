@@ -1,0 +1,308 @@
+"""Tests of linear combinations of the fixed effects, by any method of degrees of freedom.
+
+`prepare` does what depends on the fit only; `row_tests` and `joint_test` then cost nothing, so
+whoever has many contrasts prepares once. `coefficient_tests` is both for one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_level
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
+from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
+from nestedmlm.inference.effects.variance_derivatives import FitParts
+from nestedmlm.likelihood.threads import blas_threads
+
+__all__ = [
+    "METHODS", "FitParts", "JointTest", "Prepared", "RowTests", "coefficient_tests", "intervals",
+    "joint_test", "prepare", "row_tests",
+]  # fmt: skip
+
+_RANK = 1e-10  # relative size of what counts as a contrast of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A method of degrees of freedom, ready for any contrasts of one fit.
+
+    Attributes
+    ----------
+    method : str
+        A key of `METHODS`.
+    beta : (p,) array
+        Fixed effects.
+    cov : (p, p) array
+        Their covariance as the method has it (Kenward-Roger: adjusted).
+    sigma : float
+        Residual standard deviation.
+    notes : tuple of str
+        What a table made with this should say below.
+    rows : callable (L) -> (m,) array
+        Degrees of freedom of each row of an (m, p) matrix.
+    joint : callable (L, estimate) -> (F, denominator degrees of freedom, scaling)
+        Of the rows together; L has full row rank, `estimate` is ``L beta`` minus its
+        hypothetical value. The test statistic is F times the scaling.
+    """
+
+    method: str
+    beta: FloatArray
+    cov: FloatArray
+    sigma: float
+    notes: tuple[str, ...]
+    rows: Callable[[FloatArray], FloatArray]
+    joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowTests:
+    """One t test (z test where `df` is infinite) for each row of L.
+
+    Attributes
+    ----------
+    L : (m, p) array
+    estimate, se, df, statistic, p_value : (m,) arrays
+    method : str
+    notes : tuple of str
+    """
+
+    L: FloatArray
+    estimate: FloatArray
+    se: FloatArray
+    df: FloatArray
+    statistic: FloatArray
+    p_value: FloatArray
+    method: str
+    notes: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns ``estimate, se, df, statistic, p_value``."""
+        names = ("estimate", "se", "df", "statistic", "p_value")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointTest:
+    """An F test (chi-squared where `den_df` is infinite) that all rows of L are zero.
+
+    Attributes
+    ----------
+    F, num_df, den_df, p_value : float
+    mean_sq, sum_sq : float
+        ``F sigma^2`` and that times `num_df`, without the scaling: what lmerTest's tables show.
+    scaling : float
+        What Kenward and Roger's method has multiplied F by (else 1).
+    method : str
+    notes : tuple of str
+    """
+
+    F: float
+    num_df: int
+    den_df: float
+    p_value: float
+    mean_sq: float
+    sum_sq: float
+    scaling: float
+    method: str
+    notes: tuple[str, ...]
+
+
+def prepare(parts: FitParts, method: str = "satterthwaite") -> Prepared:
+    """Do what a method needs once per fit.
+
+    Parameters
+    ----------
+    parts : FitParts
+    method : {"satterthwaite", "kenward-roger", "residual", "none"}
+        ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many.
+
+    Raises
+    ------
+    OptionError
+        For an unknown method, or one that does not apply to this fit.
+    """
+    if method not in METHODS:
+        raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
+    with blas_threads(parts.solution.stats):
+        return METHODS[method](parts)
+
+
+def coefficient_tests(
+    parts: FitParts, L: FloatArray, method: str = "satterthwaite", *, rhs: Any = 0.0
+) -> RowTests:
+    """Test each row of ``L beta = rhs``.
+
+    Parameters
+    ----------
+    parts : FitParts
+    L : (m, p) array
+        Rows are contrasts of the fixed effects (of the columns that were kept).
+    method : str
+        See `prepare`.
+    rhs : float or (m,) array
+    """
+    return row_tests(prepare(parts, method), L, rhs=rhs)
+
+
+def row_tests(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
+    """Test each row of ``L beta = rhs`` with a method that is ready."""
+    from scipy.special import ndtr, stdtr
+
+    L = np.atleast_2d(np.asarray(L, dtype=float))
+    estimate = L @ prepared.beta
+    se = np.sqrt(np.einsum("mi,ij,mj->m", L, prepared.cov, L).clip(min=0.0))
+    df = prepared.rows(L)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = (estimate - rhs) / se
+    size = -np.abs(statistic)
+    finite = np.isfinite(df)
+    p_value = 2.0 * np.where(finite, stdtr(np.where(finite, df, 1.0), size), ndtr(size))
+    return RowTests(
+        L=L,
+        estimate=estimate,
+        se=se,
+        df=df,
+        statistic=statistic,
+        p_value=p_value,
+        method=prepared.method,
+        notes=prepared.notes,
+    )
+
+
+def intervals(tests: RowTests, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends of the confidence intervals that belong to some t (z) tests."""
+    from scipy.special import ndtri, stdtrit
+
+    tail = 0.5 * (1.0 + check_level(level))
+    finite = np.isfinite(tests.df)
+    half = np.where(finite, stdtrit(np.where(finite, tests.df, 1.0), tail), ndtri(tail)) * tests.se
+    return tests.estimate - half, tests.estimate + half
+
+
+def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTest:
+    """Test all rows of ``L beta = rhs`` together; rows that repeat others are left out.
+
+    Raises
+    ------
+    OptionError
+        If no `beta` fulfils the hypothesis (rows contradict each other).
+    """
+    from scipy.special import chdtrc, fdtrc
+
+    L = np.atleast_2d(np.asarray(L, dtype=float))
+    estimate = L @ prepared.beta - np.broadcast_to(np.asarray(rhs, dtype=float), len(L))
+    L, estimate = _independent(L, estimate, prepared.cov)
+    q = len(L)
+    if q == 0:
+        F, den, scaling = float("nan"), float("nan"), float("nan")
+    else:
+        F, den, scaling = prepared.joint(L, estimate)
+    mean_sq = F * prepared.sigma**2
+    F *= scaling
+    p_value = float(chdtrc(q, q * F) if np.isinf(den) else fdtrc(q, den, F))
+    return JointTest(
+        F=F,
+        num_df=q,
+        den_df=den,
+        p_value=p_value,
+        mean_sq=mean_sq,
+        sum_sq=mean_sq * q,
+        scaling=scaling,
+        method=prepared.method,
+        notes=prepared.notes,
+    )
+
+
+def _independent(
+    L: FloatArray, estimate: FloatArray, cov: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Leave L alone where it has full row rank, else an orthonormal basis of its rows."""
+    if L.size == 0:
+        return L[:0], estimate[:0]
+    unit = np.sqrt(np.diag(cov))  # in units of standard errors the columns are comparable
+    size = np.linalg.norm(L * unit, axis=1)
+    kept = size > 0
+    U, s, _ = np.linalg.svd((L * unit)[kept] / size[kept][:, None], full_matrices=False)
+    rank = int(np.sum(s > _RANK * s.max(initial=0.0)))
+    if np.any(np.abs(estimate[~kept]) > 0):
+        raise OptionError("a row of the contrasts is zero, but its hypothetical value is not")
+    if rank == np.sum(kept):
+        return L[kept], estimate[kept]
+    basis = U[:, :rank].T / size[kept]
+    rest = (U[:, rank:].T / size[kept]) @ estimate[kept]
+    if U.shape[1] > rank and np.any(np.abs(rest) > 1e-8 * (1.0 + np.abs(estimate).max())):
+        raise OptionError("the rows of the contrasts depend on each other, but their rhs do not")
+    return basis @ L[kept], basis @ estimate[kept]
+
+
+def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
+    return float(estimate @ np.linalg.solve(L @ cov @ L.T, estimate)) / len(L)
+
+
+def _satterthwaite(parts: FitParts) -> Prepared:
+    method = satterthwaite(parts)
+
+    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
+        d, P = np.linalg.eigh(L @ method.cov @ L.T)
+        F = float(np.mean((P.T @ estimate) ** 2 / d))
+        return F, combined_df(row_df(method, P.T @ L)), 1.0
+
+    return _prepared(parts, "satterthwaite", method, partial(row_df, method), joint)
+
+
+def _kenward_roger(parts: FitParts) -> Prepared:
+    method = kenward_roger(parts)
+
+    def rows(L: FloatArray) -> FloatArray:
+        return np.array([approximate(method, row[None]).df if row.any() else np.nan for row in L])
+
+    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
+        found = approximate(method, L)
+        return _wald(L, estimate, method.cov), found.df, found.scaling
+
+    return _prepared(parts, "kenward-roger", method, rows, joint)
+
+
+def _prepared(parts: FitParts, name: str, method: Any, rows: Any, joint: Any) -> Prepared:
+    return Prepared(
+        method=name,
+        beta=parts.solution.beta,
+        cov=method.cov,
+        sigma=parts.solution.sigma,
+        notes=method.notes,
+        rows=rows,
+        joint=joint,
+    )
+
+
+def _constant(parts: FitParts, *, name: str) -> Prepared:
+    df = parts.residual_df if name == "residual" else float("inf")
+    cov = parts.solution.vcov
+    return Prepared(
+        method=name,
+        beta=parts.solution.beta,
+        cov=cov,
+        sigma=parts.solution.sigma,
+        notes=(),
+        rows=lambda L: np.full(len(L), df),
+        joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
+    )
+
+
+METHODS: MappingProxyType[str, Callable[[FitParts], Prepared]] = MappingProxyType(
+    {
+        "satterthwaite": _satterthwaite,
+        "kenward-roger": _kenward_roger,
+        "residual": partial(_constant, name="residual"),
+        "none": partial(_constant, name="none"),
+    }
+)

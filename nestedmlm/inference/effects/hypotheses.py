@@ -1,0 +1,241 @@
+"""What each term of the fixed effects is tested for: hypotheses of type I, II and III.
+
+The definitions are lmerTest's (which reproduces SAS): one contrast matrix per term, in the user's
+coding of X.
+
+- type I: the rows of the unit upper-triangular factor of ``X'X``: each term after those before it;
+- type II: the same with X's columns in the order: unrelated terms, the term, terms containing it;
+- type III: estimable functions that are orthogonal to those of the terms containing the term,
+  worked out in treatment coding and carried over to whatever coding the user chose.
+
+A term contains another if it has all its factors and more, and the same numeric variables (SAS). Of
+``a + a:b`` lmerTest says that a:b does not contain a, because R codes a there by its indicators;
+types II and III of a are then its coefficients at b's reference level. Here they are SAS's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.values import Vector, take_rows
+from nestedmlm.design.matrices.modelmatrix import Coding, MatrixSpec, build_matrix
+from nestedmlm.design.matrices.qr import kept_columns
+from nestedmlm.design.schema import matrix_values
+from nestedmlm.errors import OptionError
+
+Values = Callable[[], Mapping[str, Vector]]
+
+_SPACE = 1e-7  # relative size of what lies outside the span of other columns
+_ZERO = 1e-8  # an entry of a contrast this small is rounding
+
+
+def predictor_values(design: Design, data: Any) -> dict[str, Vector]:
+    """Values of the fixed effects' variables on the rows of the design."""
+    found = matrix_values((design.schema.fixed,), design.schema.evaluator(Frame(data)))
+    if design.kept.all():
+        return found
+    return {name: take_rows(value, design.kept) for name, value in found.items()}
+
+
+def term_contrasts(design: Design, type: str, values: Values) -> dict[str, FloatArray]:
+    """Contrast matrix of each term, by its label.
+
+    Parameters
+    ----------
+    design : Design
+    type : {"I", "II", "III"}
+        Also "1", "2", "3".
+    values : callable () -> mapping
+        Gives `predictor_values`; called only where factors have to be coded again.
+
+    Returns
+    -------
+    dict of str to (q, p) array
+        Terms whose columns were all dropped have no rows.
+
+    Raises
+    ------
+    OptionError
+        For another type.
+    """
+    kind = TYPES.get(str(type))
+    if kind is None:
+        raise OptionError(f"type={type!r} is unknown; known: I, II, III")
+    labels = design.x_terms
+    if len(labels) <= 1 or design.p <= 1:
+        return _type_1(design, values)
+    return kind(design, values)
+
+
+def marginal_terms(design: Design) -> list[str]:
+    """Labels of the terms that no other term contains: what can be dropped."""
+    terms = [set(t) for t in design.schema.fixed.terms.terms]
+    return [
+        label
+        for label, own in zip(design.x_terms, terms, strict=True)
+        if not any(own < other for other in terms)
+    ]
+
+
+def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
+    """What each term that can be dropped adds to the others.
+
+    These are the term's own coefficients. Where columns were dropped from X it is what the other
+    terms, with all their columns, cannot replace; that may be nothing.
+    """
+    if not design.dropped:
+        return {
+            label: _rows(design, design.x_terms.index(label)) for label in marginal_terms(design)
+        }
+    full = build_matrix(design.schema.fixed, values(), design.n)
+    assign = np.asarray(design.schema.fixed.assign)
+    out = {}
+    for label in marginal_terms(design):
+        others = full[:, assign != design.x_terms.index(label) + 1]
+        U, s, _ = np.linalg.svd(others, full_matrices=False)
+        U = U[:, s > _SPACE * s.max(initial=0.0)]
+        rest = design.X - U @ (U.T @ design.X)
+        size = np.linalg.norm(rest, axis=0)
+        own = size > _SPACE * np.linalg.norm(design.X, axis=0)
+        found, s, _ = np.linalg.svd(design.X.T @ rest[:, own], full_matrices=False)
+        out[label] = found[:, s > _SPACE * s.max(initial=0.0)].T
+    return out
+
+
+def missing_cells(design: Design, values: Values) -> list[str]:
+    """Combinations of factor levels that a term has and the data do not."""
+    spec = _indicators(design.schema.fixed)
+    if all(coding.levels is None for coding in spec.codings):
+        return []
+    columns = build_matrix(spec, values(), design.n)
+    empty = np.flatnonzero(~columns.any(axis=0))
+    return [spec.names[j] for j in empty if len(spec.terms.terms[spec.assign[j] - 1]) > 1]
+
+
+def containing_terms(spec: MatrixSpec) -> list[list[int]]:
+    """For each term those that contain it: more factors, the same numeric variables."""
+    terms = [set(term) for term in spec.terms.terms]
+    numeric = {v for v, coding in enumerate(spec.codings) if coding.levels is None}
+    return [
+        [s for s, big in enumerate(terms) if small < big and small & numeric == big & numeric]
+        for small in terms
+    ]
+
+
+def _rows(design: Design, term: int) -> FloatArray:
+    own = np.flatnonzero(np.asarray(design.x_assign) == term + 1)
+    return np.eye(design.p)[own]
+
+
+def _unit_triangle(X: FloatArray) -> FloatArray:
+    """Upper-triangular factor of ``X'X`` with ones on the diagonal."""
+    R = np.linalg.qr(X, mode="r")
+    return _clean(R / np.diag(R)[:, None])
+
+
+def _clean(L: FloatArray) -> FloatArray:
+    out = L.copy()
+    out[np.abs(L) < _ZERO * np.abs(L).max(initial=1.0)] = 0.0
+    return out
+
+
+def _type_1(design: Design, values: Values) -> dict[str, FloatArray]:
+    if design.p == 0 or not design.x_terms:
+        return {label: np.zeros((0, design.p)) for label in design.x_terms}
+    R, assign = _unit_triangle(design.X), np.asarray(design.x_assign)
+    return {label: R[assign == t + 1] for t, label in enumerate(design.x_terms)}
+
+
+def _type_2(design: Design, values: Values) -> dict[str, FloatArray]:
+    containers = containing_terms(design.schema.fixed)
+    assign = np.asarray(design.x_assign)
+    out = {}
+    for t, label in enumerate(design.x_terms):
+        if not containers[t]:
+            out[label] = _rows(design, t)
+            continue
+        late = np.isin(assign, [t + 1])
+        last = np.isin(assign, [s + 1 for s in containers[t]])
+        order = np.concatenate([np.flatnonzero(~(late | last)), np.flatnonzero(late | last)])
+        R = _unit_triangle(design.X[:, order])
+        L = np.zeros((int(late.sum()), design.p))
+        L[:, order] = R[assign[order] == t + 1]
+        out[label] = L
+    return out
+
+
+def _type_3(design: Design, values: Values) -> dict[str, FloatArray]:
+    spec = design.schema.fixed
+    if all(coding.levels is None for coding in spec.codings):
+        return {label: _rows(design, t) for t, label in enumerate(design.x_terms)}
+    found = values()
+    treatment = _treatment(spec)
+    X = build_matrix(treatment, found, design.n)
+    kept = kept_columns(X)
+    X, assign = X[:, kept], np.asarray(treatment.assign)[kept]
+    names = [treatment.names[j] for j in kept]
+    indicators = _indicators(spec)
+    inverse = np.linalg.pinv(X)
+    # rows: columns of all indicators; columns: those of X
+    L = _clean((inverse @ build_matrix(indicators, found, design.n)).T)
+    containers = containing_terms(spec)
+    for t in sorted(range(len(containers)), key=lambda t: -len(spec.terms.terms[t])):
+        if containers[t]:
+            own = np.flatnonzero(assign == t + 1)
+            over = L[:, np.isin(assign, [s + 1 for s in containers[t]])]
+            L[:, own] = _clean(L[:, own] - over @ np.linalg.lstsq(over, L[:, own], rcond=1e-10)[0])
+    place = {name: j for j, name in enumerate(indicators.names)}
+    L = L[[place[name] for name in names]]
+    to_user = inverse @ design.X
+    out = {}
+    for t, label in enumerate(design.x_terms):
+        rows = L[:, assign == t + 1].T
+        rows = rows[np.abs(rows).sum(axis=1) > _ZERO]
+        out[label] = _clean(rows @ to_user) if len(rows) else np.zeros((0, design.p))
+    return out
+
+
+def _treatment(spec: MatrixSpec) -> MatrixSpec:
+    """The same matrix with every contrast a treatment contrast."""
+    codings = tuple(
+        c if c.levels is None or not c.labels
+        else replace(c, suffixes=c.labels[1:], contrasts=np.eye(len(c.labels))[:, 1:])
+        for c in spec.codings
+    )  # fmt: skip
+    return _named(replace(spec, codings=codings))
+
+
+def _indicators(spec: MatrixSpec) -> MatrixSpec:
+    """The same terms with all indicators of every factor."""
+    full = tuple(tuple(True for _ in row) for row in spec.full)
+    return _named(replace(spec, full=full))
+
+
+def _named(spec: MatrixSpec) -> MatrixSpec:
+    names: list[str] = ["(Intercept)"] if spec.terms.intercept else []
+    assign = [0] * len(names)
+    for number, (term, row) in enumerate(zip(spec.terms.terms, spec.full, strict=True), start=1):
+        columns = [""]
+        for v, full in zip(term, row, strict=True):
+            own = _column_names(spec.terms.variables[v].name, spec.codings[v], full)
+            columns = own if columns == [""] else [f"{a}:{b}" for b in own for a in columns]
+        names += columns
+        assign += [number] * len(columns)
+    return replace(spec, names=tuple(names), assign=tuple(assign))
+
+
+def _column_names(variable: str, coding: Coding, full: bool) -> list[str]:
+    return [variable + suffix for suffix in coding.names(full)]
+
+
+TYPES: MappingProxyType[str, Callable[[Design, Values], dict[str, FloatArray]]] = MappingProxyType(
+    {"I": _type_1, "1": _type_1, "II": _type_2, "2": _type_2, "III": _type_3, "3": _type_3}
+)

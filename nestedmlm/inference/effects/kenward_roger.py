@@ -1,0 +1,164 @@
+"""Kenward & Roger's adjusted covariance and degrees of freedom.
+
+Kenward & Roger (1997), Biometrics 53, 983-997, in the form of the R package pbkrtest: the
+covariance of y is linear in the variances and covariances of the random effects, so the term with
+second derivatives of the covariance drops out. Everything comes from the elimination's factors,
+and V holds the prior weights (pbkrtest takes them for one).
+
+The formulas do not change under a linear change of the covariance parameters. Used here are sigma^2
+at fixed ratios, along which V itself moves, and the ratios: the components of the residual variance
+need then not be formed.
+
+``us`` and ``diag`` terms are linear. Other structures (``cs``, ``ar1``, a user's own) are
+linearised at the estimates in their own parameters; their second derivatives are left out (what
+SAS calls ``ddfm=kr(firstorder)``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.variance_derivatives import (
+    FitParts,
+    Moments,
+    moments,
+    weighted_products,
+)
+from nestedmlm.inference.variances.directions import covariance_directions
+from nestedmlm.inference.variances.information import expected_information
+
+_FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KenwardRoger:
+    """The adjusted covariance, and what the degrees of freedom need.
+
+    Attributes
+    ----------
+    cov : (p, p) array
+        Adjusted covariance of the fixed effects, user's columns.
+    unadjusted : (p, p) array
+        Their covariance at the estimates.
+    R_x : (p, p) array
+        From user's to scaled columns.
+    Phi : (p, p) array
+        Unadjusted covariance in scaled columns, relative to sigma^2.
+    moved : (n_v, p, p) array
+        ``Phi P_r Phi`` of every component, in scaled columns.
+    spread : (n_v, n_v) array
+        ``W``, the asymptotic covariance of the components.
+    notes : tuple of str
+    """
+
+    cov: FloatArray
+    unadjusted: FloatArray
+    R_x: FloatArray
+    Phi: FloatArray
+    moved: FloatArray
+    spread: FloatArray
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approximation:
+    """Denominator degrees of freedom of an F test, and what its statistic is multiplied by."""
+
+    df: float
+    scaling: float
+
+
+def kenward_roger(parts: FitParts) -> KenwardRoger:
+    """Prepare Kenward and Roger's method at a REML fit.
+
+    Raises
+    ------
+    OptionError
+        For a fit by maximum likelihood (as lmerTest) or a penalised one.
+    """
+    if not parts.solution.stats.p:
+        raise OptionError("the model has no fixed effects, whose tests are all ddf is about")
+    if not parts.REML:
+        raise OptionError(
+            "Kenward and Roger's method is for REML fits: fit with REML=True "
+            "(fit.model.fit(REML=True)), or take ddf='satterthwaite'"
+        )
+    if parts.penalty is not None:
+        raise OptionError(
+            "Kenward and Roger's method is for REML fits without a penalty: "
+            "take ddf='satterthwaite'"
+        )
+    s = parts.solution
+    directions = covariance_directions(parts.phi, s.plan)
+    found = moments(parts, directions)
+    Phi = found.Phi
+    spread, flat = _spread(found, s.stats.n, s.stats.p)
+    ratios = spread[1:, 1:]
+    inner = weighted_products(parts, directions, ratios)
+    weighted = np.tensordot(ratios, found.Pi, axes=(1, 0))
+    inner -= np.einsum("rij,jk,rkl->il", found.Pi, Phi, weighted, optimize=True)
+    adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
+    Ri = s.stats.R_x_inverse
+    notes = (
+        (f"Kenward-Roger's method is without {flat} combination(s) of variance components that "
+         "the data do not identify",) if flat else ()
+    )  # fmt: skip
+    return KenwardRoger(
+        cov=s.sigma**2 * (Ri @ adjusted @ Ri.T),
+        unadjusted=s.vcov,
+        R_x=s.stats.R_x,
+        Phi=Phi,
+        moved=np.concatenate([-Phi[None], -(Phi @ found.Pi @ Phi)]),
+        spread=spread,
+        notes=notes,
+    )
+
+
+def approximate(method: KenwardRoger, L: FloatArray) -> Approximation:
+    """Match two moments of the Wald statistic of ``L beta`` to an F distribution.
+
+    Parameters
+    ----------
+    method : KenwardRoger
+    L : (q, p) array
+        Of full row rank.
+    """
+    q = len(L)
+    Ls = np.linalg.solve(method.R_x.T, L.T).T
+    Theta = Ls.T @ np.linalg.solve(Ls @ method.Phi @ Ls.T, Ls)
+    moved = Theta @ method.moved
+    first = np.einsum("rii->r", moved)
+    A1 = float(first @ method.spread @ first)
+    A2 = float(np.sum(method.spread * np.einsum("rij,sji->rs", moved, moved)))
+    return _match(A1, A2, q)
+
+
+def _match(A1: float, A2: float, q: int) -> Approximation:
+    """Kenward & Roger (1997), eq. 6-7 and the corrections that make two special cases exact."""
+    if A2 <= 0.0:  # nothing of the covariance is uncertain along L
+        return Approximation(df=float("inf"), scaling=1.0)
+    B = (A1 + 6.0 * A2) / (2.0 * q)
+    g = ((q + 1.0) * A1 - (q + 4.0) * A2) / ((q + 2.0) * A2)
+    base = 3.0 * q + 2.0 * (1.0 - g)
+    c1, c2, c3 = g / base, (q - g) / base, (q + 2.0 - g) / base
+    V0, V1, V2 = 1.0 + c1 * B, 1.0 - c2 * B, 1.0 - c3 * B
+    if abs(V0) < 1e-10:
+        V0 = 0.0
+    rho = (1.0 - A2 / q) ** 2 / V1**2 * V0 / V2 / q
+    df = 4.0 + (q + 2.0) / (q * rho - 1.0)
+    scaling = 1.0 if abs(df - 2.0) < 1e-2 else df * (1.0 - A2 / q) / (df - 2.0)
+    return Approximation(df=df, scaling=scaling)
+
+
+def _spread(found: Moments, n: int, p: int) -> tuple[FloatArray, int]:
+    """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions."""
+    IE = expected_information(found, n, p)
+    d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
+    values, vectors = np.linalg.eigh(IE * np.outer(d, d))
+    keep = values > _FLAT
+    root = vectors[:, keep] * d[:, None]
+    return 2.0 * (root / values[keep]) @ root.T, int(np.sum(~keep))

@@ -1,0 +1,165 @@
+"""Satterthwaite's degrees of freedom, as lmerTest has them.
+
+Kuznetsova, Brockhoff & Christensen (2017), Journal of Statistical Software 82(13), section 2.1;
+Fai & Cornelius (1996) for several contrasts at a time. lmerTest differentiates numerically in
+(theta, sigma); here every derivative is exact, in the optimizer's unbounded parameters and sigma.
+At an interior optimum the result does not depend on the parametrisation.
+
+At the boundary only the free parameters count: a parameter of a collapsed column changes the
+covariance of the estimates by nothing (to first order), so it adds nothing to its uncertainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import flat_factors, flat_of_theta, jacobian
+from nestedmlm.inference.effects.variance_derivatives import FitParts, Moments, moments
+from nestedmlm.inference.variances.directions import parameter_directions
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.criterion import profile
+from nestedmlm.optimum.curvature import blocks
+from nestedmlm.optimum.penalty import penalty_terms
+
+_FLAT = 1e-9  # eigenvalue (of the Hessian with unit diagonal) below which nothing is identified
+_STEP = 1e-5  # for second derivatives of T T', which involve no data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Satterthwaite:
+    """Uncertainty of the covariance matrix of the fixed effects.
+
+    Attributes
+    ----------
+    cov : (p, p) array
+        Covariance of the fixed effects, user's columns.
+    gradient : (n_v, p, p) array
+        Its derivative in the free parameters and sigma.
+    spread : (n_v, n_v) array
+        Asymptotic covariance of those parameters, ``2 H^{-1}``.
+    notes : tuple of str
+        What was left out.
+    """
+
+    cov: FloatArray
+    gradient: FloatArray
+    spread: FloatArray
+    notes: tuple[str, ...]
+
+
+def satterthwaite(parts: FitParts) -> Satterthwaite:
+    """Prepare Satterthwaite's method at a fit.
+
+    Parameters
+    ----------
+    parts : FitParts
+        By REML or maximum likelihood; a penalised fit uses the penalised criterion's Hessian.
+
+    Notes
+    -----
+    Per evaluation about the cost of one step of the optimizer.
+    """
+    s, phi = parts.solution, parts.phi
+    directions, free = parameter_directions(phi, s.plan)
+    found = moments(parts, directions)
+    H = _hessian(parts, found, phi, free)
+    spread, flat = _twice_inverse(H)
+    Ri = s.stats.R_x_inverse
+    moved = Ri @ (found.Phi @ found.Pi @ found.Phi) @ Ri.T * s.sigma**2
+    gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
+    left_out = s.plan.n_theta - len(free)
+    return Satterthwaite(
+        cov=s.vcov, gradient=gradient, spread=spread, notes=_notes(left_out, flat, s.plan.n_theta)
+    )
+
+
+def row_df(method: Satterthwaite, L: FloatArray) -> FloatArray:
+    """Degrees of freedom of each row of L: ``2 (l'Cl)^2 / (g'Ag)``."""
+    variance = np.einsum("mi,ij,mj->m", L, method.cov, L)
+    g = np.einsum("mi,vij,mj->mv", L, method.gradient, L)
+    noise = np.einsum("mv,vw,mw->m", g, method.spread, g)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(2.0 * variance**2 / noise)
+
+
+def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
+    """Denominator of an F test from those of its independent parts (Fai & Cornelius)."""
+    if np.all(np.abs(np.diff(nu)) < tol):
+        return float(np.mean(nu))
+    if np.any(nu <= 2.0):
+        return 2.0
+    E = float(np.sum(nu / (nu - 2.0)))
+    return 2.0 * E / (E - len(nu))
+
+
+def _hessian(parts: FitParts, found: Moments, phi: FloatArray, free: np.ndarray) -> FloatArray:
+    """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
+    s = parts.solution
+    reml = parts.REML and s.stats.p > 0
+    df = s.stats.n - s.stats.p if reml else s.stats.n
+    n_d = len(free)
+    H = np.empty((n_d + 1, n_d + 1))
+    H[:n_d, :n_d] = 2.0 * found.bend / s.sigma**2 - found.N
+    if reml:
+        H[:n_d, :n_d] += 2.0 * found.phi_q
+        half = found.Phi @ found.Pi
+        H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)
+    H[:n_d, :n_d] += _bend_of_covariance(parts, phi, reml)[np.ix_(free, free)]
+    H[n_d, :n_d] = H[:n_d, n_d] = 2.0 * found.slope / s.sigma**3
+    H[n_d, n_d] = 6.0 * s.pwrss / s.sigma**4 - 2.0 * df / s.sigma**2
+    if parts.penalty is not None:
+        bend = penalty_terms(phi, s.plan, parts.penalty)[2]
+        H[np.arange(n_d), np.arange(n_d)] += bend[free]
+    return H
+
+
+def _bend_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatArray:
+    """``<d criterion / d(T T'), d^2 (T T') / d phi^2>``: exact where T is linear in phi."""
+    s = parts.solution
+    _, _, v, inverse = profile(s.state.S)
+    S_bar = np.outer(v, v) / s.sigma**2 + (inverse if reml else 0.0)
+    T = flat_of_theta(s.theta, s.plan, s.stats)
+    M = elimination.adjoint(T, s.stats.arrays, s.state, 1.0, S_bar)
+
+    def slope(at: FloatArray) -> FloatArray:
+        T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)
+        out = np.zeros(len(at))
+        for k, block in blocks(s.plan):
+            MT = M[block].reshape(k, k) @ T_at[block].reshape(k, k)
+            out += 2.0 * J[block].T @ MT.ravel()
+        return out
+
+    if s.plan.linear:  # slope is linear in phi
+        columns = [slope(e) for e in np.eye(len(phi))]
+    else:
+        columns = [(slope(phi + _STEP * e) - slope(phi - _STEP * e)) / (2 * _STEP)
+                   for e in np.eye(len(phi))]  # fmt: skip
+    out = np.column_stack(columns)
+    return np.asarray(0.5 * (out + out.T))
+
+
+def _twice_inverse(H: FloatArray) -> tuple[FloatArray, int]:
+    """``2 H^+`` without the directions along which the criterion is flat, and their number."""
+    d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
+    values, vectors = np.linalg.eigh(H * np.outer(d, d))
+    keep = values > _FLAT
+    half = vectors[:, keep] * d[:, None]
+    return 2.0 * (half / values[keep]) @ half.T, int(np.sum(~keep))
+
+
+def _notes(collapsed: int, flat: int, total: int) -> tuple[str, ...]:
+    notes = []
+    if collapsed:
+        notes.append(
+            "free parameters in Satterthwaite's method: sigma and "
+            f"{total - collapsed} of {total} in theta"
+        )
+    if flat:
+        notes.append(
+            f"Satterthwaite's method is without {flat} direction(s) of theta that the data do not "
+            "identify"
+        )
+    return tuple(notes)

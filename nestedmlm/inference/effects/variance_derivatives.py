@@ -1,0 +1,173 @@
+"""What both small-sample methods are made of, from the elimination's factors.
+
+With ``V = W^{-1} + sum_r gamma_r Z E_r Z'`` relative to sigma^2, ``S = X'V^{-1}X``,
+``e = V^{-1}(y - X beta)`` and ``P = V^{-1} - V^{-1}X S^{-1}X'V^{-1}``, all in scaled columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import flat_of_theta, phi_of_theta
+from nestedmlm.inference.effects.trace_sums import pair_traces, traces
+from nestedmlm.inference.variances.directions import Directions
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.criterion import profile
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+    from nestedmlm.likelihood.solution import Solution
+    from nestedmlm.optimum.penalty import Penalty
+
+_COLUMNS = 64  # right-hand sides that are eliminated together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitParts:
+    """What inference needs of a fit.
+
+    Attributes
+    ----------
+    design : Design
+    solution : Solution
+        The model at the optimum.
+    REML : bool
+    penalty : Penalty or None
+    """
+
+    design: Design
+    solution: Solution
+    REML: bool
+    penalty: Penalty | None = None
+
+    @property
+    def residual_df(self) -> float:
+        """Rows minus fixed effects."""
+        return float(self.design.n - self.design.p)
+
+    @property
+    def phi(self) -> FloatArray:
+        """The unbounded covariance parameters, in scaled columns."""
+        s = self.solution
+        return phi_of_theta(s.theta, s.plan, s.stats)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments:
+    """Sums over the covariance for some directions.
+
+    Attributes
+    ----------
+    Phi : (p, p) array
+        ``S^{-1}``.
+    N : (n_d, n_d) array
+        ``tr(V^{-1} Z E_r Z' V^{-1} Z E_s Z')``.
+    t : (n_d,) array
+        ``tr(V^{-1} Z E_r Z')``.
+    Pi : (n_d, p, p) array
+        ``X'V^{-1} Z E_r Z' V^{-1}X``.
+    phi_q : (n_d, n_d) array
+        ``tr(Phi Q_rs)``.
+    slope : (n_d,) array
+        ``e' Z E_r Z' e``, minus the derivative of the residual sum of squares.
+    bend : (n_d, n_d) array
+        ``e' Z E_r Z' P Z E_s Z' e``, half its second derivative.
+    """
+
+    Phi: FloatArray
+    N: FloatArray
+    t: FloatArray
+    Pi: FloatArray
+    phi_q: FloatArray
+    slope: FloatArray
+    bend: FloatArray
+
+
+def moments(parts: FitParts, directions: Directions) -> Moments:
+    """Add everything up; the cost is that of a few eliminations for each pair of directions."""
+    s = parts.solution
+    stats, n_d, p = s.stats, len(directions), s.stats.p
+    T = flat_of_theta(s.theta, s.plan, stats)
+    _, _, v, inverse = profile(s.state.S)
+    Phi = inverse[:p, :p]
+    _, B = elimination.solve(stats.arrays, s.state)
+    # columns: X rotated so that Phi is the identity, then the residual
+    rotation = np.zeros((p + 1, p + 1))
+    rotation[:p, :p] = np.linalg.cholesky(Phi) if p else 0.0
+    rotation[:, p] = v
+    C = B @ rotation
+    phi_q, bend, block = np.zeros((n_d, n_d)), np.zeros((n_d, n_d)), max(1, _COLUMNS // max(n_d, 1))
+    Pi = np.empty((n_d, p, p))
+    fixed, slope = np.empty((n_d, p)), np.empty(n_d)
+    for start in range(0, p + 1 if n_d else 0, block):
+        own = C[:, start : start + block]
+        diagonal = _diagonal(gram_of(own, directions, parts))
+        last = start + own.shape[1] == p + 1
+        phi_q += diagonal[: len(diagonal) - last].sum(axis=0)
+        if last:
+            bend = diagonal[-1]
+    for d, moved in enumerate(move(C, directions, parts)):
+        sandwich = C.T @ moved
+        Pi[d], fixed[d], slope[d] = sandwich[:p, :p], sandwich[:p, p], sandwich[p, p]
+    back = np.linalg.inv(rotation[:p, :p]) if p else np.zeros((0, 0))
+    return Moments(
+        Phi=Phi,
+        N=pair_traces(stats, s.state, directions),
+        t=traces(T, stats, s.state, directions),
+        Pi=back.T @ Pi @ back,
+        phi_q=phi_q,
+        slope=slope,
+        bend=bend - fixed @ fixed.T,
+    )
+
+
+def weighted_products(parts: FitParts, directions: Directions, weights: FloatArray) -> FloatArray:
+    """``sum_rs w_rs X'V^{-1} Z E_r Z' V^{-1} Z E_s Z' V^{-1}X`` for symmetric weights, (p, p)."""
+    s = parts.solution
+    p = s.stats.p
+    _, B = elimination.solve(s.stats.arrays, s.state)
+    values, vectors = np.linalg.eigh(weights)
+    total = np.zeros((p, p))
+    moved = list(move(B[:, :p], directions, parts))
+    for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
+        combined = sum(w * m for w, m in zip(vector, moved, strict=True))
+        total += value * elimination.gram(s.stats.arrays, s.state, np.ascontiguousarray(combined))
+    return total
+
+
+def gram_of(own: FloatArray, directions: Directions, parts: FitParts) -> FloatArray:
+    """``(Z E_r c_i)' V^{-1} (Z E_s c_j)`` for the columns c of `own`: (n_d, k, n_d, k)."""
+    n_d, k = len(directions), own.shape[1]
+    F = np.stack(list(move(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
+    s = parts.solution
+    return elimination.gram(s.stats.arrays, s.state, F).reshape(n_d, k, n_d, k)
+
+
+def _diagonal(gram: FloatArray) -> FloatArray:
+    """The (k, n_d, n_d) blocks of equal columns."""
+    return np.ascontiguousarray(np.einsum("risi->irs", gram))
+
+
+def move(B: FloatArray, directions: Directions, parts: FitParts) -> Iterator[FloatArray]:
+    """``(I (x) E) B`` for each direction: in the rows of its factor, zero in the others."""
+    rows = factor_rows(parts)
+    for f, E in zip(directions.factor, directions.matrices, strict=True):
+        start, end = rows[f]
+        out = np.zeros_like(B)
+        own = B[start:end].reshape(-1, len(E), B.shape[1])
+        out[start:end] = (E @ own).reshape(end - start, B.shape[1])
+        yield out
+
+
+def factor_rows(parts: FitParts) -> list[tuple[int, int]]:
+    """First and last row of each factor where random effects are stacked in elimination order."""
+    plan, stats = parts.solution.plan, parts.solution.stats
+    levels = [len(parts.design.factors[f].levels) for f in stats.order]
+    ends = np.cumsum([0, *(j * k for j, k in zip(levels, plan.widths, strict=True))]).tolist()
+    return list(pairwise(ends))

@@ -1,0 +1,1 @@
+"""Estimated marginal means: reference grid, averaging, contrasts, adjusted p-values."""

@@ -1,0 +1,103 @@
+"""Estimates, intervals and tests of linear functions in families."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.inference.effects.ddf import Prepared, row_tests
+from nestedmlm.inference.means.adjustments import Family, adjusted_pvalues, critical_values
+
+COLUMNS = (
+    "estimate", "std_error", "df", "conf_low", "conf_high", "statistic", "p_value",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Functions:
+    """Linear functions of the fixed effects, in families.
+
+    Attributes
+    ----------
+    L : (r, p) array
+        NaN in rows that cannot be estimated.
+    offset : (r,) array
+        Added to ``L beta``.
+    families : tuple of arrays of int
+        Rows of each family.
+    means : tuple of float
+        For each family the number of means its pairs are made of.
+    """
+
+    L: FloatArray
+    offset: FloatArray
+    families: tuple[np.ndarray, ...]
+    means: tuple[float, ...]
+
+
+def simultaneous_table(
+    functions: Functions, ddf: Prepared, *, level: float, adjust: str
+) -> pd.DataFrame:
+    """Estimate and test every function.
+
+    Parameters
+    ----------
+    functions : Functions
+    ddf : Prepared
+        Method of degrees of freedom.
+    level : float
+        Confidence level of each family's intervals together.
+    adjust : str
+        A name in `nestedmlm.inference.means.adjustments.ADJUSTMENTS`.
+
+    Returns
+    -------
+    DataFrame
+        ``estimate, std_error, df, conf_low, conf_high, statistic, p_value``.
+    """
+    L, offset = functions.L, functions.offset
+    known = ~np.isnan(L).any(axis=1)
+    found = {name: np.full(len(L), np.nan) for name in ("estimate", "se", "df", "statistic")}
+    if known.any():
+        tests = row_tests(ddf, L[known], rhs=-offset[known])
+        for name, values in found.items():
+            values[known] = getattr(tests, name)
+    estimate = found["estimate"] + offset
+    half, p_value = np.full(len(L), np.nan), np.full(len(L), np.nan)
+    for rows, means in zip(functions.families, functions.means, strict=True):
+        family = make_family(L[rows], ddf.cov, means)
+        df = found["df"][rows]
+        half[rows] = critical_values(adjust, level, df, family) * found["se"][rows]
+        p_value[rows] = adjusted_pvalues(adjust, found["statistic"][rows], df, family)
+    columns = (estimate, found["se"], found["df"], estimate - half, estimate + half,
+              found["statistic"], p_value)  # fmt: skip
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def make_family(L: FloatArray, cov: FloatArray, means: float) -> Family:
+    """Describe one family; rows that cannot be estimated count for its size only."""
+    known = np.nan_to_num(L)
+    V = known @ cov @ known.T
+    sd = np.sqrt(np.diag(V).clip(min=0.0))
+    scale = np.where(sd > 0, sd, 1.0)
+    return Family(
+        size=len(L),
+        means=means,
+        rank=int(np.linalg.matrix_rank(known)) if len(L) else 0,
+        corr=V / np.outer(scale, scale),
+    )
+
+
+def split_rows(labels: pd.DataFrame, by: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """Rows of each combination of `by`, in order of first appearance."""
+    if not by:
+        return (np.arange(len(labels)),)
+    keys = list(zip(*(labels[name].tolist() for name in by), strict=True))
+    groups: dict[object, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    return tuple(np.array(rows) for rows in groups.values())

@@ -1,0 +1,1 @@
+"""Profile likelihood of one parameter at a time, and the surface of two."""

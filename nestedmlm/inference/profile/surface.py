@@ -1,0 +1,153 @@
+"""The criterion over two standard deviations, everything else at its estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import lower_indices, split_parameters
+from nestedmlm.covariance.parameters import flat_of_theta
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.variances.parameters import Reported
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.criterion import criterion, profile
+from nestedmlm.likelihood.solution import Solution
+
+CONTOUR = 9.3  # just beyond the 99 % contour of two parameters
+RISE = 11.0  # how far above the estimate the grid reaches
+_WIDER = 4  # grids tried
+_STEPS = 12  # bisections and doublings when the end of the grid is looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface:
+    """The criterion on a grid.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The two standard deviations.
+    x, y : (m,) arrays
+        Their values relative to sigma.
+    rise : (m, m) array
+        Criterion minus its value at the estimate; rows go with `y`.
+    at : tuple of float
+        The estimate.
+    """
+
+    names: tuple[str, str]
+    x: FloatArray
+    y: FloatArray
+    rise: FloatArray
+    at: tuple[float, float]
+
+
+def criterion_surface(
+    solution: Solution, pair: tuple[Reported, Reported], *, REML: bool, size: int = 33
+) -> Surface:
+    """Evaluate the criterion over two standard deviations relative to sigma.
+
+    Fixed effects and sigma are profiled out at every place; correlations and the other relative
+    standard deviations stay at their estimates, so this is a slice of the likelihood.
+
+    Parameters
+    ----------
+    solution : Solution
+        The model at the estimate.
+    pair : tuple of two Reported
+        Standard deviations of random effects.
+    REML : bool
+    size : int
+        Places along each side.
+
+    Raises
+    ------
+    OptionError
+        If the two are the same, or one is no standard deviation of a random effect.
+    """
+    if pair[0] == pair[1] or any(p.kind != "sd" for p in pair):
+        names = " and ".join(p.name for p in pair)
+        raise OptionError(f"a surface needs two different standard deviations, not {names}")
+    at = tuple(_relative_sd(solution, p) for p in pair)
+    base = _criterion(solution, solution.theta, REML)
+
+    def rise(first: float, second: float) -> float:
+        theta = moved_theta(solution, dict(zip(pair, (first, second), strict=True)))
+        return _criterion(solution, theta, REML) - base
+
+    sides: tuple[FloatArray, ...] = (
+        _side(lambda value: rise(value, at[1]), at[0], size),
+        _side(lambda value: rise(at[0], value), at[1], size),
+    )
+    for _ in range(_WIDER):
+        values = np.array([[rise(x, y) for x in sides[0]] for y in sides[1]])
+        # a bent surface leaves the rectangle that its sections through the estimate span
+        open_sides = values[:, -1].min() < CONTOUR, values[-1].min() < CONTOUR
+        if not any(open_sides):
+            break
+        sides = tuple(
+            np.linspace(side[0], side[-1] * (1.3 if out else 1.0), size)
+            for side, out in zip(sides, open_sides, strict=True)
+        )
+    return Surface(
+        names=(pair[0].name, pair[1].name),
+        x=sides[0],
+        y=sides[1],
+        rise=values,
+        at=(at[0], at[1]),
+    )
+
+
+def moved_theta(solution: Solution, values: dict[Reported, float]) -> FloatArray:
+    """Theta with other relative standard deviations and the same correlations."""
+    shapes = solution.plan.shapes
+    parts = [part.copy() for part in split_parameters(solution.theta, shapes)]
+    factors = [T.copy() for T in solution.T]
+    for parameter, value in values.items():
+        t, i = parameter.term, parameter.i
+        if shapes[t].structure != "us":
+            parts[t][i] = value
+            continue
+        row = factors[t][i]
+        norm = float(np.linalg.norm(row))
+        # a standard deviation of zero has no correlations to keep
+        factors[t][i] = row * (value / norm) if norm > 0 else value * np.eye(len(row))[i]
+        parts[t] = factors[t][lower_indices(len(row))]
+    return np.concatenate(parts)
+
+
+def _relative_sd(solution: Solution, parameter: Reported) -> float:
+    return float(np.linalg.norm(solution.T[parameter.term][parameter.i]))
+
+
+def _criterion(solution: Solution, theta: FloatArray, REML: bool) -> float:
+    stats = solution.stats
+    state = elimination.forward(flat_of_theta(theta, solution.plan, stats), stats.arrays)
+    log_sxx, r2, _, _ = profile(state.S)
+    return criterion(state.logdet, log_sxx, r2, stats, REML)
+
+
+def _side(rise: Callable[[float], float], at: float, size: int) -> FloatArray:
+    """Places from zero, or where the criterion has risen enough, to where it has again."""
+    unit = max(at, 0.05)
+    high = at + unit
+    for _ in range(_STEPS):
+        if rise(high) > RISE:
+            break
+        high = at + 2.0 * (high - at)
+    high = _crossing(rise, at, high)
+    low = 0.0 if at == 0.0 or rise(0.0) <= RISE else _crossing(rise, at, 0.0)
+    return np.linspace(low, high, size)
+
+
+def _crossing(rise: Callable[[float], float], inside: float, outside: float) -> float:
+    for _ in range(_STEPS):
+        middle = 0.5 * (inside + outside)
+        if rise(middle) > RISE:
+            outside = middle
+        else:
+            inside = middle
+    return outside

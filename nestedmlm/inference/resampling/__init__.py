@@ -1,0 +1,1 @@
+"""Distribution of the response, resampled groups and bootstrap intervals."""

@@ -1,0 +1,242 @@
+"""Resampling rows and groups of a design: what bootstraps without normality draw.
+
+Residual bootstrap: Carpenter, Goldstein & Rasbash (2003), Applied Statistics 52(4), 431-443.
+Cases bootstrap and leave-one-group-out: whole groups of one factor, with fresh labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.solution import Solution
+
+_RANK = 1e-10  # share of the largest eigenvalue below which a direction counts as absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowResampler:
+    """Conditional fitted values plus residuals drawn with replacement.
+
+    Attributes
+    ----------
+    mean, spread : (n,) arrays
+        Fitted values; ``1 / sqrt(weights)``.
+    residuals : (n,) array
+        On the scale of weight 1.
+    """
+
+    mean: FloatArray
+    spread: FloatArray
+    residuals: FloatArray
+
+    def draw(self, rng: np.random.Generator) -> FloatArray:
+        """Draw one response, (n,)."""
+        n = len(self.mean)
+        return self.mean + self.spread * self.residuals[rng.integers(0, n, n)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LevelResampler:
+    """Residual bootstrap: residuals of every level drawn with replacement.
+
+    Attributes
+    ----------
+    rows : RowResampler
+        Its mean is ``X beta + offset``.
+    X : tuple of (n, K) arrays
+        The columns of all terms of each grouping factor.
+    codes : tuple of (n,) int arrays
+    b : tuple of (J, K) arrays
+        Random effects, centred and with the estimated covariance.
+    """
+
+    rows: RowResampler
+    X: tuple[FloatArray, ...]
+    codes: tuple[np.ndarray, ...]
+    b: tuple[FloatArray, ...]
+
+    def draw(self, rng: np.random.Generator) -> FloatArray:
+        """Draw one response, (n,)."""
+        y = self.rows.draw(rng)
+        for X, codes, b in zip(self.X, self.codes, self.b, strict=True):
+            y += np.einsum("ij,ij->i", X, b[rng.integers(0, len(b), len(b))][codes])
+        return y
+
+
+def semiparametric(design: Design, solution: Solution) -> RowResampler:
+    """Resample the raw residuals around the conditional fitted values (lme4's bootMer)."""
+    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
+    return RowResampler(
+        mean=solution.fitted,
+        spread=1.0 / root,
+        residuals=root * (design.y - solution.fitted),
+    )
+
+
+def residual(design: Design, solution: Solution) -> LevelResampler:
+    """Resample centred residuals of every level, rescaled to the estimated covariances.
+
+    Conditional modes are shrunken, so their empirical covariance S is too small: each is
+    multiplied by ``A`` with ``A S A' = Sigma`` (Carpenter, Goldstein & Rasbash 2003, section 3).
+
+    Raises
+    ------
+    OptionError
+        If a factor has too few levels for its random effects.
+    """
+    rows = semiparametric(design, solution)
+    e = rows.residuals - rows.residuals.mean()
+    e *= solution.sigma / np.sqrt(np.mean(e**2))
+    mean = design.X @ solution.beta
+    X, codes, b = [], [], []
+    for f, factor in enumerate(design.factors):
+        own = [t for t, term in enumerate(design.terms) if term.factor == f]
+        X.append(np.hstack([design.terms[t].X for t in own]))
+        codes.append(factor.codes)
+        b.append(
+            _reflated(
+                np.hstack([solution.b[t] for t in own]),
+                _block_diagonal([solution.sigma * solution.T[t] for t in own]),
+                factor.name,
+            )
+        )
+    return LevelResampler(
+        rows=RowResampler(
+            mean=mean if design.offset is None else mean + design.offset,
+            spread=rows.spread,
+            residuals=e,
+        ),
+        X=tuple(X),
+        codes=tuple(codes),
+        b=tuple(b),
+    )
+
+
+def _reflated(b: FloatArray, L: FloatArray, name: str) -> FloatArray:
+    """Centre the rows of `b` and give them the covariance ``L L'``."""
+    b = b - b.mean(axis=0)
+    root, _, rank = _roots(L @ L.T)
+    if len(b) - 1 < rank:
+        raise OptionError(
+            f"{name} has {len(b)} levels, too few to resample {rank} random effects each; take "
+            "type='parametric'"
+        )
+    inverse = _roots(b.T @ b / len(b))[1]
+    out: FloatArray = b @ inverse @ root
+    return out
+
+
+def _roots(S: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """Symmetric square root of a covariance, its pseudo-inverse, and the rank."""
+    values, vectors = np.linalg.eigh(S)
+    present = values > _RANK * max(float(values[-1]), 0.0)
+    sd = np.sqrt(np.where(present, values, 0.0))
+    inverse = np.divide(1.0, sd, out=np.zeros_like(sd), where=present)
+    return (vectors * sd) @ vectors.T, (vectors * inverse) @ vectors.T, int(present.sum())
+
+
+def _block_diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
+    size = sum(len(B) for B in blocks)
+    out, at = np.zeros((size, size)), 0
+    for B in blocks:
+        out[at : at + len(B), at : at + len(B)] = B
+        at += len(B)
+    return out
+
+
+def nested_in(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Whether every value of `inner` occurs with one value of `outer` only."""
+    first = np.full(int(inner.max(initial=-1)) + 1, -1)
+    first[inner] = outer
+    return bool(np.array_equal(first[inner], outer))
+
+
+def top_factor(design: Design, by: str | None = None) -> int:
+    """Index of the factor whose groups are resampled: `by`, or that in which all others nest.
+
+    Raises
+    ------
+    OptionError
+        If there is no such factor, or no factor called `by`.
+    """
+    names = [f.name for f in design.factors]
+    if by is not None:
+        if by not in names:
+            raise OptionError(f"by={by!r} is no grouping factor; they are {', '.join(names)}")
+        return names.index(by)
+    for f in sorted(range(len(names)), key=lambda f: len(design.factors[f].levels)):
+        outer = design.factors[f].codes
+        if all(nested_in(g.codes, outer) for g in design.factors):
+            return f
+    raise OptionError(
+        f"the grouping factors ({', '.join(names)}) are not nested in one of them: say with by= "
+        "which factor's groups are resampled (the others keep their levels)"
+    )
+
+
+def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
+    """Make the design of some groups' rows; a group taken twice counts as two groups.
+
+    Parameters
+    ----------
+    design : Design
+    factor : int
+        Index of the grouping factor.
+    positions : (m,) int array
+        Its levels, in any order, repeated or left out.
+
+    Notes
+    -----
+    Levels of factors nested in `factor` are relabelled with their group; those of crossed factors
+    stay what they are.
+    """
+    top = design.factors[factor].codes
+    by_level = row_sets(top, len(design.factors[factor].levels))
+    chosen = [by_level[p] for p in positions.tolist()]
+    rows = np.concatenate(chosen)
+    group = np.repeat(np.arange(len(chosen)), [len(r) for r in chosen])
+    factors = tuple(
+        _taken(f, rows, group if nested_in(f.codes, top) else np.zeros_like(group))
+        for f in design.factors
+    )
+    return take_rows(design, rows, factors)
+
+
+def row_sets(codes: IntArray, size: int) -> list[IntArray]:
+    """Rows of each of `size` groups."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
+
+
+def take_rows(design: Design, rows: np.ndarray, factors: tuple[GroupingFactor, ...]) -> Design:
+    """Make the design of some rows, with grouping factors given for them."""
+    return replace(
+        design,
+        y=design.y[rows],
+        X=np.ascontiguousarray(design.X[rows]),
+        offset=None if design.offset is None else design.offset[rows],
+        weights=None if design.weights is None else design.weights[rows],
+        factors=factors,
+        terms=tuple(replace(t, X=np.ascontiguousarray(t.X[rows])) for t in design.terms),
+        index=design.index[rows],
+        full_index=design.index[rows],
+        kept=np.ones(len(rows), dtype=bool),
+    )
+
+
+def _taken(factor: GroupingFactor, rows: np.ndarray, group: np.ndarray) -> GroupingFactor:
+    """Levels of the rows taken, those of different groups told apart."""
+    codes = factor.codes[rows].astype(np.int64)
+    key = group * len(factor.levels) + codes
+    observed, new = np.unique(key, return_inverse=True)
+    return replace(
+        factor,
+        levels=factor.levels[observed % len(factor.levels)],
+        codes=new.astype(np.int32),
+    )

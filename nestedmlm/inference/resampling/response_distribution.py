@@ -1,0 +1,225 @@
+"""Drawing responses: the distribution of y as a frozen record, and draws from it.
+
+Every replicate has a random stream of its own (`streams`), so a draw depends on the seed and on
+its own number, never on how many others are drawn or where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.re_form import Mask
+from nestedmlm.likelihood.solution import fitted_values
+
+Seed = int | np.random.SeedSequence | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Effects:
+    """Random effects that are drawn anew.
+
+    Attributes
+    ----------
+    X : (n, k) array
+    codes : (n,) array of int
+        Level of each row; -1 where the effect is in the fixed part already.
+    size : int
+        Number of levels.
+    T : (k, k) array
+        Relative factor: ``Cov(b) = sigma^2 T T'``.
+    """
+
+    X: FloatArray
+    codes: npt.NDArray[np.integer[Any]]
+    size: int
+    T: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResponseLaw:
+    """Distribution of a response: ``y = mean + sum of Z b + e``.
+
+    Attributes
+    ----------
+    mean : (n,) array
+        What does not vary: ``X beta + offset`` and the random effects conditioned on.
+    effects : tuple of Effects
+        What is drawn, term by term.
+    sigma : float
+        Residual standard deviation.
+    spread : (n,) array
+        ``1 / sqrt(weights)``.
+    """
+
+    mean: FloatArray
+    effects: tuple[Effects, ...]
+    sigma: float
+    spread: FloatArray
+
+    def draw(self, rng: np.random.Generator) -> FloatArray:
+        """Draw one response, (n,)."""
+        y = self.mean + self.sigma * self.spread * rng.standard_normal(len(self.mean))
+        for e in self.effects:
+            b = rng.standard_normal((e.size, e.T.shape[0])) @ (self.sigma * e.T.T)
+            if e.size:
+                part = np.einsum("ij,ij->i", e.X, b.take(e.codes, axis=0))
+                y += part if e.codes.min() >= 0 else np.where(e.codes >= 0, part, 0.0)
+        return y
+
+
+def streams(seed: Seed, count: int) -> list[np.random.SeedSequence]:
+    """One independent random stream for each of `count` replicates.
+
+    Raises
+    ------
+    OptionError
+        If `seed` is neither None nor a non-negative integer, or `count` is no positive integer.
+    """
+    return sequence(seed).spawn(check_count(count))
+
+
+def check_count(count: Any) -> int:
+    """Return a number of draws; refuse anything but a positive integer (`OptionError`)."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise OptionError(f"nsim must be a positive integer, not {count!r}")
+    return int(count)
+
+
+def sequence(seed: Seed) -> np.random.SeedSequence:
+    """Return the root of the streams; its ``entropy`` repeats the draws."""
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
+        raise OptionError(f"seed must be a non-negative integer or None, not {seed!r}")
+    return np.random.SeedSequence(None if seed is None else int(seed))
+
+
+def law_of(
+    design: Design,
+    *,
+    beta: FloatArray,
+    T: Sequence[FloatArray],
+    sigma: float,
+    b: Sequence[FloatArray] | None = None,
+    keep: Sequence[Mask] | None = None,
+) -> ResponseLaw:
+    """Distribution of the response at given parameters, for the rows of a design.
+
+    Parameters
+    ----------
+    design : Design
+    beta, T, sigma
+        Fixed effects, relative factor of each term, residual standard deviation.
+    b : sequence of (J, k) arrays, optional
+        Conditional modes of each term; needed where `keep` says so.
+    keep : sequence of (k,) bool arrays, optional
+        Which columns of each term are conditioned on (see `reform.chosen_columns`); by default
+        none: all random effects are drawn.
+    """
+    kept = whole_terms(design, keep)
+    fixed = tuple(
+        b[t] if flag and b is not None else np.zeros((len(design.factors[term.factor].levels), k))
+        for t, (flag, term) in enumerate(zip(kept, design.terms, strict=True))
+        for k in (term.X.shape[1],)
+    )
+    return ResponseLaw(
+        mean=fitted_values(design, beta, fixed),
+        effects=tuple(
+            Effects(
+                X=term.X,
+                codes=design.factors[term.factor].codes,
+                size=len(design.factors[term.factor].levels),
+                T=t,
+            )
+            for term, t, flag in zip(design.terms, T, kept, strict=True)
+            if not flag
+        ),
+        sigma=float(sigma),
+        spread=np.ones(design.n) if design.weights is None else 1.0 / np.sqrt(design.weights),
+    )
+
+
+def law_for_data(
+    design: Design,
+    data: Any,
+    *,
+    beta: FloatArray,
+    T: Sequence[FloatArray],
+    sigma: float,
+    b: Sequence[FloatArray],
+    keep: Sequence[Mask],
+    weights: FloatArray | None = None,
+) -> tuple[ResponseLaw, pd.Index]:
+    """Distribution of the response for other rows; groups that were not there are drawn.
+
+    Parameters
+    ----------
+    weights : (m,) array, optional
+        Prior weights of the new rows; by default 1.
+
+    Returns
+    -------
+    ResponseLaw
+    pandas.Index
+        Labels of the rows.
+    """
+    kept = whole_terms(design, keep)
+    new = design.new(data, new_levels="population")
+    mean = new.X @ beta + (0.0 if new.offset is None else new.offset)
+    effects = []
+    rows = zip(design.terms, new.terms, new.unseen, T, b, kept, strict=True)
+    for term, (X, codes), unseen, t, modes, flag in rows:
+        size = len(design.factors[term.factor].levels)
+        if flag:
+            known = np.einsum("ij,ij->i", X, modes[np.maximum(codes, 0)])
+            mean = mean + np.where(codes >= 0, known, 0.0)
+            labels = unseen
+        else:
+            labels = np.where(codes >= 0, codes, size + unseen)
+        effects.append(Effects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
+    spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
+    law = ResponseLaw(mean=mean, effects=tuple(effects), sigma=float(sigma), spread=spread)
+    return law, new.index
+
+
+def whole_terms(design: Design, keep: Sequence[Mask] | None) -> tuple[bool, ...]:
+    """Turn masks of columns into masks of terms.
+
+    Raises
+    ------
+    OptionError
+        If part of a term is to be kept and the rest drawn: they are not independent.
+    """
+    if keep is None:
+        return (False,) * len(design.terms)
+    for term, mask in zip(design.terms, keep, strict=True):
+        if mask.any() and not mask.all():
+            raise OptionError(
+                f"re_form conditions on part of ({term.text}) only, whose other random effects "
+                "are correlated with that part; name all of the term's columns or none"
+            )
+    return tuple(bool(mask.all()) for mask in keep)
+
+
+def draw_frame(law: ResponseLaw, index: pd.Index, *, nsim: int, seed: Seed = None) -> pd.DataFrame:
+    """Draw `nsim` responses as columns ``sim_1``, ``sim_2``, ... of a table.
+
+    Raises
+    ------
+    OptionError
+        See `streams`.
+    """
+    ways = streams(seed, nsim)
+    values = np.column_stack([law.draw(np.random.default_rng(way)) for way in ways])
+    return pd.DataFrame(values, index=index, columns=[f"sim_{i + 1}" for i in range(len(ways))])

@@ -1,0 +1,1 @@
+"""Numbers for rows and groups: prediction, residuals, deletion, conditional modes."""

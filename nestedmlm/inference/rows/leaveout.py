@@ -1,0 +1,119 @@
+"""Estimates without each case or group: theta held, one Newton step away, or refitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from types import MappingProxyType
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.covariance.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
+from nestedmlm.design.design import Design
+from nestedmlm.errors import GroupingError, OptionError
+from nestedmlm.inference.rows.deletion import Deleted, check_sizes, delete_held, empty, put
+from nestedmlm.inference.rows.subset import without_rows
+from nestedmlm.likelihood.solution import Solution
+from nestedmlm.likelihood.threads import blas_threads
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.optimize import optimize
+from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.optimum.quadratic import quadratic_step
+from nestedmlm.optimum.trust_region import RADIUS
+from nestedmlm.progress import gather
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+HELD = "none"
+Move = Callable[[Plan, CrossProducts, bool, FloatArray, Penalty | None], tuple[FloatArray, bool]]
+
+
+def one_step(
+    plan: Plan, stats: CrossProducts, REML: bool, theta: FloatArray, penalty: Penalty | None
+) -> tuple[FloatArray, bool]:
+    """One trust-region Newton step from `theta`, with the gradient and Hessian of these rows."""
+    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    here = objective.local(phi_of_theta(theta, plan, stats))
+    step = quadratic_step(here.hessian(), here.gradient, RADIUS)[2]
+    return theta_of_phi(here.point + step, plan, stats), True
+
+
+def to_the_optimum(
+    plan: Plan, stats: CrossProducts, REML: bool, theta: FloatArray, penalty: Penalty | None
+) -> tuple[FloatArray, bool]:
+    """Optimise from `theta`."""
+    found = optimize(plan, stats, REML=REML, start=theta, penalty=penalty)
+    return found.theta, found.certificate.holds
+
+
+MOVES: MappingProxyType[str, Move] = MappingProxyType(
+    {"full": to_the_optimum, "one-step": one_step}
+)
+
+
+def leave_out(
+    solution: Solution,
+    design: Design,
+    sets: list[IntArray],
+    *,
+    REML: bool,
+    refit: str,
+    penalty: Penalty | None = None,
+    progress: bool = True,
+) -> Deleted:
+    """Estimates without each set of rows.
+
+    Parameters
+    ----------
+    solution, design : Solution, Design
+        The fit with all rows.
+    sets : list of int arrays
+        Rows to leave out.
+    REML : bool
+    refit : {"full", "one-step", "none"}
+        Optimise theta anew from the fit's; move it by one Newton step; or hold it.
+    penalty : Penalty, optional
+    progress : bool
+
+    Returns
+    -------
+    Deleted
+        After Ctrl-C of the sets done so far.
+
+    Raises
+    ------
+    OptionError
+        For an unknown `refit`.
+    GroupingError
+        If a grouping factor would have one level left (theta could not be estimated).
+    DataError
+        If too few rows would be left.
+    """
+    if refit == HELD:
+        return delete_held(solution, design, sets, REML=REML)
+    if refit not in MOVES:
+        raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
+    check_sizes(design, sets)
+    out = empty(design, len(solution.theta), len(sets))
+
+    def each() -> Iterator[None]:
+        for g, gone in enumerate(sets):
+            rest = without_rows(design, gone)
+            _check_levels(design, rest)
+            stats = cross_products(rest)
+            with blas_threads(stats):
+                theta, out.converged[g] = MOVES[refit](
+                    make_plan(rest, stats), stats, REML and rest.p > 0, solution.theta, penalty
+                )
+                put(out, g, design, rest, theta, REML, stats)
+            yield
+
+    count = len(gather(each(), len(sets), "refits", show=progress))
+    return replace(out, **{f.name: getattr(out, f.name)[:count] for f in fields(out)})
+
+
+def _check_levels(design: Design, rest: Design) -> None:
+    for factor, left in zip(design.factors, rest.factors, strict=True):
+        if len(left.levels) < 2 <= len(factor.levels):
+            raise GroupingError(
+                f"without those rows {factor.name} has one level left, from which no variance can "
+                "be estimated; leave out smaller groups, or hold theta with refit='none'"
+            )

@@ -1,0 +1,72 @@
+"""Conditional modes as tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.likelihood.solution import Solution, conditional_covariances
+
+
+def ranef_frame(solution: Solution, design: Design, *, condvar: bool = True) -> pd.DataFrame:
+    """Conditional modes in long form, with the columns of R's ``as.data.frame(ranef(fit))``.
+
+    Returns
+    -------
+    DataFrame
+        ``grpvar, term, grp, condval`` and, with `condvar`, ``condsd``; one row for each level of
+        each column of each term, grouped by factor, then term.
+    """
+    covs = conditional_covariances(solution, design) if condvar else (None,) * len(design.terms)
+    pieces = []
+    for f, factor in enumerate(design.factors):
+        for term, b, cov in zip(design.terms, solution.b, covs, strict=True):
+            if term.factor != f:
+                continue
+            for j, column in enumerate(term.columns):
+                piece = {
+                    "grpvar": factor.name,
+                    "term": column,
+                    "grp": factor.levels,
+                    "condval": b[:, j],
+                }
+                if cov is not None:
+                    piece["condsd"] = np.sqrt(np.clip(cov[:, j, j], 0.0, None))
+                pieces.append(pd.DataFrame(piece))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def coef_frames(solution: Solution, design: Design) -> dict[str, pd.DataFrame]:
+    """Fixed effects plus conditional modes, one table per grouping factor."""
+    return coefficient_tables(design, solution.beta, solution.b)
+
+
+def coefficient_tables(
+    design: Design, beta: FloatArray, modes: tuple[FloatArray, ...]
+) -> dict[str, pd.DataFrame]:
+    """Fixed plus random effects, one table per grouping factor.
+
+    Columns are the fixed effects, preceded by random-effect columns without one (lme4 counts
+    their fixed effect as zero); rows are the factor's levels.
+
+    Parameters
+    ----------
+    design : Design
+    beta : (p,) array
+    modes : tuple of (J, k) arrays
+        Random effects of each term.
+    """
+    fixed = dict(zip(design.x_names, beta.tolist(), strict=True))
+    out = {}
+    for f, factor in enumerate(design.factors):
+        own = [(t.columns, b) for t, b in zip(design.terms, modes, strict=True) if t.factor == f]
+        extra = [c for columns, _ in own for c in columns if c not in fixed]
+        names = [*dict.fromkeys(extra), *fixed]
+        values = {c: np.full(len(factor.levels), fixed.get(c, 0.0)) for c in names}
+        for columns, b in own:
+            for j, c in enumerate(columns):
+                values[c] = values[c] + b[:, j]
+        out[factor.name] = pd.DataFrame(values, index=pd.Index(factor.levels, name=factor.name))
+    return out

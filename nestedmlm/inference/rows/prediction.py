@@ -1,0 +1,272 @@
+"""Predictions with standard errors and intervals, for fitted rows or for new ones.
+
+Everything is given theta: the intervals take the covariance parameters as known, as lme4's
+``se.fit`` does, and use normal quantiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.arguments import check_level
+from nestedmlm.design.design import Design, NewDesign
+from nestedmlm.design.frame.checks import check_weights
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.schema import argument_numbers
+from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.inference.resampling.response_distribution import whole_terms
+from nestedmlm.inference.rows.joint import relative_variances
+from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
+from nestedmlm.likelihood.solution import Solution
+
+INTERVALS = ("confidence", "prediction")
+NEW_LEVELS = ("error", "population", "sample")
+NA_ACTIONS = ("pass", "omit", "raise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of a prediction; the fields are the arguments of `LmerFit.predict`."""
+
+    re_form: Any = None
+    new_levels: str = "error"
+    se_fit: bool = False
+    interval: str | None = None
+    level: float = 0.95
+    seed: int | None = None
+    offset: Any = None
+    weights: Any = None
+    random_only: bool = False
+    na_action: str = "pass"
+
+    def check(self, data: Any) -> None:
+        """Refuse values that are unknown or contradict each other.
+
+        Raises
+        ------
+        OptionError
+        """
+        _one_of("new_levels", self.new_levels, NEW_LEVELS)
+        _one_of("interval", self.interval, (None, *INTERVALS))
+        _one_of("na_action", self.na_action, NA_ACTIONS)
+        check_level(self.level)
+        if self.random_only and self.interval == "prediction":
+            raise OptionError(
+                "interval='prediction' is about new responses, and random_only=True leaves out "
+                "the fixed effects; ask for interval='confidence'"
+            )
+        if data is None and self.offset is not None:
+            raise OptionError("offset= belongs to new data; the rows of the fit have their own")
+
+
+def _one_of(name: str, value: Any, known: tuple[Any, ...]) -> None:
+    if value not in known:
+        raise OptionError(f"{name}={value!r} is unknown; known: {', '.join(map(str, known))}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictedRows:
+    """Rows to predict.
+
+    Attributes
+    ----------
+    X : (m, p) array
+    offset, weights : (m,) array or None
+    terms : tuple of ((m, k) array, (m,) codes)
+        The chosen columns of each term, the others zero; -1 is an unseen level.
+    effects : tuple of (J, k) arrays and their (m,) codes
+        Random effects that are added; with drawn ones for unseen levels.
+    unknown, left_out : tuple of (m, k) arrays
+        Columns whose random effects are those of a group that was not there: of unseen levels,
+        and (for prediction intervals) those that `re_form` leaves out.
+    """
+
+    X: FloatArray
+    offset: FloatArray | None
+    weights: FloatArray | None
+    terms: tuple[tuple[FloatArray, IntArray], ...]
+    effects: tuple[tuple[FloatArray, IntArray], ...]
+    unknown: tuple[FloatArray, ...]
+    left_out: tuple[FloatArray, ...]
+
+
+def predict(
+    solution: Solution, design: Design, data: Any = None, *, asked: Asked | None = None
+) -> pd.Series | pd.DataFrame:
+    """``X beta + Z b + offset`` for the rows of the fit or of `data`.
+
+    Parameters
+    ----------
+    solution, design : Solution, Design
+    data : table, optional
+        New rows; the response is not needed.
+    asked : Asked
+
+    Returns
+    -------
+    Series or DataFrame
+        ``prediction``; with standard errors or intervals a DataFrame with ``se``, ``lower``,
+        ``upper`` beside it.
+
+    Raises
+    ------
+    OptionError, NewLevelsError, ColumnNotFoundError, DataError
+    """
+    asked = asked or Asked()
+    asked.check(data)
+    chosen = chosen_columns(design, asked.re_form)
+    if asked.interval == "prediction":
+        whole_terms(design, chosen)
+    if data is None:
+        rows = _rows_of_the_fit(solution, design, chosen, asked)
+    else:
+        new = _new_design(design, data, chosen, asked)
+        weights = _new_weights(design, data, asked)
+        rows = _rows_of_new_data(solution, design, new, weights, chosen, asked)
+    columns = {"prediction": _mean(solution, rows, asked.random_only)}
+    if asked.se_fit or asked.interval is not None:
+        columns |= _uncertainty(solution, rows, columns["prediction"], asked)
+    if data is None:
+        frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
+    else:
+        frame = pd.DataFrame(columns, index=new.index)
+    frame = _missing(frame, asked.na_action)
+    return frame if len(columns) > 1 else frame["prediction"]
+
+
+def _rows_of_the_fit(
+    solution: Solution, design: Design, chosen: tuple[Mask, ...], asked: Asked
+) -> PredictedRows:
+    codes = [design.factors[t.factor].codes for t in design.terms]
+    parts = [
+        (only_columns(t.X, keep), own)
+        for t, keep, own in zip(design.terms, chosen, codes, strict=True)
+    ]
+    return PredictedRows(
+        X=design.X,
+        offset=design.offset,
+        weights=design.weights,
+        terms=tuple(parts),
+        effects=tuple(zip(solution.b, codes, strict=True)),
+        unknown=tuple(np.zeros_like(t.X) for t in design.terms),
+        left_out=tuple(
+            only_columns(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)
+        ),
+    )
+
+
+def _new_design(design: Design, data: Any, chosen: tuple[Mask, ...], asked: Asked) -> NewDesign:
+    """Columns of new data; those of random effects that do not count need not be there."""
+    used = [t for t, keep in enumerate(chosen) if keep.any()]
+    return design.new(
+        data,
+        new_levels="error" if asked.new_levels == "error" else "population",
+        matrices=range(len(chosen)) if asked.interval == "prediction" else used,
+        groups=used,
+        offset=asked.offset,
+        fixed=not asked.random_only,
+    )
+
+
+def _new_weights(design: Design, data: Any, asked: Asked) -> FloatArray | None:
+    """Prior weights of new rows, which only the interval of a new response depends on."""
+    if asked.interval != "prediction" or (asked.weights is None and design.weights is None):
+        return None
+    if asked.weights is None:
+        raise DataError(
+            "the model was fitted with an array of weights, which new data do not have; give "
+            "weights= (a column name, or one number per row) with the new data"
+        )
+    evaluator = design.schema.evaluator(Frame(data))
+    weights = argument_numbers(asked.weights, evaluator, "weights", error=WeightsError)
+    check_weights(weights)
+    return weights
+
+
+def _rows_of_new_data(
+    solution: Solution,
+    design: Design,
+    new: NewDesign,
+    weights: FloatArray | None,
+    chosen: tuple[Mask, ...],
+    asked: Asked,
+) -> PredictedRows:
+    rng = np.random.default_rng(asked.seed)
+    drawn = asked.new_levels == "sample"
+    terms, effects, unknown = [], [], []
+    for t, ((X, codes), unseen, keep) in enumerate(zip(new.terms, new.unseen, chosen, strict=True)):
+        b, own = solution.b[t], codes
+        if drawn and (unseen >= 0).any():
+            z = rng.standard_normal((int(unseen.max()) + 1, b.shape[1]))
+            own = np.where(unseen >= 0, unseen + len(b), codes)
+            b = np.vstack([b, solution.sigma * z @ solution.T[t].T])
+        terms.append((only_columns(X, keep), codes))
+        effects.append((b, own))
+        unknown.append(np.where((unseen >= 0)[:, None] & (not drawn), terms[-1][0], 0.0))
+    return PredictedRows(
+        X=new.X,
+        offset=new.offset,
+        weights=weights,
+        terms=tuple(terms),
+        effects=tuple(effects),
+        unknown=tuple(unknown),
+        left_out=tuple(
+            only_columns(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)
+        ),
+    )
+
+
+def _mean(solution: Solution, rows: PredictedRows, random_only: bool) -> FloatArray:
+    out = np.zeros(len(rows.X)) if random_only else rows.X @ solution.beta
+    if rows.offset is not None and not random_only:
+        out = out + rows.offset
+    for (X, _), (b, codes) in zip(rows.terms, rows.effects, strict=True):
+        known = codes >= 0
+        effect = np.einsum("ij,ij->i", X, b[np.where(known, codes, 0)])
+        out = out + np.where(known, effect, 0.0)
+    return out
+
+
+def _uncertainty(
+    solution: Solution, rows: PredictedRows, mean: FloatArray, asked: Asked
+) -> dict[str, FloatArray]:
+    """Standard errors and the ends of the interval."""
+    X = None if asked.random_only else rows.X
+    known = relative_variances(solution, X, rows.terms)
+    spread = relative = known + _between(solution, rows.unknown)
+    if asked.interval == "prediction":
+        both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
+        residual = 1.0 if rows.weights is None else 1.0 / rows.weights
+        spread = known + _between(solution, both) + residual
+    out = {"se": solution.sigma * np.sqrt(relative)}
+    if asked.interval is not None:
+        from scipy.special import ndtri
+
+        half = float(ndtri(0.5 + 0.5 * asked.level)) * solution.sigma * np.sqrt(spread)
+        out |= {"lower": mean - half, "upper": mean + half}
+    return out
+
+
+def _between(solution: Solution, columns: tuple[FloatArray, ...]) -> FloatArray:
+    """Variance over sigma^2 of ``z b`` for groups that were not there."""
+    parts = [np.sum((Z @ T) ** 2, axis=1) for Z, T in zip(columns, solution.T, strict=True)]
+    out: FloatArray = np.sum(parts, axis=0)
+    return out
+
+
+def _missing(frame: pd.DataFrame, na_action: str) -> pd.DataFrame:
+    gone = frame["prediction"].isna()
+    if na_action == "pass" or not gone.any():
+        return frame
+    if na_action == "omit":
+        return frame[~gone]
+    labels = ", ".join(map(str, frame.index[gone][:10]))
+    raise DataError(
+        f"missing values in the rows {labels}: fill or drop them, or give na_action='pass' "
+        "(missing predictions) or 'omit'"
+    )

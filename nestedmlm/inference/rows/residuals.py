@@ -1,0 +1,128 @@
+"""Residuals of all types and scalings, leverages, Cook's distance of single rows.
+
+The semantics are those of lme4 (reference/lme4.md, 2.8).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.joint import design_rows, fixed_forms, relative_variances
+from nestedmlm.likelihood.solution import Solution
+
+PLAIN = ("response", "working")
+WEIGHTED = ("pearson", "deviance")
+WHICH = ("conditional", "marginal")
+
+
+def residuals(
+    solution: Solution,
+    design: Design,
+    type: str = "response",
+    *,
+    which: str = "conditional",
+    scaled: bool = False,
+    standardized: bool = False,
+) -> FloatArray:
+    """Residuals of the rows of the fit, shape (n,).
+
+    Parameters
+    ----------
+    type : {"response", "working", "pearson", "deviance"}
+        The last two are multiplied by the square root of the weights.
+    which : {"conditional", "marginal"}
+        From ``X beta + Z b`` or from ``X beta``.
+    scaled : bool
+        Divide by sigma.
+    standardized : bool
+        Divide by the residual's own standard deviation given theta (internally studentised).
+
+    Raises
+    ------
+    OptionError
+    """
+    _check_type(type, which)
+    w = _weights(design)
+    e = design.y - (solution.fitted if which == "conditional" else population(solution, design))
+    if standardized:
+        variance = _conditional if which == "conditional" else _marginal
+        out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
+        return out
+    if type in WEIGHTED:
+        e = e * np.sqrt(w)
+    return e / solution.sigma if scaled else e
+
+
+def _check_type(type: str, which: str) -> None:
+    if type == "partial":
+        raise OptionError(
+            "partial residuals are not implemented (nor are they in lme4); add a term's "
+            "contribution to residuals() yourself: its columns of model_matrix() times fixef"
+        )
+    if type not in (*PLAIN, *WEIGHTED):
+        known = ", ".join((*PLAIN, *WEIGHTED))
+        raise OptionError(f"type must be one of {known}, not {type!r}")
+    if which not in WHICH:
+        raise OptionError(f"which must be one of {', '.join(WHICH)}, not {which!r}")
+
+
+def _weights(design: Design) -> FloatArray:
+    return np.ones(design.n) if design.weights is None else design.weights
+
+
+def population(solution: Solution, design: Design) -> FloatArray:
+    """``X beta + offset`` for the rows of the fit."""
+    eta: FloatArray = design.X @ solution.beta
+    return eta if design.offset is None else eta + design.offset
+
+
+def _conditional(solution: Solution, design: Design) -> FloatArray:
+    """Variance over sigma^2 of ``y - X beta_hat - Z b_hat``."""
+    return np.clip(1.0 - hat_values(solution, design), 0.0, None) / _weights(design)
+
+
+def _marginal(solution: Solution, design: Design) -> FloatArray:
+    """Variance over sigma^2 of ``y - X beta_hat``: ``V_ii - x' S_xx^{-1} x``."""
+    out = 1.0 / _weights(design)
+    for term, T in zip(design.terms, solution.T, strict=True):
+        out = out + np.sum((term.X @ T) ** 2, axis=1)
+    stats = solution.stats
+    if stats.p:
+        out = out - fixed_forms(solution, np.linalg.solve(stats.R_x.T, design.X.T).T)
+    return np.clip(out, 0.0, None)
+
+
+def hat_values(solution: Solution, design: Design) -> FloatArray:
+    """Diagonal of the matrix that turns y into fitted values, shape (n,)."""
+    relative = relative_variances(solution, design.X, design_rows(design))
+    out: FloatArray = _weights(design) * relative
+    return out
+
+
+def standardized_residuals(
+    solution: Solution, design: Design, df: float | None = None
+) -> FloatArray:
+    """``sqrt(w) e / (sigma sqrt(1 - h))``; with `df`, sigma is that of the fit without the row.
+
+    Without a row the penalised sum of squares is smaller by ``w e^2 / (1 - h)`` (theta held), and
+    so are the degrees of freedom `df` by one.
+    """
+    out = residuals(solution, design, standardized=True)
+    if df is None:
+        return out
+    rest = solution.pwrss - solution.sigma**2 * out**2
+    result: FloatArray = out * solution.sigma / np.sqrt(np.clip(rest, 0.0, None) / (df - 1.0))
+    return result
+
+
+def cooks_distance(solution: Solution, design: Design) -> FloatArray:
+    """lme4's Cook's distance of each row: ``(r / (1 - h))^2 h / (sigma^2 p)``, r Pearson."""
+    h = hat_values(solution, design)
+    r = residuals(solution, design, "pearson")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out: FloatArray = (r / (1.0 - h)) ** 2 * h / (solution.sigma**2 * design.p)
+    out[np.isinf(out)] = np.nan
+    return out

@@ -1,0 +1,37 @@
+"""A design without some of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nestedmlm._typing import IntArray
+from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm.design.matrices.qr import kept_columns
+from nestedmlm.inference.resampling.resampling import take_rows
+
+
+def without_rows(design: Design, gone: IntArray) -> Design:
+    """Make the design without some rows; levels and fixed columns that vanish are dropped.
+
+    The order of the terms stays, so that theta means the same.
+    """
+    keep = np.ones(design.n, dtype=bool)
+    keep[gone] = False
+    rows = np.flatnonzero(keep)
+    rest = take_rows(design, rows, tuple(_kept_levels(f, rows) for f in design.factors))
+    columns = kept_columns(rest.X)
+    if columns.size == design.p:
+        return rest
+    return replace(
+        rest,
+        X=np.ascontiguousarray(rest.X[:, columns]),
+        x_names=tuple(rest.x_names[j] for j in columns),
+        x_assign=tuple(rest.x_assign[j] for j in columns),
+    )
+
+
+def _kept_levels(factor: GroupingFactor, rows: IntArray) -> GroupingFactor:
+    observed, codes = np.unique(factor.codes[rows], return_inverse=True)
+    return replace(factor, levels=factor.levels[observed], codes=codes.astype(np.int32))

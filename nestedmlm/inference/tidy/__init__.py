@@ -1,0 +1,1 @@
+"""Frames of a fit in broom's columns."""

@@ -1,0 +1,1 @@
+"""Variance parameters: their information, boundary tests, shares of variance."""

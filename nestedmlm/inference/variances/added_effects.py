@@ -1,0 +1,182 @@
+"""What one model's random effects add to another's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design, GroupingFactor, ReTerm
+from nestedmlm.errors import ModelComparisonError
+from nestedmlm.inference.resampling.resampling import nested_in
+
+Entry = tuple[int, int, int]  # term, column, column (the first not less than the second)
+FREE = ("us", "diag")
+_SAME_SPACE = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Difference:
+    """Free covariance entries of a larger model, by what the smaller one makes of them.
+
+    Attributes
+    ----------
+    shared : tuple of Entry
+        Free in both.
+    covariances : tuple of Entry
+        Zero in the smaller model, with at least one column that has a variance there.
+    variances : tuple of tuple of Entry
+        For each block of the larger model, the entries among its new columns: the lower triangle
+        of a covariance matrix that is zero in the smaller model.
+    source : dict
+        For each column ``(term, column)`` of the larger model that the smaller one has, the
+        latter's ``(term, column)``.
+    """
+
+    shared: tuple[Entry, ...]
+    covariances: tuple[Entry, ...]
+    variances: tuple[tuple[Entry, ...], ...]
+    source: dict[tuple[int, int], tuple[int, int]]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Columns of each new block."""
+        return tuple(sum(a == b for _, a, b in block) for block in self.variances)
+
+
+def same_fixed_effects(small: Design, large: Design) -> bool:
+    """Whether the fixed effects of two models span the same space."""
+    return small.p == large.p and spans(small, large)
+
+
+def spans(small: Design, large: Design) -> bool:
+    """Whether the fixed effects of `large` can represent those of `small`."""
+    if small.n != large.n:
+        return False
+    if small.p == 0:
+        return True
+    if large.p == 0:
+        return False
+    left = small.X - large.X @ np.linalg.lstsq(large.X, small.X, rcond=None)[0]
+    return bool(np.linalg.norm(left) <= _SAME_SPACE * np.linalg.norm(small.X))
+
+
+def added_effects(small: Design, large: Design) -> Difference:
+    """Compare the random effects of two models of the same rows.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the smaller model's random effects are not part of the larger one's, or the difference
+        lies in a structured covariance (``cs``, ``ar1``), whose parameters are no entries.
+    """
+    pairs = {
+        (t, s): _columns(large.terms[t], small.terms[s])
+        for t in range(len(large.terms))
+        for s in range(len(small.terms))
+        if _same_groups(large.factors[large.terms[t].factor], small.factors[small.terms[s].factor])
+    }
+    source = {(t, a): (s, b) for (t, s), found in sorted(pairs.items()) for a, b in found.items()}
+    _check_contained(small, large, set(source.values()))
+    free = {entry for t in range(len(large.terms)) for entry in free_entries(large.terms, t)}
+    free_small = {e for s in range(len(small.terms)) for e in free_entries(small.terms, s)}
+    shared, covariances = list[Entry](), list[Entry]()
+    new: dict[tuple[int, int], list[Entry]] = {}
+    for t, a, b in sorted(free):
+        one, two = source.get((t, a)), source.get((t, b))
+        if one is None and two is None:
+            new.setdefault(_block(large.terms[t], t, a), []).append((t, a, b))
+        elif one is not None and two is not None and _entry(one, two) in free_small:
+            shared.append((t, a, b))
+        else:
+            covariances.append((t, a, b))
+    if len(shared) < len(free_small):
+        raise ModelComparisonError(
+            "the models are not nested: the smaller one has a covariance that the larger one "
+            "does not"
+        )
+    return Difference(
+        shared=tuple(shared),
+        covariances=tuple(covariances),
+        variances=tuple(map(tuple, new.values())),
+        source=source,
+    )
+
+
+def free_entries(terms: tuple[ReTerm, ...], t: int) -> list[Entry]:
+    """Free entries of one term's covariance: the lower triangle, the diagonal, or none."""
+    term = terms[t]
+    if term.structure not in FREE or term.hom:
+        return []  # its parameters are no entries
+    k = range(term.X.shape[1])
+    return [(t, a, b) for a in k for b in k if a == b or (a > b and term.structure != "diag")]
+
+
+def _entry(one: tuple[int, int], two: tuple[int, int]) -> Entry:
+    if one[0] != two[0]:
+        return (-1, -1, -1)
+    return (one[0], max(one[1], two[1]), min(one[1], two[1]))
+
+
+def _block(term: ReTerm, t: int, column: int) -> tuple[int, int]:
+    return (t, column if term.structure == "diag" else -1)
+
+
+def _same_groups(one: GroupingFactor, two: GroupingFactor) -> bool:
+    return (
+        len(one.levels) == len(two.levels)
+        and len(one.codes) == len(two.codes)
+        and nested_in(one.codes, two.codes)
+    )
+
+
+def _columns(large: ReTerm, small: ReTerm) -> dict[int, int]:
+    """Columns of one term that are columns of another."""
+    return {
+        a: b
+        for a in range(large.X.shape[1])
+        for b in range(small.X.shape[1])
+        if np.array_equal(large.X[:, a], small.X[:, b])
+    }
+
+
+def _check_contained(small: Design, large: Design, found: set[tuple[int, int]]) -> None:
+    for s, term in enumerate(small.terms):
+        for b, column in enumerate(term.columns):
+            if (s, b) not in found:
+                raise ModelComparisonError(
+                    f"the models are not nested: the larger one has no random effect {column} of "
+                    f"{small.factors[term.factor].name}"
+                )
+    structured = [
+        sorted(_signature(d, t) for t in d.terms if t.structure not in FREE or t.hom)
+        for d in (small, large)
+    ]
+    if structured[0] != structured[1]:
+        raise ModelComparisonError(
+            "the models differ in a structured covariance (cs, ar1, or one variance for all "
+            "columns): the boundary's distribution is known for variances and covariances of "
+            "their own only; use test='bootstrap'"
+        )
+
+
+def _signature(design: Design, term: ReTerm) -> tuple[str, str, tuple[str, ...]]:
+    return design.factors[term.factor].name, term.structure, term.columns
+
+
+def embedded_covariances(
+    difference: Difference, large: Design, T: tuple[FloatArray, ...]
+) -> tuple[FloatArray, ...]:
+    """Relative covariance of each term of the larger model at the smaller one's factors `T`."""
+    out = []
+    for t, term in enumerate(large.terms):
+        k = term.X.shape[1]
+        G = np.zeros((k, k))
+        for a in range(k):
+            for b in range(k):
+                one, two = difference.source.get((t, a)), difference.source.get((t, b))
+                if one is not None and two is not None and one[0] == two[0]:
+                    G[a, b] = T[one[0]][one[1]] @ T[two[0]][two[1]]
+        out.append(G)
+    return tuple(out)

@@ -1,0 +1,127 @@
+"""Directions in which the covariance of the random effects can move.
+
+A direction is one symmetric (K_f, K_f) matrix E: the derivative of ``G_f = T_f T_f'`` of one
+grouping factor, in scaled columns, the same for all its levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian, term_places
+
+_NOTHING = 1e-7  # a direction shorter than this (relative to sigma) is no direction
+_LINEAR = ("us", "diag")  # structures whose covariance is linear in variances and covariances
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Directions:
+    """Some directions, in elimination order of their factors.
+
+    Attributes
+    ----------
+    factor : (n,) array
+        Factor of each direction, counted in elimination order; ascending.
+    matrices : tuple of (K_f, K_f) arrays
+    """
+
+    factor: np.ndarray
+    matrices: tuple[FloatArray, ...]
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+
+def parameter_directions(phi: FloatArray, plan: Plan) -> tuple[Directions, np.ndarray]:
+    """One direction for each parameter that moves the covariance at `phi`.
+
+    Parameters
+    ----------
+    phi : (n_theta,) array
+        Unbounded parameters, in scaled columns.
+    plan : Plan
+
+    Returns
+    -------
+    directions : Directions
+        ``d(T T') / d phi_k`` of the free parameters.
+    free : array of int
+        Which parameters these are, in the order of the directions. The others belong to
+        collapsed columns: to first order they change nothing.
+    """
+    moves = [(f, k, E) for f, k, E in _moves(phi, plan) if np.abs(E).max(initial=0.0) > _NOTHING]
+    return _directions([(f, E) for f, _, E in moves]), np.array([k for _, k, _ in moves], dtype=int)
+
+
+def covariance_directions(phi: FloatArray, plan: Plan) -> Directions:
+    """A basis of the covariances: linear where the structure is, linearised where it is not.
+
+    Unstructured terms move each variance and covariance, diagonal ones each variance (also where
+    it is zero); any other structure moves along the derivatives of its own parameters.
+    """
+    found: list[tuple[int, FloatArray]] = []
+    by_term: dict[int, list[tuple[int, FloatArray]]] = {}
+    for f, k, E in _moves(phi, plan):
+        if np.abs(E).max(initial=0.0) > _NOTHING:
+            by_term.setdefault(_term_of(k, plan), []).append((f, E))
+    for f, terms in enumerate(plan.factors):
+        at, K = 0, plan.widths[f]
+        for t in terms:
+            shape = plan.shapes[t]
+            if shape.structure in _LINEAR:
+                for block in _linear_basis(shape.k, shape.structure, shape.hom):
+                    E = np.zeros((K, K))
+                    E[at : at + shape.k, at : at + shape.k] = block
+                    found.append((f, E))
+            else:
+                found += by_term.get(t, [])
+            at += shape.k
+    return _directions(found)
+
+
+def _linear_basis(k: int, structure: str, hom: bool) -> list[FloatArray]:
+    if structure == "diag":
+        return [np.eye(k)] if hom else [np.diag(e) for e in np.eye(k)]
+    basis = []
+    for a in range(k):
+        for b in range(a + 1):
+            E = np.zeros((k, k))
+            E[a, b] = E[b, a] = 1.0
+            basis.append(E)
+    return basis
+
+
+def _moves(phi: FloatArray, plan: Plan) -> list[tuple[int, int, FloatArray]]:
+    """(factor, parameter, derivative of T T') of every parameter, factors ascending."""
+    J, flat = jacobian(phi, plan), flat_factors(np, phi, plan)
+    starts = np.cumsum([0, *(s.count for s in plan.shapes)])
+    out = []
+    for f, terms in enumerate(plan.factors):
+        at, K = 0, plan.widths[f]
+        for t in terms:
+            k = plan.shapes[t].k
+            places = term_places(plan)[t]
+            T = flat[places].reshape(k, k)
+            for parameter in range(starts[t], starts[t + 1]):
+                half = J[places, parameter].reshape(k, k) @ T.T
+                E = np.zeros((K, K))
+                E[at : at + k, at : at + k] = half + half.T
+                out.append((f, parameter, E))
+            at += k
+    return out
+
+
+def _term_of(parameter: int, plan: Plan) -> int:
+    ends = np.cumsum([s.count for s in plan.shapes])
+    return int(np.searchsorted(ends, parameter, side="right"))
+
+
+def _directions(found: Sequence[tuple[int, FloatArray]]) -> Directions:
+    return Directions(
+        factor=np.array([f for f, _ in found], dtype=np.int64),
+        matrices=tuple(np.ascontiguousarray(E) for _, E in found),
+    )

@@ -1,0 +1,151 @@
+"""Shares of variance: the numbers behind ICC, R-squared and the variance partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.likelihood.solution import Solution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """The variance of a row, split.
+
+    Attributes
+    ----------
+    fixed : float
+        Variance over the rows of ``X beta`` (the sample variance; an offset does not count).
+    terms : tuple of float
+        Of each random-effects term its average over the rows, ``mean(z' Sigma z)``.
+    residual : float
+        Average residual variance of the rows, ``sigma^2 mean(1 / w)``.
+    """
+
+    fixed: float
+    terms: tuple[float, ...]
+    residual: float
+
+    @property
+    def random(self) -> float:
+        """Variance of all random effects together."""
+        return float(sum(self.terms))
+
+    @property
+    def total(self) -> float:
+        """Fixed, random and residual variance together."""
+        return self.fixed + self.random + self.residual
+
+
+def variance_shares(solution: Solution, design: Design) -> Shares:
+    """Split the variance of a row of a fitted model.
+
+    Parameters
+    ----------
+    solution : Solution
+    design : Design
+
+    Returns
+    -------
+    Shares
+
+    References
+    ----------
+    Nakagawa & Schielzeth (2013) for random intercepts; Johnson (2014), eq. 10-11, for random
+    slopes: their variance depends on the row, so its average over the rows is taken.
+    """
+    covs = (solution.sigma**2 * (T @ T.T) for T in solution.T)
+    return Shares(
+        fixed=float(fixed_variance(design, solution.beta)),
+        terms=tuple(
+            float(mean_variance(term.X, cov)) for term, cov in zip(design.terms, covs, strict=True)
+        ),
+        residual=float(residual_variance(design, solution.sigma)),
+    )
+
+
+def mean_variance(X: FloatArray, cov: FloatArray) -> FloatArray:
+    """``mean over rows of x' cov x``; `cov` is (…, k, k), the result has its leading shape."""
+    out: FloatArray = np.einsum("...ij,ij->...", cov, X.T @ X / len(X))
+    return out
+
+
+def fixed_variance(design: Design, beta: FloatArray) -> FloatArray:
+    """Sample variance over the rows of ``X beta``; `beta` is (…, p)."""
+    # centred first: squares of large means would cost digits
+    centred = design.X - design.X.mean(axis=0)
+    products = centred.T @ centred / max(design.n - 1, 1)
+    out: FloatArray = np.einsum("...i,ij,...j->...", beta, products, beta)
+    return out
+
+
+def residual_variance(design: Design, sigma: Any) -> Any:
+    """``sigma^2 mean(1 / w)``: the average residual variance of the rows."""
+    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
+    return scale * sigma**2
+
+
+def level_variances(shares: Shares, design: Design) -> dict[str, float]:
+    """Variance of each grouping factor (all of its terms), in the design's order."""
+    out = {factor.name: 0.0 for factor in design.factors}
+    for term, variance in zip(design.terms, shares.terms, strict=True):
+        out[design.factors[term.factor].name] += variance
+    return out
+
+
+def icc_values(shares: Shares) -> pd.Series:
+    """Adjusted and unadjusted intraclass correlation.
+
+    Returns
+    -------
+    Series
+        ``adjusted``: random over random plus residual variance; ``unadjusted``: the denominator
+        also counts the variance of the fixed effects.
+    """
+    given_x = shares.random + shares.residual
+    return _series("icc", {"adjusted": (shares.random, given_x),
+                           "unadjusted": (shares.random, shares.total)})  # fmt: skip
+
+
+def icc_by_group(shares: Shares, design: Design) -> pd.Series:
+    """Share of each grouping factor, and of the residual, in the variance given the predictors."""
+    parts = {**level_variances(shares, design), "Residual": shares.residual}
+    total = sum(parts.values())
+    return _series("grpvar", {name: (value, total) for name, value in parts.items()})
+
+
+def r2_values(shares: Shares) -> pd.Series:
+    """Nakagawa's R-squared: ``marginal`` (fixed effects), ``conditional`` (fixed and random)."""
+    return _series("r2", {"marginal": (shares.fixed, shares.total),
+                          "conditional": (shares.fixed + shares.random, shares.total)})  # fmt: skip
+
+
+def r2_by_group(shares: Shares, null: Shares, design: Design) -> pd.Series:
+    """Proportion of the null model's variance at each level that is no longer there.
+
+    Parameters
+    ----------
+    shares, null : Shares
+        Of the model, and of the model with the same random effects and only an intercept.
+    design : Design
+
+    Returns
+    -------
+    Series
+        One entry for each grouping factor and ``Residual``. It is negative where a predictor
+        uncovers variance at another level (Snijders & Bosker 2012, 7.1.3), and NaN where the null
+        model has none.
+    """
+    own = {**level_variances(shares, design), "Residual": shares.residual}
+    before = {**level_variances(null, design), "Residual": null.residual}
+    return _series("grpvar", {k: (before[k] - own[k], before[k]) for k in own})
+
+
+def _series(index: str, ratios: dict[str, tuple[float, float]]) -> pd.Series:
+    values = [part / whole if whole > 0 else np.nan for part, whole in ratios.values()]
+    return pd.Series(values, index=pd.Index(list(ratios), name=index), name="estimate")

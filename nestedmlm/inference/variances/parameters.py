@@ -1,0 +1,229 @@
+"""The parameters that people read: standard deviations, correlations, sigma, beta."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES, TermShape, split_parameters
+from nestedmlm.design.design import Design, ReTerm
+from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.solution import Solution
+
+ORDERS = ("lme4-2", "lme4-1")
+NAMES = ("new", "old")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """One parameter on the scale it is reported on.
+
+    Attributes
+    ----------
+    kind : str
+        ``sd``, ``cor`` (of two columns), ``par`` (of a structured correlation), ``sigma`` or
+        ``beta``.
+    term : int
+        Random-effects term; -1 for sigma and beta.
+    i, j : int
+        Columns of the term (``cor``: j < i); which parameter of the structure (``par``); which
+        fixed effect (``beta``).
+    name : str
+        ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``rho|Subject``, ``sigma``, or the
+        fixed effect's name.
+    lower, upper : float
+        Ends of the admissible values.
+    """
+
+    kind: str
+    term: int = -1
+    i: int = 0
+    j: int = 0
+    name: str
+    lower: float = -np.inf
+    upper: float = np.inf
+
+
+def reported_parameters(design: Design) -> tuple[Reported, ...]:
+    """List them: of each term all standard deviations, then correlations; sigma; beta.
+
+    That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``.
+    """
+    found: list[Reported] = []
+    for t, term in enumerate(design.terms):
+        found += _of_term(t, term, design.factors[term.factor].name)
+    counts = Counter(p.name for p in found)
+    found = [
+        replace(p, name=f"{p.name.rpartition('|')[0]}|{design.terms[p.term].name}")
+        if counts[p.name] > 1
+        else p
+        for p in found
+    ]
+    found.append(Reported(kind="sigma", name="sigma", lower=0.0))
+    found += [Reported(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
+    return tuple(found)
+
+
+def _of_term(t: int, term: ReTerm, group: str) -> list[Reported]:
+    k, columns = len(term.columns), term.columns
+    labels = ("*",) if term.hom and k > 1 else columns
+    out = [
+        Reported(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
+        for i, label in enumerate(labels)
+    ]
+    if term.structure == "us":
+        out += [
+            Reported(
+                kind="cor",
+                term=t,
+                i=i,
+                j=j,
+                name=f"cor_{columns[i]}.{columns[j]}|{group}",
+                lower=-1.0,
+                upper=1.0,
+            )
+            for j in range(k)
+            for i in range(j + 1, k)
+        ]
+    return out + [
+        Reported(kind="par", term=t, i=i, name=f"{q.name}|{group}", lower=q.lower, upper=q.upper)
+        for i, q in enumerate(STRUCTURES[term.structure].parameters(k))
+    ]
+
+
+def in_order(parameters: Sequence[Reported], order: str) -> tuple[int, ...]:
+    """Positions of `parameters` in one of lme4's orders.
+
+    Parameters
+    ----------
+    parameters : sequence
+        As `reported_parameters` lists them.
+    order : {"lme4-2", "lme4-1"}
+        lme4 before 2.0 went through the lower triangle of each term column by column, so that a
+        correlation stands between two standard deviations.
+
+    Raises
+    ------
+    OptionError
+        For another order.
+    """
+    if order not in ORDERS:
+        raise OptionError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+    places = range(len(parameters))
+    if order == "lme4-2":
+        return tuple(places)
+
+    def place(at: int) -> tuple[int, int, int, int]:
+        p = parameters[at]
+        if p.term < 0:
+            return (len(parameters), 0, 0, at)
+        if p.kind == "cor":
+            return (p.term, p.j, p.i, at)
+        return (p.term, p.i, p.i, at) if p.kind == "sd" else (p.term, len(parameters), 0, at)
+
+    return tuple(sorted(places, key=place))
+
+
+def old_names(parameters: Sequence[Reported]) -> tuple[str, ...]:
+    """lme4's short names (``.sig01``, ``.sigma``) for parameters in the order given."""
+    out, count = [], 0
+    for p in parameters:
+        if p.term >= 0:
+            count += 1
+            out.append(f".sig{count:02d}")
+        else:
+            out.append(".sigma" if p.kind == "sigma" else p.name)
+    return tuple(out)
+
+
+def reported_values(parameters: Sequence[Reported], solution: Solution) -> FloatArray:
+    """Values of `parameters`; a correlation beside a standard deviation of zero is NaN."""
+    return values_at(
+        parameters,
+        solution.plan.shapes,
+        theta=solution.theta,
+        T=solution.T,
+        sigma=solution.sigma,
+        beta=solution.beta,
+    )
+
+
+def values_at(
+    parameters: Sequence[Reported],
+    shapes: Sequence[TermShape],
+    *,
+    theta: FloatArray,
+    T: Sequence[FloatArray],
+    sigma: float,
+    beta: FloatArray,
+) -> FloatArray:
+    """Values of `parameters` at relative factors `T` (user's columns) and the rest."""
+    parts = split_parameters(theta, shapes)
+
+    def correlation(p: Reported) -> float:
+        a, b = T[p.term][p.i], T[p.term][p.j]
+        size = float(np.linalg.norm(a) * np.linalg.norm(b))
+        return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 0 else np.nan
+
+    def structured(p: Reported) -> float:
+        count = len(STRUCTURES[shapes[p.term].structure].parameters(shapes[p.term].k))
+        return float(parts[p.term][p.i - count]) if np.any(T[p.term]) else np.nan
+
+    values: dict[str, Callable[[Reported], float]] = {
+        "sd": lambda p: sigma * float(np.linalg.norm(T[p.term][p.i])),
+        "cor": correlation,
+        "par": structured,
+        "sigma": lambda p: sigma,
+        "beta": lambda p: float(beta[p.i]),
+    }
+    return np.array([values[p.kind](p) for p in parameters])
+
+
+def select(parm: object, parameters: Sequence[Reported], names: Sequence[str]) -> tuple[int, ...]:
+    """Positions that `parm` asks for.
+
+    Parameters
+    ----------
+    parm : None, str, int, or sequence of these
+        ``"theta_"`` (variance parameters, sigma included), ``"beta_"``, names old or new, or
+        positions.
+    parameters : sequence
+        In the order shown.
+    names : sequence of str
+        The old names in the same order.
+
+    Raises
+    ------
+    OptionError
+        For a name or a position that is not there.
+    """
+    if parm is None:
+        return tuple(range(len(parameters)))
+    if isinstance(parm, str | int | np.integer):
+        wanted: list[object] = [parm]
+    elif isinstance(parm, Sequence | np.ndarray):
+        wanted = list(parm)
+    else:
+        raise OptionError(f"parm must be names or positions, not {type(parm).__name__}")
+    found = (at for one in wanted for at in _matching(one, parameters, names))
+    return tuple(dict.fromkeys(found))
+
+
+def _matching(one: object, parameters: Sequence[Reported], names: Sequence[str]) -> list[int]:
+    everywhere = range(len(parameters))
+    if isinstance(one, int | np.integer) and not isinstance(one, bool):
+        if -len(parameters) <= one < len(parameters):
+            return [int(one) % len(parameters)]
+        raise OptionError(f"there are {len(parameters)} parameters; position {one} is none of them")
+    groups = {"theta_": False, "beta_": True}
+    if isinstance(one, str) and one in groups:
+        return [i for i in everywhere if (parameters[i].kind == "beta") == groups[one]]
+    found = [i for i in everywhere if one in (parameters[i].name, names[i])]
+    if not found:
+        known = ", ".join(p.name for p in parameters)
+        raise OptionError(f"no parameter {one!r}; known: theta_, beta_, {known}")
+    return found

@@ -1,0 +1,141 @@
+"""The variance of a row by level, component and predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
+from nestedmlm.likelihood.solution import Solution
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Partition:
+    """The numbers of a variance partition.
+
+    Attributes
+    ----------
+    levels : DataFrame
+        Indexed by grouping factor, then ``Residual``: ``groups`` (number of levels), ``variance``,
+        ``sd``, ``share`` of the variance given the predictors, ``to_residual`` (ratio to the
+        residual variance), ``correlation`` of two rows that share a level.
+    components : DataFrame
+        ``grpvar, term, var1, var2, variance, share``: what each variance and covariance adds to
+        its level, averaged over the rows; `var2` is None for variances.
+    slopes : DataFrame
+        ``grpvar, column, quantile, x, variance, sd``: the variance between the groups where the
+        random slope's column has the value `x` and the level's other columns are at their means.
+    fixed : float
+        Variance over the rows of the fixed effects.
+    """
+
+    levels: pd.DataFrame
+    components: pd.DataFrame
+    slopes: pd.DataFrame
+    fixed: float
+
+
+def partition_variance(solution: Solution, design: Design) -> Partition:
+    """Split the variance given the predictors by level; see `Partition`."""
+    shares = variance_shares(solution, design)
+    total = shares.random + shares.residual
+    return Partition(
+        levels=_levels(shares, design, total),
+        components=_components(solution, design, total),
+        slopes=_slopes(solution, design),
+        fixed=shares.fixed,
+    )
+
+
+def _levels(shares: Shares, design: Design, total: float) -> pd.DataFrame:
+    by_level = level_variances(shares, design)
+    variance = np.array([*by_level.values(), shares.residual])
+    groups = [float(len(factor.levels)) for factor in design.factors]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = variance / shares.residual
+    within = _constant_within(design)
+    correlation = [float(variance[:-1][row].sum() / total) for row in within]
+    return pd.DataFrame(
+        {
+            "groups": [*groups, np.nan],
+            "variance": variance,
+            "sd": np.sqrt(variance),
+            "share": variance / total,
+            "to_residual": ratio,
+            "correlation": [*correlation, np.nan],
+        },
+        index=pd.Index([*by_level, "Residual"], name="grpvar"),
+    )
+
+
+def _constant_within(design: Design) -> np.ndarray:
+    """[f, g]: whether rows that share a level of factor f also share one of factor g."""
+    F = len(design.factors)
+    out = np.eye(F, dtype=bool)
+    for f, inner in enumerate(design.factors):
+        first = np.zeros(len(inner.levels), dtype=np.int64)
+        for g, outer in enumerate(design.factors):
+            first[inner.codes] = outer.codes
+            out[f, g] = bool(np.all(first[inner.codes] == outer.codes))
+    return out
+
+
+def _components(solution: Solution, design: Design, total: float) -> pd.DataFrame:
+    rows: list[tuple[str, str, str, str | None, float]] = []
+    for term, T in zip(design.terms, solution.T, strict=True):
+        parts = (solution.sigma**2 * (T @ T.T)) * (term.X.T @ term.X / design.n)
+        k, name = len(term.columns), design.factors[term.factor].name
+        for i in range(k):
+            rows.append((name, term.name, term.columns[i], None, float(parts[i, i])))
+        rows += [
+            (name, term.name, term.columns[j], term.columns[i], 2.0 * float(parts[i, j]))
+            for j in range(k)
+            for i in range(j + 1, k)
+            if term.structure != "diag"
+        ]
+    frame = pd.DataFrame(rows, columns=["grpvar", "term", "var1", "var2", "variance"])
+    order = {factor.name: f for f, factor in enumerate(design.factors)}
+    frame = frame.sort_values("grpvar", key=lambda names: names.map(order), kind="stable")
+    frame = frame.reset_index(drop=True)
+    frame["var2"] = frame["var2"].astype(object).where(frame["var2"].notna(), None)
+    return frame.assign(share=frame["variance"] / total)
+
+
+def _slopes(solution: Solution, design: Design) -> pd.DataFrame:
+    pieces = []
+    for f, factor in enumerate(design.factors):
+        names, X, cov = _factor_columns(solution, design, f)
+        for j, name in enumerate(names):
+            values = X[:, j]
+            if values.min() == values.max():
+                continue  # an intercept: the variance does not depend on it
+            x = np.quantile(values, QUANTILES)
+            at = np.tile(X.mean(axis=0), (len(x), 1))
+            at[:, j] = x
+            variance = np.einsum("ri,ij,rj->r", at, cov, at)
+            piece = {"grpvar": factor.name, "column": name, "quantile": QUANTILES, "x": x}
+            pieces.append(pd.DataFrame({**piece, "variance": variance, "sd": np.sqrt(variance)}))
+    if not pieces:
+        return pd.DataFrame(columns=["grpvar", "column", "quantile", "x", "variance", "sd"])
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _factor_columns(
+    solution: Solution, design: Design, f: int
+) -> tuple[list[str], FloatArray, FloatArray]:
+    """Names, columns and covariance of all terms of a factor, side by side."""
+    own = [(t, T) for t, T in zip(design.terms, solution.T, strict=True) if t.factor == f]
+    names = [column for term, _ in own for column in term.columns]
+    cov = np.zeros((len(names), len(names)))
+    start = 0
+    for _, T in own:
+        stop = start + len(T)
+        cov[start:stop, start:stop] = solution.sigma**2 * (T @ T.T)
+        start = stop
+    return names, np.hstack([term.X for term, _ in own]), cov

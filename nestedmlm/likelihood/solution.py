@@ -1,0 +1,212 @@
+"""Everything a fit reports, as a pure function of (design, theta).
+
+`results_at` needs no optimizer, so printing, profiling, the bootstrap and the tests can ask for
+the model at any theta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import relative_factors
+from nestedmlm.covariance.parameters import Plan, flat_of_theta, make_plan
+from nestedmlm.design.design import Design
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.criterion import criterion, profile
+from nestedmlm.likelihood.elimination import Eliminated
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solution:
+    """The model at one theta.
+
+    Attributes
+    ----------
+    theta : (n_theta,) array
+        lme4's covariance parameters.
+    T : tuple of (k, k) arrays
+        Lower-triangular relative factor of each term, user's columns.
+    reml_criterion, deviance : float
+        REML criterion and -2 log-likelihood at theta (beta and sigma profiled out of each).
+    pwrss : float
+        Penalised weighted residual sum of squares, from the residuals themselves.
+    sigma : float
+        ``sqrt(pwrss / (n - p))`` for REML, ``sqrt(pwrss / n)`` for ML.
+    beta : (p,) array
+        Fixed effects.
+    vcov : (p, p) array
+        Their covariance matrix.
+    b : tuple of (J, k) arrays
+        Conditional modes of each term, rows in the order of the factor's levels.
+    fitted : (n,) array
+        ``X beta + Z b + offset``.
+    discrepancy : float
+        Relative difference between `pwrss` and its value from the crossproducts.
+    stats, plan, state
+        What it was computed from, for whatever needs more.
+    """
+
+    theta: FloatArray
+    T: tuple[FloatArray, ...]
+    reml_criterion: float
+    deviance: float
+    pwrss: float
+    sigma: float
+    beta: FloatArray
+    vcov: FloatArray
+    b: tuple[FloatArray, ...]
+    fitted: FloatArray
+    discrepancy: float
+    stats: CrossProducts
+    plan: Plan
+    state: Eliminated
+
+
+def results_at(
+    design: Design, theta: FloatArray, *, REML: bool = True, stats: CrossProducts | None = None
+) -> Solution:
+    """Solve the model at given covariance parameters.
+
+    Parameters
+    ----------
+    design : Design
+    theta : (n_theta,) array
+        lme4's covariance parameters, in the order of ``design.terms``.
+    REML : bool
+        Which estimate of sigma to report.
+    stats : CrossProducts, optional
+        ``cross_products(design)`` where the caller has it already.
+
+    Notes
+    -----
+    Bates et al. (2015) eq. 16-19 and 35; the conditional modes are
+    ``b = T T' Z'V^{-1}(y - X beta)``, scaled back to the user's columns.
+    """
+    stats = stats or cross_products(design)
+    plan = make_plan(design, stats)
+    theta = np.asarray(theta, dtype=float)
+    T_flat = flat_of_theta(theta, plan, stats)
+    state = elimination.forward(T_flat, stats.arrays)
+    log_sxx, r2, v, inverse = profile(state.S)
+    b_all, B_all = elimination.solve(stats.arrays, state)
+    b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, design, stats, plan)
+    Ri = stats.R_x_inverse
+    beta = stats.beta0 - Ri @ v[:-1]
+    fitted = fitted_values(design, beta, b)
+    w = 1.0 if design.weights is None else design.weights
+    pwrss = float(np.sum(w * (design.y - fitted) ** 2)) + u2
+    df = stats.n - stats.p if REML else stats.n
+    sigma2 = pwrss / df
+    return Solution(
+        theta=theta,
+        T=relative_factors(theta, plan.shapes),
+        reml_criterion=criterion(state.logdet, log_sxx, pwrss, stats, True),
+        deviance=criterion(state.logdet, log_sxx, pwrss, stats, False),
+        pwrss=pwrss,
+        sigma=float(np.sqrt(sigma2)),
+        beta=beta,
+        vcov=sigma2 * (Ri @ inverse[:-1, :-1] @ Ri.T),
+        b=b,
+        fitted=fitted,
+        discrepancy=abs(pwrss - r2) / pwrss if pwrss > 0 else 0.0,
+        stats=stats,
+        plan=plan,
+        state=state,
+    )
+
+
+def fitted_values(design: Design, beta: FloatArray, b: tuple[FloatArray, ...]) -> FloatArray:
+    """``X beta + Z b + offset`` for the rows of the design."""
+    out = design.X @ beta if design.offset is None else design.X @ beta + design.offset
+    for term, modes in zip(design.terms, b, strict=True):
+        rows = modes[design.factors[term.factor].codes]
+        out = out + np.einsum("ij,ij->i", term.X, rows)
+    return out
+
+
+def scaled_factors(solution: Solution) -> tuple[FloatArray, ...]:
+    """Relative factor of each term in scaled columns, where units and origins do not matter.
+
+    Unstructured terms are in orthonormal columns, so a shifted or rescaled slope variable gives
+    the same singular values.
+    """
+    return tuple(
+        np.linalg.solve(W, T) for W, T in zip(solution.stats.transforms, solution.T, strict=True)
+    )
+
+
+def smallest_singular_value(solution: Solution) -> float:
+    """Smallest relative standard deviation of any direction of any term; 0 at a singular fit."""
+    return min(float(np.linalg.svd(T, compute_uv=False)[-1]) for T in scaled_factors(solution))
+
+
+def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatArray, ...]:
+    """Covariance of each level's conditional modes given theta: (J, k, k) for each term.
+
+    ``sigma^2 (T T' - T T' Z_g'V^{-1}Z_g T T')``: lme4's ``condVar``.
+    """
+    stats, plan = solution.stats, solution.plan
+    T_flat = flat_of_theta(solution.theta, plan, stats)
+    chain, trailing = elimination.level_information(T_flat, stats.arrays, solution.state)
+    per_factor = _chain_blocks(chain, stats) + trailing
+    out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
+    at = 0
+    for f, (K, A) in enumerate(zip(plan.widths, per_factor, strict=True)):
+        T = T_flat[at : at + K * K].reshape(K, K)
+        at += K * K
+        inner = np.eye(K) - T.T @ A @ T
+        cov = solution.sigma**2 * (T @ inner @ T.T)
+        start = 0
+        for t in plan.factors[f]:
+            k = plan.shapes[t].k
+            W = stats.transforms[t]
+            block = cov[:, start : start + k, start : start + k]
+            out[t] = (W @ block @ W.T)[_level_order(f, stats, len(cov))]
+            start += k
+    return tuple(out)
+
+
+def _chain_blocks(flat: FloatArray, stats: CrossProducts) -> list[FloatArray]:
+    out, at = [], 0
+    for k, size in zip(stats.K.tolist(), np.diff(stats.first).tolist(), strict=True):
+        out.append(flat[at : at + size * k * k].reshape(size, k, k))
+        at += size * k * k
+    return out
+
+
+def _level_order(f: int, stats: CrossProducts, size: int) -> np.ndarray:
+    """Position, among a factor's eliminated levels, of each level in the user's order."""
+    if f < len(stats.chain):
+        out: np.ndarray = stats.node_of_level[f] - stats.first[f]
+        return out
+    return np.arange(size)
+
+
+def _by_term(
+    b: FloatArray,
+    w: FloatArray,
+    T_flat: FloatArray,
+    design: Design,
+    stats: CrossProducts,
+    plan: Plan,
+) -> tuple[tuple[FloatArray, ...], float]:
+    """Conditional modes of each term in the user's units, and ``|u|^2``."""
+    out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
+    u2, at, row = 0.0, 0, 0
+    for f, K in enumerate(plan.widths):
+        J = len(design.factors[stats.order[f]].levels)
+        T = T_flat[at : at + K * K].reshape(K, K)
+        at += K * K
+        modes = b[row : row + J * K].reshape(J, K)[_level_order(f, stats, J)]
+        u2 += float(np.sum((w[row : row + J * K].reshape(J, K) @ T) ** 2))
+        row += J * K
+        start = 0
+        for t in plan.factors[f]:
+            k = plan.shapes[t].k
+            out[t] = modes[:, start : start + k] @ stats.transforms[t].T
+            start += k
+    return tuple(out), u2

@@ -1,0 +1,34 @@
+"""BLAS threads around small problems.
+
+The trailing block of a crossed design goes through BLAS many times. For blocks of a few hundred
+columns, starting and joining threads costs several times the work itself on a small or busy
+machine; from a thousand columns on, threads pay. A nested design's products are tall and narrow:
+there threads never pay.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+from nestedmlm.statistics.crossproducts import CrossProducts
+
+_WORTH_THREADS = 1000  # columns of the trailing block
+_NEVER_THREADED = 500  # nodes of the chain up to which BLAS takes one thread by itself
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController  # finding the libraries takes milliseconds
+
+    return ThreadpoolController()
+
+
+def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
+    """Context in which BLAS uses one thread, where more would slow this problem down."""
+    columns = stats.Qtt.shape[0]
+    if columns < _WORTH_THREADS and (columns > 0 or len(stats.parent) > _NEVER_THREADED):
+        limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+        return limited
+    return nullcontext()

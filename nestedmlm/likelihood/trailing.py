@@ -1,0 +1,92 @@
+"""The dense block of crossed factors that is left when the chain is eliminated.
+
+One Cholesky factorisation and one inverse per evaluation (LAPACK). ``Lambda`` is block-diagonal
+with one T per trailing factor, repeated over its levels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import lapack
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.statistics.kernels.assembly import mirror_lower
+
+Spans = list[tuple[int, int, int]]
+_WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
+
+
+def spans(arrays: tuple[np.ndarray, ...]) -> Spans:
+    """(k, first column, end column) of each trailing factor in the dense block."""
+    starts = arrays[8].tolist()
+    ends = [*starts[1:], arrays[10].shape[0]]
+    return list(zip(arrays[7].tolist(), starts, ends[: len(starts)], strict=True))
+
+
+def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, FloatArray]:
+    """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``.
+
+    `Q` holds its lower triangle on entry and is made symmetric in place.
+    """
+    mirror_lower(Q)
+    H = two_sided(Q, T, where)
+    H[np.diag_indices_from(H)] += 1.0
+    # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
+    L, info = lapack.dpotrf(H.T, lower=0, overwrite_a=1, clean=0)
+    if info != 0:
+        raise np.linalg.LinAlgError("the crossed block is not positive definite")
+    logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
+    inverse, _ = lapack.dpotri(L, lower=0, overwrite_c=1)
+    lower = inverse.T  # C-ordered view whose lower triangle is filled
+    mirror_lower(lower)
+    return logdet, two_sided(lower, [t.T for t in T], where)
+
+
+def two_sided(A: FloatArray, T: list[FloatArray], where: Spans) -> FloatArray:
+    """``Lambda' A Lambda`` for symmetric A."""
+    if all(k == 1 for k, _, _ in where):
+        s = np.concatenate(
+            [np.full(end - start, t[0, 0]) for t, (_, start, end) in zip(T, where, strict=True)]
+        )
+        out: FloatArray = A * s
+        out *= s[:, None]
+        return out
+    return _times_lambda(_times_lambda(A, T, where).T, T, where)
+
+
+def _times_lambda(A: FloatArray, T: list[FloatArray], where: Spans) -> FloatArray:
+    """Multiply columns of A, level by level, with each trailing factor's T."""
+    out = np.empty(A.shape)
+    for t, (k, start, end) in zip(T, where, strict=True):
+        block = np.ascontiguousarray(A[:, start:end]).reshape(-1, k) @ t
+        out[:, start:end] = block.reshape(A.shape[0], end - start)
+    return out
+
+
+def information(
+    Q: FloatArray, Gtt: FloatArray, T: list[FloatArray], where: Spans
+) -> list[FloatArray]:
+    """Diagonal blocks of ``Z'V^{-1}Z = Q - Q Gtt Q``, one (J, k, k) array per factor.
+
+    Where T is well conditioned they are ``G^{-1} - G^{-1} Gtt G^{-1}`` with ``G = T T'``, which
+    needs no product of large matrices; where it is not (a singular fit), only the rows of that
+    factor are multiplied out.
+    """
+    out = []
+    for t, (k, start, end) in zip(T, where, strict=True):
+        if np.linalg.svd(t, compute_uv=False)[-1] > _WELL_CONDITIONED:
+            inverse = np.linalg.inv(t @ t.T)
+            out.append(inverse - inverse @ diagonal_blocks(Gtt, k, start, end) @ inverse)
+            continue
+        rows = Q[start:end]
+        half = (rows @ Gtt).reshape(-1, k, Q.shape[0])
+        product = np.einsum("jai,jbi->jab", half, rows.reshape(half.shape))
+        out.append(diagonal_blocks(Q, k, start, end) - product)
+    return out
+
+
+def diagonal_blocks(A: FloatArray, k: int, start: int, end: int) -> FloatArray:
+    """The (J, k, k) diagonal blocks of the square part of A from `start` to `end`."""
+    rows = np.arange(start, end).reshape(-1, k)
+    out: FloatArray = A[rows[:, :, None], rows[:, None, :]]
+    return out

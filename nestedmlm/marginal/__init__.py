@@ -1,1 +1,0 @@
-"""Estimated marginal means, their contrasts and slopes (layer 7)."""

@@ -1,0 +1,235 @@
+"""Many responses of one design fitted together: what the bootstrap and power need.
+
+Each response is its own optimum, found as `nestedmlm.optimum.optimize` finds it; what they share is
+the design, its statistics and one compiled loop. Where that loop ends near the boundary of the
+covariances, `optimize` itself takes over for that response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
+from nestedmlm.errors import DataError, OptionError
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.optimum.curvature import blocks, free_entries
+from nestedmlm.optimum.descent import CONVERGED
+from nestedmlm.optimum.evaluation import compiled_route
+from nestedmlm.optimum.lanes import descend_lanes
+from nestedmlm.optimum.optimize import Control, optimize, starting_point
+from nestedmlm.optimum.trust_region import RADIUS
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.responses import Responses, in_chunks, response_places
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+_CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
+_PER_CALL = 40  # responses per compiled call: between calls progress is told and Ctrl-C heard
+_LARGE = 2**19  # numbers in the panels above which lanes would leave the processor's caches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """The optima of m responses.
+
+    Attributes
+    ----------
+    theta : (m, n_theta) array
+        lme4's covariance parameters.
+    criterion : (m,) array
+        REML criterion or deviance.
+    sigma : (m,) array
+        Residual standard deviations.
+    beta : (m, p) array
+        Fixed effects.
+    converged : (m,) bool array
+        Whether each optimum is certified.
+    singular : (m,) bool array
+        Whether some direction of some term has variance zero.
+    evaluations : (m,) int array
+    """
+
+    theta: FloatArray
+    criterion: FloatArray
+    sigma: FloatArray
+    beta: FloatArray
+    converged: npt.NDArray[np.bool_]
+    singular: npt.NDArray[np.bool_]
+    evaluations: npt.NDArray[np.int64]
+
+
+def refit_many(
+    design: Design,
+    Y: FloatArray,
+    *,
+    REML: bool = True,
+    start: FloatArray | None = None,
+    stats: CrossProducts | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Batch:
+    """Fit the model of a design to each column of `Y`.
+
+    Parameters
+    ----------
+    design : Design
+    Y : (n, m) array
+        Responses for the rows of the design, one per column.
+    REML : bool
+    start : (n_theta,) array, optional
+        Theta to start from, for example that of the fit the responses were simulated from.
+    stats : CrossProducts, optional
+        ``cross_products(design)`` where the caller has it already.
+    workers : int
+        Threads; the result does not depend on their number.
+    progress : callable, optional
+        Told how many more responses are done, after every few.
+
+    Returns
+    -------
+    Batch
+
+    Raises
+    ------
+    DataError
+        If `Y` has the wrong shape or holds what is no number.
+    """
+    Y = np.asarray(Y, dtype=np.float64)
+    if Y.ndim != 2 or Y.shape[0] != design.n:
+        raise DataError(f"Y must have one row for each of the {design.n} rows, got {Y.shape}")
+    if not np.all(np.isfinite(Y)):
+        raise DataError("the responses hold missing or infinite values")
+    if workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}")
+    stats = stats or cross_products(design)
+    plan = make_plan(design, stats)
+    parts = [
+        _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
+        for chunk in in_chunks(design, stats, Y, _chunk_size(stats))
+    ]
+    return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
+
+
+_FIELDS = tuple(Batch.__dataclass_fields__)
+
+
+def _ignore(done: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _chunk_size(stats: CrossProducts) -> int:
+    q = int(np.sum(stats.K * np.diff(stats.first))) + stats.Qtt.shape[0]
+    return max(1, _CHUNK_BYTES // (8 * max(q, stats.n)))
+
+
+def _refit_chunk(
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    start: FloatArray | None,
+    workers: int,
+    progress: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    m = chunk.m
+    out = {
+        "theta": np.empty((m, plan.n_theta)),
+        "criterion": np.empty(m),
+        "sigma": np.empty(m),
+        "beta": np.empty((m, chunk.stats.p)),
+        "converged": np.zeros(m, dtype=bool),
+        "singular": np.zeros(m, dtype=bool),
+        "evaluations": np.zeros(m, dtype=np.int64),
+    }
+    settled, arrived = np.zeros(m, dtype=bool), None
+    if compiled_route(plan, chunk.stats) and chunk.stats.panels.size < _LARGE:
+        settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
+    for j in np.flatnonzero(~settled).tolist():
+        _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
+        progress(1)
+    return out
+
+
+def _descend_all(
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    start: FloatArray | None,
+    workers: int,
+    progress: Callable[[int], None],
+    out: dict[str, np.ndarray],
+) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Run the compiled loop over all responses; say which ones that settles, and all the phi."""
+    stats, m, control = chunk.stats, chunk.m, Control()
+    df, reml, constant = degrees(stats, REML)
+    phi, value, v = np.empty((m, plan.n_theta)), np.empty(m), np.empty((m, stats.p + 1))
+    r2, status, used = np.empty(m), np.empty(m, np.int64), np.empty(m, np.int64)
+    settled = np.zeros(m, dtype=bool)
+    pairs = free_entries(plan).array
+    shared = (
+        stats.K, stats.first, stats.parent, stats.pptr, stats.panels, stats.F, linear_map(plan),
+        pairs, np.searchsorted(pairs[:, 0], np.arange(len(stats.K) + 1)),
+        starting_point(plan, stats, start), df, reml, constant, control.tolerance,
+        control.max_evaluations, RADIUS, response_places(stats), chunk.sums, chunk.products,
+    )  # fmt: skip
+
+    def work(begin: int) -> slice:
+        end = min(begin + _PER_CALL, m)
+        descend_lanes(*shared, begin, end, phi, value, v, r2, status, used)
+        return slice(begin, end)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for rows in (
+            map(work, range(0, m, _PER_CALL))
+            if workers == 1
+            else pool.map(work, range(0, m, _PER_CALL))
+        ):
+            inside = _least(phi[rows] @ linear_map(plan).T, plan) > control.snap
+            settled[rows] = (status[rows] == CONVERGED) & inside
+            progress(int(settled[rows].sum()))
+    out["criterion"][:], out["evaluations"][:] = value, used
+    out["sigma"][:] = np.sqrt(r2 / df)
+    out["converged"][:] = settled
+    out["beta"][:] = chunk.beta0.T - v[:, :-1] @ stats.R_x_inverse.T
+    for j in np.flatnonzero(settled).tolist():
+        out["theta"][j] = theta_of_phi(phi[j], plan, stats)
+    return settled, phi
+
+
+def _fit_one(
+    j: int,
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    start: FloatArray | None,
+    arrived: FloatArray | None,
+    out: dict[str, np.ndarray],
+) -> None:
+    """Fit one response as a single fit is fitted, from where its descent arrived."""
+    stats = chunk.statistics(j)
+    optimum = optimize(plan, stats, REML=REML, start=start, phi=arrived)
+    ev = optimum.evaluation
+    out["theta"][j] = optimum.theta
+    out["criterion"][j] = ev.criterion
+    out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML)[0])
+    out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
+    out["converged"][j] = optimum.certificate.holds
+    out["evaluations"][j] += optimum.certificate.evaluations
+    out["singular"][j] = _least(ev.T[None, :], plan)[0] < SINGULAR
+
+
+def _least(T: FloatArray, plan: Plan) -> FloatArray:
+    """Smallest singular value of any factor, for each row of flat factors."""
+    least = [
+        np.linalg.svd(T[:, block].reshape(-1, k, k), compute_uv=False)[:, -1]
+        for k, block in blocks(plan)
+    ]
+    out: FloatArray = np.min(least, axis=0)
+    return out

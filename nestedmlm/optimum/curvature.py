@@ -1,0 +1,174 @@
+"""Second-order information from the factors of one evaluation.
+
+Hessian of the criterion in phi ~ average information + 2 (M (x) I). The average information is
+Gilmour, Thompson & Cullis (1995) with beta and sigma profiled out; the second part is exact, and
+supplies the curvature where a column of T is zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameters import Plan, jacobian, linear_map, term_places
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.kernels.criterion import (
+    assembled_information,
+    hessian_matrix,
+    information_matrix,
+)
+from nestedmlm.optimum.evaluation import Evaluation, compiled_route
+from nestedmlm.statistics.crossproducts import CrossProducts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curvature:
+    """Approximate second derivatives.
+
+    Attributes
+    ----------
+    hessian : (n_theta, n_theta) array
+        In phi.
+    information : (n, n) array
+        Average information in the free entries of all ``T_f T_f'``: those of `free_entries`.
+    """
+
+    hessian: FloatArray
+    information: FloatArray
+
+
+def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """Hessian in phi and average information at one evaluation."""
+    route = curvature_compiled if compiled_route(plan, stats) else curvature_general
+    return route(ev, plan, stats, df)
+
+
+def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """`curvature` for every structure and design."""
+    information = average_information(ev, plan, stats, df)
+    J = jacobian(ev.phi, plan)
+    D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
+    M_part = np.zeros((J.shape[1], J.shape[1]))
+    for k, block in blocks(plan):
+        T = ev.T[block].reshape(k, k)
+        M = ev.M[block].reshape(k, k)
+        dT = J[block].T.reshape(-1, k, k)
+        half = dT @ T.T
+        D[block] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
+        flat = dT.reshape(-1, k * k)
+        M_part += flat @ (M @ dT).reshape(-1, k * k).T
+    D = D[free_entries(plan).flat]
+    return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
+
+
+def curvature_compiled(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
+    """`curvature` for what `nestedmlm.likelihood.kernels.criterion` takes."""
+    pairs = free_entries(plan).array
+    information = information_matrix(
+        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.panels,
+        ev.state.panels, ev.state.G, ev.v, ev.S_inverse, ev.r2, df, pairs,
+    )  # fmt: skip
+    hessian = hessian_matrix(stats.K, linear_map(plan), ev.T, ev.M, information, pairs)
+    return Curvature(hessian=hessian, information=information)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FreeEntries:
+    """The entries (a, b), a >= b, of each ``T_f T_f'`` that some parameter can change.
+
+    Attributes
+    ----------
+    flat : (n,) array
+        Their places in the flat vector of all factors.
+    pairs : tuple of (factor, a, b)
+        In the same order; a and b count columns of the factor.
+    array : (n, 3) int64 array
+        The same.
+    of_term : dict
+        For each term, which of the n entries are its own, and their places in its (k, k) block.
+    """
+
+    flat: np.ndarray
+    pairs: tuple[tuple[int, int, int], ...]
+    array: np.ndarray
+    of_term: dict[int, tuple[np.ndarray, np.ndarray]]
+
+
+@lru_cache(maxsize=256)
+def free_entries(plan: Plan) -> FreeEntries:
+    """List the entries: the lower triangle of each term, only the diagonal of diagonal terms."""
+    flat: list[int] = []
+    pairs: list[tuple[int, int, int]] = []
+    of_term: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for f, terms in enumerate(plan.factors):
+        at = 0
+        for t in terms:
+            shape = plan.shapes[t]
+            own = [
+                (a, b)
+                for a in range(shape.k)
+                for b in range(a + 1)
+                if a == b or shape.structure != "diag"
+            ]
+            places = np.array([a * shape.k + b for a, b in own])
+            of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)
+            pairs += [(f, at + a, at + b) for a, b in own]
+            flat += term_places(plan)[t][places].tolist()
+            at += shape.k
+    return FreeEntries(
+        flat=np.array(flat),
+        pairs=tuple(pairs),
+        array=np.array(pairs, dtype=np.int64).reshape(-1, 3),
+        of_term=of_term,
+    )
+
+
+@lru_cache(maxsize=256)
+def blocks(plan: Plan) -> list[tuple[int, slice]]:
+    """``(K_f, slice of the flat vector)`` of each factor, in elimination order."""
+    out, at = [], 0
+    for k in plan.widths:
+        out.append((k, slice(at, at + k * k)))
+        at += k * k
+    return out
+
+
+def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> FloatArray:
+    """Average information for the free entries of each ``T_f T_f'``.
+
+    With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
+    ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
+    """
+    _, B = elimination.solve(stats.arrays, ev.state)
+    w = B @ ev.v
+    F = variates(w, plan, stats)
+    BF = B.T @ F
+    gram = elimination.gram(stats.arrays, ev.state, F)
+    out: FloatArray = assembled_information(gram, BF, F.T @ w, ev.S_inverse, ev.r2, df)
+    return out
+
+
+def variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """Coefficients of ``Z dG w`` for each free entry of dG, its mirror image included: (q, n)."""
+    pairs = free_entries(plan).pairs
+    F = np.zeros((len(w), len(pairs)))
+    starts = np.concatenate([[0], np.cumsum(_rows(plan, stats))]).tolist()
+    for column, (f, a, b) in enumerate(pairs):
+        k, rows = plan.widths[f], slice(starts[f], starts[f + 1])
+        wf, own = w[rows].reshape(-1, k), F[rows, column].reshape(-1, k)
+        own[:, a] = wf[:, b]
+        own[:, b] = wf[:, a]
+        F[rows, column] = own.ravel()
+    return F
+
+
+def _rows(plan: Plan, stats: CrossProducts) -> list[int]:
+    """Number of random effects of each factor in elimination order."""
+    first = stats.first.tolist()
+    chain = [k * (b - a) for k, a, b in zip(stats.K.tolist(), first, first[1:], strict=False)]
+    starts = stats.tfirst.tolist()
+    ends = [*starts[1:], stats.Qtt.shape[0]]
+    return [*chain, *(e - s for s, e in zip(starts, ends, strict=False))]

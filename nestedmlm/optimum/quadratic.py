@@ -1,0 +1,174 @@
+"""Minimising a quadratic model over a ball: compiled, because it is called so often."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from nestedmlm.statistics.kernels.common import JIT
+
+# Where rounding ends the descent, this much of the value may be left unexploited.
+RESOLVED = 1e-8
+ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
+
+
+@njit(**JIT)
+def quadratic_step(hessian, gradient, radius):
+    """Analyse ``g's + s'H s / 2`` and minimise it over ``|s| <= radius``.
+
+    Parameters
+    ----------
+    hessian : (n, n) array
+        Symmetric up to rounding; may be indefinite or singular.
+    gradient : (n,) array
+    radius : float
+
+    Returns
+    -------
+    promised : float
+        See `newton_decrease`.
+    lowest : float
+        Smallest eigenvalue.
+    step : (n,) array
+    predicted : float
+        The decrease the model promises for this step.
+    """
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    g = vectors.T @ gradient
+    step, predicted = trust_step(values, g, radius)
+    return newton_decrease(values, g), values[0], vectors @ step, predicted
+
+
+@njit(**JIT)
+def newton_decrease(values, g):
+    """Decrease that a full Newton step promises, curvature taken as positive.
+
+    Directions whose curvature is zero to rounding count only if their gradient is not.
+    """
+    top = 1e-300
+    for v in values:
+        top = max(top, abs(v))
+    total = 0.0
+    for i in range(values.shape[0]):
+        size = abs(values[i])
+        if size > 1e-10 * top or abs(g[i]) > 1e-9 * top:
+            total += 0.5 * g[i] ** 2 / max(size, 1e-300)
+    return total
+
+
+@njit(**JIT)
+def trust_step(values, g, radius):
+    """Minimise ``g's + s' diag(values) s / 2`` over ``|s| <= radius`` (Moré & Sorensen 1983).
+
+    `values` are ascending eigenvalues and `g` the gradient in the eigenbasis. Directions whose
+    curvature is zero to rounding and whose gradient is too are left alone (flat ridges).
+
+    Returns
+    -------
+    step : array
+        In the eigenbasis.
+    predicted : float
+        The decrease the model promises.
+    """
+    n = values.shape[0]
+    top, steepest = 1e-300, 1.0
+    for i in range(n):
+        top = max(top, abs(values[i]))
+        steepest = max(steepest, abs(g[i]))
+    safe, slope = values.copy(), g.copy()
+    for i in range(n):
+        if abs(values[i]) <= 1e-12 * top and abs(g[i]) <= 1e-9 * steepest:
+            safe[i], slope[i] = 1.0, 0.0
+    lowest = safe.min()
+    step = np.zeros(n)
+    inside = lowest > 0.0
+    if inside:
+        step = -slope / safe
+        inside = math.sqrt(np.sum(step**2)) <= radius
+    if not inside:
+        step = _boundary_step(safe, slope, radius, max(0.0, -lowest))
+    return step, -(np.sum(slope * step) + 0.5 * np.sum(values * step**2))
+
+
+@njit(**JIT)
+def _boundary_step(values, g, radius, low):
+    """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
+    n = values.shape[0]
+    lam = low + 1e-14 * max(1.0, low)
+    top, steepest, norm = 1.0, 1.0, 0.0
+    for i in range(n):
+        top = max(top, abs(values[i]))
+        steepest = max(steepest, abs(g[i]))
+        norm += g[i] ** 2
+    norm = math.sqrt(norm)
+    step = np.zeros(n)
+    some_hard, all_still = False, True
+    for i in range(n):
+        if values[i] + lam <= 1e-13 * top:
+            some_hard = True
+            all_still = all_still and abs(g[i]) <= 1e-13 * steepest
+        else:
+            step[i] = -g[i] / (values[i] + lam)
+    short = radius**2 - np.sum(step**2)
+    if some_hard and all_still and short > 0:  # hard case: fill up along the lowest eigenvector
+        step[np.argmin(values)] = math.sqrt(short)
+        return step
+    high = low + norm / radius + 1e-300
+    lam = high  # here the step is too short: Newton's method comes down from this side
+    for _ in range(100):
+        step = -g / (values + lam)
+        length = math.sqrt(np.sum(step**2))
+        if abs(length - radius) <= 1e-6 * radius:
+            break
+        if length > radius:
+            low = lam
+        else:
+            high = lam
+        # Newton on 1/radius - 1/|s|, which is nearly linear in lambda
+        lam += length**2 / np.sum(step**2 / (values + lam)) * (length - radius) / radius
+        if not low < lam < high:
+            lam = 0.5 * (low + high)
+    return step
+
+
+@njit(**JIT)
+def next_radius(radius, ratio, length):
+    """Trust radius after a step of `length` that brought `ratio` of what was predicted."""
+    if ratio < 0.25:
+        return 0.25 * length
+    return 3.0 * radius if ratio > 0.75 and length > 0.8 * radius else radius
+
+
+@njit(**JIT)
+def rounding(value):
+    """Differences of values this large that mean nothing."""
+    return 10.0 * 2.220446049250313e-16 * max(1.0, abs(value))
+
+
+@njit(**JIT)
+def symmetric_rank_one(correction, step, residual):
+    """Learn what the model Hessian lacks from the gradients (SR1 secant update).
+
+    `residual` is the change of the gradient that the model Hessian did not explain. Keeps the
+    convergence superlinear where the model is poor (a structured quasi-Newton method; Nocedal &
+    Wright 2006, section 6.2).
+    """
+    r = residual - correction @ step
+    bend = np.sum(r * step)
+    if abs(bend) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
+        return correction
+    return correction + np.outer(r, r) / bend
+
+
+@njit(**JIT)
+def wants_correction(promised, before):
+    """Whether the step brought so little that the Hessian should learn from it.
+
+    Secant corrections repair a Hessian that makes for slow progress, and speed up the last steps.
+    Far from the optimum they mislead, and where the supplied Hessian is good they are noise.
+    """
+    return (promised < 1.0 and promised > 0.6 * before) or (
+        promised < 1e-4 and promised > 1e-3 * before
+    )

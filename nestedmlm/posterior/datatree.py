@@ -1,0 +1,102 @@
+"""The groups of a posterior that ArviZ's functions look for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.names import OBS_DIM, response_name, without_slash
+from nestedmlm.design.design import Design
+from nestedmlm.posterior.draws import draw_shape
+from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
+from nestedmlm.posterior.rows import all_draws, fitted_rows
+
+FIXED_DIM = "fixed"
+
+
+def row_labels(design: Design) -> list[Any]:
+    """Labels of the rows: the caller's if they are distinct numbers or texts, else 0, 1, …."""
+    labels = design.index.tolist()
+    plain = all(type(x) is int for x in labels) or all(type(x) is str for x in labels)
+    return labels if plain and len(set(labels)) == design.n else list(range(design.n))
+
+
+def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
+    """Add observed data, constant data and the rows' log-likelihood where they are missing.
+
+    Parameters
+    ----------
+    data : DataTree
+        With ``posterior``; never changed.
+    log_likelihood : bool
+        Add it, unless it would take more than half a gigabyte.
+
+    Returns
+    -------
+    DataTree
+    """
+    from arviz import from_dict
+
+    groups: dict[str, dict[str, Any]] = {
+        "observed_data": {response_name(design): design.y},
+        "constant_data": constant_data(design),
+    }
+    if log_likelihood and fits_in_memory(data, design):
+        groups["log_likelihood"] = {response_name(design): row_log_likelihood(data, design)}
+    return merge(data, from_dict(groups, dims=row_dims(design), coords=row_coords(design)))
+
+
+def merge(data: Any, more: Any, *, replace: bool = False) -> Any:
+    """Copy a tree with the groups of another one that it lacks (or all of them)."""
+    out = data.copy()
+    for name, group in more.children.items():
+        if replace or name not in out.children:
+            out[name] = group.copy()
+    return out
+
+
+def constant_data(design: Design) -> dict[str, Any]:
+    """The predictors: fixed-effects matrix, codes of the groups, weights, offset."""
+    out: dict[str, Any] = {"X": design.X}
+    for factor in design.factors:
+        out[code_name(factor.name)] = factor.codes
+    if design.weights is not None:
+        out["weights"] = design.weights
+    if design.offset is not None:
+        out["offset"] = design.offset
+    return out
+
+
+def code_name(factor: str) -> str:
+    """Name of the variable with a factor's codes."""
+    return f"{without_slash(factor)}_code"
+
+
+def row_dims(design: Design) -> dict[str, list[str]]:
+    """Dimensions of everything that has one value per row."""
+    names = (response_name(design), "weights", "offset")
+    dims = {name: [OBS_DIM] for name in names}
+    dims |= {code_name(factor.name): [OBS_DIM] for factor in design.factors}
+    return {**dims, "X": [OBS_DIM, FIXED_DIM]}
+
+
+def row_coords(design: Design) -> dict[str, list[Any]]:
+    """Labels of the rows and of the fixed effects."""
+    return {OBS_DIM: row_labels(design), FIXED_DIM: list(design.x_names)}
+
+
+def add_posterior_predictive(data: Any, design: Design, *, seed: int | None) -> Any:
+    """Copy a tree with one replicated response per draw in ``posterior_predictive``."""
+    from arviz import from_dict
+
+    rng = np.random.default_rng(seed)
+    draws = all_draws(fitted_rows(data, design), kind="response", rng=rng)
+    values: FloatArray = draws.reshape(*draw_shape(data), design.n)
+    more = from_dict(
+        {"posterior_predictive": {response_name(design): values}},
+        dims=row_dims(design),
+        coords=row_coords(design),
+    )
+    return merge(data, more, replace=True)

@@ -1,0 +1,49 @@
+"""Probabilities of hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import BoolArray
+from nestedmlm.errors import OptionError
+from nestedmlm.posterior.hypothesis import evaluate
+from nestedmlm.posterior.summaries import ESTIMATES, diagnostics, estimates
+
+
+def hypothesis_table(texts: Sequence[str], data: Any, *, prob: float) -> pd.DataFrame:
+    """Evaluate hypotheses.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the texts: ``estimate, sd, lower, upper`` of the difference of the two sides,
+        ``probability``, its Monte-Carlo error ``mcse``, ``odds``.
+    """
+    if not texts:
+        raise OptionError("no hypothesis given; write for example 'ses > 0'")
+    rows = [_row(text, data, prob) for text in texts]
+    return pd.DataFrame(rows, index=pd.Index(list(texts), name="hypothesis"))
+
+
+def _row(text: str, data: Any, prob: float) -> dict[str, float]:
+    truth = evaluate(text, data["posterior"])
+    numbers = dict.fromkeys(ESTIMATES, np.nan)
+    if truth.difference is not None:
+        found = estimates(truth.difference.reshape(-1, 1), prob=prob).iloc[0]
+        numbers = {name: float(found[name]) for name in ESTIMATES}
+    p = float(truth.holds.mean())
+    odds = p / (1.0 - p) if p < 1.0 else np.inf
+    return {**numbers, "probability": p, "mcse": _error(truth.holds, p), "odds": odds}
+
+
+def _error(holds: BoolArray, p: float) -> float:
+    """Monte-Carlo standard error of a probability, from its effective number of draws."""
+    if p in (0.0, 1.0):
+        return 0.0
+    ess = float(diagnostics(holds[:, :, None].astype(float))["ess_bulk"].iloc[0])
+    size = ess if np.isfinite(ess) and ess > 0 else float(holds.size)
+    return float(np.sqrt(p * (1.0 - p) / size))

@@ -1,1 +1,0 @@
-"""Simulation around a fit (layer 7): bootstrap, power, tests by simulation. They refit models."""

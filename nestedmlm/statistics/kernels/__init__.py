@@ -1,0 +1,1 @@
+"""Numba kernels that form the sums of products, and what all kernels share."""

@@ -1,0 +1,87 @@
+"""Parts that the summary and the repr of a fit have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.layout import fill_lines, formula_pieces
+from nestedmlm.views.render.rformat import DIGITS, format_numbers, round_r
+
+CLASS = "lmerMod"  # what lme4 calls the class of such a fit; part of the title people know
+_CRITERIA = ("AIC", "BIC", "logLik", "-2*log(L)", "df.resid")
+
+
+def title(fit: Any) -> list[Block]:
+    """First line: which criterion the fit minimises."""
+    return [Text((f"{method_title(fit)} ['{CLASS}']",), role="title")]
+
+
+def method_title(fit: Any) -> str:
+    """The words of the first line."""
+    # the blank after "likelihood" is lme4's
+    return f"Linear mixed model fit by {'REML' if fit.REML else 'maximum likelihood '}"
+
+
+def call(fit: Any) -> list[Block]:
+    """Formula, data, weights and offset, as far as their names are known."""
+    formula = str(fit.formula)
+    wrapped = fill_lines(["Formula:", *formula_pieces(formula)])
+    blocks: list[Block] = [Text((f"Formula: {formula}",), wrapped=tuple(wrapped))]
+    named = (
+        ("   Data:", fit.data_name),
+        ("Weights:", fit.weights_name),
+        (" Offset:", fit.offset_name),
+    )
+    lines = tuple(f"{label} {name}" for label, name in named if name is not None)
+    return [*blocks, Text(lines)] if lines else blocks
+
+
+def criteria(fit: Any, *, digits: int) -> Block:
+    """The minimised criterion: one line for REML, a table with AIC and BIC for ML."""
+    if fit.REML:
+        value = format_numbers(round_r([fit.reml_criterion], digits))[0]
+        return Text((f"REML criterion at convergence: {value}",))
+    values = np.array([fit.aic, fit.bic, fit.llf, -2.0 * fit.llf, fit.df_resid], dtype=float)
+    cells = format_numbers(round_r(values, digits), digits=DIGITS)
+    cells[-1] = str(int(fit.df_resid))
+    return Table(
+        name="fit",
+        frame=pd.DataFrame([values], index=["fit"], columns=list(_CRITERIA)),
+        cells=(tuple(cells),),
+        rows=("",),
+        columns=_CRITERIA,
+        vector=True,
+    )
+
+
+def groups(fit: Any) -> Block:
+    """Numbers of observations and of levels of each grouping factor."""
+    counts = "; ".join(f"{name}, {count}" for name, count in fit.ngrps.items())
+    head = f"Number of obs: {fit.nobs}, groups: "
+    # R separates what it prints by a blank: there are two after the colon
+    return Text((f"{head} {counts}",), wrapped=tuple(fill_lines([head, counts])))
+
+
+def messages(fit: Any) -> list[Block]:
+    """What deserves attention: how columns were dropped, convergence, singularity."""
+    about_design = tuple(fit.design.messages)
+    about_fit = tuple(m for m in fit.messages if m not in about_design)
+    blocks: list[Block] = []
+    if about_design:
+        blocks.append(Text(("fit warnings:", *about_design), role="note"))
+    if about_fit:
+        blocks.append(Text((*_optimizer(fit), *about_fit), role="note"))
+    return blocks
+
+
+def _optimizer(fit: Any) -> list[str]:
+    certificate = fit.certificate
+    count = getattr(certificate, "evaluations", None)
+    if count is None:
+        return []
+    verdict = "certified optimum" if fit.converged else "optimum not certified"
+    return [f"optimizer: {verdict}, {count} evaluations"]

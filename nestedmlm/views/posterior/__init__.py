@@ -1,0 +1,1 @@
+"""Views of posteriors: they format what `nestedmlm.posterior` computes."""

@@ -1,0 +1,65 @@
+"""Can the draws be trusted, and which variances may be zero?."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nestedmlm.views.posterior import cells
+from nestedmlm.views.render.blocks import Block, Text
+from nestedmlm.views.render.view import View, Viewable, blank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class BayesDiagnosis(Viewable):
+    """Report on a posterior.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong with the sampling, and what to do; empty if nothing is.
+    table : DataFrame
+        One row per standard deviation of a random effect: ``group, var1, estimate, upper,
+        threshold, share_near_zero, density_ratio, at_boundary`` (see
+        `nestedmlm.posterior.checks.boundary_table`).
+    boundary : tuple of str
+        A sentence for each standard deviation whose posterior is piled up at zero.
+    prob : float
+        Probability below ``upper``.
+    """
+
+    problems: tuple[str, ...]
+    table: pd.DataFrame
+    boundary: tuple[str, ...]
+    prob: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the draws passed every check."""
+        return not self.problems
+
+    def view(self) -> View:
+        """Build the document."""
+        verdict = self.problems or (
+            "Sampling: no divergences, R-hat and effective draws are fine.",
+        )
+        blocks: list[Block] = [Text(verdict), blank()]
+        blocks.append(Text(("Random effects near zero:",), role="heading"))
+        columns = {
+            "group": ("Groups", cells.text),
+            "var1": ("Name", cells.text),
+            "estimate": ("Mean SD", cells.significant),
+            "upper": (f"{100 * self.prob:.6g} %", cells.significant),
+            "threshold": ("Threshold", cells.significant),
+            "share_near_zero": ("Draws below", _percent),
+        }
+        blocks.append(cells.frame_table("boundary", self.table, columns))
+        return View((*blocks, Text(self.boundary or (NOTHING,))))
+
+
+NOTHING = "No standard deviation is piled up at zero."
+
+
+def _percent(values: pd.Series) -> list[str]:
+    return [f"{100.0 * x:.1f} %" for x in values]

@@ -1,0 +1,24 @@
+"""The table of priors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.views.posterior import cells
+from nestedmlm.views.render.view import View, Viewable
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PriorTable(Viewable, PriorSet):
+    """Priors by parameter name, each with the rule that set it; a mapping and a view."""
+
+    def view(self) -> View:
+        """Build the document."""
+        frame = PriorSet.to_frame(self)
+        columns = {name: (name, cells.text) for name in frame}
+        return View((cells.frame_table("priors", frame, columns),))
+
+    def to_text(self) -> str:
+        """Write as plain text: one line for each prior, however wide."""
+        return PriorSet.__repr__(self)

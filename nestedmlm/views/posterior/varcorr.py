@@ -1,0 +1,84 @@
+"""Variance components of a posterior: what ``BayesFit.varcorr()`` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nestedmlm.posterior.summaries import ESTIMATES
+from nestedmlm.views.posterior import cells
+from nestedmlm.views.render.blocks import Table
+from nestedmlm.views.render.view import View, Viewable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class BayesVarCorr(Viewable):
+    """Standard deviations and correlations of the random effects, with intervals.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per parameter (see `nestedmlm.posterior.summaries.varcorr_table`).
+    prob : float
+        Probability inside the intervals.
+    """
+
+    table: pd.DataFrame
+    prob: float
+
+    @property
+    def sigma(self) -> float:
+        """Posterior mean of the residual standard deviation."""
+        return float(self.table["estimate"].iloc[-1])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the columns of lme4's ``as.data.frame(VarCorr(m))``, with spread and interval.
+
+        Returns
+        -------
+        DataFrame
+            ``grp, var1, var2, vcov, sdcor, sd, lower, upper``: `sdcor` is the posterior mean of
+            the standard deviation or correlation, the last three describe it; `vcov` is the
+            posterior mean of the variance or covariance.
+        """
+        names = {"group": "grp", "estimate": "sdcor"}
+        frame = self.table.rename(columns=names).reset_index(drop=True)
+        return frame[["grp", "var1", "var2", "vcov", "sdcor", "sd", "lower", "upper"]]
+
+    def view(self) -> View:
+        """Build the document: one row per standard deviation or correlation."""
+        return View((varcorr_block(self.table, self.prob, frame=self.to_frame()),))
+
+
+def varcorr_block(table: pd.DataFrame, prob: float, *, frame: pd.DataFrame | None = None) -> Table:
+    """Lay out variance components, groups named once."""
+    lower, upper = cells.level_names(prob)
+    groups = [
+        "" if previous == group else group
+        for previous, group in zip([None, *table["group"]], table["group"], strict=False)
+    ]
+    shown = cells.by_spread(table, ESTIMATES)
+    shown = shown.assign(group=groups, name=[_name(row) for row in table.itertuples()])
+    return cells.frame_table(
+        "varcorr",
+        table if frame is None else frame,
+        {
+            "group": ("Groups", cells.text),
+            "name": ("Name", cells.text),
+            "estimate": ("Estimate", cells.as_is),
+            "sd": ("Post.SD", cells.as_is),
+            "lower": (lower, cells.as_is),
+            "upper": (upper, cells.as_is),
+            "r_hat": ("R-hat", cells.fixed_point(2)),
+            "ess_bulk": ("ESS", cells.whole),
+        },
+        shown=shown,
+    )
+
+
+def _name(row: object) -> str:
+    kind, var1, var2 = (getattr(row, name) for name in ("kind", "var1", "var2"))
+    if kind == "corr":
+        return f"corr({var1}, {var2})"
+    return var1 or ""

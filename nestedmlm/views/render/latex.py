@@ -1,0 +1,93 @@
+"""Blocks as LaTeX that needs no package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
+
+_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "*": r"\textasteriskcentered{}",
+        **{char: f"\\{char}" for char in "&%$#_{}"},
+    }
+)
+_ROLES = {
+    "title": r"\textbf{{{}}}",
+    "heading": r"\textbf{{{}}}",
+    "note": r"{{\footnotesize {}}}",
+    "text": "{}",
+}
+
+
+def render(blocks: Sequence[Block]) -> str:
+    """Write blocks as LaTeX, paragraphs and ``tabular`` environments.
+
+    Parameters
+    ----------
+    blocks : sequence of Text or Table
+
+    Returns
+    -------
+    str
+        Ends with a newline.
+    """
+    parts = (_text(b) if isinstance(b, Text) else _table(b) for b in blocks)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Write text so that LaTeX sets every character as it is."""
+    return text.strip().translate(_ESCAPES)
+
+
+def _text(block: Text) -> str:
+    lines = [
+        _indent(line) + _ROLES[block.role].format(escape(line))
+        for line in block.lines
+        if not empty(line)
+    ]
+    return "\\\\\n".join(lines)
+
+
+def _indent(line: str) -> str:
+    return r"\hspace*{1em}" if line.startswith(" " * INDENT) else ""
+
+
+def _cell(text: str) -> str:
+    number = text.strip()
+    if number.startswith("-") and number[1:2].isdigit():
+        return f"${number}$"  # a minus sign, not a hyphen
+    return escape(number)
+
+
+def _table(block: Table) -> str:
+    aligns = ["r" if block.is_numeric(j) else "l" for j in range(len(block.columns))]
+    rows = [[_cell(cell) for cell in row] for row in block.cells]
+    head = [escape(name) for name in block.columns]
+    if block.labelled:
+        aligns, head = ["l", *aligns], ["", *head]
+        labels = [escape(name) for name in block.rows]
+        for i in block.sections:
+            labels[i] = rf"\textit{{{labels[i]}}}"
+        if block.sections:
+            inside = set(range(len(labels))).difference(block.sections)
+            labels = [rf"\quad {n}" if i in inside and n else n for i, n in enumerate(labels)]
+        rows = [[name, *row] for name, row in zip(labels, rows, strict=True)]
+    body = [" & ".join(row) + r" \\" for row in rows]
+    lines = [
+        rf"\begin{{tabular}}{{{''.join(aligns)}}}",
+        r"\hline",
+        " & ".join(head) + r" \\",
+        r"\hline",
+        *body,
+        r"\hline",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)

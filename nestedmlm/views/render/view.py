@@ -1,0 +1,187 @@
+"""Documents made of text and tables: one structure, four renderings.
+
+A `View` holds formatted cells and, beside them, the raw numbers as data frames. It computes
+nothing: text (as R prints), HTML, Markdown and LaTeX are four ways to write the same blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nestedmlm.views.render import html, latex, markdown
+from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
+
+__all__ = ["Block", "Table", "Text", "View", "Viewable"]
+
+
+class Viewable:
+    """What can be shown: subclasses say how in `view`; the renderings follow from it.
+
+    Dataclasses that inherit this must be made with ``repr=False``.
+    """
+
+    __slots__ = ()
+
+    def view(self) -> View:
+        """Build the document.
+
+        Returns
+        -------
+        View
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> [type(block).__name__ for block in fit.varcorr().view().blocks]
+        ['Table']
+        """
+        raise NotImplementedError
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The raw numbers behind the tables, by name."""
+        return {
+            block.name: block.frame.copy()
+            for block in self.view().blocks
+            if isinstance(block, Table) and block.name
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers of the main table (all of them are in `tables`).
+
+        Returns
+        -------
+        DataFrame
+            A copy; empty for a document without tables.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.varcorr().to_frame().round(3)
+                grp         var1  var2     vcov   sdcor
+        0   Subject  (Intercept)  None  612.090  24.740
+        1   Subject         Days  None   35.072   5.922
+        2   Subject  (Intercept)  Days    9.604   0.066
+        3  Residual         None  None  654.941  25.592
+        """
+        tables, main = self.tables, self.view().main
+        name = main if main in tables else next(iter(tables), "")
+        return tables.get(name, pd.DataFrame())
+
+    def to_text(self) -> str:
+        """Write as plain text, in R's layout.
+
+        Returns
+        -------
+        str
+            Without a final newline.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.varcorr().to_text().splitlines()[0]
+        ' Groups   Name        Std.Dev.'
+        """
+        return "\n".join(line for block in self.view().blocks for line in text_lines(block))
+
+    def to_html(self) -> str:
+        """Write as a self-contained piece of HTML.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> fit.varcorr().to_html().count("<tr")
+        3
+        """
+        return html.render(self.view().blocks)
+
+    def to_markdown(self) -> str:
+        """Write as Markdown with pipe tables.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> print(fit.varcorr().to_markdown())
+        | Groups | Name | Std.Dev. |
+        | :--- | :--- | ---: |
+        | Batch | (Intercept) | 42.001 |
+        | Residual |  | 49.510 |
+        """
+        return markdown.render(self.view().blocks)
+
+    def to_latex(self) -> str:
+        r"""Write as LaTeX that needs no package.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> print(fit.varcorr().to_latex())
+        \begin{tabular}{llr}
+        \hline
+        Groups & Name & Std.Dev. \\
+        \hline
+        Batch & (Intercept) & 42.001 \\
+        Residual &  & 49.510 \\
+        \hline
+        \end{tabular}
+        """
+        return latex.render(self.view().blocks)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class View(Viewable):
+    """A document.
+
+    Attributes
+    ----------
+    blocks : tuple of Text or Table
+        From top to bottom.
+    main : str
+        Name of the table that `to_frame` gives; by default the first.
+    """
+
+    blocks: tuple[Block, ...]
+    main: str = ""
+
+    def view(self) -> View:
+        """Return the view itself."""
+        return self
+
+
+def blank() -> Text:
+    """Return an empty line, which only the plain text shows."""
+    return Text(("",))
+
+
+def note(*lines: str) -> Text:
+    """Return lines of lesser weight, such as a legend."""
+    return Text(lines, role="note")

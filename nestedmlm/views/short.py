@@ -1,0 +1,52 @@
+"""The repr of a fit, in the layout of lme4's ``print``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm.views import fit_parts as parts
+from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.rformat import format_numbers
+from nestedmlm.views.render.view import View
+from nestedmlm.views.varcorr import varcorr_table
+
+DIGITS = 4
+
+
+def fit_view(fit: Any) -> View:
+    """Build the short document that shows a fit.
+
+    Parameters
+    ----------
+    fit : LmerFit
+
+    Returns
+    -------
+    View
+    """
+    blocks: list[Block] = [*parts.title(fit), *parts.call(fit), parts.criteria(fit, digits=4)]
+    blocks += [
+        Text(("Random effects:",), role="heading"),
+        varcorr_table(fit.varcorr(), digits=DIGITS),
+        parts.groups(fit),
+        *_fixed_effects(fit.params),
+        *parts.messages(fit),
+    ]
+    return View(tuple(blocks))
+
+
+def _fixed_effects(params: pd.Series) -> list[Block]:
+    if not len(params):
+        return [Text(("No fixed effect coefficients",))]
+    table = Table(
+        name="fixed",
+        frame=params.to_frame("Estimate"),
+        cells=(tuple(format_numbers(params.to_numpy(dtype=float), digits=DIGITS)),),
+        rows=("",),
+        columns=tuple(map(str, params.index)),
+        vector=True,
+        gap=2,
+    )
+    return [Text(("Fixed Effects:",), role="heading"), table]

@@ -1,0 +1,163 @@
+"""The summary of a fit, in lme4's layout."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.views import fit_parts as parts
+from nestedmlm.views.effect_tests import METHOD_NAMES, stars_legend
+from nestedmlm.views.render.abbreviate import abbreviate
+from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.layout import WIDTH
+from nestedmlm.views.render.rformat import format_numbers, quantiles, round_r, zapsmall
+from nestedmlm.views.render.view import View, blank
+from nestedmlm.views.short import fit_view
+from nestedmlm.views.varcorr import COMPONENTS, varcorr_table
+
+__all__ = ["fit_view", "summary_view"]
+
+DIGITS = 4
+MAX_CORRELATION = 12  # more fixed effects than this: their correlations are not shown
+TEST_CLASS = "lmerModLmerTest"  # what lmerTest calls the class of a fit with t tests
+_LAYOUT = CoefmatLayout(estimates=(0, 1), tests=(2,), digits=DIGITS)
+_LAYOUT_TESTED = CoefmatLayout(estimates=(0, 1, 2), tests=(3,), pvalue=4, digits=DIGITS)
+QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
+
+
+def summary_view(
+    fit: Any,
+    *,
+    correlation: bool | None = None,
+    coefficients: pd.DataFrame | None = None,
+    method: str = "none",
+    notes: tuple[str, ...] = (),
+) -> View:
+    """Build the summary of a fit.
+
+    Parameters
+    ----------
+    fit : LmerFit
+    correlation : bool, optional
+        Whether to show the correlations of the fixed effects; by default up to 12 of them.
+    coefficients : DataFrame, optional
+        Coefficients with t tests, lmerTest's columns; by default lme4's three columns.
+    method : str
+        The method of the tests, for the title.
+    notes : tuple of str
+        What to say of the tests, below.
+
+    Returns
+    -------
+    View
+        With tables ``coefficients``, ``varcorr``, ``residuals``, for ML fits ``fit``, and
+        ``correlation`` where it is shown.
+    """
+    blocks: list[Block] = [*_title(fit, method), *parts.call(fit), blank()]
+    blocks += [parts.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
+    blocks += [
+        Text(("Random effects:",), role="heading"),
+        varcorr_table(fit.varcorr(), digits=DIGITS, comp=COMPONENTS),
+        parts.groups(fit),
+        *_fixed_effects(fit, correlation, coefficients),
+        *parts.messages(fit),
+    ]
+    if notes:
+        blocks.append(Text(notes, role="note"))
+    return View(tuple(blocks), main="coefficients")
+
+
+def _title(fit: Any, method: str) -> list[Block]:
+    """lme4's first line, or lmerTest's, which says what the t tests use."""
+    if method == "none":
+        return parts.title(fit)
+    first = f"{parts.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
+    # as R wraps it: the class stands without quotes in a title that is longer than the page
+    pieces = [*textwrap.wrap(first, WIDTH - 4, subsequent_indent="  "), " [", TEST_CLASS, "]"]
+    wrapped = [""]
+    for piece in pieces:
+        if len(wrapped[-1]) + len(piece) > WIDTH:
+            wrapped.append("")
+        wrapped[-1] += piece
+    return [Text((f"{first} [{TEST_CLASS}]",), role="title", wrapped=tuple(wrapped))]
+
+
+def _fixed_effects(fit: Any, correlation: bool | None, tested: pd.DataFrame | None) -> list[Block]:
+    frame = tested
+    layout = _LAYOUT_TESTED
+    if frame is None:
+        plain = {"Estimate": fit.params, "Std. Error": fit.bse, "t value": fit.tvalues}
+        frame, layout = pd.DataFrame(plain), _LAYOUT
+    if not len(frame):
+        return []
+    cells, starred = coefmat_cells(frame.to_numpy(dtype=float), layout)
+    columns = tuple(map(str, frame.columns))
+    table = Table(
+        name="coefficients",
+        frame=frame,
+        cells=tuple(map(tuple, cells)),
+        rows=tuple(map(str, frame.index)),
+        columns=(*columns, "") if starred else columns,
+        numeric=tuple(range(len(columns))),
+    )
+    heading = Text(("Fixed effects:",), role="heading")
+    legend = [stars_legend()] if starred else []
+    return [blank(), heading, table, *legend, *_correlations(fit, len(frame), correlation)]
+
+
+def _correlations(fit: Any, p: int, wanted: bool | None) -> list[Block]:
+    if wanted is None and p > MAX_CORRELATION:
+        return _hint(p)
+    if wanted is False or p < 2:
+        return []
+    heading = Text(("Correlation of Fixed Effects:",), role="heading")
+    return [blank(), heading, _correlation_table(fit.cov_params())]
+
+
+def _hint(p: int) -> list[Block]:
+    lines = (
+        "",
+        f"Correlation matrix not shown by default, as p = {p} > {MAX_CORRELATION}.",
+        "Use fit.summary(correlation=True) or fit.cov_params() if you need it.",
+    )
+    return [Text(lines, role="note")]
+
+
+def _correlation_table(cov: pd.DataFrame) -> Table:
+    """Lower triangle without its diagonal, three decimals, labels abbreviated as R does."""
+    values = cov.to_numpy(dtype=float)
+    sd = np.sqrt(np.diag(values))
+    corr = values / np.outer(sd, sd)
+    p, names = len(sd), [str(name) for name in cov.index]
+    texts = format_numbers(round_r(corr, 3), nsmall=3)
+    cells = tuple(
+        tuple(texts[i * p + j] if j < i else "" for j in range(p - 1)) for i in range(1, p)
+    )
+    return Table(
+        name="correlation",
+        frame=pd.DataFrame(corr, index=cov.index, columns=cov.columns),
+        cells=cells,
+        rows=tuple(abbreviate(names, 11)[1:]),
+        columns=tuple(abbreviate(names, 6)[:-1]),
+        right=False,
+        numeric=None,
+    )
+
+
+def _residuals(fit: Any) -> list[Block]:
+    scaled = np.asarray(fit.residuals("pearson", scaled=True), dtype=float)
+    values = quantiles(scaled)
+    cells = format_numbers(zapsmall(values, DIGITS + 1), digits=DIGITS)
+    table = Table(
+        name="residuals",
+        frame=pd.DataFrame([values], index=["scaled residuals"], columns=list(QUANTILES)),
+        cells=(tuple(cells),),
+        rows=("",),
+        columns=QUANTILES,
+        vector=True,
+    )
+    return [Text(("Scaled residuals:",), role="heading"), table]

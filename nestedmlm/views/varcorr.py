@@ -1,0 +1,224 @@
+"""Variance components: what `fit.varcorr()` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import STRUCTURES
+from nestedmlm.views.render.blocks import Table
+from nestedmlm.views.render.rformat import format_numbers, round_r
+from nestedmlm.views.render.view import View, Viewable
+
+DIGITS = 5  # significant digits of R's print(VarCorr(m)); the summary shows 4
+MAX_ROWS = 10  # a larger block is cut off with "..."
+MAX_PARAMETERS = 3  # of a structured correlation; the rest is "..."
+COMPONENTS = ("Variance", "Std.Dev.")
+
+Cells = list[list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VarCorrBlock:
+    """Covariance of one random-effects term.
+
+    Attributes
+    ----------
+    name : str
+        Unique: ``classid``, ``classid.1``.
+    factor : str
+        Grouping factor.
+    columns : tuple of str
+        The k random effects.
+    cov : (k, k) array
+        ``sigma^2 T T'``.
+    structure : str
+        ``us``, ``diag``, ``cs``, ``ar1``, or one that was added.
+    hom : bool
+        Whether a structured term has one standard deviation for all columns.
+    par : array
+        Natural parameters, relative to sigma. ``us``: lower triangle of T, column by column;
+        the others: standard deviations (one if `hom`), then the correlation's parameters.
+    """
+
+    name: str
+    factor: str
+    columns: tuple[str, ...]
+    cov: FloatArray
+    structure: str
+    hom: bool
+    par: FloatArray
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviations, shape (k,)."""
+        return np.sqrt(np.maximum(np.diag(self.cov), 0.0))
+
+    @property
+    def corr(self) -> FloatArray:
+        """Correlations, shape (k, k); NaN beside a standard deviation of zero."""
+        sd = self.sd
+        known = np.outer(sd, sd) > 0
+        corr = np.full(self.cov.shape, np.nan)
+        np.divide(self.cov, np.outer(sd, sd), out=corr, where=known)
+        corr[known] = np.clip(corr[known], -1.0, 1.0)
+        np.fill_diagonal(corr, 1.0)
+        return corr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class VarCorr(Viewable):
+    """Variance components of a fit; prints as lme4's ``VarCorr``.
+
+    Attributes
+    ----------
+    blocks : tuple of VarCorrBlock
+        One for each random-effects term, in lme4's order.
+    sigma : float
+        Residual standard deviation.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.varcorr().to_frame()[["var1", "var2", "sdcor"]].round(3)
+              var1  var2   sdcor
+    0  (Intercept)  None  24.740
+    1         Days  None   5.922
+    2  (Intercept)  Days   0.066
+    3         None  None  25.592
+    """
+
+    blocks: tuple[VarCorrBlock, ...]
+    sigma: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the components as lme4's ``as.data.frame(VarCorr(m))`` lists them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``grp, var1, var2, vcov, sdcor``: for each block its variances (`sdcor`: the
+            standard deviations), then its covariances (`sdcor`: the correlations); the residual
+            is last. Missing names are None.
+        """
+        rows: list[tuple[str, str | None, str | None, float, float]] = []
+        for block in self.blocks:
+            names, sd, corr = block.columns, block.sd, block.corr
+            rows += [
+                (block.name, names[i], None, float(block.cov[i, i]), float(sd[i]))
+                for i in range(len(names))
+            ]
+            if block.structure == "diag":
+                continue
+            rows += [
+                (block.name, names[j], names[i], float(block.cov[i, j]), float(corr[i, j]))
+                for j in range(len(names))
+                for i in range(j + 1, len(names))
+            ]
+        rows.append(("Residual", None, None, self.sigma**2, self.sigma))
+        columns = zip(
+            ("grp", "var1", "var2", "vcov", "sdcor"), zip(*rows, strict=True), strict=True
+        )
+        # object columns: pandas' string type would turn None into NaN
+        types = {"vcov": float, "sdcor": float}
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
+        )
+
+    def view(self) -> View:
+        """Build the document: standard deviations and correlations, 5 significant digits."""
+        return View((varcorr_table(self),))
+
+
+def varcorr_table(
+    varcorr: VarCorr, *, digits: int = DIGITS, comp: tuple[str, ...] = ("Std.Dev.",)
+) -> Table:
+    """Lay out variance components as lme4's ``formatVC`` does.
+
+    Parameters
+    ----------
+    varcorr : VarCorr
+    digits : int
+        Significant digits; correlations get two decimals less, at least two.
+    comp : tuple of str
+        Which of ``Variance`` and ``Std.Dev.`` to show.
+
+    Returns
+    -------
+    Table
+        Groups, names, the components, and correlations where there are any.
+    """
+    # lme4 2.x: one row, named after the first column, where all columns share one SD
+    shown = [block.sd[:1] if block.hom else block.sd for block in varcorr.blocks]
+    sizes = [len(sd) for sd in shown]
+    values = np.concatenate([*shown, [varcorr.sigma]])
+    formatted = [
+        format_numbers(values**2 if name == "Variance" else values, digits=digits) for name in comp
+    ]
+    corr = [_correlations(block, max(2, digits - 2)) for block in varcorr.blocks]
+    n_corr = max((len(row) for cells in corr for row in cells), default=0)
+    cells: Cells = []
+    at = 0
+    for block, size, correlations in zip(varcorr.blocks, sizes, corr, strict=True):
+        numbers = [column[at : at + size] for column in formatted]
+        cells += _block_rows(block, numbers, correlations, n_corr)
+        at += size
+    cells.append(["Residual", "", *(column[-1] for column in formatted), *[""] * n_corr])
+    headings = ["Corr", *[""] * (n_corr - 1)] if n_corr else []
+    return Table(
+        name="varcorr",
+        frame=varcorr.to_frame(),
+        cells=tuple(map(tuple, cells)),
+        rows=("",) * len(cells),
+        columns=("Groups", "Name", *comp, *headings),
+        right=False,
+        numeric=tuple(range(2, 2 + len(comp) + n_corr)),
+    )
+
+
+def _block_rows(
+    block: VarCorrBlock, numbers: list[list[str]], correlations: Cells, n_corr: int
+) -> Cells:
+    """Rows of one block; long ones are cut off."""
+    count = len(numbers[0])
+    rows = []
+    for i in range(min(count, MAX_ROWS)):
+        row_corr = correlations[i] if i < len(correlations) else []
+        group = block.name if i == 0 else ""
+        padded = [*row_corr, *[""] * (n_corr - len(row_corr))]
+        rows.append([group, block.columns[i], *(column[i] for column in numbers), *padded])
+    if count > MAX_ROWS:
+        rows.append(["", *["..."] * (1 + len(numbers)), *[""] * n_corr])
+    return rows
+
+
+def _correlations(block: VarCorrBlock, decimals: int) -> Cells:
+    """Rows of correlation cells, each as long as it needs to be."""
+    if block.structure == "us":
+        return _triangle(block, decimals)
+    return _parameters(block, decimals)
+
+
+def _triangle(block: VarCorrBlock, decimals: int) -> Cells:
+    k = min(len(block.columns), MAX_ROWS)
+    if k < 2:
+        return []
+    corr = round_r(block.corr, decimals)
+    texts = format_numbers(corr, nsmall=decimals)
+    width = corr.shape[0]
+    return [[texts[i * width + j] if j < i else "" for j in range(k - 1)] for i in range(k)]
+
+
+def _parameters(block: VarCorrBlock, decimals: int) -> Cells:
+    """lme4 2.x: the parameters of a structured correlation in the first row, with its name."""
+    count = len(STRUCTURES[block.structure].parameters(len(block.columns)))
+    if count == 0:
+        return []
+    values = [round_r([float(v)], decimals) for v in block.par[-count:]]
+    texts = [format_numbers(value, nsmall=decimals)[0] for value in values[:MAX_PARAMETERS]]
+    texts += ["..."] if count > MAX_PARAMETERS else []
+    return [[f"{', '.join(texts)} ({block.structure})"]]
