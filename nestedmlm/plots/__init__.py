@@ -11,11 +11,12 @@ from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.diagnostics import diagnostics, qq_residuals, residuals, scale_location
 from nestedmlm.plots.effects import effect
 from nestedmlm.plots.forest import forest
-from nestedmlm.plots.groups import shrinkage, spaghetti, trellis
+from nestedmlm.plots.groups import spaghetti, trellis
 from nestedmlm.plots.leverage import cooks_distance, leverage
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
 from nestedmlm.plots.profile import profile_pairs, profile_zeta
+from nestedmlm.plots.shrinkage import shrinkage
 from nestedmlm.plots.singularity import singularity
 from nestedmlm.plots.surface import likelihood_surface
 from nestedmlm.plots.variance_partition import variance_partition

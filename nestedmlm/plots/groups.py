@@ -1,4 +1,4 @@
-"""Groups of rows: spaghetti, trellis, shrinkage."""
+"""Groups of rows: spaghetti and trellis."""
 
 from __future__ import annotations
 
@@ -171,50 +171,3 @@ def _levels(fit: Any, factor: Any, levels: Any) -> np.ndarray:
     order = np.argsort(means, kind="stable")
     chosen: np.ndarray = order[np.linspace(0, count - 1, MAX_PANELS).round().astype(int)]
     return chosen
-
-
-def shrinkage(
-    fit: Any,
-    x: str | None = None,
-    *,
-    group: str | None = None,
-    ax: Any = None,
-    figsize: tuple[float, float] | None = None,
-) -> Any:
-    """Least squares of each group alone, and where the model moves it.
-
-    An arrow leads from the intercept and slope that a group's own rows give to the group's
-    coefficients in the model; the diamond is the population's estimate. With a single random
-    effect the picture has one dimension: group means and intercepts.
-
-    Parameters
-    ----------
-    fit : LmerFit or BayesFit
-    x : str, optional
-        The random slope; by default the first one of the grouping factor.
-    group : str, optional
-        Grouping factor; by default the one with the most random effects.
-    ax : matplotlib axes, optional
-    figsize : tuple, optional
-        Inches of a new figure.
-
-    Returns
-    -------
-    matplotlib axes
-
-    Raises
-    ------
-    OptionError
-        If the grouping factor has no such random slope.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    >>> ax = nm.plots.shrinkage(fit)
-    >>> ax.get_xlabel(), ax.get_ylabel()
-    ('(Intercept)', 'Days')
-    """
-    from nestedmlm.plots.shrinkage import draw_shrinkage
-
-    return draw_shrinkage(fit, grouping(fit, group), x, axes(ax, figsize=figsize))

@@ -9,12 +9,59 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
+from nestedmlm.plots.backend import axes
+from nestedmlm.plots.source import grouping
 
 INTERCEPT = "(Intercept)"
 _FAR = 6.0  # interquartile ranges beyond which least squares of a group is cut off the picture
 
 
-def draw_shrinkage(fit: Any, factor: int, x: str | None, ax: Any) -> Any:
+def shrinkage(
+    fit: Any,
+    x: str | None = None,
+    *,
+    group: str | None = None,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """Least squares of each group alone, and where the model moves it.
+
+    An arrow leads from the intercept and slope that a group's own rows give to the group's
+    coefficients in the model; the diamond is the population's estimate. With a single random
+    effect the picture has one dimension: group means and intercepts.
+
+    Parameters
+    ----------
+    fit : LmerFit or BayesFit
+    x : str, optional
+        The random slope; by default the first one of the grouping factor.
+    group : str, optional
+        Grouping factor; by default the one with the most random effects.
+    ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    OptionError
+        If the grouping factor has no such random slope.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> ax = nm.plots.shrinkage(fit)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('(Intercept)', 'Days')
+    """
+    return _draw_shrinkage(fit, grouping(fit, group), x, axes(ax, figsize=figsize))
+
+
+def _draw_shrinkage(fit: Any, factor: int, x: str | None, ax: Any) -> Any:
     """Draw arrows in two dimensions where there is a random slope, else in one."""
     grouping = fit.design.factors[factor]
     own = [t for t in fit.design.terms if t.factor == factor]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "nestedmlm"
+PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # files that stand at the root and belong to no folder
 GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments"})

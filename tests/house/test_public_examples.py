@@ -21,7 +21,7 @@ from nestedmlm.views.profile import Profile
 from nestedmlm.views.render.view import View
 from nestedmlm.views.varcorr import VarCorr
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 # results that are not made by hand: their methods count, they themselves are shown by what
 # returns them

@@ -12,7 +12,7 @@ import pytest
 
 import nestedmlm as nm
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     *(p for p in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in p.parts),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 NEEDS_CLASSROOM = {"classroom", "classroom_bayes"}
 NEEDS_MODULE = {"from_statsmodels": "statsmodels"}

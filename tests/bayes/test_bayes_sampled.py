@@ -27,7 +27,7 @@ def fit(sleepstudy):
 
 @pytest.fixture(scope="module")
 def nuts(fit):
-    return fit.sample(draws=500, chains=2, seed=1, progress=False)
+    return fit.sample(draws=1000, chains=2, seed=1, progress=False)
 
 
 @pytest.mark.parametrize("name", ["progress", "progressbar"])
@@ -83,7 +83,7 @@ def test_runs_are_described(nuts, psis):
     assert (nuts.run.sampler, nuts.run.form, nuts.run.khat) == ("nutpie", "marginal", None)
     assert nuts.run.tune > 0
     assert nuts.divergences == 0
-    assert (nuts.n_chains, nuts.n_draws) == (2, 500)
+    assert (nuts.n_chains, nuts.n_draws) == (2, 1000)
     assert psis.run.sampler == "psis"
     assert 0.0 < psis.run.khat < 0.7
     assert 1000 < psis.run.ess < 4000
