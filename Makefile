@@ -6,6 +6,7 @@
 # make bench-all      time everything (hours), then README's table and docs' picture
 # make bench-publish  only the table and the picture, from the last bench-all
 # make docs   write docs/_build/html/index.html
+# make release-check  the wheel in a clean environment: README and demo run from it
 # make linkcheck      the links of the documentation (offline: only those inside it)
 # Needs git, make and a Python >= 3.12; PYTHON=/path/to/python picks one. A second run installs nothing.
 
@@ -27,7 +28,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all lint bench bench-all bench-publish docs linkcheck clean
+.PHONY: demo test test-all lint bench bench-all bench-publish docs linkcheck release-check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
@@ -60,6 +61,9 @@ docs: $(VENV)/.installed-docs
 
 linkcheck: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q -D nb_execution_mode=off -b linkcheck docs docs/_build/linkcheck
+
+release-check: $(BIN)/python
+	$(BIN)/python tools/release_check.py
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.12 found: install one, or say make PYTHON=/path/to/python" >&2; exit 1; }

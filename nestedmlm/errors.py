@@ -103,6 +103,10 @@ class ConvergenceWarning(NestedMLMWarning):
     """The optimum could not be certified; the text says what to do."""
 
 
+class NestedMLMDeprecationWarning(NestedMLMWarning, FutureWarning):
+    """A name that goes away in a later version; the text says what to write instead."""
+
+
 class DataWarning(NestedMLMWarning):
     """The data were usable, but something about them deserves attention."""
 

@@ -110,12 +110,59 @@ def _pattern(ax: Any, design: nm.Design, names: tuple[str, ...], title: str) -> 
     ax.spines[:].set_color(GREY)
 
 
+# room -> (left edge, width, what it holds); a row of the drawing for each floor, the ground first
+FLOORS: tuple[dict[str, tuple[float, float, str]], ...] = (
+    {"ground": (0, 7, "errors, callers, progress"), "datasets": (7.2, 2.8, "data that ship")},
+    {"formula": (0, 10, "text → terms")},
+    {"design": (0, 10, "table → matrices")},
+    {"statistics": (0, 10, "rows → sums of products")},
+    {"covariance": (0, 10, "θ ↔ T")},
+    {"likelihood": (0, 10, "criterion, gradient, solution at θ")},
+    {"optimum": (0, 4.9, "θ̂, certificate"), "bayes": (5.1, 4.9, "PyMC model, draws")},
+    {"inference": (0, 4.9, "numbers of a solution"), "posterior": (5.1, 4.9, "numbers of draws")},
+    {"views": (0, 10, "prints")},
+    {"plots": (0, 10, "pictures")},
+    {"fits": (0, 10, "Model, LmerFit, BayesFit: verbs; what refits")},
+    {"api": (0, 4.9, "lmer, pymc_lmer, anova"), "lme4": (5.1, 2.35, "R's names"),
+     "interop": (7.65, 2.35, "adapters")},
+)  # fmt: skip
+WAYS = (
+    (5, 2.45),
+    (5, 7.55),
+    (6, 2.45),
+    (6, 7.55),
+    (7, 2.45),
+    (7, 7.55),
+    (10, 2.45),
+)  # floor, place
+
+
+def house() -> Any:
+    """The rooms of the package on their floors."""
+    _, ax = plt.subplots(figsize=(6.6, 6.4), layout="constrained")
+    for floor, rooms in enumerate(FLOORS):
+        for name, (left, width, holds) in rooms.items():
+            ax.add_patch(plt.Rectangle((left, floor), width, 0.72, fc=PALE, ec=BLUE, lw=1.1))
+            ax.text(left + 0.15, floor + 0.36, name, va="center", weight="bold", fontsize=9)
+            x, size = left + width - 0.15, 8 if width > 3 else 6.5
+            ax.text(x, floor + 0.36, holds, va="center", ha="right", color="#555555", fontsize=size)
+    single = [(floor, 5.0) for floor in range(len(FLOORS) - 1) if floor not in (5, 6, 7, 10)]
+    ends = [((x, floor + 0.72), (x, floor + 1.0)) for floor, x in (*single, *WAYS)]
+    style = {"arrowstyle": "-|>", "color": ORANGE, "shrinkA": 0, "shrinkB": 0}
+    for start, end in (*ends, ((4.9, 7.36), (5.1, 7.36))):
+        ax.annotate("", end, xytext=start, arrowprops=style)
+    ax.set(xlim=(-0.1, 10.1), ylim=(-0.1, len(FLOORS) - 0.2))
+    ax.axis("off")
+    return ax
+
+
 PICTURES: dict[str, Callable[[], Any]] = {
     "trellis": trellis,
     "two_engines": two_engines,
     "surface": surface,
     "even_criterion": even_criterion,
     "elimination": elimination,
+    "house": house,
 }
 
 

@@ -7,6 +7,7 @@ a new room does. Imports inside functions count.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -18,7 +19,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # files that stand at the root and belong to no folder
-GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments"})
+GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments", "deprecations"})
 
 # room -> rooms directly below it; it may import from these and from all that they may
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -136,6 +137,13 @@ def test_the_plan_has_every_room_and_no_other():
     assert {room(module) for module in MODULES} == set(ROOMS)
     entries = {path for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert len([path for path in entries if path.name[0] != "_"]) <= MOST_ROOMS
+
+
+def test_the_page_names_every_room():
+    page = (PACKAGE.parent / "docs" / "explanation" / "the_house.md").read_text(encoding="utf-8")
+    named = {cell for line in page.splitlines() if line.startswith("| `")
+             for cell in re.findall(r"`(\w+)`", line.split("|")[1])}  # fmt: skip
+    assert set(ROOMS) - {"ground", "", "__main__"} | GROUND == named
 
 
 def test_no_file_is_too_long_to_read():

@@ -1,0 +1,65 @@
+"""Deprecation of public names: a warning that says what to write instead, and until when.
+
+A name that goes keeps working for one minor version: decorate it with `deprecated`, add a line to
+the changelog, and remove it in the version that the warning names.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from nestedmlm.errors import NestedMLMDeprecationWarning
+
+_PACKAGE = (str(Path(__file__).parent),)
+
+
+def deprecated[**P, R](
+    name: str, *, since: str, instead: str, removed_in: str
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function warn that its name goes away.
+
+    Parameters
+    ----------
+    name : str
+        The old name, as users write it (``"fit.plot_trellis"``).
+    since : str
+        Version that deprecated it.
+    instead : str
+        What to write (``"fit.plot.trellis"``).
+    removed_in : str
+        Version in which the old name is gone.
+
+    Returns
+    -------
+    callable
+        A decorator. The warning, a `NestedMLMDeprecationWarning`, names the caller's line.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> @deprecated("nm.old", since="0.2", instead="nm.new", removed_in="0.3")
+    ... def old():
+    ...     return 1
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     old()
+    1
+    >>> str(caught[0].message)
+    'nm.old is deprecated since 0.2 and will be removed in 0.3: write nm.new'
+    """
+    message = (
+        f"{name} is deprecated since {since} and will be removed in {removed_in}: write {instead}"
+    )
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            warnings.warn(message, NestedMLMDeprecationWarning, skip_file_prefixes=_PACKAGE)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
