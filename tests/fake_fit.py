@@ -7,19 +7,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from r_prints import CASES, ML
+from reference import numbers, sections
 
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
+
+NUMBERS = numbers("prints/prints")
+CASES = NUMBERS["fits"]
+
+
+def printed(name: str) -> dict[str, str]:
+    """What R prints of a case: its summary, print and VarCorr."""
+    return sections(f"prints/{name}")
 
 
 def varcorr(case: dict[str, Any]) -> VarCorr:
     return VarCorr(
-        blocks=tuple(block(name, columns, np.array(cov)) for name, columns, cov in case["blocks"]),
+        blocks=tuple(block(name, tuple(columns), cov) for name, columns, cov in case["blocks"]),
         sigma=case["sigma"],
     )
 
 
-def block(name: str, columns: tuple[str, ...], cov: np.ndarray, **changes: Any) -> VarCorrBlock:
+def block(name: str, columns: tuple[str, ...], cov: Any, **changes: Any) -> VarCorrBlock:
     given = {
         "name": name,
         "factor": name.split(".")[0],
@@ -33,11 +41,11 @@ def block(name: str, columns: tuple[str, ...], cov: np.ndarray, **changes: Any) 
 
 
 def fake_fit(name: str, **changes: Any) -> Any:
-    """A case of `r_prints` with the attributes of an `LmerFit` that views use."""
+    """A case of `reference/prints` with the attributes of an `LmerFit` that views use."""
     case = CASES[name]
     names = list(case["names"])
     beta, se = np.array(case["beta"]), np.array(case["se"])
-    vcov = np.diag(se**2) if case["vcov"] is None else np.array(case["vcov"])
+    vcov = np.array(case["vcov"])
     aic, bic, llf = case["ic"]
     fit = SimpleNamespace(
         formula=case["formula"],
@@ -68,8 +76,8 @@ def fake_fit(name: str, **changes: Any) -> Any:
         converged=True,
         certificate=SimpleNamespace(evaluations=12),
     )  # fmt: skip
-    if name in ML:
-        npar, aic, bic, llf = ML[name]
+    if name in NUMBERS["ml"]:
+        npar, aic, bic, llf = NUMBERS["ml"][name]
         fit.refit_ml = lambda: SimpleNamespace(
             **vars(fit) | {"REML": False, "npar": npar, "aic": aic, "bic": bic, "llf": llf}
         )

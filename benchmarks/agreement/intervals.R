@@ -2,7 +2,7 @@
 # numerical Hessian that lmerTest keeps. Profiles in steps four times finer than lme4's default,
 # because its splines are off in the third digit where a profile bends.
 suppressMessages({ library(lme4); library(lmerTest); library(numDeriv) })
-source("common.R")
+source("../../tests/reference/common.R")
 
 ext <- read_data("sleep_ext"); classroom <- read_data("classroom")
 fits <- list(

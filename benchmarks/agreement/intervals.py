@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import nestedmlm as nm
-from benchmarks.agreement.record import Agreement, ask_r, largest_difference
+from benchmarks.agreement.record import FOLDER, Agreement, ask_r, largest_difference
 
 PACKAGES = ("lme4", "lmerTest", "numDeriv")
 SPLINE = "relative to the interval's length; lme4 interpolates its profile by splines"
@@ -28,7 +28,7 @@ FITS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def compare() -> list[Agreement]:
     """Every model of intervals.R, then the standard errors of variance parameters."""
-    theirs = ask_r("intervals.R", PACKAGES)
+    theirs = ask_r(FOLDER / "intervals.R", PACKAGES)
     out = [found for case in theirs["cases"] for found in compare_case(case)]
     for label, REML, key in (("REML", True, "se_reml"), ("ML", False, "se_ml")):
         out.append(

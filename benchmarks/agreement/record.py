@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,7 +15,12 @@ from typing import Any
 import numpy as np
 
 FOLDER = Path(__file__).parent
+REFERENCE = FOLDER.parents[1] / "tests" / "reference"  # scripts whose answers the tests keep
 DATA = Path(os.environ.get("NESTEDMLM_DATA", FOLDER.parents[2] / "shared" / "data"))
+
+
+# how R's numbers are written that JSON has not
+SPECIAL = {"NA": math.nan, "NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf}
 
 
 class RMissing(RuntimeError):
@@ -41,13 +47,26 @@ class Agreement:
     note: str = ""
 
 
-def ask_r(script: str, packages: Sequence[str], *arguments: str) -> Any:
-    """Run an R script of this folder that prints JSON, and read what it printed.
+def read_json(text: str) -> Any:
+    """What R wrote, its special numbers as floats."""
+    return _with_floats(json.loads(text))
+
+
+def _with_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_floats(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(own) for own in value]
+    return SPECIAL.get(value, value) if isinstance(value, str) else value
+
+
+def ask_r(script: Path, packages: Sequence[str], *arguments: str) -> Any:
+    """Run an R script that prints JSON, and read what it printed.
 
     Parameters
     ----------
-    script : str
-        Its name; the working directory is this folder, ``NESTEDMLM_DATA`` is set.
+    script : Path
+        The working directory is its folder, ``NESTEDMLM_DATA`` is set.
     packages : sequence of str
         What it needs.
 
@@ -65,16 +84,16 @@ def ask_r(script: str, packages: Sequence[str], *arguments: str) -> Any:
     if missing.stdout.strip():
         raise RMissing(f"R packages are not installed: {missing.stdout.strip()}")
     done = subprocess.run(
-        [program, script, *arguments],
-        cwd=FOLDER,
+        [program, script.name, *arguments],
+        cwd=script.parent,
         env={**os.environ, "NESTEDMLM_DATA": str(DATA)},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{script} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+        raise RuntimeError(f"{script.name} failed:\n{done.stderr[-2000:]}")
+    return read_json(done.stdout)
 
 
 def largest_difference(ours: Any, theirs: Any) -> float:

@@ -1,6 +1,6 @@
 # Rows of fits: residuals, leverages, predictions with standard errors, what leaving groups out does.
 suppressMessages(library(lme4))
-source("common.R")
+source("../../tests/reference/common.R")
 
 cases <- list(
   list(id = "sleep_int", data = "sleepstudy", formula = "Reaction ~ Days + (1 | Subject)", form = "~ (1 | Subject)", group = "Subject"),

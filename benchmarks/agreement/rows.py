@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import nestedmlm as nm
-from benchmarks.agreement.record import Agreement, ask_r, largest_difference
+from benchmarks.agreement.record import FOLDER, Agreement, ask_r, largest_difference
 
 PACKAGES = ("lme4",)
 DENSE = "R: dense matrices (lme4 1.1-31 has no se.fit)"
@@ -17,7 +17,9 @@ REFITTED = "R: refits with a tight tolerance"
 
 def compare() -> list[Agreement]:
     """Every verb about rows, for every model of rows.R."""
-    return [found for theirs in ask_r("rows.R", PACKAGES) for found in compare_case(theirs)]
+    return [
+        found for theirs in ask_r(FOLDER / "rows.R", PACKAGES) for found in compare_case(theirs)
+    ]
 
 
 def compare_case(theirs: dict[str, Any]) -> list[Agreement]:

@@ -1,6 +1,6 @@
 # Rscript simulation.R: bootstrap standard errors, bootstrap and exact tests, with their draws.
 suppressMessages({library(lme4); library(pbkrtest); library(RLRsim)})
-source("common.R")
+source("../../tests/reference/common.R")
 sleepstudy <- read_data("sleepstudy"); classroom <- read_data("classroom")
 pastes <- read_data("Pastes"); dyestuff <- read_data("Dyestuff"); cake <- read_data("cake")
 quietly <- function(x) suppressWarnings(suppressMessages(x))

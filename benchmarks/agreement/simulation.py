@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import nestedmlm as nm
-from benchmarks.agreement.record import DATA, Agreement, ask_r
+from benchmarks.agreement.record import DATA, FOLDER, Agreement, ask_r
 
 UNIT = "Monte Carlo standard errors"
 NSIM = 20_000
@@ -111,7 +111,7 @@ def _standard_errors(case: str, theirs: dict[str, Any]) -> list[Agreement]:
 
 def compare() -> list[Agreement]:
     """Compare all; R needs about a minute."""
-    theirs = ask_r("simulation.R", ["lme4", "pbkrtest", "RLRsim"])
+    theirs = ask_r(FOLDER / "simulation.R", ["lme4", "pbkrtest", "RLRsim"])
     parts = {"rlrt": _rlrt, "test": _bootstrap_test, "se": _standard_errors}
     return [
         one

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fake_fit import block, fake_fit, varcorr
-from r_prints import CASES
+from fake_fit import CASES, block, fake_fit, printed, varcorr
 
 from nestedmlm.views.short import fit_view
 from nestedmlm.views.summary import summary_view
@@ -21,7 +20,7 @@ Use fit.summary(correlation=True) or fit.cov_params() if you need it."""
 
 @pytest.mark.parametrize("name", CASES)
 def test_summary(name):
-    expected = CASES[name]["summary"].rstrip("\n")
+    expected = printed(name)["summary"]
     if name == "cake":
         expected += "\n" + HINT
     assert str(summary_view(fake_fit(name))) == expected
@@ -29,12 +28,12 @@ def test_summary(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_short_view(name):
-    assert str(fit_view(fake_fit(name))) == CASES[name]["short"].rstrip("\n")
+    assert str(fit_view(fake_fit(name))) == printed(name)["print"]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_varcorr(name):
-    assert repr(varcorr(CASES[name])) == CASES[name]["varcorr"].rstrip("\n")
+    assert repr(varcorr(CASES[name])) == printed(name)["VarCorr"]
 
 
 def test_messages_come_last():

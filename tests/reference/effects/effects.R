@@ -1,7 +1,13 @@
-# Rscript tests_of_effects.R CASES.json: lmerTest's and pbkrtest's numbers for each case.
+# Rscript effects.R [folder]: lmerTest's and pbkrtest's numbers for each of cases.json, which go
+# to effects.json with nine digits. Rscript effects.R --print cases.json prints all digits instead.
+#
+# F tables have Sum Sq, NumDF, DenDF, F value, Pr(>F), coefficients Std. Error, df, Pr(>|t|);
+# contests have L = diag(p)[-1, ] and rhs = 0.5.
 suppressMessages({library(lmerTest); library(pbkrtest)})
-source("common.R")
-cases <- jsonlite::fromJSON(commandArgs(trailingOnly = TRUE)[1], simplifyDataFrame = FALSE)
+source("../common.R")
+given <- commandArgs(trailingOnly = TRUE)
+live <- identical(given[1], "--print")
+cases <- jsonlite::fromJSON(if (live) given[2] else "cases.json", simplifyDataFrame = FALSE)
 
 data_of <- function(case) {
   if (is.null(case$package)) return(read_data(case$data))
@@ -60,4 +66,9 @@ one <- function(case) {
   }
   out
 }
-write_json(lapply(cases, one))
+answers <- lapply(cases, one)
+if (live) write_json(answers) else {
+  names(answers) <- sapply(cases, function(case) case$id)
+  kept <- lapply(answers, function(a) a[setdiff(names(a), c("id", "names", "ranova_rows", "step_rows"))])
+  keep_json(kept, file.path(c(given, ".")[1], "effects.json"), 9)
+}
