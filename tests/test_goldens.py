@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import nestedmlm as nm
 from nestedmlm.datasets import DATA_VARIABLE
+from tools.golden_table import fit_like
 
 IDS = """
 sleep_corr sleep_corr_ML sleep_dv sleep_dv_ML sleep_int sleep_slope_only sleep_null sleep_quad
@@ -60,27 +58,11 @@ def fitted(goldens, shared_data):
     @cache
     def fit(name: str):
         entry = goldens[name]
-        return fit_like(entry, shared_data), entry
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(DATA_VARIABLE, str(shared_data))
+            return fit_like(entry), entry
 
     return fit
-
-
-def fit_like(entry: dict, folder: Path):
-    """Fit a reference entry; `args` are R's, in R's spelling."""
-    args = entry["args"] or {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(DATA_VARIABLE, str(folder))
-        data = nm.load_dataset(entry["data"])
-    if "subset" in args:
-        data = data.query(args["subset"])
-    contrasts = dict(re.findall(r'(\w+) = "contr\.(\w+)"', args.get("contrasts", "")))
-    return nm.lmer(
-        entry["formula"],
-        data,
-        REML=args.get("REML") != "FALSE",
-        weights=args.get("weights"),
-        contrasts=contrasts or None,
-    )
 
 
 def test_every_reference_fit_is_tested(goldens):

@@ -53,6 +53,8 @@ class BayesFit(PosteriorPictures, TableHooks, BayesEstimates):
         How the draws were made.
     given_model : pymc.Model or None
         The model that was sampled, if it had been built.
+    data_name, weights_name, offset_name : str or None
+        Names for printing.
     messages : tuple of str
         What was wrong with the sampling, and about the design.
 

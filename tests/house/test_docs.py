@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import nestedmlm as nm
+from tools.golden_table import row
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -85,7 +85,6 @@ def test_golden_table_is_that_of_today(shared_data, reference, monkeypatch):
     entries = json.loads((reference / "goldens.json").read_text(encoding="utf-8"))["fits"]
     chosen = [e for e in entries if e["id"] in {"sleep_corr", "dyestuff2_singular", "class_M15"}]
     assert len(chosen) == 3
-    row = runpy.run_path(str(ROOT / "tools" / "golden_table.py"))["row"]
     written = (ROOT / "docs" / "explanation" / "_goldens.md").read_text(encoding="utf-8")
     for entry in chosen:
         data, formula, criterion = row(entry).split(" | ")[:3]

@@ -107,6 +107,13 @@ class RePCA(Viewable):
     ----------
     components : dict of str to (k,) array
         Standard deviations relative to sigma, descending, for each grouping factor.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.repca().to_frame()["sdev"].round(4).tolist()
+    [0.9669, 0.2309]
     """
 
     components: dict[str, FloatArray]

@@ -11,7 +11,21 @@ from nestedmlm.views.render.view import View, Viewable
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PriorTable(Viewable, PriorSet):
-    """Priors by parameter name, each with the rule that set it; a mapping and a view."""
+    """Priors by parameter name, each with the rule that set it; a mapping and a view.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> priors = model.priors
+    >>> list(priors)
+    ['Intercept', '1|Batch_sigma', 'sigma']
+    >>> priors.to_text().splitlines()[0].split()
+    ['name', 'prior', 'rule']
+    >>> changed = priors.replace({"sigma": nm.Prior("HalfNormal", sigma=20.0)})
+    >>> changed["sigma"].prior
+    HalfNormal(sigma=20)
+    """
 
     def view(self) -> View:
         """Build the document."""
