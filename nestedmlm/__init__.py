@@ -22,10 +22,11 @@ from nestedmlm.errors import (
     SamplingError,
     SamplingWarning,
 )
-from nestedmlm.fits.bayes_fit import BayesFit, load_bayesfit
+from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.compare import compare, plot_compare
 from nestedmlm.fits.etable import etable
 from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.load_bayesfit import load_bayesfit
 from nestedmlm.fits.means.emmeans import emmeans, emtrends
 from nestedmlm.fits.means.estimates import Emmeans
 from nestedmlm.fits.model import Model

@@ -10,7 +10,6 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
-from nestedmlm.fits.bayes_run import sample_model
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.lrt import bootstrap_test
@@ -187,8 +186,7 @@ def pymc_lmer(
         na_action=na_action,
         double_bar=double_bar,
     )
-    return sample_model(
-        model,
+    return model.sample(
         priors=priors,
         marginal=marginal,
         draws=draws,

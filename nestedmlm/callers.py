@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
+
+# what ``warnings.warn`` skips, so that a warning names the user's line
+PACKAGE = (str(Path(__file__).parent) + os.sep,)
 
 
 def caller_names(names: tuple[str, ...], *, depth: int) -> dict[str, Any]:

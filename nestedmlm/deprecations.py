@@ -9,11 +9,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 
+from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import NestedMLMDeprecationWarning
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 def deprecated[**P, R](
@@ -57,7 +55,7 @@ def deprecated[**P, R](
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            warnings.warn(message, NestedMLMDeprecationWarning, skip_file_prefixes=_PACKAGE)
+            warnings.warn(message, NestedMLMDeprecationWarning, skip_file_prefixes=PACKAGE)
             return function(*args, **kwargs)
 
         return call

@@ -8,8 +8,9 @@ import numpy as np
 
 import nestedmlm as nm
 from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
-from nestedmlm.fits.bayes_fit import BayesFit, Run
+from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.posterior import datatree
+from nestedmlm.posterior.run import Run
 
 
 def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: int = 1) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,11 @@ class Estimates:
     penalty: Penalty | None = None
 
     # --- the criterion -------------------------------------------------------------------------
+    @property
+    def engine(self) -> Literal["REML", "ML"]:
+        """What was minimised: ``REML`` or ``ML`` (of a `BayesFit`: ``posterior``)."""
+        return "REML" if self.REML else "ML"
+
     @property
     def criterion(self) -> float:
         """The minimised value: the REML criterion or -2 log-likelihood."""

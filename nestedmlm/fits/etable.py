@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
 
+import pandas as pd
+
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.fit_statistics import STATISTICS, statistics_frame
 from nestedmlm.views.anova import names_from_frame
-from nestedmlm.views.etable import ModelTable, make_table
+from nestedmlm.views.etable import SPREADS, ModelTable
+from nestedmlm.views.parameters import fit_names, parameter_table
+from nestedmlm.views.protocols import EitherFit
 
 
 def etable(
-    *fits: Any,
+    *fits: EitherFit,
     names: Sequence[str] | None = None,
     spread: str = "se",
     prob: float = 0.95,
@@ -85,15 +91,43 @@ def etable(
       AIC                           1794.5  1755.6
     Standard errors (of posteriors: standard deviations) in parentheses.
     """
+    if spread not in SPREADS:
+        raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")
     if names is None:
         names = names_from_frame(fits, sys._getframe(1))
-    return make_table(
-        fits,
-        names=names,
+    wanted = tuple(STATISTICS) if stats is None else tuple(stats)
+    if unknown := [name for name in wanted if name not in STATISTICS]:
+        known = ", ".join(STATISTICS)
+        raise OptionError(f"no statistic {', '.join(map(str, unknown))}; known: {known}")
+    by_name = dict(zip(_model_names(fits, names), fits, strict=True))
+    return ModelTable(
+        names=tuple(by_name),
+        parameters=_parameters(by_name, prob=prob, random=random),
+        fit=statistics_frame(by_name, wanted),
         spread=spread,
         prob=prob,
-        stats=stats,
-        labels=labels,
-        random=random,
+        labels=MappingProxyType(dict(labels or {})),
         title=title,
     )
+
+
+def _model_names(fits: Sequence[EitherFit], names: Sequence[str] | None) -> list[str]:
+    """Names of the columns, all different."""
+    found = fit_names(fits, names)
+    found = ["M1"] if found == [""] else found
+    if len(set(found)) < len(found):
+        raise OptionError(f"the models need different names, not {', '.join(found)}")
+    return found
+
+
+def _parameters(fits: Mapping[str, EitherFit], *, prob: float, random: bool) -> pd.DataFrame:
+    """The parameters of all models under each other."""
+    parts = [
+        parameter_table(fit, prob=prob, random=random)
+        .rename_axis("name")
+        .reset_index()
+        .assign(model=name)
+        for name, fit in fits.items()
+    ]
+    columns = ["model", "name", "kind", "estimate", "se", "lower", "upper"]
+    return pd.concat(parts, ignore_index=True)[columns]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import SINGULAR, make_plan
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, OptionError
+from nestedmlm.fits import maketables
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.fits.maketables import TableHooks
 from nestedmlm.fits.verbs.intervals import IntervalVerbs
 from nestedmlm.fits.verbs.pictures import LikelihoodPictures
 from nestedmlm.fits.verbs.refits import RefitVerbs
 from nestedmlm.fits.verbs.rows import RowVerbs
+from nestedmlm.fits.verbs.sample import sample
 from nestedmlm.fits.verbs.simulation import SimulationVerbs
 from nestedmlm.fits.verbs.summaries import SummaryVerbs
 from nestedmlm.fits.verbs.tests import TestVerbs
+from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.likelihood.solution import Solution, results_at, smallest_singular_value
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
@@ -31,7 +30,6 @@ from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 if TYPE_CHECKING:
-    from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity import Diagnosis, Path, RePCA
 
@@ -48,7 +46,6 @@ class LmerFit(
     RowVerbs,
     SummaryVerbs,
     LikelihoodPictures,
-    TableHooks,
     Estimates,
 ):
     """A fitted linear mixed model.
@@ -163,54 +160,8 @@ class LmerFit(
         return simplify(self)
 
     # --- the Bayesian half ---------------------------------------------------------------------
-    def to_pymc(
-        self,
-        priors: Mapping[str, Any] | None = None,
-        *,
-        marginal: bool | str = False,
-        noncentered: bool | str = "auto",
-    ) -> Any:
-        """Make the PyMC model of the same design; see `Model.to_pymc`.
-
-        Its variables' initial values are this fit's estimates.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> sorted(v.name for v in fit.to_pymc(marginal=True).free_RVs)
-        ['1|Batch_sigma_raw', 'Intercept', 'sigma']
-        """
-        from nestedmlm.bayes.sampling.start import start_values
-        from nestedmlm.fits.bayes_run import build_pymc
-
-        model = build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
-        s = self.solution
-        start = start_values(model, self.design, beta=s.beta, T=s.T, sigma=s.sigma)
-        for name, value in start.items():
-            model.set_initval(model[name], np.asarray(value))
-        return model
-
-    def sample(self, **options: Any) -> BayesFit:
-        """Draw from the posterior of the same model, starting from this fit.
-
-        Parameters
-        ----------
-        **options
-            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
-            target_accept``: see `nestedmlm.pymc_lmer`.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
-        >>> round(posterior.sigma, -1)
-        50.0
-        """
-        from nestedmlm.fits.bayes_run import sample_model
-
-        return sample_model(self.model, design=self.design, fit=self, **options)
+    to_pymc = to_pymc
+    sample = sample
 
     # --- views ---------------------------------------------------------------------------------
     @property
@@ -242,6 +193,15 @@ class LmerFit(
         from nestedmlm.views.summary import fit_view
 
         return fit_view(self)._repr_html_()
+
+    # --- what maketables asks ------------------------------------------------------------------
+    __maketables_coef_table__ = property(maketables.coef_table)
+    __maketables_stat__ = maketables.stat
+    __maketables_depvar__ = property(maketables.depvar)
+    __maketables_fixef_string__ = property(maketables.fixef_string)
+    __maketables_vcov_info__ = property(maketables.vcov_info)
+    __maketables_stat_labels__ = property(maketables.stat_labels)
+    __maketables_default_stat_keys__ = property(maketables.default_stat_keys)
 
 
 def fit_design(

@@ -1,4 +1,8 @@
-"""What tools of other packages ask of a fit: maketables' plug-in names."""
+"""What maketables' plug-in format asks of a fit: ``ETable([fit, ...])`` reads fits as they are.
+
+`LmerFit` and `BayesFit` bind these functions under the names of the format,
+``__maketables_coef_table__`` and so on.
+"""
 
 from __future__ import annotations
 
@@ -8,94 +12,90 @@ from typing import Any
 
 import pandas as pd
 
-from nestedmlm.views.parameters import engine, is_posterior, parameter_table
+from nestedmlm.fits.fit_statistics import nakagawa_r2
+from nestedmlm.views.parameters import parameter_table
+from nestedmlm.views.protocols import EitherFit, LikelihoodFit
 
-# maketables' keys (and some of our own) for fit statistics
-_STATISTICS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+# maketables' keys (and some of our own) for what both engines have
+_STATISTICS: Mapping[str, Callable[[EitherFit], Any]] = MappingProxyType(
     {
         "N": lambda fit: int(fit.nobs),
-        "r2_marginal": lambda fit: _r2(fit, "marginal"),
-        "r2_conditional": lambda fit: _r2(fit, "conditional"),
+        "r2_marginal": lambda fit: nakagawa_r2(fit)["marginal"],
+        "r2_conditional": lambda fit: nakagawa_r2(fit)["conditional"],
         "sigma": lambda fit: float(fit.sigma),
         "groups": lambda fit: ", ".join(f"{k}: {v}" for k, v in fit.ngrps.items()),
-        "method": engine,
-        "se_type": lambda fit: "posterior SD" if is_posterior(fit) else "model-based",
-        "ll": lambda fit: None if is_posterior(fit) else fit.llf,
-        "aic": lambda fit: None if is_posterior(fit) else fit.aic,
-        "bic": lambda fit: None if is_posterior(fit) else fit.bic,
-        "deviance": lambda fit: None if is_posterior(fit) else fit.deviance,
-        "df_resid": lambda fit: None if is_posterior(fit) else fit.df_resid,
+        "method": lambda fit: fit.engine,
+        "se_type": lambda fit: "posterior SD" if fit.engine == "posterior" else "model-based",
     }
 )
-_LABELS = {
-    "r2_marginal": "R² marginal",
-    "r2_conditional": "R² conditional",
-    "sigma": "Residual SD",
-    "groups": "Groups",
-    "method": "Estimation",
-}
+# for what a posterior has not
+_OF_LIKELIHOOD: Mapping[str, Callable[[LikelihoodFit], Any]] = MappingProxyType(
+    {
+        "ll": lambda fit: fit.llf,
+        "aic": lambda fit: fit.aic,
+        "bic": lambda fit: fit.bic,
+        "deviance": lambda fit: fit.deviance,
+        "df_resid": lambda fit: fit.df_resid,
+    }
+)
+_LABELS = MappingProxyType(
+    {
+        "r2_marginal": "R² marginal",
+        "r2_conditional": "R² conditional",
+        "sigma": "Residual SD",
+        "groups": "Groups",
+        "method": "Estimation",
+    }
+)
 
 
-def _r2(fit: Any, kind: str) -> float:
-    found = fit.r2()
-    return float(found["estimate"][kind] if is_posterior(fit) else found[kind])
+def coef_table(fit: EitherFit) -> pd.DataFrame:
+    """Coefficients: ``b, se, t, p, ci95l, ci95u``; the p-values Satterthwaite's."""
+    table = parameter_table(fit, random=False)
+    p_values: Any = float("nan")
+    if fit.engine != "posterior" and fit.design.p:
+        p_values = fit.pvalues
+    frame = pd.DataFrame(
+        {
+            "b": table["estimate"],
+            "se": table["se"],
+            "t": table["estimate"] / table["se"],
+            "p": p_values,
+            "ci95l": table["lower"],
+            "ci95u": table["upper"],
+        }
+    )
+    return frame.rename(index={"(Intercept)": "Intercept"}).rename_axis("Coefficient")
 
 
-def _p_values(fit: Any) -> pd.Series | float:
-    """Satterthwaite's; a posterior has none."""
-    if is_posterior(fit) or not fit.design.p:
-        return float("nan")
-    from nestedmlm.fits.verbs.effects import coefficient_frame
+def stat(fit: EitherFit, key: str) -> Any:
+    """One fit statistic by maketables' key; None where there is none."""
+    if key in _STATISTICS:
+        return _STATISTICS[key](fit)
+    if fit.engine == "posterior" or key not in _OF_LIKELIHOOD:
+        return None
+    return _OF_LIKELIHOOD[key](fit)
 
-    found: pd.Series = coefficient_frame(fit, "satterthwaite")[0]["Pr(>|t|)"]
-    return found
+
+def depvar(fit: EitherFit) -> str:
+    """The response."""
+    return str(fit.design.formula.response_text)
 
 
-class TableHooks:
-    """maketables' plug-in format: ``ETable([fit, ...])`` reads fits as they are."""
+def fixef_string(fit: EitherFit) -> None:
+    """Absorbed fixed effects: a mixed model has none."""
 
-    __slots__ = ()
 
-    @property
-    def __maketables_coef_table__(self) -> pd.DataFrame:
-        """Coefficients: ``b, se, t, p, ci95l, ci95u``."""
-        table = parameter_table(self, random=False)
-        frame = pd.DataFrame(
-            {
-                "b": table["estimate"],
-                "se": table["se"],
-                "t": table["estimate"] / table["se"],
-                "p": _p_values(self),
-                "ci95l": table["lower"],
-                "ci95u": table["upper"],
-            }
-        )
-        return frame.rename(index={"(Intercept)": "Intercept"}).rename_axis("Coefficient")
+def vcov_info(fit: EitherFit) -> dict[str, Any]:
+    """How standard errors were made."""
+    return {"vcov_type": _STATISTICS["se_type"](fit), "clustervar": None}
 
-    def __maketables_stat__(self, key: str) -> Any:
-        """One fit statistic by maketables' key; None where there is none."""
-        return _STATISTICS[key](self) if key in _STATISTICS else None
 
-    @property
-    def __maketables_depvar__(self: Any) -> str:
-        """The response."""
-        return str(self.design.formula.response_text)
+def stat_labels(fit: EitherFit) -> dict[str, str]:
+    """Labels of the statistics that maketables does not know."""
+    return dict(_LABELS)
 
-    @property
-    def __maketables_fixef_string__(self) -> None:
-        """Absorbed fixed effects: a mixed model has none."""
 
-    @property
-    def __maketables_vcov_info__(self) -> dict[str, Any]:
-        """How standard errors were made."""
-        return {"vcov_type": _STATISTICS["se_type"](self), "clustervar": None}
-
-    @property
-    def __maketables_stat_labels__(self) -> dict[str, str]:
-        """Labels of the statistics that maketables does not know."""
-        return dict(_LABELS)
-
-    @property
-    def __maketables_default_stat_keys__(self) -> list[str]:
-        """What is shown unless asked otherwise."""
-        return ["N", "groups", "r2_marginal", "r2_conditional"]
+def default_stat_keys(fit: EitherFit) -> list[str]:
+    """What is shown unless asked otherwise."""
+    return ["N", "groups", "r2_marginal", "r2_conditional"]

@@ -12,12 +12,13 @@ from nestedmlm.design.design import Design, build_design
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.errors import DataError
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
+from nestedmlm.fits.verbs.sample import sample
+from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
-    from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.views.posterior.priors import PriorTable
 
 _log = logging.getLogger("nestedmlm")
@@ -209,59 +210,8 @@ class Model:
 
         return draw_priors(resolve_priors(self.design, priors), ax=ax, figsize=figsize)
 
-    def to_pymc(
-        self,
-        priors: Mapping[str, Any] | None = None,
-        *,
-        marginal: bool | str = False,
-        noncentered: bool | str = "auto",
-    ) -> Any:
-        """Make the PyMC model, a plain ``pymc.Model`` that may be edited.
-
-        Parameters
-        ----------
-        priors : mapping of str to Prior or callable, optional
-            By the posterior's names; the rest have the defaults that `priors` shows.
-        marginal : bool
-            Integrate the random effects out.
-        noncentered : bool or "auto"
-            Parameterisation of the random effects of the hierarchical form.
-
-        Returns
-        -------
-        pymc.Model
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> sorted(v.name for v in model.to_pymc(marginal=True).free_RVs)
-        ['1|Batch_sigma_raw', 'Intercept', 'sigma']
-        """
-        from nestedmlm.fits.bayes_run import build_pymc
-
-        return build_pymc(self.design, priors, marginal=marginal, noncentered=noncentered)
-
-    def sample(self, **options: Any) -> BayesFit:
-        """Draw from the posterior.
-
-        Parameters
-        ----------
-        **options
-            ``priors, marginal, draws, tune, chains, cores, sampler, seed, progress,
-            target_accept``: see `nestedmlm.pymc_lmer`.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
-        >>> round(posterior.sigma, -1)
-        50.0
-        """
-        from nestedmlm.fits.bayes_run import sample_model
-
-        return sample_model(self, **options)
+    to_pymc = to_pymc
+    sample = sample
 
     def update(self, formula: str) -> Model:
         """Make the model of a changed formula on the same data (``.``: what was there).

@@ -15,7 +15,6 @@ from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.views.parameters import is_posterior
 
 _POINTS = 60  # along a numeric predictor
 _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart
@@ -109,7 +108,7 @@ def effect(
 def _data(fit: Any, data: Any) -> Any:
     if data is not None:
         return data
-    if is_posterior(fit):
+    if fit.engine == "posterior":
         raise OptionError("a BayesFit does not keep the data: give them with data=")
     return fit.model.data
 
@@ -142,7 +141,7 @@ def _places(
 def _means(fit: Any, grid: Grid, values: FloatArray, prob: float) -> pd.DataFrame:
     """``estimate, lower, upper`` of linear functions of the fixed effects."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
-    if is_posterior(fit):
+    if fit.engine == "posterior":
         from nestedmlm.posterior.draws import fixed_draws
         from nestedmlm.posterior.summaries import estimates
 

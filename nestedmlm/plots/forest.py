@@ -11,7 +11,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import INTERCEPT
-from nestedmlm.views.parameters import engine, fit_names, parameter_table
+from nestedmlm.views.parameters import fit_names, parameter_table
 
 SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread
@@ -83,7 +83,7 @@ def forest(
         ax.errorbar(
             estimate, place, xerr=np.nan_to_num(reach), fmt=style.MARKS[k % len(style.MARKS)],
             color=style.CYCLE[k % len(style.CYCLE)], markersize=5.5, linewidth=1.8,
-            label=f"{label} ({engine(fit)})" if label else engine(fit),
+            label=f"{label} ({fit.engine})" if label else fit.engine,
         )  # fmt: skip
     style.categories(ax, [style.shorten(name, 34) for name in rows])
     style.dress(ax, x=f"estimate, {100 * prob:g} % interval")

@@ -11,7 +11,6 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.source import mode_arrays
-from nestedmlm.views.parameters import is_posterior
 
 _LEVELS = (0.5, 0.95)  # of the ellipses
 _FLAT = 1e-4  # relative standard deviation below which a direction counts as collapsed
@@ -70,7 +69,7 @@ def singularity(
 
 
 def _covariances(fit: Any) -> list[FloatArray]:
-    if not is_posterior(fit):
+    if fit.engine != "posterior":
         return [block.cov for block in fit.varcorr().blocks]
     from nestedmlm.posterior.draws import covariance_draws
 

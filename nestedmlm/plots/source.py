@@ -10,7 +10,6 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.views.parameters import is_posterior
 
 INTERCEPT = "(Intercept)"
 
@@ -22,7 +21,7 @@ def require_likelihood(fit: Any, what: str) -> None:
     ------
     OptionError
     """
-    if is_posterior(fit):
+    if fit.engine == "posterior":
         raise OptionError(f"{what} belongs to the fit by likelihood: give an LmerFit")
 
 
@@ -96,7 +95,7 @@ def variable(fit: Any, x: str | None) -> tuple[str, FloatArray]:
 
 def mode_arrays(fit: Any) -> tuple[FloatArray, ...]:
     """Random effects of each term, shapes (J, k), in the order of ``design.terms``."""
-    if not is_posterior(fit):
+    if fit.engine != "posterior":
         found: tuple[FloatArray, ...] = fit.solution.b
         return found
     design = fit.design
@@ -156,7 +155,7 @@ def modes(fit: Any, prob: float) -> pd.DataFrame:
     """
     from scipy.stats import norm
 
-    if is_posterior(fit):
+    if fit.engine == "posterior":
         found: pd.DataFrame = fit.ranef(prob=prob)
         return found
     frame = fit.ranef()

@@ -6,7 +6,7 @@ from typing import Any
 
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.views.parameters import fit_names, is_posterior
+from nestedmlm.views.parameters import fit_names
 
 
 def variance_partition(
@@ -76,5 +76,5 @@ def _size(fits: tuple[Any, ...], name: str) -> int:
 
 def shares_of_levels(fit: Any) -> dict[str, float]:
     """Share of each grouping factor, and of the residual, in the variance given the predictors."""
-    found = fit.icc()["estimate"] if is_posterior(fit) else fit.icc(by_group=True)
+    found = fit.icc()["estimate"] if fit.engine == "posterior" else fit.icc(by_group=True)
     return {str(name): float(value) for name, value in found.items()}

@@ -7,13 +7,48 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.names import OBS_DIM, response_name, without_slash
+from nestedmlm.bayes.model.names import (
+    MU,
+    OBS_DIM,
+    is_auxiliary,
+    parameter_names,
+    response_name,
+    without_slash,
+)
 from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
 from nestedmlm.posterior.rows import all_draws, fitted_rows
 
 FIXED_DIM = "fixed"
+
+
+def check_parameters(data: Any, design: Design) -> None:
+    """Refuse draws that lack a parameter of a design.
+
+    Raises
+    ------
+    OptionError
+    """
+    if "posterior" not in data:
+        raise OptionError("draws are a DataTree with a group 'posterior', as pymc.sample returns")
+    names = parameter_names(design).parameters
+    missing = [name for name in names if name not in data["posterior"].data_vars]
+    if missing:
+        raise OptionError(
+            f"the draws lack {', '.join(map(repr, missing))}; a fit of this formula needs "
+            f"{', '.join(names)}"
+        )
+
+
+def without_auxiliary(data: Any) -> Any:
+    """Copy a tree without variables that only make sampling easy, and without the long ``mu``."""
+    posterior = data["posterior"].to_dataset()
+    names = [name for name in posterior.data_vars if is_auxiliary(str(name)) or name == MU]
+    out = data.copy()
+    out["posterior"] = type(data)(posterior.drop_vars(names))
+    return out
 
 
 def row_labels(design: Design) -> list[Any]:

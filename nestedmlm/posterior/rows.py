@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.model.names import OBS_DIM
 from nestedmlm.design.design import Design
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.rows.prediction import NEW_LEVELS
 from nestedmlm.inference.rows.re_form import chosen_columns, only_columns
 from nestedmlm.posterior.draws import (
     covariance_draws,
+    draw_shape,
     effect_draws,
     fixed_draws,
     roots,
@@ -196,6 +198,22 @@ def all_draws(rows: Rows, *, kind: str, rng: np.random.Generator) -> FloatArray:
     for block in rows.blocks():
         out[:, block] = draw(block)
     return out
+
+
+def draws_array(
+    data: Any, rows: Rows, index: pd.Index, *, kind: str, rng: np.random.Generator
+) -> Any:
+    """Every draw of every row as a DataArray with dims ``chain, draw, __obs__``."""
+    from xarray import DataArray
+
+    posterior = data["posterior"]
+    coords = {name: posterior[name].values for name in ("chain", "draw")}
+    return DataArray(
+        all_draws(rows, kind=kind, rng=rng).reshape(*draw_shape(data), -1),
+        dims=("chain", "draw", OBS_DIM),
+        coords={**coords, OBS_DIM: index.to_numpy()},
+        name="prediction",
+    )
 
 
 def mean_fitted(data: Any, design: Design) -> FloatArray:

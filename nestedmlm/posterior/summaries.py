@@ -14,6 +14,7 @@ from nestedmlm.bayes.model.names import TermNames, parameter_names
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coefficient_tables
+from nestedmlm.inference.variances.parameters import reported_parameters
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
 
 PROB = 0.95  # of the intervals, unless another one is asked for
@@ -136,6 +137,34 @@ def parameter_table(data: Any, design: Design, *, prob: float = PROB) -> pd.Data
     )
 
 
+def reported_table(table: pd.DataFrame, design: Design, *, random: bool = True) -> pd.DataFrame:
+    """The parameter table under the names that ``LmerFit.conf_int`` uses.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `parameter_table`.
+    design : Design
+    random : bool
+        Whether to add what is not a fixed effect.
+
+    Returns
+    -------
+    DataFrame
+        ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
+    """
+    columns = ["kind", "estimate", "se", "lower", "upper"]
+    table = table.rename(columns={"sd": "se"})
+    fixed = table[table["kind"] == "fixed"]
+    fixed = fixed.set_index(pd.Index(list(fixed["var1"]))).assign(kind="beta")[columns]
+    if not random:
+        return fixed
+    rest = table[table["kind"] != "fixed"]
+    reported = [p for p in reported_parameters(design) if p.kind != "beta"]
+    rest = rest.set_index(pd.Index([p.name for p in reported]))
+    return pd.concat([fixed, rest.assign(kind=[p.kind for p in reported])[columns]])
+
+
 def importance_diagnostics(table: pd.DataFrame, ess: float | None) -> pd.DataFrame:
     """Put the effective draws of importance sampling in place of what chains would say.
 
@@ -198,6 +227,14 @@ def estimates(draws: FloatArray, *, prob: float = PROB, index: Any = None) -> pd
         },
         index=index,
     )
+
+
+def fixed_covariance(data: Any, design: Design) -> pd.DataFrame:
+    """Posterior covariance matrix of the fixed effects, (p, p)."""
+    names, draws = list(design.x_names), fixed_draws(data, design)
+    centred = draws - draws.mean(axis=0)
+    cov = centred.T @ centred / max(len(draws) - 1, 1)
+    return pd.DataFrame(cov, index=names, columns=names)
 
 
 def tails(prob: float) -> tuple[float, float]:

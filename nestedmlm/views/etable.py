@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.views.parameters import engine, fit_names, is_posterior, parameter_table
 from nestedmlm.views.posterior.cells import by_spread
 from nestedmlm.views.render.blocks import Table
 from nestedmlm.views.render.rformat import format_numbers
@@ -178,94 +177,10 @@ _LEGENDS = MappingProxyType(
 )
 
 
-def make_table(
-    fits: Sequence[Any],
-    *,
-    names: Sequence[str] | None = None,
-    spread: str = "se",
-    prob: float = 0.95,
-    stats: Sequence[str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    random: bool = True,
-    title: str = "",
-) -> ModelTable:
-    """Put models side by side; see `nestedmlm.etable`."""
-    if spread not in SPREADS:
-        raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")
-    wanted = tuple(STATISTICS) if stats is None else tuple(stats)
-    unknown = [name for name in wanted if name not in STATISTICS]
-    if unknown:
-        known = ", ".join(STATISTICS)
-        raise OptionError(f"no statistic {', '.join(map(str, unknown))}; known: {known}")
-    found = fit_names(fits, names)
-    found = ["M1"] if found == [""] else found
-    if len(set(found)) < len(found):
-        raise OptionError(f"the models need different names, not {', '.join(found)}")
-    parts = [
-        parameter_table(fit, prob=prob, random=random)
-        .rename_axis("name")
-        .reset_index()
-        .assign(model=name)
-        for name, fit in zip(found, fits, strict=True)
-    ]
-    columns = ["model", "name", "kind", "estimate", "se", "lower", "upper"]
-    columns_of_fit = dict(zip(found, fits, strict=True))
-    return ModelTable(
-        names=tuple(found),
-        parameters=pd.concat(parts, ignore_index=True)[columns],
-        fit=_statistics(columns_of_fit, wanted),
-        spread=spread,
-        prob=prob,
-        labels=MappingProxyType(dict(labels or {})),
-        title=title,
-    )
-
-
 def _in_order(part: pd.DataFrame) -> list[str]:
     """Names as they come, sigma last."""
     names = list(dict.fromkeys(part["name"]))
     return [n for n in names if n != "sigma"] + [n for n in names if n == "sigma"]
-
-
-# --- fit statistics ------------------------------------------------------------------------------
-def _of_fit(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    """A statistic that only an `LmerFit` has, under the name of its criterion."""
-    return lambda fit: {} if is_posterior(fit) else read(fit)
-
-
-def _groups(fit: Any) -> dict[str, Any]:
-    return {f"Groups: {name}": int(count) for name, count in fit.ngrps.items()}
-
-
-def _r2(fit: Any) -> dict[str, Any]:
-    found = fit.r2()["estimate"] if is_posterior(fit) else fit.r2()
-    return {f"R² {name}": float(found[name]) for name in ("marginal", "conditional")}
-
-
-STATISTICS: Mapping[str, Callable[[Any], dict[str, Any]]] = MappingProxyType(
-    {
-        "method": lambda fit: {"Estimation": engine(fit)},
-        "nobs": lambda fit: {"Observations": int(fit.nobs)},
-        "groups": _groups,
-        "criterion": _of_fit(
-            lambda fit: {"REML criterion" if fit.REML else "-2 log-likelihood": fit.criterion}
-        ),
-        "aic": _of_fit(lambda fit: {"AIC": fit.aic}),
-        "bic": _of_fit(lambda fit: {"BIC": fit.bic}),
-        "r2": _r2,
-    }
-)
-
-
-def _statistics(fits: Mapping[str, Any], wanted: Sequence[str]) -> pd.DataFrame:
-    """One row for each statistic that applies to some model, in the order asked for."""
-    rows: dict[str, dict[str, Any]] = {}
-    for name in wanted:
-        for model, fit in fits.items():
-            for label, value in STATISTICS[name](fit).items():
-                rows.setdefault(label, {})[model] = value
-    values = [[row.get(model) for model in fits] for row in rows.values()]
-    return pd.DataFrame(values, index=list(rows), columns=list(fits), dtype=object)
 
 
 def _statistic(value: Any) -> str:

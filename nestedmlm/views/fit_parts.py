@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from nestedmlm.views.protocols import Described, Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.layout import fill_lines, formula_pieces
 from nestedmlm.views.render.rformat import DIGITS, format_numbers, round_r
@@ -15,22 +14,21 @@ CLASS = "lmerMod"  # what lme4 calls the class of such a fit; part of the title 
 _CRITERIA = ("AIC", "BIC", "logLik", "-2*log(L)", "df.resid")
 
 
-def title(fit: Any) -> list[Block]:
+def title(fit: Printed) -> list[Block]:
     """First line: which criterion the fit minimises."""
     return [Text((f"{method_title(fit)} ['{CLASS}']",), role="title")]
 
 
-def method_title(fit: Any) -> str:
+def method_title(fit: Printed) -> str:
     """The words of the first line."""
     # the blank after "likelihood" is lme4's
     return f"Linear mixed model fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
 
-def call(fit: Any) -> list[Block]:
+def call(fit: Described) -> list[Block]:
     """Formula, data, weights and offset, as far as their names are known."""
-    formula = str(fit.formula)
-    wrapped = fill_lines(["Formula:", *formula_pieces(formula)])
-    blocks: list[Block] = [Text((f"Formula: {formula}",), wrapped=tuple(wrapped))]
+    wrapped = fill_lines(["Formula:", *formula_pieces(fit.formula)])
+    blocks: list[Block] = [Text((f"Formula: {fit.formula}",), wrapped=tuple(wrapped))]
     named = (
         ("   Data:", fit.data_name),
         ("Weights:", fit.weights_name),
@@ -40,14 +38,14 @@ def call(fit: Any) -> list[Block]:
     return [*blocks, Text(lines)] if lines else blocks
 
 
-def criteria(fit: Any, *, digits: int) -> Block:
+def criteria(fit: Printed, *, digits: int) -> Block:
     """The minimised criterion: one line for REML, a table with AIC and BIC for ML."""
     if fit.REML:
         value = format_numbers(round_r([fit.reml_criterion], digits))[0]
         return Text((f"REML criterion at convergence: {value}",))
     values = np.array([fit.aic, fit.bic, fit.llf, -2.0 * fit.llf, fit.df_resid], dtype=float)
     cells = format_numbers(round_r(values, digits), digits=DIGITS)
-    cells[-1] = str(int(fit.df_resid))
+    cells[-1] = str(fit.df_resid)
     return Table(
         name="fit",
         frame=pd.DataFrame([values], index=["fit"], columns=list(_CRITERIA)),
@@ -58,7 +56,7 @@ def criteria(fit: Any, *, digits: int) -> Block:
     )
 
 
-def groups(fit: Any) -> Block:
+def groups(fit: Described) -> Block:
     """Numbers of observations and of levels of each grouping factor."""
     counts = "; ".join(f"{name}, {count}" for name, count in fit.ngrps.items())
     head = f"Number of obs: {fit.nobs}, groups: "
@@ -66,9 +64,9 @@ def groups(fit: Any) -> Block:
     return Text((f"{head} {counts}",), wrapped=tuple(fill_lines([head, counts])))
 
 
-def messages(fit: Any) -> list[Block]:
+def messages(fit: Printed) -> list[Block]:
     """What deserves attention: how columns were dropped, convergence, singularity."""
-    about_design = tuple(fit.design.messages)
+    about_design = fit.design.messages
     about_fit = tuple(m for m in fit.messages if m not in about_design)
     blocks: list[Block] = []
     if about_design:
@@ -78,10 +76,6 @@ def messages(fit: Any) -> list[Block]:
     return blocks
 
 
-def _optimizer(fit: Any) -> list[str]:
-    certificate = fit.certificate
-    count = getattr(certificate, "evaluations", None)
-    if count is None:
-        return []
+def _optimizer(fit: Printed) -> list[str]:
     verdict = "certified optimum" if fit.converged else "optimum not certified"
-    return [f"optimizer: {verdict}, {count} evaluations"]
+    return [f"optimizer: {verdict}, {fit.certificate.evaluations} evaluations"]

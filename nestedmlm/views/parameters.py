@@ -8,24 +8,12 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.parameters import reported_parameters
-
-COLUMNS = ("kind", "estimate", "se", "lower", "upper")
-
-
-def is_posterior(fit: Any) -> bool:
-    """Whether a fit holds draws."""
-    return hasattr(fit, "run")
+from nestedmlm.inference.tidy.wald_parameters import wald_parameters
+from nestedmlm.posterior.summaries import reported_table
+from nestedmlm.views.protocols import EitherFit
 
 
-def engine(fit: Any) -> str:
-    """``REML``, ``ML`` or ``posterior``."""
-    if is_posterior(fit):
-        return "posterior"
-    return "REML" if fit.REML else "ML"
-
-
-def parameter_table(fit: Any, *, prob: float = 0.95, random: bool = True) -> pd.DataFrame:
+def parameter_table(fit: EitherFit, *, prob: float = 0.95, random: bool = True) -> pd.DataFrame:
     """Fixed effects, then standard deviations and correlations, then sigma.
 
     Parameters
@@ -42,41 +30,9 @@ def parameter_table(fit: Any, *, prob: float = 0.95, random: bool = True) -> pd.
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
         ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
     """
-    return (_of_draws if is_posterior(fit) else _of_fit)(fit, prob, random)
-
-
-def _of_fit(fit: Any, prob: float, random: bool) -> pd.DataFrame:
-    from scipy.special import ndtri
-
-    reach = float(ndtri(0.5 + 0.5 * prob)) * fit.bse
-    fixed = pd.DataFrame(
-        {
-            "kind": "beta",
-            "estimate": fit.params,
-            "se": fit.bse,
-            "lower": fit.params - reach,
-            "upper": fit.params + reach,
-        }
-    )
-    if not random:
-        return fixed
-    from nestedmlm.inference.variances.wald import variance_parameters
-
-    parts = variance_parameters(fit.solution, fit.design, REML=fit.REML, level=prob)
-    return pd.concat([fixed, parts[list(COLUMNS)]])
-
-
-def _of_draws(fit: Any, prob: float, random: bool) -> pd.DataFrame:
-    table = fit.parameters(prob=prob).rename(columns={"sd": "se"})
-    fixed = table[table["kind"] == "fixed"]
-    fixed = fixed.set_index(pd.Index(list(fixed["var1"]))).assign(kind="beta")
-    if not random:
-        return fixed[list(COLUMNS)]
-    rest = table[table["kind"] != "fixed"]
-    reported = [p for p in reported_parameters(fit.design) if p.kind != "beta"]
-    rest = rest.set_index(pd.Index([p.name for p in reported]))
-    rest = rest.assign(kind=[p.kind for p in reported])
-    return pd.concat([fixed[list(COLUMNS)], rest[list(COLUMNS)]])
+    if fit.engine == "posterior":
+        return reported_table(fit.parameters(prob=prob), fit.design, random=random)
+    return wald_parameters(fit.solution, fit.design, REML=fit.REML, level=prob, random=random)
 
 
 def fit_names(fits: Sequence[Any], names: Sequence[str] | None) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from nestedmlm.views import fit_parts as parts
+from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View
@@ -15,7 +14,7 @@ from nestedmlm.views.varcorr import varcorr_table
 DIGITS = 4
 
 
-def fit_view(fit: Any) -> View:
+def fit_view(fit: Printed) -> View:
     """Build the short document that shows a fit.
 
     Parameters

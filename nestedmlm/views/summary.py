@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.views import fit_parts as parts
 from nestedmlm.views.effect_tests import METHOD_NAMES, stars_legend
+from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.abbreviate import abbreviate
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
@@ -30,7 +30,7 @@ QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
 
 
 def summary_view(
-    fit: Any,
+    fit: Printed,
     *,
     correlation: bool | None = None,
     coefficients: pd.DataFrame | None = None,
@@ -71,7 +71,7 @@ def summary_view(
     return View(tuple(blocks), main="coefficients")
 
 
-def _title(fit: Any, method: str) -> list[Block]:
+def _title(fit: Printed, method: str) -> list[Block]:
     """lme4's first line, or lmerTest's, which says what the t tests use."""
     if method == "none":
         return parts.title(fit)
@@ -86,7 +86,9 @@ def _title(fit: Any, method: str) -> list[Block]:
     return [Text((f"{first} [{TEST_CLASS}]",), role="title", wrapped=tuple(wrapped))]
 
 
-def _fixed_effects(fit: Any, correlation: bool | None, tested: pd.DataFrame | None) -> list[Block]:
+def _fixed_effects(
+    fit: Printed, correlation: bool | None, tested: pd.DataFrame | None
+) -> list[Block]:
     frame = tested
     layout = _LAYOUT_TESTED
     if frame is None:
@@ -109,7 +111,7 @@ def _fixed_effects(fit: Any, correlation: bool | None, tested: pd.DataFrame | No
     return [blank(), heading, table, *legend, *_correlations(fit, len(frame), correlation)]
 
 
-def _correlations(fit: Any, p: int, wanted: bool | None) -> list[Block]:
+def _correlations(fit: Printed, p: int, wanted: bool | None) -> list[Block]:
     if wanted is None and p > MAX_CORRELATION:
         return _hint(p)
     if wanted is False or p < 2:
@@ -148,7 +150,7 @@ def _correlation_table(cov: pd.DataFrame) -> Table:
     )
 
 
-def _residuals(fit: Any) -> list[Block]:
+def _residuals(fit: Printed) -> list[Block]:
     scaled = np.asarray(fit.residuals("pearson", scaled=True), dtype=float)
     values = quantiles(scaled)
     cells = format_numbers(zapsmall(values, DIGITS + 1), digits=DIGITS)

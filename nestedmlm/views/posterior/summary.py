@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from nestedmlm.posterior.summaries import ESTIMATES
 from nestedmlm.views import fit_parts as parts
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.posterior.varcorr import varcorr_block
+from nestedmlm.views.protocols import PrintedPosterior
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, blank
 
@@ -20,7 +19,7 @@ _FORMS = {
 }
 
 
-def summary_view(fit: Any, table: pd.DataFrame, prob: float) -> View:
+def summary_view(fit: PrintedPosterior, table: pd.DataFrame, prob: float) -> View:
     """Build the summary.
 
     Parameters
@@ -65,7 +64,7 @@ def fixed_block(table: pd.DataFrame, prob: float) -> Table:
     return cells.frame_table("coefficients", table, columns, rows=list(table["var1"]), shown=shown)
 
 
-def sampling_lines(fit: Any, table: pd.DataFrame) -> tuple[str, ...]:
+def sampling_lines(fit: PrintedPosterior, table: pd.DataFrame) -> tuple[str, ...]:
     """Say how the draws were made and whether they can be trusted."""
     run = fit.run
     chains = "1 chain" if fit.n_chains == 1 else f"{fit.n_chains} chains"
@@ -83,6 +82,5 @@ def sampling_lines(fit: Any, table: pd.DataFrame) -> tuple[str, ...]:
     return f"{made}; {_FORMS[run.form]}", "; ".join(checks)
 
 
-def _notes(fit: Any) -> list[Block]:
-    messages = tuple(fit.messages)
-    return [Text(messages, role="note")] if messages else []
+def _notes(fit: PrintedPosterior) -> list[Block]:
+    return [Text(fit.messages, role="note")] if fit.messages else []

@@ -1,0 +1,72 @@
+"""Fit statistics of either engine under the names of the tables that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
+
+
+def nakagawa_r2(fit: EitherFit) -> dict[str, float]:
+    """Marginal and conditional R-squared; of a posterior their means."""
+    found = fit.r2()["estimate"] if fit.engine == "posterior" else fit.r2()
+    return {name: float(found[name]) for name in ("marginal", "conditional")}
+
+
+def _groups(fit: Fit) -> dict[str, Any]:
+    return {f"Groups: {name}": int(count) for name, count in fit.ngrps.items()}
+
+
+def _r2(fit: EitherFit) -> dict[str, Any]:
+    return {f"R² {name}": value for name, value in nakagawa_r2(fit).items()}
+
+
+def _of_likelihood(
+    read: Callable[[LikelihoodFit], dict[str, Any]],
+) -> Callable[[EitherFit], dict[str, Any]]:
+    """A statistic that a posterior has not."""
+    return lambda fit: {} if fit.engine == "posterior" else read(fit)
+
+
+# name -> label and value; a statistic that does not apply has no label
+STATISTICS: Mapping[str, Callable[[EitherFit], dict[str, Any]]] = MappingProxyType(
+    {
+        "method": lambda fit: {"Estimation": fit.engine},
+        "nobs": lambda fit: {"Observations": int(fit.nobs)},
+        "groups": _groups,
+        "criterion": _of_likelihood(
+            lambda fit: {"REML criterion" if fit.REML else "-2 log-likelihood": fit.criterion}
+        ),
+        "aic": _of_likelihood(lambda fit: {"AIC": fit.aic}),
+        "bic": _of_likelihood(lambda fit: {"BIC": fit.bic}),
+        "r2": _r2,
+    }
+)
+
+
+def statistics_frame(fits: Mapping[str, EitherFit], wanted: Sequence[str]) -> pd.DataFrame:
+    """One row for each statistic that applies to some model, in the order asked for.
+
+    Parameters
+    ----------
+    fits : mapping of str to fit
+        By the names of the models, which become columns.
+    wanted : sequence of str
+        Keys of `STATISTICS`.
+
+    Returns
+    -------
+    DataFrame
+        Of objects; None where a statistic does not apply.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for name in wanted:
+        for model, fit in fits.items():
+            for label, value in STATISTICS[name](fit).items():
+                rows.setdefault(label, {})[model] = value
+    values = [[row.get(model) for model in fits] for row in rows.values()]
+    return pd.DataFrame(values, index=list(rows), columns=list(fits), dtype=object)

@@ -1,0 +1,47 @@
+"""Whether the draws of a posterior can be trusted."""
+
+from __future__ import annotations
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.posterior_verbs.parameters import parameters
+from nestedmlm.posterior.checks import (
+    UPPER,
+    boundary_sentences,
+    boundary_table,
+    sampling_problems,
+)
+from nestedmlm.views.posterior.diagnosis import BayesDiagnosis
+
+
+def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
+    """Whether the draws can be trusted, and which standard deviations may be zero; a view.
+
+    Returns
+    -------
+    BayesDiagnosis
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.diagnose().to_frame().shape
+    (1, 8)
+    """
+    boundary = boundary_table(fit.data, fit.design)
+    return BayesDiagnosis(
+        problems=problems(fit),
+        table=boundary,
+        boundary=boundary_sentences(boundary),
+        prob=UPPER,
+    )
+
+
+def problems(fit: BayesEstimates) -> tuple[str, ...]:
+    """What is wrong with the sampling, and what to do; empty if nothing is."""
+    return sampling_problems(
+        parameters(fit),
+        chains=fit.n_chains,
+        divergences=fit.divergences,
+        independent=fit.run.khat is not None,
+    )

@@ -1,0 +1,46 @@
+"""Posterior probabilities of hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.hypothesis_probabilities import hypothesis_table
+from nestedmlm.posterior.summaries import PROB
+from nestedmlm.views.posterior.hypothesis import HypothesisResult
+
+
+def hypothesis(
+    fit: BayesEstimates, hypotheses: str | Sequence[str], *, prob: float = PROB
+) -> HypothesisResult:
+    """Posterior probability of statements about parameters; a view.
+
+    Parameters
+    ----------
+    hypotheses : str or sequence of str
+        ``"ses > 0"``, ``"10 < ses < 15"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
+        ``"`1|schoolid`[12] > 0 and ses > 10"``: the posterior's names, those that are no
+        identifiers in backticks.
+    prob : float
+        Probability inside the intervals.
+
+    Returns
+    -------
+    HypothesisResult
+
+    Raises
+    ------
+    FormulaError
+        If a hypothesis cannot be understood.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.hypothesis("sigma > 30").table["probability"].item() > 0.9
+    True
+    """
+    texts = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
+    table = hypothesis_table(texts, fit.data, prob=prob)
+    return HypothesisResult(table=table, prob=prob, draws=fit.n_chains * fit.n_draws)

@@ -1,0 +1,34 @@
+"""Intraclass correlations of a posterior."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.variance import icc_table
+
+
+def icc(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+    """Share of each grouping factor in the variance given the predictors, with intervals.
+
+    Parameters
+    ----------
+    prob : float
+        Probability inside the equal-tailed intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per factor and ``Residual``; ``estimate, sd, lower, upper``. A factor with random
+        slopes counts with its average over the rows, ``mean(z' Sigma z)`` (Johnson 2014).
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.icc().columns.tolist()
+    ['estimate', 'sd', 'lower', 'upper']
+    """
+    return icc_table(fit.data, fit.design, prob=prob)

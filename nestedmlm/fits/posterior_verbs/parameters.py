@@ -1,0 +1,34 @@
+"""The parameters of a posterior in one table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.summaries import PROB, importance_diagnostics, parameter_table
+
+
+def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+    """Fixed effects, standard deviations, correlations and sigma in one table.
+
+    Parameters
+    ----------
+    prob : float
+        Probability inside the equal-tailed intervals.
+
+    Returns
+    -------
+    DataFrame
+        By the posterior's names: ``kind, group, var1, var2, estimate, sd, lower, upper, r_hat,
+        ess_bulk, ess_tail`` (importance sampling has no R-hat, and one ESS for all).
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.parameters().columns[4:8].tolist()
+    ['estimate', 'sd', 'lower', 'upper']
+    """
+    table = parameter_table(fit.data, fit.design, prob=prob)
+    return importance_diagnostics(table, fit.run.ess)

@@ -1,0 +1,36 @@
+"""R-squared of a posterior."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.variance import r2_table
+
+
+def r2(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+    """R-squared: ``bayes``, ``marginal`` and ``conditional`` with intervals.
+
+    Parameters
+    ----------
+    prob : float
+        Probability inside the equal-tailed intervals.
+
+    Returns
+    -------
+    DataFrame
+        Rows ``bayes``: variance of the expected values of the rows over that plus the residual
+        variance (Gelman et al. 2019); ``marginal`` and ``conditional``: the share of the fixed
+        effects, and of fixed and random effects, in the variance of a new row (Nakagawa &
+        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, sd, lower, upper``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.r2().index.tolist()
+    ['bayes', 'marginal', 'conditional']
+    """
+    return r2_table(fit.data, fit.design, prob=prob)

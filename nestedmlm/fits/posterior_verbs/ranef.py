@@ -1,0 +1,54 @@
+"""The random effects of a posterior, alone and with the fixed effects."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.summaries import PROB, coef_tables, effects_table
+
+
+def ranef(fit: BayesEstimates, condvar: bool = True, *, prob: float = PROB) -> pd.DataFrame:
+    """Random effects in long form.
+
+    Parameters
+    ----------
+    condvar : bool
+        Add their spread and intervals.
+    prob : float
+        Probability inside the intervals.
+
+    Returns
+    -------
+    DataFrame
+        ``grpvar, term, grp, condval`` (posterior mean), ``condsd`` (posterior SD, which unlike
+        a `LmerFit`'s counts the uncertainty of all parameters), ``lower, upper``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.ranef().columns.tolist()
+    ['grpvar', 'term', 'grp', 'condval', 'condsd', 'lower', 'upper']
+    """
+    frame = effects_table(fit.data, fit.design, prob=prob)
+    return frame if condvar else frame[["grpvar", "term", "grp", "condval"]]
+
+
+def coef(fit: BayesEstimates) -> dict[str, pd.DataFrame]:
+    """Fixed plus random effects of each level (posterior means), one table per factor.
+
+    Returns
+    -------
+    dict of str to DataFrame
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.coef()["Batch"].shape
+    (6, 1)
+    """
+    return coef_tables(fit.data, fit.design)

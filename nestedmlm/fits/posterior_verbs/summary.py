@@ -1,0 +1,33 @@
+"""The summary of a posterior."""
+
+from __future__ import annotations
+
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.posterior_verbs.parameters import parameters
+from nestedmlm.posterior.summaries import PROB
+from nestedmlm.views.posterior.summary import summary_view
+from nestedmlm.views.render.view import View
+
+
+def summary(fit: BayesEstimates, *, prob: float = PROB) -> View:
+    """Estimates, intervals and diagnostics in lme4's layout; a view.
+
+    Parameters
+    ----------
+    prob : float
+        Probability inside the intervals.
+
+    Returns
+    -------
+    View
+        With tables ``varcorr`` and ``coefficients``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.summary().to_frame().columns[:2].tolist()
+    ['kind', 'group']
+    """
+    return summary_view(fit, parameters(fit, prob=prob), prob)

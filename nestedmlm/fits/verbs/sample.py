@@ -1,0 +1,133 @@
+"""Draws from the posterior of a fit's model, or of a model that has not been fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.covariance.parameters import make_plan
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_fit import BayesFit
+from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.from_draws import fit_of_draws
+from nestedmlm.likelihood.solution import Solution, results_at
+from nestedmlm.likelihood.threads import blas_threads
+from nestedmlm.optimum.optimize import optimize
+from nestedmlm.posterior.run import read_run
+from nestedmlm.progress import interruptible
+from nestedmlm.statistics.crossproducts import cross_products
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.model import Model
+
+
+def sample(
+    source: Model | LmerFit,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str = "auto",
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    sampler: str = "auto",
+    backend: str = "auto",
+    seed: int | None = None,
+    progress: bool = True,
+    progressbar: bool = True,
+    target_accept: float = 0.8,
+    pymc_model: Any = None,
+) -> BayesFit:
+    """Draw from the posterior, starting from the estimates of the fit.
+
+    Parameters
+    ----------
+    priors : mapping of str to Prior or callable, optional
+        Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
+        in place of the defaults, which `Model.priors` shows.
+    marginal : {"auto", True, False}
+        Integrate the random effects out and draw them afterwards, exactly (nothing to compile), or
+        sample them with the rest (False). The posterior is the same, and so are its names.
+    draws, chains : int
+        Draws kept of each chain, and chains.
+    tune : int, optional
+        Warm-up of each chain; by default as much as the form needs.
+    cores : int, optional
+        How many chains run at a time.
+    sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
+        ``psis``: importance sampling around the mode; independent draws in about a second, refused
+        where its diagnostic says that it does not cover the posterior.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie. The marginal form: "python", with nothing to
+        compile, or "numba" ("auto": from 100,000 draws on). The other: "numba" ("auto"), "c"
+        (compiles sooner, runs slower), "jax".
+    seed : int, optional
+    progress, progressbar : bool
+        False for either: no progress bar. The second is PyMC's name.
+    target_accept : float
+        Between 0 and 1; nearer to 1 against divergences.
+    pymc_model : pymc.Model, optional
+        What to sample in the place of the model made here: one from `to_pymc` that was edited.
+        It has its own form and priors. See `BayesFit.from_pymc` for what is read off its draws.
+
+    Returns
+    -------
+    BayesFit
+
+    Raises
+    ------
+    OptionError, SamplingError, MissingSamplerError
+
+    Warns
+    -----
+    SamplingWarning
+        If there were divergences, R-hat is high, or effective draws are few.
+
+    Notes
+    -----
+    A model that has not been fitted starts from its REML estimates, which it computes first.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> round(posterior.sigma, -1)
+    50.0
+    """
+    from nestedmlm.bayes.model.build import build_model  # PyMC
+    from nestedmlm.bayes.sampling import sampling, start  # PyMC
+
+    resolved, built = None, pymc_model
+    if built is None:
+        resolved = resolve_priors(source.design, priors)
+        built = build_model(source.design, resolved, marginal=marginal)
+    elif priors is not None:
+        raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")
+    s = source.solution if isinstance(source, Estimates) else reml_solution(source.design)
+    data = sampling.sample(
+        built,
+        sampler=sampler,
+        backend=backend,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=seed,
+        progressbar=progress and progressbar,
+        target_accept=target_accept,
+        start=start.start_values(built, source.design, beta=s.beta, T=s.T, sigma=s.sigma),
+    )
+    run = read_run(data, seed=seed)
+    return fit_of_draws(BayesFit, source, data, priors=resolved, model=built, run=run)
+
+
+def reml_solution(design: Design) -> Solution:
+    """The model at its REML estimates: a place to start from, so it need not be certified."""
+    stats, REML = cross_products(design), design.p > 0
+    with blas_threads(stats), interruptible():
+        optimum = optimize(make_plan(design, stats), stats, REML=REML)
+        return results_at(design, optimum.theta, REML=REML, stats=stats)

@@ -1,0 +1,53 @@
+"""The random effects of a marginal posterior: drawn given the parameters, exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
+from nestedmlm.design.design import Design
+from nestedmlm.posterior.draws import draw_shape, stacked
+
+_STREAM = 1  # these draws have a random stream of their own
+
+
+def lacks_effects(data: Any, design: Design) -> bool:
+    """Whether a posterior lacks random effects."""
+    return any(n not in data["posterior"].data_vars for n in parameter_names(design).effects)
+
+
+def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:
+    """Copy a tree with the random effects that it lacks, one draw for each draw there is.
+
+    Parameters
+    ----------
+    data : DataTree
+        With ``posterior``; never changed.
+    design : Design
+    seed : int or None
+
+    Returns
+    -------
+    DataTree
+        The tree itself if nothing is lacking.
+    """
+    if not lacks_effects(data, design):
+        return data
+    from nestedmlm.bayes.sampling.conditional import draw_random_effects  # Numba
+
+    needed = {name: stacked(data, name) for name in parameter_names(design).parameters}
+    rng = np.random.default_rng(None if seed is None else (seed, _STREAM))
+    found = draw_random_effects(design, needed, rng)
+    posterior, dims = data["posterior"].to_dataset(), dimensions(design)
+    coords = {d: values for d, values in coordinates(design).items() if d not in posterior.coords}
+    posterior = posterior.assign(
+        {
+            name: (("chain", "draw", *dims[name]), values.reshape(*draw_shape(data), -1))
+            for name, values in found.items()
+        }
+    ).assign_coords(coords)
+    out = data.copy()
+    out["posterior"] = type(data)(posterior)
+    return out
