@@ -76,16 +76,14 @@ def members(cls: type) -> dict[str, Any]:
     return found
 
 
-def signature(thing: Callable[..., Any]) -> str:
-    """Arguments with defaults, without annotations and `self`."""
+def signature(thing: Callable[..., Any], *, method: bool = False) -> str:
+    """Arguments with defaults, without annotations and what a method is called on."""
     found = inspect.signature(thing)
     plain = [p.replace(annotation=p.empty) for p in found.parameters.values()]
-    if plain and plain[0].name in ("self", "cls"):
-        plain = plain[1:]
-    return str(found.replace(parameters=plain, return_annotation=found.empty))
+    return str(found.replace(parameters=plain[method:], return_annotation=found.empty))
 
 
-def describe(path: str, thing: Any) -> Iterator[str]:
+def describe(path: str, thing: Any, *, method: bool = False) -> Iterator[str]:
     """The lines of one name: a class with its members, a function with its arguments."""
     if inspect.ismodule(thing):
         yield path
@@ -93,9 +91,10 @@ def describe(path: str, thing: Any) -> Iterator[str]:
         yield f"{path}{signature(thing)}" if thing in MADE_BY_HAND else path
         if not issubclass(thing, Exception):
             for name, raw in sorted(members(thing).items()):
-                yield from describe(f"{path}.{name}", getattr(raw, "__func__", raw))
+                own = getattr(raw, "__func__", raw)
+                yield from describe(f"{path}.{name}", own, method=not isinstance(raw, staticmethod))
     elif callable(thing):
-        yield f"{path}{signature(thing)}"
+        yield f"{path}{signature(thing, method=method)}"
     else:
         yield path
 
