@@ -57,9 +57,11 @@ def compare(lmer_fit: LmerFit, bayes_fit: BayesFit, *, prob: float = PROB) -> Co
             )
     boundary = boundary_table(bayes_fit.data, bayes_fit.design)
     return Comparison(
-        table=comparison_table(lmer_fit, bayes_fit, prob=prob),
+        table=comparison_table(
+            lmer_fit.solution, lmer_fit.design, bayes_fit.data, bayes_fit.design, prob=prob
+        ),
         formula=lmer_fit.formula,
-        method="REML" if lmer_fit.REML else "ML",
+        method=lmer_fit.engine,
         prob=prob,
         notes=boundary_sentences(boundary),
     )
@@ -82,10 +84,17 @@ def plot_compare(
     prob : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure.
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ModelComparisonError, OptionError
+        As `compare`.
 
     Examples
     --------
@@ -95,4 +104,4 @@ def plot_compare(
     >>> nm.plot_compare(fit, posterior).get_title(loc="left")
     'Yield ~ 1 + (1 | Batch)'
     """
-    return draw_comparison(compare(lmer_fit, bayes_fit, prob=prob), ax)
+    return draw_comparison(compare(lmer_fit, bayes_fit, prob=prob), ax, figsize=figsize)

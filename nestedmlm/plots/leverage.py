@@ -10,6 +10,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
+from nestedmlm.views.influence import Influence
 
 _CONTOURS = (0.5, 1.0)
 _TOP = 5  # rows or groups named
@@ -128,7 +129,8 @@ def cooks_distance(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Subject', "Cook's distance")
     """
-    require_likelihood(of, "Cook's distance")
+    if not isinstance(of, Influence):
+        require_likelihood(of, "Cook's distance")
     ax = axes(ax, figsize=figsize)
     found = of.cooks_distance()
     values = found.to_numpy(dtype=float)

@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
-from nestedmlm.posterior.summaries import list_parameters, parameter_table
+from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
+from nestedmlm.likelihood.solution import Solution
+from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_table
 
 
-def comparison_table(fit: Any, bayes: Any, *, prob: float) -> pd.DataFrame:
+def comparison_table(
+    solution: Solution, design: Design, data: Any, posterior_design: Design, *, prob: float
+) -> pd.DataFrame:
     """Put the parameters of two fits side by side.
 
     Parameters
     ----------
-    fit : LmerFit
-    bayes : BayesFit
+    solution, design : Solution, Design
+        Of the fit by likelihood.
+    data, posterior_design : DataTree, Design
+        Of the posterior.
     prob : float
         Probability inside the intervals.
 
@@ -26,7 +33,7 @@ def comparison_table(fit: Any, bayes: Any, *, prob: float) -> pd.DataFrame:
     -------
     DataFrame
         By the posterior's names: ``kind, group, var1, var2``; ``estimate, std_error`` of the
-        `LmerFit` (NaN for variance parameters, whose sampling distributions are skewed);
+        solution (NaN for variance parameters, whose sampling distributions are skewed);
         ``mean, sd, lower, upper`` of the posterior; ``shift``, posterior mean minus estimate in
         standard errors (variance parameters: in posterior standard deviations); and ``inside``,
         whether the estimate lies in the interval.
@@ -36,11 +43,11 @@ def comparison_table(fit: Any, bayes: Any, *, prob: float) -> pd.DataFrame:
     ModelComparisonError
         If the fits are not of the same model and data.
     """
-    check_same(fit.design, bayes.design)
-    posterior = parameter_table(bayes.data, bayes.design, prob=prob)
-    estimate = _estimates(fit)
+    check_same(design, posterior_design)
+    posterior = parameter_table(data, posterior_design, prob=prob)
+    estimate = _estimates(solution, design)
     std_error = np.full(len(estimate), np.nan)
-    std_error[: fit.design.p] = fit.bse.to_numpy(dtype=float)
+    std_error[: design.p] = np.sqrt(np.diag(solution.vcov))
     mean, sd = posterior["estimate"].to_numpy(), posterior["sd"].to_numpy()
     unit = np.where(np.isnan(std_error), sd, std_error)
     shift = np.full(len(mean), np.nan)
@@ -91,19 +98,20 @@ def _random_part(design: Design) -> list[tuple[Any, ...]]:
     ]
 
 
-def _estimates(fit: Any) -> np.ndarray:
-    """Values of `list_parameters` in an `LmerFit`; NaN for a correlation with no variance."""
-    blocks = {block.name: block for block in fit.varcorr().blocks}
+def _estimates(solution: Solution, design: Design) -> FloatArray:
+    """Values of `list_parameters` at a solution; NaN for a correlation with no variance."""
+    terms = {t.name: (t.columns, T) for t, T in zip(design.terms, solution.T, strict=True)}
+    beta = dict(zip(design.x_names, solution.beta, strict=True))
 
-    def value(p: Any) -> float:
+    def value(p: Parameter) -> float:
+        if p.kind == "sigma" or p.var1 is None:
+            return solution.sigma
         if p.kind == "fixed":
-            return float(fit.params[p.var1])
-        if p.kind == "sigma":
-            return float(fit.sigma)
-        block = blocks[p.group]
-        i = block.columns.index(p.var1)
-        if p.kind == "sd":
-            return float(block.sd[i])
-        return float(block.corr[i, block.columns.index(p.var2)])
+            return float(beta[p.var1])
+        columns, T = terms[p.group]
+        cov, i = solution.sigma**2 * (T @ T.T), columns.index(p.var1)
+        if p.kind == "sd" or p.var2 is None:
+            return float(standard_deviations(cov)[i])
+        return float(correlation_matrix(cov)[i, columns.index(p.var2)])
 
-    return np.array([value(p) for p in list_parameters(fit.design)])
+    return np.array([value(p) for p in list_parameters(design)])

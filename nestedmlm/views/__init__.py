@@ -1,7 +1,8 @@
-"""Views: they format, they compute nothing.
+"""Views: results that can print themselves; they format, they compute nothing.
 
-`rformat`, `abbreviate`, `layout` and `coefmat` know numbers and strings; `blocks`, `view`, `html`,
-`markdown` and `latex` know documents; `summary`, `short` and `fitparts` know fits.
+In `render`, `rformat`, `abbreviate`, `layout` and `coefmat` know numbers and strings, `blocks`,
+`view`, `html`, `markdown` and `latex` documents. `summary`, `short` and `fit_parts` read a fit by
+the members that `protocols` names.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.influence import deletion_distances, standardized_changes
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -100,8 +100,9 @@ class Influence(Viewable):
 
     def dfbetas(self) -> pd.DataFrame:
         """`dfbeta` of the fixed effects over their standard errors without each (as lme4)."""
-        se = np.sqrt(np.diagonal(self.vcov_without, axis1=1, axis2=2))
-        return self.dfbeta() / se
+        d = self.dfbeta()
+        values = standardized_changes(d.to_numpy(), self.vcov_without)
+        return pd.DataFrame(values, index=d.index, columns=d.columns)
 
     def cooks_distance(self) -> pd.Series:
         """lme4's Cook's distance: ``(m - p) / (m p) d' vcov^{-1} d`` with m the number left out.
@@ -109,11 +110,7 @@ class Influence(Viewable):
         The factor is that of ``cooks.distance(influence(fit))``; d is `dfbeta`.
         """
         d = self.dfbeta()
-        m, p = d.shape
-        values = np.full(m, np.nan)
-        if p:
-            half = np.linalg.solve(np.linalg.cholesky(self.vcov), d.to_numpy().T)
-            values = (m - p) / (m * p) * np.sum(half**2, axis=0)
+        values = deletion_distances(d.to_numpy(), self.vcov)
         return pd.Series(values, index=d.index, name="cooks_distance")
 
     def to_frame(self) -> pd.DataFrame:

@@ -35,8 +35,6 @@ class Described(Protocol):
     @property
     def ngrps(self) -> pd.Series: ...
     @property
-    def design(self) -> Design: ...
-    @property
     def messages(self) -> tuple[str, ...]: ...
 
 
@@ -46,6 +44,8 @@ class Printed(Described, Protocol):
     ``tests/fake_fit.py`` makes one of numbers that R printed.
     """
 
+    @property
+    def design(self) -> Design: ...
     @property
     def REML(self) -> bool: ...
     @property
@@ -95,6 +95,8 @@ class Fit(Described, Protocol):
 
     @property
     def engine(self) -> str: ...
+    @property
+    def design(self) -> Design: ...
     @property
     def model(self) -> Any: ...
     @property

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import STRUCTURES
+from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
 from nestedmlm.views.render.blocks import Table
 from nestedmlm.views.render.rformat import format_numbers, round_r
 from nestedmlm.views.render.view import View, Viewable
@@ -55,18 +56,12 @@ class VarCorrBlock:
     @property
     def sd(self) -> FloatArray:
         """Standard deviations, shape (k,)."""
-        return np.sqrt(np.maximum(np.diag(self.cov), 0.0))
+        return standard_deviations(self.cov)
 
     @property
     def corr(self) -> FloatArray:
         """Correlations, shape (k, k); NaN beside a standard deviation of zero."""
-        sd = self.sd
-        known = np.outer(sd, sd) > 0
-        corr = np.full(self.cov.shape, np.nan)
-        np.divide(self.cov, np.outer(sd, sd), out=corr, where=known)
-        corr[known] = np.clip(corr[known], -1.0, 1.0)
-        np.fill_diagonal(corr, 1.0)
-        return corr
+        return correlation_matrix(self.cov)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

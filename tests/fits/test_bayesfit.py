@@ -330,6 +330,15 @@ def test_frozen_and_model_built_on_demand(sleep):
     assert set(parameter_names(fit.design).parameters) <= names
 
 
+def test_a_warning_about_the_draws_names_the_users_line(sleep):
+    fit, _ = sleep
+    with pytest.warns(nm.errors.SamplingWarning, match="only .* effective draws") as caught:
+        found = nm.BayesFit.from_pymc(fake_posterior(fit, chains=2, draws=20), fit)
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message) in "; ".join(found.messages)
+
+
 def test_summary_is_a_view(sleep):
     _, bayes = sleep
     view = bayes.summary(prob=0.9)

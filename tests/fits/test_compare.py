@@ -91,6 +91,8 @@ def test_plot(pair):
     assert labels == list(nm.compare(*pair).table.index)
     figure, other = matplotlib.pyplot.subplots()
     assert nm.plot_compare(*pair, ax=other) is other
+    sized = nm.plot_compare(*pair, figsize=(3.0, 2.0)).figure
+    assert sized.get_size_inches().tolist() == [3.0, 2.0]
     figure.canvas.draw()
     matplotlib.pyplot.close("all")
 

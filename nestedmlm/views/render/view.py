@@ -27,6 +27,9 @@ class Viewable:
     def view(self) -> View:
         """Build the document.
 
+        The type exists to keep printing apart: a result holds numbers and says here, once, which
+        of them to show, and what writes a format knows no result.
+
         Returns
         -------
         View
