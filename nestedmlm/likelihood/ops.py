@@ -1,13 +1,15 @@
 """The elimination as PyTensor Ops, with exact pullbacks.
 
 `eliminate` is the one heavy node of every graph: the REML/ML criterion and the marginal Bayesian
-model are different heads on its two results. Structure and data enter as ordinary inputs
-(`CrossProducts.arrays`), so a compiled graph serves every data set whose covariance has the same
-shape.
+model are different heads on its two results. Structure and data enter as ordinary inputs (the
+fields of `Tree`, then those of `Sums`), so a compiled graph serves every data set whose covariance
+has the same shape.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,17 +21,29 @@ from pytensor.graph.op import Op
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.elimination import Eliminated
+from nestedmlm.statistics.crossproducts import Sums
 from nestedmlm.statistics.kernels.common import twice_products
+from nestedmlm.statistics.layout import Tree
 
-# dtype and dimensions of CrossProducts.arrays, in order
-ARRAY_TYPES = (*[("int64", 1)] * 9, ("float64", 1), *[("float64", 2)] * 3)
+# dtype and dimensions of the fields of Tree and Sums, in order: vectors of integers, then matrices
+# and the flat panels
+ARRAY_TYPES = (
+    *(("int64", 1) for _ in Tree._fields),
+    *(("float64", 1 if field == "panels" else 2) for field in Sums._fields),
+)
 STATE_TYPES = (1, 1, 2, 2, 2)  # dimensions of panels, G, Qtt, Qtr, Gtt
 N_ARRAYS = len(ARRAY_TYPES)
 
 
 def array_inputs() -> list[Any]:
-    """Fresh symbolic inputs for `CrossProducts.arrays`."""
+    """Fresh symbolic inputs for the fields of `Tree` and `Sums`."""
     return [pt.tensor(dtype=dtype, shape=(None,) * ndim) for dtype, ndim in ARRAY_TYPES]
+
+
+def records_of(arrays: Iterable[np.ndarray]) -> tuple[Tree, Sums]:
+    """Give the arrays of a graph (`ARRAY_TYPES`) their names again."""
+    fields = iter(arrays)
+    return Tree._make(islice(fields, len(Tree._fields))), Sums._make(fields)
 
 
 def _writable(arrays: Any) -> tuple[np.ndarray, ...]:
@@ -60,7 +74,7 @@ class Eliminate(Op):
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Run the forward sweep."""
         T, *arrays = inputs
-        e = elimination.forward(T, _writable(arrays))
+        e = elimination.forward(T, *records_of(_writable(arrays)))
         results = (np.asarray(e.logdet), e.S, e.panels, e.G, e.Qtt, e.Qtr, e.Gtt)
         for storage, value in zip(outputs, results, strict=True):
             storage[0] = value
@@ -96,7 +110,7 @@ class EliminatePullback(Op):
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Run the reverse sweep."""
         l_bar, S_bar, T = inputs[:3]
-        arrays = _writable(inputs[3 : 3 + N_ARRAYS])
+        tree, _ = records_of(_writable(inputs[3 : 3 + N_ARRAYS]))
         state = Eliminated(
             logdet=np.nan,  # neither is used by the reverse sweep
             S=S_bar,
@@ -106,8 +120,8 @@ class EliminatePullback(Op):
             Qtr=inputs[-2],
             Gtt=inputs[-1],
         )
-        M = elimination.adjoint(T, arrays, state, float(l_bar), S_bar)
-        widths = np.concatenate([arrays[0], arrays[7]])
+        M = elimination.adjoint(T, tree, state, float(l_bar), S_bar)
+        widths = np.concatenate([tree.K, tree.Kt])
         outputs[0][0], outputs[1][0] = twice_products(widths, M, *_writable((T,))), M
 
 

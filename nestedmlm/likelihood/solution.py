@@ -90,9 +90,9 @@ def results_at(
     plan = make_plan(design, stats)
     theta = np.asarray(theta, dtype=float)
     T_flat = flat_of_theta(theta, plan, stats)
-    state = elimination.forward(T_flat, stats.arrays)
+    state = elimination.forward(T_flat, stats.tree, stats.sums)
     log_sxx, r2, v, inverse = profile(state.S)
-    b_all, B_all = elimination.solve(stats.arrays, state)
+    b_all, B_all = elimination.solve(stats.tree, state)
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, design, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
@@ -151,7 +151,7 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     """
     stats, plan = solution.stats, solution.plan
     T_flat = flat_of_theta(solution.theta, plan, stats)
-    chain, trailing = elimination.level_information(T_flat, stats.arrays, solution.state)
+    chain, trailing = elimination.level_information(T_flat, stats.tree, solution.state)
     per_factor = _chain_blocks(chain, stats) + trailing
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
     at = 0
@@ -172,7 +172,7 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
 
 def _chain_blocks(flat: FloatArray, stats: CrossProducts) -> list[FloatArray]:
     out, at = [], 0
-    for k, size in zip(stats.K.tolist(), np.diff(stats.first).tolist(), strict=True):
+    for k, size in zip(stats.tree.K.tolist(), np.diff(stats.tree.first).tolist(), strict=True):
         out.append(flat[at : at + size * k * k].reshape(size, k, k))
         at += size * k * k
     return out
@@ -181,7 +181,7 @@ def _chain_blocks(flat: FloatArray, stats: CrossProducts) -> list[FloatArray]:
 def _level_order(f: int, stats: CrossProducts, size: int) -> np.ndarray:
     """Position, among a factor's eliminated levels, of each level in the user's order."""
     if f < len(stats.chain):
-        out: np.ndarray = stats.node_of_level[f] - stats.first[f]
+        out: np.ndarray = stats.node_of_level[f] - stats.tree.first[f]
         return out
     return np.arange(size)
 

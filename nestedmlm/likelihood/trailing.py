@@ -11,16 +11,17 @@ from scipy.linalg import lapack
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.statistics.kernels.assembly import mirror_lower
+from nestedmlm.statistics.layout import Tree
 
 Spans = list[tuple[int, int, int]]
 _WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
 
 
-def spans(arrays: tuple[np.ndarray, ...]) -> Spans:
-    """(k, first column, end column) of each trailing factor in the dense block."""
-    starts = arrays[8].tolist()
-    ends = [*starts[1:], arrays[10].shape[0]]
-    return list(zip(arrays[7].tolist(), starts, ends[: len(starts)], strict=True))
+def spans(tree: Tree, q_t: int) -> Spans:
+    """(k, first column, end column) of each trailing factor in the dense block of q_t columns."""
+    starts = tree.tfirst.tolist()
+    ends = [*starts[1:], q_t]
+    return list(zip(tree.Kt.tolist(), starts, ends[: len(starts)], strict=True))
 
 
 def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, FloatArray]:

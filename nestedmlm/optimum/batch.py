@@ -126,7 +126,7 @@ def _ignore(done: int) -> None:
 
 
 def _chunk_size(stats: CrossProducts) -> int:
-    q = int(np.sum(stats.K * np.diff(stats.first))) + stats.Qtt.shape[0]
+    q = int(np.sum(stats.tree.K * np.diff(stats.tree.first))) + stats.sums.Qtt.shape[0]
     return max(1, _CHUNK_BYTES // (8 * max(q, stats.n)))
 
 
@@ -149,7 +149,7 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     settled, arrived = np.zeros(m, dtype=bool), None
-    if compiled_route(plan, chunk.stats) and chunk.stats.panels.size < _LARGE:
+    if compiled_route(plan, chunk.stats) and chunk.stats.sums.panels.size < _LARGE:
         settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
@@ -174,10 +174,10 @@ def _descend_all(
     settled = np.zeros(m, dtype=bool)
     pairs = free_entries(plan).array
     shared = (
-        stats.K, stats.first, stats.parent, stats.pptr, stats.panels, stats.F, linear_map(plan),
-        pairs, np.searchsorted(pairs[:, 0], np.arange(len(stats.K) + 1)),
+        stats.tree, stats.sums, linear_map(plan), pairs,
+        np.searchsorted(pairs[:, 0], np.arange(len(stats.tree.K) + 1)),
         starting_point(plan, stats, start), df, reml, constant, control.tolerance,
-        control.max_evaluations, RADIUS, response_places(stats), chunk.sums, chunk.products,
+        control.max_evaluations, RADIUS, response_places(stats.tree), chunk.sums, chunk.products,
     )  # fmt: skip
 
     def work(begin: int) -> slice:

@@ -68,10 +68,9 @@ def curvature_compiled(ev: Evaluation, plan: Plan, stats: CrossProducts, df: flo
     """`curvature` for what `nestedmlm.likelihood.kernels.criterion` takes."""
     pairs = free_entries(plan).array
     information = information_matrix(
-        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.panels,
-        ev.state.panels, ev.state.G, ev.v, ev.S_inverse, ev.r2, df, pairs,
+        stats.tree, stats.sums, ev.state.panels, ev.state.G, ev.v, ev.S_inverse, ev.r2, df, pairs,
     )  # fmt: skip
-    hessian = hessian_matrix(stats.K, linear_map(plan), ev.T, ev.M, information, pairs)
+    hessian = hessian_matrix(stats.tree.K, linear_map(plan), ev.T, ev.M, information, pairs)
     return Curvature(hessian=hessian, information=information)
 
 
@@ -142,11 +141,11 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
     With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
     ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
     """
-    _, B = elimination.solve(stats.arrays, ev.state)
+    _, B = elimination.solve(stats.tree, ev.state)
     w = B @ ev.v
     F = variates(w, plan, stats)
     BF = B.T @ F
-    gram = elimination.gram(stats.arrays, ev.state, F)
+    gram = elimination.gram(stats.tree, stats.sums, ev.state, F)
     out: FloatArray = assembled_information(gram, BF, F.T @ w, ev.S_inverse, ev.r2, df)
     return out
 
@@ -167,8 +166,8 @@ def variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
 
 def _rows(plan: Plan, stats: CrossProducts) -> list[int]:
     """Number of random effects of each factor in elimination order."""
-    first = stats.first.tolist()
-    chain = [k * (b - a) for k, a, b in zip(stats.K.tolist(), first, first[1:], strict=False)]
-    starts = stats.tfirst.tolist()
-    ends = [*starts[1:], stats.Qtt.shape[0]]
+    first = stats.tree.first.tolist()
+    chain = [k * (b - a) for k, a, b in zip(stats.tree.K.tolist(), first, first[1:], strict=False)]
+    starts = stats.tree.tfirst.tolist()
+    ends = [*starts[1:], stats.sums.Qtt.shape[0]]
     return [*chain, *(e - s for s, e in zip(starts, ends, strict=False))]

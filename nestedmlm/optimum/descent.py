@@ -34,15 +34,15 @@ CONVERGED, SADDLE, ROUNDING, EXHAUSTED = range(4)
 
 @njit(**JIT)
 def descend(
-    K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, pairs, phi, df, reml, constant,
-    tolerance, max_evaluations, radius, leave_saddle,
+    tree, sums, B, pairs, phi, df, reml, constant, tolerance, max_evaluations, radius,
+    leave_saddle,
 ):  # fmt: skip
     """Descend from `phi` until the quadratic model promises less than `tolerance`.
 
     Parameters
     ----------
-    K, ..., F : arrays
-        The chain's part of `CrossProducts.arrays`.
+    tree, sums : Tree, Sums
+        Of `nestedmlm.statistics.crossproducts.CrossProducts`, without a trailing block.
     B : (n_flat, n_theta) array
         ``T = B phi``.
     pairs : (n, 3) array
@@ -65,12 +65,11 @@ def descend(
     here : tuple
         What `first_order` returned there, its value with the constant.
     """
-    here = first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df, reml)
+    here = first_order(tree, sums, B, phi, df, reml)
     information = information_matrix(
-        K, first, parent, pptr, tptr, tcol, panels0, here[9], here[10], here[5], here[6],
-        here[4], df, pairs,
-    )  # fmt: skip
-    second = hessian_matrix(K, B, here[2], here[3], information, pairs)
+        tree, sums, here[9], here[10], here[5], here[6], here[4], df, pairs
+    )
+    second = hessian_matrix(tree.K, B, here[2], here[3], information, pairs)
     value = here[0] + constant
     n = phi.shape[0]
     correction = np.zeros((n, n))
@@ -91,19 +90,16 @@ def descend(
         length = math.sqrt(np.sum(step**2))
         trial = phi + step
         used += 1
-        there = first_order(
-            K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, trial, df, reml
-        )
+        there = first_order(tree, sums, B, trial, df, reml)
         noise = rounding(value)
         actual = value - (there[0] + constant) if math.isfinite(there[0]) else -np.inf
         ratio = (actual + noise) / (predicted + noise)
         radius = next_radius(radius, ratio, length)
         if ratio > ACCEPTED:
             information = information_matrix(
-                K, first, parent, pptr, tptr, tcol, panels0, there[9], there[10], there[5],
-                there[6], there[4], df, pairs,
-            )  # fmt: skip
-            second = hessian_matrix(K, B, there[2], there[3], information, pairs)
+                tree, sums, there[9], there[10], there[5], there[6], there[4], df, pairs
+            )
+            second = hessian_matrix(tree.K, B, there[2], there[3], information, pairs)
             moved_step, moved_change = step, there[1] - here[1] - times(second, step)
             moved, before = True, promised
             here, phi, value = there, trial, there[0] + constant

@@ -72,7 +72,7 @@ def evaluate_graph(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool
     from nestedmlm.optimum.graph import compiled_criterion  # PyTensor is slow to import
 
     df, reml, constant = degrees(stats, REML)
-    out = compiled_criterion(plan)(phi, np.asarray(df), np.asarray(reml), *stats.arrays)
+    out = compiled_criterion(plan)(phi, np.asarray(df), np.asarray(reml), *stats.tree, *stats.sums)
     crit, gradient, T, M, r2, v, inverse, logdet, S, panels, G, Qtt, Qtr, Gtt = out
     return Evaluation(
         phi=phi,
@@ -90,16 +90,8 @@ def evaluate_graph(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool
 def evaluate_compiled(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
     """Evaluate through the fused kernels."""
     df, reml, constant = degrees(stats, REML)
-    out = first_order(*chain_arrays(stats), linear_map(plan), phi, df, reml)
+    out = first_order(stats.tree, stats.sums, linear_map(plan), phi, df, reml)
     return evaluation_of(phi, out, stats, constant)
-
-
-def chain_arrays(stats: CrossProducts) -> tuple[np.ndarray, ...]:
-    """What the fused kernels take of `CrossProducts.arrays`."""
-    return (
-        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.tpos,
-        stats.panels, stats.F,
-    )  # fmt: skip
 
 
 def evaluation_of(
@@ -117,6 +109,12 @@ def evaluation_of(
         v=v,
         S_inverse=inverse,
         state=Eliminated(
-            logdet=logdet, S=S, panels=panels, G=G, Qtt=stats.Qtt, Qtr=stats.Qtr, Gtt=stats.Qtt
+            logdet=logdet,
+            S=S,
+            panels=panels,
+            G=G,
+            Qtt=stats.sums.Qtt,
+            Qtr=stats.sums.Qtr,
+            Gtt=stats.sums.Qtt,
         ),
     )

@@ -40,7 +40,7 @@ from nestedmlm.statistics.kernels.common import JIT, block_total, row_starts, tw
 
 
 @njit(**JIT)
-def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi, df, reml):
+def _evaluate(tree, sums, panels, S, B, pairs, columns, phi, df, reml):
     """Criterion and its first and second derivatives in every lane.
 
     `panels` and `S` hold each lane's crossproducts on entry and are overwritten.
@@ -49,13 +49,14 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
     -------
     value (lanes,), gradient (lanes, n), hessian (lanes, n, n), r2 (lanes,), v (lanes, r)
     """
+    K, first = tree.K, tree.first
     r, n, flat = S.shape[0], B.shape[1], B.shape[0]
     q = row_starts(K, first)[K.shape[0]]
     T = np.empty((flat, LANES))
     for x in range(LANES):
         T[:, x] = times(B, phi[x])
     G, logdet = np.empty((block_total(K, first), LANES)), np.zeros(LANES)
-    eliminate_lanes(K, first, parent, pptr, r, T, panels, S, G, logdet)
+    eliminate_lanes(tree, r, T, panels, S, G, logdet)
     value, r2, v = np.empty(LANES), np.empty(LANES), np.empty((LANES, r))
     inverse, S_bar = np.empty((LANES, r, r)), np.empty((r, r, LANES))
     for x in range(LANES):
@@ -66,11 +67,10 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
                 S_bar[a, c, x] = reml * inverse[x, a, c] + df * v[x, a] * v[x, c] / r2[x]
     M = np.zeros((flat, LANES))
     adjoint_lanes(
-        K, first, parent, pptr, r, panels, G, S_bar, M,
-        np.empty((panels.shape[0] - pptr[first[1]], LANES)),
-    )  # fmt: skip
+        tree, r, panels, G, S_bar, M, np.empty((panels.shape[0] - tree.pptr[first[1]], LANES))
+    )
     b, Bz = np.empty((q, r, LANES)), np.empty((q, r, LANES))
-    solve_lanes(K, first, parent, pptr, r, panels, G, b, Bz)
+    solve_lanes(tree, r, panels, G, b, Bz)
     w = np.zeros((q, LANES))
     for row in range(q):
         for c in range(r):
@@ -78,7 +78,7 @@ def _evaluate(K, first, parent, pptr, panels0, panels, S, B, pairs, columns, phi
                 w[row, x] += Bz[row, c, x] * v[x, c]
     m = pairs.shape[0]
     R, gram = np.empty((q, m, LANES)), np.empty((m, m, LANES))
-    quadratic_lanes(K, first, parent, pptr, r, panels0, panels, G, w, pairs, columns, R, gram)
+    quadratic_lanes(tree, r, sums.panels, panels, G, w, pairs, columns, R, gram)
     BF, e_f = _products(K, first, pairs, w, Bz)
     gradient, hessian = np.empty((LANES, n)), np.empty((LANES, n, n))
     for x in range(LANES):
@@ -111,8 +111,8 @@ def _products(K, first, pairs, w, Bz):
 
 @njit(**JIT)
 def descend_lanes(
-    K, first, parent, pptr, panels0, F, B, pairs, columns, start, df, reml, constant, tolerance,
-    max_evaluations, radius0, where, sums, products, begin, end,
+    tree, sums, B, pairs, columns, start, df, reml, constant, tolerance, max_evaluations, radius0,
+    where, level_sums, products, begin, end,
     phi_out, value_out, v_out, r2_out, status_out, used_out,
 ):  # fmt: skip
     """Descend for responses `begin` to `end` of many on one design, each from `start`.
@@ -121,13 +121,13 @@ def descend_lanes(
     ----------
     columns : (factors + 1,) array
         Where the free entries of each factor begin in `pairs`.
-    where, sums, products : arrays
+    where, level_sums, products : arrays
         `nestedmlm.statistics.responses`: place of each y entry in the panels, and those entries.
     phi_out (m, n_theta), value_out, r2_out, status_out, used_out (m,), v_out (m, p+1) : arrays
         Written, one row per response; the rest is as for `descend`.
     """
-    n, r = start.shape[0], F.shape[0]
-    panels, S = np.empty((panels0.shape[0], LANES)), np.empty((r, r, LANES))
+    n, r = start.shape[0], sums.F.shape[0]
+    panels, S = np.empty((sums.panels.shape[0], LANES)), np.empty((r, r, LANES))
     response = np.full(LANES, -1)
     trial, phi = np.zeros((LANES, n)), np.zeros((LANES, n))
     value, gradient = np.zeros(LANES), np.zeros((LANES, n))
@@ -148,10 +148,8 @@ def descend_lanes(
                 busy += 1
         if busy == 0:
             return
-        _load(panels0, F, where, sums, products, response, begin, panels, S)
-        new = _evaluate(
-            K, first, parent, pptr, panels0, panels, S, B, pairs, columns, trial, df, reml
-        )
+        _load(sums, where, level_sums, products, response, begin, panels, S)
+        new = _evaluate(tree, sums, panels, S, B, pairs, columns, trial, df, reml)
         for x in range(LANES):
             j = response[x]
             if j < 0:
@@ -200,8 +198,9 @@ def descend_lanes(
 
 
 @njit(**JIT)
-def _load(panels0, F, where, sums, products, response, spare, panels, S):
+def _load(sums, where, level_sums, products, response, spare, panels, S):
     """Fill every lane with the crossproducts of its response (idle ones with any)."""
+    panels0, F = sums.panels, sums.F
     p = F.shape[0] - 1
     for place in range(panels0.shape[0]):
         for x in range(LANES):
@@ -209,7 +208,7 @@ def _load(panels0, F, where, sums, products, response, spare, panels, S):
     for x in range(LANES):
         j = response[x] if response[x] >= 0 else spare
         for row in range(where.shape[0]):
-            panels[where[row], x] = sums[row, j]
+            panels[where[row], x] = level_sums[row, j]
         for a in range(p + 1):
             for c in range(p + 1):
                 S[a, c, x] = F[a, c]

@@ -16,7 +16,6 @@ from nestedmlm.optimum.curvature import Curvature, curvature, free_entries
 from nestedmlm.optimum.descent import CONVERGED, SADDLE, descend
 from nestedmlm.optimum.evaluation import (
     Evaluation,
-    chain_arrays,
     compiled_route,
     evaluate,
     evaluation_of,
@@ -78,8 +77,8 @@ class Objective:
         used, leave_saddle = 0, False
         while True:
             status, spent, promised, phi, value, hessian, information, here = descend(
-                *chain_arrays(self.stats), linear_map(self.plan), pairs, phi, *degrees_of_freedom,
-                tolerance, max_evaluations - used, RADIUS, leave_saddle,
+                self.stats.tree, self.stats.sums, linear_map(self.plan), pairs, phi,
+                *degrees_of_freedom, tolerance, max_evaluations - used, RADIUS, leave_saddle,
             )  # fmt: skip
             used += spent
             ev = evaluation_of(phi, here, self.stats, degrees_of_freedom[2])

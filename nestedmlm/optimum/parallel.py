@@ -26,6 +26,7 @@ from nestedmlm.optimum.curvature import Curvature, free_entries, variates
 from nestedmlm.optimum.evaluation import Evaluation, compiled_route
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.kernels.common import block_total, twice_products
+from nestedmlm.statistics.layout import Tree
 
 BLOCKS = 16
 LARGE = 20_000  # nodes from which handing blocks to threads costs less than it saves
@@ -41,18 +42,18 @@ def node_blocks(stats: CrossProducts, count: int = BLOCKS) -> list[Block]:
     list of (begin, end)
         First node and end of each factor's nodes; (m,) arrays.
     """
-    first, m = stats.first, len(stats.K)
+    first, m = stats.tree.first, len(stats.tree.K)
     cuts = np.empty((count + 1, m), dtype=np.int64)
     cuts[:, -1] = np.linspace(first[m - 1], first[m], count + 1).round().astype(np.int64)
     for i in range(m - 2, -1, -1):  # siblings are adjacent: children of a range are a range
-        parents = stats.parent[first[i] : first[i + 1]]
+        parents = stats.tree.parent[first[i] : first[i + 1]]
         cuts[:, i] = first[i] + np.searchsorted(parents, cuts[:, i + 1])
     return [(cuts[b].copy(), cuts[b + 1].copy()) for b in range(count)]
 
 
 def large_blocks(plan: Plan, stats: CrossProducts) -> list[Block] | None:
     """Blocks of a design that is worth several threads; None for others."""
-    if not compiled_route(plan, stats) or len(stats.parent) < LARGE:
+    if not compiled_route(plan, stats) or len(stats.tree.parent) < LARGE:
         return None
     return node_blocks(stats)
 
@@ -76,32 +77,28 @@ def evaluate_blocks(
 ) -> Evaluation:
     """Evaluate the criterion and its gradient; see `nestedmlm.optimum.evaluation.evaluate`."""
     df, reml, constant = degrees(stats, REML)
-    r = stats.F.shape[0]
-    tree = (stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.tpos, r)
+    tree, r = stats.tree, len(stats.sums.F)
     B = linear_map(plan)
-    T, panels = B @ phi, stats.panels.copy()
-    G = np.empty(block_total(stats.K, stats.first))
+    T, panels = B @ phi, stats.sums.panels.copy()
+    G = np.empty(block_total(stats.tree.K, stats.tree.first))
     none, none_r = np.empty((0, 0)), np.empty((0, r))
 
     def eliminate(begin: IntArray, end: IntArray) -> FloatArray:
         out = np.zeros(1 + r * r)
         S = out[1:].reshape(r, r)
-        out[0] = eliminate_nodes(
-            stats.K, stats.first, begin, end, *tree, T, panels, none, none_r, S, G
-        )
+        out[0] = eliminate_nodes(tree, begin, end, r, T, panels, none, none_r, S, G)
         return out
 
     swept = _on_blocks(eliminate, blocks)
-    logdet, S = float(swept[0]), stats.F + swept[1:].reshape(r, r)
+    logdet, S = float(swept[0]), stats.sums.F + swept[1:].reshape(r, r)
     log_sxx, r2, v, inverse = profile(S)
     S_bar = reml * inverse + np.outer(v, v) * (df / r2)
-    adj = np.zeros(len(panels) - int(stats.pptr[stats.first[1]]))
+    adj = np.zeros(len(panels) - int(stats.tree.pptr[stats.tree.first[1]]))
 
     def pull_back(begin: IntArray, end: IntArray) -> FloatArray:
         M = np.zeros(len(T))
         adjoint_nodes(
-            stats.K, stats.first, begin, end, *tree, panels, G, 1.0, S_bar, none, none_r, M,
-            np.empty(0), adj,
+            tree, begin, end, r, panels, G, 1.0, S_bar, none, none_r, M, np.empty(0), adj
         )  # fmt: skip
         return M
 
@@ -109,15 +106,13 @@ def evaluate_blocks(
     return Evaluation(
         phi=phi,
         criterion=logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
-        gradient=B.T @ twice_products(stats.K, M, T),
+        gradient=B.T @ twice_products(stats.tree.K, M, T),
         T=T,
         M=M,
         r2=r2,
         v=v,
         S_inverse=inverse,
-        state=Eliminated(
-            logdet=logdet, S=S, panels=panels, G=G, Qtt=stats.Qtt, Qtr=stats.Qtr, Gtt=stats.Qtt
-        ),
+        state=Eliminated(logdet=logdet, S=S, panels=panels, G=G, Qtt=none, Qtr=none_r, Gtt=none),
     )
 
 
@@ -125,14 +120,13 @@ def curvature_blocks(
     ev: Evaluation, plan: Plan, stats: CrossProducts, df: float, blocks: list[Block]
 ) -> Curvature:
     """Second-order information; see `nestedmlm.optimum.curvature.curvature`."""
-    r, n = len(ev.v), len(free_entries(plan).pairs)
-    q = int(np.sum(stats.K * np.diff(stats.first)))
+    tree, r, n = stats.tree, len(ev.v), len(free_entries(plan).pairs)
+    q = int(np.sum(tree.K * np.diff(tree.first)))
     panels, G = ev.state.panels, ev.state.G
-    tree = (stats.parent, stats.pptr, stats.tptr, stats.tcol, r)
     b, B, none_r, none = np.empty((q, r)), np.empty((q, r)), np.empty((0, r)), np.empty((0, n))
 
     def solve(begin: IntArray, end: IntArray) -> FloatArray:
-        solve_nodes(stats.K, stats.first, begin, end, *tree, panels, G, none_r, b, B)
+        solve_nodes(tree, begin, end, r, panels, G, none_r, b, B)
         return np.zeros(0)
 
     _on_blocks(solve, blocks)
@@ -140,25 +134,25 @@ def curvature_blocks(
     F, R = variates(w, plan, stats), np.zeros((q, n))
 
     def reduce(begin: IntArray, end: IntArray) -> FloatArray:
-        apply_nodes(stats.K, stats.first, begin, end, *tree, stats.panels, F, none, R, none)
+        apply_nodes(tree, begin, end, r, stats.sums.panels, F, none, R, none)
         gram = np.zeros((n, n))
-        for low, high in _rows(stats, begin, end):
+        for low, high in _rows(tree, begin, end):
             gram += F[low:high].T @ R[low:high]
-        reduce_nodes(stats.K, stats.first, begin, end, *tree, panels, G, R, none, gram)
+        reduce_nodes(tree, begin, end, r, panels, G, R, none, gram)
         return gram
 
     information = assembled_information(
         _on_blocks(reduce, blocks), B.T @ F, F.T @ w, ev.S_inverse, ev.r2, df
     )
     pairs = free_entries(plan).array
-    hessian = hessian_matrix(stats.K, linear_map(plan), ev.T, ev.M, information, pairs)
+    hessian = hessian_matrix(stats.tree.K, linear_map(plan), ev.T, ev.M, information, pairs)
     return Curvature(hessian=hessian, information=information)
 
 
-def _rows(stats: CrossProducts, begin: IntArray, end: IntArray) -> list[tuple[int, int]]:
+def _rows(tree: Tree, begin: IntArray, end: IntArray) -> list[tuple[int, int]]:
     """Rows of a block's nodes among coefficients stacked in node order."""
-    sizes = stats.K * np.diff(stats.first)
+    sizes = tree.K * np.diff(tree.first)
     starts = np.cumsum(sizes) - sizes
-    low = starts + stats.K * (begin - stats.first[:-1])
-    high = starts + stats.K * (end - stats.first[:-1])
+    low = starts + tree.K * (begin - tree.first[:-1])
+    high = starts + tree.K * (end - tree.first[:-1])
     return list(zip(low.tolist(), high.tolist(), strict=True))

@@ -13,20 +13,39 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError, MemoryLimitError
 from nestedmlm.statistics.kernels.assembly import accumulate
-from nestedmlm.statistics.layout import Layout, elimination_order, lay_out
+from nestedmlm.statistics.layout import Layout, Tree, elimination_order, lay_out
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 _NOTHING_LEFT = 1e-26  # share of the sum of squares that is only rounding
+
+
+class Sums(NamedTuple):
+    """Weighted sums of products: float64, in the order in which compiled code takes them.
+
+    Attributes
+    ----------
+    panels : flat array
+        Per node ``[Q | ancestors | trailing | X y]``, row-major, from `Tree.pptr` on.
+    Qtt, Qtr : (q_t, q_t) and (q_t, p+1) arrays
+        The trailing block and its right-hand sides.
+    F : (p+1, p+1) array
+        ``[X y]'W[X y]``.
+    """
+
+    panels: FloatArray
+    Qtt: FloatArray
+    Qtr: FloatArray
+    F: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,13 +58,10 @@ class CrossProducts:
         Rows and (full-rank) fixed-effects columns.
     chain, trailing : tuple of int
         Indices into ``design.factors`` in elimination order.
-    K, first, parent, pptr, tptr, tcol, tpos, Kt, tfirst : int64 arrays
-        Structure: columns per chain factor; first node of each (and their total); parent node;
-        offset of each node's panel; each node's trailing columns (pointer, column in the dense
-        block, place in its parent's list); columns per trailing factor and its first column.
-    panels, Qtt, Qtr, F : float64 arrays
-        Weighted sums of products: per node ``[Q | ancestors | trailing | X y]`` row-major, the
-        trailing block (q_t, q_t) and its right-hand sides (q_t, p+1), and ``[X y]'W[X y]``.
+    tree : Tree
+        Structure of the elimination.
+    sums : Sums
+        Sums of products, laid out by it.
     transforms : tuple of (k, k) arrays
         ``W_t`` of each term, in the order of ``design.terms``.
     R_x : (p, p) array
@@ -62,19 +78,8 @@ class CrossProducts:
     p: int
     chain: tuple[int, ...]
     trailing: tuple[int, ...]
-    K: IntArray
-    first: IntArray
-    parent: IntArray
-    pptr: IntArray
-    tptr: IntArray
-    tcol: IntArray
-    tpos: IntArray
-    Kt: IntArray
-    tfirst: IntArray
-    panels: FloatArray
-    Qtt: FloatArray
-    Qtr: FloatArray
-    F: FloatArray
+    tree: Tree
+    sums: Sums
     transforms: tuple[FloatArray, ...]
     R_x: FloatArray
     beta0: FloatArray
@@ -91,14 +96,6 @@ class CrossProducts:
     def R_x_inverse(self) -> FloatArray:
         """Inverse of `R_x`; (0, 0) without fixed effects."""
         return np.linalg.inv(self.R_x)
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The numeric arrays in the order the elimination takes them."""
-        return (
-            self.K, self.first, self.parent, self.pptr, self.tptr, self.tcol, self.tpos,
-            self.Kt, self.tfirst, self.panels, self.Qtt, self.Qtr, self.F,
-        )  # fmt: skip
 
 
 def cross_products(design: Design) -> CrossProducts:
@@ -140,19 +137,8 @@ def cross_products(design: Design) -> CrossProducts:
         p=p,
         chain=chain,
         trailing=trailing,
-        K=layout.K,
-        first=layout.first,
-        parent=layout.parent,
-        pptr=layout.pptr,
-        tptr=layout.tptr,
-        tcol=layout.tcol,
-        tpos=layout.tpos,
-        Kt=layout.Kt,
-        tfirst=layout.tfirst,
-        panels=panels,
-        Qtt=Qtt,
-        Qtr=Qtr,
-        F=(Y.T * w) @ Y,
+        tree=layout.tree,
+        sums=Sums(panels=panels, Qtt=Qtt, Qtr=Qtr, F=(Y.T * w) @ Y),
         transforms=transforms,
         R_x=R_x,
         beta0=beta0,
@@ -200,16 +186,17 @@ def _accumulate(
     w: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     n, r = Y.shape
-    panels = np.zeros(int(layout.pptr[-1]))
+    tree = layout.tree
+    panels = np.zeros(int(tree.pptr[-1]))
     Qtt = np.zeros((layout.q_t, layout.q_t))
     Qtr = np.zeros((layout.q_t, r))
     Z = _side_by_side([columns[f] for f in chain], n)
     Zt = _side_by_side([columns[f] for f in trailing], n)
-    xoff = (np.cumsum(layout.K) - layout.K).astype(np.int64)
-    toff = (np.cumsum(layout.Kt) - layout.Kt).astype(np.int64)
+    xoff = (np.cumsum(tree.K) - tree.K).astype(np.int64)
+    toff = (np.cumsum(tree.Kt) - tree.Kt).astype(np.int64)
     accumulate(
-        layout.K, layout.node, layout.pptr, layout.width, layout.entry, layout.tcode, layout.Kt,
-        xoff, toff, Z, Zt, np.ascontiguousarray(Y), w, panels, Qtt, Qtr, layout.tfirst,
+        tree.K, layout.node, tree.pptr, layout.width, layout.entry, layout.tcode, tree.Kt,
+        xoff, toff, Z, Zt, np.ascontiguousarray(Y), w, panels, Qtt, Qtr, tree.tfirst,
     )  # fmt: skip
     return panels, Qtt, Qtr
 

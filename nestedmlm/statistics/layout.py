@@ -1,13 +1,14 @@
 """Order of elimination, and where every sum of products is stored.
 
-All of it follows from the codes of the grouping factors and their numbers of columns. The arrays
-are explained in `nestedmlm.statistics.crossproducts.CrossProducts`.
+All of it follows from the codes of the grouping factors and their numbers of columns: a `Tree` of
+nodes, which the sweeps walk, and a `Layout`, which says where each row of the data is added up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,25 +47,64 @@ def elimination_order(
     return tuple(chain), tuple(trailing), tuple(parents)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Layout:
-    """Where everything is stored; see `nestedmlm.statistics.crossproducts.CrossProducts`.
+class Tree(NamedTuple):
+    """Structure of the elimination: the chain's nodes and the columns of the trailing block.
 
-    Besides the fields named there: `width` (N,) the row stride of each panel; `node` (m, n) the
-    node of each chain factor in each row; `entry` (m, n_t, n) where in its node's list a row's
-    trailing level starts; `tcode` (n_t, n) the trailing levels; `q_t` columns of the dense block.
+    A node is one level of one factor of the chain; nodes are numbered factor by factor, finest
+    first. All fields are int64 vectors, in the order in which compiled code takes them.
+
+    Attributes
+    ----------
+    K : (m,) array
+        Columns of each chain factor.
+    first : (m + 1,) array
+        First node of each chain factor, and their total N.
+    parent : (N,) array
+        Parent of each node; -1 at the coarsest factor.
+    pptr : (N + 1,) array
+        Where each node's panel starts in the flat `Sums.panels`.
+    tptr : (N + 1,) array
+        Where each node's list of trailing columns starts.
+    tcol, tpos : arrays
+        Those lists: column of the dense block, and place in the parent's list.
+    Kt, tfirst : (m_t,) arrays
+        Columns of each trailing factor, and its first column in the dense block.
     """
 
     K: IntArray
     first: IntArray
     parent: IntArray
     pptr: IntArray
-    width: IntArray
     tptr: IntArray
     tcol: IntArray
     tpos: IntArray
     Kt: IntArray
     tfirst: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """Where the sums of products are stored.
+
+    Attributes
+    ----------
+    tree : Tree
+    width : (N,) array
+        Row stride of each node's panel.
+    node : (m, n) array
+        Node of each chain factor in each row.
+    entry : (m, n_t, n) array
+        Where in its node's list a row's trailing level starts.
+    tcode : (n_t, n) array
+        Trailing levels of each row.
+    node_of_level : tuple of arrays
+        For each chain factor, the node of each of its levels.
+    q_t : int
+        Columns of the dense block.
+    """
+
+    tree: Tree
+    width: IntArray
     node: IntArray
     entry: IntArray
     tcode: IntArray
@@ -105,16 +145,18 @@ def lay_out(
     width = (per_factor + np.diff(tptr)).astype(np.int64)
     pptr = np.concatenate([[0], np.cumsum(np.repeat(K, J) * width)]).astype(np.int64)
     return Layout(
-        K=K,
-        first=first,
-        parent=parent,
-        pptr=pptr,
+        tree=Tree(
+            K=K,
+            first=first,
+            parent=parent,
+            pptr=pptr,
+            tptr=tptr,
+            tcol=tcol,
+            tpos=tpos,
+            Kt=Kt,
+            tfirst=tfirst[:-1],
+        ),
         width=width,
-        tptr=tptr,
-        tcol=tcol,
-        tpos=tpos,
-        Kt=Kt,
-        tfirst=tfirst[:-1],
         node=node,
         entry=entry,
         tcode=tcode,

@@ -14,8 +14,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError
-from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.crossproducts import CrossProducts, Sums
 from nestedmlm.statistics.kernels.responses import sum_by_level
+from nestedmlm.statistics.layout import Tree
 from nestedmlm.statistics.scaling import scaled_columns
 
 if TYPE_CHECKING:
@@ -53,12 +54,13 @@ class Responses:
     def statistics(self, j: int) -> CrossProducts:
         """Return the statistics of the design with response `j`."""
         s = self.stats
-        where = response_places(s)
-        panels, Qtr, F = s.panels.copy(), s.Qtr.copy(), s.F.copy()
+        where = response_places(s.tree)
+        panels, Qtr, F = s.sums.panels.copy(), s.sums.Qtr.copy(), s.sums.F.copy()
         panels[where] = self.sums[: len(where), j]
         Qtr[:, -1] = self.sums[len(where) :, j]
         F[:, -1] = F[-1, :] = self.products[:, j]
-        return replace(s, panels=panels, Qtr=Qtr, F=F, beta0=self.beta0[:, j])
+        sums = Sums(panels=panels, Qtt=s.sums.Qtt, Qtr=Qtr, F=F)
+        return replace(s, sums=sums, beta0=self.beta0[:, j])
 
 
 def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
@@ -106,10 +108,10 @@ def in_chunks(
         yield responses(design, stats, np.ascontiguousarray(Y[:, at : at + size]))
 
 
-def response_places(stats: CrossProducts) -> IntArray:
+def response_places(tree: Tree) -> IntArray:
     """Where the y column of each chain row stands in the flat panels, in node order."""
-    k = np.repeat(stats.K, np.diff(stats.first))
-    width = np.diff(stats.pptr) // k
+    k = np.repeat(tree.K, np.diff(tree.first))
+    width = np.diff(tree.pptr) // k
     row_width = np.repeat(width, k)
     out: IntArray = np.cumsum(row_width) - 1
     return out
@@ -117,16 +119,16 @@ def response_places(stats: CrossProducts) -> IntArray:
 
 def _sums(design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray) -> FloatArray:
     columns, _ = scaled_columns(design, w)
-    sizes = np.diff(stats.first)
-    rows = [int(k * size) for k, size in zip(stats.K, sizes, strict=True)]
+    sizes = np.diff(stats.tree.first)
+    rows = [int(k * size) for k, size in zip(stats.tree.K, sizes, strict=True)]
     starts, at = [], 0
-    for i, k in enumerate(stats.K.tolist()):
-        starts.append(at + k * (stats.node_of_level[i] - stats.first[i]))
+    for i, k in enumerate(stats.tree.K.tolist()):
+        starts.append(at + k * (stats.node_of_level[i] - stats.tree.first[i]))
         at += rows[i]
-    for t, k in enumerate(stats.Kt.tolist()):
+    for t, k in enumerate(stats.tree.Kt.tolist()):
         J = len(design.factors[stats.trailing[t]].levels)
-        starts.append(at + stats.tfirst[t] + k * np.arange(J))
-    out = np.zeros((at + stats.Qtt.shape[0], resid.shape[1]))
+        starts.append(at + stats.tree.tfirst[t] + k * np.arange(J))
+    out = np.zeros((at + stats.sums.Qtt.shape[0], resid.shape[1]))
     resid = np.ascontiguousarray(resid)
     for f, start in zip(stats.order, starts, strict=True):
         X = np.ascontiguousarray(columns[f])

@@ -29,12 +29,12 @@ def some_inputs(of, seed=0):
     """Any parameters, with maps that mix them, and the data."""
     rng = np.random.default_rng(seed)
     stats = cross_products(of)
-    size = int(np.sum(stats.K**2) + np.sum(stats.Kt**2))
+    size = int(np.sum(stats.tree.K**2) + np.sum(stats.tree.Kt**2))
     P = rng.normal(size=(size, size + 1))
     C = np.vstack([rng.normal(size=(of.p, of.p)), np.zeros(of.p)])
     entries, beta = rng.normal(size=size + 1), rng.normal(size=of.p)
     assert C.shape == (of.p + 1, of.p)
-    arrays = tuple(np.array(a, order="C") for a in stats.arrays)
+    arrays = tuple(np.array(a, order="C") for a in (*stats.tree, *stats.sums))
     return (entries, beta, 1.3, P, C, contrast(stats), *arrays)
 
 

@@ -116,12 +116,12 @@ def test_elimination_leaves_its_input_alone() -> None:
     d = design("nested within crossed")
     stats = cross_products(d)
     plan = make_plan(d, stats)
-    before = [a.copy() for a in stats.arrays]
+    before = [a.copy() for a in (*stats.tree, *stats.sums)]
     T = np.ones(sum(k * k for k in plan.widths))
-    state = elimination.forward(T, stats.arrays)
-    elimination.adjoint(T, stats.arrays, state, 1.0, state.S)
-    elimination.solve(stats.arrays, state)
-    for a, b in zip(stats.arrays, before, strict=True):
+    state = elimination.forward(T, stats.tree, stats.sums)
+    elimination.adjoint(T, stats.tree, state, 1.0, state.S)
+    elimination.solve(stats.tree, state)
+    for a, b in zip((*stats.tree, *stats.sums), before, strict=True):
         assert np.array_equal(a, b)
 
 
@@ -142,7 +142,7 @@ def test_wide_crossed_blocks() -> None:
     rows["y"] = rows.y + rng.normal(size=20)[rows.item]
     d = build_design("y ~ x + (x + z | subject) + (x + z | item)", rows, weights="w")
     stats = cross_products(d)
-    assert np.diff(stats.tptr).min() >= 48
+    assert np.diff(stats.tree.tptr).min() >= 48
     plan = make_plan(d, stats)
     theta = theta_of_phi(random_phi(plan, 0), plan, stats)
     phi = phi_of_theta(theta, plan, stats)

@@ -154,7 +154,9 @@ def test_log_determinant_of_many_equal_nodes() -> None:
     for t in (0.9, 1.0, 1.1):
         t2 = np.longdouble(t) ** 2
         expected = float(singles * np.log(1 + t2) + pairs * np.log(1 + 2 * t2))
-        assert forward(np.array([t]), stats.arrays).logdet == pytest.approx(expected, rel=2e-14)
+        assert forward(np.array([t]), stats.tree, stats.sums).logdet == pytest.approx(
+            expected, rel=2e-14
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))

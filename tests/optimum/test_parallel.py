@@ -30,13 +30,13 @@ NESTED = [kind for kind in FORMULAS if compiled_route(*parts(kind))]
 @pytest.mark.parametrize("kind", NESTED)
 def test_blocks_hold_every_node_once_and_whole_families(kind: str, count: int) -> None:
     _, stats = parts(kind)
-    blocks = parallel.node_blocks(stats, count)
-    for i in range(len(stats.K)):
+    tree, blocks = stats.tree, parallel.node_blocks(stats, count)
+    for i in range(len(tree.K)):
         nodes = np.concatenate([np.arange(b[i], e[i]) for b, e in blocks])
-        np.testing.assert_array_equal(nodes, np.arange(stats.first[i], stats.first[i + 1]))
+        np.testing.assert_array_equal(nodes, np.arange(tree.first[i], tree.first[i + 1]))
     for begin, end in blocks:
-        for i in range(len(stats.K) - 1):
-            up = stats.parent[begin[i] : end[i]]
+        for i in range(len(tree.K) - 1):
+            up = tree.parent[begin[i] : end[i]]
             assert np.all((up >= begin[i + 1]) & (up < end[i + 1]))
 
 

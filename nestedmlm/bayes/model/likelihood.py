@@ -19,9 +19,9 @@ from pytensor.graph.op import Op
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.marginalkernel import marginal_likelihood
 from nestedmlm.likelihood import elimination
-from nestedmlm.likelihood.ops import ARRAY_TYPES
+from nestedmlm.likelihood.ops import ARRAY_TYPES, records_of
 
-# entries, beta, sigma, P, C, c; then CrossProducts.arrays
+# entries, beta, sigma, P, C, c; then the fields of Tree and Sums
 INPUT_TYPES = (
     *(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1)),
     *ARRAY_TYPES,
@@ -89,18 +89,18 @@ def by_lapack(
 ) -> Result:  # fmt: skip
     """`marginal_likelihood`, by the functions of `nestedmlm.likelihood.elimination`."""
     *data, gradient = rest
-    arrays = tuple(data)
+    tree, sums = records_of(data)
     sigma = float(sigma)
     T, v = P @ entries / sigma, c + C @ beta
-    e = elimination.forward(T, arrays)
+    e = elimination.forward(T, tree, sums)
     Sv = e.S @ v
     quadratic = float(v @ Sv) / sigma**2
     value = -0.5 * (e.logdet + quadratic)
     if not gradient:
         return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
-    M = elimination.adjoint(T, arrays, e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
+    M = elimination.adjoint(T, tree, e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
     T_bar, at = np.empty_like(T), 0
-    for k in (*arrays[0].tolist(), *arrays[7].tolist()):
+    for k in (*tree.K.tolist(), *tree.Kt.tolist()):
         block = slice(at, at + k * k)
         T_bar[block] = 2.0 * (M[block].reshape(k, k) @ T[block].reshape(k, k)).ravel()
         at += k * k

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
     from nestedmlm.design.design import Design
 
-# fields of CrossProducts, in the order of its `arrays`
-ARRAYS = ("K", "first", "parent", "pptr", "tptr", "tcol", "tpos", "Kt", "tfirst", "panels", "Qtt",
-          "Qtr", "F")  # fmt: skip
-
 
 def marginal_model(
     design: Design,
@@ -96,8 +92,8 @@ def log_likelihood(
     C = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
     entries = [value for factor in factors for value in factor.entries().values()]
     beta = pt.stack(sampled) if sampled else pt.zeros(0)
-    data = {"P": P, "C": C, "c": contrast(stats), **dict(zip(ARRAYS, stats.arrays, strict=True))}
-    op = MarginalLikelihood(dense=len(stats.Qtt) > DENSE)
+    data = {"P": P, "C": C, "c": contrast(stats), **stats.tree._asdict(), **stats.sums._asdict()}
+    op = MarginalLikelihood(dense=len(stats.sums.Qtt) > DENSE)
     value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
     constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
     return value - stats.n * pt.log(sigma) - 0.5 * constant

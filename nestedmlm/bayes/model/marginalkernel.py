@@ -2,7 +2,7 @@
 
 The elimination of `nestedmlm.likelihood.elimination` and its adjoint in one call, for samplers that
 evaluate some ten thousand points: around blocks this small, Python costs more than the arithmetic.
-The layout of the arrays is `nestedmlm.statistics.crossproducts.CrossProducts`'. Plain loops, also
+The arrays are the fields of `nestedmlm.statistics`' `Tree` and `Sums`. Plain loops, also
 over the trailing block: matrix products and ``numpy.linalg`` take Numba three times as long to
 compile, and a block where they would pay is left to LAPACK (`nestedmlm.bayes.model.likelihood`).
 """
@@ -18,6 +18,7 @@ from nestedmlm.likelihood.kernels.backward import adjoint_nodes
 from nestedmlm.likelihood.kernels.forward import eliminate_nodes
 from nestedmlm.statistics.kernels.assembly import mirror_lower
 from nestedmlm.statistics.kernels.common import block_total, twice_products
+from nestedmlm.statistics.layout import Tree
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -166,24 +167,8 @@ def marginal_likelihood(
     cut = squares(K)
     panels, S, G = panels0.copy(), F.copy(), np.empty(block_total(K, first))
     Qtt, Qtr = Qtt0.copy(), Qtr0.copy()
-    logdet = eliminate_nodes(
-        K,
-        first,
-        first[:-1],
-        first[1:],
-        parent,
-        pptr,
-        tptr,
-        tcol,
-        tpos,
-        r,
-        T[:cut],
-        panels,
-        Qtt,
-        Qtr,
-        S,
-        G,
-    )
+    tree = Tree(K, first, parent, pptr, tptr, tcol, tpos, Kt, tfirst)
+    logdet = eliminate_nodes(tree, first[:-1], first[1:], r, T[:cut], panels, Qtt, Qtr, S, G)
     X, Gtt, b = np.empty((q_t, q_t)), np.empty((q_t, q_t)), np.zeros((q_t, r))
     if q_t > 0:
         mirror_lower(Qtt)
@@ -211,8 +196,7 @@ def marginal_likelihood(
         add_product(Qtt, b, -1.0, Qtr)  # Qtr - Q b = Z'V^{-1}[X y]
         pull_trailing(Qtt, X, T[cut:], Kt, tfirst, -0.5, Qtr, S_bar, T_bar[cut:])
     adjoint_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, -0.5,
-        S_bar, Qtt_bar, Qtr_bar,
+        tree, first[:-1], first[1:], r, panels, G, -0.5, S_bar, Qtt_bar, Qtr_bar,
         M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
     )  # fmt: skip
     T_bar[:cut] = twice_products(K, M, T[:cut])

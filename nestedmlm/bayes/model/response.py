@@ -50,7 +50,12 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
         pm.set_data({response_data_name(design): y}, model=model)
         return
     stats = cross_products(replace(design, y=y))
-    new = {"c": contrast(stats), "panels": stats.panels, "Qtr": stats.Qtr, "F": stats.F}
+    new = {
+        "c": contrast(stats),
+        "panels": stats.sums.panels,
+        "Qtr": stats.sums.Qtr,
+        "F": stats.sums.F,
+    }
     own: dict[str, Any] = {v.name: v for v in graph_inputs([model[LIKELIHOOD]]) if v.name}
     for name, values in new.items():
         own[f"{LIKELIHOOD}_{name}"].set_value(np.array(values, order="C"))

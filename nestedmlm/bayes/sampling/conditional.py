@@ -128,16 +128,15 @@ def contrast_draws(design: Design, draws: Draws, stats: CrossProducts) -> FloatA
 
 
 def _one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProducts) -> FloatArray:
-    state = elimination.forward(T, stats.arrays)
-    T_chain, T_trailing = elimination.split_factors(T, stats.K, stats.Kt)
-    cut = int(np.sum(stats.K * np.diff(stats.first)))
+    state = elimination.forward(T, stats.tree, stats.sums)
+    T_chain, T_trailing = elimination.split_factors(T, stats.tree)
+    cut = int(np.sum(stats.tree.K * np.diff(stats.tree.first)))
     b = np.empty(len(noise))
     if T_trailing:
         b[cut:] = state.Gtt @ (state.Qtr @ v)
         b[cut:] += _trailing_noise(state.Qtt, T_trailing, noise[cut:], stats)
     draw_chain(
-        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, len(v),
-        state.panels, T_chain, v, b[cut:], noise[:cut], b[:cut],
+        stats.tree, len(v), state.panels, T_chain, v, b[cut:], noise[:cut], b[:cut],
     )  # fmt: skip
     return b
 
@@ -146,10 +145,10 @@ def _trailing_noise(
     Q: FloatArray, T: list[FloatArray], noise: FloatArray, stats: CrossProducts
 ) -> FloatArray:
     """``Lambda H^{-T/2} noise`` with ``H = Lambda'Q Lambda + I``."""
-    size = np.diff(np.append(stats.tfirst, len(Q))) // stats.Kt
+    size = np.diff(np.append(stats.tree.tfirst, len(Q))) // stats.tree.Kt
 
     def times_lambda(A: FloatArray) -> FloatArray:
-        parts = np.split(A, stats.tfirst[1:], axis=1)
+        parts = np.split(A, stats.tree.tfirst[1:], axis=1)
         return np.hstack(
             [
                 (part.reshape(len(A), J, len(t)) @ t).reshape(len(A), -1)
@@ -160,7 +159,7 @@ def _trailing_noise(
     H = times_lambda(times_lambda(Q).T)
     H[np.diag_indices_from(H)] += 1.0
     u = solve_triangular(cholesky(H, lower=True), noise, lower=True, trans="T")
-    parts = np.split(u, stats.tfirst[1:])
+    parts = np.split(u, stats.tree.tfirst[1:])
     return np.concatenate(
         [
             (part.reshape(J, len(t)) @ t.T).ravel()
@@ -195,7 +194,7 @@ def _factor_blocks(
         J = len(design.factors[stats.order[f]].levels)
         block = b[:, at : at + J * K].reshape(len(b), J, K)
         if f < len(stats.chain):
-            block = block[:, stats.node_of_level[f] - stats.first[f]]
+            block = block[:, stats.node_of_level[f] - stats.tree.first[f]]
         yield f, K, block
         at += J * K
 

@@ -40,8 +40,7 @@ def whitened(T: Any, Q: Any, width: int, k: int, H: Any, Y: Any) -> None:
 
 @njit(**_JIT)
 def draw_chain(
-    K: Any, first: Any, parent: Any, pptr: Any, tptr: Any, tcol: Any, r: int,
-    panels: Any, T: Any, v: Any, bt: Any, noise: Any, b: Any,
+    tree: Any, r: int, panels: Any, T: Any, v: Any, bt: Any, noise: Any, b: Any
 ) -> None:  # fmt: skip
     """Draw the random effects of a chain from the top down, each node given its ancestors.
 
@@ -62,6 +61,7 @@ def draw_chain(
     b : (q_chain,) array
         Written: the draw, rows in node order.
     """
+    K, first, parent, pptr, tptr, tcol, _, _, _ = tree
     m = K.shape[0]
     kmax = 1
     for i in range(m):

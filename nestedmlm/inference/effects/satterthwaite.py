@@ -122,7 +122,7 @@ def _bend_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatAr
     _, _, v, inverse = profile(s.state.S)
     S_bar = np.outer(v, v) / s.sigma**2 + (inverse if reml else 0.0)
     T = flat_of_theta(s.theta, s.plan, s.stats)
-    M = elimination.adjoint(T, s.stats.arrays, s.state, 1.0, S_bar)
+    M = elimination.adjoint(T, s.stats.tree, s.state, 1.0, S_bar)
 
     def slope(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)

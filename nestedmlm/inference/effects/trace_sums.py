@@ -21,9 +21,9 @@ def traces(
     T: FloatArray, stats: CrossProducts, state: Eliminated, directions: Directions
 ) -> FloatArray:
     """``tr(V^{-1} Z E_r Z')`` for each direction, shape (n_d,)."""
-    r = stats.F.shape[0]
-    M = elimination.adjoint(T, stats.arrays, state, 1.0, np.zeros((r, r)))
-    widths = [*stats.K.tolist(), *stats.Kt.tolist()]
+    r = stats.sums.F.shape[0]
+    M = elimination.adjoint(T, stats.tree, state, 1.0, np.zeros((r, r)))
+    widths = [*stats.tree.K.tolist(), *stats.tree.Kt.tolist()]
     starts = np.cumsum([0, *(k * k for k in widths)])
     return np.array(
         [
@@ -52,20 +52,19 @@ def pair_traces(stats: CrossProducts, state: Eliminated, directions: Directions)
     MemoryLimitError
         If the sums for the crossed factors would not fit in memory.
     """
-    m, n_d = len(stats.K), len(directions)
+    m, n_d = len(stats.tree.K), len(directions)
     dptr = np.searchsorted(directions.factor, np.arange(m + 1)).astype(np.int64)
     chain = int(dptr[-1])
     sizes = [E.size for E in directions.matrices[:chain]]
     eptr = np.cumsum([0, *sizes]).astype(np.int64)
     E = np.concatenate([E.ravel() for E in directions.matrices[:chain]] or [np.zeros(0)])
     N = np.zeros((n_d, n_d))
-    q_t = stats.Qtt.shape[0]
+    q_t = stats.sums.Qtt.shape[0]
     count = chain + chain * (chain + 1) // 2
     _refuse_what_does_not_fit(count, q_t)
     root = np.zeros((count, q_t, q_t))
     sum_pairs(
-        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol, stats.tpos,
-        stats.F.shape[0], state.panels, state.G, dptr, eptr, E, N, root,
+        stats.tree, len(stats.sums.F), state.panels, state.G, dptr, eptr, E, N, root,
     )  # fmt: skip
     if q_t:
         _trailing_pairs(stats, state, directions, chain, root, N)
@@ -92,7 +91,7 @@ def _trailing_pairs(
 ) -> None:
     """Eliminate the dense block: the same update as a node's, with its own directions."""
     Q, G = state.Qtt, state.Gtt
-    where = trailing.spans(stats.arrays)
+    where = trailing.spans(stats.tree, len(Q))
     U = -(G @ Q)
     U[np.diag_indices_from(U)] += 1.0
     PG = [P @ G for P in root[:chain]]
@@ -101,7 +100,7 @@ def _trailing_pairs(
             N[r, s] += np.sum(PG[r] * PG[s].T) - 2.0 * np.sum(root[chain + pair(r, s)] * G)
     del PG
     own = range(chain, len(directions))
-    spans = {s: where[int(directions.factor[s]) - len(stats.K)] for s in own}
+    spans = {s: where[int(directions.factor[s]) - len(stats.tree.K)] for s in own}
     for r in range(chain):
         PU = root[r] @ U
         for s in own:

@@ -96,7 +96,7 @@ def moments(parts: FitParts, directions: Directions) -> Moments:
     T = flat_of_theta(s.theta, s.plan, stats)
     _, _, v, inverse = profile(s.state.S)
     Phi = inverse[:p, :p]
-    _, B = elimination.solve(stats.arrays, s.state)
+    _, B = elimination.solve(stats.tree, s.state)
     # columns: X rotated so that Phi is the identity, then the residual
     rotation = np.zeros((p + 1, p + 1))
     rotation[:p, :p] = np.linalg.cholesky(Phi) if p else 0.0
@@ -131,13 +131,15 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
     """``sum_rs w_rs X'V^{-1} Z E_r Z' V^{-1} Z E_s Z' V^{-1}X`` for symmetric weights, (p, p)."""
     s = parts.solution
     p = s.stats.p
-    _, B = elimination.solve(s.stats.arrays, s.state)
+    _, B = elimination.solve(s.stats.tree, s.state)
     values, vectors = np.linalg.eigh(weights)
     total = np.zeros((p, p))
     moved = list(move(B[:, :p], directions, parts))
     for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
         combined = sum(w * m for w, m in zip(vector, moved, strict=True))
-        total += value * elimination.gram(s.stats.arrays, s.state, np.ascontiguousarray(combined))
+        total += value * elimination.gram(
+            s.stats.tree, s.stats.sums, s.state, np.ascontiguousarray(combined)
+        )
     return total
 
 
@@ -146,7 +148,7 @@ def gram_of(own: FloatArray, directions: Directions, parts: FitParts) -> FloatAr
     n_d, k = len(directions), own.shape[1]
     F = np.stack(list(move(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
     s = parts.solution
-    return elimination.gram(s.stats.arrays, s.state, F).reshape(n_d, k, n_d, k)
+    return elimination.gram(s.stats.tree, s.stats.sums, s.state, F).reshape(n_d, k, n_d, k)
 
 
 def _diagonal(gram: FloatArray) -> FloatArray:

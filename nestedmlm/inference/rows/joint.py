@@ -84,9 +84,11 @@ def z_rows(solution: Solution, terms: TermRows) -> ZRows:
         if f < m:
             nodes[known, f] = stats.node_of_level[f][own_codes[known]]
         else:
-            tstart[known, f - m] = stats.tfirst[f - m] + own_codes[known] * stats.Kt[f - m]
+            tstart[known, f - m] = (
+                stats.tree.tfirst[f - m] + own_codes[known] * stats.tree.Kt[f - m]
+            )
     Z = np.hstack(entries)
-    cut = int(stats.K.sum())
+    cut = int(stats.tree.K.sum())
     return ZRows(
         nodes=nodes,
         Z=np.ascontiguousarray(Z[:, :cut]),
@@ -102,9 +104,9 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
     rows of the fit are rows of ``V^{-1}[X y]``.
     """
     stats = solution.stats
-    b, _ = elimination.solve(stats.arrays, solution.state)
+    b, _ = elimination.solve(stats.tree, solution.state)
     out = np.zeros((len(rows), stats.p + 1))
-    row_products(stats.K, stats.first, rows.nodes, rows.Z, stats.Kt, rows.tstart, rows.Zt, -b, out)
+    row_products(stats.tree, rows.nodes, rows.Z, rows.tstart, rows.Zt, -b, out)
     if stats.p:
         out[:, :-1] += np.linalg.solve(stats.R_x.T, X.T).T
     return out
@@ -117,7 +119,7 @@ def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
     for block in _blocks(solution, rows):
         half = _half_solved(solution, rows[block])
         row_forms(
-            stats.K, stats.first, state.G, state.Gtt, half.slot_node, half.slot_value, half.ends,
+            stats.tree, state.G, state.Gtt, half.slot_node, half.slot_value, half.ends,
             half.columns, half.values, out[block],
         )  # fmt: skip
     return out
@@ -128,8 +130,8 @@ def random_gram(solution: Solution, rows: ZRows) -> FloatArray:
     stats, state = solution.stats, solution.state
     half = _half_solved(solution, rows)
     out = np.empty((len(rows), len(rows)))
-    pair_forms(stats.K, stats.first, state.G, half.slot_node, half.slot_value, out)
-    if len(stats.Kt):
+    pair_forms(stats.tree, state.G, half.slot_node, half.slot_value, out)
+    if len(stats.tree.Kt):
         used, column = np.unique(half.columns, return_inverse=True)
         A = np.zeros((len(rows), len(used)))
         row = np.repeat(np.arange(len(rows)), np.diff(half.ends, prepend=0))
@@ -149,8 +151,8 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
         Number of the unit row of each entry of ``[Z, Zt]``.
     """
     stats = solution.stats
-    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.K.tolist())]
-    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.Kt.tolist())]
+    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.tree.K.tolist())]
+    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.tree.Kt.tolist())]
     found = [np.unique(codes[:, f], return_inverse=True) for codes, f, _ in levels]
     size = sum(len(seen) * k for (seen, _), (_, _, k) in zip(found, levels, strict=True))
     codes = np.full((size, len(levels)), -1, dtype=np.int64)
@@ -162,7 +164,7 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
         entries[own, off + np.tile(np.arange(k), len(seen))] = 1.0
         place[:, off : off + k] = at + which.reshape(-1, 1) * k + np.arange(k)
         at, off = at + len(own), off + k
-    m, cut = len(stats.K), int(stats.K.sum())
+    m, cut = len(stats.tree.K), int(stats.tree.K.sum())
     units = ZRows(
         nodes=np.ascontiguousarray(codes[:, :m]),
         Z=np.ascontiguousarray(entries[:, :cut]),
@@ -200,15 +202,14 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
     stats, state = solution.stats, solution.state
     n, m = rows.nodes.shape
     slots = m * (m + 1) // 2
-    k = int(stats.K.max())
+    k = int(stats.tree.K.max())
     capacity = int(_trailing_bound(solution, rows).sum())
     slot_node = np.empty((n, slots), dtype=np.int64)
     slot_value = np.empty((n, slots, k))
     ends = np.empty(n, dtype=np.int64)
     columns, values = np.empty(capacity, dtype=np.int64), np.empty(capacity)
     used = half_solve(
-        stats.K, stats.first, stats.parent, stats.pptr, stats.tptr, stats.tcol,
-        stats.F.shape[0], state.panels, state.G, stats.Kt, stats.Qtt.shape[0],
+        stats.tree, len(stats.sums.Qtt), len(stats.sums.F), state.panels, state.G,
         rows.nodes, rows.Z, rows.tstart, rows.Zt, slot_node, slot_value, ends, columns, values,
     )  # fmt: skip
     return HalfSolved(
@@ -223,14 +224,14 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
 def _trailing_bound(solution: Solution, rows: ZRows) -> IntArray:
     """How many trailing entries each row can have at most: its own and its top nodes' lists."""
     stats = solution.stats
-    bound = np.full(len(rows), int(stats.Kt.sum()), dtype=np.int64)
-    if not len(stats.Kt):
+    bound = np.full(len(rows), int(stats.tree.Kt.sum()), dtype=np.int64)
+    if not len(stats.tree.Kt):
         return bound
-    top = np.arange(int(stats.first[-1]))
+    top = np.arange(int(stats.tree.first[-1]))
     for _ in stats.chain:
-        up = stats.parent[top]
+        up = stats.tree.parent[top]
         top = np.where(up >= 0, up, top)
-    lengths = np.diff(stats.tptr)
+    lengths = np.diff(stats.tree.tptr)
     tops = np.where(rows.nodes >= 0, top[rows.nodes], -1)
     for f in range(tops.shape[1]):
         repeated = (tops[:, :f] == tops[:, f, None]).any(axis=1)

@@ -90,10 +90,7 @@ def _panel_adjoint(row, go, k, w, width, G, l_bar, U, W, Y, adj):
 
 
 @njit(**JIT)
-def adjoint_nodes(
-    K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, panels, G, l_bar, S_bar, Qtt_bar,
-    Qtr_bar, M, blocks, adj,
-):  # fmt: skip
+def adjoint_nodes(tree, begin, end, r, panels, G, l_bar, S_bar, Qtt_bar, Qtr_bar, M, blocks, adj):
     """Add to `M` what the nodes ``begin[i]`` to ``end[i]`` contribute, coarsest factor first.
 
     Parameters are as left by `eliminate_nodes`; `l_bar` and `S_bar` are the adjoints of the
@@ -102,6 +99,7 @@ def adjoint_nodes(
     (with ``l_bar = 1, S_bar = 0`` that is ``Z_g' V^{-1} Z_g``). `adj` is zeroed scratch for the
     panels of all factors but the finest, which has no children: its adjoint is never needed.
     """
+    K, first, parent, pptr, tptr, tcol, tpos, _, _ = tree
     m = K.shape[0]
     kmax, wmax = most_columns(K), widest(K, tptr, r)
     P = np.empty((wmax, wmax))

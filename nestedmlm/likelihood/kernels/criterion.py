@@ -101,7 +101,7 @@ def cross(A, B):
 
 
 @njit(**JIT)
-def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df, reml):
+def first_order(tree, sums, B, phi, df, reml):
     """Criterion (up to its constant), gradient, and what the second order needs, at one phi.
 
     Returns
@@ -110,29 +110,12 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
         As the fields of `nestedmlm.optimum.evaluation.Evaluation` and
         `nestedmlm.likelihood.elimination`'s `Eliminated`.
     """
-    r = F.shape[0]
+    K, first, r = tree.K, tree.first, sums.F.shape[0]
     T = times(B, phi)
-    panels, S = panels0.copy(), F.copy()
+    panels, S = sums.panels.copy(), sums.F.copy()
     G = np.empty(block_total(K, first))
     Qtt, Qtr = np.empty((0, 0)), np.empty((0, r))
-    logdet = eliminate_nodes(
-        K,
-        first,
-        first[:-1],
-        first[1:],
-        parent,
-        pptr,
-        tptr,
-        tcol,
-        tpos,
-        r,
-        T,
-        panels,
-        Qtt,
-        Qtr,
-        S,
-        G,
-    )
+    logdet = eliminate_nodes(tree, first[:-1], first[1:], r, T, panels, Qtt, Qtr, S, G)
     log_sxx, r2, v, inverse = profiled(S)
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
     M = np.zeros(T.shape[0])
@@ -143,42 +126,25 @@ def first_order(K, first, parent, pptr, tptr, tcol, tpos, panels0, F, B, phi, df
         for b in range(r):
             S_bar[a, b] += df * v[a] * v[b] / r2
     adjoint_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, tpos, r, panels, G, 1.0,
-        S_bar, Qtt, Qtr,
-        M, np.empty(0), np.zeros(panels.shape[0] - pptr[first[1]]),
+        tree, first[:-1], first[1:], r, panels, G, 1.0, S_bar, Qtt, Qtr,
+        M, np.empty(0), np.zeros(panels.shape[0] - tree.pptr[first[1]]),
     )  # fmt: skip
     gradient = transposed_times(B, twice_products(K, M, T))
     return value, gradient, T, M, r2, v, inverse, logdet, S, panels, G
 
 
 @njit(**JIT)
-def information_matrix(
-    K, first, parent, pptr, tptr, tcol, panels0, panels, G, v, inverse, r2, df, pairs
-):
+def information_matrix(tree, sums, panels, G, v, inverse, r2, df, pairs):
     """Average information in the free entries of the covariances.
 
     `pairs` (n, 3) lists them as (factor, a, b); see `nestedmlm.optimum.curvature`.
     """
-    r, n = v.shape[0], pairs.shape[0]
+    K, first, r, n = tree.K, tree.first, v.shape[0], pairs.shape[0]
+    begin, end = first[:-1], first[1:]
     row_first = row_starts(K, first)
     q = row_first[K.shape[0]]
     b, B = np.empty((q, r)), np.empty((q, r))
-    solve_nodes(
-        K,
-        first,
-        first[:-1],
-        first[1:],
-        parent,
-        pptr,
-        tptr,
-        tcol,
-        r,
-        panels,
-        G,
-        np.empty((0, r)),
-        b,
-        B,
-    )
+    solve_nodes(tree, begin, end, r, panels, G, np.empty((0, r)), b, B)
     w = times(B, v)
     variates = np.zeros((q, n))
     for j in range(n):
@@ -188,26 +154,9 @@ def information_matrix(
             variates[row + a, j] = w[row + c]
             variates[row + c, j] = w[row + a]
     R, nothing = np.zeros((q, n)), np.empty((0, n))
-    apply_nodes(
-        K,
-        first,
-        first[:-1],
-        first[1:],
-        parent,
-        pptr,
-        tptr,
-        tcol,
-        r,
-        panels0,
-        variates,
-        nothing,
-        R,
-        nothing,
-    )
+    apply_nodes(tree, begin, end, r, sums.panels, variates, nothing, R, nothing)
     gram = cross(variates, R)
-    reduce_nodes(
-        K, first, first[:-1], first[1:], parent, pptr, tptr, tcol, r, panels, G, R, nothing, gram
-    )
+    reduce_nodes(tree, begin, end, r, panels, G, R, nothing, gram)
     BF = cross(B, variates)
     e_f = transposed_times(variates, w)
     return assembled_information(gram, BF, e_f, inverse, r2, df)

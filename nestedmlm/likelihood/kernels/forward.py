@@ -135,15 +135,14 @@ def _update_trailing(p0, t0, nt, tcol, k, width, r, A, panels, J, Qtt, Qtr):
 
 
 @njit(**JIT)
-def eliminate_nodes(
-    K, first, begin, end, parent, pptr, tptr, tcol, tpos, r, T, panels, Qtt, Qtr, S, G
-):
+def eliminate_nodes(tree, begin, end, r, T, panels, Qtt, Qtr, S, G):
     """Eliminate the nodes ``begin[i]`` to ``end[i]`` of each factor i, finest factor first.
 
     They must hold all descendants of those of the coarsest factor. `panels`, `Qtt` (lower
     triangle), `Qtr` and `S` hold crossproducts on entry and Schur complements on return; `G`
     receives each node's ``Gt``. Returns the log-determinant.
     """
+    K, first, parent, pptr, tptr, tcol, tpos, _, _ = tree
     kmax = most_columns(K)
     H, Y = np.empty((kmax, kmax)), np.empty((kmax, kmax))
     J = np.empty((kmax, widest(K, tptr, r)))

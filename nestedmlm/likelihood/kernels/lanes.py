@@ -18,8 +18,9 @@ LANES = 8
 
 
 @njit(**JIT)
-def eliminate_lanes(K, first, parent, pptr, r, T, panels, S, G, logdet):
+def eliminate_lanes(tree, r, T, panels, S, G, logdet):
     """`forward.eliminate_nodes` of all nodes; `T`, `panels`, `S`, `G`, `logdet` end in lanes."""
+    K, first, parent, pptr = tree.K, tree.first, tree.parent, tree.pptr
     m, kmax = K.shape[0], most_columns(K)
     wmax = K.sum() + r
     H, Y = np.empty((kmax, kmax, LANES)), np.empty((kmax, kmax, LANES))
@@ -117,8 +118,9 @@ def eliminate_lanes(K, first, parent, pptr, r, T, panels, S, G, logdet):
 
 
 @njit(**JIT)
-def adjoint_lanes(K, first, parent, pptr, r, panels, G, S_bar, M, adj):
+def adjoint_lanes(tree, r, panels, G, S_bar, M, adj):
     """`backward.adjoint_nodes` of all nodes, for an adjoint of one of the log-determinant."""
+    K, first, parent, pptr = tree.K, tree.first, tree.parent, tree.pptr
     m, kmax = K.shape[0], most_columns(K)
     wmax = K.sum() + r
     P = np.empty((wmax, wmax, LANES))
@@ -222,8 +224,9 @@ def _panel_adjoint_lanes(row, g0, k, w, G, U, W, Y, adj):
 
 
 @njit(**JIT)
-def solve_lanes(K, first, parent, pptr, r, panels, G, b, B):
+def solve_lanes(tree, r, panels, G, b, B):
     """`solves.solve_nodes` of all nodes: ``b = G Z'V^{-1}[X y]`` and ``B = Z'V^{-1}[X y]``."""
+    K, first, parent, pptr = tree.K, tree.first, tree.parent, tree.pptr
     m = K.shape[0]
     row_first = row_starts(K, first)
     E = np.empty((most_columns(K), r, LANES))
@@ -269,12 +272,13 @@ def solve_lanes(K, first, parent, pptr, r, panels, G, b, B):
 
 
 @njit(**JIT)
-def quadratic_lanes(K, first, parent, pptr, r, panels0, panels, G, w, pairs, columns, R, gram):
+def quadratic_lanes(tree, r, panels0, panels, G, w, pairs, columns, R, gram):
     """``F'V^{-1}F`` for the working variates ``F`` of every free entry, into `gram` (n, n, lanes).
 
     The variate of entry (f, a, b) has ``w[b]`` in row a of each level of f and ``w[a]`` in row b;
     `columns` (m + 1,) says where the entries of each factor begin. `R` (q, n, lanes) is scratch.
     """
+    K, first, parent, pptr = tree.K, tree.first, tree.parent, tree.pptr
     m, n = K.shape[0], pairs.shape[0]
     row_first = row_starts(K, first)
     kmax = most_columns(K)

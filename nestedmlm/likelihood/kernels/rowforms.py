@@ -36,7 +36,7 @@ def _slot(node, factor, slots, used):
 
 @njit(**JIT)
 def half_solve(
-    K, first, parent, pptr, tptr, tcol, r, panels, G, Kt, q_t,
+    tree, q_t, r, panels, G,
     nodes, Z, tstart, Zt, slot_node, slot_value, ends, columns, values,
 ):  # fmt: skip
     """Eliminate the chain from rows of Z.
@@ -57,6 +57,7 @@ def half_solve(
     int
         Number of trailing entries.
     """
+    K, first, parent, pptr, tptr, tcol, _, Kt, _ = tree
     m = K.shape[0]
     starts = factor_starts(K, first)
     slots = np.empty((slot_node.shape[1], 2), np.int64)
@@ -139,11 +140,11 @@ def _pass_node(
 
 
 @njit(**JIT)
-def row_forms(K, first, G, Gtt, slot_node, slot_value, ends, columns, values, out):
+def row_forms(tree, G, Gtt, slot_node, slot_value, ends, columns, values, out):
     """Write each row's quadratic form ``z'(G - G Z'V^{-1}Z G)z``."""
     begin = 0
     for row in range(slot_node.shape[0]):
-        total = _chain_product(K, first, G, slot_node, slot_value, row, row)
+        total = _chain_product(tree.K, tree.first, G, slot_node, slot_value, row, row)
         for e in range(begin, ends[row]):
             v = values[e]
             if v != 0.0:
@@ -155,11 +156,11 @@ def row_forms(K, first, G, Gtt, slot_node, slot_value, ends, columns, values, ou
 
 
 @njit(**JIT)
-def pair_forms(K, first, G, slot_node, slot_value, out):
+def pair_forms(tree, G, slot_node, slot_value, out):
     """Write the chain's part of ``z_i'(G - G Z'V^{-1}Z G)z_j`` for every pair of rows."""
     for i in range(slot_node.shape[0]):
         for j in range(i + 1):
-            out[i, j] = _chain_product(K, first, G, slot_node, slot_value, i, j)
+            out[i, j] = _chain_product(tree.K, tree.first, G, slot_node, slot_value, i, j)
             out[j, i] = out[i, j]
 
 
@@ -187,8 +188,9 @@ def _chain_product(K, first, G, slot_node, slot_value, i, j):
 
 
 @njit(**JIT)
-def row_products(K, first, nodes, Z, Kt, tstart, Zt, b, out):
+def row_products(tree, nodes, Z, tstart, Zt, b, out):
     """Add ``Z b`` of every row for coefficients `b` (q, r) in elimination order to `out`."""
+    K, first, Kt = tree.K, tree.first, tree.Kt
     starts = row_starts(K, first)
     for row in range(out.shape[0]):
         off = 0

@@ -9,7 +9,7 @@ from nestedmlm.statistics.kernels.common import JIT, columns_above, most_columns
 
 
 @njit(**JIT)
-def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt, b, B):
+def solve_nodes(tree, begin, end, r, panels, G, bt, b, B):
     """Top-down sweep: ``b = G Z'V^{-1} [X y]`` and ``B = Z'V^{-1} [X y]`` for every node.
 
     The nodes are ``begin[i]`` to ``end[i]`` of each factor i, ancestors included.
@@ -17,6 +17,7 @@ def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt
     `bt` (q_t, r) is the solution for the trailing block; `b` and `B` (q_chain, r) are written,
     rows in node order.
     """
+    K, first, parent, pptr, tptr, tcol, _, _, _ = tree
     m = K.shape[0]
     kmax = most_columns(K)
     E = np.empty((kmax, r))
@@ -69,8 +70,9 @@ def solve_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, bt
 
 
 @njit(**JIT)
-def apply_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, F, Ft, out, out_t):
+def apply_nodes(tree, begin, end, r, panels, F, Ft, out, out_t):
     """Add the chain's part of ``Z'WZ [F; Ft]`` to ``[out; out_t]`` (panels: crossproducts)."""
+    K, first, parent, pptr, tptr, tcol, _, _, _ = tree
     m = K.shape[0]
     nrhs = F.shape[1]
     row_first = row_starts(K, first)
@@ -110,12 +112,13 @@ def apply_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, F, Ft
 
 
 @njit(**JIT)
-def reduce_nodes(K, first, begin, end, parent, pptr, tptr, tcol, r, panels, G, R, R_t, gram):
+def reduce_nodes(tree, begin, end, r, panels, G, R, R_t, gram):
     """Eliminate nodes from extra right-hand sides.
 
     `R` (q_chain, m) and `R_t` (q_t, m) hold ``Z'W f`` on entry; on return `R_t` is what the
     trailing block still has to eliminate and ``gram -= R' Gt R`` has been summed over the nodes.
     """
+    K, first, parent, pptr, tptr, tcol, _, _, _ = tree
     m = K.shape[0]
     nrhs = R.shape[1]
     kmax = most_columns(K)

@@ -209,7 +209,7 @@ def _outer(k, w, LP, Ea, out):
 
 
 @njit(**JIT)
-def sum_pairs(K, first, parent, pptr, tptr, tcol, tpos, rhs, panels, G, dptr, eptr, E, N, root):
+def sum_pairs(tree, rhs, panels, G, dptr, eptr, E, N, root):
     """Add the chain's part of ``tr(A E_r A E_s)``, r <= s, to `N` and fill `root`.
 
     `rhs` counts the right-hand sides in the panels; `dptr` (m+1,) counts the directions of the
@@ -217,6 +217,7 @@ def sum_pairs(K, first, parent, pptr, tptr, tcol, tpos, rhs, panels, G, dptr, ep
     (n_d + pairs, q_t, q_t) receives what the trailing block still has to eliminate: P_r, then
     X_rs by `pair`.
     """
+    K, first, parent, pptr, tptr, tcol, tpos, _, _ = tree
     m = K.shape[0]
     kmax, wmax = most_columns(K), widest(K, tptr, 1)
     start = _room(K, first, tptr, dptr)

@@ -27,7 +27,7 @@ def at_random(kind: str, *, weighted: bool = False):
 def test_traces_equal_the_dense_ones(kind, weighted):
     d, stats, plan, phi = at_random(kind, weighted=weighted)
     T = flat_factors(np, phi, plan)
-    state = elimination.forward(T, stats.arrays)
+    state = elimination.forward(T, stats.tree, stats.sums)
     for directions in (parameter_directions(phi, plan)[0], covariance_directions(phi, plan)):
         V, derivatives, _ = dense_parts(d, stats, plan, T, directions)
         own = [np.linalg.solve(V, D) for D in derivatives]
