@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
 from nestedmlm.posterior import rows, summaries
 from nestedmlm.posterior.draws import draw_shape, fixed_draws, sigma_draws
 from nestedmlm.posterior.run import Run
-
-if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

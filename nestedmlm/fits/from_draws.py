@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
@@ -15,7 +16,6 @@ from nestedmlm.posterior.random_effects import add_random_effects, lacks_effects
 from nestedmlm.posterior.run import Run, read_foreign_run
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
 

@@ -11,7 +11,7 @@ from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
-from nestedmlm.posterior.rows import Rows, fitted_rows
+from nestedmlm.posterior.rows import RowDraws, fitted_rows
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
 
@@ -31,7 +31,7 @@ def row_log_likelihood(data: Any, design: Design) -> FloatArray:
     return out.reshape(*draw_shape(data), design.n)
 
 
-def _normal(y: FloatArray, rows: Rows, block: slice) -> FloatArray:
+def _normal(y: FloatArray, rows: RowDraws, block: slice) -> FloatArray:
     sigma = rows.sigma if rows.sigma.shape[1] == 1 else rows.sigma[:, block]
     density: FloatArray = (
         -0.5 * ((y - rows.eta(block)) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2.0 * np.pi)

@@ -30,7 +30,7 @@ _BLOCK = 8_000_000  # numbers held at once while rows are summarised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
+class RowDraws:
     """Rows to predict: matrices, codes, and the draws that go with them.
 
     Attributes
@@ -82,7 +82,7 @@ def _add_effect(out: FloatArray, X: FloatArray, codes: IntArray, b: FloatArray) 
             out[known] += effect
 
 
-def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> Rows:
+def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> RowDraws:
     """The rows the model was fitted to, with the random effects that `re_form` chooses."""
     chosen = chosen_columns(design, re_form)
     effects = effect_draws(data, design)
@@ -91,7 +91,7 @@ def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> Rows:
         for term, keep, b in zip(design.terms, chosen, effects, strict=True)
         if keep.any()
     )
-    return Rows(
+    return RowDraws(
         X=design.X,
         offset=design.offset,
         terms=terms,
@@ -109,7 +109,7 @@ def new_rows(
     re_form: Any = None,
     offset: Any = None,
     rng: np.random.Generator,
-) -> tuple[Rows, pd.Index]:
+) -> tuple[RowDraws, pd.Index]:
     """Rows of other data, and their index.
 
     Raises
@@ -141,7 +141,7 @@ def new_rows(
             codes = np.where(unseen >= 0, unseen + b.shape[1], codes)
             b = np.concatenate([b, fresh], axis=1)
         terms.append((only_columns(X, chosen[t]), codes, b))
-    rows = Rows(
+    rows = RowDraws(
         X=new.X,
         offset=new.offset,
         terms=tuple(terms),
@@ -163,7 +163,9 @@ def _row_sigma(data: Any, design: Design) -> FloatArray:
     return sigma if design.weights is None else sigma / np.sqrt(design.weights)
 
 
-def summarise_rows(rows: Rows, *, kind: str, prob: float, rng: np.random.Generator) -> pd.DataFrame:
+def summarise_rows(
+    rows: RowDraws, *, kind: str, prob: float, rng: np.random.Generator
+) -> pd.DataFrame:
     """Estimate, spread and interval of each row's expected value or of a new response there.
 
     Raises
@@ -178,7 +180,9 @@ def summarise_rows(rows: Rows, *, kind: str, prob: float, rng: np.random.Generat
     return pd.concat(pieces, ignore_index=True)
 
 
-def row_drawer(rows: Rows, kind: str, rng: np.random.Generator) -> Callable[[slice], FloatArray]:
+def row_drawer(
+    rows: RowDraws, kind: str, rng: np.random.Generator
+) -> Callable[[slice], FloatArray]:
     """Choose what draws of a row are: expected values, or responses with residual noise."""
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
@@ -191,7 +195,7 @@ def row_drawer(rows: Rows, kind: str, rng: np.random.Generator) -> Callable[[sli
     return rows.eta if kind == "mean" else response
 
 
-def all_draws(rows: Rows, *, kind: str, rng: np.random.Generator) -> FloatArray:
+def all_draws(rows: RowDraws, *, kind: str, rng: np.random.Generator) -> FloatArray:
     """Every draw of every row, shape (S, m)."""
     draw = row_drawer(rows, kind, rng)
     out = np.empty((len(rows.beta), len(rows.X)))
@@ -201,7 +205,7 @@ def all_draws(rows: Rows, *, kind: str, rng: np.random.Generator) -> FloatArray:
 
 
 def draws_array(
-    data: Any, rows: Rows, index: pd.Index, *, kind: str, rng: np.random.Generator
+    data: Any, rows: RowDraws, index: pd.Index, *, kind: str, rng: np.random.Generator
 ) -> Any:
     """Every draw of every row as a DataArray with dims ``chain, draw, __obs__``."""
     from xarray import DataArray
@@ -255,7 +259,7 @@ def replicate(
         effects = [
             _sample_levels(cov, b.shape[1], rng) for cov, b in zip(covs, effects, strict=True)
         ]
-    picked = Rows(
+    picked = RowDraws(
         X=rows.X,
         offset=rows.offset,
         terms=tuple((X, codes, b) for (X, codes, _), b in zip(rows.terms, effects, strict=True)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.icc_r2 import icc_table
 from nestedmlm.posterior.summaries import PROB
-from nestedmlm.posterior.variance import icc_table
 
 
 def icc(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
