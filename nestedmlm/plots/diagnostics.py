@@ -12,11 +12,12 @@ from nestedmlm.plots.backend import axes, panels
 from nestedmlm.plots.quantiles import draw_quantiles
 from nestedmlm.plots.smooth import smoother
 from nestedmlm.plots.source import rows_of
+from nestedmlm.views.protocols import Fit
 
 _DENSE = 3000  # more points than this are drawn as a density
 
 
-def residuals(fit: Any, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Residuals against fitted values with a smoother.
 
     Pearson residuals in units of sigma. Where the curve bends, the model misses a relation; a
@@ -53,7 +54,7 @@ def residuals(fit: Any, *, ax: Any = None, figsize: tuple[float, float] | None =
     )
 
 
-def scale_location(fit: Any, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Spread of the residuals against fitted values, with a smoother.
 
     Square roots of absolute Pearson residuals in units of sigma; a rising curve means that the
@@ -89,7 +90,7 @@ ROOT_MEAN = 0.822179  # mean of sqrt|z| of a standard normal z: 2^(1/4) Gamma(3/
 
 
 def qq_residuals(
-    fit: Any,
+    fit: Fit,
     *,
     prob: float = 0.95,
     ax: Any = None,
@@ -150,7 +151,7 @@ def _rgb(alpha: float) -> tuple[float, float, float, float]:
     return tuple(to_rgba(style.BLUE, alpha))  # type: ignore[return-value]
 
 
-def diagnostics(fit: Any, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Four pictures at once: residuals, their spread, their quantiles, the random effects'.
 
     Parameters

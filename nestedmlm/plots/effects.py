@@ -15,6 +15,7 @@ from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
+from nestedmlm.views.protocols import EitherFit, Fit
 
 _POINTS = 60  # along a numeric predictor
 _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart
@@ -22,7 +23,7 @@ _DODGE = 0.5  # of the distance between two levels, over which the lines of `by`
 
 
 def effect(
-    fit: Any,
+    fit: EitherFit,
     variable: str,
     *,
     by: str | None = None,
@@ -105,7 +106,7 @@ def effect(
     return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, prob))
 
 
-def _data(fit: Any, data: Any) -> Any:
+def _data(fit: EitherFit, data: Any) -> Any:
     if data is not None:
         return data
     if fit.engine == "posterior":
@@ -118,7 +119,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _places(
-    fit: Any, data: Any, grid: Grid, variable: str, by: str | None
+    fit: Fit, data: Any, grid: Grid, variable: str, by: str | None
 ) -> dict[str, list[float]]:
     """Where numeric predictors are evaluated: all along `variable`, at the quartiles of `by`."""
     out: dict[str, list[float]] = {}
@@ -138,7 +139,7 @@ def _places(
     return out
 
 
-def _means(fit: Any, grid: Grid, values: FloatArray, prob: float) -> pd.DataFrame:
+def _means(fit: EitherFit, grid: Grid, values: FloatArray, prob: float) -> pd.DataFrame:
     """``estimate, lower, upper`` of linear functions of the fixed effects."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":

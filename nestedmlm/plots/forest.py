@@ -12,13 +12,14 @@ from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import INTERCEPT
 from nestedmlm.views.parameters import fit_names, parameter_table
+from nestedmlm.views.protocols import EitherFit
 
 SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread
 
 
 def forest(
-    *fits: Any,
+    *fits: EitherFit,
     names: Sequence[str] | None = None,
     intercept: bool = False,
     random: bool = False,

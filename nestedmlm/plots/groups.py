@@ -10,13 +10,14 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes, panels
 from nestedmlm.plots.source import grouping, lines_over, variable
+from nestedmlm.views.protocols import EitherFit, Fit
 
 MAX_PANELS = 24
 _MANY = 150  # more groups than this are drawn thin
 
 
 def spaghetti(
-    fit: Any,
+    fit: EitherFit,
     x: str | None = None,
     *,
     group: str | None = None,
@@ -84,7 +85,7 @@ def spaghetti(
 
 
 def trellis(
-    fit: Any,
+    fit: EitherFit,
     x: str | None = None,
     *,
     group: str | None = None,
@@ -155,7 +156,7 @@ def trellis(
     return many
 
 
-def _levels(fit: Any, factor: Any, levels: Any) -> np.ndarray:
+def _levels(fit: Fit, factor: Any, levels: Any) -> np.ndarray:
     """Codes of the levels to draw."""
     if levels is not None:
         known = {str(level): code for code, level in enumerate(factor.levels)}

@@ -11,6 +11,7 @@ from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
 from nestedmlm.views.influence import Influence
+from nestedmlm.views.protocols import EitherFit
 
 _CONTOURS = (0.5, 1.0)
 _TOP = 5  # rows or groups named
@@ -19,7 +20,7 @@ _REFITS = {"full": "each by a full refit", "one-step": "each by one step", "none
 
 
 def leverage(
-    fit: Any, *, label: int = _TOP, ax: Any = None, figsize: tuple[float, float] | None = None
+    fit: EitherFit, *, label: int = _TOP, ax: Any = None, figsize: tuple[float, float] | None = None
 ) -> Any:
     """Standardised residuals against leverages, with contours of Cook's distance.
 
@@ -52,7 +53,7 @@ def leverage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('leverage', 'standardised residual')
     """
-    require_likelihood(fit, "leverage")
+    fit = require_likelihood(fit, "leverage")
     ax = axes(ax, figsize=figsize)
     hat = fit.hatvalues()
     frame = hat.to_frame("hat").assign(
@@ -98,7 +99,11 @@ def _name(ax: Any, x: FloatArray, y: FloatArray, labels: list[str]) -> None:
 
 
 def cooks_distance(
-    of: Any, *, label: int = _TOP, ax: Any = None, figsize: tuple[float, float] | None = None
+    of: EitherFit | Influence,
+    *,
+    label: int = _TOP,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
 ) -> Any:
     """Cook's distances as stems, of the rows of a fit or of groups left out.
 
@@ -130,7 +135,7 @@ def cooks_distance(
     ('Subject', "Cook's distance")
     """
     if not isinstance(of, Influence):
-        require_likelihood(of, "Cook's distance")
+        of = require_likelihood(of, "Cook's distance")
     ax = axes(ax, figsize=figsize)
     found = of.cooks_distance()
     values = found.to_numpy(dtype=float)

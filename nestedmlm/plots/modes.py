@@ -14,6 +14,7 @@ from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes, panels
 from nestedmlm.plots.quantiles import draw_quantiles
 from nestedmlm.plots.source import modes
+from nestedmlm.views.protocols import EitherFit, Fit
 
 MAX_LABELS = 60  # more levels than this go without labels
 _BARS = 120  # more levels than this are an area instead of bars
@@ -21,7 +22,7 @@ _ROW = 0.19  # inches per labelled level
 
 
 def caterpillar(
-    fit: Any,
+    fit: EitherFit,
     *,
     group: str | None = None,
     term: str | None = None,
@@ -118,7 +119,7 @@ def _caterpillar(ax: Any, part: pd.DataFrame, factor: str) -> None:
 
 
 def qq_random_effects(
-    fit: Any,
+    fit: Fit,
     *,
     group: str | None = None,
     term: str | None = None,
@@ -174,7 +175,7 @@ def qq_random_effects(
     return many if len(many) > 1 else many[0]
 
 
-def standardised_modes(fit: Any) -> list[tuple[str, str, FloatArray]]:
+def standardised_modes(fit: Fit) -> list[tuple[str, str, FloatArray]]:
     """Group, column and modes in units of their standard deviation, of terms that vary."""
     variances = _variances(fit)
     out = []
@@ -188,7 +189,7 @@ def standardised_modes(fit: Any) -> list[tuple[str, str, FloatArray]]:
     return out
 
 
-def _variances(fit: Any) -> dict[tuple[str, str], float]:
+def _variances(fit: Fit) -> dict[tuple[str, str], float]:
     """Variance of each random effect, by factor and column."""
     frame = fit.varcorr().to_frame()
     factor_of = {t.name: fit.design.factors[t.factor].name for t in fit.design.terms}
@@ -204,7 +205,7 @@ def _variances(fit: Any) -> dict[tuple[str, str], float]:
 
 
 def draw_mode_quantiles(
-    fit: Any, *, ax: Any = None, figsize: tuple[float, float] | None = None
+    fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None
 ) -> Any:
     """Draw the quantiles of all random effects into one panel, each term in its colour."""
     ax = axes(ax, figsize=figsize)

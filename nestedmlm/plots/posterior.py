@@ -11,10 +11,11 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import MAX_WIDTH, panels
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+from nestedmlm.views.protocols import EitherFit
 
 
 def posterior(
-    fit: Any,
+    fit: EitherFit,
     names: Sequence[str] | None = None,
     *,
     kind: str = "dist",
@@ -56,7 +57,7 @@ def posterior(
     """
     import arviz
 
-    if not hasattr(fit, "data"):
+    if fit.engine != "posterior":
         raise OptionError("only a BayesFit has a posterior; make one with fit.sample()")
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")

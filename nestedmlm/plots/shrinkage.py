@@ -11,13 +11,14 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import grouping
+from nestedmlm.views.protocols import Fit
 
 INTERCEPT = "(Intercept)"
 _FAR = 6.0  # interquartile ranges beyond which least squares of a group is cut off the picture
 
 
 def shrinkage(
-    fit: Any,
+    fit: Fit,
     x: str | None = None,
     *,
     group: str | None = None,
@@ -61,7 +62,7 @@ def shrinkage(
     return _draw_shrinkage(fit, grouping(fit, group), x, axes(ax, figsize=figsize))
 
 
-def _draw_shrinkage(fit: Any, factor: int, x: str | None, ax: Any) -> Any:
+def _draw_shrinkage(fit: Fit, factor: int, x: str | None, ax: Any) -> Any:
     """Draw arrows in two dimensions where there is a random slope, else in one."""
     grouping = fit.design.factors[factor]
     own = [t for t in fit.design.terms if t.factor == factor]
@@ -90,7 +91,7 @@ def _column(frame: Any, name: str, size: int) -> FloatArray:
     return frame[name].to_numpy(dtype=float) if name in frame else np.zeros(size)
 
 
-def _partial(fit: Any, slope: str) -> FloatArray:
+def _partial(fit: Fit, slope: str) -> FloatArray:
     """Response without the fixed effects of everything but the intercept and the slope."""
     design = fit.design
     beta = np.asarray(fit.params, dtype=float)
@@ -143,7 +144,7 @@ def _limits(alone: FloatArray, modelled: FloatArray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _means(fit: Any, grouping: Any, intercepts: FloatArray, ax: Any) -> Any:
+def _means(fit: Fit, grouping: Any, intercepts: FloatArray, ax: Any) -> Any:
     """One dimension: a group's mean residual from the fixed part, and its random intercept."""
     count = len(grouping.levels)
     size = np.maximum(np.bincount(grouping.codes, minlength=count), 1)

@@ -11,13 +11,14 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.source import mode_arrays
+from nestedmlm.views.protocols import EitherFit, Fit
 
 _LEVELS = (0.5, 0.95)  # of the ellipses
 _FLAT = 1e-4  # relative standard deviation below which a direction counts as collapsed
 
 
 def singularity(
-    fit: Any,
+    fit: EitherFit,
     *,
     term: str | None = None,
     ax: Any = None,
@@ -68,7 +69,7 @@ def singularity(
     return many if len(many) > 1 else many[0]
 
 
-def _covariances(fit: Any) -> list[FloatArray]:
+def _covariances(fit: EitherFit) -> list[FloatArray]:
     if fit.engine != "posterior":
         return [block.cov for block in fit.varcorr().blocks]
     from nestedmlm.posterior.draws import covariance_draws
@@ -76,7 +77,7 @@ def _covariances(fit: Any) -> list[FloatArray]:
     return [draws.mean(axis=0) for draws in covariance_draws(fit.data, fit.design)]
 
 
-def _panel(ax: Any, fit: Any, term: Any, cov: FloatArray, b: FloatArray) -> None:
+def _panel(ax: Any, fit: Fit, term: Any, cov: FloatArray, b: FloatArray) -> None:
     size = np.sqrt(np.mean(np.square(term.X), axis=0))
     values = np.linalg.eigvalsh(cov * np.outer(size, size)) / fit.sigma**2
     rank = int(np.sum(np.sqrt(np.maximum(values, 0.0)) >= _FLAT))

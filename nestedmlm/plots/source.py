@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"
 
 
-def require_likelihood(fit: Any, what: str) -> None:
-    """Refuse a posterior where a picture is of the likelihood's optimum.
+def require_likelihood(fit: EitherFit, what: str) -> LikelihoodFit:
+    """Refuse a posterior where a picture is of the likelihood's optimum; return the fit.
 
     Raises
     ------
@@ -23,9 +23,10 @@ def require_likelihood(fit: Any, what: str) -> None:
     """
     if fit.engine == "posterior":
         raise OptionError(f"{what} belongs to the fit by likelihood: give an LmerFit")
+    return fit
 
 
-def rows_of(fit: Any) -> tuple[FloatArray, FloatArray]:
+def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,)."""
     fitted = _used(fit, fit.fittedvalues)
     residual = fit.design.y - fitted
@@ -34,13 +35,13 @@ def rows_of(fit: Any) -> tuple[FloatArray, FloatArray]:
     return fitted, residual / fit.sigma
 
 
-def _used(fit: Any, values: pd.Series) -> FloatArray:
+def _used(fit: Fit, values: pd.Series) -> FloatArray:
     found = values.to_numpy(dtype=float)
     out: FloatArray = found[fit.design.kept] if len(found) == len(fit.design.kept) else found
     return out
 
 
-def grouping(fit: Any, group: str | None) -> int:
+def grouping(fit: Fit, group: str | None) -> int:
     """Number of a grouping factor; by default the one with the most random effects, then levels.
 
     Raises
@@ -60,7 +61,7 @@ def grouping(fit: Any, group: str | None) -> int:
     return names.index(group)
 
 
-def variable(fit: Any, x: str | None) -> tuple[str, FloatArray]:
+def variable(fit: Fit, x: str | None) -> tuple[str, FloatArray]:
     """Values of a numeric predictor in the rows used, from the columns of the design.
 
     Parameters
@@ -93,7 +94,7 @@ def variable(fit: Any, x: str | None) -> tuple[str, FloatArray]:
     return x, columns[x]
 
 
-def mode_arrays(fit: Any) -> tuple[FloatArray, ...]:
+def mode_arrays(fit: EitherFit) -> tuple[FloatArray, ...]:
     """Random effects of each term, shapes (J, k), in the order of ``design.terms``."""
     if fit.engine != "posterior":
         found: tuple[FloatArray, ...] = fit.solution.b
@@ -111,7 +112,7 @@ def mode_arrays(fit: Any) -> tuple[FloatArray, ...]:
     return tuple(out)
 
 
-def lines_over(fit: Any, x: str, factor: int) -> tuple[FloatArray, FloatArray]:
+def lines_over(fit: EitherFit, x: str, factor: int) -> tuple[FloatArray, FloatArray]:
     """Population's mean, and mean of the row's group, as x moves; shapes (n,).
 
     Columns of the fixed effects and random slopes in which x does not appear stay at their mean,
@@ -147,7 +148,7 @@ def mentions(label: str, name: str) -> bool:
     return label == name or re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", label) is not None
 
 
-def modes(fit: Any, prob: float) -> pd.DataFrame:
+def modes(fit: EitherFit, prob: float) -> pd.DataFrame:
     """Random effects with intervals: ``grpvar, term, grp, condval, condsd, lower, upper``.
 
     Those of a posterior are its quantiles; those of a fit are normal ones around the conditional

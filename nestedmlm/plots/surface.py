@@ -12,12 +12,13 @@ from nestedmlm.inference.variances.parameters import Reported, reported_paramete
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
+from nestedmlm.views.protocols import EitherFit, Fit
 
 _LEVELS = (0.5, 0.8, 0.95, 0.99)
 
 
 def likelihood_surface(
-    fit: Any,
+    fit: EitherFit,
     parameters: tuple[str, str] | None = None,
     *,
     size: int = 33,
@@ -63,7 +64,7 @@ def likelihood_surface(
     """
     from scipy.stats import chi2
 
-    require_likelihood(fit, "the likelihood surface")
+    fit = require_likelihood(fit, "the likelihood surface")
     pair = chosen_pair(fit, parameters)
     surface = criterion_surface(fit.solution, pair, REML=fit.REML, size=size)
     ax = axes(ax, figsize=figsize or (6.0, 4.6))
@@ -88,7 +89,7 @@ def _shades(count: int) -> list[tuple[float, ...]]:
     return [to_rgba(style.BLUE, alpha) for alpha in np.linspace(0.55, 0.08, count)]
 
 
-def chosen_pair(fit: Any, names: tuple[str, str] | None) -> tuple[Reported, Reported]:
+def chosen_pair(fit: Fit, names: tuple[str, str] | None) -> tuple[Reported, Reported]:
     """Two standard deviations of random effects."""
     found = {p.name: p for p in reported_parameters(fit.design) if p.kind == "sd"}
     known = ", ".join(found)

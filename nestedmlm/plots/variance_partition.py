@@ -7,10 +7,11 @@ from typing import Any
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.views.parameters import fit_names
+from nestedmlm.views.protocols import EitherFit, Fit
 
 
 def variance_partition(
-    *fits: Any,
+    *fits: EitherFit,
     names: Any = None,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
@@ -69,12 +70,12 @@ def variance_partition(
 RESIDUAL = "Residual"
 
 
-def _size(fits: tuple[Any, ...], name: str) -> int:
+def _size(fits: tuple[Fit, ...], name: str) -> int:
     """Number of levels of a factor: few stand for the top of a hierarchy."""
     return min(len(f.levels) for fit in fits for f in fit.design.factors if f.name == name)
 
 
-def shares_of_levels(fit: Any) -> dict[str, float]:
+def shares_of_levels(fit: EitherFit) -> dict[str, float]:
     """Share of each grouping factor, and of the residual, in the variance given the predictors."""
     found = fit.icc()["estimate"] if fit.engine == "posterior" else fit.icc(by_group=True)
     return {str(name): float(value) for name, value in found.items()}

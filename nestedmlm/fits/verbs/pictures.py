@@ -10,7 +10,7 @@ class Pictures:
 
     __slots__ = ()
 
-    def plot_diagnostics(self, **options: Any) -> Any:
+    def plot_diagnostics(self: Any, **options: Any) -> Any:
         """Residuals, spread, quantiles: see `nestedmlm.plots.diagnostics`.
 
         Examples
@@ -24,7 +24,7 @@ class Pictures:
 
         return plots.diagnostics(self, **options)
 
-    def plot_caterpillar(self, **options: Any) -> Any:
+    def plot_caterpillar(self: Any, **options: Any) -> Any:
         """Random effects with intervals: see `nestedmlm.plots.caterpillar`.
 
         Examples
@@ -38,7 +38,7 @@ class Pictures:
 
         return plots.caterpillar(self, **options)
 
-    def plot_shrinkage(self, x: str | None = None, **options: Any) -> Any:
+    def plot_shrinkage(self: Any, x: str | None = None, **options: Any) -> Any:
         """Groups alone and in the model: see `nestedmlm.plots.shrinkage`.
 
         Examples
@@ -52,7 +52,7 @@ class Pictures:
 
         return plots.shrinkage(self, x, **options)
 
-    def plot_spaghetti(self, x: str | None = None, **options: Any) -> Any:
+    def plot_spaghetti(self: Any, x: str | None = None, **options: Any) -> Any:
         """Lines of all groups: see `nestedmlm.plots.spaghetti`.
 
         Examples
@@ -66,7 +66,7 @@ class Pictures:
 
         return plots.spaghetti(self, x, **options)
 
-    def plot_trellis(self, x: str | None = None, **options: Any) -> Any:
+    def plot_trellis(self: Any, x: str | None = None, **options: Any) -> Any:
         """One panel for each group: see `nestedmlm.plots.trellis`.
 
         Examples
@@ -80,7 +80,7 @@ class Pictures:
 
         return plots.trellis(self, x, **options)
 
-    def plot_forest(self, **options: Any) -> Any:
+    def plot_forest(self: Any, **options: Any) -> Any:
         """Coefficients with intervals: see `nestedmlm.plots.forest`.
 
         Examples
@@ -94,7 +94,7 @@ class Pictures:
 
         return plots.forest(self, **options)
 
-    def plot_effect(self, variable: str, **options: Any) -> Any:
+    def plot_effect(self: Any, variable: str, **options: Any) -> Any:
         """Marginal means along a predictor: see `nestedmlm.plots.effect`.
 
         Examples
@@ -108,7 +108,7 @@ class Pictures:
 
         return plots.effect(self, variable, **options)
 
-    def plot_variance_partition(self, **options: Any) -> Any:
+    def plot_variance_partition(self: Any, **options: Any) -> Any:
         """Shares of the variance by level: see `nestedmlm.plots.variance_partition`.
 
         Examples
@@ -122,7 +122,7 @@ class Pictures:
 
         return plots.variance_partition(self, **options)
 
-    def plot_singularity(self, **options: Any) -> Any:
+    def plot_singularity(self: Any, **options: Any) -> Any:
         """Covariances of the random effects: see `nestedmlm.plots.singularity`.
 
         Examples
@@ -142,7 +142,9 @@ class LikelihoodPictures(Pictures):
 
     __slots__ = ()
 
-    def plot_likelihood(self, parameters: tuple[str, str] | None = None, **options: Any) -> Any:
+    def plot_likelihood(
+        self: Any, parameters: tuple[str, str] | None = None, **options: Any
+    ) -> Any:
         """The criterion over two parameters: see `nestedmlm.plots.likelihood_surface`.
 
         Examples
@@ -190,7 +192,7 @@ class LikelihoodPictures(Pictures):
 
         return plots.profile_pairs(self.profile(parm, progress=progress), **options)
 
-    def plot_leverage(self, **options: Any) -> Any:
+    def plot_leverage(self: Any, **options: Any) -> Any:
         """Leverages and Cook's distances: see `nestedmlm.plots.leverage`.
 
         Examples
@@ -210,7 +212,7 @@ class PosteriorPictures(Pictures):
 
     __slots__ = ()
 
-    def plot_posterior(self, names: Any = None, **options: Any) -> Any:
+    def plot_posterior(self: Any, names: Any = None, **options: Any) -> Any:
         """Posteriors, traces, pairs: see `nestedmlm.plots.posterior`.
 
         Examples
