@@ -31,9 +31,11 @@ from nestedmlm.fits.means.emmeans import emmeans, emtrends
 from nestedmlm.fits.means.estimates import Emmeans
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.simulation.power import Power, PowerCurve, power, power_curve
+from nestedmlm.fits.simulation.from_formula import scenario, simulate
+from nestedmlm.fits.simulation.power import Power, PowerCurve
 from nestedmlm.fits.simulation.rlrt import rlrt
-from nestedmlm.fits.simulation.scenario import Scenario, scenario, simulate
+from nestedmlm.fits.simulation.scenario import Scenario
+from nestedmlm.fits.verbs.power import power, power_curve
 from nestedmlm.formula import Formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nestedmlm.cli.demo import demo
+from nestedmlm.cli.fit import fit
 from nestedmlm.errors import NestedMLMError
 
 
@@ -77,14 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> Iterator[str]:
-    from nestedmlm.cli.demo import demo  # late: --help needs no numerics
-
     return demo(arguments.data)
 
 
 def _fit(arguments: argparse.Namespace) -> Iterator[str]:
-    from nestedmlm.cli.fit import fit
-
     return fit(
         arguments.formula,
         arguments.data,

@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import split_parameters, theta_names
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coef_frames, ranef_frame
 from nestedmlm.likelihood.solution import Solution
@@ -258,7 +259,5 @@ class Estimates:
                 self.design.X, index=self.design.index, columns=list(self.design.x_names)
             )
         if which == "random":
-            from nestedmlm.design.matrices.zmatrix import z_matrix
-
             return z_matrix(self.design)
         raise OptionError(f"which must be 'fixed' or 'random', not {which!r}")

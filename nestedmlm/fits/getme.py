@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,9 @@ from scipy import sparse
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import STRUCTURES, lower_indices
 from nestedmlm.design.matrices.zmatrix import z_matrix
-from nestedmlm.fits.lmer_fit import LmerFit
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 def components(fit: LmerFit) -> dict[str, Callable[[], Any]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import SINGULAR, make_plan
+from nestedmlm.covariance.parameters import SINGULAR
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ConvergenceWarning, OptionError
+from nestedmlm.errors import OptionError
 from nestedmlm.fits import maketables
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
 from nestedmlm.fits.verbs.intervals import IntervalVerbs
 from nestedmlm.fits.verbs.pictures import LikelihoodPictures
 from nestedmlm.fits.verbs.refits import RefitVerbs
@@ -21,20 +21,18 @@ from nestedmlm.fits.verbs.simulation import SimulationVerbs
 from nestedmlm.fits.verbs.summaries import SummaryVerbs
 from nestedmlm.fits.verbs.tests import TestVerbs
 from nestedmlm.fits.verbs.to_pymc import to_pymc
-from nestedmlm.likelihood.solution import Solution, results_at, smallest_singular_value
-from nestedmlm.likelihood.threads import blas_threads
-from nestedmlm.optimum.certificate import Certificate
-from nestedmlm.optimum.optimize import Control, optimize
-from nestedmlm.optimum.penalty import Penalty, resolve_penalty
-from nestedmlm.progress import interruptible
-from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.likelihood.solution import smallest_singular_value
+from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.optimum.solve import solve, warn_uncertified
+from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.views.summary import fit_view
 
 if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity import Diagnosis, Path, RePCA
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
-_DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that deserves a warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -98,8 +96,6 @@ class LmerFit(
         >>> fit.is_singular()
         True
         """
-        from nestedmlm.fits.singularity import is_singular
-
         return is_singular(self, tol=tol, rule=rule)
 
     def repca(self) -> RePCA:
@@ -115,8 +111,6 @@ class LmerFit(
          Subject 1  0.9669   0.9461     0.9461
                  2  0.2309   0.0539     1.0000
         """
-        from nestedmlm.fits.singularity import repca
-
         return repca(self)
 
     def diagnose(self) -> Diagnosis:
@@ -141,8 +135,6 @@ class LmerFit(
         1. no random intercept for Batch (an ordinary regression: no random effects are left):
              Yield ~ 1
         """
-        from nestedmlm.fits.singularity import diagnose
-
         return diagnose(self)
 
     def simplify(self) -> Path:
@@ -155,9 +147,57 @@ class LmerFit(
         >>> fit.simplify().final.formula
         'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
         """
-        from nestedmlm.fits.singularity import simplify
-
         return simplify(self)
+
+    # --- further fits --------------------------------------------------------------------------
+    def refitted(
+        self,
+        design: Design,
+        *,
+        REML: bool | None = None,
+        start: FloatArray | None = None,
+        stats: CrossProducts | None = None,
+    ) -> LmerFit:
+        """Fit another design of this model, as this fit was made.
+
+        Parameters
+        ----------
+        design : Design
+            The model's own with another response, other rows or another fixed part.
+        REML : bool, optional
+            REML or maximum likelihood; by default this fit's criterion.
+        start : (n_theta,) array, optional
+            Theta to start from; by default this fit's.
+        stats : CrossProducts, optional
+            ``cross_products(design)``, where the caller has them already.
+
+        Returns
+        -------
+        LmerFit
+            With this fit's penalty, if it has one.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the optimum is not certified.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> from dataclasses import replace
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> doubled = replace(fit.design, y=2.0 * fit.design.y)
+        >>> print(round(fit.sigma, 4), round(fit.refitted(doubled).sigma, 4))
+        49.5101 99.0202
+        """
+        return fit_design(
+            self.model,
+            design,
+            REML=self.REML if REML is None else REML,
+            start=self.theta if start is None else start,
+            penalty=self.penalty,
+            stats=stats,
+        )
 
     # --- the Bayesian half ---------------------------------------------------------------------
     to_pymc = to_pymc
@@ -185,13 +225,9 @@ class LmerFit(
         return self.model.offset_name
 
     def __repr__(self) -> str:
-        from nestedmlm.views.summary import fit_view
-
         return str(fit_view(self))
 
     def _repr_html_(self) -> str:
-        from nestedmlm.views.summary import fit_view
-
         return fit_view(self)._repr_html_()
 
     # --- what maketables asks ------------------------------------------------------------------
@@ -220,38 +256,20 @@ def fit_design(
     """
     if control is not None and not isinstance(control, Control):
         raise OptionError(f"control must be a nestedmlm.Control, not {type(control).__name__}")
-    REML = bool(REML) and design.p > 0  # without fixed effects REML is ML, as in lme4
-    stats = stats or cross_products(design)
-    plan = make_plan(design, stats)
-    prior = resolve_penalty(penalty, plan)
-    with blas_threads(stats), interruptible():
-        optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
-        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
-    _warn(optimum.certificate, solution)
+    found = solve(design, REML=REML, start=start, control=control, penalty=penalty, stats=stats)
+    warn_uncertified(found)
     notes = [*design.messages]
-    if smallest_singular_value(solution) < SINGULAR:
+    if smallest_singular_value(found.solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)
-    if prior is not None:
-        notes.append(f"covariances penalised: {prior.name} (the criterion is without the penalty)")
+    if found.penalty is not None:
+        name = found.penalty.name
+        notes.append(f"covariances penalised: {name} (the criterion is without the penalty)")
     return LmerFit(
         model=model,
         design=design,
-        solution=solution,
-        REML=REML,
-        certificate=optimum.certificate,
+        solution=found.solution,
+        REML=found.REML,
+        certificate=found.certificate,
         messages=tuple(notes),
-        penalty=prior,
+        penalty=found.penalty,
     )
-
-
-def _warn(certificate: Certificate, solution: Solution) -> None:
-    if not certificate.holds:
-        warnings.warn(certificate.message, ConvergenceWarning, stacklevel=5)
-    if solution.discrepancy > _DISCREPANCY:
-        warnings.warn(
-            "residuals and crossproducts disagree on the residual sum of squares by a relative "
-            f"{solution.discrepancy:.1e}: some predictors are nearly collinear or on extreme "
-            "scales; centre and rescale them",
-            ConvergenceWarning,
-            stacklevel=5,
-        )

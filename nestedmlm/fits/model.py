@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.callers import caller_name, caller_names
 from nestedmlm.design.design import Design, build_design
 from nestedmlm.design.frame.environment import Environment
@@ -17,6 +18,8 @@ from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.plots.priors import draw_priors
+from nestedmlm.views.posterior.priors import PriorTable
 
 if TYPE_CHECKING:
     from nestedmlm.views.posterior.priors import PriorTable
@@ -171,9 +174,6 @@ class Model:
     @property
     def priors(self) -> PriorTable:
         """Default priors of the Bayesian model, each with the rule that set it; a view."""
-        from nestedmlm.bayes.model.priors import resolve_priors
-        from nestedmlm.views.posterior.priors import PriorTable
-
         return PriorTable(resolve_priors(self.design).rows)
 
     def plot_priors(
@@ -205,9 +205,6 @@ class Model:
         >>> [ax.get_title(loc="left") for ax in model.plot_priors()]
         ['Intercept', '1|Batch_sigma', 'sigma']
         """
-        from nestedmlm.bayes.model.priors import resolve_priors
-        from nestedmlm.plots.priors import draw_priors
-
         return draw_priors(resolve_priors(self.design, priors), ax=ax, figsize=figsize)
 
     to_pymc = to_pymc

@@ -11,7 +11,9 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.parts import fit_parts
 from nestedmlm.formula.nodes import variables_in
+from nestedmlm.inference.effects.ddf import prepare
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -160,9 +162,6 @@ def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
 
 
 def _adjusted(fit: LmerFit, method: str) -> FloatArray:
-    from nestedmlm.fits.verbs.parts import fit_parts
-    from nestedmlm.inference.effects.ddf import prepare
-
     if method != "kenward-roger":
         raise OptionError(f"vcov must be True, False, 'kenward-roger' or a matrix, not {method!r}")
     return prepare(fit_parts(fit), method).cov

@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.interop.adapter import adapter_class
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -47,8 +49,6 @@ def marginaleffects_model(fit: LmerFit, *, re_form: Any = False) -> Any:
 
     marginaleffects 0.6.1 works with polars below 2 only, where factors are concerned.
     """
-    from nestedmlm.interop.adapter import adapter_class
-
     _package()
     return adapter_class()(fit, re_form=re_form)
 
@@ -101,8 +101,6 @@ def _adapted(model: Any, re_form: Any) -> Any:
 
 
 def _is_fit(model: Any) -> bool:
-    from nestedmlm.fits.lmer_fit import LmerFit
-
     return isinstance(model, LmerFit)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes, panels
+from nestedmlm.plots.modes import draw_mode_quantiles
 from nestedmlm.plots.quantiles import draw_quantiles
 from nestedmlm.plots.smooth import smoother
 from nestedmlm.plots.source import rows_of
@@ -172,8 +173,6 @@ def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None
     >>> [ax.get_ylabel() for ax in nm.plots.diagnostics(fit)]
     ['residual / σ', '√|residual / σ|', 'residual / σ', 'standardised mode']
     """
-    from nestedmlm.plots.modes import draw_mode_quantiles
-
     four = panels(4, ax, columns=2, figsize=figsize, panel=(4.4, 3.3))
     residuals(fit, ax=four[0])
     scale_location(fit, ax=four[1])

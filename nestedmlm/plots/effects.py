@@ -15,6 +15,8 @@ from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
+from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.summaries import estimates
 from nestedmlm.views.protocols import EitherFit, Fit
 
 _POINTS = 60  # along a numeric predictor
@@ -143,9 +145,6 @@ def _means(fit: EitherFit, grid: Grid, values: FloatArray, prob: float) -> pd.Da
     """``estimate, lower, upper`` of linear functions of the fixed effects."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":
-        from nestedmlm.posterior.draws import fixed_draws
-        from nestedmlm.posterior.summaries import estimates
-
         draws = fixed_draws(fit.data, fit.design) @ L.T + offset
         return estimates(draws, prob=prob)[["estimate", "lower", "upper"]]
     from scipy.special import ndtri

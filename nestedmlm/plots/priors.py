@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # its stats load on first use, which takes half a second
 
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.priors import PriorRow, PriorSet
@@ -36,26 +36,28 @@ def _inverse_gamma(p: Mapping[str, float]) -> tuple[float, float]:
 # SciPy's distribution for each of PyMC's; a half one is its symmetric twin, cut at zero
 SYMMETRIC_TWIN: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
     {
-        "HalfNormal": lambda p: stats.norm(0.0, p["sigma"]),
-        "HalfStudentT": lambda p: stats.t(p["nu"], 0.0, p["sigma"]),
-        "HalfCauchy": lambda p: stats.cauchy(0.0, p["beta"]),
+        "HalfNormal": lambda p: scipy.stats.norm(0.0, p["sigma"]),
+        "HalfStudentT": lambda p: scipy.stats.t(p["nu"], 0.0, p["sigma"]),
+        "HalfCauchy": lambda p: scipy.stats.cauchy(0.0, p["beta"]),
     }
 )
 SCIPY: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
     {
-        "Normal": lambda p: stats.norm(p["mu"], p["sigma"]),
-        "StudentT": lambda p: stats.t(p["nu"], p["mu"], p["sigma"]),
-        "Cauchy": lambda p: stats.cauchy(p["alpha"], p["beta"]),
-        "Laplace": lambda p: stats.laplace(p["mu"], p["b"]),
-        "Logistic": lambda p: stats.logistic(p["mu"], p["s"]),
-        "Uniform": lambda p: stats.uniform(p["lower"], p["upper"] - p["lower"]),
-        "Exponential": lambda p: stats.expon(scale=p.get("scale") or 1.0 / p["lam"]),
-        "Gamma": lambda p: stats.gamma(_gamma(p)[0], scale=1.0 / _gamma(p)[1]),
-        "InverseGamma": lambda p: stats.invgamma(_inverse_gamma(p)[0], scale=_inverse_gamma(p)[1]),
-        "LogNormal": lambda p: stats.lognorm(p["sigma"], scale=np.exp(p["mu"])),
-        "Weibull": lambda p: stats.weibull_min(p["alpha"], scale=p["beta"]),
-        "Beta": lambda p: stats.beta(p["alpha"], p["beta"]),
-        "LKJ": lambda p: stats.beta(p["eta"], p["eta"], loc=-1.0, scale=2.0),
+        "Normal": lambda p: scipy.stats.norm(p["mu"], p["sigma"]),
+        "StudentT": lambda p: scipy.stats.t(p["nu"], p["mu"], p["sigma"]),
+        "Cauchy": lambda p: scipy.stats.cauchy(p["alpha"], p["beta"]),
+        "Laplace": lambda p: scipy.stats.laplace(p["mu"], p["b"]),
+        "Logistic": lambda p: scipy.stats.logistic(p["mu"], p["s"]),
+        "Uniform": lambda p: scipy.stats.uniform(p["lower"], p["upper"] - p["lower"]),
+        "Exponential": lambda p: scipy.stats.expon(scale=p.get("scale") or 1.0 / p["lam"]),
+        "Gamma": lambda p: scipy.stats.gamma(_gamma(p)[0], scale=1.0 / _gamma(p)[1]),
+        "InverseGamma": lambda p: scipy.stats.invgamma(
+            _inverse_gamma(p)[0], scale=_inverse_gamma(p)[1]
+        ),
+        "LogNormal": lambda p: scipy.stats.lognorm(p["sigma"], scale=np.exp(p["mu"])),
+        "Weibull": lambda p: scipy.stats.weibull_min(p["alpha"], scale=p["beta"]),
+        "Beta": lambda p: scipy.stats.beta(p["alpha"], p["beta"]),
+        "LKJ": lambda p: scipy.stats.beta(p["eta"], p["eta"], loc=-1.0, scale=2.0),
     }
 )
 NOTES: Mapping[str, str] = MappingProxyType(

@@ -11,6 +11,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.source import mode_arrays
+from nestedmlm.posterior.draws import covariance_draws
 from nestedmlm.views.protocols import EitherFit, Fit
 
 _LEVELS = (0.5, 0.95)  # of the ellipses
@@ -72,8 +73,6 @@ def singularity(
 def _covariances(fit: EitherFit) -> list[FloatArray]:
     if fit.engine != "posterior":
         return [block.cov for block in fit.varcorr().blocks]
-    from nestedmlm.posterior.draws import covariance_draws
-
     return [draws.mean(axis=0) for draws in covariance_draws(fit.data, fit.design)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
+from nestedmlm.bayes.sampling.conditional import draw_random_effects
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape, stacked
 
@@ -35,8 +36,6 @@ def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:
     """
     if not lacks_effects(data, design):
         return data
-    from nestedmlm.bayes.sampling.conditional import draw_random_effects  # Numba
-
     needed = {name: stacked(data, name) for name in parameter_names(design).parameters}
     rng = np.random.default_rng(None if seed is None else (seed, _STREAM))
     found = draw_random_effects(design, needed, rng)

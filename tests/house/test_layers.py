@@ -55,6 +55,16 @@ ONLY_IN = {
     "numba": {"statistics", "likelihood", "optimum", "bayes"},
 }
 
+# own modules that may be imported inside a function, and the slow library behind each
+LATE_IMPORTS = {
+    "bayes.model.build": "PyMC",
+    "bayes.model.numba_dispatch": "PyTensor's Numba backend",
+    "bayes.sampling.sampling": "PyMC",
+    "bayes.sampling.start": "PyTensor",
+    "formula.parser": "formulae",
+    "optimum.graph": "PyTensor",
+}
+
 # what a user who only fits models must not wait for
 LATE = ("pytensor", "pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
 
@@ -83,18 +93,17 @@ def below(name: str) -> frozenset[str]:
 
 
 @cache
-def imports(module: str, *, at_load: bool = False) -> frozenset[str]:
-    """Modules that a module imports; `at_load` leaves out the imports inside functions.
+def imports(module: str, *, late: bool = False) -> frozenset[str]:
+    """Modules that a module imports, anywhere or (`late`) inside functions only.
 
     Imports for type checking only are left out.
     """
     path = MODULES[module]
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    roots = [node for node in ast.walk(tree) if function(node)] if late else [tree]
     skipped = {id(node) for block in ast.walk(tree) if typing_only(block) for node in walk(block)}
-    if at_load:
-        skipped |= {id(node) for block in ast.walk(tree) if function(block) for node in walk(block)}
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in (node for root in roots for node in ast.walk(root)):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -172,11 +181,22 @@ def test_optimum_and_bayes_do_not_know_each_other():
 
 
 def test_no_import_circles():
-    graph = {module: own(imports(module, at_load=True)) for module in MODULES}
+    graph = {module: own(imports(module)) for module in MODULES}
     # a package runs before its modules; what it gathers from them is no circle
     for module, needed in graph.items():
         graph[module] = {name for name in needed if not f"{module}.".startswith(f"{name}.")}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_late_imports_have_a_reason(module):
+    late = own(imports(module, late=True)) - set(LATE_IMPORTS)
+    assert not late, f"nestedmlm.{module} imports {sorted(late)} inside a function"
+
+
+def test_every_late_import_is_needed():
+    used = {name for module in MODULES for name in own(imports(module, late=True))}
+    assert set(LATE_IMPORTS) == used
 
 
 def test_import_is_light():

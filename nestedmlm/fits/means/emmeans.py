@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.means.estimates import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
@@ -19,6 +19,9 @@ from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.means.simultaneous import split_rows
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 _STEP = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
@@ -216,7 +219,7 @@ def _estimates(
 
 
 def _check_fit(fit: LmerFit) -> None:
-    if not isinstance(fit, LmerFit):
+    if not isinstance(fit, Estimates):
         raise OptionError(f"marginal means are of an LmerFit, not of a {type(fit).__name__}")
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
 from nestedmlm.fits.simulation.statistics import (
     Fun,
@@ -29,6 +28,9 @@ from nestedmlm.inference.rows.re_form import chosen_columns
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, blank, note
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 _DIGITS = 4
 

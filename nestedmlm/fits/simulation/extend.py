@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ColumnNotFoundError, DataError, OptionError
-from nestedmlm.fits.model import Model
 from nestedmlm.inference.resampling.resampling import nested_in
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.model import Model
 
 _WITHIN = " within "
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm.errors import ModelComparisonError
-from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.refits import refit_columns
 from nestedmlm.fits.simulation.replicates import (
     TOGETHER,
@@ -26,6 +25,9 @@ from nestedmlm.inference.resampling.response_distribution import (
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
 from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.views.anova import PairOutcome, PairTest
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,23 +1,25 @@
-"""Power by simulation: `nm.power` and `nm.power_curve`."""
+"""Power by simulation: results and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.effects import make_question
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
-from nestedmlm.fits.simulation.scenario import Scenario, scenario_of
 from nestedmlm.inference.resampling.response_distribution import Seed, sequence, streams
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.simulation.scenario import Scenario
 
 INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
@@ -182,7 +184,7 @@ class PowerCurve(Viewable):
 
 
 def power(
-    source: LmerFit | Scenario,
+    scenario: Scenario,
     effect: str,
     nsim: int = 1000,
     *,
@@ -193,58 +195,30 @@ def power(
     workers: int = 1,
     progress: bool = True,
 ) -> Power:
-    """Power of a test, by simulating from a fit and testing each replicate.
+    """Power of a test of one effect in a scenario.
 
     Parameters
     ----------
-    source : LmerFit or Scenario
-        Its estimates are taken as true: a pilot study's overestimate power. `Scenario` (from
-        ``fit.extend`` or `scenario`) says what else to suppose.
-    effect : str
-        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
-    nsim : int
-        Replicates.
-    alpha : float
-        Significance level.
-    test : str, optional
-        For fixed effects ``lrt`` (the default; by maximum likelihood), ``z``, ``satterthwaite``
-        or ``kenward-roger``; for random effects ``boundary`` (the default), ``lrt`` (naive) or
-        ``rlrt``.
-    effect_size : float, optional
-        Coefficient to suppose in the place of the estimate, for a single fixed effect.
-    seed : int, optional
-    workers : int
-    progress : bool
+    scenario : Scenario
+    effect, nsim, alpha, test, effect_size, seed, workers, progress
+        See `nestedmlm.power`.
 
     Returns
     -------
     Power
-        A view. Ctrl-C returns what is done so far, with ``.partial`` set.
 
     Raises
     ------
     OptionError
-
-    Notes
-    -----
-    R: ``simr::powerSim``.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
-    >>> nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False).trials
-    20
     """
     check_level(alpha, "alpha")
     check_workers(workers)
-    scene = scenario_of(source)
-    question = make_question(scene.design, effect)
+    question = make_question(scenario.design, effect)
     if effect_size is not None:
-        scene = scene.with_params(beta={question.coefficient(): effect_size})
+        scenario = scenario.with_params(beta={question.coefficient(): effect_size})
     root = sequence(seed)
     ways = streams(root, nsim)
-    task = prepare_test(scene, question, test, workers=workers)
+    task = prepare_test(scenario, question, test, workers=workers)
     together = TOGETHER * workers
     outcome = run_replicates(task, ways, label="power", progress=progress, chunk=together)
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
@@ -255,9 +229,9 @@ def power(
         pvalues=pd.Series(outcome.values[:, 0], index=numbers, name="pvalue"),
         alpha=alpha,
         nsim=nsim,
-        nobs=scene.design.n,
-        groups=pd.Series({f.name: len(f.levels) for f in scene.design.factors}),
-        effect_size=question.size(scene.beta),
+        nobs=scenario.design.n,
+        groups=pd.Series({f.name: len(f.levels) for f in scenario.design.factors}),
+        effect_size=question.size(scenario.beta),
         failures=notes[outcome.failed].rename("failure"),
         seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
         partial=len(numbers) < nsim,
@@ -265,7 +239,7 @@ def power(
 
 
 def power_curve(
-    source: LmerFit | Scenario,
+    scenario: Scenario,
     effect: str,
     *,
     along: str | None = None,
@@ -279,43 +253,29 @@ def power_curve(
     workers: int = 1,
     progress: bool = True,
 ) -> PowerCurve:
-    """Power for several numbers of groups, or of rows per group.
+    """Power of a test of one effect for several sizes of a scenario's data.
 
     Parameters
     ----------
-    source, effect, nsim, alpha, test, effect_size, seed, workers, progress
-        See `power`.
-    along, within : str
-        See ``LmerFit.extend``.
-    breaks : sequence of int
-        The numbers of levels (`along`) or rows (`within`).
+    scenario : Scenario
+    effect, along, within, breaks, nsim, seed, alpha, test, effect_size, workers, progress
+        See `nestedmlm.power_curve`.
 
     Returns
     -------
     PowerCurve
-        A view. Ctrl-C returns the sizes done so far.
 
     Raises
     ------
     OptionError
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
-    >>> curve = nm.power_curve(fit, "Days", along="Subject", breaks=[5, 10], nsim=20,
-    ...                        effect_size=1.5, seed=1, progress=False)
-    >>> curve.to_frame()["nobs"].tolist()
-    [50, 100]
     """
     sizes = [int(b) for b in breaks]
     if not sizes:
         raise OptionError("breaks must name at least one size")
-    scene = scenario_of(source)
     results: dict[int, Power] = {}
     for size, way in zip(sizes, sequence(seed).spawn(len(sizes)), strict=True):
         one = power(
-            scene.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
+            scenario.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
             test=test, effect_size=effect_size, seed=int(way.generate_state(1)[0]),
             workers=workers, progress=progress,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.effects import Question
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
-from nestedmlm.fits.simulation.scenario import Scenario
 from nestedmlm.inference.effects.ddf import FitParts, joint_test, prepare
 from nestedmlm.inference.resampling.response_distribution import ResponseLaw
 from nestedmlm.inference.variances.added_effects import added_effects
@@ -27,6 +27,9 @@ from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.simulation.scenario import Scenario
 
 _RLRT_DRAWS = 10_000
 _SEED = 11  # of what is the same for every replicate: weights, null distributions
@@ -247,7 +250,7 @@ def _random_exact(scene: Scenario, question: Question, workers: int) -> PValues:
     return run
 
 
-Maker = Callable[[Scenario, Question, int], PValues]
+type Maker = Callable[[Scenario, Question, int], PValues]
 
 _FIXED: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
     {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import ModelComparisonError, OptionError
-from nestedmlm.fits.lmer_fit import LmerFit, fit_design
+from nestedmlm.fits.estimates import Estimates
 from nestedmlm.inference.resampling.response_distribution import check_count, sequence
 from nestedmlm.inference.variances.added_effects import added_effects, same_fixed_effects
 from nestedmlm.inference.variances.chibar import ROUNDING
@@ -19,6 +19,9 @@ from nestedmlm.likelihood.solution import results_at
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, format_pvalues
 from nestedmlm.views.render.view import View, Viewable, blank, note
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -132,14 +135,12 @@ def rlrt(
     )
 
 
-def _by_reml(fit: Any) -> LmerFit:
-    if not isinstance(fit, LmerFit):
+def _by_reml(fit: LmerFit) -> LmerFit:
+    if not isinstance(fit, Estimates):
         raise OptionError(f"rlrt takes fits of lmer, not {type(fit).__name__}")
     if fit.penalty is not None:
         raise ModelComparisonError("a penalised fit has no likelihood ratio: refit without penalty")
-    if fit.REML:
-        return fit
-    return fit_design(fit.model, fit.design, REML=True, start=fit.theta)
+    return fit if fit.REML else fit.refitted(fit.design, REML=True, stats=fit.solution.stats)
 
 
 def _single(fit: LmerFit) -> tuple[LmerFit, int, float]:

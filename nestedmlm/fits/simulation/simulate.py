@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,7 +11,6 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.schema import argument_numbers
 from nestedmlm.errors import DataError, WeightsError
-from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.inference.resampling.response_distribution import (
     Seed,
     draw_frame,
@@ -19,6 +18,9 @@ from nestedmlm.inference.resampling.response_distribution import (
     law_of,
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 def simulate_fit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,15 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.fits.lmer_fit import LmerFit, fit_design
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
 from nestedmlm.inference.resampling.resampling import take_groups
 from nestedmlm.inference.variances.parameters import reported_parameters, reported_values
 
-Fun = Callable[[LmerFit], Any]
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+type Fun = Callable[[LmerFit], Any]
 
 
 class Responses(Protocol):
@@ -99,9 +101,7 @@ def statistics_of(fit: LmerFit, design: Design, fun: Fun | None) -> tuple[FloatA
         return default_values(design, batch)[0], notes_of(batch)[0]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        refitted = fit_design(
-            fit.model, design, REML=fit.REML, start=fit.theta, penalty=fit.penalty
-        )
+        refitted = fit.refitted(design)
         values = as_statistics(fun(refitted), fun).to_numpy()
     said = [*(str(w.message) for w in caught), *refitted.messages]
     return values, next((text for text in said if text not in fit.messages), "")

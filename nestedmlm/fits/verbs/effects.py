@@ -23,6 +23,7 @@ from nestedmlm.inference.effects.ddf import (
 )
 from nestedmlm.inference.effects.hypotheses import (
     Values,
+    droppable,
     marginal_contrasts,
     missing_cells,
     predictor_values,
@@ -68,9 +69,7 @@ def droppable_tests(fit: LmerFit, ddf: str, scope: Sequence[str] | None) -> Test
     method = prepared(fit, ddf)
     contrasts = marginal_contrasts(fit.design, _values(fit))
     if scope is not None:
-        from nestedmlm.fits.verbs.reduction import droppable
-
-        contrasts = {label: contrasts[label] for label in droppable(fit, scope)}
+        contrasts = {label: contrasts[label] for label in droppable(fit.design, scope)}
     return TestTable(
         table=f_frame(method, contrasts),
         heading=(f"Single term deletions using {METHOD_NAMES[ddf]}:", "", "Model:", fit.formula),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.confidence import METHODS, profile_fit, shown
+from nestedmlm.inference.variances.wald import variance_parameters
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -72,8 +74,6 @@ class IntervalVerbs:
         sigma                   49.51   38.230   67.658
         (Intercept)           1527.50 1486.451 1568.549
         """
-        from nestedmlm.fits.verbs.confidence import profile_fit, shown
-
         wanted = shown(self, parm, order=order, names=names)
         return profile_fit(self, wanted, cutoff=cutoff, level=None, progress=progress)
 
@@ -137,8 +137,6 @@ class IntervalVerbs:
         sigma                   38.23    67.66
         (Intercept)           1486.45  1568.55
         """
-        from nestedmlm.fits.verbs.confidence import METHODS, shown
-
         if method not in METHODS:
             raise OptionError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
         wanted = shown(self, parm, order=order, names=names)
@@ -173,8 +171,6 @@ class IntervalVerbs:
         sd_(Intercept)|Batch     42.00  17.06  18.95  93.09
         sigma                    49.51   7.15  37.31  65.70
         """
-        from nestedmlm.inference.variances.wald import variance_parameters
-
         return variance_parameters(
             self.solution, self.design, REML=self.REML, level=level, penalty=self.penalty
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestedmlm.fits.lmer_fit import LmerFit, fit_design
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 
 def fit_null(fit: LmerFit) -> LmerFit:
@@ -24,4 +26,4 @@ def fit_null(fit: LmerFit) -> LmerFit:
         dropped=(),
         messages=(),
     )
-    return fit_design(fit.model, design, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
+    return fit.refitted(design)

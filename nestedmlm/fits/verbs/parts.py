@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nestedmlm.inference.effects.variance_derivatives import FitParts
+
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.inference.effects.variance_derivatives import FitParts
@@ -11,6 +13,4 @@ if TYPE_CHECKING:
 
 def fit_parts(fit: LmerFit) -> FitParts:
     """The design, the solution and how it was found."""
-    from nestedmlm.inference.effects.variance_derivatives import FitParts
-
     return FitParts(design=fit.design, solution=fit.solution, REML=fit.REML, penalty=fit.penalty)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestedmlm import plots
+
 
 class Pictures:
     """What `LmerFit` and `BayesFit` can both draw; options go to `nestedmlm.plots`."""
@@ -20,8 +22,6 @@ class Pictures:
         >>> len(fit.plot_diagnostics())
         4
         """
-        from nestedmlm import plots
-
         return plots.diagnostics(self, **options)
 
     def plot_caterpillar(self: Any, **options: Any) -> Any:
@@ -34,8 +34,6 @@ class Pictures:
         >>> fit.plot_caterpillar().get_title(loc="left")
         '(Intercept) | Batch'
         """
-        from nestedmlm import plots
-
         return plots.caterpillar(self, **options)
 
     def plot_shrinkage(self: Any, x: str | None = None, **options: Any) -> Any:
@@ -48,8 +46,6 @@ class Pictures:
         >>> fit.plot_shrinkage().get_ylabel()
         'Days'
         """
-        from nestedmlm import plots
-
         return plots.shrinkage(self, x, **options)
 
     def plot_spaghetti(self: Any, x: str | None = None, **options: Any) -> Any:
@@ -62,8 +58,6 @@ class Pictures:
         >>> fit.plot_spaghetti("Days").get_xlabel()
         'Days'
         """
-        from nestedmlm import plots
-
         return plots.spaghetti(self, x, **options)
 
     def plot_trellis(self: Any, x: str | None = None, **options: Any) -> Any:
@@ -76,8 +70,6 @@ class Pictures:
         >>> len(fit.plot_trellis(levels=["308", "309"]))
         2
         """
-        from nestedmlm import plots
-
         return plots.trellis(self, x, **options)
 
     def plot_forest(self: Any, **options: Any) -> Any:
@@ -90,8 +82,6 @@ class Pictures:
         >>> fit.plot_forest().get_xlabel()
         'estimate, 95 % interval'
         """
-        from nestedmlm import plots
-
         return plots.forest(self, **options)
 
     def plot_effect(self: Any, variable: str, **options: Any) -> Any:
@@ -104,8 +94,6 @@ class Pictures:
         >>> fit.plot_effect("Days").get_ylabel()
         'Reaction'
         """
-        from nestedmlm import plots
-
         return plots.effect(self, variable, **options)
 
     def plot_variance_partition(self: Any, **options: Any) -> Any:
@@ -118,8 +106,6 @@ class Pictures:
         >>> fit.plot_variance_partition().get_xlabel()
         'share of the variance, %'
         """
-        from nestedmlm import plots
-
         return plots.variance_partition(self, **options)
 
     def plot_singularity(self: Any, **options: Any) -> Any:
@@ -132,8 +118,6 @@ class Pictures:
         >>> fit.plot_singularity().get_title(loc="left")
         'Subject: full rank'
         """
-        from nestedmlm import plots
-
         return plots.singularity(self, **options)
 
 
@@ -154,8 +138,6 @@ class LikelihoodPictures(Pictures):
         >>> fit.plot_likelihood(size=5).get_title(loc="left")
         'REML criterion near the optimum'
         """
-        from nestedmlm import plots
-
         return plots.likelihood_surface(self, parameters, **options)
 
     def plot_profile(self: Any, parm: Any = None, *, progress: bool = True, **options: Any) -> Any:
@@ -170,8 +152,6 @@ class LikelihoodPictures(Pictures):
         >>> [ax.get_xlabel() for ax in fit.plot_profile("sigma")]
         ['sigma']
         """
-        from nestedmlm import plots
-
         return plots.profile_zeta(self.profile(parm, progress=progress), **options)
 
     def plot_profile_pairs(
@@ -188,8 +168,6 @@ class LikelihoodPictures(Pictures):
         >>> len(fit.plot_profile_pairs(["sigma", "(Intercept)"]))
         3
         """
-        from nestedmlm import plots
-
         return plots.profile_pairs(self.profile(parm, progress=progress), **options)
 
     def plot_leverage(self: Any, **options: Any) -> Any:
@@ -202,8 +180,6 @@ class LikelihoodPictures(Pictures):
         >>> fit.plot_leverage().get_xlabel()
         'leverage'
         """
-        from nestedmlm import plots
-
         return plots.leverage(self, **options)
 
 
@@ -223,6 +199,4 @@ class PosteriorPictures(Pictures):
         >>> posterior.plot_posterior(["sigma"]).get_title()
         'sigma'
         """
-        from nestedmlm import plots
-
         return plots.posterior(self, names, **options)

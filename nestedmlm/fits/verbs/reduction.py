@@ -17,7 +17,7 @@ from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.singularity.steps import lhs_text, rewrite, term_text
 from nestedmlm.fits.verbs.effects import droppable_tests
 from nestedmlm.formula import Bar, parse_formula, update_formula
-from nestedmlm.inference.effects.hypotheses import marginal_terms, predictor_values
+from nestedmlm.inference.effects.hypotheses import droppable, predictor_values
 from nestedmlm.inference.means.linear import LinearFit, linear_fit, term_tests, without_term
 from nestedmlm.views.effect_tests import (
     DROP1_COLUMNS,
@@ -81,12 +81,10 @@ def _reductions(
 
 def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFit:
     """Fit a reduced formula to the same data; without random effects a linear model."""
-    from nestedmlm.fits.model import Model
-
     model = fit.model
     options = {"env": model._env, **model._options, "contrasts": _contrasts(fit, formula)}
     if parse_formula(formula, double_bar=fit.design.formula.double_bar).bars:
-        reduced = Model(formula, model._data, data_name=model.data_name, **options)
+        reduced = type(model)(formula, model._data, data_name=model.data_name, **options)
         smaller: LmerFit | LinearFit = reduced.fit(REML=REML)
     else:
         design = build_design(formula, model._data, require_random=False, **options)
@@ -145,7 +143,7 @@ def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
     full = fit.refit_ml()
     rows = {NONE: (np.nan, full.aic, np.nan, np.nan)}
     formulas = {}
-    for label in droppable(fit, scope):
+    for label in droppable(fit.design, scope):
         formulas[label] = without(fit, label)
         other = fit_reduced(fit, formulas[label], REML=False)
         df = full.npar - other.npar
@@ -159,19 +157,6 @@ def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
         heading=("Single term deletions", "", "Model:", fit.formula),
         formulas=formulas,
     )
-
-
-def droppable(fit: LmerFit, scope: Sequence[str] | None) -> list[str]:
-    """Terms of the fixed effects that no other term contains, or those of them in `scope`."""
-    marginal = marginal_terms(fit.design)
-    if scope is None:
-        return marginal
-    wrong = [label for label in scope if label not in marginal]
-    if wrong:
-        raise OptionError(
-            f"{', '.join(wrong)} cannot be dropped: scope may name {', '.join(marginal) or 'none'}"
-        )
-    return list(scope)
 
 
 def without(fit: LmerFit, label: str) -> str:

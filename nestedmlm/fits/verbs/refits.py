@@ -9,6 +9,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.optimum.batch import refit_many
 from nestedmlm.statistics.responses import responses
 
 if TYPE_CHECKING:
@@ -43,18 +44,9 @@ class RefitVerbs:
             raise DataError(
                 f"refit needs {self.nobs} values, one response; refit_many takes one per column"
             )
-        from nestedmlm.fits.lmer_fit import fit_design
-
         design = replace(self.design, y=values)
         columns = responses(design, self.solution.stats, values[:, None])
-        return fit_design(
-            self.model,
-            design,
-            REML=self.REML,
-            start=self.theta,
-            penalty=self.penalty,
-            stats=columns.statistics(0),
-        )
+        return self.refitted(design, stats=columns.statistics(0))
 
     def refit_many(self: LmerFit, Y: Any, *, workers: int = 1) -> Batch:
         """Fit the same design to many responses at once, each to its own certified optimum.
@@ -91,8 +83,6 @@ class RefitVerbs:
         >>> batch.sigma.round(4)
         array([49.5101, 99.0202, 49.5101])
         """
-        from nestedmlm.optimum.batch import refit_many
-
         if self.penalty is not None:
             raise OptionError("refit_many knows no penalties; call refit for each response")
         return refit_many(
@@ -116,16 +106,7 @@ class RefitVerbs:
         """
         if not self.REML:
             return self
-        from nestedmlm.fits.lmer_fit import fit_design
-
-        return fit_design(
-            self.model,
-            self.design,
-            REML=False,
-            start=self.theta,
-            penalty=self.penalty,
-            stats=self.solution.stats,
-        )
+        return self.refitted(self.design, REML=False, stats=self.solution.stats)
 
     def update(self: LmerFit, formula: str) -> LmerFit:
         """Refit with a changed formula, ``.`` standing for what was there.

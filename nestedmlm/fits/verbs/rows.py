@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
+from nestedmlm.fits.verbs.leaveout import influence_of
 from nestedmlm.inference.rows import prediction
 from nestedmlm.inference.rows import residuals as row_residuals
 
@@ -211,8 +212,6 @@ class RowVerbs:
         309    0.29031
         Name: cooks_distance, dtype: float64
         """
-        from nestedmlm.fits.verbs.leaveout import influence_of
-
         return influence_of(self, groups, refit=refit, progress=progress)
 
     def predict(

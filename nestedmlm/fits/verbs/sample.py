@@ -6,18 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.bayes.model.priors import resolve_priors
-from nestedmlm.covariance.parameters import make_plan
-from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.from_draws import fit_of_draws
-from nestedmlm.likelihood.solution import Solution, results_at
-from nestedmlm.likelihood.threads import blas_threads
-from nestedmlm.optimum.optimize import optimize
+from nestedmlm.optimum.solve import solve
 from nestedmlm.posterior.run import read_run
-from nestedmlm.progress import interruptible
-from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -107,7 +101,10 @@ def sample(
         built = build_model(source.design, resolved, marginal=marginal)
     elif priors is not None:
         raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")
-    s = source.solution if isinstance(source, Estimates) else reml_solution(source.design)
+    if isinstance(source, Estimates):
+        s = source.solution
+    else:
+        s = solve(source.design, REML=True).solution  # to start from: it need not be certified
     data = sampling.sample(
         built,
         sampler=sampler,
@@ -123,11 +120,3 @@ def sample(
     )
     run = read_run(data, seed=seed)
     return fit_of_draws(BayesFit, source, data, priors=resolved, model=built, run=run)
-
-
-def reml_solution(design: Design) -> Solution:
-    """The model at its REML estimates: a place to start from, so it need not be certified."""
-    stats, REML = cross_products(design), design.p > 0
-    with blas_threads(stats), interruptible():
-        optimum = optimize(make_plan(design, stats), stats, REML=REML)
-        return results_at(design, optimum.theta, REML=REML, stats=stats)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nestedmlm.arguments import check_level
+from nestedmlm.fits.verbs.nullmodel import fit_null
 from nestedmlm.inference.variances import icc_r2
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def r2_values(fit: LmerFit) -> pd.Series:
 
 def r2_by_group(fit: LmerFit) -> pd.Series:
     """Variance explained at each level; fits the model without predictors."""
-    from nestedmlm.fits.verbs.nullmodel import fit_null
-
     null = fit_null(fit)
     before = icc_r2.variance_shares(null.solution, null.design)
     own = icc_r2.variance_shares(fit.solution, fit.design)

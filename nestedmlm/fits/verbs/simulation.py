@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nestedmlm.fits.simulation.bootstrap import bootstrap
+from nestedmlm.fits.simulation.scenario import scenario_of
+from nestedmlm.fits.simulation.simulate import simulate_fit
+from nestedmlm.fits.verbs.power import power
+
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.simulation.bootstrap import Bootstrap
@@ -64,8 +69,6 @@ class SimulationVerbs:
         >>> fit.simulate(2, seed=1).shape
         (30, 2)
         """
-        from nestedmlm.fits.simulation.simulate import simulate_fit
-
         form = None if use_u else re_form
         return simulate_fit(self, nsim=nsim, seed=seed, re_form=form, data=newdata)
 
@@ -127,8 +130,6 @@ class SimulationVerbs:
         >>> boot.t.shape, list(boot.t0.index)
         ((50, 3), ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma'])
         """
-        from nestedmlm.fits.simulation.bootstrap import bootstrap
-
         return bootstrap(
             self,
             nsim=nsim,
@@ -178,8 +179,6 @@ class SimulationVerbs:
         >>> fit.extend(along="Subject", n=30).design.n
         300
         """
-        from nestedmlm.fits.simulation.scenario import scenario_of
-
         return scenario_of(self).extend(along=along, within=within, n=n)
 
     def power(self: LmerFit, effect: str, nsim: int = 1000, **options: Any) -> Power:
@@ -199,6 +198,4 @@ class SimulationVerbs:
         >>> fit.power("Days", 20, effect_size=1.5, seed=1, progress=False).trials
         20
         """
-        from nestedmlm.fits.simulation.power import power
-
         return power(self, effect, nsim, **options)

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nestedmlm.fits.verbs.shares import (
+    icc_by_group,
+    icc_values,
+    r2_by_group,
+    r2_values,
+    with_interval,
+)
+from nestedmlm.fits.verbs.tidying import Tidy, tidy_frame
 from nestedmlm.inference.rows import row_tables
 from nestedmlm.inference.variances.partition import partition_variance
 from nestedmlm.views.partition import VariancePartition
@@ -80,8 +88,6 @@ class SummaryVerbs:
         4  ran_pars   Subject               sd__Days      5.92       1.25
         5  ran_pars  Residual        sd__Observation     25.59       1.51
         """
-        from nestedmlm.fits.verbs.tidying import Tidy, tidy_frame
-
         asked = Tidy(
             effects=effects,
             conf_int=conf_int,
@@ -208,8 +214,6 @@ class SummaryVerbs:
         >>> fit.icc().round(3).to_dict()
         {'adjusted': 0.722, 'unadjusted': 0.521}
         """
-        from nestedmlm.fits.verbs.shares import icc_by_group, icc_values, with_interval
-
         fun = icc_by_group if by_group else icc_values
         return with_interval(self, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
 
@@ -248,8 +252,6 @@ class SummaryVerbs:
         >>> fit.r2().round(3).to_dict()
         {'marginal': 0.279, 'conditional': 0.799}
         """
-        from nestedmlm.fits.verbs.shares import r2_by_group, r2_values, with_interval
-
         fun = r2_by_group if by_group else r2_values
         return with_interval(self, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
 

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.effects import coefficient_frame, contest, droppable_tests, term_table
+from nestedmlm.fits.verbs.reduction import drop1_likelihood, ranova, step
+from nestedmlm.views.anova import anova_table
+from nestedmlm.views.summary import summary_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,9 +57,6 @@ class TestVerbs:
         (Intercept)   251.405       6.825  17.0   36.838       0.0
         Days           10.467       1.546  17.0    6.771       0.0
         """
-        from nestedmlm.fits.verbs.effects import coefficient_frame
-        from nestedmlm.views.summary import summary_view
-
         if ddf == "none" or not self.design.p:
             return summary_view(self, correlation=correlation)
         frame, notes = coefficient_frame(self, ddf)
@@ -66,8 +67,6 @@ class TestVerbs:
     @property
     def pvalues(self: LmerFit) -> pd.Series:
         """p-values of the fixed effects, Satterthwaite's (those of `summary`)."""
-        from nestedmlm.fits.verbs.effects import coefficient_frame
-
         return coefficient_frame(self, "satterthwaite")[0]["Pr(>|t|)"].rename("p_value")
 
     def anova(
@@ -105,9 +104,6 @@ class TestVerbs:
         ---
         Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
         """
-        from nestedmlm.fits.verbs.effects import term_table
-        from nestedmlm.views.anova import anova_table
-
         if ddf == "none":
             return anova_table([self])
         return term_table(self, type=type, ddf=ddf)
@@ -156,8 +152,6 @@ class TestVerbs:
                        Estimate Std. Error    df t value  lower  upper Pr(>|t|)
         10 * Days = 50    74.34      28.19 114.4   0.863  18.50 130.18     0.39
         """
-        from nestedmlm.fits.verbs.effects import contest
-
         return contest(self, L, rhs, joint=joint, ddf=ddf, level=level)
 
     def ranova(self: LmerFit, *, reduce_terms: bool = True) -> TestTable:
@@ -191,8 +185,6 @@ class TestVerbs:
         >>> fit.ranova().table.round(3).iloc[1].tolist()
         [4.0, -893.233, 1794.465, 42.837, 2.0, 0.0]
         """
-        from nestedmlm.fits.verbs.reduction import ranova
-
         return ranova(self, reduce_terms=reduce_terms)
 
     def drop1(
@@ -228,9 +220,6 @@ class TestVerbs:
         >>> fit.drop1(test="Chisq").table["Pr(Chi)"].round(4)["recipe:temperature"]
         np.float64(0.3953)
         """
-        from nestedmlm.fits.verbs.effects import droppable_tests
-        from nestedmlm.fits.verbs.reduction import drop1_likelihood
-
         if test not in ("F", "Chisq"):
             raise OptionError(f"test={test!r} is unknown; known: F, Chisq")
         if test == "Chisq":
@@ -272,8 +261,6 @@ class TestVerbs:
         >>> fit.step().final.formula
         'angle ~ temperature + (1 | recipe:replicate)'
         """
-        from nestedmlm.fits.verbs.reduction import step
-
         return step(
             self,
             ddf=ddf,

@@ -15,7 +15,7 @@ types II and III of a are then its coefficients at b's reference level. Here the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -239,3 +239,22 @@ def _column_names(variable: str, coding: Coding, full: bool) -> list[str]:
 TYPES: MappingProxyType[str, Callable[[Design, Values], dict[str, FloatArray]]] = MappingProxyType(
     {"I": _type_1, "1": _type_1, "II": _type_2, "2": _type_2, "III": _type_3, "3": _type_3}
 )
+
+
+def droppable(design: Design, scope: Sequence[str] | None) -> list[str]:
+    """Terms of the fixed effects that no other term contains, or those of them in `scope`.
+
+    Raises
+    ------
+    OptionError
+        If `scope` names another one.
+    """
+    marginal = marginal_terms(design)
+    if scope is None:
+        return marginal
+    wrong = [label for label in scope if label not in marginal]
+    if wrong:
+        raise OptionError(
+            f"{', '.join(wrong)} cannot be dropped: scope may name {', '.join(marginal) or 'none'}"
+        )
+    return list(scope)

@@ -1,0 +1,143 @@
+"""Scenarios and responses from a formula and parameters, without a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.callers import caller_names
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.model import Model
+from nestedmlm.fits.simulation.extend import as_pandas
+from nestedmlm.fits.simulation.scenario import (
+    Scenario,
+    covariance_parameters,
+    fixed_effects,
+    residual_sd,
+)
+from nestedmlm.formula import parse_formula
+from nestedmlm.formula.nodes import Name, strip_groups
+from nestedmlm.inference.resampling.response_distribution import Seed, draw_frame
+
+_RESPONSE = ".y"  # stands in for a response that the formula leaves out
+
+
+def scenario(
+    formula: str,
+    data: Any,
+    *,
+    beta: Mapping[str, float] | Sequence[float],
+    theta: Sequence[float],
+    sigma: float,
+    REML: bool = True,
+    **options: Any,
+) -> Scenario:
+    """Make a scenario from nothing but a formula, predictors and parameters.
+
+    Parameters
+    ----------
+    formula : str
+        With or without a response; the data need not have it.
+    data : table
+        Predictors and grouping factors.
+    beta : mapping of str to float, or sequence
+        Fixed effects; those that a mapping leaves out are zero.
+    theta : sequence
+        lme4's covariance parameters, relative to sigma: for one column per term the ratio of
+        standard deviations. In the order of ``lmer(formula, data).theta_names``.
+    sigma : float
+        Residual standard deviation.
+    REML : bool
+        How refits are made where a test does not say.
+    **options
+        Of `Model`: ``weights, offset, contrasts, double_bar``.
+
+    Returns
+    -------
+    Scenario
+
+    Raises
+    ------
+    OptionError, FormulaError, DataError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> import pandas as pd
+    >>> plan = pd.DataFrame({"x": list(range(10)) * 8, "g": [i // 10 for i in range(80)]})
+    >>> study = nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, theta=[1], sigma=1)
+    >>> study.simulate(2, seed=1).shape
+    (80, 2)
+    """
+    env = options.pop("env", None)
+    text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
+    parsed = parse_formula(text, double_bar=options.get("double_bar", "split"))
+    env = caller_names(parsed.names, depth=2) if env is None else env
+    table = as_pandas(data)
+    response = strip_groups(parsed.response)
+    if not isinstance(response, Name):
+        raise OptionError(
+            f"the response {parsed.response_text} is an expression; simulate the expression "
+            "itself: put a plain name in its place"
+        )
+    if response.name not in table.columns:
+        stand_in = np.random.default_rng(0).standard_normal(len(table))
+        table = table.assign(**{response.name: stand_in})
+    model = Model(text, table, env=env, **options)
+    design = model.design
+    return Scenario(
+        model=model,
+        design=design,
+        beta=fixed_effects(design, beta, np.zeros(design.p)),
+        theta=covariance_parameters(design, theta),
+        sigma=residual_sd(sigma),
+        REML=REML,
+    )
+
+
+def simulate(
+    formula: str,
+    data: Any,
+    *,
+    params: Mapping[str, Any],
+    nsim: int = 1,
+    seed: Seed = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Draw responses without a fit: lme4's ``simulate`` of a formula.
+
+    Parameters
+    ----------
+    formula, data, **options
+        See `scenario`.
+    params : mapping
+        ``beta``, ``theta`` and ``sigma``, as in `scenario`.
+    nsim : int
+    seed : int, optional
+
+    Returns
+    -------
+    DataFrame, (n, nsim)
+
+    Raises
+    ------
+    OptionError
+        If a parameter is missing or unknown.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> params = {"beta": [1500], "theta": [0.8], "sigma": 50}
+    >>> nm.simulate("~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), params=params).shape
+    (30, 1)
+    """
+    if set(params) != {"beta", "theta", "sigma"}:
+        given = ", ".join(map(str, params)) or "nothing"
+        raise OptionError(f"params must have beta, theta and sigma, not {given}")
+    parsed = parse_formula(formula if "~" in formula.strip()[1:] else f"`{_RESPONSE}` {formula}")
+    env = caller_names(parsed.names, depth=2)
+    made = scenario(formula, data, env=env, **dict(params), **options)
+    return draw_frame(made.law, made.design.index, nsim=nsim, seed=seed)

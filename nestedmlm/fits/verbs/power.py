@@ -1,0 +1,139 @@
+"""`power` and `power_curve` of a fit or a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nestedmlm.fits.simulation.power import Power, PowerCurve
+from nestedmlm.fits.simulation.scenario import Scenario, scenario_of
+from nestedmlm.inference.resampling.response_distribution import Seed
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def power(
+    source: LmerFit | Scenario,
+    effect: str,
+    nsim: int = 1000,
+    *,
+    alpha: float = 0.05,
+    test: str | None = None,
+    effect_size: float | None = None,
+    seed: Seed = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Power:
+    """Power of a test, by simulating from a fit and testing each replicate.
+
+    Parameters
+    ----------
+    source : LmerFit or Scenario
+        Its estimates are taken as true: a pilot study's overestimate power. `Scenario` (from
+        ``fit.extend`` or `scenario`) says what else to suppose.
+    effect : str
+        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
+    nsim : int
+        Replicates.
+    alpha : float
+        Significance level.
+    test : str, optional
+        For fixed effects ``lrt`` (the default; by maximum likelihood), ``z``, ``satterthwaite``
+        or ``kenward-roger``; for random effects ``boundary`` (the default), ``lrt`` (naive) or
+        ``rlrt``.
+    effect_size : float, optional
+        Coefficient to suppose in the place of the estimate, for a single fixed effect.
+    seed : int, optional
+    workers : int
+    progress : bool
+
+    Returns
+    -------
+    Power
+        A view. Ctrl-C returns what is done so far, with ``.partial`` set.
+
+    Raises
+    ------
+    OptionError
+
+    Notes
+    -----
+    R: ``simr::powerSim``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False).trials
+    20
+    """
+    return scenario_of(source).power(
+        effect,
+        nsim,
+        alpha=alpha,
+        test=test,
+        effect_size=effect_size,
+        seed=seed,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def power_curve(
+    source: LmerFit | Scenario,
+    effect: str,
+    *,
+    along: str | None = None,
+    within: str | None = None,
+    breaks: Sequence[int],
+    nsim: int = 1000,
+    seed: Seed = None,
+    alpha: float = 0.05,
+    test: str | None = None,
+    effect_size: float | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> PowerCurve:
+    """Power for several numbers of groups, or of rows per group.
+
+    Parameters
+    ----------
+    source, effect, nsim, alpha, test, effect_size, seed, workers, progress
+        See `power`.
+    along, within : str
+        See ``LmerFit.extend``.
+    breaks : sequence of int
+        The numbers of levels (`along`) or rows (`within`).
+
+    Returns
+    -------
+    PowerCurve
+        A view. Ctrl-C returns the sizes done so far.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> curve = nm.power_curve(fit, "Days", along="Subject", breaks=[5, 10], nsim=20,
+    ...                        effect_size=1.5, seed=1, progress=False)
+    >>> curve.to_frame()["nobs"].tolist()
+    [50, 100]
+    """
+    return scenario_of(source).power_curve(
+        effect,
+        along=along,
+        within=within,
+        breaks=breaks,
+        nsim=nsim,
+        seed=seed,
+        alpha=alpha,
+        test=test,
+        effect_size=effect_size,
+        workers=workers,
+        progress=progress,
+    )

@@ -1,0 +1,92 @@
+"""From a design to the model at its optimum: what every fit goes through."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.callers import PACKAGE
+from nestedmlm.covariance.parameters import make_plan
+from nestedmlm.design.design import Design
+from nestedmlm.errors import ConvergenceWarning
+from nestedmlm.likelihood.solution import Solution, results_at
+from nestedmlm.likelihood.threads import blas_threads
+from nestedmlm.optimum.certificate import Certificate
+from nestedmlm.optimum.optimize import Control, optimize
+from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.progress import interruptible
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+_DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that deserves a warning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solved:
+    """A solution, and how it was found.
+
+    Attributes
+    ----------
+    solution : Solution
+        The model at the optimum.
+    REML : bool
+        The criterion: REML or maximum likelihood.
+    certificate : Certificate
+        What was checked at the optimum.
+    penalty : Penalty or None
+    """
+
+    solution: Solution
+    REML: bool
+    certificate: Certificate
+    penalty: Penalty | None
+
+
+def solve(
+    design: Design,
+    *,
+    REML: bool,
+    start: FloatArray | None = None,
+    control: Control | None = None,
+    penalty: Penalty | str | None = None,
+    stats: CrossProducts | None = None,
+) -> Solved:
+    """Find the optimum of a design's criterion, and the solution there.
+
+    Parameters
+    ----------
+    design : Design
+    REML : bool
+        Without fixed effects REML is maximum likelihood, as in lme4.
+    start : (n_theta,) array, optional
+        Theta to start from.
+    control : Control, optional
+    penalty : {"wishart"} or Penalty, optional
+    stats : CrossProducts, optional
+        ``cross_products(design)``, where the caller has them already.
+
+    Returns
+    -------
+    Solved
+    """
+    REML = bool(REML) and design.p > 0
+    stats = stats or cross_products(design)
+    plan = make_plan(design, stats)
+    prior = resolve_penalty(penalty, plan)
+    with blas_threads(stats), interruptible():
+        optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
+        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
+    return Solved(solution=solution, REML=REML, certificate=optimum.certificate, penalty=prior)
+
+
+def warn_uncertified(found: Solved) -> None:
+    """Warn of an optimum that is not certified, and of arithmetic that lost too many digits."""
+    said = [] if found.certificate.holds else [found.certificate.message]
+    if found.solution.discrepancy > _DISCREPANCY:
+        said.append(
+            "residuals and crossproducts disagree on the residual sum of squares by a relative "
+            f"{found.solution.discrepancy:.1e}: some predictors are nearly collinear or on extreme "
+            "scales; centre and rescale them"
+        )
+    for message in said:
+        warnings.warn(message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
