@@ -127,7 +127,7 @@ nb_execution_excludepatterns = _bring_notebooks(_have_classroom())
 
 
 SILENT = [
-    "from nestedmlm.statistics.kernels.compilation_notice import CompilationNotice as _Notice",
+    "from nestedmlm.likelihood.elimination.compilation_notice import CompilationNotice as _Notice",
     "_Notice.on_start = _Notice.on_end",
 ]
 

@@ -15,7 +15,7 @@ def dense_parts(d: Any, stats: Any, plan: Any, T: np.ndarray, directions: Any) -
     w = np.ones(d.n) if d.weights is None else d.weights
     V, at, Z = np.diag(1.0 / w), 0, []
     for f, (terms, K) in enumerate(zip(plan.factors, plan.widths, strict=True)):
-        factor = d.factors[stats.order[f]]
+        factor = d.factors[stats.factors[f]]
         X = np.hstack([d.terms[t].X @ stats.transforms[t] for t in terms])
         J = len(factor.levels)
         block = np.zeros((d.n, J * K))

@@ -67,7 +67,7 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
     for shape in shapes:
         checked(shape.structure, shape.k)
     factors = tuple(
-        tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.order
+        tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.factors
     )
     return Plan(shapes, factors)
 

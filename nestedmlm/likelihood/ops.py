@@ -1,15 +1,11 @@
-"""The elimination as PyTensor Ops, with exact pullbacks.
+"""The elimination as a PyTensor Op, with its exact pullback.
 
-`eliminate` is the one heavy node of every graph: the REML/ML criterion and the marginal Bayesian
-model are different heads on its two results. Structure and data enter as ordinary inputs (the
-fields of `Tree`, then those of `Sums`), so a compiled graph serves every data set whose covariance
-has the same shape.
+`Eliminate` is the one heavy node of every graph: the REML/ML criterion and the marginal Bayesian
+model are different heads on its two results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,111 +14,60 @@ from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
-from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
-from nestedmlm.likelihood.elimination import Eliminated
-from nestedmlm.statistics.crossproducts import Sums
-from nestedmlm.statistics.kernels.common import twice_products
-from nestedmlm.statistics.layout import Tree
-
-# dtype and dimensions of the fields of Tree and Sums, in order: vectors of integers, then matrices
-# and the flat panels
-ARRAY_TYPES = (
-    *(("int64", 1) for _ in Tree._fields),
-    *(("float64", 1 if field == "panels" else 2) for field in Sums._fields),
-)
-STATE_TYPES = (1, 1, 2, 2, 2)  # dimensions of panels, G, Qtt, Qtr, Gtt
-N_ARRAYS = len(ARRAY_TYPES)
-
-
-def array_inputs() -> list[Any]:
-    """Fresh symbolic inputs for the fields of `Tree` and `Sums`."""
-    return [pt.tensor(dtype=dtype, shape=(None,) * ndim) for dtype, ndim in ARRAY_TYPES]
-
-
-def records_of(arrays: Iterable[np.ndarray]) -> tuple[Tree, Sums]:
-    """Give the arrays of a graph (`ARRAY_TYPES`) their names again."""
-    fields = iter(arrays)
-    return Tree._make(islice(fields, len(Tree._fields))), Sums._make(fields)
-
-
-def _writable(arrays: Any) -> tuple[np.ndarray, ...]:
-    """Copies of read-only arrays (constants under PyTensor's Numba linker).
-
-    The kernels never write into the data, but Numba would compile them a second time.
-    """
-    return tuple(a if a.flags.writeable else a.copy() for a in arrays)
+from nestedmlm.likelihood.elimination import eliminate
+from nestedmlm.statistics.crossproducts import CrossProducts
 
 
 class Eliminate(Op):
-    """``(T, *arrays) -> (log|M|, S, *state)``; see `nestedmlm.likelihood.elimination.forward`.
+    """``T -> (log|M|, S, info, BB)``; see `nestedmlm.likelihood.elimination.eliminate`.
 
-    T is the flat vector of relative factors in elimination order; the state is what the pullback
-    needs again, and is not differentiable.
+    T is the flat vector of relative factors in elimination order. The last two outputs are the
+    derivatives of the first two in each ``T_f T_f'``; they make the pullback an ordinary
+    expression, and are not differentiable themselves.
+
+    Parameters
+    ----------
+    stats : CrossProducts
+        The data.
     """
 
-    __props__ = ()
+    __props__ = ("stats",)
 
-    def make_node(self, T: Any, *arrays: Any) -> Apply:
-        """Type the node; the only checks are of number and dimensions."""
-        inputs = [pt.as_tensor_variable(T), *(pt.as_tensor_variable(a) for a in arrays)]
-        if len(inputs) != 1 + N_ARRAYS:
-            raise TypeError(f"eliminate takes T and {N_ARRAYS} arrays, got {len(inputs)} inputs")
-        state = [pt.tensor(dtype="float64", shape=(None,) * d) for d in STATE_TYPES]
-        return Apply(self, inputs, [pt.dscalar(), pt.dmatrix(), *state])
+    def __init__(self, stats: CrossProducts) -> None:
+        self.stats = stats
+
+    def make_node(self, T: Any) -> Apply:
+        """Type the node."""
+        r, size = len(self.stats.F), sum(k * k for k in self.stats.widths)
+        outputs = [pt.dscalar(), pt.dmatrix(shape=(r, r)), pt.dvector(shape=(size,))]
+        outputs.append(pt.tensor(dtype="float64", shape=(size, r, r)))
+        return Apply(self, [pt.as_tensor_variable(T)], outputs)
 
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
-        """Run the forward sweep."""
-        T, *arrays = inputs
-        e = elimination.forward(T, *records_of(_writable(arrays)))
-        results = (np.asarray(e.logdet), e.S, e.panels, e.G, e.Qtt, e.Qtr, e.Gtt)
-        for storage, value in zip(outputs, results, strict=True):
-            storage[0] = value
+        """Run both sweeps."""
+        e = eliminate(np.asarray(inputs[0]), self.stats)
+        for storage, value in zip(outputs, (e.logdet, e.S, e.info, e.BB), strict=True):
+            storage[0] = np.asarray(value)
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        """Chain rule through one reverse sweep; the arrays are data."""
-        l_bar, S_bar = cotangents[:2]
-        if isinstance(l_bar.type, DisconnectedType):
-            l_bar = pt.zeros(())
-        if isinstance(S_bar.type, DisconnectedType):
-            S_bar = pt.zeros_like(outputs[1])
-        T_bar, _ = eliminate_pullback(l_bar, S_bar, inputs[0], *inputs[1:], *outputs[2:])
-        return [T_bar, *(disconnected_type() for _ in inputs[1:])]
+        """Chain rule: ``M_f = l_bar info_f - <S_bar, BB_f>``, and ``2 M_f T_f``."""
+        (T,), (_, _, info, BB), (l_bar, S_bar, *_) = inputs, outputs, cotangents
+        M = pt.zeros_like(info)
+        if not isinstance(l_bar.type, DisconnectedType):
+            M = M + l_bar * info
+        if not isinstance(S_bar.type, DisconnectedType):
+            M = M - pt.sum(BB * (0.5 * (S_bar + S_bar.T)), axis=(1, 2))
+        parts, at = [], 0
+        for k in self.stats.widths:
+            own = slice(at, at + k * k)
+            parts.append(2.0 * (M[own].reshape((k, k)) @ T[own].reshape((k, k))).reshape((k * k,)))
+            at += k * k
+        return [pt.concatenate(parts)]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Only T, and only through the first two outputs."""
-        n_out = len(node.outputs)
-        return [[True, True, *[False] * (n_out - 2)], *[[False] * n_out] * (len(node.inputs) - 1)]
-
-
-class EliminatePullback(Op):
-    """``(l_bar, S_bar, T, *arrays, *state) -> (T_bar, M)``.
-
-    M is the flat vector of symmetric matrices ``M_f = d/d(T_f T_f')``, and ``T_bar = 2 M_f T_f``.
-    """
-
-    __props__ = ()
-
-    def make_node(self, *inputs: Any) -> Apply:
-        """Type the node."""
-        return Apply(self, [pt.as_tensor_variable(i) for i in inputs], [pt.dvector(), pt.dvector()])
-
-    def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
-        """Run the reverse sweep."""
-        l_bar, S_bar, T = inputs[:3]
-        tree, _ = records_of(_writable(inputs[3 : 3 + N_ARRAYS]))
-        state = Eliminated(
-            logdet=np.nan,  # neither is used by the reverse sweep
-            S=S_bar,
-            panels=inputs[-5],
-            G=inputs[-4],
-            Qtt=inputs[-3],
-            Qtr=inputs[-2],
-            Gtt=inputs[-1],
-        )
-        M = elimination.adjoint(T, tree, state, float(l_bar), S_bar)
-        widths = np.concatenate([tree.K, tree.Kt])
-        outputs[0][0], outputs[1][0] = twice_products(widths, M, *_writable((T,))), M
+        """Only the first two outputs can be differentiated."""
+        return [[True, True, False, False]]
 
 
 class ProfiledCriterion(Op):
@@ -178,7 +123,5 @@ class CriterionPullback(Op):
         outputs[0][0] = (bar * reml) * inverse + np.outer((bar * df / r2) * v, v)
 
 
-eliminate = Eliminate()
-eliminate_pullback = EliminatePullback()
 profiled_criterion = ProfiledCriterion()
 criterion_pullback = CriterionPullback()

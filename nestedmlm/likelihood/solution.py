@@ -90,9 +90,9 @@ def results_at(
     plan = make_plan(design, stats)
     theta = np.asarray(theta, dtype=float)
     T_flat = flat_of_theta(theta, plan, stats)
-    state = elimination.forward(T_flat, stats.tree, stats.sums)
+    state = elimination.eliminate(T_flat, stats)
     log_sxx, r2, v, inverse = profile(state.S)
-    b_all, B_all = elimination.solve(stats.tree, state)
+    b_all, B_all = elimination.solve(stats, state)
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, design, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
@@ -151,8 +151,7 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     """
     stats, plan = solution.stats, solution.plan
     T_flat = flat_of_theta(solution.theta, plan, stats)
-    chain, trailing = elimination.level_information(T_flat, stats.tree, solution.state)
-    per_factor = _chain_blocks(chain, stats) + trailing
+    per_factor = elimination.level_information(stats, solution.state)
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
     at = 0
     for f, (K, A) in enumerate(zip(plan.widths, per_factor, strict=True)):
@@ -170,20 +169,10 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     return tuple(out)
 
 
-def _chain_blocks(flat: FloatArray, stats: CrossProducts) -> list[FloatArray]:
-    out, at = [], 0
-    for k, size in zip(stats.tree.K.tolist(), np.diff(stats.tree.first).tolist(), strict=True):
-        out.append(flat[at : at + size * k * k].reshape(size, k, k))
-        at += size * k * k
-    return out
-
-
 def _level_order(f: int, stats: CrossProducts, size: int) -> np.ndarray:
     """Position, among a factor's eliminated levels, of each level in the user's order."""
-    if f < len(stats.chain):
-        out: np.ndarray = stats.node_of_level[f] - stats.tree.first[f]
-        return out
-    return np.arange(size)
+    nodes = stats.order.node_of_level
+    return nodes[f] if f < len(nodes) else np.arange(size)
 
 
 def _by_term(
@@ -198,7 +187,7 @@ def _by_term(
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
     u2, at, row = 0.0, 0, 0
     for f, K in enumerate(plan.widths):
-        J = len(design.factors[stats.order[f]].levels)
+        J = len(design.factors[stats.factors[f]].levels)
         T = T_flat[at : at + K * K].reshape(K, K)
         at += K * K
         modes = b[row : row + J * K].reshape(J, K)[_level_order(f, stats, J)]

@@ -10,18 +10,9 @@ import numpy as np
 from scipy.linalg import lapack
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.statistics.kernels.assembly import mirror_lower
-from nestedmlm.statistics.layout import Tree
 
 Spans = list[tuple[int, int, int]]
 _WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
-
-
-def spans(tree: Tree, q_t: int) -> Spans:
-    """(k, first column, end column) of each trailing factor in the dense block of q_t columns."""
-    starts = tree.tfirst.tolist()
-    ends = [*starts[1:], q_t]
-    return list(zip(tree.Kt.tolist(), starts, ends[: len(starts)], strict=True))
 
 
 def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, FloatArray]:
@@ -29,7 +20,7 @@ def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, 
 
     `Q` holds its lower triangle on entry and is made symmetric in place.
     """
-    mirror_lower(Q)
+    _mirror_lower(Q)
     H = two_sided(Q, T, where)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
@@ -39,8 +30,17 @@ def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, 
     logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
     inverse, _ = lapack.dpotri(L, lower=0, overwrite_c=1)
     lower = inverse.T  # C-ordered view whose lower triangle is filled
-    mirror_lower(lower)
+    _mirror_lower(lower)
     return logdet, two_sided(lower, [t.T for t in T], where)
+
+
+def _mirror_lower(A: FloatArray) -> None:
+    """Copy the lower triangle to the upper one, in place, without another square matrix."""
+    for low in range(0, len(A), 64):  # pieces that stay in the cache
+        own = slice(low, low + 64)
+        A[own, low + 64 :] = A[low + 64 :, own].T
+        corner = A[own, own]
+        corner[...] = np.tril(corner) + np.tril(corner, -1).T
 
 
 def two_sided(A: FloatArray, T: list[FloatArray], where: Spans) -> FloatArray:

@@ -20,20 +20,17 @@ from nestedmlm.covariance.parameters import SINGULAR, Plan, linear_map, make_pla
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.optimum.curvature import blocks, free_entries
-from nestedmlm.optimum.descent import CONVERGED
-from nestedmlm.optimum.evaluation import compiled_route
-from nestedmlm.optimum.lanes import descend_lanes
+from nestedmlm.optimum.fused import CONVERGED, compiled_descent
 from nestedmlm.optimum.optimize import Control, optimize, starting_point
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
-from nestedmlm.statistics.responses import Responses, in_chunks, response_places
+from nestedmlm.statistics.responses import Responses, in_chunks
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
-_PER_CALL = 40  # responses per compiled call: between calls progress is told and Ctrl-C heard
-_LARGE = 2**19  # numbers in the panels above which lanes would leave the processor's caches
+_MANY = 100  # responses from which compiling the descent repays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,7 +123,7 @@ def _ignore(done: int) -> None:
 
 
 def _chunk_size(stats: CrossProducts) -> int:
-    q = int(np.sum(stats.tree.K * np.diff(stats.tree.first))) + stats.sums.Qtt.shape[0]
+    q = stats.q
     return max(1, _CHUNK_BYTES // (8 * max(q, stats.n)))
 
 
@@ -149,12 +146,17 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     settled, arrived = np.zeros(m, dtype=bool), None
-    if compiled_route(plan, chunk.stats) and chunk.stats.sums.panels.size < _LARGE:
+    if m >= _MANY and fused_route(plan, chunk.stats):
         settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
         progress(1)
     return out
+
+
+def fused_route(plan: Plan, stats: CrossProducts) -> bool:
+    """Whether one compiled function can fit a response of this design."""
+    return plan.linear and stats.crossed is None and len(stats.blocks) == 1
 
 
 def _descend_all(
@@ -166,38 +168,31 @@ def _descend_all(
     progress: Callable[[int], None],
     out: dict[str, np.ndarray],
 ) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Run the compiled loop over all responses; say which ones that settles, and all the phi."""
+    """Descend for every response; say which ones that settles, and where all arrived."""
     stats, m, control = chunk.stats, chunk.m, Control()
     df, reml, constant = degrees(stats, REML)
-    phi, value, v = np.empty((m, plan.n_theta)), np.empty(m), np.empty((m, stats.p + 1))
-    r2, status, used = np.empty(m), np.empty(m, np.int64), np.empty(m, np.int64)
-    settled = np.zeros(m, dtype=bool)
-    pairs = free_entries(plan).array
-    shared = (
-        stats.tree, stats.sums, linear_map(plan), pairs,
-        np.searchsorted(pairs[:, 0], np.arange(len(stats.tree.K) + 1)),
-        starting_point(plan, stats, start), df, reml, constant, control.tolerance,
-        control.max_evaluations, RADIUS, response_places(stats.tree), chunk.sums, chunk.products,
-    )  # fmt: skip
+    (block,), basis = stats.blocks, linear_map(plan)
+    phi0 = starting_point(plan, stats, start)
+    phi, settled = np.empty((m, plan.n_theta)), np.zeros(m, dtype=bool)
+    descend, entries = compiled_descent(), free_entries(plan).array
 
-    def work(begin: int) -> slice:
-        end = min(begin + _PER_CALL, m)
-        descend_lanes(*shared, begin, end, phi, value, v, r2, status, used)
-        return slice(begin, end)
+    def work(j: int) -> bool:
+        own = chunk.statistics(j)
+        status, used, value, phi[j], v, r2 = descend(
+            block.shape, block.parent, block.starts, own.blocks[0].panels, own.F, basis, entries,
+            phi0, df, reml, constant, control.tolerance, control.max_evaluations, RADIUS,
+        )  # fmt: skip
+        out["criterion"][j], out["evaluations"][j] = value, used
+        out["sigma"][j] = np.sqrt(r2 / df)
+        out["beta"][j] = own.beta0 - stats.R_x_inverse @ v[:-1]
+        inside = _least(phi[j : j + 1] @ basis.T, plan)[0] > control.snap
+        return bool(status == CONVERGED and inside)
 
     with ThreadPoolExecutor(workers) as pool:
-        for rows in (
-            map(work, range(0, m, _PER_CALL))
-            if workers == 1
-            else pool.map(work, range(0, m, _PER_CALL))
-        ):
-            inside = _least(phi[rows] @ linear_map(plan).T, plan) > control.snap
-            settled[rows] = (status[rows] == CONVERGED) & inside
-            progress(int(settled[rows].sum()))
-    out["criterion"][:], out["evaluations"][:] = value, used
-    out["sigma"][:] = np.sqrt(r2 / df)
+        for j, done in enumerate((map if workers == 1 else pool.map)(work, range(m))):
+            settled[j] = done
+            progress(int(done))
     out["converged"][:] = settled
-    out["beta"][:] = chunk.beta0.T - v[:, :-1] @ stats.R_x_inverse.T
     for j in np.flatnonzero(settled).tolist():
         out["theta"][j] = theta_of_phi(phi[j], plan, stats)
     return settled, phi

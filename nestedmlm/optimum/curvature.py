@@ -13,14 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, jacobian, linear_map, term_places
-from nestedmlm.likelihood import elimination
-from nestedmlm.likelihood.kernels.criterion import (
-    assembled_information,
-    hessian_matrix,
-    information_matrix,
-)
-from nestedmlm.optimum.evaluation import Evaluation, compiled_route
+from nestedmlm.covariance.parameters import Plan, jacobian, term_places
+from nestedmlm.likelihood.elimination import working_variates
+from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 
@@ -42,12 +37,6 @@ class Curvature:
 
 def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
     """Hessian in phi and average information at one evaluation."""
-    route = curvature_compiled if compiled_route(plan, stats) else curvature_general
-    return route(ev, plan, stats, df)
-
-
-def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
-    """`curvature` for every structure and design."""
     information = average_information(ev, plan, stats, df)
     J = jacobian(ev.phi, plan)
     D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
@@ -62,16 +51,6 @@ def curvature_general(ev: Evaluation, plan: Plan, stats: CrossProducts, df: floa
         M_part += flat @ (M @ dT).reshape(-1, k * k).T
     D = D[free_entries(plan).flat]
     return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
-
-
-def curvature_compiled(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
-    """`curvature` for what `nestedmlm.likelihood.kernels.criterion` takes."""
-    pairs = free_entries(plan).array
-    information = information_matrix(
-        stats.tree, stats.sums, ev.state.panels, ev.state.G, ev.v, ev.S_inverse, ev.r2, df, pairs,
-    )  # fmt: skip
-    hessian = hessian_matrix(stats.tree.K, linear_map(plan), ev.T, ev.M, information, pairs)
-    return Curvature(hessian=hessian, information=information)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,33 +120,7 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
     With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
     ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
     """
-    _, B = elimination.solve(stats.tree, ev.state)
-    w = B @ ev.v
-    F = variates(w, plan, stats)
-    BF = B.T @ F
-    gram = elimination.gram(stats.tree, stats.sums, ev.state, F)
-    out: FloatArray = assembled_information(gram, BF, F.T @ w, ev.S_inverse, ev.r2, df)
-    return out
-
-
-def variates(w: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
-    """Coefficients of ``Z dG w`` for each free entry of dG, its mirror image included: (q, n)."""
-    pairs = free_entries(plan).pairs
-    F = np.zeros((len(w), len(pairs)))
-    starts = np.concatenate([[0], np.cumsum(_rows(plan, stats))]).tolist()
-    for column, (f, a, b) in enumerate(pairs):
-        k, rows = plan.widths[f], slice(starts[f], starts[f + 1])
-        wf, own = w[rows].reshape(-1, k), F[rows, column].reshape(-1, k)
-        own[:, a] = wf[:, b]
-        own[:, b] = wf[:, a]
-        F[rows, column] = own.ravel()
-    return F
-
-
-def _rows(plan: Plan, stats: CrossProducts) -> list[int]:
-    """Number of random effects of each factor in elimination order."""
-    first = stats.tree.first.tolist()
-    chain = [k * (b - a) for k, a, b in zip(stats.tree.K.tolist(), first, first[1:], strict=False)]
-    starts = stats.tree.tfirst.tolist()
-    ends = [*starts[1:], stats.sums.Qtt.shape[0]]
-    return [*chain, *(e - s for s, e in zip(starts, ends, strict=False))]
+    made = working_variates(stats, ev.state, ev.v, free_entries(plan).array)
+    out: FloatArray = made.gram - made.BF @ ev.S_inverse @ made.BF.T
+    out -= np.outer(made.Fe, made.Fe) / ev.r2
+    return out * (df / ev.r2)

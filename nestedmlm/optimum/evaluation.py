@@ -1,24 +1,15 @@
-"""Evaluating the criterion and its derivatives at one phi.
-
-Two routes to the same numbers. The PyTensor graph (`nestedmlm.optimum.graph`) serves every
-covariance structure, a user's own included, and every design. Where the relative factors are linear
-in phi and nothing is crossed with the chain, `nestedmlm.likelihood.kernels.criterion` does the same
-in one compiled call: on a model of a few hundred groups Python between the graph's nodes would take
-most of the time.
-"""
+"""The criterion and its derivatives at one phi."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, linear_map
-from nestedmlm.likelihood.criterion import degrees
-from nestedmlm.likelihood.elimination import Eliminated
-from nestedmlm.likelihood.kernels.criterion import first_order
+from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian
+from nestedmlm.likelihood.criterion import degrees, profile
+from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 
@@ -41,7 +32,7 @@ class Evaluation:
     S_inverse : (p+1, p+1) array
         ``S_xx^{-1}``, padded with zeros.
     state : Eliminated
-        The forward sweep's result.
+        The elimination's results.
     """
 
     phi: FloatArray
@@ -55,66 +46,40 @@ class Evaluation:
     state: Eliminated
 
 
-def compiled_route(plan: Plan, stats: CrossProducts) -> bool:
-    """Whether one compiled call can evaluate this model (see above)."""
-    return plan.linear and not stats.trailing
-
-
 def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
-    """Evaluate the criterion, its gradient and what second-order methods need."""
-    phi = np.ascontiguousarray(phi, dtype=np.float64)
-    route = evaluate_compiled if compiled_route(plan, stats) else evaluate_graph
-    return route(phi, plan, stats, REML)
+    """Evaluate the criterion, its gradient and what second-order methods need.
 
+    ``criterion = log|M| + reml log|S_xx| + df log r^2``, and the elimination pulls the adjoints of
+    log|M| and S back to each ``T_f T_f'``: exact also where T is singular.
 
-def evaluate_graph(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
-    """Evaluate through the PyTensor graph."""
-    from nestedmlm.optimum.graph import compiled_criterion  # PyTensor is slow to import
-
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If S_xx is not positive definite to rounding.
+    """
     df, reml, constant = degrees(stats, REML)
-    out = compiled_criterion(plan)(phi, np.asarray(df), np.asarray(reml), *stats.tree, *stats.sums)
-    crit, gradient, T, M, r2, v, inverse, logdet, S, panels, G, Qtt, Qtr, Gtt = out
+    T = flat_factors(np, phi, plan)
+    state = eliminate(T, stats)
+    log_sxx, r2, v, inverse = profile(state.S)
+    M = adjoint(state, 1.0, reml * inverse + np.outer(v, v) * (df / r2))
     return Evaluation(
         phi=phi,
-        criterion=float(crit) + constant,
-        gradient=gradient,
-        T=T,
-        M=M,
-        r2=float(r2),
-        v=v,
-        S_inverse=inverse,
-        state=Eliminated(logdet=float(logdet), S=S, panels=panels, G=G, Qtt=Qtt, Qtr=Qtr, Gtt=Gtt),
-    )
-
-
-def evaluate_compiled(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
-    """Evaluate through the fused kernels."""
-    df, reml, constant = degrees(stats, REML)
-    out = first_order(stats.tree, stats.sums, linear_map(plan), phi, df, reml)
-    return evaluation_of(phi, out, stats, constant)
-
-
-def evaluation_of(
-    phi: FloatArray, out: tuple[Any, ...], stats: CrossProducts, constant: float
-) -> Evaluation:
-    """Give what `first_order` returned its names."""
-    value, gradient, T, M, r2, v, inverse, logdet, S, panels, G = out
-    return Evaluation(
-        phi=phi,
-        criterion=value + constant,
-        gradient=gradient,
+        criterion=state.logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
+        gradient=jacobian(phi, plan).T @ twice_products(M, T, plan.widths),
         T=T,
         M=M,
         r2=r2,
         v=v,
         S_inverse=inverse,
-        state=Eliminated(
-            logdet=logdet,
-            S=S,
-            panels=panels,
-            G=G,
-            Qtt=stats.sums.Qtt,
-            Qtr=stats.sums.Qtr,
-            Gtt=stats.sums.Qtt,
-        ),
+        state=state,
     )
+
+
+def twice_products(M: FloatArray, T: FloatArray, widths: tuple[int, ...]) -> FloatArray:
+    """``2 M_f T_f`` for each factor, flat: the adjoint of T."""
+    out, at = np.empty_like(T), 0
+    for k in widths:
+        own = slice(at, at + k * k)
+        out[own] = 2.0 * (M[own].reshape(k, k) @ T[own].reshape(k, k)).ravel()
+        at += k * k
+    return out

@@ -2,13 +2,13 @@
 
     phi -> T -> (log|M|, S) -> criterion
 
-Bates et al. (2015) eq. 34 (ML) and 41 (REML). One compiled function serves every data set with the
-same covariance structures: the statistics are its inputs. `nestedmlm.optimum.evaluation` calls it.
+Bates et al. (2015) eq. 34 (ML) and 41 (REML): the same numbers as
+`nestedmlm.optimum.evaluation.evaluate`, as symbolic variables to compile, differentiate and extend.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import pytensor
@@ -16,28 +16,46 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
 from nestedmlm.covariance.parameters import Plan, flat_factors
-from nestedmlm.likelihood.ops import array_inputs, eliminate, eliminate_pullback, profiled_criterion
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.ops import Eliminate, profiled_criterion
+from nestedmlm.statistics.crossproducts import CrossProducts
 
 # The Op does the heavy work, so the graph around it runs as plain Python: nothing to compile,
 # and no C compiler needed. Rewrites would cost more than the few nodes they merge.
-_MODE = Mode(linker="py", optimizer=None)
+MODE = Mode(linker="py", optimizer=None)
 
 
-@lru_cache(maxsize=128)
-def compiled_criterion(plan: Plan) -> Any:
-    """Compile ``(phi, df, reml, *arrays) -> Evaluation`` fields for one plan."""
-    phi, df, reml = pt.dvector("phi"), pt.dscalar("df"), pt.dscalar("reml")
-    arrays = array_inputs()
-    T = flat_factors(pt, phi, plan)
-    logdet, S, *state = eliminate(T, *arrays)
-    crit, *profiled = profiled_criterion(logdet, S, df, reml)
-    one = pt.constant(1.0)
-    S_bar = pytensor.grad(None, S, known_grads={crit: one})
-    T_bar, M = eliminate_pullback(one, S_bar, T, *arrays, *state)  # M is wanted too
-    gradient = pytensor.grad(None, phi, known_grads={T: T_bar})
-    outputs = [crit, gradient, T, M, *profiled, logdet, S, *state]
-    function = pytensor.function(
-        [phi, df, reml, *arrays], outputs, mode=_MODE, on_unused_input="ignore"
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CriterionGraph:
+    """Symbolic variables of one model.
+
+    Attributes
+    ----------
+    phi : vector
+        The unbounded covariance parameters, in scaled columns; the graph's only input.
+    criterion, logdet, S, r2, v
+        As in `nestedmlm.optimum.evaluation.Evaluation`; `criterion` can be differentiated.
+    """
+
+    phi: Any
+    criterion: Any
+    logdet: Any
+    S: Any
+    r2: Any
+    v: Any
+
+    def compiled(self) -> Any:
+        """A function of phi that returns the criterion and its gradient."""
+        outputs = [self.criterion, pytensor.grad(self.criterion, self.phi)]
+        return pytensor.function([self.phi], outputs, mode=MODE)
+
+
+def criterion_graph(plan: Plan, stats: CrossProducts, REML: bool) -> CriterionGraph:
+    """Make the graph of a model's criterion."""
+    phi = pt.dvector("phi")
+    df, reml, constant = degrees(stats, REML)
+    logdet, S, *_ = Eliminate(stats)(flat_factors(pt, phi, plan))
+    value, r2, v, _ = profiled_criterion(logdet, S, df, reml)
+    return CriterionGraph(
+        phi=phi, criterion=pt.add(value, constant), logdet=logdet, S=S, r2=r2, v=v
     )
-    function.trust_input = True
-    return function

@@ -20,7 +20,6 @@ from nestedmlm.optimum.bounded import bounded_minimum, projected_gradient, same_
 from nestedmlm.optimum.certificate import Certificate, Escape, min_eigenvalue
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.objective import Model, Objective
-from nestedmlm.optimum.parallel import large_blocks
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import newton_decrease
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -108,8 +107,7 @@ def optimize(
     control = control or Control()
     began = time.perf_counter()
 
-    blocks = large_blocks(plan, stats)
-    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty, blocks=blocks)
+    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
     local = objective.local
     point = starting_point(plan, stats, start) if phi is None else phi
     used = 0

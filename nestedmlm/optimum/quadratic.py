@@ -1,21 +1,21 @@
-"""Minimising a quadratic model over a ball: compiled, because it is called so often."""
+"""Minimising a quadratic model over a ball."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numba import njit
 
-from nestedmlm.statistics.kernels.common import JIT
+from nestedmlm._typing import FloatArray
 
 # Where rounding ends the descent, this much of the value may be left unexploited.
 RESOLVED = 1e-8
 ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
 
 
-@njit(**JIT)
-def quadratic_step(hessian, gradient, radius):
+def quadratic_step(
+    hessian: FloatArray, gradient: FloatArray, radius: float
+) -> tuple[float, float, FloatArray, float]:
     """Analyse ``g's + s'H s / 2`` and minimise it over ``|s| <= radius``.
 
     Parameters
@@ -41,8 +41,7 @@ def quadratic_step(hessian, gradient, radius):
     return newton_decrease(values, g), values[0], vectors @ step, predicted
 
 
-@njit(**JIT)
-def newton_decrease(values, g):
+def newton_decrease(values: FloatArray, g: FloatArray) -> float:
     """Decrease that a full Newton step promises, curvature taken as positive.
 
     Directions whose curvature is zero to rounding count only if their gradient is not.
@@ -58,8 +57,7 @@ def newton_decrease(values, g):
     return total
 
 
-@njit(**JIT)
-def trust_step(values, g, radius):
+def trust_step(values: FloatArray, g: FloatArray, radius: float) -> tuple[FloatArray, float]:
     """Minimise ``g's + s' diag(values) s / 2`` over ``|s| <= radius`` (Moré & Sorensen 1983).
 
     `values` are ascending eigenvalues and `g` the gradient in the eigenbasis. Directions whose
@@ -83,17 +81,16 @@ def trust_step(values, g, radius):
             safe[i], slope[i] = 1.0, 0.0
     lowest = safe.min()
     step = np.zeros(n)
-    inside = lowest > 0.0
+    inside = bool(lowest > 0.0)
     if inside:
         step = -slope / safe
-        inside = math.sqrt(np.sum(step**2)) <= radius
+        inside = math.sqrt(step @ step) <= radius
     if not inside:
         step = _boundary_step(safe, slope, radius, max(0.0, -lowest))
     return step, -(np.sum(slope * step) + 0.5 * np.sum(values * step**2))
 
 
-@njit(**JIT)
-def _boundary_step(values, g, radius, low):
+def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float) -> FloatArray:
     """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
     n = values.shape[0]
     lam = low + 1e-14 * max(1.0, low)
@@ -133,22 +130,21 @@ def _boundary_step(values, g, radius, low):
     return step
 
 
-@njit(**JIT)
-def next_radius(radius, ratio, length):
+def next_radius(radius: float, ratio: float, length: float) -> float:
     """Trust radius after a step of `length` that brought `ratio` of what was predicted."""
     if ratio < 0.25:
         return 0.25 * length
     return 3.0 * radius if ratio > 0.75 and length > 0.8 * radius else radius
 
 
-@njit(**JIT)
-def rounding(value):
+def rounding(value: float) -> float:
     """Differences of values this large that mean nothing."""
     return 10.0 * 2.220446049250313e-16 * max(1.0, abs(value))
 
 
-@njit(**JIT)
-def symmetric_rank_one(correction, step, residual):
+def symmetric_rank_one(
+    correction: FloatArray, step: FloatArray, residual: FloatArray
+) -> FloatArray:
     """Learn what the model Hessian lacks from the gradients (SR1 secant update).
 
     `residual` is the change of the gradient that the model Hessian did not explain. Keeps the
@@ -162,8 +158,7 @@ def symmetric_rank_one(correction, step, residual):
     return correction + np.outer(r, r) / bend
 
 
-@njit(**JIT)
-def wants_correction(promised, before):
+def wants_correction(promised: float, before: float) -> bool:
     """Whether the step brought so little that the Hessian should learn from it.
 
     Secant corrections repair a Hessian that makes for slow progress, and speed up the last steps.

@@ -13,14 +13,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError, MemoryLimitError
-from nestedmlm.statistics.kernels.assembly import accumulate
-from nestedmlm.statistics.layout import Layout, Tree, elimination_order, lay_out
+from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
+from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
+from nestedmlm.statistics.layout import Order, elimination_order, find_entries
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 
 if TYPE_CHECKING:
@@ -29,23 +31,35 @@ if TYPE_CHECKING:
 _NOTHING_LEFT = 1e-26  # share of the sum of squares that is only rounding
 
 
-class Sums(NamedTuple):
-    """Weighted sums of products: float64, in the order in which compiled code takes them.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crossed:
+    """The dense block of factors that are crossed with the chain.
 
     Attributes
     ----------
-    panels : flat array
-        Per node ``[Q | ancestors | trailing | X y]``, row-major, from `Tree.pptr` on.
-    Qtt, Qtr : (q_t, q_t) and (q_t, p+1) arrays
-        The trailing block and its right-hand sides.
-    F : (p+1, p+1) array
-        ``[X y]'W[X y]``.
+    K, first : (n_t,) int arrays
+        Columns of each factor, and its first column in the block.
+    Q, R : (q, q) and (q, r) arrays
+        Weighted sums of products, and with the right-hand sides.
+    entries : Entries
+        Which levels of the chain meet which columns.
+    values : array
+        Sums of products of the chain with the block, (k, E) factor after factor, flat.
     """
 
-    panels: FloatArray
-    Qtt: FloatArray
-    Qtr: FloatArray
-    F: FloatArray
+    K: IntArray
+    first: IntArray
+    Q: FloatArray
+    R: FloatArray
+    entries: Entries
+    values: FloatArray
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        """(k, first column, end column) of each factor."""
+        starts = self.first.tolist()
+        ends = [*starts[1:], len(self.Q)]
+        return list(zip(self.K.tolist(), starts, ends, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,12 +70,16 @@ class CrossProducts:
     ----------
     n, p : int
         Rows and (full-rank) fixed-effects columns.
-    chain, trailing : tuple of int
-        Indices into ``design.factors`` in elimination order.
-    tree : Tree
-        Structure of the elimination.
-    sums : Sums
-        Sums of products, laid out by it.
+    order : Order
+        Which factor is eliminated when.
+    widths, sizes : tuple of int
+        Columns and levels of each factor, in the order of elimination.
+    blocks : tuple of Block
+        The chain's panels.
+    crossed : Crossed or None
+        What is crossed with the chain.
+    F : (p+1, p+1) array
+        ``[X y]'W[X y]``.
     transforms : tuple of (k, k) arrays
         ``W_t`` of each term, in the order of ``design.terms``.
     R_x : (p, p) array
@@ -70,27 +88,31 @@ class CrossProducts:
         Weighted least-squares coefficients (offset subtracted).
     log_det_R, sum_log_w : float
         ``log|det R_x|`` and the sum of log weights.
-    node_of_level : tuple of int64 arrays
-        For each chain factor, the node of each of its levels.
     """
 
     n: int
     p: int
-    chain: tuple[int, ...]
-    trailing: tuple[int, ...]
-    tree: Tree
-    sums: Sums
+    order: Order
+    widths: tuple[int, ...]
+    sizes: tuple[int, ...]
+    blocks: tuple[Block, ...]
+    crossed: Crossed | None
+    F: FloatArray
     transforms: tuple[FloatArray, ...]
     R_x: FloatArray
     beta0: FloatArray
     log_det_R: float
     sum_log_w: float
-    node_of_level: tuple[IntArray, ...]
 
     @property
-    def order(self) -> tuple[int, ...]:
+    def factors(self) -> tuple[int, ...]:
         """Indices into ``design.factors`` in elimination order."""
-        return self.chain + self.trailing
+        return self.order.chain + self.order.trailing
+
+    @property
+    def q(self) -> int:
+        """Number of random effects."""
+        return sum(k * j for k, j in zip(self.widths, self.sizes, strict=True))
 
     @property
     def R_x_inverse(self) -> FloatArray:
@@ -123,29 +145,62 @@ def cross_products(design: Design) -> CrossProducts:
             "the fixed effects reproduce the response exactly, so there is no residual variation "
             "to share out between groups; drop fixed effects or check the response"
         )
-    beta0 = np.linalg.solve(R_x, beta_scaled) if p else np.zeros(0)
     columns, transforms = scaled_columns(design, w)
     codes = [f.codes for f in design.factors]
     sizes = [len(f.levels) for f in design.factors]
-    chain, trailing, parents = elimination_order(codes, sizes, [c.shape[1] for c in columns])
-    _refuse_what_does_not_fit(design, trailing, columns)
+    order = elimination_order(codes, sizes, [c.shape[1] for c in columns])
+    _refuse_what_does_not_fit(design, order.trailing, columns)
     Y = np.column_stack([X, resid])
-    layout = lay_out(codes, sizes, columns, chain, trailing, parents, p + 1)
-    panels, Qtt, Qtr = _accumulate(layout, columns, chain, trailing, Y, w)
+    K = np.array([columns[f].shape[1] for f in order.chain])
+    J = np.array([sizes[f] for f in order.chain])
+    Z = [columns[f] for f in order.chain]
+    nodes = order.node_of_level[0][codes[order.chain[0]]]
+    panels, F = sum_panels(nodes, order.parents, J, Z, Y, w)
+    crossed = None
+    if order.trailing:
+        tcode = np.stack([codes[f] for f in order.trailing])
+        Zt, levels = [columns[f] for f in order.trailing], [sizes[f] for f in order.trailing]
+        crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, w)
     return CrossProducts(
         n=n,
         p=p,
-        chain=chain,
-        trailing=trailing,
-        tree=layout.tree,
-        sums=Sums(panels=panels, Qtt=Qtt, Qtr=Qtr, F=(Y.T * w) @ Y),
+        order=order,
+        widths=tuple(columns[f].shape[1] for f in (*order.chain, *order.trailing)),
+        sizes=tuple(sizes[f] for f in (*order.chain, *order.trailing)),
+        blocks=cut_into_blocks(
+            K, J, order.parents, panels, most=LEVELS if crossed is None else int(J[0])
+        ),
+        crossed=crossed,
+        F=F,
         transforms=transforms,
         R_x=R_x,
-        beta0=beta0,
+        beta0=np.linalg.solve(R_x, beta_scaled) if p else np.zeros(0),
         log_det_R=float(np.sum(np.log(np.abs(np.diag(R_x))))),
         sum_log_w=0.0 if design.weights is None else float(np.sum(np.log(w))),
-        node_of_level=layout.node_of_level,
     )
+
+
+def _crossed(
+    nodes: IntArray,
+    parents: Sequence[IntArray],
+    J: IntArray,
+    Z: Sequence[FloatArray],
+    tcode: IntArray,
+    levels: Sequence[int],
+    Zt: Sequence[FloatArray],
+    Y: FloatArray,
+    w: FloatArray,
+) -> Crossed:
+    K = np.array([z.shape[1] for z in Z])
+    Kt = np.array([z.shape[1] for z in Zt])
+    ends = np.cumsum(Kt * np.array(levels))
+    first, q = ends - Kt * np.array(levels), int(ends[-1])
+    entries, entry = find_entries(nodes, parents, K, J, tcode, Kt, first, q)
+    cuts = entries.first.tolist()
+    ups = [entries.up[a:b] for a, b in pairwise(cuts)]
+    Q, R = sum_dense(tcode, Kt, first, q, Zt, Y, w)
+    values = sum_crossed(entry, ups, np.diff(cuts).tolist(), Z, Zt, w)
+    return Crossed(K=Kt, first=first, Q=Q, R=R, entries=entries, values=values)
 
 
 def _refuse_what_does_not_fit(
@@ -175,31 +230,3 @@ def available_memory() -> int:
         return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError, AttributeError):
         return 2**62
-
-
-def _accumulate(
-    layout: Layout,
-    columns: Sequence[FloatArray],
-    chain: Sequence[int],
-    trailing: Sequence[int],
-    Y: FloatArray,
-    w: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    n, r = Y.shape
-    tree = layout.tree
-    panels = np.zeros(int(tree.pptr[-1]))
-    Qtt = np.zeros((layout.q_t, layout.q_t))
-    Qtr = np.zeros((layout.q_t, r))
-    Z = _side_by_side([columns[f] for f in chain], n)
-    Zt = _side_by_side([columns[f] for f in trailing], n)
-    xoff = (np.cumsum(tree.K) - tree.K).astype(np.int64)
-    toff = (np.cumsum(tree.Kt) - tree.Kt).astype(np.int64)
-    accumulate(
-        tree.K, layout.node, tree.pptr, layout.width, layout.entry, layout.tcode, tree.Kt,
-        xoff, toff, Z, Zt, np.ascontiguousarray(Y), w, panels, Qtt, Qtr, tree.tfirst,
-    )  # fmt: skip
-    return panels, Qtt, Qtr
-
-
-def _side_by_side(parts: Sequence[FloatArray], n: int) -> FloatArray:
-    return np.ascontiguousarray(np.hstack(parts)) if parts else np.zeros((n, 0))

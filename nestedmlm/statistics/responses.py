@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError
-from nestedmlm.statistics.crossproducts import CrossProducts, Sums
-from nestedmlm.statistics.kernels.responses import sum_by_level
-from nestedmlm.statistics.layout import Tree
+from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.scaling import scaled_columns
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ class Responses:
     ----------
     stats : CrossProducts
         Of the design, with any response.
-    sums : (q, m) array
-        ``Z'W (y - X beta0)`` in elimination order: nodes of the chain, then trailing columns.
+    sums : tuple of (m, k, J) arrays
+        ``Z'W (y - X beta0)`` of each factor, in elimination order.
     products : (p+1, m) array
         The last column of ``[X y]'W[X y]`` for each response.
     beta0 : (p, m) array
@@ -42,7 +40,7 @@ class Responses:
     """
 
     stats: CrossProducts
-    sums: FloatArray
+    sums: tuple[FloatArray, ...]
     products: FloatArray
     beta0: FloatArray
 
@@ -53,14 +51,16 @@ class Responses:
 
     def statistics(self, j: int) -> CrossProducts:
         """Return the statistics of the design with response `j`."""
-        s = self.stats
-        where = response_places(s.tree)
-        panels, Qtr, F = s.sums.panels.copy(), s.sums.Qtr.copy(), s.sums.F.copy()
-        panels[where] = self.sums[: len(where), j]
-        Qtr[:, -1] = self.sums[len(where) :, j]
+        s, chain = self.stats, len(self.stats.order.chain)
+        blocks = tuple(b.with_response([x[j] for x in self.sums[:chain]]) for b in s.blocks)
+        crossed = s.crossed
+        if crossed is not None:
+            R = crossed.R.copy()
+            R[:, -1] = np.concatenate([x[j].T.ravel() for x in self.sums[chain:]])
+            crossed = replace(crossed, R=R)
+        F = s.F.copy()
         F[:, -1] = F[-1, :] = self.products[:, j]
-        sums = Sums(panels=panels, Qtt=s.sums.Qtt, Qtr=Qtr, F=F)
-        return replace(s, sums=sums, beta0=self.beta0[:, j])
+        return replace(s, blocks=blocks, crossed=crossed, F=F, beta0=self.beta0[:, j])
 
 
 def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
@@ -108,29 +108,18 @@ def in_chunks(
         yield responses(design, stats, np.ascontiguousarray(Y[:, at : at + size]))
 
 
-def response_places(tree: Tree) -> IntArray:
-    """Where the y column of each chain row stands in the flat panels, in node order."""
-    k = np.repeat(tree.K, np.diff(tree.first))
-    width = np.diff(tree.pptr) // k
-    row_width = np.repeat(width, k)
-    out: IntArray = np.cumsum(row_width) - 1
-    return out
-
-
-def _sums(design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray) -> FloatArray:
+def _sums(
+    design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray
+) -> tuple[FloatArray, ...]:
     columns, _ = scaled_columns(design, w)
-    sizes = np.diff(stats.tree.first)
-    rows = [int(k * size) for k, size in zip(stats.tree.K, sizes, strict=True)]
-    starts, at = [], 0
-    for i, k in enumerate(stats.tree.K.tolist()):
-        starts.append(at + k * (stats.node_of_level[i] - stats.tree.first[i]))
-        at += rows[i]
-    for t, k in enumerate(stats.tree.Kt.tolist()):
-        J = len(design.factors[stats.trailing[t]].levels)
-        starts.append(at + stats.tree.tfirst[t] + k * np.arange(J))
-    out = np.zeros((at + stats.sums.Qtt.shape[0], resid.shape[1]))
-    resid = np.ascontiguousarray(resid)
-    for f, start in zip(stats.order, starts, strict=True):
-        X = np.ascontiguousarray(columns[f])
-        sum_by_level(start.astype(np.int64), design.factors[f].codes, X, w, resid, out)
-    return out
+    out = []
+    for i, f in enumerate(stats.factors):
+        codes = design.factors[f].codes
+        if i < len(stats.order.chain):
+            codes = stats.order.node_of_level[i][codes]
+        rows = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[rows], np.arange(stats.sizes[i]))
+        Z, R = (columns[f] * w[:, None])[rows], np.ascontiguousarray(resid[rows].T)
+        parts = [np.add.reduceat(R * z, starts, axis=1) for z in Z.T]
+        out.append(np.stack(parts, axis=1))
+    return tuple(out)

@@ -1,4 +1,4 @@
-"""The marginal likelihood's kernel: against the elimination, in Numba, and with a new response."""
+"""The marginal likelihood: its gradient, in Numba, and with a new response."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytensor
 import pytest
-from designs import FORMULAS, design
+from designs import FORMULAS, central_difference, design
 from pytensor.gradient import NullTypeGradError
 
 import nestedmlm as nm
-from nestedmlm.bayes.model import numba_dispatch
 from nestedmlm.bayes.model.hierarchical import hierarchical_model
-from nestedmlm.bayes.model.likelihood import MarginalLikelihood, by_lapack
+from nestedmlm.bayes.model.likelihood import marginal_likelihood
 from nestedmlm.bayes.model.marginal import contrast, marginal_model
-from nestedmlm.bayes.model.marginalkernel import marginal_likelihood
 from nestedmlm.bayes.model.priors import default_priors
 from nestedmlm.bayes.model.response import set_response
 from nestedmlm.bayes.sampling.density import density
@@ -26,51 +24,40 @@ CASES = [(kind, bool(i % 2)) for i, kind in enumerate(FORMULAS)]
 
 
 def some_inputs(of, seed=0):
-    """Any parameters, with maps that mix them, and the data."""
+    """Statistics, and any parameters with maps that mix them."""
     rng = np.random.default_rng(seed)
     stats = cross_products(of)
-    size = int(np.sum(stats.tree.K**2) + np.sum(stats.tree.Kt**2))
+    size = sum(k * k for k in stats.widths)
     P = rng.normal(size=(size, size + 1))
     C = np.vstack([rng.normal(size=(of.p, of.p)), np.zeros(of.p)])
     entries, beta = rng.normal(size=size + 1), rng.normal(size=of.p)
-    assert C.shape == (of.p + 1, of.p)
-    arrays = tuple(np.array(a, order="C") for a in (*stats.tree, *stats.sums))
-    return (entries, beta, 1.3, P, C, contrast(stats), *arrays)
+    return stats, (entries, beta, 1.3, P, C, contrast(stats))
 
 
 @pytest.mark.parametrize(("kind", "weighted"), CASES)
-def test_loops_and_lapack_agree(kind, weighted):
-    inputs = some_inputs(design(kind, weighted=weighted))
-    loops, lapack = marginal_likelihood(*inputs, True), by_lapack(*inputs, True)
-    for one, other in zip(loops, lapack, strict=True):
-        size = np.max(np.abs(other), initial=1.0)
-        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8 * size)
-    assert marginal_likelihood(*inputs, False)[0] == loops[0]
-    assert by_lapack(*inputs, False)[0] == lapack[0]
+def test_gradient_is_that_of_the_value(kind, weighted):
+    stats, (entries, beta, sigma, *maps) = some_inputs(design(kind, weighted=weighted))
+    value, *bars = marginal_likelihood(stats, entries, beta, sigma, *maps)
+    assert marginal_likelihood(stats, entries, beta, sigma, *maps, False)[0] == value
+    x = np.concatenate([entries, beta, [sigma]])
+    cuts = [len(entries), len(entries) + len(beta)]
+
+    def at(z):
+        one, two, three = np.split(z, cuts)
+        return marginal_likelihood(stats, one, two, float(three[0]), *maps, False)[0]
+
+    numeric = central_difference(at, x, 1e-4)
+    size = np.max(np.abs(numeric))
+    np.testing.assert_allclose(np.hstack(bars), numeric, rtol=1e-6, atol=1e-7 * size)
 
 
 def test_at_singular_factors():
-    inputs = list(some_inputs(design("crossed")))
-    inputs[0] = np.zeros_like(inputs[0])
-    loops, lapack = marginal_likelihood(*inputs, True), by_lapack(*inputs, True)
-    for one, other in zip(loops, lapack, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
-    inputs[0] = np.full_like(inputs[0], np.inf)
-    assert not np.isfinite(marginal_likelihood(*inputs, True)[0])
-
-
-def test_both_routes_of_the_op_give_one_density(monkeypatch):
-    of = design("crossed")
-    loops = density(marginal_model(of))
-    monkeypatch.setattr("nestedmlm.bayes.model.marginal.DENSE", 0)
-    model = marginal_model(of)
-    assert "MarginalLikelihood{dense=True}" in pytensor.dprint(model.logp(), file="str")
-    lapack = density(model)
-    x = loops.initial + 0.1
-    one, other = loops.logp_grad(x), lapack.logp_grad(x)
-    assert one[0] == pytest.approx(other[0], rel=1e-12)
-    np.testing.assert_allclose(one[1], other[1], rtol=1e-8, atol=1e-8)
-    assert loops.logp(x) == one[0] and lapack.logp(x) == other[0]
+    stats, (entries, *rest) = some_inputs(design("crossed"))
+    value, entries_bar, *_ = marginal_likelihood(stats, np.zeros_like(entries), *rest)
+    assert np.isfinite(value)
+    assert not entries_bar.any()  # the density is even in every column of T
+    with np.errstate(all="ignore"), pytest.raises(np.linalg.LinAlgError):
+        marginal_likelihood(stats, np.full_like(entries, np.inf), *rest)
 
 
 def test_no_second_derivatives():
@@ -98,20 +85,9 @@ def test_a_new_response(form):
             set_response(model, of, wrong)
 
 
-def test_the_op_is_registered_with_numba():
-    """PyMC and nutpie compile a marginal model natively; running it so is a slow test."""
-    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
-
-    function, key = numba_funcify_and_cache_key(MarginalLikelihood(dense=False), node=None)
-    assert function.__name__ == "evaluate" and key == numba_dispatch._VERSION
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.filterwarnings("ignore:.*object mode:UserWarning")
-def test_numba_compiles_the_same_density(monkeypatch, dense):
-    if dense:
-        monkeypatch.setattr("nestedmlm.bayes.model.marginal.DENSE", 0)
+def test_numba_calls_the_same_density():
     model = marginal_model(design("crossed"))
     den = density(model)
     inputs, logp = model.value_vars, model.logp()
@@ -124,7 +100,7 @@ def test_numba_compiles_the_same_density(monkeypatch, dense):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*object mode:UserWarning")
 def test_plain_pymc_and_nutpie_sample_a_marginal_model():
     import nutpie
     import pymc as pm

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nestedmlm.statistics.kernels.common import row_starts
-from nestedmlm.statistics.kernels.compilation_notice import MESSAGE, CompilationNotice
+from nestedmlm.likelihood.elimination.compilation_notice import MESSAGE, CompilationNotice
+from nestedmlm.likelihood.elimination.sweeps import go_up
 
 
 def compilation(function):
@@ -17,13 +17,13 @@ def compilation(function):
 def test_long_compilation_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
     notice = CompilationNotice(patience=0.0)
     for _ in range(3):
-        notice.on_start(compilation(row_starts.py_func))
-        notice.on_end(compilation(row_starts.py_func))
+        notice.on_start(compilation(go_up))
+        notice.on_end(compilation(go_up))
     assert capsys.readouterr().err == f"{MESSAGE}\n"
 
 
 def test_short_or_foreign_compilation_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     notice = CompilationNotice(patience=1e9)
-    notice.on_start(compilation(row_starts.py_func))
+    notice.on_start(compilation(go_up))
     CompilationNotice(patience=0.0).on_start(compilation(SimpleNamespace))
     assert capsys.readouterr().err == ""

@@ -12,6 +12,7 @@ from nestedmlm.covariance.parameters import make_plan
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum import batch as batch_module
+from nestedmlm.optimum import fused
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.statistics.crossproducts import cross_products
@@ -34,9 +35,12 @@ def test_statistics_are_those_of_the_response(kind: str) -> None:
     all_of_them = responses(d, cross_products(d), Y)
     for j in range(3):
         given, expected = all_of_them.statistics(j), cross_products(replace(d, y=Y[:, j]))
-        pairs = [*zip(given.sums, expected.sums, strict=True), (given.beta0, expected.beta0)]
-        for own, other in pairs:
-            np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-9)
+        parts = [(given.F, expected.F), (given.beta0, expected.beta0)]
+        parts += [(a.panels, b.panels) for a, b in zip(given.blocks, expected.blocks, strict=True)]
+        if given.crossed is not None:
+            parts.append((given.crossed.R, expected.crossed.R))
+        for a, b in parts:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
@@ -139,11 +143,13 @@ def test_refit_and_refit_many_of_a_fit_agree() -> None:
         penalised.refit_many(Y)
 
 
-def test_designs_too_large_for_lanes_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) -> None:
     d = design("nested chain of two")
     Y = simulated(d, 4)
-    lanes = refit_many(d, Y)
-    monkeypatch.setattr(batch_module, "_LARGE", 0)
     single = refit_many(d, Y)
-    np.testing.assert_allclose(single.criterion, lanes.criterion, atol=1e-8)
-    np.testing.assert_allclose(single.sigma, lanes.sigma, rtol=1e-6)
+    monkeypatch.setattr(batch_module, "_MANY", 1)
+    monkeypatch.setattr(batch_module, "compiled_descent", lambda: fused.descend)  # as it stands
+    together = refit_many(d, Y)
+    np.testing.assert_allclose(single.criterion, together.criterion, atol=1e-8)
+    np.testing.assert_allclose(single.sigma, together.sigma, rtol=1e-6)
+    assert together.converged.all()

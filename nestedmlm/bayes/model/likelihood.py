@@ -1,8 +1,6 @@
 """The marginal log-likelihood as one PyTensor Op that brings its gradient along.
 
-A sampler always wants both, and everything between the parameters and the value runs in one
-compiled call (`nestedmlm.bayes.model.marginalkernel`). Where crossed factors leave a large dense
-block, the elimination's own functions run instead, for their LAPACK.
+A sampler always wants both, and one visit of the elimination gives both.
 """
 
 from __future__ import annotations
@@ -17,23 +15,25 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.marginalkernel import marginal_likelihood
-from nestedmlm.likelihood import elimination
-from nestedmlm.likelihood.ops import ARRAY_TYPES, records_of
+from nestedmlm.likelihood.elimination import adjoint, eliminate
+from nestedmlm.statistics.crossproducts import CrossProducts
 
-# entries, beta, sigma, P, C, c; then the fields of Tree and Sums
-INPUT_TYPES = (
-    *(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1)),
-    *ARRAY_TYPES,
-)
-DENSE = 64  # trailing columns from which LAPACK wins over loops
+# entries, beta, sigma, P, C, c
+INPUT_TYPES = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
 _PARAMETERS = 3
 
 Result = tuple[float, FloatArray, FloatArray, float]
 
 
+class Data:
+    """The statistics that a density is of; `set_response` exchanges them."""
+
+    def __init__(self, stats: CrossProducts) -> None:
+        self.stats = stats
+
+
 class MarginalLikelihood(Op):
-    """``(entries, beta, sigma, P, C, c, *arrays) -> (value, and its gradient in the first three)``.
+    """``(entries, beta, sigma, P, C, c) -> (value, and its gradient in the first three)``.
 
     ``value = -1/2 (log|M| + v'S v / sigma^2)`` with ``(log|M|, S) = eliminate(T)``,
     ``T = P entries / sigma`` and ``v = c + C beta``: what of the log-likelihood needs the data.
@@ -41,14 +41,13 @@ class MarginalLikelihood(Op):
 
     Parameters
     ----------
-    dense : bool
-        The trailing block is left to LAPACK.
+    data : Data
     """
 
-    __props__ = ("dense",)
+    __props__ = ("data",)
 
-    def __init__(self, dense: bool) -> None:
-        self.dense = dense
+    def __init__(self, data: Data) -> None:
+        self.data = data
 
     def make_node(self, *inputs: Any) -> Apply:
         """Type the node; the only checks are of number, types and dimensions."""
@@ -66,7 +65,12 @@ class MarginalLikelihood(Op):
 
     def function(self) -> Callable[..., Result]:
         """Return the function of the inputs' values and of whether the gradient is wanted."""
-        return by_lapack if self.dense else marginal_likelihood
+        data = self.data
+
+        def evaluate(*inputs: Any) -> Result:
+            return marginal_likelihood(data.stats, *inputs)
+
+        return evaluate
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
         """Multiply the gradient that is there already."""
@@ -83,24 +87,28 @@ class MarginalLikelihood(Op):
         return [[True] * n_out] * _PARAMETERS + [[False] * n_out] * n_data
 
 
-def by_lapack(
-    entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray, C: FloatArray,
-    c: FloatArray, *rest: Any,
+def marginal_likelihood(
+    stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
+    C: FloatArray, c: FloatArray, gradient: bool = True,
 ) -> Result:  # fmt: skip
-    """`marginal_likelihood`, by the functions of `nestedmlm.likelihood.elimination`."""
-    *data, gradient = rest
-    tree, sums = records_of(data)
+    """``-1/2 (log|M| + v'Sv / sigma^2)`` at ``T = P entries / sigma``, ``v = c + C beta``.
+
+    Returns
+    -------
+    value, entries_bar, beta_bar, sigma_bar
+        The adjoints are zero unless `gradient`.
+    """
     sigma = float(sigma)
     T, v = P @ entries / sigma, c + C @ beta
-    e = elimination.forward(T, tree, sums)
+    e = eliminate(T, stats)
     Sv = e.S @ v
     quadratic = float(v @ Sv) / sigma**2
     value = -0.5 * (e.logdet + quadratic)
     if not gradient:
         return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
-    M = elimination.adjoint(T, tree, e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
+    M = adjoint(e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
     T_bar, at = np.empty_like(T), 0
-    for k in (*tree.K.tolist(), *tree.Kt.tolist()):
+    for k in stats.widths:
         block = slice(at, at + k * k)
         T_bar[block] = 2.0 * (M[block].reshape(k, k) @ T[block].reshape(k, k)).ravel()
         at += k * k

@@ -18,7 +18,7 @@ import pytensor.tensor as pt
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
 from nestedmlm.bayes.model.fixed import centring, fixed_effects
-from nestedmlm.bayes.model.likelihood import DENSE, MarginalLikelihood
+from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
 from nestedmlm.covariance.parameters import make_plan, scatters
@@ -92,8 +92,8 @@ def log_likelihood(
     C = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
     entries = [value for factor in factors for value in factor.entries().values()]
     beta = pt.stack(sampled) if sampled else pt.zeros(0)
-    data = {"P": P, "C": C, "c": contrast(stats), **stats.tree._asdict(), **stats.sums._asdict()}
-    op = MarginalLikelihood(dense=len(stats.sums.Qtt) > DENSE)
+    data = {"P": P, "C": C, "c": contrast(stats)}
+    op = MarginalLikelihood(Data(stats))
     value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
     constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
     return value - stats.n * pt.log(sigma) - 0.5 * constant

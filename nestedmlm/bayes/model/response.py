@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
-from pytensor.graph.traversal import graph_inputs
+from pytensor.graph.traversal import ancestors
 
+from nestedmlm.bayes.model.likelihood import MarginalLikelihood
 from nestedmlm.bayes.model.marginal import contrast, is_marginal
 from nestedmlm.bayes.model.names import LIKELIHOOD, response_data_name
 from nestedmlm.errors import DataError
@@ -50,12 +51,8 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
         pm.set_data({response_data_name(design): y}, model=model)
         return
     stats = cross_products(replace(design, y=y))
-    new = {
-        "c": contrast(stats),
-        "panels": stats.sums.panels,
-        "Qtr": stats.sums.Qtr,
-        "F": stats.sums.F,
-    }
-    own: dict[str, Any] = {v.name: v for v in graph_inputs([model[LIKELIHOOD]]) if v.name}
-    for name, values in new.items():
-        own[f"{LIKELIHOOD}_{name}"].set_value(np.array(values, order="C"))
+    for variable in ancestors([model[LIKELIHOOD]]):
+        if variable.owner is not None and isinstance(variable.owner.op, MarginalLikelihood):
+            variable.owner.op.data.stats = stats
+        elif variable.name == f"{LIKELIHOOD}_c":
+            variable.set_value(contrast(stats))

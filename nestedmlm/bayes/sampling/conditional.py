@@ -17,9 +17,10 @@ from scipy.linalg import cholesky, solve_triangular
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, parameter_names
-from nestedmlm.bayes.sampling.kernels import draw_chain
 from nestedmlm.covariance.parameters import Plan, make_plan, scatters
 from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.elimination import Eliminated, whole_factor
+from nestedmlm.likelihood.elimination.sweeps import lower_times
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def draw_random_effects(
     sigma = np.asarray(draws[parameter_names(design).sigma], dtype=float)
     T = flat_factor_draws(design, draws, stats, plan)
     v = contrast_draws(design, draws, stats)
-    q = sum(plan.widths[i] * len(design.factors[f].levels) for i, f in enumerate(stats.order))
+    q = stats.q
     b = np.empty((len(sigma), q))
     for i in range(len(sigma)):
         noise = rng.standard_normal(q) * sigma[i]
@@ -128,44 +129,61 @@ def contrast_draws(design: Design, draws: Draws, stats: CrossProducts) -> FloatA
 
 
 def _one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProducts) -> FloatArray:
-    state = elimination.forward(T, stats.tree, stats.sums)
-    T_chain, T_trailing = elimination.split_factors(T, stats.tree)
-    cut = int(np.sum(stats.tree.K * np.diff(stats.tree.first)))
-    b = np.empty(len(noise))
-    if T_trailing:
-        b[cut:] = state.Gtt @ (state.Qtr @ v)
-        b[cut:] += _trailing_noise(state.Qtt, T_trailing, noise[cut:], stats)
-    draw_chain(
-        stats.tree, len(v), state.panels, T_chain, v, b[cut:], noise[:cut], b[:cut],
-    )  # fmt: skip
-    return b
+    """One draw of all effects, in elimination order."""
+    e = elimination.eliminate(T, stats)
+    cut = stats.q - (0 if e.dense is None else len(e.dense.Q))
+    trailing = np.zeros(0)
+    if e.dense is not None and stats.crossed is not None:
+        trailing = e.dense.b @ v + _trailing_noise(T, e.dense.Q, noise[cut:], stats)
+    return np.concatenate([_draw_chain(stats, e, v, trailing, noise[:cut]), trailing])
+
+
+def _draw_chain(
+    stats: CrossProducts,
+    e: Eliminated,
+    v: FloatArray,
+    trailing: FloatArray,
+    noise: FloatArray,
+) -> FloatArray:
+    """Draw from the top down, given the ancestors: ``b = N'(H [-b_above, v] + noise)``."""
+    drawn: list[FloatArray] = []
+    m = len(stats.order.chain)
+    ends = np.cumsum([k * j for k, j in zip(stats.widths[:m], stats.sizes[:m], strict=True)])
+    above = np.zeros((0, stats.sizes[m - 1]))
+    for i in range(m - 1, -1, -1):
+        k, J = stats.widths[i], stats.sizes[i]
+        f = whole_factor(stats, e, i)
+        z = noise[ends[i] - J * k : ends[i]].reshape(J, k).T + np.einsum("arj,r->aj", f.right, v)
+        for x in range(len(above)):
+            z -= f.H[:, x] * above[x]
+        if len(trailing):
+            starts = f.ptr[:-1]
+            z -= np.add.reduceat(f.Hc * trailing[f.col], starts, axis=1)
+        b = np.empty((k, 1, J))
+        lower_times(f.N, z[:, None], b)
+        drawn.insert(0, b[:, 0].T.ravel())
+        if i > 0:
+            above = np.concatenate([b[:, 0], above])[:, stats.order.parents[i - 1]]
+    return np.concatenate(drawn)
 
 
 def _trailing_noise(
-    Q: FloatArray, T: list[FloatArray], noise: FloatArray, stats: CrossProducts
+    T: FloatArray, Q: FloatArray, noise: FloatArray, stats: CrossProducts
 ) -> FloatArray:
     """``Lambda H^{-T/2} noise`` with ``H = Lambda'Q Lambda + I``."""
-    size = np.diff(np.append(stats.tree.tfirst, len(Q))) // stats.tree.Kt
-
-    def times_lambda(A: FloatArray) -> FloatArray:
-        parts = np.split(A, stats.tree.tfirst[1:], axis=1)
-        return np.hstack(
-            [
-                (part.reshape(len(A), J, len(t)) @ t).reshape(len(A), -1)
-                for part, t, J in zip(parts, T, size.tolist(), strict=True)
-            ]
-        )
-
-    H = times_lambda(times_lambda(Q).T)
+    crossed = stats.crossed
+    assert crossed is not None
+    at = sum(k * k for k in stats.widths[: len(stats.order.chain)])
+    Lambda = np.zeros_like(Q)
+    for k, start, end in crossed.spans:
+        block = T[at : at + k * k].reshape(k, k)
+        Lambda[start:end, start:end] = np.kron(np.eye((end - start) // k), block)
+        at += k * k
+    H = Lambda.T @ Q @ Lambda
     H[np.diag_indices_from(H)] += 1.0
     u = solve_triangular(cholesky(H, lower=True), noise, lower=True, trans="T")
-    parts = np.split(u, stats.tree.tfirst[1:])
-    return np.concatenate(
-        [
-            (part.reshape(J, len(t)) @ t.T).ravel()
-            for part, t, J in zip(parts, T, size.tolist(), strict=True)
-        ]
-    )
+    out: FloatArray = Lambda @ u
+    return out
 
 
 def _by_name(
@@ -191,10 +209,10 @@ def _factor_blocks(
     """For each factor in elimination order: its place, K, and (n, J, K) draws in level order."""
     at = 0
     for f, K in enumerate(plan.widths):
-        J = len(design.factors[stats.order[f]].levels)
+        J = stats.sizes[f]
         block = b[:, at : at + J * K].reshape(len(b), J, K)
-        if f < len(stats.chain):
-            block = block[:, stats.node_of_level[f] - stats.tree.first[f]]
+        if f < len(stats.order.chain):
+            block = block[:, stats.order.node_of_level[f]]
         yield f, K, block
         at += J * K
 

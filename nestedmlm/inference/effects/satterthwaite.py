@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import flat_factors, flat_of_theta, jacobian
+from nestedmlm.covariance.parameters import flat_factors, jacobian
 from nestedmlm.inference.effects.variance_derivatives import FitParts, Moments, moments
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.likelihood import elimination
@@ -121,8 +121,7 @@ def _bend_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatAr
     s = parts.solution
     _, _, v, inverse = profile(s.state.S)
     S_bar = np.outer(v, v) / s.sigma**2 + (inverse if reml else 0.0)
-    T = flat_of_theta(s.theta, s.plan, s.stats)
-    M = elimination.adjoint(T, s.stats.tree, s.state, 1.0, S_bar)
+    M = elimination.adjoint(s.state, 1.0, S_bar)
 
     def slope(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import flat_of_theta, phi_of_theta
+from nestedmlm.covariance.parameters import phi_of_theta
 from nestedmlm.inference.effects.trace_sums import pair_traces, traces
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
@@ -93,10 +93,9 @@ def moments(parts: FitParts, directions: Directions) -> Moments:
     """Add everything up; the cost is that of a few eliminations for each pair of directions."""
     s = parts.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
-    T = flat_of_theta(s.theta, s.plan, stats)
     _, _, v, inverse = profile(s.state.S)
     Phi = inverse[:p, :p]
-    _, B = elimination.solve(stats.tree, s.state)
+    _, B = elimination.solve(stats, s.state)
     # columns: X rotated so that Phi is the identity, then the residual
     rotation = np.zeros((p + 1, p + 1))
     rotation[:p, :p] = np.linalg.cholesky(Phi) if p else 0.0
@@ -119,7 +118,7 @@ def moments(parts: FitParts, directions: Directions) -> Moments:
     return Moments(
         Phi=Phi,
         N=pair_traces(stats, s.state, directions),
-        t=traces(T, stats, s.state, directions),
+        t=traces(s.state, stats, directions),
         Pi=back.T @ Pi @ back,
         phi_q=phi_q,
         slope=slope,
@@ -131,15 +130,13 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
     """``sum_rs w_rs X'V^{-1} Z E_r Z' V^{-1} Z E_s Z' V^{-1}X`` for symmetric weights, (p, p)."""
     s = parts.solution
     p = s.stats.p
-    _, B = elimination.solve(s.stats.tree, s.state)
+    _, B = elimination.solve(s.stats, s.state)
     values, vectors = np.linalg.eigh(weights)
     total = np.zeros((p, p))
     moved = list(move(B[:, :p], directions, parts))
     for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
         combined = sum(w * m for w, m in zip(vector, moved, strict=True))
-        total += value * elimination.gram(
-            s.stats.tree, s.stats.sums, s.state, np.ascontiguousarray(combined)
-        )
+        total += value * elimination.gram(s.stats, s.state, np.asarray(combined))
     return total
 
 
@@ -148,7 +145,7 @@ def gram_of(own: FloatArray, directions: Directions, parts: FitParts) -> FloatAr
     n_d, k = len(directions), own.shape[1]
     F = np.stack(list(move(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
     s = parts.solution
-    return elimination.gram(s.stats.tree, s.stats.sums, s.state, F).reshape(n_d, k, n_d, k)
+    return elimination.gram(s.stats, s.state, F).reshape(n_d, k, n_d, k)
 
 
 def _diagonal(gram: FloatArray) -> FloatArray:
@@ -170,6 +167,6 @@ def move(B: FloatArray, directions: Directions, parts: FitParts) -> Iterator[Flo
 def factor_rows(parts: FitParts) -> list[tuple[int, int]]:
     """First and last row of each factor where random effects are stacked in elimination order."""
     plan, stats = parts.solution.plan, parts.solution.stats
-    levels = [len(parts.design.factors[f].levels) for f in stats.order]
+    levels = [len(parts.design.factors[f].levels) for f in stats.factors]
     ends = np.cumsum([0, *(j * k for j, k in zip(levels, plan.widths, strict=True))]).tolist()
     return list(pairwise(ends))

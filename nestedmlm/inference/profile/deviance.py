@@ -84,7 +84,7 @@ def place_at(
         T = factors_at(z, chart)
     if not np.all(np.isfinite(T)):
         raise FloatingPointError("the factors have left the range of numbers")
-    state = elimination.forward(T, stats.tree, stats.sums)
+    state = elimination.eliminate(T, stats)
     log_sxx, r2, v, inverse = profile(state.S)
     tilt, stiffness, off = np.zeros_like(v), 0.0, 0.0
     if chart.contrast is not None:
@@ -94,7 +94,7 @@ def place_at(
         raise FloatingPointError("log sigma has left the range of numbers")
     precision = math.exp(-2.0 * z[0])
     S_bar = precision * np.outer(v, v) + reml * inverse
-    M = elimination.adjoint(T, stats.tree, state, 1.0, S_bar)
+    M = elimination.adjoint(state, 1.0, S_bar)
     T_bar = np.concatenate(
         [2.0 * (M[b].reshape(k, k) @ T[b].reshape(k, k)).ravel() for k, b in blocks(plan)]
     )
@@ -141,13 +141,11 @@ def hessian_at(place: Place, chart: Chart, plan: Plan, stats: CrossProducts) -> 
     """Second derivatives in z: average information plus what is exact."""
     precision = math.exp(-2.0 * place.z[0])
     n = len(place.z)
-    _, B = elimination.solve(stats.tree, place.state)
+    _, B = elimination.solve(stats, place.state)
     w = B @ place.v
     F, exact = _directions(place, w, plan, stats)
     BF = B.T @ F
-    H = precision * (
-        elimination.gram(stats.tree, stats.sums, place.state, F) - BF.T @ place.inverse @ BF
-    )
+    H = precision * (elimination.gram(stats, place.state, F) - BF.T @ place.inverse @ BF)
     H += exact + bend_at(place.z, chart, place.T_bar)
     cross = 2.0 * precision * (F.T @ w)
     unit = (np.arange(n) == 0).astype(float)
@@ -168,7 +166,7 @@ def _directions(
     """Working variates' coefficients ``dG w`` for each coordinate, and the exact part ``2 M``."""
     n = len(place.z)
     F, exact, row = np.zeros((n, len(w))), np.zeros((n, n)), 0
-    for (k, block), J in zip(blocks(plan), _level_counts(stats), strict=True):
+    for (k, block), J in zip(blocks(plan), stats.sizes, strict=True):
         T, M = place.T[block].reshape(k, k), place.M[block].reshape(k, k)
         own = np.flatnonzero(np.any(place.J[block] != 0.0, axis=0))
         dT = place.J[block][:, own].T.reshape(-1, k, k)
@@ -180,10 +178,3 @@ def _directions(
         exact[np.ix_(own, own)] += 2.0 * flat @ (M @ dT).reshape(-1, k * k).T
         row += J * k
     return np.ascontiguousarray(F.T), exact
-
-
-def _level_counts(stats: CrossProducts) -> list[int]:
-    """Number of levels of each factor in elimination order."""
-    ends = np.append(stats.tree.tfirst, stats.sums.Qtt.shape[0])[: len(stats.tree.Kt) + 1]
-    trailing: list[int] = (np.diff(ends) // stats.tree.Kt).tolist() if len(stats.tree.Kt) else []
-    return [*np.diff(stats.tree.first).tolist(), *trailing]

@@ -125,7 +125,7 @@ def _relative_sd(solution: Solution, parameter: Reported) -> float:
 
 def _criterion(solution: Solution, theta: FloatArray, REML: bool) -> float:
     stats = solution.stats
-    state = elimination.forward(flat_of_theta(theta, solution.plan, stats), stats.tree, stats.sums)
+    state = elimination.eliminate(flat_of_theta(theta, solution.plan, stats), stats)
     log_sxx, r2, _, _ = profile(state.S)
     return criterion(state.logdet, log_sxx, r2, stats, REML)
 

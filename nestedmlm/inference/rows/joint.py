@@ -5,8 +5,8 @@ equations. Neither C nor anything of its size is formed: for a row (x, z)
 
     [x z] C [x z]' = z'(G - G Z'V^{-1}Z G) z + d' S_xx^{-1} d,    d = x - X'V^{-1}Z G z,
 
-with ``G = Lambda Lambda'``; the first part comes from eliminating the row's few non-zero entries
-(`nestedmlm.likelihood.kernels.rowforms`), the rest are look-ups.
+with ``G = Lambda Lambda'``; the first part comes from eliminating the row's few non-zero entries,
+many rows at once, the rest are look-ups.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
-from nestedmlm.likelihood.kernels.rowforms import half_solve, pair_forms, row_forms, row_products
+from nestedmlm.likelihood.elimination import Factor, whole_factor
+from nestedmlm.likelihood.elimination.primitives import times_block
+from nestedmlm.likelihood.elimination.sweeps import upper_times
 from nestedmlm.likelihood.solution import Solution
 
 TermRows = Sequence[tuple[FloatArray, IntArray]]
-_BLOCK = 4_000_000  # trailing entries (or rows) held at once
+_ROWS = 65_536  # at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,13 +58,19 @@ class ZRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HalfSolved:
-    """Rows after the elimination of the chain (`nestedmlm.likelihood.kernels.rowforms`)."""
+    """Rows after the elimination of the chain.
 
-    slot_node: IntArray
-    slot_value: FloatArray
-    ends: IntArray
-    columns: IntArray
-    values: FloatArray
+    Attributes
+    ----------
+    chain : sparse (n, q of the chain) matrix
+        N times what each row holds at a level when its turn comes: the squares of a row add up to
+        the chain's part of its quadratic form.
+    crossed : sparse (n, q_t) matrix or None
+        What is left for the dense block.
+    """
+
+    chain: sparse.csr_array
+    crossed: sparse.csr_array | None
 
 
 def design_rows(design: Design) -> TermRows:
@@ -72,7 +81,7 @@ def design_rows(design: Design) -> TermRows:
 def z_rows(solution: Solution, terms: TermRows) -> ZRows:
     """Scale and place rows given by each term's matrix and codes (-1: unknown level)."""
     stats, plan = solution.stats, solution.plan
-    m = len(stats.chain)
+    m = len(stats.order.chain)
     codes, entries = [], []
     for own in plan.factors:
         codes.append(np.max([terms[t][1] for t in own], axis=0))
@@ -82,13 +91,12 @@ def z_rows(solution: Solution, terms: TermRows) -> ZRows:
     for f, own_codes in enumerate(codes):
         known = own_codes >= 0
         if f < m:
-            nodes[known, f] = stats.node_of_level[f][own_codes[known]]
-        else:
-            tstart[known, f - m] = (
-                stats.tree.tfirst[f - m] + own_codes[known] * stats.tree.Kt[f - m]
-            )
+            nodes[known, f] = stats.order.node_of_level[f][own_codes[known]]
+        elif stats.crossed is not None:
+            k, first, _ = stats.crossed.spans[f - m]
+            tstart[known, f - m] = first + own_codes[known] * k
     Z = np.hstack(entries)
-    cut = int(stats.tree.K.sum())
+    cut = sum(stats.widths[:m])
     return ZRows(
         nodes=nodes,
         Z=np.ascontiguousarray(Z[:, :cut]),
@@ -104,9 +112,10 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
     rows of the fit are rows of ``V^{-1}[X y]``.
     """
     stats = solution.stats
-    b, _ = elimination.solve(stats.tree, solution.state)
+    b, _ = elimination.solve(stats, solution.state)
     out = np.zeros((len(rows), stats.p + 1))
-    row_products(stats.tree, rows.nodes, rows.Z, rows.tstart, rows.Zt, -b, out)
+    for known, at, z in _places(solution, rows):
+        out[known] -= z[:, None] * b[at]
     if stats.p:
         out[:, :-1] += np.linalg.solve(stats.R_x.T, X.T).T
     return out
@@ -114,29 +123,28 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
 
 def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
     """``z'(G - G Z'V^{-1}Z G) z`` of every row, shape (n,)."""
-    stats, state = solution.stats, solution.state
     out = np.empty(len(rows))
-    for block in _blocks(solution, rows):
+    for low in range(0, len(rows), _ROWS):
+        block = slice(low, low + _ROWS)
         half = _half_solved(solution, rows[block])
-        row_forms(
-            stats.tree, state.G, state.Gtt, half.slot_node, half.slot_value, half.ends,
-            half.columns, half.values, out[block],
-        )  # fmt: skip
+        out[block] = half.chain.power(2).sum(axis=1)
+        if half.crossed is not None and solution.state.dense is not None:
+            A, G = half.crossed, solution.state.dense.G
+            products = np.empty(A.nnz)
+            times_block(products, A.data, G, A.indptr.astype(np.int64), A.indices)
+            row = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
+            out[block] += np.bincount(row, products * A.data, minlength=A.shape[0])
     return out
 
 
 def random_gram(solution: Solution, rows: ZRows) -> FloatArray:
     """``Z_I (G - G Z'V^{-1}Z G) Z_I'`` for a few rows I, shape (m, m)."""
-    stats, state = solution.stats, solution.state
     half = _half_solved(solution, rows)
-    out = np.empty((len(rows), len(rows)))
-    pair_forms(stats.tree, state.G, half.slot_node, half.slot_value, out)
-    if len(stats.tree.Kt):
-        used, column = np.unique(half.columns, return_inverse=True)
-        A = np.zeros((len(rows), len(used)))
-        row = np.repeat(np.arange(len(rows)), np.diff(half.ends, prepend=0))
-        A[row, column] = half.values
-        out += A @ state.Gtt[np.ix_(used, used)] @ A.T
+    out: FloatArray = (half.chain @ half.chain.T).toarray()
+    if half.crossed is not None and solution.state.dense is not None:
+        used = np.unique(half.crossed.indices)
+        A = half.crossed[:, used].toarray()
+        out += A @ solution.state.dense.G[np.ix_(used, used)] @ A.T
     return out
 
 
@@ -151,8 +159,9 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
         Number of the unit row of each entry of ``[Z, Zt]``.
     """
     stats = solution.stats
-    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.tree.K.tolist())]
-    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.tree.Kt.tolist())]
+    m = len(stats.order.chain)
+    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.widths[:m])]
+    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.widths[m:])]
     found = [np.unique(codes[:, f], return_inverse=True) for codes, f, _ in levels]
     size = sum(len(seen) * k for (seen, _), (_, _, k) in zip(found, levels, strict=True))
     codes = np.full((size, len(levels)), -1, dtype=np.int64)
@@ -164,7 +173,7 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
         entries[own, off + np.tile(np.arange(k), len(seen))] = 1.0
         place[:, off : off + k] = at + which.reshape(-1, 1) * k + np.arange(k)
         at, off = at + len(own), off + k
-    m, cut = len(stats.tree.K), int(stats.tree.K.sum())
+    cut = sum(stats.widths[:m])
     units = ZRows(
         nodes=np.ascontiguousarray(codes[:, :m]),
         Z=np.ascontiguousarray(entries[:, :cut]),
@@ -198,53 +207,101 @@ def relative_variances(solution: Solution, X: FloatArray | None, terms: TermRows
     return random_forms(solution, rows) + fixed_forms(solution, d)
 
 
+def _places(solution: Solution, rows: ZRows) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """For each column of ``[Z Zt]``: rows whose level is known, the effect they meet, entries."""
+    stats, m = solution.stats, len(solution.stats.order.chain)
+    off = first = 0
+    for f, k in enumerate(stats.widths[:m]):
+        known = np.flatnonzero(rows.nodes[:, f] >= 0)
+        for c in range(k):
+            yield known, first + rows.nodes[known, f] * k + c, rows.Z[known, off + c]
+        off, first = off + k, first + k * stats.sizes[f]
+    off = 0
+    for f, k in enumerate(stats.widths[m:]):  # tstart counts columns of the dense block
+        known = np.flatnonzero(rows.tstart[:, f] >= 0)
+        for c in range(k):
+            yield known, first + rows.tstart[known, f] + c, rows.Zt[known, off + c]
+        off += k
+
+
 def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
-    stats, state = solution.stats, solution.state
-    n, m = rows.nodes.shape
-    slots = m * (m + 1) // 2
-    k = int(stats.tree.K.max())
-    capacity = int(_trailing_bound(solution, rows).sum())
-    slot_node = np.empty((n, slots), dtype=np.int64)
-    slot_value = np.empty((n, slots, k))
-    ends = np.empty(n, dtype=np.int64)
-    columns, values = np.empty(capacity, dtype=np.int64), np.empty(capacity)
-    used = half_solve(
-        stats.tree, len(stats.sums.Qtt), len(stats.sums.F), state.panels, state.G,
-        rows.nodes, rows.Z, rows.tstart, rows.Zt, slot_node, slot_value, ends, columns, values,
-    )  # fmt: skip
-    return HalfSolved(
-        slot_node=slot_node,
-        slot_value=slot_value,
-        ends=ends,
-        columns=columns[:used],
-        values=values[:used],
-    )
+    """Eliminate the chain from the rows, factor by factor, rows as lanes.
 
-
-def _trailing_bound(solution: Solution, rows: ZRows) -> IntArray:
-    """How many trailing entries each row can have at most: its own and its top nodes' lists."""
+    A row passes the level it belongs to and that level's ancestors. The levels of new rows need
+    not be nested as those of the fit; such a row passes several levels of a factor.
+    """
     stats = solution.stats
-    bound = np.full(len(rows), int(stats.tree.Kt.sum()), dtype=np.int64)
-    if not len(stats.tree.Kt):
-        return bound
-    top = np.arange(int(stats.tree.first[-1]))
-    for _ in stats.chain:
-        up = stats.tree.parent[top]
-        top = np.where(up >= 0, up, top)
-    lengths = np.diff(stats.tree.tptr)
-    tops = np.where(rows.nodes >= 0, top[rows.nodes], -1)
-    for f in range(tops.shape[1]):
-        repeated = (tops[:, :f] == tops[:, f, None]).any(axis=1)
-        bound += np.where((tops[:, f] >= 0) & ~repeated, lengths[tops[:, f]], 0)
-    return bound
+    factors = [whole_factor(stats, solution.state, i) for i in range(len(stats.order.chain))]
+    left = _Left(row=[], at=[], value=[])
+    crossed = _Left(row=[], at=[], value=[])
+    levels: list[IntArray] = []  # of each path (one begins at every factor) at this factor
+    values: list[FloatArray] = []  # what the path's level holds of the row, and its ancestors
+    off = first = 0
+    for i, factor in enumerate(factors):
+        k = factor.N.shape[0]
+        own = np.zeros((k + factor.H.shape[1], len(rows)))
+        own[:k] = np.where(rows.nodes[:, i] >= 0, rows.Z[:, off : off + k].T, 0.0)
+        levels.append(rows.nodes[:, i].copy())
+        values.append(own)
+        for path in range(len(levels)):
+            for other in range(path):
+                same = (levels[path] >= 0) & (levels[path] == levels[other])
+                values[other][:, same] += values[path][:, same]
+                levels[path][same] = -1  # the two go on as one
+        for path in range(len(levels)):
+            known = np.flatnonzero(levels[path] >= 0)
+            node = levels[path][known]
+            half = np.empty((k, len(node)))
+            upper_times(factor.N[:, :, node], values[path][:, None, known], 0, 1, half[:, None])
+            for a in range(k):
+                left.add(known, first + node * k + a, half[a])
+                values[path][k:, known] -= factor.H[a][:, node] * half[a]
+            if stats.crossed is not None:
+                _leave_crossed(factor, known, node, half, crossed)
+            values[path] = values[path][k:]
+            if i + 1 < len(factors):
+                levels[path][known] = stats.order.parents[i][node]
+        off, first = off + k, first + k * stats.sizes[i]
+    n = len(rows)
+    if stats.crossed is None:
+        return HalfSolved(chain=left.matrix((n, first)), crossed=None)
+    off = 0
+    for f, k in enumerate(stats.crossed.K.tolist()):
+        known = np.flatnonzero(rows.tstart[:, f] >= 0)
+        for c in range(k):
+            crossed.add(known, rows.tstart[known, f] + c, rows.Zt[known, off + c])
+        off += k
+    shape = (n, len(stats.crossed.Q))
+    return HalfSolved(chain=left.matrix((n, first)), crossed=crossed.matrix(shape))
 
 
-def _blocks(solution: Solution, rows: ZRows) -> Iterator[slice]:
-    """Blocks of rows whose trailing entries fit in memory."""
-    cost = np.cumsum(_trailing_bound(solution, rows) + 1)
-    start = 0
-    while start < len(rows):
-        before = cost[start - 1] if start else 0
-        end = max(start + 1, int(np.searchsorted(cost, before + _BLOCK, side="right")))
-        yield slice(start, end)
-        start = end
+def _leave_crossed(
+    factor: Factor, known: IntArray, node: IntArray, half: FloatArray, crossed: _Left
+) -> None:
+    """Hand what the levels leave of the rows to the columns of the dense block they meet."""
+    counts = np.diff(factor.ptr)[node]
+    begin = np.repeat(factor.ptr[node], counts)
+    entry = begin + np.arange(len(begin)) - np.repeat(np.cumsum(counts) - counts, counts)
+    which = np.repeat(np.arange(len(node)), counts)
+    value = -sum(factor.Hc[a][entry] * half[a][which] for a in range(len(half)))
+    crossed.add(known[which], factor.col[entry], value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    """Triplets of a sparse matrix; those of one place add up."""
+
+    row: list[IntArray]
+    at: list[IntArray]
+    value: list[FloatArray]
+
+    def add(self, row: IntArray, at: IntArray, value: FloatArray) -> None:
+        """Add entries."""
+        self.row.append(row)
+        self.at.append(at)
+        self.value.append(value)
+
+    def matrix(self, shape: tuple[int, int]) -> sparse.csr_array:
+        """The matrix."""
+        where = (np.concatenate(self.row), np.concatenate(self.at))
+        return sparse.csr_array(sparse.coo_array((np.concatenate(self.value), where), shape=shape))

@@ -27,13 +27,13 @@ def at_random(kind: str, *, weighted: bool = False):
 def test_traces_equal_the_dense_ones(kind, weighted):
     d, stats, plan, phi = at_random(kind, weighted=weighted)
     T = flat_factors(np, phi, plan)
-    state = elimination.forward(T, stats.tree, stats.sums)
+    state = elimination.eliminate(T, stats)
     for directions in (parameter_directions(phi, plan)[0], covariance_directions(phi, plan)):
         V, derivatives, _ = dense_parts(d, stats, plan, T, directions)
         own = [np.linalg.solve(V, D) for D in derivatives]
         expected = np.array([[np.sum(a * b.T) for b in own] for a in own])
         assert pair_traces(stats, state, directions) == pytest.approx(expected, rel=1e-10)
-        assert traces(T, stats, state, directions) == pytest.approx(
+        assert traces(state, stats, directions) == pytest.approx(
             [np.trace(a) for a in own], rel=1e-10
         )
 

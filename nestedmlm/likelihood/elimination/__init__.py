@@ -1,0 +1,50 @@
+"""The one operation everything rests on, and its exact derivatives.
+
+Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'`` and
+``M = Lambda'Z'WZ Lambda + I``,
+
+    (T_1 … T_F)  ->  log|M|,  S = [X y]' V^{-1} [X y]
+    (adjoint of log|M|, adjoint of S)  ->  M_f = d/d(T_f T_f'),  adjoint of T_f = 2 M_f T_f
+
+A chain of nested factors is swept up and down with its levels as vector lanes (`sweeps`), beside a
+dense block of crossed factors with entries as lanes (`entries`); the block itself is one Cholesky
+factorisation (LAPACK). Every sweep is written once: as it stands it runs on NumPy, with nothing to
+compile; `compiled` compiles the same functions where that repays (`speed`).
+
+Notation of the source: Bates, Mächler, Bolker & Walker (2015), Journal of Statistical Software
+67(1), eq. 13-42, with ``S`` the Schur complement that remains of ``[X y]'W[X y]``.
+"""
+
+from __future__ import annotations
+
+from nestedmlm.likelihood.elimination.gram import apply_chain, gram, products
+from nestedmlm.likelihood.elimination.visit import (
+    Dense,
+    Eliminated,
+    Factor,
+    Half,
+    Variates,
+    adjoint,
+    eliminate,
+    level_information,
+    solve,
+    whole_factor,
+    working_variates,
+)
+
+__all__ = [
+    "Dense",
+    "Eliminated",
+    "Factor",
+    "Half",
+    "Variates",
+    "adjoint",
+    "apply_chain",
+    "eliminate",
+    "gram",
+    "level_information",
+    "products",
+    "solve",
+    "whole_factor",
+    "working_variates",
+]

@@ -1,0 +1,383 @@
+"""Evaluation at given relative factors: log|M|, S and their exact derivatives in one visit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.likelihood import trailing
+from nestedmlm.likelihood.elimination.speed import counted, on_blocks, sweeps
+from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.forest import Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Half:
+    """What a block keeps: see `nestedmlm.likelihood.elimination.sweeps`.
+
+    Attributes
+    ----------
+    panels, N, H, B, b : flat arrays
+        By the offsets of the block's shape: Schur complements, ``U^-1 T'``, N times the rest of
+        the panels, ``Z'V^-1[X y]`` and ``G Z'V^-1[X y]``.
+    own : flat array
+        Each level's ``Z'V^-1Z`` (lower triangle).
+    cross, Hc : flat arrays
+        The crossed parts; empty without crossed factors.
+    """
+
+    panels: FloatArray
+    N: FloatArray
+    H: FloatArray
+    B: FloatArray
+    b: FloatArray
+    own: FloatArray
+    cross: FloatArray
+    Hc: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dense:
+    """The dense block after its elimination.
+
+    Attributes
+    ----------
+    Q, R : (q, q) and (q, r) arrays
+        Schur complement once the chain is gone, and its right-hand sides.
+    G : (q, q) array
+        ``Lambda_t H^-1 Lambda_t'`` with ``H = Lambda_t' Q Lambda_t + I``.
+    b, B : (q, r) arrays
+        ``G R`` and ``Z'V^-1[X y]``.
+    own : tuple of (J, k, k) arrays
+        Each level's ``Z'V^-1Z``, factor by factor.
+    """
+
+    Q: FloatArray
+    R: FloatArray
+    G: FloatArray
+    b: FloatArray
+    B: FloatArray
+    own: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Eliminated:
+    """Results of a visit.
+
+    Attributes
+    ----------
+    logdet : float
+        ``log|M|``.
+    S : (p+1, p+1) array
+        ``[X y]'V^-1[X y]`` in scaled columns.
+    info : (sum of K_f^2,) array
+        ``sum Z'V^-1Z``, the derivative of `logdet` in each ``T_f T_f'``.
+    BB : (sum of K_f^2, p+1, p+1) array
+        ``sum B[a]'B[b]``, minus the derivative of `S` in each ``T_f T_f'``.
+    chain : tuple of Half
+        Block by block.
+    dense : Dense or None
+    """
+
+    logdet: float
+    S: FloatArray
+    info: FloatArray
+    BB: FloatArray
+    chain: tuple[Half, ...]
+    dense: Dense | None
+
+
+def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
+    """Eliminate the random effects at relative factors `T`, and solve for them.
+
+    Parameters
+    ----------
+    T : (sum of K_f^2,) array
+        Row-major relative factors one after the other, in elimination order, scaled columns.
+    stats : CrossProducts
+
+    Returns
+    -------
+    Eliminated
+        NaN where T is so large that a pivot is lost.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If T is not finite, or the dense block cannot be factored.
+    """
+    if not np.all(np.isfinite(T)):
+        raise np.linalg.LinAlgError("relative factors that are no numbers")
+    T = lower_triangular(T, stats.widths)
+    with counted(), np.errstate(all="ignore"):
+        visit = _nested if stats.crossed is None else _crossed
+        logdet, S, info, BB, chain, dense = visit(T, stats)
+    at = 0
+    for k in stats.widths:
+        for array in (info, BB):  # the sweeps fill lower triangles
+            block = array[at : at + k * k].reshape(k, k, *array.shape[1:])
+            for a in range(k):
+                for b in range(a):
+                    block[b, a] = block[a, b].T
+        at += k * k
+    return Eliminated(logdet=logdet, S=S, info=info, BB=BB, chain=chain, dense=dense)
+
+
+def lower_triangular(T: FloatArray, widths: tuple[int, ...]) -> FloatArray:
+    """Factors with the same ``T T'`` that are lower triangular, as the sweeps take them."""
+    out, at = T, 0
+    for k in widths:
+        block = T[at : at + k * k].reshape(k, k)
+        if k > 1 and np.triu(block, 1).any():
+            out = T.copy() if out is T else out
+            out[at : at + k * k] = np.linalg.qr(block.T, mode="r").T.ravel()
+        at += k * k
+    return out
+
+
+type _Visit = tuple[float, FloatArray, FloatArray, FloatArray, tuple[Half, ...], Dense | None]
+
+
+def _nested(T: FloatArray, stats: CrossProducts) -> _Visit:
+    run, none = sweeps(), np.empty(0)
+
+    def visit(block: Block) -> tuple[float, FloatArray, FloatArray, FloatArray, Half]:
+        s = block.shape
+        S, info, BB = _sums(s.r, len(T))
+        # a lone factor's panels stay as they are
+        panels = block.panels if len(s.K) == 1 else block.panels.copy()
+        N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
+        logdet = run.go_up(s, block.starts, T, panels, N, H, S)
+        run.go_down(s, block.parent, panels, N, H, B, b, info, BB, own)
+        return (
+            logdet,
+            S,
+            info,
+            BB,
+            Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=none, Hc=none),
+        )
+
+    logdets, S, info, BB, halves = zip(*on_blocks(visit, stats.blocks), strict=True)
+    return sum(logdets), sum(S, stats.F), sum(info), sum(BB), halves, None
+
+
+def _crossed(T: FloatArray, stats: CrossProducts) -> _Visit:
+    run, crossed = sweeps(), stats.crossed
+    assert crossed is not None
+    (block,), e = stats.blocks, crossed.entries
+    s = block.shape
+    S, info, BB = _sums(s.r, len(T))
+    S += stats.F
+    panels, cross = block.panels.copy(), crossed.values.copy()
+    N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
+    Hc, Q, Rt = np.empty(len(cross)), crossed.Q.copy(), np.ascontiguousarray(crossed.R.T)
+    logdet = run.go_up_crossed(s, e, block.starts, T, panels, cross, N, H, Hc, S, Q, Rt)
+    factors, at = [], int(s.square[-1])
+    for k in crossed.K.tolist():
+        factors.append(T[at : at + k * k].reshape(k, k))
+        at += k * k
+    logdet_t, G = trailing.eliminate(Q, factors, crossed.spans)
+    R = Rt.T
+    bt = G @ R
+    S -= R.T @ bt
+    run.go_down_crossed(
+        s, e, block.parent, panels, cross, N, H, Hc, G, np.ascontiguousarray(bt.T), B, b, info, BB,
+        own,
+    )  # fmt: skip
+    Bt, at = R - Q @ bt, int(s.square[-1])
+    own_t = tuple(trailing.information(Q, G, factors, crossed.spans))
+    for A, (k, start, end) in zip(own_t, crossed.spans, strict=True):
+        mine = Bt[start:end].reshape(-1, k, s.r)
+        info[at : at + k * k] = A.sum(axis=0).ravel()
+        BB[at : at + k * k] = np.einsum("jar,jbs->abrs", mine, mine).reshape(k * k, s.r, s.r)
+        at += k * k
+    half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=cross, Hc=Hc)
+    dense = Dense(Q=Q, R=R, G=G, b=bt, B=Bt, own=own_t)
+    return logdet + logdet_t, S, info, BB, (half,), dense
+
+
+def _sums(r: int, squares: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return np.zeros((r, r)), np.zeros(squares), np.zeros((squares, r, r))
+
+
+def adjoint(e: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
+    """Pull the adjoints of ``log|M|`` and ``S`` back to each ``T_f T_f'``.
+
+    Parameters
+    ----------
+    e : Eliminated
+    l_bar, S_bar : float, (p+1, p+1) array
+        Adjoints of ``log|M|`` and S.
+
+    Returns
+    -------
+    (sum of K_f^2,) array
+        The symmetric matrices M_f, flat, in elimination order; the adjoint of T_f is
+        ``2 M_f T_f``.
+    """
+    S_bar = 0.5 * (S_bar + S_bar.T)
+    out: FloatArray = l_bar * e.info - e.BB.reshape(len(e.info), -1) @ S_bar.ravel()
+    return out
+
+
+def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
+    """Random effects of every right-hand side.
+
+    Returns
+    -------
+    b, B : (q, p+1) arrays
+        ``G Z'V^{-1}[X y]`` (generalised least-squares predictors of b for each column) and
+        ``Z'V^{-1}[X y]``; rows in elimination order.
+    """
+    r = len(e.S)
+    parts = [
+        np.concatenate([getattr(h, name)[at].reshape(k, r, -1) for h, at in pieces], axis=-1)
+        .transpose(2, 0, 1)
+        .reshape(-1, r)
+        for name in ("b", "B")
+        for k, pieces in _by_factor(stats, e)
+    ]
+    half = len(parts) // 2
+    dense = ([], []) if e.dense is None else ([e.dense.b], [e.dense.B])
+    return np.vstack([*parts[:half], *dense[0]]), np.vstack([*parts[half:], *dense[1]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Factor:
+    """A factor of the chain after the elimination, all blocks together.
+
+    Attributes
+    ----------
+    N, H : (k, k, J) and (k, A, J) arrays
+        ``U^-1 T'``, and N times the ancestors' columns.
+    right : (k, p + 1, J) array
+        N times the right-hand sides.
+    col, ptr, Hc : (E,), (J + 1,) and (k, E) arrays
+        Columns of the dense block that each level meets, where a level's begin, and N times their
+        panels; empty without crossed factors.
+    """
+
+    N: FloatArray
+    H: FloatArray
+    right: FloatArray
+    col: IntArray
+    ptr: IntArray
+    Hc: FloatArray
+
+
+def whole_factor(stats: CrossProducts, e: Eliminated, i: int) -> Factor:
+    """Gather factor i of the chain from its blocks."""
+    k, anc, N, H = stats.widths[i], int(stats.blocks[0].shape.A[i]), [], []
+    for block, half in zip(stats.blocks, e.chain, strict=True):
+        s, J = block.shape, int(block.shape.J[i])
+        N.append(half.N[s.root[i] : s.root[i + 1]].reshape(k, k, J))
+        H.append(half.H[s.half[i] : s.half[i + 1]].reshape(k, -1, J))
+    none = np.zeros(0, dtype=np.int64)
+    col, ptr, Hc = none, none, np.zeros((k, 0))
+    if stats.crossed is not None:
+        entries, s = stats.crossed.entries, stats.blocks[0].shape
+        col = entries.col[entries.first[i] : entries.first[i + 1]]
+        ptr = entries.ptr[s.level[i] + i : s.level[i + 1] + i + 1]
+        Hc = e.chain[0].Hc[entries.value[i] : entries.value[i + 1]].reshape(k, -1)
+    rest = np.concatenate(H, axis=-1)
+    return Factor(
+        N=np.concatenate(N, axis=-1), H=rest[:, :anc], right=rest[:, anc:], col=col, ptr=ptr, Hc=Hc
+    )
+
+
+def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
+    """``Z_g'V^{-1}Z_g`` of every level: (J, k, k) for each factor, in elimination order."""
+    out = []
+    for i, k in enumerate(stats.widths[: len(stats.order.chain)]):
+        pieces = [
+            h.own[block.shape.root[i] : block.shape.root[i + 1]].reshape(k, k, -1)
+            for h, block in zip(e.chain, stats.blocks, strict=True)
+        ]
+        A = np.concatenate(pieces, axis=-1).transpose(2, 0, 1)
+        out.append(np.tril(A) + np.tril(A, -1).transpose(0, 2, 1))
+    return out if e.dense is None else [*out, *e.dense.own]
+
+
+def _by_factor(stats: CrossProducts, e: Eliminated) -> list[tuple[int, list[tuple[Half, slice]]]]:
+    """For each chain factor its columns, and where its right-hand sides stand in each block."""
+    out = []
+    for i, k in enumerate(stats.widths[: len(stats.order.chain)]):
+        cuts = [slice(int(b.shape.right[i]), int(b.shape.right[i + 1])) for b in stats.blocks]
+        out.append((k, list(zip(e.chain, cuts, strict=True))))
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Variates:
+    """Products of working variates F: ``F'V^-1F``, ``F'V^-1[X y]`` and ``F'e``."""
+
+    gram: FloatArray
+    BF: FloatArray
+    Fe: FloatArray
+
+
+def working_variates(
+    stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
+) -> Variates:
+    """Products of the working variates ``F = Z dG w``, ``w = Z'e``, of entries of the ``T_f T_f'``.
+
+    Parameters
+    ----------
+    stats, e
+    v : (p+1,) array
+        ``(-beta, 1)``: e, the residual, is ``[X y] v`` after V^-1.
+    entries : (n, 3) int array
+        Factor, a and b (a >= b) of each entry, ordered by factor.
+    """
+    form = _nested_variates if stats.crossed is None else _crossed_variates
+    with counted(), np.errstate(all="ignore"):
+        return form(stats, e, v, entries)
+
+
+def _nested_variates(
+    stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
+) -> Variates:
+    run, n = sweeps(), len(entries)
+
+    def visit(block: Block, half: Half) -> tuple[FloatArray, FloatArray, FloatArray]:
+        s = block.shape
+        gram, BF, Fe, W = np.zeros((n, n)), np.zeros((n, s.r)), np.zeros(n), np.empty(s.wide[-1])
+        run.residual_scores(s, block.parent, v, half.B, W)
+        run.add_information(
+            s, block.starts, entries, block.panels, half.N, half.H, half.B, W, gram, BF, Fe
+        )
+        return gram, BF, Fe
+
+    gram, BF, Fe = (sum(p) for p in zip(*on_blocks(visit, stats.blocks, e.chain), strict=True))
+    return Variates(gram=gram + gram.T, BF=BF, Fe=Fe)
+
+
+def _crossed_variates(
+    stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
+) -> Variates:
+    run, crossed, dense = sweeps(), stats.crossed, e.dense
+    assert crossed is not None
+    assert dense is not None
+    (block,), (half,), n = stats.blocks, e.chain, len(entries)
+    s, own = block.shape, entries[entries[:, 0] < len(block.shape.K)]
+    gram, BF, Fe, W = np.zeros((n, n)), np.zeros((n, s.r)), np.zeros(n), np.empty(s.wide[-1])
+    w, Ft = dense.B @ v, np.zeros((n, len(dense.Q)))
+    for q in range(len(own), n):
+        f, a, b = entries[q].tolist()
+        k, start, end = crossed.spans[f - len(s.K)]
+        Ft[q, start + a : end : k] = w[start + b : end : k]
+        Ft[q, start + b : end : k] = w[start + a : end : k]
+    BF[len(own) :] = Ft[len(own) :] @ dense.B
+    Fe[len(own) :] = Ft[len(own) :] @ w
+    Rt = np.zeros_like(Ft)
+    run.residual_scores(s, block.parent, v, half.B, W)
+    run.add_information_crossed(
+        s, crossed.entries, block.starts, own, block.panels, crossed.values, half.N, half.H,
+        half.Hc, half.B, W, Ft, gram, BF, Fe, Rt,
+    )  # fmt: skip
+    FQ = Ft @ crossed.Q
+    Rt += FQ
+    gram = gram + gram.T + Ft @ FQ.T - Rt @ dense.G @ Rt.T
+    return Variates(gram=0.5 * (gram + gram.T), BF=BF, Fe=Fe)

@@ -1,1 +1,0 @@
-"""Numba kernels that form the sums of products, and what all kernels share."""

@@ -1,0 +1,148 @@
+"""The sweeps: NumPy against compiled, one block against many, and factors of any size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from designs import FORMULAS, design
+
+from nestedmlm.covariance.parameters import flat_factors, make_plan, start_phi
+from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.elimination import speed
+from nestedmlm.optimum.curvature import free_entries
+from nestedmlm.statistics import crossproducts
+from nestedmlm.statistics.crossproducts import cross_products
+
+
+def parts(kind: str, seed: int = 1):
+    d = design(kind, weighted=True, offset=True)
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    phi = start_phi(plan) + 0.3 * np.random.default_rng(seed).normal(size=plan.n_theta)
+    return d, stats, plan, flat_factors(np, phi, plan)
+
+
+def everything(T, stats, plan):
+    e = elimination.eliminate(T, stats)
+    v = np.linspace(-1.0, 1.0, len(e.S))
+    made = elimination.working_variates(stats, e, v, free_entries(plan).array)
+    b, B = elimination.solve(stats, e)
+    own = [A.ravel() for A in elimination.level_information(stats, e)]
+    return [np.array([e.logdet]), e.S, e.info, e.BB, b, B, made.gram, made.BF, made.Fe, *own]
+
+
+def agree(ones, others, rtol=1e-9):
+    for one, other in zip(ones, others, strict=True):
+        scale = np.max(np.abs(other), initial=1.0)
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * scale)
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
+def test_compiled_sweeps_are_the_same_functions(kind, monkeypatch) -> None:
+    _, stats, plan, T = parts(kind)
+    monkeypatch.setattr(speed, "PATIENCE", np.inf)
+    plain = everything(T, stats, plan)
+    monkeypatch.setattr(speed, "PATIENCE", -1.0)
+    agree(everything(T, stats, plan), plain)
+
+
+@pytest.mark.parametrize("kind", [k for k in FORMULAS if cross_products(design(k)).crossed is None])
+def test_blocks_hold_whole_families_and_give_the_same_numbers(kind, monkeypatch) -> None:
+    d, stats, plan, T = parts(kind)
+    monkeypatch.setattr(crossproducts, "LEVELS", 3)
+    cut = cross_products(d)
+    assert len(cut.blocks) > 1
+    for i, J in enumerate(stats.sizes):
+        levels = np.concatenate([np.arange(J)[b.levels[i]] for b in cut.blocks])
+        np.testing.assert_array_equal(levels, np.arange(J))
+    agree(everything(T, cut, plan), everything(T, stats, plan))
+
+
+def test_threads_do_not_change_a_bit(monkeypatch) -> None:
+    d, _, plan, T = parts("nested chain of two")
+    monkeypatch.setattr(crossproducts, "LEVELS", 3)
+    stats = cross_products(d)
+    results = []
+    for processors in (1, 2):
+        monkeypatch.setattr(speed, "_processors", lambda n=processors: n)
+        results.append(everything(T, stats, plan))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
+def test_gram_of_any_coefficients_is_the_dense_one(kind) -> None:
+    _, stats, plan, T = parts(kind)
+    e = elimination.eliminate(T, stats)
+    entries = free_entries(plan).array
+    v = np.linspace(-1.0, 1.0, len(e.S))
+    w = elimination.solve(stats, e)[1] @ v
+    starts = np.cumsum([0, *(k * j for k, j in zip(stats.widths, stats.sizes, strict=True))])
+    F = np.zeros((stats.q, len(entries)))
+    for column, (f, a, b) in enumerate(entries):
+        own, k = slice(starts[f], starts[f + 1]), stats.widths[f]
+        wf = w[own].reshape(-1, k)
+        F[own, column].reshape(-1, k)
+        part = np.zeros_like(wf)
+        part[:, a] = wf[:, b]
+        part[:, b] = wf[:, a]
+        F[own, column] = part.ravel()
+    made = elimination.working_variates(stats, e, v, entries)
+    scale = np.abs(made.gram).max()
+    np.testing.assert_allclose(
+        elimination.gram(stats, e, F), made.gram, rtol=1e-9, atol=1e-9 * scale
+    )
+
+
+def extended(T, stats):
+    """log|M| and S in long double, by dense matrices over the chain's levels."""
+    (block,) = stats.blocks
+    s = block.shape
+    starts = np.cumsum([0, *(s.K * s.J).tolist()])
+    q, r = int(starts[-1]), s.r
+    Q, R = np.zeros((q, q), np.longdouble), np.zeros((q, r), np.longdouble)
+    L = np.zeros((q, q), np.longdouble)
+    node = [np.arange(J) for J in s.J.tolist()]
+    for i, (k, J) in enumerate(zip(s.K.tolist(), s.J.tolist(), strict=True)):
+        P, chain, at = block.panel(i), node[i], 0
+        for f in range(i, len(s.K)):
+            kf = int(s.K[f])
+            for a in range(k):
+                for c in range(kf):
+                    rows, cols = starts[i] + np.arange(J) * k + a, starts[f] + chain * kf + c
+                    Q[rows, cols] = Q[cols, rows] = P[a, at + c]
+            at += kf
+            if f + 1 < len(s.K):
+                chain = block.parent[s.level[f] : s.level[f + 1]][chain]
+        for a in range(k):
+            R[starts[i] + np.arange(J) * k + a] = P[a, at:].T
+        t = T[s.square[i] : s.square[i + 1]].reshape(k, k)
+        for g in range(J):
+            own = slice(starts[i] + g * k, starts[i] + (g + 1) * k)
+            L[own, own] = t
+    M = L.T @ Q @ L + np.eye(q, dtype=np.longdouble)
+    half, logdet, X = L.T @ R, np.longdouble(0.0), M
+    for a in range(q):  # elimination without square roots
+        logdet += np.log(X[a, a])
+        f = X[a + 1 :, a] / X[a, a]
+        half[a + 1 :] -= np.outer(f, half[a])
+        X[a + 1 :, a + 1 :] -= np.outer(f, X[a, a + 1 :])
+    pivots = np.diag(X)
+    return logdet, stats.F - (half / pivots[:, None]).T @ half
+
+
+@pytest.mark.parametrize("size", [1.0, 1e2, 1e4, 1e6])
+def test_factors_of_any_size_lose_no_digits(size) -> None:
+    """Levels with fewer rows than columns: entries of T (I + T'QT)^-1 T' of size T^2 cancel."""
+    d = design("single-observation groups")
+    X = np.column_stack([np.ones(d.n), d.X[:, 1]])
+    d = replace(d, terms=(replace(d.terms[0], X=X, columns=("(Intercept)", "x")),))
+    stats = cross_products(d)
+    T = np.array([1.0, 0.0, 0.4, 0.7]) * size
+    e = elimination.eliminate(T, stats)
+    logdet, S = extended(T, stats)
+    # in I + T'QT the one is lost against T^2: that is all that is lost
+    assert e.logdet == pytest.approx(float(logdet), rel=1e-13, abs=1e-14 * size**2)
+    np.testing.assert_allclose(e.S, S.astype(float), rtol=1e-9, atol=1e-9 * float(np.abs(S).max()))
