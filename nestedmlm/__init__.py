@@ -39,6 +39,7 @@ from nestedmlm.fits.verbs.power import power, power_curve
 from nestedmlm.formula import Formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.optimum.warmup import warmup
 
 __version__ = "0.1.0a1"
 
@@ -81,4 +82,5 @@ __all__ = [
     "rlrt",
     "scenario",
     "simulate",
+    "warmup",
 ]

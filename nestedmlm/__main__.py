@@ -48,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--weights", metavar="COL", help="column with prior weights")
     fit.add_argument("--json", type=Path, metavar="FILE", help="save the numbers to this file")
     fit.set_defaults(run=_fit, messages=sys.stderr)
+
+    ahead = commands.add_parser("warmup", help="compile ahead what long work would compile")
+    ahead.set_defaults(run=_warmup, messages=sys.stderr)
     return parser
 
 
@@ -80,6 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace) -> Iterator[str]:
     return demo(arguments.data)
+
+
+def _warmup(arguments: argparse.Namespace) -> Iterator[str]:
+    from nestedmlm.optimum.warmup import warmup  # late: --help needs no numerics
+
+    warmup()
+    yield "compiled"
 
 
 def _fit(arguments: argparse.Namespace) -> Iterator[str]:

@@ -20,7 +20,7 @@ from nestedmlm.covariance.parameters import SINGULAR, Plan, linear_map, make_pla
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.optimum.curvature import blocks, free_entries
-from nestedmlm.optimum.fused import CONVERGED, compiled_descent
+from nestedmlm.optimum.fused import CONVERGED, applies, compiled_descent
 from nestedmlm.optimum.optimize import Control, optimize, starting_point
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -146,17 +146,12 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     settled, arrived = np.zeros(m, dtype=bool), None
-    if m >= _MANY and fused_route(plan, chunk.stats):
+    if m >= _MANY and applies(plan, chunk.stats):
         settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
         progress(1)
     return out
-
-
-def fused_route(plan: Plan, stats: CrossProducts) -> bool:
-    """Whether one compiled function can fit a response of this design."""
-    return plan.linear and stats.crossed is None and len(stats.blocks) == 1
 
 
 def _descend_all(
@@ -178,7 +173,7 @@ def _descend_all(
 
     def work(j: int) -> bool:
         own = chunk.statistics(j)
-        status, used, value, phi[j], v, r2 = descend(
+        status, used, value, phi[j], v, r2, _ = descend(
             block.shape, block.parent, block.starts, own.blocks[0].panels, own.F, basis, entries,
             phi0, df, reml, constant, control.tolerance, control.max_evaluations, RADIUS,
         )  # fmt: skip

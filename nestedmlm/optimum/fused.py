@@ -9,11 +9,15 @@ factors, and relative factors linear in phi: ``T = B phi``. The decisions are th
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from nestedmlm.covariance.parameters import Plan
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
 from nestedmlm.optimum.quadratic import (
@@ -24,8 +28,33 @@ from nestedmlm.optimum.quadratic import (
     symmetric_rank_one,
     wants_correction,
 )
+from nestedmlm.statistics.crossproducts import CrossProducts
 
 CONVERGED, ROUNDING, EXHAUSTED = range(3)
+
+
+PATIENCE = (
+    5.0  # seconds in descents that are not fused before `descend` is compiled for single fits
+)
+_spent = [0.0]
+
+
+def applies(plan: Plan, stats: CrossProducts) -> bool:
+    """Whether `descend` can fit this model."""
+    return plan.linear and stats.crossed is None and len(stats.blocks) == 1
+
+
+def ready() -> bool:
+    """Whether `descend` is compiled in this process already, or has become worth it."""
+    return compiled_descent.cache_info().currsize > 0 or _spent[0] > PATIENCE
+
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """Count the time of a descent that is not fused."""
+    began = time.perf_counter()
+    yield
+    _spent[0] += time.perf_counter() - began
 
 
 @cache
@@ -66,7 +95,8 @@ def descend(
         The criterion at the best point.
     phi, v : arrays
         The best point, and ``(-beta, 1)`` there.
-    r2 : float
+    r2, promised : float
+        And what the last quadratic model still promised.
     """
     here = first_order(s, parent, starts, panels0, F, B, phi, df, reml)
     second = second_order(s, parent, starts, panels0, B, entries, here, df)
@@ -74,7 +104,7 @@ def descend(
     correction = np.zeros((n, n))
     moved, corrected = False, False
     moved_step, moved_change = np.zeros(n), np.zeros(n)
-    before, used, status = np.inf, 1, EXHAUSTED
+    before, promised, used, status = np.inf, np.inf, 1, EXHAUSTED
     while used < max_evaluations and math.isfinite(value):
         promised, _, step, predicted = quadratic_step(second + correction, here[1], radius)
         if moved and wants_correction(promised, before):
@@ -102,7 +132,7 @@ def descend(
         elif corrected:  # what was learnt elsewhere misleads here
             correction = np.zeros((n, n))
             corrected, moved = False, False
-    return status, used, value, phi, here[5], here[4]
+    return status, used, value, phi, here[5], here[4], promised
 
 
 def first_order(

@@ -9,13 +9,15 @@ from functools import cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan
+from nestedmlm.covariance.parameters import Plan, linear_map
 from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
-from nestedmlm.optimum.curvature import Curvature, curvature
+from nestedmlm.optimum.curvature import Curvature, curvature, free_entries
 from nestedmlm.optimum.evaluation import Evaluation, evaluate
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
-from nestedmlm.optimum.trust_region import Descent, LocalModel, minimize
+from nestedmlm.optimum.quadratic import RESOLVED, rounding
+from nestedmlm.optimum.trust_region import RADIUS, Descent, LocalModel, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 type State = tuple[Evaluation, Callable[[], Escape]]
@@ -45,11 +47,31 @@ class Objective:
         return self._model(ev, cache(lambda: curvature(ev, plan, stats, df)))
 
     def descend(self, phi: FloatArray, *, tolerance: float, max_evaluations: int) -> Descent[State]:
-        """Descend from `phi`."""
-        descent = minimize(
-            self.local, self.local(phi), tolerance=tolerance, max_evaluations=max_evaluations - 1
-        )
+        """Descend from `phi`; in one compiled function where that has repaid compiling it."""
+        if self.penalty is None and fused.applies(self.plan, self.stats) and fused.ready():
+            return self._fused_descent(phi, tolerance, max_evaluations)
+        with fused.counted():
+            descent = minimize(
+                self.local,
+                self.local(phi),
+                tolerance=tolerance,
+                max_evaluations=max_evaluations - 1,
+            )
         return replace(descent, evaluations=descent.evaluations + 1)
+
+    def _fused_descent(
+        self, phi: FloatArray, tolerance: float, max_evaluations: int
+    ) -> Descent[State]:
+        (block,), F = self.stats.blocks, self.stats.F
+        status, used, _, point, _, _, promised = fused.compiled_descent()(
+            block.shape, block.parent, block.starts, block.panels, F, linear_map(self.plan),
+            free_entries(self.plan).array, phi, *degrees(self.stats, self.REML), tolerance,
+            max_evaluations, RADIUS,
+        )  # fmt: skip
+        best = self.local(point)
+        resolved = max(RESOLVED, rounding(best.value))
+        converged = status == fused.CONVERGED or promised <= resolved
+        return Descent(best=best, evaluations=used + 1, predicted=promised, converged=converged)
 
     def _model(self, ev: Evaluation, second_order: Callable[[], Curvature]) -> Model:
         value, gradient, bend = ev.criterion, ev.gradient, None

@@ -1,6 +1,6 @@
 """Say that kernels are being compiled, where that takes long enough to be noticed.
 
-Numba keeps compiled kernels beside the source (or in ``NUMBA_CACHE_DIR``), so this is seen once
+Numba keeps what it compiled beside the source (or in ``NUMBA_CACHE_DIR``), so this is seen once
 per installation.
 """
 
@@ -14,8 +14,8 @@ from numba.core import event
 
 PATIENCE = 2.0  # seconds of compilation before anything is said
 MESSAGE = (
-    "nestedmlm: compiling its kernels for this machine; this happens once and takes about half "
-    "a minute"
+    "nestedmlm: compiling what this process spends its time in; this takes about 20 seconds and is "
+    "kept on disk (nestedmlm.warmup() does it ahead)"
 )
 
 

@@ -373,7 +373,9 @@ def _add_copies(world: dict[str, Any], module: types.ModuleType) -> None:
     own = {
         name: f
         for name, f in vars(module).items()
-        if isinstance(f, types.FunctionType) and f.__module__ == module.__name__
+        if isinstance(f, types.FunctionType)
+        and f.__module__ == module.__name__
+        and f.__closure__ is None  # a context manager: Python's, not for loops
     }
     for name, function in own.items():
         world[name] = njit(**{**JIT, "cache": True})(_with_globals(function, world))

@@ -1,0 +1,47 @@
+"""Compiling ahead what long work compiles when it comes: for images, CI, classrooms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.covariance.parameters import linear_map, make_plan, start_phi
+from nestedmlm.design.design import build_design
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.elimination import speed
+from nestedmlm.optimum.curvature import curvature, free_entries
+from nestedmlm.optimum.evaluation import evaluate
+from nestedmlm.optimum.fused import compiled_descent
+from nestedmlm.optimum.trust_region import RADIUS
+from nestedmlm.statistics.crossproducts import cross_products
+
+
+def warmup() -> None:
+    """Compile everything that nestedmlm compiles, and keep it on disk.
+
+    A process fits uncompiled until that has cost more than compiling would repay; nothing needs
+    this call. It takes some twenty seconds, once for an installation; a process that finds the
+    result on disk loads it in less than one.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> nm.warmup()  # doctest: +SKIP
+    """
+    rng = np.random.default_rng(0)
+    a, x = np.arange(60), rng.normal(size=60)
+    data = pd.DataFrame({"y": rng.normal(size=60), "x": x, "a": a // 3, "b": a // 12, "c": a % 5})
+    speed.compile_from_now_on()
+    for formula in ("y ~ x + (x | a) + (1 | b)", "y ~ x + (x | a) + (1 | b) + (1 | c)"):
+        design = build_design(formula, data)
+        stats = cross_products(design)
+        plan = make_plan(design, stats)
+        found = evaluate(start_phi(plan), plan, stats, True)
+        curvature(found, plan, stats, degrees(stats, True)[0])
+        if stats.crossed is None:
+            (block,) = stats.blocks
+            compiled_descent()(
+                block.shape, block.parent, block.starts, block.panels, stats.F,
+                linear_map(plan), free_entries(plan).array, start_phi(plan),
+                *degrees(stats, True), 1e-12, 50, RADIUS,
+            )  # fmt: skip
