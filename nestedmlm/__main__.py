@@ -12,6 +12,7 @@ from pathlib import Path
 from nestedmlm.cli.demo import demo
 from nestedmlm.cli.fit import fit
 from nestedmlm.errors import NestedMLMError
+from nestedmlm.optimum.warmup import warmup
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,8 +87,6 @@ def _demo(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _warmup(arguments: argparse.Namespace) -> Iterator[str]:
-    from nestedmlm.optimum.warmup import warmup  # late: --help needs no numerics
-
     warmup()
     yield "compiled"
 
