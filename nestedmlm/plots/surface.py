@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.surface import criterion_surface
-from nestedmlm.inference.variances.parameters import Reported, reported_parameters
+from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
@@ -89,9 +89,9 @@ def _shades(count: int) -> list[tuple[float, ...]]:
     return [to_rgba(style.BLUE, alpha) for alpha in np.linspace(0.55, 0.08, count)]
 
 
-def chosen_pair(fit: Fit, names: tuple[str, str] | None) -> tuple[Reported, Reported]:
+def chosen_pair(fit: Fit, names: tuple[str, str] | None) -> tuple[ModelParameter, ModelParameter]:
     """Two standard deviations of random effects."""
-    found = {p.name: p for p in reported_parameters(fit.design) if p.kind == "sd"}
+    found = {p.name: p for p in model_parameters(fit.design) if p.kind == "sd"}
     known = ", ".join(found)
     if names is None:
         if len(found) < 2:

@@ -14,7 +14,7 @@ from nestedmlm.bayes.model.names import TermNames, parameter_names
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coefficient_tables
-from nestedmlm.inference.variances.parameters import reported_parameters
+from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
 
 PROB = 0.95  # of the intervals, unless another one is asked for
@@ -160,7 +160,7 @@ def reported_table(table: pd.DataFrame, design: Design, *, random: bool = True) 
     if not random:
         return fixed
     rest = table[table["kind"] != "fixed"]
-    reported = [p for p in reported_parameters(design) if p.kind != "beta"]
+    reported = [p for p in model_parameters(design) if p.kind != "beta"]
     rest = rest.set_index(pd.Index([p.name for p in reported]))
     return pd.concat([fixed, rest.assign(kind=[p.kind for p in reported])[columns]])
 

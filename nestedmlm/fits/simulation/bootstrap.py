@@ -23,7 +23,12 @@ from nestedmlm.fits.simulation.statistics import (
 )
 from nestedmlm.inference.resampling.bootstrap_intervals import KINDS, acceleration, interval
 from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
-from nestedmlm.inference.resampling.response_distribution import Seed, law_of, sequence, streams
+from nestedmlm.inference.resampling.response_distribution import (
+    Seed,
+    response_distribution,
+    sequence,
+    streams,
+)
 from nestedmlm.inference.rows.re_form import chosen_columns
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
@@ -241,8 +246,10 @@ def bootstrap(
 def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
     s = fit.solution
     keep = chosen_columns(fit.design, re_form)
-    law = law_of(fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep)
-    return Refitter(responses=law, fit=fit, fun=fun, size=size)
+    distribution = response_distribution(
+        fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
+    )
+    return Refitter(responses=distribution, fit=fit, fun=fun, size=size)
 
 
 def _semiparametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:

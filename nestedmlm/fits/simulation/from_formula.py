@@ -140,4 +140,4 @@ def simulate(
     parsed = parse_formula(formula if "~" in formula.strip()[1:] else f"`{_RESPONSE}` {formula}")
     env = caller_names(parsed.names, depth=2)
     made = scenario(formula, data, env=env, **dict(params), **options)
-    return draw_frame(made.law, made.design.index, nsim=nsim, seed=seed)
+    return draw_frame(made.distribution, made.design.index, nsim=nsim, seed=seed)

@@ -17,8 +17,8 @@ from nestedmlm.fits.simulation.replicates import (
     run_replicates,
 )
 from nestedmlm.inference.resampling.response_distribution import (
-    ResponseLaw,
-    law_of,
+    ResponseDistribution,
+    response_distribution,
     sequence,
     streams,
 )
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 class RatioDraws:
     """Draws of the likelihood ratio statistic; a task for replicates."""
 
-    law: ResponseLaw
+    distribution: ResponseDistribution
     small: LmerFit
     large: LmerFit
     workers: int
 
     def __call__(self, ways: Streams) -> Outcome:
         """Simulate, refit both, compare."""
-        Y = np.column_stack([self.law.draw(np.random.default_rng(way)) for way in ways])
+        Y = np.column_stack([self.distribution.draw(np.random.default_rng(way)) for way in ways])
         criteria = [
             refit_columns(
                 fit.design,
@@ -65,9 +65,9 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
     def run(small: Any, large: Any, statistic: float) -> PairOutcome:
         _check_nested(small, large)
         s = small.solution
-        law = law_of(small.design, beta=s.beta, T=s.T, sigma=s.sigma)
+        distribution = response_distribution(small.design, beta=s.beta, T=s.T, sigma=s.sigma)
         outcome = run_replicates(
-            RatioDraws(law=law, small=small, large=large, workers=workers),
+            RatioDraws(distribution=distribution, small=small, large=large, workers=workers),
             streams(root, nsim),
             label="bootstrap",
             progress=progress,

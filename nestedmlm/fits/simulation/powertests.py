@@ -17,7 +17,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.effects import Question
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
 from nestedmlm.inference.effects.ddf import FitParts, joint_test, prepare
-from nestedmlm.inference.resampling.response_distribution import ResponseLaw
+from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
 from nestedmlm.inference.variances.added_effects import added_effects
 from nestedmlm.inference.variances.boundary import null_distribution
 from nestedmlm.inference.variances.chibar import ROUNDING
@@ -43,19 +43,19 @@ class PowerTask:
 
     Attributes
     ----------
-    law : ResponseLaw
+    distribution : ResponseDistribution
     pvalues : callable (Y) -> (m,) array
     title : str
         What the test is called.
     """
 
-    law: ResponseLaw
+    distribution: ResponseDistribution
     pvalues: PValues
     title: str
 
     def __call__(self, ways: Streams) -> Outcome:
         """Run the replicates of some streams; where the batch fails, one by one."""
-        Y = np.column_stack([self.law.draw(np.random.default_rng(way)) for way in ways])
+        Y = np.column_stack([self.distribution.draw(np.random.default_rng(way)) for way in ways])
         try:
             p, notes = self.pvalues(Y), [""] * len(ways)
         except (ArithmeticError, ValueError):  # LinAlgError is a ValueError
@@ -91,7 +91,9 @@ def prepare_test(
             f"test={test!r} is not for {kind} effects; those for them: {', '.join(known)}"
         )
     title, make = known[name]
-    return PowerTask(law=scene.law, pvalues=make(scene, question, workers), title=title)
+    return PowerTask(
+        distribution=scene.distribution, pvalues=make(scene, question, workers), title=title
+    )
 
 
 def _criteria(
@@ -210,7 +212,7 @@ def _random_boundary(scene: Scenario, question: Question, workers: int) -> PValu
         raise OptionError(
             f"{question.name} is the only random effect: its test is test='rlrt' (one variance)"
         )
-    y = scene.law.draw(np.random.default_rng(_SEED))  # weights hardly depend on the response
+    y = scene.distribution.draw(np.random.default_rng(_SEED))  # weights hardly depend on it
     small, small_solution = _solved(null, y, scene.REML)
     large, large_solution = _solved(scene.design, y, scene.REML)
     mixture = null_distribution(small, small_solution, large, large_solution, REML=scene.REML)

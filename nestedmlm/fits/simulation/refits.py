@@ -10,7 +10,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.covariance.parameters import SINGULAR, make_plan, term_shapes
 from nestedmlm.design.design import Design
-from nestedmlm.inference.variances.parameters import Reported, reported_parameters, values_at
+from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters, values_at
 from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.batch import Batch, refit_many
@@ -95,7 +95,7 @@ def refit_one(
 
 
 def default_names(design: Design) -> tuple[str, ...]:
-    """Names of `default_values`: fixed effects, then `reported_parameters` of the rest."""
+    """Names of `default_values`: fixed effects, then `model_parameters` of the rest."""
     return (*design.x_names, *(p.name for p in _variances(design)))
 
 
@@ -133,8 +133,8 @@ def _unstructured(shapes: tuple[TermShape, ...], batch: Batch) -> FloatArray:
     return np.hstack(out)
 
 
-def _variances(design: Design) -> list[Reported]:
-    return [p for p in reported_parameters(design) if p.kind != "beta"]
+def _variances(design: Design) -> list[ModelParameter]:
+    return [p for p in model_parameters(design) if p.kind != "beta"]
 
 
 def notes_of(batch: Batch) -> tuple[str, ...]:

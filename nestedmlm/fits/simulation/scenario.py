@@ -18,9 +18,9 @@ from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.simulation.extend import extended
 from nestedmlm.fits.simulation.power import power, power_curve
 from nestedmlm.inference.resampling.response_distribution import (
-    ResponseLaw,
+    ResponseDistribution,
     draw_frame,
-    law_of,
+    response_distribution,
 )
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class Scenario:
         )
 
     @property
-    def law(self) -> ResponseLaw:
+    def distribution(self) -> ResponseDistribution:
         """Distribution of the response."""
         T = relative_factors(self.theta, term_shapes(self.design))
-        return law_of(self.design, beta=self.beta, T=T, sigma=self.sigma)
+        return response_distribution(self.design, beta=self.beta, T=T, sigma=self.sigma)
 
     def simulate(self, nsim: int = 1, seed: int | None = None) -> pd.DataFrame:
         """Draw responses; see `LmerFit.simulate`."""
-        return draw_frame(self.law, self.design.index, nsim=nsim, seed=seed)
+        return draw_frame(self.distribution, self.design.index, nsim=nsim, seed=seed)
 
     def with_params(
         self,

@@ -14,8 +14,8 @@ from nestedmlm.errors import DataError, WeightsError
 from nestedmlm.inference.resampling.response_distribution import (
     Seed,
     draw_frame,
-    law_for_data,
-    law_of,
+    response_distribution,
+    response_distribution_for,
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
 
@@ -30,14 +30,16 @@ def simulate_fit(
     keep = chosen_columns(fit.design, re_form)
     s = fit.solution
     if data is None:
-        law = law_of(fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep)
-        drawn = draw_frame(law, fit.design.index, nsim=nsim, seed=seed)
+        distribution = response_distribution(
+            fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
+        )
+        drawn = draw_frame(distribution, fit.design.index, nsim=nsim, seed=seed)
         return _padded(drawn, fit.design)
-    law, index = law_for_data(
+    distribution, index = response_distribution_for(
         fit.design, data, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
         weights=_new_weights(fit, data),
     )  # fmt: skip
-    return draw_frame(law, index, nsim=nsim, seed=seed)
+    return draw_frame(distribution, index, nsim=nsim, seed=seed)
 
 
 def _padded(drawn: pd.DataFrame, design: Design) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
 from nestedmlm.inference.resampling.resampling import take_groups
-from nestedmlm.inference.variances.parameters import reported_parameters, reported_values
+from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -25,7 +25,7 @@ type Fun = Callable[[LmerFit], Any]
 
 
 class Responses(Protocol):
-    """Whatever draws one response (`ResponseLaw`, `RowResampler`, ...)."""
+    """Whatever draws one response (`ResponseDistribution`, `RowResampler`, ...)."""
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw one response, (n,)."""
@@ -116,8 +116,8 @@ def observed(fit: LmerFit, fun: Fun | None) -> pd.Series:
         If `fun` is not callable or returns anything but numbers.
     """
     if fun is None:
-        wanted = reported_parameters(fit.design)
-        values = dict(zip(wanted, reported_values(wanted, fit.solution), strict=True))
+        wanted = model_parameters(fit.design)
+        values = dict(zip(wanted, parameter_values(wanted, fit.solution), strict=True))
         ordered = sorted(wanted, key=lambda p: p.kind != "beta")  # fixed effects first
         return pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
     if not callable(fun):

@@ -15,10 +15,10 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.profile import profile_parameters
 from nestedmlm.inference.variances.parameters import (
     NAMES,
-    Reported,
+    ModelParameter,
     in_order,
+    model_parameters,
     old_names,
-    reported_parameters,
     select,
 )
 from nestedmlm.inference.variances.wald import variance_parameters
@@ -37,7 +37,7 @@ _JOINT = 0.99  # a profile reaches the region of this level for all parameters j
 class Shown:
     """Which parameters are shown, in which order, under which names."""
 
-    parameters: tuple[Reported, ...]
+    parameters: tuple[ModelParameter, ...]
     names: tuple[str, ...]
 
 
@@ -51,7 +51,7 @@ def shown(fit: LmerFit, parm: Any, *, order: str, names: str) -> Shown:
     """
     if names not in NAMES:
         raise OptionError(f"names must be one of {', '.join(NAMES)}, not {names!r}")
-    everything = reported_parameters(fit.design)
+    everything = model_parameters(fit.design)
     everything = tuple(everything[i] for i in in_order(everything, order))
     old = old_names(everything)
     labels = old if names == "old" else tuple(p.name for p in everything)
@@ -147,7 +147,7 @@ def boot_limits(fit: LmerFit, wanted: Shown, level: float, options: Any) -> pd.D
     boot = fit.bootstrap(options["nsim"], seed=options["seed"], progress=options["progress"])
     table = boot.conf_int(options["kind"], level).to_numpy()
     p = fit.design.p
-    everything = reported_parameters(fit.design)  # the bootstrap lists fixed effects first
+    everything = model_parameters(fit.design)  # the bootstrap lists fixed effects first
     place = {q: i + p if q.kind != "beta" else q.i for i, q in enumerate(everything)}
     rows = [tuple(table[place[q]]) for q in wanted.parameters]
     failed = len(boot.failures)

@@ -24,8 +24,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.variance_derivatives import (
     FitParts,
-    Moments,
-    moments,
+    VarianceDerivatives,
+    variance_derivatives,
     weighted_products,
 )
 from nestedmlm.inference.variances.directions import covariance_directions
@@ -94,13 +94,13 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
         )
     s = parts.solution
     directions = covariance_directions(parts.phi, s.plan)
-    found = moments(parts, directions)
+    found = variance_derivatives(parts, directions)
     Phi = found.Phi
     spread, flat = _spread(found, s.stats.n, s.stats.p)
     ratios = spread[1:, 1:]
     inner = weighted_products(parts, directions, ratios)
-    weighted = np.tensordot(ratios, found.Pi, axes=(1, 0))
-    inner -= np.einsum("rij,jk,rkl->il", found.Pi, Phi, weighted, optimize=True)
+    weighted = np.tensordot(ratios, found.X_dV_X, axes=(1, 0))
+    inner -= np.einsum("rij,jk,rkl->il", found.X_dV_X, Phi, weighted, optimize=True)
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
     Ri = s.stats.R_x_inverse
     notes = (
@@ -112,7 +112,7 @@ def kenward_roger(parts: FitParts) -> KenwardRoger:
         unadjusted=s.vcov,
         R_x=s.stats.R_x,
         Phi=Phi,
-        moved=np.concatenate([-Phi[None], -(Phi @ found.Pi @ Phi)]),
+        moved=np.concatenate([-Phi[None], -(Phi @ found.X_dV_X @ Phi)]),
         spread=spread,
         notes=notes,
     )
@@ -154,7 +154,7 @@ def _match(A1: float, A2: float, q: int) -> Approximation:
     return Approximation(df=df, scaling=scaling)
 
 
-def _spread(found: Moments, n: int, p: int) -> tuple[FloatArray, int]:
+def _spread(found: VarianceDerivatives, n: int, p: int) -> tuple[FloatArray, int]:
     """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions."""
     IE = expected_information(found, n, p)
     d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))

@@ -17,7 +17,11 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import flat_factors, jacobian
-from nestedmlm.inference.effects.variance_derivatives import FitParts, Moments, moments
+from nestedmlm.inference.effects.variance_derivatives import (
+    FitParts,
+    VarianceDerivatives,
+    variance_derivatives,
+)
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
@@ -64,11 +68,11 @@ def satterthwaite(parts: FitParts) -> Satterthwaite:
     """
     s, phi = parts.solution, parts.phi
     directions, free = parameter_directions(phi, s.plan)
-    found = moments(parts, directions)
+    found = variance_derivatives(parts, directions)
     H = _hessian(parts, found, phi, free)
     spread, flat = _twice_inverse(H)
     Ri = s.stats.R_x_inverse
-    moved = Ri @ (found.Phi @ found.Pi @ found.Phi) @ Ri.T * s.sigma**2
+    moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
     left_out = s.plan.n_theta - len(free)
     return Satterthwaite(
@@ -95,35 +99,37 @@ def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
     return 2.0 * E / (E - len(nu))
 
 
-def _hessian(parts: FitParts, found: Moments, phi: FloatArray, free: np.ndarray) -> FloatArray:
+def _hessian(
+    parts: FitParts, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
+) -> FloatArray:
     """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
     s = parts.solution
     reml = parts.REML and s.stats.p > 0
     df = s.stats.n - s.stats.p if reml else s.stats.n
     n_d = len(free)
     H = np.empty((n_d + 1, n_d + 1))
-    H[:n_d, :n_d] = 2.0 * found.bend / s.sigma**2 - found.N
+    H[:n_d, :n_d] = found.d2_rss / s.sigma**2 - found.tr_dV_dV
     if reml:
-        H[:n_d, :n_d] += 2.0 * found.phi_q
-        half = found.Phi @ found.Pi
+        H[:n_d, :n_d] += 2.0 * found.tr_Phi_Q
+        half = found.Phi @ found.X_dV_X
         H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)
-    H[:n_d, :n_d] += _bend_of_covariance(parts, phi, reml)[np.ix_(free, free)]
-    H[n_d, :n_d] = H[:n_d, n_d] = 2.0 * found.slope / s.sigma**3
+    H[:n_d, :n_d] += _curvature_of_covariance(parts, phi, reml)[np.ix_(free, free)]
+    H[n_d, :n_d] = H[:n_d, n_d] = -2.0 * found.d_rss / s.sigma**3
     H[n_d, n_d] = 6.0 * s.pwrss / s.sigma**4 - 2.0 * df / s.sigma**2
     if parts.penalty is not None:
-        bend = penalty_terms(phi, s.plan, parts.penalty)[2]
-        H[np.arange(n_d), np.arange(n_d)] += bend[free]
+        curvature = penalty_terms(phi, s.plan, parts.penalty)[2]
+        H[np.arange(n_d), np.arange(n_d)] += curvature[free]
     return H
 
 
-def _bend_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatArray:
+def _curvature_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatArray:
     """``<d criterion / d(T T'), d^2 (T T') / d phi^2>``: exact where T is linear in phi."""
     s = parts.solution
     _, _, v, inverse = profile(s.state.S)
     S_bar = np.outer(v, v) / s.sigma**2 + (inverse if reml else 0.0)
     M = elimination.adjoint(s.state, 1.0, S_bar)
 
-    def slope(at: FloatArray) -> FloatArray:
+    def gradient_at(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)
         out = np.zeros(len(at))
         for k, block in blocks(s.plan):
@@ -131,10 +137,10 @@ def _bend_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatAr
             out += 2.0 * J[block].T @ MT.ravel()
         return out
 
-    if s.plan.linear:  # slope is linear in phi
-        columns = [slope(e) for e in np.eye(len(phi))]
+    if s.plan.linear:  # the gradient is linear in phi
+        columns = [gradient_at(e) for e in np.eye(len(phi))]
     else:
-        columns = [(slope(phi + _STEP * e) - slope(phi - _STEP * e)) / (2 * _STEP)
+        columns = [(gradient_at(phi + _STEP * e) - gradient_at(phi - _STEP * e)) / (2 * _STEP)
                    for e in np.eye(len(phi))]  # fmt: skip
     out = np.column_stack(columns)
     return np.asarray(0.5 * (out + out.T))

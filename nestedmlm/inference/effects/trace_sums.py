@@ -25,7 +25,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts, available_memory
 from nestedmlm.statistics.forest import Block
 
 
-def traces(state: Eliminated, stats: CrossProducts, directions: Directions) -> FloatArray:
+def direction_traces(state: Eliminated, stats: CrossProducts, directions: Directions) -> FloatArray:
     """``tr(V^{-1} Z E_r Z')`` for each direction, shape (n_d,)."""
     starts = np.cumsum([0, *(k * k for k in stats.widths)])
     return np.array(

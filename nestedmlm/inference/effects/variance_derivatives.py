@@ -1,4 +1,4 @@
-"""What both small-sample methods are made of, from the elimination's factors.
+"""Derivatives of the criterion in the covariance V, for both small-sample methods.
 
 With ``V = W^{-1} + sum_r gamma_r Z E_r Z'`` relative to sigma^2, ``S = X'V^{-1}X``,
 ``e = V^{-1}(y - X beta)`` and ``P = V^{-1} - V^{-1}X S^{-1}X'V^{-1}``, all in scaled columns.
@@ -15,7 +15,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import phi_of_theta
-from nestedmlm.inference.effects.trace_sums import pair_traces, traces
+from nestedmlm.inference.effects.trace_sums import direction_traces, pair_traces
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
@@ -59,37 +59,37 @@ class FitParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Moments:
-    """Sums over the covariance for some directions.
+class VarianceDerivatives:
+    """Derivatives of the criterion's parts as V moves in some directions ``dV_r = Z E_r Z'``.
 
     Attributes
     ----------
     Phi : (p, p) array
-        ``S^{-1}``.
-    N : (n_d, n_d) array
-        ``tr(V^{-1} Z E_r Z' V^{-1} Z E_s Z')``.
-    t : (n_d,) array
-        ``tr(V^{-1} Z E_r Z')``.
-    Pi : (n_d, p, p) array
-        ``X'V^{-1} Z E_r Z' V^{-1}X``.
-    phi_q : (n_d, n_d) array
-        ``tr(Phi Q_rs)``.
-    slope : (n_d,) array
-        ``e' Z E_r Z' e``, minus the derivative of the residual sum of squares.
-    bend : (n_d, n_d) array
-        ``e' Z E_r Z' P Z E_s Z' e``, half its second derivative.
+        ``S^{-1}``, the covariance of the fixed effects relative to sigma^2.
+    tr_dV : (n_d,) array
+        ``tr(V^{-1} dV_r)``: derivative of ``log|V|``.
+    tr_dV_dV : (n_d, n_d) array
+        ``tr(V^{-1} dV_r V^{-1} dV_s)``.
+    X_dV_X : (n_d, p, p) array
+        ``X'V^{-1} dV_r V^{-1}X``, minus the derivative of S; Kenward & Roger's ``-P_r``.
+    tr_Phi_Q : (n_d, n_d) array
+        ``tr(Phi Q_rs)`` with Kenward & Roger's ``Q_rs = X'V^{-1} dV_r V^{-1} dV_s V^{-1}X``.
+    d_rss : (n_d,) array
+        Derivative of the residual sum of squares: ``-e' dV_r e``.
+    d2_rss : (n_d, n_d) array
+        Its second derivative: ``2 e' dV_r P dV_s e``.
     """
 
     Phi: FloatArray
-    N: FloatArray
-    t: FloatArray
-    Pi: FloatArray
-    phi_q: FloatArray
-    slope: FloatArray
-    bend: FloatArray
+    tr_dV: FloatArray
+    tr_dV_dV: FloatArray
+    X_dV_X: FloatArray
+    tr_Phi_Q: FloatArray
+    d_rss: FloatArray
+    d2_rss: FloatArray
 
 
-def moments(parts: FitParts, directions: Directions) -> Moments:
+def variance_derivatives(parts: FitParts, directions: Directions) -> VarianceDerivatives:
     """Add everything up; the cost is that of a few eliminations for each pair of directions."""
     s = parts.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
@@ -101,28 +101,28 @@ def moments(parts: FitParts, directions: Directions) -> Moments:
     rotation[:p, :p] = np.linalg.cholesky(Phi) if p else 0.0
     rotation[:, p] = v
     C = B @ rotation
-    phi_q, bend, block = np.zeros((n_d, n_d)), np.zeros((n_d, n_d)), max(1, _COLUMNS // max(n_d, 1))
-    Pi = np.empty((n_d, p, p))
-    fixed, slope = np.empty((n_d, p)), np.empty(n_d)
+    tr_Phi_Q, e_dV_dV_e = np.zeros((n_d, n_d)), np.zeros((n_d, n_d))
+    block = max(1, _COLUMNS // max(n_d, 1))
     for start in range(0, p + 1 if n_d else 0, block):
         own = C[:, start : start + block]
         diagonal = _diagonal(gram_of(own, directions, parts))
         last = start + own.shape[1] == p + 1
-        phi_q += diagonal[: len(diagonal) - last].sum(axis=0)
+        tr_Phi_Q += diagonal[: len(diagonal) - last].sum(axis=0)
         if last:
-            bend = diagonal[-1]
-    for d, moved in enumerate(move(C, directions, parts)):
-        sandwich = C.T @ moved
-        Pi[d], fixed[d], slope[d] = sandwich[:p, :p], sandwich[:p, p], sandwich[p, p]
+            e_dV_dV_e = diagonal[-1]
+    X_dV_X, X_dV_e, e_dV_e = np.empty((n_d, p, p)), np.empty((n_d, p)), np.empty(n_d)
+    for d, moved in enumerate(apply_directions(C, directions, parts)):
+        product = C.T @ moved
+        X_dV_X[d], X_dV_e[d], e_dV_e[d] = product[:p, :p], product[:p, p], product[p, p]
     back = np.linalg.inv(rotation[:p, :p]) if p else np.zeros((0, 0))
-    return Moments(
+    return VarianceDerivatives(
         Phi=Phi,
-        N=pair_traces(stats, s.state, directions),
-        t=traces(s.state, stats, directions),
-        Pi=back.T @ Pi @ back,
-        phi_q=phi_q,
-        slope=slope,
-        bend=bend - fixed @ fixed.T,
+        tr_dV=direction_traces(s.state, stats, directions),
+        tr_dV_dV=pair_traces(stats, s.state, directions),
+        X_dV_X=back.T @ X_dV_X @ back,
+        tr_Phi_Q=tr_Phi_Q,
+        d_rss=-e_dV_e,
+        d2_rss=2.0 * (e_dV_dV_e - X_dV_e @ X_dV_e.T),
     )
 
 
@@ -133,7 +133,7 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
     _, B = elimination.solve(s.stats, s.state)
     values, vectors = np.linalg.eigh(weights)
     total = np.zeros((p, p))
-    moved = list(move(B[:, :p], directions, parts))
+    moved = list(apply_directions(B[:, :p], directions, parts))
     for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
         combined = sum(w * m for w, m in zip(vector, moved, strict=True))
         total += value * elimination.gram(s.stats, s.state, np.asarray(combined))
@@ -143,7 +143,7 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
 def gram_of(own: FloatArray, directions: Directions, parts: FitParts) -> FloatArray:
     """``(Z E_r c_i)' V^{-1} (Z E_s c_j)`` for the columns c of `own`: (n_d, k, n_d, k)."""
     n_d, k = len(directions), own.shape[1]
-    F = np.stack(list(move(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
+    F = np.stack(list(apply_directions(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
     s = parts.solution
     return elimination.gram(s.stats, s.state, F).reshape(n_d, k, n_d, k)
 
@@ -153,7 +153,9 @@ def _diagonal(gram: FloatArray) -> FloatArray:
     return np.ascontiguousarray(np.einsum("risi->irs", gram))
 
 
-def move(B: FloatArray, directions: Directions, parts: FitParts) -> Iterator[FloatArray]:
+def apply_directions(
+    B: FloatArray, directions: Directions, parts: FitParts
+) -> Iterator[FloatArray]:
     """``(I (x) E) B`` for each direction: in the rows of its factor, zero in the others."""
     rows = factor_rows(parts)
     for f, E in zip(directions.factor, directions.matrices, strict=True):

@@ -23,7 +23,7 @@ from nestedmlm.inference.profile.term_coordinates import (
     held_sd,
     held_structured,
 )
-from nestedmlm.inference.variances.parameters import Reported
+from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -88,12 +88,12 @@ def free_chart(solution: Solution) -> Chart:
     return _join(pieces, plan, solution.sigma)
 
 
-def held_chart(parameter: Reported, solution: Solution) -> Chart:
+def held_chart(parameter: ModelParameter, solution: Solution) -> Chart:
     """Coordinates in which `parameter` is one of the entries.
 
     Parameters
     ----------
-    parameter : Reported
+    parameter : ModelParameter
     solution : Solution
         The model at the estimate.
     """

@@ -16,9 +16,9 @@ from nestedmlm.inference.profile.curve import ProfileCurve, make_curve
 from nestedmlm.inference.profile.deviance import Place
 from nestedmlm.inference.profile.path import LOWER, LowerDeviance, Trace, refine, trace_profile
 from nestedmlm.inference.variances.parameters import (
-    Reported,
-    reported_parameters,
-    reported_values,
+    ModelParameter,
+    model_parameters,
+    parameter_values,
     values_at,
 )
 from nestedmlm.likelihood.solution import Solution, results_at
@@ -55,7 +55,7 @@ class Profiled:
 def profile_parameters(
     design: Design,
     solution: Solution,
-    chosen: Sequence[Reported],
+    chosen: Sequence[ModelParameter],
     *,
     cutoff: float,
     step: float,
@@ -69,7 +69,7 @@ def profile_parameters(
     design : Design
     solution : Solution
         The model at its maximum-likelihood estimate.
-    chosen : sequence of Reported
+    chosen : sequence of ModelParameter
         What to profile.
     cutoff, step : float
         How far to go on each side and in which steps, in units of zeta.
@@ -104,11 +104,11 @@ def profile_parameters(
             )
     if len(pairs) < len(chosen):
         messages.append(f"interrupted: {len(pairs)} of {len(chosen)} parameters are profiled")
-    values = reported_values([p for p, _ in pairs], solution)
+    values = parameter_values([p for p, _ in pairs], solution)
     curves = [
         _curve(p, float(value), found) for (p, found), value in zip(pairs, values, strict=True)
     ]
-    everything = reported_parameters(design)
+    everything = model_parameters(design)
     frames = [_points(p, found, everything, solution) for p, found in pairs if found is not None]
     points = pd.concat(frames, ignore_index=True) if frames else _no_points(everything)
     messages += [m for c, (_, f) in zip(curves, pairs, strict=True) for m in _remarks(c, f)]
@@ -121,7 +121,7 @@ _Found = tuple[Chart, Trace] | None
 
 
 def _profile_one(
-    parameter: Reported,
+    parameter: ModelParameter,
     solution: Solution,
     reach: tuple[float, float, float],
     zetas: Sequence[float],
@@ -130,7 +130,7 @@ def _profile_one(
 
     `reach` holds cutoff, step and what counts as a lower deviance.
     """
-    if np.isnan(reported_values([parameter], solution)[0]):
+    if np.isnan(parameter_values([parameter], solution)[0]):
         return None
     chart = held_chart(parameter, solution)
     plan, stats = solution.plan, solution.stats
@@ -146,7 +146,7 @@ def _from_there(found: LowerDeviance, design: Design, solution: Solution) -> Sol
     return results_at(design, best.theta, REML=False, stats=stats)
 
 
-def _curve(parameter: Reported, estimate: float, found: _Found) -> ProfileCurve:
+def _curve(parameter: ModelParameter, estimate: float, found: _Found) -> ProfileCurve:
     if found is None:
         nothing = np.zeros(0)
         return ProfileCurve(
@@ -168,7 +168,10 @@ def _curve(parameter: Reported, estimate: float, found: _Found) -> ProfileCurve:
 
 
 def _points(
-    parameter: Reported, found: _Found, everything: Sequence[Reported], solution: Solution
+    parameter: ModelParameter,
+    found: _Found,
+    everything: Sequence[ModelParameter],
+    solution: Solution,
 ) -> pd.DataFrame:
     """Every parameter at every knot."""
     assert found is not None
@@ -184,16 +187,16 @@ def _points(
     return pd.concat([pd.DataFrame(first, index=frame.index), frame], axis=1)
 
 
-def _no_points(everything: Sequence[Reported]) -> pd.DataFrame:
+def _no_points(everything: Sequence[ModelParameter]) -> pd.DataFrame:
     numbers = ["zeta", "value", "deviance", *(p.name for p in everything)]
     types = {"parameter": object, **dict.fromkeys(numbers, float)}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
 def values_of(
-    place: Place, chart: Chart, parameters: Sequence[Reported], solution: Solution
+    place: Place, chart: Chart, parameters: Sequence[ModelParameter], solution: Solution
 ) -> FloatArray:
-    """Reported parameters at one place of a chart."""
+    """Values of all parameters at one place of a chart."""
     plan, stats = solution.plan, solution.stats
     T = factors_at(place.z, chart)
     factors = [

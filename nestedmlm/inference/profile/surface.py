@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import lower_indices, split_parameters
 from nestedmlm.covariance.parameters import flat_of_theta
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.parameters import Reported
+from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.solution import Solution
@@ -46,7 +46,7 @@ class Surface:
 
 
 def criterion_surface(
-    solution: Solution, pair: tuple[Reported, Reported], *, REML: bool, size: int = 33
+    solution: Solution, pair: tuple[ModelParameter, ModelParameter], *, REML: bool, size: int = 33
 ) -> Surface:
     """Evaluate the criterion over two standard deviations relative to sigma.
 
@@ -57,7 +57,7 @@ def criterion_surface(
     ----------
     solution : Solution
         The model at the estimate.
-    pair : tuple of two Reported
+    pair : tuple of two ModelParameter
         Standard deviations of random effects.
     REML : bool
     size : int
@@ -101,7 +101,7 @@ def criterion_surface(
     )
 
 
-def moved_theta(solution: Solution, values: dict[Reported, float]) -> FloatArray:
+def moved_theta(solution: Solution, values: dict[ModelParameter, float]) -> FloatArray:
     """Theta with other relative standard deviations and the same correlations."""
     shapes = solution.plan.shapes
     parts = [part.copy() for part in split_parameters(solution.theta, shapes)]
@@ -119,7 +119,7 @@ def moved_theta(solution: Solution, values: dict[Reported, float]) -> FloatArray
     return np.concatenate(parts)
 
 
-def _relative_sd(solution: Solution, parameter: Reported) -> float:
+def _relative_sd(solution: Solution, parameter: ModelParameter) -> float:
     return float(np.linalg.norm(solution.T[parameter.term][parameter.i]))
 
 

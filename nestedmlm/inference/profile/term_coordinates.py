@@ -20,7 +20,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import STRUCTURES, TermShape, echelon, lower_indices
-from nestedmlm.inference.variances.parameters import Reported
+from nestedmlm.inference.variances.parameters import ModelParameter
 
 Curve = Callable[[FloatArray, complex], FloatArray]
 _RIGHT_ANGLE = 0.5 * np.pi
@@ -89,7 +89,7 @@ def free_piece(shape: TermShape, phi: FloatArray) -> Piece:
 
 
 def held_sd(
-    parameter: Reported,
+    parameter: ModelParameter,
     shape: TermShape,
     W: FloatArray,
     T: FloatArray,
@@ -116,7 +116,7 @@ def held_sd(
 
 
 def held_correlation(
-    parameter: Reported,
+    parameter: ModelParameter,
     shape: TermShape,
     W: FloatArray,
     T: FloatArray,
@@ -159,7 +159,7 @@ def held_correlation(
 
 
 def held_structured(
-    parameter: Reported,
+    parameter: ModelParameter,
     shape: TermShape,
     W: FloatArray,
     T: FloatArray,

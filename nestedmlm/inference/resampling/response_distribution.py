@@ -45,7 +45,7 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResponseLaw:
+class ResponseDistribution:
     """Distribution of a response: ``y = mean + sum of Z b + e``.
 
     Attributes
@@ -105,7 +105,7 @@ def sequence(seed: Seed) -> np.random.SeedSequence:
     return np.random.SeedSequence(None if seed is None else int(seed))
 
 
-def law_of(
+def response_distribution(
     design: Design,
     *,
     beta: FloatArray,
@@ -113,7 +113,7 @@ def law_of(
     sigma: float,
     b: Sequence[FloatArray] | None = None,
     keep: Sequence[Mask] | None = None,
-) -> ResponseLaw:
+) -> ResponseDistribution:
     """Distribution of the response at given parameters, for the rows of a design.
 
     Parameters
@@ -133,7 +133,7 @@ def law_of(
         for t, (flag, term) in enumerate(zip(kept, design.terms, strict=True))
         for k in (term.X.shape[1],)
     )
-    return ResponseLaw(
+    return ResponseDistribution(
         mean=fitted_values(design, beta, fixed),
         effects=tuple(
             Effects(
@@ -150,7 +150,7 @@ def law_of(
     )
 
 
-def law_for_data(
+def response_distribution_for(
     design: Design,
     data: Any,
     *,
@@ -160,7 +160,7 @@ def law_for_data(
     b: Sequence[FloatArray],
     keep: Sequence[Mask],
     weights: FloatArray | None = None,
-) -> tuple[ResponseLaw, pd.Index]:
+) -> tuple[ResponseDistribution, pd.Index]:
     """Distribution of the response for other rows; groups that were not there are drawn.
 
     Parameters
@@ -170,7 +170,7 @@ def law_for_data(
 
     Returns
     -------
-    ResponseLaw
+    ResponseDistribution
     pandas.Index
         Labels of the rows.
     """
@@ -189,8 +189,10 @@ def law_for_data(
             labels = np.where(codes >= 0, codes, size + unseen)
         effects.append(Effects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
     spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
-    law = ResponseLaw(mean=mean, effects=tuple(effects), sigma=float(sigma), spread=spread)
-    return law, new.index
+    distribution = ResponseDistribution(
+        mean=mean, effects=tuple(effects), sigma=float(sigma), spread=spread
+    )
+    return distribution, new.index
 
 
 def whole_terms(design: Design, keep: Sequence[Mask] | None) -> tuple[bool, ...]:
@@ -212,7 +214,9 @@ def whole_terms(design: Design, keep: Sequence[Mask] | None) -> tuple[bool, ...]
     return tuple(bool(mask.all()) for mask in keep)
 
 
-def draw_frame(law: ResponseLaw, index: pd.Index, *, nsim: int, seed: Seed = None) -> pd.DataFrame:
+def draw_frame(
+    distribution: ResponseDistribution, index: pd.Index, *, nsim: int, seed: Seed = None
+) -> pd.DataFrame:
     """Draw `nsim` responses as columns ``sim_1``, ``sim_2``, ... of a table.
 
     Raises
@@ -221,5 +225,5 @@ def draw_frame(law: ResponseLaw, index: pd.Index, *, nsim: int, seed: Seed = Non
         See `streams`.
     """
     ways = streams(seed, nsim)
-    values = np.column_stack([law.draw(np.random.default_rng(way)) for way in ways])
+    values = np.column_stack([distribution.draw(np.random.default_rng(way)) for way in ways])
     return pd.DataFrame(values, index=index, columns=[f"sim_{i + 1}" for i in range(len(ways))])

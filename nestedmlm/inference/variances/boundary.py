@@ -9,7 +9,7 @@ from nestedmlm.covariance import echelon, lower_indices, split_parameters
 from nestedmlm.covariance.parameters import Plan, phi_of_theta
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
-from nestedmlm.inference.effects.variance_derivatives import FitParts, moments
+from nestedmlm.inference.effects.variance_derivatives import FitParts, variance_derivatives
 from nestedmlm.inference.variances.added_effects import (
     FREE,
     Difference,
@@ -89,7 +89,7 @@ def _profiled_information(
     )
     parts = FitParts(design=large, solution=null, REML=REML)
     IE = expected_information(
-        moments(parts, directions), large.n, large.p, REML=REML and large.p > 0
+        variance_derivatives(parts, directions), large.n, large.p, REML=REML and large.p > 0
     )
     new = 1 + np.array([order.index(i) for i in range(len(wanted))])
     old = np.setdiff1d(np.arange(len(IE)), new)

@@ -19,7 +19,7 @@ NAMES = ("new", "old")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
+class ModelParameter:
     """One parameter on the scale it is reported on.
 
     Attributes
@@ -48,12 +48,12 @@ class Reported:
     upper: float = np.inf
 
 
-def reported_parameters(design: Design) -> tuple[Reported, ...]:
+def model_parameters(design: Design) -> tuple[ModelParameter, ...]:
     """List them: of each term all standard deviations, then correlations; sigma; beta.
 
     That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``.
     """
-    found: list[Reported] = []
+    found: list[ModelParameter] = []
     for t, term in enumerate(design.terms):
         found += _of_term(t, term, design.factors[term.factor].name)
     counts = Counter(p.name for p in found)
@@ -63,21 +63,21 @@ def reported_parameters(design: Design) -> tuple[Reported, ...]:
         else p
         for p in found
     ]
-    found.append(Reported(kind="sigma", name="sigma", lower=0.0))
-    found += [Reported(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
+    found.append(ModelParameter(kind="sigma", name="sigma", lower=0.0))
+    found += [ModelParameter(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
     return tuple(found)
 
 
-def _of_term(t: int, term: ReTerm, group: str) -> list[Reported]:
+def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
     k, columns = len(term.columns), term.columns
     labels = ("*",) if term.hom and k > 1 else columns
     out = [
-        Reported(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
+        ModelParameter(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
         for i, label in enumerate(labels)
     ]
     if term.structure == "us":
         out += [
-            Reported(
+            ModelParameter(
                 kind="cor",
                 term=t,
                 i=i,
@@ -90,18 +90,20 @@ def _of_term(t: int, term: ReTerm, group: str) -> list[Reported]:
             for i in range(j + 1, k)
         ]
     return out + [
-        Reported(kind="par", term=t, i=i, name=f"{q.name}|{group}", lower=q.lower, upper=q.upper)
+        ModelParameter(
+            kind="par", term=t, i=i, name=f"{q.name}|{group}", lower=q.lower, upper=q.upper
+        )
         for i, q in enumerate(STRUCTURES[term.structure].parameters(k))
     ]
 
 
-def in_order(parameters: Sequence[Reported], order: str) -> tuple[int, ...]:
+def in_order(parameters: Sequence[ModelParameter], order: str) -> tuple[int, ...]:
     """Positions of `parameters` in one of lme4's orders.
 
     Parameters
     ----------
     parameters : sequence
-        As `reported_parameters` lists them.
+        As `model_parameters` lists them.
     order : {"lme4-2", "lme4-1"}
         lme4 before 2.0 went through the lower triangle of each term column by column, so that a
         correlation stands between two standard deviations.
@@ -128,7 +130,7 @@ def in_order(parameters: Sequence[Reported], order: str) -> tuple[int, ...]:
     return tuple(sorted(places, key=place))
 
 
-def old_names(parameters: Sequence[Reported]) -> tuple[str, ...]:
+def old_names(parameters: Sequence[ModelParameter]) -> tuple[str, ...]:
     """lme4's short names (``.sig01``, ``.sigma``) for parameters in the order given."""
     out, count = [], 0
     for p in parameters:
@@ -140,7 +142,7 @@ def old_names(parameters: Sequence[Reported]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def reported_values(parameters: Sequence[Reported], solution: Solution) -> FloatArray:
+def parameter_values(parameters: Sequence[ModelParameter], solution: Solution) -> FloatArray:
     """Values of `parameters`; a correlation beside a standard deviation of zero is NaN."""
     return values_at(
         parameters,
@@ -153,7 +155,7 @@ def reported_values(parameters: Sequence[Reported], solution: Solution) -> Float
 
 
 def values_at(
-    parameters: Sequence[Reported],
+    parameters: Sequence[ModelParameter],
     shapes: Sequence[TermShape],
     *,
     theta: FloatArray,
@@ -164,16 +166,16 @@ def values_at(
     """Values of `parameters` at relative factors `T` (user's columns) and the rest."""
     parts = split_parameters(theta, shapes)
 
-    def correlation(p: Reported) -> float:
+    def correlation(p: ModelParameter) -> float:
         a, b = T[p.term][p.i], T[p.term][p.j]
         size = float(np.linalg.norm(a) * np.linalg.norm(b))
         return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 0 else np.nan
 
-    def structured(p: Reported) -> float:
+    def structured(p: ModelParameter) -> float:
         count = len(STRUCTURES[shapes[p.term].structure].parameters(shapes[p.term].k))
         return float(parts[p.term][p.i - count]) if np.any(T[p.term]) else np.nan
 
-    values: dict[str, Callable[[Reported], float]] = {
+    values: dict[str, Callable[[ModelParameter], float]] = {
         "sd": lambda p: sigma * float(np.linalg.norm(T[p.term][p.i])),
         "cor": correlation,
         "par": structured,
@@ -183,7 +185,9 @@ def values_at(
     return np.array([values[p.kind](p) for p in parameters])
 
 
-def select(parm: object, parameters: Sequence[Reported], names: Sequence[str]) -> tuple[int, ...]:
+def select(
+    parm: object, parameters: Sequence[ModelParameter], names: Sequence[str]
+) -> tuple[int, ...]:
     """Positions that `parm` asks for.
 
     Parameters
@@ -213,7 +217,7 @@ def select(parm: object, parameters: Sequence[Reported], names: Sequence[str]) -
     return tuple(dict.fromkeys(found))
 
 
-def _matching(one: object, parameters: Sequence[Reported], names: Sequence[str]) -> list[int]:
+def _matching(one: object, parameters: Sequence[ModelParameter], names: Sequence[str]) -> list[int]:
     everywhere = range(len(parameters))
     if isinstance(one, int | np.integer) and not isinstance(one, bool):
         if -len(parameters) <= one < len(parameters):

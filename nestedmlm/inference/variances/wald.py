@@ -20,9 +20,9 @@ from nestedmlm.design.design import Design
 from nestedmlm.inference.profile.coordinates import Chart, factors_at, free_chart
 from nestedmlm.inference.profile.deviance import place_at
 from nestedmlm.inference.variances.parameters import (
-    Reported,
-    reported_parameters,
-    reported_values,
+    ModelParameter,
+    model_parameters,
+    parameter_values,
     values_at,
 )
 from nestedmlm.likelihood.solution import Solution
@@ -67,8 +67,8 @@ def variance_parameters(
     ``se`` is on the scale of the estimate: ``se = estimate * se(log)`` for standard deviations.
     """
     z = normal_quantile(level)
-    chosen = tuple(p for p in reported_parameters(design) if p.kind != "beta")
-    estimate = reported_values(chosen, solution)
+    chosen = tuple(p for p in model_parameters(design) if p.kind != "beta")
+    estimate = parameter_values(chosen, solution)
     se = _standard_errors(chosen, estimate, solution, REML, penalty)
     limits = np.array(
         [_interval(p, e, s, z) for p, e, s in zip(chosen, estimate, se, strict=True)]
@@ -94,7 +94,7 @@ def variance_parameters(
 
 
 def _standard_errors(
-    chosen: Sequence[Reported],
+    chosen: Sequence[ModelParameter],
     estimate: FloatArray,
     solution: Solution,
     REML: bool,
@@ -176,14 +176,14 @@ def _structured_marks(shape: TermShape, phi: FloatArray, theta: FloatArray) -> n
 _MARKS = {"us": _unstructured_marks}
 
 
-def _at_end(p: Reported, estimate: float, sigma: float) -> bool:
+def _at_end(p: ModelParameter, estimate: float, sigma: float) -> bool:
     if p.kind == "sd":
         return bool(estimate <= _BOUNDARY * 1e-4 * sigma)
     room = min(estimate - p.lower, p.upper - estimate)
     return not room > (1e-8 if p.kind in ("cor", "par") else 0.0)
 
 
-def _interval(p: Reported, estimate: float, se: float, z: float) -> tuple[float, float]:
+def _interval(p: ModelParameter, estimate: float, se: float, z: float) -> tuple[float, float]:
     """Symmetric on the log scale (one end) or the atanh scale (two ends), mapped back."""
     if not np.isfinite(se):
         return np.nan, np.nan
@@ -199,7 +199,7 @@ def _interval(p: Reported, estimate: float, se: float, z: float) -> tuple[float,
     return estimate - z * se, estimate + z * se
 
 
-def _labels(p: Reported, design: Design) -> tuple[str, str | None, str | None]:
+def _labels(p: ModelParameter, design: Design) -> tuple[str, str | None, str | None]:
     if p.kind == "sigma":
         return "Residual", None, None
     term = design.terms[p.term]
@@ -212,7 +212,7 @@ def _labels(p: Reported, design: Design) -> tuple[str, str | None, str | None]:
     )
 
 
-def _messages(chosen: Sequence[Reported], se: FloatArray) -> tuple[str, ...]:
+def _messages(chosen: Sequence[ModelParameter], se: FloatArray) -> tuple[str, ...]:
     missing = [p.name for p, s in zip(chosen, se, strict=True) if not np.isfinite(s)]
     if not missing:
         return ()

@@ -8,7 +8,7 @@ from dense_tests import dense_parts
 from designs import FORMULAS, design
 
 from nestedmlm.covariance.parameters import flat_factors, make_plan, start_phi
-from nestedmlm.inference.effects.trace_sums import pair_traces, traces
+from nestedmlm.inference.effects.trace_sums import direction_traces, pair_traces
 from nestedmlm.inference.variances.directions import covariance_directions, parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.statistics.crossproducts import cross_products
@@ -33,7 +33,7 @@ def test_traces_equal_the_dense_ones(kind, weighted):
         own = [np.linalg.solve(V, D) for D in derivatives]
         expected = np.array([[np.sum(a * b.T) for b in own] for a in own])
         assert pair_traces(stats, state, directions) == pytest.approx(expected, rel=1e-10)
-        assert traces(state, stats, directions) == pytest.approx(
+        assert direction_traces(state, stats, directions) == pytest.approx(
             [np.trace(a) for a in own], rel=1e-10
         )
 

@@ -13,7 +13,7 @@ from nestedmlm.covariance.parameters import make_plan, start_phi, theta_of_phi
 from nestedmlm.inference.profile.constrained_fit import settle
 from nestedmlm.inference.profile.coordinates import held_chart
 from nestedmlm.inference.profile.deviance import hessian_at, place_at
-from nestedmlm.inference.variances.parameters import reported_parameters, reported_values
+from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
 from tests import designs
@@ -99,8 +99,8 @@ def test_gradient_in_every_chart(kind):
     rng = np.random.default_rng(0)
     phi = 0.7 * start_phi(plan) + 0.15 * rng.normal(size=plan.n_theta)
     at = results_at(d, theta_of_phi(phi, plan, stats), REML=False, stats=stats)
-    parameters = reported_parameters(d)
-    for p, value in zip(parameters, reported_values(parameters, at), strict=True):
+    parameters = model_parameters(d)
+    for p, value in zip(parameters, parameter_values(parameters, at), strict=True):
         chart = held_chart(p, at)
         assert abs(place_at(chart.start, chart, plan, stats).value - at.deviance) < 1e-8
         assert np.isclose(chart.to_natural(chart.start[chart.held]), value)
@@ -134,7 +134,7 @@ def test_the_deviance_at_each_limit(formula):
     fit = nm.lmer(formula, nm.load_dataset("sleepstudy"), REML=False)
     limits = fit.conf_int(level=0.9)
     checked = 0
-    for p in reported_parameters(fit.design):
+    for p in model_parameters(fit.design):
         chart = held_chart(p, fit.solution)
         for value in limits.loc[p.name]:
             if value in (p.lower, p.upper):
@@ -199,7 +199,7 @@ def test_standard_deviation_of_zero():
 def test_undefined_correlation_is_said():
     fit = nm.lmer(designs.FORMULAS["nested chain of two"], designs.data())
     name = "cor_x.(Intercept)|f2"
-    assert np.isnan(reported_values(reported_parameters(fit.design), fit.refit_ml().solution)).any()
+    assert np.isnan(parameter_values(model_parameters(fit.design), fit.refit_ml().solution)).any()
     found = fit.conf_int(name)
     assert tuple(found.loc[name]) == (-1.0, 1.0)
     assert any("not defined" in message for message in found.attrs["messages"])
@@ -209,7 +209,7 @@ def test_profile_frame_and_curve():
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     found = fit.profile()
     frame = found.to_frame()
-    names = [p.name for p in reported_parameters(fit.design)]
+    names = [p.name for p in model_parameters(fit.design)]
     assert list(frame.columns) == ["parameter", "zeta", "value", "deviance", *names]
     for name in names:
         rows = frame[frame["parameter"] == name]
@@ -245,7 +245,7 @@ def test_a_lower_deviance_is_followed():
 
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), REML=False)
     worse = results_at(fit.design, fit.theta * [1.2, 1.0, 0.8], REML=False)
-    chosen = reported_parameters(fit.design)[-1:]
+    chosen = model_parameters(fit.design)[-1:]
     found = profile_parameters(fit.design, worse, chosen, cutoff=2.1, step=1.0)
     assert found.solution.deviance == pytest.approx(fit.deviance, abs=1e-6)
     assert "lower" in found.messages[0]
