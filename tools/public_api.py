@@ -8,16 +8,20 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nestedmlm as nm
-from nestedmlm import covariance, interop, lme4
-from nestedmlm.views.render.view import Viewable
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # this copy of the package, not an installed one
 
-TARGET = Path(__file__).parents[1] / "tests" / "house" / "public_api.txt"
+import nestedmlm as nm  # noqa: E402
+from nestedmlm import covariance, interop, lme4  # noqa: E402
+from nestedmlm.views.render.view import Viewable  # noqa: E402
+
+TARGET = ROOT / "tests" / "house" / "public_api.txt"
 
 # what users import, with the names that are theirs
 DOORS: dict[ModuleType, tuple[str, ...]] = {
