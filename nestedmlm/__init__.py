@@ -8,10 +8,15 @@
 
 from __future__ import annotations
 
+import sys
+from types import MethodType
+from typing import TYPE_CHECKING
+
 from nestedmlm import plots
 from nestedmlm.api import anova, lmer, pymc_lmer
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.datasets import list_datasets, load_dataset
+from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design, build_design
 from nestedmlm.errors import (
     ConvergenceWarning,
@@ -23,7 +28,6 @@ from nestedmlm.errors import (
     SamplingWarning,
 )
 from nestedmlm.fits.bayes_fit import BayesFit
-from nestedmlm.fits.compare import compare, plot_compare
 from nestedmlm.fits.etable import etable
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.load_bayesfit import load_bayesfit
@@ -40,6 +44,7 @@ from nestedmlm.formula import Formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.warmup import warmup
+from nestedmlm.views.posterior.comparison import compare
 
 __version__ = "0.1.0a1"
 
@@ -74,7 +79,6 @@ __all__ = [
     "lmer",
     "load_bayesfit",
     "load_dataset",
-    "plot_compare",
     "plots",
     "power",
     "power_curve",
@@ -84,3 +88,8 @@ __all__ = [
     "simulate",
     "warmup",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = MethodType(
+        renamed({"plot_compare": "fit.plot.comparison(posterior)"}), sys.modules[__name__]
+    )

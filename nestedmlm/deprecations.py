@@ -1,17 +1,19 @@
 """Deprecation of public names: a warning that says what to write instead, and until when.
 
 A name that goes keeps working for one minor version: decorate it with `deprecated`, add a line to
-the changelog, and remove it in the version that the warning names.
+the changelog, and remove it in the version that the warning names. Before 1.0 the old name of a
+member may raise at once: `renamed`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from typing import Any
 
 from nestedmlm.callers import PACKAGE
-from nestedmlm.errors import NestedMLMDeprecationWarning
+from nestedmlm.errors import NestedMLMDeprecationWarning, RenamedError
 
 
 def deprecated[**P, R](
@@ -61,3 +63,38 @@ def deprecated[**P, R](
         return call
 
     return decorate
+
+
+def renamed(names: Mapping[str, str]) -> Callable[[Any, str], Any]:
+    """Make the ``__getattr__`` of a class with members that are spelled otherwise now.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        What to write instead, by old name.
+
+    Returns
+    -------
+    callable
+        For the body of the class. Type checkers must not see it: to them any name would do.
+
+    Examples
+    --------
+    >>> class Fit:
+    ...     __getattr__ = renamed({"plot_trellis": "fit.plot.trellis()"})
+    >>> Fit().plot_trellis
+    Traceback (most recent call last):
+    ...
+    nestedmlm.errors.RenamedError: Fit.plot_trellis is gone: write fit.plot.trellis()
+    >>> hasattr(Fit(), "plot_trellis")
+    False
+    """
+
+    def __getattr__(self: Any, name: str) -> Any:
+        if name in names:
+            owner = getattr(self, "__name__", type(self).__name__)  # of a module, of a class
+            raise RenamedError(f"{owner}.{name} is gone: write {names[name]}")
+        # missing, or a property that failed: Python's own error says which
+        return object.__getattribute__(self, name)
+
+    return __getattr__

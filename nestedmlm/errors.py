@@ -79,6 +79,10 @@ class OptionError(NestedMLMError, ValueError):
     """An argument whose value is not one of the known ones."""
 
 
+class RenamedError(NestedMLMError, AttributeError):
+    """A name that is spelled otherwise now; the text has the new spelling."""
+
+
 class MemoryLimitError(NestedMLMError, MemoryError):
     """The dense block of a crossed design would not fit in memory."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,15 +53,17 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
     )
 
 
-def fake_bayesfit(fit: nm.LmerFit, **changes: Any) -> BayesFit:
-    """Return a `BayesFit` of such a posterior."""
+def fake_bayesfit(
+    fit: nm.LmerFit, *, priors: Mapping[str, Any] | None = MappingProxyType({}), **changes: Any
+) -> BayesFit:
+    """Return a `BayesFit` of such a posterior; `priors` None: of a PyMC model of the user's."""
     from nestedmlm.bayes.model.priors import resolve_priors
 
     data = datatree.complete(fake_posterior(fit, **changes), fit.design)
     return BayesFit(
         data=data,
         design=fit.design,
-        priors=resolve_priors(fit.design),
+        priors=None if priors is None else resolve_priors(fit.design, priors),
         run=Run(sampler="normal", form="marginal", tune=0, seed=1),
         data_name=fit.data_name,
     )

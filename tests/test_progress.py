@@ -157,6 +157,6 @@ def test_every_long_verb_can_be_silent(fit: nm.LmerFit, monkeypatch: pytest.Monk
     fit.r2(ci=0.9, **few)
     fit.tidy(conf_int=True, conf_method="boot", **few)
     fit.tidy("fixed", conf_int=True, conf_method="profile", progress=False)
-    fit.plot_profile("sigma", progress=False)
+    fit.plot.profile_zeta("sigma", progress=False)
     with pytest.raises(AssertionError, match="a bar"):
         fit.icc(ci=0.9, nsim=4, seed=1)

@@ -31,17 +31,17 @@ def sleepstudy_fit() -> nm.LmerFit:
 
 
 def trellis() -> Any:
-    return sleepstudy_fit().plot_trellis(figsize=(6.6, 3.5))
+    return sleepstudy_fit().plot.trellis(figsize=(6.6, 3.5))
 
 
 def two_engines() -> Any:
     fit = sleepstudy_fit()
     _, ax = plt.subplots(figsize=(6.6, 3.5), layout="constrained")
-    return nm.plot_compare(fit, fit.sample(seed=1, progressbar=False), ax=ax)
+    return fit.plot.comparison(fit.sample(seed=1, progressbar=False), ax=ax)
 
 
 def surface() -> Any:
-    return sleepstudy_fit().plot_likelihood(figsize=(5.2, 4.2))
+    return sleepstudy_fit().plot.likelihood_surface(figsize=(5.2, 4.2))
 
 
 def even_criterion() -> Any:

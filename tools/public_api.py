@@ -84,7 +84,9 @@ def signature(thing: Callable[..., Any], *, method: bool = False) -> str:
     """Arguments with defaults, without annotations and what a method is called on."""
     found = inspect.signature(thing)
     plain = [p.replace(annotation=p.empty) for p in found.parameters.values()]
-    return str(found.replace(parameters=plain[method:], return_annotation=found.empty))
+    # of `*fits` the one that a method is called on is only the first
+    skipped = method and plain[0].kind is not inspect.Parameter.VAR_POSITIONAL
+    return str(found.replace(parameters=plain[skipped:], return_annotation=found.empty))
 
 
 def describe(path: str, thing: Any, *, method: bool = False) -> Iterator[str]:

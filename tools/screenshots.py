@@ -125,7 +125,7 @@ def pictures(fits: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "profile_zeta", plots.profile_zeta(profile)
     yield "profile_pairs", plots.profile_pairs(profile)
     yield "bootstrap", plots.bootstrap_densities(pastes.bootstrap(200, seed=1, progress=False))
-    yield "compare", nm.plot_compare(sleep, fits["posterior"])
+    yield "compare", nm.plots.comparison(sleep, fits["posterior"])
 
 
 def main(folder: Path) -> None:

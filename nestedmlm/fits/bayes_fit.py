@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from nestedmlm.deprecations import renamed
 from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.from_draws import fit_of_foreign_draws
@@ -26,7 +27,7 @@ from nestedmlm.fits.posterior_verbs.save import save
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
 from nestedmlm.fits.posterior_verbs.varcorr import varcorr
-from nestedmlm.fits.verbs.pictures import PosteriorPictures
+from nestedmlm.plots.accessor import OLD_NAMES, FitPlots
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -36,7 +37,7 @@ __all__ = ["BayesFit"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BayesFit(PosteriorPictures, BayesEstimates):
+class BayesFit(BayesEstimates):
     """Draws from the posterior of a linear mixed model.
 
     Attributes
@@ -132,6 +133,24 @@ class BayesFit(PosteriorPictures, BayesEstimates):
 
     # --- files ---------------------------------------------------------------------------------
     save = save
+
+    # --- pictures ------------------------------------------------------------------------------
+    @property
+    def plot(self) -> FitPlots:
+        """Pictures: ``fit.plot.posterior()``; `fit.plot()` alone draws the diagnostics.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = model.sample(sampler="psis", draws=100, seed=1)
+        >>> posterior.plot.posterior(["sigma"]).get_title()
+        'sigma'
+        """
+        return FitPlots(self)
+
+    if not TYPE_CHECKING:
+        __getattr__ = renamed(OLD_NAMES)
 
     # --- views ---------------------------------------------------------------------------------
     summary = summary

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import SINGULAR
+from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits import maketables
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
 from nestedmlm.fits.verbs.intervals import IntervalVerbs
-from nestedmlm.fits.verbs.pictures import LikelihoodPictures
 from nestedmlm.fits.verbs.refits import RefitVerbs
 from nestedmlm.fits.verbs.rows import RowVerbs
 from nestedmlm.fits.verbs.sample import sample
@@ -25,6 +25,7 @@ from nestedmlm.likelihood.solution import smallest_singular_value
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.solve import solve, warn_uncertified
+from nestedmlm.plots.accessor import OLD_NAMES, FitPlots
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.views.summary import fit_view
 
@@ -43,7 +44,6 @@ class LmerFit(
     RefitVerbs,
     RowVerbs,
     SummaryVerbs,
-    LikelihoodPictures,
     Estimates,
 ):
     """A fitted linear mixed model.
@@ -202,6 +202,25 @@ class LmerFit(
     # --- the Bayesian half ---------------------------------------------------------------------
     to_pymc = to_pymc
     sample = sample
+
+    # --- pictures ------------------------------------------------------------------------------
+    @property
+    def plot(self) -> FitPlots:
+        """Pictures: ``fit.plot.trellis()``; `fit.plot()` alone draws the diagnostics.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+        >>> fit.plot.shrinkage().get_ylabel()
+        'Days'
+        >>> len(fit.plot())
+        4
+        """
+        return FitPlots(self)
+
+    if not TYPE_CHECKING:
+        __getattr__ = renamed(OLD_NAMES)
 
     # --- views ---------------------------------------------------------------------------------
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design, build_design
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.errors import DataError
@@ -18,7 +19,7 @@ from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.plots.priors import draw_priors
+from nestedmlm.plots.accessor import OLD_NAMES, ModelPlots
 from nestedmlm.views.posterior.priors import PriorTable
 
 if TYPE_CHECKING:
@@ -176,36 +177,21 @@ class Model:
         """Default priors of the Bayesian model, each with the rule that set it; a view."""
         return PriorTable(resolve_priors(self.design).rows)
 
-    def plot_priors(
-        self,
-        priors: Mapping[str, Any] | None = None,
-        *,
-        ax: Any = None,
-        figsize: tuple[float, float] | None = None,
-    ) -> Any:
-        """Draw the density of every prior.
-
-        Parameters
-        ----------
-        priors : mapping of str to Prior or callable, optional
-            In the place of defaults.
-        ax : array of axes, optional
-            One for each prior.
-        figsize : tuple, optional
-            Inches of a new figure.
-
-        Returns
-        -------
-        array of matplotlib axes
+    @property
+    def plot(self) -> ModelPlots:
+        """Pictures: ``model.plot.priors()``.
 
         Examples
         --------
         >>> import nestedmlm as nm
         >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> [ax.get_title(loc="left") for ax in model.plot_priors()]
+        >>> [ax.get_title(loc="left") for ax in model.plot.priors()]
         ['Intercept', '1|Batch_sigma', 'sigma']
         """
-        return draw_priors(resolve_priors(self.design, priors), ax=ax, figsize=figsize)
+        return ModelPlots(self)
+
+    if not TYPE_CHECKING:
+        __getattr__ = renamed(OLD_NAMES)
 
     to_pymc = to_pymc
     sample = sample

@@ -11,7 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
-from nestedmlm.plots.backend import axes, panels
+from nestedmlm.plots.backend import panels
 from nestedmlm.plots.quantiles import draw_quantiles
 from nestedmlm.plots.source import modes
 from nestedmlm.views.protocols import EitherFit, Fit
@@ -204,11 +204,8 @@ def _variances(fit: Fit) -> dict[tuple[str, str], float]:
     return found
 
 
-def draw_mode_quantiles(
-    fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None
-) -> Any:
+def draw_mode_quantiles(ax: Any, fit: Fit) -> Any:
     """Draw the quantiles of all random effects into one panel, each term in its colour."""
-    ax = axes(ax, figsize=figsize)
     scaled = standardised_modes(fit)
     for i, (factor, column, z) in enumerate(scaled):
         color = style.CYCLE[i % len(style.CYCLE)]

@@ -10,9 +10,11 @@ import numpy as np
 import scipy  # its stats load on first use, which takes half a second
 
 from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorRow, PriorSet
+from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors
+from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
+from nestedmlm.views.protocols import EitherFit, Specified
 
 _COLOUR = style.BLUE
 _COLUMNS = 3
@@ -91,14 +93,21 @@ def prior_curve(prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     return x, found.pdf(x)
 
 
-def draw_priors(
-    priors: PriorSet, *, ax: Any = None, figsize: tuple[float, float] | None = None
+def priors(
+    of: Specified | EitherFit,
+    priors: Mapping[str, Any] | None = None,
+    *,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
 ) -> Any:
-    """Draw the density of every prior in a panel of its own.
+    """Density of every prior, each in a panel of its own.
 
     Parameters
     ----------
-    priors : PriorSet
+    of : Model, LmerFit or BayesFit
+        The default priors of a model, or those that a posterior was sampled with.
+    priors : mapping of str to Prior or callable, optional
+        In their place.
     ax : array of axes, optional
         One for each prior.
     figsize : tuple, optional
@@ -111,12 +120,30 @@ def draw_priors(
     Raises
     ------
     OptionError
-        If matplotlib is not installed, or `ax` holds another number of axes.
+        If a prior's name is unknown, `ax` holds another number of axes, or the posterior is of a
+        PyMC model of the user's, which has its priors itself.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> [ax.get_title(loc="left") for ax in nm.plots.priors(model)]
+    ['Intercept', '1|Batch_sigma', 'sigma']
     """
-    cells = panels(len(priors), ax, columns=_COLUMNS, figsize=figsize, panel=(3.4, 2.3))
-    for cell, (name, row) in zip(cells, priors.items(), strict=True):
+    chosen = _priors_of(of).replace(priors)
+    cells = panels(len(chosen), ax, columns=_COLUMNS, figsize=figsize, panel=(3.4, 2.3))
+    for cell, (name, row) in zip(cells, chosen.items(), strict=True):
         _panel(cell, name, row)
     return cells
+
+
+def _priors_of(of: Specified | EitherFit) -> PriorSet:
+    if not hasattr(of, "priors"):  # a fit by likelihood: those of its model
+        return resolve_priors(of.design)
+    given: PriorSet | None = of.priors
+    if given is None:
+        raise OptionError("this posterior is of a PyMC model of your own: its priors stand there")
+    return given
 
 
 def _panel(panel: Any, name: str, row: PriorRow) -> None:

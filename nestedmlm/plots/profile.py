@@ -12,15 +12,19 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.regions import region_boundary
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
+from nestedmlm.plots.source import require_likelihood
+from nestedmlm.views.profile import Profile
+from nestedmlm.views.protocols import EitherFit
 
 LEVELS = (0.5, 0.8, 0.95, 0.99)
 MAX_PAIRS = 6
 
 
 def profile_zeta(
-    profile: Any,
-    names: Sequence[str] | None = None,
+    of: Profile | EitherFit,
+    names: str | Sequence[str] | None = None,
     *,
+    progress: bool = True,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -31,10 +35,13 @@ def profile_zeta(
 
     Parameters
     ----------
-    profile : Profile
-        From ``fit.profile()``.
-    names : sequence of str, optional
-        Which parameters; by default all.
+    of : Profile or LmerFit
+        What ``fit.profile()`` returned, or a fit, which is profiled first.
+    names : str or sequence of str, optional
+        Which parameters; by default all. Of a fit only these are profiled, and ``"theta_"`` and
+        ``"beta_"`` name all of a kind.
+    progress : bool
+        With a fit: show a bar of progress while it is profiled.
     ax : axes or array of axes, optional
         One for each parameter.
     figsize : tuple, optional
@@ -47,17 +54,17 @@ def profile_zeta(
     Raises
     ------
     OptionError
-        If there is no profile of such a parameter.
+        If there is no such parameter, or `of` is a posterior, which has no profile.
 
     Examples
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> many = nm.plots.profile_zeta(fit.profile())
+    >>> many = nm.plots.profile_zeta(fit)
     >>> [ax.get_xlabel() for ax in many]
     ['sd_(Intercept)|Batch', 'sigma', '(Intercept)']
     """
-    chosen = _chosen(profile, names)
+    profile, chosen = _profiled(of, names, progress)
     many = panels(len(chosen), ax, figsize=figsize, panel=(3.0, 2.5), sharey=ax is None)
     for k, (cell, i) in enumerate(zip(many, chosen, strict=True)):
         _zeta(cell, profile, i)
@@ -67,7 +74,17 @@ def profile_zeta(
     return many
 
 
-def _chosen(profile: Any, names: Sequence[str] | None) -> list[int]:
+def _profiled(
+    of: Profile | EitherFit, names: str | Sequence[str] | None, progress: bool
+) -> tuple[Profile, list[int]]:
+    """The profile, and which of its parameters to draw."""
+    if isinstance(of, Profile):
+        return of, _chosen(of, [names] if isinstance(names, str) else names)
+    found = require_likelihood(of, "a profile").profile(names, progress=progress)
+    return found, _chosen(found, None)
+
+
+def _chosen(profile: Profile, names: Sequence[str] | None) -> list[int]:
     if names is None:
         return list(range(len(profile.names)))
     missing = [name for name in names if name not in profile.names]
@@ -77,7 +94,7 @@ def _chosen(profile: Any, names: Sequence[str] | None) -> list[int]:
     return [profile.names.index(name) for name in names]
 
 
-def _zeta(ax: Any, profile: Any, i: int) -> None:
+def _zeta(ax: Any, profile: Profile, i: int) -> None:
     from scipy.special import ndtri
 
     curve = profile.curve(i)
@@ -109,9 +126,10 @@ def _padded(values: FloatArray) -> tuple[float, float]:
 
 
 def profile_pairs(
-    profile: Any,
-    names: Sequence[str] | None = None,
+    of: Profile | EitherFit,
+    names: str | Sequence[str] | None = None,
     *,
+    progress: bool = True,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -123,10 +141,13 @@ def profile_pairs(
 
     Parameters
     ----------
-    profile : Profile
-        From ``fit.profile()``.
-    names : sequence of str, optional
-        Which parameters; by default the first six.
+    of : Profile or LmerFit
+        What ``fit.profile()`` returned, or a fit, which is profiled first.
+    names : str or sequence of str, optional
+        Which parameters; by default the first six. Of a fit only these are profiled, and
+        ``"theta_"`` and ``"beta_"`` name all of a kind.
+    progress : bool
+        With a fit: show a bar of progress while it is profiled.
     ax : array of axes, optional
         m (m + 1) / 2 of them, the rows of the lower triangle.
     figsize : tuple, optional
@@ -140,7 +161,8 @@ def profile_pairs(
     Raises
     ------
     OptionError
-        If there is no profile of such a parameter, or fewer than two are asked for.
+        If there is no such parameter, fewer than two are asked for, or `of` is a posterior,
+        which has no profile.
 
     Notes
     -----
@@ -155,7 +177,8 @@ def profile_pairs(
     >>> len(many), many[1].get_ylabel(), many[-1].get_xlabel()
     (6, 'sigma', '(Intercept)')
     """
-    chosen = _chosen(profile, names)[: None if names is not None else MAX_PAIRS]
+    profile, chosen = _profiled(of, names, progress)
+    chosen = chosen if names is not None else chosen[:MAX_PAIRS]
     m = len(chosen)
     if m < 2:
         raise OptionError("pairs need the profiles of two parameters or more")
@@ -195,7 +218,7 @@ def _triangle(m: int, ax: Any, figsize: tuple[float, float] | None) -> np.ndarra
     return np.asarray(grid[np.tril_indices(m)], dtype=object)
 
 
-def _pair(ax: Any, profile: Any, frame: Any, first: int, second: int) -> None:
+def _pair(ax: Any, profile: Profile, frame: Any, first: int, second: int) -> None:
     """Draw contours and traces, the first parameter to the right, the second one up."""
     from scipy.stats import chi2
 

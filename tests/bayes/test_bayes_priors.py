@@ -228,11 +228,11 @@ def test_plot_draws_every_prior():
         return pm.Normal(name, 0.0, 1.0)
 
     model = nm.Model("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    drawn = model.plot_priors({"Days": own, "sigma": Prior("HalfFlat")}, figsize=(9, 5))
+    drawn = model.plot.priors({"Days": own, "sigma": Prior("HalfFlat")}, figsize=(9, 5))
     assert [panel.get_title(loc="left") for panel in drawn] == list(model.priors)
     assert tuple(drawn[0].figure.get_size_inches()) == (9, 5)
     given = plt.figure().subplots(len(drawn))
-    assert all(a is b for a, b in zip(model.plot_priors(ax=given), given, strict=True))
+    assert all(a is b for a, b in zip(model.plot.priors(ax=given), given, strict=True))
     plt.close("all")
 
 

@@ -86,12 +86,12 @@ def test_wrong_arguments(pair):
 def test_plot(pair):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
-    ax = nm.plot_compare(*pair)
+    ax = nm.plots.comparison(*pair)
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == list(nm.compare(*pair).table.index)
     figure, other = matplotlib.pyplot.subplots()
-    assert nm.plot_compare(*pair, ax=other) is other
-    sized = nm.plot_compare(*pair, figsize=(3.0, 2.0)).figure
+    assert nm.plots.comparison(*pair, ax=other) is other
+    sized = nm.plots.comparison(*pair, figsize=(3.0, 2.0)).figure
     assert sized.get_size_inches().tolist() == [3.0, 2.0]
     figure.canvas.draw()
     matplotlib.pyplot.close("all")
@@ -101,7 +101,7 @@ def test_plot_without_matplotlib(pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(nm.errors.OptionError, match=r"pip install 'nestedmlm\[plots\]'"):
-        nm.plot_compare(*pair)
+        nm.plots.comparison(*pair)
 
 
 # --- what deserves attention -------------------------------------------------------------------

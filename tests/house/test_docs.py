@@ -28,7 +28,7 @@ NAMED = re.compile(rf"(?<![\w.`|/])({'|'.join(OWNERS)})\.([a-z]\w*)")
 CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
 R_CODE = re.compile(r"```r\n.*?```", re.DOTALL)
 # a plain pymc.Model and Bambi's model are called `model` too
-NOT_OURS = {("model", "free_RVs"), ("model", "predict"), ("model", "backend")}
+NOT_OURS = {("model", name) for name in ("free_RVs", "predict", "backend", "plot_priors")}
 
 
 def name_of(page):
@@ -46,6 +46,13 @@ def test_verbs_exist(page):
         and verb not in getattr(OWNERS[owner], "__dataclass_fields__", {})
     )
     assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pictures_exist(page):
+    code = " ".join(CODE.findall(page.read_text(encoding="utf-8")))
+    drawn = set(re.findall(r"(?:\.plot|\bnm\.plots)\.(\w+)", code))
+    assert drawn <= set(nm.plots.__all__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -8,7 +8,7 @@ import pytest
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
-from nestedmlm.plots.smooth import bin_means, smoother
+from nestedmlm.plots.smoother import bin_means, smoother
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib")
 plots = nm.plots
@@ -370,28 +370,6 @@ def test_pictures_of_the_likelihood_refuse_a_posterior(name, posterior):
         getattr(plots, name)(posterior)
 
 
-METHODS = {
-    "plot_diagnostics": (),
-    "plot_caterpillar": (),
-    "plot_shrinkage": (),
-    "plot_spaghetti": (),
-    "plot_trellis": (),
-    "plot_forest": (),
-    "plot_effect": ("Days",),
-    "plot_variance_partition": (),
-    "plot_singularity": (),
-    "plot_likelihood": (),
-    "plot_leverage": (),
-    "plot_profile": ("sigma",),
-}
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_methods(name, sleep):
-    drawn = getattr(sleep, name)(*METHODS[name])
-    assert all(ax.has_data() for ax in np.atleast_1d(np.asarray(drawn, dtype=object)))
-
-
 def test_smoother():
     x = np.linspace(0, 6, 400)
     rng = np.random.default_rng(0)
@@ -417,7 +395,3 @@ def test_band_holds_normal_samples():
     z = np.sort(rng.normal(size=(800, 50)), axis=1)
     inside = np.mean(np.all((z >= lower) & (z <= upper), axis=1))
     assert 0.86 < inside < 0.94
-
-
-def test_every_picture_is_exported():
-    assert set(plots.__all__) == {n for n in plots.__all__ if callable(getattr(plots, n))}

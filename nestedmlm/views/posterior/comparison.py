@@ -1,4 +1,4 @@
-"""REML beside posterior: what `nestedmlm.compare` returns."""
+"""REML beside posterior: `nestedmlm.compare`, and what it returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from nestedmlm.errors import OptionError
+from nestedmlm.posterior.checks import boundary_sentences, boundary_table
+from nestedmlm.posterior.comparison import comparison_table
+from nestedmlm.posterior.summaries import PROB
 from nestedmlm.views.posterior import cells
+from nestedmlm.views.protocols import EitherFit
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
 
@@ -61,3 +66,58 @@ class Comparison(Viewable):
 
 
 LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
+
+
+def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, prob: float = PROB) -> Comparison:
+    """Put a fit and the posterior of the same model side by side; a view.
+
+    Parameters
+    ----------
+    lmer_fit : LmerFit
+    bayes_fit : BayesFit
+    prob : float
+        Probability inside the posterior intervals.
+
+    Returns
+    -------
+    Comparison
+        ``.table`` holds, per parameter, the estimate and its standard error, posterior mean, SD
+        and interval, and the shift in standard errors. Variance components whose posterior is
+        piled up at zero are noted.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the two are not of the same model and data.
+    OptionError
+        If an argument is no such fit.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> nm.compare(fit, posterior).table.index.tolist()
+    ['Intercept', '1|Batch_sigma', 'sigma']
+    """
+    if not hasattr(lmer_fit, "engine") or lmer_fit.engine == "posterior":
+        raise _no_such_fit(lmer_fit, "LmerFit", "nm.lmer")
+    if not hasattr(bayes_fit, "engine") or bayes_fit.engine != "posterior":
+        raise _no_such_fit(bayes_fit, "BayesFit", "nm.pymc_lmer or fit.sample")
+    boundary = boundary_table(bayes_fit.data, bayes_fit.design)
+    return Comparison(
+        table=comparison_table(
+            lmer_fit.solution, lmer_fit.design, bayes_fit.data, bayes_fit.design, prob=prob
+        ),
+        formula=lmer_fit.formula,
+        method=lmer_fit.engine,
+        prob=prob,
+        notes=boundary_sentences(boundary),
+    )
+
+
+def _no_such_fit(argument: object, kind: str, made: str) -> OptionError:
+    return OptionError(
+        f"compare takes an LmerFit and a BayesFit; {type(argument).__name__} is no {kind} "
+        f"(made by {made})"
+    )

@@ -9,23 +9,35 @@ import pandas as pd
 
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.views.posterior.comparison import Comparison
+from nestedmlm.posterior.summaries import PROB
+from nestedmlm.views.posterior.comparison import compare
+from nestedmlm.views.protocols import EitherFit
 
 _CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
 _GAP = 0.13  # rows between the two marks of a parameter
 
 
-def draw_comparison(
-    comparison: Comparison, ax: Any = None, *, figsize: tuple[float, float] | None = None
+def comparison(
+    lmer_fit: EitherFit,
+    bayes_fit: EitherFit,
+    *,
+    prob: float = PROB,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
 ) -> Any:
-    """Draw estimates and intervals, each parameter in units of its posterior SD.
+    """REML estimates beside posterior intervals, each parameter in units of its posterior SD.
 
-    Zero is the posterior mean. The blue bar is the posterior interval; the orange mark the
-    estimate of the other engine with its Wald interval of the same probability where it has one.
+    Draws what `nestedmlm.compare` tabulates. Zero is the posterior mean. The blue bar is the
+    posterior interval; the orange mark the estimate of the other engine with its Wald interval of
+    the same probability where it has one.
 
     Parameters
     ----------
-    comparison : Comparison
+    lmer_fit : LmerFit
+    bayes_fit : BayesFit
+        Of the same model and data.
+    prob : float
+        Probability inside the intervals.
     ax : matplotlib axes, optional
     figsize : tuple, optional
         Inches of a new figure.
@@ -33,10 +45,24 @@ def draw_comparison(
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ModelComparisonError, OptionError
+        As `nestedmlm.compare`.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> nm.plots.comparison(fit, posterior).get_title(loc="left")
+    'Yield ~ 1 + (1 | Batch)'
     """
     from scipy.stats import norm
 
-    table = comparison.table
+    compared = compare(lmer_fit, bayes_fit, prob=prob)
+    table = compared.table
     ax = axes(ax, figsize=figsize or (7.5, 1.2 + 0.42 * len(table)))
     unit = table["sd"].where(table["sd"] > 0, 1.0)
     place = np.arange(len(table))[::-1]
@@ -44,21 +70,21 @@ def draw_comparison(
     def scaled(column: str) -> pd.Series:
         return (table[column] - table["mean"]) / unit
 
-    share = f"{100 * comparison.prob:g} %"
+    share = f"{100 * prob:g} %"
     style.zero_line(ax, vertical=True)
     ax.hlines(
         place + _GAP, scaled("lower"), scaled("upper"), color=_POSTERIOR, linewidth=3.0,
         label=f"posterior mean, {share} interval",
     )  # fmt: skip
     ax.plot(np.zeros(len(table)), place + _GAP, "o", color=_POSTERIOR, markersize=6)
-    wald = norm.ppf(0.5 + 0.5 * comparison.prob) * table["std_error"] / unit
+    wald = norm.ppf(0.5 + 0.5 * prob) * table["std_error"] / unit
     estimate = scaled("estimate")
     ax.errorbar(
         estimate, place - _GAP, xerr=wald.fillna(0.0), fmt="D", color=_CLASSICAL, markersize=5,
-        linewidth=1.5, label=f"{comparison.method} estimate, Wald interval where it has one",
+        linewidth=1.5, label=f"{compared.method} estimate, Wald interval where it has one",
     )  # fmt: skip
     style.categories(ax, [str(name) for name in table.index])
     gap = 0.5 / ax.figure.get_size_inches()[1]  # half an inch: below the label of the axis
     style.legend(ax, loc="upper right", bbox_to_anchor=(1.0, -1.4 * gap), ncols=2)
     x = "distance from the posterior mean, in posterior SDs"
-    return style.dress(ax, x=x, heading=comparison.formula)
+    return style.dress(ax, x=x, heading=compared.formula)
