@@ -73,18 +73,25 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
 
 
 @lru_cache(maxsize=256)
+def term_columns(plan: Plan) -> tuple[slice, ...]:
+    """For each term, its columns among those of its factor."""
+    out = [slice(0)] * len(plan.shapes)
+    for terms in plan.factors:
+        ends = np.cumsum([plan.shapes[t].k for t in terms]).tolist()
+        for t, end in zip(terms, ends, strict=True):
+            out[t] = slice(end - plan.shapes[t].k, end)
+    return tuple(out)
+
+
+@lru_cache(maxsize=256)
 def term_places(plan: Plan) -> tuple[np.ndarray, ...]:
     """For each term, where the entries of ``T_t.ravel()`` stand in the flat vector."""
     out: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(plan.shapes)
-    start = 0
-    for terms, K in zip(plan.factors, plan.widths, strict=True):
-        at = 0
+    starts = np.cumsum([0, *(K * K for K in plan.widths)]).tolist()
+    for start, terms, K in zip(starts, plan.factors, plan.widths, strict=False):
         for t in terms:
-            k = plan.shapes[t].k
-            rows, cols = np.divmod(np.arange(k * k), k)
-            out[t] = start + (at + rows) * K + at + cols
-            at += k
-        start += K * K
+            own = np.arange(K)[term_columns(plan)[t]]
+            out[t] = (start + own[:, None] * K + own).ravel()
     return tuple(out)
 
 

@@ -39,7 +39,7 @@ class Eliminate(Op):
 
     def make_node(self, T: Any) -> Apply:
         """Type the node."""
-        r, size = len(self.stats.F), sum(k * k for k in self.stats.widths)
+        r, size = len(self.stats.F), self.stats.parts[-1].flat.stop
         outputs = [pt.dscalar(), pt.dmatrix(shape=(r, r)), pt.dvector(shape=(size,))]
         outputs.append(pt.tensor(dtype="float64", shape=(size, r, r)))
         return Apply(self, [pt.as_tensor_variable(T)], outputs)
@@ -58,12 +58,11 @@ class Eliminate(Op):
             M = M + l_bar * info
         if not isinstance(S_bar.type, DisconnectedType):
             M = M - pt.sum(BB * (0.5 * (S_bar + S_bar.T)), axis=(1, 2))
-        parts, at = [], 0
-        for k in self.stats.widths:
-            own = slice(at, at + k * k)
-            parts.append(2.0 * (M[own].reshape((k, k)) @ T[own].reshape((k, k))).reshape((k * k,)))
-            at += k * k
-        return [pt.concatenate(parts)]
+        products = [
+            2.0 * (M[part.flat].reshape((part.k,) * 2) @ T[part.flat].reshape((part.k,) * 2))
+            for part in self.stats.parts
+        ]
+        return [pt.concatenate([product.ravel() for product in products])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Only the first two outputs can be differentiated."""

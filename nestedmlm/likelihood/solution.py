@@ -12,7 +12,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.parameters import Plan, flat_of_theta, make_plan
+from nestedmlm.covariance.parameters import Plan, flat_of_theta, make_plan, term_columns
 from nestedmlm.design.design import Design
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
@@ -93,7 +93,7 @@ def results_at(
     state = elimination.eliminate(T_flat, stats)
     log_sxx, r2, v, inverse = profile(state.S)
     b_all, B_all = elimination.solve(stats, state)
-    b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, design, stats, plan)
+    b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
     fitted = fitted_values(design, beta, b)
@@ -151,51 +151,27 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     """
     stats, plan = solution.stats, solution.plan
     T_flat = flat_of_theta(solution.theta, plan, stats)
-    per_factor = elimination.level_information(stats, solution.state)
+    information = elimination.level_information(stats, solution.state)
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
-    at = 0
-    for f, (K, A) in enumerate(zip(plan.widths, per_factor, strict=True)):
-        T = T_flat[at : at + K * K].reshape(K, K)
-        at += K * K
-        inner = np.eye(K) - T.T @ A @ T
+    for place, (part, A) in enumerate(zip(stats.parts, information, strict=True)):
+        T = part.matrix(T_flat)
+        inner = np.eye(part.k) - T.T @ A @ T
         cov = solution.sigma**2 * (T @ inner @ T.T)
-        start = 0
-        for t in plan.factors[f]:
-            k = plan.shapes[t].k
-            W = stats.transforms[t]
-            block = cov[:, start : start + k, start : start + k]
-            out[t] = (W @ block @ W.T)[_level_order(f, stats, len(cov))]
-            start += k
+        for t in plan.factors[place]:
+            own, W = term_columns(plan)[t], stats.transforms[t]
+            out[t] = (W @ cov[:, own, own] @ W.T)[stats.level_order(place)]
     return tuple(out)
 
 
-def _level_order(f: int, stats: CrossProducts, size: int) -> np.ndarray:
-    """Position, among a factor's eliminated levels, of each level in the user's order."""
-    nodes = stats.order.node_of_level
-    return nodes[f] if f < len(nodes) else np.arange(size)
-
-
 def _by_term(
-    b: FloatArray,
-    w: FloatArray,
-    T_flat: FloatArray,
-    design: Design,
-    stats: CrossProducts,
-    plan: Plan,
+    b: FloatArray, w: FloatArray, T_flat: FloatArray, stats: CrossProducts, plan: Plan
 ) -> tuple[tuple[FloatArray, ...], float]:
     """Conditional modes of each term in the user's units, and ``|u|^2``."""
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
-    u2, at, row = 0.0, 0, 0
-    for f, K in enumerate(plan.widths):
-        J = len(design.factors[stats.factors[f]].levels)
-        T = T_flat[at : at + K * K].reshape(K, K)
-        at += K * K
-        modes = b[row : row + J * K].reshape(J, K)[_level_order(f, stats, J)]
-        u2 += float(np.sum((w[row : row + J * K].reshape(J, K) @ T) ** 2))
-        row += J * K
-        start = 0
-        for t in plan.factors[f]:
-            k = plan.shapes[t].k
-            out[t] = modes[:, start : start + k] @ stats.transforms[t].T
-            start += k
+    u2 = 0.0
+    for place, part in enumerate(stats.parts):
+        modes = part.by_level(b)[stats.level_order(place)]
+        u2 += float(np.sum((part.by_level(w) @ part.matrix(T_flat)) ** 2))
+        for t in plan.factors[place]:
+            out[t] = modes[:, term_columns(plan)[t]] @ stats.transforms[t].T
     return tuple(out), u2

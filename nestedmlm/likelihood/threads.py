@@ -28,7 +28,8 @@ def _controller() -> Any:
 def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
     """Context in which BLAS uses one thread, where more would slow this problem down."""
     columns = 0 if stats.crossed is None else len(stats.crossed.Q)
-    if columns < _WORTH_THREADS and (columns > 0 or sum(stats.sizes) > _NEVER_THREADED):
+    levels = sum(part.levels for part in stats.parts)
+    if columns < _WORTH_THREADS and (columns > 0 or levels > _NEVER_THREADED):
         limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
         return limited
     return nullcontext()

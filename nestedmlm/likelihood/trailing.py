@@ -6,22 +6,27 @@ with one T per trailing factor, repeated over its levels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.linalg import lapack
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.statistics.parts import FactorPart
 
-Spans = list[tuple[int, int, int]]
+Parts = Sequence[FactorPart]  # rows count from the first column of the block
+
 _WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
 
 
-def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, FloatArray]:
+def eliminate(Q: FloatArray, T: Sequence[FloatArray], parts: Parts) -> tuple[float, FloatArray]:
     """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``.
 
-    `Q` holds its lower triangle on entry and is made symmetric in place.
+    `T` and `parts` are those of the crossed factors. `Q` holds its lower triangle on entry and is
+    made symmetric in place.
     """
     _mirror_lower(Q)
-    H = two_sided(Q, T, where)
+    H = two_sided(Q, T, parts)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
     L, info = lapack.dpotrf(H.T, lower=0, overwrite_a=1, clean=0)
@@ -31,7 +36,7 @@ def eliminate(Q: FloatArray, T: list[FloatArray], where: Spans) -> tuple[float, 
     inverse, _ = lapack.dpotri(L, lower=0, overwrite_c=1)
     lower = inverse.T  # C-ordered view whose lower triangle is filled
     _mirror_lower(lower)
-    return logdet, two_sided(lower, [t.T for t in T], where)
+    return logdet, two_sided(lower, [t.T for t in T], parts)
 
 
 def _mirror_lower(A: FloatArray) -> None:
@@ -43,29 +48,27 @@ def _mirror_lower(A: FloatArray) -> None:
         corner[...] = np.tril(corner) + np.tril(corner, -1).T
 
 
-def two_sided(A: FloatArray, T: list[FloatArray], where: Spans) -> FloatArray:
+def two_sided(A: FloatArray, T: Sequence[FloatArray], parts: Parts) -> FloatArray:
     """``Lambda' A Lambda`` for symmetric A."""
-    if all(k == 1 for k, _, _ in where):
-        s = np.concatenate(
-            [np.full(end - start, t[0, 0]) for t, (_, start, end) in zip(T, where, strict=True)]
-        )
+    if all(part.k == 1 for part in parts):
+        s = np.repeat([t[0, 0] for t in T], [part.levels for part in parts])
         out: FloatArray = A * s
         out *= s[:, None]
         return out
-    return _times_lambda(_times_lambda(A, T, where).T, T, where)
+    return _times_lambda(_times_lambda(A, T, parts).T, T, parts)
 
 
-def _times_lambda(A: FloatArray, T: list[FloatArray], where: Spans) -> FloatArray:
+def _times_lambda(A: FloatArray, T: Sequence[FloatArray], parts: Parts) -> FloatArray:
     """Multiply columns of A, level by level, with each trailing factor's T."""
     out = np.empty(A.shape)
-    for t, (k, start, end) in zip(T, where, strict=True):
-        block = np.ascontiguousarray(A[:, start:end]).reshape(-1, k) @ t
-        out[:, start:end] = block.reshape(A.shape[0], end - start)
+    for t, part in zip(T, parts, strict=True):
+        own = np.ascontiguousarray(A[:, part.rows]).reshape(-1, part.k) @ t
+        out[:, part.rows] = own.reshape(A.shape[0], -1)
     return out
 
 
 def information(
-    Q: FloatArray, Gtt: FloatArray, T: list[FloatArray], where: Spans
+    Q: FloatArray, Gtt: FloatArray, T: Sequence[FloatArray], parts: Parts
 ) -> list[FloatArray]:
     """Diagonal blocks of ``Z'V^{-1}Z = Q - Q Gtt Q``, one (J, k, k) array per factor.
 
@@ -74,20 +77,20 @@ def information(
     factor are multiplied out.
     """
     out = []
-    for t, (k, start, end) in zip(T, where, strict=True):
+    for t, part in zip(T, parts, strict=True):
         if np.linalg.svd(t, compute_uv=False)[-1] > _WELL_CONDITIONED:
             inverse = np.linalg.inv(t @ t.T)
-            out.append(inverse - inverse @ diagonal_blocks(Gtt, k, start, end) @ inverse)
+            out.append(inverse - inverse @ diagonal_blocks(Gtt, part) @ inverse)
             continue
-        rows = Q[start:end]
-        half = (rows @ Gtt).reshape(-1, k, Q.shape[0])
+        rows = Q[part.rows]
+        half = (rows @ Gtt).reshape(-1, part.k, Q.shape[0])
         product = np.einsum("jai,jbi->jab", half, rows.reshape(half.shape))
-        out.append(diagonal_blocks(Q, k, start, end) - product)
+        out.append(diagonal_blocks(Q, part) - product)
     return out
 
 
-def diagonal_blocks(A: FloatArray, k: int, start: int, end: int) -> FloatArray:
-    """The (J, k, k) diagonal blocks of the square part of A from `start` to `end`."""
-    rows = np.arange(start, end).reshape(-1, k)
+def diagonal_blocks(A: FloatArray, part: FactorPart) -> FloatArray:
+    """The (levels, k, k) diagonal blocks of A that belong to one factor."""
+    rows = np.arange(part.rows.start, part.rows.stop).reshape(-1, part.k)
     out: FloatArray = A[rows[:, :, None], rows[:, None, :]]
     return out

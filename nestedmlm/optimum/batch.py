@@ -19,7 +19,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
-from nestedmlm.optimum.curvature import blocks, free_entries
+from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.fused import CONVERGED, applies, compiled_descent
 from nestedmlm.optimum.optimize import Control, optimize, starting_point
 from nestedmlm.optimum.trust_region import RADIUS
@@ -123,8 +123,7 @@ def _ignore(done: int) -> None:
 
 
 def _chunk_size(stats: CrossProducts) -> int:
-    q = stats.q
-    return max(1, _CHUNK_BYTES // (8 * max(q, stats.n)))
+    return max(1, _CHUNK_BYTES // (8 * max(stats.q, stats.n)))
 
 
 def _refit_chunk(
@@ -180,7 +179,7 @@ def _descend_all(
         out["criterion"][j], out["evaluations"][j] = value, used
         out["sigma"][j] = np.sqrt(r2 / df)
         out["beta"][j] = own.beta0 - stats.R_x_inverse @ v[:-1]
-        inside = _least(phi[j : j + 1] @ basis.T, plan)[0] > control.snap
+        inside = _least(phi[j : j + 1] @ basis.T, stats)[0] > control.snap
         return bool(status == CONVERGED and inside)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -212,14 +211,14 @@ def _fit_one(
     out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
     out["converged"][j] = optimum.certificate.holds
     out["evaluations"][j] += optimum.certificate.evaluations
-    out["singular"][j] = _least(ev.T[None, :], plan)[0] < SINGULAR
+    out["singular"][j] = _least(ev.T[None, :], stats)[0] < SINGULAR
 
 
-def _least(T: FloatArray, plan: Plan) -> FloatArray:
+def _least(T: FloatArray, stats: CrossProducts) -> FloatArray:
     """Smallest singular value of any factor, for each row of flat factors."""
     least = [
-        np.linalg.svd(T[:, block].reshape(-1, k, k), compute_uv=False)[:, -1]
-        for k, block in blocks(plan)
+        np.linalg.svd(T[:, part.flat].reshape(-1, part.k, part.k), compute_uv=False)[:, -1]
+        for part in stats.parts
     ]
     out: FloatArray = np.min(least, axis=0)
     return out

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, TermShape
+from nestedmlm.covariance import STRUCTURES, TermShape, split_parameters
 from nestedmlm.covariance.parameters import Plan, start_phi
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -36,13 +36,10 @@ def signed_sds(plan: Plan) -> np.ndarray:
 
 def same_signs(phi: FloatArray, plan: Plan) -> bool:
     """Whether every term's standard deviations share one sign (then all may be made positive)."""
-    at = 0
-    for shape in plan.shapes:
-        if _signs_matter(shape):
-            sds = phi[at : at + shape.k]
-            if sds.min() < 0.0 < sds.max():
-                return False
-        at += shape.count
+    for part, shape in zip(split_parameters(phi, plan.shapes), plan.shapes, strict=True):
+        sds = part[: shape.k]
+        if _signs_matter(shape) and sds.min() < 0.0 < sds.max():
+            return False
     return True
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, jacobian, term_places
+from nestedmlm.covariance.parameters import Plan, jacobian, term_columns, term_places
 from nestedmlm.likelihood.elimination import working_variates
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -41,12 +41,11 @@ def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Cu
     J = jacobian(ev.phi, plan)
     D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
     M_part = np.zeros((J.shape[1], J.shape[1]))
-    for k, block in blocks(plan):
-        T = ev.T[block].reshape(k, k)
-        M = ev.M[block].reshape(k, k)
-        dT = J[block].T.reshape(-1, k, k)
+    for part in stats.parts:
+        k, T, M = part.k, part.matrix(ev.T), part.matrix(ev.M)
+        dT = J[part.flat].T.reshape(-1, k, k)
         half = dT @ T.T
-        D[block] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
+        D[part.flat] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
         flat = dT.reshape(-1, k * k)
         M_part += flat @ (M @ dT).reshape(-1, k * k).T
     D = D[free_entries(plan).flat]
@@ -82,9 +81,8 @@ def free_entries(plan: Plan) -> FreeEntries:
     pairs: list[tuple[int, int, int]] = []
     of_term: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for f, terms in enumerate(plan.factors):
-        at = 0
         for t in terms:
-            shape = plan.shapes[t]
+            shape, at = plan.shapes[t], term_columns(plan)[t].start
             own = [
                 (a, b)
                 for a in range(shape.k)
@@ -95,23 +93,12 @@ def free_entries(plan: Plan) -> FreeEntries:
             of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)
             pairs += [(f, at + a, at + b) for a, b in own]
             flat += term_places(plan)[t][places].tolist()
-            at += shape.k
     return FreeEntries(
         flat=np.array(flat),
         pairs=tuple(pairs),
         array=np.array(pairs, dtype=np.int64).reshape(-1, 3),
         of_term=of_term,
     )
-
-
-@lru_cache(maxsize=256)
-def blocks(plan: Plan) -> list[tuple[int, slice]]:
-    """``(K_f, slice of the flat vector)`` of each factor, in elimination order."""
-    out, at = [], 0
-    for k in plan.widths:
-        out.append((k, slice(at, at + k * k)))
-        at += k * k
-    return out
 
 
 def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> FloatArray:

@@ -11,6 +11,7 @@ from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian
 from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +66,7 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
     return Evaluation(
         phi=phi,
         criterion=state.logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
-        gradient=jacobian(phi, plan).T @ twice_products(M, T, plan.widths),
+        gradient=jacobian(phi, plan).T @ twice_products(M, T, stats.parts),
         T=T,
         M=M,
         r2=r2,
@@ -73,13 +74,3 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
         S_inverse=inverse,
         state=state,
     )
-
-
-def twice_products(M: FloatArray, T: FloatArray, widths: tuple[int, ...]) -> FloatArray:
-    """``2 M_f T_f`` for each factor, flat: the adjoint of T."""
-    out, at = np.empty_like(T), 0
-    for k in widths:
-        own = slice(at, at + k * k)
-        out[own] = 2.0 * (M[own].reshape(k, k) @ T[own].reshape(k, k)).ravel()
-        at += k * k
-    return out

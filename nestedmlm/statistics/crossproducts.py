@@ -23,6 +23,7 @@ from nestedmlm.errors import DataError, MemoryLimitError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.layout import Order, elimination_order, find_entries
+from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Crossed:
 
     Attributes
     ----------
-    K, first : (n_t,) int arrays
-        Columns of each factor, and its first column in the block.
+    parts : tuple of FactorPart
+        Of the crossed factors; rows count from the block's first column.
     Q, R : (q, q) and (q, r) arrays
         Weighted sums of products, and with the right-hand sides.
     entries : Entries
@@ -47,19 +48,11 @@ class Crossed:
         Sums of products of the chain with the block, (k, E) factor after factor, flat.
     """
 
-    K: IntArray
-    first: IntArray
+    parts: tuple[FactorPart, ...]
     Q: FloatArray
     R: FloatArray
     entries: Entries
     values: FloatArray
-
-    @property
-    def spans(self) -> list[tuple[int, int, int]]:
-        """(k, first column, end column) of each factor."""
-        starts = self.first.tolist()
-        ends = [*starts[1:], len(self.Q)]
-        return list(zip(self.K.tolist(), starts, ends, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,8 +65,8 @@ class CrossProducts:
         Rows and (full-rank) fixed-effects columns.
     order : Order
         Which factor is eliminated when.
-    widths, sizes : tuple of int
-        Columns and levels of each factor, in the order of elimination.
+    parts : tuple of FactorPart
+        Of each factor, in the order of elimination.
     blocks : tuple of Block
         The chain's panels.
     crossed : Crossed or None
@@ -93,8 +86,7 @@ class CrossProducts:
     n: int
     p: int
     order: Order
-    widths: tuple[int, ...]
-    sizes: tuple[int, ...]
+    parts: tuple[FactorPart, ...]
     blocks: tuple[Block, ...]
     crossed: Crossed | None
     F: FloatArray
@@ -112,7 +104,20 @@ class CrossProducts:
     @property
     def q(self) -> int:
         """Number of random effects."""
-        return sum(k * j for k, j in zip(self.widths, self.sizes, strict=True))
+        return self.parts[-1].rows.stop
+
+    @property
+    def chain_parts(self) -> tuple[FactorPart, ...]:
+        """Parts of the chain's factors, which come first."""
+        return self.parts[: len(self.order.chain)]
+
+    def level_order(self, place: int) -> IntArray:
+        """Where each of the user's levels stands in the order of elimination.
+
+        `place` is the factor's, in that order; only the chain's levels are put into another one.
+        """
+        nodes = self.order.node_of_level
+        return nodes[place] if place < len(nodes) else np.arange(self.parts[place].levels)
 
     @property
     def R_x_inverse(self) -> FloatArray:
@@ -165,8 +170,7 @@ def cross_products(design: Design) -> CrossProducts:
         n=n,
         p=p,
         order=order,
-        widths=tuple(columns[f].shape[1] for f in (*order.chain, *order.trailing)),
-        sizes=tuple(sizes[f] for f in (*order.chain, *order.trailing)),
+        parts=stacked_parts((columns[f].shape[1], sizes[f]) for f in order.chain + order.trailing),
         blocks=cut_into_blocks(
             K, J, order.parents, panels, most=LEVELS if crossed is None else int(J[0])
         ),
@@ -193,14 +197,14 @@ def _crossed(
 ) -> Crossed:
     K = np.array([z.shape[1] for z in Z])
     Kt = np.array([z.shape[1] for z in Zt])
-    ends = np.cumsum(Kt * np.array(levels))
-    first, q = ends - Kt * np.array(levels), int(ends[-1])
+    parts = stacked_parts(zip(Kt.tolist(), levels, strict=True))
+    first, q = np.array([part.rows.start for part in parts]), parts[-1].rows.stop
     entries, entry = find_entries(nodes, parents, K, J, tcode, Kt, first, q)
     cuts = entries.first.tolist()
     ups = [entries.up[a:b] for a, b in pairwise(cuts)]
     Q, R = sum_dense(tcode, Kt, first, q, Zt, Y, w)
     values = sum_crossed(entry, ups, np.diff(cuts).tolist(), Z, Zt, w)
-    return Crossed(K=Kt, first=first, Q=Q, R=R, entries=entries, values=values)
+    return Crossed(parts=parts, Q=Q, R=R, entries=entries, values=values)
 
 
 def _refuse_what_does_not_fit(

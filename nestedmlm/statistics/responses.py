@@ -114,11 +114,9 @@ def _sums(
     columns, _ = scaled_columns(design, w)
     out = []
     for i, f in enumerate(stats.factors):
-        codes = design.factors[f].codes
-        if i < len(stats.order.chain):
-            codes = stats.order.node_of_level[i][codes]
+        codes = stats.level_order(i)[design.factors[f].codes]
         rows = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[rows], np.arange(stats.sizes[i]))
+        starts = np.searchsorted(codes[rows], np.arange(stats.parts[i].levels))
         Z, R = (columns[f] * w[:, None])[rows], np.ascontiguousarray(resid[rows].T)
         parts = [np.add.reduceat(R * z, starts, axis=1) for z in Z.T]
         out.append(np.stack(parts, axis=1))

@@ -27,7 +27,7 @@ def some_inputs(of, seed=0):
     """Statistics, and any parameters with maps that mix them."""
     rng = np.random.default_rng(seed)
     stats = cross_products(of)
-    size = sum(k * k for k in stats.widths)
+    size = stats.parts[-1].flat.stop
     P = rng.normal(size=(size, size + 1))
     C = np.vstack([rng.normal(size=(of.p, of.p)), np.zeros(of.p)])
     entries, beta = rng.normal(size=size + 1), rng.normal(size=of.p)

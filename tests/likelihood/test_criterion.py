@@ -145,7 +145,7 @@ def test_wide_crossed_blocks() -> None:
     d = build_design("y ~ x + (x + z | subject) + (x + z | item)", rows, weights="w")
     stats = cross_products(d)
     first = stats.crossed.entries.first
-    assert (first[1] - first[0]) / stats.sizes[0] >= 48
+    assert (first[1] - first[0]) / stats.parts[0].levels >= 48
     plan = make_plan(d, stats)
     theta = theta_of_phi(random_phi(plan, 0), plan, stats)
     phi = phi_of_theta(theta, plan, stats)

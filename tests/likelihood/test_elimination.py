@@ -54,9 +54,9 @@ def test_blocks_hold_whole_families_and_give_the_same_numbers(kind, monkeypatch)
     monkeypatch.setattr(crossproducts, "LEVELS", 3)
     cut = cross_products(d)
     assert len(cut.blocks) > 1
-    for i, J in enumerate(stats.sizes):
-        levels = np.concatenate([np.arange(J)[b.levels[i]] for b in cut.blocks])
-        np.testing.assert_array_equal(levels, np.arange(J))
+    for i, part in enumerate(stats.parts):
+        levels = np.concatenate([np.arange(part.levels)[b.levels[i]] for b in cut.blocks])
+        np.testing.assert_array_equal(levels, np.arange(part.levels))
     agree(everything(T, cut, plan), everything(T, stats, plan))
 
 
@@ -79,16 +79,11 @@ def test_gram_of_any_coefficients_is_the_dense_one(kind) -> None:
     entries = free_entries(plan).array
     v = np.linspace(-1.0, 1.0, len(e.S))
     w = elimination.solve(stats, e)[1] @ v
-    starts = np.cumsum([0, *(k * j for k, j in zip(stats.widths, stats.sizes, strict=True))])
     F = np.zeros((stats.q, len(entries)))
     for column, (f, a, b) in enumerate(entries):
-        own, k = slice(starts[f], starts[f + 1]), stats.widths[f]
-        wf = w[own].reshape(-1, k)
-        F[own, column].reshape(-1, k)
-        part = np.zeros_like(wf)
-        part[:, a] = wf[:, b]
-        part[:, b] = wf[:, a]
-        F[own, column] = part.ravel()
+        own = stats.parts[f]
+        F[own.column(a), column] = w[own.column(b)]
+        F[own.column(b), column] = w[own.column(a)]
     made = elimination.working_variates(stats, e, v, entries)
     scale = np.abs(made.gram).max()
     np.testing.assert_allclose(

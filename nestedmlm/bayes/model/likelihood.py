@@ -17,6 +17,7 @@ from pytensor.graph.op import Op
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import adjoint, eliminate
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
 
 # entries, beta, sigma, P, C, c
 INPUT_TYPES = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
@@ -107,9 +108,5 @@ def marginal_likelihood(
     if not gradient:
         return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
     M = adjoint(e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
-    T_bar, at = np.empty_like(T), 0
-    for k in stats.widths:
-        block = slice(at, at + k * k)
-        T_bar[block] = 2.0 * (M[block].reshape(k, k) @ T[block].reshape(k, k)).ravel()
-        at += k * k
+    T_bar = twice_products(M, T, stats.parts)
     return value, P.T @ T_bar / sigma, -C.T @ Sv / sigma**2, (quadratic - float(T_bar @ T)) / sigma

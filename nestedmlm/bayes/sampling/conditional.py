@@ -9,7 +9,7 @@ is drawn by one downward sweep over the eliminated levels: O(groups) for each po
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, parameter_names
-from nestedmlm.covariance.parameters import Plan, make_plan, scatters
+from nestedmlm.covariance.parameters import Plan, make_plan, scatters, term_columns
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
 from nestedmlm.likelihood.elimination.sweeps import lower_times
@@ -57,10 +57,9 @@ def draw_random_effects(
     sigma = np.asarray(draws[parameter_names(design).sigma], dtype=float)
     T = flat_factor_draws(design, draws, stats, plan)
     v = contrast_draws(design, draws, stats)
-    q = stats.q
-    b = np.empty((len(sigma), q))
+    b = np.empty((len(sigma), stats.q))
     for i in range(len(sigma)):
-        noise = rng.standard_normal(q) * sigma[i]
+        noise = rng.standard_normal(stats.q) * sigma[i]
         b[i] = _one_draw(T[i], v[i], noise, stats)
     return _by_name(b, design, stats, plan)
 
@@ -147,19 +146,17 @@ def _draw_chain(
 ) -> FloatArray:
     """Draw from the top down, given the ancestors: ``b = N'(H [-b_above, v] + noise)``."""
     drawn: list[FloatArray] = []
-    m = len(stats.order.chain)
-    ends = np.cumsum([k * j for k, j in zip(stats.widths[:m], stats.sizes[:m], strict=True)])
-    above = np.zeros((0, stats.sizes[m - 1]))
-    for i in range(m - 1, -1, -1):
-        k, J = stats.widths[i], stats.sizes[i]
+    chain = stats.chain_parts
+    above = np.zeros((0, chain[-1].levels))
+    for i, part in reversed(list(enumerate(chain))):
         f = whole_factor(stats, e, i)
-        z = noise[ends[i] - J * k : ends[i]].reshape(J, k).T + np.einsum("arj,r->aj", f.right, v)
+        z = part.by_level(noise).T + np.einsum("arj,r->aj", f.right, v)
         for x in range(len(above)):
             z -= f.H[:, x] * above[x]
         if len(trailing):
             starts = f.ptr[:-1]
             z -= np.add.reduceat(f.Hc * trailing[f.col], starts, axis=1)
-        b = np.empty((k, 1, J))
+        b = np.empty((part.k, 1, part.levels))
         lower_times(f.N, z[:, None], b)
         drawn.insert(0, b[:, 0].T.ravel())
         if i > 0:
@@ -173,12 +170,9 @@ def _trailing_noise(
     """``Lambda H^{-T/2} noise`` with ``H = Lambda'Q Lambda + I``."""
     crossed = stats.crossed
     assert crossed is not None
-    at = sum(k * k for k in stats.widths[: len(stats.order.chain)])
     Lambda = np.zeros_like(Q)
-    for k, start, end in crossed.spans:
-        block = T[at : at + k * k].reshape(k, k)
-        Lambda[start:end, start:end] = np.kron(np.eye((end - start) // k), block)
-        at += k * k
+    for part, own in zip(stats.parts[len(stats.order.chain) :], crossed.parts, strict=True):
+        Lambda[own.rows, own.rows] = np.kron(np.eye(own.levels), part.matrix(T))
     H = Lambda.T @ Q @ Lambda
     H[np.diag_indices_from(H)] += 1.0
     u = solve_triangular(cholesky(H, lower=True), noise, lower=True, trans="T")
@@ -192,29 +186,12 @@ def _by_name(
     """Split draws in elimination order into named random effects in the user's columns."""
     found: dict[str, FloatArray] = {}
     names = parameter_names(design).terms
-    for f, K, block in _factor_blocks(b, design, stats, plan):
-        start = 0
-        for t in plan.factors[f]:
-            k = plan.shapes[t].k
-            own = block[:, :, start : start + k] @ stats.transforms[t].T
+    for place, part in enumerate(stats.parts):
+        effects = b[:, part.rows].reshape(len(b), part.levels, part.k)[:, stats.level_order(place)]
+        for t in plan.factors[place]:
+            own = effects[:, :, term_columns(plan)[t]] @ stats.transforms[t].T
             found |= {name: own[:, :, j] for j, name in enumerate(names[t].variables)}
-            start += k
-        assert start == K
     return {name: found[name] for own in names for name in own.variables}
-
-
-def _factor_blocks(
-    b: FloatArray, design: Design, stats: CrossProducts, plan: Plan
-) -> Iterator[tuple[int, int, FloatArray]]:
-    """For each factor in elimination order: its place, K, and (n, J, K) draws in level order."""
-    at = 0
-    for f, K in enumerate(plan.widths):
-        J = stats.sizes[f]
-        block = b[:, at : at + J * K].reshape(len(b), J, K)
-        if f < len(stats.order.chain):
-            block = block[:, stats.order.node_of_level[f]]
-        yield f, K, block
-        at += J * K
 
 
 def _cholesky(R: FloatArray) -> FloatArray:

@@ -25,7 +25,6 @@ from nestedmlm.inference.effects.variance_derivatives import (
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
-from nestedmlm.optimum.curvature import blocks
 from nestedmlm.optimum.penalty import penalty_terms
 
 _FLAT = 1e-9  # eigenvalue (of the Hessian with unit diagonal) below which nothing is identified
@@ -132,9 +131,9 @@ def _curvature_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> Fl
     def gradient_at(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)
         out = np.zeros(len(at))
-        for k, block in blocks(s.plan):
-            MT = M[block].reshape(k, k) @ T_at[block].reshape(k, k)
-            out += 2.0 * J[block].T @ MT.ravel()
+        for part in s.stats.parts:
+            MT = part.matrix(M) @ part.matrix(T_at)
+            out += 2.0 * J[part.flat].T @ MT.ravel()
         return out
 
     if s.plan.linear:  # the gradient is linear in phi

@@ -23,14 +23,14 @@ from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products
 from nestedmlm.statistics.crossproducts import CrossProducts, available_memory
 from nestedmlm.statistics.forest import Block
+from nestedmlm.statistics.parts import FactorPart
 
 
 def direction_traces(state: Eliminated, stats: CrossProducts, directions: Directions) -> FloatArray:
     """``tr(V^{-1} Z E_r Z')`` for each direction, shape (n_d,)."""
-    starts = np.cumsum([0, *(k * k for k in stats.widths)])
     return np.array(
         [
-            float(np.sum(state.info[starts[f] : starts[f + 1]] * E.ravel()))
+            float(np.sum(state.info[stats.parts[f].flat] * E.ravel()))
             for f, E in zip(directions.factor, directions.matrices, strict=True)
         ]
     )
@@ -91,12 +91,12 @@ def _chain_pairs(block: Block, kept: Half, directions: Directions, chain: int) -
             x = X[r, t]
             out[r, t] += _trace(PG[r][:k], PG[t][:k]) - 2.0 * _trace(x[:k, :k], at.G)
             pairs[r, t] = _carried(x - _times(PG[r], P[t][:k]), at.L, k)
-        moved = {
+        turned = {
             t: (_times(at.own, directions.matrices[t]), _times(directions.matrices[t], at.above))
             for t in own
         }
         for t in own:
-            E, (AE, Ea) = directions.matrices[t], moved[t]
+            E, (AE, Ea) = directions.matrices[t], turned[t]
             handed[t] = _times(_turned(at.above), Ea)
             for r in below:
                 PU = _times(P[r][:, :k], at.U)
@@ -104,8 +104,8 @@ def _chain_pairs(block: Block, kept: Half, directions: Directions, chain: int) -
                 pairs[r, t] = _times(PU[k:] + _times(_turned(at.L), PU[:k]), Ea)
             for r in own:
                 if r <= t:
-                    out[r, t] += _trace(AE, moved[r][0])
-                    pairs[r, t] = _times(_times(_turned(moved[r][1]), at.own), Ea)
+                    out[r, t] += _trace(AE, turned[r][0])
+                    pairs[r, t] = _times(_times(_turned(turned[r][1]), at.own), Ea)
         if i + 1 == len(s.K):
             break
         starts = block.starts[s.level[i + 1] : s.level[i + 2]]
@@ -164,11 +164,11 @@ def _crossed_pairs(
     assert dense is not None
     Q, G = dense.Q, dense.G
     D = _crossed_solve(stats, state, chain, len(Q))
-    spans = _chain_spans(stats)
-    moved = [
-        _moved(D, spans[int(directions.factor[r])], directions.matrices[r]) for r in range(chain)
+    factor = directions.factor.tolist()
+    moves = [
+        apply_direction(D, stats.parts[factor[r]], directions.matrices[r]) for r in range(chain)
     ]
-    P = [D.T @ ED for ED in moved]
+    P = [D.T @ ED for ED in moves]
     PG = [p @ G for p in P]
     for t in range(chain):
         for r in range(t + 1):
@@ -176,20 +176,19 @@ def _crossed_pairs(
     for low in range(0, len(Q) if chain else 0, _COLUMNS):
         columns = slice(low, low + _COLUMNS)
         for r in range(chain):
-            CED = _information_times(stats, state, moved[r][:, columns])
+            CED = _information_times(stats, state, moves[r][:, columns])
             for t in range(r, chain):
-                N[r, t] -= 2.0 * float(np.sum((moved[t].T @ CED) * G[:, columns]))
+                N[r, t] -= 2.0 * float(np.sum((moves[t].T @ CED) * G[:, columns]))
     U = -(G @ Q)
     U[np.diag_indices_from(U)] += 1.0
-    where = stats.crossed.spans if stats.crossed is not None else []
+    dense_parts = stats.crossed.parts if stats.crossed is not None else ()
     own = range(chain, len(directions))
-    trailing = {t: where[int(directions.factor[t]) - len(stats.order.chain)] for t in own}
+    trailing = {t: dense_parts[factor[t] - len(stats.order.chain)] for t in own}
     for r in range(chain):
         PU = P[r] @ U
         for t in own:
-            k, start, end = trailing[t]
             for a, b in np.argwhere(directions.matrices[t]):
-                left, right = slice(start + a, end, k), slice(start + b, end, k)
+                left, right = trailing[t].column(a), trailing[t].column(b)
                 N[r, t] += directions.matrices[t][a, b] * np.sum(U[:, left] * PU[:, right])
     A = Q @ U
     for t in own:
@@ -230,10 +229,7 @@ def _crossed_solve(stats: CrossProducts, state: Eliminated, chain: int, q_t: int
 def _information_times(stats: CrossProducts, state: Eliminated, F: FloatArray) -> FloatArray:
     """``Z'V_c^{-1}Z F`` for F in the rows of the chain's effects."""
     (block,), (kept,) = stats.blocks, state.chain
-    s, at, own = block.shape, 0, []
-    for k, J in zip(s.K.tolist(), s.J.tolist(), strict=True):
-        own.append(F[at : at + J * k].reshape(J, k, -1).transpose(1, 2, 0))
-        at += J * k
+    own = [part.by_level(F).transpose(1, 2, 0) for part in stats.chain_parts]
     return _stacked(apply_chain(block, kept, products(block, own)))
 
 
@@ -242,32 +238,21 @@ def _stacked(parts: list[FloatArray]) -> FloatArray:
     return np.vstack([p.transpose(2, 0, 1).reshape(-1, p.shape[1]) for p in parts])
 
 
-def _chain_spans(stats: CrossProducts) -> list[tuple[int, int, int]]:
-    ends = np.cumsum([0, *(k * j for k, j in zip(stats.widths, stats.sizes, strict=True))]).tolist()
-    return list(zip(stats.widths, ends[:-1], ends[1:], strict=True))
-
-
-def _moved(D: FloatArray, span: tuple[int, int, int], E: FloatArray) -> FloatArray:
-    """``(I (x) E) D`` in the rows of one factor, zero in the others."""
-    k, start, end = span
-    out = np.zeros_like(D)
-    out[start:end] = (E @ D[start:end].reshape(-1, k, D.shape[1])).reshape(end - start, -1)
+def apply_direction(B: FloatArray, part: FactorPart, E: FloatArray) -> FloatArray:
+    """``(I (x) E) B`` in the rows of one factor, zero in the others."""
+    out = np.zeros_like(B)
+    out[part.rows] = (E @ part.by_level(B)).reshape(-1, B.shape[1])
     return out
 
 
 def _dense_pair(
-    A: FloatArray,
-    one: tuple[int, int, int],
-    two: tuple[int, int, int],
-    E_one: FloatArray,
-    E_two: FloatArray,
+    A: FloatArray, one: FactorPart, two: FactorPart, E_one: FloatArray, E_two: FloatArray
 ) -> float:
     """``tr(A_21 E_1 A_12 E_2)`` with the directions repeated over the levels of two factors."""
-    (k, start, end), (width, begin, stop) = one, two
     total = 0.0
     for a, b in np.argwhere(E_one):
         for c, d in np.argwhere(E_two):
-            block = A[start + a : end : k, begin + c : stop : width]
-            other = A[start + b : end : k, begin + d : stop : width]
-            total += E_one[a, b] * E_two[c, d] * float(np.sum(block * other))
+            left = A[one.column(a), two.column(c)]
+            right = A[one.column(b), two.column(d)]
+            total += E_one[a, b] * E_two[c, d] * float(np.sum(left * right))
     return total

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.parameters import phi_of_theta
-from nestedmlm.inference.effects.trace_sums import direction_traces, pair_traces
+from nestedmlm.inference.effects.trace_sums import (
+    apply_direction,
+    direction_traces,
+    pair_traces,
+)
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
@@ -111,8 +114,8 @@ def variance_derivatives(parts: FitParts, directions: Directions) -> VarianceDer
         if last:
             e_dV_dV_e = diagonal[-1]
     X_dV_X, X_dV_e, e_dV_e = np.empty((n_d, p, p)), np.empty((n_d, p)), np.empty(n_d)
-    for d, moved in enumerate(apply_directions(C, directions, parts)):
-        product = C.T @ moved
+    for d, EC in enumerate(apply_directions(C, directions, parts)):
+        product = C.T @ EC
         X_dV_X[d], X_dV_e[d], e_dV_e[d] = product[:p, :p], product[:p, p], product[p, p]
     back = np.linalg.inv(rotation[:p, :p]) if p else np.zeros((0, 0))
     return VarianceDerivatives(
@@ -133,9 +136,9 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
     _, B = elimination.solve(s.stats, s.state)
     values, vectors = np.linalg.eigh(weights)
     total = np.zeros((p, p))
-    moved = list(apply_directions(B[:, :p], directions, parts))
+    moves = list(apply_directions(B[:, :p], directions, parts))
     for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
-        combined = sum(w * m for w, m in zip(vector, moved, strict=True))
+        combined = sum(w * m for w, m in zip(vector, moves, strict=True))
         total += value * elimination.gram(s.stats, s.state, np.asarray(combined))
     return total
 
@@ -157,18 +160,6 @@ def apply_directions(
     B: FloatArray, directions: Directions, parts: FitParts
 ) -> Iterator[FloatArray]:
     """``(I (x) E) B`` for each direction: in the rows of its factor, zero in the others."""
-    rows = factor_rows(parts)
+    factors = parts.solution.stats.parts
     for f, E in zip(directions.factor, directions.matrices, strict=True):
-        start, end = rows[f]
-        out = np.zeros_like(B)
-        own = B[start:end].reshape(-1, len(E), B.shape[1])
-        out[start:end] = (E @ own).reshape(end - start, B.shape[1])
-        yield out
-
-
-def factor_rows(parts: FitParts) -> list[tuple[int, int]]:
-    """First and last row of each factor where random effects are stacked in elimination order."""
-    plan, stats = parts.solution.plan, parts.solution.stats
-    levels = [len(parts.design.factors[f].levels) for f in stats.factors]
-    ends = np.cumsum([0, *(j * k for j, k in zip(levels, plan.widths, strict=True))]).tolist()
-    return list(pairwise(ends))
+        yield apply_direction(B, factors[f], E)

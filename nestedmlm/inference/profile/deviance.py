@@ -24,8 +24,8 @@ from nestedmlm.inference.profile.coordinates import Chart, bend_at, factors_at, 
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import Eliminated
-from nestedmlm.optimum.curvature import blocks
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
 
 _LARGEST = 300.0  # of log sigma
 
@@ -95,9 +95,7 @@ def place_at(
     precision = math.exp(-2.0 * z[0])
     S_bar = precision * np.outer(v, v) + reml * inverse
     M = elimination.adjoint(state, 1.0, S_bar)
-    T_bar = np.concatenate(
-        [2.0 * (M[b].reshape(k, k) @ T[b].reshape(k, k)).ravel() for k, b in blocks(plan)]
-    )
+    T_bar = twice_products(M, T, stats.parts)
     J = jacobian_at(z, chart)
     if not np.all(np.isfinite(J)):
         raise FloatingPointError("the factors' derivatives have left the range of numbers")
@@ -143,7 +141,7 @@ def hessian_at(place: Place, chart: Chart, plan: Plan, stats: CrossProducts) -> 
     n = len(place.z)
     _, B = elimination.solve(stats, place.state)
     w = B @ place.v
-    F, exact = _directions(place, w, plan, stats)
+    F, exact = _directions(place, w, stats)
     BF = B.T @ F
     H = precision * (elimination.gram(stats, place.state, F) - BF.T @ place.inverse @ BF)
     H += exact + bend_at(place.z, chart, place.T_bar)
@@ -160,21 +158,16 @@ def hessian_at(place: Place, chart: Chart, plan: Plan, stats: CrossProducts) -> 
     return 0.5 * (H + H.T)
 
 
-def _directions(
-    place: Place, w: FloatArray, plan: Plan, stats: CrossProducts
-) -> tuple[FloatArray, FloatArray]:
+def _directions(place: Place, w: FloatArray, stats: CrossProducts) -> tuple[FloatArray, FloatArray]:
     """Working variates' coefficients ``dG w`` for each coordinate, and the exact part ``2 M``."""
     n = len(place.z)
-    F, exact, row = np.zeros((n, len(w))), np.zeros((n, n)), 0
-    for (k, block), J in zip(blocks(plan), stats.sizes, strict=True):
-        T, M = place.T[block].reshape(k, k), place.M[block].reshape(k, k)
-        own = np.flatnonzero(np.any(place.J[block] != 0.0, axis=0))
-        dT = place.J[block][:, own].T.reshape(-1, k, k)
+    F, exact = np.zeros((n, len(w))), np.zeros((n, n))
+    for part in stats.parts:
+        k, T, M, J = part.k, part.matrix(place.T), part.matrix(place.M), place.J[part.flat]
+        own = np.flatnonzero(np.any(J != 0.0, axis=0))
+        dT = J[:, own].T.reshape(-1, k, k)
         half = dT @ T.T
         dG = half + half.transpose(0, 2, 1)
-        rows = slice(row, row + J * k)
-        F[own, rows] = (w[rows].reshape(J, k) @ dG).reshape(len(own), J * k)
-        flat = dT.reshape(-1, k * k)
-        exact[np.ix_(own, own)] += 2.0 * flat @ (M @ dT).reshape(-1, k * k).T
-        row += J * k
+        F[own, part.rows] = (part.by_level(w) @ dG).reshape(len(own), -1)
+        exact[np.ix_(own, own)] += 2.0 * dT.reshape(-1, k * k) @ (M @ dT).reshape(-1, k * k).T
     return np.ascontiguousarray(F.T), exact

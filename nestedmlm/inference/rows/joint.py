@@ -91,12 +91,12 @@ def z_rows(solution: Solution, terms: TermRows) -> ZRows:
     for f, own_codes in enumerate(codes):
         known = own_codes >= 0
         if f < m:
-            nodes[known, f] = stats.order.node_of_level[f][own_codes[known]]
+            nodes[known, f] = stats.level_order(f)[own_codes[known]]
         elif stats.crossed is not None:
-            k, first, _ = stats.crossed.spans[f - m]
-            tstart[known, f - m] = first + own_codes[known] * k
+            part = stats.crossed.parts[f - m]
+            tstart[known, f - m] = part.rows.start + own_codes[known] * part.k
     Z = np.hstack(entries)
-    cut = sum(stats.widths[:m])
+    cut = sum(part.k for part in stats.chain_parts)
     return ZRows(
         nodes=nodes,
         Z=np.ascontiguousarray(Z[:, :cut]),
@@ -160,8 +160,8 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
     """
     stats = solution.stats
     m = len(stats.order.chain)
-    levels = [(rows.nodes, f, k) for f, k in enumerate(stats.widths[:m])]
-    levels += [(rows.tstart, f, k) for f, k in enumerate(stats.widths[m:])]
+    levels = [(rows.nodes, f, part.k) for f, part in enumerate(stats.parts[:m])]
+    levels += [(rows.tstart, f, part.k) for f, part in enumerate(stats.parts[m:])]
     found = [np.unique(codes[:, f], return_inverse=True) for codes, f, _ in levels]
     size = sum(len(seen) * k for (seen, _), (_, _, k) in zip(found, levels, strict=True))
     codes = np.full((size, len(levels)), -1, dtype=np.int64)
@@ -173,7 +173,7 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
         entries[own, off + np.tile(np.arange(k), len(seen))] = 1.0
         place[:, off : off + k] = at + which.reshape(-1, 1) * k + np.arange(k)
         at, off = at + len(own), off + k
-    cut = sum(stats.widths[:m])
+    cut = sum(part.k for part in stats.chain_parts)
     units = ZRows(
         nodes=np.ascontiguousarray(codes[:, :m]),
         Z=np.ascontiguousarray(entries[:, :cut]),
@@ -210,18 +210,19 @@ def relative_variances(solution: Solution, X: FloatArray | None, terms: TermRows
 def _places(solution: Solution, rows: ZRows) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """For each column of ``[Z Zt]``: rows whose level is known, the effect they meet, entries."""
     stats, m = solution.stats, len(solution.stats.order.chain)
-    off = first = 0
-    for f, k in enumerate(stats.widths[:m]):
-        known = np.flatnonzero(rows.nodes[:, f] >= 0)
-        for c in range(k):
-            yield known, first + rows.nodes[known, f] * k + c, rows.Z[known, off + c]
-        off, first = off + k, first + k * stats.sizes[f]
     off = 0
-    for f, k in enumerate(stats.widths[m:]):  # tstart counts columns of the dense block
+    for f, part in enumerate(stats.parts[:m]):
+        known = np.flatnonzero(rows.nodes[:, f] >= 0)
+        at = part.rows.start + rows.nodes[known, f] * part.k
+        for c in range(part.k):
+            yield known, at + c, rows.Z[known, off + c]
+        off += part.k
+    off, first = 0, stats.chain_parts[-1].rows.stop
+    for f, part in enumerate(stats.parts[m:]):  # tstart counts columns of the dense block
         known = np.flatnonzero(rows.tstart[:, f] >= 0)
-        for c in range(k):
+        for c in range(part.k):
             yield known, first + rows.tstart[known, f] + c, rows.Zt[known, off + c]
-        off += k
+        off += part.k
 
 
 def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
@@ -236,9 +237,9 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
     crossed = _Left(row=[], at=[], value=[])
     levels: list[IntArray] = []  # of each path (one begins at every factor) at this factor
     values: list[FloatArray] = []  # what the path's level holds of the row, and its ancestors
-    off = first = 0
-    for i, factor in enumerate(factors):
-        k = factor.N.shape[0]
+    off = 0
+    for i, (factor, part) in enumerate(zip(factors, stats.chain_parts, strict=True)):
+        k = part.k
         own = np.zeros((k + factor.H.shape[1], len(rows)))
         own[:k] = np.where(rows.nodes[:, i] >= 0, rows.Z[:, off : off + k].T, 0.0)
         levels.append(rows.nodes[:, i].copy())
@@ -254,23 +255,23 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
             half = np.empty((k, len(node)))
             upper_times(factor.N[:, :, node], values[path][:, None, known], 0, 1, half[:, None])
             for a in range(k):
-                left.add(known, first + node * k + a, half[a])
+                left.add(known, part.rows.start + node * k + a, half[a])
                 values[path][k:, known] -= factor.H[a][:, node] * half[a]
             if stats.crossed is not None:
                 _leave_crossed(factor, known, node, half, crossed)
             values[path] = values[path][k:]
             if i + 1 < len(factors):
                 levels[path][known] = stats.order.parents[i][node]
-        off, first = off + k, first + k * stats.sizes[i]
-    n = len(rows)
+        off += k
+    n, first = len(rows), stats.chain_parts[-1].rows.stop
     if stats.crossed is None:
         return HalfSolved(chain=left.matrix((n, first)), crossed=None)
     off = 0
-    for f, k in enumerate(stats.crossed.K.tolist()):
+    for f, part in enumerate(stats.crossed.parts):
         known = np.flatnonzero(rows.tstart[:, f] >= 0)
-        for c in range(k):
+        for c in range(part.k):
             crossed.add(known, rows.tstart[known, f] + c, rows.Zt[known, off + c])
-        off += k
+        off += part.k
     shape = (n, len(stats.crossed.Q))
     return HalfSolved(chain=left.matrix((n, first)), crossed=crossed.matrix(shape))
 

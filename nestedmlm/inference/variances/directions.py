@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian, term_places
+from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian, term_columns, term_places
 
 _NOTHING = 1e-7  # a direction shorter than this (relative to sigma) is no direction
 _LINEAR = ("us", "diag")  # structures whose covariance is linear in variances and covariances
@@ -69,17 +69,16 @@ def covariance_directions(phi: FloatArray, plan: Plan) -> Directions:
         if np.abs(E).max(initial=0.0) > _NOTHING:
             by_term.setdefault(_term_of(k, plan), []).append((f, E))
     for f, terms in enumerate(plan.factors):
-        at, K = 0, plan.widths[f]
+        K = plan.widths[f]
         for t in terms:
-            shape = plan.shapes[t]
+            shape, own = plan.shapes[t], term_columns(plan)[t]
             if shape.structure in _LINEAR:
                 for block in _linear_basis(shape.k, shape.structure, shape.hom):
                     E = np.zeros((K, K))
-                    E[at : at + shape.k, at : at + shape.k] = block
+                    E[own, own] = block
                     found.append((f, E))
             else:
                 found += by_term.get(t, [])
-            at += shape.k
     return _directions(found)
 
 
@@ -101,17 +100,16 @@ def _moves(phi: FloatArray, plan: Plan) -> list[tuple[int, int, FloatArray]]:
     starts = np.cumsum([0, *(s.count for s in plan.shapes)])
     out = []
     for f, terms in enumerate(plan.factors):
-        at, K = 0, plan.widths[f]
+        K = plan.widths[f]
         for t in terms:
-            k = plan.shapes[t].k
+            k, own = plan.shapes[t].k, term_columns(plan)[t]
             places = term_places(plan)[t]
             T = flat[places].reshape(k, k)
             for parameter in range(starts[t], starts[t + 1]):
                 half = J[places, parameter].reshape(k, k) @ T.T
                 E = np.zeros((K, K))
-                E[at : at + k, at : at + k] = half + half.T
+                E[own, own] = half + half.T
                 out.append((f, parameter, E))
-            at += k
     return out
 
 

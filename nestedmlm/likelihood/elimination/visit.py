@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from nestedmlm.likelihood import trailing
 from nestedmlm.likelihood.elimination.speed import counted, on_blocks, sweeps
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
+from nestedmlm.statistics.parts import FactorPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,30 +112,27 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     """
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
-    T = lower_triangular(T, stats.widths)
+    T = lower_triangular(T, stats.parts)
     with counted(), np.errstate(all="ignore"):
         visit = _nested if stats.crossed is None else _crossed
         logdet, S, info, BB, chain, dense = visit(T, stats)
-    at = 0
-    for k in stats.widths:
+    for part in stats.parts:
         for array in (info, BB):  # the sweeps fill lower triangles
-            block = array[at : at + k * k].reshape(k, k, *array.shape[1:])
-            for a in range(k):
+            block = part.matrix(array)
+            for a in range(part.k):
                 for b in range(a):
                     block[b, a] = block[a, b].T
-        at += k * k
     return Eliminated(logdet=logdet, S=S, info=info, BB=BB, chain=chain, dense=dense)
 
 
-def lower_triangular(T: FloatArray, widths: tuple[int, ...]) -> FloatArray:
+def lower_triangular(T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
     """Factors with the same ``T T'`` that are lower triangular, as the sweeps take them."""
-    out, at = T, 0
-    for k in widths:
-        block = T[at : at + k * k].reshape(k, k)
-        if k > 1 and np.triu(block, 1).any():
+    out = T
+    for part in parts:
+        block = part.matrix(T)
+        if part.k > 1 and np.triu(block, 1).any():
             out = T.copy() if out is T else out
-            out[at : at + k * k] = np.linalg.qr(block.T, mode="r").T.ravel()
-        at += k * k
+            out[part.flat] = np.linalg.qr(block.T, mode="r").T.ravel()
     return out
 
 
@@ -174,11 +173,9 @@ def _crossed(T: FloatArray, stats: CrossProducts) -> _Visit:
     N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
     Hc, Q, Rt = np.empty(len(cross)), crossed.Q.copy(), np.ascontiguousarray(crossed.R.T)
     logdet = run.go_up_crossed(s, e, block.starts, T, panels, cross, N, H, Hc, S, Q, Rt)
-    factors, at = [], int(s.square[-1])
-    for k in crossed.K.tolist():
-        factors.append(T[at : at + k * k].reshape(k, k))
-        at += k * k
-    logdet_t, G = trailing.eliminate(Q, factors, crossed.spans)
+    whole = stats.parts[len(stats.order.chain) :]  # of the crossed factors, among all
+    factors = [part.matrix(T) for part in whole]
+    logdet_t, G = trailing.eliminate(Q, factors, crossed.parts)
     R = Rt.T
     bt = G @ R
     S -= R.T @ bt
@@ -186,13 +183,12 @@ def _crossed(T: FloatArray, stats: CrossProducts) -> _Visit:
         s, e, block.parent, panels, cross, N, H, Hc, G, np.ascontiguousarray(bt.T), B, b, info, BB,
         own,
     )  # fmt: skip
-    Bt, at = R - Q @ bt, int(s.square[-1])
-    own_t = tuple(trailing.information(Q, G, factors, crossed.spans))
-    for A, (k, start, end) in zip(own_t, crossed.spans, strict=True):
-        mine = Bt[start:end].reshape(-1, k, s.r)
-        info[at : at + k * k] = A.sum(axis=0).ravel()
-        BB[at : at + k * k] = np.einsum("jar,jbs->abrs", mine, mine).reshape(k * k, s.r, s.r)
-        at += k * k
+    Bt = R - Q @ bt
+    own_t = tuple(trailing.information(Q, G, factors, crossed.parts))
+    for A, part, dense_part in zip(own_t, whole, crossed.parts, strict=True):
+        mine = dense_part.by_level(Bt)
+        part.matrix(info)[...] = A.sum(axis=0)
+        part.matrix(BB)[...] = np.einsum("jar,jbs->abrs", mine, mine)
     half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=cross, Hc=Hc)
     dense = Dense(Q=Q, R=R, G=G, b=bt, B=Bt, own=own_t)
     return logdet + logdet_t, S, info, BB, (half,), dense
@@ -269,7 +265,7 @@ class Factor:
 
 def whole_factor(stats: CrossProducts, e: Eliminated, i: int) -> Factor:
     """Gather factor i of the chain from its blocks."""
-    k, anc, N, H = stats.widths[i], int(stats.blocks[0].shape.A[i]), [], []
+    k, anc, N, H = stats.parts[i].k, int(stats.blocks[0].shape.A[i]), [], []
     for block, half in zip(stats.blocks, e.chain, strict=True):
         s, J = block.shape, int(block.shape.J[i])
         N.append(half.N[s.root[i] : s.root[i + 1]].reshape(k, k, J))
@@ -290,9 +286,9 @@ def whole_factor(stats: CrossProducts, e: Eliminated, i: int) -> Factor:
 def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
     """``Z_g'V^{-1}Z_g`` of every level: (J, k, k) for each factor, in elimination order."""
     out = []
-    for i, k in enumerate(stats.widths[: len(stats.order.chain)]):
+    for i, part in enumerate(stats.chain_parts):
         pieces = [
-            h.own[block.shape.root[i] : block.shape.root[i + 1]].reshape(k, k, -1)
+            h.own[block.shape.root[i] : block.shape.root[i + 1]].reshape(part.k, part.k, -1)
             for h, block in zip(e.chain, stats.blocks, strict=True)
         ]
         A = np.concatenate(pieces, axis=-1).transpose(2, 0, 1)
@@ -303,9 +299,9 @@ def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
 def _by_factor(stats: CrossProducts, e: Eliminated) -> list[tuple[int, list[tuple[Half, slice]]]]:
     """For each chain factor its columns, and where its right-hand sides stand in each block."""
     out = []
-    for i, k in enumerate(stats.widths[: len(stats.order.chain)]):
+    for i, part in enumerate(stats.chain_parts):
         cuts = [slice(int(b.shape.right[i]), int(b.shape.right[i + 1])) for b in stats.blocks]
-        out.append((k, list(zip(e.chain, cuts, strict=True))))
+        out.append((part.k, list(zip(e.chain, cuts, strict=True))))
     return out
 
 
@@ -366,9 +362,9 @@ def _crossed_variates(
     w, Ft = dense.B @ v, np.zeros((n, len(dense.Q)))
     for q in range(len(own), n):
         f, a, b = entries[q].tolist()
-        k, start, end = crossed.spans[f - len(s.K)]
-        Ft[q, start + a : end : k] = w[start + b : end : k]
-        Ft[q, start + b : end : k] = w[start + a : end : k]
+        part = crossed.parts[f - len(s.K)]
+        Ft[q, part.column(a)] = w[part.column(b)]
+        Ft[q, part.column(b)] = w[part.column(a)]
     BF[len(own) :] = Ft[len(own) :] @ dense.B
     Fe[len(own) :] = Ft[len(own) :] @ w
     Rt = np.zeros_like(Ft)
