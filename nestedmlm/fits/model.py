@@ -14,6 +14,7 @@ from nestedmlm.design.design import Design, build_design
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.errors import DataError
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
+from nestedmlm.fits.verbs.pytensor_graph import pytensor
 from nestedmlm.fits.verbs.sample import sample
 from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.formula import Formula, parse_formula, update_formula
@@ -193,6 +194,7 @@ class Model:
     if not TYPE_CHECKING:
         __getattr__ = renamed(OLD_NAMES)
 
+    pytensor = pytensor
     to_pymc = to_pymc
     sample = sample
 

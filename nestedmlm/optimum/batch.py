@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
-_MANY = 100  # responses from which compiling the descent repays
+MANY = 100  # responses from which compiling the descent repays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +145,7 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     settled, arrived = np.zeros(m, dtype=bool), None
-    if m >= _MANY and applies(plan, chunk.stats):
+    if m >= MANY and applies(plan, chunk.stats):
         settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~settled).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)

@@ -9,6 +9,7 @@ factors, and relative factors linear in phi: ``T = B phi``. The decisions are th
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy as np
 from nestedmlm.covariance.parameters import Plan
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
+from nestedmlm.optimum import quadratic
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
     next_radius,
@@ -61,9 +63,8 @@ def counted() -> Iterator[None]:
 def compiled_descent() -> Any:
     """`descend`, compiled at its first call."""
     from nestedmlm.likelihood.elimination.compiled import compiled_copies  # Numba loads late
-    from nestedmlm.optimum import fused, quadratic
 
-    return compiled_copies(quadratic, fused).descend
+    return compiled_copies(quadratic, sys.modules[__name__]).descend
 
 
 def descend(

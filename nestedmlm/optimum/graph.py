@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
@@ -53,7 +54,8 @@ class CriterionGraph:
 def criterion_graph(plan: Plan, stats: CrossProducts, REML: bool) -> CriterionGraph:
     """Make the graph of a model's criterion."""
     phi = pt.dvector("phi")
-    df, reml, constant = degrees(stats, REML)
+    # as arrays: PyTensor would keep a Python float in single precision
+    df, reml, constant = (np.asarray(x) for x in degrees(stats, REML))
     logdet, S, *_ = Eliminate(stats)(flat_factors(pt, phi, plan))
     value, r2, v, _ = profiled_criterion(logdet, S, df, reml)
     return CriterionGraph(

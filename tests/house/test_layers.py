@@ -62,6 +62,7 @@ LATE_IMPORTS = {
     "bayes.sampling.sampling": "PyMC",
     "bayes.sampling.start": "PyTensor",
     "formula.parser": "formulae",
+    "likelihood.elimination.compiled": "Numba",
     "optimum.graph": "PyTensor",
 }
 

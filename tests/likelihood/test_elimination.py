@@ -66,7 +66,7 @@ def test_threads_do_not_change_a_bit(monkeypatch) -> None:
     stats = cross_products(d)
     results = []
     for processors in (1, 2):
-        monkeypatch.setattr(speed, "_processors", lambda n=processors: n)
+        monkeypatch.setattr(speed, "processors", lambda n=processors: n)
         results.append(everything(T, stats, plan))
     for one, two in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)

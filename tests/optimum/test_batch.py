@@ -147,7 +147,7 @@ def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) 
     d = design("nested chain of two")
     Y = simulated(d, 4)
     single = refit_many(d, Y)
-    monkeypatch.setattr(batch_module, "_MANY", 1)
+    monkeypatch.setattr(batch_module, "MANY", 1)
     monkeypatch.setattr(batch_module, "compiled_descent", lambda: fused.descend)  # as it stands
     together = refit_many(d, Y)
     np.testing.assert_allclose(single.criterion, together.criterion, atol=1e-8)

@@ -41,7 +41,7 @@ def sweeps() -> Any:
     return compiled_sweeps()
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1
@@ -50,7 +50,7 @@ def _processors() -> int:
 def on_blocks[R](work: Callable[..., R], *parts: Iterable[Any]) -> list[R]:
     """Results of `work` for each block, in their order, from as many threads as help."""
     blocks = list(zip(*parts, strict=True))
-    threads = min(len(blocks), _processors())
+    threads = min(len(blocks), processors())
     if threads == 1:
         return [work(*block) for block in blocks]
 
