@@ -17,7 +17,7 @@ from nestedmlm.bayes.sampling import samplers
 from nestedmlm.bayes.sampling.conditional import covariance_factors
 from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.mode import find_peak
-from nestedmlm.bayes.sampling.sampling import MANY_DRAWS, sample
+from nestedmlm.bayes.sampling.sampling import sample
 from nestedmlm.bayes.sampling.start import partial_correlations, start_values
 from nestedmlm.design.design import build_design
 from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
@@ -258,10 +258,7 @@ def test_jax_samplers_run_the_hierarchical_form(sleep, weighted, name):
     assert abs(mean - other) < 4.0 * np.hypot(error, other_error)
 
 
-@pytest.mark.parametrize(
-    ("total", "backend"), [(MANY_DRAWS // 4 - 1, "python"), (MANY_DRAWS // 4, "numba")]
-)
-def test_many_draws_are_compiled_for(sleep, total, backend, monkeypatch):
+def test_a_marginal_density_runs_as_it_is_unless_asked_otherwise(sleep, monkeypatch):
     """Which way is taken, without going it."""
 
     def refuse(model, settings):
@@ -270,8 +267,9 @@ def test_many_draws_are_compiled_for(sleep, total, backend, monkeypatch):
     ways = dict.fromkeys(("python", "numba"), refuse)
     row = replace(samplers.SAMPLERS["nutpie"], marginal=ways)
     monkeypatch.setattr("nestedmlm.bayes.sampling.sampling.SAMPLERS", {"nutpie": row})
-    with pytest.raises(SamplingError, match=backend):
-        sample(sleep[1], draws=total, chains=4)
+    for backend, expected in (("auto", "python"), ("python", "python"), ("numba", "numba")):
+        with pytest.raises(SamplingError, match=expected):
+            sample(sleep[1], draws=50_000, chains=4, backend=backend)
 
 
 @pytest.mark.slow

@@ -18,10 +18,6 @@ from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run, Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
-# Draws in all from which compiling a marginal model pays: it takes 10 to 25 s (warm and cold
-# caches) and saves 0.1 ms of CPU per draw, whatever the model (sleepstudy, M14, M17).
-MANY_DRAWS = 100_000
-
 _PACKAGES = {"jax": ("jax",)}  # that a back-end needs
 
 
@@ -50,7 +46,7 @@ def sample(
         sampling, for marginal models only.
     backend : {"auto", "python", "numba", "c", "jax"}
         What evaluates the density for nutpie. A marginal model: "python" (nothing to compile), or
-        "numba", which "auto" takes from 100,000 draws on. Any other: "numba" ("auto"), "c", "jax".
+        "numba", which calls it from compiled code. Any other: "numba" ("auto"), "c", "jax".
     draws, chains : int
     tune : int, optional
         Warm-up of each chain; by default 200 for marginal models (they start from the mode and
@@ -89,7 +85,7 @@ def sample(
     draws, chains = _count("draws", draws), _count("chains", chains)
     settings = Settings(
         sampler=name,
-        backend=_backend(backend, name, ways, many=draws * chains >= MANY_DRAWS),
+        backend=_backend(backend, name, ways),
         draws=draws,
         tune=_count("tune", _TUNE[marginal] if tune is None else tune, least=0),
         chains=chains,
@@ -121,10 +117,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2])
 
 
-def _backend(asked: str, sampler: str, ways: Mapping[str, Run], *, many: bool) -> str:
-    """The back-end asked for; by itself the first, or a compiled one for many draws."""
+def _backend(asked: str, sampler: str, ways: Mapping[str, Run]) -> str:
+    """The back-end asked for; by itself the first."""
     if asked == "auto":
-        return "numba" if many and "numba" in ways else next(iter(ways))
+        return next(iter(ways))
     if asked not in ways:
         raise OptionError(
             f"the sampler {sampler!r} runs this form of the model with backend "

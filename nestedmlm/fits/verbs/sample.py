@@ -56,7 +56,7 @@ def sample(
         where its diagnostic says that it does not cover the posterior.
     backend : {"auto", "python", "numba", "c", "jax"}
         What evaluates the density for nutpie. The marginal form: "python", with nothing to
-        compile, or "numba" ("auto": from 100,000 draws on). The other: "numba" ("auto"), "c"
+        compile, or "numba", which gains nothing. The other: "numba" ("auto"), "c"
         (compiles sooner, runs slower), "jax".
     seed : int, optional
     progress, progressbar : bool
