@@ -21,11 +21,7 @@ def _close_figures() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _forget_structures() -> Iterator[None]:
     """Covariance structures that a test or an example registers are gone after it."""
-    from nestedmlm.covariance import custom, structures
+    from nestedmlm.covariance import temporary_structures
 
-    tables = (structures.TABLE, custom._SOURCES)
-    before = [dict(table) for table in tables]
-    yield
-    for table, kept in zip(tables, before, strict=True):
-        table.clear()
-        table.update(kept)
+    with temporary_structures():
+        yield

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.covariance.parameters import flat_of_theta, make_plan
+from nestedmlm.likelihood.plan import flat_of_theta, make_plan
 from nestedmlm.statistics.crossproducts import cross_products
 
 

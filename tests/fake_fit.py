@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from reference import numbers, sections
 
+from nestedmlm.covariance import STRUCTURES
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 NUMBERS = numbers("prints/prints")
@@ -33,7 +34,7 @@ def block(name: str, columns: tuple[str, ...], cov: Any, **changes: Any) -> VarC
         "factor": name.split(".")[0],
         "columns": columns,
         "cov": np.asarray(cov, dtype=float),
-        "structure": "us",
+        "structure": STRUCTURES["us"],
         "hom": False,
         "par": np.zeros(0),
     }

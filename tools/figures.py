@@ -113,10 +113,10 @@ def _pattern(ax: Any, design: nm.Design, names: tuple[str, ...], title: str) -> 
 # room -> (left edge, width, what it holds); a row of the drawing for each floor, the ground first
 FLOORS: tuple[dict[str, tuple[float, float, str]], ...] = (
     {"ground": (0, 7, "errors, callers, progress"), "datasets": (7.2, 2.8, "data that ship")},
+    {"covariance": (0, 10, "structures: θ ↔ T")},
     {"formula": (0, 10, "text → terms")},
     {"design": (0, 10, "table → matrices")},
     {"statistics": (0, 10, "rows → sums of products")},
-    {"covariance": (0, 10, "θ ↔ T")},
     {"likelihood": (0, 10, "criterion, gradient, solution at θ")},
     {"optimum": (0, 4.9, "θ̂, certificate"), "bayes": (5.1, 4.9, "PyMC model, draws")},
     {"inference": (0, 4.9, "numbers of a solution"), "posterior": (5.1, 4.9, "numbers of draws")},

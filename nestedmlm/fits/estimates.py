@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters, theta_names
+from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
@@ -111,8 +111,8 @@ class Estimates:
         return tuple(
             name
             for t in self.design.terms
-            for name in theta_names(
-                self.design.factors[t.factor].name, t.columns, t.structure, t.hom
+            for name in t.structure.theta_names(
+                self.design.factors[t.factor].name, t.columns, t.hom
             )
         )
 

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, lower_indices
 from nestedmlm.design.matrices.zmatrix import z_matrix
 
 if TYPE_CHECKING:
@@ -77,17 +76,8 @@ def spherical_effects(fit: LmerFit) -> FloatArray:
 
 def lower_bounds(fit: LmerFit) -> FloatArray:
     """Lower bounds of theta: 0 on diagonals and standard deviations, else -inf."""
-    out = []
-    for shape in fit.solution.plan.shapes:
-        bounds = np.full(shape.count, -np.inf)
-        if shape.structure == "us":
-            rows, cols = lower_indices(shape.k)
-            bounds[rows == cols] = 0.0
-        else:
-            own = [p.lower for p in STRUCTURES[shape.structure].parameters(shape.k)]
-            bounds[:] = [*[0.0] * (shape.count - len(own)), *own]
-        out.append(bounds)
-    return np.concatenate(out)
+    shapes = fit.solution.plan.shapes
+    return np.concatenate([shape.structure.bounds(shape.k, shape.hom)[0] for shape in shapes])
 
 
 def devcomp(fit: LmerFit) -> dict[str, float]:

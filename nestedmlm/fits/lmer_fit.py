@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import SINGULAR
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
@@ -21,6 +20,7 @@ from nestedmlm.fits.verbs.simulation import SimulationVerbs
 from nestedmlm.fits.verbs.summaries import SummaryVerbs
 from nestedmlm.fits.verbs.tests import TestVerbs
 from nestedmlm.fits.verbs.to_pymc import to_pymc
+from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty

@@ -23,7 +23,15 @@ from nestedmlm.formula.nodes import (
     strip_groups,
     walk,
 )
-from nestedmlm.formula.structures import HOM_DEFAULT, spelling
+from nestedmlm.formula.structures import (
+    DIAGONAL,
+    UNSTRUCTURED,
+    default_hom,
+    is_known,
+    known_names,
+    takes_hom,
+    term_text,
+)
 from nestedmlm.formula.terms import Terms, Variable, expand_terms, is_bar
 
 
@@ -77,10 +85,7 @@ class Bar:
     @property
     def call_text(self) -> str:
         """The term as one writes it in a formula: ``(ses | schoolid)``, ``cs(x | g)``."""
-        if self.structure == "us":
-            return f"({self.text})"
-        hom = "" if self.hom == HOM_DEFAULT[self.structure] else f", hom = {str(self.hom).upper()}"
-        return f"{self.structure}({self.text}{hom})"
+        return term_text(self.lhs_text, self.group_text, self.structure, self.hom)
 
 
 def _interaction_parts(node: Node) -> Iterator[Node]:
@@ -96,11 +101,11 @@ def structure_call(node: Node) -> Call | None:
     """Return `node` if it is a call such as ``diag(x | g)``, whose first argument is a bar."""
     if not isinstance(node, Call) or not node.args or not is_bar(node.args[0].value):
         return None
-    if node.func.name in HOM_DEFAULT:
+    if is_known(node.func.name):
         return node
     if node.func.name in ("I", "ifelse"):
         return None
-    known = ", ".join(sorted(HOM_DEFAULT))
+    known = ", ".join(known_names())
     raise FormulaError(
         f"{node.func.name}( | ) is no covariance structure (known: {known}; "
         "nm.covariance.register adds others); is an operator missing before the parenthesis?",
@@ -210,9 +215,10 @@ def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
         if is_bar(nested):
             raise FormulaError("a random-effects term has one bar, not two", None, bar.pos)
     groups = expand_group(bar.right)
-    if bar.op == "||" and double_bar == "diag":
-        structure = "diag"
-    sides = split_double_bar(bar) if bar.op == "||" and structure == "us" else (bar.left,)
+    together = bar.op == "||" and double_bar == "diag"
+    if together:
+        structure = DIAGONAL
+    sides = split_double_bar(bar) if bar.op == "||" and not together else (bar.left,)
     return tuple(
         Bar(
             lhs=side,
@@ -233,17 +239,17 @@ def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
 def _unwrap(node: Node) -> tuple[str, bool, Binary]:
     """Return structure, hom and the bar itself."""
     if isinstance(node, Binary):
-        return "us", HOM_DEFAULT["us"], node
+        return UNSTRUCTURED, default_hom(UNSTRUCTURED), node
     if not isinstance(node, Call) or not isinstance(bar := node.args[0].value, Binary):
         raise FormulaError("this is no random-effects term", None, node.pos)
     if bar.op == "||":
         raise FormulaError("a covariance structure takes a single bar '|'", None, bar.pos)
-    structure = spelling(node.func.name)
-    hom = HOM_DEFAULT[structure]
+    structure = node.func.name
+    hom = default_hom(structure)
     for arg in node.args[1:]:
         value = arg.value.value if isinstance(arg.value, Literal) else None
-        if arg.name != "hom" or not isinstance(value, bool) or structure == "us":
-            options = "takes no option" if structure == "us" else "takes hom=True or hom=False"
+        if arg.name != "hom" or not isinstance(value, bool) or not takes_hom(structure):
+            options = "takes hom=True or hom=False" if takes_hom(structure) else "takes no option"
             raise FormulaError(f"{structure}() {options} after the bar", None, arg.pos)
         hom = value
     return structure, hom, bar
@@ -307,7 +313,7 @@ def expand_double_bars(node: Node, *, double_bar: str) -> Node:
     if isinstance(node, Group) and isinstance(bar := strip_groups(node), Binary) and bar.op == "||":
         if double_bar == "diag":
             single = Binary("|", bar.left, bar.right, pos=bar.pos)
-            return Call(Name("diag", pos=node.pos), (Arg(None, single),), pos=node.pos)
+            return Call(Name(DIAGONAL, pos=node.pos), (Arg(None, single),), pos=node.pos)
         bars: list[Node] = [Group(Binary("|", s, bar.right)) for s in split_double_bar(bar)]
         return Group(_joined("+", bars), pos=node.pos)
     if isinstance(node, Group):

@@ -1,18 +1,45 @@
-"""Names of covariance structures that formulas may use: what they are stands in covariance."""
+"""Covariance structures as formulas spell them: what they are stands in `nestedmlm.covariance`."""
 
 from __future__ import annotations
 
-# name -> whether the structure has one standard deviation for all columns unless told otherwise
-HOM_DEFAULT: dict[str, bool] = {"us": False, "diag": False, "cs": False, "ar1": True}
-_SPELLING: dict[str, str] = {name: name for name in HOM_DEFAULT}
+from nestedmlm.covariance import STRUCTURES
+
+UNSTRUCTURED, DIAGONAL = "us", "diag"  # what a single bar means, and one that keeps `||` together
+DOUBLE_BAR = "||"
 
 
-def admit(name: str, hom: bool) -> None:
-    """Let formulas use a structure; `name` is the object that terms will carry."""
-    _SPELLING[name] = name
-    HOM_DEFAULT[name] = hom
+def is_known(name: str) -> bool:
+    """Whether formulas may use this name before a bar."""
+    return name in STRUCTURES
 
 
-def spelling(name: str) -> str:
-    """The name as it was admitted (a subclass of str may know more than its letters)."""
-    return _SPELLING[name]
+def known_names() -> list[str]:
+    """Return all names that may stand before a bar."""
+    return sorted(STRUCTURES)
+
+
+def default_hom(name: str) -> bool:
+    """Whether a structure has one standard deviation for all columns unless told otherwise."""
+    return STRUCTURES[name].default_hom
+
+
+def takes_hom(name: str) -> bool:
+    """Whether a structure may be told so."""
+    return STRUCTURES[name].takes_hom
+
+
+def term_text(lhs: str, group: str, structure: str = UNSTRUCTURED, hom: bool | None = None) -> str:
+    """Write a term as it stands in a formula; the structure ``||`` is the double bar.
+
+    Examples
+    --------
+    >>> term_text("0 + f", "g", "cs", True)
+    'cs(0 + f | g, hom = TRUE)'
+    >>> term_text("x", "g")
+    '(x | g)'
+    """
+    if structure in (UNSTRUCTURED, DOUBLE_BAR):
+        bar = DOUBLE_BAR if structure == DOUBLE_BAR else "|"
+        return f"({lhs} {bar} {group})"
+    option = "" if hom in (None, default_hom(structure)) else f", hom = {str(hom).upper()}"
+    return f"{structure}({lhs} | {group}{option})"

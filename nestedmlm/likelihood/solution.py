@@ -12,11 +12,11 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.parameters import Plan, flat_of_theta, make_plan, term_columns
 from nestedmlm.design.design import Design
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.elimination import Eliminated
+from nestedmlm.likelihood.plan import Plan, flat_of_theta, make_plan, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.fused import CONVERGED, applies, compiled_descent
 from nestedmlm.optimum.optimize import Control, optimize, starting_point

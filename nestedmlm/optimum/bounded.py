@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, TermShape, split_parameters
-from nestedmlm.covariance.parameters import Plan, start_phi
+from nestedmlm.covariance import TermShape, split_parameters
+from nestedmlm.likelihood.plan import Plan, start_phi
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -20,7 +20,7 @@ _STARTS = (1.0, 0.3, 2.0)
 
 
 def _signs_matter(shape: TermShape) -> bool:
-    return not (shape.hom or STRUCTURES[shape.structure].linear)
+    return not (shape.hom or shape.structure.linear)
 
 
 def signed_sds(plan: Plan) -> np.ndarray:

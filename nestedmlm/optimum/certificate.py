@@ -7,15 +7,13 @@ gradient, so the second condition is the one that tells an optimum from a trap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES
-from nestedmlm.covariance.parameters import Plan, term_places
+from nestedmlm.likelihood.plan import Plan, term_places
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.quadratic import rounding
@@ -76,25 +74,6 @@ class Escape:
 NO_ESCAPE = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
 
 
-def directions_us(M: FloatArray, hom: bool) -> list[FloatArray]:
-    """Any ``u u'`` may be added: the eigenvector of the smallest eigenvalue is the steepest."""
-    u = np.linalg.eigh(M)[1][:, 0]
-    return [np.outer(u, u)]
-
-
-def directions_diag(M: FloatArray, hom: bool) -> list[FloatArray]:
-    """Only variances may grow."""
-    eye = np.eye(len(M))
-    return [eye] if hom else [np.outer(e, e) for e in eye]
-
-
-# Structures that are not linear in phi are smooth through all their boundaries but the zero of the
-# standard deviations, where growing a variance is the only way out: that is `directions_diag`.
-DIRECTIONS: MappingProxyType[str, Callable[[FloatArray, bool], list[FloatArray]]] = (
-    MappingProxyType({"us": directions_us})
-)
-
-
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Look in every term for the direction that promises most."""
     best = NO_ESCAPE
@@ -117,9 +96,7 @@ def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatA
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
         M, block = (flat[places].reshape(shape.k, shape.k) for flat in (ev.M, ev.T))
-        if not STRUCTURES[shape.structure].linear and np.any(np.abs(block) > 0):
-            continue  # smooth in phi away from T = 0: the gradient says it all
-        for D in DIRECTIONS.get(shape.structure, directions_diag)(M, shape.hom):
+        for D in shape.structure.growing_directions(M, block, shape.hom):
             yield term, D, float(np.sum(M * D))
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, jacobian, term_columns, term_places
 from nestedmlm.likelihood.elimination import working_variates
+from nestedmlm.likelihood.plan import Plan, jacobian, term_columns, term_places
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -87,7 +87,7 @@ def free_entries(plan: Plan) -> FreeEntries:
                 (a, b)
                 for a in range(shape.k)
                 for b in range(a + 1)
-                if a == b or shape.structure != "diag"
+                if a == b or shape.structure.correlated
             ]
             places = np.array([a * shape.k + b for a, b in own])
             of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)

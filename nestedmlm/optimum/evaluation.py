@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian
 from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
+from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
 

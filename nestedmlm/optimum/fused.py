@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.covariance.parameters import Plan
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
+from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum import quadratic
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,

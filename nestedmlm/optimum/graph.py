@@ -16,9 +16,9 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
-from nestedmlm.covariance.parameters import Plan, flat_factors
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.ops import Eliminate, profiled_criterion
+from nestedmlm.likelihood.plan import Plan, flat_factors
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 # The Op does the heavy work, so the graph around it runs as plain Python: nothing to compile,

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, linear_map
 from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.plan import Plan, linear_map
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature, free_entries

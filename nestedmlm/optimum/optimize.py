@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import echelon, lower_indices, split_parameters
-from nestedmlm.covariance.parameters import Plan, phi_of_theta, start_phi, theta_of_phi
+from nestedmlm.covariance import split_parameters
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.optimum.bounded import bounded_minimum, projected_gradient, same_signs
 from nestedmlm.optimum.certificate import Certificate, Escape, min_eigenvalue
 from nestedmlm.optimum.evaluation import Evaluation
@@ -186,10 +186,10 @@ def _snap_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArr
     parts = list(split_parameters(phi, plan.shapes))
     everything = [p.copy() for p in parts]
     for t, (part, shape) in enumerate(zip(parts, plan.shapes, strict=True)):
-        for count, replacement in _zeroed(part, shape.structure, shape.hom, shape.k, limit):
-            if count == "all":
-                everything[t] = replacement
-            options.append((t, replacement))
+        found = shape.structure.with_zeros(part, shape.k, shape.hom, limit)
+        if found:
+            everything[t] = found[0]
+        options += [(t, replacement) for replacement in found]
     if not options:
         return []
     out = [np.concatenate(everything)]
@@ -199,45 +199,13 @@ def _snap_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArr
     return out
 
 
-def _zeroed(
-    part: FloatArray, structure: str, hom: bool, k: int, limit: float
-) -> list[tuple[str, FloatArray]]:
-    if structure != "us":
-        n_sd = 1 if hom else k
-        small = np.abs(part[:n_sd]) < limit
-        if not small.any():
-            return []
-        out = part.copy()
-        out[:n_sd][small] = 0.0
-        return [("all", out)]
-    L = np.zeros((k, k))
-    L[lower_indices(k)] = part
-    U, s, _ = np.linalg.svd(L)
-    n_small = int(np.sum(s < limit * max(1.0, float(s[0]))))
-    found = []
-    for n in range(n_small, 0, -1):
-        kept = s.copy()
-        kept[k - n :] = 0.0
-        found.append(("all" if n == n_small else "some", echelon(U * kept)[lower_indices(k)]))
-    return found
-
-
 def _leave(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
     """Add the escape direction to one term's covariance."""
     parts = list(split_parameters(phi, plan.shapes))
     shape = plan.shapes[escape.term]
-    part = parts[escape.term].copy()
-    if shape.structure == "us":
-        L = np.zeros((shape.k, shape.k))
-        L[lower_indices(shape.k)] = part
-        values, vectors = np.linalg.eigh(escape.direction)
-        new = vectors[:, -1:] * np.sqrt(values[-1] * escape.step)
-        part = echelon(np.hstack([L, new]))[lower_indices(shape.k)]
-    else:
-        n_sd = 1 if shape.hom else shape.k
-        grow = np.diag(escape.direction)[:n_sd] * escape.step
-        part[:n_sd] = np.sqrt(part[:n_sd] ** 2 + grow)
-    parts[escape.term] = part
+    parts[escape.term] = shape.structure.grown(
+        parts[escape.term], escape.direction, escape.step, shape.k, shape.hom
+    )
     return np.concatenate(parts)
 
 

@@ -17,9 +17,9 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import lower_indices
-from nestedmlm.covariance.parameters import Plan
+from nestedmlm.covariance import TermShape
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def resolve_penalty(penalty: Penalty | str | None, plan: Plan) -> Penalty | None
         penalty = PENALTIES[penalty]
     if not isinstance(penalty, Penalty):
         raise OptionError(f"penalty must be a name or a Penalty, not {type(penalty).__name__}")
-    others = {s.structure for s in plan.shapes} - {"us", "diag"}
+    others = {s.structure.name for s in plan.shapes if _powers(s) is None}
     if others:
         raise OptionError(
             f"penalties cover us and diag terms, not {', '.join(sorted(others))}: "
@@ -99,11 +99,9 @@ def penalty_terms(
 
 def _diagonal(plan: Plan) -> FloatArray:
     """How often each phi stands on the diagonal of its T."""
-    counts = []
-    for shape in plan.shapes:
-        if shape.structure == "us":
-            rows, cols = lower_indices(shape.k)
-            counts.append((rows == cols).astype(float))
-        else:
-            counts.append(np.full(shape.count, float(shape.k) if shape.hom else 1.0))
-    return np.concatenate(counts)
+    powers = [_powers(shape) for shape in plan.shapes]
+    return np.concatenate([found for found in powers if found is not None])
+
+
+def _powers(shape: TermShape) -> FloatArray | None:
+    return shape.structure.determinant_powers(shape.k, shape.hom)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
-from nestedmlm.covariance.parameters import make_plan
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning
+from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nestedmlm.covariance.parameters import linear_map, make_plan, start_phi
 from nestedmlm.design.design import build_design
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.plan import linear_map, make_plan, start_phi
 from nestedmlm.optimum.curvature import curvature, free_entries
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.fused import compiled_descent

@@ -19,6 +19,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 
 if TYPE_CHECKING:
+    from nestedmlm.covariance import Structure
     from nestedmlm.design.design import Design
 
 
@@ -68,7 +69,7 @@ def scaled_columns(
 
 
 def _scaled_term(
-    X: FloatArray, structure: str, hom: bool, w: FloatArray
+    X: FloatArray, structure: Structure, hom: bool, w: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Recode one term's columns as far as its structure allows; return (X W, W)."""
     n, k = X.shape
@@ -77,7 +78,7 @@ def _scaled_term(
     rms[rms == 0] = 1.0
     if hom:
         rms[:] = np.sqrt(np.mean(rms**2))
-    if structure == "us" and k > 1:
+    if structure.recodable and k > 1:
         Q, R = orthonormal(X, w)
         d = np.abs(np.diag(R)) / np.linalg.norm(R, axis=0).clip(min=1e-300)
         if np.all(d > 1e-8):

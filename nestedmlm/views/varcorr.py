@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES
+from nestedmlm.covariance import Structure
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
 from nestedmlm.views.render.blocks import Table
 from nestedmlm.views.render.rformat import format_numbers, round_r
@@ -36,8 +36,7 @@ class VarCorrBlock:
         The k random effects.
     cov : (k, k) array
         ``sigma^2 T T'``.
-    structure : str
-        ``us``, ``diag``, ``cs``, ``ar1``, or one that was added.
+    structure : Structure
     hom : bool
         Whether a structured term has one standard deviation for all columns.
     par : array
@@ -49,7 +48,7 @@ class VarCorrBlock:
     factor: str
     columns: tuple[str, ...]
     cov: FloatArray
-    structure: str
+    structure: Structure
     hom: bool
     par: FloatArray
 
@@ -107,7 +106,7 @@ class VarCorr(Viewable):
                 (block.name, names[i], None, float(block.cov[i, i]), float(sd[i]))
                 for i in range(len(names))
             ]
-            if block.structure == "diag":
+            if not block.structure.correlated:
                 continue
             rows += [
                 (block.name, names[j], names[i], float(block.cov[i, j]), float(corr[i, j]))
@@ -193,7 +192,7 @@ def _block_rows(
 
 def _correlations(block: VarCorrBlock, decimals: int) -> Cells:
     """Rows of correlation cells, each as long as it needs to be."""
-    if block.structure == "us":
+    if block.structure.free_correlations:
         return _triangle(block, decimals)
     return _parameters(block, decimals)
 
@@ -210,10 +209,10 @@ def _triangle(block: VarCorrBlock, decimals: int) -> Cells:
 
 def _parameters(block: VarCorrBlock, decimals: int) -> Cells:
     """lme4 2.x: the parameters of a structured correlation in the first row, with its name."""
-    count = len(STRUCTURES[block.structure].parameters(len(block.columns)))
+    count = len(block.structure.parameters(len(block.columns)))
     if count == 0:
         return []
     values = [round_r([float(v)], decimals) for v in block.par[-count:]]
     texts = [format_numbers(value, nsmall=decimals)[0] for value in values[:MAX_PARAMETERS]]
     texts += ["..."] if count > MAX_PARAMETERS else []
-    return [[f"{', '.join(texts)} ({block.structure})"]]
+    return [[f"{', '.join(texts)} ({block.structure.name})"]]

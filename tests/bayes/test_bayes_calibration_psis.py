@@ -85,7 +85,7 @@ def correlation(term, own, values):
         out[:, apart == 1] = np.asarray(values[own.correlation]).reshape(n, -1)[:, :1]
     else:
         rho = values[own.rho][:, None, None]
-        power = apart if term.structure == "ar1" else np.minimum(apart, 1)
+        power = apart if term.structure.name == "ar1" else np.minimum(apart, 1)
         out = np.where(apart == 0, 1.0, rho**power)
     return out
 

@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.covariance import STRUCTURES, Parameter, TermShape
-from nestedmlm.covariance.custom import StructureName
-from nestedmlm.covariance.parameters import Plan, jacobian, start_phi
+from nestedmlm.covariance import STRUCTURES, Parameter, TermShape, temporary_structures
 from nestedmlm.errors import FormulaError, OptionError
+from nestedmlm.likelihood.plan import Plan, jacobian, start_phi
 
 
 def apart(k):
@@ -49,9 +48,11 @@ def partials(k):
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    nm.covariance.register("decay", decay, [Parameter("range", lower=0.0)], hom=True)
-    nm.covariance.register("mycs", exchangeable, rho)
-    nm.covariance.register("toep", toeplitz, partials, hom=True)
+    with temporary_structures():
+        nm.covariance.register("decay", decay, [Parameter("range", lower=0.0)], hom=True)
+        nm.covariance.register("mycs", exchangeable, rho)
+        nm.covariance.register("toep", toeplitz, partials, hom=True)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +207,8 @@ def test_toeplitz_holds_ar1_and_is_held_by_us(machines):
 
 def test_derivatives_of_a_users_structure():
     """Complex steps against central differences, at a point that is not the start."""
-    plan = Plan((TermShape("toep", False, 4),), ((0,),))
-    from nestedmlm.covariance.parameters import flat_factors
+    plan = Plan((TermShape(STRUCTURES["toep"], False, 4),), ((0,),))
+    from nestedmlm.likelihood.plan import flat_factors
 
     phi = start_phi(plan) + 0.2 * np.arange(plan.n_theta) / plan.n_theta
     J = jacobian(phi, plan)
@@ -256,7 +257,7 @@ def test_pickled_fit_takes_its_structure_along(sleep, tmp_path):
     deviance, known = done.stdout.split()
     assert known == "True"
     assert float(deviance) == pytest.approx(fit.refit_ml().deviance, abs=1e-9)
-    assert isinstance(fit.design.terms[0].structure, StructureName)
+    assert pickle.loads(pickle.dumps(fit)).design.terms[0].structure is STRUCTURES["decay"]
     assert pickle.loads(pickle.dumps(fit)).conf_int("sigma").equals(fit.conf_int("sigma"))
 
 

@@ -96,7 +96,7 @@ def test_columns(rhs: str) -> None:
 
 def test_structures() -> None:
     found = design("cs(0+f|a5) + ar1(0+f|b5) + diag(x|c12, hom=True)")
-    assert [(t.structure, t.hom) for t in found.terms] == [
+    assert [(t.structure.name, t.hom) for t in found.terms] == [
         ("diag", True),
         ("ar1", True),
         ("cs", False),
@@ -105,7 +105,7 @@ def test_structures() -> None:
 
 def test_diagonal_double_bar() -> None:
     (term,) = design("(x*f||a5)", double_bar="diag").terms
-    assert (term.structure, term.hom) == ("diag", False)
+    assert (term.structure.name, term.hom) == ("diag", False)
     assert term.columns == ("(Intercept)", "x", "fmid", "fhi", "x:fmid", "x:fhi")
 
 

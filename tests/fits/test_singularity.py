@@ -14,8 +14,9 @@ from nestedmlm.design.design import build_design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
-from nestedmlm.fits.singularity.steps import Collapse, rewrite, steps, term_text
+from nestedmlm.fits.singularity.steps import Collapse, rewrite, steps
 from nestedmlm.formula import parse_formula
+from nestedmlm.formula.structures import term_text
 from nestedmlm.likelihood.solution import results_at
 
 FRAME = data(200)

@@ -24,11 +24,11 @@ GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments", "de
 # room -> rooms directly below it; it may import from these and from all that they may
 ROOMS: dict[str, tuple[str, ...]] = {
     "ground": (),
-    "formula": ("ground",),
+    "covariance": ("ground",),
+    "formula": ("covariance",),
     "design": ("formula",),
     "statistics": ("design",),
-    "covariance": ("statistics",),
-    "likelihood": ("covariance",),
+    "likelihood": ("statistics",),
     "optimum": ("likelihood",),
     "bayes": ("likelihood",),
     "inference": ("optimum",),

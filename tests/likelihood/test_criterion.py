@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.design.design import build_design
 from nestedmlm.likelihood import elimination, pls
+from nestedmlm.likelihood.plan import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import cross_products

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from designs import FORMULAS, design
 
-from nestedmlm.covariance.parameters import flat_factors, make_plan, start_phi
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.plan import flat_factors, make_plan, start_phi
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.statistics import crossproducts
 from nestedmlm.statistics.crossproducts import cross_products

@@ -8,9 +8,9 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.parameters import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.design.design import Design, build_design
 from nestedmlm.likelihood.elimination import eliminate
+from nestedmlm.likelihood.plan import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.likelihood.pls import dense_criterion
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.evaluation import evaluate

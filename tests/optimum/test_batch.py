@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.covariance.parameters import make_plan
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum import batch as batch_module
 from nestedmlm.optimum import fused

@@ -7,7 +7,7 @@ import pytensor
 import pytest
 from designs import FORMULAS, design
 
-from nestedmlm.covariance.parameters import make_plan, start_phi
+from nestedmlm.likelihood.plan import make_plan, start_phi
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.graph import MODE, criterion_graph
 from nestedmlm.statistics.crossproducts import cross_products

@@ -166,7 +166,7 @@ def test_mixedmodels_saddle_point(shared_data: Path) -> None:
     rows = pd.read_csv(shared_data / "saddlepoint705.csv", dtype={"sub": str, "per": str})
     rows["row"] = np.arange(len(rows)).astype(str)
     rows["R"], rows["T"] = (rows.trt == "R") * 1.0, (rows.trt == "T") * 1.0
-    from nestedmlm.covariance.parameters import make_plan
+    from nestedmlm.likelihood.plan import make_plan
     from nestedmlm.optimum.optimize import optimize
     from nestedmlm.statistics.crossproducts import cross_products
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.covariance.parameters import make_plan, phi_of_theta
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import make_plan, phi_of_theta
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.penalty import PENALTIES

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 import nestedmlm as nm
 from benchmarks.designs import FORMULA, SmallDesign, small_designs
-from nestedmlm.covariance.parameters import make_plan, start_phi
+from nestedmlm.likelihood.plan import make_plan, start_phi
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import cross_products
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from fake_fit import CASES, block, fake_fit, printed, varcorr
 
+from nestedmlm.covariance import STRUCTURES
 from nestedmlm.views.short import fit_view
 from nestedmlm.views.summary import summary_view
 from nestedmlm.views.varcorr import VarCorr
@@ -111,9 +112,16 @@ def test_structured_terms_as_in_lme4_2():
     sds = np.array([4.114488, 8.419744, 4.461803])
     names = ("MachineA", "MachineB", "MachineC")
     par = np.append(sds, 0.735710336)
-    het = block("Worker", names, np.outer(sds, sds) * ones, structure="cs", par=par)
-    hom = block("Subject", names, 4.0 * ones, structure="ar1", hom=True, par=np.array([2.0, 0.88]))
-    diag = block("Day", names, np.diag(sds**2), structure="diag", par=sds)
+    het = block("Worker", names, np.outer(sds, sds) * ones, structure=STRUCTURES["cs"], par=par)
+    hom = block(
+        "Subject",
+        names,
+        4.0 * ones,
+        structure=STRUCTURES["ar1"],
+        hom=True,
+        par=np.array([2.0, 0.88]),
+    )
+    diag = block("Day", names, np.diag(sds**2), structure=STRUCTURES["diag"], par=sds)
     text = str(VarCorr(blocks=(het, hom, diag), sigma=1.5))
     assert text.splitlines() == [
         " Groups   Name     Std.Dev. Corr",
@@ -130,7 +138,7 @@ def test_structured_terms_as_in_lme4_2():
 
 def test_large_blocks_are_cut_off():
     names = tuple(f"x{i}" for i in range(12))
-    diag = block("g", names, np.eye(12), structure="diag", par=np.ones(12))
+    diag = block("g", names, np.eye(12), structure=STRUCTURES["diag"], par=np.ones(12))
     lines = str(VarCorr(blocks=(diag,), sigma=1.0)).splitlines()
     assert lines[11].split() == ["...", "..."]
     assert len(lines) == 13

@@ -11,7 +11,6 @@ whose LKJ prior is the same for every sign.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -23,9 +22,16 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.names import FREE, PARTIAL, RAW, STRETCHED, TermNames, added_parameters
+from nestedmlm.bayes.model.names import (
+    PARTIAL,
+    RAW,
+    TermNames,
+    structured_parameters,
+    unbounded_name,
+)
 from nestedmlm.bayes.model.priors import PriorSet
-from nestedmlm.covariance import STRUCTURES, Parameter
+from nestedmlm.covariance import Parameter
+from nestedmlm.covariance.parameter import ends
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -99,10 +105,8 @@ def term_factor(
         return TermFactor(sds=sds, rows=_identity(k))
     if not _sign_free(term, names, priors):
         sds = tuple(pt.abs(s) for s in sds)
-    if names.parameters:
-        rows = _added(term, names, priors)
-    else:
-        rows = CORRELATIONS[term.structure](names, priors, k)
+    how = _unstructured if term.structure.free_correlations else _structured
+    rows = how(term, names, priors)
     factor = TermFactor(sds=sds, rows=rows)
     pm.Deterministic(names.correlation, correlation_matrix(factor), dims=names.expr_dims)
     return factor
@@ -112,7 +116,7 @@ def _sign_free(term: ReTerm, names: TermNames, priors: PriorSet) -> bool:
     """Whether signs of the standard deviations leave structure and prior as they are."""
     if len(names.sds) == 1:
         return True
-    if term.structure != "us":
+    if not term.structure.free_correlations:
         return False
     return names.correlation is None or isinstance(priors[names.correlation].prior, Prior)
 
@@ -154,12 +158,13 @@ def _identity(k: int) -> Entries:
     return tuple((None,) * (i + 1) for i in range(k))
 
 
-def _unstructured(names: TermNames, priors: PriorSet, k: int) -> Entries:
+def _unstructured(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
     """LKJ through canonical partial correlations, each ``2 Beta(a, a) - 1``; stick-breaking.
 
     Lewandowski, Kurowicka & Joe (2009): column j (from 0) has ``a = eta + (k - 2 - j) / 2``.
     """
     assert names.correlation is not None
+    k = len(term.columns)
     prior = priors[names.correlation].prior
     if not isinstance(prior, Prior):
         L = _called(names.correlation + PARTIAL, prior, (k, k), n=k)
@@ -185,69 +190,25 @@ def _unstructured(names: TermNames, priors: PriorSet, k: int) -> Entries:
     return tuple(rows)
 
 
-def _compound_symmetry(names: TermNames, priors: PriorSet, k: int) -> Entries:
-    """Cholesky factor of ``(1 - rho) I + rho 11'`` in closed form: constant below the diagonal."""
-    rho = _common(names, priors, -1.0 / (k - 1.0))
-    rows: list[list[Any]] = [[] for _ in range(k)]
-    for j in range(k):
-        before = 1.0 + (j - 1.0) * rho
-        d = None if j == 0 else pt.sqrt((1.0 - rho) * (1.0 + j * rho) / before)
-        below = rho if j == 0 else rho * (1.0 - rho) / (before * d)
-        rows[j].append(d)
-        for i in range(j + 1, k):
-            rows[i].append(below)
-    return tuple(tuple(row) for row in rows)
+def _structured(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
+    """Rows that the structure makes of variables for its parameters."""
+    own = zip(names.parameters, structured_parameters(term), strict=True)
+    values = [_structured_parameter(name, p, priors) for name, p in own]
+    return term.structure.correlation_rows(pt, values, len(term.columns))
 
 
-def _autoregressive(names: TermNames, priors: PriorSet, k: int) -> Entries:
-    """Cholesky factor of ``rho^|i-j|``: powers of rho, and the innovations' SD."""
-    rho = _common(names, priors, -1.0)
-    powers: list[Any] = [None, rho]
-    for _ in range(2, k):
-        powers.append(powers[-1] * rho)
-    innovation = pt.sqrt(1.0 - rho**2)
-    scaled = [innovation, *(p * innovation for p in powers[1:])]
-    return tuple(
-        tuple(powers[i] if j == 0 else scaled[i - j] for j in range(i + 1)) for i in range(k)
-    )
-
-
-def _added(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
-    """Rows of a user's root, at variables for its parameters."""
-    structure, k = STRUCTURES[term.structure], len(term.columns)
-    assert structure.root is not None
-    own = zip(names.parameters, added_parameters(term), strict=True)
-    L = structure.root(pt, [_added_parameter(name, p, priors) for name, p in own], k)
-    return tuple(tuple(L[i, j] for j in range(i + 1)) for i in range(k))
-
-
-def _added_parameter(name: str, parameter: Parameter, priors: PriorSet) -> Any:
+def _structured_parameter(name: str, parameter: Parameter, priors: PriorSet) -> Any:
     """A parameter within its range: stretched from (0, 1), counted from its end, or free."""
     prior = priors[name].prior
     if not isinstance(prior, Prior):
         return _called(name, prior, ())
-    low, high = math.isfinite(parameter.lower), math.isfinite(parameter.upper)
+    low, high = ends(parameter)
     if not (low or high):
         return prior.variable(name)
-    free = prior.variable(name + FREE)
+    free = prior.variable(unbounded_name(name))
     if low and high:
         return pm.Deterministic(name, parameter.lower + (parameter.upper - parameter.lower) * free)
     return pm.Deterministic(name, parameter.lower + free if low else parameter.upper - free)
-
-
-CORRELATIONS: MappingProxyType[str, Callable[[TermNames, PriorSet, int], Entries]] = (
-    MappingProxyType({"us": _unstructured, "cs": _compound_symmetry, "ar1": _autoregressive})
-)
-
-
-def _common(names: TermNames, priors: PriorSet, low: float) -> Any:
-    """The common correlation: a variable on (0, 1), stretched onto (low, 1)."""
-    assert names.rho is not None
-    prior = priors[names.rho].prior
-    if not isinstance(prior, Prior):
-        return _called(names.rho, prior, ())
-    unit = prior.variable(names.rho + STRETCHED)
-    return pm.Deterministic(names.rho, low + (1.0 - low) * unit)
 
 
 def _called(name: str, prior: Callable[..., Any], shape: tuple[int, ...], **options: Any) -> Any:

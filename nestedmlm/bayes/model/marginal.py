@@ -21,7 +21,7 @@ from nestedmlm.bayes.model.fixed import centring, fixed_effects
 from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
-from nestedmlm.covariance.parameters import make_plan, scatters
+from nestedmlm.likelihood.plan import make_plan, scatters
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 if TYPE_CHECKING:

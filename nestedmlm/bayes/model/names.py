@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestedmlm.covariance import STRUCTURES, Parameter
+from nestedmlm.covariance import Parameter
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
@@ -23,7 +23,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
-FREE = "_parameter_raw"  # what a parameter of a user's structure is made from
+FREE = "_parameter_raw"  # what a parameter of a structure is made from that is no rho
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
 
@@ -45,9 +45,9 @@ class TermNames:
     correlation : str or None
         ``"schoolid_corr"`` if the columns are correlated.
     rho : str or None
-        ``"schoolid_rho"`` for ``cs`` and ``ar1``.
+        ``"schoolid_rho"``: the correlation of neighbours where that is all (``cs``, ``ar1``).
     parameters : tuple of str
-        ``"schoolid_range"``: those of a correlation structure that a user added.
+        ``"schoolid_range"``: all parameters of a structured correlation, `rho` among them.
     factor_dim : str
         ``"schoolid__factor_dim"``.
     expr_dims : tuple of str
@@ -87,7 +87,7 @@ class ParameterNames:
         """Names of standard deviations, rho and correlation matrices, term by term."""
         out: list[str] = []
         for t in self.terms:
-            out += [*t.sds, *(n for n in (t.rho, *t.parameters, t.correlation) if n)]
+            out += [*t.sds, *t.parameters, *([t.correlation] if t.correlation else [])]
         return tuple(out)
 
     @property
@@ -181,28 +181,33 @@ def _labels(design: Design) -> list[str]:
 
 def _needs_block_name(term: ReTerm) -> bool:
     """Whether the term as a whole has a parameter (a correlation, a common SD)."""
-    return len(term.columns) > 1 and (term.structure != "diag" or term.hom)
+    return len(term.columns) > 1 and (term.structure.correlated or term.hom)
 
 
-def added_parameters(term: ReTerm) -> tuple[Parameter, ...]:
-    """Parameters of a correlation structure that a user added; empty for lme4's own."""
-    structure = STRUCTURES[term.structure]
-    return structure.parameters(len(term.columns)) if structure.root is not None else ()
+def structured_parameters(term: ReTerm) -> tuple[Parameter, ...]:
+    """Parameters of a structured correlation; empty where there are no correlations, or all."""
+    return term.structure.parameters(len(term.columns))
+
+
+def unbounded_name(name: str) -> str:
+    """Name of the variable that a parameter of a structured correlation is made from."""
+    return name + (STRETCHED if name.endswith(RHO_SUFFIX) else FREE)
 
 
 def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
     columns = tuple(_column_name(c) for c in term.columns)
     variables = tuple(f"{c}|{label}" for c in columns)
     common = term.hom and len(columns) > 1
-    correlated = len(columns) > 1 and term.structure != "diag"
+    parameters = tuple(f"{label}_{without_slash(p.name)}" for p in structured_parameters(term))
+    correlated = len(columns) > 1 and term.structure.correlated
     return TermNames(
         label=label,
         columns=columns,
         variables=variables,
         sds=(label + SCALE_SUFFIX,) if common else tuple(v + SCALE_SUFFIX for v in variables),
         correlation=label + CORRELATION_SUFFIX if correlated else None,
-        rho=label + RHO_SUFFIX if correlated and term.structure in ("cs", "ar1") else None,
-        parameters=tuple(f"{label}_{without_slash(p.name)}" for p in added_parameters(term)),
+        rho=parameters[0] if term.structure.common_correlation(len(columns)) else None,
+        parameters=parameters,
         factor_dim=f"{without_slash(design.factors[term.factor].name)}__factor_dim",
         expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
     )

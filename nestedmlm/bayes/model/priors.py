@@ -8,12 +8,11 @@ The rules (y is the response minus the offset, W the weights):
 - sigma: HalfNormal(sd y), times the root mean weight where there are weights;
 - correlation matrices: LKJ(2); the common correlation of ``cs`` and ``ar1``: Beta(2, 2),
   stretched onto the interval of admissible values;
-- parameters of a user's correlation structure: by their range, see `_added_row`.
+- other parameters of a structured correlation: by their range, see `_structured_row`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm.bayes.model.distributions import Prior, check_prior
-from nestedmlm.bayes.model.names import TermNames, added_parameters, parameter_names
+from nestedmlm.bayes.model.names import TermNames, parameter_names, structured_parameters
 from nestedmlm.covariance import Parameter
+from nestedmlm.covariance.parameter import ends
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -174,17 +174,17 @@ def _term_rows(term: ReTerm, names: TermNames, sd_y: float) -> dict[str, PriorRo
         rule = "Beta(2, 2) stretched onto the admissible correlations"
         rows[names.rho] = PriorRow(prior, "common correlation", rule)
     elif names.parameters:
-        for name, parameter in zip(names.parameters, added_parameters(term), strict=True):
-            rows[name] = _added_row(parameter)
+        for name, parameter in zip(names.parameters, structured_parameters(term), strict=True):
+            rows[name] = _structured_row(parameter)
     elif names.correlation:
         rule = "LKJ(2): correlations near -1 and 1 less likely"
         rows[names.correlation] = PriorRow(Prior("LKJ", eta=2), "correlation matrix", rule)
     return rows
 
 
-def _added_row(parameter: Parameter) -> PriorRow:
-    """Weak prior of a parameter of a user's structure, by its range."""
-    low, high = math.isfinite(parameter.lower), math.isfinite(parameter.upper)
+def _structured_row(parameter: Parameter) -> PriorRow:
+    """Weak prior of a parameter of a structured correlation, by its range."""
+    low, high = ends(parameter)
     middle = 0.0 if parameter.start is None else parameter.start
     if low and high:
         rule = f"Beta(2, 2) stretched onto ({parameter.lower:g}, {parameter.upper:g})"

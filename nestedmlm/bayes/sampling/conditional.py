@@ -17,10 +17,10 @@ from scipy.linalg import cholesky, solve_triangular
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, parameter_names
-from nestedmlm.covariance.parameters import Plan, make_plan, scatters, term_columns
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
 from nestedmlm.likelihood.elimination.sweeps import lower_times
+from nestedmlm.likelihood.plan import Plan, make_plan, scatters, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 if TYPE_CHECKING:

@@ -14,16 +14,20 @@ from nestedmlm.bayes.model.names import (
     CENTRED_INTERCEPT,
     PARTIAL,
     RAW,
-    STRETCHED,
     TermNames,
     parameter_names,
+    structured_parameters,
+    unbounded_name,
 )
+from nestedmlm.covariance import Parameter, TermShape, split_parameters
+from nestedmlm.covariance.parameter import ends
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
 
 _SMALLEST = 0.05  # relative SD of a column at its root mean square: at zero there is no gradient
 _LARGEST = 0.95  # correlations are kept away from their boundary
+_DISTANCES = (1e-3, 1e3)  # from the only end of a parameter, on the scale it has
 
 
 def start_values(
@@ -33,6 +37,7 @@ def start_values(
     beta: FloatArray,
     T: Sequence[FloatArray],
     sigma: float,
+    theta: FloatArray | None = None,
 ) -> dict[str, Any]:
     """Values of a model's free variables at estimates of a fit.
 
@@ -44,6 +49,9 @@ def start_values(
     T : sequence of (k, k) arrays
         Relative factor of each term, user's columns.
     sigma : float
+    theta : (n_theta,) array, optional
+        lme4's parameters, which hold those of structured correlations; without them a sampler
+        starts these where the optimizer does, but for a correlation that can be read off T.
 
     Returns
     -------
@@ -56,13 +64,29 @@ def start_values(
     if how.intercept is not None:
         found[CENTRED_INTERCEPT] = float(beta[how.intercept] + how.means @ beta)
     found[names.sigma] = sigma
-    for term, own, factor in zip(design.terms, names.terms, T, strict=True):
-        found |= _term_values(term, own, sigma * np.asarray(factor), sigma)
+    for term, own, factor, par in zip(
+        design.terms, names.terms, T, _structured(design, theta), strict=True
+    ):
+        found |= _term_values(term, own, sigma * np.asarray(factor), sigma, par)
     free = {rv.name for rv in model.free_RVs}
     return {name: value for name, value in found.items() if name in free}
 
 
-def _term_values(term: ReTerm, own: TermNames, factor: FloatArray, sigma: float) -> dict[str, Any]:
+def _structured(design: Design, theta: FloatArray | None) -> list[FloatArray]:
+    """Each term's parameters of its correlation; nothing where theta is not given."""
+    if theta is None:
+        return [np.zeros(0)] * len(design.terms)
+    shapes = [TermShape(t.structure, t.hom, len(t.columns)) for t in design.terms]
+    parts = split_parameters(theta, shapes)
+    return [
+        part[len(part) - len(structured_parameters(term)) :]
+        for term, part in zip(design.terms, parts, strict=True)
+    ]
+
+
+def _term_values(
+    term: ReTerm, own: TermNames, factor: FloatArray, sigma: float, par: FloatArray
+) -> dict[str, Any]:
     k = len(own.variables)
     sd = np.sqrt(np.sum(factor**2, axis=1))
     unit_rows = factor / np.where(sd > 0, sd, 1.0)[:, None]
@@ -72,15 +96,30 @@ def _term_values(term: ReTerm, own: TermNames, factor: FloatArray, sigma: float)
     out: dict[str, Any] = {}
     for name, value in zip(own.sds, sd.tolist(), strict=False):
         out |= {name: value, name + RAW: value}
-    if own.rho:
-        low = -1.0 / (k - 1.0) if term.structure == "cs" else -1.0
-        unit = np.clip((R[1, 0] - low) / (1.0 - low), 0.5 - 0.5 * _LARGEST, 0.5 + 0.5 * _LARGEST)
-        out |= {own.rho: low + (1.0 - low) * unit, own.rho + STRETCHED: unit}
+    if own.parameters:
+        values = R[1, :1] if own.rho else par
+        # none are known where no theta is given
+        for name, p, value in zip(
+            own.parameters, structured_parameters(term), values, strict=False
+        ):
+            out |= _parameter_values(name, p, float(value))
     elif own.correlation:
-        p = partial_correlations(R)
-        unit = 0.5 + 0.5 * np.clip(p, -_LARGEST, _LARGEST)
+        unit = 0.5 + 0.5 * np.clip(partial_correlations(R), -_LARGEST, _LARGEST)
         out[own.correlation + PARTIAL] = float(unit[0]) if k == 2 else unit
     return out
+
+
+def _parameter_values(name: str, p: Parameter, value: float) -> dict[str, float]:
+    """A parameter within its range and the variable it is made from, away from the ends."""
+    low, high = ends(p)
+    if low and high:
+        width = p.upper - p.lower
+        unit = np.clip((value - p.lower) / width, 0.5 - 0.5 * _LARGEST, 0.5 + 0.5 * _LARGEST)
+        return {name: p.lower + width * unit, unbounded_name(name): unit}
+    if not (low or high):
+        return {name: value}
+    distance = np.clip(value - p.lower if low else p.upper - value, *_DISTANCES)
+    return {name: p.lower + distance if low else p.upper - distance, unbounded_name(name): distance}
 
 
 def partial_correlations(R: FloatArray) -> FloatArray:

@@ -95,7 +95,7 @@ def check_effects(terms: Sequence[Any], factors: Sequence[GroupingFactor], n: in
     ------
     GroupingError
     """
-    if any(term.structure != "us" for term in terms):
+    if not all(term.structure.free_correlations for term in terms):
         return
     for term in terms:
         effects = term.X.shape[1] * factors[term.factor].levels.size

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm.covariance import STRUCTURES, Structure
 from nestedmlm.design.frame.checks import check_finite
 from nestedmlm.design.frame.values import Vector
 from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
@@ -32,8 +33,7 @@ class ReTerm:
     columns : tuple of str
         R's names of the columns.
     X : ndarray, shape (n, k)
-    structure : str
-        ``us``, ``diag``, ``cs`` or ``ar1``.
+    structure : Structure
     hom : bool
         Whether all SDs of the block are equal.
     name : str
@@ -45,7 +45,7 @@ class ReTerm:
     factor: int
     columns: tuple[str, ...]
     X: FloatArray
-    structure: str
+    structure: Structure
     hom: bool
     name: str
     text: str
@@ -129,7 +129,7 @@ def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm,
                 factor=factor,
                 columns=block.spec.names,
                 X=block.X,
-                structure=block.bar.structure,
+                structure=STRUCTURES[block.bar.structure],
                 hom=block.bar.hom,
                 name=f"{name}.{count}" if count else name,
                 text=block.bar.text,

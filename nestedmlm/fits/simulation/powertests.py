@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import flat_of_theta, make_plan
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.effects import Question
@@ -24,6 +23,7 @@ from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
+from nestedmlm.likelihood.plan import flat_of_theta, make_plan
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products

@@ -8,9 +8,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, lower_indices, relative_factors
-from nestedmlm.covariance.parameters import SINGULAR, make_plan, term_shapes
 from nestedmlm.design.design import Design
 from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters, values_at
+from nestedmlm.likelihood.plan import SINGULAR, make_plan, term_shapes
 from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.batch import Batch, refit_many
@@ -102,7 +102,7 @@ def default_names(design: Design) -> tuple[str, ...]:
 def default_values(design: Design, batch: Batch) -> FloatArray:
     """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
     shapes = term_shapes(design)
-    if all(shape.structure == "us" for shape in shapes):
+    if all(shape.structure.free_correlations for shape in shapes):
         return np.hstack([batch.beta, _unstructured(shapes, batch), batch.sigma[:, None]])
     wanted = _variances(design)
     rows = [

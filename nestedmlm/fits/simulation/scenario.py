@@ -11,7 +11,6 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.parameters import term_shapes
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
@@ -22,6 +21,7 @@ from nestedmlm.inference.resampling.response_distribution import (
     draw_frame,
     response_distribution,
 )
+from nestedmlm.likelihood.plan import term_shapes
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit

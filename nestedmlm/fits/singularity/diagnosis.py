@@ -189,7 +189,8 @@ def _collapse(
     # one column is judged as `is_singular` judges it
     zero = values < tol if len(sd) == 1 else sd < tol
     rank = int(np.sum(values >= tol))
-    rho = float(block.par[-1]) if block.structure in ("cs", "ar1") else np.nan
+    pairs = block.corr[np.tril_indices(len(sd), -1)]
+    rho = float(np.min(pairs)) if len(pairs) else np.nan
     return Collapse(columns=block.columns, sd=sd, zero=zero, rank=rank, rho=rho)
 
 
@@ -198,7 +199,7 @@ def _bars_of_terms(formula: Formula, terms: Sequence[Any]) -> list[Bar]:
     left = list(formula.bars)
     found = []
     for term in terms:
-        key = (term.text, term.structure, term.hom)
+        key = (term.text, term.structure.name, term.hom)
         place = next(i for i, b in enumerate(left) if (b.text, b.structure, b.hom) == key)
         found.append(left.pop(place))
     return found

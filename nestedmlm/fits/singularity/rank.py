@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, lower_indices
+from nestedmlm.covariance.parameter import near_end
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import scaled_factors
 from nestedmlm.views.render.blocks import Table, Text
@@ -68,35 +68,27 @@ def _by_rank(fit: Any, tol: float) -> bool:
 
 
 def _by_bounds(fit: Any, tol: float) -> bool:
-    return any(
-        _AT_BOUND.get(b.structure, _structured_at_bound)(b, tol) for b in fit.varcorr().blocks
-    )
+    return any(_at_bound(block, tol) for block in fit.varcorr().blocks)
 
 
-def _us_at_bound(block: VarCorrBlock, tol: float) -> bool:
-    rows, cols = lower_indices(len(block.columns))
-    return bool(np.any(block.par[rows == cols] < tol))
-
-
-def _structured_at_bound(block: VarCorrBlock, tol: float) -> bool:
-    own = STRUCTURES[block.structure].parameters(len(block.columns))
-    sds, values = np.split(block.par, [len(block.par) - len(own)])
-    ends = zip(values, own, strict=True)
-    return bool(np.any(sds < tol)) or any(min(v - p.lower, p.upper - v) < tol for v, p in ends)
+def _at_bound(block: VarCorrBlock, tol: float) -> bool:
+    lower, upper = block.structure.bounds(len(block.columns), block.hom)
+    return bool(np.any(np.minimum(block.par - lower, upper - block.par) < tol))
 
 
 def structured_bound(block: VarCorrBlock, tol: float) -> str:
     """Say which parameter of a structured correlation is at its bound; empty if none is."""
-    own = STRUCTURES[block.structure].parameters(len(block.columns))
+    k = len(block.columns)
+    own = block.structure.parameters(k)
     for value, p in zip(block.par[len(block.par) - len(own) :], own, strict=True):
-        if min(value - p.lower, p.upper - value) < tol:
-            label = "the common correlation" if p.name == "rho" else p.name
+        if near_end(p, value, tol):
+            common = block.structure.common_correlation(k)
+            label = "the common correlation" if common else p.name
             return f"{label} is at its bound, {value:.4g}"
     return ""
 
 
 _RULES: dict[str, Callable[[Any, float], bool]] = {"rank": _by_rank, "lme4": _by_bounds}
-_AT_BOUND: dict[str, Callable[[VarCorrBlock, float], bool]] = {"us": _us_at_bound}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

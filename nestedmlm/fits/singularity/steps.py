@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
+from nestedmlm.covariance import STRUCTURES
 from nestedmlm.formula import Bar, Formula, deparse
 from nestedmlm.formula.bars import expand_bar, split_bars
-from nestedmlm.formula.structures import HOM_DEFAULT
-
-_BARS = {"us": "|", "||": "||"}
+from nestedmlm.formula.structures import DOUBLE_BAR, UNSTRUCTURED, term_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +33,7 @@ class Collapse:
     rank : int
         Rank of the relative covariance.
     rho : float
-        Correlation of a ``cs`` or ``ar1`` term, else NaN.
+        Smallest correlation of two of them; NaN where there is none.
     """
 
     columns: tuple[str, ...]
@@ -64,20 +63,6 @@ class Step:
 
     change: str
     terms: tuple[str, ...]
-
-
-def term_text(lhs: str, group: str, structure: str = "us", hom: bool | None = None) -> str:
-    """Write a term as it stands in a formula; the structure ``||`` is the double bar.
-
-    Examples
-    --------
-    >>> term_text("0 + f", "g", "cs", True)
-    'cs(0 + f | g, hom = TRUE)'
-    """
-    if structure in _BARS:
-        return f"({lhs} {_BARS[structure]} {group})"
-    option = "" if hom in (None, HOM_DEFAULT[structure]) else f", hom = {str(hom).upper()}"
-    return f"{structure}({lhs} | {group}{option})"
 
 
 def lhs_text(intercept: bool, labels: Sequence[str]) -> str:
@@ -150,7 +135,7 @@ def _without(bar: Bar, label: str, structure: str) -> Step:
         return Step(change=change, terms=())
     lhs = lhs_text(bar.terms.intercept, labels)
     alone = bar.terms.intercept and not labels  # one column left: nothing to structure
-    kind = "us" if alone else structure
+    kind = UNSTRUCTURED if alone else structure
     return Step(change=change, terms=(term_text(lhs, bar.group_text, kind, bar.hom),))
 
 
@@ -181,7 +166,8 @@ def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
     """First without correlations, then without the weakest effect."""
     owners = columns_of(bar, collapse.columns).values()
     # `||` keeps the columns of a factor together: there a diagonal covariance has to be asked for
-    kind = "||" if all(len(columns) == 1 for columns in owners) else "diag"
+    single = all(len(columns) == 1 for columns in owners)
+    kind = DOUBLE_BAR if single else STRUCTURES[bar.structure].simpler[-1]
     change = f"the random effects of {bar.group_text} are uncorrelated"
     first = Step(change=change, terms=(term_text(bar.lhs_text, bar.group_text, kind),))
     label = weakest(bar, collapse)
@@ -190,41 +176,45 @@ def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
     return [first, _without(bar, label, kind)]
 
 
-def _steps_us(bar: Bar, collapse: Collapse) -> list[Step]:
+def _steps_free(bar: Bar, collapse: Collapse) -> list[Step]:
     if len(collapse.columns) == 1 or all(collapse.zero):
         simple = bar.terms.intercept and len(collapse.columns) > 1
         return [_intercept_only(bar), _whole(bar)] if simple else [_whole(bar)]
     gone = droppable(bar, collapse)
     if gone:
-        return [_without(bar, max(reversed(gone), key=_order), "us")]
+        return [_without(bar, max(reversed(gone), key=_order), bar.structure)]
     if bar.terms.intercept or len(bar.terms.labels) > 1:
         return _decorrelate(bar, collapse)
     # the indicators of one factor: equal correlations first, then what they share
-    cs = term_text(bar.lhs_text, bar.group_text, "cs")
+    nearest = STRUCTURES[bar.structure].simpler[0]
+    cs = term_text(bar.lhs_text, bar.group_text, nearest)
     change = f"all random effects of {bar.group_text} are equally correlated"
     return [Step(change=change, terms=(cs,)), _shared(bar, collapse)]
 
 
-def _steps_diag(bar: Bar, collapse: Collapse) -> list[Step]:
+def _steps_uncorrelated(bar: Bar, collapse: Collapse) -> list[Step]:
     if all(collapse.zero):
         return [_whole(bar)]
     gone = droppable(bar, collapse)
     label = max(reversed(gone), key=_order) if gone else None
-    return [_without(bar, label, "diag")] if label is not None else []
+    return [_without(bar, label, bar.structure)] if label is not None else []
 
 
-def _steps_rho(bar: Bar, collapse: Collapse) -> list[Step]:
+def _steps_structured(bar: Bar, collapse: Collapse) -> list[Step]:
     if all(collapse.zero):
         return [_whole(bar)]
     if collapse.rho > 0 and not np.any(collapse.zero) and not bar.terms.intercept:
         return [_shared(bar, collapse)]  # perfectly correlated indicators are one effect
-    diag = term_text(bar.lhs_text, bar.group_text, "diag", bar.hom)
+    simplest = STRUCTURES[bar.structure].simpler[-1]
+    diag = term_text(bar.lhs_text, bar.group_text, simplest, bar.hom)
     return [Step(change=f"the random effects of {bar.group_text} are uncorrelated", terms=(diag,))]
 
 
-_STEPS: dict[str, Callable[[Bar, Collapse], list[Step]]] = {
-    "us": _steps_us,
-    "diag": _steps_diag,
+# by what a structure lets differ from zero: (covariances at all, one of its own for each pair)
+_STEPS: dict[tuple[bool, bool], Callable[[Bar, Collapse], list[Step]]] = {
+    (True, True): _steps_free,
+    (False, False): _steps_uncorrelated,
+    (True, False): _steps_structured,
 }
 
 
@@ -244,7 +234,8 @@ def steps(bar: Bar, collapse: Collapse, others: Sequence[Bar]) -> tuple[Step, ..
     tuple of Step
         Empty where nothing can be recommended.
     """
-    found = _STEPS.get(bar.structure, _steps_rho)(bar, collapse)
+    structure = STRUCTURES[bar.structure]
+    found = _STEPS[structure.correlated, structure.free_correlations](bar, collapse)
     needed = any(_builds_on(other, bar) for other in others)
     if found and not found[0].terms and needed:
         return ()
@@ -277,7 +268,7 @@ def rewrite(formula: Formula, bar: Bar, terms: Sequence[str]) -> str:
         The new formula; terms that are not concerned keep the user's spelling, and none is
         written twice.
     """
-    present = {_as_written(other) for other in formula.bars if other != bar}
+    present = {other.call_text for other in formula.bars if other != bar}
     _, raw = split_bars(formula.tree.right)
     texts: list[str] = []
     for node in raw:
@@ -290,10 +281,6 @@ def rewrite(formula: Formula, bar: Bar, terms: Sequence[str]) -> str:
             if other == bar:
                 texts += [term for term in terms if term not in present]
             else:
-                texts.append(_as_written(other))
+                texts.append(other.call_text)
     fixed = formula.fixed_text.lstrip("~ ")
     return f"{formula.response_text} ~ {' + '.join([fixed, *texts])}"
-
-
-def _as_written(bar: Bar) -> str:
-    return term_text(bar.lhs_text, bar.group_text, bar.structure, bar.hom)

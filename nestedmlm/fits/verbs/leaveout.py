@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import IntArray
-from nestedmlm.covariance import theta_names
+from nestedmlm.covariance import entry_names
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
 from nestedmlm.inference.resampling.resampling import row_sets
@@ -133,5 +133,5 @@ def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influ
 
 def _entry_names(fit: LmerFit) -> list[str]:
     """Names of `covariance_entries`: ``Subject.(Intercept)``, ``Subject.Days.(Intercept)``, …."""
-    names = [name for t in fit.design.terms for name in theta_names(t.name, t.columns, "us", False)]
+    names = [name for t in fit.design.terms for name in entry_names(t.name, t.columns)]
     return [*names, "Residual"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestedmlm.covariance.parameters import make_plan
+from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from nestedmlm.design.design import build_design
 from nestedmlm.errors import ModelComparisonError, OptionError
-from nestedmlm.fits.singularity.steps import lhs_text, rewrite, term_text
+from nestedmlm.fits.singularity.steps import lhs_text, rewrite
 from nestedmlm.fits.verbs.effects import droppable_tests
 from nestedmlm.formula import Bar, parse_formula, update_formula
+from nestedmlm.formula.structures import term_text
 from nestedmlm.inference.effects.hypotheses import droppable, predictor_values
 from nestedmlm.inference.means.linear import LinearFit, linear_fit, term_tests, without_term
 from nestedmlm.views.effect_tests import (

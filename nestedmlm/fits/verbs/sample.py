@@ -116,7 +116,9 @@ def sample(
         seed=seed,
         progressbar=progress and progressbar,
         target_accept=target_accept,
-        start=start.start_values(built, source.design, beta=s.beta, T=s.T, sigma=s.sigma),
+        start=start.start_values(
+            built, source.design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta
+        ),
     )
     run = read_run(data, seed=seed)
     return fit_of_draws(BayesFit, source, data, priors=resolved, model=built, run=run)

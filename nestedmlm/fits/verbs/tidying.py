@@ -16,7 +16,8 @@ from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy
 from nestedmlm.inference.tidy.variance_parameters import check_scale, ran_pars_frame
-from nestedmlm.inference.variances.wald import variance_parameters
+from nestedmlm.inference.variances.correlations import structured_correlations
+from nestedmlm.inference.variances.wald import variance_estimates, variance_frame
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -94,11 +95,15 @@ def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFra
 
 
 def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    found = variance_parameters(fit.solution, fit.design, REML=fit.REML, level=asked.level)
+    estimates = variance_estimates(fit.solution, fit.design, REML=fit.REML)
+    found = variance_frame(estimates, fit.design, level=asked.level)
     if limits is not None:
-        found[["lower", "upper"]] = limits.reindex(found.index)[LIMITS].to_numpy()
+        found[LIMITS] = limits.reindex(found.index)[LIMITS].to_numpy()
+    level = asked.level if limits is None else None
+    pairs = structured_correlations(estimates, found[LIMITS].to_numpy(), fit.design, level=level)
+    everything = pd.concat([found, pairs]) if len(pairs) else found
     scale = check_scale(asked.scales)
-    return ran_pars_frame(fit.varcorr().to_frame(), found, fit.design, scale=scale)
+    return ran_pars_frame(fit.varcorr().to_frame(), everything, fit.design, scale=scale)
 
 
 def _with_limits(frame: pd.DataFrame, asked: Tidy) -> pd.DataFrame:

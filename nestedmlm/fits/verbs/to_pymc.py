@@ -56,7 +56,7 @@ def to_pymc(
     model = build_model(design, priors, marginal=marginal, noncentered=noncentered)
     if isinstance(source, Estimates):
         s = source.solution
-        start = start_values(model, design, beta=s.beta, T=s.T, sigma=s.sigma)
+        start = start_values(model, design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta)
         for name, value in start.items():
             model.set_initval(model[name], np.asarray(value))
     return model

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import flat_factors, jacobian
 from nestedmlm.inference.effects.variance_derivatives import (
     FitParts,
     VarianceDerivatives,
@@ -25,6 +24,7 @@ from nestedmlm.inference.effects.variance_derivatives import (
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
+from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.penalty import penalty_terms
 
 _FLAT = 1e-9  # eigenvalue (of the Hessian with unit diagonal) below which nothing is identified

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import phi_of_theta
 from nestedmlm.inference.effects.trace_sums import (
     apply_direction,
     direction_traces,
@@ -22,6 +21,7 @@ from nestedmlm.inference.effects.trace_sums import (
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
+from nestedmlm.likelihood.plan import phi_of_theta
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan
 from nestedmlm.inference.profile.coordinates import Chart
 from nestedmlm.inference.profile.deviance import Place, hessian_at, place_at
+from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum.trust_region import LocalModel, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
 

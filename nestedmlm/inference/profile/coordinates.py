@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, echelon, lower_indices, split_parameters
-from nestedmlm.covariance.parameters import Plan, phi_of_theta, term_places
+from nestedmlm.covariance import echelon, split_parameters
 from nestedmlm.inference.profile.term_coordinates import (
     Piece,
     free_piece,
@@ -24,6 +23,7 @@ from nestedmlm.inference.profile.term_coordinates import (
     held_structured,
 )
 from nestedmlm.inference.variances.parameters import ModelParameter
+from nestedmlm.likelihood.plan import Plan, phi_of_theta, term_places
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -106,7 +106,7 @@ def held_chart(parameter: ModelParameter, solution: Solution) -> Chart:
         return _hold_beta(chart, parameter.i, solution.stats, solution.beta)
     t = parameter.term
     shape = plan.shapes[t]
-    kind = parameter.kind if shape.structure == "us" else "structured"
+    kind = parameter.kind if shape.structure.free_correlations else "structured"
     piece = _HOLD[kind](
         parameter,
         shape,
@@ -219,14 +219,12 @@ def theta_at(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts) -> F
     for shape, W, piece, (own, entries) in zip(
         plan.shapes, stats.transforms, chart.pieces, chart.places, strict=True
     ):
-        structure = STRUCTURES[shape.structure]
+        structure = shape.structure
         if piece.phi is not None:
             parts.append(structure.to_theta(piece.phi(z[own], float(z[0])), W, shape.hom))
             continue
         L = echelon(W @ T[entries].reshape(W.shape))
-        triangle = L[lower_indices(shape.k)]
-        diagonal = np.diag(L)[: shape.count]
-        parts.append(triangle if shape.structure == "us" else diagonal)
+        parts.append(structure.theta_of_factor(L, shape.hom))
     return np.concatenate(parts)
 
 

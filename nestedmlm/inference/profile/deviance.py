@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan
 from nestedmlm.inference.profile.coordinates import Chart, bend_at, factors_at, jacobian_at
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import Eliminated
+from nestedmlm.likelihood.plan import Plan
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan
 from nestedmlm.inference.profile.constrained_fit import Settled, settle
 from nestedmlm.inference.profile.coordinates import Chart
 from nestedmlm.inference.profile.deviance import place_at
 from nestedmlm.inference.profile.interpolation import inverse
+from nestedmlm.likelihood.plan import Plan
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 LOWER = 1e-6  # a deviance lower than the optimum's by this much is another optimum

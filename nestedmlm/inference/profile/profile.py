@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import term_places
 from nestedmlm.design.design import Design
 from nestedmlm.inference.profile.coordinates import Chart, factors_at, held_chart, theta_at
 from nestedmlm.inference.profile.curve import ProfileCurve, make_curve
@@ -21,6 +20,7 @@ from nestedmlm.inference.variances.parameters import (
     parameter_values,
     values_at,
 )
+from nestedmlm.likelihood.plan import term_places
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.optimize import optimize

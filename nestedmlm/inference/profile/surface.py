@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import lower_indices, split_parameters
-from nestedmlm.covariance.parameters import flat_of_theta
+from nestedmlm.covariance import split_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
+from nestedmlm.likelihood.plan import flat_of_theta
 from nestedmlm.likelihood.solution import Solution
 
 CONTOUR = 9.3  # just beyond the 99 % contour of two parameters
@@ -104,18 +104,10 @@ def criterion_surface(
 def moved_theta(solution: Solution, values: dict[ModelParameter, float]) -> FloatArray:
     """Theta with other relative standard deviations and the same correlations."""
     shapes = solution.plan.shapes
-    parts = [part.copy() for part in split_parameters(solution.theta, shapes)]
-    factors = [T.copy() for T in solution.T]
+    parts = list(split_parameters(solution.theta, shapes))
     for parameter, value in values.items():
-        t, i = parameter.term, parameter.i
-        if shapes[t].structure != "us":
-            parts[t][i] = value
-            continue
-        row = factors[t][i]
-        norm = float(np.linalg.norm(row))
-        # a standard deviation of zero has no correlations to keep
-        factors[t][i] = row * (value / norm) if norm > 0 else value * np.eye(len(row))[i]
-        parts[t] = factors[t][lower_indices(len(row))]
+        t, shape = parameter.term, shapes[parameter.term]
+        parts[t] = shape.structure.with_sd(parts[t], shape.k, parameter.i, value)
     return np.concatenate(parts)
 
 

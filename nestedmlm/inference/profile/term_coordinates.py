@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, TermShape, echelon, lower_indices
+from nestedmlm.covariance import TermShape, echelon, lower_indices
 from nestedmlm.inference.variances.parameters import ModelParameter
 
 Curve = Callable[[FloatArray, complex], FloatArray]
@@ -73,7 +73,7 @@ class Piece:
 
 def free_piece(shape: TermShape, phi: FloatArray) -> Piece:
     """The optimizer's own coordinates: nothing is held."""
-    structure = STRUCTURES[shape.structure]
+    structure = shape.structure
     k, m = shape.k, len(phi)
     if structure.linear:
         columns = [structure.factor(np, e, k, shape.hom).ravel() for e in np.eye(m)]
@@ -167,7 +167,7 @@ def held_structured(
     sigma: float,
 ) -> Piece:
     """Hold a standard deviation or a correlation parameter of a structured term."""
-    structure = STRUCTURES[shape.structure]
+    structure = shape.structure
     k, hom = shape.k, shape.hom
     n_sd = len(phi) - len(structure.parameters(k))
     at = parameter.i if parameter.kind == "sd" else n_sd + parameter.i

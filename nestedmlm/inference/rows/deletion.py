@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import lower_indices, relative_factors
-from nestedmlm.covariance.parameters import term_shapes
 from nestedmlm.design.design import Design
 from nestedmlm.errors import DataError
 from nestedmlm.inference.rows.joint import (
@@ -32,6 +31,7 @@ from nestedmlm.inference.rows.joint import (
     z_rows,
 )
 from nestedmlm.inference.rows.subset import without_rows
+from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 

@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.covariance.parameters import Plan, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.design.design import Design
 from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.inference.rows.deletion import Deleted, check_sizes, delete_held, empty, put
 from nestedmlm.inference.rows.subset import without_rows
+from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.objective import Objective

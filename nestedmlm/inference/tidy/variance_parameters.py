@@ -30,7 +30,8 @@ def ran_pars_frame(
         ``VarCorr.to_frame()``: ``grp, var1, var2, vcov, sdcor``.
     limits : DataFrame
         Rows ``kind, grp, var1, var2, se, lower, upper``, as
-        `nestedmlm.inference.variances.wald.variance_parameters` has them.
+        `nestedmlm.inference.variances.wald.variance_parameters` has them, and
+        `nestedmlm.inference.variances.correlations.structured_correlations`.
     design : Design
     scale : {"sdcor", "vcov"}
         Standard deviations and correlations, or variances and covariances.
@@ -54,6 +55,8 @@ def ran_pars_frame(
             first = "Observation" if row.var1 is None else row.var1
             term = f"{one}__{first}" if row.var2 is None else f"{two}__{first}.{row.var2}"
             numbers = known.get((str(group), row.var1, row.var2), (np.nan,) * 3)
+            if np.isnan(row.sdcor):  # of a pair with a standard deviation of zero
+                numbers = (np.nan,) * 3
             if scale == "vcov":
                 numbers = _squared(row, numbers)
             key = (place[row.var1], place[row.var2 or row.var1])
@@ -70,8 +73,7 @@ Entry = tuple[str, str | None, str | None]
 def _by_entry(limits: pd.DataFrame, design: Design) -> dict[Entry, tuple[float, ...]]:
     """Standard error and limits of each entry of the covariance blocks.
 
-    Structured blocks have fewer parameters than entries: one standard deviation may stand for all
-    columns, and one correlation for all pairs (``cs``) or for neighbours (``ar1``).
+    One standard deviation may stand for all columns.
     """
     out: dict[Entry, tuple[float, ...]] = {}
     terms = {term.name: term for term in design.terms}
@@ -82,13 +84,6 @@ def _by_entry(limits: pd.DataFrame, design: Design) -> dict[Entry, tuple[float, 
         entries: list[tuple[str | None, str | None]] = [(row.var1, row.var2)]
         if row.kind == "sd" and term is not None and term.hom:
             entries = [(column, None) for column in columns]
-        elif row.kind == "par" and term is not None:
-            reach = len(columns) if term.structure == "cs" else 1
-            entries = [
-                (columns[j], columns[i])
-                for j in range(len(columns))
-                for i in range(j + 1, min(j + reach, len(columns) - 1) + 1)
-            ]
         out.update({(str(row.grp), *entry): numbers for entry in entries})
     return out
 

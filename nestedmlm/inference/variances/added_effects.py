@@ -12,7 +12,6 @@ from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.resampling.resampling import nested_in
 
 Entry = tuple[int, int, int]  # term, column, column (the first not less than the second)
-FREE = ("us", "diag")
 _SAME_SPACE = 1e-8
 
 
@@ -107,10 +106,8 @@ def added_effects(small: Design, large: Design) -> Difference:
 def free_entries(terms: tuple[ReTerm, ...], t: int) -> list[Entry]:
     """Free entries of one term's covariance: the lower triangle, the diagonal, or none."""
     term = terms[t]
-    if term.structure not in FREE or term.hom:
-        return []  # its parameters are no entries
-    k = range(term.X.shape[1])
-    return [(t, a, b) for a in k for b in k if a == b or (a > b and term.structure != "diag")]
+    own = term.structure.free_entries(term.X.shape[1], term.hom)
+    return [(t, a, b) for a, b in own]
 
 
 def _entry(one: tuple[int, int], two: tuple[int, int]) -> Entry:
@@ -120,7 +117,7 @@ def _entry(one: tuple[int, int], two: tuple[int, int]) -> Entry:
 
 
 def _block(term: ReTerm, t: int, column: int) -> tuple[int, int]:
-    return (t, column if term.structure == "diag" else -1)
+    return (t, -1 if term.structure.correlated else column)
 
 
 def _same_groups(one: GroupingFactor, two: GroupingFactor) -> bool:
@@ -150,7 +147,9 @@ def _check_contained(small: Design, large: Design, found: set[tuple[int, int]]) 
                     f"{small.factors[term.factor].name}"
                 )
     structured = [
-        sorted(_signature(d, t) for t in d.terms if t.structure not in FREE or t.hom)
+        sorted(
+            _signature(d, term) for t, term in enumerate(d.terms) if not free_entries(d.terms, t)
+        )
         for d in (small, large)
     ]
     if structured[0] != structured[1]:
@@ -162,7 +161,7 @@ def _check_contained(small: Design, large: Design, found: set[tuple[int, int]]) 
 
 
 def _signature(design: Design, term: ReTerm) -> tuple[str, str, tuple[str, ...]]:
-    return design.factors[term.factor].name, term.structure, term.columns
+    return design.factors[term.factor].name, term.structure.name, term.columns
 
 
 def embedded_covariances(

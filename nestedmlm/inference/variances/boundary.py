@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import echelon, lower_indices, split_parameters
-from nestedmlm.covariance.parameters import Plan, phi_of_theta
+from nestedmlm.covariance import echelon, split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.effects.variance_derivatives import FitParts, variance_derivatives
 from nestedmlm.inference.variances.added_effects import (
-    FREE,
     Difference,
     Entry,
     added_effects,
@@ -21,6 +19,7 @@ from nestedmlm.inference.variances.added_effects import (
 from nestedmlm.inference.variances.chibar import ChiBar, mixture
 from nestedmlm.inference.variances.directions import Directions, parameter_directions
 from nestedmlm.inference.variances.information import expected_information
+from nestedmlm.likelihood.plan import Plan, phi_of_theta
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -105,10 +104,8 @@ def _own_theta(
 ) -> FloatArray:
     """Parameters of one term of the larger model where it says what the smaller one says."""
     shape = plan.shapes[t]
-    if shape.structure == "us":
-        return _lower(G)
-    if shape.structure == "diag" and not shape.hom:
-        return np.asarray(np.sqrt(np.diag(G)))
+    if shape.structure.free_entries(shape.k, shape.hom):
+        return shape.structure.theta_of_factor(_root(G), shape.hom)
     source = difference.source[t, 0][0]  # such a term is in both models as it is
     return split_parameters(small.theta, small.plan.shapes)[source]
 
@@ -135,13 +132,11 @@ def _structured(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
     return [
         (int(f), E)
         for f, E, t in zip(directions.factor, directions.matrices, terms.tolist(), strict=True)
-        if plan.shapes[t].structure not in FREE or plan.shapes[t].hom
+        if not plan.shapes[t].structure.free_entries(plan.shapes[t].k, plan.shapes[t].hom)
     ]
 
 
-def _lower(G: FloatArray) -> FloatArray:
-    """Parameters of an unstructured relative covariance, which may be singular."""
+def _root(G: FloatArray) -> FloatArray:
+    """Lower-triangular root of a relative covariance, which may be singular."""
     values, vectors = np.linalg.eigh(G)
-    T = echelon(vectors * np.sqrt(np.maximum(values, 0.0)))
-    out: FloatArray = T[lower_indices(len(G))]
-    return out
+    return echelon(vectors * np.sqrt(np.maximum(values, 0.0)))

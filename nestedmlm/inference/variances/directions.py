@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameters import Plan, flat_factors, jacobian, term_columns, term_places
+from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, term_columns, term_places
 
 _NOTHING = 1e-7  # a direction shorter than this (relative to sigma) is no direction
-_LINEAR = ("us", "diag")  # structures whose covariance is linear in variances and covariances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,26 +71,13 @@ def covariance_directions(phi: FloatArray, plan: Plan) -> Directions:
         K = plan.widths[f]
         for t in terms:
             shape, own = plan.shapes[t], term_columns(plan)[t]
-            if shape.structure in _LINEAR:
-                for block in _linear_basis(shape.k, shape.structure, shape.hom):
-                    E = np.zeros((K, K))
-                    E[own, own] = block
-                    found.append((f, E))
-            else:
-                found += by_term.get(t, [])
+            basis = shape.structure.linear_basis(shape.k, shape.hom)
+            for block in basis:
+                E = np.zeros((K, K))
+                E[own, own] = block
+                found.append((f, E))
+            found += [] if basis else by_term.get(t, [])
     return _directions(found)
-
-
-def _linear_basis(k: int, structure: str, hom: bool) -> list[FloatArray]:
-    if structure == "diag":
-        return [np.eye(k)] if hom else [np.diag(e) for e in np.eye(k)]
-    basis = []
-    for a in range(k):
-        for b in range(a + 1):
-            E = np.zeros((k, k))
-            E[a, b] = E[b, a] = 1.0
-            basis.append(E)
-    return basis
 
 
 def _moves(phi: FloatArray, plan: Plan) -> list[tuple[int, int, FloatArray]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, TermShape, split_parameters
+from nestedmlm.covariance import TermShape, split_parameters
 from nestedmlm.design.design import Design, ReTerm
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import Solution
@@ -75,7 +75,7 @@ def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
         ModelParameter(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
         for i, label in enumerate(labels)
     ]
-    if term.structure == "us":
+    if term.structure.free_correlations:
         out += [
             ModelParameter(
                 kind="cor",
@@ -93,7 +93,7 @@ def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
         ModelParameter(
             kind="par", term=t, i=i, name=f"{q.name}|{group}", lower=q.lower, upper=q.upper
         )
-        for i, q in enumerate(STRUCTURES[term.structure].parameters(k))
+        for i, q in enumerate(term.structure.parameters(k))
     ]
 
 
@@ -172,7 +172,8 @@ def values_at(
         return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 0 else np.nan
 
     def structured(p: ModelParameter) -> float:
-        count = len(STRUCTURES[shapes[p.term].structure].parameters(shapes[p.term].k))
+        shape = shapes[p.term]
+        count = len(shape.structure.parameters(shape.k))
         return float(parts[p.term][p.i - count]) if np.any(T[p.term]) else np.nan
 
     values: dict[str, Callable[[ModelParameter], float]] = {

@@ -97,7 +97,7 @@ def _components(solution: Solution, design: Design, total: float) -> pd.DataFram
             (name, term.name, term.columns[j], term.columns[i], 2.0 * float(parts[i, j]))
             for j in range(k)
             for i in range(j + 1, k)
-            if term.structure != "diag"
+            if term.structure.correlated
         ]
     frame = pd.DataFrame(rows, columns=["grpvar", "term", "var1", "var2", "variance"])
     order = {factor.name: f for f, factor in enumerate(design.factors)}

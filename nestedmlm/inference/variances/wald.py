@@ -8,14 +8,14 @@ gradient. What lies on the boundary is held there and has no standard error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
-from nestedmlm.covariance import STRUCTURES, TermShape, lower_indices, split_parameters
-from nestedmlm.covariance.parameters import term_places, theta_of_phi
+from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.inference.profile.coordinates import Chart, factors_at, free_chart
 from nestedmlm.inference.profile.deviance import place_at
@@ -25,11 +25,46 @@ from nestedmlm.inference.variances.parameters import (
     parameter_values,
     values_at,
 )
+from nestedmlm.likelihood.plan import term_places, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
 
 _STEP = 1e-4
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VarianceEstimates:
+    """Standard deviations, correlations, parameters of structures and sigma, with their errors.
+
+    Attributes
+    ----------
+    parameters : tuple of ModelParameter
+        The n of them, in the order of `model_parameters`.
+    estimate, se : (n,) arrays
+        NaN where there is none: on the boundary, or where the Hessian is singular.
+    covariance : (n, n) array
+        Of the estimates, by the delta method; it knows nothing of missing standard errors.
+    """
+
+    parameters: tuple[ModelParameter, ...]
+    estimate: FloatArray
+    se: FloatArray
+    covariance: FloatArray
+
+
+def variance_estimates(
+    solution: Solution, design: Design, *, REML: bool, penalty: Penalty | None = None
+) -> VarianceEstimates:
+    """Estimates and their covariance; the arguments are those of `variance_parameters`."""
+    chosen = tuple(p for p in model_parameters(design) if p.kind != "beta")
+    estimate = parameter_values(chosen, solution)
+    slopes = _scaled_slopes(chosen, solution, REML, penalty)
+    se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
+    se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
+    return VarianceEstimates(
+        parameters=chosen, estimate=estimate, se=se, covariance=2.0 * slopes @ slopes.T
+    )
 
 
 def variance_parameters(
@@ -66,12 +101,16 @@ def variance_parameters(
     -----
     ``se`` is on the scale of the estimate: ``se = estimate * se(log)`` for standard deviations.
     """
+    found = variance_estimates(solution, design, REML=REML, penalty=penalty)
+    return variance_frame(found, design, level=level)
+
+
+def variance_frame(found: VarianceEstimates, design: Design, *, level: float) -> pd.DataFrame:
+    """The frame that `variance_parameters` returns."""
     z = normal_quantile(level)
-    chosen = tuple(p for p in model_parameters(design) if p.kind != "beta")
-    estimate = parameter_values(chosen, solution)
-    se = _standard_errors(chosen, estimate, solution, REML, penalty)
+    chosen, estimate, se = found.parameters, found.estimate, found.se
     limits = np.array(
-        [_interval(p, e, s, z) for p, e, s in zip(chosen, estimate, se, strict=True)]
+        [wald_interval(p, e, s, z) for p, e, s in zip(chosen, estimate, se, strict=True)]
     ).reshape(-1, 2)
     rows = [(p.kind, *_labels(p, design)) for p in chosen]
     frame = pd.DataFrame(
@@ -93,13 +132,10 @@ def variance_parameters(
     return frame
 
 
-def _standard_errors(
-    chosen: Sequence[ModelParameter],
-    estimate: FloatArray,
-    solution: Solution,
-    REML: bool,
-    penalty: Penalty | None,
+def _scaled_slopes(
+    chosen: Sequence[ModelParameter], solution: Solution, REML: bool, penalty: Penalty | None
 ) -> FloatArray:
+    """S with covariance ``2 S S'``: slopes of the parameters in units of the curvature."""
     plan, stats = solution.plan, solution.stats
     chart = free_chart(solution)
     z = chart.start
@@ -125,11 +161,9 @@ def _standard_errors(
     H = _derivative(gradient, z, free)
     roots, vectors = np.linalg.eigh(0.5 * (H + H.T))
     if roots[0] <= 1e-10 * max(roots[-1], 1e-300):
-        return np.full(len(chosen), np.nan)
-    slopes = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
-    se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
-    se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
-    return se
+        return np.full((len(chosen), len(free)), np.nan)
+    out: FloatArray = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
+    return out
 
 
 def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
@@ -147,33 +181,8 @@ def _on_boundary(solution: Solution, chart: Chart) -> np.ndarray:
     marks = []
     thetas = split_parameters(solution.theta, solution.plan.shapes)
     for shape, piece, theta in zip(solution.plan.shapes, chart.pieces, thetas, strict=True):
-        phi = piece.start
-        mark = _MARKS.get(shape.structure, _structured_marks)(shape, phi, theta)
-        marks.append(mark)
+        marks.append(shape.structure.on_boundary(piece.start, theta, shape.k, shape.hom, _BOUNDARY))
     return np.concatenate(marks)
-
-
-def _unstructured_marks(shape: TermShape, phi: FloatArray, theta: FloatArray) -> np.ndarray:
-    rows, cols = lower_indices(shape.k)
-    L = np.zeros((shape.k, shape.k))
-    L[rows, cols] = phi
-    empty = np.linalg.norm(L, axis=0) < _BOUNDARY * max(1.0, float(np.abs(L).max()))
-    out: np.ndarray = empty[cols]
-    return out
-
-
-def _structured_marks(shape: TermShape, phi: FloatArray, theta: FloatArray) -> np.ndarray:
-    parameters = STRUCTURES[shape.structure].parameters(shape.k)
-    n_sd = len(phi) - len(parameters)
-    mark = np.abs(phi) < _BOUNDARY
-    absent = bool(mark[:n_sd].all())
-    for i, p in enumerate(parameters, start=n_sd):
-        near = min(theta[i] - p.lower, p.upper - theta[i]) < _BOUNDARY
-        mark[i] = near or absent
-    return mark
-
-
-_MARKS = {"us": _unstructured_marks}
 
 
 def _at_end(p: ModelParameter, estimate: float, sigma: float) -> bool:
@@ -183,8 +192,8 @@ def _at_end(p: ModelParameter, estimate: float, sigma: float) -> bool:
     return not room > (1e-8 if p.kind in ("cor", "par") else 0.0)
 
 
-def _interval(p: ModelParameter, estimate: float, se: float, z: float) -> tuple[float, float]:
-    """Symmetric on the log scale (one end) or the atanh scale (two ends), mapped back."""
+def wald_interval(p: ModelParameter, estimate: float, se: float, z: float) -> tuple[float, float]:
+    """Interval symmetric on the log scale (one end) or the atanh scale (two), mapped back."""
     if not np.isfinite(se):
         return np.nan, np.nan
     if np.isfinite(p.upper):

@@ -15,12 +15,12 @@ import pytest
 from designs import FORMULAS, data
 
 import nestedmlm as nm
-from nestedmlm.covariance.parameters import flat_factors
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.parts import fit_parts
 from nestedmlm.inference.effects.ddf import coefficient_tests, joint_test, prepare
 from nestedmlm.inference.effects.satterthwaite import satterthwaite
 from nestedmlm.inference.variances.directions import covariance_directions
+from nestedmlm.likelihood.plan import flat_factors
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 QUAD = "Reaction ~ Days + I(Days^2) + (Days | Subject)"

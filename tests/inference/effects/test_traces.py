@@ -7,10 +7,10 @@ import pytest
 from dense_tests import dense_parts
 from designs import FORMULAS, design
 
-from nestedmlm.covariance.parameters import flat_factors, make_plan, start_phi
 from nestedmlm.inference.effects.trace_sums import direction_traces, pair_traces
 from nestedmlm.inference.variances.directions import covariance_directions, parameter_directions
 from nestedmlm.likelihood import elimination
+from nestedmlm.likelihood.plan import flat_factors, make_plan, start_phi
 from nestedmlm.statistics.crossproducts import cross_products
 
 

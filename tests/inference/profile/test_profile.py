@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.covariance.parameters import make_plan, start_phi, theta_of_phi
 from nestedmlm.inference.profile.constrained_fit import settle
 from nestedmlm.inference.profile.coordinates import held_chart
 from nestedmlm.inference.profile.deviance import hessian_at, place_at
 from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
+from nestedmlm.likelihood.plan import make_plan, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
 from tests import designs

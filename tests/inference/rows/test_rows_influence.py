@@ -9,12 +9,12 @@ from designs import FORMULAS, data, design
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.covariance.parameters import make_plan, theta_of_phi
 from nestedmlm.design.design import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
 from nestedmlm.inference.resampling import resampling
 from nestedmlm.inference.rows import deletion, subset
 from nestedmlm.inference.rows.residuals import hat_values
+from nestedmlm.likelihood.plan import make_plan, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
 

@@ -10,7 +10,6 @@ from scipy.linalg import block_diag
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.covariance.parameters import make_plan, theta_of_phi
 from nestedmlm.errors import (
     ColumnNotFoundError,
     DataError,
@@ -19,6 +18,7 @@ from nestedmlm.errors import (
     WeightsError,
 )
 from nestedmlm.inference.rows.joint import random_gram, relative_variances, z_rows
+from nestedmlm.likelihood.plan import make_plan, theta_of_phi
 from nestedmlm.likelihood.pls import dense_z
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products

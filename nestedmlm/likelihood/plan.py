@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import STRUCTURES, TermShape, relative_factors, split_parameters
-from nestedmlm.covariance.custom import checked
+from nestedmlm.covariance import TermShape, relative_factors, split_parameters
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -53,7 +52,7 @@ class Plan:
     @property
     def linear(self) -> bool:
         """Whether T is linear in phi."""
-        return all(STRUCTURES[s.structure].linear for s in self.shapes)
+        return all(s.structure.linear for s in self.shapes)
 
 
 def term_shapes(design: Design) -> tuple[TermShape, ...]:
@@ -65,7 +64,7 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
     """Describe a design's covariance."""
     shapes = term_shapes(design)
     for shape in shapes:
-        checked(shape.structure, shape.k)
+        shape.structure.check(shape.k)
     factors = tuple(
         tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.factors
     )
@@ -121,7 +120,7 @@ def _assemble(xp: ModuleType, phi: Any, plan: Plan) -> Any:
     parts, at = [], 0
     for shape, P in zip(plan.shapes, scatters(plan), strict=True):
         piece = phi[at : at + shape.count]
-        T = STRUCTURES[shape.structure].factor(xp, piece, shape.k, shape.hom)
+        T = shape.structure.factor(xp, piece, shape.k, shape.hom)
         parts.append(xp.dot(P, T.reshape((shape.k * shape.k,))))
         at += shape.count
     return sum(parts[1:], parts[0])
@@ -140,13 +139,13 @@ def jacobian(phi: FloatArray, plan: Plan) -> FloatArray:
 
 def start_phi(plan: Plan) -> FloatArray:
     """Unit relative standard deviations in scaled columns, no correlations."""
-    return np.concatenate([STRUCTURES[s.structure].start(s.k, s.hom) for s in plan.shapes])
+    return np.concatenate([s.structure.start(s.k, s.hom) for s in plan.shapes])
 
 
 def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
     """lme4's theta, in the user's columns."""
     parts = [
-        STRUCTURES[s.structure].to_theta(part, W, s.hom)
+        s.structure.to_theta(part, W, s.hom)
         for part, s, W in zip(
             split_parameters(phi, plan.shapes), plan.shapes, stats.transforms, strict=True
         )
@@ -157,7 +156,7 @@ def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArra
 def phi_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
     """Inverse of `theta_of_phi`."""
     parts = [
-        STRUCTURES[s.structure].to_phi(part, W, s.hom)
+        s.structure.to_phi(part, W, s.hom)
         for part, s, W in zip(
             split_parameters(theta, plan.shapes), plan.shapes, stats.transforms, strict=True
         )

@@ -1,0 +1,48 @@
+"""The covariance of one term without its numbers, and how terms share one vector theta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.structure import Structure
+
+
+@dataclass(frozen=True, slots=True)
+class TermShape:
+    """What the covariance of one term looks like, without its numbers.
+
+    Attributes
+    ----------
+    structure : Structure
+    hom : bool
+        Whether all columns share one standard deviation.
+    k : int
+        Number of columns.
+    """
+
+    structure: Structure
+    hom: bool
+    k: int
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return self.structure.count(self.k, self.hom)
+
+
+def split_parameters(values: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
+    """Cut one vector into the terms' own parameters."""
+    ends = np.cumsum([s.count for s in shapes])
+    return tuple(np.split(values, ends[:-1]))
+
+
+def relative_factors(theta: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
+    """Lower-triangular T of each term, in the user's columns, from lme4's theta."""
+    return tuple(
+        s.structure.factor_of_theta(part, s.k, s.hom)
+        for part, s in zip(split_parameters(theta, shapes), shapes, strict=True)
+    )

@@ -1,0 +1,47 @@
+"""Lower-triangular factors: order of their entries, and the unique one of a covariance."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+
+_ZERO = 1e-14  # a row of T this small relative to its largest entry is rounding, not a variance
+
+
+@lru_cache(maxsize=64)
+def lower_indices(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a (k, k) lower triangle, column by column (lme4's theta order)."""
+    cols, rows = np.triu_indices(k)
+    return rows, cols
+
+
+def from_lower(entries: FloatArray, k: int) -> FloatArray:
+    """The lower-triangular matrix with these entries, column by column."""
+    L = np.zeros((k, k))
+    L[lower_indices(k)] = entries
+    return L
+
+
+def echelon(T: FloatArray) -> FloatArray:
+    """Return the lower-triangular L with ``L L' = T T'`` and a non-negative diagonal.
+
+    Works on T itself (no product ``T T'``, so no digits are lost) and is unique also for
+    singular T: where a diagonal entry is zero, its whole column is zero.
+    """
+    k = T.shape[0]
+    L = np.zeros((k, k))
+    pool = np.array(T, dtype=float)  # columns still to be assigned, rotated as we go
+    scale = np.abs(T).max(axis=1, initial=0.0)
+    for i in range(k):
+        norm = float(np.linalg.norm(pool[i]))
+        if pool.shape[1] == 0 or norm <= _ZERO * max(scale[i], 1e-300):
+            continue
+        v = pool[i].copy()
+        v[0] += np.copysign(norm, v[0])  # Householder: put row i into the pool's first column
+        pool = pool - np.outer(pool @ v, 2.0 * v / (v @ v))
+        L[i:, i] = pool[i:, 0] * np.copysign(1.0, pool[i, 0])
+        pool = pool[:, 1:]
+    return L
