@@ -1,48 +1,132 @@
-"""A few pictures against stored ones, without their text: fonts differ between machines.
+"""Every picture against a stored one, without its text: fonts differ between machines.
 
-``NESTEDMLM_WRITE_IMAGES=1 pytest tests/test_plots_images.py`` writes them anew; look at them.
+``NESTEDMLM_WRITE_IMAGES=1 pytest tests/plots/test_plots_images.py`` writes those that are missing
+or differ; look at them before you keep them.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import pkgutil
+import re
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
+from nestedmlm.plots.accessor import FitPlots
 
-mpl = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 IMAGES = Path(__file__).parent / "images"
-MADE_WITH = "3.11"  # matplotlib; others draw some artists a pixel away
-TOLERANCE = 3.0  # root mean square of the differences in colour, of 255
-SIZE = (3.2, 2.4)
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "plots.rst"
+MADE_WITH = {"matplotlib": "3.11", "arviz": "1.3"}  # others draw some artists a pixel away
+TOLERANCE = 1.0  # root mean square difference in colour, of 255; a line that is missing makes 1.2
+MOST_BYTES = 40_000  # of an image
+SIZE, WIDE, SQUARE = (3.2, 2.4), (5.2, 2.4), (4.8, 4.0)
+
+# pictures of results that a fit does not make by itself
+NOT_OF_A_FIT = {"bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`"}
 
 
 @pytest.fixture(scope="module")
 def fits():
-    sleep, pastes = nm.load_dataset("sleepstudy"), nm.load_dataset("Pastes")
+    data = nm.load_dataset
+    sleep = nm.lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"))
+    pastes = nm.lmer("strength ~ 1 + (1 | batch/cask)", data("Pastes"))
+    names = ["sd_(Intercept)|cask:batch", "sigma"]
     return {
-        "sleep": nm.lmer("Reaction ~ Days + (Days | Subject)", sleep),
-        "pastes": nm.lmer("strength ~ 1 + (1 | batch/cask)", pastes),
+        "sleep": sleep,
+        "posterior": fake_bayesfit(sleep),
+        "pastes": pastes,
+        "profile": pastes.profile(names, progress=False),
+        "boot": pastes.bootstrap(60, seed=1, progress=False),
+        "cake": nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", data("cake")),
     }
 
 
-PICTURES = {
-    "caterpillar": lambda f: nm.plots.caterpillar(f["sleep"], term="Days", figsize=SIZE),
-    "residuals": lambda f: nm.plots.residuals(f["sleep"], figsize=SIZE),
-    "qq_residuals": lambda f: nm.plots.qq_residuals(f["sleep"], figsize=SIZE),
-    "shrinkage": lambda f: nm.plots.shrinkage(f["sleep"], figsize=SIZE),
-    "singularity": lambda f: nm.plots.singularity(f["sleep"], figsize=SIZE),
-    "likelihood_surface": lambda f: nm.plots.likelihood_surface(f["pastes"], size=21, figsize=SIZE),
-    "variance_partition": lambda f: nm.plots.variance_partition(f["pastes"], figsize=SIZE),
-    "profile_pairs": lambda f: nm.plots.profile_pairs(
-        f["pastes"].profile(["sd_(Intercept)|cask:batch", "sigma"], progress=False), figsize=SIZE
-    ),
+DRAWN = {
+    "bootstrap_densities": lambda f: nm.plots.bootstrap_densities(f["boot"], figsize=WIDE),
+    "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
+    "comparison": lambda f: f["sleep"].plot.comparison(f["posterior"], figsize=WIDE),
+    "cooks_distance": lambda f: f["sleep"].plot.cooks_distance(figsize=SIZE),
+    "diagnostics": lambda f: f["sleep"].plot.diagnostics(figsize=SQUARE),
+    "effect": lambda f: f["cake"].plot.effect("temp", by="recipe", figsize=SIZE),
+    "forest": lambda f: f["cake"].plot.forest(f["sleep"], random=True, figsize=SQUARE),
+    "leverage": lambda f: f["sleep"].plot.leverage(figsize=SIZE),
+    "likelihood_surface": lambda f: f["pastes"].plot.likelihood_surface(size=21, figsize=SIZE),
+    "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
+    "priors": lambda f: f["sleep"].plot.priors(figsize=SQUARE),
+    "profile_pairs": lambda f: nm.plots.profile_pairs(f["profile"], figsize=SIZE),
+    "profile_zeta": lambda f: nm.plots.profile_zeta(f["profile"], figsize=WIDE),
+    "qq_random_effects": lambda f: f["sleep"].plot.qq_random_effects(figsize=WIDE),
+    "qq_residuals": lambda f: f["sleep"].plot.qq_residuals(figsize=SIZE),
+    "residuals": lambda f: f["sleep"].plot.residuals(figsize=SIZE),
+    "scale_location": lambda f: f["sleep"].plot.scale_location(figsize=SIZE),
+    "shrinkage": lambda f: f["sleep"].plot.shrinkage(figsize=SIZE),
+    "singularity": lambda f: f["sleep"].plot.singularity(figsize=SIZE),
+    "spaghetti": lambda f: f["sleep"].plot.spaghetti(points=True, figsize=SIZE),
+    "trellis": lambda f: f["sleep"].plot.trellis(levels=["308", "309", "370"], figsize=WIDE),
+    "variance_partition": lambda f: f["pastes"].plot.variance_partition(figsize=SIZE),
 }
 
 
+# --- each is where users look for it -----------------------------------------------------------
+def drawing_functions():
+    """Public functions of the modules of `plots` that make a figure or draw into given axes."""
+    for found in pkgutil.iter_modules(nm.plots.__path__, "nestedmlm.plots."):
+        for name, thing in vars(import_module(found.name)).items():
+            own = inspect.isfunction(thing) and thing.__module__ == found.name
+            if own and not name.startswith("_") and takes_figure(thing):
+                yield name
+
+
+def takes_figure(function):
+    """Whether its arguments are those of a picture; helpers draw into the axes they come first."""
+    found = inspect.signature(function).parameters
+    return "figsize" in found or ("ax" in found and found["ax"].kind is found["ax"].KEYWORD_ONLY)
+
+
+def of_the_reference():
+    text = REFERENCE.read_text(encoding="utf-8")
+    return re.findall(r"^   (\w+)$", text, re.MULTILINE)
+
+
+def of_a_fit():
+    return {name for name in vars(FitPlots) if not name.startswith("_")}
+
+
+EVERYWHERE = {
+    "the functions of its modules": set(drawing_functions()) - {"axes", "panels"},  # of the backend
+    "docs/reference/plots.rst": set(of_the_reference()),
+    "DRAWN": set(DRAWN),
+    "FitPlots": of_a_fit() | set(NOT_OF_A_FIT),
+    "tests/plots/images": {path.stem for path in IMAGES.iterdir()},
+}
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_pictures_are_those_of(place):
+    assert set(nm.plots.__all__) == EVERYWHERE[place]
+
+
+def test_exceptions_are_needed():
+    assert not of_a_fit() & set(NOT_OF_A_FIT)
+
+
+@pytest.mark.parametrize("name", nm.plots.__all__)
+def test_picture_takes_axes_and_size(name):
+    found = inspect.signature(getattr(nm.plots, name)).parameters
+    for argument in ("ax", "figsize"):
+        assert found[argument].kind is inspect.Parameter.KEYWORD_ONLY
+        assert found[argument].default is None
+
+
+# --- each looks as it did ----------------------------------------------------------------------
 def without_text(figure):
     """Take away what is set in letters."""
     from matplotlib.testing.decorators import remove_ticks_and_titles
@@ -53,23 +137,25 @@ def without_text(figure):
         if ax.get_legend() is not None:
             ax.get_legend().remove()
         ax.set(xlabel="", ylabel="")
-        for text in ax.findobj(Text):
-            text.set_visible(False)
+    for text in figure.findobj(Text):
+        text.set_visible(False)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_picture(name, fits, tmp_path):
     from matplotlib.testing.compare import compare_images
 
     stored, made = IMAGES / f"{name}.png", tmp_path / f"{name}.png"
-    drawn = PICTURES[name](fits)
+    drawn = DRAWN[name](fits)
     figure = np.atleast_1d(np.asarray(drawn, dtype=object)).ravel()[0].figure
     without_text(figure)
-    if os.environ.get("NESTEDMLM_WRITE_IMAGES"):
-        IMAGES.mkdir(exist_ok=True)
-        figure.savefig(stored, dpi=60)
-        pytest.skip(f"wrote {stored.name}")
-    if not mpl.__version__.startswith(f"{MADE_WITH}."):
-        pytest.skip(f"stored pictures are matplotlib {MADE_WITH}'s, this is {mpl.__version__}")
+    for library in ("matplotlib", "arviz") if name == "posterior" else ("matplotlib",):
+        if not version(library).startswith(f"{MADE_WITH[library]}."):
+            pytest.skip(f"stored pictures are of {library} {MADE_WITH[library]}")
     figure.savefig(made, dpi=60)
-    assert compare_images(str(stored), str(made), tol=TOLERANCE) is None
+    differs = not stored.exists() or compare_images(str(stored), str(made), tol=TOLERANCE)
+    if differs and os.environ.get("NESTEDMLM_WRITE_IMAGES"):
+        stored.write_bytes(made.read_bytes())
+        pytest.skip(f"wrote {stored.name}")
+    assert not differs
+    assert stored.stat().st_size <= MOST_BYTES
