@@ -58,24 +58,41 @@ def _polars(frame):
     return pl.from_pandas(frame.assign(a=frame["a"].astype(str).astype(object)))
 
 
-VERBS = {
-    "diagnostics": plots.diagnostics,
-    "caterpillar": plots.caterpillar,
-    "qq_random_effects": plots.qq_random_effects,
-    "shrinkage": plots.shrinkage,
-    "spaghetti": plots.spaghetti,
-    "trellis": lambda fit: plots.trellis(fit, levels=[0, 1, 2]),
-    "forest": lambda fit: plots.forest(fit, random=True),
-    "effect of a number": lambda fit: plots.effect(fit, "x", by="a"),
-    "effect of a factor": lambda fit: plots.effect(fit, "a", by="x"),
-    "variance_partition": plots.variance_partition,
-    "singularity": plots.singularity,
-    "likelihood_surface": lambda fit: plots.likelihood_surface(fit, size=7),
-    "leverage": plots.leverage,
-    "cooks_distance": plots.cooks_distance,
+PICTURES = {
+    "caterpillar": lambda fit: fit.plot.caterpillar(),
+    "cooks_distance": lambda fit: fit.plot.cooks_distance(),
+    "diagnostics": lambda fit: fit.plot(),
+    "effect": lambda fit: fit.plot.effect("x", by="a"),
+    "forest": lambda fit: fit.plot.forest(random=True),
+    "leverage": lambda fit: fit.plot.leverage(),
+    "likelihood_surface": lambda fit: fit.plot.likelihood_surface(size=7),
+    "priors": lambda fit: fit.plot.priors(),
+    "qq_random_effects": lambda fit: fit.plot.qq_random_effects(),
+    "shrinkage": lambda fit: fit.plot.shrinkage(),
+    "singularity": lambda fit: fit.plot.singularity(),
+    "spaghetti": lambda fit: fit.plot.spaghetti(),
+    "trellis": lambda fit: fit.plot.trellis(levels=[0, 1, 2]),
+    "variance_partition": lambda fit: fit.plot.variance_partition(),
+}
+ELSEWHERE = {
+    "bootstrap_densities": "of a bootstrap, whose situations are in test_verb_table_simulation",
+    "comparison": "of a posterior too",
+    "posterior": "of a posterior",
+    "profile_pairs": "of a profile, whose situations are in the table of intervals",
+    "profile_zeta": "the same",
+    "qq_residuals": "one of the diagnostics",
+    "residuals": "one of the diagnostics",
+    "scale_location": "one of the diagnostics",
+}
+VERBS = PICTURES | {
+    "effect of a factor": lambda fit: fit.plot.effect("a", by="x"),
     "etable": lambda fit: nm.etable(fit, spread="ci"),
     "coefficient hook": lambda fit: fit.__maketables_coef_table__,
 }
+
+
+def test_every_picture_is_drawn_here_or_elsewhere():
+    assert sorted([*PICTURES, *ELSEWHERE]) == sorted(plots.__all__)
 
 
 @pytest.fixture(scope="module")
