@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
+from nestedmlm.plots.source import named
 
 
 def bootstrap_densities(
     boot: Any,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     *,
     kind: str = "perc",
     level: float = 0.95,
@@ -28,7 +28,7 @@ def bootstrap_densities(
     ----------
     boot : Bootstrap
         From ``fit.bootstrap``.
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Which statistics; by default all.
     kind : {"perc", "basic", "norm", "bca"}
         Of the interval.
@@ -56,11 +56,7 @@ def bootstrap_densities(
     >>> [ax.get_title(loc="left") for ax in many]
     ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     """
-    known = [str(name) for name in boot.t.columns]
-    chosen = known if names is None else [str(name) for name in names]
-    missing = [name for name in chosen if name not in known]
-    if missing:
-        raise OptionError(f"no statistic {', '.join(missing)}; there are: {', '.join(known)}")
+    chosen = named(names, [str(name) for name in boot.t.columns], "statistic")
     limits = boot.conf_int(kind, level)
     many = panels(len(chosen), ax, figsize=figsize, panel=(3.4, 2.4))
     for cell, name in zip(many, chosen, strict=True):

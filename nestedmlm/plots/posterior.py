@@ -10,13 +10,14 @@ import numpy as np
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import MAX_WIDTH, panels
+from nestedmlm.plots.source import named
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 from nestedmlm.views.protocols import EitherFit
 
 
 def posterior(
     fit: EitherFit,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     *,
     kind: str = "dist",
     ax: Any = None,
@@ -29,7 +30,7 @@ def posterior(
     Parameters
     ----------
     fit : BayesFit
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Parameters as ``fit.parameters()`` names them; by default all of these.
     kind : {"dist", "rank", "trace", "forest", "pair"}
         ``arviz.plot_dist``, ``plot_rank``, ``plot_trace_dist``, ``plot_forest``, ``plot_pair``.
@@ -62,10 +63,7 @@ def posterior(
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
     known = {p.name: p for p in list_parameters(fit.design)}
-    chosen = list(known) if names is None else [str(name) for name in names]
-    missing = [name for name in chosen if name not in known]
-    if missing:
-        raise OptionError(f"no parameter {', '.join(missing)}; there are: {', '.join(known)}")
+    chosen = named(names, list(known), "parameter")
     # one variable each: a correlation matrix would show its constant diagonal too
     draws = {name: parameter_draws(fit.data, known[name]) for name in chosen}
     data = arviz.from_dict({"posterior": draws})

@@ -12,7 +12,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.regions import region_boundary
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
-from nestedmlm.plots.source import require_likelihood
+from nestedmlm.plots.source import named, require_likelihood
 from nestedmlm.views.profile import Profile
 from nestedmlm.views.protocols import EitherFit
 
@@ -79,19 +79,9 @@ def _profiled(
 ) -> tuple[Profile, list[int]]:
     """The profile, and which of its parameters to draw."""
     if isinstance(of, Profile):
-        return of, _chosen(of, [names] if isinstance(names, str) else names)
+        return of, [of.names.index(name) for name in named(names, of.names, "profile of")]
     found = require_likelihood(of, "a profile").profile(names, progress=progress)
-    return found, _chosen(found, None)
-
-
-def _chosen(profile: Profile, names: Sequence[str] | None) -> list[int]:
-    if names is None:
-        return list(range(len(profile.names)))
-    missing = [name for name in names if name not in profile.names]
-    if missing:
-        known = ", ".join(profile.names)
-        raise OptionError(f"no profile of {', '.join(map(str, missing))}; there are: {known}")
-    return [profile.names.index(name) for name in names]
+    return found, list(range(len(found.names)))
 
 
 def _zeta(ax: Any, profile: Profile, i: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,21 @@ def require_likelihood(fit: EitherFit, what: str) -> LikelihoodFit:
     if fit.engine == "posterior":
         raise OptionError(f"{what} belongs to the fit by likelihood: give an LmerFit")
     return fit
+
+
+def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) -> list[str]:
+    """Names that are asked for: all where none are, one where it is a str.
+
+    Raises
+    ------
+    OptionError
+        If one is unknown.
+    """
+    chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    missing = [str(name) for name in chosen if name not in known]
+    if missing:
+        raise OptionError(f"no {what} {', '.join(missing)}; there are: {', '.join(known)}")
+    return chosen
 
 
 def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:

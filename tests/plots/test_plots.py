@@ -298,6 +298,7 @@ def test_profiles(pastes, tmp_path):
     assert len(cells) == 6
     with pytest.raises(nm.NestedMLMError, match="two parameters"):
         plots.profile_pairs(profile, ["sigma"])
+    assert len(plots.profile_zeta(profile, "sigma")) == 1
     with pytest.raises(nm.NestedMLMError, match="no profile of x"):
         plots.profile_zeta(profile, ["x"])
 
@@ -320,6 +321,7 @@ def test_bootstrap_densities(pastes, tmp_path):
     for ax, name in zip(cells, boot.t, strict=True):
         lines = [line for line in ax.lines if line.get_color() == "#d9730d"]
         assert lines[0].get_xdata()[0] == pytest.approx(boot.t0[name])
+    assert len(plots.bootstrap_densities(boot, "sigma")) == 1
     with pytest.raises(nm.NestedMLMError, match="no statistic x"):
         plots.bootstrap_densities(boot, ["x"])
 
@@ -344,6 +346,8 @@ def test_posterior_is_arviz(posterior, kind):
     drawn = plots.posterior(posterior, ["Days", "sigma"], kind=kind, figsize=(6, 5))
     assert tuple(drawn[0].figure.get_size_inches()) == (6, 5)
     assert all(hasattr(ax, "plot") for ax in drawn)
+    with pytest.raises(nm.NestedMLMError, match="no parameter x; there are: Intercept"):
+        plots.posterior(posterior, "x", kind=kind)
     with pytest.raises(nm.NestedMLMError, match="unknown"):
         plots.posterior(posterior, kind="x")
 
