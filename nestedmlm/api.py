@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.lrt import bootstrap_test
-from nestedmlm.formula import Formula, parse_formula
+from nestedmlm.formula import Formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.views.anova import BOUNDARY, AnovaResult, PairTest, anova_table, names_from_frame
+from nestedmlm.views.anova import BOUNDARY, AnovaResult, PairTest, anova_table
 
 
 def lmer(
@@ -73,7 +72,7 @@ def lmer(
     (Intercept)         Days
          251.41        10.47
     """
-    model = _model_of_the_caller(
+    model = Model(
         formula,
         data,
         weights=weights,
@@ -83,22 +82,6 @@ def lmer(
         double_bar=double_bar,
     )
     return model.fit(REML=REML, start=start, control=control, penalty=penalty)
-
-
-def _model_of_the_caller(
-    formula: str | Formula, data: Any, *, double_bar: str, **options: Any
-) -> Model:
-    """Make the model with the names that whoever called the door knows (three frames up)."""
-    text = formula.text if isinstance(formula, Formula) else formula
-    parsed = parse_formula(text, double_bar=double_bar)
-    return Model(
-        parsed,
-        data,
-        double_bar=double_bar,
-        env=caller_names(parsed.names, depth=3),
-        data_name=caller_name(data, depth=3),
-        **options,
-    )
 
 
 def pymc_lmer(
@@ -177,7 +160,7 @@ def pymc_lmer(
     >>> round(posterior.sigma, -1)
     50.0
     """
-    model = _model_of_the_caller(
+    model = Model(
         formula,
         data,
         weights=weights,
@@ -267,7 +250,7 @@ def anova(
     ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
     """
     if names is None and len(fits) > 1:
-        names = names_from_frame(fits, sys._getframe(1))
+        names = Caller.here().distinct_names_of(fits)
     if test not in ANOVA_TESTS:
         raise OptionError(f"test must be one of {', '.join(ANOVA_TESTS)}, not {test!r}")
     beside = ANOVA_TESTS[test](nsim, seed, workers, progress)

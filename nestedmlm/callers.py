@@ -1,9 +1,11 @@
-"""What the caller's frame knows: variables a formula uses, and the names of objects."""
+"""The user's frame: values of variables that a formula uses, and names of objects."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,56 @@ from typing import Any
 PACKAGE = (str(Path(__file__).parent) + os.sep,)
 
 
-def caller_names(names: tuple[str, ...], *, depth: int) -> dict[str, Any]:
-    """Objects called `names` (or their roots) in the frame `depth` calls up."""
-    frame = sys._getframe(depth)
-    found = {}
-    for root in {name.split(".")[0] for name in names}:
-        for scope in (frame.f_locals, frame.f_globals):
-            if root in scope:
-                found[root] = scope[root]
-                break
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """The frame from which the package was called. Made at a door, passed down, never kept.
 
+    Attributes
+    ----------
+    scopes : tuple of mapping
+        Where names are looked up: local variables, then global ones.
+    """
 
-def caller_name(obj: Any, *, depth: int) -> str | None:
-    """The name under which the frame `depth` calls up knows an object, if it does."""
-    frame = sys._getframe(depth)
-    for scope in (frame.f_locals, frame.f_globals):
-        for name, value in scope.items():
-            if value is obj and not name.startswith("_"):
-                return name
-    return None
+    scopes: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def here(cls) -> Caller:
+        """The nearest frame outside the package, however deep inside it this is asked."""
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+            frame = frame.f_back
+        return cls((frame.f_locals, frame.f_globals))
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Objects called `names`, or their roots (``np`` of ``np.log``), where there are any."""
+        roots = {name.split(".")[0] for name in names}
+        return {
+            root: scope[root] for scope in reversed(self.scopes) for root in roots if root in scope
+        }
+
+    def name_of(self, obj: Any) -> str | None:
+        """The variable that holds an object, if there is one."""
+        return self.names_of([obj])[0]
+
+    def names_of(self, objects: Sequence[Any]) -> list[str | None]:
+        """The variable that holds each object, by identity; names with an underscore do not count.
+
+        Parameters
+        ----------
+        objects : sequence
+
+        Returns
+        -------
+        list of str or None
+        """
+        known: dict[int, str] = {}
+        for scope in self.scopes:
+            for name, value in scope.items():
+                if not name.startswith("_"):
+                    known.setdefault(id(value), name)
+        return [known.get(id(obj)) for obj in objects]
+
+    def distinct_names_of(self, objects: Sequence[Any]) -> list[str] | None:
+        """As `names_of`; None unless every object has a name and all are different."""
+        names = [name for name in self.names_of(objects) if name is not None]
+        return names if len(set(names)) == len(objects) else None

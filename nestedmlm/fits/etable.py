@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import pandas as pd
 
+from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.fit_statistics import STATISTICS, statistics_frame
-from nestedmlm.views.anova import names_from_frame
 from nestedmlm.views.etable import SPREADS, ModelTable
 from nestedmlm.views.parameters import fit_names, parameter_table
 from nestedmlm.views.protocols import EitherFit
@@ -94,7 +93,7 @@ def etable(
     if spread not in SPREADS:
         raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")
     if names is None:
-        names = names_from_frame(fits, sys._getframe(1))
+        names = Caller.here().distinct_names_of(fits)
     wanted = tuple(STATISTICS) if stats is None else tuple(stats)
     if unknown := [name for name in wanted if name not in STATISTICS]:
         known = ", ".join(STATISTICS)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.priors import resolve_priors
-from nestedmlm.callers import caller_name, caller_names
+from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
-from nestedmlm.design.design import Design, build_design
-from nestedmlm.design.frame.environment import Environment
-from nestedmlm.errors import DataError
+from nestedmlm.design.design import Design
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
+from nestedmlm.fits.source import ModelOptions, Source, read_source
 from nestedmlm.fits.verbs.pytensor_graph import pytensor
 from nestedmlm.fits.verbs.sample import sample
 from nestedmlm.fits.verbs.to_pymc import to_pymc
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("nestedmlm")
 
 
+@dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Model:
     """A linear mixed model before it is fitted: formula, data and what they make together.
 
@@ -37,7 +38,7 @@ class Model:
     formula : str
         lme4-style, for example ``"mathscore ~ ses + (ses | schoolid) + (1 | classid)"``.
     data : DataFrame, mapping of arrays, or anything narwhals can read
-        Never changed.
+        Never changed; what is done to it later, in place, does not reach the model.
     weights, offset : str or array, optional
         A column name, or one number per row of the data.
     contrasts : mapping, optional
@@ -52,6 +53,8 @@ class Model:
     formula : Formula
     design : Design
         ``y``, ``X`` with ``x_names``, and each random-effects term's matrix and codes.
+    source : Source
+        The data as they were, and how they are read.
     data_name, weights_name, offset_name : str or None
         Names for printing.
 
@@ -69,19 +72,9 @@ class Model:
     49.5101
     """
 
-    __slots__ = (
-        "_data", "_env", "_options", "data_name", "design", "formula", "offset_name",
-        "weights_name",
-    )  # fmt: skip
-
     formula: Formula
     design: Design
-    data_name: str | None
-    weights_name: str | None
-    offset_name: str | None
-    _data: Any
-    _env: dict[str, Any]
-    _options: dict[str, Any]
+    source: Source
 
     def __init__(
         self,
@@ -96,42 +89,29 @@ class Model:
         env: Mapping[str, Any] | None = None,
         data_name: str | None = None,
     ) -> None:
-        text = formula.text if isinstance(formula, Formula) else formula
-        parsed = parse_formula(text, double_bar=double_bar)
-        options = {
-            "weights": weights,
-            "offset": offset,
-            "contrasts": contrasts,
-            "na_action": na_action,
-            "double_bar": double_bar,
-        }
-        if env is None:
-            env = caller_names(parsed.names, depth=2)
-        if data_name is None:
-            data_name = caller_name(data, depth=2)
-        values = {
-            "formula": parsed,
-            "design": build_design(parsed, data, env=env, **options),
-            "data_name": data_name,
-            "weights_name": _argument_name(weights, "weights"),
-            "offset_name": _argument_name(offset, "offset"),
-            "_data": data,
-            "_env": dict(env),
-            "_options": options,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        parsed = _parsed(formula, double_bar)
+        options = ModelOptions(
+            weights=weights,
+            offset=offset,
+            contrasts=contrasts,
+            na_action=na_action,
+            double_bar=double_bar,
+        )
+        caller = Caller.here()
+        source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
+        self._fill(parsed, source)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"a Model is frozen; make another one instead of setting {name!r}")
+    @classmethod
+    def _of(cls, formula: Formula, source: Source) -> Model:
+        """Make the model of a formula on data that were read before."""
+        model = object.__new__(cls)
+        model._fill(formula, source)
+        return model
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = {name: getattr(self, name) for name in self.__slots__}
-        return {**state, "_env": Environment(state["_env"])}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in {**state, "_env": state["_env"].values}.items():
-            object.__setattr__(self, name, value)
+    def _fill(self, formula: Formula, source: Source) -> None:
+        object.__setattr__(self, "formula", formula)
+        object.__setattr__(self, "design", source.design(formula))
+        object.__setattr__(self, "source", source)
 
     def __repr__(self) -> str:
         d = self.design
@@ -210,7 +190,7 @@ class Model:
         """
         return self.with_formula(update_formula(self.formula, formula))
 
-    def with_formula(self, formula: str) -> Model:
+    def with_formula(self, formula: str | Formula) -> Model:
         """Make the model of another formula on the same data.
 
         Examples
@@ -220,18 +200,51 @@ class Model:
         >>> model.with_formula("log(Yield) ~ 1 + (1 | Batch)").formula.display
         'log(Yield) ~ 1 + (1 | Batch)'
         """
-        return Model(formula, self._data, env=self._env, data_name=self.data_name, **self._options)
+        return Model._of(_parsed(formula, self.formula.double_bar), self.source)
+
+    def reduced(self, formula: str | Formula) -> Model:
+        """Make the model of a formula with fewer terms on the same data.
+
+        Parameters
+        ----------
+        formula : str or Formula
+            Some of this model's terms; contrasts of factors that it leaves out are forgotten.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("angle ~ recipe + temp + (1 | replicate)", nm.load_dataset("cake"),
+        ...                  contrasts={"recipe": "sum"})
+        >>> model.reduced("angle ~ temp + (1 | replicate)").design.x_names
+        ('(Intercept)', 'temp')
+        """
+        parsed = _parsed(formula, self.formula.double_bar)
+        return Model._of(parsed, self.source.reduced(parsed))
 
     @property
     def data(self) -> Any:
-        """The caller's table, as it was given."""
-        return self._data
+        """The caller's table as it was given, out of reach of later edits."""
+        return self.source.data
+
+    @property
+    def data_name(self) -> str | None:
+        """Name of the caller's variable that held the data, if it could be told."""
+        return self.source.data_name
+
+    @property
+    def weights_name(self) -> str | None:
+        """Name of the weights, if any."""
+        return self.source.options.weights_name
+
+    @property
+    def offset_name(self) -> str | None:
+        """Name of the offset argument, if any."""
+        return self.source.options.offset_name
 
     @property
     def weights_column(self) -> str | None:
         """Column that holds the prior weights; None where there are none or they are an array."""
-        weights = self._options["weights"]
-        return weights if isinstance(weights, str) else None
+        return self.source.options.weights_column
 
     def with_data(self, data: Any) -> Model:
         """Make the model of the same formula on other data.
@@ -248,16 +261,11 @@ class Model:
         >>> model.with_data(nm.load_dataset("Dyestuff2")).fit().is_singular()
         True
         """
-        for name in ("weights", "offset"):
-            if self._options[name] is not None and not isinstance(self._options[name], str):
-                raise DataError(
-                    f"{name} came as an array, which belongs to the rows of the first data: make "
-                    "it a column of the data and give the column's name"
-                )
-        return Model(self.formula, data, env=self._env, data_name=self.data_name, **self._options)
+        return Model._of(self.formula, self.source.with_data(data))
 
 
-def _argument_name(argument: Any, default: str) -> str | None:
-    if argument is None:
-        return None
-    return argument if isinstance(argument, str) else default
+def _parsed(formula: str | Formula, double_bar: str) -> Formula:
+    """A formula read with this meaning of ``||``."""
+    if isinstance(formula, Formula):
+        return formula if formula.double_bar == double_bar else _parsed(formula.text, double_bar)
+    return parse_formula(formula, double_bar=double_bar)

@@ -27,7 +27,7 @@ class Solution:
     Attributes
     ----------
     theta : (n_theta,) array
-        lme4's covariance parameters.
+        lme4's covariance parameters. All arrays of results are read-only.
     T : tuple of (k, k) arrays
         Lower-triangular relative factor of each term, user's columns.
     reml_criterion, deviance : float
@@ -65,6 +65,10 @@ class Solution:
     plan: Plan
     state: Eliminated
 
+    def __post_init__(self) -> None:
+        for array in (self.theta, self.beta, self.vcov, self.fitted, *self.T, *self.b):
+            array.flags.writeable = False
+
 
 def results_at(
     design: Design, theta: FloatArray, *, REML: bool = True, stats: CrossProducts | None = None
@@ -88,7 +92,7 @@ def results_at(
     """
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
-    theta = np.asarray(theta, dtype=float)
+    theta = np.array(theta, dtype=float)
     T_flat = flat_of_theta(theta, plan, stats)
     state = elimination.eliminate(T_flat, stats)
     log_sxx, r2, v, inverse = profile(state.S)

@@ -9,13 +9,13 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
 from nestedmlm.inference.variances.boundary import null_distribution
 from nestedmlm.views.render.blocks import Table, Text
@@ -221,7 +221,7 @@ def _announce(fits: Sequence[Any], refit: bool) -> tuple[str, ...]:
         return (REFIT_MESSAGE,)
     if not all(reml):
         message = "some models fit with REML = True, some not: their criteria cannot be compared"
-        warnings.warn(message, NestedMLMWarning, stacklevel=3)
+        warnings.warn(message, NestedMLMWarning, skip_file_prefixes=PACKAGE)
         return (message,)
     return ()
 
@@ -318,30 +318,3 @@ def _unit_factor(cov: FloatArray, sigma: float) -> FloatArray:
     # with J reversing the order: J cov J = L L', hence cov = U U' with U = J L J upper triangular
     upper = np.linalg.cholesky(cov[::-1, ::-1])[::-1, ::-1]
     return np.asarray(sigma * np.linalg.solve(upper, np.eye(len(cov))), dtype=float)
-
-
-def names_from_frame(fits: Sequence[Any], frame: FrameType | None) -> list[str] | None:
-    """Find the names that a caller's variables give to fits.
-
-    Parameters
-    ----------
-    fits : sequence
-        Objects to look for, by identity.
-    frame : frame or None
-        The caller; its local variables are searched before its global ones.
-
-    Returns
-    -------
-    list of str or None
-        None unless every fit has a name and all are different.
-    """
-    if frame is None:
-        return None
-    known: dict[int, str] = {}
-    for scope in (frame.f_locals, frame.f_globals):
-        for name, value in scope.items():
-            if not name.startswith("_"):
-                known.setdefault(id(value), name)
-    names = [known.get(id(fit)) for fit in fits]
-    found = [name for name in names if name is not None]
-    return found if len(set(found)) == len(fits) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +10,9 @@ import pandas as pd
 import pytest
 from fake_fit import fake_fit, printed
 
+from nestedmlm.callers import Caller
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
-from nestedmlm.views.anova import anova_table, names_from_frame
+from nestedmlm.views.anova import anova_table
 
 
 @pytest.fixture
@@ -135,11 +135,10 @@ def test_names_must_be_as_many_as_models(models):
 
 def test_names_come_from_the_callers_variables(models):
     small, large, _ = models
-    frame = sys._getframe()
-    assert names_from_frame([small, large], frame) == ["small", "large"]
-    assert names_from_frame([small, small], frame) is None
-    assert names_from_frame([small, object()], frame) is None
-    assert names_from_frame([small], None) is None
+    caller = Caller.here()
+    assert caller.distinct_names_of([small, large]) == ["small", "large"]
+    assert caller.distinct_names_of([small, small]) is None
+    assert caller.distinct_names_of([small, object()]) is None
 
 
 def test_an_unknown_data_name_leaves_out_the_line(models):

@@ -93,7 +93,7 @@ def test_anova_of_different_data(sleepstudy: pd.DataFrame, fit: nm.LmerFit) -> N
 def test_results_are_frozen(fit: nm.LmerFit) -> None:
     with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
         fit.REML = False  # type: ignore[misc]
-    with pytest.raises(AttributeError, match="frozen"):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         fit.model.design = None  # type: ignore[assignment]
     with pytest.raises(ValueError, match="read-only"):
         fit.design.X[0, 0] = 1.0

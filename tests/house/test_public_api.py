@@ -28,6 +28,7 @@ LISTED = {
 UNLISTED = {
     "Model.formula": "an attribute, named by the page of Model",
     "Model.design": "an attribute, named by the page of Model",
+    "Model.source": "an attribute, named by the page of Model",
     "Model.data_name": "an attribute, named by the page of Model",
     "Model.weights_name": "an attribute, named by the page of Model",
     "Model.offset_name": "an attribute, named by the page of Model",

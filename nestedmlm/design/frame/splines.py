@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm.callers import PACKAGE
 from nestedmlm.design.frame.values import Matrix
 from nestedmlm.errors import DataError, DataWarning
 
@@ -93,7 +94,7 @@ class Spline:
     def _plain(self, x: FloatArray) -> FloatArray:
         if x.size and (x.min() < self.knots[0] or x.max() > self.knots[-1]):
             message = "values beyond the boundary knots of bs(): the spline is extrapolated"
-            warnings.warn(message, DataWarning, stacklevel=2)
+            warnings.warn(message, DataWarning, skip_file_prefixes=PACKAGE)
         return bspline_basis(x, self.knots, self.degree)[:, self.skip :]
 
     def _natural(self, x: FloatArray) -> FloatArray:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.callers import caller_names
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.extend import as_pandas
@@ -72,10 +71,8 @@ def scenario(
     >>> study.simulate(2, seed=1).shape
     (80, 2)
     """
-    env = options.pop("env", None)
     text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
     parsed = parse_formula(text, double_bar=options.get("double_bar", "split"))
-    env = caller_names(parsed.names, depth=2) if env is None else env
     table = as_pandas(data)
     response = strip_groups(parsed.response)
     if not isinstance(response, Name):
@@ -86,7 +83,7 @@ def scenario(
     if response.name not in table.columns:
         stand_in = np.random.default_rng(0).standard_normal(len(table))
         table = table.assign(**{response.name: stand_in})
-    model = Model(text, table, env=env, **options)
+    model = Model(text, table, **options)
     design = model.design
     return Scenario(
         model=model,
@@ -137,7 +134,5 @@ def simulate(
     if set(params) != {"beta", "theta", "sigma"}:
         given = ", ".join(map(str, params)) or "nothing"
         raise OptionError(f"params must have beta, theta and sigma, not {given}")
-    parsed = parse_formula(formula if "~" in formula.strip()[1:] else f"`{_RESPONSE}` {formula}")
-    env = caller_names(parsed.names, depth=2)
-    made = scenario(formula, data, env=env, **dict(params), **options)
+    made = scenario(formula, data, **dict(params), **options)
     return draw_frame(made.distribution, made.design.index, nsim=nsim, seed=seed)

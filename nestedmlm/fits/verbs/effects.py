@@ -61,7 +61,7 @@ def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
 
 def _values(fit: LmerFit) -> Values:
     """Reads the predictors, once, when they are needed."""
-    return cache(partial(predictor_values, fit.design, fit.model._data))
+    return cache(partial(predictor_values, fit.design, fit.model.data))
 
 
 def droppable_tests(fit: LmerFit, ddf: str, scope: Sequence[str] | None) -> TestTable:

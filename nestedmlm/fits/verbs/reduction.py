@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design.design import build_design
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.singularity.steps import lhs_text, rewrite
 from nestedmlm.fits.verbs.effects import droppable_tests
@@ -82,31 +81,18 @@ def _reductions(
 
 def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFit:
     """Fit a reduced formula to the same data; without random effects a linear model."""
-    model = fit.model
-    options = {"env": model._env, **model._options, "contrasts": _contrasts(fit, formula)}
-    if parse_formula(formula, double_bar=fit.design.formula.double_bar).bars:
-        reduced = type(model)(formula, model._data, data_name=model.data_name, **options)
-        smaller: LmerFit | LinearFit = reduced.fit(REML=REML)
+    parsed = parse_formula(formula, double_bar=fit.design.formula.double_bar)
+    if parsed.bars:
+        smaller: LmerFit | LinearFit = fit.model.reduced(parsed).fit(REML=REML)
     else:
-        design = build_design(formula, model._data, require_random=False, **options)
-        smaller = linear_fit(design, partial(predictor_values, design, model._data), REML=REML)
+        design = fit.model.source.reduced(parsed).design(parsed, require_random=False)
+        smaller = linear_fit(design, partial(predictor_values, design, fit.model.data), REML=REML)
     if smaller.nobs != fit.nobs:
         raise ModelComparisonError(
             f"number of rows in use has changed from {fit.nobs} to {smaller.nobs} with the "
             f"formula {formula}: remove the rows with missing values first"
         )
     return smaller
-
-
-def _contrasts(fit: LmerFit, formula: str) -> dict[str, Any] | None:
-    """The fit's contrasts for the factors that a formula still has."""
-    given = fit.model._options["contrasts"]
-    if not given:
-        return None
-    parsed = parse_formula(formula, double_bar=fit.design.formula.double_bar)
-    variables = fit.design.schema.fixed.terms.variables
-    left = parsed.fixed_terms(tuple(v.name for v in variables)).variables
-    return {name: how for name, how in given.items() if name in {v.name for v in left}}
 
 
 def ranova(fit: LmerFit, *, reduce_terms: bool) -> TestTable:

@@ -1,0 +1,168 @@
+"""`Source`: where a model finds the variables of its formula, kept as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nestedmlm.callers import Caller
+from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.frame.environment import Environment
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.snapshots import snapshot
+from nestedmlm.errors import DataError
+from nestedmlm.formula import Formula
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelOptions:
+    """How the data are read: the arguments of `Model` that have defaults.
+
+    Attributes
+    ----------
+    weights, offset : str, array or None
+    contrasts : mapping or None
+    na_action : str
+    double_bar : str
+    """
+
+    weights: Any = None
+    offset: Any = None
+    contrasts: Mapping[str, Any] | None = None
+    na_action: str = "omit"
+    double_bar: str = "split"
+
+    @property
+    def weights_name(self) -> str | None:
+        """The column, or the argument's name."""
+        return _argument_name(self.weights, "weights")
+
+    @property
+    def offset_name(self) -> str | None:
+        """The column, or the argument's name."""
+        return _argument_name(self.offset, "offset")
+
+    @property
+    def weights_column(self) -> str | None:
+        """The column; None where there are no weights or they are an array."""
+        return self.weights if isinstance(self.weights, str) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """Data and variables of the caller, out of reach of later edits, and how they are read.
+
+    Attributes
+    ----------
+    data : table
+    env : Environment
+        The caller's variables, for names that are no columns.
+    options : ModelOptions
+    data_name : str or None
+        The caller's name of the data.
+    """
+
+    data: Any
+    env: Environment
+    options: ModelOptions
+    data_name: str | None = None
+
+    def design(self, formula: Formula, *, require_random: bool = True) -> Design:
+        """Make the design of a formula; see `build_design`.
+
+        Parameters
+        ----------
+        formula : Formula
+        require_random : bool
+            Whether a formula without random-effects terms is refused.
+
+        Returns
+        -------
+        Design
+        """
+        options = self.options
+        return build_design(
+            formula,
+            self.data,
+            weights=options.weights,
+            offset=options.offset,
+            contrasts=options.contrasts,
+            na_action=options.na_action,
+            double_bar=options.double_bar,
+            env=self.env.values,
+            require_random=require_random,
+        )
+
+    def reduced(self, formula: Formula) -> Source:
+        """Keep what applies to a formula that has fewer terms: contrasts of the factors left."""
+        if not self.options.contrasts:
+            return self
+        columns = Frame(self.data).column_names if formula.has_dot else ()
+        left = {variable.name for variable in formula.fixed_terms(columns).variables}
+        contrasts = {k: how for k, how in self.options.contrasts.items() if k in left}
+        return replace(self, options=replace(self.options, contrasts=contrasts))
+
+    def with_data(self, data: Any) -> Source:
+        """Read other data in the same way.
+
+        Raises
+        ------
+        DataError
+            If weights or offset were given as arrays, which other data do not have.
+        """
+        for name in ("weights", "offset"):
+            given = getattr(self.options, name)
+            if given is not None and not isinstance(given, str):
+                raise DataError(
+                    f"{name} came as an array, which belongs to the rows of the first data: make "
+                    "it a column of the data and give the column's name"
+                )
+        return replace(self, data=snapshot(data))
+
+
+def read_source(
+    formula: Formula,
+    data: Any,
+    options: ModelOptions,
+    caller: Caller,
+    *,
+    env: Mapping[str, Any] | None = None,
+    data_name: str | None = None,
+) -> Source:
+    """Take snapshots of everything that a formula may read.
+
+    Parameters
+    ----------
+    formula : Formula
+    data : table
+    options : ModelOptions
+    caller : Caller
+        Where variables and the name of the data are found unless they are given.
+    env : mapping, optional
+    data_name : str, optional
+
+    Returns
+    -------
+    Source
+    """
+    used = caller.values(formula.names) if env is None else dict(env)
+    roots = {name.split(".")[0] for name in formula.names}
+    return Source(
+        data=snapshot(data),
+        env=Environment({k: snapshot(v) if k in roots else v for k, v in used.items()}),
+        options=ModelOptions(
+            weights=snapshot(options.weights),
+            offset=snapshot(options.offset),
+            contrasts=snapshot(options.contrasts),
+            na_action=options.na_action,
+            double_bar=options.double_bar,
+        ),
+        data_name=caller.name_of(data) if data_name is None else data_name,
+    )
+
+
+def _argument_name(argument: Any, default: str) -> str | None:
+    if argument is None:
+        return None
+    return argument if isinstance(argument, str) else default
