@@ -222,8 +222,10 @@ def test_a_reduced_model_keeps_what_applies():
 def test_a_formula_is_read_with_the_models_double_bar():
     model = nm.Model("angle ~ temp + (temp || replicate)", nm.load_dataset("cake"))
     diag = nm.Model(model.formula, model.data, double_bar="diag")
-    assert [term.structure for term in diag.design.terms] == ["diag"]
-    assert [term.structure for term in diag.with_formula(model.formula).design.terms] == ["diag"]
+    assert [term.structure.name for term in diag.design.terms] == ["diag"]
+    assert [term.structure.name for term in diag.with_formula(model.formula).design.terms] == [
+        "diag"
+    ]
 
 
 # --- the caller -----------------------------------------------------------------------------------
