@@ -9,13 +9,14 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
+from nestedmlm.fits.comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.formula import Formula
 from nestedmlm.optimum.optimize import Control
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.views.anova import BOUNDARY, AnovaResult, PairTest, anova_table
+from nestedmlm.views.anova import AnovaResult
 
 
 def lmer(
@@ -254,7 +255,7 @@ def anova(
     if test not in ANOVA_TESTS:
         raise OptionError(f"test must be one of {', '.join(ANOVA_TESTS)}, not {test!r}")
     beside = ANOVA_TESTS[test](nsim, seed, workers, progress)
-    return anova_table(fits, refit=refit, names=names, test=beside)
+    return compare_models(fits, refit=refit, names=names, test=beside)
 
 
 ANOVA_TESTS: Mapping[str, Callable[[int, int | None, int, bool], PairTest | None]] = {

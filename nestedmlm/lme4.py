@@ -16,10 +16,10 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.api import anova, lmer
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.getme import components
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.verbs.effects import prepared
+from nestedmlm.fits.verbs.getme import components
+from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.views.influence import Influence
 from nestedmlm.views.profile import Profile
 from nestedmlm.views.varcorr import VarCorr as VarCorrView
@@ -256,7 +256,7 @@ def get_model(x: Any) -> Any:
 
 def vcovAdj(object: LmerFit) -> pd.DataFrame:
     """pbkrtest: Kenward and Roger's adjusted covariance of the fixed effects."""
-    cov = prepared(object, "kenward-roger").cov
+    cov = df_method(object.core, "kenward-roger").cov
     return pd.DataFrame(cov, index=object.params.index, columns=object.params.index)
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.zmatrix import z_matrix
-from nestedmlm.errors import OptionError
-from nestedmlm.inference.rows.modes import coef_frames, ranef_frame
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
@@ -37,6 +33,13 @@ class Estimates:
     certificate: Certificate
     messages: tuple[str, ...]
     penalty: Penalty | None = None
+
+    @property
+    def core(self) -> Fitted:
+        """The model as numbers: what tests, intervals and tables are computed from."""
+        return Fitted(
+            design=self.design, solution=self.solution, REML=self.REML, penalty=self.penalty
+        )
 
     # --- the criterion -------------------------------------------------------------------------
     @property
@@ -157,107 +160,8 @@ class Estimates:
         names = list(self.design.x_names)
         return pd.DataFrame(self.solution.vcov, index=names, columns=names)
 
-    def varcorr(self) -> VarCorr:
-        """Variances, standard deviations and correlations of the random effects; a view.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.varcorr()
-         Groups   Name        Std.Dev. Corr
-         Subject  (Intercept) 24.7405
-                  Days         5.9221  0.066
-         Residual             25.5918
-        """
-        return VarCorr(
-            blocks=tuple(
-                VarCorrBlock(
-                    name=term.name,
-                    factor=self.design.factors[term.factor].name,
-                    columns=term.columns,
-                    cov=self.sigma**2 * (T @ T.T),
-                    structure=term.structure,
-                    hom=term.hom,
-                    par=par,
-                )
-                for term, T, par in zip(
-                    self.design.terms,
-                    self.solution.T,
-                    split_parameters(self.theta, self.solution.plan.shapes),
-                    strict=True,
-                )
-            ),
-            sigma=self.sigma,
-        )
-
-    def ranef(self, condvar: bool = True) -> pd.DataFrame:
-        """Conditional modes of the random effects, also called BLUPs, in long form.
-
-        Parameters
-        ----------
-        condvar : bool
-            Add their conditional standard deviations.
-
-        Returns
-        -------
-        DataFrame
-            ``grpvar, term, grp, condval, condsd``.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.ranef().head(2).round(3)
-            grpvar         term  grp  condval  condsd
-        0  Subject  (Intercept)  308    2.259  12.071
-        1  Subject  (Intercept)  309  -40.399  12.071
-        """
-        return ranef_frame(self.solution, self.design, condvar=condvar)
-
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus conditional modes for each level, one table per grouping factor.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.coef()["Subject"].head(2).round(3)
-                 (Intercept)    Days
-        Subject
-        308          253.664  19.666
-        309          211.007   1.848
-        """
-        return coef_frames(self.solution, self.design)
-
     # --- rows ----------------------------------------------------------------------------------
     @property
     def fittedvalues(self) -> pd.Series:
         """``X beta + Z b + offset``, on the caller's index."""
         return self.design.align(self.solution.fitted).rename("fitted")
-
-    def model_matrix(self, which: str = "fixed") -> Any:
-        """The fixed-effects matrix as a DataFrame, or Z as a SciPy sparse matrix.
-
-        Parameters
-        ----------
-        which : {"fixed", "random"}
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.model_matrix().head(2)
-           (Intercept)  Days
-        0          1.0   0.0
-        1          1.0   1.0
-        >>> fit.model_matrix("random").shape
-        (180, 36)
-        """
-        if which == "fixed":
-            return pd.DataFrame(
-                self.design.X, index=self.design.index, columns=list(self.design.x_names)
-            )
-        if which == "random":
-            return z_matrix(self.design)
-        raise OptionError(f"which must be 'fixed' or 'random', not {which!r}")

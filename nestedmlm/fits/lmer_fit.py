@@ -1,4 +1,7 @@
-"""`LmerFit`: what `lmer` returns. A frozen record; every number is computed elsewhere."""
+"""`LmerFit`: what `lmer` returns.
+
+A frozen record; its verbs are the functions of `nestedmlm.fits.verbs`, one file per question.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,36 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits import maketables
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
-from nestedmlm.fits.verbs.intervals import IntervalVerbs
-from nestedmlm.fits.verbs.refits import RefitVerbs
-from nestedmlm.fits.verbs.rows import RowVerbs
+from nestedmlm.fits.verbs.anova import anova
+from nestedmlm.fits.verbs.augment import augment
+from nestedmlm.fits.verbs.bootstrap import bootstrap
+from nestedmlm.fits.verbs.conf_int import conf_int
+from nestedmlm.fits.verbs.contest import contest
+from nestedmlm.fits.verbs.drop1 import drop1
+from nestedmlm.fits.verbs.extend import extend
+from nestedmlm.fits.verbs.glance import glance
+from nestedmlm.fits.verbs.icc import icc
+from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
+from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
+from nestedmlm.fits.verbs.model_matrix import model_matrix
+from nestedmlm.fits.verbs.power import power
+from nestedmlm.fits.verbs.predict import predict
+from nestedmlm.fits.verbs.profile import profile
+from nestedmlm.fits.verbs.r2 import r2
+from nestedmlm.fits.verbs.ranef import coef, ranef
+from nestedmlm.fits.verbs.ranova import ranova
+from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
+from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
 from nestedmlm.fits.verbs.sample import sample
-from nestedmlm.fits.verbs.simulation import SimulationVerbs
-from nestedmlm.fits.verbs.summaries import SummaryVerbs
-from nestedmlm.fits.verbs.tests import TestVerbs
+from nestedmlm.fits.verbs.simulate import simulate
+from nestedmlm.fits.verbs.step import step
+from nestedmlm.fits.verbs.summary import pvalues, summary
+from nestedmlm.fits.verbs.tidy import tidy
 from nestedmlm.fits.verbs.to_pymc import to_pymc
+from nestedmlm.fits.verbs.update import update
+from nestedmlm.fits.verbs.varcorr import varcorr
+from nestedmlm.fits.verbs.variance_parameters import variance_parameters
+from nestedmlm.fits.verbs.variance_partition import variance_partition
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
 from nestedmlm.optimum.optimize import Control
@@ -31,21 +56,12 @@ from nestedmlm.views.summary import fit_view
 
 if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
-    from nestedmlm.fits.singularity import Diagnosis, Path, RePCA
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LmerFit(
-    TestVerbs,
-    IntervalVerbs,
-    SimulationVerbs,
-    RefitVerbs,
-    RowVerbs,
-    SummaryVerbs,
-    Estimates,
-):
+class LmerFit(Estimates):
     """A fitted linear mixed model.
 
     Attributes
@@ -77,79 +93,65 @@ class LmerFit(
     {'Subject': 18}
     """
 
-    # --- singularity ---------------------------------------------------------------------------
-    def is_singular(self, tol: float = 1e-4, *, rule: str = "rank") -> bool:
-        """Whether some combination of random effects has variance zero.
+    # --- estimates -----------------------------------------------------------------------------
+    varcorr = varcorr
+    variance_parameters = variance_parameters
+    ranef = ranef
+    coef = coef
+    pvalues = property(pvalues)
 
-        Parameters
-        ----------
-        tol : float
-        rule : {"rank", "lme4"}
-            ``rank`` looks at the rank of each relative covariance in units of its columns' root
-            mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
-            rule: any diagonal entry of theta below `tol`.
+    # --- tables --------------------------------------------------------------------------------
+    summary = summary
+    tidy = tidy
+    glance = glance
+    augment = augment
 
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
-        >>> fit.is_singular()
-        True
-        """
-        return is_singular(self, tol=tol, rule=rule)
+    # --- tests ---------------------------------------------------------------------------------
+    anova = anova
+    contest = contest
+    drop1 = drop1
+    ranova = ranova
+    step = step
 
-    def repca(self) -> RePCA:
-        """Principal components of each factor's relative covariance; a view.
+    # --- intervals -----------------------------------------------------------------------------
+    conf_int = conf_int
+    profile = profile
 
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-        >>> fit.repca()
-        Principal components of the relative covariances
-         Groups  PC Std.Dev. Proportion Cumulative
-         Subject 1  0.9669   0.9461     0.9461
-                 2  0.2309   0.0539     1.0000
-        """
-        return repca(self)
+    # --- shares of variance --------------------------------------------------------------------
+    icc = icc
+    r2 = r2
+    variance_partition = variance_partition
 
-    def diagnose(self) -> Diagnosis:
-        """Explain a singular fit, and name the simpler models worth fitting next; a view.
+    # --- rows ----------------------------------------------------------------------------------
+    predict = predict
+    residuals = residuals
+    resid = property(resid)
+    rstudent = rstudent
+    hatvalues = hatvalues
+    cooks_distance = cooks_distance
+    influence = influence
+    dfbeta = dfbeta
+    dfbetas = dfbetas
+    model_matrix = model_matrix
 
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
-        >>> fit.diagnose()
-        Singularity diagnosis: the fit is singular
-        Formula: Yield ~ 1 + (1 | Batch)
-        <BLANKLINE>
-         Term  Effects     Rank   Groups Rows: min median mean
-         Batch (Intercept) 0 of 1 6      5         5      5.0
-        <BLANKLINE>
-        Batch: the standard deviation of (Intercept) is zero (rank 0 of 1).
-        The groups show no more variation in it than chance differences between rows explain.
-        Each of the 6 levels of Batch holds 5.0 rows on average.
-        <BLANKLINE>
-        Worth fitting next:
-        1. no random intercept for Batch (an ordinary regression: no random effects are left):
-             Yield ~ 1
-        """
-        return diagnose(self)
+    # --- singular fits -------------------------------------------------------------------------
+    is_singular = is_singular
+    repca = repca
+    diagnose = diagnose
+    simplify = simplify
 
-    def simplify(self) -> Path:
-        """Fit the models `diagnose` recommends until one is not singular; the path, with LRTs.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
-        >>> fit.simplify().final.formula
-        'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
-        """
-        return simplify(self)
+    # --- simulation ----------------------------------------------------------------------------
+    simulate = simulate
+    bootstrap = bootstrap
+    extend = extend
+    power = power
 
     # --- further fits --------------------------------------------------------------------------
+    refit = refit
+    refit_many = refit_many
+    refit_ml = refit_ml
+    update = update
+
     def refitted(
         self,
         design: Design,
@@ -222,7 +224,7 @@ class LmerFit(
     if not TYPE_CHECKING:
         __getattr__ = renamed(OLD_NAMES)
 
-    # --- views ---------------------------------------------------------------------------------
+    # --- names ---------------------------------------------------------------------------------
     @property
     def formula(self) -> str:
         """The formula as lme4 prints it."""

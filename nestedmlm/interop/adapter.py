@@ -11,9 +11,8 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.parts import fit_parts
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.inference.effects.ddf import prepare
+from nestedmlm.inference.effects.ddf import df_method
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -164,4 +163,4 @@ def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
 def _adjusted(fit: LmerFit, method: str) -> FloatArray:
     if method != "kenward-roger":
         raise OptionError(f"vcov must be True, False, 'kenward-roger' or a matrix, not {method!r}")
-    return prepare(fit_parts(fit), method).cov
+    return df_method(fit.core, method).cov

@@ -12,7 +12,7 @@ from fake_fit import fake_fit, printed
 
 from nestedmlm.callers import Caller
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
-from nestedmlm.views.anova import anova_table
+from nestedmlm.fits.comparison import compare_models
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def models():
 
 def test_the_table_of_the_guide(models, caplog):
     with caplog.at_level(logging.WARNING, logger="nestedmlm"):
-        result = anova_table(models, names=["M14", "M17", "M16"])
+        result = compare_models(models, names=["M14", "M17", "M16"])
     assert str(result) == printed("anova")["M14, M17, M16"]
     assert caplog.messages == ["refitting model(s) with ML (instead of REML)"]
     assert result.messages == ("refitting model(s) with ML (instead of REML)",)
 
 
 def test_the_numbers(models):
-    table = anova_table(models, names=["M14", "M17", "M16"]).table
+    table = compare_models(models, names=["M14", "M17", "M16"]).table
     assert table.columns.tolist() == [
         "npar", "AIC", "BIC", "logLik", "-2*log(L)", "Chisq", "Df", "Pr(>Chisq)",
     ]  # fmt: skip
@@ -40,7 +40,7 @@ def test_the_numbers(models):
 
 
 def test_models_are_sorted_by_their_parameters(models):
-    table = anova_table(models[::-1]).table
+    table = compare_models(models[::-1]).table
     assert table.index.tolist() == ["M3", "M2", "M1"]
 
 
@@ -51,7 +51,7 @@ def made(npar, llf, **changes):
 
 
 def test_a_larger_model_that_fits_worse_has_chisq_zero_and_equal_sizes_no_p_value():
-    table = anova_table([made(5, -100.0), made(5, -99.0), made(6, -100.5)]).table
+    table = compare_models([made(5, -100.0), made(5, -99.0), made(6, -100.5)]).table
     assert table.index.tolist() == ["M1", "M2", "M3"]  # stable
     assert table["Df"].tolist()[1:] == [0.0, 1.0]
     assert np.isnan(table.loc["M2", "Pr(>Chisq)"])
@@ -61,29 +61,29 @@ def test_a_larger_model_that_fits_worse_has_chisq_zero_and_equal_sizes_no_p_valu
 
 
 def test_without_stars_there_is_no_legend():
-    text = str(anova_table([made(5, -100.0), made(6, -99.9)]))
+    text = str(compare_models([made(5, -100.0), made(6, -99.9)]))
     assert "Signif" not in text
 
 
 def test_ml_fits_are_not_announced(caplog):
-    result = anova_table([made(5, -100.0), made(6, -99.0)])
+    result = compare_models([made(5, -100.0), made(6, -99.0)])
     assert result.messages == ()
     assert not caplog.messages
 
 
 def test_without_refit_reml_criteria_are_compared(models):
-    table = anova_table(models, refit=False).table
+    table = compare_models(models, refit=False).table
     assert table["logLik"].iloc[0] == models[0].llf
 
 
 def test_a_mixture_of_reml_and_ml_gets_a_warning(models):
     with pytest.warns(NestedMLMWarning, match="some models fit with REML = True, some not"):
-        anova_table([models[0], made(7, -5940.0)], refit=False)
+        compare_models([models[0], made(7, -5940.0)], refit=False)
 
 
 def test_one_model_gets_sequential_sums_of_squares():
-    assert str(anova_table([fake_fit("M17")])) == printed("anova")["M17"]
-    assert str(anova_table([fake_fit("sleep_weights")])) == printed("anova")["sleep_weights"]
+    assert str(compare_models([fake_fit("M17")])) == printed("anova")["M17"]
+    assert str(compare_models([fake_fit("sleep_weights")])) == printed("anova")["sleep_weights"]
 
 
 def test_sequential_sums_of_squares_are_those_of_the_qr_decomposition():
@@ -100,7 +100,7 @@ def test_sequential_sums_of_squares_are_those_of_the_qr_decomposition():
         cov_params=lambda: cov,
         sigma=sigma,
     )
-    table = anova_table([fit]).table
+    table = compare_models([fit]).table
     assert table.index.tolist() == ["f", "x", "z"]
     assert table["npar"].tolist() == [2, 1, 1]
     expected = [squares[1] + squares[2], squares[3], squares[4]]
@@ -109,7 +109,7 @@ def test_sequential_sums_of_squares_are_those_of_the_qr_decomposition():
 
 
 def test_one_model_without_fixed_terms_has_an_empty_table():
-    result = anova_table([fake_fit("pastes")])
+    result = compare_models([fake_fit("pastes")])
     assert result.table.empty
     assert str(result).startswith("Analysis of Variance Table")
 
@@ -117,20 +117,20 @@ def test_one_model_without_fixed_terms_has_an_empty_table():
 def test_sizes_must_agree(models):
     models[1].nobs = 1000
     with pytest.raises(ModelComparisonError, match=r"same size of dataset.*M2: 1000"):
-        anova_table(models)
+        compare_models(models)
 
 
 def test_responses_must_agree(models):
     models[2].design = SimpleNamespace(y=np.ones(1190))
     with pytest.raises(ModelComparisonError, match="M1 and M3 were fitted to different responses"):
-        anova_table(models)
+        compare_models(models)
 
 
 def test_names_must_be_as_many_as_models(models):
     with pytest.raises(ModelComparisonError, match="2 names for 3 models"):
-        anova_table(models, names=["a", "b"])
+        compare_models(models, names=["a", "b"])
     with pytest.raises(ModelComparisonError, match="at least one"):
-        anova_table([])
+        compare_models([])
 
 
 def test_names_come_from_the_callers_variables(models):
@@ -146,10 +146,10 @@ def test_an_unknown_data_name_leaves_out_the_line(models):
         refitted = model.refit_ml()
         refitted.data_name = None
         model.refit_ml = lambda refitted=refitted: refitted
-    assert str(anova_table(models)).startswith("Models:")
+    assert str(compare_models(models)).startswith("Models:")
 
 
 def test_html_and_tables(models):
-    result = anova_table(models)
+    result = compare_models(models)
     assert "Pr(&gt;Chisq)" in result._repr_html_()
     pd.testing.assert_frame_equal(result.tables["anova"], result.table)

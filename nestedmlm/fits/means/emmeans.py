@@ -14,7 +14,7 @@ from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.means.estimates import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
-from nestedmlm.inference.effects.ddf import FitParts, Prepared, prepare
+from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
@@ -108,7 +108,7 @@ def emmeans(
         offset=cells.values[:, -1],
         groups=groups,
         name="emmean",
-        prepared=_prepared(fit, ddf),
+        method=_method(fit, ddf),
         level=level,
         notes=_notes(fit, grid, keep, groups),
     )
@@ -179,7 +179,7 @@ def emtrends(
         offset=np.zeros(len(X)),
         groups=groups,
         name=f"{var}.trend",
-        prepared=_prepared(fit, ddf),
+        method=_method(fit, ddf),
         level=level,
         notes=_notes(fit, grid, (*keep, var), groups),
     )
@@ -194,12 +194,11 @@ def _estimates(
     offset: FloatArray,
     groups: tuple[str, ...],
     name: str,
-    prepared: tuple[FitParts, Prepared],
+    method: DfMethod,
     level: float,
     notes: tuple[str, ...],
 ) -> Emmeans:
     labels = labels_of(grid, cells)
-    parts, method = prepared
     around = [o for name_ in groups for o in grid.nests.get(name_, ())]
     by = tuple(dict.fromkeys([*around, *groups]))
     blocks = split_rows(labels, by)
@@ -207,7 +206,7 @@ def _estimates(
         labels=labels,
         L=L,
         offset=offset,
-        parts=parts,
+        fitted=fit.core,
         ddf=method,
         by=by,
         name=name,
@@ -225,10 +224,9 @@ def _check_fit(fit: LmerFit) -> None:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
-def _prepared(fit: LmerFit, ddf: str | None) -> tuple[FitParts, Prepared]:
-    parts = FitParts(design=fit.design, solution=fit.solution, REML=fit.REML, penalty=fit.penalty)
+def _method(fit: LmerFit, ddf: str | None) -> DfMethod:
     default = "kenward-roger" if fit.REML and fit.penalty is None else "satterthwaite"
-    return parts, prepare(parts, default if ddf is None else ddf)
+    return df_method(fit.core, default if ddf is None else ddf)
 
 
 def _read_specs(

@@ -13,7 +13,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.ddf import FitParts, Prepared, prepare
+from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import Comparisons, make_comparisons
 from nestedmlm.inference.means.simultaneous import Functions, simultaneous_table, split_rows
@@ -35,9 +36,9 @@ class Emmeans(Viewable):
         Coefficients of the fixed effects; NaN where the model cannot tell.
     offset : (r,) array
         Added to the estimates.
-    parts : FitParts
+    fitted : Fitted
         The fit.
-    ddf : Prepared
+    ddf : DfMethod
         Method of degrees of freedom.
     by : tuple of str
         Columns of `labels` that split the rows into families.
@@ -78,8 +79,8 @@ class Emmeans(Viewable):
     labels: pd.DataFrame
     L: FloatArray
     offset: FloatArray
-    parts: FitParts
-    ddf: Prepared
+    fitted: Fitted
+    ddf: DfMethod
     by: tuple[str, ...]
     name: str
     level: float
@@ -92,7 +93,7 @@ class Emmeans(Viewable):
     notes: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # the prepared method holds functions: it is made again where it is unpickled
+        # the method holds functions: it is made again where it is unpickled
         state = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ddf"}
         return _restored, (state, self.ddf.method)
 
@@ -245,7 +246,7 @@ class Emmeans(Viewable):
 
 
 def _restored(state: dict[str, Any], method: str) -> Emmeans:
-    return Emmeans(**state, ddf=prepare(state["parts"], method))
+    return Emmeans(**state, ddf=df_method(state["fitted"], method))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

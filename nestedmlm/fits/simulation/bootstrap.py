@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
 from nestedmlm.fits.simulation.statistics import (
     Fun,
-    GroupResampler,
-    Refitter,
     leave_one_out,
-    observed,
 )
 from nestedmlm.inference.resampling.bootstrap_intervals import KINDS, acceleration, interval
-from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
-from nestedmlm.inference.resampling.response_distribution import (
-    Seed,
-    response_distribution,
-    sequence,
-    streams,
-)
-from nestedmlm.inference.rows.re_form import chosen_columns
+from nestedmlm.inference.resampling.resampling import top_factor
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -194,96 +182,3 @@ _TITLES = {
     "residual": "Residual bootstrap",
     "cases": "Cases bootstrap",
 }
-
-
-def bootstrap(
-    fit: LmerFit,
-    *,
-    nsim: int,
-    fun: Fun | None,
-    type: str,
-    seed: Seed,
-    workers: int,
-    progress: bool,
-    use_u: bool,
-    re_form: Any,
-    by: str | None,
-) -> Bootstrap:
-    """Draw, refit, collect; see `SimulationVerbs.bootstrap`."""
-    if type not in _TASKS:
-        raise OptionError(f"type must be one of {', '.join(_TASKS)}, not {type!r}")
-    root = sequence(seed)
-    ways = streams(root, nsim)
-    t0 = observed(fit, fun)
-    keep_all = use_u or re_form is None
-    check_workers(workers)
-    task = _TASKS[type](fit, fun, len(t0), None if keep_all else re_form, by)
-    chunk = 1
-    if isinstance(task, Refitter) and fun is None and fit.penalty is None:
-        task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1
-    outcome = run_replicates(
-        task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk
-    )
-    numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
-    failed = outcome.failed
-    notes = pd.Series(outcome.notes, index=numbers, dtype=object)
-    said = Counter(n for n in notes[~failed] if n)
-    return Bootstrap(
-        t0=t0,
-        t=pd.DataFrame(outcome.values, index=numbers, columns=t0.index),
-        type=type,
-        nsim=nsim,
-        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
-        failures=notes[failed].rename("failure"),
-        messages=dict(said),
-        partial=len(numbers) < nsim,
-        fit=fit,
-        fun=fun,
-        by=by,
-    )
-
-
-def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
-    s = fit.solution
-    keep = chosen_columns(fit.design, re_form)
-    distribution = response_distribution(
-        fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
-    )
-    return Refitter(responses=distribution, fit=fit, fun=fun, size=size)
-
-
-def _semiparametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
-    if re_form is not None:
-        raise OptionError(
-            "the semiparametric bootstrap resamples residuals around the fitted groups: give "
-            "use_u=True (as lme4), or take type='residual', which resamples every level"
-        )
-    responses = semiparametric(fit.design, fit.solution)
-    return Refitter(responses=responses, fit=fit, fun=fun, size=size)
-
-
-def _residual(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
-    _only_new(re_form, "residual")
-    return Refitter(responses=residual(fit.design, fit.solution), fit=fit, fun=fun, size=size)
-
-
-def _cases(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
-    _only_new(re_form, "cases")
-    return GroupResampler(fit=fit, factor=top_factor(fit.design, by), fun=fun, size=size)
-
-
-def _only_new(re_form: Any, type: str) -> None:
-    if re_form is not False:
-        raise OptionError(f"the {type} bootstrap resamples groups: it takes no use_u or re_form")
-
-
-_TASKS: MappingProxyType[str, Callable[[LmerFit, Fun | None, int, Any, str | None], Task]] = (
-    MappingProxyType(
-        {
-            "parametric": _parametric,
-            "semiparametric": _semiparametric,
-            "residual": _residual,
-            "cases": _cases,
-        }
-    )
-)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm.errors import ModelComparisonError
+from nestedmlm.fits.comparison import PairOutcome, PairTest
 from nestedmlm.fits.simulation.refits import refit_columns
 from nestedmlm.fits.simulation.replicates import (
     TOGETHER,
@@ -24,7 +25,6 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
 from nestedmlm.inference.variances.chibar import ROUNDING
-from nestedmlm.views.anova import PairOutcome, PairTest
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -58,11 +58,11 @@ class RatioDraws:
 
 
 def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) -> PairTest:
-    """The bootstrap as a test for `anova_table`."""
+    """The bootstrap as a test for `compare_models`."""
     root = sequence(seed)
     check_workers(workers)
 
-    def run(small: Any, large: Any, statistic: float) -> PairOutcome:
+    def run(small: LmerFit, large: LmerFit, statistic: float) -> PairOutcome:
         _check_nested(small, large)
         s = small.solution
         distribution = response_distribution(small.design, beta=s.beta, T=s.T, sigma=s.sigma)
@@ -84,7 +84,7 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
     return PairTest(column="Pr(bootstrap)", run=run)
 
 
-def _check_nested(small: Any, large: Any) -> None:
+def _check_nested(small: LmerFit, large: LmerFit) -> None:
     if small.penalty is not None or large.penalty is not None:
         raise ModelComparisonError(
             "penalised fits are not compared by likelihood ratios: refit without a penalty"

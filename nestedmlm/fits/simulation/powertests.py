@@ -15,7 +15,8 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.effects import Question
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
-from nestedmlm.inference.effects.ddf import FitParts, joint_test, prepare
+from nestedmlm.inference.effects.ddf import df_method, joint_test
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
 from nestedmlm.inference.variances.added_effects import added_effects
 from nestedmlm.inference.variances.boundary import null_distribution
@@ -163,8 +164,8 @@ def _small_sample(method: str, scene: Scenario, question: Question, workers: int
         for i, theta in enumerate(fits.theta):
             own = replace(design, y=np.ascontiguousarray(Y[:, i]))
             solution = results_at(own, theta, REML=scene.REML)
-            parts = FitParts(design=own, solution=solution, REML=scene.REML)
-            out[i] = joint_test(prepare(parts, method), L).p_value
+            fitted = Fitted(design=own, solution=solution, REML=scene.REML)
+            out[i] = joint_test(df_method(fitted, method), L).p_value
         return out
 
     return run

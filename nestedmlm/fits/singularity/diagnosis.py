@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from nestedmlm.formula import Bar, Formula
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank
 from nestedmlm.views.varcorr import VarCorrBlock
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 _FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
 _PERFECT = 1e-6  # a correlation this close to 1 or -1 is called exact
@@ -136,12 +139,11 @@ class Diagnosis(Viewable):
         return View((*blocks, *_recommendations(self)))
 
 
-def diagnose(fit: Any, *, tol: float = TOL) -> Diagnosis:
-    """Explain the ranks of a fit's random effects and recommend simpler models.
+def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
+    """Explain a singular fit, and name the simpler models worth fitting next; a view.
 
     Parameters
     ----------
-    fit : LmerFit
     tol : float
         Relative standard deviation below which a direction counts as collapsed.
 
@@ -149,6 +151,25 @@ def diagnose(fit: Any, *, tol: float = TOL) -> Diagnosis:
     -------
     Diagnosis
         Nothing is fitted; see `simplify` for that.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+    >>> fit.diagnose()
+    Singularity diagnosis: the fit is singular
+    Formula: Yield ~ 1 + (1 | Batch)
+    <BLANKLINE>
+     Term  Effects     Rank   Groups Rows: min median mean
+     Batch (Intercept) 0 of 1 6      5         5      5.0
+    <BLANKLINE>
+    Batch: the standard deviation of (Intercept) is zero (rank 0 of 1).
+    The groups show no more variation in it than chance differences between rows explain.
+    Each of the 6 levels of Batch holds 5.0 rows on average.
+    <BLANKLINE>
+    Worth fitting next:
+    1. no random intercept for Batch (an ordinary regression: no random effects are left):
+         Yield ~ 1
     """
     blocks = fit.varcorr().blocks
     collapses = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,13 @@ from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable
 from nestedmlm.views.varcorr import VarCorrBlock
 
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
 TOL = 1e-4
 
 
-def singular_values(fit: Any) -> tuple[FloatArray, ...]:
+def singular_values(fit: LmerFit) -> tuple[FloatArray, ...]:
     """Relative standard deviations along the principal directions of each term.
 
     Parameters
@@ -41,33 +44,40 @@ def singular_values(fit: Any) -> tuple[FloatArray, ...]:
     return tuple(np.linalg.svd(T, compute_uv=False) for T in factors)
 
 
-def is_singular(fit: Any, *, tol: float = TOL, rule: str = "rank") -> bool:
+def is_singular(fit: LmerFit, tol: float = TOL, *, rule: str = "rank") -> bool:
     """Tell whether some combination of random effects has variance zero.
 
     Parameters
     ----------
-    fit : LmerFit
     tol : float
         Relative standard deviation (in units of sigma) below which a variance counts as zero.
     rule : {"rank", "lme4"}
-        ``rank`` looks at each term's covariance as a whole, in scaled columns; ``lme4`` at the
-        bounded entries of theta, whose size depends on the units of the predictors.
+        ``rank`` looks at the rank of each term's relative covariance in units of its columns'
+        root mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
+        rule: any diagonal entry of theta below `tol`.
 
     Raises
     ------
     OptionError
         For an unknown rule.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+    >>> fit.is_singular()
+    True
     """
     if rule not in _RULES:
         raise OptionError(f"rule={rule!r} is unknown; known: {', '.join(_RULES)}")
     return _RULES[rule](fit, tol)
 
 
-def _by_rank(fit: Any, tol: float) -> bool:
+def _by_rank(fit: LmerFit, tol: float) -> bool:
     return any(bool(values[-1] < tol) for values in singular_values(fit))
 
 
-def _by_bounds(fit: Any, tol: float) -> bool:
+def _by_bounds(fit: LmerFit, tol: float) -> bool:
     return any(_at_bound(block, tol) for block in fit.varcorr().blocks)
 
 
@@ -88,7 +98,7 @@ def structured_bound(block: VarCorrBlock, tol: float) -> str:
     return ""
 
 
-_RULES: dict[str, Callable[[Any, float], bool]] = {"rank": _by_rank, "lme4": _by_bounds}
+_RULES: dict[str, Callable[[LmerFit, float], bool]] = {"rank": _by_rank, "lme4": _by_bounds}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -149,18 +159,24 @@ class RePCA(Viewable):
         return View((title, table))
 
 
-def repca(fit: Any) -> RePCA:
-    """Principal components of each factor's relative covariance, in the user's columns.
-
-    Parameters
-    ----------
-    fit : LmerFit
+def repca(fit: LmerFit) -> RePCA:
+    """Principal components of each factor's relative covariance, in the user's columns; a view.
 
     Returns
     -------
     RePCA
         Terms on one grouping factor are taken together (their covariance is block-diagonal), as
         lme4's ``rePCA`` does.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.repca()
+    Principal components of the relative covariances
+     Groups  PC Std.Dev. Proportion Cumulative
+     Subject 1  0.9669   0.9461     0.9461
+             2  0.2309   0.0539     1.0000
     """
     values: dict[str, list[float]] = {}
     for term, T in zip(fit.design.terms, fit.solution.T, strict=True):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nestedmlm.fits.comparison import compare_models
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
-from nestedmlm.views.anova import AnovaResult, anova_table
+from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, blank
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
 
 MAX_STEPS = 25
 
@@ -86,19 +90,26 @@ class Path(Viewable):
         return View((*blocks, blank(), *self.comparison.view().blocks))
 
 
-def simplify(fit: Any, *, max_steps: int = MAX_STEPS) -> Path:
-    """Refit step by step as `diagnose` recommends, until a fit is not singular.
+def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
+    """Fit the models that `diagnose` recommends until one is not singular.
 
     Parameters
     ----------
-    fit : LmerFit
     max_steps : int
         Give up after so many refits.
 
     Returns
     -------
     Path
-        Ends early where nothing simpler is recommended or no random effects would be left.
+        A view of the models, with likelihood ratio tests. It ends early where nothing simpler
+        is recommended or no random effects would be left.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
+    >>> fit.simplify().final.formula
+    'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
     """
     fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()
     while diagnoses[-1].singular and len(taken) < max_steps:
@@ -109,7 +120,7 @@ def simplify(fit: Any, *, max_steps: int = MAX_STEPS) -> Path:
         diagnoses.append(diagnose(fits[-1]))
         taken.append(step)
     names = [_name(i) for i in range(len(fits))]
-    comparison = anova_table(fits, names=names) if len(fits) > 1 else None
+    comparison = compare_models(fits, names=names) if len(fits) > 1 else None
     return Path(
         fits=tuple(fits), diagnoses=tuple(diagnoses), taken=tuple(taken), comparison=comparison
     )

@@ -1,7 +1,7 @@
 """Tests of linear combinations of the fixed effects, by any method of degrees of freedom.
 
-`prepare` does what depends on the fit only; `row_tests` and `joint_test` then cost nothing, so
-whoever has many contrasts prepares once. `coefficient_tests` is both for one matrix.
+`df_method` does what depends on the fit only; `row_tests` and `joint_test` then cost nothing, so
+whoever has many contrasts makes one method. `coefficient_tests` is both for one matrix.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
 from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
-from nestedmlm.inference.effects.variance_derivatives import FitParts
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.threads import blas_threads
 
 __all__ = [
-    "METHODS", "FitParts", "JointTest", "Prepared", "RowTests", "coefficient_tests", "intervals",
-    "joint_test", "prepare", "row_tests",
+    "METHODS", "DfMethod", "JointTest", "RowTests", "coefficient_tests", "df_method", "intervals",
+    "joint_test", "row_tests",
 ]  # fmt: skip
 
 _RANK = 1e-10  # relative size of what counts as a contrast of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
-    """A method of degrees of freedom, ready for any contrasts of one fit.
+class DfMethod:
+    """A method of degrees of freedom for the contrasts of one fit.
 
     Attributes
     ----------
@@ -116,12 +116,12 @@ class JointTest:
     notes: tuple[str, ...]
 
 
-def prepare(parts: FitParts, method: str = "satterthwaite") -> Prepared:
-    """Do what a method needs once per fit.
+def df_method(fitted: Fitted, method: str = "satterthwaite") -> DfMethod:
+    """Make a method of degrees of freedom for a fit: what depends on the fit only.
 
     Parameters
     ----------
-    parts : FitParts
+    fitted : Fitted
     method : {"satterthwaite", "kenward-roger", "residual", "none"}
         ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many.
 
@@ -132,35 +132,35 @@ def prepare(parts: FitParts, method: str = "satterthwaite") -> Prepared:
     """
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
-    with blas_threads(parts.solution.stats):
-        return METHODS[method](parts)
+    with blas_threads(fitted.solution.stats):
+        return METHODS[method](fitted)
 
 
 def coefficient_tests(
-    parts: FitParts, L: FloatArray, method: str = "satterthwaite", *, rhs: Any = 0.0
+    fitted: Fitted, L: FloatArray, method: str = "satterthwaite", *, rhs: Any = 0.0
 ) -> RowTests:
     """Test each row of ``L beta = rhs``.
 
     Parameters
     ----------
-    parts : FitParts
+    fitted : Fitted
     L : (m, p) array
         Rows are contrasts of the fixed effects (of the columns that were kept).
     method : str
-        See `prepare`.
+        See `df_method`.
     rhs : float or (m,) array
     """
-    return row_tests(prepare(parts, method), L, rhs=rhs)
+    return row_tests(df_method(fitted, method), L, rhs=rhs)
 
 
-def row_tests(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
-    """Test each row of ``L beta = rhs`` with a method that is ready."""
+def row_tests(method: DfMethod, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
+    """Test each row of ``L beta = rhs`` by a method."""
     from scipy.special import ndtr, stdtr
 
     L = np.atleast_2d(np.asarray(L, dtype=float))
-    estimate = L @ prepared.beta
-    se = np.sqrt(np.einsum("mi,ij,mj->m", L, prepared.cov, L).clip(min=0.0))
-    df = prepared.rows(L)
+    estimate = L @ method.beta
+    se = np.sqrt(np.einsum("mi,ij,mj->m", L, method.cov, L).clip(min=0.0))
+    df = method.rows(L)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = (estimate - rhs) / se
     size = -np.abs(statistic)
@@ -173,8 +173,8 @@ def row_tests(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
         df=df,
         statistic=statistic,
         p_value=p_value,
-        method=prepared.method,
-        notes=prepared.notes,
+        method=method.method,
+        notes=method.notes,
     )
 
 
@@ -188,7 +188,7 @@ def intervals(tests: RowTests, level: float = 0.95) -> tuple[FloatArray, FloatAr
     return tests.estimate - half, tests.estimate + half
 
 
-def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTest:
+def joint_test(method: DfMethod, L: FloatArray, *, rhs: Any = 0.0) -> JointTest:
     """Test all rows of ``L beta = rhs`` together; rows that repeat others are left out.
 
     Raises
@@ -199,14 +199,14 @@ def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTes
     from scipy.special import chdtrc, fdtrc
 
     L = np.atleast_2d(np.asarray(L, dtype=float))
-    estimate = L @ prepared.beta - np.broadcast_to(np.asarray(rhs, dtype=float), len(L))
-    L, estimate = _independent(L, estimate, prepared.cov)
+    estimate = L @ method.beta - np.broadcast_to(np.asarray(rhs, dtype=float), len(L))
+    L, estimate = _independent(L, estimate, method.cov)
     q = len(L)
     if q == 0:
         F, den, scaling = float("nan"), float("nan"), float("nan")
     else:
-        F, den, scaling = prepared.joint(L, estimate)
-    mean_sq = F * prepared.sigma**2
+        F, den, scaling = method.joint(L, estimate)
+    mean_sq = F * method.sigma**2
     F *= scaling
     p_value = float(chdtrc(q, q * F) if np.isinf(den) else fdtrc(q, den, F))
     return JointTest(
@@ -217,8 +217,8 @@ def joint_test(prepared: Prepared, L: FloatArray, *, rhs: Any = 0.0) -> JointTes
         mean_sq=mean_sq,
         sum_sq=mean_sq * q,
         scaling=scaling,
-        method=prepared.method,
-        notes=prepared.notes,
+        method=method.method,
+        notes=method.notes,
     )
 
 
@@ -248,19 +248,19 @@ def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
     return float(estimate @ np.linalg.solve(L @ cov @ L.T, estimate)) / len(L)
 
 
-def _satterthwaite(parts: FitParts) -> Prepared:
-    method = satterthwaite(parts)
+def _satterthwaite(fitted: Fitted) -> DfMethod:
+    method = satterthwaite(fitted)
 
     def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
         d, P = np.linalg.eigh(L @ method.cov @ L.T)
         F = float(np.mean((P.T @ estimate) ** 2 / d))
         return F, combined_df(row_df(method, P.T @ L)), 1.0
 
-    return _prepared(parts, "satterthwaite", method, partial(row_df, method), joint)
+    return _method(fitted, "satterthwaite", method, partial(row_df, method), joint)
 
 
-def _kenward_roger(parts: FitParts) -> Prepared:
-    method = kenward_roger(parts)
+def _kenward_roger(fitted: Fitted) -> DfMethod:
+    method = kenward_roger(fitted)
 
     def rows(L: FloatArray) -> FloatArray:
         return np.array([approximate(method, row[None]).df if row.any() else np.nan for row in L])
@@ -269,36 +269,36 @@ def _kenward_roger(parts: FitParts) -> Prepared:
         found = approximate(method, L)
         return _wald(L, estimate, method.cov), found.df, found.scaling
 
-    return _prepared(parts, "kenward-roger", method, rows, joint)
+    return _method(fitted, "kenward-roger", method, rows, joint)
 
 
-def _prepared(parts: FitParts, name: str, method: Any, rows: Any, joint: Any) -> Prepared:
-    return Prepared(
+def _method(fitted: Fitted, name: str, method: Any, rows: Any, joint: Any) -> DfMethod:
+    return DfMethod(
         method=name,
-        beta=parts.solution.beta,
+        beta=fitted.solution.beta,
         cov=method.cov,
-        sigma=parts.solution.sigma,
+        sigma=fitted.solution.sigma,
         notes=method.notes,
         rows=rows,
         joint=joint,
     )
 
 
-def _constant(parts: FitParts, *, name: str) -> Prepared:
-    df = parts.residual_df if name == "residual" else float("inf")
-    cov = parts.solution.vcov
-    return Prepared(
+def _constant(fitted: Fitted, *, name: str) -> DfMethod:
+    df = fitted.residual_df if name == "residual" else float("inf")
+    cov = fitted.solution.vcov
+    return DfMethod(
         method=name,
-        beta=parts.solution.beta,
+        beta=fitted.solution.beta,
         cov=cov,
-        sigma=parts.solution.sigma,
+        sigma=fitted.solution.sigma,
         notes=(),
         rows=lambda L: np.full(len(L), df),
         joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
     )
 
 
-METHODS: MappingProxyType[str, Callable[[FitParts], Prepared]] = MappingProxyType(
+METHODS: MappingProxyType[str, Callable[[Fitted], DfMethod]] = MappingProxyType(
     {
         "satterthwaite": _satterthwaite,
         "kenward-roger": _kenward_roger,

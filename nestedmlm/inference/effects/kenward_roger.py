@@ -23,11 +23,11 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.variance_derivatives import (
-    FitParts,
     VarianceDerivatives,
     variance_derivatives,
     weighted_products,
 )
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.inference.variances.information import expected_information
 
@@ -72,7 +72,7 @@ class Approximation:
     scaling: float
 
 
-def kenward_roger(parts: FitParts) -> KenwardRoger:
+def kenward_roger(parts: Fitted) -> KenwardRoger:
     """Prepare Kenward and Roger's method at a REML fit.
 
     Raises

@@ -17,10 +17,10 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.variance_derivatives import (
-    FitParts,
     VarianceDerivatives,
     variance_derivatives,
 )
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
@@ -53,12 +53,12 @@ class Satterthwaite:
     notes: tuple[str, ...]
 
 
-def satterthwaite(parts: FitParts) -> Satterthwaite:
+def satterthwaite(parts: Fitted) -> Satterthwaite:
     """Prepare Satterthwaite's method at a fit.
 
     Parameters
     ----------
-    parts : FitParts
+    parts : Fitted
         By REML or maximum likelihood; a penalised fit uses the penalised criterion's Hessian.
 
     Notes
@@ -99,7 +99,7 @@ def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
 
 
 def _hessian(
-    parts: FitParts, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
+    parts: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
 ) -> FloatArray:
     """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
     s = parts.solution
@@ -121,7 +121,7 @@ def _hessian(
     return H
 
 
-def _curvature_of_covariance(parts: FitParts, phi: FloatArray, reml: bool) -> FloatArray:
+def _curvature_of_covariance(parts: Fitted, phi: FloatArray, reml: bool) -> FloatArray:
     """``<d criterion / d(T T'), d^2 (T T') / d phi^2>``: exact where T is linear in phi."""
     s = parts.solution
     _, _, v, inverse = profile(s.state.S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,47 +17,12 @@ from nestedmlm.inference.effects.trace_sums import (
     direction_traces,
     pair_traces,
 )
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
-from nestedmlm.likelihood.plan import phi_of_theta
-
-if TYPE_CHECKING:
-    from nestedmlm.design.design import Design
-    from nestedmlm.likelihood.solution import Solution
-    from nestedmlm.optimum.penalty import Penalty
 
 _COLUMNS = 64  # right-hand sides that are eliminated together
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FitParts:
-    """What inference needs of a fit.
-
-    Attributes
-    ----------
-    design : Design
-    solution : Solution
-        The model at the optimum.
-    REML : bool
-    penalty : Penalty or None
-    """
-
-    design: Design
-    solution: Solution
-    REML: bool
-    penalty: Penalty | None = None
-
-    @property
-    def residual_df(self) -> float:
-        """Rows minus fixed effects."""
-        return float(self.design.n - self.design.p)
-
-    @property
-    def phi(self) -> FloatArray:
-        """The unbounded covariance parameters, in scaled columns."""
-        s = self.solution
-        return phi_of_theta(s.theta, s.plan, s.stats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +56,7 @@ class VarianceDerivatives:
     d2_rss: FloatArray
 
 
-def variance_derivatives(parts: FitParts, directions: Directions) -> VarianceDerivatives:
+def variance_derivatives(parts: Fitted, directions: Directions) -> VarianceDerivatives:
     """Add everything up; the cost is that of a few eliminations for each pair of directions."""
     s = parts.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
@@ -129,7 +93,7 @@ def variance_derivatives(parts: FitParts, directions: Directions) -> VarianceDer
     )
 
 
-def weighted_products(parts: FitParts, directions: Directions, weights: FloatArray) -> FloatArray:
+def weighted_products(parts: Fitted, directions: Directions, weights: FloatArray) -> FloatArray:
     """``sum_rs w_rs X'V^{-1} Z E_r Z' V^{-1} Z E_s Z' V^{-1}X`` for symmetric weights, (p, p)."""
     s = parts.solution
     p = s.stats.p
@@ -143,7 +107,7 @@ def weighted_products(parts: FitParts, directions: Directions, weights: FloatArr
     return total
 
 
-def gram_of(own: FloatArray, directions: Directions, parts: FitParts) -> FloatArray:
+def gram_of(own: FloatArray, directions: Directions, parts: Fitted) -> FloatArray:
     """``(Z E_r c_i)' V^{-1} (Z E_s c_j)`` for the columns c of `own`: (n_d, k, n_d, k)."""
     n_d, k = len(directions), own.shape[1]
     F = np.stack(list(apply_directions(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
@@ -156,9 +120,7 @@ def _diagonal(gram: FloatArray) -> FloatArray:
     return np.ascontiguousarray(np.einsum("risi->irs", gram))
 
 
-def apply_directions(
-    B: FloatArray, directions: Directions, parts: FitParts
-) -> Iterator[FloatArray]:
+def apply_directions(B: FloatArray, directions: Directions, parts: Fitted) -> Iterator[FloatArray]:
     """``(I (x) E) B`` for each direction: in the rows of its factor, zero in the others."""
     factors = parts.solution.stats.parts
     for f, E in zip(directions.factor, directions.matrices, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.inference.effects.ddf import Prepared, row_tests
+from nestedmlm.inference.effects.ddf import DfMethod, row_tests
 from nestedmlm.inference.means.adjustments import Family, adjusted_pvalues, critical_values
 
 COLUMNS = (
@@ -40,14 +40,14 @@ class Functions:
 
 
 def simultaneous_table(
-    functions: Functions, ddf: Prepared, *, level: float, adjust: str
+    functions: Functions, ddf: DfMethod, *, level: float, adjust: str
 ) -> pd.DataFrame:
     """Estimate and test every function.
 
     Parameters
     ----------
     functions : Functions
-    ddf : Prepared
+    ddf : DfMethod
         Method of degrees of freedom.
     level : float
         Confidence level of each family's intervals together.

@@ -8,7 +8,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
-from nestedmlm.inference.effects.variance_derivatives import FitParts, variance_derivatives
+from nestedmlm.inference.effects.variance_derivatives import variance_derivatives
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.added_effects import (
     Difference,
     Entry,
@@ -86,9 +87,9 @@ def _profiled_information(
         factor=np.array([found[i][0] for i in order], dtype=np.int64),
         matrices=tuple(np.ascontiguousarray(found[i][1]) for i in order),
     )
-    parts = FitParts(design=large, solution=null, REML=REML)
+    fitted = Fitted(design=large, solution=null, REML=REML)
     IE = expected_information(
-        variance_derivatives(parts, directions), large.n, large.p, REML=REML and large.p > 0
+        variance_derivatives(fitted, directions), large.n, large.p, REML=REML and large.p > 0
     )
     new = 1 + np.array([order.index(i) for i in range(len(wanted))])
     old = np.setdiff1d(np.arange(len(IE)), new)

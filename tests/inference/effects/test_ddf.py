@@ -16,8 +16,7 @@ from designs import FORMULAS, data
 
 import nestedmlm as nm
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.parts import fit_parts
-from nestedmlm.inference.effects.ddf import coefficient_tests, joint_test, prepare
+from nestedmlm.inference.effects.ddf import coefficient_tests, df_method, joint_test
 from nestedmlm.inference.effects.satterthwaite import satterthwaite
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.likelihood.plan import flat_factors
@@ -33,7 +32,7 @@ def fit_of(data_name: str, formula: str, REML: bool = True) -> nm.LmerFit:
 
 
 def ddf_table(fit: nm.LmerFit, ddf: str) -> pd.DataFrame:
-    found = coefficient_tests(fit_parts(fit), np.eye(fit.design.p), ddf).to_frame()
+    found = coefficient_tests(fit.core, np.eye(fit.design.p), ddf).to_frame()
     return found.set_axis(list(fit.design.x_names))
 
 
@@ -67,7 +66,7 @@ def test_p_value_of_days(ddf):
 )
 def test_joint_test_of_both_powers(ddf, F, den_df, scaling):
     fit = fit_of("sleepstudy", QUAD)
-    found = joint_test(prepare(fit_parts(fit), ddf), np.eye(3)[1:])
+    found = joint_test(df_method(fit.core, ddf), np.eye(3)[1:])
     assert (found.F, found.den_df) == pytest.approx((F, den_df), rel=2e-6)
     assert found.scaling == pytest.approx(scaling, abs=5e-6)
     if ddf == "satterthwaite":
@@ -94,7 +93,7 @@ def test_at_the_boundary(ddf, df):
 
 def test_the_boundary_is_named():
     fit = fit_of("Dyestuff2", "Yield ~ 1 + (1 | Batch)")
-    assert satterthwaite(fit_parts(fit)).notes == (
+    assert satterthwaite(fit.core).notes == (
         "free parameters in Satterthwaite's method: sigma and 0 of 1 in theta",
     )
     assert str(fit.summary()).splitlines()[-1].startswith("free parameters in Satterthwaite's")
@@ -154,8 +153,8 @@ FITTED = [kind for kind in DESIGNS if kind not in ("no fixed effects", "same par
 @pytest.mark.parametrize("kind", FITTED)
 def test_kenward_roger_of_every_design(kind, weighted):
     fit = simulated(kind, weighted, True)
-    parts = fit_parts(fit)
-    method = prepare(parts, "kenward-roger")
+    parts = fit.core
+    method = df_method(parts, "kenward-roger")
     if method.notes:
         pytest.skip("components that the data do not identify: any generalised inverse will do")
     directions = covariance_directions(parts.phi, fit.solution.plan)
@@ -171,7 +170,7 @@ def test_kenward_roger_of_every_design(kind, weighted):
 def test_satterthwaite_of_every_design(kind, weighted, REML):
     """Hessian and gradient by central differences of dense matrices."""
     fit = simulated(kind, weighted, REML)
-    parts = fit_parts(fit)
+    parts = fit.core
     method = satterthwaite(parts)
     plan, d = fit.solution.plan, fit.design
     free = [k for k in range(plan.n_theta) if _moves(parts.phi, plan, k)]
@@ -249,7 +248,7 @@ def test_ml_fits_have_satterthwaite_but_not_kenward_roger():
     fit = fit_of("sleepstudy", SLEEP, False)
     assert ddf_table(fit, "satterthwaite")["df"].to_numpy() == pytest.approx([18.0, 18.0], rel=1e-4)
     with pytest.raises(OptionError, match="REML fits: fit with REML=True"):
-        prepare(fit_parts(fit), "kenward-roger")
+        df_method(fit.core, "kenward-roger")
 
 
 def test_a_penalised_fit_has_satterthwaite_of_the_penalised_criterion():
@@ -258,16 +257,16 @@ def test_a_penalised_fit_has_satterthwaite_of_the_penalised_criterion():
     df = ddf_table(fit, "satterthwaite")["df"]
     assert np.all((df > 15) & (df < 180))
     with pytest.raises(OptionError, match="without a penalty"):
-        prepare(fit_parts(fit), "kenward-roger")
+        df_method(fit.core, "kenward-roger")
 
 
 def test_an_unknown_method():
     with pytest.raises(OptionError, match="satterthwaite, kenward-roger, residual, none"):
-        prepare(fit_parts(fit_of("sleepstudy", SLEEP)), "lme4")
+        df_method(fit_of("sleepstudy", SLEEP).core, "lme4")
 
 
 def test_redundant_rows_do_not_count():
-    method = prepare(fit_parts(fit_of("sleepstudy", QUAD)), "kenward-roger")
+    method = df_method(fit_of("sleepstudy", QUAD).core, "kenward-roger")
     L = np.eye(3)[1:]
     once, twice = joint_test(method, L), joint_test(method, np.vstack([L, L.sum(axis=0)]))
     assert (twice.F, twice.num_df, twice.den_df) == pytest.approx((once.F, 2, once.den_df))

@@ -1,14 +1,11 @@
-"""Intervals of a fit's parameters by three methods."""
+"""Profiles of the deviance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.errors import OptionError
@@ -21,8 +18,7 @@ from nestedmlm.inference.variances.parameters import (
     old_names,
     select,
 )
-from nestedmlm.inference.variances.wald import variance_parameters
-from nestedmlm.views.profile import LIMITS, Profile
+from nestedmlm.views.profile import Profile
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -31,6 +27,64 @@ _STEPS = 8  # steps of a profile from the estimate to the cutoff, as in lme4
 _MARGIN = 1.03  # an interval needs the profile a little beyond its quantile
 _USUAL = (0.9, 0.95, 0.99)  # levels whose limits a profile holds to full accuracy
 _JOINT = 0.99  # a profile reaches the region of this level for all parameters jointly, as in lme4
+
+
+def profile(
+    fit: LmerFit,
+    parm: Any = None,
+    *,
+    cutoff: float | None = None,
+    order: str = "lme4-2",
+    names: str = "new",
+    progress: bool = True,
+) -> Profile:
+    """Profile the deviance over standard deviations, correlations, sigma and fixed effects.
+
+    Parameters
+    ----------
+    parm : str, int or sequence of these, optional
+        ``"theta_"`` (all variance parameters), ``"beta_"``, names or positions; default all.
+    cutoff : float, optional
+        How far to go, in units of zeta; by default to the joint region of level 0.99 of all
+        parameters, as lme4.
+    order : {"lme4-2", "lme4-1"}
+        Standard deviations of a term before its correlations, or the lower triangle of its
+        covariance column by column.
+    names : {"new", "old"}
+        ``sd_Days|Subject`` or lme4's ``.sig03``.
+    progress : bool
+        Show how far it is when it takes long.
+
+    Returns
+    -------
+    Profile
+        ``.to_frame()``, ``.conf_int(level)``, ``.curve(name)``, ``.messages``; a view.
+
+    Raises
+    ------
+    OptionError
+        For an unknown parameter or option, and for a penalised fit.
+
+    Notes
+    -----
+    lme4's ``profile``: of the maximum-likelihood fit, also where this fit is by REML. Bates,
+    Mächler, Bolker & Walker (2015), section 5.1. The fits along a profile start from the
+    tangent of the path with exact gradients, and pass smoothly through standard deviations of
+    zero and correlations of one.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> fit.profile()
+    Profiles of the deviance
+                         estimate    2.5 %   97.5 %
+    sd_(Intercept)|Batch    37.26   12.197   84.063
+    sigma                   49.51   38.230   67.658
+    (Intercept)           1527.50 1486.451 1568.549
+    """
+    wanted = shown(fit, parm, order=order, names=names)
+    return profile_fit(fit, wanted, cutoff=cutoff, level=None, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,55 +169,3 @@ def _checked(cutoff: float) -> float:
     if not (np.isfinite(cutoff) and cutoff > 0):
         raise OptionError(f"cutoff must be a positive number of standard errors, not {cutoff!r}")
     return float(cutoff)
-
-
-def profile_limits(fit: LmerFit, wanted: Shown, level: float, options: Any) -> pd.DataFrame:
-    """Intervals from the profile."""
-    found = profile_fit(fit, wanted, cutoff=None, level=level, progress=options["progress"])
-    return found.conf_int(level)
-
-
-def wald_limits(fit: LmerFit, wanted: Shown, level: float, options: Any) -> pd.DataFrame:
-    """Estimate plus and minus quantile times standard error; variance parameters transformed."""
-    z = normal_quantile(level)
-    rows, messages = [], ()
-    variances = None
-    for p in wanted.parameters:
-        if p.kind == "beta":
-            estimate, se = float(fit.params.iloc[p.i]), float(fit.bse.iloc[p.i])
-            rows.append((estimate - z * se, estimate + z * se))
-            continue
-        if variances is None:
-            variances = variance_parameters(
-                fit.solution, fit.design, REML=fit.REML, level=level, penalty=fit.penalty
-            )
-            messages = variances.attrs["messages"]
-        rows.append(tuple(variances.loc[p.name, list(LIMITS)]))
-    return _labelled(rows, wanted, "wald", level, messages)
-
-
-def boot_limits(fit: LmerFit, wanted: Shown, level: float, options: Any) -> pd.DataFrame:
-    """Intervals from a parametric bootstrap."""
-    boot = fit.bootstrap(options["nsim"], seed=options["seed"], progress=options["progress"])
-    table = boot.conf_int(options["kind"], level).to_numpy()
-    p = fit.design.p
-    everything = model_parameters(fit.design)  # the bootstrap lists fixed effects first
-    place = {q: i + p if q.kind != "beta" else q.i for i, q in enumerate(everything)}
-    rows = [tuple(table[place[q]]) for q in wanted.parameters]
-    failed = len(boot.failures)
-    messages = (f"{failed} of {boot.nsim} refits failed and are left out",) if failed else ()
-    return _labelled(rows, wanted, "boot", level, messages)
-
-
-def _labelled(
-    rows: list[Any], wanted: Shown, method: str, level: float, messages: tuple[str, ...]
-) -> pd.DataFrame:
-    values = np.array(rows, dtype=float).reshape(-1, 2)
-    frame = pd.DataFrame(values, index=pd.Index(wanted.names), columns=list(LIMITS))
-    frame.attrs.update(method=method, level=level, messages=messages)
-    return frame
-
-
-METHODS: MappingProxyType[str, Callable[[LmerFit, Shown, float, Any], pd.DataFrame]] = (
-    MappingProxyType({"profile": profile_limits, "wald": wald_limits, "boot": boot_limits})
-)

@@ -1,4 +1,4 @@
-"""From a fit and the name of what is left out to an `Influence`."""
+"""Estimates without each case or group, and how far they move."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import IntArray
 from nestedmlm.covariance import entry_names
+from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
 from nestedmlm.inference.resampling.resampling import row_sets
@@ -20,6 +21,96 @@ from nestedmlm.views.influence import Influence
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def influence(
+    fit: LmerFit, groups: Any = None, *, refit: str = "full", progress: bool = True
+) -> Influence:
+    """Estimates without each case, or without each group; a view.
+
+    Parameters
+    ----------
+    groups : str, list of str or array, optional
+        What is left out at a time: a grouping factor (``"schoolid"``), a column of the data,
+        columns whose combinations are left out, or one label for each row. Default: each row.
+    refit : {"full", "one-step", "none"}
+        Refit, starting at the fit's theta (as lme4's ``influence``); move theta by one Newton
+        step with the remaining rows' exact gradient; or hold theta, which needs no refit and
+        is exact for the fixed effects and sigma given theta.
+    progress : bool
+        Show a line of progress for long work.
+
+    Returns
+    -------
+    Influence
+        With ``.cooks_distance()``, ``.dfbeta()``, ``.dfbetas()``, ``.to_frame()``.
+
+    Raises
+    ------
+    OptionError, ColumnNotFoundError, DataError, GroupingError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.influence("Subject").cooks_distance().head(2).round(5)
+    Subject
+    308    0.33921
+    309    0.29031
+    Name: cooks_distance, dtype: float64
+    """
+    what = left_out(fit, groups)
+    found = leave_out(
+        fit.solution,
+        fit.design,
+        what.sets,
+        REML=fit.REML,
+        refit=refit,
+        penalty=fit.penalty,
+        progress=progress,
+    )
+    return _influence(fit, what, found, refit)
+
+
+def dfbeta(fit: LmerFit) -> pd.DataFrame:
+    """Fixed effects without each row minus those with it, theta held: exact, no refits.
+
+    Returns
+    -------
+    DataFrame
+        One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.dfbeta().head(2).round(3)
+       (Intercept)   Days
+    0        0.917 -0.145
+    1        0.791 -0.115
+    """
+    return _aligned(fit.design, fit.influence(refit="none").dfbeta())
+
+
+def dfbetas(fit: LmerFit) -> pd.DataFrame:
+    """`dfbeta` over the standard errors without each row (theta held).
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.dfbetas().head(2).round(3)
+       (Intercept)   Days
+    0        0.094 -0.179
+    1        0.081 -0.143
+    """
+    return _aligned(fit.design, fit.influence(refit="none").dfbetas())
+
+
+def _aligned(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table of the rows used on the caller's index, as `Design.align` puts a series."""
+    index = design.align(np.arange(design.n)).index
+    return pd.DataFrame({name: design.align(frame[name]) for name in frame}, index=index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,21 +182,6 @@ def _column(fit: LmerFit, name: str) -> Any:
             f"{name!r} is neither a grouping factor ({factors}) nor a column of the data"
         )
     return frame.series(name).to_numpy()[fit.design.kept]
-
-
-def influence_of(fit: LmerFit, groups: Any, *, refit: str, progress: bool) -> Influence:
-    """Leave out each case or group and gather the estimates."""
-    what = left_out(fit, groups)
-    found = leave_out(
-        fit.solution,
-        fit.design,
-        what.sets,
-        REML=fit.REML,
-        refit=refit,
-        penalty=fit.penalty,
-        progress=progress,
-    )
-    return _influence(fit, what, found, refit)
 
 
 def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influence:

@@ -12,7 +12,6 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.schema import argument_numbers
 from nestedmlm.errors import DataError, WeightsError
 from nestedmlm.inference.resampling.response_distribution import (
-    Seed,
     draw_frame,
     response_distribution,
     response_distribution_for,
@@ -23,21 +22,62 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def simulate_fit(
-    fit: LmerFit, *, nsim: int, seed: Seed, re_form: Any, data: Any = None
+def simulate(
+    fit: LmerFit,
+    nsim: int = 1,
+    seed: int | None = None,
+    *,
+    re_form: Any = False,
+    use_u: bool = False,
+    newdata: Any = None,
 ) -> pd.DataFrame:
-    """Draw responses; see `SimulationVerbs.simulate`."""
-    keep = chosen_columns(fit.design, re_form)
+    """Draw responses from the fitted model.
+
+    Parameters
+    ----------
+    nsim : int
+        Responses.
+    seed : int, optional
+    re_form : False, None or str
+        Random effects that are conditioned on, the others being drawn: False, none of them;
+        None, all; ``"~ (1 | schoolid)"``, these.
+    use_u : bool
+        The same as ``re_form=None``.
+    newdata : table, optional
+        Other rows; random effects of groups that were not there are always drawn.
+
+    Returns
+    -------
+    DataFrame, (n, nsim)
+        ``sim_1, sim_2, ...`` on the caller's index.
+
+    Raises
+    ------
+    OptionError, NewLevelsError
+
+    Notes
+    -----
+    lme4's ``simulate``, whose default is new random effects too. The first k columns do not
+    depend on `nsim`.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> fit.simulate(2, seed=1).shape
+    (30, 2)
+    """
+    keep = chosen_columns(fit.design, None if use_u else re_form)
     s = fit.solution
-    if data is None:
+    if newdata is None:
         distribution = response_distribution(
             fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
         )
         drawn = draw_frame(distribution, fit.design.index, nsim=nsim, seed=seed)
         return _padded(drawn, fit.design)
     distribution, index = response_distribution_for(
-        fit.design, data, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
-        weights=_new_weights(fit, data),
+        fit.design, newdata, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
+        weights=_new_weights(fit, newdata),
     )  # fmt: skip
     return draw_frame(distribution, index, nsim=nsim, seed=seed)
 

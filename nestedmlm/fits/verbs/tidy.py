@@ -1,4 +1,4 @@
-"""The pieces of `fit.tidy`."""
+"""Estimates in long form: broom.mixed's ``tidy``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.parts import fit_parts
 from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
-from nestedmlm.inference.tidy import tidy
+from nestedmlm.inference.tidy import tidy as frames
 from nestedmlm.inference.tidy.variance_parameters import check_scale, ran_pars_frame
 from nestedmlm.inference.variances.correlations import structured_correlations
 from nestedmlm.inference.variances.wald import variance_estimates, variance_frame
@@ -25,6 +24,80 @@ if TYPE_CHECKING:
 METHODS = ("wald", "profile", "boot")
 LIMITS = ["lower", "upper"]
 _PARAMETERS = {"fixed": "beta_", "ran_pars": "theta_"}  # what `conf_int` calls them
+
+
+def tidy(
+    fit: LmerFit,
+    effects: str | Sequence[str] = ("fixed", "ran_pars"),
+    *,
+    conf_int: bool = False,
+    level: float = 0.95,
+    conf_method: str = "wald",
+    ddf: str = "satterthwaite",
+    scales: str | None = None,
+    nsim: int = 500,
+    seed: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Estimates in long form, with broom.mixed's columns in snake case.
+
+    Parameters
+    ----------
+    effects : {"fixed", "ran_pars", "ran_vals", "ran_coefs"} or several of them
+        Fixed effects; standard deviations and correlations; conditional modes of the random
+        effects; fixed effects plus conditional modes of each level.
+    conf_int : bool
+        Add ``conf_low`` and ``conf_high``.
+    level : float
+        Confidence level.
+    conf_method : {"wald", "profile", "boot"}
+        Of the intervals of fixed effects and variance parameters (`conf_int`); those of the
+        levels are always Wald's. Wald intervals of fixed effects use `ddf`.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        Degrees of freedom of the fixed effects; with ``none`` there are no p-values.
+    scales : {"sdcor", "vcov"}, optional
+        Of the variance parameters: standard deviations and correlations, or variances and
+        covariances.
+    nsim, seed
+        Of the bootstrap.
+    progress : bool
+        False: bootstrap or profile without a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        Those of ``effect, group, level, term, estimate, std_error, statistic, df, p_value,
+        conf_low, conf_high`` that apply.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.tidy()[["effect", "group", "term", "estimate", "std_error"]].round(2)
+         effect     group                   term  estimate  std_error
+    0     fixed      None            (Intercept)    251.41       6.82
+    1     fixed      None                   Days     10.47       1.55
+    2  ran_pars   Subject        sd__(Intercept)     24.74       5.84
+    3  ran_pars   Subject  cor__(Intercept).Days      0.07       0.33
+    4  ran_pars   Subject               sd__Days      5.92       1.25
+    5  ran_pars  Residual        sd__Observation     25.59       1.51
+    """
+    asked = Tidy(
+        effects=effects,
+        conf_int=conf_int,
+        level=level,
+        conf_method=conf_method,
+        ddf=ddf,
+        scales=scales,
+        nsim=nsim,
+        seed=seed,
+        progress=progress,
+    )
+    return tidy_frame(fit, asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +116,8 @@ class Tidy:
 
 
 def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
-    """Make each kind of table and put them under each other.
-
-    Raises
-    ------
-    OptionError
-    """
-    wanted = tidy.check_effects(asked.effects)
+    """Make each kind of table and put them under each other."""
+    wanted = frames.check_effects(asked.effects)
     if asked.conf_method not in METHODS:
         raise OptionError(
             f"conf_method must be one of {', '.join(METHODS)}, not {asked.conf_method!r}"
@@ -61,7 +129,7 @@ def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
     if not asked.conf_int:
         drop = ["conf_low", "conf_high"]
         pieces = {name: piece.drop(columns=drop, errors="ignore") for name, piece in pieces.items()}
-    return tidy.stack(pieces, conf_int=asked.conf_int)
+    return frames.stack(pieces, conf_int=asked.conf_int)
 
 
 def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame | None:
@@ -80,7 +148,7 @@ def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame
 
 
 def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    tests = coefficient_tests(fit_parts(fit), np.eye(fit.design.p), asked.ddf)
+    tests = coefficient_tests(fit.core, np.eye(fit.design.p), asked.ddf)
     frame = tests.to_frame().rename(columns={"se": "std_error"})
     names = list(fit.design.x_names)
     half = t_critical(asked.level, tests.df) * tests.se
@@ -107,18 +175,18 @@ def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.Data
 
 
 def _with_limits(frame: pd.DataFrame, asked: Tidy) -> pd.DataFrame:
-    low, high = tidy.normal_interval(
+    low, high = frames.normal_interval(
         frame["estimate"].to_numpy(), frame["std_error"].to_numpy(), asked.level
     )
     return frame.assign(conf_low=low, conf_high=high)
 
 
 def _ran_vals(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    return _with_limits(tidy.ran_vals_frame(fit.solution, fit.design), asked)
+    return _with_limits(frames.ran_vals_frame(fit.solution, fit.design), asked)
 
 
 def _ran_coefs(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    return _with_limits(tidy.ran_coefs_frame(fit.solution, fit.design), asked)
+    return _with_limits(frames.ran_coefs_frame(fit.solution, fit.design), asked)
 
 
 _PIECES: dict[str, Callable[[LmerFit, Tidy, pd.DataFrame | None], pd.DataFrame]] = {

@@ -1,0 +1,100 @@
+"""F tests of the terms of the fixed effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.fits.comparison import sequential_anova
+from nestedmlm.inference.effects.ddf import DfMethod, JointTest, df_method, joint_test
+from nestedmlm.inference.effects.hypotheses import (
+    Values,
+    missing_cells,
+    predictor_values,
+    term_contrasts,
+)
+from nestedmlm.views.anova import AnovaResult
+from nestedmlm.views.effect_tests import F_COLUMNS, METHOD_NAMES, TestTable
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+_ROMAN = {"1": "I", "2": "II", "3": "III"}
+
+
+def anova(
+    fit: LmerFit, *, type: str = "III", ddf: str = "satterthwaite"
+) -> TestTable | AnovaResult:
+    """F tests of the terms of the fixed effects, as lmerTest's ``anova``.
+
+    Parameters
+    ----------
+    type : {"III", "II", "I"}
+        Hypotheses: marginal, each given all that do not contain it, sequential (SAS's types).
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        ``none`` gives lme4's sequential sums of squares, without tests.
+
+    Returns
+    -------
+    TestTable
+        ``.table``: Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); ``.hypotheses``: the
+        contrast matrices.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> nm.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", cake).anova()
+    Type III Analysis of Variance Table with Satterthwaite's method
+                         Sum Sq Mean Sq NumDF DenDF F value Pr(>F)
+    recipe                10.19    5.09     2    42  0.2488 0.7809
+    temperature         2100.30  420.06     5   210 20.5199 <2e-16 ***
+    recipe:temperature   205.98   20.60    10   210  1.0062 0.4393
+    ---
+    Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
+    """
+    if ddf == "none":
+        return sequential_anova(fit)
+    return term_table(fit, type=type, ddf=ddf)
+
+
+def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
+    """F tests of every term of the fixed effects."""
+    method = df_method(fit.core, ddf)
+    values = read_predictors(fit)
+    contrasts = term_contrasts(fit.design, type, values)
+    roman = _ROMAN.get(str(type), str(type))
+    notes = method.notes
+    if roman == "III" and (empty := missing_cells(fit.design, values)):
+        notes += (f"no data for {', '.join(empty)}: mind what type III hypotheses then mean",)
+    return TestTable(
+        table=f_frame(method, contrasts),
+        heading=(f"Type {roman} Analysis of Variance Table with {METHOD_NAMES[ddf]}",),
+        notes=notes,
+        hypotheses=contrasts,
+    )
+
+
+def read_predictors(fit: LmerFit) -> Values:
+    """What reads the predictors, once, when they are needed."""
+    return cache(partial(predictor_values, fit.design, fit.model.data))
+
+
+def f_frame(method: DfMethod, contrasts: Mapping[str, FloatArray], rhs: Any = 0.0) -> pd.DataFrame:
+    """One row of lmerTest's F table for each contrast matrix."""
+    rows = {label: f_row(joint_test(method, L, rhs=rhs)) for label, L in contrasts.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(F_COLUMNS), dtype=float)
+
+
+def f_row(test: JointTest) -> tuple[float, ...]:
+    """Numbers in the order of the table's columns."""
+    num_df = test.num_df or float("nan")  # nothing to test: an empty row
+    return (test.sum_sq, test.mean_sq, num_df, test.den_df, test.F, test.p_value)

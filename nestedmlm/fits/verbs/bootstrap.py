@@ -1,0 +1,185 @@
+"""Bootstraps of a fit: parametric, semiparametric, of residuals, of cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nestedmlm.arguments import check_level
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.simulation.bootstrap import Bootstrap
+from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
+from nestedmlm.fits.simulation.statistics import Fun, GroupResampler, Refitter, observed
+from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
+from nestedmlm.inference.resampling.response_distribution import (
+    response_distribution,
+    sequence,
+    streams,
+)
+from nestedmlm.inference.rows.re_form import chosen_columns
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def bootstrap(
+    fit: LmerFit,
+    nsim: int = 500,
+    fun: Fun | None = None,
+    *,
+    type: str = "parametric",
+    seed: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+    use_u: bool = False,
+    re_form: Any = False,
+    by: str | None = None,
+) -> Bootstrap:
+    """Bootstrap statistics of the fit.
+
+    Parameters
+    ----------
+    nsim : int
+        Replicates.
+    fun : callable (LmerFit) -> numbers, optional
+        A number, an array, a mapping or a Series. By default fixed effects, standard
+        deviations, correlations and sigma; these are refitted many at a time.
+    type : {"parametric", "semiparametric", "residual", "cases"}
+        Draw from the fitted model; resample residuals around the fitted groups (needs
+        `use_u`); resample residuals of every level, centred and rescaled (Carpenter,
+        Goldstein & Rasbash 2003); resample whole groups of the top-level factor.
+    seed : int, optional
+    workers : int
+        Processes. The results do not depend on it. Scripts need the usual guard
+        ``if __name__ == "__main__"``.
+    progress : bool
+    use_u, re_form
+        Random effects that the parametric bootstrap conditions on, as in `simulate`.
+    by : str, optional
+        Factor whose groups the cases bootstrap resamples, where factors are crossed.
+
+    Returns
+    -------
+    Bootstrap
+        ``.t``, ``.conf_int(kind)``, ``.to_frame()``; a view. Ctrl-C returns what is done so
+        far, with ``.partial`` set.
+
+    Raises
+    ------
+    OptionError
+
+    Notes
+    -----
+    lme4's ``bootMer``. Failed refits are rows of NaN and listed in ``.failures``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> boot = fit.bootstrap(50, seed=1, progress=False)
+    >>> boot.t.shape, list(boot.t0.index)
+    ((50, 3), ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma'])
+    """
+    if type not in _TASKS:
+        raise OptionError(f"type must be one of {', '.join(_TASKS)}, not {type!r}")
+    root = sequence(seed)
+    ways = streams(root, nsim)
+    t0 = observed(fit, fun)
+    keep_all = use_u or re_form is None
+    check_workers(workers)
+    task = _TASKS[type](fit, fun, len(t0), None if keep_all else re_form, by)
+    chunk = 1
+    if isinstance(task, Refitter) and fun is None and fit.penalty is None:
+        task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1
+    outcome = run_replicates(
+        task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk
+    )
+    numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
+    failed = outcome.failed
+    notes = pd.Series(outcome.notes, index=numbers, dtype=object)
+    said = Counter(n for n in notes[~failed] if n)
+    return Bootstrap(
+        t0=t0,
+        t=pd.DataFrame(outcome.values, index=numbers, columns=t0.index),
+        type=type,
+        nsim=nsim,
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
+        failures=notes[failed].rename("failure"),
+        messages=dict(said),
+        partial=len(numbers) < nsim,
+        fit=fit,
+        fun=fun,
+        by=by,
+    )
+
+
+def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
+    s = fit.solution
+    keep = chosen_columns(fit.design, re_form)
+    distribution = response_distribution(
+        fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
+    )
+    return Refitter(responses=distribution, fit=fit, fun=fun, size=size)
+
+
+def _semiparametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
+    if re_form is not None:
+        raise OptionError(
+            "the semiparametric bootstrap resamples residuals around the fitted groups: give "
+            "use_u=True (as lme4), or take type='residual', which resamples every level"
+        )
+    responses = semiparametric(fit.design, fit.solution)
+    return Refitter(responses=responses, fit=fit, fun=fun, size=size)
+
+
+def _residual(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
+    _only_new(re_form, "residual")
+    return Refitter(responses=residual(fit.design, fit.solution), fit=fit, fun=fun, size=size)
+
+
+def _cases(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
+    _only_new(re_form, "cases")
+    return GroupResampler(fit=fit, factor=top_factor(fit.design, by), fun=fun, size=size)
+
+
+def _only_new(re_form: Any, type: str) -> None:
+    if re_form is not False:
+        raise OptionError(f"the {type} bootstrap resamples groups: it takes no use_u or re_form")
+
+
+_TASKS: MappingProxyType[str, Callable[[LmerFit, Fun | None, int, Any, str | None], Task]] = (
+    MappingProxyType(
+        {
+            "parametric": _parametric,
+            "semiparametric": _semiparametric,
+            "residual": _residual,
+            "cases": _cases,
+        }
+    )
+)
+
+
+def with_interval(
+    fit: LmerFit,
+    fun: Callable[[LmerFit], pd.Series],
+    *,
+    ci: float | None,
+    nsim: int,
+    seed: int | None,
+    progress: bool,
+) -> pd.Series | pd.DataFrame:
+    """Values of `fun`, and the percentiles of its parametric bootstrap when `ci` is given."""
+    found = fun(fit)
+    if ci is None:
+        return found
+    check_level(ci, "ci")
+    drawn = fit.bootstrap(nsim, fun, seed=seed, progress=progress)
+    limits = drawn.conf_int(level=ci).to_numpy()
+    return pd.DataFrame(
+        {"estimate": found, "lower": limits[:, 0], "upper": limits[:, 1]}, index=found.index
+    )

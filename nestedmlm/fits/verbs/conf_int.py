@@ -1,0 +1,151 @@
+"""Confidence intervals by three methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.arguments import normal_quantile
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.profile import Shown, profile_fit, shown
+from nestedmlm.inference.variances.parameters import model_parameters
+from nestedmlm.inference.variances.wald import variance_parameters
+from nestedmlm.views.profile import LIMITS
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def conf_int(
+    fit: LmerFit,
+    parm: Any = None,
+    level: float = 0.95,
+    *,
+    method: str = "profile",
+    order: str = "lme4-2",
+    names: str = "new",
+    nsim: int = 500,
+    seed: int | None = None,
+    kind: str = "perc",
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Confidence intervals of standard deviations, correlations, sigma and fixed effects.
+
+    Parameters
+    ----------
+    parm : str, int or sequence of these, optional
+        ``"theta_"`` (all variance parameters), ``"beta_"``, names or positions; default all.
+    level : float
+    method : {"profile", "wald", "boot"}
+        ``profile``: where the profile of the maximum-likelihood deviance crosses the quantile,
+        as lme4's default. ``wald``: estimate and standard error of this fit, on the log scale
+        for standard deviations and the atanh scale for correlations; NaN on the boundary.
+        ``boot``: `bootstrap`.
+    order : {"lme4-2", "lme4-1"}
+        Standard deviations of a term before its correlations, or the lower triangle of its
+        covariance column by column.
+    names : {"new", "old"}
+        ``sd_Days|Subject`` or lme4's ``.sig03``.
+    nsim, seed, kind
+        Of the bootstrap: replicates, seed, and ``perc``, ``basic``, ``norm`` or ``bca``.
+    progress : bool
+        Show how far it is when it takes long.
+
+    Returns
+    -------
+    DataFrame
+        ``lower, upper``, indexed by parameter. ``attrs["messages"]`` holds what deserves to
+        be said, such as ends that are infinite.
+
+    Raises
+    ------
+    OptionError
+        For an unknown parameter or option, and for profiles of a penalised fit.
+
+    Notes
+    -----
+    lme4's ``confint``, which has no standard errors of variance parameters.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> fit.conf_int().round(2)
+                            lower    upper
+    sd_(Intercept)|Batch    12.20    84.06
+    sigma                   38.23    67.66
+    (Intercept)           1486.45  1568.55
+    """
+    if method not in METHODS:
+        raise OptionError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    wanted = shown(fit, parm, order=order, names=names)
+    asked = Asked(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
+    return METHODS[method](fit, wanted, asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of a method of intervals; the fields are arguments of `conf_int`."""
+
+    level: float
+    nsim: int
+    seed: int | None
+    kind: str
+    progress: bool
+
+
+def profile_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+    """Intervals from the profile."""
+    found = profile_fit(fit, wanted, cutoff=None, level=asked.level, progress=asked.progress)
+    return found.conf_int(asked.level)
+
+
+def wald_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+    """Estimate plus and minus quantile times standard error; variance parameters transformed."""
+    z = normal_quantile(asked.level)
+    rows, messages = [], ()
+    variances = None
+    for p in wanted.parameters:
+        if p.kind == "beta":
+            estimate, se = float(fit.params.iloc[p.i]), float(fit.bse.iloc[p.i])
+            rows.append((estimate - z * se, estimate + z * se))
+            continue
+        if variances is None:
+            variances = variance_parameters(
+                fit.solution, fit.design, REML=fit.REML, level=asked.level, penalty=fit.penalty
+            )
+            messages = variances.attrs["messages"]
+        rows.append(tuple(variances.loc[p.name, list(LIMITS)]))
+    return _labelled(rows, wanted, "wald", asked.level, messages)
+
+
+def boot_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+    """Intervals from a parametric bootstrap."""
+    boot = fit.bootstrap(asked.nsim, seed=asked.seed, progress=asked.progress)
+    table = boot.conf_int(asked.kind, asked.level).to_numpy()
+    p = fit.design.p
+    everything = model_parameters(fit.design)  # the bootstrap lists fixed effects first
+    place = {q: i + p if q.kind != "beta" else q.i for i, q in enumerate(everything)}
+    rows = [tuple(table[place[q]]) for q in wanted.parameters]
+    failed = len(boot.failures)
+    messages = (f"{failed} of {boot.nsim} refits failed and are left out",) if failed else ()
+    return _labelled(rows, wanted, "boot", asked.level, messages)
+
+
+def _labelled(
+    rows: list[Any], wanted: Shown, method: str, level: float, messages: tuple[str, ...]
+) -> pd.DataFrame:
+    values = np.array(rows, dtype=float).reshape(-1, 2)
+    frame = pd.DataFrame(values, index=pd.Index(wanted.names), columns=list(LIMITS))
+    frame.attrs.update(method=method, level=level, messages=messages)
+    return frame
+
+
+METHODS: MappingProxyType[str, Callable[[LmerFit, Shown, Asked], pd.DataFrame]] = MappingProxyType(
+    {"profile": profile_limits, "wald": wald_limits, "boot": boot_limits}
+)

@@ -1,0 +1,96 @@
+"""Single term deletions from the fixed effects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
+from nestedmlm.fits.verbs.anova import f_frame, read_predictors
+from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.hypotheses import droppable, marginal_contrasts
+from nestedmlm.views.effect_tests import DROP1_COLUMNS, METHOD_NAMES, TestTable
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def drop1(
+    fit: LmerFit,
+    scope: Sequence[str] | None = None,
+    *,
+    ddf: str = "satterthwaite",
+    test: str = "F",
+) -> TestTable:
+    """Test each term of the fixed effects that can be dropped, given all others.
+
+    Parameters
+    ----------
+    scope : sequence of str, optional
+        Some of these terms; by default all that no other term contains.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+    test : {"F", "Chisq"}
+        F tests as lmerTest's ``drop1``, or likelihood-ratio tests of models refitted by
+        maximum likelihood as lme4's.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> cake = nm.load_dataset("cake")
+    >>> fit = nm.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", cake)
+    >>> fit.drop1().table["Pr(>F)"].round(4)
+    recipe:temperature    0.4393
+    Name: Pr(>F), dtype: float64
+    >>> fit.drop1(test="Chisq").table["Pr(Chi)"].round(4)["recipe:temperature"]
+    np.float64(0.3953)
+    """
+    if test not in ("F", "Chisq"):
+        raise OptionError(f"test={test!r} is unknown; known: F, Chisq")
+    if test == "Chisq":
+        return drop1_likelihood(fit, scope)
+    return droppable_tests(fit, ddf, scope)
+
+
+def droppable_tests(fit: LmerFit, ddf: str, scope: Sequence[str] | None) -> TestTable:
+    """F tests of the terms that can be dropped, each given all others."""
+    method = df_method(fit.core, ddf)
+    contrasts = marginal_contrasts(fit.design, read_predictors(fit))
+    if scope is not None:
+        contrasts = {label: contrasts[label] for label in droppable(fit.design, scope)}
+    return TestTable(
+        table=f_frame(method, contrasts),
+        heading=(f"Single term deletions using {METHOD_NAMES[ddf]}:", "", "Model:", fit.formula),
+        notes=method.notes,
+        hypotheses=contrasts,
+    )
+
+
+def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
+    """lme4's ``drop1(test = "Chisq")``: each model is refitted by maximum likelihood."""
+    from scipy.special import chdtrc
+
+    full = fit.refit_ml()
+    rows = {NONE: (np.nan, full.aic, np.nan, np.nan)}
+    formulas = {}
+    for label in droppable(fit.design, scope):
+        formulas[label] = without(fit, label)
+        other = fit_reduced(fit, formulas[label], REML=False)
+        df = full.npar - other.npar
+        lrt = max(0.0, 2.0 * (full.llf - other.llf))
+        p = float(chdtrc(df, lrt)) if df > 0 else np.nan
+        rows[label] = (df, -2.0 * other.llf + 2.0 * other.npar, lrt, p)
+    return TestTable(
+        table=pd.DataFrame.from_dict(
+            rows, orient="index", columns=list(DROP1_COLUMNS), dtype=float
+        ),
+        heading=("Single term deletions", "", "Model:", fit.formula),
+        formulas=formulas,
+    )

@@ -1,0 +1,112 @@
+"""Prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nestedmlm.inference.rows import prediction
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def predict(
+    fit: LmerFit,
+    newdata: Any = None,
+    *,
+    re_form: Any = None,
+    new_levels: str = "error",
+    se_fit: bool = False,
+    interval: str | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+    offset: Any = None,
+    weights: Any = None,
+    random_only: bool = False,
+    na_action: str = "pass",
+) -> pd.Series | pd.DataFrame:
+    """Predict for new rows (without `newdata`: for the rows of the fit).
+
+    Parameters
+    ----------
+    newdata : table, optional
+        New rows; the response, and the columns of random effects that `re_form` leaves out,
+        need not be there.
+    re_form : None, False or str
+        Which random effects count. None: all. False or ``"~ 0"``: none, the population's
+        mean. ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
+    new_levels : {"error", "population", "sample"}
+        Unseen (or missing) groups: refuse; random effects of zero; or random effects drawn
+        from their distribution, once for each new group.
+    se_fit : bool
+        Add standard errors.
+    interval : {"confidence", "prediction"}, optional
+        Add an interval for the expected value, or for a new response.
+    level : float
+        Probability inside the interval.
+    seed : int, optional
+        For ``new_levels="sample"``.
+    offset : str or array, optional
+        A column of `newdata` or one number per row, in place of the argument ``offset`` of the
+        fit. Needed where the fit was given an array; a column's name is remembered.
+    weights : str or array, optional
+        Prior weights of new rows, for ``interval="prediction"`` of a weighted fit; the name
+        of the fit's column is remembered.
+    random_only : bool
+        ``Z b`` alone, without the fixed effects and offsets.
+    na_action : {"pass", "omit", "raise"}
+        Rows with missing values: predict NaN, leave them out, or refuse.
+
+    Returns
+    -------
+    Series or DataFrame
+        ``prediction``, and if asked ``se, lower, upper``, on the index of `newdata`.
+
+    Raises
+    ------
+    OptionError
+        For unknown choices, for random effects in `re_form` that the model does not have, and
+        for a prediction interval that would leave out part of a correlated term.
+    NewLevelsError
+        For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
+    DataError
+        If an offset or weights are needed and missing.
+
+    Notes
+    -----
+    Standard errors are exact given theta: they use the joint covariance of the estimated
+    fixed effects and the random effects (Henderson's mixed-model equations), as lme4's
+    ``se.fit`` since 1.1-35. They do not count the uncertainty of theta, and the intervals
+    use the normal quantile.
+
+    Where a group is new and its random effects are set to zero, the standard error and both
+    intervals count its between-group variance, which lme4 leaves out. A prediction interval
+    counts the residual variance, divided by the row's weight, and the variance of the random
+    effects that `re_form` leaves out, so that it is one for the response of a group drawn
+    anew.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> sleepstudy = nm.load_dataset("sleepstudy")
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    >>> fit.predict(sleepstudy.iloc[[0, 9]], interval="confidence").round(2)
+       prediction     se   lower   upper
+    0      253.66  12.25  229.64  277.68
+    9      430.66  13.86  403.50  457.82
+    """
+    asked = prediction.Asked(
+        re_form=re_form,
+        new_levels=new_levels,
+        se_fit=se_fit,
+        interval=interval,
+        level=level,
+        seed=seed,
+        offset=offset,
+        weights=fit.model.weights_column if weights is None else weights,
+        random_only=random_only,
+        na_action=na_action,
+    )
+    return prediction.predict(fit.solution, fit.design, newdata, asked=asked)

@@ -1,0 +1,88 @@
+"""R-squared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.design.design import Design
+from nestedmlm.fits.verbs.bootstrap import with_interval
+from nestedmlm.inference.variances import icc_r2
+from nestedmlm.optimum.solve import solve, warn_uncertified
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def r2(
+    fit: LmerFit,
+    *,
+    by_group: bool = False,
+    ci: float | None = None,
+    nsim: int = 500,
+    seed: int | None = None,
+    progress: bool = True,
+) -> pd.Series | pd.DataFrame:
+    """R-squared of Nakagawa & Schielzeth.
+
+    Parameters
+    ----------
+    by_group : bool
+        Instead, the proportion of variance explained at each level: one minus its ratio to
+        the variance in the model without predictors (which is fitted; same rows, same random
+        effects, same criterion).
+    ci, nsim, seed, progress
+        As in `icc`.
+
+    Returns
+    -------
+    Series, with `ci` a DataFrame ``estimate, lower, upper``
+        ``marginal``: share of the fixed effects in the variance of a row; ``conditional``:
+        share of fixed and random effects. With `by_group` indexed by grouping factor, with
+        ``Residual`` (performance's "Level 1") last; a negative value is no error: a predictor
+        can uncover variance at another level.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.r2().round(3).to_dict()
+    {'marginal': 0.279, 'conditional': 0.799}
+    """
+    fun = r2_by_group if by_group else r2_values
+    return with_interval(fit, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
+
+
+def r2_values(fit: LmerFit) -> pd.Series:
+    """Marginal and conditional R-squared."""
+    return icc_r2.r2_values(icc_r2.variance_shares(fit.solution, fit.design))
+
+
+def r2_by_group(fit: LmerFit) -> pd.Series:
+    """Variance explained at each level; fits the model without predictors."""
+    null = null_design(fit.design)
+    found = solve(null, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
+    warn_uncertified(found)
+    before = icc_r2.variance_shares(found.solution, null)
+    own = icc_r2.variance_shares(fit.solution, fit.design)
+    return icc_r2.r2_by_group(own, before, fit.design)
+
+
+def null_design(design: Design) -> Design:
+    """The same rows, weights, offset and random effects with an intercept for the fixed effects.
+
+    The rows are the same even where predictors have missing values, so that the two models can be
+    compared.
+    """
+    return replace(
+        design,
+        X=np.ones((design.n, 1)),
+        x_names=("(Intercept)",),
+        x_assign=(0,),
+        x_terms=(),
+        dropped=(),
+        messages=(),
+    )

@@ -1,0 +1,53 @@
+"""Conditional modes of the random effects, alone and with the fixed effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nestedmlm.inference.rows.modes import coef_frames, ranef_frame
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def ranef(fit: LmerFit, condvar: bool = True) -> pd.DataFrame:
+    """Conditional modes of the random effects, also called BLUPs, in long form.
+
+    Parameters
+    ----------
+    condvar : bool
+        Add their conditional standard deviations.
+
+    Returns
+    -------
+    DataFrame
+        ``grpvar, term, grp, condval, condsd``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.ranef().head(2).round(3)
+        grpvar         term  grp  condval  condsd
+    0  Subject  (Intercept)  308    2.259  12.071
+    1  Subject  (Intercept)  309  -40.399  12.071
+    """
+    return ranef_frame(fit.solution, fit.design, condvar=condvar)
+
+
+def coef(fit: LmerFit) -> dict[str, pd.DataFrame]:
+    """Fixed effects plus conditional modes for each level, one table per grouping factor.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.coef()["Subject"].head(2).round(3)
+             (Intercept)    Days
+    Subject
+    308          253.664  19.666
+    309          211.007   1.848
+    """
+    return coef_frames(fit.solution, fit.design)

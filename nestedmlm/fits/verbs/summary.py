@@ -1,0 +1,64 @@
+"""Summary of a fit, and the table of its coefficients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.inference.effects.ddf import df_method, row_tests
+from nestedmlm.views.render.view import View
+from nestedmlm.views.summary import summary_view
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def summary(fit: LmerFit, ddf: str = "satterthwaite", *, correlation: bool | None = None) -> View:
+    """Summary in lmerTest's layout as a view; ``.tables`` holds the numbers as DataFrames.
+
+    Parameters
+    ----------
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        Method of the t tests; ``none`` gives lme4's own summary, without p-values.
+    correlation : bool, optional
+        Whether to show the correlations of the fixed effects; by default up to 12 of them.
+
+    Raises
+    ------
+    OptionError
+        For an unknown `ddf`; for ``kenward-roger`` with a fit by maximum likelihood.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.summary().tables["coefficients"].round(3)
+                 Estimate  Std. Error    df  t value  Pr(>|t|)
+    (Intercept)   251.405       6.825  17.0   36.838       0.0
+    Days           10.467       1.546  17.0    6.771       0.0
+    """
+    if ddf == "none" or not fit.design.p:
+        return summary_view(fit, correlation=correlation)
+    frame, notes = coefficient_frame(fit, ddf)
+    return summary_view(fit, correlation=correlation, coefficients=frame, method=ddf, notes=notes)
+
+
+def pvalues(fit: LmerFit) -> pd.Series:
+    """p-values of the fixed effects, Satterthwaite's (those of `summary`)."""
+    return coefficient_frame(fit, "satterthwaite")[0]["Pr(>|t|)"].rename("p_value")
+
+
+def coefficient_frame(fit: LmerFit, ddf: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Table of coefficients with degrees of freedom and p-values, and notes for below it."""
+    method = df_method(fit.core, ddf)
+    found = row_tests(method, np.eye(fit.design.p))
+    columns = {
+        "Estimate": found.estimate,
+        "Std. Error": found.se,
+        "df": found.df,
+        "t value": found.statistic,
+        "Pr(>|t|)": found.p_value,
+    }
+    return pd.DataFrame(columns, index=list(fit.design.x_names)), method.notes

@@ -1,0 +1,26 @@
+"""The fit of a changed formula."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def update(fit: LmerFit, formula: str) -> LmerFit:
+    """Refit with a changed formula, ``.`` standing for what was there.
+
+    Parameters
+    ----------
+    formula : str
+        For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.update(". ~ . + I(Days^2)").fixef.round(2).to_dict()
+    {'(Intercept)': 255.45, 'Days': 7.43, 'I(Days^2)': 0.34}
+    """
+    return fit.model.update(formula).fit(REML=fit.REML, penalty=fit.penalty)

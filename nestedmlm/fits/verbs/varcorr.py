@@ -1,0 +1,46 @@
+"""The variance components of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestedmlm.covariance import split_parameters
+from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def varcorr(fit: LmerFit) -> VarCorr:
+    """Variances, standard deviations and correlations of the random effects; a view.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.varcorr()
+     Groups   Name        Std.Dev. Corr
+     Subject  (Intercept) 24.7405
+              Days         5.9221  0.066
+     Residual             25.5918
+    """
+    return VarCorr(
+        blocks=tuple(
+            VarCorrBlock(
+                name=term.name,
+                factor=fit.design.factors[term.factor].name,
+                columns=term.columns,
+                cov=fit.sigma**2 * (T @ T.T),
+                structure=term.structure,
+                hom=term.hom,
+                par=par,
+            )
+            for term, T, par in zip(
+                fit.design.terms,
+                fit.solution.T,
+                split_parameters(fit.theta, fit.solution.plan.shapes),
+                strict=True,
+            )
+        ),
+        sigma=fit.sigma,
+    )

@@ -1,0 +1,45 @@
+"""Standard errors of standard deviations, correlations and sigma."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nestedmlm.inference.variances import wald
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def variance_parameters(fit: LmerFit, level: float = 0.95) -> pd.DataFrame:
+    """Standard errors and Wald intervals of standard deviations, correlations and sigma.
+
+    Parameters
+    ----------
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        ``kind, grp, var1, var2, estimate, se, lower, upper``, indexed by parameter; NaN on the
+        boundary, where ``attrs["messages"]`` says so.
+
+    Notes
+    -----
+    Delta method with the observed information of this fit's criterion, on the log and atanh
+    scales. lme4 leaves these out because such intervals are poor in small samples: prefer
+    `conf_int`.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> fit.variance_parameters()[["estimate", "se", "lower", "upper"]].round(2)
+                          estimate     se  lower  upper
+    sd_(Intercept)|Batch     42.00  17.06  18.95  93.09
+    sigma                    49.51   7.15  37.31  65.70
+    """
+    return wald.variance_parameters(
+        fit.solution, fit.design, REML=fit.REML, level=level, penalty=fit.penalty
+    )
