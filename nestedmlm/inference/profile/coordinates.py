@@ -15,12 +15,12 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, split_parameters
+from nestedmlm.inference.profile.structured_coordinates import free_term, held_structured
 from nestedmlm.inference.profile.term_coordinates import (
-    Piece,
-    free_piece,
+    TermAt,
+    TermCoordinates,
     held_correlation,
     held_sd,
-    held_structured,
 )
 from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, term_places
@@ -32,40 +32,43 @@ _REAL_STEP = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chart:
+class Coordinates:
     """Coordinates z of the whole model.
 
     Attributes
     ----------
+    plan : Plan
+    stats : CrossProducts
+        The model whose coordinates these are.
     start : (n,) array
         z at the estimate.
-    pieces : tuple of Piece
+    terms : tuple of TermCoordinates
         One for each term.
     places : tuple of (slice, int array)
         Where each term's coordinates stand in z, and its entries in the flat factors.
-    size : int
-        Length of the flat factors.
-    held : int
-        Place of the held parameter in z; -1 if none is.
     signed : tuple of int arrays
-        For each term where it matters, the places of the standard deviations that must share a
+        For each term where it matters, the indices of the standard deviations that must share a
         sign.
+    held : int
+        Index of the held parameter in z; -1 if none is.
     removable : tuple of int
-        Places of coordinates at whose zero the held one no longer matters.
+        Indices of the two standard deviations of a held correlation: where one of them is zero the
+        correlation changes nothing.
     contrast : (p,) array or None
         Row of ``R_x^{-1}`` that belongs to the held fixed effect.
     beta0 : float
         Where that effect's value is counted from.
     to_natural, from_natural : callables
-        Between the held coordinate and the reported parameter.
+        Between the held coordinate and the parameter as it is reported.
     lower, upper : float
         Ends of the held coordinate.
     """
 
+    plan: Plan
+    stats: CrossProducts
     start: FloatArray
-    pieces: tuple[Piece, ...]
+    terms: tuple[TermCoordinates, ...]
     places: tuple[tuple[slice, np.ndarray], ...]
-    size: int
     signed: tuple[np.ndarray, ...]
     held: int = -1
     removable: tuple[int, ...] = ()
@@ -76,19 +79,18 @@ class Chart:
     lower: float = -np.inf
     upper: float = np.inf
 
+    @property
+    def size(self) -> int:
+        """Length of the flat factors."""
+        return sum(k * k for k in self.plan.widths)
 
-_HOLD = {"sd": held_sd, "cor": held_correlation, "structured": held_structured}
 
-
-def free_chart(solution: Solution) -> Chart:
+def free_coordinates(solution: Solution) -> Coordinates:
     """The optimizer's own coordinates and ``log sigma``: nothing is held."""
-    plan, stats = solution.plan, solution.stats
-    parts = split_parameters(phi_of_theta(solution.theta, plan, stats), plan.shapes)
-    pieces = [free_piece(shape, part) for shape, part in zip(plan.shapes, parts, strict=True)]
-    return _join(pieces, plan, solution.sigma)
+    return _join([free_term(term) for term in _terms_at(solution)], solution)
 
 
-def held_chart(parameter: ModelParameter, solution: Solution) -> Chart:
+def held_coordinates(parameter: ModelParameter, solution: Solution) -> Coordinates:
     """Coordinates in which `parameter` is one of the entries.
 
     Parameters
@@ -97,106 +99,117 @@ def held_chart(parameter: ModelParameter, solution: Solution) -> Chart:
     solution : Solution
         The model at the estimate.
     """
-    chart, plan = free_chart(solution), solution.plan
+    coordinates = free_coordinates(solution)
     if parameter.kind == "sigma":
         return replace(
-            chart, held=0, to_natural=math.exp, from_natural=lambda s: math.log(max(s, 1e-300))
+            coordinates,
+            held=0,
+            to_natural=math.exp,
+            from_natural=lambda s: math.log(max(s, 1e-300)),
         )
     if parameter.kind == "beta":
-        return _hold_beta(chart, parameter.i, solution.stats, solution.beta)
+        return _hold_beta(coordinates, parameter.i, solution.beta)
     t = parameter.term
-    shape = plan.shapes[t]
-    kind = parameter.kind if shape.structure.free_correlations else "structured"
-    piece = _HOLD[kind](
-        parameter,
-        shape,
-        solution.stats.transforms[t],
-        solution.T[t],
-        chart.pieces[t].start,
-        solution.sigma,
-    )
-    pieces = [*chart.pieces[:t], piece, *chart.pieces[t + 1 :]]
-    chart = _join(pieces, plan, solution.sigma)
+    own = held_term(parameter, _terms_at(solution)[t])
+    coordinates = _join([*coordinates.terms[:t], own, *coordinates.terms[t + 1 :]], solution)
+    first = coordinates.places[t][0].start
     return replace(
-        chart,
-        held=chart.places[t][0].start + piece.held,
-        removable=tuple(chart.places[t][0].start + i for i in piece.removable),
-        to_natural=piece.to_natural,
-        from_natural=piece.from_natural,
-        lower=piece.lower,
-        upper=piece.upper,
+        coordinates,
+        held=first + own.held,
+        removable=tuple(first + i for i in own.removable),
+        to_natural=own.to_natural,
+        from_natural=own.from_natural,
+        lower=own.lower,
+        upper=own.upper,
     )
 
 
-def _hold_beta(chart: Chart, j: int, stats: CrossProducts, beta: FloatArray) -> Chart:
+def held_term(parameter: ModelParameter, term: TermAt) -> TermCoordinates:
+    """Coordinates of a term in which one of its own parameters is an entry."""
+    if not term.shape.structure.free_correlations:
+        return held_structured(parameter, term)
+    return held_sd(parameter, term) if parameter.kind == "sd" else held_correlation(parameter, term)
+
+
+def _terms_at(solution: Solution) -> list[TermAt]:
+    plan, stats = solution.plan, solution.stats
+    parts = split_parameters(phi_of_theta(solution.theta, plan, stats), plan.shapes)
+    return [
+        TermAt(shape=shape, W=W, T=T, phi=phi, sigma=solution.sigma)
+        for shape, W, T, phi in zip(plan.shapes, stats.transforms, solution.T, parts, strict=True)
+    ]
+
+
+def _hold_beta(coordinates: Coordinates, j: int, beta: FloatArray) -> Coordinates:
     return replace(
-        chart,
-        start=np.append(chart.start, beta[j]),
-        held=len(chart.start),
-        contrast=stats.R_x_inverse[j],
-        beta0=float(stats.beta0[j]),
+        coordinates,
+        start=np.append(coordinates.start, beta[j]),
+        held=len(coordinates.start),
+        contrast=coordinates.stats.R_x_inverse[j],
+        beta0=float(coordinates.stats.beta0[j]),
     )
 
 
-def _join(pieces: Sequence[Piece], plan: Plan, sigma: float) -> Chart:
+def _join(terms: Sequence[TermCoordinates], solution: Solution) -> Coordinates:
     places: list[tuple[slice, np.ndarray]] = []
     signed: list[np.ndarray] = []
     at = 1
-    for piece, entries in zip(pieces, term_places(plan), strict=True):
-        places.append((slice(at, at + len(piece.start)), entries))
-        if piece.signed:
-            signed.append(np.arange(at, at + piece.signed))
-        at += len(piece.start)
-    return Chart(
-        start=np.concatenate([[math.log(sigma)], *(p.start for p in pieces)]),
-        pieces=tuple(pieces),
+    for term, entries in zip(terms, term_places(solution.plan), strict=True):
+        places.append((slice(at, at + len(term.start)), entries))
+        if term.signed:
+            signed.append(np.arange(at, at + term.signed))
+        at += len(term.start)
+    return Coordinates(
+        plan=solution.plan,
+        stats=solution.stats,
+        start=np.concatenate([[math.log(solution.sigma)], *(term.start for term in terms)]),
+        terms=tuple(terms),
         places=tuple(places),
-        size=sum(k * k for k in plan.widths),
         signed=tuple(signed),
     )
 
 
-def factors_at(z: FloatArray, chart: Chart) -> FloatArray:
+def factors_at(z: FloatArray, coordinates: Coordinates) -> FloatArray:
     """The flat relative factors, scaled columns."""
-    T = np.zeros(chart.size)
-    for piece, (own, entries) in zip(chart.pieces, chart.places, strict=True):
+    T = np.zeros(coordinates.size)
+    for term, (own, entries) in zip(coordinates.terms, coordinates.places, strict=True):
         x = z[own]
-        value = piece.basis @ x[piece.n_curved :]
-        if piece.curve is not None:
-            value = value + piece.curve(x[: piece.n_curved], z[0])
+        value = term.basis @ x[term.n_curved :]
+        if term.curve is not None:
+            value = value + term.curve(x[: term.n_curved], z[0])
         T[entries] = value
     return T
 
 
-def jacobian_at(z: FloatArray, chart: Chart) -> FloatArray:
+def jacobian_at(z: FloatArray, coordinates: Coordinates) -> FloatArray:
     """Derivative of the flat factors in z, exact (complex steps where they are not linear)."""
-    J = np.zeros((chart.size, len(z)))
-    for piece, (own, entries) in zip(chart.pieces, chart.places, strict=True):
-        first = own.start + piece.n_curved
-        J[entries[:, None], np.arange(first, own.stop)] = piece.basis
-        for at in _curved(piece, own):
+    J = np.zeros((coordinates.size, len(z)))
+    for term, (own, entries) in zip(coordinates.terms, coordinates.places, strict=True):
+        first = own.start + term.n_curved
+        J[entries[:, None], np.arange(first, own.stop)] = term.basis
+        for at in _curved(term, own):
             with np.errstate(all="ignore"):  # where this is not finite the step is rejected
-                moved = _curve_at(piece, own, _nudged(z, (at, 0.0), at))
+                moved = _curve_at(term, own, _nudged(z, (at, 0.0), at))
             J[entries, at] = moved.imag / _COMPLEX_STEP
     return J
 
 
-def bend_at(z: FloatArray, chart: Chart, T_bar: FloatArray) -> FloatArray:
+def second_derivatives_at(z: FloatArray, coordinates: Coordinates, T_bar: FloatArray) -> FloatArray:
     """Second derivatives in z of ``T_bar' T``: zero but for the curved coordinates.
 
     Structured terms are left to the optimizer's secant corrections: theirs cost more than they
     save.
     """
     out = np.zeros((len(z), len(z)))
-    for piece, (own, entries) in zip(chart.pieces, chart.places, strict=True):
-        if piece.phi is not None:
+    for term, (own, entries) in zip(coordinates.terms, coordinates.places, strict=True):
+        if term.phi is not None:
             continue
-        curved, bar = _curved(piece, own), T_bar[entries]
+        curved, bar = _curved(term, own), T_bar[entries]
         for i, at in enumerate(curved):
             step = _REAL_STEP * max(1.0, abs(float(z[at])))
             for other in curved[i:]:
                 slope = [
-                    bar @ _curve_at(piece, own, _nudged(z, (at, s * step), other)).imag
+                    bar @ _curve_at(term, own, _nudged(z, (at, s * step), other)).imag
                     for s in (1.0, -1.0)
                 ]
                 second = (slope[0] - slope[1]) / (2.0 * step * _COMPLEX_STEP)
@@ -213,27 +226,30 @@ def _nudged(z: FloatArray, real: tuple[int, float], imaginary: int) -> np.ndarra
     return out
 
 
-def theta_at(z: FloatArray, chart: Chart, plan: Plan, stats: CrossProducts) -> FloatArray:
+def theta_at(z: FloatArray, coordinates: Coordinates) -> FloatArray:
     """lme4's theta at z."""
-    T, parts = factors_at(z, chart), []
-    for shape, W, piece, (own, entries) in zip(
-        plan.shapes, stats.transforms, chart.pieces, chart.places, strict=True
+    T, parts = factors_at(z, coordinates), []
+    for shape, W, term, (own, entries) in zip(
+        coordinates.plan.shapes,
+        coordinates.stats.transforms,
+        coordinates.terms,
+        coordinates.places,
+        strict=True,
     ):
-        structure = shape.structure
-        if piece.phi is not None:
-            parts.append(structure.to_theta(piece.phi(z[own], float(z[0])), W, shape.hom))
+        if term.phi is not None:
+            parts.append(shape.structure.to_theta(term.phi(z[own], float(z[0])), W, shape.hom))
             continue
         L = echelon(W @ T[entries].reshape(W.shape))
-        parts.append(structure.theta_of_factor(L, shape.hom))
+        parts.append(shape.structure.theta_of_factor(L, shape.hom))
     return np.concatenate(parts)
 
 
-def _curved(piece: Piece, own: slice) -> list[int]:
-    if piece.curve is None:
+def _curved(term: TermCoordinates, own: slice) -> list[int]:
+    if term.curve is None:
         return []
-    return [*([0] if piece.uses_sigma else []), *range(own.start, own.start + piece.n_curved)]
+    return [*([0] if term.uses_sigma else []), *range(own.start, own.start + term.n_curved)]
 
 
-def _curve_at(piece: Piece, own: slice, z: FloatArray) -> FloatArray:
-    assert piece.curve is not None
-    return piece.curve(z[own][: piece.n_curved], complex(z[0]))
+def _curve_at(term: TermCoordinates, own: slice, z: FloatArray) -> FloatArray:
+    assert term.curve is not None
+    return term.curve(z[own][: term.n_curved], complex(z[0]))

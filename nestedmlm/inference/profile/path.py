@@ -1,8 +1,7 @@
-"""One parameter's profile: the path of best fits as the parameter moves away.
+"""The path of one parameter's profile: best fits as the parameter moves away from its estimate.
 
 ``zeta(x) = sign(x - x_hat) sqrt(deviance(x) - deviance_hat)`` (Bates et al. 2015, section 5.1).
-Each point gives zeta and, because the derivative of a profile is the derivative with the rest held
-(the envelope theorem), its exact slope. So few points are needed: steps aim at given values of
+Each point gives zeta and its exact slope. So few points are needed: steps aim at given values of
 zeta, and starts follow the tangent of the path.
 """
 
@@ -14,106 +13,211 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
-from nestedmlm.inference.profile.constrained_fit import Settled, settle
-from nestedmlm.inference.profile.coordinates import Chart
-from nestedmlm.inference.profile.deviance import place_at
+from nestedmlm.inference.profile.constrained_fit import ConstrainedFit, fit_constrained
+from nestedmlm.inference.profile.coordinates import Coordinates
+from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.profile.interpolation import inverse
-from nestedmlm.likelihood.plan import Plan
-from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.inference.profile.point import (
+    LowerDeviance,
+    ProfilePoint,
+    better,
+    fit_without,
+    point_at_estimate,
+    tangent,
+)
 
-LOWER = 1e-6  # a deviance lower than the optimum's by this much is another optimum
-_MAX_KNOTS = 60
-_GROWTH = 4.0  # a step may be this much longer than the one before
-_AT_END = 1e-7
-_NEAR = 0.003  # a knot this near to a value of zeta is near enough to interpolate from
+# what each of these does: see `PathBuilder`
+LOWER = 1e-6
+_OVERSHOOT = 1.03
+_MAX_GROWTH = 4.0
+_RETRY = 1.25
+_FALL = 1e-6
+_FLAT_SLOPE = 1e-3
+_NEAR = 0.003
+_END_GAP = 1e-7
+_MAX_DISTANCE = 1e6
+_MAX_POINTS = 60
 _TRIES = 6
-_STILL = 1e-3  # d zeta / d coordinate of a profile that has become flat
-_SURPRISE = 1.25  # a zeta this many times the expected one deserves a second try
-_FAR = 1e6  # steps of the first size after which an end counts as infinite
-
-
-class LowerDeviance(Exception):
-    """Profiling came to a lower deviance than the optimum's; holds the place."""
-
-    def __init__(self, settled: Settled, chart: Chart) -> None:
-        super().__init__("lower deviance")
-        self.settled = settled
-        self.chart = chart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Knot:
-    """A point of a profile.
-
-    Attributes
-    ----------
-    at : float
-        The held coordinate.
-    zeta : float
-    slope : float
-        d zeta / d coordinate.
-    settled : Settled
-        The fit there.
-    """
-
-    at: float
-    zeta: float
-    slope: float
-    settled: Settled
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trace:
+class ProfilePath:
     """The profile of one parameter.
 
     Attributes
     ----------
-    knots : tuple of Knot
+    coordinates : Coordinates
+        Those in which the parameter is held.
+    points : tuple of ProfilePoint
         Ascending in the held coordinate; the estimate is one of them.
     ends : (str, str)
         Why each side ended: ``cutoff``, ``bound``, ``open`` (zeta stays below the cutoff as far
         as one can go), or ``lost`` (numbers gave out on the way).
     monotone : bool
         Whether zeta increases throughout.
-    without : Settled or None
-        The best fit in which the parameter does not matter (one of the two standard deviations of
+    without : ConstrainedFit or None
+        The best fit in which the parameter has no effect (one of the two standard deviations of
         a correlation is zero): a profile cannot rise above it.
     """
 
-    knots: tuple[Knot, ...]
+    coordinates: Coordinates
+    points: tuple[ProfilePoint, ...]
     ends: tuple[str, str]
     monotone: bool
-    without: Settled | None = None
+    without: ConstrainedFit | None = None
+
+    @property
+    def centre(self) -> int:
+        """Index of the estimate among the points."""
+        return int(np.argmin([abs(p.zeta) for p in self.points]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Path:
-    """What the functions below share."""
+class PathBuilder:
+    """Builds a `ProfilePath` point by point, outwards from the estimate.
 
-    chart: Chart
-    plan: Plan
-    stats: CrossProducts
+    Three steps: `advance` fits the next point, starting along the tangent of the path; `retry`
+    fits it again from its neighbour where it came out worse than the tangent promised; `repair`
+    goes back over a finished side and fits anew, from beyond, what lies above its outer neighbour.
+
+    Attributes
+    ----------
+    coordinates : Coordinates
+    base : float
+        Deviance at the optimum.
+    lower : float
+        A deviance lower than `base` by this much is another optimum.
+    without : ConstrainedFit or None
+        See `ProfilePath`.
+
+    Notes
+    -----
+    The rules, with the constants that hold them:
+
+    ================ ======================= =======================================================
+    constant         in units of             what it does
+    ================ ======================= =======================================================
+    `_OVERSHOOT`     the cutoff (zeta)       the last step aims this far, to pass the cutoff
+    `_RETRY`         zeta that the tangent   a point that comes out higher than this is retried
+                     promised
+    `_FALL`          zeta                    a point this much above the next one out is repaired
+    `_NEAR`          zeta                    a point this near to a limit suffices to interpolate
+    `_FLAT_SLOPE`    zeta / coordinate       a profile less steep than this has become flat: where
+                                             numbers overflow, its end is infinite, not lost
+    `LOWER`          zeta squared (deviance) default of `lower`
+    `_MAX_GROWTH`    the step before         a step is at most this long
+    `_MAX_DISTANCE`  the first step to a     an end that is farther away is infinite
+                     zeta of 1
+    `_MAX_POINTS`    points of one side      an end that needs more is infinite
+    `_END_GAP`       the coordinate          a point this near to a bound is on it
+    `_TRIES`         attempts                shortened steps where numbers overflow; points that
+                                             are added near one limit
+    ================ ======================= =======================================================
+    """
+
+    coordinates: Coordinates
     base: float
-    lower: float = math.inf
-    without: Settled | None = None  # the best fit in which the parameter does not matter
+    lower: float
+    without: ConstrainedFit | None
+
+    def build_side(
+        self, first: ProfilePoint, side: int, *, cutoff: float, step: float
+    ) -> tuple[list[ProfilePoint], str]:
+        """Points from the estimate to one side (-1 or 1), and why they end."""
+        bound = self.coordinates.upper if side > 0 else self.coordinates.lower
+        points = [first]
+        unit = 1.0 / first.slope if first.slope > 0 else 0.1
+        length = unit * step
+        while abs(points[-1].coordinate - bound) > _END_GAP:
+            here = points[-1]
+            if abs(here.zeta) >= cutoff:
+                return points, "cutoff"
+            far = abs(here.coordinate - first.coordinate) > _MAX_DISTANCE * unit
+            if len(points) > _MAX_POINTS or far:
+                return points, "open"
+            target = min(abs(here.zeta) + step, _OVERSHOOT * cutoff)
+            length = _step_length(points, target, length)
+            goal = here.coordinate + side * length
+            if side * (goal - bound) > -_END_GAP:
+                goal = bound
+            point = self.advance(here, goal, side)
+            if point is None:
+                return points, "open" if here.slope < _FLAT_SLOPE else "lost"
+            points.append(point)
+        return points, "bound"
+
+    def advance(self, here: ProfilePoint, goal: float, side: int) -> ProfilePoint | None:
+        """The point at `goal`, or nearer where numbers overflow; None where they do at once."""
+        for _ in range(_TRIES):
+            try:
+                return self.point(here, goal, side)
+            except (np.linalg.LinAlgError, FloatingPointError):
+                goal = here.coordinate + 0.25 * (goal - here.coordinate)
+        return None
+
+    def point(self, start: ProfilePoint, goal: float, side: int) -> ProfilePoint:
+        """Fit at one value of the held coordinate, starting along the tangent of a neighbour.
+
+        Raises
+        ------
+        LowerDeviance
+            Where the fit is better than the optimum.
+        """
+        gap = goal - start.coordinate
+        fit = self._fit_from(
+            start.fit.deviance.z + gap * tangent(start.fit, self.coordinates), goal
+        )
+        promised = abs(start.zeta + start.slope * gap)
+        if fit.deviance.value - self.base > (_RETRY * promised) ** 2:
+            fit = self.retry(fit, start, goal)
+        if self.without is not None:
+            fit = better(fit, self.without)
+        rise = fit.deviance.value - self.base
+        if rise < -self.lower:
+            raise LowerDeviance(fit, self.coordinates)
+        zeta = side * math.sqrt(max(rise, 0.0))
+        flat = fit is self.without or not zeta
+        gradient = float(fit.deviance.gradient[self.coordinates.held])
+        return ProfilePoint(
+            coordinate=goal, zeta=zeta, slope=0.0 if flat else gradient / (2.0 * zeta), fit=fit
+        )
+
+    def retry(self, fit: ConstrainedFit, start: ProfilePoint, goal: float) -> ConstrainedFit:
+        """The better of a fit and one that starts at the neighbour itself.
+
+        The tangent may have led into the basin of a worse local optimum.
+        """
+        return better(fit, self._fit_from(start.fit.deviance.z.copy(), goal))
+
+    def repair(self, points: Sequence[ProfilePoint], side: int) -> list[ProfilePoint]:
+        """Points of one side, those that lie above the next one out fitted again from there.
+
+        Such a point was a worse local optimum: a profile falls nowhere on the way out.
+        """
+        points = list(points)
+        for i in range(len(points) - 2, 0, -1):
+            here, beyond = points[i], points[i + 1]
+            if abs(here.zeta) <= abs(beyond.zeta) + _FALL:
+                continue
+            again = self.point(beyond, here.coordinate, side)
+            if abs(again.zeta) < abs(here.zeta):
+                points[i] = again
+        return points
+
+    def _fit_from(self, z: np.ndarray, goal: float) -> ConstrainedFit:
+        z[self.coordinates.held] = goal
+        return fit_constrained(z, self.coordinates)
 
 
-def trace_profile(
-    chart: Chart,
-    plan: Plan,
-    stats: CrossProducts,
-    *,
-    cutoff: float,
-    step: float,
-    lower: float = LOWER,
-) -> Trace:
+def follow_profile(
+    coordinates: Coordinates, *, cutoff: float, step: float, lower: float = LOWER
+) -> ProfilePath:
     """Follow the profile to both sides until ``|zeta|`` exceeds `cutoff` or a bound is met.
 
     Parameters
     ----------
-    chart : Chart
-        Coordinates that hold the parameter; their start is the optimum.
+    coordinates : Coordinates
+        Those that hold the parameter; their start is the optimum.
     cutoff, step : float
         In units of zeta.
     lower : float
@@ -124,200 +228,80 @@ def trace_profile(
     LowerDeviance
         Where the profile comes to a better fit than the optimum.
     """
-    before = place_at(chart.start, chart, plan, stats).value
-    centre = settle(chart.start, chart, plan, stats)
-    if centre.place.value < before - lower:
-        raise LowerDeviance(centre, chart)
-    path = _Path(
-        chart=chart,
-        plan=plan,
-        stats=stats,
-        base=centre.place.value,
+    before = deviance_at(coordinates.start, coordinates).value
+    centre = fit_constrained(coordinates.start, coordinates)
+    if centre.deviance.value < before - lower:
+        raise LowerDeviance(centre, coordinates)
+    builder = PathBuilder(
+        coordinates=coordinates,
+        base=centre.deviance.value,
         lower=lower,
-        without=_best_without(chart, plan, stats),
+        without=fit_without(coordinates),
     )
-    first = Knot(
-        at=float(chart.start[chart.held]),
-        zeta=0.0,
-        slope=_first_slope(centre, chart),
-        settled=centre,
-    )
+    first = point_at_estimate(centre, coordinates)
     sides, ends = [], []
     for side in (-1, 1):
-        knots, end = _one_side(path, first, side, cutoff, step)
-        sides.append(_mended(path, knots, side))
+        points, end = builder.build_side(first, side, cutoff=cutoff, step=step)
+        sides.append(builder.repair(points, side))
         ends.append(end)
-    knots = [*reversed(sides[0][1:]), first, *sides[1][1:]]
-    zeta = np.array([k.zeta for k in knots])
-    return Trace(
-        knots=tuple(knots),
+    points = [*reversed(sides[0][1:]), first, *sides[1][1:]]
+    zeta = np.array([p.zeta for p in points])
+    return ProfilePath(
+        coordinates=coordinates,
+        points=tuple(points),
         ends=(ends[0], ends[1]),
-        without=path.without,
-        monotone=bool(np.all(np.diff(zeta) > -1e-6)),
+        without=builder.without,
+        monotone=bool(np.all(np.diff(zeta) > -_FALL)),
     )
 
 
-def refine(
-    trace: Trace,
-    chart: Chart,
-    plan: Plan,
-    stats: CrossProducts,
-    *,
-    zetas: Sequence[float],
-    lower: float = LOWER,
-) -> Trace:
-    """Add knots until there is one near each of the values `zetas` that the profile reaches."""
-    knots = list(trace.knots)
-    centre = int(np.argmin([abs(k.zeta) for k in knots]))
-    base = knots[centre].settled.place.value
-    path = _Path(chart=chart, plan=plan, stats=stats, base=base, lower=lower, without=trace.without)
+def refine_path(path: ProfilePath, *, zetas: Sequence[float], lower: float = LOWER) -> ProfilePath:
+    """Add points until there is one near each of the values `zetas` that the profile reaches."""
+    points = list(path.points)
+    builder = PathBuilder(
+        coordinates=path.coordinates,
+        base=points[path.centre].fit.deviance.value,
+        lower=lower,
+        without=path.without,
+    )
     for zeta in zetas:
         for _ in range(_TRIES):
-            left = _left_of(zeta, knots)
-            if left is None or min(abs(k.zeta - zeta) for k in knots) <= _NEAR:
+            left = _left_of(zeta, points)
+            if left is None or min(abs(p.zeta - zeta) for p in points) <= _NEAR:
                 break
-            pair = knots[left : left + 2]
-            at = _crossing(pair[0], pair[1], zeta)
-            start = min(pair, key=lambda k: abs(k.zeta))  # the valley of the estimate
-            knots.insert(left + 1, _knot(path, start, at, 1 if zeta > 0 else -1))
-    return replace(trace, knots=tuple(knots))
+            pair = points[left : left + 2]
+            goal = _crossing(pair[0], pair[1], zeta)
+            start = min(pair, key=lambda p: abs(p.zeta))  # the basin of the estimate
+            points.insert(left + 1, builder.point(start, goal, 1 if zeta > 0 else -1))
+    return replace(path, points=tuple(points))
 
 
-def _left_of(zeta: float, knots: Sequence[Knot]) -> int | None:
-    """The knot after which the profile first reaches `zeta`, seen from the estimate."""
-    between = [i for i in range(len(knots) - 1) if knots[i].zeta < zeta <= knots[i + 1].zeta]
+def _left_of(zeta: float, points: Sequence[ProfilePoint]) -> int | None:
+    """The point after which the profile first reaches `zeta`, seen from the estimate."""
+    between = [i for i in range(len(points) - 1) if points[i].zeta < zeta <= points[i + 1].zeta]
     if not between:
         return None
     return between[0] if zeta > 0 else between[-1]
 
 
-def _crossing(left: Knot, right: Knot, zeta: float) -> float:
-    """Where the profile between two knots is `zeta`."""
+def _crossing(left: ProfilePoint, right: ProfilePoint, zeta: float) -> float:
+    """Where the profile between two points is `zeta`."""
     slopes = np.array([left.slope, right.slope])
-    ends = np.array([left.at, right.at]), np.array([left.zeta, right.zeta])
+    ends = np.array([left.coordinate, right.coordinate]), np.array([left.zeta, right.zeta])
     return float(inverse(*ends, slopes, np.array([zeta]))[0])
 
 
-def _one_side(
-    path: _Path, first: Knot, side: int, cutoff: float, step: float
-) -> tuple[list[Knot], str]:
-    chart = path.chart
-    bound = chart.upper if side > 0 else chart.lower
-    knots = [first]
-    unit = 1.0 / first.slope if first.slope > 0 else 0.1
-    last = math.inf
-    while abs(knots[-1].at - bound) > _AT_END:
-        here = knots[-1]
-        if abs(here.zeta) >= cutoff:
-            return knots, "cutoff"
-        if len(knots) > _MAX_KNOTS or abs(here.at - first.at) > _FAR * unit:
-            return knots, "open"
-        target = min(abs(here.zeta) + step, 1.03 * cutoff)
-        length = _step_length(knots, target, last if len(knots) > 1 else unit * step)
-        last = length
-        at = here.at + side * length
-        if side * (at - bound) > -_AT_END:
-            at = bound
-        knot = _knot_before(path, here, at, side)
-        if knot is None:
-            return knots, "open" if here.slope < _STILL else "lost"
-        knots.append(knot)
-    return knots, "bound"
-
-
-def _knot_before(path: _Path, here: Knot, at: float, side: int) -> Knot | None:
-    """The knot at `at`, or nearer where numbers give out there; None if they do at once."""
-    for _ in range(_TRIES):
-        try:
-            return _knot(path, here, at, side)
-        except (np.linalg.LinAlgError, FloatingPointError):
-            at = here.at + 0.25 * (at - here.at)
-    return None
-
-
-def _step_length(knots: Sequence[Knot], target: float, last: float) -> float:
+def _step_length(points: Sequence[ProfilePoint], target: float, last: float) -> float:
     """How far to go for ``|zeta|`` to become `target`: the inverse of zeta to second order."""
-    here = knots[-1]
+    here = points[-1]
     gap = target - abs(here.zeta)
-    if len(knots) == 1:
+    if len(points) == 1:
         return last
     if here.slope <= 0.0:
-        return _GROWTH * last
+        return _MAX_GROWTH * last
     length = gap / here.slope
-    run = abs(here.at - knots[-2].at)
+    run = abs(here.coordinate - points[-2].coordinate)
     if run > 0:
-        bend = (here.slope - knots[-2].slope) / run
-        length *= 1.0 - min(max(0.5 * bend * gap / here.slope**2, -0.5), 0.5)
-    return min(length, _GROWTH * last)
-
-
-def _knot(path: _Path, start: Knot, at: float, side: int) -> Knot:
-    """Settle at one value of the held coordinate, from a neighbour along the path's tangent."""
-    chart = path.chart
-    near = start.settled.place.z
-    z = near + (at - start.at) * _tangent(start.settled, chart)
-    z[chart.held] = at
-    settled = settle(z, chart, path.plan, path.stats)
-    expected = abs(start.zeta + start.slope * (at - start.at))
-    if settled.place.value - path.base > (_SURPRISE * expected) ** 2:  # a worse valley?
-        z = near.copy()
-        z[chart.held] = at
-        settled = _better(settled, settle(z, chart, path.plan, path.stats))
-    if path.without is not None:
-        settled = _better(settled, path.without)
-    rise = settled.place.value - path.base
-    if rise < -path.lower:
-        raise LowerDeviance(settled, chart)
-    zeta = side * math.sqrt(max(rise, 0.0))
-    if settled is path.without:
-        return Knot(at=at, zeta=zeta, slope=0.0, settled=settled)
-    slope = float(settled.place.gradient[chart.held]) / (2.0 * zeta) if zeta else 0.0
-    return Knot(at=at, zeta=zeta, slope=slope, settled=settled)
-
-
-def _better(one: Settled, other: Settled) -> Settled:
-    return other if other.place.value < one.place.value else one
-
-
-def _best_without(chart: Chart, plan: Plan, stats: CrossProducts) -> Settled | None:
-    """The best fit with one of the removable coordinates at zero."""
-    best = None
-    for at in chart.removable:
-        z = chart.start.copy()
-        z[at] = 0.0
-        found = settle(z, chart, plan, stats, also=at)
-        best = found if best is None else _better(best, found)
-    return best
-
-
-def _tangent(settled: Settled, chart: Chart) -> FloatArray:
-    """Derivative of the best fit in the held coordinate."""
-    H = settled.hessian()
-    free = np.arange(len(H)) != chart.held
-    values, vectors = np.linalg.eigh(H[free][:, free])
-    used = values > 1e-8 * max(values[-1], 1e-300)
-    slopes = vectors.T @ H[free, chart.held]
-    out = np.zeros(len(H))
-    out[free] = -vectors[:, used] @ (slopes[used] / values[used])
-    out[chart.held] = 1.0
-    return out
-
-
-def _first_slope(settled: Settled, chart: Chart) -> float:
-    """D zeta / d coordinate at the estimate, from the approximate Hessian."""
-    H = settled.hessian()
-    tangent = _tangent(settled, chart)
-    bend = float(tangent @ H @ tangent)
-    return math.sqrt(0.5 * bend) if bend > 0 else 0.0
-
-
-def _mended(path: _Path, knots: list[Knot], side: int) -> list[Knot]:
-    """Where the profile fell, an earlier knot sat in a worse valley: settle it from beyond."""
-    for i in range(len(knots) - 2, 0, -1):
-        beyond = knots[i + 1]
-        if abs(knots[i].zeta) <= abs(beyond.zeta) + 1e-6:
-            continue
-        again = _knot(path, beyond, knots[i].at, side)
-        if abs(again.zeta) < abs(knots[i].zeta):
-            knots[i] = again
-    return knots
+        curvature = (here.slope - points[-2].slope) / run
+        length *= 1.0 - min(max(0.5 * curvature * gap / here.slope**2, -0.5), 0.5)
+    return min(length, _MAX_GROWTH * last)

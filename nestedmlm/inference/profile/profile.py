@@ -10,10 +10,16 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.inference.profile.coordinates import Chart, factors_at, held_chart, theta_at
+from nestedmlm.inference.profile.coordinates import (
+    Coordinates,
+    factors_at,
+    held_coordinates,
+    theta_at,
+)
 from nestedmlm.inference.profile.curve import ProfileCurve, make_curve
-from nestedmlm.inference.profile.deviance import Place
-from nestedmlm.inference.profile.path import LOWER, LowerDeviance, Trace, refine, trace_profile
+from nestedmlm.inference.profile.deviance import DevianceAt
+from nestedmlm.inference.profile.path import LOWER, ProfilePath, follow_profile, refine_path
+from nestedmlm.inference.profile.point import LowerDeviance
 from nestedmlm.inference.variances.parameters import (
     ModelParameter,
     model_parameters,
@@ -30,8 +36,8 @@ _RESTARTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Profiled:
-    """Profiles of some parameters.
+class Profiles:
+    """Profiles of some parameters of a model.
 
     Attributes
     ----------
@@ -40,10 +46,10 @@ class Profiled:
     curves : tuple of ProfileCurve
         In the order asked for.
     points : DataFrame
-        ``parameter, zeta, value, deviance`` and the values of all parameters at each knot: the
+        ``parameter, zeta, value, deviance`` and the values of all parameters at each point: the
         best fit with `parameter` held at `value`.
     messages : tuple of str
-        What deserves to be said.
+        Warnings for the reader: ends that are infinite, a lower deviance that was found, ...
     """
 
     solution: Solution
@@ -61,7 +67,7 @@ def profile_parameters(
     step: float,
     zetas: Sequence[float] = (),
     progress: bool = False,
-) -> Profiled:
+) -> Profiles:
     """Profile parameters one after the other.
 
     Parameters
@@ -74,7 +80,7 @@ def profile_parameters(
     cutoff, step : float
         How far to go on each side and in which steps, in units of zeta.
     zetas : sequence of float
-        Values of zeta near which there must be a knot.
+        Values of zeta near which there must be a point.
     progress : bool
         Show a line of progress.
 
@@ -89,14 +95,12 @@ def profile_parameters(
         lower = LOWER if attempt < _RESTARTS - 1 else np.inf  # the last one takes what it finds
         try:
             with blas_threads(solution.stats):
-                each = (
-                    (p, _profile_one(p, solution, (cutoff, step, lower), zetas)) for p in chosen
-                )
+                each = ((p, _profile_one(p, solution, cutoff, step, lower, zetas)) for p in chosen)
                 pairs = gather(each, len(chosen), "profiles", show=progress)
             break
         except LowerDeviance as found:
             before = solution.deviance
-            solution = _from_there(found, design, solution)
+            solution = _refitted_from(found, design, solution)
             messages.append(
                 f"profiling found a deviance lower by {before - solution.deviance:.3g}: the "
                 "profiles are those of the better fit; refit with start="
@@ -105,84 +109,72 @@ def profile_parameters(
     if len(pairs) < len(chosen):
         messages.append(f"interrupted: {len(pairs)} of {len(chosen)} parameters are profiled")
     values = parameter_values([p for p, _ in pairs], solution)
-    curves = [
-        _curve(p, float(value), found) for (p, found), value in zip(pairs, values, strict=True)
-    ]
+    curves = [_curve(p, float(value), path) for (p, path), value in zip(pairs, values, strict=True)]
     everything = model_parameters(design)
-    frames = [_points(p, found, everything, solution) for p, found in pairs if found is not None]
+    frames = [_points(p, path, everything) for p, path in pairs if path is not None]
     points = pd.concat(frames, ignore_index=True) if frames else _no_points(everything)
-    messages += [m for c, (_, f) in zip(curves, pairs, strict=True) for m in _remarks(c, f)]
-    return Profiled(
+    messages += [m for c, (_, path) in zip(curves, pairs, strict=True) for m in _remarks(c, path)]
+    return Profiles(
         solution=solution, curves=tuple(curves), points=points, messages=tuple(messages)
     )
-
-
-_Found = tuple[Chart, Trace] | None
 
 
 def _profile_one(
     parameter: ModelParameter,
     solution: Solution,
-    reach: tuple[float, float, float],
+    cutoff: float,
+    step: float,
+    lower: float,
     zetas: Sequence[float],
-) -> _Found:
-    """Chart and trace; None where the parameter is not defined at the estimate.
-
-    `reach` holds cutoff, step and what counts as a lower deviance.
-    """
+) -> ProfilePath | None:
+    """Profile one parameter; None where it is not defined at the estimate."""
     if np.isnan(parameter_values([parameter], solution)[0]):
         return None
-    chart = held_chart(parameter, solution)
-    plan, stats = solution.plan, solution.stats
-    cutoff, step, lower = reach
-    trace = trace_profile(chart, plan, stats, cutoff=cutoff, step=step, lower=lower)
-    return chart, refine(trace, chart, plan, stats, zetas=zetas, lower=lower)
+    coordinates = held_coordinates(parameter, solution)
+    path = follow_profile(coordinates, cutoff=cutoff, step=step, lower=lower)
+    return refine_path(path, zetas=zetas, lower=lower)
 
 
-def _from_there(found: LowerDeviance, design: Design, solution: Solution) -> Solution:
+def _refitted_from(found: LowerDeviance, design: Design, solution: Solution) -> Solution:
+    """The optimum from where a profile came to a lower deviance."""
     plan, stats = solution.plan, solution.stats
-    theta = theta_at(found.settled.place.z, found.chart, plan, stats)
+    theta = theta_at(found.fit.deviance.z, found.coordinates)
     best = optimize(plan, stats, REML=False, start=theta)
     return results_at(design, best.theta, REML=False, stats=stats)
 
 
-def _curve(parameter: ModelParameter, estimate: float, found: _Found) -> ProfileCurve:
-    if found is None:
+def _curve(parameter: ModelParameter, estimate: float, path: ProfilePath | None) -> ProfileCurve:
+    if path is None:
         nothing = np.zeros(0)
         return ProfileCurve(
             name=parameter.name,
             estimate=estimate,
             zeta=nothing,
             value=nothing,
-            at=nothing,
+            coordinate=nothing,
             slope=nothing,
-            jump=nothing,
+            value_slope=nothing,
             lower=parameter.lower,
             upper=parameter.upper,
             ends=("undefined", "undefined"),
         )
-    chart, trace = found
-    return make_curve(
-        parameter.name, estimate, trace, chart, lower=parameter.lower, upper=parameter.upper
-    )
+    return make_curve(parameter.name, estimate, path, lower=parameter.lower, upper=parameter.upper)
 
 
 def _points(
     parameter: ModelParameter,
-    found: _Found,
+    path: ProfilePath,
     everything: Sequence[ModelParameter],
-    solution: Solution,
 ) -> pd.DataFrame:
-    """Every parameter at every knot."""
-    assert found is not None
-    chart, trace = found
-    rows = [values_of(k.settled.place, chart, everything, solution) for k in trace.knots]
+    """Every parameter at every point."""
+    coordinates = path.coordinates
+    rows = [values_of(p.fit.deviance, coordinates, everything) for p in path.points]
     frame = pd.DataFrame(rows, columns=[p.name for p in everything])
     first = {
         "parameter": parameter.name,
-        "zeta": [k.zeta for k in trace.knots],
-        "value": [chart.to_natural(k.at) for k in trace.knots],
-        "deviance": [k.settled.place.value for k in trace.knots],
+        "zeta": [p.zeta for p in path.points],
+        "value": [coordinates.to_natural(p.coordinate) for p in path.points],
+        "deviance": [p.fit.deviance.value for p in path.points],
     }
     return pd.concat([pd.DataFrame(first, index=frame.index), frame], axis=1)
 
@@ -194,34 +186,34 @@ def _no_points(everything: Sequence[ModelParameter]) -> pd.DataFrame:
 
 
 def values_of(
-    place: Place, chart: Chart, parameters: Sequence[ModelParameter], solution: Solution
+    at: DevianceAt, coordinates: Coordinates, parameters: Sequence[ModelParameter]
 ) -> FloatArray:
-    """Values of all parameters at one place of a chart."""
-    plan, stats = solution.plan, solution.stats
-    T = factors_at(place.z, chart)
+    """Values of all parameters at one constrained fit."""
+    plan, stats = coordinates.plan, coordinates.stats
+    T = factors_at(at.z, coordinates)
     factors = [
         W @ T[e].reshape(W.shape) for W, e in zip(stats.transforms, term_places(plan), strict=True)
     ]
-    beta = stats.beta0 - np.linalg.solve(stats.R_x, place.v[:-1]) if stats.p else stats.beta0
+    beta = stats.beta0 - np.linalg.solve(stats.R_x, at.fixed.v[:-1]) if stats.p else stats.beta0
     return values_at(
         parameters,
         plan.shapes,
-        theta=theta_at(place.z, chart, plan, stats),
+        theta=theta_at(at.z, coordinates),
         T=factors,
-        sigma=float(np.exp(place.z[0])),
+        sigma=float(np.exp(at.z[0])),
         beta=beta,
     )
 
 
-def _remarks(curve: ProfileCurve, found: _Found) -> list[str]:
-    """What a reader of the profile should know."""
-    if found is None:
+def _remarks(curve: ProfileCurve, path: ProfilePath | None) -> list[str]:
+    """Warnings about one profile: undefined, not monotone, infinite or unknown ends."""
+    if path is None:
         return [
             f"{curve.name} is not defined at the estimate (a standard deviation is zero there): "
             "its interval is all admissible values"
         ]
     out = []
-    if not found[1].monotone:
+    if not path.monotone:
         out.append(
             f"the profile of {curve.name} is not monotone: an interval ends where zeta first "
             "reaches its limit"

@@ -17,8 +17,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
-from nestedmlm.inference.profile.coordinates import Chart, factors_at, free_chart
-from nestedmlm.inference.profile.deviance import place_at
+from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
+from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.variances.parameters import (
     ModelParameter,
     model_parameters,
@@ -137,18 +137,18 @@ def _scaled_slopes(
 ) -> FloatArray:
     """S with covariance ``2 S S'``: slopes of the parameters in units of the curvature."""
     plan, stats = solution.plan, solution.stats
-    chart = free_chart(solution)
-    z = chart.start
-    free = np.flatnonzero(~np.concatenate([[False], _on_boundary(solution, chart)]))
+    coordinates = free_coordinates(solution)
+    z = coordinates.start
+    free = np.flatnonzero(~np.concatenate([[False], _on_boundary(solution, coordinates)]))
 
     def gradient(at: FloatArray) -> FloatArray:
-        slope = place_at(at, chart, plan, stats, REML=REML).gradient
+        slope = deviance_at(at, coordinates, REML=REML).gradient
         if penalty is not None:
             slope[1:] += penalty_terms(at[1:], plan, penalty)[1]
         return slope[free]
 
     def values(at: FloatArray) -> FloatArray:
-        T = factors_at(at, chart)
+        T = factors_at(at, coordinates)
         factors = [
             W @ T[e].reshape(W.shape)
             for W, e in zip(stats.transforms, term_places(plan), strict=True)
@@ -176,12 +176,12 @@ def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
     return np.column_stack(columns)
 
 
-def _on_boundary(solution: Solution, chart: Chart) -> np.ndarray:
+def _on_boundary(solution: Solution, coordinates: Coordinates) -> np.ndarray:
     """Which of the optimizer's coordinates stand on the boundary of the covariances."""
     marks = []
     thetas = split_parameters(solution.theta, solution.plan.shapes)
-    for shape, piece, theta in zip(solution.plan.shapes, chart.pieces, thetas, strict=True):
-        marks.append(shape.structure.on_boundary(piece.start, theta, shape.k, shape.hom, _BOUNDARY))
+    for shape, term, theta in zip(solution.plan.shapes, coordinates.terms, thetas, strict=True):
+        marks.append(shape.structure.on_boundary(term.start, theta, shape.k, shape.hom, _BOUNDARY))
     return np.concatenate(marks)
 
 

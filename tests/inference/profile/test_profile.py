@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.inference.profile.constrained_fit import settle
-from nestedmlm.inference.profile.coordinates import held_chart
-from nestedmlm.inference.profile.deviance import hessian_at, place_at
+from nestedmlm.inference.profile.constrained_fit import fit_constrained
+from nestedmlm.inference.profile.coordinates import held_coordinates
+from nestedmlm.inference.profile.deviance import deviance_at, hessian_at
 from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
 from nestedmlm.likelihood.plan import make_plan, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
@@ -91,7 +91,7 @@ def test_order_and_names_of_lme4_2():
 
 
 @pytest.mark.parametrize("kind", designs.FORMULAS)
-def test_gradient_in_every_chart(kind):
+def test_gradient_in_all_coordinates(kind):
     """The coordinates start at the estimate and the gradient is that of the deviance."""
     d = designs.design(kind, weighted=True)
     stats = cross_products(d)
@@ -101,19 +101,19 @@ def test_gradient_in_every_chart(kind):
     at = results_at(d, theta_of_phi(phi, plan, stats), REML=False, stats=stats)
     parameters = model_parameters(d)
     for p, value in zip(parameters, parameter_values(parameters, at), strict=True):
-        chart = held_chart(p, at)
-        assert abs(place_at(chart.start, chart, plan, stats).value - at.deviance) < 1e-8
-        assert np.isclose(chart.to_natural(chart.start[chart.held]), value)
-        assert np.isclose(chart.from_natural(value), chart.start[chart.held])
-        z = chart.start + 0.05 * rng.normal(size=len(chart.start))
-        place = place_at(z, chart, plan, stats)
+        coordinates = held_coordinates(p, at)
+        assert abs(deviance_at(coordinates.start, coordinates).value - at.deviance) < 1e-8
+        assert np.isclose(coordinates.to_natural(coordinates.start[coordinates.held]), value)
+        assert np.isclose(coordinates.from_natural(value), coordinates.start[coordinates.held])
+        z = coordinates.start + 0.05 * rng.normal(size=len(coordinates.start))
+        found = deviance_at(z, coordinates)
 
-        def value_at(x, chart=chart):
-            return place_at(x, chart, plan, stats).value
+        def value_at(x, coordinates=coordinates):
+            return deviance_at(x, coordinates).value
 
         numeric = designs.central_difference(value_at, z)
-        assert np.allclose(place.gradient, numeric, rtol=1e-6, atol=1e-6 * np.abs(numeric).max())
-        H = hessian_at(place, chart, plan, stats)
+        assert np.allclose(found.gradient, numeric, rtol=1e-6, atol=1e-6 * np.abs(numeric).max())
+        H = hessian_at(found, coordinates)
         assert H.shape == (len(z), len(z)) and np.allclose(H, H.T)
 
 
@@ -135,16 +135,16 @@ def test_the_deviance_at_each_limit(formula):
     limits = fit.conf_int(level=0.9)
     checked = 0
     for p in model_parameters(fit.design):
-        chart = held_chart(p, fit.solution)
+        coordinates = held_coordinates(p, fit.solution)
         for value in limits.loc[p.name]:
             if value in (p.lower, p.upper):
                 continue
-            at = chart.start.copy()
-            for step in np.linspace(at[chart.held], chart.from_natural(value), 12):
-                at[chart.held] = step
-                place = settle(at, chart, fit.solution.plan, fit.solution.stats).place
-                at = place.z.copy()
-            assert np.sqrt(place.value - fit.deviance) == pytest.approx(z, abs=2e-4)
+            at = coordinates.start.copy()
+            for step in np.linspace(at[coordinates.held], coordinates.from_natural(value), 12):
+                at[coordinates.held] = step
+                held = fit_constrained(at, coordinates).deviance
+                at = held.z.copy()
+            assert np.sqrt(held.value - fit.deviance) == pytest.approx(z, abs=2e-4)
             checked += 1
     assert checked >= 2 * fit.design.p + 4
 
@@ -215,7 +215,7 @@ def test_profile_frame_and_curve():
         rows = frame[frame["parameter"] == name]
         assert rows["zeta"].is_monotonic_increasing and rows["value"].is_monotonic_increasing
         assert rows["zeta"].abs().max() > np.sqrt(16.8)  # the joint region of six parameters
-        assert np.allclose(rows["value"], rows[name])  # the trace of itself
+        assert np.allclose(rows["value"], rows[name])  # its own column
         rise = np.maximum(rows["deviance"] - found.deviance, 0.0)
         assert np.allclose(np.sqrt(rise), rows["zeta"].abs(), atol=1e-4)
         curve = found.curve(name)
