@@ -41,7 +41,7 @@ from nestedmlm.fits.simulation.rlrt import rlrt
 from nestedmlm.fits.simulation.scenario import Scenario
 from nestedmlm.fits.verbs.power import power, power_curve
 from nestedmlm.formula import Formula
-from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.warmup import warmup
 from nestedmlm.views.posterior.comparison import compare

@@ -14,7 +14,7 @@ from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.formula import Formula
-from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.views.anova import AnovaResult
 

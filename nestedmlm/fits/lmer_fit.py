@@ -47,7 +47,7 @@ from nestedmlm.fits.verbs.variance_parameters import variance_parameters
 from nestedmlm.fits.verbs.variance_partition import variance_partition
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
-from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.solve import solve, warn_uncertified
 from nestedmlm.plots.accessor import OLD_NAMES, FitPlots

@@ -18,7 +18,7 @@ from nestedmlm.fits.verbs.pytensor_graph import pytensor
 from nestedmlm.fits.verbs.sample import sample
 from nestedmlm.fits.verbs.to_pymc import to_pymc
 from nestedmlm.formula import Formula, parse_formula, update_formula
-from nestedmlm.optimum.optimize import Control
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.plots.accessor import OLD_NAMES, ModelPlots
 from nestedmlm.views.posterior.priors import PriorTable

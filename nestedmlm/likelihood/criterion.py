@@ -6,17 +6,19 @@ Bates, Mächler, Bolker & Walker (2015), eq. 34 (ML) and 41 (REML). The PyTensor
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 
-def profile(S: FloatArray) -> tuple[float, float, FloatArray, FloatArray]:
-    """Profile the fixed effects out of ``S = [X y]' V^{-1} [X y]``.
+class Profiled(NamedTuple):
+    """What is left of ``S = [X y]' V^{-1} [X y]`` when the fixed effects are profiled out.
 
-    Returns
-    -------
+    Attributes
+    ----------
     log_sxx : float
         ``log|S_xx|``.
     r2 : float
@@ -26,21 +28,49 @@ def profile(S: FloatArray) -> tuple[float, float, FloatArray, FloatArray]:
     inverse : (p+1, p+1) array
         ``S_xx^{-1}``, padded with zeros to the size of S.
     """
+
+    log_sxx: float
+    r2: float
+    v: FloatArray
+    inverse: FloatArray
+
+
+class Degrees(NamedTuple):
+    """Numbers of the criterion that no parameter changes.
+
+    Attributes
+    ----------
+    df : float
+        Residual degrees of freedom: n - p for REML, n for ML.
+    reml : float
+        Weight of ``log|S_xx|``: 1 for REML, 0 for ML.
+    constant : float
+        What is added in the end.
+    """
+
+    df: float
+    reml: float
+    constant: float
+
+
+def profile(S: FloatArray) -> Profiled:
+    """Profile the fixed effects out of ``S = [X y]' V^{-1} [X y]``."""
     p = S.shape[0] - 1
     inverse = np.zeros_like(S)
     v = np.ones(p + 1)
     if p == 0:
-        return 0.0, float(S[0, 0]), v, inverse
+        return Profiled(0.0, float(S[0, 0]), v, inverse)
     L = np.linalg.cholesky(S[:p, :p])
     Li = np.linalg.inv(L)
     inverse[:p, :p] = Li.T @ Li
     c = Li @ S[:p, p]
     v[:p] = -(Li.T @ c)
-    return 2.0 * float(np.log(L.diagonal()).sum()), float(S[p, p] - c @ c), v, inverse
+    log_sxx = 2.0 * float(np.log(L.diagonal()).sum())
+    return Profiled(log_sxx, float(S[p, p] - c @ c), v, inverse)
 
 
-def degrees(stats: CrossProducts, REML: bool) -> tuple[float, float, float]:
-    """``(df, weight of log|S_xx|, additive constant)`` of the criterion.
+def degrees(stats: CrossProducts, REML: bool) -> Degrees:
+    """Degrees of freedom and constants of the criterion.
 
     Without fixed effects REML is ML, as in lme4.
     """
@@ -49,7 +79,7 @@ def degrees(stats: CrossProducts, REML: bool) -> tuple[float, float, float]:
     constant = df * (1.0 + np.log(2.0 * np.pi / df)) - stats.sum_log_w
     if reml:
         constant += 2.0 * stats.log_det_R
-    return float(df), float(reml), float(constant)
+    return Degrees(float(df), float(reml), float(constant))
 
 
 def criterion(logdet: float, log_sxx: float, r2: float, stats: CrossProducts, REML: bool) -> float:

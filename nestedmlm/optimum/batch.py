@@ -19,10 +19,9 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
-from nestedmlm.optimum.curvature import free_entries
-from nestedmlm.optimum.fused import CONVERGED, applies, compiled_descent
-from nestedmlm.optimum.optimize import Control, optimize, starting_point
-from nestedmlm.optimum.trust_region import RADIUS
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.fused import CONVERGED, applies, descend_compiled
+from nestedmlm.optimum.optimize import optimize, starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.responses import Responses, in_chunks
 
@@ -164,23 +163,22 @@ def _descend_all(
 ) -> tuple[npt.NDArray[np.bool_], FloatArray]:
     """Descend for every response; say which ones that settles, and where all arrived."""
     stats, m, control = chunk.stats, chunk.m, Control()
-    df, reml, constant = degrees(stats, REML)
-    (block,), basis = stats.blocks, linear_map(plan)
-    phi0 = starting_point(plan, stats, start)
+    of_criterion, basis = degrees(stats, REML), linear_map(plan)
+    start_phi = starting_point(plan, stats, start)
     phi, settled = np.empty((m, plan.n_theta)), np.zeros(m, dtype=bool)
-    descend, entries = compiled_descent(), free_entries(plan).array
 
     def work(j: int) -> bool:
         own = chunk.statistics(j)
-        status, used, value, phi[j], v, r2, _ = descend(
-            block.shape, block.parent, block.starts, own.blocks[0].panels, own.F, basis, entries,
-            phi0, df, reml, constant, control.tolerance, control.max_evaluations, RADIUS,
+        found = descend_compiled(
+            plan, own, start_phi, of_criterion,
+            tolerance=control.tolerance, max_evaluations=control.max_evaluations,
         )  # fmt: skip
-        out["criterion"][j], out["evaluations"][j] = value, used
-        out["sigma"][j] = np.sqrt(r2 / df)
-        out["beta"][j] = own.beta0 - stats.R_x_inverse @ v[:-1]
+        phi[j] = found.phi
+        out["criterion"][j], out["evaluations"][j] = found.value, found.evaluations
+        out["sigma"][j] = np.sqrt(found.r2 / of_criterion.df)
+        out["beta"][j] = own.beta0 - stats.R_x_inverse @ found.v[:-1]
         inside = _least(phi[j : j + 1] @ basis.T, stats)[0] > control.snap
-        return bool(status == CONVERGED and inside)
+        return bool(found.status == CONVERGED and inside)
 
     with ThreadPoolExecutor(workers) as pool:
         for j, done in enumerate((map if workers == 1 else pool.map)(work, range(m))):
@@ -207,7 +205,7 @@ def _fit_one(
     ev = optimum.evaluation
     out["theta"][j] = optimum.theta
     out["criterion"][j] = ev.criterion
-    out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML)[0])
+    out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML).df)
     out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
     out["converged"][j] = optimum.certificate.holds
     out["evaluations"][j] += optimum.certificate.evaluations

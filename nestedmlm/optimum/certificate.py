@@ -14,6 +14,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.plan import Plan, term_places
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.quadratic import rounding
@@ -23,7 +24,7 @@ _FLAT = 1e-10  # share of the largest curvature below which one is rounding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What was checked at the reported optimum.
+    """What was asked of the optimizer, what it did, and what was checked where it ended.
 
     Attributes
     ----------
@@ -44,6 +45,19 @@ class Certificate:
         Wall time of the optimisation.
     message : str
         What happened, and advice where it did not hold.
+    control : Control
+        The tolerances and limits that were asked for.
+    start : tuple of float
+        Theta at which the descent began.
+    path : tuple of float
+        The criterion (with its penalty) at the start and after every step that was taken, jumps
+        along an escape and to exact zeros included.
+    route : str
+        How the criterion was evaluated: ``"NumPy sweeps"``, ``"compiled sweeps"`` or ``"compiled
+        descent"``; several where the way changed, with ``"L-BFGS-B"`` where bounds were needed.
+    escapes, snaps : int
+        How often a stationary point was left along a new direction, and how often small standard
+        deviations were set to exactly zero.
     """
 
     holds: bool
@@ -54,6 +68,12 @@ class Certificate:
     evaluations: int
     seconds: float
     message: str
+    control: Control
+    start: tuple[float, ...]
+    path: tuple[float, ...]
+    route: str
+    escapes: int
+    snaps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

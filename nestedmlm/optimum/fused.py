@@ -14,14 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nestedmlm._typing import FloatArray
+from nestedmlm.likelihood.criterion import Degrees
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
-from nestedmlm.likelihood.plan import Plan
+from nestedmlm.likelihood.plan import Plan, linear_map
 from nestedmlm.optimum import quadratic
+from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
     next_radius,
@@ -30,14 +33,12 @@ from nestedmlm.optimum.quadratic import (
     symmetric_rank_one,
     wants_correction,
 )
+from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 CONVERGED, ROUNDING, EXHAUSTED = range(3)
 
-
-PATIENCE = (
-    5.0  # seconds in descents that are not fused before `descend` is compiled for single fits
-)
+PATIENCE = 5.0  # seconds in other descents before `descend` is compiled for single fits
 _spent = [0.0]
 
 
@@ -57,6 +58,53 @@ def counted() -> Iterator[None]:
     began = time.perf_counter()
     yield
     _spent[0] += time.perf_counter() - began
+
+
+class FusedDescent(NamedTuple):
+    """Where a descent in one function ended.
+
+    Attributes
+    ----------
+    status : int
+        CONVERGED (negative curvature may be left), ROUNDING (no step lowers the criterion any
+        more) or EXHAUSTED.
+    evaluations : int
+    value : float
+        The criterion at the best point.
+    phi, v : arrays
+        The best point, and ``(-beta, 1)`` there.
+    r2, promised : float
+        And what the last quadratic model still promised.
+    path : tuple of float
+        The criterion at the start and after every step that was taken.
+    """
+
+    status: int
+    evaluations: int
+    value: float
+    phi: FloatArray
+    v: FloatArray
+    r2: float
+    promised: float
+    path: tuple[float, ...]
+
+
+def descend_compiled(
+    plan: Plan,
+    stats: CrossProducts,
+    phi: FloatArray,
+    degrees: Degrees,
+    *,
+    tolerance: float,
+    max_evaluations: int,
+) -> FusedDescent:
+    """Descend from `phi` in compiled code; the model must be one that `applies`."""
+    (block,) = stats.blocks
+    *found, path = compiled_descent()(
+        block.shape, block.parent, block.starts, block.panels, stats.F, linear_map(plan),
+        free_entries(plan).array, phi, *degrees, tolerance, max_evaluations, RADIUS,
+    )  # fmt: skip
+    return FusedDescent(*found, path=tuple(path.tolist()))
 
 
 @cache
@@ -87,17 +135,8 @@ def descend(
 
     Returns
     -------
-    status : int
-        CONVERGED (negative curvature may be left), ROUNDING (no step lowers the criterion any
-        more) or EXHAUSTED.
-    used : int
-        Evaluations.
-    value : float
-        The criterion at the best point.
-    phi, v : arrays
-        The best point, and ``(-beta, 1)`` there.
-    r2, promised : float
-        And what the last quadratic model still promised.
+    tuple
+        The fields of `FusedDescent`, the path as an array.
     """
     here = first_order(s, parent, starts, panels0, F, B, phi, df, reml)
     second = second_order(s, parent, starts, panels0, B, entries, here, df)
@@ -106,6 +145,8 @@ def descend(
     moved, corrected = False, False
     moved_step, moved_change = np.zeros(n), np.zeros(n)
     before, promised, used, status = np.inf, np.inf, 1, EXHAUSTED
+    path, taken = np.empty(max(1, max_evaluations)), 1
+    path[0] = value
     while used < max_evaluations and math.isfinite(value):
         promised, _, step, predicted = quadratic_step(second + correction, here[1], radius)
         if moved and wants_correction(promised, before):
@@ -127,13 +168,15 @@ def descend(
             moved_step, moved_change = step, there[1] - here[1] - times(second, step)
             moved, before = True, promised
             here, phi, value = there, trial, there[0] + constant
+            path[taken] = value
+            taken += 1
         elif predicted <= noise:
             status = ROUNDING
             break
         elif corrected:  # what was learnt elsewhere misleads here
             correction = np.zeros((n, n))
             corrected, moved = False, False
-    return status, used, value, phi, here[5], here[4], promised
+    return status, used, value, phi, here[5], here[4], promised, path[:taken].copy()
 
 
 def first_order(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import degrees
-from nestedmlm.likelihood.plan import Plan, linear_map
+from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
-from nestedmlm.optimum.curvature import Curvature, curvature, free_entries
+from nestedmlm.optimum.curvature import Curvature, curvature
 from nestedmlm.optimum.evaluation import Evaluation, evaluate
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
 from nestedmlm.optimum.quadratic import RESOLVED, rounding
-from nestedmlm.optimum.trust_region import RADIUS, Descent, LocalModel, minimize
+from nestedmlm.optimum.trust_region import Descent, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
-
-type State = tuple[Evaluation, Callable[[], Escape]]
-type Model = LocalModel[State]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,59 +39,128 @@ class Objective:
     REML: bool
     penalty: Penalty | None = None
 
-    def local(self, phi: FloatArray) -> Model:
+    def at(self, phi: FloatArray) -> ObjectiveAt:
         """Evaluate; second-order information follows when it is asked for."""
-        plan, stats, df = self.plan, self.stats, degrees(self.stats, self.REML)[0]
-        ev = evaluate(phi, plan, stats, self.REML)
-        return self._model(ev, cache(lambda: curvature(ev, plan, stats, df)))
-
-    def descend(self, phi: FloatArray, *, tolerance: float, max_evaluations: int) -> Descent[State]:
-        """Descend from `phi`; in one compiled function where that has repaid compiling it."""
-        if self.penalty is None and fused.applies(self.plan, self.stats) and fused.ready():
-            return self._fused_descent(phi, tolerance, max_evaluations)
-        with fused.counted():
-            descent = minimize(
-                self.local,
-                self.local(phi),
-                tolerance=tolerance,
-                max_evaluations=max_evaluations - 1,
+        ev = evaluate(phi, self.plan, self.stats, self.REML)
+        if self.penalty is None:
+            return ObjectiveAt(
+                objective=self, evaluation=ev, value=ev.criterion, gradient=ev.gradient
             )
-        return replace(descent, evaluations=descent.evaluations + 1)
-
-    def _fused_descent(
-        self, phi: FloatArray, tolerance: float, max_evaluations: int
-    ) -> Descent[State]:
-        (block,), F = self.stats.blocks, self.stats.F
-        status, used, _, point, _, _, promised = fused.compiled_descent()(
-            block.shape, block.parent, block.starts, block.panels, F, linear_map(self.plan),
-            free_entries(self.plan).array, phi, *degrees(self.stats, self.REML), tolerance,
-            max_evaluations, RADIUS,
-        )  # fmt: skip
-        best = self.local(point)
-        resolved = max(RESOLVED, rounding(best.value))
-        converged = status == fused.CONVERGED or promised <= resolved
-        return Descent(best=best, evaluations=used + 1, predicted=promised, converged=converged)
-
-    def _model(self, ev: Evaluation, second_order: Callable[[], Curvature]) -> Model:
-        value, gradient, bend = ev.criterion, ev.gradient, None
-        if self.penalty is not None:
-            extra, slope, bend = penalty_terms(ev.phi, self.plan, self.penalty)
-            value, gradient = value + extra, gradient + slope
-
-        def hessian() -> FloatArray:
-            H = second_order().hessian
-            return H if bend is None else H + np.diag(bend)
-
-        def escape() -> Escape:
-            if self.penalty is not None:  # T is never singular: the gradient says it all
-                return NO_ESCAPE
-            return best_escape(ev, self.plan, second_order().information)
-
-        return LocalModel(
-            point=ev.phi,
-            value=value,
-            gradient=gradient,
-            hessian=hessian,
-            escape=lambda: escape().gain,
-            state=(ev, escape),
+        prior = penalty_terms(phi, self.plan, self.penalty)
+        return ObjectiveAt(
+            objective=self,
+            evaluation=ev,
+            value=ev.criterion + prior.value,
+            gradient=ev.gradient + prior.gradient,
+            penalty_curvature=prior.curvature,
         )
+
+    @property
+    def route(self) -> str:
+        """Name of the way to descend: that of `ROUTES` which costs least by now."""
+        if self.penalty is None and fused.applies(self.plan, self.stats) and fused.ready():
+            return "compiled descent"
+        return "compiled sweeps" if speed.compiled() else "NumPy sweeps"
+
+    def descend(
+        self, phi: FloatArray, *, tolerance: float, max_evaluations: int
+    ) -> Descent[ObjectiveAt]:
+        """Descend from `phi` by the route that applies."""
+        return ROUTES[self.route](self, phi, tolerance, max_evaluations)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties stand in __dict__
+class ObjectiveAt:
+    """The objective at one point: a `nestedmlm.optimum.trust_region.LocalModel`.
+
+    Attributes
+    ----------
+    objective : Objective
+    evaluation : Evaluation
+        The criterion, without the penalty.
+    value, gradient : float, (n_theta,) array
+        With the penalty.
+    penalty_curvature : (n_theta,) array or None
+        What the penalty adds to the diagonal of the Hessian.
+    """
+
+    objective: Objective
+    evaluation: Evaluation
+    value: float
+    gradient: FloatArray
+    penalty_curvature: FloatArray | None = None
+
+    @property
+    def point(self) -> FloatArray:
+        """Phi."""
+        return self.evaluation.phi
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Second derivatives of the criterion."""
+        o = self.objective
+        return curvature(self.evaluation, o.plan, o.stats, degrees(o.stats, o.REML).df)
+
+    @property
+    def hessian(self) -> FloatArray:
+        """Second derivatives of the objective."""
+        H = self.curvature.hessian
+        return H if self.penalty_curvature is None else H + np.diag(self.penalty_curvature)
+
+    @cached_property
+    def escape(self) -> Escape:
+        """The best way out, were this a stationary point."""
+        if self.penalty_curvature is not None:  # T is never singular: the gradient says it all
+            return NO_ESCAPE
+        return best_escape(self.evaluation, self.objective.plan, self.curvature.information)
+
+    @property
+    def escape_gain(self) -> float:
+        """What leaving by it promises."""
+        return self.escape.gain
+
+
+def _descend_stepwise(
+    objective: Objective, phi: FloatArray, tolerance: float, max_evaluations: int
+) -> Descent[ObjectiveAt]:
+    with fused.counted():
+        descent = minimize(
+            objective.at,
+            objective.at(phi),
+            tolerance=tolerance,
+            max_evaluations=max_evaluations - 1,
+        )
+    return replace(descent, evaluations=descent.evaluations + 1)
+
+
+def _descend_compiled(
+    objective: Objective, phi: FloatArray, tolerance: float, max_evaluations: int
+) -> Descent[ObjectiveAt]:
+    found = fused.descend_compiled(
+        objective.plan,
+        objective.stats,
+        phi,
+        degrees(objective.stats, objective.REML),
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+    )
+    best = objective.at(found.phi)
+    resolved = max(RESOLVED, rounding(best.value))
+    return Descent(
+        best=best,
+        evaluations=found.evaluations + 1,
+        predicted=found.promised,
+        converged=found.status == fused.CONVERGED or found.promised <= resolved,
+        path=found.path,
+    )
+
+
+type Route = Callable[[Objective, FloatArray, float, int], Descent[ObjectiveAt]]
+
+ROUTES: Mapping[str, Route] = MappingProxyType(
+    {
+        "NumPy sweeps": _descend_stepwise,
+        "compiled sweeps": _descend_stepwise,
+        "compiled descent": _descend_compiled,
+    }
+)

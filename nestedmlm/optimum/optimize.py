@@ -7,51 +7,25 @@ it fails, leave along the most negative direction and go on; then try exact zero
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.optimum.bounded import bounded_minimum, projected_gradient, same_signs
-from nestedmlm.optimum.certificate import Certificate, Escape, min_eigenvalue
+from nestedmlm.optimum.certificate import Certificate, min_eigenvalue
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.evaluation import Evaluation
-from nestedmlm.optimum.objective import Model, Objective
+from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import newton_decrease
+from nestedmlm.optimum.trust_region import Descent
+from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    """Settings of the optimizer; the defaults are meant to be left alone.
-
-    Attributes
-    ----------
-    tolerance : float
-        Stop when a Newton step promises less than this many deviance units.
-    escape_tolerance : float
-        Largest promised decrease (deviance units) along a new direction at a certified optimum.
-    max_evaluations : int
-        Evaluations of the criterion before giving up.
-    snap : float
-        Relative standard deviations (scaled columns) below this are tried at exactly zero.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> data = nm.load_dataset("Dyestuff")
-    >>> nm.lmer("Yield ~ 1 + (1 | Batch)", data, control=nm.Control(tolerance=1e-10)).converged
-    True
-    """
-
-    tolerance: float = 1e-12
-    escape_tolerance: float = 1e-6
-    max_evaluations: int = 500
-    snap: float = 1e-2
+_SAME = 1e-12  # share of the criterion by which an exact zero may raise it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,12 +39,29 @@ class Optimum:
     evaluation : Evaluation
         The criterion and its derivatives there (scaled columns).
     certificate : Certificate
-        What was checked.
+        What was asked, done and checked.
     """
 
     theta: FloatArray
     evaluation: Evaluation
     certificate: Certificate
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Log:
+    """What has been done so far; it ends in the certificate."""
+
+    evaluations: int = 0
+    escapes: int = 0
+    snaps: int = 0
+    path: list[float] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
+
+    def add(self, descent: Descent[ObjectiveAt], route: str) -> None:
+        self.evaluations += descent.evaluations
+        self.path += descent.path
+        if route not in self.routes:
+            self.routes.append(route)
 
 
 def optimize(
@@ -104,50 +95,88 @@ def optimize(
     OptionError
         If `start` has the wrong length.
     """
-    control = control or Control()
-    began = time.perf_counter()
-
+    control, began, log = control or Control(), time.perf_counter(), _Log()
     objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
-    local = objective.local
-    point = starting_point(plan, stats, start) if phi is None else phi
-    used = 0
+    first = point = starting_point(plan, stats, start) if phi is None else phi
     for _ in range(1 + plan.n_theta):
+        route = objective.route
         descent = objective.descend(
             point,
             tolerance=control.tolerance,
-            max_evaluations=max(2, control.max_evaluations - used),
+            max_evaluations=max(2, control.max_evaluations - log.evaluations),
         )
-        used += descent.evaluations
+        log.add(descent, route)
         here = descent.best
         if penalty is None:  # with one, the boundary is infinitely bad
-            here, spent = _snapped(here, plan, local, control)
-            used += spent
-        escape = here.state[1]()
-        if escape.gain <= control.escape_tolerance or used >= control.max_evaluations:
+            here = _snapped(here, control, log)
+        if here.escape_gain <= control.escape_tolerance or _exhausted(log, control):
             break
-        point = _leave(here.point, plan, escape)
-        used += 1
-        if local(point).value >= here.value:
+        point = leave_boundary(here.point, plan, here.escape)
+        log.evaluations += 1
+        if objective.at(point).value >= here.value:
             break
+        log.escapes += 1
     promised, converged = descent.predicted, descent.converged
     if not same_signs(here.point, plan):
-        inside, spent = bounded_minimum(plan, stats, REML, here.point)
-        here, used = local(inside), used + spent + 1
+        here = _bounded(here, log)
         promised = _promised_inside(here, plan)
         converged = promised <= control.escape_tolerance
-        escape = here.state[1]()
+    holds = converged and here.escape_gain <= control.escape_tolerance
     return Optimum(
         theta=theta_of_phi(here.point, plan, stats),
-        evaluation=here.state[0],
-        certificate=_certificate(here, promised, converged, escape, plan, control, used, began),
+        evaluation=here.evaluation,
+        certificate=Certificate(
+            holds=holds,
+            gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
+            predicted_decrease=max(float(promised), 0.0),
+            min_eigenvalue=min_eigenvalue(here.evaluation, plan),
+            escape_gain=here.escape_gain,
+            evaluations=log.evaluations,
+            seconds=time.perf_counter() - began,
+            message="optimum certified" if holds else _advice(_exhausted(log, control)),
+            control=control,
+            start=tuple(theta_of_phi(first, plan, stats).tolist()),
+            path=tuple(log.path),
+            route=", ".join(log.routes),
+            escapes=log.escapes,
+            snaps=log.snaps,
+        ),
     )
 
 
-def _promised_inside(here: Model, plan: Plan) -> float:
+def _exhausted(log: _Log, control: Control) -> bool:
+    return log.evaluations >= control.max_evaluations
+
+
+def _snapped(here: ObjectiveAt, control: Control, log: _Log) -> ObjectiveAt:
+    """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
+    objective = here.objective
+    for candidate in zero_candidates(here.point, objective.plan, control.snap):
+        trial = objective.at(candidate)
+        log.evaluations += 1
+        if trial.value <= here.value + _SAME * max(1.0, abs(here.value)):
+            log.snaps += 1
+            log.path.append(trial.value)
+            return trial
+    return here
+
+
+def _bounded(here: ObjectiveAt, log: _Log) -> ObjectiveAt:
+    """Descend again with bounds, from where standard deviations have different signs."""
+    o = here.objective
+    inside, spent = bounded_minimum(o.plan, o.stats, o.REML, here.point)
+    found = o.at(inside)
+    log.evaluations += spent + 1
+    log.path.append(found.value)
+    log.routes.append("L-BFGS-B")
+    return found
+
+
+def _promised_inside(here: ObjectiveAt, plan: Plan) -> float:
     """Decrease a Newton step promises in the directions that no bound closes."""
     g = projected_gradient(here.point, here.gradient, plan)
     free = (g != 0.0) | (here.gradient == 0.0)
-    values, vectors = np.linalg.eigh(here.hessian()[np.ix_(free, free)])
+    values, vectors = np.linalg.eigh(here.hessian[np.ix_(free, free)])
     return newton_decrease(values, vectors.T @ g[free])
 
 
@@ -165,72 +194,6 @@ def starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -
     # A zero column has zero gradient whatever the data say: never start on one
     default = start_phi(plan)
     return np.where((np.abs(phi) < 1e-3) & (default != 0), 0.1 * default, phi)
-
-
-def _snapped(
-    model: Model, plan: Plan, local: Callable[[FloatArray], Model], control: Control
-) -> tuple[Model, int]:
-    """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
-    used = 0
-    for candidate in _snap_candidates(model.point, plan, control.snap):
-        trial = local(candidate)
-        used += 1
-        if trial.value <= model.value + 1e-12 * max(1.0, abs(model.value)):
-            return trial, used
-    return model, used
-
-
-def _snap_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArray]:
-    """Points with all small standard deviations at zero, then with one of them at a time."""
-    options: list[tuple[int, FloatArray]] = []  # (term, replacement of its part of phi)
-    parts = list(split_parameters(phi, plan.shapes))
-    everything = [p.copy() for p in parts]
-    for t, (part, shape) in enumerate(zip(parts, plan.shapes, strict=True)):
-        found = shape.structure.with_zeros(part, shape.k, shape.hom, limit)
-        if found:
-            everything[t] = found[0]
-        options += [(t, replacement) for replacement in found]
-    if not options:
-        return []
-    out = [np.concatenate(everything)]
-    if len(options) > 1:
-        for t, replacement in options:
-            out.append(np.concatenate([replacement if i == t else p for i, p in enumerate(parts)]))
-    return out
-
-
-def _leave(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
-    """Add the escape direction to one term's covariance."""
-    parts = list(split_parameters(phi, plan.shapes))
-    shape = plan.shapes[escape.term]
-    parts[escape.term] = shape.structure.grown(
-        parts[escape.term], escape.direction, escape.step, shape.k, shape.hom
-    )
-    return np.concatenate(parts)
-
-
-def _certificate(
-    here: Model,
-    promised: float,
-    converged: bool,
-    escape: Escape,
-    plan: Plan,
-    control: Control,
-    used: int,
-    began: float,
-) -> Certificate:
-    holds = converged and escape.gain <= control.escape_tolerance
-    ev = here.state[0]
-    return Certificate(
-        holds=holds,
-        gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
-        predicted_decrease=max(promised, 0.0),
-        min_eigenvalue=min_eigenvalue(ev, plan),
-        escape_gain=escape.gain,
-        evaluations=used,
-        seconds=time.perf_counter() - began,
-        message="optimum certified" if holds else _advice(used >= control.max_evaluations),
-    )
 
 
 def _advice(exhausted: bool) -> str:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,10 +80,16 @@ def resolve_penalty(penalty: Penalty | str | None, plan: Plan) -> Penalty | None
     return penalty
 
 
-def penalty_terms(
-    phi: FloatArray, plan: Plan, penalty: Penalty
-) -> tuple[float, FloatArray, FloatArray]:
-    """Value, gradient and diagonal of the Hessian of ``-2 log prior`` in phi.
+class PenaltyTerms(NamedTuple):
+    """Value, gradient and diagonal of the Hessian of ``-2 log prior`` in phi."""
+
+    value: float
+    gradient: FloatArray
+    curvature: FloatArray
+
+
+def penalty_terms(phi: FloatArray, plan: Plan, penalty: Penalty) -> PenaltyTerms:
+    """``-2 log prior`` and its derivatives in phi.
 
     ``log|det T|`` is the sum of the logarithms of the diagonal of T, up to the constant that the
     scaling of the columns adds.
@@ -90,11 +97,12 @@ def penalty_terms(
     weights = 2.0 * penalty.shape * _diagonal(plan)
     used = weights > 0
     if np.any(phi[used] == 0.0):
-        return math.inf, np.zeros_like(phi), np.zeros_like(phi)
+        return PenaltyTerms(math.inf, np.zeros_like(phi), np.zeros_like(phi))
     gradient, curvature = np.zeros_like(phi), np.zeros_like(phi)
     gradient[used] = -weights[used] / phi[used]
     curvature[used] = weights[used] / phi[used] ** 2
-    return float(-np.sum(weights[used] * np.log(np.abs(phi[used])))), gradient, curvature
+    value = float(-np.sum(weights[used] * np.log(np.abs(phi[used]))))
+    return PenaltyTerms(value, gradient, curvature)
 
 
 def _diagonal(plan: Plan) -> FloatArray:

@@ -13,7 +13,8 @@ from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
-from nestedmlm.optimum.optimize import Control, optimize
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,23 +28,32 @@ from nestedmlm.optimum.quadratic import (
 RADIUS = 1.0  # first trust radius
 
 
+class LocalModel(Protocol):
+    """An objective at one point; the second order may be worked out when it is asked for."""
+
+    @property
+    def point(self) -> FloatArray:
+        """Where: (n,)."""
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+
+    @property
+    def gradient(self) -> FloatArray:
+        """First derivatives: (n,)."""
+
+    @property
+    def hessian(self) -> FloatArray:
+        """Second derivatives, at least nearly: (n, n)."""
+
+    @property
+    def escape_gain(self) -> float:
+        """Bound on what following negative curvature could still gain, in units of the value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LocalModel[State]:
-    """Value, gradient and Hessian at a point, and whatever the caller wants to keep.
-
-    `escape` bounds what following negative curvature could still gain, in units of the value.
-    """
-
-    point: FloatArray
-    value: float
-    gradient: FloatArray
-    hessian: Callable[[], FloatArray]
-    escape: Callable[[], float]
-    state: State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Descent[State]:
+class Descent[Model: LocalModel]:
     """Where the descent ended.
 
     Attributes
@@ -56,22 +66,25 @@ class Descent[State]:
         Decrease that the last quadratic model still promised.
     converged : bool
         Whether `predicted` fell below the tolerance.
+    path : tuple of float
+        The objective at the start and after every step that was taken.
     """
 
-    best: LocalModel[State]
+    best: Model
     evaluations: int
     predicted: float
     converged: bool
+    path: tuple[float, ...]
 
 
-def minimize[State](
-    evaluate: Callable[[FloatArray], LocalModel[State]],
-    start: LocalModel[State],
+def minimize[Model: LocalModel](
+    evaluate: Callable[[FloatArray], Model],
+    start: Model,
     *,
     tolerance: float,
     max_evaluations: int,
     radius: float = RADIUS,
-) -> Descent[State]:
+) -> Descent[Model]:
     """Descend from `start` until the model promises less than `tolerance`.
 
     Parameters
@@ -86,17 +99,18 @@ def minimize[State](
     radius : float
         First trust radius.
     """
-    here, used = start, 0
-    hessian, correction = here.hessian(), np.zeros((len(start.point),) * 2)
-    moved, before, promised = None, np.inf, np.inf
+    here, used, path = start, 0, [start.value]
+    hessian, correction = here.hessian, np.zeros((len(start.point),) * 2)
+    moved, before, promised, converged = None, np.inf, np.inf, False
     while used < max_evaluations:
         promised, lowest, step, predicted = quadratic_step(hessian, here.gradient, radius)
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
-            hessian, moved = here.hessian() + correction, None
+            hessian, moved = here.hessian + correction, None
             continue
-        if promised <= tolerance and (lowest >= 0 or here.escape() <= tolerance):
-            return Descent(best=here, evaluations=used, predicted=promised, converged=True)
+        if promised <= tolerance and (lowest >= 0 or here.escape_gain <= tolerance):
+            converged = True
+            break
         length = math.sqrt(step @ step)
         used += 1
         there = _try(evaluate, here.point + step)
@@ -106,27 +120,32 @@ def minimize[State](
         radius = next_radius(radius, ratio, length)
         if there is not None and ratio > ACCEPTED:
             before, moved = promised, _secant(here, there)
-            here, hessian = there, there.hessian() + correction
+            here, hessian = there, there.hessian + correction
+            path.append(here.value)
         elif predicted <= noise:  # rounding hides what is left to gain
             break
         elif correction.any():  # what was learnt elsewhere misleads here
             correction, moved = np.zeros_like(correction), None
-            hessian = here.hessian()
+            hessian = here.hessian
     resolved = max(RESOLVED, rounding(here.value))
-    return Descent(best=here, evaluations=used, predicted=promised, converged=promised <= resolved)
+    return Descent(
+        best=here,
+        evaluations=used,
+        predicted=promised,
+        converged=converged or promised <= resolved,
+        path=tuple(path),
+    )
 
 
-def _secant[State](
-    here: LocalModel[State], there: LocalModel[State]
-) -> tuple[FloatArray, FloatArray]:
+def _secant(here: LocalModel, there: LocalModel) -> tuple[FloatArray, FloatArray]:
     """The step, and the change of the gradient that the model Hessian does not explain."""
     step = there.point - here.point
-    return step, there.gradient - here.gradient - there.hessian() @ step
+    return step, there.gradient - here.gradient - there.hessian @ step
 
 
-def _try[State](
-    evaluate: Callable[[FloatArray], LocalModel[State]], point: FloatArray
-) -> LocalModel[State] | None:
+def _try[Model: LocalModel](
+    evaluate: Callable[[FloatArray], Model], point: FloatArray
+) -> Model | None:
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # a step that overflows is rejected
             model = evaluate(point)

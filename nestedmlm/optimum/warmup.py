@@ -8,11 +8,10 @@ import pandas as pd
 from nestedmlm.design.design import build_design
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import speed
-from nestedmlm.likelihood.plan import linear_map, make_plan, start_phi
-from nestedmlm.optimum.curvature import curvature, free_entries
+from nestedmlm.likelihood.plan import make_plan, start_phi
+from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import evaluate
-from nestedmlm.optimum.fused import compiled_descent
-from nestedmlm.optimum.trust_region import RADIUS
+from nestedmlm.optimum.fused import descend_compiled
 from nestedmlm.statistics.crossproducts import cross_products
 
 
@@ -36,12 +35,10 @@ def warmup() -> None:
         design = build_design(formula, data)
         stats = cross_products(design)
         plan = make_plan(design, stats)
-        found = evaluate(start_phi(plan), plan, stats, True)
-        curvature(found, plan, stats, degrees(stats, True)[0])
+        start = start_phi(plan)
+        found = evaluate(start, plan, stats, True)
+        curvature(found, plan, stats, degrees(stats, True).df)
         if stats.crossed is None:
-            (block,) = stats.blocks
-            compiled_descent()(
-                block.shape, block.parent, block.starts, block.panels, stats.F,
-                linear_map(plan), free_entries(plan).array, start_phi(plan),
-                *degrees(stats, True), 1e-12, 50, RADIUS,
-            )  # fmt: skip
+            descend_compiled(
+                plan, stats, start, degrees(stats, True), tolerance=1e-12, max_evaluations=50
+            )

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.design.design import build_design
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.bounded import signed_sds
+from nestedmlm.optimum.certificate import Certificate
+from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import evaluate
-from nestedmlm.optimum.optimize import Control, optimize
+from nestedmlm.optimum.objective import ROUTES
+from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.quadratic import trust_step
 from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, data, design
@@ -226,3 +230,54 @@ def test_a_factor_that_the_fixed_effects_span_is_no_trap() -> None:
         fit = nm.lmer(formula, rows)
         assert fit.converged
         assert np.isfinite(fit.criterion)
+
+
+def certificate_of(formula: str, rows: pd.DataFrame, **options: object) -> Certificate:
+    d = build_design(formula, rows)
+    stats = cross_products(d)
+    return optimize(make_plan(d, stats), stats, REML=True, **options).certificate
+
+
+def test_certificate_says_what_was_asked_and_done() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    control = Control(tolerance=1e-9)
+    start = np.array([2.0, 0.1, 0.5])
+    found = certificate_of(
+        "Reaction ~ Days + (Days | Subject)", sleepstudy, control=control, start=start
+    )
+    assert found.control is control
+    assert found.start == pytest.approx(start)
+    assert found.route in ROUTES
+    assert (found.escapes, found.snaps) == (0, 0)
+    assert len(found.path) <= found.evaluations
+    assert np.all(np.diff(found.path) <= 0.0)
+    assert found.path[-1] == pytest.approx(1743.62827195849, abs=1e-6)
+
+
+def test_certificate_counts_exact_zeros() -> None:
+    found = certificate_of("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+    assert (found.escapes, found.snaps) == (0, 1)
+    assert found.path[-1] <= found.path[-2] + 1e-9
+
+
+def test_certificate_counts_escapes() -> None:
+    # a zero column has zero gradient, and so large a tolerance stops the descent right there
+    d = build_design("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    trapped = phi_of_theta(np.array([1.0, 0.0, 0.0]), plan, stats)
+    control = Control(tolerance=1e6)
+    found = optimize(plan, stats, REML=True, phi=trapped, control=control).certificate
+    assert found.escapes >= 1
+    assert found.path[-1] < found.path[0]
+
+
+def test_certificate_names_the_bounds() -> None:
+    # the unbounded descent ends at standard deviations of both signs
+    rng = np.random.default_rng(10)
+    g, t = np.repeat(np.arange(12), 6), np.tile(np.arange(3), 24)
+    u = rng.normal(size=(12, 1)) * [2.0, 2.0, -2.0] + rng.normal(size=(12, 3)) * 0.5
+    rows = pd.DataFrame({"y": u[g, t] + rng.normal(size=72), "t": t.astype(str), "g": g})
+    found = certificate_of("y ~ 1 + cs(0 + t | g)", rows)
+    assert found.route.endswith("L-BFGS-B")
+    assert found.holds

@@ -48,9 +48,9 @@ def test_gradient_of_the_penalised_criterion() -> None:
     rng = np.random.default_rng(2)
     phi = rng.normal(size=plan.n_theta) + 0.1
     objective = Objective(plan=plan, stats=stats, REML=True, penalty=penalty)
-    model = objective.local(phi)
+    model = objective.at(phi)
     numeric = central_difference(
-        lambda p: Objective(plan=plan, stats=stats, REML=True, penalty=penalty).local(p).value,
+        lambda p: Objective(plan=plan, stats=stats, REML=True, penalty=penalty).at(p).value,
         phi,
         1e-4,
     )
@@ -88,6 +88,6 @@ def test_zero_is_infinitely_bad() -> None:
     plan = make_plan(d, stats)
     phi = phi_of_theta(np.array([0.0]), plan, stats)
     assert (
-        Objective(plan=plan, stats=stats, REML=True, penalty=PENALTIES["wishart"]).local(phi).value
+        Objective(plan=plan, stats=stats, REML=True, penalty=PENALTIES["wishart"]).at(phi).value
         == np.inf
     )

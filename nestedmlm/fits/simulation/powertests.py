@@ -149,7 +149,7 @@ def _unit_covariance(design: Design, stats: CrossProducts, theta: FloatArray) ->
     """Covariance of the fixed effects over sigma^2; it does not depend on the response."""
     state = elimination.eliminate(flat_of_theta(theta, make_plan(design, stats), stats), stats)
     Ri = stats.R_x_inverse
-    out: FloatArray = Ri @ profile(state.S)[3][:-1, :-1] @ Ri.T
+    out: FloatArray = Ri @ profile(state.S).inverse[:-1, :-1] @ Ri.T
     return out
 
 

@@ -116,7 +116,7 @@ def _hessian(
     H[n_d, :n_d] = H[:n_d, n_d] = -2.0 * found.d_rss / s.sigma**3
     H[n_d, n_d] = 6.0 * s.pwrss / s.sigma**4 - 2.0 * df / s.sigma**2
     if parts.penalty is not None:
-        curvature = penalty_terms(phi, s.plan, parts.penalty)[2]
+        curvature = penalty_terms(phi, s.plan, parts.penalty).curvature
         H[np.arange(n_d), np.arange(n_d)] += curvature[free]
     return H
 

@@ -8,10 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.inference.profile.coordinates import Coordinates
 from nestedmlm.inference.profile.deviance import DevianceAt, deviance_at, hessian_at
-from nestedmlm.optimum.trust_region import LocalModel, minimize
+from nestedmlm.optimum.trust_region import minimize
 
 _TOLERANCE = 1e-7  # deviance units that a further step may still promise
 _EVALUATIONS = 200
@@ -67,15 +67,15 @@ def _descend(z: FloatArray, held: Collection[int], coordinates: Coordinates) -> 
     """Newton descent from z over all coordinates but `held`."""
     free = ~np.isin(np.arange(len(z)), list(held))
     if not free.any():
-        return _local(z, free, coordinates).state
+        return _local(z, free, coordinates).found
 
-    def local(x: FloatArray) -> LocalModel[ConstrainedFit]:
+    def local(x: FloatArray) -> _FreeCoordinates:
         at = z.copy()
         at[free] = x
         return _local(at, free, coordinates)
 
     start = local(z[free])
-    return minimize(local, start, tolerance=_TOLERANCE, max_evaluations=_EVALUATIONS).best.state
+    return minimize(local, start, tolerance=_TOLERANCE, max_evaluations=_EVALUATIONS).best.found
 
 
 def _with_active_bounds(
@@ -136,29 +136,40 @@ def _fit_by_lbfgs(z: FloatArray, held: Collection[int], coordinates: Coordinates
     at = z.copy()
     at[free] = min(runs, key=lambda run: run.fun).x
     mask = np.isin(np.arange(len(z)), free)
-    return _local(at, mask, coordinates).state
+    return _local(at, mask, coordinates).found
 
 
-def _local(z: FloatArray, free: np.ndarray, coordinates: Coordinates) -> LocalModel[ConstrainedFit]:
-    found = deviance_at(z, coordinates)
+def _local(z: FloatArray, free: BoolArray, coordinates: Coordinates) -> _FreeCoordinates:
+    at = deviance_at(z, coordinates)
+    hessian = cache(lambda: hessian_at(at, coordinates))
+    return _FreeCoordinates(found=ConstrainedFit(deviance=at, hessian=hessian), free=free)
 
-    @cache
-    def hessian() -> FloatArray:
-        return hessian_at(found, coordinates)
 
-    def inner() -> FloatArray:
-        out: FloatArray = hessian()[free][:, free]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FreeCoordinates:
+    """The deviance in the coordinates that are not held: a `LocalModel`."""
+
+    found: ConstrainedFit
+    free: BoolArray
+
+    @property
+    def point(self) -> FloatArray:
+        return self.found.deviance.z[self.free]
+
+    @property
+    def value(self) -> float:
+        return self.found.deviance.value
+
+    @property
+    def gradient(self) -> FloatArray:
+        return self.found.deviance.gradient[self.free]
+
+    @property
+    def hessian(self) -> FloatArray:
+        out: FloatArray = self.found.hessian()[self.free][:, self.free]
         return out
 
-    def escape() -> float:
-        values = np.linalg.eigvalsh(inner())
+    @property
+    def escape_gain(self) -> float:
+        values = np.linalg.eigvalsh(self.hessian)
         return np.inf if values[0] < -_FLAT * max(abs(values[-1]), 1e-300) else 0.0
-
-    return LocalModel(
-        point=z[free],
-        value=found.value,
-        gradient=found.gradient[free],
-        hessian=inner,
-        escape=escape,
-        state=ConstrainedFit(deviance=found, hessian=hessian),
-    )

@@ -185,7 +185,7 @@ def touched_columns(solution: Solution, rows: ZRows) -> tuple[ZRows, IntArray]:
 
 def fixed_forms(solution: Solution, d: FloatArray) -> FloatArray:
     """``d' S_xx^{-1} d`` of every row of d (n, p) in scaled columns."""
-    inverse = profile(solution.state.S)[3][:-1, :-1]
+    inverse = profile(solution.state.S).inverse[:-1, :-1]
     out: FloatArray = np.einsum("ij,jk,ik->i", d, inverse, d, optimize=True)
     return out
 

@@ -31,8 +31,8 @@ def one_step(
 ) -> tuple[FloatArray, bool]:
     """One trust-region Newton step from `theta`, with the gradient and Hessian of these rows."""
     objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
-    here = objective.local(phi_of_theta(theta, plan, stats))
-    step = quadratic_step(here.hessian(), here.gradient, RADIUS)[2]
+    here = objective.at(phi_of_theta(theta, plan, stats))
+    step = quadratic_step(here.hessian, here.gradient, RADIUS)[2]
     return theta_of_phi(here.point + step, plan, stats), True
 
 

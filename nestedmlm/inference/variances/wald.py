@@ -144,7 +144,7 @@ def _scaled_slopes(
     def gradient(at: FloatArray) -> FloatArray:
         slope = deviance_at(at, coordinates, REML=REML).gradient
         if penalty is not None:
-            slope[1:] += penalty_terms(at[1:], plan, penalty)[1]
+            slope[1:] += penalty_terms(at[1:], plan, penalty).gradient
         return slope[free]
 
     def values(at: FloatArray) -> FloatArray:

@@ -32,9 +32,14 @@ def _plain() -> SimpleNamespace:
     return SimpleNamespace(**functions)
 
 
+def compiled() -> bool:
+    """Whether the compiled sweeps run by now."""
+    return _spent[0] > PATIENCE
+
+
 def sweeps() -> Any:
     """The functions of the sweeps: NumPy's, or the same compiled."""
-    if _spent[0] <= PATIENCE:
+    if not compiled():
         return _plain()
     from nestedmlm.likelihood.elimination.compiled import compiled_sweeps  # Numba is slow to load
 

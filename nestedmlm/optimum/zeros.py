@@ -1,0 +1,39 @@
+"""Onto the boundary of the covariances and off it again: exact zeros, and steps that leave them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import split_parameters
+from nestedmlm.likelihood.plan import Plan
+from nestedmlm.optimum.certificate import Escape
+
+
+def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArray]:
+    """Points with all small standard deviations at zero, then with one of them at a time."""
+    options: list[tuple[int, FloatArray]] = []  # (term, replacement of its part of phi)
+    parts = list(split_parameters(phi, plan.shapes))
+    everything = [p.copy() for p in parts]
+    for t, (part, shape) in enumerate(zip(parts, plan.shapes, strict=True)):
+        found = shape.structure.with_zeros(part, shape.k, shape.hom, limit)
+        if found:
+            everything[t] = found[0]
+        options += [(t, replacement) for replacement in found]
+    if not options:
+        return []
+    out = [np.concatenate(everything)]
+    if len(options) > 1:
+        for t, replacement in options:
+            out.append(np.concatenate([replacement if i == t else p for i, p in enumerate(parts)]))
+    return out
+
+
+def leave_boundary(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
+    """Add the escape direction to one term's covariance."""
+    parts = list(split_parameters(phi, plan.shapes))
+    shape = plan.shapes[escape.term]
+    parts[escape.term] = shape.structure.grown(
+        parts[escape.term], escape.direction, escape.step, shape.k, shape.hom
+    )
+    return np.concatenate(parts)
