@@ -156,6 +156,10 @@ class Structure:
         """
         raise NotImplementedError(f"the parameters of {self.name} are no entries of its factor")
 
+    def correlation_part(self, theta: FloatArray, k: int) -> FloatArray:
+        """Values of `parameters`: what follows the standard deviations in theta."""
+        return theta[len(theta) - len(self.parameters(k)) :]
+
     def with_sd(self, theta: FloatArray, k: int, i: int, value: float) -> FloatArray:
         """Theta with another relative standard deviation and the same correlations."""
         out = theta.copy()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
@@ -102,12 +103,24 @@ def _estimates(solution: Solution, design: Design) -> FloatArray:
     """Values of `list_parameters` at a solution; NaN for a correlation with no variance."""
     terms = {t.name: (t.columns, T) for t, T in zip(design.terms, solution.T, strict=True)}
     beta = dict(zip(design.x_names, solution.beta, strict=True))
+    parts = split_parameters(solution.theta, solution.plan.shapes)
+    structured = {
+        (t.name, q.name): float(value)
+        for t, part in zip(design.terms, parts, strict=True)
+        for q, value in zip(
+            t.structure.parameters(len(t.columns)),
+            t.structure.correlation_part(part, len(t.columns)),
+            strict=True,
+        )
+    }
 
     def value(p: Parameter) -> float:
         if p.kind == "sigma" or p.var1 is None:
             return solution.sigma
         if p.kind == "fixed":
             return float(beta[p.var1])
+        if p.kind == "par":
+            return structured[p.group, p.var1]
         columns, T = terms[p.group]
         cov, i = solution.sigma**2 * (T @ T.T), columns.index(p.var1)
         if p.kind == "sd" or p.var2 is None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, parameter_names
-from nestedmlm.design.design import Design
+from nestedmlm.design.design import Design, ReTerm
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coefficient_tables
 from nestedmlm.inference.variances.parameters import model_parameters
@@ -28,13 +28,14 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"fixed", "sd", "corr", "sigma"}
+    kind : {"fixed", "sd", "corr", "par", "sigma"}
+        ``par``: a parameter of a structured correlation that is no correlation itself.
     group : str
         Name of the random-effects term (as in VarCorr); empty for a fixed effect, ``Residual``
         for sigma.
     var1, var2 : str or None
         R's names of the columns: one for a fixed effect or a standard deviation, two for a
-        correlation.
+        correlation; the name of a parameter of a structure.
     name : str
         What the posterior calls it: ``ses``, ``ses|schoolid_sigma``, ``schoolid_corr[1, 0]``.
     variable : str
@@ -65,33 +66,23 @@ def list_parameters(design: Design) -> tuple[Parameter, ...]:
             Parameter(kind="sd", group=term.name, var1=column, var2=None, name=name, variable=name)
             for column, name in zip(shown, own.sds, strict=True)
         ]
-        out += _correlations(term.name, term.columns, own)
+        free = term.structure.free_correlations
+        out += _correlations(term, own) if free else _structured(term, own)
     sigma = Parameter(
         kind="sigma", group="Residual", var1=None, var2=None, name=names.sigma, variable=names.sigma
     )
     return (*out, sigma)
 
 
-def _correlations(group: str, columns: tuple[str, ...], names: TermNames) -> list[Parameter]:
-    """One common correlation, or the lower triangle of the matrix column by column."""
-    if names.rho is not None:
-        return [
-            Parameter(
-                kind="corr",
-                group=group,
-                var1=columns[0],
-                var2=columns[1],
-                name=names.rho,
-                variable=names.rho,
-            )
-        ]
+def _correlations(term: ReTerm, names: TermNames) -> list[Parameter]:
+    """The lower triangle of the correlation matrix, column by column."""
     if names.correlation is None:
         return []
-    k, own = len(columns), names.columns
+    k, columns, own = len(term.columns), term.columns, names.columns
     return [
         Parameter(
             kind="corr",
-            group=group,
+            group=term.name,
             var1=columns[j],
             var2=columns[i],
             name=f"{names.correlation}[{own[i]}, {own[j]}]",
@@ -100,6 +91,19 @@ def _correlations(group: str, columns: tuple[str, ...], names: TermNames) -> lis
         )
         for j in range(k)
         for i in range(j + 1, k)
+    ]
+
+
+def _structured(term: ReTerm, names: TermNames) -> list[Parameter]:
+    """The parameters of a structured correlation; a common one is that of the first two columns."""
+    if names.rho is not None:
+        first, second = term.columns[:2]
+        shown: list[tuple[str, str, str | None]] = [("corr", first, second)]
+    else:
+        shown = [("par", p.name, None) for p in term.structure.parameters(len(term.columns))]
+    return [
+        Parameter(kind=kind, group=term.name, var1=var1, var2=var2, name=name, variable=name)
+        for (kind, var1, var2), name in zip(shown, names.parameters, strict=True)
     ]
 
 
@@ -177,7 +181,10 @@ def importance_diagnostics(table: pd.DataFrame, ess: float | None) -> pd.DataFra
 
 
 def varcorr_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
-    """The parameter table without fixed effects, and ``vcov``: means of variances, covariances."""
+    """The parameter table without fixed effects, and ``vcov``: means of variances, covariances.
+
+    NaN for a parameter of a structure that is no entry of a covariance matrix.
+    """
     table = parameter_table(data, design, prob=prob)
     table = table[table["kind"] != "fixed"]
     sd = {
@@ -194,6 +201,8 @@ def varcorr_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFr
 def _second_moment(
     data: Any, p: Parameter, sd: Mapping[tuple[str, str | None], FloatArray]
 ) -> FloatArray:
+    if p.kind == "par":
+        return np.full(1, np.nan)  # of a structure: no entry of a covariance matrix
     first = sd[p.group, p.var1]
     if p.kind != "corr":
         return first**2

@@ -209,10 +209,10 @@ def _triangle(block: VarCorrBlock, decimals: int) -> Cells:
 
 def _parameters(block: VarCorrBlock, decimals: int) -> Cells:
     """lme4 2.x: the parameters of a structured correlation in the first row, with its name."""
-    count = len(block.structure.parameters(len(block.columns)))
-    if count == 0:
+    own = block.structure.correlation_part(block.par, len(block.columns))
+    if len(own) == 0:
         return []
-    values = [round_r([float(v)], decimals) for v in block.par[-count:]]
+    values = [round_r([float(v)], decimals) for v in own]
     texts = [format_numbers(value, nsmall=decimals)[0] for value in values[:MAX_PARAMETERS]]
-    texts += ["..."] if count > MAX_PARAMETERS else []
+    texts += ["..."] if len(own) > MAX_PARAMETERS else []
     return [[f"{', '.join(texts)} ({block.structure.name})"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -11,7 +13,13 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.covariance import STRUCTURES, Parameter, TermShape, temporary_structures
+from nestedmlm.covariance import (
+    STRUCTURES,
+    Parameter,
+    TermShape,
+    add_structure,
+    temporary_structures,
+)
 from nestedmlm.errors import FormulaError, OptionError
 from nestedmlm.likelihood.plan import Plan, jacobian, start_phi
 
@@ -323,3 +331,44 @@ def test_an_infinite_end_is_said():
     low, high = found.conf_int().loc["range|g"]
     assert 1.5 < low < fit.theta[-1] < high == np.inf
     assert found.conf_int(0.8).loc["range|g", "upper"] < 65.0
+
+
+def test_a_posterior_has_a_users_parameter_under_its_name(sleep):
+    """Issue 10: tables of such posteriors listed correlations in its place, and failed."""
+    fit = nm.lmer("Reaction ~ Days + decay(0 + factor(early) | Subject)", sleep)
+    draws = fit.sample(sampler="psis", draws=100, seed=1, progress=False)
+    table = draws.parameters()
+    assert table.loc["Subject_range", ["kind", "var1"]].tolist() == ["par", "range"]
+    assert draws.varcorr().to_frame()["vcov"].isna().sum() == 1
+    assert "range" in str(draws.summary())
+    compared = nm.compare(fit, draws).table
+    assert compared.loc["Subject_range", "estimate"] == pytest.approx(fit.theta[-1])
+    assert "range|Subject" in str(nm.etable(fit, draws))
+    start = fit.to_pymc(marginal=True).initial_point()["Subject_range_parameter_raw_log__"]
+    assert np.exp(start) == pytest.approx(fit.theta[-1])
+
+
+def test_names_of_functions_are_reserved():
+    from nestedmlm.covariance.custom import RESERVED
+    from nestedmlm.design.frame.functions import FUNCTIONS
+
+    assert set(FUNCTIONS) == RESERVED
+
+
+@pytest.mark.parametrize("name", ["us", "diag", "cs", "ar1", "decay"])
+def test_structures_are_values(name):
+    structure = STRUCTURES[name]
+    for same in (pickle.loads(pickle.dumps(structure)), copy.deepcopy(structure)):
+        assert same == structure and hash(same) == hash(structure)
+    assert structure != dataclasses.replace(structure, name="another")
+
+
+def test_the_table_holds_one_structure_of_a_name():
+    kept = dict(STRUCTURES)
+    with temporary_structures():
+        add_structure(STRUCTURES["cs"])  # again: nothing happens
+        add_structure(dataclasses.replace(STRUCTURES["cs"], name="again"))
+        assert "again" in STRUCTURES
+        with pytest.raises(OptionError, match="is another one"):
+            add_structure(dataclasses.replace(STRUCTURES["ar1"], name="cs"))
+    assert dict(STRUCTURES) == kept

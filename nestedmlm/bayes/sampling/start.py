@@ -79,7 +79,7 @@ def _structured(design: Design, theta: FloatArray | None) -> list[FloatArray]:
     shapes = [TermShape(t.structure, t.hom, len(t.columns)) for t in design.terms]
     parts = split_parameters(theta, shapes)
     return [
-        part[len(part) - len(structured_parameters(term)) :]
+        term.structure.correlation_part(part, len(term.columns))
         for term, part in zip(design.terms, parts, strict=True)
     ]
 

@@ -89,8 +89,8 @@ def _at_bound(block: VarCorrBlock, tol: float) -> bool:
 def structured_bound(block: VarCorrBlock, tol: float) -> str:
     """Say which parameter of a structured correlation is at its bound; empty if none is."""
     k = len(block.columns)
-    own = block.structure.parameters(k)
-    for value, p in zip(block.par[len(block.par) - len(own) :], own, strict=True):
+    values = block.structure.correlation_part(block.par, k)
+    for value, p in zip(values, block.structure.parameters(k), strict=True):
         if near_end(p, value, tol):
             common = block.structure.common_correlation(k)
             label = "the common correlation" if common else p.name

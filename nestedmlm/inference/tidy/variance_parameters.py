@@ -31,7 +31,7 @@ def ran_pars_frame(
     limits : DataFrame
         Rows ``kind, grp, var1, var2, se, lower, upper``, as
         `nestedmlm.inference.variances.wald.variance_parameters` has them, and
-        `nestedmlm.inference.variances.correlations.structured_correlations`.
+        `nestedmlm.inference.variances.structured_correlations.structured_correlations`.
     design : Design
     scale : {"sdcor", "vcov"}
         Standard deviations and correlations, or variances and covariances.

@@ -173,8 +173,8 @@ def values_at(
 
     def structured(p: ModelParameter) -> float:
         shape = shapes[p.term]
-        count = len(shape.structure.parameters(shape.k))
-        return float(parts[p.term][p.i - count]) if np.any(T[p.term]) else np.nan
+        own = shape.structure.correlation_part(parts[p.term], shape.k)
+        return float(own[p.i]) if np.any(T[p.term]) else np.nan
 
     values: dict[str, Callable[[ModelParameter], float]] = {
         "sd": lambda p: sigma * float(np.linalg.norm(T[p.term][p.i])),
