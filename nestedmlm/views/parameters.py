@@ -32,7 +32,7 @@ def parameter_table(fit: EitherFit, *, prob: float = 0.95, random: bool = True) 
     """
     if fit.engine == "posterior":
         return reported_table(fit.parameters(prob=prob), fit.design, random=random)
-    return wald_parameters(fit.solution, fit.design, REML=fit.REML, level=prob, random=random)
+    return wald_parameters(fit.core, level=prob, random=random)
 
 
 def fit_names(fits: Sequence[Any], names: Sequence[str] | None) -> list[str]:

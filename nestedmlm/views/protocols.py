@@ -13,6 +13,7 @@ import pandas as pd
 
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.posterior.run import Run
@@ -151,6 +152,8 @@ class LikelihoodFit(Fit, Printed, Protocol):
     def engine(self) -> Literal["REML", "ML"]: ...
     @property
     def solution(self) -> Solution: ...
+    @property
+    def core(self) -> Fitted: ...
     @property
     def criterion(self) -> float: ...
     @property

@@ -1,1 +1,1 @@
-"""The verbs of `LmerFit` by theme: mixins without state that call `inference`."""
+"""The verbs of `LmerFit`: one file per question, plain functions bound in its class body."""

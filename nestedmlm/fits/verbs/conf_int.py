@@ -116,9 +116,7 @@ def wald_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
             rows.append((estimate - z * se, estimate + z * se))
             continue
         if variances is None:
-            variances = variance_parameters(
-                fit.solution, fit.design, REML=fit.REML, level=asked.level, penalty=fit.penalty
-            )
+            variances = variance_parameters(fit.core, level=asked.level)
             messages = variances.attrs["messages"]
         rows.append(tuple(variances.loc[p.name, list(LIMITS)]))
     return _labelled(rows, wanted, "wald", asked.level, messages)

@@ -60,15 +60,7 @@ def influence(
     Name: cooks_distance, dtype: float64
     """
     what = left_out(fit, groups)
-    found = leave_out(
-        fit.solution,
-        fit.design,
-        what.sets,
-        REML=fit.REML,
-        refit=refit,
-        penalty=fit.penalty,
-        progress=progress,
-    )
+    found = leave_out(fit.core, what.sets, refit=refit, progress=progress)
     return _influence(fit, what, found, refit)
 
 

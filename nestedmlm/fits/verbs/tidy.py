@@ -163,7 +163,7 @@ def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFra
 
 
 def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    estimates = variance_estimates(fit.solution, fit.design, REML=fit.REML)
+    estimates = variance_estimates(fit.core)
     found = variance_frame(estimates, fit.design, level=asked.level)
     if limits is not None:
         found[LIMITS] = limits.reindex(found.index)[LIMITS].to_numpy()

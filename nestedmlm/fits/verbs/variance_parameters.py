@@ -40,6 +40,4 @@ def variance_parameters(fit: LmerFit, level: float = 0.95) -> pd.DataFrame:
     sd_(Intercept)|Batch     42.00  17.06  18.95  93.09
     sigma                    49.51   7.15  37.31  65.70
     """
-    return wald.variance_parameters(
-        fit.solution, fit.design, REML=fit.REML, level=level, penalty=fit.penalty
-    )
+    return wald.variance_parameters(fit.core, level=level)

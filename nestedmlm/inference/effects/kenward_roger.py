@@ -72,7 +72,7 @@ class Approximation:
     scaling: float
 
 
-def kenward_roger(parts: Fitted) -> KenwardRoger:
+def kenward_roger(fitted: Fitted) -> KenwardRoger:
     """Prepare Kenward and Roger's method at a REML fit.
 
     Raises
@@ -80,25 +80,25 @@ def kenward_roger(parts: Fitted) -> KenwardRoger:
     OptionError
         For a fit by maximum likelihood (as lmerTest) or a penalised one.
     """
-    if not parts.solution.stats.p:
+    if not fitted.solution.stats.p:
         raise OptionError("the model has no fixed effects, whose tests are all ddf is about")
-    if not parts.REML:
+    if not fitted.REML:
         raise OptionError(
             "Kenward and Roger's method is for REML fits: fit with REML=True "
             "(fit.model.fit(REML=True)), or take ddf='satterthwaite'"
         )
-    if parts.penalty is not None:
+    if fitted.penalty is not None:
         raise OptionError(
             "Kenward and Roger's method is for REML fits without a penalty: "
             "take ddf='satterthwaite'"
         )
-    s = parts.solution
-    directions = covariance_directions(parts.phi, s.plan)
-    found = variance_derivatives(parts, directions)
+    s = fitted.solution
+    directions = covariance_directions(fitted.phi, s.plan)
+    found = variance_derivatives(fitted, directions)
     Phi = found.Phi
     spread, flat = _spread(found, s.stats.n, s.stats.p)
     ratios = spread[1:, 1:]
-    inner = weighted_products(parts, directions, ratios)
+    inner = weighted_products(fitted, directions, ratios)
     weighted = np.tensordot(ratios, found.X_dV_X, axes=(1, 0))
     inner -= np.einsum("rij,jk,rkl->il", found.X_dV_X, Phi, weighted, optimize=True)
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi

@@ -53,22 +53,22 @@ class Satterthwaite:
     notes: tuple[str, ...]
 
 
-def satterthwaite(parts: Fitted) -> Satterthwaite:
+def satterthwaite(fitted: Fitted) -> Satterthwaite:
     """Prepare Satterthwaite's method at a fit.
 
     Parameters
     ----------
-    parts : Fitted
+    fitted : Fitted
         By REML or maximum likelihood; a penalised fit uses the penalised criterion's Hessian.
 
     Notes
     -----
     Per evaluation about the cost of one step of the optimizer.
     """
-    s, phi = parts.solution, parts.phi
+    s, phi = fitted.solution, fitted.phi
     directions, free = parameter_directions(phi, s.plan)
-    found = variance_derivatives(parts, directions)
-    H = _hessian(parts, found, phi, free)
+    found = variance_derivatives(fitted, directions)
+    H = _hessian(fitted, found, phi, free)
     spread, flat = _twice_inverse(H)
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
@@ -99,11 +99,11 @@ def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
 
 
 def _hessian(
-    parts: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
+    fitted: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
 ) -> FloatArray:
     """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
-    s = parts.solution
-    reml = parts.REML and s.stats.p > 0
+    s = fitted.solution
+    reml = fitted.REML and s.stats.p > 0
     df = s.stats.n - s.stats.p if reml else s.stats.n
     n_d = len(free)
     H = np.empty((n_d + 1, n_d + 1))
@@ -112,18 +112,18 @@ def _hessian(
         H[:n_d, :n_d] += 2.0 * found.tr_Phi_Q
         half = found.Phi @ found.X_dV_X
         H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)
-    H[:n_d, :n_d] += _curvature_of_covariance(parts, phi, reml)[np.ix_(free, free)]
+    H[:n_d, :n_d] += _curvature_of_covariance(fitted, phi, reml)[np.ix_(free, free)]
     H[n_d, :n_d] = H[:n_d, n_d] = -2.0 * found.d_rss / s.sigma**3
     H[n_d, n_d] = 6.0 * s.pwrss / s.sigma**4 - 2.0 * df / s.sigma**2
-    if parts.penalty is not None:
-        curvature = penalty_terms(phi, s.plan, parts.penalty).curvature
+    if fitted.penalty is not None:
+        curvature = penalty_terms(phi, s.plan, fitted.penalty).curvature
         H[np.arange(n_d), np.arange(n_d)] += curvature[free]
     return H
 
 
-def _curvature_of_covariance(parts: Fitted, phi: FloatArray, reml: bool) -> FloatArray:
+def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> FloatArray:
     """``<d criterion / d(T T'), d^2 (T T') / d phi^2>``: exact where T is linear in phi."""
-    s = parts.solution
+    s = fitted.solution
     _, _, v, inverse = profile(s.state.S)
     S_bar = np.outer(v, v) / s.sigma**2 + (inverse if reml else 0.0)
     M = elimination.adjoint(s.state, 1.0, S_bar)
@@ -131,7 +131,7 @@ def _curvature_of_covariance(parts: Fitted, phi: FloatArray, reml: bool) -> Floa
     def gradient_at(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)
         out = np.zeros(len(at))
-        for part in s.stats.parts:
+        for part in s.stats.fitted:
             MT = part.matrix(M) @ part.matrix(T_at)
             out += 2.0 * J[part.flat].T @ MT.ravel()
         return out

@@ -56,9 +56,9 @@ class VarianceDerivatives:
     d2_rss: FloatArray
 
 
-def variance_derivatives(parts: Fitted, directions: Directions) -> VarianceDerivatives:
+def variance_derivatives(fitted: Fitted, directions: Directions) -> VarianceDerivatives:
     """Add everything up; the cost is that of a few eliminations for each pair of directions."""
-    s = parts.solution
+    s = fitted.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
     _, _, v, inverse = profile(s.state.S)
     Phi = inverse[:p, :p]
@@ -72,13 +72,13 @@ def variance_derivatives(parts: Fitted, directions: Directions) -> VarianceDeriv
     block = max(1, _COLUMNS // max(n_d, 1))
     for start in range(0, p + 1 if n_d else 0, block):
         own = C[:, start : start + block]
-        diagonal = _diagonal(gram_of(own, directions, parts))
+        diagonal = _diagonal(gram_of(own, directions, fitted))
         last = start + own.shape[1] == p + 1
         tr_Phi_Q += diagonal[: len(diagonal) - last].sum(axis=0)
         if last:
             e_dV_dV_e = diagonal[-1]
     X_dV_X, X_dV_e, e_dV_e = np.empty((n_d, p, p)), np.empty((n_d, p)), np.empty(n_d)
-    for d, EC in enumerate(apply_directions(C, directions, parts)):
+    for d, EC in enumerate(apply_directions(C, directions, fitted)):
         product = C.T @ EC
         X_dV_X[d], X_dV_e[d], e_dV_e[d] = product[:p, :p], product[:p, p], product[p, p]
     back = np.linalg.inv(rotation[:p, :p]) if p else np.zeros((0, 0))
@@ -93,25 +93,25 @@ def variance_derivatives(parts: Fitted, directions: Directions) -> VarianceDeriv
     )
 
 
-def weighted_products(parts: Fitted, directions: Directions, weights: FloatArray) -> FloatArray:
+def weighted_products(fitted: Fitted, directions: Directions, weights: FloatArray) -> FloatArray:
     """``sum_rs w_rs X'V^{-1} Z E_r Z' V^{-1} Z E_s Z' V^{-1}X`` for symmetric weights, (p, p)."""
-    s = parts.solution
+    s = fitted.solution
     p = s.stats.p
     _, B = elimination.solve(s.stats, s.state)
     values, vectors = np.linalg.eigh(weights)
     total = np.zeros((p, p))
-    moves = list(apply_directions(B[:, :p], directions, parts))
+    moves = list(apply_directions(B[:, :p], directions, fitted))
     for value, vector in zip(values, vectors.T, strict=True):  # one direction at a time
         combined = sum(w * m for w, m in zip(vector, moves, strict=True))
         total += value * elimination.gram(s.stats, s.state, np.asarray(combined))
     return total
 
 
-def gram_of(own: FloatArray, directions: Directions, parts: Fitted) -> FloatArray:
+def gram_of(own: FloatArray, directions: Directions, fitted: Fitted) -> FloatArray:
     """``(Z E_r c_i)' V^{-1} (Z E_s c_j)`` for the columns c of `own`: (n_d, k, n_d, k)."""
     n_d, k = len(directions), own.shape[1]
-    F = np.stack(list(apply_directions(own, directions, parts)), axis=1).reshape(len(own), n_d * k)
-    s = parts.solution
+    F = np.stack(list(apply_directions(own, directions, fitted)), axis=1).reshape(len(own), n_d * k)
+    s = fitted.solution
     return elimination.gram(s.stats, s.state, F).reshape(n_d, k, n_d, k)
 
 
@@ -120,8 +120,8 @@ def _diagonal(gram: FloatArray) -> FloatArray:
     return np.ascontiguousarray(np.einsum("risi->irs", gram))
 
 
-def apply_directions(B: FloatArray, directions: Directions, parts: Fitted) -> Iterator[FloatArray]:
+def apply_directions(B: FloatArray, directions: Directions, fitted: Fitted) -> Iterator[FloatArray]:
     """``(I (x) E) B`` for each direction: in the rows of its factor, zero in the others."""
-    factors = parts.solution.stats.parts
+    factors = fitted.solution.stats.parts
     for f, E in zip(directions.factor, directions.matrices, strict=True):
         yield apply_direction(B, factors[f], E)

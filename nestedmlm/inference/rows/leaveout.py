@@ -9,10 +9,10 @@ from types import MappingProxyType
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import GroupingError, OptionError
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.deletion import Deleted, check_sizes, delete_held, empty, put
 from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta, theta_of_phi
-from nestedmlm.likelihood.solution import Solution
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import optimize
@@ -50,27 +50,18 @@ MOVES: MappingProxyType[str, Move] = MappingProxyType(
 
 
 def leave_out(
-    solution: Solution,
-    design: Design,
-    sets: list[IntArray],
-    *,
-    REML: bool,
-    refit: str,
-    penalty: Penalty | None = None,
-    progress: bool = True,
+    fitted: Fitted, sets: list[IntArray], *, refit: str, progress: bool = True
 ) -> Deleted:
     """Estimates without each set of rows.
 
     Parameters
     ----------
-    solution, design : Solution, Design
-        The fit with all rows.
+    fitted : Fitted
+        With all rows.
     sets : list of int arrays
         Rows to leave out.
-    REML : bool
     refit : {"full", "one-step", "none"}
         Optimise theta anew from the fit's; move it by one Newton step; or hold it.
-    penalty : Penalty, optional
     progress : bool
 
     Returns
@@ -87,12 +78,14 @@ def leave_out(
     DataError
         If too few rows would be left.
     """
+    solution, design, REML = fitted.solution, fitted.design, fitted.REML
+    start, penalty = solution.theta, fitted.penalty
     if refit == HELD:
         return delete_held(solution, design, sets, REML=REML)
     if refit not in MOVES:
         raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
     check_sizes(design, sets)
-    out = empty(design, len(solution.theta), len(sets))
+    out = empty(design, len(start), len(sets))
 
     def each() -> Iterator[None]:
         for g, gone in enumerate(sets):
@@ -101,7 +94,7 @@ def leave_out(
             stats = cross_products(rest)
             with blas_threads(stats):
                 theta, out.converged[g] = MOVES[refit](
-                    make_plan(rest, stats), stats, REML and rest.p > 0, solution.theta, penalty
+                    make_plan(rest, stats), stats, REML and rest.p > 0, start, penalty
                 )
                 put(out, g, design, rest, theta, REML, stats)
             yield

@@ -1,4 +1,4 @@
-"""All parameters of a solution with Wald intervals, in one table."""
+"""All parameters of a fit with Wald intervals, in one table."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import normal_quantile
-from nestedmlm.design.design import Design
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.wald import variance_parameters
-from nestedmlm.likelihood.solution import Solution
 
 COLUMNS = ("kind", "estimate", "se", "lower", "upper")
 
 
-def wald_parameters(
-    solution: Solution, design: Design, *, REML: bool, level: float = 0.95, random: bool = True
-) -> pd.DataFrame:
+def wald_parameters(fitted: Fitted, *, level: float = 0.95, random: bool = True) -> pd.DataFrame:
     """Fixed effects, then standard deviations and correlations, then sigma.
 
     Parameters
     ----------
-    solution : Solution
-        The model at the optimum.
-    design : Design
-    REML : bool
-        Which criterion was minimised.
+    fitted : Fitted
     level : float
         Coverage of the intervals, normal ones for the fixed effects.
     random : bool
@@ -36,6 +29,7 @@ def wald_parameters(
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
         ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
     """
+    solution = fitted.solution
     se = np.sqrt(np.diag(solution.vcov))
     reach = normal_quantile(level) * se
     fixed = pd.DataFrame(
@@ -46,9 +40,9 @@ def wald_parameters(
             "lower": solution.beta - reach,
             "upper": solution.beta + reach,
         },
-        index=list(design.x_names),
+        index=list(fitted.design.x_names),
     )
     if not random:
         return fixed
-    parts = variance_parameters(solution, design, REML=REML, level=level)
-    return pd.concat([fixed, parts[list(COLUMNS)]])
+    variances = variance_parameters(fitted, level=level)
+    return pd.concat([fixed, variances[list(COLUMNS)]])

@@ -17,6 +17,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.variances.parameters import (
@@ -53,13 +54,18 @@ class VarianceEstimates:
     covariance: FloatArray
 
 
-def variance_estimates(
-    solution: Solution, design: Design, *, REML: bool, penalty: Penalty | None = None
-) -> VarianceEstimates:
-    """Estimates and their covariance; the arguments are those of `variance_parameters`."""
-    chosen = tuple(p for p in model_parameters(design) if p.kind != "beta")
+def variance_estimates(fitted: Fitted) -> VarianceEstimates:
+    """Estimates of standard deviations, correlations and sigma, and their covariance.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The curvature of its criterion counts, and that of its penalty.
+    """
+    solution = fitted.solution
+    chosen = tuple(p for p in model_parameters(fitted.design) if p.kind != "beta")
     estimate = parameter_values(chosen, solution)
-    slopes = _scaled_slopes(chosen, solution, REML, penalty)
+    slopes = _scaled_slopes(chosen, solution, fitted.REML, fitted.penalty)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
     se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
     return VarianceEstimates(
@@ -67,27 +73,15 @@ def variance_estimates(
     )
 
 
-def variance_parameters(
-    solution: Solution,
-    design: Design,
-    *,
-    REML: bool,
-    level: float = 0.95,
-    penalty: Penalty | None = None,
-) -> pd.DataFrame:
+def variance_parameters(fitted: Fitted, *, level: float = 0.95) -> pd.DataFrame:
     """Estimates, standard errors and Wald intervals of SDs, correlations and sigma.
 
     Parameters
     ----------
-    solution : Solution
-        The model at the optimum.
-    design : Design
-    REML : bool
-        Which criterion was minimised.
+    fitted : Fitted
+        The curvature of its criterion counts, and that of its penalty.
     level : float
         Coverage of the intervals.
-    penalty : Penalty, optional
-        What the fit was penalised by; its curvature counts.
 
     Returns
     -------
@@ -101,8 +95,7 @@ def variance_parameters(
     -----
     ``se`` is on the scale of the estimate: ``se = estimate * se(log)`` for standard deviations.
     """
-    found = variance_estimates(solution, design, REML=REML, penalty=penalty)
-    return variance_frame(found, design, level=level)
+    return variance_frame(variance_estimates(fitted), fitted.design, level=level)
 
 
 def variance_frame(found: VarianceEstimates, design: Design, *, level: float) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.views.parameters import parameter_table
 
 NUMBERS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
 
@@ -49,6 +50,19 @@ def test_fixed_effects(sleep, ddf):
     assert list(found.columns) == ["effect", "term", *NUMBERS]
     assert found["term"].tolist() == ["(Intercept)", "Days"]
     np.testing.assert_allclose(found[NUMBERS], FIXED[ddf], rtol=5e-5)
+
+
+def test_standard_errors_of_a_penalised_fit_are_the_same_in_every_table():
+    data = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", data, penalty="wishart")
+    wald = fit.variance_parameters()["se"]
+    tidy = fit.tidy("ran_pars").set_index("term")["std_error"]
+    assert tidy["sd__(Intercept)"] == wald["sd_(Intercept)|Subject"]
+    assert tidy["sd__Days"] == wald["sd_Days|Subject"]
+    table = parameter_table(fit)["se"]
+    np.testing.assert_array_equal(table[wald.index], wald)
+    # the penalty's curvature counts: without it the standard error is 6.470
+    assert wald["sd_(Intercept)|Subject"] == pytest.approx(6.2957, abs=5e-5)
 
 
 # tidy(M17)
