@@ -131,7 +131,7 @@ def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> Flo
     def gradient_at(at: FloatArray) -> FloatArray:
         T_at, J = flat_factors(np, at, s.plan), jacobian(at, s.plan)
         out = np.zeros(len(at))
-        for part in s.stats.fitted:
+        for part in s.stats.parts:
             MT = part.matrix(M) @ part.matrix(T_at)
             out += 2.0 * J[part.flat].T @ MT.ravel()
         return out
