@@ -12,9 +12,9 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm import progress
-from nestedmlm.fits import lmer_fit
 from nestedmlm.inference.profile import profile
 from nestedmlm.inference.rows import leaveout
+from nestedmlm.optimum import solve
 from nestedmlm.progress import gather, interruptible, track
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_in_a_users_bootstrap(fit: nm.LmerFit, monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmer_fit, "optimize", interrupting(0, lmer_fit.optimize))
+    monkeypatch.setattr(solve, "optimize", interrupting(0, solve.optimize))
     with pytest.raises(KeyboardInterrupt):
         nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
 

@@ -16,6 +16,7 @@ from nestedmlm.likelihood.plan import Plan, start_phi
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import CrossProducts
 
+_NO_COVARIANCE = 1e10  # criterion for each row where there is no factor
 _STARTS = (1.0, 0.3, 2.0)
 
 
@@ -66,7 +67,10 @@ def bounded_minimum(
     starts = [reflected, *(np.where(marks, s, start_phi(plan)) for s in _STARTS)]
 
     def objective(phi: FloatArray) -> tuple[float, FloatArray]:
-        ev = evaluate(phi, plan, stats, REML)
+        try:
+            ev = evaluate(phi, plan, stats, REML)
+        except np.linalg.LinAlgError:  # on the edge of a user's structure: the search steps back
+            return _NO_COVARIANCE, np.zeros_like(phi)
         return ev.criterion / stats.n, ev.gradient / stats.n  # so that the first step is short
 
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 500}

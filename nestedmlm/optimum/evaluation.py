@@ -59,14 +59,15 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
         If S_xx is not positive definite to rounding.
     """
     df, reml, constant = degrees(stats, REML)
-    T = flat_factors(np, phi, plan)
+    with np.errstate(all="ignore"):  # a factor that does not exist is refused by the elimination
+        T, J = flat_factors(np, phi, plan), jacobian(phi, plan)
     state = eliminate(T, stats)
     log_sxx, r2, v, inverse = profile(state.S)
     M = adjoint(state, 1.0, reml * inverse + np.outer(v, v) * (df / r2))
     return Evaluation(
         phi=phi,
         criterion=state.logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
-        gradient=jacobian(phi, plan).T @ twice_products(M, T, stats.parts),
+        gradient=J.T @ twice_products(M, T, stats.parts),
         T=T,
         M=M,
         r2=r2,

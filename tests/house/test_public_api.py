@@ -40,8 +40,6 @@ PRIVATE = {
     "_MAX_EFFECTS": "a limit of memory, made small",
     "_QUIET": "intervals of time, made zero",
     "_SHIPPED": "the folder of the data, compared with another",
-    "_SOURCES": "structures that a test registers are forgotten after it",
-    "_VERSION": "an installed version",
     "_cache_folder": "a machine that has no downloads",
     "_profile_one": "work that is interrupted in the middle",
     "_projections": "projections onto cones, one by one",

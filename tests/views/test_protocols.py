@@ -17,6 +17,7 @@ from nestedmlm.views.summary import summary_view
 BOTH = (nm.LmerFit, nm.BayesFit)
 # (verb, argument that only one engine has) -> why the other has not
 OF_ONE_ENGINE = {
+    ("diagnose", "tol"): "of the rank of a covariance; draws are never singular",
     ("icc", "by_group"): "a posterior's table has every group",
     ("icc", "ci"): "of a bootstrap; a posterior's intervals are always there",
     ("icc", "nsim"): "of that bootstrap",
