@@ -199,7 +199,7 @@ def first_order(
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
     if not math.isfinite(value):
         return value, np.zeros(B.shape[1]), T, M, r2, v, inverse, N, H, Bs
-    go_down(s, parent, panels, N, H, Bs, b, M, BB, np.empty(0))
+    go_down(s, parent, panels, N, H, Bs, b, M, BB, np.empty(s.root[m]))
     MT, at = np.zeros(T.shape[0]), 0
     for i in range(m):
         k = s.K[i]

@@ -20,7 +20,7 @@ def warmup() -> None:
 
     A process fits uncompiled until that has cost more than compiling would repay; nothing needs
     this call. It takes some twenty seconds, once for an installation; a process that finds the
-    result on disk loads it in less than one.
+    result on disk loads it in about one.
 
     Examples
     --------

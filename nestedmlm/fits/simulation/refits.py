@@ -94,11 +94,6 @@ def refit_one(
     )
 
 
-def default_names(design: Design) -> tuple[str, ...]:
-    """Names of `default_values`: fixed effects, then `model_parameters` of the rest."""
-    return (*design.x_names, *(p.name for p in _variances(design)))
-
-
 def default_values(design: Design, batch: Batch) -> FloatArray:
     """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
     shapes = term_shapes(design)

@@ -39,6 +39,7 @@ from nestedmlm.likelihood.elimination.sweeps import (
     pass_up,
     take_off,
     upper_times,
+    with_own_inverse,
     with_own_rows,
 )
 
@@ -149,11 +150,11 @@ def go_down_crossed(
         Pc = cross[e.value[i] : e.value[i + 1]].reshape(k, count)
         hc = Hc[e.value[i] : e.value[i + 1]].reshape(k, count)
         bc = of_parents(brt, col)
+        A = own[s.root[i] : s.root[i + 1]].reshape(k, k, levels)
         NQ = np.empty((k, k, levels))
         upper_times(n, P, 0, k, NQ)
         D, V = np.empty((k, anc, levels)), np.empty((k, anc, levels))
         Dc, Vc = np.empty((k, count)), np.empty((k, count))
-        t = np.empty(levels)
         for a in range(k):
             copy(D[a], P[a, k : k + anc])
             copy(Bi[a], P[a, k + anc :])
@@ -169,6 +170,7 @@ def go_down_crossed(
         sandwich(D, Dc, inverse, inverse_c, Gtt, node, ptr, col, V, Vc)
         for a in range(k):
             for c in range(a + 1):
+                t = A[a, c]
                 copy(t, P[a, c])
                 for f in range(k):
                     subtract_scaled(t, NQ[f, a], NQ[f, c])
@@ -178,8 +180,6 @@ def go_down_crossed(
                 at = s.square[i] + a * k + c
                 info[at] += total(t)
                 add_products(BB[at], 1.0, Bi[a], Bi[c])
-                if own.shape[0] > 0:
-                    copy(own[s.root[i] : s.root[i + 1]].reshape(k, k, levels)[a, c], t)
         z = np.empty((k, r, levels))
         for a in range(k):
             copy(z[a], h[a, anc:])
@@ -199,7 +199,7 @@ def go_down_crossed(
         sandwich(Y, Yc, inverse, inverse_c, Gtt, node, ptr, col, V, Vc)
         children = parent[s.level[i - 1] : s.level[i]]
         places = e.up[e.first[i - 1] : e.first[i]]
-        inverse = of_parents(own_inverse(n, Y, Yc, V, Vc, inverse, ptr), children)
+        inverse = of_parents(with_own_inverse_crossed(n, Y, Yc, V, Vc, inverse, ptr), children)
         inverse_c = of_parents(own_crossed(Vc, inverse_c), places)
         above = of_parents(with_own_rows(bi, above), children)
 
@@ -219,26 +219,16 @@ def sandwich(
             add_by_node(V[a, x], Dc[a], inverse_c[x], ptr)
 
 
-def own_inverse(N: Any, Y: Any, Yc: Any, V: Any, Vc: Any, inverse: Any, ptr: Any) -> Any:
-    """The inverse's block of a level and its ancestors, ``[N'N + V Y', -V; ., P]``."""
-    k, anc, levels = Y.shape[0], Y.shape[1], Y.shape[2]
-    out = np.empty((k + anc, k + anc, levels))
-    for a in range(k):
-        for x in range(anc):
-            scale(out[a, k + x], -1.0, V[a, x])
-            scale(out[k + x, a], -1.0, V[a, x])
+def with_own_inverse_crossed(
+    N: Any, Y: Any, Yc: Any, V: Any, Vc: Any, inverse: Any, ptr: Any
+) -> Any:
+    """`with_own_inverse`, and what the level's own columns add to it: ``+ Vc Yc'``."""
+    out = with_own_inverse(N, Y, V, inverse)
+    for a in range(Yc.shape[0]):
         for b in range(a + 1):
-            mine = out[a, b]
-            scale(mine, N[0, a], N[0, b])
-            for c in range(1, b + 1):
-                add_scaled(mine, N[c, a], N[c, b])
-            for x in range(anc):
-                add_scaled(mine, V[a, x], Y[b, x])
-            add_by_node(mine, Vc[a], Yc[b], ptr)
+            add_by_node(out[a, b], Vc[a], Yc[b], ptr)
             if b < a:
-                copy(out[b, a], mine)
-    for x in range(anc):
-        copy(out[k + x, k:], inverse[x])
+                copy(out[b, a], out[a, b])
     return out
 
 

@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.likelihood.elimination.information import (
+    add_own_products,
+    end_of_factor,
+    pass_variates,
+    variate_row,
+)
 from nestedmlm.likelihood.elimination.primitives import (
     add,
     add_by_node,
     add_products,
-    add_scaled,
     add_taken,
     fill,
     scale,
     subtract_at,
-    subtract_scaled,
     sum_children,
     take,
 )
@@ -56,43 +60,23 @@ def add_information_crossed(
         Pc = cross0[e.value[i] : e.value[i + 1]].reshape(k, count)
         hc = Hc[e.value[i] : e.value[i + 1]].reshape(k, count)
         tc = np.empty(count)
-        high = low
-        while high < own and entries[high, 0] == i:
-            high += 1
+        high = end_of_factor(entries, low, i)
         across = np.zeros((k, k, n - low))
         X = np.zeros((n - low, levels))
         for row in range(k):
-            at, f = 0, i
-            for q in range(low, own):
-                while f < entries[q, 0]:
-                    at += s.K[f]
-                    f += 1
-                a, b = at + entries[q, 1], at + entries[q, 2]
-                scale(X[q - low], P[row, a], w[b])
-                if a != b:
-                    add_scaled(X[q - low], P[row, b], w[a])
+            variate_row(s, i, entries, low, P[row], w, X)
             for q in range(own, n):  # variates of the dense block
                 take(tc, Ft[q], col)
                 fill(X[q - low], 0.0)
                 add_by_node(X[q - low], Pc[row], tc, ptr)
             add_products(across[row], 1.0, w[:k], X)
             add(up[row, low:], X)
+        add_own_products(entries, low, high, across, w, Bi, gram, BF, Fe)
         for q in range(low, high):
             a, b = entries[q, 1], entries[q, 2]
-            for p in range(low, n):
-                share = 0.5 if p < high else 1.0
-                gram[q, p] += share * across[a, b, p - low]
-                if a != b:
-                    gram[q, p] += share * across[b, a, p - low]
-            twice = np.zeros((1, 1))
-            add_products(twice, 1.0, w[a : a + 1], w[b : b + 1])
-            add_products(BF[q : q + 1], 1.0, w[b : b + 1], Bi[a])
-            Fe[q] += twice[0, 0]
             fill(tc, 0.0)
             add_taken(tc, w[b], node, Pc[a])
             if a != b:
-                add_products(BF[q : q + 1], 1.0, w[a : a + 1], Bi[b])
-                Fe[q] += twice[0, 0]
                 add_taken(tc, w[a], node, Pc[b])
             scale(tc, -1.0, tc)
             subtract_at(Rt[q], col, tc)
@@ -107,14 +91,6 @@ def add_information_crossed(
             subtract_at(Rt[q], col, tc)
         if i + 1 == m:
             break
-        for x in range(anc):
-            column = up[k + x]
-            for a in range(k):
-                subtract_scaled(column, h[a, x], half[a])
-            for q in range(low, high):
-                a, b = entries[q, 1], entries[q, 2]
-                add_scaled(column[q], P[a, k + x], w[b])
-                if a != b:
-                    add_scaled(column[q], P[b, k + x], w[a])
+        pass_variates(entries, low, high, P, w, h, half, up)
         up = sum_children(up[k:], starts[s.level[i + 1] : s.level[i + 2]])
         low = high

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood.elimination.sweeps import lower_times, upper_times
 from nestedmlm.likelihood.elimination.visit import Eliminated, Half
 from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
@@ -53,7 +53,8 @@ def _block_gram(
             mine = sum(P[a, c] * F[i][c] for c in range(k))
             rest = sum((P[a, k + x] * above[i][x] for x in range(anc)), np.zeros((n, J)))
             if crossed is not None:
-                rest += _from_dense(crossed, i, a, k, J, Ft)
+                starts = crossed.entries.ptr[s.level[i] + i : s.level[i + 1] + i]
+                rest += _from_dense(crossed, i, a, k, starts, Ft)
             half += F[i][a] @ (0.5 * mine + rest).T
             up[a] += mine + rest
         solved = np.empty((k, n, J))
@@ -72,12 +73,13 @@ def _block_gram(
     return half
 
 
-def _from_dense(crossed: Crossed, i: int, a: int, k: int, J: int, Ft: FloatArray) -> FloatArray:
-    """Row a of ``Z_i'Z_t F_t``, (n, J)."""
+def _from_dense(
+    crossed: Crossed, i: int, a: int, k: int, starts: IntArray, Ft: FloatArray
+) -> FloatArray:
+    """Row a of ``Z_i'Z_t F_t``, (n, J); `starts` is each level's first entry."""
     e = crossed.entries
     own = slice(int(e.first[i]), int(e.first[i + 1]))
     values = crossed.values[e.value[i] : e.value[i + 1]].reshape(k, -1)[a]
-    starts = np.searchsorted(e.node[own], np.arange(J))
     out: FloatArray = np.add.reduceat(Ft[:, e.col[own]] * values, starts, axis=1)
     return out
 

@@ -74,51 +74,77 @@ def add_information(
         root = N[s.root[i] : s.root[i + 1]].reshape(k, k, levels)
         h = H[s.half[i] : s.half[i + 1]].reshape(k, anc + r, levels)
         Bi = B[s.right[i] : s.right[i + 1]].reshape(k, r, levels)
-        high = low
-        while high < n and entries[high, 0] == i:
-            high += 1
+        high = end_of_factor(entries, low, i)
         X = np.zeros((n - low, levels))  # a row of Z'F for this factor's and coarser variates
         across = np.zeros((k, k, n - low))
         for row in range(k):
-            at, f = 0, i
-            for q in range(low, n):
-                while f < entries[q, 0]:
-                    at += s.K[f]
-                    f += 1
-                a, b = at + entries[q, 1], at + entries[q, 2]
-                scale(X[q - low], P[row, a], w[b])
-                if a != b:
-                    add_scaled(X[q - low], P[row, b], w[a])
+            variate_row(s, i, entries, low, P[row], w, X)
             add_products(across[row], 1.0, w[:k], X)
             add(up[row, low:], X)
-        for q in range(low, high):
-            a, b = entries[q, 1], entries[q, 2]
-            for p in range(low, n):
-                share = 0.5 if p < high else 1.0  # within the factor both orders are met
-                gram[q, p] += share * across[a, b, p - low]
-                if a != b:
-                    gram[q, p] += share * across[b, a, p - low]
-            add_products(BF[q : q + 1], 1.0, w[b : b + 1], Bi[a])
-            twice = np.zeros((1, 1))
-            add_products(twice, 1.0, w[a : a + 1], w[b : b + 1])
-            Fe[q] += twice[0, 0]
-            if a != b:
-                add_products(BF[q : q + 1], 1.0, w[a : a + 1], Bi[b])
-                Fe[q] += twice[0, 0]
+        add_own_products(entries, low, high, across, w, Bi, gram, BF, Fe)
         half = np.empty((k, n, levels))
         upper_times(root, up[:k], 0, n, half)
         for a in range(k):
             add_products(gram, -0.5, half[a], half[a])
         if i + 1 == m:
             break
-        for x in range(anc):
-            column = up[k + x]
-            for a in range(k):
-                subtract_scaled(column, h[a, x], half[a])
-            for q in range(low, high):
-                a, b = entries[q, 1], entries[q, 2]
-                add_scaled(column[q], P[a, k + x], w[b])
-                if a != b:
-                    add_scaled(column[q], P[b, k + x], w[a])
+        pass_variates(entries, low, high, P, w, h, half, up)
         up = sum_children(up[k:], starts[s.level[i + 1] : s.level[i + 2]])
         low = high
+
+
+def end_of_factor(entries: Any, low: int, i: int) -> int:
+    """Place after the entries of factor i, which begin at `low`."""
+    high = low
+    while high < entries.shape[0] and entries[high, 0] == i:
+        high += 1
+    return high
+
+
+def variate_row(s: Any, i: int, entries: Any, low: int, P: Any, w: Any, X: Any) -> None:
+    """Write one row of ``Z_i'F`` for the variates from `low` on: P is that row of the panel."""
+    at, f = 0, i
+    for q in range(low, entries.shape[0]):
+        while f < entries[q, 0]:
+            at += s.K[f]
+            f += 1
+        a, b = at + entries[q, 1], at + entries[q, 2]
+        scale(X[q - low], P[a], w[b])
+        if a != b:
+            add_scaled(X[q - low], P[b], w[a])
+
+
+def add_own_products(
+    entries: Any, low: int, high: int, across: Any, w: Any, B: Any, gram: Any, BF: Any, Fe: Any
+) -> None:
+    """Add the products of a factor's own variates with all from `low` on, with B and with e."""
+    for q in range(low, high):
+        a, b = entries[q, 1], entries[q, 2]
+        for p in range(low, gram.shape[0]):
+            share = 0.5 if p < high else 1.0  # within the factor both orders are met
+            gram[q, p] += share * across[a, b, p - low]
+            if a != b:
+                gram[q, p] += share * across[b, a, p - low]
+        add_products(BF[q : q + 1], 1.0, w[b : b + 1], B[a])
+        twice = np.zeros((1, 1))
+        add_products(twice, 1.0, w[a : a + 1], w[b : b + 1])
+        Fe[q] += twice[0, 0]
+        if a != b:
+            add_products(BF[q : q + 1], 1.0, w[a : a + 1], B[b])
+            Fe[q] += twice[0, 0]
+
+
+def pass_variates(
+    entries: Any, low: int, high: int, P: Any, w: Any, h: Any, half: Any, up: Any
+) -> None:
+    """Add to the ancestors' rows of `up` what a factor's variates bring and its levels take."""
+    k = h.shape[0]
+    for x in range(up.shape[0] - k):
+        column = up[k + x]
+        for a in range(k):
+            subtract_scaled(column, h[a, x], half[a])
+        for q in range(low, high):
+            a, b = entries[q, 1], entries[q, 2]
+            add_scaled(column[q], P[a, k + x], w[b])
+            if a != b:
+                add_scaled(column[q], P[b, k + x], w[a])

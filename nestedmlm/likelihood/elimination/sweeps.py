@@ -170,7 +170,7 @@ def go_down(
     BB : (sum of K^2, r, r) array
         Gains ``sum B[a]' B[b]`` for a >= b.
     own : array
-        Is filled with each level's ``Z'V^-1 Z`` (lower triangle), unless it is empty.
+        Is filled with each level's ``Z'V^-1 Z`` (lower triangle), by the places of `s.root`.
     """
     m, r = s.K.shape[0], s.r
     above = np.zeros((0, r, s.J[m - 1]))  # b of the ancestors
@@ -182,10 +182,10 @@ def go_down(
         h = H[s.half[i] : s.half[i + 1]].reshape(k, anc + r, levels)
         Bi = B[s.right[i] : s.right[i + 1]].reshape(k, r, levels)
         bi = b[s.right[i] : s.right[i + 1]].reshape(k, r, levels)
+        A = own[s.root[i] : s.root[i + 1]].reshape(k, k, levels)
         NQ = np.empty((k, k, levels))
         upper_times(n, P, 0, k, NQ)
         D, V = np.empty((k, anc, levels)), np.empty((k, anc, levels))
-        t = np.empty(levels)
         for a in range(k):
             copy(D[a], P[a, k : k + anc])
             copy(Bi[a], P[a, k + anc :])
@@ -197,6 +197,7 @@ def go_down(
                 subtract_scaled(Bi[a], D[a, x], above[x])
                 add_scaled(V[a], D[a, x], inverse[x])
             for c in range(a + 1):
+                t = A[a, c]
                 copy(t, P[a, c])
                 for e in range(k):
                     subtract_scaled(t, NQ[e, a], NQ[e, c])
@@ -205,8 +206,6 @@ def go_down(
                 at = s.square[i] + a * k + c
                 info[at] += total(t)
                 add_products(BB[at], 1.0, Bi[a], Bi[c])
-                if own.shape[0] > 0:
-                    copy(own[s.root[i] : s.root[i + 1]].reshape(k, k, levels)[a, c], t)
         z = np.empty((k, r, levels))
         for a in range(k):
             copy(z[a], h[a, anc:])
@@ -215,8 +214,14 @@ def go_down(
         lower_times(n, z, bi)
         if i == 0:
             break
+        Y = np.empty((k, anc, levels))
+        lower_times(n, h[:, :anc], Y)
+        for a in range(k):
+            fill(V[a], 0.0)
+            for x in range(anc):
+                add_scaled(V[a], Y[a, x], inverse[x])
         children = parent[s.level[i - 1] : s.level[i]]
-        inverse = of_parents(with_own_inverse(n, h, inverse), children)
+        inverse = of_parents(with_own_inverse(n, Y, V, inverse), children)
         above = of_parents(with_own_rows(bi, above), children)
 
 
@@ -231,28 +236,25 @@ def with_own_rows(own: Any, above: Any) -> Any:
     return out
 
 
-def with_own_inverse(n: Any, h: Any, inverse: Any) -> Any:
+def with_own_inverse(N: Any, Y: Any, V: Any, inverse: Any) -> Any:
     """``Lambda M^-1 Lambda'`` for a level and its ancestors, (k + anc, k + anc, J).
 
-    With ``Y = N' H`` of the ancestors' columns and P their block: ``[N'N + Y P Y', -Y P; ., P]``.
+    With ``Y = N' H`` of the ancestors' columns, P their block and ``V = Y P``:
+    ``[N'N + V Y', -V; ., P]``.
     """
-    k, anc, levels = n.shape[0], inverse.shape[0], n.shape[2]
+    k, anc, levels = Y.shape[0], Y.shape[1], Y.shape[2]
     out = np.empty((k + anc, k + anc, levels))
-    Y, YP = np.empty((k, anc, levels)), np.zeros((k, anc, levels))
-    lower_times(n, h[:, :anc], Y)
     for a in range(k):
         for x in range(anc):
-            add_scaled(YP[a], Y[a, x], inverse[x])
-        for x in range(anc):
-            scale(out[a, k + x], -1.0, YP[a, x])
-            scale(out[k + x, a], -1.0, YP[a, x])
+            scale(out[a, k + x], -1.0, V[a, x])
+            scale(out[k + x, a], -1.0, V[a, x])
         for b in range(a + 1):
             mine = out[a, b]
-            scale(mine, n[0, a], n[0, b])
+            scale(mine, N[0, a], N[0, b])
             for c in range(1, b + 1):
-                add_scaled(mine, n[c, a], n[c, b])
+                add_scaled(mine, N[c, a], N[c, b])
             for x in range(anc):
-                add_scaled(mine, YP[a, x], Y[b, x])
+                add_scaled(mine, V[a, x], Y[b, x])
             if b < a:
                 copy(out[b, a], mine)
     for x in range(anc):
