@@ -15,10 +15,9 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.api import anova, lmer
-from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.verbs.getme import components
+from nestedmlm.fits.verbs.getme import getme
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.views.influence import Influence
 from nestedmlm.views.profile import Profile
@@ -268,10 +267,7 @@ def getME(object: LmerFit, name: str) -> Any:
     OptionError
         For a name that is not known; the message lists those that are.
     """
-    table = components(object)
-    if name not in table:
-        raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
-    return table[name]()
+    return getme(object, name)
 
 
 def hatvalues(model: LmerFit) -> pd.Series:

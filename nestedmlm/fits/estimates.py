@@ -148,6 +148,10 @@ class Estimates:
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects, (p, p).
 
+        Returns
+        -------
+        DataFrame
+
         Examples
         --------
         >>> import nestedmlm as nm

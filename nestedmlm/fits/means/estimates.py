@@ -202,9 +202,41 @@ class Emmeans(Viewable):
             notes=notes,
         )
 
-    def pairs(self, **options: Any) -> Emmeans:
-        """All pairwise differences; the options of `contrast`."""
-        return self.contrast("pairwise", **options)
+    def pairs(
+        self,
+        *,
+        adjust: str | None = None,
+        by: str | Sequence[str] | None = None,
+        reverse: bool = False,
+    ) -> Emmeans:
+        """All pairwise differences within each family: ``contrast("pairwise")``.
+
+        Parameters
+        ----------
+        adjust : str, optional
+            As in `contrast`; by default Tukey's.
+        by : str or sequence of str, optional
+            Compare within each combination of these; by default as the means were made.
+        reverse : bool
+            Change the sign of every difference.
+
+        Returns
+        -------
+        Emmeans
+
+        Raises
+        ------
+        OptionError
+            For an unknown adjustment or variable.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+        >>> nm.emmeans(fit, "recipe").pairs().labels["contrast"].tolist()
+        ['A - B', 'A - C', 'B - C']
+        """
+        return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse)
 
     # --- what is printed -----------------------------------------------------------------------
     def conf_int(self, level: float | None = None, *, adjust: str | None = None) -> Emmeans:

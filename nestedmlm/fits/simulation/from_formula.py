@@ -32,7 +32,11 @@ def scenario(
     theta: Sequence[float],
     sigma: float,
     REML: bool = True,
-    **options: Any,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
 ) -> Scenario:
     """Make a scenario from nothing but a formula, predictors and parameters.
 
@@ -51,8 +55,8 @@ def scenario(
         Residual standard deviation.
     REML : bool
         How refits are made where a test does not say.
-    **options
-        Of `Model`: ``weights, offset, contrasts, double_bar``.
+    weights, offset, contrasts, na_action, double_bar
+        See `Model`.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def scenario(
     (80, 2)
     """
     text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
-    parsed = parse_formula(text, double_bar=options.get("double_bar", "split"))
+    parsed = parse_formula(text, double_bar=double_bar)
     table = as_pandas(data)
     response = strip_groups(parsed.response)
     if not isinstance(response, Name):
@@ -83,7 +87,15 @@ def scenario(
     if response.name not in table.columns:
         stand_in = np.random.default_rng(0).standard_normal(len(table))
         table = table.assign(**{response.name: stand_in})
-    model = Model(text, table, **options)
+    model = Model(
+        text,
+        table,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        double_bar=double_bar,
+    )
     design = model.design
     return Scenario(
         model=model,
@@ -102,18 +114,27 @@ def simulate(
     params: Mapping[str, Any],
     nsim: int = 1,
     seed: Seed = None,
-    **options: Any,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
 ) -> pd.DataFrame:
     """Draw responses without a fit: lme4's ``simulate`` of a formula.
 
     Parameters
     ----------
-    formula, data, **options
-        See `scenario`.
+    formula : str
+        With or without a response; the data need not have it.
+    data : table
+        Predictors and grouping factors.
     params : mapping
         ``beta``, ``theta`` and ``sigma``, as in `scenario`.
     nsim : int
+        Responses.
     seed : int, optional
+    weights, offset, contrasts, na_action, double_bar
+        See `Model`.
 
     Returns
     -------
@@ -134,5 +155,16 @@ def simulate(
     if set(params) != {"beta", "theta", "sigma"}:
         given = ", ".join(map(str, params)) or "nothing"
         raise OptionError(f"params must have beta, theta and sigma, not {given}")
-    made = scenario(formula, data, **dict(params), **options)
+    made = scenario(
+        formula,
+        data,
+        beta=params["beta"],
+        theta=params["theta"],
+        sigma=params["sigma"],
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        double_bar=double_bar,
+    )
     return draw_frame(made.distribution, made.design.index, nsim=nsim, seed=seed)

@@ -56,6 +56,10 @@ def is_singular(fit: LmerFit, tol: float = TOL, *, rule: str = "rank") -> bool:
         root mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
         rule: any diagonal entry of theta below `tol`.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     OptionError

@@ -37,6 +37,11 @@ def drop1(
         F tests as lmerTest's ``drop1``, or likelihood-ratio tests of models refitted by
         maximum likelihood as lme4's.
 
+    Returns
+    -------
+    TestTable
+        ``.table`` has one row per term, and ``.formulas`` (of ``test="Chisq"``) the models.
+
     Raises
     ------
     OptionError

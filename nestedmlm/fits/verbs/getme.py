@@ -10,9 +10,36 @@ from scipy import sparse
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.matrices.zmatrix import z_matrix
+from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def getme(fit: LmerFit, name: str) -> Any:
+    """Return a component of the fit by lme4's name, such as ``"X"``, ``"Zt"`` or ``"theta"``.
+
+    Parameters
+    ----------
+    name : str
+        See `components`.
+
+    Raises
+    ------
+    OptionError
+        For a name that is not known; the message lists those that are.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> getme(fit, "Zt").shape
+    (6, 30)
+    """
+    table = components(fit)
+    if name not in table:
+        raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
+    return table[name]()
 
 
 def components(fit: LmerFit) -> dict[str, Callable[[], Any]]:

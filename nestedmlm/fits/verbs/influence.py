@@ -87,6 +87,11 @@ def dfbeta(fit: LmerFit) -> pd.DataFrame:
 def dfbetas(fit: LmerFit) -> pd.DataFrame:
     """`dfbeta` over the standard errors without each row (theta held).
 
+    Returns
+    -------
+    DataFrame
+        One row for each row of the fit.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -20,6 +20,16 @@ def model_matrix(fit: LmerFit, which: str = "fixed") -> Any:
     ----------
     which : {"fixed", "random"}
 
+    Returns
+    -------
+    DataFrame (n, p) or sparse matrix (n, q)
+        On the index of the rows used; Z has lme4's order of columns.
+
+    Raises
+    ------
+    OptionError
+        For another `which`.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -40,6 +40,11 @@ def ranef(fit: LmerFit, condvar: bool = True) -> pd.DataFrame:
 def coef(fit: LmerFit) -> dict[str, pd.DataFrame]:
     """Fixed effects plus conditional modes for each level, one table per grouping factor.
 
+    Returns
+    -------
+    dict of str to DataFrame
+        By grouping factor: one row per level, one column per effect.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -26,6 +26,15 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
     y : array-like, shape (n,) or (rows of the data,)
         One value for each row used, or for each row of the original data.
 
+    Returns
+    -------
+    LmerFit
+
+    Raises
+    ------
+    DataError
+        For a wrong shape, missing or infinite values.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -93,6 +102,10 @@ def refit_many(fit: LmerFit, Y: Any, *, workers: int = 1) -> Batch:
 
 def refit_ml(fit: LmerFit) -> LmerFit:
     """The maximum-likelihood fit of the same model (itself, if it is one).
+
+    Returns
+    -------
+    LmerFit
 
     Examples
     --------

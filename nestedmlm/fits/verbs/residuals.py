@@ -35,6 +35,10 @@ def residuals(
         Divide by the residual's standard deviation given theta, whatever the type:
         ``sigma sqrt((1 - h) / w)`` for conditional residuals.
 
+    Returns
+    -------
+    Series
+
     Raises
     ------
     OptionError
@@ -72,6 +76,10 @@ def rstudent(fit: LmerFit, *, external: bool = False) -> pd.Series:
     external : bool
         Take sigma from the fit without the row (theta held), exactly and without refitting.
         lme4's ``rstudent`` divides by the sigma of the fit.
+
+    Returns
+    -------
+    Series
 
     Notes
     -----

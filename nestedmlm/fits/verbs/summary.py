@@ -25,6 +25,11 @@ def summary(fit: LmerFit, ddf: str = "satterthwaite", *, correlation: bool | Non
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
 
+    Returns
+    -------
+    View
+        Prints as lmerTest's summary; ``.tables`` are DataFrames.
+
     Raises
     ------
     OptionError

@@ -16,6 +16,15 @@ def update(fit: LmerFit, formula: str) -> LmerFit:
     formula : str
         For example ``". ~ . + x"`` or ``". ~ . - (0 + Days | Subject)"``.
 
+    Returns
+    -------
+    LmerFit
+        By the same criterion, with the same penalty.
+
+    Raises
+    ------
+    FormulaError
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 def varcorr(fit: LmerFit) -> VarCorr:
     """Variances, standard deviations and correlations of the random effects; a view.
 
+    Returns
+    -------
+    VarCorr
+        ``.to_frame()`` has the numbers, ``.blocks`` the covariance of each term.
+
     Examples
     --------
     >>> import nestedmlm as nm
