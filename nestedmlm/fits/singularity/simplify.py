@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -35,13 +35,13 @@ class Path(Viewable):
         Likelihood ratio tests between the fits; None where there is only one.
     """
 
-    fits: tuple[Any, ...]
+    fits: tuple[LmerFit, ...]
     diagnoses: tuple[Diagnosis, ...]
     taken: tuple[Recommendation, ...]
     comparison: AnovaResult | None
 
     @property
-    def final(self) -> Any:
+    def final(self) -> LmerFit:
         """The last fit."""
         return self.fits[-1]
 
