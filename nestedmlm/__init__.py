@@ -32,7 +32,7 @@ from nestedmlm.fits.etable import etable
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.load_bayesfit import load_bayesfit
 from nestedmlm.fits.means.emmeans import emmeans, emtrends
-from nestedmlm.fits.means.estimates import Emmeans
+from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.simulation.from_formula import scenario, simulate

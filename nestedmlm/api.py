@@ -9,9 +9,9 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
-from nestedmlm.fits.comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
+from nestedmlm.fits.model_comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.formula import Formula
 from nestedmlm.optimum.control import Control

@@ -41,7 +41,7 @@ from nestedmlm.design.matrices.reterms import (
 )
 from nestedmlm.design.schema import Schema, argument_numbers
 from nestedmlm.errors import DataError, FormulaError, OptionError, WeightsError
-from nestedmlm.formula.model import Formula, parse_formula
+from nestedmlm.formula.formula import Formula, parse_formula
 from nestedmlm.formula.terms import Terms
 
 __all__ = ["Design", "GroupingFactor", "NewDesign", "ReTerm", "build_design"]

@@ -21,7 +21,7 @@ from nestedmlm.design.frame.values import Matrix, Vector
 from nestedmlm.design.matrices.grouping import GroupSpec
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec
 from nestedmlm.errors import DataError
-from nestedmlm.formula.model import Formula
+from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.nodes import Name
 from nestedmlm.formula.terms import Terms, Variable
 

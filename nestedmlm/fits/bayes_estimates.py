@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
-from nestedmlm.posterior import rows, summaries
+from nestedmlm.posterior import row_draws, summaries
 from nestedmlm.posterior.draws import draw_shape, fixed_draws, sigma_draws
 from nestedmlm.posterior.run import Run
 
@@ -112,10 +112,10 @@ class BayesEstimates:
     @property
     def fittedvalues(self) -> pd.Series:
         """Posterior means of ``X beta + Z b + offset``, on the caller's index."""
-        return self.design.align(rows.mean_fitted(self.data, self.design)).rename("fitted")
+        return self.design.align(row_draws.mean_fitted(self.data, self.design)).rename("fitted")
 
     @property
     def resid(self) -> pd.Series:
         """Response minus fitted values, on the caller's index."""
-        e = self.design.y - rows.mean_fitted(self.data, self.design)
+        e = self.design.y - row_draws.mean_fitted(self.data, self.design)
         return self.design.align(e).rename("resid")

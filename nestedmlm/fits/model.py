@@ -13,7 +13,7 @@ from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
-from nestedmlm.fits.source import ModelOptions, Source, read_source
+from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.verbs.pytensor_graph import pytensor
 from nestedmlm.fits.verbs.sample import sample
 from nestedmlm.fits.verbs.to_pymc import to_pymc

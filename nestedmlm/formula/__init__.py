@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.model import Formula, build_formula, parse_formula
+from nestedmlm.formula.formula import Formula, build_formula, parse_formula
 from nestedmlm.formula.terms import Terms, Variable
 from nestedmlm.formula.update import update_formula
 

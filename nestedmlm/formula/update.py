@@ -5,7 +5,7 @@ from __future__ import annotations
 from nestedmlm.errors import FormulaError
 from nestedmlm.formula.bars import expand_double_bars
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.model import Formula, located, parse_formula
+from nestedmlm.formula.formula import Formula, located, parse_formula
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Name, Node, Unary
 from nestedmlm.formula.terms import Terms, expand_terms, is_bar
 

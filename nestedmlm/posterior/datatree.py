@@ -19,7 +19,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
-from nestedmlm.posterior.rows import all_draws, fitted_rows
+from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
 FIXED_DIM = "fixed"
 

@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.inference.variances.icc_r2 import fixed_variance, mean_variance, residual_variance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
-from nestedmlm.posterior.rows import fitted_rows
+from nestedmlm.posterior.row_draws import fitted_rows
 from nestedmlm.posterior.summaries import PROB, estimates
 
 

@@ -11,7 +11,7 @@ from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
-from nestedmlm.posterior.rows import RowDraws, fitted_rows
+from nestedmlm.posterior.row_draws import RowDraws, fitted_rows
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
 

@@ -1,9 +1,9 @@
 """Sufficient statistics of a design, in the layout the elimination works on.
 
 After `cross_products` no cost depends on the number of rows. Which factor is eliminated in which
-order is decided in `nestedmlm.statistics.layout`, from the codes alone: a *chain* of grouping
-factors, each nested in the next, followed by one dense *trailing* block that holds every factor
-crossed with the chain.
+order is decided in `nestedmlm.statistics.elimination_order`, from the codes alone: a *chain* of
+grouping factors, each nested in the next, followed by one dense *trailing* block that holds every
+factor crossed with the chain.
 
 Columns are scaled first (`nestedmlm.statistics.scaling`); results are mapped back exactly.
 """
@@ -21,8 +21,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError, MemoryLimitError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
-from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
-from nestedmlm.statistics.layout import Order, elimination_order, find_entries
+from nestedmlm.statistics.chain import LEVELS, Block, Entries, cut_into_blocks
+from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 

@@ -37,7 +37,7 @@ class MarginalTable:
     means : tuple of float
         Number of means compared in each block.
     name, level, adjust, ddf, rank, intervals, tests, averaged, notes
-        See `nestedmlm.fits.means.estimates.Emmeans`.
+        See `nestedmlm.fits.means.marginal_means.Emmeans`.
     """
 
     frame: pd.DataFrame

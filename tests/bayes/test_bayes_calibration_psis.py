@@ -31,7 +31,7 @@ from nestedmlm.bayes.model.response import set_response
 from nestedmlm.bayes.sampling.conditional import draw_random_effects
 from nestedmlm.bayes.sampling.density import density
 from nestedmlm.bayes.sampling.mode import find_peak
-from nestedmlm.bayes.sampling.posterior import named_draws
+from nestedmlm.bayes.sampling.posterior_dataset import named_draws
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.bayes.sampling.sampling import sample
 from nestedmlm.design.design import build_design

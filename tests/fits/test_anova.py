@@ -12,7 +12,7 @@ from fake_fit import fake_fit, printed
 
 from nestedmlm.callers import Caller
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
-from nestedmlm.fits.comparison import compare_models
+from nestedmlm.fits.model_comparison import compare_models
 
 
 @pytest.fixture

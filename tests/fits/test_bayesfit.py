@@ -15,7 +15,7 @@ import nestedmlm as nm
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.posterior.draws import covariance_draws, effect_draws, fixed_draws
-from nestedmlm.posterior.rows import all_draws, fitted_rows
+from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
 KINDS = [
     "slope", "several terms on one factor", "nested chain of two", "crossed", "diag",

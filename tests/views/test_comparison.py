@@ -11,7 +11,7 @@ from designs import FORMULAS, data
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
-from nestedmlm.posterior.checks import boundary_table, sampling_problems
+from nestedmlm.posterior.diagnosis import boundary_table, sampling_problems
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 

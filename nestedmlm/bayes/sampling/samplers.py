@@ -22,7 +22,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.marginal import is_marginal
 from nestedmlm.bayes.sampling.density import Density, density, reported_names
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
-from nestedmlm.bayes.sampling.posterior import make_tree, posterior_dataset
+from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.bayes.sampling.psis import psis_sample
 
 _log = logging.getLogger("nestedmlm")

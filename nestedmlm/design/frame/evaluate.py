@@ -22,7 +22,7 @@ from nestedmlm.design.frame.transforms import FITTERS, Transform
 from nestedmlm.design.frame.values import Factor, Matrix, Vector, as_factor
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
-from nestedmlm.formula.model import find_place
+from nestedmlm.formula.formula import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 
 

@@ -20,7 +20,7 @@ from nestedmlm.design.frame.values import (
     missing_rows,
     object_array,
 )
-from nestedmlm.design.matrices.contrasts import Contrast, contrast_kind
+from nestedmlm.design.matrices.contrast_coding import Contrast, contrast_kind
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Literal, Name, Node

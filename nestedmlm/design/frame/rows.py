@@ -14,7 +14,7 @@ from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.values import Factor, Vector, drop_unused, missing_rows, take_rows
 from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_variables
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.formula.model import Formula
+from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms, Variable
 
 FloatArray = npt.NDArray[np.float64]

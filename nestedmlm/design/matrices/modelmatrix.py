@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.design.frame.values import Factor, Matrix, Vector
-from nestedmlm.design.matrices.contrasts import contrast_matrix
+from nestedmlm.design.matrices.contrast_coding import contrast_matrix
 from nestedmlm.errors import DataError, NewLevelsError
 from nestedmlm.formula.terms import Terms
 

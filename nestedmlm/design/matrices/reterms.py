@@ -16,7 +16,7 @@ from nestedmlm.design.frame.values import Vector
 from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
 from nestedmlm.formula.bars import Bar
-from nestedmlm.formula.model import Formula
+from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms
 
 FloatArray = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.fits.means.estimates import Emmeans
+from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
 from nestedmlm.inference.effects.ddf import DfMethod, df_method

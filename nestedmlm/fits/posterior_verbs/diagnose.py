@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
-from nestedmlm.posterior.checks import (
+from nestedmlm.posterior.diagnosis import (
     UPPER,
     boundary_sentences,
     boundary_table,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.rows import draws_array, fitted_rows, new_rows, summarise_rows
+from nestedmlm.posterior.row_draws import draws_array, fitted_rows, new_rows, summarise_rows
 from nestedmlm.posterior.summaries import PROB
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.datatree import add_posterior_predictive
-from nestedmlm.posterior.rows import replicate
+from nestedmlm.posterior.row_draws import replicate
 
 
 def simulate(

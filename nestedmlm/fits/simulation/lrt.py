@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm.errors import ModelComparisonError
-from nestedmlm.fits.comparison import PairOutcome, PairTest
+from nestedmlm.fits.model_comparison import PairOutcome, PairTest
 from nestedmlm.fits.simulation.refits import refit_columns
 from nestedmlm.fits.simulation.replicates import (
     TOGETHER,

@@ -11,9 +11,9 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.simulation.effects import make_question
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
+from nestedmlm.fits.simulation.tested_effect import make_question
 from nestedmlm.inference.resampling.response_distribution import Seed, sequence, streams
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note

@@ -13,8 +13,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.simulation.effects import Question
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
+from nestedmlm.fits.simulation.tested_effect import Question
 from nestedmlm.inference.effects.ddf import df_method, joint_test
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nestedmlm.fits.comparison import compare_models
+from nestedmlm.fits.model_comparison import compare_models
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
 from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.render.blocks import Block, Text

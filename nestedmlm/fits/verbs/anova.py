@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.fits.comparison import sequential_anova
+from nestedmlm.fits.model_comparison import sequential_anova
 from nestedmlm.inference.effects.ddf import DfMethod, JointTest, df_method, joint_test
 from nestedmlm.inference.effects.hypotheses import (
     Values,

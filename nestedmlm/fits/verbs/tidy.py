@@ -14,7 +14,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy as frames
-from nestedmlm.inference.tidy.variance_parameters import check_scale, ran_pars_frame
+from nestedmlm.inference.tidy.ran_pars import check_scale, ran_pars_frame
 from nestedmlm.inference.variances.structured_correlations import structured_correlations
 from nestedmlm.inference.variances.wald import variance_estimates, variance_frame
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestedmlm.inference.variances.partition import partition_variance
-from nestedmlm.views.partition import VariancePartition
+from nestedmlm.inference.variances.variance_partition import partition_variance
+from nestedmlm.views.variance_partition import VariancePartition
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit

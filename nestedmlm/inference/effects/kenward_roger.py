@@ -29,7 +29,7 @@ from nestedmlm.inference.effects.variance_derivatives import (
 )
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import covariance_directions
-from nestedmlm.inference.variances.information import expected_information
+from nestedmlm.inference.variances.expected_information import expected_information
 
 _FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
 

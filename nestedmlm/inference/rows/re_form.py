@@ -12,7 +12,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, coding_pattern
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.bars import Bar
-from nestedmlm.formula.model import parse_formula
+from nestedmlm.formula.formula import parse_formula
 from nestedmlm.formula.nodes import Literal
 
 Mask = npt.NDArray[np.bool_]

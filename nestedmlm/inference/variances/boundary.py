@@ -19,7 +19,7 @@ from nestedmlm.inference.variances.added_effects import (
 )
 from nestedmlm.inference.variances.chibar import ChiBar, mixture
 from nestedmlm.inference.variances.directions import Directions, parameter_directions
-from nestedmlm.inference.variances.information import expected_information
+from nestedmlm.inference.variances.expected_information import expected_information
 from nestedmlm.likelihood.plan import Plan, phi_of_theta
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.posterior.checks import boundary_sentences, boundary_table
 from nestedmlm.posterior.comparison import comparison_table
+from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.summaries import PROB
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.protocols import EitherFit

@@ -22,7 +22,7 @@ class BayesDiagnosis(Viewable):
     table : DataFrame
         One row per standard deviation of a random effect: ``group, var1, estimate, upper,
         threshold, share_near_zero, density_ratio, at_boundary`` (see
-        `nestedmlm.posterior.checks.boundary_table`).
+        `nestedmlm.posterior.diagnosis.boundary_table`).
     boundary : tuple of str
         A sentence for each standard deviation whose posterior is piled up at zero.
     prob : float

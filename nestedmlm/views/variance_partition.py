@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.partition import Partition
+from nestedmlm.inference.variances.variance_partition import Partition
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, round_r
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -52,7 +52,7 @@ class VariancePartition(Viewable):
         Returns
         -------
         DataFrame
-            The columns are those of `nestedmlm.inference.variances.partition.Partition`.
+            The columns are those of `nestedmlm.inference.variances.variance_partition.Partition`.
         """
         if by not in _FRAMES:
             raise OptionError(f"by must be one of {', '.join(_FRAMES)}, not {by!r}")

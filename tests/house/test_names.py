@@ -1,0 +1,94 @@
+"""Equal file names mean equal subjects: numbers, verb, print and picture of one thing.
+
+A name that stands in two places of the package is listed here with its subject, or one of the two
+is named otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "nestedmlm"
+
+# file name -> its one subject, and the folders where it may stand
+SAME: dict[str, tuple[str, set[str]]] = {
+    "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),
+    "bootstrap": (
+        "`fit.bootstrap()`",
+        {"fits/verbs", "fits/simulation", "plots"},
+    ),
+    "comparison": (
+        "REML beside posterior: `nm.compare`",
+        {"posterior", "views/posterior", "plots"},
+    ),
+    "diagnosis": (
+        "`fit.diagnose()`: of a singular fit, of draws",
+        {"fits/singularity", "posterior", "views/posterior"},
+    ),
+    "etable": ("models side by side", {"views", "fits"}),
+    "extend": ("data with more groups or rows", {"fits/verbs", "fits/simulation"}),
+    "hypothesis": (
+        "`BayesFit.hypothesis()`",
+        {"posterior", "views/posterior", "fits/posterior_verbs"},
+    ),
+    "icc": ("intraclass correlations", {"fits/verbs", "fits/posterior_verbs"}),
+    "icc_r2": ("shares of variance", {"inference/variances", "posterior"}),
+    "influence": (
+        "estimates without each case or group",
+        {"inference/rows", "fits/verbs", "views", "plots"},
+    ),
+    "means": ("estimated marginal means", {"views", "plots"}),
+    "modes": ("conditional modes", {"inference/rows", "plots"}),
+    "parameters": (
+        "what a model's parameters are called and worth",
+        {"inference/variances", "views", "fits/posterior_verbs"},
+    ),
+    "power": ("power by simulation", {"fits/verbs", "fits/simulation"}),
+    "predict": ("`fit.predict()`", {"fits/verbs", "fits/posterior_verbs"}),
+    "priors": ("priors", {"bayes/model", "views/posterior", "plots"}),
+    "profile": (
+        "profiles of the deviance",
+        {"inference/profile", "fits/verbs", "views", "plots"},
+    ),
+    "r2": ("R-squared", {"fits/verbs", "fits/posterior_verbs"}),
+    "ranef": ("random effects", {"fits/verbs", "fits/posterior_verbs"}),
+    "residuals": ("residuals", {"inference/rows", "fits/verbs", "plots"}),
+    "rlrt": (
+        "restricted likelihood ratio test of one variance",
+        {"inference/variances", "fits/simulation"},
+    ),
+    "simulate": (
+        "`simulate()`",
+        {"fits/verbs", "fits/posterior_verbs"},
+    ),
+    "summary": (
+        "`fit.summary()`",
+        {"fits/verbs", "fits/posterior_verbs", "views", "views/posterior"},
+    ),
+    "surface": ("the criterion over two standard deviations", {"inference/profile", "plots"}),
+    "tidy": ("broom's `tidy`", {"inference/tidy", "fits/verbs"}),
+    "update": ("R's `update`", {"formula", "fits/verbs"}),
+    "varcorr": (
+        "variance components",
+        {"fits/verbs", "fits/posterior_verbs", "views", "views/posterior"},
+    ),
+    "variance_partition": (
+        "the variance of a row by level",
+        {"inference/variances", "fits/verbs", "views", "plots"},
+    ),
+}
+
+
+def shared_names() -> dict[str, set[str]]:
+    """Folders of every file name that stands in several."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for path in PACKAGE.rglob("*.py"):
+        if path.stem not in ("__init__", "__main__"):
+            places[path.stem].add(path.parent.relative_to(PACKAGE).as_posix())
+    return {name: folders for name, folders in places.items() if len(folders) > 1}
+
+
+def test_equal_names_are_meant():
+    meant = {name: folders for name, (_, folders) in SAME.items()}
+    assert shared_names() == meant
