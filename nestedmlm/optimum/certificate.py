@@ -104,10 +104,10 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
             continue
         own, places = free_entries(plan).of_term[term]
         d = D.ravel()[places]
-        bend = max(float(d @ information[np.ix_(own, own)] @ d), least)
-        gain = 0.5 * slope**2 / bend
+        curvature = max(float(d @ information[np.ix_(own, own)] @ d), least)
+        gain = 0.5 * slope**2 / curvature
         if gain > best.gain:
-            best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / bend)
+            best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / curvature)
     return best
 
 

@@ -152,10 +152,10 @@ def symmetric_rank_one(
     Wright 2006, section 6.2).
     """
     r = residual - correction @ step
-    bend = np.sum(r * step)
-    if abs(bend) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
+    curvature = np.sum(r * step)
+    if abs(curvature) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
         return correction
-    return correction + np.outer(r, r) / bend
+    return correction + np.outer(r, r) / curvature
 
 
 def wants_correction(promised: float, before: float) -> bool:

@@ -34,8 +34,8 @@ _PLACEHOLDER = "_quoted_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Truth:
-    """What the draws say about a hypothesis.
+class HypothesisDraws:
+    """A hypothesis evaluated for every draw.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class _Reader:
         return FormulaError(message, self.text, at)
 
 
-def evaluate(text: str, posterior: Any) -> Truth:
+def evaluate(text: str, posterior: Any) -> HypothesisDraws:
     """Evaluate a hypothesis for every draw.
 
     Parameters
@@ -93,14 +93,14 @@ def evaluate(text: str, posterior: Any) -> Truth:
             "are no identifiers in backticks: `1|schoolid_sigma`"
         )
         raise FormulaError(message, reader.text, at) from None
-    return _truth(tree, reader)
+    return _compare(tree, reader)
 
 
-def _truth(node: ast.expr, reader: _Reader) -> Truth:
+def _compare(node: ast.expr, reader: _Reader) -> HypothesisDraws:
     if isinstance(node, ast.BoolOp):
-        parts = [_truth(value, reader).holds for value in node.values]
+        parts = [_compare(value, reader).holds for value in node.values]
         combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-        return Truth(holds=combine.reduce(parts), difference=None)
+        return HypothesisDraws(holds=combine.reduce(parts), difference=None)
     if not isinstance(node, ast.Compare):
         raise reader.error("a hypothesis compares two sides, for example 'ses > 0'", node)
     sides = [_value(side, reader) for side in (node.left, *node.comparators)]
@@ -119,7 +119,7 @@ def _truth(node: ast.expr, reader: _Reader) -> Truth:
     if any(found.ndim != 2 for found in holds):
         raise reader.error("a comparison needs a parameter on at least one side", node)
     single = differences[0] if len(differences) == 1 else None
-    return Truth(holds=np.logical_and.reduce(holds), difference=single)
+    return HypothesisDraws(holds=np.logical_and.reduce(holds), difference=single)
 
 
 def _value(node: ast.expr, reader: _Reader) -> Any:

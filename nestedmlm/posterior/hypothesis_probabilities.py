@@ -30,14 +30,14 @@ def hypothesis_table(texts: Sequence[str], data: Any, *, prob: float) -> pd.Data
 
 
 def _row(text: str, data: Any, prob: float) -> dict[str, float]:
-    truth = evaluate(text, data["posterior"])
+    evaluated = evaluate(text, data["posterior"])
     numbers = dict.fromkeys(ESTIMATES, np.nan)
-    if truth.difference is not None:
-        found = estimates(truth.difference.reshape(-1, 1), prob=prob).iloc[0]
+    if evaluated.difference is not None:
+        found = estimates(evaluated.difference.reshape(-1, 1), prob=prob).iloc[0]
         numbers = {name: float(found[name]) for name in ESTIMATES}
-    p = float(truth.holds.mean())
+    p = float(evaluated.holds.mean())
     odds = p / (1.0 - p) if p < 1.0 else np.inf
-    return {**numbers, "probability": p, "mcse": _error(truth.holds, p), "odds": odds}
+    return {**numbers, "probability": p, "mcse": _error(evaluated.holds, p), "odds": odds}
 
 
 def _error(holds: BoolArray, p: float) -> float:

@@ -199,7 +199,7 @@ def _estimates(
     notes: tuple[str, ...],
 ) -> Emmeans:
     labels = labels_of(grid, cells)
-    around = [o for name_ in groups for o in grid.nests.get(name_, ())]
+    around = [o for name_ in groups for o in grid.nesting.get(name_, ())]
     by = tuple(dict.fromkeys([*around, *groups]))
     blocks = split_rows(labels, by)
     return Emmeans(

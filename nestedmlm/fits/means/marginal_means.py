@@ -17,7 +17,7 @@ from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import Comparisons, make_comparisons
-from nestedmlm.inference.means.simultaneous import Functions, simultaneous_table, split_rows
+from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View, Viewable
 
@@ -107,7 +107,7 @@ class Emmeans(Viewable):
             Intervals and p-values are adjusted as `adjust` says, within each family; the tests
             are of zero. Rows that cannot be estimated are NaN.
         """
-        functions = Functions(
+        functions = LinearFunctions(
             L=self.L,
             offset=self.offset,
             families=split_rows(self.labels, self.by),

@@ -20,7 +20,7 @@ from nestedmlm.fits.simulation.replicates import (
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
     response_distribution,
-    sequence,
+    seed_sequence,
     streams,
 )
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
@@ -59,7 +59,7 @@ class RatioDraws:
 
 def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) -> PairTest:
     """The bootstrap as a test for `compare_models`."""
-    root = sequence(seed)
+    root = seed_sequence(seed)
     check_workers(workers)
 
     def run(small: LmerFit, large: LmerFit, statistic: float) -> PairOutcome:

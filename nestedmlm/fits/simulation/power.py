@@ -13,8 +13,8 @@ from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
-from nestedmlm.fits.simulation.tested_effect import make_question
-from nestedmlm.inference.resampling.response_distribution import Seed, sequence, streams
+from nestedmlm.fits.simulation.tested_effect import find_effect
+from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
@@ -213,27 +213,27 @@ def power(
     """
     check_level(alpha, "alpha")
     check_workers(workers)
-    question = make_question(scenario.design, effect)
+    tested = find_effect(scenario.design, effect)
     if effect_size is not None:
-        scenario = scenario.with_params(beta={question.coefficient(): effect_size})
-    root = sequence(seed)
+        scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
+    root = seed_sequence(seed)
     ways = streams(root, nsim)
-    task = prepare_test(scenario, question, test, workers=workers)
+    task = prepare_test(scenario, tested, test, workers=workers)
     together = TOGETHER * workers
     outcome = run_replicates(task, ways, label="power", progress=progress, chunk=together)
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
     notes = pd.Series(outcome.notes, index=numbers, dtype=object)
     return Power(
-        effect=question.name,
+        effect=tested.name,
         test=task.title,
         pvalues=pd.Series(outcome.values[:, 0], index=numbers, name="pvalue"),
         alpha=alpha,
         nsim=nsim,
         nobs=scenario.design.n,
         groups=pd.Series({f.name: len(f.levels) for f in scenario.design.factors}),
-        effect_size=question.size(scenario.beta),
+        effect_size=tested.size(scenario.beta),
         failures=notes[outcome.failed].rename("failure"),
-        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it
         partial=len(numbers) < nsim,
     )
 
@@ -273,7 +273,7 @@ def power_curve(
     if not sizes:
         raise OptionError("breaks must name at least one size")
     results: dict[int, Power] = {}
-    for size, way in zip(sizes, sequence(seed).spawn(len(sizes)), strict=True):
+    for size, way in zip(sizes, seed_sequence(seed).spawn(len(sizes)), strict=True):
         one = power(
             scenario.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
             test=test, effect_size=effect_size, seed=int(way.generate_state(1)[0]),

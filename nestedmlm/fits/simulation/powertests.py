@@ -14,7 +14,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
-from nestedmlm.fits.simulation.tested_effect import Question
+from nestedmlm.fits.simulation.tested_effect import TestedEffect
 from nestedmlm.inference.effects.ddf import df_method, joint_test
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
@@ -75,7 +75,7 @@ class PowerTask:
 
 
 def prepare_test(
-    scene: Scenario, question: Question, test: str | None, *, workers: int
+    scene: Scenario, tested: TestedEffect, test: str | None, *, workers: int
 ) -> PowerTask:
     """Make the task of one test.
 
@@ -84,16 +84,16 @@ def prepare_test(
     OptionError
         For a test that is unknown or not for this kind of effect.
     """
-    known = _FIXED if question.term is None else _RANDOM
+    known = _FIXED if tested.term is None else _RANDOM
     name = next(iter(known)) if test is None else test
     if name not in known:
-        kind = "fixed" if question.term is None else "random"
+        kind = "fixed" if tested.term is None else "random"
         raise OptionError(
             f"test={test!r} is not for {kind} effects; those for them: {', '.join(known)}"
         )
     title, make = known[name]
     return PowerTask(
-        distribution=scene.distribution, pvalues=make(scene, question, workers), title=title
+        distribution=scene.distribution, pvalues=make(scene, tested, workers), title=title
     )
 
 
@@ -108,13 +108,13 @@ def _criteria(
     return run
 
 
-def _fixed_ratio(scene: Scenario, question: Question, workers: int) -> PValues:
+def _fixed_ratio(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Likelihood ratio by maximum likelihood against chi-squared."""
-    null = question.null
+    null = tested.null
     assert null is not None
     large = _criteria(scene.design, scene.theta, False, workers)
     small = _criteria(null, scene.theta, False, workers)
-    df = len(question.columns)
+    df = len(tested.columns)
 
     def run(Y: FloatArray) -> FloatArray:
         from scipy.special import chdtrc
@@ -124,9 +124,9 @@ def _fixed_ratio(scene: Scenario, question: Question, workers: int) -> PValues:
     return run
 
 
-def _wald(scene: Scenario, question: Question, workers: int) -> PValues:
+def _wald(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Estimates over standard errors as standard normal (chi-squared for several)."""
-    design, columns = scene.design, list(question.columns)
+    design, columns = scene.design, list(tested.columns)
     stats = cross_products(design)
 
     def run(Y: FloatArray) -> FloatArray:
@@ -153,10 +153,10 @@ def _unit_covariance(design: Design, stats: CrossProducts, theta: FloatArray) ->
     return out
 
 
-def _small_sample(method: str, scene: Scenario, question: Question, workers: int) -> PValues:
+def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """F test with degrees of freedom by `method`."""
     design = scene.design
-    L = np.eye(design.p)[list(question.columns)]
+    L = np.eye(design.p)[list(tested.columns)]
 
     def run(Y: FloatArray) -> FloatArray:
         fits = refit_many(design, Y, REML=scene.REML, start=scene.theta, workers=workers)
@@ -171,10 +171,10 @@ def _small_sample(method: str, scene: Scenario, question: Question, workers: int
     return run
 
 
-def _ratio_of_variances(scene: Scenario, question: Question, workers: int) -> PValues:
+def _ratio_of_variances(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Draws of the (restricted) likelihood ratio statistic for a random-effects term."""
     large = _criteria(scene.design, scene.theta, scene.REML, workers)
-    null = question.null
+    null = tested.null
     if null is not None:
         small = _criteria(null, None, scene.REML, workers)
         return lambda Y: np.maximum(small(Y) - large(Y), 0.0)
@@ -192,11 +192,11 @@ def _without_effects(scene: Scenario, y: FloatArray) -> float:
     return solution.reml_criterion if scene.REML else solution.deviance
 
 
-def _random_naive(scene: Scenario, question: Question, workers: int) -> PValues:
+def _random_naive(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Likelihood ratio against chi-squared, which is conservative."""
-    statistic = _ratio_of_variances(scene, question, workers)
-    assert question.term is not None
-    df = make_plan(scene.design, cross_products(scene.design)).shapes[question.term].count
+    statistic = _ratio_of_variances(scene, tested, workers)
+    assert tested.term is not None
+    df = make_plan(scene.design, cross_products(scene.design)).shapes[tested.term].count
 
     def run(Y: FloatArray) -> FloatArray:
         from scipy.special import chdtrc
@@ -206,12 +206,12 @@ def _random_naive(scene: Scenario, question: Question, workers: int) -> PValues:
     return run
 
 
-def _random_boundary(scene: Scenario, question: Question, workers: int) -> PValues:
+def _random_boundary(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Likelihood ratio against the boundary's chi-bar-square mixture."""
-    null, statistic = question.null, _ratio_of_variances(scene, question, workers)
+    null, statistic = tested.null, _ratio_of_variances(scene, tested, workers)
     if null is None:
         raise OptionError(
-            f"{question.name} is the only random effect: its test is test='rlrt' (one variance)"
+            f"{tested.name} is the only random effect: its test is test='rlrt' (one variance)"
         )
     y = scene.distribution.draw(np.random.default_rng(_SEED))  # weights hardly depend on it
     small, small_solution = _solved(null, y, scene.REML)
@@ -226,9 +226,9 @@ def _solved(design: Design, y: FloatArray, REML: bool) -> tuple[Design, Solution
     return own, results_at(own, theta, REML=REML)
 
 
-def _random_exact(scene: Scenario, question: Question, workers: int) -> PValues:
+def _random_exact(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """Restricted likelihood ratio against its finite-sample distribution."""
-    term, null = question.term, question.null
+    term, null = tested.term, tested.null
     assert term is not None
     sizes: tuple[int, ...] = (scene.design.terms[term].X.shape[1],)
     if null is not None:
@@ -236,10 +236,10 @@ def _random_exact(scene: Scenario, question: Question, workers: int) -> PValues:
         sizes = added.sizes + (2,) * bool(added.covariances)
     if sizes != (1,) or not scene.REML:
         raise OptionError(
-            f"test='rlrt' is for one variance of a REML fit, and {question.name} has more or the "
+            f"test='rlrt' is for one variance of a REML fit, and {tested.name} has more or the "
             "fit is by ML; use test='boundary'"
         )
-    statistic = _ratio_of_variances(scene, question, workers)
+    statistic = _ratio_of_variances(scene, tested, workers)
     rng = np.random.default_rng(_SEED)
     draws = np.sort(draw_rlrt(*spectrum(scene.design, term), nsim=_RLRT_DRAWS, rng=rng))
 
@@ -251,7 +251,7 @@ def _random_exact(scene: Scenario, question: Question, workers: int) -> PValues:
     return run
 
 
-type Maker = Callable[[Scenario, Question, int], PValues]
+type Maker = Callable[[Scenario, TestedEffect, int], PValues]
 
 _FIXED: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
     {

@@ -11,7 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.inference.resampling.response_distribution import check_count, sequence
+from nestedmlm.inference.resampling.response_distribution import check_count, seed_sequence
 from nestedmlm.inference.variances.added_effects import added_effects, same_fixed_effects
 from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
@@ -121,7 +121,7 @@ def rlrt(
     large, term, smaller = _single(fits[0]) if len(fits) == 1 else _pair(fits[0], fits[1])
     difference = smaller - large.reml_criterion
     statistic = difference if difference > ROUNDING else 0.0
-    root = sequence(seed)
+    root = seed_sequence(seed)
     draws = draw_rlrt(
         *spectrum(large.design, term), nsim=check_count(nsim), rng=np.random.default_rng(root)
     )
@@ -131,7 +131,7 @@ def rlrt(
         draws=draws,
         term=large.design.terms[term].text,
         exact=len(fits) == 1,
-        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it
     )
 
 

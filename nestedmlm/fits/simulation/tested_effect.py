@@ -12,7 +12,7 @@ from nestedmlm.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Question:
+class TestedEffect:
     """The effect that is tested.
 
     Attributes
@@ -59,7 +59,7 @@ class Question:
         return _without_term(self.design, self.term) if len(self.design.terms) > 1 else None
 
 
-def make_question(design: Design, effect: str) -> Question:
+def find_effect(design: Design, effect: str) -> TestedEffect:
     """Find an effect by name.
 
     Raises
@@ -70,14 +70,16 @@ def make_question(design: Design, effect: str) -> Question:
     names, terms = list(design.x_names), list(design.x_terms)
     texts = [_plain(t.text) for t in design.terms]
     if effect in names:
-        return Question(name=effect, design=design, columns=(names.index(effect),), term=None)
+        return TestedEffect(name=effect, design=design, columns=(names.index(effect),), term=None)
     if effect in terms:
         number = terms.index(effect) + 1
         columns = tuple(j for j, a in enumerate(design.x_assign) if a == number)
-        return Question(name=effect, design=design, columns=columns, term=None)
+        return TestedEffect(name=effect, design=design, columns=columns, term=None)
     if _plain(effect) in texts:
         term = texts.index(_plain(effect))
-        return Question(name=f"({design.terms[term].text})", design=design, columns=(), term=term)
+        return TestedEffect(
+            name=f"({design.terms[term].text})", design=design, columns=(), term=term
+        )
     known = [*names, *(t for t in terms if t not in names), *(f"({t.text})" for t in design.terms)]
     raise OptionError(f"the model has no effect {effect!r}; it has {', '.join(known)}")
 

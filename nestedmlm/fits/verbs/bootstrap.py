@@ -18,7 +18,7 @@ from nestedmlm.fits.simulation.statistics import Fun, GroupResampler, Refitter, 
 from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
 from nestedmlm.inference.resampling.response_distribution import (
     response_distribution,
-    sequence,
+    seed_sequence,
     streams,
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
@@ -87,7 +87,7 @@ def bootstrap(
     """
     if type not in _TASKS:
         raise OptionError(f"type must be one of {', '.join(_TASKS)}, not {type!r}")
-    root = sequence(seed)
+    root = seed_sequence(seed)
     ways = streams(root, nsim)
     t0 = observed(fit, fun)
     keep_all = use_u or re_form is None
@@ -108,7 +108,7 @@ def bootstrap(
         t=pd.DataFrame(outcome.values, index=numbers, columns=t0.index),
         type=type,
         nsim=nsim,
-        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `sequence` saw to it
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it
         failures=notes[failed].rename("failure"),
         messages=dict(said),
         partial=len(numbers) < nsim,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.profile import Shown, profile_fit, shown
+from nestedmlm.fits.verbs.profile import ShownParameters, profile_fit, shown_parameters
 from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.inference.variances.wald import variance_parameters
 from nestedmlm.views.profile import LIMITS
@@ -83,14 +83,14 @@ def conf_int(
     """
     if method not in METHODS:
         raise OptionError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    wanted = shown(fit, parm, order=order, names=names)
-    asked = Asked(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
-    return METHODS[method](fit, wanted, asked)
+    wanted = shown_parameters(fit, parm, order=order, names=names)
+    options = IntervalOptions(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
+    return METHODS[method](fit, wanted, options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is asked of a method of intervals; the fields are arguments of `conf_int`."""
+class IntervalOptions:
+    """Options of confidence intervals: the arguments of `conf_int` that a method may need."""
 
     level: float
     nsim: int
@@ -99,15 +99,15 @@ class Asked:
     progress: bool
 
 
-def profile_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+def profile_limits(fit: LmerFit, wanted: ShownParameters, options: IntervalOptions) -> pd.DataFrame:
     """Intervals from the profile."""
-    found = profile_fit(fit, wanted, cutoff=None, level=asked.level, progress=asked.progress)
-    return found.conf_int(asked.level)
+    found = profile_fit(fit, wanted, cutoff=None, level=options.level, progress=options.progress)
+    return found.conf_int(options.level)
 
 
-def wald_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+def wald_limits(fit: LmerFit, wanted: ShownParameters, options: IntervalOptions) -> pd.DataFrame:
     """Estimate plus and minus quantile times standard error; variance parameters transformed."""
-    z = normal_quantile(asked.level)
+    z = normal_quantile(options.level)
     rows, messages = [], ()
     variances = None
     for p in wanted.parameters:
@@ -116,27 +116,27 @@ def wald_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
             rows.append((estimate - z * se, estimate + z * se))
             continue
         if variances is None:
-            variances = variance_parameters(fit.core, level=asked.level)
+            variances = variance_parameters(fit.core, level=options.level)
             messages = variances.attrs["messages"]
         rows.append(tuple(variances.loc[p.name, list(LIMITS)]))
-    return _labelled(rows, wanted, "wald", asked.level, messages)
+    return _labelled(rows, wanted, "wald", options.level, messages)
 
 
-def boot_limits(fit: LmerFit, wanted: Shown, asked: Asked) -> pd.DataFrame:
+def boot_limits(fit: LmerFit, wanted: ShownParameters, options: IntervalOptions) -> pd.DataFrame:
     """Intervals from a parametric bootstrap."""
-    boot = fit.bootstrap(asked.nsim, seed=asked.seed, progress=asked.progress)
-    table = boot.conf_int(asked.kind, asked.level).to_numpy()
+    boot = fit.bootstrap(options.nsim, seed=options.seed, progress=options.progress)
+    table = boot.conf_int(options.kind, options.level).to_numpy()
     p = fit.design.p
     everything = model_parameters(fit.design)  # the bootstrap lists fixed effects first
     place = {q: i + p if q.kind != "beta" else q.i for i, q in enumerate(everything)}
     rows = [tuple(table[place[q]]) for q in wanted.parameters]
     failed = len(boot.failures)
     messages = (f"{failed} of {boot.nsim} refits failed and are left out",) if failed else ()
-    return _labelled(rows, wanted, "boot", asked.level, messages)
+    return _labelled(rows, wanted, "boot", options.level, messages)
 
 
 def _labelled(
-    rows: list[Any], wanted: Shown, method: str, level: float, messages: tuple[str, ...]
+    rows: list[Any], wanted: ShownParameters, method: str, level: float, messages: tuple[str, ...]
 ) -> pd.DataFrame:
     values = np.array(rows, dtype=float).reshape(-1, 2)
     frame = pd.DataFrame(values, index=pd.Index(wanted.names), columns=list(LIMITS))
@@ -144,6 +144,6 @@ def _labelled(
     return frame
 
 
-METHODS: MappingProxyType[str, Callable[[LmerFit, Shown, Asked], pd.DataFrame]] = MappingProxyType(
-    {"profile": profile_limits, "wald": wald_limits, "boot": boot_limits}
-)
+METHODS: MappingProxyType[
+    str, Callable[[LmerFit, ShownParameters, IntervalOptions], pd.DataFrame]
+] = MappingProxyType({"profile": profile_limits, "wald": wald_limits, "boot": boot_limits})

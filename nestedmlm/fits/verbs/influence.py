@@ -15,7 +15,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
 from nestedmlm.inference.resampling.resampling import row_sets
-from nestedmlm.inference.rows.deletion import Deleted, covariance_entries
+from nestedmlm.inference.rows.deletion import DeletionEstimates, covariance_entries
 from nestedmlm.inference.rows.leaveout import leave_out
 from nestedmlm.views.influence import Influence
 
@@ -181,7 +181,7 @@ def _column(fit: LmerFit, name: str) -> Any:
     return frame.series(name).to_numpy()[fit.design.kept]
 
 
-def _influence(fit: LmerFit, what: LeftOut, found: Deleted, refit: str) -> Influence:
+def _influence(fit: LmerFit, what: LeftOut, found: DeletionEstimates, refit: str) -> Influence:
     names = _entry_names(fit)
     own = covariance_entries(fit.design, fit.theta[None], np.array([fit.sigma]))[0]
     without = covariance_entries(fit.design, found.theta, found.sigma)

@@ -62,7 +62,7 @@ def predict(
     Returns
     -------
     Series or DataFrame
-        ``prediction``, and if asked ``se, lower, upper``, on the index of `newdata`.
+        ``prediction``, and if options ``se, lower, upper``, on the index of `newdata`.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def predict(
     0      253.66  12.25  229.64  277.68
     9      430.66  13.86  403.50  457.82
     """
-    asked = prediction.Asked(
+    options = prediction.PredictionOptions(
         re_form=re_form,
         new_levels=new_levels,
         se_fit=se_fit,
@@ -109,4 +109,4 @@ def predict(
         random_only=random_only,
         na_action=na_action,
     )
-    return prediction.predict(fit.solution, fit.design, newdata, asked=asked)
+    return prediction.predict(fit.solution, fit.design, newdata, options=options)

@@ -83,19 +83,19 @@ def profile(
     sigma                   49.51   38.230   67.658
     (Intercept)           1527.50 1486.451 1568.549
     """
-    wanted = shown(fit, parm, order=order, names=names)
+    wanted = shown_parameters(fit, parm, order=order, names=names)
     return profile_fit(fit, wanted, cutoff=cutoff, level=None, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """Which parameters are shown, in which order, under which names."""
+class ShownParameters:
+    """Parameters to show, in their order, and the names to show them under."""
 
     parameters: tuple[ModelParameter, ...]
     names: tuple[str, ...]
 
 
-def shown(fit: LmerFit, parm: Any, *, order: str, names: str) -> Shown:
+def shown_parameters(fit: LmerFit, parm: Any, *, order: str, names: str) -> ShownParameters:
     """Resolve `parm`.
 
     Raises
@@ -110,13 +110,18 @@ def shown(fit: LmerFit, parm: Any, *, order: str, names: str) -> Shown:
     old = old_names(everything)
     labels = old if names == "old" else tuple(p.name for p in everything)
     places = select(parm, everything, old)
-    return Shown(
+    return ShownParameters(
         parameters=tuple(everything[i] for i in places), names=tuple(labels[i] for i in places)
     )
 
 
 def profile_fit(
-    fit: LmerFit, wanted: Shown, *, cutoff: float | None, level: float | None, progress: bool
+    fit: LmerFit,
+    wanted: ShownParameters,
+    *,
+    cutoff: float | None,
+    level: float | None,
+    progress: bool,
 ) -> Profile:
     """Profile parameters of the maximum-likelihood fit.
 

@@ -86,7 +86,7 @@ def tidy(
     4  ran_pars   Subject               sd__Days      5.92       1.25
     5  ran_pars  Residual        sd__Observation     25.59       1.51
     """
-    asked = Tidy(
+    options = TidyOptions(
         effects=effects,
         conf_int=conf_int,
         level=level,
@@ -97,12 +97,12 @@ def tidy(
         seed=seed,
         progress=progress,
     )
-    return tidy_frame(fit, asked)
+    return tidy_frame(fit, options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tidy:
-    """What is asked of `fit.tidy`; the fields are its arguments."""
+class TidyOptions:
+    """Options of a tidy table: the arguments of `fit.tidy`."""
 
     effects: str | Sequence[str]
     conf_int: bool
@@ -115,81 +115,81 @@ class Tidy:
     progress: bool
 
 
-def tidy_frame(fit: LmerFit, asked: Tidy) -> pd.DataFrame:
+def tidy_frame(fit: LmerFit, options: TidyOptions) -> pd.DataFrame:
     """Make each kind of table and put them under each other."""
-    wanted = frames.check_effects(asked.effects)
-    if asked.conf_method not in METHODS:
+    wanted = frames.check_effects(options.effects)
+    if options.conf_method not in METHODS:
         raise OptionError(
-            f"conf_method must be one of {', '.join(METHODS)}, not {asked.conf_method!r}"
+            f"conf_method must be one of {', '.join(METHODS)}, not {options.conf_method!r}"
         )
-    check_level(asked.level)
-    check_scale(asked.scales)
-    limits = _intervals(fit, asked, wanted)
-    pieces = {effect: _PIECES[effect](fit, asked, limits) for effect in wanted}
-    if not asked.conf_int:
+    check_level(options.level)
+    check_scale(options.scales)
+    limits = _intervals(fit, options, wanted)
+    pieces = {effect: _PIECES[effect](fit, options, limits) for effect in wanted}
+    if not options.conf_int:
         drop = ["conf_low", "conf_high"]
         pieces = {name: piece.drop(columns=drop, errors="ignore") for name, piece in pieces.items()}
-    return frames.stack(pieces, conf_int=asked.conf_int)
+    return frames.stack(pieces, conf_int=options.conf_int)
 
 
-def _intervals(fit: LmerFit, asked: Tidy, wanted: Sequence[str]) -> pd.DataFrame | None:
+def _intervals(fit: LmerFit, options: TidyOptions, wanted: Sequence[str]) -> pd.DataFrame | None:
     """Profile or bootstrap intervals of the parameters that are wanted, by their names."""
     parts = [_PARAMETERS[effect] for effect in wanted if effect in _PARAMETERS]
-    if not asked.conf_int or asked.conf_method == "wald" or not parts:
+    if not options.conf_int or options.conf_method == "wald" or not parts:
         return None
     return fit.conf_int(
         parts[0] if len(parts) == 1 else None,
-        asked.level,
-        method=asked.conf_method,
-        nsim=asked.nsim,
-        seed=asked.seed,
-        progress=asked.progress,
+        options.level,
+        method=options.conf_method,
+        nsim=options.nsim,
+        seed=options.seed,
+        progress=options.progress,
     )
 
 
-def _fixed(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    tests = coefficient_tests(fit.core, np.eye(fit.design.p), asked.ddf)
+def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+    tests = coefficient_tests(fit.core, np.eye(fit.design.p), options.ddf)
     frame = tests.to_frame().rename(columns={"se": "std_error"})
     names = list(fit.design.x_names)
-    half = t_critical(asked.level, tests.df) * tests.se
+    half = t_critical(options.level, tests.df) * tests.se
     frame = frame.assign(
         term=names, conf_low=tests.estimate - half, conf_high=tests.estimate + half
     )
-    if asked.ddf == "none":
+    if options.ddf == "none":
         frame = frame.drop(columns=["df", "p_value"])
     if limits is not None:
         frame[["conf_low", "conf_high"]] = limits.reindex(names)[LIMITS].to_numpy()
     return frame
 
 
-def _ran_pars(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
+def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
     estimates = variance_estimates(fit.core)
-    found = variance_frame(estimates, fit.design, level=asked.level)
+    found = variance_frame(estimates, fit.design, level=options.level)
     if limits is not None:
         found[LIMITS] = limits.reindex(found.index)[LIMITS].to_numpy()
-    level = asked.level if limits is None else None
+    level = options.level if limits is None else None
     pairs = structured_correlations(estimates, found[LIMITS].to_numpy(), fit.design, level=level)
     everything = pd.concat([found, pairs]) if len(pairs) else found
-    scale = check_scale(asked.scales)
+    scale = check_scale(options.scales)
     return ran_pars_frame(fit.varcorr().to_frame(), everything, fit.design, scale=scale)
 
 
-def _with_limits(frame: pd.DataFrame, asked: Tidy) -> pd.DataFrame:
+def _with_limits(frame: pd.DataFrame, options: TidyOptions) -> pd.DataFrame:
     low, high = frames.normal_interval(
-        frame["estimate"].to_numpy(), frame["std_error"].to_numpy(), asked.level
+        frame["estimate"].to_numpy(), frame["std_error"].to_numpy(), options.level
     )
     return frame.assign(conf_low=low, conf_high=high)
 
 
-def _ran_vals(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    return _with_limits(frames.ran_vals_frame(fit.solution, fit.design), asked)
+def _ran_vals(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+    return _with_limits(frames.ran_vals_frame(fit.solution, fit.design), options)
 
 
-def _ran_coefs(fit: LmerFit, asked: Tidy, limits: pd.DataFrame | None) -> pd.DataFrame:
-    return _with_limits(frames.ran_coefs_frame(fit.solution, fit.design), asked)
+def _ran_coefs(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+    return _with_limits(frames.ran_coefs_frame(fit.solution, fit.design), options)
 
 
-_PIECES: dict[str, Callable[[LmerFit, Tidy, pd.DataFrame | None], pd.DataFrame]] = {
+_PIECES: dict[str, Callable[[LmerFit, TidyOptions, pd.DataFrame | None], pd.DataFrame]] = {
     "fixed": _fixed,
     "ran_pars": _ran_pars,
     "ran_vals": _ran_vals,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.means.nesting import Nests
+from nestedmlm.inference.means.nesting import Nesting
 from nestedmlm.inference.means.reference_grid import Grid
 
 
@@ -63,15 +63,15 @@ def marginal_cells(grid: Grid, keep: Sequence[str], *, weights: str = "equal") -
         For an unknown variable or kind of weights.
     """
     _check(grid, keep, weights)
-    nested = [name for name in keep if name in grid.nests]
-    around = [o for name in nested for o in grid.nests[name]]
+    nested = [name for name in keep if name in grid.nesting]
+    around = [o for name in nested for o in grid.nesting[name]]
     wanted = tuple(dict.fromkeys([*nested, *around, *keep])) if nested else tuple(keep)
     weight = grid.weight if np.any(grid.weight > 0) else np.ones(len(grid.codes))
     offset = np.zeros(len(grid.codes)) if grid.offset is None else grid.offset
     values = np.column_stack([grid.X, offset])
     whole = Cells(names=grid.names, codes=grid.codes, values=values, weight=weight)
-    cells = _average(whole, wanted, weights, dict(grid.nests))
-    return _occurring(cells, nested, grid.nests) if nested else cells
+    cells = _average(whole, wanted, weights, dict(grid.nesting))
+    return _occurring(cells, nested, grid.nesting) if nested else cells
 
 
 def _check(grid: Grid, keep: Sequence[str], weights: str) -> None:
@@ -83,14 +83,14 @@ def _check(grid: Grid, keep: Sequence[str], weights: str) -> None:
         raise OptionError(f"weights must be one of {', '.join(WEIGHTS)}, not {weights!r}")
 
 
-def _average(cells: Cells, keep: tuple[str, ...], weights: str, nests: Nests) -> Cells:
+def _average(cells: Cells, keep: tuple[str, ...], weights: str, nesting: Nesting) -> Cells:
     """Average nested factors within the factors around them first, then over all the rest."""
-    over = [name for name in cells.names if name not in keep and name in nests]
+    over = [name for name in cells.names if name not in keep and name in nesting]
     if not over:
         return _collapse(cells, keep, weights)
     # the innermost first: it has the most factors around it
-    inner = max(reversed(over), key=lambda name: len(nests[name]))
-    groups = tuple(dict.fromkeys([*nests[inner], *(name for name in over if name != inner)]))
+    inner = max(reversed(over), key=lambda name: len(nesting[name]))
+    groups = tuple(dict.fromkeys([*nesting[inner], *(name for name in over if name != inner)]))
     stay = tuple(dict.fromkeys([*keep, *(g for g in groups if g in cells.names)]))
     stay = tuple(name for name in cells.names if name in stay)
     place = [cells.names.index(name) for name in groups if name in cells.names]
@@ -101,7 +101,7 @@ def _average(cells: Cells, keep: tuple[str, ...], weights: str, nests: Nests) ->
     # where a group has no row at all there is nothing to choose from
     empty = np.bincount(group.reshape(-1), weights=occurs.astype(float))[group.reshape(-1)] == 0
     inside = _subset(cells, occurs | empty)
-    rest = {name: outer for name, outer in nests.items() if name != inner}
+    rest = {name: outer for name, outer in nesting.items() if name != inner}
     return _average(_collapse(inside, stay, weights), keep, weights, rest)
 
 
@@ -145,11 +145,11 @@ def _unique_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return unique[:, ::-1], group.reshape(-1)
 
 
-def _occurring(cells: Cells, nested: Sequence[str], nests: Nests) -> Cells:
+def _occurring(cells: Cells, nested: Sequence[str], nesting: Nesting) -> Cells:
     """Leave out combinations of nested factors that the data do not have."""
     mask = np.ones(len(cells.codes), dtype=bool)
     for name in nested:
-        place = [cells.names.index(n) for n in (name, *nests[name])]
+        place = [cells.names.index(n) for n in (name, *nesting[name])]
         _, group = _unique_rows(cells.codes[:, place])
         mask &= np.bincount(group, weights=cells.weight)[group] > 0
     return _subset(cells, mask)

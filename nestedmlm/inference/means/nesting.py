@@ -11,12 +11,12 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.formula.nodes import variables_in
 from nestedmlm.formula.terms import Terms
 
-Nests = dict[str, tuple[str, ...]]
+Nesting = dict[str, tuple[str, ...]]
 
 
-def find_nests(
+def find_nesting(
     levels: Mapping[str, Sequence[Any]], codes: np.ndarray, weight: FloatArray, terms: Terms
-) -> Nests:
+) -> Nesting:
     """Find nested factors from the cells that occur, and from the formula.
 
     Parameters
@@ -67,12 +67,12 @@ def _one_each(inner: np.ndarray, outer: np.ndarray) -> bool:
     return len(pairs) == len(np.unique(inner))
 
 
-def _from_formula(terms: Terms, names: Sequence[str]) -> Nests:
+def _from_formula(terms: Terms, names: Sequence[str]) -> Nesting:
     """Factors without a main effect, within the factors that are coded by all their indicators."""
     own = [variables_in(v.node) for v in terms.variables]
     single = [name[0] if len(name) == 1 and name[0] in names else None for name in own]
     main = {single[term[0]] for term in terms.terms if len(term) == 1}
-    out: Nests = {}
+    out: Nesting = {}
     for number, name in enumerate(single):
         if name is None or name in main:
             continue

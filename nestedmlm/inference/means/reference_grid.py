@@ -22,7 +22,7 @@ from nestedmlm.design.matrices.modelmatrix import build_matrix
 from nestedmlm.design.schema import matrix_values, offset_numbers
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.inference.means.nesting import Nests, find_nests
+from nestedmlm.inference.means.nesting import Nesting, find_nesting
 from nestedmlm.inference.means.predictors import (
     as_column,
     as_list,
@@ -58,7 +58,7 @@ class Grid:
     weight : (m,) array
         Rows of the data in each combination of the factors' levels. Prior weights do not count:
         they say how precise a row is, not how often it was seen (emmeans does the same for lmer).
-    nests : dict of str to tuple of str
+    nesting : dict of str to tuple of str
         For each nested factor, the factors it is nested in.
     terms : tuple of frozenset of str
         Variables of each fixed-effects term.
@@ -73,7 +73,7 @@ class Grid:
     null: FloatArray
     offset: FloatArray | None
     weight: FloatArray
-    nests: Nests
+    nesting: Nesting
     terms: tuple[frozenset[str], ...]
     ordered: dict[str, bool]
 
@@ -143,7 +143,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         null=_null_basis(design, columns),
         offset=offset,
         weight=weight,
-        nests=find_nests(levels, codes, weight, design.schema.fixed.terms),
+        nesting=find_nesting(levels, codes, weight, design.schema.fixed.terms),
         terms=terms,
         ordered={n: c.ordered for n, c in columns.items() if isinstance(c, Factor)},
     )

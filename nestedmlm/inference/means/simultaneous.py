@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Functions:
+class LinearFunctions:
     """Linear functions of the fixed effects, in families.
 
     Attributes
@@ -40,13 +40,13 @@ class Functions:
 
 
 def simultaneous_table(
-    functions: Functions, ddf: DfMethod, *, level: float, adjust: str
+    functions: LinearFunctions, ddf: DfMethod, *, level: float, adjust: str
 ) -> pd.DataFrame:
     """Estimate and test every function.
 
     Parameters
     ----------
-    functions : Functions
+    functions : LinearFunctions
     ddf : DfMethod
         Method of degrees of freedom.
     level : float

@@ -24,7 +24,7 @@ Seed = int | np.random.SeedSequence | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Effects:
+class DrawnEffects:
     """Random effects that are drawn anew.
 
     Attributes
@@ -52,7 +52,7 @@ class ResponseDistribution:
     ----------
     mean : (n,) array
         What does not vary: ``X beta + offset`` and the random effects conditioned on.
-    effects : tuple of Effects
+    effects : tuple of DrawnEffects
         What is drawn, term by term.
     sigma : float
         Residual standard deviation.
@@ -61,7 +61,7 @@ class ResponseDistribution:
     """
 
     mean: FloatArray
-    effects: tuple[Effects, ...]
+    effects: tuple[DrawnEffects, ...]
     sigma: float
     spread: FloatArray
 
@@ -84,7 +84,7 @@ def streams(seed: Seed, count: int) -> list[np.random.SeedSequence]:
     OptionError
         If `seed` is neither None nor a non-negative integer, or `count` is no positive integer.
     """
-    return sequence(seed).spawn(check_count(count))
+    return seed_sequence(seed).spawn(check_count(count))
 
 
 def check_count(count: Any) -> int:
@@ -94,7 +94,7 @@ def check_count(count: Any) -> int:
     return int(count)
 
 
-def sequence(seed: Seed) -> np.random.SeedSequence:
+def seed_sequence(seed: Seed) -> np.random.SeedSequence:
     """Return the root of the streams; its ``entropy`` repeats the draws."""
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
@@ -124,8 +124,9 @@ def response_distribution(
     b : sequence of (J, k) arrays, optional
         Conditional modes of each term; needed where `keep` says so.
     keep : sequence of (k,) bool arrays, optional
-        Which columns of each term are conditioned on (see `reform.chosen_columns`); by default
-        none: all random effects are drawn.
+        Which columns of each term are conditioned on (see
+        `nestedmlm.inference.rows.re_form.chosen_columns`); by default none: all random effects
+        are drawn.
     """
     kept = whole_terms(design, keep)
     fixed = tuple(
@@ -136,7 +137,7 @@ def response_distribution(
     return ResponseDistribution(
         mean=fitted_values(design, beta, fixed),
         effects=tuple(
-            Effects(
+            DrawnEffects(
                 X=term.X,
                 codes=design.factors[term.factor].codes,
                 size=len(design.factors[term.factor].levels),
@@ -187,7 +188,7 @@ def response_distribution_for(
             labels = unseen
         else:
             labels = np.where(codes >= 0, codes, size + unseen)
-        effects.append(Effects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
+        effects.append(DrawnEffects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
     spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
     distribution = ResponseDistribution(
         mean=mean, effects=tuple(effects), sigma=float(sigma), spread=spread

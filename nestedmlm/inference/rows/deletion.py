@@ -40,7 +40,7 @@ _LOST = 1e-9  # share of the information on a fixed effect below which it counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Deleted:
+class DeletionEstimates:
     """Estimates without each of some sets of rows.
 
     Attributes
@@ -60,7 +60,9 @@ class Deleted:
     converged: npt.NDArray[np.bool_]
 
 
-def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REML: bool) -> Deleted:
+def delete_held(
+    solution: Solution, design: Design, sets: list[IntArray], *, REML: bool
+) -> DeletionEstimates:
     """Estimates without each set of rows, theta held: exact, no optimisation.
 
     Raises
@@ -75,12 +77,12 @@ def delete_held(solution: Solution, design: Design, sets: list[IntArray], *, REM
     out = _from_schur(solution, S, sizes, REML)
     lost_effects = np.isnan(out.beta).any(axis=1)
     for g in np.flatnonzero(lost_effects | np.isnan(S[:, -1, -1])).tolist():
-        put(out, g, design, without_rows(design, sets[g]), solution.theta, REML)
+        write_estimates(out, g, design, without_rows(design, sets[g]), solution.theta, REML)
     return out
 
 
-def put(
-    out: Deleted,
+def write_estimates(
+    out: DeletionEstimates,
     g: int,
     design: Design,
     rest: Design,
@@ -99,10 +101,10 @@ def put(
     out.theta[g] = theta
 
 
-def empty(design: Design, n_theta: int, size: int) -> Deleted:
-    """Make a `Deleted` to be filled."""
+def empty_estimates(design: Design, n_theta: int, size: int) -> DeletionEstimates:
+    """Make a `DeletionEstimates` to be filled."""
     p = design.p
-    return Deleted(
+    return DeletionEstimates(
         beta=np.full((size, p), np.nan),
         vcov=np.full((size, p, p), np.nan),
         sigma=np.full(size, np.nan),
@@ -173,7 +175,9 @@ def _lost_information(
     return out
 
 
-def _from_schur(solution: Solution, S: FloatArray, sizes: IntArray, REML: bool) -> Deleted:
+def _from_schur(
+    solution: Solution, S: FloatArray, sizes: IntArray, REML: bool
+) -> DeletionEstimates:
     """Estimates from each ``S_(I)``; NaN where a fixed effect has lost its information."""
     stats = solution.stats
     p, m = stats.p, len(S)
@@ -191,7 +195,7 @@ def _from_schur(solution: Solution, S: FloatArray, sizes: IntArray, REML: bool) 
         Ri = stats.R_x_inverse
         beta[good] = stats.beta0 + scaled @ Ri.T
         vcov[good] = (r2[good] / df[good])[:, None, None] * (Ri @ inverse @ Ri.T)
-    return Deleted(
+    return DeletionEstimates(
         beta=beta,
         vcov=vcov,
         sigma=np.sqrt(np.maximum(r2, 0.0) / df),

@@ -10,7 +10,13 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.inference.fitted import Fitted
-from nestedmlm.inference.rows.deletion import Deleted, check_sizes, delete_held, empty, put
+from nestedmlm.inference.rows.deletion import (
+    DeletionEstimates,
+    check_sizes,
+    delete_held,
+    empty_estimates,
+    write_estimates,
+)
 from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.likelihood.threads import blas_threads
@@ -51,7 +57,7 @@ MOVES: MappingProxyType[str, Move] = MappingProxyType(
 
 def leave_out(
     fitted: Fitted, sets: list[IntArray], *, refit: str, progress: bool = True
-) -> Deleted:
+) -> DeletionEstimates:
     """Estimates without each set of rows.
 
     Parameters
@@ -66,7 +72,7 @@ def leave_out(
 
     Returns
     -------
-    Deleted
+    DeletionEstimates
         After Ctrl-C of the sets done so far.
 
     Raises
@@ -85,7 +91,7 @@ def leave_out(
     if refit not in MOVES:
         raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
     check_sizes(design, sets)
-    out = empty(design, len(start), len(sets))
+    out = empty_estimates(design, len(start), len(sets))
 
     def each() -> Iterator[None]:
         for g, gone in enumerate(sets):
@@ -96,7 +102,7 @@ def leave_out(
                 theta, out.converged[g] = MOVES[refit](
                     make_plan(rest, stats), stats, REML and rest.p > 0, start, penalty
                 )
-                put(out, g, design, rest, theta, REML, stats)
+                write_estimates(out, g, design, rest, theta, REML, stats)
             yield
 
     count = len(gather(each(), len(sets), "refits", show=progress))

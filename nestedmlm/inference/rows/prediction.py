@@ -30,8 +30,8 @@ NA_ACTIONS = ("pass", "omit", "raise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is asked of a prediction; the fields are the arguments of `LmerFit.predict`."""
+class PredictionOptions:
+    """Options of a prediction: the arguments of `LmerFit.predict`."""
 
     re_form: Any = None
     new_levels: str = "error"
@@ -96,7 +96,11 @@ class PredictedRows:
 
 
 def predict(
-    solution: Solution, design: Design, data: Any = None, *, asked: Asked | None = None
+    solution: Solution,
+    design: Design,
+    data: Any = None,
+    *,
+    options: PredictionOptions | None = None,
 ) -> pd.Series | pd.DataFrame:
     """``X beta + Z b + offset`` for the rows of the fit or of `data`.
 
@@ -105,7 +109,7 @@ def predict(
     solution, design : Solution, Design
     data : table, optional
         New rows; the response is not needed.
-    asked : Asked
+    options : PredictionOptions
 
     Returns
     -------
@@ -117,30 +121,30 @@ def predict(
     ------
     OptionError, NewLevelsError, ColumnNotFoundError, DataError
     """
-    asked = asked or Asked()
-    asked.check(data)
-    chosen = chosen_columns(design, asked.re_form)
-    if asked.interval == "prediction":
+    options = options or PredictionOptions()
+    options.check(data)
+    chosen = chosen_columns(design, options.re_form)
+    if options.interval == "prediction":
         whole_terms(design, chosen)
     if data is None:
-        rows = _rows_of_the_fit(solution, design, chosen, asked)
+        rows = _rows_of_the_fit(solution, design, chosen, options)
     else:
-        new = _new_design(design, data, chosen, asked)
-        weights = _new_weights(design, data, asked)
-        rows = _rows_of_new_data(solution, design, new, weights, chosen, asked)
-    columns = {"prediction": _mean(solution, rows, asked.random_only)}
-    if asked.se_fit or asked.interval is not None:
-        columns |= _uncertainty(solution, rows, columns["prediction"], asked)
+        new = _new_design(design, data, chosen, options)
+        weights = _new_weights(design, data, options)
+        rows = _rows_of_new_data(solution, design, new, weights, chosen, options)
+    columns = {"prediction": _mean(solution, rows, options.random_only)}
+    if options.se_fit or options.interval is not None:
+        columns |= _uncertainty(solution, rows, columns["prediction"], options)
     if data is None:
         frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     else:
         frame = pd.DataFrame(columns, index=new.index)
-    frame = _missing(frame, asked.na_action)
+    frame = _missing(frame, options.na_action)
     return frame if len(columns) > 1 else frame["prediction"]
 
 
 def _rows_of_the_fit(
-    solution: Solution, design: Design, chosen: tuple[Mask, ...], asked: Asked
+    solution: Solution, design: Design, chosen: tuple[Mask, ...], options: PredictionOptions
 ) -> PredictedRows:
     codes = [design.factors[t.factor].codes for t in design.terms]
     parts = [
@@ -160,30 +164,32 @@ def _rows_of_the_fit(
     )
 
 
-def _new_design(design: Design, data: Any, chosen: tuple[Mask, ...], asked: Asked) -> NewDesign:
+def _new_design(
+    design: Design, data: Any, chosen: tuple[Mask, ...], options: PredictionOptions
+) -> NewDesign:
     """Columns of new data; those of random effects that do not count need not be there."""
     used = [t for t, keep in enumerate(chosen) if keep.any()]
     return design.new(
         data,
-        new_levels="error" if asked.new_levels == "error" else "population",
-        matrices=range(len(chosen)) if asked.interval == "prediction" else used,
+        new_levels="error" if options.new_levels == "error" else "population",
+        matrices=range(len(chosen)) if options.interval == "prediction" else used,
         groups=used,
-        offset=asked.offset,
-        fixed=not asked.random_only,
+        offset=options.offset,
+        fixed=not options.random_only,
     )
 
 
-def _new_weights(design: Design, data: Any, asked: Asked) -> FloatArray | None:
+def _new_weights(design: Design, data: Any, options: PredictionOptions) -> FloatArray | None:
     """Prior weights of new rows, which only the interval of a new response depends on."""
-    if asked.interval != "prediction" or (asked.weights is None and design.weights is None):
+    if options.interval != "prediction" or (options.weights is None and design.weights is None):
         return None
-    if asked.weights is None:
+    if options.weights is None:
         raise DataError(
             "the model was fitted with an array of weights, which new data do not have; give "
             "weights= (a column name, or one number per row) with the new data"
         )
     evaluator = design.schema.evaluator(Frame(data))
-    weights = argument_numbers(asked.weights, evaluator, "weights", error=WeightsError)
+    weights = argument_numbers(options.weights, evaluator, "weights", error=WeightsError)
     check_weights(weights)
     return weights
 
@@ -194,10 +200,10 @@ def _rows_of_new_data(
     new: NewDesign,
     weights: FloatArray | None,
     chosen: tuple[Mask, ...],
-    asked: Asked,
+    options: PredictionOptions,
 ) -> PredictedRows:
-    rng = np.random.default_rng(asked.seed)
-    drawn = asked.new_levels == "sample"
+    rng = np.random.default_rng(options.seed)
+    drawn = options.new_levels == "sample"
     terms, effects, unknown = [], [], []
     for t, ((X, codes), unseen, keep) in enumerate(zip(new.terms, new.unseen, chosen, strict=True)):
         b, own = solution.b[t], codes
@@ -233,21 +239,21 @@ def _mean(solution: Solution, rows: PredictedRows, random_only: bool) -> FloatAr
 
 
 def _uncertainty(
-    solution: Solution, rows: PredictedRows, mean: FloatArray, asked: Asked
+    solution: Solution, rows: PredictedRows, mean: FloatArray, options: PredictionOptions
 ) -> dict[str, FloatArray]:
     """Standard errors and the ends of the interval."""
-    X = None if asked.random_only else rows.X
+    X = None if options.random_only else rows.X
     known = relative_variances(solution, X, rows.terms)
     spread = relative = known + _between(solution, rows.unknown)
-    if asked.interval == "prediction":
+    if options.interval == "prediction":
         both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
         residual = 1.0 if rows.weights is None else 1.0 / rows.weights
         spread = known + _between(solution, both) + residual
     out = {"se": solution.sigma * np.sqrt(relative)}
-    if asked.interval is not None:
+    if options.interval is not None:
         from scipy.special import ndtri
 
-        half = float(ndtri(0.5 + 0.5 * asked.level)) * solution.sigma * np.sqrt(spread)
+        half = float(ndtri(0.5 + 0.5 * options.level)) * solution.sigma * np.sqrt(spread)
         out |= {"lower": mean - half, "upper": mean + half}
     return out
 

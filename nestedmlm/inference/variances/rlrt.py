@@ -102,7 +102,9 @@ def _supremum(f: FloatArray) -> FloatArray:
     best = np.clip(np.argmax(f, axis=1), 1, f.shape[1] - 2)
     rows = np.arange(len(f))
     low, mid, high = f[rows, best - 1], f[rows, best], f[rows, best + 1]
-    bend = 2.0 * mid - low - high
-    gain = np.divide((high - low) ** 2, 8.0 * bend, out=np.zeros_like(mid), where=bend > 0)
+    curvature = 2.0 * mid - low - high
+    gain = np.divide(
+        (high - low) ** 2, 8.0 * curvature, out=np.zeros_like(mid), where=curvature > 0
+    )
     peak = np.where((mid >= low) & (mid >= high), mid + gain, np.maximum(low, high))
     return np.maximum(peak, 0.0)

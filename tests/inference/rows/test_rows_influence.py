@@ -282,9 +282,9 @@ def test_downdating_is_solving_without_the_rows(kind: str, weighted: bool) -> No
     groups = [resampling.row_sets(f.codes, len(f.levels)) for f in of.factors]
     for sets in (cases, *groups):
         fast = deletion.delete_held(solution, of, sets, REML=REML)
-        slow = deletion.empty(of, len(theta), len(sets))
+        slow = deletion.empty_estimates(of, len(theta), len(sets))
         for g, gone in enumerate(sets):
-            deletion.put(slow, g, of, subset.without_rows(of, gone), theta, REML)
+            deletion.write_estimates(slow, g, of, subset.without_rows(of, gone), theta, REML)
         assert fast.beta == pytest.approx(slow.beta, rel=1e-9)
         assert fast.sigma == pytest.approx(slow.sigma, rel=1e-10)
         scale = np.abs(slow.vcov).max(initial=0.0)
