@@ -1,4 +1,4 @@
-"""The doors: `lmer`, `pymc_lmer` and `anova`."""
+"""Entry points: `lmer`, `pymc_lmer` and `anova`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence levels."""
+"""Checks of arguments: confidence levels and their normal quantiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nestedmlm.errors import OptionError
 
 
 def check_level(level: Any, name: str = "level") -> float:
-    """Return a probability.
+    """Return a confidence level; refuse what is no probability.
 
     Raises
     ------

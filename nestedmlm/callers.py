@@ -15,7 +15,7 @@ PACKAGE = (str(Path(__file__).parent) + os.sep,)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caller:
-    """The frame from which the package was called. Made at a door, passed down, never kept.
+    """The frame from which the package was called. Made at an entry point, passed down, not kept.
 
     Attributes
     ----------

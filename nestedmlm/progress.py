@@ -1,4 +1,4 @@
-"""Long work: progress bars, and what Ctrl-C leaves."""
+"""Progress bars of long work, and what Ctrl-C leaves of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Bayesian half: the same design as PyMC models.
+"""Bayesian models: PyMC models of a design, and draws from their posteriors.
 
 Nothing here is imported by ``import nestedmlm``; PyMC, nutpie and ArviZ load on first use.
 """

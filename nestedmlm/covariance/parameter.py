@@ -40,7 +40,7 @@ def ends(p: Parameter) -> tuple[bool, bool]:
 
 
 def middle(p: Parameter) -> float:
-    """Where the optimizer starts."""
+    """Starting value of a parameter for the optimizer."""
     if p.start is not None:
         return p.start
     low, high = ends(p)

@@ -13,7 +13,7 @@ from nestedmlm.covariance.structure import Structure
 
 @dataclass(frozen=True, slots=True)
 class TermShape:
-    """What the covariance of one term looks like, without its numbers.
+    """Shape of one term's covariance: structure and size, without its numbers.
 
     Attributes
     ----------

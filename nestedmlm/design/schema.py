@@ -1,4 +1,4 @@
-"""What a design learned from its data: enough to make the same columns of other data.
+"""`Schema`: levels, contrasts and transforms that a design learned from its data.
 
 A `Schema` holds levels, contrasts, knots, means, the caller's variables it needs: no data.
 """
@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schema:
-    """All that is learned from the data.
+    """Levels, contrasts and transforms: enough to make the same columns of other data.
 
     Attributes
     ----------

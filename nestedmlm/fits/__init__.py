@@ -1,1 +1,1 @@
-"""What users hold: `Model`, `LmerFit`, `BayesFit`, and what makes further fits from a fit."""
+"""`Model`, `LmerFit`, `BayesFit`, their verbs, and what makes further fits from a fit."""

@@ -1,4 +1,4 @@
-"""What draws say, labelled: a frozen record whose members look up and average."""
+"""`BayesEstimates`: numbers of draws, labelled; a frozen record that looks up and averages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What maketables' plug-in format asks of a fit: ``ETable([fit, ...])`` reads fits as they are.
+"""maketables' plug-in format: coefficients and statistics of a fit for ``ETable([fit, ...])``.
 
 `LmerFit` and `BayesFit` bind these functions under the names of the format,
 ``__maketables_coef_table__`` and so on.
@@ -97,5 +97,5 @@ def stat_labels(fit: EitherFit) -> dict[str, str]:
 
 
 def default_stat_keys(fit: EitherFit) -> list[str]:
-    """What is shown unless asked otherwise."""
+    """Keys of the statistics that are shown by default."""
     return ["N", "groups", "r2_marginal", "r2_conditional"]

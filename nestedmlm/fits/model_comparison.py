@@ -31,7 +31,7 @@ _log = logging.getLogger("nestedmlm")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairOutcome:
-    """What a test says about two models.
+    """Outcome of a test of two models.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from nestedmlm.formula import Formula
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelOptions:
-    """How the data are read: the arguments of `Model` that have defaults.
+    """Options of a model: how its data are read.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Layer 1: formula text to frozen terms. Nothing here knows data, PyTensor or PyMC."""
+"""Formulas: text to frozen terms. Nothing here knows data, PyTensor or PyMC."""
 
 from __future__ import annotations
 

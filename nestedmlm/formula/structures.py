@@ -24,7 +24,7 @@ def default_hom(name: str) -> bool:
 
 
 def takes_hom(name: str) -> bool:
-    """Whether a structure may be told so."""
+    """Whether a structure takes ``hom=``: one standard deviation for all columns."""
     return STRUCTURES[name].takes_hom
 
 

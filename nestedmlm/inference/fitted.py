@@ -1,4 +1,4 @@
-"""What inference takes of a fit: the design, the solution and how it was found."""
+"""`Fitted`: what inference takes of a fit: the design, the solution and how it was found."""
 
 from __future__ import annotations
 

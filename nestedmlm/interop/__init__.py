@@ -1,4 +1,4 @@
-"""Doors to other packages: marginaleffects and maketables.
+"""Adapters to other packages: marginaleffects and maketables.
 
 ``from nestedmlm.interop import predictions, comparisons, slopes`` are marginaleffects' functions
 for an `LmerFit`; ``register_marginaleffects()`` makes marginaleffects' own functions take one.

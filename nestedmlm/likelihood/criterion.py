@@ -15,7 +15,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 
 
 class Profiled(NamedTuple):
-    """What is left of ``S = [X y]' V^{-1} [X y]`` when the fixed effects are profiled out.
+    """The rest of ``S = [X y]' V^{-1} [X y]`` when the fixed effects are profiled out.
 
     Attributes
     ----------
@@ -83,6 +83,6 @@ def degrees(stats: CrossProducts, REML: bool) -> Degrees:
 
 
 def criterion(logdet: float, log_sxx: float, r2: float, stats: CrossProducts, REML: bool) -> float:
-    """Put the pieces together: the REML criterion or -2 log-likelihood, sigma profiled."""
+    """REML criterion or -2 log-likelihood, sigma profiled, from the elimination's results."""
     df, reml, constant = degrees(stats, REML)
     return logdet + reml * log_sxx + df * float(np.log(r2)) + constant

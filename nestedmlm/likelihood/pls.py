@@ -1,4 +1,4 @@
-"""The slow, obvious twin of `nestedmlm.likelihood.elimination`: dense matrices, n x n.
+"""Dense twin of `nestedmlm.likelihood.elimination`: slow and obvious, n x n matrices.
 
 Used by the tests to check the fast path; nothing else calls it. Equation numbers refer to
 Bates, Mächler, Bolker & Walker (2015).

@@ -118,7 +118,7 @@ _FIELDS = tuple(Batch.__dataclass_fields__)
 
 
 def _ignore(done: int) -> None:
-    """Progress that nobody watches."""
+    """Progress callback that does nothing."""
 
 
 def _chunk_size(stats: CrossProducts) -> int:

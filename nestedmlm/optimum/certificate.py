@@ -1,4 +1,4 @@
-"""The first-order conditions in the cone of covariances, checked at the end.
+"""`Certificate`: first-order conditions in the cone of covariances, checked at the optimum.
 
 ``M_f = d criterion / d(T_f T_f')`` must satisfy ``M_f T_f = 0`` (the gradient) and, for every
 direction in which the structure can grow, ``u' M_f u >= 0``. A zero column of T always has zero
@@ -24,7 +24,7 @@ _FLAT = 1e-10  # share of the largest curvature below which one is rounding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What was asked of the optimizer, what it did, and what was checked where it ended.
+    """Record of an optimization: its settings, its path, and what was checked at its end.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ NO_ESCAPE = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, ste
 
 
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
-    """Look in every term for the direction that promises most."""
+    """Find the term and direction along which the criterion promises to fall most."""
     best = NO_ESCAPE
     # where the data say nothing of a direction, both slope and curvature are rounding
     least = max(_FLAT * float(np.max(np.diag(information), initial=0.0)), 1e-300)
@@ -112,7 +112,7 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
 
 
 def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatArray, float]]:
-    """Yield ``(term, direction, slope)`` for what may grow."""
+    """Yield ``(term, direction, slope)`` for covariances that may grow."""
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
         M, block = (flat[places].reshape(shape.k, shape.k) for flat in (ev.M, ev.T))

@@ -1,4 +1,4 @@
-"""What the optimizer is asked for."""
+"""`Control`: settings of the optimizer."""
 
 from __future__ import annotations
 

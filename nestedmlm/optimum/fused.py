@@ -61,7 +61,7 @@ def counted() -> Iterator[None]:
 
 
 class FusedDescent(NamedTuple):
-    """Where a descent in one function ended.
+    """End of a fused descent.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is minimised, as the trust-region method sees it."""
+"""`Objective`: the penalised criterion and its local models, for the trust-region method."""
 
 from __future__ import annotations
 
@@ -109,14 +109,14 @@ class ObjectiveAt:
 
     @cached_property
     def escape(self) -> Escape:
-        """The best way out, were this a stationary point."""
+        """The direction of largest decrease if this is a stationary point on the boundary."""
         if self.penalty_curvature is not None:  # T is never singular: the gradient says it all
             return NO_ESCAPE
         return best_escape(self.evaluation, self.objective.plan, self.curvature.information)
 
     @property
     def escape_gain(self) -> float:
-        """What leaving by it promises."""
+        """Decrease of the objective that the escape direction promises."""
         return self.escape.gain
 
 

@@ -30,7 +30,7 @@ _SAME = 1e-12  # share of the criterion by which an exact zero may raise it
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Optimum:
-    """Where the criterion is smallest.
+    """The optimum: where the criterion is smallest, with its certificate.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Optimum:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Log:
-    """What has been done so far; it ends in the certificate."""
+    """Log of evaluations, escapes and zeros so far; it ends in the certificate."""
 
     evaluations: int = 0
     escapes: int = 0

@@ -33,7 +33,7 @@ class LocalModel(Protocol):
 
     @property
     def point(self) -> FloatArray:
-        """Where: (n,)."""
+        """The point: (n,)."""
 
     @property
     def value(self) -> float:
@@ -54,7 +54,7 @@ class LocalModel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Descent[Model: LocalModel]:
-    """Where the descent ended.
+    """End of a descent: the best point, and whether it converged.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Compiling ahead what long work compiles when it comes: for images, CI, classrooms."""
+"""Compilation ahead of time: for images, CI, classrooms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Onto the boundary of the covariances and off it again: exact zeros, and steps that leave them."""
+"""Boundary of the covariances: exact zeros to try, and steps away from it."""
 
 from __future__ import annotations
 

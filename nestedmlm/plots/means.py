@@ -1,4 +1,4 @@
-"""What the model predicts along a predictor, averaged over the others."""
+"""Marginal means along a predictor: what the model predicts, averaged over the others."""
 
 from __future__ import annotations
 

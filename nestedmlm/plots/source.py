@@ -1,4 +1,4 @@
-"""What pictures read off a fit of either engine."""
+"""Numbers of a fit that pictures draw, for either engine."""
 
 from __future__ import annotations
 

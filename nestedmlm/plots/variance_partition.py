@@ -1,4 +1,4 @@
-"""How the variance splits over the levels."""
+"""Variance partition: how the variance splits over the levels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What posterior draws say, as pure functions of (DataTree, design)."""
+"""Numbers of posterior draws: pure functions of (DataTree, design)."""

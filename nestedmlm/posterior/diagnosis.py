@@ -1,4 +1,4 @@
-"""Which standard deviations may be zero, and whether the draws are good enough."""
+"""Diagnosis of draws: convergence, and standard deviations that may be zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hypotheses such as ``ses > 0`` as draws of truth.
+"""Hypotheses such as ``ses > 0``, evaluated for every draw.
 
 An expression is read with Python's grammar, but only what `_EVALUATE` lists is understood:
 names of parameters, numbers, arithmetic, a few functions, comparisons, ``and`` and ``or``. Names

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How the draws were made.
+    """A run of a sampler: how the draws were made.
 
     Attributes
     ----------

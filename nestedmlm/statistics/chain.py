@@ -1,4 +1,4 @@
-"""How the sums of products of a chain are stored: levels as lanes.
+"""Storage of a chain's sums of products: levels as lanes.
 
 All levels of one factor have panels of one shape, ``(k, k + A + r)``: ``[own | ancestors | X y]``,
 the nearest ancestor first. The last axis of the stored arrays runs over the levels, so what a sweep
@@ -43,7 +43,7 @@ class Shape(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Which columns of the dense block of crossed factors the levels of a chain meet.
+    """Entries of a chain's levels in the dense block: the columns of crossed factors they meet.
 
     An entry is a level and a column. `first` (m + 1,) is where each factor's entries begin and
     `value` (m + 1,) where their (k, E) values do. Per entry: `node`, its level within the factor;

@@ -1,4 +1,4 @@
-"""Which part of a stacked vector belongs to which grouping factor.
+"""Parts of stacked vectors and matrices, by grouping factor.
 
 What the elimination takes and returns is stacked factor by factor, in the order of elimination:
 relative factors as (k, k) matrices one after the other, random effects as rows, k for each level.
@@ -16,7 +16,7 @@ from nestedmlm._typing import FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorPart:
-    """Where one grouping factor stands in what is stacked.
+    """The part of one grouping factor in stacked vectors and matrices.
 
     Attributes
     ----------

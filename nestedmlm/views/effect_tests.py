@@ -159,5 +159,5 @@ def table_blocks(
 
 
 def stars_legend() -> Text:
-    """What the stars mean."""
+    """Legend of the significance stars."""
     return Text(("---", f"Signif. codes:  {STARS_LEGEND}"), role="note")

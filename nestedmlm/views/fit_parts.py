@@ -20,7 +20,7 @@ def title(fit: Printed) -> list[Block]:
 
 
 def method_title(fit: Printed) -> str:
-    """The words of the first line."""
+    """Words of the title: REML, or maximum likelihood, penalised or not."""
     # the blank after "likelihood" is lme4's
     return f"Linear mixed model fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
@@ -65,7 +65,7 @@ def groups(fit: Described) -> Block:
 
 
 def messages(fit: Printed) -> list[Block]:
-    """What deserves attention: how columns were dropped, convergence, singularity."""
+    """Messages below a print: dropped columns, convergence, singularity."""
     about_design = fit.design.messages
     about_fit = tuple(m for m in fit.messages if m not in about_design)
     blocks: list[Block] = []

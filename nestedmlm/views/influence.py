@@ -1,4 +1,4 @@
-"""What leaving out each case or group does to the estimates: numbers and a view."""
+"""Influence of each case or group on the estimates: what ``fit.influence()`` returns."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _STEPWISE = frozenset(["holm", "hochberg", "fdr"])  # intervals are Bonferroni's
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MarginalTable:
-    """What is printed.
+    """Means or contrasts with labels, numbers and notes, as they are printed.
 
     Attributes
     ----------

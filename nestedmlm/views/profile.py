@@ -1,4 +1,4 @@
-"""What `fit.profile()` returns: profiles, intervals, and what a picture needs."""
+"""`Profile`: profiles of the deviance and their intervals, what `fit.profile()` returns."""
 
 from __future__ import annotations
 

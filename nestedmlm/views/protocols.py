@@ -1,4 +1,4 @@
-"""Protocols: what views and pictures read off a fit, engine by engine.
+"""Protocols of fits: what views and pictures read of them, engine by engine.
 
 Views stand below the fits and cannot name their classes. These protocols name the members instead,
 so that the type checker holds `LmerFit` and `BayesFit` to what is read of them, and a new engine
@@ -23,7 +23,7 @@ from nestedmlm.views.varcorr import VarCorr
 
 
 class Described(Protocol):
-    """What the heading of every print says: the model, the data, their size."""
+    """A model with its data: what the heading of every print says."""
 
     @property
     def formula(self) -> str: ...
@@ -42,7 +42,7 @@ class Described(Protocol):
 
 
 class Printed(Described, Protocol):
-    """What the summary and the repr of a fit by likelihood read, and no more.
+    """A printed fit by likelihood: what its summary and repr read, and no more.
 
     ``tests/fake_fit.py`` makes one of numbers that R printed.
     """
@@ -77,7 +77,7 @@ class Printed(Described, Protocol):
 
 
 class PrintedPosterior(Described, Protocol):
-    """What the summary of a posterior reads, beside the table of its parameters, and no more."""
+    """A printed posterior: what its summary reads beside the table of parameters, and no more."""
 
     @property
     def run(self) -> Run: ...
@@ -90,7 +90,7 @@ class PrintedPosterior(Described, Protocol):
 
 
 class Fit(Described, Protocol):
-    """What the fits of both engines answer: the same names for the same questions.
+    """A fit of either engine: the same names for the same questions.
 
     Where an engine takes more arguments than stand here, the question itself differs: confidence
     intervals have a ``level``, posterior intervals a ``prob``.
@@ -135,7 +135,7 @@ class Fit(Described, Protocol):
 
 
 class Specified(Protocol):
-    """What a fit was specified by, as a `Model` is: pictures look up the data and the priors."""
+    """A specification, as a `Model` is one: pictures look up the data and the priors."""
 
     @property
     def data(self) -> Any: ...

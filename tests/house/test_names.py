@@ -6,6 +6,7 @@ is named otherwise.
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from pathlib import Path
 
@@ -92,3 +93,21 @@ def shared_names() -> dict[str, set[str]]:
 def test_equal_names_are_meant():
     meant = {name: folders for name, (_, folders) in SAME.items()}
     assert shared_names() == meant
+
+
+def first_lines() -> dict[str, str]:
+    """First line of the docstring of every module and of every class in it."""
+    lines = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in (tree, *(n for n in tree.body if isinstance(n, ast.ClassDef))):
+            place = f"{path.relative_to(PACKAGE)}:{getattr(node, 'name', '')}"
+            lines[place] = (ast.get_docstring(node) or "").partition("\n")[0]
+    return lines
+
+
+def test_first_lines_name_their_subject():
+    """A docstring that starts with a question leaves its reader to guess the noun."""
+    riddles = ("What ", "Where ", "Which ", "How ", "Whether ", "The pieces", "Put the pieces")
+    found = {place: line for place, line in first_lines().items() if line.startswith(riddles)}
+    assert not found

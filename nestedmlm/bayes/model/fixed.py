@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Centring:
-    """How the sampled coefficients give the user's.
+    """Centring of the predictors: how the sampled coefficients give the user's.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the parameters of a design are called in a posterior.
+"""Names of a design's parameters in a posterior, with their dimensions and coordinates.
 
 Bambi's names, so that ArviZ snippets carry over: ``Intercept``, ``ses``, ``1|schoolid``,
 ``1|schoolid_sigma``, ``sigma``; and ``schoolid_corr`` for what Bambi lacks. Where two terms of

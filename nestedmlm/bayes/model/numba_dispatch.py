@@ -1,4 +1,4 @@
-"""How Numba runs the marginal likelihood inside a PyTensor graph.
+"""Numba's dispatch of the marginal likelihood inside a PyTensor graph.
 
 Imported when a marginal model is made, so that ``pm.sample`` and ``nutpie.compile_pymc_model`` know
 the Op. The elimination chooses its own speed, so PyTensor's object mode calls it.

@@ -22,7 +22,7 @@ CENTRE_FROM = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameterisation:
-    """What was decided for one term.
+    """Centred or non-centred: what was decided for one term, and why.
 
     Attributes
     ----------

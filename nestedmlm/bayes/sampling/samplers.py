@@ -33,7 +33,7 @@ _STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What was asked for, checked."""
+    """Settings of a sampler: what was asked for, checked."""
 
     sampler: str
     backend: str

@@ -161,7 +161,7 @@ def _needed(output: Variable, nodes: Sequence[Apply]) -> list[Apply]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Site:
-    """Where one node is written: what its writer may look at.
+    """The site of one node in the source: what its writer may look at.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where a sampler starts: estimates of a fit as values of a model's free variables."""
+"""Start of a sampler: estimates of a fit as values of a model's free variables."""
 
 from __future__ import annotations
 

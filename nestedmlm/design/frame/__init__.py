@@ -1,4 +1,4 @@
-"""Layer 2's workshop: how columns of data become factors, numbers and coded matrix columns.
+"""Columns of a table: read, evaluated, coded as factors and numbers.
 
 `nestedmlm.design.schema` and `nestedmlm.design` put the pieces together; nothing else imports from
 here.

@@ -1,4 +1,4 @@
-"""What lme4 refuses, refused with its words: responses, weights, grouping factors."""
+"""Checks of responses, weights and grouping factors: what lme4 refuses, in its words."""
 
 from __future__ import annotations
 

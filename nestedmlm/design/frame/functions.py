@@ -27,7 +27,7 @@ from nestedmlm.formula.nodes import Call, Literal, Name, Node
 
 
 class Context(Protocol):
-    """What a function needs of the evaluator."""
+    """The evaluator as functions of a formula see it."""
 
     def refuse(self, message: str, node: Node, name: str) -> NoReturn:
         """Raise a `FormulaError` that marks `name` in the formula."""

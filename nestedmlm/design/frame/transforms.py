@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Transform(Protocol):
-    """What has been learned, and how to use it."""
+    """A transform learned from data: centre and scale, polynomials, splines, indicators."""
 
     def apply(self, *args: Any) -> FloatArray | Matrix:
         """Transform data with what was learned."""

@@ -1,4 +1,4 @@
-"""What a column or an expression can be worth: numbers, a factor, or a small matrix."""
+"""Values of columns and expressions: numbers, factors, small matrices."""
 
 from __future__ import annotations
 

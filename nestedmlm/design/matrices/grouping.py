@@ -39,7 +39,7 @@ class GroupingFactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GroupSpec:
-    """What is needed to find the codes of new rows.
+    """Specification of a grouping factor: what finds the codes of new rows.
 
     Attributes
     ----------

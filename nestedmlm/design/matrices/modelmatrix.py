@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coding:
-    """How one variable becomes columns.
+    """Coding of one variable: how it becomes columns.
 
     Attributes
     ----------

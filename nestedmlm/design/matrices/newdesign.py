@@ -1,4 +1,4 @@
-"""The matrices of new data, from what a design learned."""
+"""`NewDesign`: the matrices of new data, made with what a design learned."""
 
 from __future__ import annotations
 

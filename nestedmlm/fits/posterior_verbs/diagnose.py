@@ -1,4 +1,4 @@
-"""Whether the draws of a posterior can be trusted."""
+"""Diagnosis of a posterior: whether its draws can be trusted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
 
 
 def problems(fit: BayesEstimates) -> tuple[str, ...]:
-    """What is wrong with the sampling, and what to do; empty if nothing is."""
+    """Problems of the sampling, and what to do about them; empty if there are none."""
     return sampling_problems(
         parameters(fit),
         chains=fit.n_chains,

@@ -1,4 +1,4 @@
-"""Data with more (or fewer) groups, or rows per group: what power is asked about.
+"""Extended data: more (or fewer) groups, or rows per group.
 
 As simr's ``extend``, except that factors nested in the one that is extended get levels of their
 own: a copied school has classes of its own.

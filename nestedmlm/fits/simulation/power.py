@@ -26,7 +26,7 @@ INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Power(Viewable):
-    """How often an effect was found.
+    """Power of a test: how often an effect was found.
 
     Attributes
     ----------

@@ -95,7 +95,7 @@ def refit_one(
 
 
 def default_values(design: Design, batch: Batch) -> FloatArray:
-    """What a bootstrap keeps of each refit unless told otherwise, (m, q)."""
+    """Statistics that a bootstrap keeps of each refit by default, (m, q)."""
     shapes = term_shapes(design)
     if all(shape.structure.free_correlations for shape in shapes):
         return np.hstack([batch.beta, _unstructured(shapes, batch), batch.sigma[:, None]])
@@ -133,7 +133,7 @@ def _variances(design: Design) -> list[ModelParameter]:
 
 
 def notes_of(batch: Batch) -> tuple[str, ...]:
-    """What there is to say about each refit; empty where nothing is."""
+    """Messages about each refit; empty where there is none."""
     found = np.select(
         [~np.isfinite(batch.criterion), ~batch.converged, batch.singular],
         [FAILED, UNCERTIFIED, SINGULAR_NOTE],

@@ -1,4 +1,4 @@
-"""What an analysis of power asks about: fixed effects or a random-effects term."""
+"""Effects whose test has power: fixed effects, or a random-effects term."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TermDiagnosis:
-    """What became of one random-effects term.
+    """Finding on one random-effects term: its rank, and what to fit instead.
 
     Attributes
     ----------

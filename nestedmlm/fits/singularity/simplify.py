@@ -21,7 +21,7 @@ MAX_STEPS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Path(Viewable):
-    """The way from a singular fit to one that is not.
+    """Fits from a singular model to one that is not singular.
 
     Attributes
     ----------

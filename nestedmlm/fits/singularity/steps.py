@@ -20,7 +20,7 @@ from nestedmlm.formula.structures import DOUBLE_BAR, UNSTRUCTURED, term_text
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Collapse:
-    """What has become of one term's covariance.
+    """Rank of one term's covariance, and the columns that have collapsed.
 
     Attributes
     ----------

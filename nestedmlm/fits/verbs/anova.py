@@ -84,7 +84,7 @@ def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
 
 
 def read_predictors(fit: LmerFit) -> Values:
-    """What reads the predictors, once, when they are needed."""
+    """Make a function that reads the predictors, once, when they are needed."""
     return cache(partial(predictor_values, fit.design, fit.model.data))
 
 

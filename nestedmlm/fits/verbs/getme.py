@@ -1,4 +1,4 @@
-"""The pieces of a fit under lme4's ``getME`` names."""
+"""Components of a fit under lme4's ``getME`` names."""
 
 from __future__ import annotations
 

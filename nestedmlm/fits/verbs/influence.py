@@ -112,7 +112,7 @@ def _aligned(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeftOut:
-    """What is left out: a name, a label for each set, and the rows of each."""
+    """Sets of rows to leave out, one after the other, with their labels."""
 
     by: str
     labels: pd.Index

@@ -96,7 +96,7 @@ class ShownParameters:
 
 
 def shown_parameters(fit: LmerFit, parm: Any, *, order: str, names: str) -> ShownParameters:
-    """Resolve `parm`.
+    """Find the parameters that `parm` names, in the order and under the names to show.
 
     Raises
     ------

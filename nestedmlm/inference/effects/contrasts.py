@@ -1,4 +1,4 @@
-"""Contrasts of the fixed effects as users write them, to a matrix and a right-hand side.
+"""Contrasts of the fixed effects: what users write, to a matrix and a right-hand side.
 
 ``"ses = 0"``, ``"a1 - a2"``, ``"2 * Days - 10 = 0.5"``: sums of coefficients with numbers in front.
 Coefficients go by their names in the table of fixed effects; backticks end all doubt.

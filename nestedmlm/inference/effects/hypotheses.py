@@ -1,4 +1,4 @@
-"""What each term of the fixed effects is tested for: hypotheses of type I, II and III.
+"""Hypotheses of type I, II and III: what each term of the fixed effects is tested for.
 
 The definitions are lmerTest's (which reproduces SAS): one contrast matrix per term, in the user's
 coding of X.
@@ -86,7 +86,7 @@ def marginal_terms(design: Design) -> list[str]:
 
 
 def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
-    """What each term that can be dropped adds to the others.
+    """Contrast matrix of each term that can be dropped, given all others.
 
     These are the term's own coefficients. Where columns were dropped from X it is what the other
     terms, with all their columns, cannot replace; that may be nothing.

@@ -36,7 +36,7 @@ _FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KenwardRoger:
-    """The adjusted covariance, and what the degrees of freedom need.
+    """Kenward and Roger's method at a fit: adjusted covariance, and sums for degrees of freedom.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ _STEP = 1e-5  # for second derivatives of T T', which involve no data
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Satterthwaite:
-    """Uncertainty of the covariance matrix of the fixed effects.
+    """Satterthwaite's method at a fit: how uncertain the covariance of the fixed effects is.
 
     Attributes
     ----------

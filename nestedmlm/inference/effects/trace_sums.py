@@ -1,4 +1,4 @@
-"""Second-order sums over the covariance, from the elimination's factors.
+"""Traces of products of the covariance's derivatives, from the elimination's factors.
 
 No n x n matrix and no q x q one: ``tr(A E_r A E_s)`` with ``A = Z'V^{-1}Z`` and directions E is
 added up by one sweep up the chain, levels as lanes; only the dense block of crossed factors is
@@ -66,7 +66,7 @@ def pair_traces(stats: CrossProducts, state: Eliminated, directions: Directions)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Level:
-    """What a factor's levels do to the sums of those below: matrices with levels last."""
+    """One factor's share in the sums of those below: matrices with levels last."""
 
     G: FloatArray
     U: FloatArray

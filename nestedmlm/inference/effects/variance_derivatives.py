@@ -57,7 +57,7 @@ class VarianceDerivatives:
 
 
 def variance_derivatives(fitted: Fitted, directions: Directions) -> VarianceDerivatives:
-    """Add everything up; the cost is that of a few eliminations for each pair of directions."""
+    """Differentiate along some directions; each pair costs a few eliminations."""
     s = fitted.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
     _, _, v, inverse = profile(s.state.S)

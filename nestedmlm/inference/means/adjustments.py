@@ -23,7 +23,7 @@ from nestedmlm.inference.means.max_distributions import (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Family:
-    """What an adjustment may need to know besides the statistics.
+    """A family of tests that are adjusted together.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjustment:
-    """One way of adjusting.
+    """A method of adjusting p-values and critical values for a family of tests.
 
     Attributes
     ----------

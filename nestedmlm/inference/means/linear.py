@@ -1,4 +1,4 @@
-"""Ordinary (weighted) least squares: what is left when the last random effect goes."""
+"""Linear models without random effects: ordinary (weighted) least squares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions behind simultaneous tests: t, studentized range, multivariate t."""
+"""Distributions of maxima of t statistics: t, studentized range, multivariate t."""
 
 from __future__ import annotations
 

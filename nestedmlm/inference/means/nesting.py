@@ -1,4 +1,4 @@
-"""Which factors of a reference grid are nested in which."""
+"""Nesting: which factors of a reference grid lie within which."""
 
 from __future__ import annotations
 

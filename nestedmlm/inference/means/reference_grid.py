@@ -220,7 +220,7 @@ def _term_variables(design: Design) -> tuple[frozenset[str], ...]:
 
 
 def _null_basis(design: Design, columns: Mapping[str, Vector]) -> FloatArray:
-    """What the rows of X cannot tell: from each dropped column's expression by the others."""
+    """Null space of X's rows: from each dropped column's expression by the others."""
     schema = design.schema
     size = len(schema.fixed.names)
     dropped = [j for j in range(size) if j not in set(schema.kept)]

@@ -1,4 +1,4 @@
-"""The criterion over two standard deviations, everything else at its estimate."""
+"""The criterion as a surface over two standard deviations, all else at its estimate."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _criterion(solution: Solution, theta: FloatArray, REML: bool) -> float:
 
 
 def _side(rise: Callable[[float], float], at: float, size: int) -> FloatArray:
-    """Places from zero, or where the criterion has risen enough, to where it has again."""
+    """Grid from zero, or where the criterion has risen enough, to where it has again."""
     unit = max(at, 0.05)
     high = at + unit
     for _ in range(_STEPS):

@@ -1,4 +1,4 @@
-"""Drawing responses: the distribution of y as a frozen record, and draws from it.
+"""`ResponseDistribution`: the distribution of y as a frozen record, and draws from it.
 
 Every replicate has a random stream of its own (`streams`), so a draw depends on the seed and on
 its own number, never on how many others are drawn or where.

@@ -1,4 +1,4 @@
-"""Leaving rows out: exactly and without refitting where theta is held.
+"""Deletion of rows: estimates without them, exact and without refitting where theta is held.
 
 With ``A = V^{-1}`` and rows I left out, ``V^{-1}`` of the other rows gives
 
@@ -102,7 +102,7 @@ def write_estimates(
 
 
 def empty_estimates(design: Design, n_theta: int, size: int) -> DeletionEstimates:
-    """Make a `DeletionEstimates` to be filled."""
+    """Make `DeletionEstimates` of NaN, to be filled."""
     p = design.p
     return DeletionEstimates(
         beta=np.full((size, p), np.nan),

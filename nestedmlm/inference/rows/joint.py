@@ -58,7 +58,7 @@ class ZRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HalfSolved:
-    """Rows after the elimination of the chain.
+    """Rows of Z after the elimination of the chain.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Conditional modes as tables."""
+"""Tables of conditional modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which random effects count in a prediction or simulation: lme4's ``re.form``."""
+"""lme4's ``re.form``: the random effects that count in a prediction or simulation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INTERCEPT = "(Intercept)"
 
 
 def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
-    """Say for each column of each random-effects term whether `re_form` keeps it.
+    """Mark the columns of each random-effects term that `re_form` keeps.
 
     Parameters
     ----------

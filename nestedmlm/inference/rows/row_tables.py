@@ -1,4 +1,4 @@
-"""What a fit says of each row, beside the data."""
+"""Tables of rows: fitted values, residuals and other numbers of a fit beside the data."""
 
 from __future__ import annotations
 

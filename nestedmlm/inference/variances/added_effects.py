@@ -1,4 +1,4 @@
-"""What one model's random effects add to another's."""
+"""Added random effects: what the covariance of a larger model has and a smaller one's has not."""
 
 from __future__ import annotations
 

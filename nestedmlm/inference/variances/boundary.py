@@ -1,4 +1,4 @@
-"""The boundary's null distribution for two nested mixed models."""
+"""Null distribution of the likelihood ratio of two mixed models where variances are zero."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from nestedmlm.likelihood.solution import Solution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """The variance of a row, split.
+    """Shares of variance: the variance of a row, split.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The parameters that people read: standard deviations, correlations, sigma, beta."""
+"""`ModelParameter`: standard deviations, correlations, sigma, fixed effects as they are read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelParameter:
 
 
 def model_parameters(design: Design) -> tuple[ModelParameter, ...]:
-    """List them: of each term all standard deviations, then correlations; sigma; beta.
+    """List a model's parameters: each term's standard deviations, correlations; sigma; beta.
 
     That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``.
     """

@@ -1,4 +1,4 @@
-"""The variance of a row by level, component and predictor."""
+"""Variance partition: the variance of a row by level, component and predictor."""
 
 from __future__ import annotations
 

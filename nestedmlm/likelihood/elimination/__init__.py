@@ -1,4 +1,4 @@
-"""The one operation everything rests on, and its exact derivatives.
+"""Elimination of the random effects: log|M|, S and their exact derivatives.
 
 Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'`` and
 ``M = Lambda'Z'WZ Lambda + I``,

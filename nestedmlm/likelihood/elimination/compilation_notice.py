@@ -1,4 +1,4 @@
-"""Say that kernels are being compiled, where that takes long enough to be noticed.
+"""Notice that kernels are being compiled, where that takes long enough to be noticed.
 
 Numba keeps what it compiled beside the source (or in ``NUMBA_CACHE_DIR``), so this is seen once
 per installation.

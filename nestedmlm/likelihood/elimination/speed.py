@@ -1,4 +1,4 @@
-"""Which copy of the sweeps runs, and on how many threads.
+"""Speed of the sweeps: which copy of them runs, and on how many threads.
 
 A process starts with NumPy's: nothing is compiled for a model of a few hundred groups, whose fit
 takes milliseconds. Once it has spent half a second in sweeps, they are compiled (some seconds, kept

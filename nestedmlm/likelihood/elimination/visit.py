@@ -17,7 +17,7 @@ from nestedmlm.statistics.parts import FactorPart
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Half:
-    """What a block keeps: see `nestedmlm.likelihood.elimination.sweeps`.
+    """The half-solved arrays of a block: see `nestedmlm.likelihood.elimination.sweeps`.
 
     Attributes
     ----------

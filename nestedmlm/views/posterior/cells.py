@@ -56,7 +56,7 @@ def whole(values: Any) -> list[str]:
 
 
 def text(values: Any) -> list[str]:
-    """Write what is there."""
+    """Write values as text."""
     return ["" if value is None else str(value) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Can the draws be trusted, and which variances may be zero?."""
+"""Diagnosis of a posterior: can its draws be trusted, which variances may be zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the posterior says about hypotheses: what ``BayesFit.hypothesis()`` returns."""
+"""Posterior probabilities of hypotheses: what ``BayesFit.hypothesis()`` returns."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from nestedmlm.views.render.rformat import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoefmatLayout:
-    """Which column of a table is of which kind; columns not named are plain numbers.
+    """Kinds of a table's columns: estimates, statistics, p-values; others are plain numbers.
 
     Attributes
     ----------

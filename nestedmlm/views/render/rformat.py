@@ -25,7 +25,7 @@ _EPS = float(np.finfo(float).eps)
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How a whole vector is written: decimals, notation, and the width that R reserves."""
+    """Format of a whole vector: decimals, notation, and the width that R reserves."""
 
     decimals: int
     scientific: bool

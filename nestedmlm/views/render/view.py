@@ -17,7 +17,7 @@ __all__ = ["Block", "Table", "Text", "View", "Viewable"]
 
 
 class Viewable:
-    """What can be shown: subclasses say how in `view`; the renderings follow from it.
+    """Base of results that print themselves: `view` builds the document, all formats follow.
 
     Dataclasses that inherit this must be made with ``repr=False``.
     """
