@@ -16,7 +16,15 @@ PLACES = ("nestedmlm/**/*.py", "docs/**/*.md", "README.md", "CONTRIBUTING.md")
 
 # what not to write -> what to write
 WORDS = {
-    r"\(layer \d": "nothing: the folder says it",
+    r"\blayer \d": "nothing: the folder says it",
+    r"\bsettled?\(": "fit_constrained",
+    r"\bnests\b": "nesting",
+    r"\bFitParts\b|\bPrepared\b": "Fitted, DfMethod",
+    r"\bResponseLaw\b|\blaw_of\b": "ResponseDistribution, response_distribution",
+    r"\breform\b": "re_form",
+    r"\bmended\b": "repaired",
+    r"\bchart\b": "coordinates, or picture",
+    r"\bdoors?\b": "entry point, adapter",
     r"\bblups?\b": "conditional modes",
     r"random coefficients?\b": "random slopes, random effects",
     r"cluster(?:ing)? variable": "grouping factor",

@@ -2,7 +2,7 @@
 
 ``from nestedmlm.interop import predictions, comparisons, slopes`` are marginaleffects' functions
 for an `LmerFit`; ``register_marginaleffects()`` makes marginaleffects' own functions take one.
-maketables needs no door: its ``ETable`` reads fits as they are.
+maketables needs no adapter: its ``ETable`` reads fits as they are.
 """
 
 from __future__ import annotations

@@ -143,10 +143,10 @@ def _refit_chunk(
         "singular": np.zeros(m, dtype=bool),
         "evaluations": np.zeros(m, dtype=np.int64),
     }
-    settled, arrived = np.zeros(m, dtype=bool), None
+    converged, arrived = np.zeros(m, dtype=bool), None
     if m >= MANY and applies(plan, chunk.stats):
-        settled, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
-    for j in np.flatnonzero(~settled).tolist():
+        converged, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
+    for j in np.flatnonzero(~converged).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
         progress(1)
     return out
@@ -161,11 +161,11 @@ def _descend_all(
     progress: Callable[[int], None],
     out: dict[str, np.ndarray],
 ) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Descend for every response; say which ones that settles, and where all arrived."""
+    """Descend for every response: which descents converged, and where all arrived."""
     stats, m, control = chunk.stats, chunk.m, Control()
     of_criterion, basis = degrees(stats, REML), linear_map(plan)
     start_phi = starting_point(plan, stats, start)
-    phi, settled = np.empty((m, plan.n_theta)), np.zeros(m, dtype=bool)
+    phi, converged = np.empty((m, plan.n_theta)), np.zeros(m, dtype=bool)
 
     def work(j: int) -> bool:
         own = chunk.statistics(j)
@@ -182,12 +182,12 @@ def _descend_all(
 
     with ThreadPoolExecutor(workers) as pool:
         for j, done in enumerate((map if workers == 1 else pool.map)(work, range(m))):
-            settled[j] = done
+            converged[j] = done
             progress(int(done))
-    out["converged"][:] = settled
-    for j in np.flatnonzero(settled).tolist():
+    out["converged"][:] = converged
+    for j in np.flatnonzero(converged).tolist():
         out["theta"][j] = theta_of_phi(phi[j], plan, stats)
-    return settled, phi
+    return converged, phi
 
 
 def _fit_one(

@@ -1,7 +1,7 @@
 """Views: results that can print themselves; they format, they compute nothing.
 
 In `render`, `rformat`, `abbreviate`, `layout` and `coefmat` know numbers and strings, `blocks`,
-`view`, `html`, `markdown` and `latex` documents. `summary`, `short` and `fit_parts` read a fit by
+`view`, `html`, `markdown` and `latex` documents. `summary`, `short` and `fit_blocks` read a fit by
 the members that `protocols` names.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nestedmlm.views import fit_parts as parts
+from nestedmlm.views import fit_blocks
 from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
@@ -25,13 +25,17 @@ def fit_view(fit: Printed) -> View:
     -------
     View
     """
-    blocks: list[Block] = [*parts.title(fit), *parts.call(fit), parts.criteria(fit, digits=4)]
+    blocks: list[Block] = [
+        *fit_blocks.title(fit),
+        *fit_blocks.call(fit),
+        fit_blocks.criteria(fit, digits=4),
+    ]
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_table(fit.varcorr(), digits=DIGITS),
-        parts.groups(fit),
+        fit_blocks.groups(fit),
         *_fixed_effects(fit.params),
-        *parts.messages(fit),
+        *fit_blocks.messages(fit),
     ]
     return View(tuple(blocks))
 

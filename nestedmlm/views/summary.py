@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from nestedmlm.views import fit_parts as parts
+from nestedmlm.views import fit_blocks
 from nestedmlm.views.effect_tests import METHOD_NAMES, stars_legend
 from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.abbreviate import abbreviate
@@ -57,14 +57,14 @@ def summary_view(
         With tables ``coefficients``, ``varcorr``, ``residuals``, for ML fits ``fit``, and
         ``correlation`` where it is shown.
     """
-    blocks: list[Block] = [*_title(fit, method), *parts.call(fit), blank()]
-    blocks += [parts.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
+    blocks: list[Block] = [*_title(fit, method), *fit_blocks.call(fit), blank()]
+    blocks += [fit_blocks.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_table(fit.varcorr(), digits=DIGITS, comp=COMPONENTS),
-        parts.groups(fit),
+        fit_blocks.groups(fit),
         *_fixed_effects(fit, correlation, coefficients),
-        *parts.messages(fit),
+        *fit_blocks.messages(fit),
     ]
     if notes:
         blocks.append(Text(notes, role="note"))
@@ -74,8 +74,8 @@ def summary_view(
 def _title(fit: Printed, method: str) -> list[Block]:
     """lme4's first line, or lmerTest's, which says what the t tests use."""
     if method == "none":
-        return parts.title(fit)
-    first = f"{parts.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
+        return fit_blocks.title(fit)
+    first = f"{fit_blocks.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
     # as R wraps it: the class stands without quotes in a title that is longer than the page
     pieces = [*textwrap.wrap(first, WIDTH - 4, subsequent_indent="  "), " [", TEST_CLASS, "]"]
     wrapped = [""]

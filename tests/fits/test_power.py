@@ -342,3 +342,12 @@ def test_other_tables_extend():
     assert sizes(fit.extend(along="f1", n=40)) == {"f1": 40}
     fit = nm.lmer("y ~ x + (1 | f1)", {k: v.to_numpy() for k, v in data().items()})
     assert sizes(fit.extend(along="f1", n=40)) == {"f1": 40}
+
+
+def test_the_old_name_of_the_distribution_says_the_new_one():
+    study = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff")).extend(
+        along="Batch", n=4
+    )
+    with pytest.raises(nm.errors.RenamedError, match=r"Scenario\.law is gone: write scenario\.dis"):
+        study.law  # noqa: B018
+    assert study.distribution.mean.shape == (20,)

@@ -26,7 +26,7 @@ _ONCE = Mode(linker="py", optimizer=None)  # for functions that are called once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
+class PosteriorVariable:
     """One variable of the posterior: its name, shape and dimensions."""
 
     name: str
@@ -46,7 +46,7 @@ class Density:
     shapes : tuple of tuple of int
     initial : (ndim,) array
         A point to start from.
-    variables : tuple of Reported
+    variables : tuple of PosteriorVariable
         What `to_values` returns.
     coords : dict of str to tuple
     folded : tuple of int
@@ -58,7 +58,7 @@ class Density:
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     initial: FloatArray
-    variables: tuple[Reported, ...]
+    variables: tuple[PosteriorVariable, ...]
     coords: Mapping[str, tuple[Any, ...]]
     folded: tuple[int, ...]
     _logp_grad: Callable[..., Any]
@@ -156,7 +156,7 @@ def density(model: pm.Model, *, compiler: str = "python") -> Density:
         shapes=shapes,
         initial=initial,
         variables=tuple(
-            Reported(name=v.name, shape=np.shape(value), dims=_dims(model, v.name))
+            PosteriorVariable(name=v.name, shape=np.shape(value), dims=_dims(model, v.name))
             for v, value in zip(reported, expand(*x0), strict=True)
         ),
         coords={k: tuple(v) for k, v in model.coords.items() if v is not None},

@@ -1,4 +1,4 @@
-"""A design and parameters to draw from, without a fit."""
+"""`Scenario`: a design and parameters to draw responses from, without a fit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
+from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
@@ -115,6 +116,9 @@ class Scenario:
 
     power = power
     power_curve = power_curve
+
+    if not TYPE_CHECKING:
+        __getattr__ = renamed({"law": "scenario.distribution"})
 
 
 def scenario_of(source: LmerFit | Scenario) -> Scenario:

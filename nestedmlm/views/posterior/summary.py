@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from nestedmlm.posterior.summaries import ESTIMATES
-from nestedmlm.views import fit_parts as parts
+from nestedmlm.views import fit_blocks
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.posterior.varcorr import varcorr_block
 from nestedmlm.views.protocols import PrintedPosterior
@@ -36,12 +36,12 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, prob: float) -> Vie
         With tables ``varcorr`` and ``coefficients``.
     """
     fixed = table[table["kind"] == "fixed"]
-    blocks: list[Block] = [Text((TITLE,), role="title"), *parts.call(fit), blank()]
+    blocks: list[Block] = [Text((TITLE,), role="title"), *fit_blocks.call(fit), blank()]
     blocks += [Text(sampling_lines(fit, table)), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_block(table[table["kind"] != "fixed"], prob),
-        parts.groups(fit),
+        fit_blocks.groups(fit),
     ]
     if len(fixed):
         heading = Text(("Fixed effects:",), role="heading")

@@ -1,4 +1,4 @@
-"""Parts that the summary and the repr of a fit have in common."""
+"""Blocks that the summary and the repr of a fit have in common."""
 
 from __future__ import annotations
 
