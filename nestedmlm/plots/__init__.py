@@ -9,9 +9,9 @@ sense.
 from __future__ import annotations
 
 from nestedmlm.plots.bootstrap import bootstrap_densities
+from nestedmlm.plots.coefficients import forest
 from nestedmlm.plots.comparison import comparison
 from nestedmlm.plots.diagnostics import diagnostics
-from nestedmlm.plots.forest import forest
 from nestedmlm.plots.groups import spaghetti, trellis
 from nestedmlm.plots.influence import cooks_distance, leverage
 from nestedmlm.plots.means import effect

@@ -21,8 +21,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import DataError, MemoryLimitError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
-from nestedmlm.statistics.chain import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
+from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 

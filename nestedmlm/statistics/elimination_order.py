@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import IntArray
-from nestedmlm.statistics.chain import Entries
+from nestedmlm.statistics.forest import Entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

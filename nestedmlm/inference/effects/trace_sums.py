@@ -21,8 +21,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products
-from nestedmlm.statistics.chain import Block
 from nestedmlm.statistics.crossproducts import CrossProducts, available_memory
+from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.parts import FactorPart
 
 

@@ -64,7 +64,7 @@ def go_up_crossed(
     s, starts, T, panels, N, H, S
         As for `nestedmlm.likelihood.elimination.sweeps.go_up`.
     e : Entries
-        See `nestedmlm.statistics.chain.Entries`.
+        See `nestedmlm.statistics.forest.Entries`.
     cross : array
         Crossed parts of the panels, (k, E) factor after factor; become Schur complements.
     Hc : array

@@ -7,8 +7,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood.elimination.sweeps import lower_times, upper_times
 from nestedmlm.likelihood.elimination.visit import Eliminated, Half
-from nestedmlm.statistics.chain import Block, Shape
 from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
+from nestedmlm.statistics.forest import Block, Shape
 
 
 def gram(stats: CrossProducts, e: Eliminated, F: FloatArray) -> FloatArray:

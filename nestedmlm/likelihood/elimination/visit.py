@@ -10,8 +10,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood import trailing
 from nestedmlm.likelihood.elimination.speed import counted, on_blocks, sweeps
-from nestedmlm.statistics.chain import Block
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.parts import FactorPart
 
 
