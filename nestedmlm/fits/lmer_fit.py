@@ -21,6 +21,7 @@ from nestedmlm.fits.verbs.bootstrap import bootstrap
 from nestedmlm.fits.verbs.conf_int import conf_int
 from nestedmlm.fits.verbs.contest import contest
 from nestedmlm.fits.verbs.drop1 import drop1
+from nestedmlm.fits.verbs.elimination import elimination
 from nestedmlm.fits.verbs.extend import extend
 from nestedmlm.fits.verbs.glance import glance
 from nestedmlm.fits.verbs.icc import icc
@@ -145,6 +146,9 @@ class LmerFit(Estimates):
     bootstrap = bootstrap
     extend = extend
     power = power
+
+    # --- how it was computed -------------------------------------------------------------------
+    elimination = elimination
 
     # --- further fits --------------------------------------------------------------------------
     refit = refit

@@ -10,7 +10,6 @@ Columns are scaled first (`nestedmlm.statistics.scaling`); results are mapped ba
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.errors import DataError, MemoryLimitError
+from nestedmlm.errors import DataError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
+from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
 
@@ -154,7 +154,11 @@ def cross_products(design: Design) -> CrossProducts:
     codes = [f.codes for f in design.factors]
     sizes = [len(f.levels) for f in design.factors]
     order = elimination_order(codes, sizes, [c.shape[1] for c in columns])
-    _refuse_what_does_not_fit(design, order.trailing, columns)
+    dense = DenseBlock(
+        factors=tuple(design.factors[f].name for f in order.trailing),
+        columns=sum(sizes[f] * columns[f].shape[1] for f in order.trailing),
+    )
+    dense.refuse_what_does_not_fit()
     Y = np.column_stack([X, resid])
     K = np.array([columns[f].shape[1] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
@@ -205,32 +209,3 @@ def _crossed(
     Q, R = sum_dense(tcode, Kt, first, q, Zt, Y, w)
     values = sum_crossed(entry, ups, np.diff(cuts).tolist(), Z, Zt, w)
     return Crossed(parts=parts, Q=Q, R=R, entries=entries, values=values)
-
-
-def _refuse_what_does_not_fit(
-    design: Design, trailing: Sequence[int], columns: Sequence[FloatArray]
-) -> None:
-    q = sum(len(design.factors[f].levels) * columns[f].shape[1] for f in trailing)
-    if q == 0:
-        return
-    needed = 5 * 8 * q * q  # the block, its factor, inverse and two products live at once
-    free = available_memory()
-    if needed > free:
-        names = ", ".join(design.factors[f].name for f in trailing)
-        raise MemoryLimitError(
-            f"the crossed grouping factors ({names}) need a dense block of {q:,} x {q:,} numbers, "
-            f"about {needed / 2**30:,.1f} GiB in all, and {free / 2**30:,.1f} GiB are free. Drop a "
-            "crossed factor or its slopes, or group its rare levels together."
-        )
-
-
-def available_memory() -> int:
-    """Bytes of memory that can still be used, as far as the operating system tells."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as info:  # noqa: PTH123
-            for line in info:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (OSError, ValueError, AttributeError):
-        return 2**62

@@ -122,6 +122,7 @@ VERBS: Verbs = {
     "icc": lambda f: f.icc(),
     "r2": lambda f: tuple(f.r2()),
     "variance_partition": lambda f: str(f.variance_partition()),
+    "elimination": lambda f: str(f.elimination()),
     "simulate": lambda f: f.simulate(2, seed=1),
     "predict": lambda f: f.predict(rows().iloc[:5].assign(g=-1), new_levels="population"),
     "ranef": lambda f: f.ranef(),

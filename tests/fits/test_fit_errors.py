@@ -12,7 +12,7 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
 from nestedmlm.lme4 import getME, predict
-from nestedmlm.statistics import crossproducts
+from nestedmlm.statistics import memory
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_response_that_the_fixed_effects_reproduce() -> None:
 def test_crossed_block_that_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, sleepstudy: pd.DataFrame
 ) -> None:
-    monkeypatch.setattr(crossproducts, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     rows = sleepstudy.assign(Day=sleepstudy.Days.astype(str))
     with pytest.raises(MemoryLimitError, match=r"crossed grouping factors \(Day\).* 10 x 10"):
         nm.lmer("Reaction ~ Days + (1 | Subject) + (1 | Day)", rows)

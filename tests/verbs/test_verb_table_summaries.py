@@ -77,6 +77,7 @@ VERBS: dict[str, Callable[[nm.LmerFit], Any]] = {
     "r2": lambda f: f.r2(),
     "r2 by group": lambda f: f.r2(by_group=True),
     "variance_partition": lambda f: f.variance_partition().to_frame(),
+    "elimination": lambda f: f.elimination().to_frame(),
     "emmeans": lambda f: nm.emmeans(f, "cond").to_frame(),
     "emmeans 1": lambda f: nm.emmeans(f, "1").to_frame(),
     "emmeans print": lambda f: str(nm.emmeans(f, "cond", by="Days")),

@@ -48,6 +48,7 @@ VIEWS = {
     "profile": lambda f: f["one"].profile("sigma", progress=False),
     "influence": lambda f: f["one"].influence("Subject", refit="none"),
     "variance_partition": lambda f: f["two"].variance_partition(),
+    "elimination": lambda f: f["pastes"].elimination(),
     "repca": lambda f: f["two"].repca(),
     "diagnose": lambda f: f["singular"].diagnose(),
     "simplify": lambda f: f["singular"].simplify(),

@@ -21,8 +21,9 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products
-from nestedmlm.statistics.crossproducts import CrossProducts, available_memory
+from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
+from nestedmlm.statistics.memory import available_memory
 from nestedmlm.statistics.parts import FactorPart
 
 
