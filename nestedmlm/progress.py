@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_EVERY = 0.2  # seconds between two updates
-_QUIET = 1.0  # seconds before the first: short work says nothing
+_EVERY_SECONDS = 0.2  # seconds between two updates
+_FIRST_SECONDS = 1.0  # seconds before the first: short work says nothing
 _log = logging.getLogger("nestedmlm")
 
 
@@ -31,7 +31,12 @@ def track[Item](
     if not show or total < 1:
         yield from items
         return
-    options = {"total": total, "desc": label, "delay": _QUIET, "mininterval": _EVERY}
+    options = {
+        "total": total,
+        "desc": label,
+        "delay": _FIRST_SECONDS,
+        "mininterval": _EVERY_SECONDS,
+    }
     with _tqdm()(**options) as bar:
         for item in items:
             yield item

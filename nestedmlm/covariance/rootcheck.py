@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm.covariance.parameter import middle, unbounded
+from nestedmlm.covariance.structure import COMPLEX_STEP
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
     from nestedmlm.covariance.custom import Custom
-
-_TINY = 1e-40
 
 
 @lru_cache(maxsize=256)
@@ -43,7 +42,7 @@ def check_root(structure: Custom, k: int) -> None:
             )
         for i in range(len(x)):
             e = np.where(np.arange(len(x)) == i, 1.0, 0.0)
-            exact = value(x + 1j * _TINY * e).imag / _TINY
+            exact = value(x + 1j * COMPLEX_STEP * e).imag / COMPLEX_STEP
             rough = (value(x + 1e-6 * e) - value(x - 1e-6 * e)) / 2e-6
             if not np.allclose(exact, rough, atol=1e-5, rtol=1e-4):
                 raise OptionError(

@@ -26,7 +26,7 @@ from nestedmlm.covariance.parameter import Parameter, bounded, middle, near_end,
 from nestedmlm.covariance.triangle import echelon
 
 Entries = tuple[tuple[Any, ...], ...]
-_TINY = 1e-40  # complex step
+COMPLEX_STEP = 1e-40  # of a derivative along the imaginary axis: exact to the last digit
 
 
 def n_sd(k: int, hom: bool) -> int:
@@ -180,8 +180,8 @@ class Structure:
 
     def correlation_slopes(self, par: Any, k: int) -> FloatArray:
         """Derivative of `correlations` in each parameter, (number of parameters, k, k)."""
-        steps = 1j * _TINY * np.eye(len(par))
-        found = [np.imag(self.correlations(np.asarray(par) + e, k)) / _TINY for e in steps]
+        steps = 1j * COMPLEX_STEP * np.eye(len(par))
+        found = [np.imag(self.correlations(np.asarray(par) + e, k)) / COMPLEX_STEP for e in steps]
         return np.array(found).reshape(len(par), k, k)
 
     # --- the cone of covariances ---------------------------------------------------------------

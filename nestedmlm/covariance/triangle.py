@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 
-_ZERO = 1e-14  # a row of T this small relative to its largest entry is rounding, not a variance
+_ROUNDING_SHARE_OF_ROW = 1e-14  # of T's largest entry: a smaller row is rounding, not a variance
 
 
 @lru_cache(maxsize=64)
@@ -37,7 +37,7 @@ def echelon(T: FloatArray) -> FloatArray:
     scale = np.abs(T).max(axis=1, initial=0.0)
     for i in range(k):
         norm = float(np.linalg.norm(pool[i]))
-        if pool.shape[1] == 0 or norm <= _ZERO * max(scale[i], 1e-300):
+        if pool.shape[1] == 0 or norm <= _ROUNDING_SHARE_OF_ROW * max(scale[i], 1e-300):
             continue
         v = pool[i].copy()
         v[0] += np.copysign(norm, v[0])  # Householder: put row i into the pool's first column

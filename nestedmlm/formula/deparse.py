@@ -14,7 +14,7 @@ PRECEDENCE = {
     "+": 6, "-": 6, "*": 7, "/": 7, "%in%": 8, "%%": 8, "%/%": 8, ":": 9, "unary": 10, "^": 11,
 }  # fmt: skip
 _TIGHT = {":", "^", "/", "%%", "%/%"}  # operators R prints without spaces
-_ATOM = 99
+_ATOM = 99  # binds tighter than every operator
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
 _RESERVED = {"TRUE", "FALSE", "NULL", "NA", "NaN", "Inf", "if", "else", "for", "in", "function"}
 _NUMPY = re.compile(r"(?:np|numpy)\.(\w+)\Z")

@@ -15,6 +15,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, relative_factors, split_parameters
+from nestedmlm.covariance.structure import COMPLEX_STEP
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -130,9 +131,9 @@ def jacobian(phi: FloatArray, plan: Plan) -> FloatArray:
     """Derivative of the flat factors, exact (complex step where T is not linear)."""
     if plan.linear:
         return linear_map(plan)
-    step = 1e-40
     columns = [
-        flat_factors(np, phi + 1j * step * e, plan).imag / step for e in np.eye(plan.n_theta)
+        flat_factors(np, phi + 1j * COMPLEX_STEP * e, plan).imag / COMPLEX_STEP
+        for e in np.eye(plan.n_theta)
     ]
     return np.column_stack(columns)
 

@@ -17,7 +17,7 @@ from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 _NO_COVARIANCE = 1e10  # criterion for each row where there is no factor
-_STARTS = (1.0, 0.3, 2.0)
+_STARTS = (1.0, 0.3, 2.0)  # relative standard deviations to start from
 
 
 def _signs_matter(shape: TermShape) -> bool:

@@ -19,7 +19,7 @@ from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.quadratic import rounding
 
-_FLAT = 1e-10  # share of the largest curvature below which one is rounding
+_FLAT_SHARE_OF_CURVATURE = 1e-10  # share of the largest curvature below which one is rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Find the term and direction along which the criterion promises to fall most."""
     best = NO_ESCAPE
     # where the data say nothing of a direction, both slope and curvature are rounding
-    least = max(_FLAT * float(np.max(np.diag(information), initial=0.0)), 1e-300)
+    least = max(_FLAT_SHARE_OF_CURVATURE * float(np.max(np.diag(information), initial=0.0)), 1e-300)
     for term, D, slope in growing_directions(ev, plan):
         if slope >= -rounding(ev.criterion):
             continue

@@ -23,7 +23,7 @@ from nestedmlm.likelihood.criterion import Degrees
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
 from nestedmlm.likelihood.plan import Plan, linear_map
-from nestedmlm.optimum import quadratic
+from nestedmlm.optimum import quadratic, small_matrices
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
@@ -33,12 +33,19 @@ from nestedmlm.optimum.quadratic import (
     symmetric_rank_one,
     wants_correction,
 )
+from nestedmlm.optimum.small_matrices import (
+    assembled_information,
+    hessian_matrix,
+    profiled,
+    times,
+    transposed_times,
+)
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 CONVERGED, ROUNDING, EXHAUSTED = range(3)
 
-PATIENCE = 5.0  # seconds in other descents before `descend` is compiled for single fits
+PATIENCE_SECONDS = 5.0  # seconds in other descents before `descend` is compiled for single fits
 _spent = [0.0]
 
 
@@ -49,7 +56,7 @@ def applies(plan: Plan, stats: CrossProducts) -> bool:
 
 def ready() -> bool:
     """Whether `descend` is compiled in this process already, or has become worth it."""
-    return compiled_descent.cache_info().currsize > 0 or _spent[0] > PATIENCE
+    return compiled_descent.cache_info().currsize > 0 or _spent[0] > PATIENCE_SECONDS
 
 
 @contextmanager
@@ -112,7 +119,32 @@ def compiled_descent() -> Any:
     """`descend`, compiled at its first call."""
     from nestedmlm.likelihood.elimination.compiled import compiled_copies  # Numba loads late
 
-    return compiled_copies(quadratic, sys.modules[__name__]).descend
+    return compiled_copies(quadratic, small_matrices, sys.modules[__name__]).descend
+
+
+class FirstOrder(NamedTuple):
+    """The criterion at one phi and what its second order needs.
+
+    Attributes
+    ----------
+    value : float
+        Up to the constant.
+    gradient, T, M, r2, v, inverse
+        As in `nestedmlm.optimum.evaluation.Evaluation`.
+    N, H, B : flat arrays
+        As in `nestedmlm.likelihood.elimination.Half`.
+    """
+
+    value: float
+    gradient: FloatArray
+    T: FloatArray
+    M: FloatArray
+    r2: float
+    v: FloatArray
+    inverse: FloatArray
+    N: FloatArray
+    H: FloatArray
+    B: FloatArray
 
 
 def descend(
@@ -140,7 +172,7 @@ def descend(
     """
     here = first_order(s, parent, starts, panels0, F, B, phi, df, reml)
     second = second_order(s, parent, starts, panels0, B, entries, here, df)
-    value, n = here[0] + constant, phi.shape[0]
+    value, n = here.value + constant, phi.shape[0]
     correction = np.zeros((n, n))
     moved, corrected = False, False
     moved_step, moved_change = np.zeros(n), np.zeros(n)
@@ -148,7 +180,7 @@ def descend(
     path, taken = np.empty(max(1, max_evaluations)), 1
     path[0] = value
     while used < max_evaluations and math.isfinite(value):
-        promised, _, step, predicted = quadratic_step(second + correction, here[1], radius)
+        promised, _, step, predicted = quadratic_step(second + correction, here.gradient, radius)
         if moved and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, moved_step, moved_change)
             corrected, moved = True, False
@@ -160,14 +192,14 @@ def descend(
         used += 1
         there = first_order(s, parent, starts, panels0, F, B, trial, df, reml)
         noise = rounding(value)
-        actual = value - (there[0] + constant) if math.isfinite(there[0]) else -np.inf
+        actual = value - (there.value + constant) if math.isfinite(there.value) else -np.inf
         ratio = (actual + noise) / (predicted + noise)
         radius = next_radius(radius, ratio, math.sqrt(np.sum(step**2)))
         if ratio > ACCEPTED:
             second = second_order(s, parent, starts, panels0, B, entries, there, df)
-            moved_step, moved_change = step, there[1] - here[1] - times(second, step)
+            moved_step, moved_change = step, there.gradient - here.gradient - times(second, step)
             moved, before = True, promised
-            here, phi, value = there, trial, there[0] + constant
+            here, phi, value = there, trial, there.value + constant
             path[taken] = value
             taken += 1
         elif predicted <= noise:
@@ -176,18 +208,13 @@ def descend(
         elif corrected:  # what was learnt elsewhere misleads here
             correction = np.zeros((n, n))
             corrected, moved = False, False
-    return status, used, value, phi, here[5], here[4], promised, path[:taken].copy()
+    return status, used, value, phi, here.v, here.r2, promised, path[:taken].copy()
 
 
 def first_order(
     s: Any, parent: Any, starts: Any, panels0: Any, F: Any, B: Any, phi: Any, df: float, reml: float
 ) -> Any:
-    """Criterion (up to its constant), gradient, and what the second order needs, at one phi.
-
-    Returns
-    -------
-    value, gradient, T, M, r2, v, inverse, N, H, Bs
-    """
+    """Criterion, gradient, and what the second order needs, at one phi."""
     m, r = s.K.shape[0], s.r
     T = times(B, phi)
     panels, S = panels0.copy(), F.copy()
@@ -198,7 +225,7 @@ def first_order(
     log_sxx, r2, v, inverse = profiled(S)
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
     if not math.isfinite(value):
-        return value, np.zeros(B.shape[1]), T, M, r2, v, inverse, N, H, Bs
+        return FirstOrder(value, np.zeros(B.shape[1]), T, M, r2, v, inverse, N, H, Bs)
     go_down(s, parent, panels, N, H, Bs, b, M, BB, np.empty(s.root[m]))
     MT, at = np.zeros(T.shape[0]), 0
     for i in range(m):
@@ -215,7 +242,7 @@ def first_order(
                 for e in range(k):
                     MT[at + a * k + c] += 2.0 * M[at + a * k + e] * T[at + e * k + c]
         at += k * k
-    return value, transposed_times(B, MT), T, M, r2, v, inverse, N, H, Bs
+    return FirstOrder(value, transposed_times(B, MT), T, M, r2, v, inverse, N, H, Bs)
 
 
 def second_order(
@@ -225,137 +252,11 @@ def second_order(
     n, r = entries.shape[0], s.r
     gram, BF, Fe = np.zeros((n, n)), np.zeros((n, r)), np.zeros(n)
     W = np.empty(s.wide[s.K.shape[0]])
-    residual_scores(s, parent, at[5], at[9], W)
-    add_information(s, starts, entries, panels0, at[7], at[8], at[9], W, gram, BF, Fe)
+    residual_scores(s, parent, at.v, at.B, W)
+    add_information(s, starts, entries, panels0, at.N, at.H, at.B, W, gram, BF, Fe)
     turned = np.empty((r, n))
     for q in range(n):
         for x in range(r):
             turned[x, q] = BF[q, x]
-    information = assembled_information(2.0 * gram, turned, Fe, at[6], at[4], df)
-    return hessian_matrix(s.K, B, at[2], at[3], information, entries)
-
-
-def profiled(S: Any) -> Any:
-    """Profile the fixed effects out of S; see `nestedmlm.likelihood.criterion.profile`.
-
-    Returns ``(log|S_xx|, r2, v, inverse)``; r2 is NaN where S_xx is not positive definite.
-    """
-    p = S.shape[0] - 1
-    inverse = np.zeros((p + 1, p + 1))
-    v = np.ones(p + 1)
-    L, Li = np.zeros((p, p)), np.zeros((p, p))
-    logdet = 0.0
-    for a in range(p):
-        for b in range(a + 1):
-            s = S[a, b]
-            for c in range(b):
-                s -= L[a, c] * L[b, c]
-            if a > b:
-                L[a, b] = s / L[b, b]
-            elif s > 0.0:
-                L[a, a] = math.sqrt(s)
-            else:
-                return np.nan, np.nan, v, inverse
-        logdet += math.log(L[a, a])
-        Li[a, a] = 1.0 / L[a, a]
-        for b in range(a):
-            s = 0.0
-            for c in range(b, a):
-                s -= L[a, c] * Li[c, b]
-            Li[a, b] = s / L[a, a]
-    c_y = np.zeros(p)
-    r2 = S[p, p]
-    for a in range(p):
-        for b in range(a + 1):
-            c_y[a] += Li[a, b] * S[b, p]
-        r2 -= c_y[a] * c_y[a]
-    for a in range(p):
-        s = 0.0
-        for b in range(a, p):
-            s += Li[b, a] * c_y[b]
-        v[a] = -s
-        for c in range(a + 1):
-            s = 0.0
-            for b in range(a, p):
-                s += Li[b, a] * Li[b, c]
-            inverse[a, c] = s
-            inverse[c, a] = s
-    return 2.0 * logdet, r2, v, inverse
-
-
-def times(A: Any, x: Any) -> Any:
-    """``A x``; a loop, because a call of BLAS takes Numba seconds to compile."""
-    out = np.zeros(A.shape[0])
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            out[i] += A[i, j] * x[j]
-    return out
-
-
-def transposed_times(A: Any, x: Any) -> Any:
-    """``A' x``."""
-    out = np.zeros(A.shape[1])
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            out[j] += A[i, j] * x[i]
-    return out
-
-
-def cross(A: Any, B: Any) -> Any:
-    """``A' B``."""
-    out = np.zeros((A.shape[1], B.shape[1]))
-    for row in range(A.shape[0]):
-        for i in range(A.shape[1]):
-            v = A[row, i]
-            if v != 0.0:
-                for j in range(B.shape[1]):
-                    out[i, j] += v * B[row, j]
-    return out
-
-
-def assembled_information(gram: Any, BF: Any, e_f: Any, inverse: Any, r2: float, df: float) -> Any:
-    """Average information from ``F'V^-1F``, ``[X y]'V^-1F`` and ``e'F``."""
-    n = gram.shape[0]
-    lost = cross(BF, cross(inverse, BF))  # the inverse is symmetric
-    out = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            quadratic = 0.5 * (gram[i, j] + gram[j, i]) - lost[i, j]
-            out[i, j] = (quadratic - e_f[i] * e_f[j] / r2) * (df / r2)
-    return out
-
-
-def hessian_matrix(K: Any, B: Any, T: Any, M: Any, information: Any, pairs: Any) -> Any:
-    """Second derivatives in phi: ``D'(average information)D + 2 (M (x) I)``."""
-    n = B.shape[1]
-    D = np.empty((pairs.shape[0], n))
-    out = np.zeros((n, n))
-    at = 0
-    for f in range(K.shape[0]):
-        k = K[f]
-        dT, MdT = np.empty((n, k * k)), np.zeros((n, k * k))
-        for j in range(n):
-            for a in range(k):
-                for b in range(k):
-                    v = B[at + a * k + b, j]
-                    dT[j, a * k + b] = v
-                    if v != 0.0:
-                        for c in range(k):
-                            MdT[j, c * k + b] += M[at + c * k + a] * v
-        for i in range(n):
-            for j in range(n):
-                for e in range(k * k):
-                    out[i, j] += 2.0 * dT[i, e] * MdT[j, e]
-        for e in range(pairs.shape[0]):
-            if pairs[e, 0] != f:
-                continue
-            a, b = pairs[e, 1], pairs[e, 2]
-            for j in range(n):
-                s = 0.0
-                for c in range(k):
-                    s += dT[j, a * k + c] * T[at + b * k + c]
-                    s += dT[j, b * k + c] * T[at + a * k + c]
-                D[e, j] = s
-        at += k * k
-    out += cross(D, cross(information, D))  # the information is symmetric
-    return out
+    information = assembled_information(2.0 * gram, turned, Fe, at.inverse, at.r2, df)
+    return hessian_matrix(s.K, B, at.T, at.M, information, entries)

@@ -25,7 +25,7 @@ from nestedmlm.optimum.trust_region import Descent
 from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_SAME = 1e-12  # share of the criterion by which an exact zero may raise it
+_EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion by which an exact zero may raise it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +154,7 @@ def _snapped(here: ObjectiveAt, control: Control, log: _Log) -> ObjectiveAt:
     for candidate in zero_candidates(here.point, objective.plan, control.snap):
         trial = objective.at(candidate)
         log.evaluations += 1
-        if trial.value <= here.value + _SAME * max(1.0, abs(here.value)):
+        if trial.value <= here.value + _EQUAL_SHARE_OF_CRITERION * max(1.0, abs(here.value)):
             log.snaps += 1
             log.path.append(trial.value)
             return trial

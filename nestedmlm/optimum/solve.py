@@ -19,7 +19,7 @@ from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
-_DISCREPANCY = 1e-6  # disagreement between residuals and crossproducts that deserves a warning
+_WORST_DISCREPANCY = 1e-6  # relative, of residuals and crossproducts: more deserves a warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,7 +83,7 @@ def solve(
 def warn_uncertified(found: Solved) -> None:
     """Warn of an optimum that is not certified, and of arithmetic that lost too many digits."""
     said = [] if found.certificate.holds else [found.certificate.message]
-    if found.solution.discrepancy > _DISCREPANCY:
+    if found.solution.discrepancy > _WORST_DISCREPANCY:
         said.append(
             "residuals and crossproducts disagree on the residual sum of squares by a relative "
             f"{found.solution.discrepancy:.1e}: some predictors are nearly collinear or on extreme "

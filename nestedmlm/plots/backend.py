@@ -9,8 +9,8 @@ import numpy as np
 from nestedmlm.errors import OptionError
 
 SIZE = (7.0, 4.2)  # inches: as wide as a notebook's column
-PANEL = (3.4, 2.6)
-MAX_WIDTH = 10.5
+PANEL = (3.4, 2.6)  # inches of one panel of several
+MAX_WIDTH = 10.5  # inches of a figure with several panels
 
 
 def axes(ax: Any = None, *, figsize: tuple[float, float] | None = None) -> Any:

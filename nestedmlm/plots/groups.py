@@ -12,7 +12,7 @@ from nestedmlm.plots.backend import axes, panels
 from nestedmlm.plots.source import grouping, lines_over, variable
 from nestedmlm.views.protocols import EitherFit, Fit
 
-MAX_PANELS = 24
+MAX_PANELS = 24  # groups shown one by one; of more, some spread over their order
 _MANY = 150  # more groups than this are drawn thin
 
 

@@ -13,7 +13,7 @@ from nestedmlm.plots.source import require_likelihood
 from nestedmlm.views.influence import Influence
 from nestedmlm.views.protocols import EitherFit
 
-_CONTOURS = (0.5, 1.0)
+_CONTOURS = (0.5, 1.0)  # of Cook's distance
 _TOP = 5  # rows or groups named
 _LABELLED, _LEVEL = 30, 12  # most groups with labels, and with labels that need not be turned
 _REFITS = {"full": "each by a full refit", "one-step": "each by one step", "none": "theta held"}

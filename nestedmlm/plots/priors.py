@@ -17,7 +17,7 @@ from nestedmlm.plots.backend import panels
 from nestedmlm.views.protocols import EitherFit, Specified
 
 _COLOUR = style.BLUE
-_COLUMNS = 3
+_COLUMNS = 3  # of panels
 _TAIL = 0.01  # probability left out on either side that has a tail
 
 

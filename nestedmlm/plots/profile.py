@@ -16,8 +16,8 @@ from nestedmlm.plots.source import named, require_likelihood
 from nestedmlm.views.profile import Profile
 from nestedmlm.views.protocols import EitherFit
 
-LEVELS = (0.5, 0.8, 0.95, 0.99)
-MAX_PAIRS = 6
+LEVELS = (0.5, 0.8, 0.95, 0.99)  # of the intervals and regions
+MAX_PAIRS = 6  # parameters shown in pairs unless they are named
 
 
 def profile_zeta(

@@ -8,6 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.source import mode_arrays
@@ -15,7 +16,6 @@ from nestedmlm.posterior.draws import covariance_draws
 from nestedmlm.views.protocols import EitherFit, Fit
 
 _LEVELS = (0.5, 0.95)  # of the ellipses
-_FLAT = 1e-4  # relative standard deviation below which a direction counts as collapsed
 
 
 def singularity(
@@ -79,7 +79,7 @@ def _covariances(fit: EitherFit) -> list[FloatArray]:
 def _panel(ax: Any, fit: Fit, term: Any, cov: FloatArray, b: FloatArray) -> None:
     size = np.sqrt(np.mean(np.square(term.X), axis=0))
     values = np.linalg.eigvalsh(cov * np.outer(size, size)) / fit.sigma**2
-    rank = int(np.sum(np.sqrt(np.maximum(values, 0.0)) >= _FLAT))
+    rank = int(np.sum(np.sqrt(np.maximum(values, 0.0)) >= SINGULAR))
     k = len(term.columns)
     verdict = "full rank" if rank == k else f"rank {rank} of {k}"
     color = style.BLUE if rank == k else style.ORANGE

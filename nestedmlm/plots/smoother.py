@@ -6,9 +6,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 
-MAX_BINS = 40
+MAX_BINS = 40  # of the rows along x
 MIN_ROWS = 8  # in a bin
-_POINTS = 200
+_POINTS = 200  # along the curve
 _SPLINE = 5  # fewest points of a smoothing spline
 
 

@@ -14,7 +14,7 @@ from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
 from nestedmlm.views.protocols import EitherFit, Fit
 
-_LEVELS = (0.5, 0.8, 0.95, 0.99)
+_LEVELS = (0.5, 0.8, 0.95, 0.99)  # of the regions
 
 
 def likelihood_surface(

@@ -26,7 +26,7 @@ from nestedmlm.posterior.draws import (
 from nestedmlm.posterior.summaries import estimates
 
 KINDS = ("mean", "response")
-_BLOCK = 8_000_000  # numbers held at once while rows are summarised
+_NUMBERS_TOGETHER = 8_000_000  # numbers held at once while rows are summarised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ class RowDraws:
 
     def blocks(self) -> list[slice]:
         """Blocks of rows whose draws fit in memory."""
-        size = max(1, _BLOCK // max(1, len(self.beta)))
+        size = max(1, _NUMBERS_TOGETHER // max(1, len(self.beta)))
         return [slice(i, i + size) for i in range(0, len(self.X), size)]
 
 

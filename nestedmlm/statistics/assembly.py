@@ -12,7 +12,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 
-_ROWS = 32_768  # at a time: products of a piece stay in the processor's cache
+_ROWS_AT_ONCE = 32_768  # at a time: products of a piece stay in the processor's cache
 
 
 def sum_panels(
@@ -56,8 +56,8 @@ def sum_panels(
     F = np.zeros((r, r))
     in_order = bool(np.all(nodes[1:] >= nodes[:-1]))
     rows = None if in_order else np.argsort(nodes, kind="stable")
-    for low in range(0, n, _ROWS):
-        piece = slice(low, low + _ROWS) if rows is None else rows[low : low + _ROWS]
+    for low in range(0, n, _ROWS_AT_ONCE):
+        piece = slice(low, low + _ROWS_AT_ONCE) if rows is None else rows[low : low + _ROWS_AT_ONCE]
         columns = np.concatenate([*(z[piece].T for z in Z), Y[piece].T])
         weighted = columns * w[piece]
         for a in range(r):

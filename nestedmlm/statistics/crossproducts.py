@@ -29,7 +29,7 @@ from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_colu
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
-_NOTHING_LEFT = 1e-26  # share of the sum of squares that is only rounding
+_ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +145,7 @@ def cross_products(design: Design) -> CrossProducts:
     y = design.y if design.offset is None else design.y - design.offset
     X, R_x = orthonormal(design.X, w)
     beta_scaled, resid = least_squares(X, y, w)
-    if float(np.sum(w * resid**2)) <= _NOTHING_LEFT * float(np.sum(w * y**2)):
+    if float(np.sum(w * resid**2)) <= _ROUNDING_SHARE_OF_SQUARES * float(np.sum(w * y**2)):
         raise DataError(
             "the fixed effects reproduce the response exactly, so there is no residual variation "
             "to share out between groups; drop fixed effects or check the response"

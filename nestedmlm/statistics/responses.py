@@ -20,7 +20,7 @@ from nestedmlm.statistics.scaling import scaled_columns
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
-_NOTHING_LEFT = 1e-26  # share of the sum of squares that is only rounding
+_ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +88,7 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
         step = WX.T @ resid
         beta, resid = beta + step, resid - X @ step
     products = np.vstack([WX.T @ resid, np.einsum("ij,ij,i->j", resid, resid, w)])
-    exact = products[-1] <= _NOTHING_LEFT * np.einsum("ij,ij,i->j", Y, Y, w)
+    exact = products[-1] <= _ROUNDING_SHARE_OF_SQUARES * np.einsum("ij,ij,i->j", Y, Y, w)
     if exact.any():
         raise DataError(
             f"the fixed effects reproduce {int(exact.sum())} of the {Y.shape[1]} responses "

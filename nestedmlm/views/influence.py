@@ -13,7 +13,7 @@ from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
-DIGITS = 4
+DIGITS = 4  # significant digits
 SHOWN = 10  # rows of the printed table
 WHICH = ("fixed", "varcorr")
 _HOW = {

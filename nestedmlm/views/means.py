@@ -16,7 +16,7 @@ from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, justify, round_r, zapsmall
 from nestedmlm.views.render.view import View, blank, note
 
-_LEAST_DIGITS = 3
+_LEAST_DIGITS = 3  # significant, as emmeans prints
 _STEPWISE = frozenset(["holm", "hochberg", "fdr"])  # intervals are Bonferroni's
 
 

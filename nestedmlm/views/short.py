@@ -11,7 +11,7 @@ from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View
 from nestedmlm.views.varcorr import varcorr_table
 
-DIGITS = 4
+DIGITS = 4  # significant digits
 
 
 def fit_view(fit: Printed) -> View:

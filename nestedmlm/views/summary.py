@@ -21,7 +21,7 @@ from nestedmlm.views.varcorr import COMPONENTS, varcorr_table
 
 __all__ = ["fit_view", "summary_view"]
 
-DIGITS = 4
+DIGITS = 4  # significant digits
 MAX_CORRELATION = 12  # more fixed effects than this: their correlations are not shown
 TEST_CLASS = "lmerModLmerTest"  # what lmerTest calls the class of a fit with t tests
 _LAYOUT = CoefmatLayout(estimates=(0, 1), tests=(2,), digits=DIGITS)

@@ -14,7 +14,7 @@ from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, round_r
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
-DIGITS = 4
+DIGITS = 4  # significant digits
 QUANTILE_NAMES = ("Min", "1Q", "Median", "3Q", "Max")
 
 

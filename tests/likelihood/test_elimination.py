@@ -42,9 +42,9 @@ def agree(ones, others, rtol=1e-9):
 @pytest.mark.parametrize("kind", FORMULAS)
 def test_compiled_sweeps_are_the_same_functions(kind, monkeypatch) -> None:
     _, stats, plan, T = parts(kind)
-    monkeypatch.setattr(speed, "PATIENCE", np.inf)
+    monkeypatch.setattr(speed, "PATIENCE_SECONDS", np.inf)
     plain = everything(T, stats, plan)
-    monkeypatch.setattr(speed, "PATIENCE", -1.0)
+    monkeypatch.setattr(speed, "PATIENCE_SECONDS", -1.0)
     agree(everything(T, stats, plan), plain)
 
 

@@ -21,7 +21,7 @@ from nestedmlm.statistics.parts import twice_products
 
 # entries, beta, sigma, P, C, c
 INPUT_TYPES = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
-_PARAMETERS = 3
+_PARAMETERS = 3  # inputs that are parameters; the rest is data
 
 Result = tuple[float, FloatArray, FloatArray, float]
 

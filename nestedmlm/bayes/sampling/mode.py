@@ -15,7 +15,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.sampling.density import Density
 from nestedmlm.errors import SamplingError
 
-_FLAT = 0.05  # least curvature of a direction, in units of its coordinates' own curvature
+_LEAST_RELATIVE_CURVATURE = 0.05  # of a direction, in units of its coordinates' own curvature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +76,7 @@ def curvature_root(density: Density, x: FloatArray) -> FloatArray:
     H = _hessian(density, x, 1e-2 * scale) * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(H)
     # Flat or saddle directions (a scale at zero) get the width of their coordinates
-    values = np.maximum(values, _FLAT)
+    values = np.maximum(values, _LEAST_RELATIVE_CURVATURE)
     return scale[:, None] * (vectors / np.sqrt(values))
 
 

@@ -20,7 +20,7 @@ from nestedmlm.bayes.sampling.mode import Peak
 from nestedmlm.errors import SamplingError
 
 DEGREES = 7.0  # of freedom: tails heavier than a posterior's
-MAX_KHAT = 0.7
+MAX_KHAT = 0.7  # Pareto k up to which weights can be trusted (Vehtari et al. 2024)
 LEAST_ESS = 400  # with fewer the tails are too short: calibration tests showed it
 _PILOT = 1000  # proposals around the mode, from which mean and covariance are learned
 _ROUNDS = 3  # times the proposal may be improved

@@ -25,8 +25,8 @@ from nestedmlm.covariance.parameter import ends
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
 
-_SMALLEST = 0.05  # relative SD of a column at its root mean square: at zero there is no gradient
-_LARGEST = 0.95  # correlations are kept away from their boundary
+_SMALLEST_RELATIVE_SD = 0.05  # of a column at its root mean square: at zero there is no gradient
+_LARGEST_CORRELATION = 0.95  # correlations are kept away from their boundary
 _DISTANCES = (1e-3, 1e3)  # from the only end of a parameter, on the scale it has
 
 
@@ -92,7 +92,7 @@ def _term_values(
     unit_rows = factor / np.where(sd > 0, sd, 1.0)[:, None]
     R = unit_rows @ unit_rows.T
     rms = np.sqrt(np.mean(term.X**2, axis=0))
-    sd = np.maximum(sd, _SMALLEST * sigma / np.where(rms > 0, rms, 1.0))
+    sd = np.maximum(sd, _SMALLEST_RELATIVE_SD * sigma / np.where(rms > 0, rms, 1.0))
     out: dict[str, Any] = {}
     for name, value in zip(own.sds, sd.tolist(), strict=False):
         out |= {name: value, name + RAW: value}
@@ -104,7 +104,9 @@ def _term_values(
         ):
             out |= _parameter_values(name, p, float(value))
     elif own.correlation:
-        unit = 0.5 + 0.5 * np.clip(partial_correlations(R), -_LARGEST, _LARGEST)
+        unit = 0.5 + 0.5 * np.clip(
+            partial_correlations(R), -_LARGEST_CORRELATION, _LARGEST_CORRELATION
+        )
         out[own.correlation + PARTIAL] = float(unit[0]) if k == 2 else unit
     return out
 
@@ -114,7 +116,11 @@ def _parameter_values(name: str, p: Parameter, value: float) -> dict[str, float]
     low, high = ends(p)
     if low and high:
         width = p.upper - p.lower
-        unit = np.clip((value - p.lower) / width, 0.5 - 0.5 * _LARGEST, 0.5 + 0.5 * _LARGEST)
+        unit = np.clip(
+            (value - p.lower) / width,
+            0.5 - 0.5 * _LARGEST_CORRELATION,
+            0.5 + 0.5 * _LARGEST_CORRELATION,
+        )
         return {name: p.lower + width * unit, unbounded_name(name): unit}
     if not (low or high):
         return {name: value}

@@ -23,7 +23,7 @@ from nestedmlm.inference.means.simultaneous import split_rows
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
-_STEP = 1e-3  # of a covariate's range: half the distance over which a slope is taken
+_STEP_SHARE_OF_RANGE = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 
 
@@ -160,7 +160,7 @@ def emtrends(
     _check_fit(fit)
     keep, groups = _read_specs(specs, by)
     data = fit.model.data
-    step = _STEP * covariate_range(fit.design, data, var)
+    step = _STEP_SHARE_OF_RANGE * covariate_range(fit.design, data, var)
     grid = reference_grid(fit.design, data, at=at)
     up, down = (
         marginal_cells(

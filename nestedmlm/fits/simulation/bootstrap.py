@@ -25,7 +25,7 @@ from nestedmlm.views.render.view import View, Viewable, blank, note
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
-_DIGITS = 4
+_DIGITS = 4  # significant digits of the print
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

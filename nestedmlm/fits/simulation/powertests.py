@@ -32,7 +32,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 if TYPE_CHECKING:
     from nestedmlm.fits.simulation.scenario import Scenario
 
-_RLRT_DRAWS = 10_000
+_RLRT_DRAWS = 10_000  # from the null distribution of a restricted likelihood ratio
 _SEED = 11  # of what is the same for every replicate: weights, null distributions
 
 PValues = Callable[[FloatArray], FloatArray]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 _FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
-_PERFECT = 1e-6  # a correlation this close to 1 or -1 is called exact
+_EXACT_CORRELATION_GAP = 1e-6  # a correlation this close to 1 or -1 is called exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +264,7 @@ def _finding(block: VarCorrBlock, collapse: Collapse) -> str:
         f"{block.columns[j]} and {block.columns[i]} is {'' if corr[i, j] > 0 else '-'}1"
         for j in range(len(corr))
         for i in range(j + 1, len(corr))
-        if abs(corr[i, j]) > 1.0 - _PERFECT
+        if abs(corr[i, j]) > 1.0 - _EXACT_CORRELATION_GAP
     ]
     if pairs:
         return f"the correlation of {_listed(pairs)}"

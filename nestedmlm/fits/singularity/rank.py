@@ -25,7 +25,7 @@ from nestedmlm.views.varcorr import VarCorrBlock
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
-TOL = 1e-4
+TOL = 1e-4  # relative standard deviation below which a direction counts as absent
 
 
 def singular_values(fit: LmerFit) -> tuple[FloatArray, ...]:

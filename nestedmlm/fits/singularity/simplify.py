@@ -16,7 +16,7 @@ from nestedmlm.views.render.view import View, Viewable, blank
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
-MAX_STEPS = 25
+MAX_STEPS = 25  # of simplification, one after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

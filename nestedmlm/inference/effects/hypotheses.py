@@ -33,8 +33,8 @@ from nestedmlm.errors import OptionError
 
 Values = Callable[[], Mapping[str, Vector]]
 
-_SPACE = 1e-7  # relative size of what lies outside the span of other columns
-_ZERO = 1e-8  # an entry of a contrast this small is rounding
+_SHARE_OUTSIDE_SPAN = 1e-7  # relative size of what lies outside the span of other columns
+_ROUNDING_SHARE_OF_ENTRY = 1e-8  # an entry of a contrast this small is rounding
 
 
 def predictor_values(design: Design, data: Any) -> dict[str, Vector]:
@@ -101,12 +101,12 @@ def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
     for label in marginal_terms(design):
         others = full[:, assign != design.x_terms.index(label) + 1]
         U, s, _ = np.linalg.svd(others, full_matrices=False)
-        U = U[:, s > _SPACE * s.max(initial=0.0)]
+        U = U[:, s > _SHARE_OUTSIDE_SPAN * s.max(initial=0.0)]
         rest = design.X - U @ (U.T @ design.X)
         size = np.linalg.norm(rest, axis=0)
-        own = size > _SPACE * np.linalg.norm(design.X, axis=0)
+        own = size > _SHARE_OUTSIDE_SPAN * np.linalg.norm(design.X, axis=0)
         found, s, _ = np.linalg.svd(design.X.T @ rest[:, own], full_matrices=False)
-        out[label] = found[:, s > _SPACE * s.max(initial=0.0)].T
+        out[label] = found[:, s > _SHARE_OUTSIDE_SPAN * s.max(initial=0.0)].T
     return out
 
 
@@ -143,7 +143,7 @@ def _unit_triangle(X: FloatArray) -> FloatArray:
 
 def _clean(L: FloatArray) -> FloatArray:
     out = L.copy()
-    out[np.abs(L) < _ZERO * np.abs(L).max(initial=1.0)] = 0.0
+    out[np.abs(L) < _ROUNDING_SHARE_OF_ENTRY * np.abs(L).max(initial=1.0)] = 0.0
     return out
 
 
@@ -198,7 +198,7 @@ def _type_3(design: Design, values: Values) -> dict[str, FloatArray]:
     out = {}
     for t, label in enumerate(design.x_terms):
         rows = L[:, assign == t + 1].T
-        rows = rows[np.abs(rows).sum(axis=1) > _ZERO]
+        rows = rows[np.abs(rows).sum(axis=1) > _ROUNDING_SHARE_OF_ENTRY]
         out[label] = _clean(rows @ to_user) if len(rows) else np.zeros((0, design.p))
     return out
 

@@ -31,7 +31,7 @@ from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.inference.variances.expected_information import expected_information
 
-_FLAT = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
+_ZERO_EIGENVALUE = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,6 +159,6 @@ def _spread(found: VarianceDerivatives, n: int, p: int) -> tuple[FloatArray, int
     IE = expected_information(found, n, p)
     d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
     values, vectors = np.linalg.eigh(IE * np.outer(d, d))
-    keep = values > _FLAT
+    keep = values > _ZERO_EIGENVALUE
     root = vectors[:, keep] * d[:, None]
     return 2.0 * (root / values[keep]) @ root.T, int(np.sum(~keep))

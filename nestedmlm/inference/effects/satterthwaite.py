@@ -27,8 +27,8 @@ from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.penalty import penalty_terms
 
-_FLAT = 1e-9  # eigenvalue (of the Hessian with unit diagonal) below which nothing is identified
-_STEP = 1e-5  # for second derivatives of T T', which involve no data
+_UNIDENTIFIED_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal: below, nothing is identified
+_DIFFERENCE_STEP = 1e-5  # for second derivatives of T T', which involve no data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,8 +139,9 @@ def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> Flo
     if s.plan.linear:  # the gradient is linear in phi
         columns = [gradient_at(e) for e in np.eye(len(phi))]
     else:
-        columns = [(gradient_at(phi + _STEP * e) - gradient_at(phi - _STEP * e)) / (2 * _STEP)
-                   for e in np.eye(len(phi))]  # fmt: skip
+        h = _DIFFERENCE_STEP
+        moved = [(gradient_at(phi + h * e), gradient_at(phi - h * e)) for e in np.eye(len(phi))]
+        columns = [(up - down) / (2 * h) for up, down in moved]
     out = np.column_stack(columns)
     return np.asarray(0.5 * (out + out.T))
 
@@ -149,7 +150,7 @@ def _twice_inverse(H: FloatArray) -> tuple[FloatArray, int]:
     """``2 H^+`` without the directions along which the criterion is flat, and their number."""
     d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
     values, vectors = np.linalg.eigh(H * np.outer(d, d))
-    keep = values > _FLAT
+    keep = values > _UNIDENTIFIED_EIGENVALUE
     half = vectors[:, keep] * d[:, None]
     return 2.0 * (half / values[keep]) @ half.T, int(np.sum(~keep))
 

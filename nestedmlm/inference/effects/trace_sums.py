@@ -154,7 +154,7 @@ def _carried(Y: FloatArray, L: FloatArray, k: int) -> FloatArray:
     return right[k:] + _times(_turned(L), right[:k])
 
 
-_COLUMNS = 64  # of the dense block that are solved for together
+_COLUMNS_TOGETHER = 64  # of the dense block that are solved for together
 
 
 def _crossed_pairs(
@@ -174,8 +174,8 @@ def _crossed_pairs(
     for t in range(chain):
         for r in range(t + 1):
             N[r, t] += float(np.sum(PG[r] * PG[t].T))
-    for low in range(0, len(Q) if chain else 0, _COLUMNS):
-        columns = slice(low, low + _COLUMNS)
+    for low in range(0, len(Q) if chain else 0, _COLUMNS_TOGETHER):
+        columns = slice(low, low + _COLUMNS_TOGETHER)
         for r in range(chain):
             CED = _information_times(stats, state, moves[r][:, columns])
             for t in range(r, chain):
@@ -213,8 +213,8 @@ def _crossed_solve(stats: CrossProducts, state: Eliminated, chain: int, q_t: int
     assert crossed is not None
     (block,), (kept,), e = stats.blocks, state.chain, crossed.entries
     D = np.empty((q, q_t))
-    for low in range(0, q_t, _COLUMNS):
-        width = min(_COLUMNS, q_t - low)
+    for low in range(0, q_t, _COLUMNS_TOGETHER):
+        width = min(_COLUMNS_TOGETHER, q_t - low)
         R = []
         for i, k in enumerate(block.shape.K.tolist()):
             own = slice(int(e.first[i]), int(e.first[i + 1]))

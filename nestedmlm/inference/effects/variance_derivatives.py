@@ -22,7 +22,7 @@ from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
 
-_COLUMNS = 64  # right-hand sides that are eliminated together
+_COLUMNS_TOGETHER = 64  # right-hand sides that are eliminated together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ def variance_derivatives(fitted: Fitted, directions: Directions) -> VarianceDeri
     rotation[:, p] = v
     C = B @ rotation
     tr_Phi_Q, e_dV_dV_e = np.zeros((n_d, n_d)), np.zeros((n_d, n_d))
-    block = max(1, _COLUMNS // max(n_d, 1))
+    block = max(1, _COLUMNS_TOGETHER // max(n_d, 1))
     for start in range(0, p + 1 if n_d else 0, block):
         own = C[:, start : start + block]
         diagonal = _diagonal(gram_of(own, directions, fitted))

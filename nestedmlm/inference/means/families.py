@@ -14,7 +14,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 
 _DEGREES = ("linear", "quadratic", "cubic", "quartic")
-_MAX_DEGREE = 6
+_MAX_DEGREE = 6  # of polynomial contrasts, as in emmeans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

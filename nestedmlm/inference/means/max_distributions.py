@@ -10,7 +10,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 
 _SEED = 20140612  # of the quasi-random integration of "mvt": the same answer every time
-_LOG2_POINTS = 14
+_LOG2_POINTS = 14  # of the quasi-random points: 2**14
 
 
 def t_pvalues(t: FloatArray, df: FloatArray) -> FloatArray:

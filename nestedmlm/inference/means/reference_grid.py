@@ -35,7 +35,7 @@ from nestedmlm.inference.means.predictors import (
 )
 
 _ESTIMABLE = 1e-8  # relative squared length outside the row space of X
-_MAX_CELLS = 1_000_000
+_MAX_CELLS = 1_000_000  # of a grid; more are refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,12 +13,12 @@ from nestedmlm.inference.profile.coordinates import Coordinates
 from nestedmlm.inference.profile.deviance import DevianceAt, deviance_at, hessian_at
 from nestedmlm.optimum.trust_region import minimize
 
-_TOLERANCE = 1e-7  # deviance units that a further step may still promise
-_EVALUATIONS = 200
-_NEGATIVE = 1e-9  # a standard deviation this much below zero is zero
-_RESTART = 0.05  # relative standard deviation at which one that was zero starts again
-_GAIN = 1e-5  # deviance units by which freeing a standard deviation must promise to help
-_FLAT = 1e-7  # curvature below minus this share of the largest is a way down
+_TOLERANCE_IN_DEVIANCE = 1e-7  # deviance units that a further step may still promise
+_EVALUATIONS = 200  # of the deviance before a descent gives up
+_NEGATIVE_SD = 1e-9  # a standard deviation this much below zero is zero
+_RESTART_SD = 0.05  # relative standard deviation at which one that was zero starts again
+_GAIN_IN_DEVIANCE = 1e-5  # that freeing a standard deviation must promise to help
+_DOWNHILL_SHARE_OF_CURVATURE = 1e-7  # curvature below minus this share of the largest is a way down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +59,8 @@ def fit_constrained(
 def mixed_signs(z: FloatArray, coordinates: Coordinates) -> bool:
     """Whether some term's standard deviations have different signs."""
     return any(
-        z[group].min() < -_NEGATIVE and z[group].max() > _NEGATIVE for group in coordinates.signed
+        z[group].min() < -_NEGATIVE_SD and z[group].max() > _NEGATIVE_SD
+        for group in coordinates.signed
     )
 
 
@@ -75,7 +76,9 @@ def _descend(z: FloatArray, held: Collection[int], coordinates: Coordinates) -> 
         return _local(at, free, coordinates)
 
     start = local(z[free])
-    return minimize(local, start, tolerance=_TOLERANCE, max_evaluations=_EVALUATIONS).best.found
+    return minimize(
+        local, start, tolerance=_TOLERANCE_IN_DEVIANCE, max_evaluations=_EVALUATIONS
+    ).best.found
 
 
 def _with_active_bounds(
@@ -94,14 +97,14 @@ def _with_active_bounds(
         negative = [i for i in signed if at[i] < 0.0]
         if negative:
             zero.add(min(negative, key=lambda i: at[i]))
-            at[negative] = [0.0 if i in zero else _RESTART for i in negative]
+            at[negative] = [0.0 if i in zero else _RESTART_SD for i in negative]
             continue
-        growing = [i for i in zero if gradient[i] < -_GAIN]
+        growing = [i for i in zero if gradient[i] < -_GAIN_IN_DEVIANCE]
         if not growing:
             return here
         freed = min(growing, key=lambda i: gradient[i])
         zero.remove(freed)
-        at[freed] = _RESTART
+        at[freed] = _RESTART_SD
     return None
 
 
@@ -126,7 +129,7 @@ def _fit_by_lbfgs(z: FloatArray, held: Collection[int], coordinates: Coordinates
 
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
     starts = [
-        np.where(marks, np.maximum(np.abs(x), _RESTART), x)
+        np.where(marks, np.maximum(np.abs(x), _RESTART_SD), x)
         for x in (z[free], coordinates.start[free])
     ]
     runs = [
@@ -172,4 +175,8 @@ class _FreeCoordinates:
     @property
     def escape_gain(self) -> float:
         values = np.linalg.eigvalsh(self.hessian)
-        return np.inf if values[0] < -_FLAT * max(abs(values[-1]), 1e-300) else 0.0
+        return (
+            np.inf
+            if values[0] < -_DOWNHILL_SHARE_OF_CURVATURE * max(abs(values[-1]), 1e-300)
+            else 0.0
+        )

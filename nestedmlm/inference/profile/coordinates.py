@@ -15,6 +15,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, split_parameters
+from nestedmlm.covariance.structure import COMPLEX_STEP
 from nestedmlm.inference.profile.structured_coordinates import free_term, held_structured
 from nestedmlm.inference.profile.term_coordinates import (
     TermAt,
@@ -27,8 +28,7 @@ from nestedmlm.likelihood.plan import Plan, phi_of_theta, term_places
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_COMPLEX_STEP = 1e-40
-_REAL_STEP = 1e-4
+_REAL_STEP = 1e-4  # of second derivatives, relative to the coordinate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -190,7 +190,7 @@ def jacobian_at(z: FloatArray, coordinates: Coordinates) -> FloatArray:
         for at in _curved(term, own):
             with np.errstate(all="ignore"):  # where this is not finite the step is rejected
                 moved = _curve_at(term, own, _nudged(z, (at, 0.0), at))
-            J[entries, at] = moved.imag / _COMPLEX_STEP
+            J[entries, at] = moved.imag / COMPLEX_STEP
     return J
 
 
@@ -212,7 +212,7 @@ def second_derivatives_at(z: FloatArray, coordinates: Coordinates, T_bar: FloatA
                     bar @ _curve_at(term, own, _nudged(z, (at, s * step), other)).imag
                     for s in (1.0, -1.0)
                 ]
-                second = (slope[0] - slope[1]) / (2.0 * step * _COMPLEX_STEP)
+                second = (slope[0] - slope[1]) / (2.0 * step * COMPLEX_STEP)
                 out[at, other] += second
                 out[other, at] += second if other != at else 0.0
     return out
@@ -222,7 +222,7 @@ def _nudged(z: FloatArray, real: tuple[int, float], imaginary: int) -> np.ndarra
     """Add a real step to one entry and an imaginary one to another."""
     out = z.astype(complex)
     out[real[0]] += real[1]
-    out[imaginary] += 1j * _COMPLEX_STEP
+    out[imaginary] += 1j * COMPLEX_STEP
     return out
 
 

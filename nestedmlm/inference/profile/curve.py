@@ -12,7 +12,7 @@ from nestedmlm.inference.profile.interpolation import inverse, monotone
 from nestedmlm.inference.profile.path import ProfilePath
 from nestedmlm.inference.profile.point import ProfilePoint
 
-_STEP = 1e-6
+_DIFFERENCE_STEP = 1e-6  # relative to the coordinate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,7 +111,7 @@ def make_curve(
 
 def _derivative(at: float, coordinates: Coordinates) -> float:
     """D value / d coordinate."""
-    step = _STEP * max(1.0, abs(at))
+    step = _DIFFERENCE_STEP * max(1.0, abs(at))
     high, low = min(at + step, coordinates.upper), max(at - step, coordinates.lower)
     return (coordinates.to_natural(high) - coordinates.to_natural(low)) / (high - low)
 

@@ -31,7 +31,7 @@ from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import Eliminated
 from nestedmlm.statistics.parts import twice_products
 
-_LARGEST = 300.0  # of log sigma
+_LARGEST_LOG_SIGMA = 300.0  # of log sigma
 
 
 class FixedEffectsAt(NamedTuple):
@@ -111,7 +111,7 @@ def deviance_at(z: FloatArray, coordinates: Coordinates, *, REML: bool = False) 
     if coordinates.contrast is not None:
         fixed = _with_effect_held(fixed, z[-1], coordinates.contrast, coordinates.beta0)
     df, reml, constant = degrees(coordinates.stats, REML)
-    if abs(z[0]) > _LARGEST:
+    if abs(z[0]) > _LARGEST_LOG_SIGMA:
         raise FloatingPointError("log sigma has left the range of numbers")
     precision = math.exp(-2.0 * z[0])
     S_bar = precision * np.outer(fixed.v, fixed.v) + reml * fixed.inverse

@@ -6,7 +6,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 
-_BISECTIONS = 60
+_BISECTIONS = 60  # of a cell: down to rounding
 
 
 def monotone(x: FloatArray, y: FloatArray, slopes: FloatArray, at: FloatArray) -> FloatArray:

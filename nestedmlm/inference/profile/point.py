@@ -14,7 +14,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.inference.profile.constrained_fit import ConstrainedFit, fit_constrained
 from nestedmlm.inference.profile.coordinates import Coordinates
 
-_FLAT = 1e-8  # curvature below this share of the largest: the fit is free to move there
+_FLAT_SHARE_OF_CURVATURE = 1e-8  # of the largest: the fit is free to move where it is less
 
 
 class LowerDeviance(Exception):
@@ -64,7 +64,7 @@ def tangent(fit: ConstrainedFit, coordinates: Coordinates) -> FloatArray:
     H = fit.hessian()
     free = np.arange(len(H)) != coordinates.held
     values, vectors = np.linalg.eigh(H[free][:, free])
-    used = values > _FLAT * max(values[-1], 1e-300)
+    used = values > _FLAT_SHARE_OF_CURVATURE * max(values[-1], 1e-300)
     slopes = vectors.T @ H[free, coordinates.held]
     out = np.zeros(len(H))
     out[free] = -vectors[:, used] @ (slopes[used] / values[used])

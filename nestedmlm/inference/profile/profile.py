@@ -32,7 +32,7 @@ from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.progress import gather
 
-_RESTARTS = 5
+_RESTARTS = 5  # from better fits that a profile has come to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

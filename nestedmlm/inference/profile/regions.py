@@ -6,7 +6,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 
-_POINTS = 181
+_POINTS = 181  # of a contour
 
 
 def region_boundary(

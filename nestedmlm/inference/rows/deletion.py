@@ -35,7 +35,7 @@ from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_LARGE = 1000  # random effects touched from which solving anew beats their square matrix
+_MANY_EFFECTS = 1000  # random effects touched from which solving anew beats their square matrix
 _LOST = 1e-9  # share of the information on a fixed effect below which it counts as gone
 
 
@@ -164,7 +164,7 @@ def _lost_information(
     out = np.full((len(sets), *solution.state.S.shape), np.nan)
     for g, own in enumerate(sets):
         units, place = touched_columns(solution, rows[own])
-        if len(units) > _LARGE:
+        if len(units) > _MANY_EFFECTS:
             continue
         Z = np.zeros((len(own), len(units)))
         np.put_along_axis(Z, place, np.hstack([rows.Z[own], rows.Zt[own]]), axis=1)

@@ -27,7 +27,7 @@ from nestedmlm.likelihood.elimination.sweeps import upper_times
 from nestedmlm.likelihood.solution import Solution
 
 TermRows = Sequence[tuple[FloatArray, IntArray]]
-_ROWS = 65_536  # at a time
+_ROWS_AT_ONCE = 65_536  # at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,8 +124,8 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
 def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
     """``z'(G - G Z'V^{-1}Z G) z`` of every row, shape (n,)."""
     out = np.empty(len(rows))
-    for low in range(0, len(rows), _ROWS):
-        block = slice(low, low + _ROWS)
+    for low in range(0, len(rows), _ROWS_AT_ONCE):
+        block = slice(low, low + _ROWS_AT_ONCE)
         half = _half_solved(solution, rows[block])
         out[block] = half.chain.power(2).sum(axis=1)
         if half.crossed is not None and solution.state.dense is not None:

@@ -12,7 +12,7 @@ from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.resampling.resampling import nested_in
 
 Entry = tuple[int, int, int]  # term, column, column (the first not less than the second)
-_SAME_SPACE = 1e-8
+_SAME_SPACE = 1e-8  # relative length outside the larger model's column space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ from nestedmlm.likelihood.plan import Plan, phi_of_theta
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_NSIM = 10_000
+_NSIM = 10_000  # draws for the weights of a chi-bar-squared mixture
 _SEED = 20_040_701  # the weights are numbers of the models: the same ones every time
 
 

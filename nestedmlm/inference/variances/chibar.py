@@ -17,8 +17,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 
 ROUNDING = 1e-8  # differences of criteria below this are differences of rounding
-_ITERATIONS = 2000
-_TOLERANCE = 1e-9
+_ITERATIONS = 2000  # of a projection before it is taken as it is
+_TOLERANCE = 1e-9  # largest change of a coordinate (of unit information) that ends the projection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

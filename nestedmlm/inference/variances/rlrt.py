@@ -20,10 +20,10 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import MemoryLimitError
 
 _GRID = np.exp(np.linspace(-10.0, 8.0, 200))  # of lambda, in units of the largest eigenvalue
-_SAME = 10  # digits to which eigenvalues count as equal
-_ZERO = 1e-10
-_CHUNK = 2000
-_LARGEST = 20_000  # levels whose eigenvalues can be had in memory and minutes
+_EQUAL_DIGITS = 10  # digits to which eigenvalues count as equal
+_ZERO_SHARE_OF_EIGENVALUE = 1e-10  # of the largest, below which an eigenvalue is zero
+_DRAWS_TOGETHER = 2000  # simulated at a time
+_MAX_LEVELS = 20_000  # levels whose eigenvalues can be had in memory and minutes
 
 
 def spectrum(design: Design, term: int) -> tuple[FloatArray, FloatArray, int]:
@@ -46,7 +46,7 @@ def spectrum(design: Design, term: int) -> tuple[FloatArray, FloatArray, int]:
     chosen = design.terms[term]
     codes = design.factors[chosen.factor].codes
     size = len(design.factors[chosen.factor].levels)
-    if size > _LARGEST:
+    if size > _MAX_LEVELS:
         raise MemoryLimitError(
             f"the exact test needs the eigenvalues of a {size:,} x {size:,} matrix; "
             "use anova(test='boundary')"
@@ -61,8 +61,8 @@ def spectrum(design: Design, term: int) -> tuple[FloatArray, FloatArray, int]:
     )
     M = np.diag(np.bincount(codes, z**2, size)) - C.T @ C
     mu = np.linalg.eigvalsh(M)
-    mu = mu[mu > _ZERO * mu[-1]] / mu[-1]
-    values, counts = np.unique(np.round(mu, _SAME), return_counts=True)
+    mu = mu[mu > _ZERO_SHARE_OF_EIGENVALUE * mu[-1]] / mu[-1]
+    values, counts = np.unique(np.round(mu, _EQUAL_DIGITS), return_counts=True)
     return values, counts.astype(float), design.n - design.p - len(mu)
 
 
@@ -87,8 +87,8 @@ def draw_rlrt(
     shrink = 1.0 / (1.0 + np.outer(mu, _GRID))
     penalty = -(counts @ np.log(shrink))
     out = []
-    for start in range(0, nsim, _CHUNK):
-        size = min(_CHUNK, nsim - start)
+    for start in range(0, nsim, _DRAWS_TOGETHER):
+        size = min(_DRAWS_TOGETHER, nsim - start)
         w2 = rng.chisquare(counts, (size, len(mu)))
         left = rng.chisquare(rest, size) if rest > 0 else np.zeros(size)
         total = w2.sum(axis=1) + left

@@ -12,7 +12,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
 from nestedmlm.likelihood.solution import Solution
 
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a predictor, where a slope's variance is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

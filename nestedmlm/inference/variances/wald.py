@@ -30,7 +30,7 @@ from nestedmlm.likelihood.plan import term_places, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
 
-_STEP = 1e-4
+_DIFFERENCE_STEP = 1e-4  # relative to the parameter
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero
 
 
@@ -163,7 +163,7 @@ def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
     """Central differences of a vector function in some of its arguments."""
     columns = []
     for at in free:
-        step = _STEP * max(1.0, abs(float(z[at])))
+        step = _DIFFERENCE_STEP * max(1.0, abs(float(z[at])))
         e = np.where(np.arange(len(z)) == at, step, 0.0)
         columns.append((f(z + e) - f(z - e)) / (2.0 * step))  # type: ignore[operator]
     return np.column_stack(columns)

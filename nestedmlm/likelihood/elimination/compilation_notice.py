@@ -12,7 +12,7 @@ from typing import Any
 
 from numba.core import event
 
-PATIENCE = 2.0  # seconds of compilation before anything is said
+PATIENCE_SECONDS = 2.0  # seconds of compilation before anything is said
 MESSAGE = (
     "nestedmlm: compiling what this process spends its time in; this takes about 20 seconds and is "
     "kept on disk (nestedmlm.warmup() does it ahead)"
@@ -22,7 +22,7 @@ MESSAGE = (
 class CompilationNotice(event.Listener):
     """Write one line to standard error once kernels of this package have compiled for long."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self._patience = patience
         self._began: float | None = None
         self._told = False

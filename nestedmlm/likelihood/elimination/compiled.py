@@ -362,10 +362,15 @@ def compiled_copies(*modules: types.ModuleType) -> SimpleNamespace:
     """
     world = dict(vars(compiled_sweeps()))
     for module in modules:
-        plain = {n: v for n, v in vars(module).items() if isinstance(v, int | float)}
-        world |= {"math": math, **plain}
+        world |= {"math": math, **{n: v for n, v in vars(module).items() if _is_plain(v)}}
         _add_copies(world, module)
     return SimpleNamespace(**world)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether compiled code may refer to a module's value as it is: a number, a named tuple."""
+    record = isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
+    return record or isinstance(value, int | float)
 
 
 def _add_copies(world: dict[str, Any], module: types.ModuleType) -> None:

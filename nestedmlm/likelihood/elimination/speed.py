@@ -21,7 +21,7 @@ import numpy as np
 from nestedmlm.likelihood.elimination import entries, entries_information, information
 from nestedmlm.likelihood.elimination import sweeps as nested
 
-PATIENCE = 0.5  # seconds in uncompiled sweeps before they are compiled
+PATIENCE_SECONDS = 0.5  # seconds in uncompiled sweeps before they are compiled
 _spent = [0.0]
 
 
@@ -34,7 +34,7 @@ def _plain() -> SimpleNamespace:
 
 def compiled() -> bool:
     """Whether the compiled sweeps run by now."""
-    return _spent[0] > PATIENCE
+    return _spent[0] > PATIENCE_SECONDS
 
 
 def sweeps() -> Any:
@@ -69,7 +69,7 @@ def on_blocks[R](work: Callable[..., R], *parts: Iterable[Any]) -> list[R]:
 
 def compile_from_now_on() -> None:
     """Have compiled sweeps in this process from here on."""
-    _spent[0] = 2.0 * PATIENCE
+    _spent[0] = 2.0 * PATIENCE_SECONDS
 
 
 @contextmanager
@@ -77,5 +77,5 @@ def counted() -> Iterator[None]:
     """Count the time of uncompiled sweeps."""
     began = time.perf_counter()
     yield
-    if _spent[0] <= PATIENCE:
+    if _spent[0] <= PATIENCE_SECONDS:
         _spent[0] += time.perf_counter() - began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -115,14 +116,14 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     T = lower_triangular(T, stats.parts)
     with counted(), np.errstate(all="ignore"):
         visit = _nested if stats.crossed is None else _crossed
-        logdet, S, info, BB, chain, dense = visit(T, stats)
+        found = visit(T, stats)
     for part in stats.parts:
-        for array in (info, BB):  # the sweeps fill lower triangles
+        for array in (found.info, found.BB):  # the sweeps fill lower triangles
             block = part.matrix(array)
             for a in range(part.k):
                 for b in range(a):
                     block[b, a] = block[a, b].T
-    return Eliminated(logdet=logdet, S=S, info=info, BB=BB, chain=chain, dense=dense)
+    return found
 
 
 def lower_triangular(T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
@@ -136,13 +137,10 @@ def lower_triangular(T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
     return out
 
 
-type _Visit = tuple[float, FloatArray, FloatArray, FloatArray, tuple[Half, ...], Dense | None]
-
-
-def _nested(T: FloatArray, stats: CrossProducts) -> _Visit:
+def _nested(T: FloatArray, stats: CrossProducts) -> Eliminated:
     run, none = sweeps(), np.empty(0)
 
-    def visit(block: Block) -> tuple[float, FloatArray, FloatArray, FloatArray, Half]:
+    def visit(block: Block) -> Eliminated:
         s = block.shape
         S, info, BB = _sums(s.r, len(T))
         # a lone factor's panels stay as they are
@@ -150,19 +148,21 @@ def _nested(T: FloatArray, stats: CrossProducts) -> _Visit:
         N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
         logdet = run.go_up(s, block.starts, T, panels, N, H, S)
         run.go_down(s, block.parent, panels, N, H, B, b, info, BB, own)
-        return (
-            logdet,
-            S,
-            info,
-            BB,
-            Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=none, Hc=none),
-        )
+        half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=none, Hc=none)
+        return Eliminated(logdet=logdet, S=S, info=info, BB=BB, chain=(half,), dense=None)
 
-    logdets, S, info, BB, halves = zip(*on_blocks(visit, stats.blocks), strict=True)
-    return sum(logdets), sum(S, stats.F), sum(info), sum(BB), halves, None
+    found = on_blocks(visit, stats.blocks)
+    return Eliminated(
+        logdet=sum(e.logdet for e in found),
+        S=reduce(np.add, (e.S for e in found), stats.F),
+        info=reduce(np.add, (e.info for e in found)),
+        BB=reduce(np.add, (e.BB for e in found)),
+        chain=tuple(half for e in found for half in e.chain),
+        dense=None,
+    )
 
 
-def _crossed(T: FloatArray, stats: CrossProducts) -> _Visit:
+def _crossed(T: FloatArray, stats: CrossProducts) -> Eliminated:
     run, crossed = sweeps(), stats.crossed
     assert crossed is not None
     (block,), e = stats.blocks, crossed.entries
@@ -191,7 +191,7 @@ def _crossed(T: FloatArray, stats: CrossProducts) -> _Visit:
         part.matrix(BB)[...] = np.einsum("jar,jbs->abrs", mine, mine)
     half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=cross, Hc=Hc)
     dense = Dense(Q=Q, R=R, G=G, b=bt, B=Bt, own=own_t)
-    return logdet + logdet_t, S, info, BB, (half,), dense
+    return Eliminated(logdet=logdet + logdet_t, S=S, info=info, BB=BB, chain=(half,), dense=dense)
 
 
 def _sums(r: int, squares: int) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -11,8 +11,8 @@ import pandas as pd
 from nestedmlm.views.render.blocks import Table
 from nestedmlm.views.render.rformat import format_numbers
 
-DIGITS = 4
-_MAX_DECIMALS = 8
+DIGITS = 4  # significant digits
+_MAX_DECIMALS = 8  # of an estimate, however small its SD
 
 Formatter = Callable[[Any], list[str]]
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from nestedmlm._typing import FloatArray
 
 DIGITS = 7  # R's getOption("digits")
-_DOUBLE_DIGITS = 15
+_DOUBLE_DIGITS = 15  # decimal digits that every double holds
 _EPS = float(np.finfo(float).eps)
 
 
