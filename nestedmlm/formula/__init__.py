@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nestedmlm.formula.bars import Bar
+from nestedmlm.formula.bars import Bar, random_term
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.formula import Formula, build_formula, parse_formula
+from nestedmlm.formula.formula import Formula, parse_formula, parse_right_side
 from nestedmlm.formula.terms import Terms, Variable
 from nestedmlm.formula.update import update_formula
 
@@ -13,8 +13,9 @@ __all__ = [
     "Formula",
     "Terms",
     "Variable",
-    "build_formula",
     "deparse",
     "parse_formula",
+    "parse_right_side",
+    "random_term",
     "update_formula",
 ]

@@ -6,7 +6,7 @@ What each form means is lme4's (reference/lme4.md, 2.1 and 2.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from nestedmlm.errors import FormulaError
@@ -20,17 +20,18 @@ from nestedmlm.formula.nodes import (
     Name,
     Node,
     Unary,
+    joined,
     strip_groups,
     walk,
 )
 from nestedmlm.formula.structures import (
     DIAGONAL,
+    DOUBLE_BAR,
     UNSTRUCTURED,
     default_hom,
     is_known,
     known_names,
     takes_hom,
-    term_text,
 )
 from nestedmlm.formula.terms import Terms, Variable, expand_terms, is_bar
 
@@ -83,9 +84,73 @@ class Bar:
         return f"{self.lhs_text} | {self.group_text}"
 
     @property
+    def node(self) -> Node:
+        """The term's syntax, as `random_term` makes it."""
+        return random_term(self.lhs, self.group, self.structure, self.hom)
+
+    @property
     def call_text(self) -> str:
         """The term as one writes it in a formula: ``(ses | schoolid)``, ``cs(x | g)``."""
-        return term_text(self.lhs_text, self.group_text, self.structure, self.hom)
+        return deparse(written(self.node))
+
+    def keeping(self, labels: Collection[str], structure: str, hom: bool | None = None) -> Node:
+        """Make the term's syntax with some of its effects only, besides the intercept."""
+        products = [node for label, node in term_nodes(self.terms).items() if label in labels]
+        return random_term(left_side(self.terms.intercept, products), self.group, structure, hom)
+
+
+def random_term(
+    lhs: Node, group: Node, structure: str = UNSTRUCTURED, hom: bool | None = None
+) -> Binary | Call:
+    """Make the syntax of a random-effects term.
+
+    Parameters
+    ----------
+    lhs, group : Node
+        Left and right of the bar.
+    structure : str
+        The structure ``||`` is the double bar.
+    hom : bool, optional
+        Whether the structure has a single SD; by default what it has unless told otherwise.
+
+    Returns
+    -------
+    Binary or Call
+        Without parentheses, as `split_bars` gives them and `expand_bar` takes them.
+
+    Examples
+    --------
+    >>> deparse(random_term(Name("x"), Name("g"), "cs", True))
+    'cs(x | g, hom = TRUE)'
+    """
+    if structure in (UNSTRUCTURED, DOUBLE_BAR):
+        return Binary(DOUBLE_BAR if structure == DOUBLE_BAR else "|", lhs, group)
+    option = () if hom in (None, default_hom(structure)) else (Arg("hom", Literal(hom)),)
+    return Call(Name(structure), (Arg(None, Binary("|", lhs, group)), *option))
+
+
+def written(term: Node) -> Node:
+    """Put a bar in parentheses, as it stands in a formula."""
+    return Group(term) if is_bar(term) else term
+
+
+def left_side(intercept: bool, products: Iterable[Node]) -> Node:
+    """Make the left side of a bar: ``1``, ``x + z``, ``0 + x``.
+
+    Parameters
+    ----------
+    intercept : bool
+    products : iterable of Node
+        Its terms (`term_nodes`).
+    """
+    first: list[Node] = [] if intercept else [Literal(0)]
+    return joined("+", [*first, *products] or [Literal(1)])
+
+
+def term_nodes(terms: Terms) -> dict[str, Node]:
+    """Syntax of each term by its label."""
+    products = ([terms.variables[i].node for i in term] for term in terms.terms)
+    return {label: joined(":", nodes) for label, nodes in zip(terms.labels, products, strict=True)}
 
 
 def _interaction_parts(node: Node) -> Iterator[Node]:
@@ -255,20 +320,11 @@ def _unwrap(node: Node) -> tuple[str, bool, Binary]:
     return structure, hom, bar
 
 
-def _joined(op: str, nodes: list[Node]) -> Node:
-    joined = nodes[0]
-    for node in nodes[1:]:
-        joined = Binary(op, joined, node)
-    return joined
-
-
 def split_double_bar(bar: Binary) -> tuple[Node, ...]:
     """Return the left sides that ``lhs || group`` stands for: ``1``, then ``0 + term`` for each."""
     terms = expand_terms(bar.left)
-    sides: list[Node] = [Literal(1)] if terms.intercept else []
-    for term in terms.terms:
-        product = _joined(":", [terms.variables[i].node for i in term])
-        sides.append(Binary("+", Literal(0), product))
+    sides = [left_side(True, ())] if terms.intercept else []
+    sides += [left_side(False, [product]) for product in term_nodes(terms).values()]
     if not sides:
         raise FormulaError("there is nothing left of this '||'", None, bar.pos)
     return tuple(sides)
@@ -315,7 +371,7 @@ def expand_double_bars(node: Node, *, double_bar: str) -> Node:
             single = Binary("|", bar.left, bar.right, pos=bar.pos)
             return Call(Name(DIAGONAL, pos=node.pos), (Arg(None, single),), pos=node.pos)
         bars: list[Node] = [Group(Binary("|", s, bar.right)) for s in split_double_bar(bar)]
-        return Group(_joined("+", bars), pos=node.pos)
+        return Group(joined("+", bars), pos=node.pos)
     if isinstance(node, Group):
         return Group(expand_double_bars(node.inner, double_bar=double_bar), pos=node.pos)
     if isinstance(node, Binary) and node.op in "+-":

@@ -14,9 +14,20 @@ from nestedmlm.formula.bars import (
     expand_bar,
     expand_double_bars,
     split_bars,
+    written,
 )
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.nodes import Binary, Name, Node, names_in, strip_groups, variables_in, walk
+from nestedmlm.formula.nodes import (
+    Binary,
+    Literal,
+    Name,
+    Node,
+    joined,
+    names_in,
+    strip_groups,
+    variables_in,
+    walk,
+)
 from nestedmlm.formula.terms import Terms, Variable, expand_terms
 
 DOUBLE_BAR = ("split", "diag")
@@ -132,6 +143,57 @@ class Formula:
         with located(self.text):
             return expand_terms(self.fixed, dot=dot, response=deparse(response))
 
+    def replacing(self, bar: Bar, terms: Iterable[Node]) -> Formula:
+        """Put other random-effects terms in the place of one.
+
+        Parameters
+        ----------
+        bar : Bar
+            One of `bars`.
+        terms : iterable of Node
+            What stands in its place, as `random_term` makes it; may be empty.
+
+        Returns
+        -------
+        Formula
+            Fixed part first; terms that are not concerned keep the user's spelling, and none is
+            written twice.
+
+        Examples
+        --------
+        >>> from nestedmlm.formula import parse_formula, random_term
+        >>> formula = parse_formula("y ~ (x | a/b) + z")
+        >>> outer = formula.bars[1]
+        >>> formula.replacing(outer, [random_term(outer.lhs, outer.group, "diag")]).text
+        'y ~ z + (x | b:a) + diag(x | a)'
+        """
+        present = {other.call_text for other in self.bars if other != bar}
+        new = [term for term in terms if deparse(written(term)) not in present]
+        random: list[Node] = []
+        for term in split_bars(self.tree.right)[1]:
+            own = expand_bar(term, double_bar=self.double_bar)
+            if bar not in own:
+                random.append(term)
+                continue
+            for other in own:
+                random += new if other == bar else [other.node]
+        fixed = Literal(1) if self.fixed is None else self.fixed
+        right = joined("+", [fixed, *map(written, random)])
+        tree = Binary("~", self.response, right)
+        return _read(tree, deparse(tree), self.double_bar)
+
+    def without(self, bar: Bar) -> Formula:
+        """Leave out one random-effects term.
+
+        Examples
+        --------
+        >>> from nestedmlm.formula import parse_formula
+        >>> formula = parse_formula("y ~ x + (x || g)")
+        >>> formula.without(formula.bars[1]).text
+        'y ~ x + (1 | g)'
+        """
+        return self.replacing(bar, ())
+
     def __str__(self) -> str:
         return self.display
 
@@ -172,42 +234,64 @@ def parse_formula(text: str, *, double_bar: str = "split") -> Formula:
 
 @lru_cache(maxsize=512)
 def _parse(text: str, double_bar: str) -> Formula:
-    from nestedmlm.formula.parser import parse_text  # imports formulae, which is slow to import
-
-    flat = "".join(" " if char.isspace() else char for char in text).strip()
+    flat = _on_one_line(text)
     with located(flat):
-        tree = parse_text(flat)
+        tree = _tree(flat)
         if not isinstance(tree, Binary) or tree.op != "~":
             raise FormulaError("a formula needs a response and a tilde: y ~ ...", None, 0)
-        fixed, raw_bars = split_bars(tree.right)
-        bars = tuple(b for bar in raw_bars for b in expand_bar(bar, double_bar=double_bar))
-        formula = Formula(flat, tree, tree.left, fixed, bars, double_bar)
+        formula = _read(tree, flat, double_bar)
         if not formula.has_dot:
-            expand_terms(fixed)  # says now what is wrong with it, not when data arrive
+            expand_terms(formula.fixed)  # says now what is wrong, not when data arrive
     return formula
 
 
-def build_formula(response: str, fixed: str, bars: Iterable[Bar | str]) -> str:
-    """Write a formula from its parts, for example with one bar changed or left out.
+def parse_right_side(
+    text: str, *, double_bar: str = "split"
+) -> tuple[Node | None, tuple[Bar, ...]]:
+    """Parse terms without a response.
 
     Parameters
     ----------
-    response : str
-    fixed : str
-        With or without the leading tilde (as `Formula.fixed_text`).
-    bars : iterable of Bar or str
-        Texts are taken as they are, ``"(ses | schoolid)"``.
+    text : str
+        With or without a tilde; a lone bar needs no parentheses.
+    double_bar : {"split", "diag"}
 
     Returns
     -------
-    str
-        The text, which `parse_formula` reads.
+    fixed : Node or None
+        What stands there besides random-effects terms.
+    bars : tuple of Bar
+
+    Raises
+    ------
+    FormulaError
 
     Examples
     --------
-    >>> build_formula("y", "~ x", ["(1 | g)"])
-    'y ~ x + (1 | g)'
+    >>> fixed, bars = parse_right_side("~ (x | g) + (1 | h)")
+    >>> fixed, [bar.text for bar in bars]
+    (None, ['x | g', '1 | h'])
     """
-    terms = [fixed.lstrip("~ ")]
-    terms += [bar if isinstance(bar, str) else bar.call_text for bar in bars]
-    return f"{response} ~ {' + '.join(terms)}"
+    flat = _on_one_line(text).removeprefix("~").strip()
+    with located(flat):
+        return _sides(written(_tree(flat)), double_bar)
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(" " if char.isspace() else char for char in text).strip()
+
+
+def _tree(text: str) -> Node:
+    from nestedmlm.formula.parser import parse_text  # imports formulae, which is slow to import
+
+    return parse_text(text)
+
+
+def _sides(right: Node, double_bar: str) -> tuple[Node | None, tuple[Bar, ...]]:
+    """Fixed part and expanded random-effects terms of a right-hand side."""
+    fixed, terms = split_bars(right)
+    return fixed, tuple(b for term in terms for b in expand_bar(term, double_bar=double_bar))
+
+
+def _read(tree: Binary, text: str, double_bar: str) -> Formula:
+    return Formula(text, tree, tree.left, *_sides(tree.right, double_bar), double_bar)

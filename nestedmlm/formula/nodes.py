@@ -7,7 +7,7 @@ into the formula text) take no part in comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
 
@@ -102,6 +102,14 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def joined(op: str, nodes: Sequence[Node]) -> Node:
+    """Chain nodes by an operator, from left to right."""
+    chain = nodes[0]
+    for node in nodes[1:]:
+        chain = Binary(op, chain, node)
+    return chain
 
 
 def strip_groups(node: Node) -> Node:

@@ -26,20 +26,3 @@ def default_hom(name: str) -> bool:
 def takes_hom(name: str) -> bool:
     """Whether a structure takes ``hom=``: one standard deviation for all columns."""
     return STRUCTURES[name].takes_hom
-
-
-def term_text(lhs: str, group: str, structure: str = UNSTRUCTURED, hom: bool | None = None) -> str:
-    """Write a term as it stands in a formula; the structure ``||`` is the double bar.
-
-    Examples
-    --------
-    >>> term_text("0 + f", "g", "cs", True)
-    'cs(0 + f | g, hom = TRUE)'
-    >>> term_text("x", "g")
-    '(x | g)'
-    """
-    if structure in (UNSTRUCTURED, DOUBLE_BAR):
-        bar = DOUBLE_BAR if structure == DOUBLE_BAR else "|"
-        return f"({lhs} {bar} {group})"
-    option = "" if hom in (None, default_hom(structure)) else f", hom = {str(hom).upper()}"
-    return f"{structure}({lhs} | {group}{option})"

@@ -14,9 +14,9 @@ from nestedmlm.design.design import build_design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
-from nestedmlm.fits.singularity.steps import Collapse, rewrite, steps
-from nestedmlm.formula import parse_formula
-from nestedmlm.formula.structures import term_text
+from nestedmlm.fits.singularity.steps import Collapse, steps
+from nestedmlm.formula import deparse, parse_formula, random_term
+from nestedmlm.formula.nodes import Literal
 from nestedmlm.likelihood.solution import results_at
 
 FRAME = data(200)
@@ -227,13 +227,15 @@ def test_the_table_counts_what_stands_behind_each_term():
 
 
 def test_text_helpers():
-    assert term_text("0 + f", "g", "cs") == "cs(0 + f | g)"
-    assert term_text("0 + f", "g", "ar1", False) == "ar1(0 + f | g, hom = FALSE)"
     formula = parse_formula("y ~ x + (1 | g) + (0 + f | g)")
+    lhs, group = formula.bars[1].lhs, formula.bars[1].group
+    assert deparse(random_term(lhs, group, "cs")) == "cs(0 + f | g)"
+    assert deparse(random_term(lhs, group, "ar1", False)) == "ar1(0 + f | g, hom = FALSE)"
     # a term that is there already is not written twice
-    assert rewrite(formula, formula.bars[1], ("(1 | g)",)) == "y ~ x + (1 | g)"
+    alone = random_term(Literal(1), group)
+    assert formula.replacing(formula.bars[1], (alone,)).text == "y ~ x + (1 | g)"
     everything = parse_formula("y ~ (1 | g)")
-    assert rewrite(everything, everything.bars[0], ()) == "y ~ 1"
+    assert everything.without(everything.bars[0]).text == "y ~ 1"
     collapse = Collapse(
         columns=("(Intercept)",), sd=np.zeros(1), zero=np.array([True]), rank=0, rho=np.nan
     )

@@ -10,7 +10,9 @@ import sys
 import pytest
 
 from nestedmlm.errors import FormulaError, OptionError
-from nestedmlm.formula import build_formula, parse_formula, update_formula
+from nestedmlm.formula import deparse, parse_formula, parse_right_side, update_formula
+from nestedmlm.formula.nodes import strip_groups
+from nestedmlm.formula.parser import parse_text
 
 DISPLAY = {
     "y~x+(x||g)": "y ~ x + ((1 | g) + (0 + x | g))",
@@ -198,11 +200,66 @@ def test_parts() -> None:
     assert parse_formula("y ~ (1|g)").fixed_text == "~ 1"
 
 
-def test_formula_from_parts() -> None:
-    formula = parse_formula("y ~ x + (x|g) + cs(0+f|h, hom=True) + ar1(0+f|g)")
-    text = build_formula(formula.response_text, formula.fixed_text, formula.bars)
-    assert text == "y ~ x + (x | g) + cs(0 + f | h, hom = TRUE) + ar1(0 + f | g)"
-    assert build_formula("y", "~ 1", ["(1 | g)"]) == "y ~ 1 + (1 | g)"
+# formula, the term that is replaced, what takes its place, what comes of it
+REPLACED = {
+    ("y ~ x + (x|g) + cs(0+f|h, hom=True) + ar1(0+f|g)", 0, ()): (
+        "y ~ x + cs(0 + f | h, hom = TRUE) + ar1(0 + f | g)"
+    ),
+    ("y ~ x + (x|g) + cs(0+f|h, hom=True)", 0, ("(1 | g)", "(0 + x | g)")): (
+        "y ~ x + (1 | g) + (0 + x | g) + cs(0 + f | h, hom = TRUE)"
+    ),
+    ("y ~ (x | I(g)) + x - 1 + (z(x) | I(h))", 0, ("diag(x | I(g))",)): (
+        "y ~ x - 1 + diag(x | I(g)) + (z(x) | I(h))"
+    ),
+    ("y ~ x + (x || g)", 0, ()): "y ~ x + (0 + x | g)",
+    ("y ~ (x | a/b) + (1 || h)", 1, ("(x || a)",)): "y ~ 1 + (x | b:a) + (x || a) + (1 || h)",
+    ("y ~ x + (x | g) + (1 | g)", 0, ("(1 | g)",)): "y ~ x + (1 | g)",
+    ("log(y) ~ . - g + (1 | g)", 0, ()): "log(y) ~ . - g",
+    ("y ~ -1 + (1 | g)", 0, ("(1 | `b c`)",)): "y ~ -1 + (1 | `b c`)",
+}
+
+
+@pytest.mark.parametrize(("text", "number", "terms"), REPLACED)
+def test_terms_are_replaced(text: str, number: int, terms: tuple[str, ...]) -> None:
+    formula = parse_formula(text)
+    nodes = [strip_groups(parse_text(term)) for term in terms]
+    changed = formula.replacing(formula.bars[number], nodes)
+    assert changed.text == REPLACED[text, number, terms]
+    again = parse_formula(changed.text)
+    assert (changed.tree, changed.fixed, changed.response) == (
+        again.tree,
+        again.fixed,
+        again.response,
+    )
+    assert [b.node for b in changed.bars] == [b.node for b in again.bars]
+    assert [b.call_text for b in changed.bars] == [b.call_text for b in again.bars]
+    assert (changed.display, changed.names) == (again.display, again.names)
+
+
+def test_one_of_two_equal_terms_is_left_out() -> None:
+    formula = parse_formula("y ~ x + (1 | g) + (1 | g)")
+    assert [formula.without(bar).text for bar in formula.bars] == ["y ~ x + (1 | g)"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed", "bars"),
+    [
+        ("~ (x | g) + (1 | h)", None, ["x | g", "1 | h"]),
+        ("~ 1 | g", None, ["1 | g"]),
+        ("(x || a/b)", None, ["1 | b:a", "1 | a", "0 + x | b:a", "0 + x | a"]),
+        ("~0", "0", []),
+        ("~ x + (1 | g)", "x", ["1 | g"]),
+    ],
+)
+def test_right_sides(text: str, fixed: str | None, bars: list[str]) -> None:
+    node, found = parse_right_side(text)
+    assert (None if node is None else deparse(node)) == fixed
+    assert [bar.text for bar in found] == bars
+
+
+def test_errors_in_right_sides_are_marked() -> None:
+    with pytest.raises(FormulaError, match=r"\(1 \| g\) h\n  +\^"):
+        parse_right_side("~ (1 | g) h")
 
 
 # R: update(old, new)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
-from nestedmlm.fits.singularity.steps import Collapse, Step, rewrite, steps
+from nestedmlm.fits.singularity.steps import Collapse, Step, steps
 from nestedmlm.formula import Bar, Formula
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank
@@ -236,7 +236,7 @@ def _next(
 
 def _recommendation(formula: Formula, bar: Bar, step: Step) -> Recommendation:
     return Recommendation(
-        formula=rewrite(formula, bar, step.terms),
+        formula=formula.replacing(bar, step.terms).text,
         change=step.change,
         mixed=bool(step.terms) or len(formula.bars) > 1,
     )

@@ -1,6 +1,6 @@
 """Simpler random-effects terms: which one to try after a singular one.
 
-Text and terms only. The rules: correlations go before variances, higher-order effects before
+Syntax only. The rules: correlations go before variances, higher-order effects before
 lower-order ones, and a random intercept last of all, together with its term.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.covariance import STRUCTURES
-from nestedmlm.formula import Bar, Formula, deparse
-from nestedmlm.formula.bars import expand_bar, split_bars
-from nestedmlm.formula.structures import DOUBLE_BAR, UNSTRUCTURED, term_text
+from nestedmlm.formula.bars import Bar, left_side, random_term
+from nestedmlm.formula.nodes import Literal, Node, joined
+from nestedmlm.formula.structures import DOUBLE_BAR, UNSTRUCTURED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,20 +56,12 @@ class Step:
     ----------
     change : str
         What is different from the model before.
-    terms : tuple of str
-        What takes the term's place, as it stands in a formula: ``("(1 | g)",)``; empty when the
-        term goes.
+    terms : tuple of Node
+        What takes the term's place, for `Formula.replacing`; empty when the term goes.
     """
 
     change: str
-    terms: tuple[str, ...]
-
-
-def lhs_text(intercept: bool, labels: Sequence[str]) -> str:
-    """Write the left side of a bar."""
-    if intercept:
-        return " + ".join(labels) or "1"
-    return " + ".join(["0", *labels])
+    terms: tuple[Node, ...]
 
 
 def columns_of(bar: Bar, columns: Sequence[str]) -> dict[str, list[int]]:
@@ -133,10 +125,9 @@ def _without(bar: Bar, label: str, structure: str) -> Step:
     change = f"{label} no longer varies across {bar.group_text}"
     if not labels and not bar.terms.intercept:
         return Step(change=change, terms=())
-    lhs = lhs_text(bar.terms.intercept, labels)
     alone = bar.terms.intercept and not labels  # one column left: nothing to structure
     kind = UNSTRUCTURED if alone else structure
-    return Step(change=change, terms=(term_text(lhs, bar.group_text, kind, bar.hom),))
+    return Step(change=change, terms=(bar.keeping(labels, kind, bar.hom),))
 
 
 def _whole(bar: Bar) -> Step:
@@ -149,17 +140,18 @@ def _whole(bar: Bar) -> Step:
 
 def _intercept_only(bar: Bar) -> Step:
     change = f"only the intercept varies across {bar.group_text}"
-    return Step(change=change, terms=(term_text("1", bar.group_text),))
+    return Step(change=change, terms=(random_term(Literal(1), bar.group),))
 
 
 def _shared(bar: Bar, collapse: Collapse) -> Step:
     """What the indicators of a factor share: ``(1 | g)`` for f, ``(0 + x | g)`` for x:f."""
     parts = zip(*(column.split(":") for column in collapse.columns), strict=False)
-    numeric = ":".join(next(iter(found)) for part in parts if len(found := set(part)) == 1)
+    same = {next(iter(found)) for part in parts if len(found := set(part)) == 1}
+    numeric = [v.node for v in bar.terms.variables if v.name in same]
     factor = " and ".join(bar.terms.labels)
     change = f"the same random effect of {bar.group_text} at all levels of {factor}"
-    lhs = lhs_text(not numeric, [numeric] if numeric else [])
-    return Step(change=change, terms=(term_text(lhs, bar.group_text),))
+    lhs = left_side(not numeric, [joined(":", numeric)] if numeric else [])
+    return Step(change=change, terms=(random_term(lhs, bar.group),))
 
 
 def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
@@ -169,7 +161,7 @@ def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
     single = all(len(columns) == 1 for columns in owners)
     kind = DOUBLE_BAR if single else STRUCTURES[bar.structure].simpler[-1]
     change = f"the random effects of {bar.group_text} are uncorrelated"
-    first = Step(change=change, terms=(term_text(bar.lhs_text, bar.group_text, kind),))
+    first = Step(change=change, terms=(random_term(bar.lhs, bar.group, kind),))
     label = weakest(bar, collapse)
     if label is None or np.any(collapse.zero):
         return [first]  # which effect is the weakest then depends on the first step
@@ -187,7 +179,7 @@ def _steps_free(bar: Bar, collapse: Collapse) -> list[Step]:
         return _decorrelate(bar, collapse)
     # the indicators of one factor: equal correlations first, then what they share
     nearest = STRUCTURES[bar.structure].simpler[0]
-    cs = term_text(bar.lhs_text, bar.group_text, nearest)
+    cs = random_term(bar.lhs, bar.group, nearest)
     change = f"all random effects of {bar.group_text} are equally correlated"
     return [Step(change=change, terms=(cs,)), _shared(bar, collapse)]
 
@@ -206,7 +198,7 @@ def _steps_structured(bar: Bar, collapse: Collapse) -> list[Step]:
     if collapse.rho > 0 and not np.any(collapse.zero) and not bar.terms.intercept:
         return [_shared(bar, collapse)]  # perfectly correlated indicators are one effect
     simplest = STRUCTURES[bar.structure].simpler[-1]
-    diag = term_text(bar.lhs_text, bar.group_text, simplest, bar.hom)
+    diag = random_term(bar.lhs, bar.group, simplest, bar.hom)
     return [Step(change=f"the random effects of {bar.group_text} are uncorrelated", terms=(diag,))]
 
 
@@ -249,38 +241,3 @@ def _builds_on(other: Bar, bar: Bar) -> bool:
     mine += [set()] if bar.terms.intercept else []
     theirs = [set(label.split(":")) for label in other.terms.labels]
     return any(small < large for small in mine for large in theirs)
-
-
-def rewrite(formula: Formula, bar: Bar, terms: Sequence[str]) -> str:
-    """Put other terms in the place of one bar of a formula.
-
-    Parameters
-    ----------
-    formula : Formula
-    bar : Bar
-        One of ``formula.bars``.
-    terms : sequence of str
-        What stands in its place; may be empty.
-
-    Returns
-    -------
-    str
-        The new formula; terms that are not concerned keep the user's spelling, and none is
-        written twice.
-    """
-    present = {other.call_text for other in formula.bars if other != bar}
-    _, raw = split_bars(formula.tree.right)
-    texts: list[str] = []
-    for node in raw:
-        bars = expand_bar(node, double_bar=formula.double_bar)
-        if bar not in bars:
-            text = deparse(node)
-            texts.append(text if text.endswith(")") and "(" in text.split("|")[0] else f"({text})")
-            continue
-        for other in bars:
-            if other == bar:
-                texts += [term for term in terms if term not in present]
-            else:
-                texts.append(other.call_text)
-    fixed = formula.fixed_text.lstrip("~ ")
-    return f"{formula.response_text} ~ {' + '.join([fixed, *texts])}"

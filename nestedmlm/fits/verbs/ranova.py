@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.fits.reduced_fit import NONE, fit_reduced
-from nestedmlm.fits.singularity.steps import lhs_text, rewrite
-from nestedmlm.formula import Bar
-from nestedmlm.formula.structures import term_text
+from nestedmlm.formula import Bar, random_term
+from nestedmlm.formula.nodes import Literal, Node
 from nestedmlm.inference.means.linear import LinearFit
 from nestedmlm.views.effect_tests import RANOVA_COLUMNS, TestTable
 
@@ -72,7 +71,7 @@ def reduced_formulas(fit: LmerFit, *, reduce_terms: bool) -> dict[str, str]:
     """
     formula = fit.design.formula
     return {
-        label: rewrite(formula, bar, terms)
+        label: formula.replacing(bar, terms).text
         for bar in formula.bars
         for label, terms in _reductions(bar, reduce_terms, alone=_one_slope(bar, fit))
     }
@@ -88,7 +87,7 @@ def _one_slope(bar: Bar, fit: LmerFit) -> bool:
 
 def _reductions(
     bar: Bar, reduce_terms: bool, *, alone: bool
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+) -> Iterator[tuple[str, tuple[Node, ...]]]:
     """Yield (label, what takes the term's place)."""
     labels = bar.terms.labels
     whole = bar.call_text
@@ -98,12 +97,11 @@ def _reductions(
         return
     for label in scope:
         rest = [other for other in labels if other != label]
-        left: tuple[str, ...] = ()
+        left: tuple[Node, ...] = ()
         if rest:
-            lhs = lhs_text(bar.terms.intercept, rest)
-            left = (term_text(lhs, bar.group_text, bar.structure, bar.hom),)
+            left = (bar.keeping(rest, bar.structure, bar.hom),)
         elif not alone:
-            left = (term_text("1", bar.group_text),)
+            left = (random_term(Literal(1), bar.group),)
         yield f"{label} in {whole}", left
 
 

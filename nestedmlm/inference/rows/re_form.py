@@ -12,7 +12,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, coding_pattern
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.bars import Bar
-from nestedmlm.formula.formula import parse_formula
+from nestedmlm.formula.formula import parse_right_side
 from nestedmlm.formula.nodes import Literal
 
 Mask = npt.NDArray[np.bool_]
@@ -67,15 +67,10 @@ def _bars(design: Design, re_form: Any) -> tuple[Bar, ...]:
             "re_form must be None (all random effects), False or '~ 0' (none), or a formula such "
             f"as '~ (1 | {design.factors[0].name})', not {re_form!r}"
         )
-    right = re_form.strip().removeprefix("~").strip()
-    if "|" in right and "(" not in right:  # R users write ~ 1 | g here
-        right = f"({right})"
-    formula = parse_formula(
-        f"{design.formula.response_text} ~ {right}", double_bar=design.formula.double_bar
-    )
-    nothing = isinstance(formula.fixed, Literal) and formula.fixed.value == 0
-    if nothing if not formula.bars else formula.fixed is None or nothing:
-        return formula.bars
+    fixed, bars = parse_right_side(re_form, double_bar=design.formula.double_bar)
+    nothing = isinstance(fixed, Literal) and fixed.value == 0
+    if nothing or (bars and fixed is None):
+        return bars
     raise OptionError(
         f"re_form={re_form!r} must hold random-effects terms only, such as "
         f"'~ (1 | {design.factors[0].name})', or be '~ 0'; fixed effects always count"
