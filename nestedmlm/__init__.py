@@ -17,7 +17,8 @@ from nestedmlm.api import anova, lmer, pymc_lmer
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.datasets import list_datasets, load_dataset
 from nestedmlm.deprecations import renamed
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 from nestedmlm.errors import (
     ConvergenceWarning,
     DataError,

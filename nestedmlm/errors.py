@@ -71,6 +71,10 @@ class NewLevelsError(DataError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class RowsNotHereError(NestedMLMError, ValueError):
+    """Something needs the rows of the data, and the design has none; says how to give them."""
+
+
 class ModelComparisonError(NestedMLMError, ValueError):
     """Models that cannot be compared with each other."""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 
 FORMULAS = {
     "one factor": "y ~ x + z + (1 | f1)",

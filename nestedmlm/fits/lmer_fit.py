@@ -190,9 +190,8 @@ class LmerFit(Estimates):
         Examples
         --------
         >>> import nestedmlm as nm
-        >>> from dataclasses import replace
         >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-        >>> doubled = replace(fit.design, y=2.0 * fit.design.y)
+        >>> doubled = fit.design.with_response(2.0 * fit.design.y)
         >>> print(round(fit.sigma, 4), round(fit.refitted(doubled).sigma, 4))
         49.5101 99.0202
         """

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nestedmlm.callers import Caller
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design, fixed_part, join
+from nestedmlm.design.design import Design
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.snapshots import snapshot
+from nestedmlm.design.frame.variables import read_variables
 from nestedmlm.errors import DataError
 from nestedmlm.formula import Formula
 
@@ -68,19 +70,8 @@ class Source:
     options: ModelOptions
     data_name: str | None = None
 
-    def design(self, formula: Formula, *, require_random: bool = True) -> Design:
-        """Make the design of a formula; see `build_design`.
-
-        Parameters
-        ----------
-        formula : Formula
-        require_random : bool
-            Whether a formula without random-effects terms is refused.
-
-        Returns
-        -------
-        Design
-        """
+    def design(self, formula: Formula) -> Design:
+        """Make the design of a formula; see `build_design`."""
         options = self.options
         return build_design(
             formula,
@@ -91,8 +82,20 @@ class Source:
             na_action=options.na_action,
             double_bar=options.double_bar,
             env=self.env.values,
-            require_random=require_random,
         )
+
+    def linear_design(self, formula: Formula) -> Design:
+        """Make the design of a formula without random-effects terms."""
+        options = self.options
+        variables = read_variables(
+            formula,
+            self.data,
+            weights=options.weights,
+            offset=options.offset,
+            na_action=options.na_action,
+            env=self.env.values,
+        )
+        return join(variables, fixed_part(variables, options.contrasts))
 
     def reduced(self, formula: Formula) -> Source:
         """Keep what applies to a formula that has fewer terms: contrasts of the factors left."""

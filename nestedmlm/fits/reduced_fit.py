@@ -22,7 +22,7 @@ def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFi
     if parsed.bars:
         smaller: LmerFit | LinearFit = fit.model.reduced(parsed).fit(REML=REML)
     else:
-        design = fit.model.source.reduced(parsed).design(parsed, require_random=False)
+        design = fit.model.source.reduced(parsed).linear_design(parsed)
         smaller = linear_fit(design, partial(predictor_values, design, fit.model.data), REML=REML)
     if smaller.nobs != fit.nobs:
         raise ModelComparisonError(

@@ -58,7 +58,9 @@ class Plan:
 
 def term_shapes(design: Design) -> tuple[TermShape, ...]:
     """Describe the covariance of each term."""
-    return tuple(TermShape(structure=t.structure, hom=t.hom, k=t.X.shape[1]) for t in design.terms)
+    return tuple(
+        TermShape(structure=t.structure, hom=t.hom, k=len(t.columns)) for t in design.terms
+    )
 
 
 def make_plan(design: Design, stats: CrossProducts) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import speed
 from nestedmlm.likelihood.plan import make_plan, start_phi

@@ -238,7 +238,7 @@ def _component(design: Design, f: int, rows: IntArray) -> Component:
     y = design.y[rows] if design.offset is None else design.y[rows] - design.offset[rows]
     Xy = np.column_stack([design.X[rows], y])
     codes = [np.unique(factor.codes[rows], return_inverse=True) for factor in design.factors]
-    sizes = [len(codes[t.factor][0]) * t.X.shape[1] for t in design.terms]
+    sizes = [len(codes[t.factor][0]) * len(t.columns) for t in design.terms]
     if sum(sizes) > _MAX_EFFECTS:
         raise MemoryLimitError(
             f"{sum(sizes)} random effects hang together; leaving groups out needs dense matrices "
@@ -275,7 +275,7 @@ def _dense_z(
     """Z of some rows: the columns that are not empty, and their places in the component."""
     places, values = [], []
     for term, start in zip(design.terms, starts, strict=False):
-        k = term.X.shape[1]
+        k = len(term.columns)
         places.append(start + k * codes[term.factor][:, None] + np.arange(k))
         values.append(term.X[rows])
     at, inverse = np.unique(np.hstack(places), return_inverse=True)

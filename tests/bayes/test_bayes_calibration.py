@@ -13,7 +13,7 @@ both, the exact tests of the densities (test_bayes_marginal, test_bayes_hierarch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -30,7 +30,7 @@ from nestedmlm.bayes.model.response import set_response
 from nestedmlm.bayes.sampling.conditional import draw_random_effects
 from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.sampling import sample
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 
 SCHOOLS, CLASSES, PUPILS = 8, 3, 4
 FORMULA = "y ~ x + (x | school) + (1 | class)"
@@ -154,7 +154,7 @@ def marginal_ranks(simulations, seed, priors=PRIORS):
     for i in range(simulations):
         simulated = simulate(rng)
         set_response(model, fixed_design(), simulated.y)
-        design = replace(fixed_design(), y=simulated.y)
+        design = fixed_design().with_response(simulated.y)
         # Three in five draws count as independent here, so one in five is kept
         tree = sample(of_y, sampler="nutpie", draws=5 * DRAWS, tune=100, chains=1, seed=seed + i,
                       progressbar=False)  # fmt: skip

@@ -14,7 +14,6 @@ the posterior by less than it can see; test_bayes_marginal and test_bayes_priors
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -34,7 +33,7 @@ from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.posterior_dataset import named_draws
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.bayes.sampling.sampling import sample
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import SamplingError
 
 FORMULAS = {
@@ -165,7 +164,7 @@ def scores(kind, simulations, seed, *, edit=None, changed=None):
         truth, y = simulate(of, priors, rng)
         set_response(model, of, y)
         draws = posterior_draws(den, None, rng)
-        effects = draw_random_effects(replace(of, y=y), draws, rng)
+        effects = draw_random_effects(of.with_response(y), draws, rng)
         for own in names.terms:
             if own.correlation and not own.rho:
                 draws[own.correlation] = draws[own.correlation][:, 0, 1]

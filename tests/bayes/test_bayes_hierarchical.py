@@ -16,7 +16,7 @@ from nestedmlm.bayes.model.marginal import is_marginal, marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.parameterisation import parameterisation
 from nestedmlm.bayes.sampling.density import density
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import OptionError
 
 # one-column, correlated, several terms on a factor, independent and structured terms; the last

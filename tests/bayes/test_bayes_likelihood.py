@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytensor
 import pytest
@@ -76,7 +74,7 @@ def test_a_new_response(form):
     den = density(model)
     y = np.random.default_rng(1).normal(size=of.n)
     set_response(model, of, y)
-    fresh = density(form(replace(of, y=y), priors))
+    fresh = density(form(of.with_response(y), priors))
     x = den.initial + 0.1
     assert den.logp_grad(x)[0] == pytest.approx(fresh.logp_grad(x)[0], rel=1e-12)
     np.testing.assert_allclose(den.logp_grad(x)[1], fresh.logp_grad(x)[1], rtol=1e-9, atol=1e-9)

@@ -24,7 +24,7 @@ from nestedmlm.bayes.sampling.conditional import (
 from nestedmlm.bayes.sampling.density import density
 from nestedmlm.bayes.sampling.scalarcode import python_function
 from nestedmlm.bayes.sampling.start import start_values
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
 

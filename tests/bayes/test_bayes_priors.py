@@ -15,7 +15,7 @@ from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.density import density
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import NestedMLMError, OptionError
 
 

@@ -19,7 +19,7 @@ from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.sampling import sample
 from nestedmlm.bayes.sampling.start import partial_correlations, start_values
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 from nestedmlm.errors import ColumnNotFoundError, DataError
 
 N = 24

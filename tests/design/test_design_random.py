@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 from nestedmlm.design.frame.collation import sort_levels
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import DataError, FormulaError

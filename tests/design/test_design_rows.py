@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import DataError, OptionError, WeightsError
 
 N = 24

@@ -10,7 +10,7 @@ import pytest
 from designs import data
 
 import nestedmlm as nm
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.matrices.modelmatrix import build_matrix
 from nestedmlm.design.matrices.zmatrix import z_matrix

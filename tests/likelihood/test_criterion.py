@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nestedmlm.covariance import relative_factors
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.likelihood import elimination, pls
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at

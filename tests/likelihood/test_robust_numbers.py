@@ -8,7 +8,8 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.covariance import relative_factors
-from nestedmlm.design.design import Design, build_design
+from nestedmlm.design.build import build_design
+from nestedmlm.design.design import Design
 from nestedmlm.likelihood.elimination import eliminate
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta, start_phi, theta_of_phi
 from nestedmlm.likelihood.pls import dense_criterion

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -35,7 +34,7 @@ def test_statistics_are_those_of_the_response(kind: str) -> None:
     Y = simulated(d, 3)
     all_of_them = responses(d, cross_products(d), Y)
     for j in range(3):
-        given, expected = all_of_them.statistics(j), cross_products(replace(d, y=Y[:, j]))
+        given, expected = all_of_them.statistics(j), cross_products(d.with_response(Y[:, j]))
         parts = [(given.F, expected.F), (given.beta0, expected.beta0)]
         parts += [(a.panels, b.panels) for a, b in zip(given.blocks, expected.blocks, strict=True)]
         if given.crossed is not None:
@@ -58,7 +57,7 @@ def test_same_optima_as_one_by_one(kind: str, REML: bool) -> None:
     batch = refit_many(d, Y, REML=REML)
     assert batch.converged.all()
     for j in range(6):
-        own = replace(d, y=Y[:, j])
+        own = d.with_response(Y[:, j])
         stats = cross_products(own)
         optimum = optimize(make_plan(own, stats), stats, REML=REML)
         single = results_at(own, optimum.theta, REML=REML, stats=stats)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.bounded import signed_sds

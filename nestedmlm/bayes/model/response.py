@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
     if not is_marginal(model):
         pm.set_data({response_data_name(design): y}, model=model)
         return
-    stats = cross_products(replace(design, y=y))
+    stats = cross_products(design.with_response(y))
     for variable in ancestors([model[LIKELIHOOD]]):
         if variable.owner is not None and isinstance(variable.owner.op, MarginalLikelihood):
             variable.owner.op.data.stats = stats

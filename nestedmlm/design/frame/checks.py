@@ -98,7 +98,7 @@ def check_effects(terms: Sequence[Any], factors: Sequence[GroupingFactor], n: in
     if not all(term.structure.free_correlations for term in terms):
         return
     for term in terms:
-        effects = term.X.shape[1] * factors[term.factor].levels.size
+        effects = len(term.columns) * factors[term.factor].levels.size
         if n <= effects:
             raise GroupingError(
                 f"number of observations (={n}) <= number of random effects (={effects}) for term "

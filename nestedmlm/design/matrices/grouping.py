@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused, object_array
 from nestedmlm.design.matrices.modelmatrix import level_table
+from nestedmlm.design.rows import Rows, rows_here
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
 
@@ -27,14 +28,22 @@ class GroupingFactor:
         The columns it is made of.
     levels : ndarray of object, shape (J,)
         Original values for one column, ``"x:y"`` for combinations; only those observed.
-    codes : ndarray of int32, shape (n,)
-        The level of each row.
+    number : int
+        Its place in `Design.factors`.
+    rows : Rows or None
+        Those of the design, where it has them.
     """
 
     name: str
     variables: tuple[str, ...]
     levels: npt.NDArray[np.object_]
-    codes: npt.NDArray[np.int32]
+    number: int = 0
+    rows: Rows | None = None
+
+    @property
+    def codes(self) -> npt.NDArray[np.int32]:
+        """The level of each row, shape (n,)."""
+        return rows_here(self.rows, f"the group of {self.name}").codes[self.number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +74,9 @@ def _read_only(array: Any) -> Any:
     return view
 
 
-def learn_group(bar: Bar, values: Mapping[str, Vector]) -> tuple[GroupSpec, GroupingFactor]:
+def learn_group(
+    bar: Bar, values: Mapping[str, Vector]
+) -> tuple[GroupSpec, GroupingFactor, npt.NDArray[np.int32]]:
     """Make the grouping factor of a bar from the values of its variables (no missing rows).
 
     Parameters
@@ -75,7 +86,11 @@ def learn_group(bar: Bar, values: Mapping[str, Vector]) -> tuple[GroupSpec, Grou
 
     Returns
     -------
-    GroupSpec, GroupingFactor
+    GroupSpec
+    GroupingFactor
+        Without rows.
+    ndarray of int32, shape (n,)
+        The level of each row.
     """
     factors = [drop_unused(as_factor(values[part.name], name=part.name)) for part in bar.parts]
     first = factors[0]
@@ -100,9 +115,8 @@ def learn_group(bar: Bar, values: Mapping[str, Vector]) -> tuple[GroupSpec, Grou
         name=bar.group_name,
         variables=variables,
         levels=_read_only(object_array(labels) if pairs else first.levels),
-        codes=_read_only(codes.astype(np.int32, copy=False)),
     )
-    return spec, grouping
+    return spec, grouping, _read_only(codes.astype(np.int32, copy=False))
 
 
 def _compact(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from nestedmlm.design.frame.checks import check_finite
 from nestedmlm.design.frame.values import Vector
 from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
+from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms
@@ -32,7 +32,6 @@ class ReTerm:
         Index into `Design.factors`.
     columns : tuple of str
         R's names of the columns.
-    X : ndarray, shape (n, k)
     structure : Structure
     hom : bool
         Whether all SDs of the block are equal.
@@ -40,21 +39,25 @@ class ReTerm:
         As in VarCorr, unique: ``classid``, ``classid.1``.
     text : str
         ``"ses | schoolid"``.
+    number : int
+        Its place in `Design.terms`.
+    rows : Rows or None
+        Those of the design, where it has them.
     """
 
     factor: int
     columns: tuple[str, ...]
-    X: FloatArray
     structure: Structure
     hom: bool
     name: str
     text: str
+    number: int = 0
+    rows: Rows | None = None
 
-
-def frozen(array: Any) -> Any:
-    """Make an array of our own read-only."""
-    array.flags.writeable = False
-    return array
+    @property
+    def X(self) -> FloatArray:
+        """Its matrix, shape (n, k)."""
+        return rows_here(self.rows, f"the matrix of ({self.text})").matrices[self.number]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +69,7 @@ class Block:
     X: FloatArray
     group: GroupSpec
     factor: GroupingFactor
+    codes: npt.NDArray[np.int32]
 
 
 def _same_matrix(a: Terms, b: Terms) -> bool:
@@ -80,7 +84,7 @@ def make_blocks(
 ) -> list[Block]:
     """Make the terms in formula order; equal matrices and equal factors are made once."""
     matrices = [] if shared is None else [shared]
-    made: dict[str, tuple[GroupSpec, GroupingFactor]] = {}
+    made: dict[str, tuple[GroupSpec, GroupingFactor, npt.NDArray[np.int32]]] = {}
     blocks = []
     for bar in formula.bars:
         found = next((m for m in matrices if _same_matrix(m[0].terms, bar.terms)), None)
@@ -105,15 +109,12 @@ def lme4_order(blocks: list[Block]) -> list[Block]:
     return [blocks[i] for i in sorted(range(len(blocks)), key=sizes.__getitem__)[::-1]]
 
 
-def unique_factors(
-    blocks: list[Block],
-) -> tuple[tuple[GroupSpec, ...], tuple[GroupingFactor, ...], tuple[int, ...]]:
-    """Return the distinct grouping factors in order of the terms, and which one each term has."""
-    names = list(dict.fromkeys(block.factor.name for block in blocks))
-    first = {block.factor.name: block for block in reversed(blocks)}
-    groups = tuple(first[name].group for name in names)
-    factors = tuple(first[name].factor for name in names)
-    return groups, factors, tuple(names.index(block.factor.name) for block in blocks)
+def first_of_each_factor(blocks: list[Block]) -> dict[str, Block]:
+    """The first term on each grouping factor, by the factor's name and in order of the terms."""
+    first: dict[str, Block] = {}
+    for block in blocks:
+        first.setdefault(block.factor.name, block)
+    return first
 
 
 def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm, ...]:
@@ -128,7 +129,6 @@ def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm,
             ReTerm(
                 factor=factor,
                 columns=block.spec.names,
-                X=block.X,
                 structure=STRUCTURES[block.bar.structure],
                 hom=block.bar.hom,
                 name=f"{name}.{count}" if count else name,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
+from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import ColumnNotFoundError, DataError, OptionError
 from nestedmlm.inference.resampling.resampling import nested_in
 
@@ -84,13 +85,13 @@ def _same_columns(model: Model, design: Design, table: pd.DataFrame) -> tuple[Mo
         )
     place = {f.name: i for i, f in enumerate(own.factors)}
     terms = tuple(
-        replace(term, X=X, factor=place[design.factors[term.factor].name])
-        for term, (X, _) in zip(design.terms, new.terms, strict=True)
+        replace(term, factor=place[design.factors[term.factor].name]) for term in design.terms
     )
+    rows = rows_here(own.rows, "extending them")
     return changed, replace(
         own,
         schema=design.schema,
-        X=new.X,
+        rows=replace(rows, X=new.X, matrices=tuple(X for X, _ in new.terms)),
         x_names=design.x_names,
         x_assign=design.x_assign,
         x_terms=design.x_terms,

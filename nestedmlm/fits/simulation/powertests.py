@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -162,7 +162,7 @@ def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: i
         fits = refit_many(design, Y, REML=scene.REML, start=scene.theta, workers=workers)
         out = np.empty(Y.shape[1])
         for i, theta in enumerate(fits.theta):
-            own = replace(design, y=np.ascontiguousarray(Y[:, i]))
+            own = design.with_response(np.ascontiguousarray(Y[:, i]))
             solution = results_at(own, theta, REML=scene.REML)
             fitted = Fitted(design=own, solution=solution, REML=scene.REML)
             out[i] = joint_test(df_method(fitted, method), L).p_value
@@ -187,7 +187,7 @@ def _ratio_of_variances(scene: Scenario, tested: TestedEffect, workers: int) -> 
 
 
 def _without_effects(scene: Scenario, y: FloatArray) -> float:
-    own = replace(scene.design, y=np.ascontiguousarray(y))
+    own = scene.design.with_response(np.ascontiguousarray(y))
     solution = results_at(own, 0.0 * scene.theta, REML=scene.REML)
     return solution.reml_criterion if scene.REML else solution.deviance
 
@@ -221,7 +221,7 @@ def _random_boundary(scene: Scenario, tested: TestedEffect, workers: int) -> PVa
 
 
 def _solved(design: Design, y: FloatArray, REML: bool) -> tuple[Design, Solution]:
-    own = replace(design, y=y)
+    own = design.with_response(y)
     theta = refit_many(own, y[:, None], REML=REML).theta[0]
     return own, results_at(own, theta, REML=REML)
 

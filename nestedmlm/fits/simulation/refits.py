@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 
@@ -45,7 +45,8 @@ def refit_columns(
         except (ArithmeticError, ValueError):  # LinAlgError is a ValueError
             pass
     rows = [
-        _or_nothing(replace(design, y=np.ascontiguousarray(y)), REML, start, penalty) for y in Y.T
+        _or_nothing(design.with_response(np.ascontiguousarray(y)), REML, start, penalty)
+        for y in Y.T
     ]
     return Batch(**{name: np.concatenate([getattr(row, name) for row in rows]) for name in _FIELDS})
 

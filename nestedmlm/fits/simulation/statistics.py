@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -69,7 +69,7 @@ class Refitter:
         return Outcome(values=values, notes=notes_of(batch), failed=~np.isfinite(batch.criterion))
 
     def _one(self, rng: np.random.Generator) -> tuple[FloatArray, str]:
-        design = replace(self.fit.design, y=self.responses.draw(rng))
+        design = self.fit.design.with_response(self.responses.draw(rng))
         return statistics_of(self.fit, design, self.fun)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
@@ -89,20 +87,8 @@ def _plain(text: str) -> str:
 
 
 def _without_columns(design: Design, columns: tuple[int, ...]) -> Design:
-    keep = [j for j in range(design.p) if j not in columns]
-    return replace(
-        design,
-        X=np.ascontiguousarray(design.X[:, keep]),
-        x_names=tuple(design.x_names[j] for j in keep),
-        x_assign=tuple(design.x_assign[j] for j in keep),
-    )
+    return design.with_columns([j for j in range(design.p) if j not in columns])
 
 
 def _without_term(design: Design, term: int) -> Design:
-    terms = [t for i, t in enumerate(design.terms) if i != term]
-    used = sorted({t.factor for t in terms})
-    return replace(
-        design,
-        terms=tuple(replace(t, factor=used.index(t.factor)) for t in terms),
-        factors=tuple(design.factors[f] for f in used),
-    )
+    return design.with_terms([t for t in range(len(design.terms)) if t != term])

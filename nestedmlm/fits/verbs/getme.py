@@ -46,7 +46,7 @@ def components(fit: LmerFit) -> dict[str, Callable[[], Any]]:
     """Component name -> function that makes it; nothing is computed before it is asked for."""
     d, s = fit.design, fit.solution
     sizes = [len(d.factors[t.factor].levels) for t in d.terms]
-    widths = [t.X.shape[1] for t in d.terms]
+    widths = [len(t.columns) for t in d.terms]
     return {
         "X": lambda: d.X,
         "y": lambda: d.y,
@@ -95,7 +95,7 @@ def spherical_effects(fit: LmerFit) -> FloatArray:
     out = []
     for term, T in zip(d.terms, s.T, strict=True):
         factor = d.factors[term.factor]
-        sums = np.zeros((len(factor.levels), term.X.shape[1]))
+        sums = np.zeros((len(factor.levels), len(term.columns)))
         np.add.at(sums, factor.codes, term.X * e[:, None])
         out.append((sums @ T).ravel())
     return np.concatenate(out)

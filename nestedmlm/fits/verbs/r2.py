@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
+from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.verbs.bootstrap import with_interval
 from nestedmlm.inference.variances import icc_r2
 from nestedmlm.optimum.solve import solve, warn_uncertified
@@ -77,9 +78,10 @@ def null_design(design: Design) -> Design:
     The rows are the same even where predictors have missing values, so that the two models can be
     compared.
     """
+    rows = rows_here(design.rows, "the model without predictors")
     return replace(
         design,
-        X=np.ones((design.n, 1)),
+        rows=replace(rows, X=np.ones((design.n, 1))),
         x_names=("(Intercept)",),
         x_assign=(0,),
         x_terms=(),

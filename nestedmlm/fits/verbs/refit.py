@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
         raise DataError(
             f"refit needs {fit.nobs} values, one response; refit_many takes one per column"
         )
-    design = replace(fit.design, y=values)
+    design = fit.design.with_response(values)
     columns = responses(design, fit.solution.stats, values[:, None])
     return fit.refitted(design, stats=columns.statistics(0))
 

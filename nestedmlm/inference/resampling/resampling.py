@@ -13,6 +13,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import Solution
 
@@ -201,11 +202,11 @@ def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
     chosen = [by_level[p] for p in positions.tolist()]
     rows = np.concatenate(chosen)
     group = np.repeat(np.arange(len(chosen)), [len(r) for r in chosen])
-    factors = tuple(
+    groups = [
         _taken(f, rows, group if nested_in(f.codes, top) else np.zeros_like(group))
         for f in design.factors
-    )
-    return take_rows(design, rows, factors)
+    ]
+    return take_rows(design, rows, groups)
 
 
 def row_sets(codes: IntArray, size: int) -> list[IntArray]:
@@ -214,29 +215,28 @@ def row_sets(codes: IntArray, size: int) -> list[IntArray]:
     return np.split(order, np.cumsum(np.bincount(codes, minlength=size))[:-1])
 
 
-def take_rows(design: Design, rows: np.ndarray, factors: tuple[GroupingFactor, ...]) -> Design:
-    """Make the design of some rows, with grouping factors given for them."""
-    return replace(
-        design,
-        y=design.y[rows],
-        X=np.ascontiguousarray(design.X[rows]),
-        offset=None if design.offset is None else design.offset[rows],
-        weights=None if design.weights is None else design.weights[rows],
-        factors=factors,
-        terms=tuple(replace(t, X=np.ascontiguousarray(t.X[rows])) for t in design.terms),
-        index=design.index[rows],
-        full_index=design.index[rows],
-        kept=np.ones(len(rows), dtype=bool),
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Groups:
+    """Levels of a grouping factor among some rows, and the level of each of these rows."""
+
+    levels: np.ndarray
+    codes: np.ndarray
+
+
+def take_rows(design: Design, rows: np.ndarray, groups: Sequence[Groups]) -> Design:
+    """Make the design of some rows, with groups given for them by grouping factor."""
+    factors = tuple(
+        replace(factor, levels=own.levels)
+        for factor, own in zip(design.factors, groups, strict=True)
     )
+    taken = rows_here(design.rows, "taking some of them").take(rows, [own.codes for own in groups])
+    return replace(design, factors=factors).with_rows(taken)
 
 
-def _taken(factor: GroupingFactor, rows: np.ndarray, group: np.ndarray) -> GroupingFactor:
+def _taken(factor: GroupingFactor, rows: np.ndarray, group: np.ndarray) -> Groups:
     """Levels of the rows taken, those of different groups told apart."""
     codes = factor.codes[rows].astype(np.int64)
     key = group * len(factor.levels) + codes
     observed, new = np.unique(key, return_inverse=True)
-    return replace(
-        factor,
-        levels=factor.levels[observed % len(factor.levels)],
-        codes=new.astype(np.int32),
-    )
+    levels = factor.levels[observed % len(factor.levels)]
+    return Groups(levels=levels, codes=new.astype(np.int32))

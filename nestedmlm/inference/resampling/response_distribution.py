@@ -132,7 +132,7 @@ def response_distribution(
     fixed = tuple(
         b[t] if flag and b is not None else np.zeros((len(design.factors[term.factor].levels), k))
         for t, (flag, term) in enumerate(zip(kept, design.terms, strict=True))
-        for k in (term.X.shape[1],)
+        for k in (len(term.columns),)
     )
     return ResponseDistribution(
         mean=fitted_values(design, beta, fixed),

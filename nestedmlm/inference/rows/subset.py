@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from nestedmlm._typing import IntArray
 from nestedmlm.design.design import Design, GroupingFactor
 from nestedmlm.design.matrices.qr import kept_columns
-from nestedmlm.inference.resampling.resampling import take_rows
+from nestedmlm.inference.resampling.resampling import Groups, take_rows
 
 
 def without_rows(design: Design, gone: IntArray) -> Design:
@@ -20,18 +18,13 @@ def without_rows(design: Design, gone: IntArray) -> Design:
     keep = np.ones(design.n, dtype=bool)
     keep[gone] = False
     rows = np.flatnonzero(keep)
-    rest = take_rows(design, rows, tuple(_kept_levels(f, rows) for f in design.factors))
+    rest = take_rows(design, rows, [_kept_levels(f, rows) for f in design.factors])
     columns = kept_columns(rest.X)
     if columns.size == design.p:
         return rest
-    return replace(
-        rest,
-        X=np.ascontiguousarray(rest.X[:, columns]),
-        x_names=tuple(rest.x_names[j] for j in columns),
-        x_assign=tuple(rest.x_assign[j] for j in columns),
-    )
+    return rest.with_columns(columns.tolist())
 
 
-def _kept_levels(factor: GroupingFactor, rows: IntArray) -> GroupingFactor:
+def _kept_levels(factor: GroupingFactor, rows: IntArray) -> Groups:
     observed, codes = np.unique(factor.codes[rows], return_inverse=True)
-    return replace(factor, levels=factor.levels[observed], codes=codes.astype(np.int32))
+    return Groups(levels=factor.levels[observed], codes=codes.astype(np.int32))

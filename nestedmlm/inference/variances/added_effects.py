@@ -106,7 +106,7 @@ def added_effects(small: Design, large: Design) -> Difference:
 def free_entries(terms: tuple[ReTerm, ...], t: int) -> list[Entry]:
     """Free entries of one term's covariance: the lower triangle, the diagonal, or none."""
     term = terms[t]
-    own = term.structure.free_entries(term.X.shape[1], term.hom)
+    own = term.structure.free_entries(len(term.columns), term.hom)
     return [(t, a, b) for a, b in own]
 
 
@@ -170,7 +170,7 @@ def embedded_covariances(
     """Relative covariance of each term of the larger model at the smaller one's factors `T`."""
     out = []
     for t, term in enumerate(large.terms):
-        k = term.X.shape[1]
+        k = len(term.columns)
         G = np.zeros((k, k))
         for a in range(k):
             for b in range(k):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from designs import data
 
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.contrasts import read_contrasts
 

@@ -9,7 +9,7 @@ from designs import FORMULAS, data, design
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.design.design import build_design
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
 from nestedmlm.inference.resampling import resampling
 from nestedmlm.inference.rows import deletion, subset
@@ -184,9 +184,8 @@ def test_59_leverage_is_the_slope_of_its_own_response(kind: str, weights: str | 
 
 
 def replaced(of, y: np.ndarray):
-    from dataclasses import replace
 
-    return replace(of, y=y)
+    return of.with_response(y)
 
 
 def test_36_without_group_variance_all_is_as_in_lm() -> None:

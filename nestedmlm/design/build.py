@@ -1,0 +1,278 @@
+"""`build_design`: a formula and data to the matrices of a mixed model, stage by stage.
+
+``read_variables -> Variables``, ``fixed_part -> Fixed``, ``random_part -> Random``,
+``join -> Design``: whoever needs less, or no checks, takes the stages one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.design import Design
+from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
+from nestedmlm.design.frame.values import Factor
+from nestedmlm.design.frame.variables import Variables, read_variables
+from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
+from nestedmlm.design.matrices.qr import kept_columns
+from nestedmlm.design.matrices.reterms import (
+    Block,
+    first_of_each_factor,
+    lme4_order,
+    make_blocks,
+    make_terms,
+)
+from nestedmlm.design.rows import Rows, frozen
+from nestedmlm.design.schema import Schema
+from nestedmlm.errors import FormulaError, OptionError
+from nestedmlm.formula.formula import Formula, parse_formula
+
+FloatArray = npt.NDArray[np.float64]
+_log = logging.getLogger("nestedmlm")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Fixed:
+    """The fixed part: its matrix without the columns that others explain.
+
+    Attributes
+    ----------
+    spec : MatrixSpec
+        Before columns were dropped.
+    X : ndarray, shape (n, p)
+    kept : tuple of int
+        The columns of `spec` that were kept.
+    default : bool
+        Whether all are kept and no contrasts were asked for: a random-effects term of the same
+        variables then has the same matrix.
+    """
+
+    spec: MatrixSpec
+    X: FloatArray
+    kept: tuple[int, ...]
+    default: bool
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the columns that were dropped."""
+        return tuple(name for j, name in enumerate(self.spec.names) if j not in set(self.kept))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Random:
+    """The random part.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        The terms with their matrices and groups, in lme4's order.
+    """
+
+    blocks: tuple[Block, ...] = ()
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
+    require_random: bool = True,
+    check: bool = True,
+) -> Design:
+    """Make the design of a mixed model.
+
+    Parameters
+    ----------
+    formula : str or Formula
+    data : DataFrame, mapping of arrays, or anything narwhals can read
+        Never changed.
+    weights, offset : str or array, optional
+        A column name, or one number per row.
+    contrasts : mapping of str to contrasts, optional
+        For factors of the fixed part: ``{"cond": "sum"}``, or a matrix.
+    na_action : {"omit", "exclude", "raise"}
+        What to do with rows that have missing values.
+    double_bar : {"split", "diag"}
+        What ``||`` means (see `parse_formula`).
+    env : mapping, optional
+        The caller's variables, for names that are no columns.
+    require_random : bool
+        Whether a formula without random-effects terms is refused.
+    check : bool
+        Whether lme4's checks of grouping factors and numbers of effects are made.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError,
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("sleepstudy")
+    >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+    >>> design.n, design.p, design.x_names
+    (180, 2, ('(Intercept)', 'Days'))
+    >>> [(f.name, len(f.levels)) for f in design.factors]
+    [('Subject', 18)]
+    """
+    if isinstance(formula, str) or formula.double_bar != double_bar:
+        text = formula if isinstance(formula, str) else formula.text
+        formula = parse_formula(text, double_bar=double_bar)
+    if require_random and not formula.bars:
+        raise FormulaError(
+            "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
+        )
+    variables = read_variables(
+        formula, data, weights=weights, offset=offset, na_action=na_action, env=env
+    )
+    fixed = fixed_part(variables, contrasts)
+    random = random_part(variables, fixed)
+    if require_random and not random.blocks:
+        raise FormulaError("the random-effects terms have no columns", formula.text)
+    design = join(variables, fixed, random)
+    if check:
+        check_levels(design.factors, design.n)
+        check_effects(design.terms, design.factors, design.n)
+    return design
+
+
+def fixed_part(variables: Variables, contrasts: Mapping[str, Any] | None = None) -> Fixed:
+    """Make the matrix of the fixed effects, full column rank.
+
+    Parameters
+    ----------
+    variables : Variables
+    contrasts : mapping of str to contrasts, optional
+
+    Returns
+    -------
+    Fixed
+
+    Raises
+    ------
+    OptionError
+        For contrasts of what is no factor of the fixed part.
+    DataError
+        For infinite values.
+    """
+    _check_contrasts(contrasts, variables)
+    spec = learn_matrix(variables.fixed, variables.values, contrasts)
+    full = build_matrix(spec, variables.values, variables.n)
+    check_finite(full, spec.names)
+    kept = kept_columns(full)
+    every = kept.size == full.shape[1]
+    return Fixed(
+        spec=spec,
+        X=frozen(full if every else np.ascontiguousarray(full[:, kept])),
+        kept=tuple(kept.tolist()),
+        default=every and not contrasts,
+    )
+
+
+def random_part(variables: Variables, fixed: Fixed) -> Random:
+    """Make matrices and groups of the random-effects terms, in lme4's order.
+
+    Parameters
+    ----------
+    variables : Variables
+    fixed : Fixed
+        Whose matrix a term of the same variables shares.
+
+    Returns
+    -------
+    Random
+        Without blocks where the formula has no terms, or none with columns.
+    """
+    shared = (fixed.spec, fixed.X) if fixed.default else None
+    blocks = make_blocks(variables.formula, variables.values, variables.n, shared)
+    return Random(blocks=tuple(lme4_order(blocks)))
+
+
+def join(variables: Variables, fixed: Fixed, random: Random | None = None) -> Design:
+    """Put the parts together.
+
+    Parameters
+    ----------
+    variables : Variables
+    fixed : Fixed
+    random : Random, optional
+        None: the design of a linear model.
+
+    Returns
+    -------
+    Design
+    """
+    blocks = list(random.blocks) if random is not None else []
+    groups = first_of_each_factor(blocks)
+    factor_of = tuple(list(groups).index(block.factor.name) for block in blocks)
+    schema = Schema(
+        formula=variables.formula,
+        fixed=fixed.spec,
+        kept=fixed.kept,
+        bars=tuple(block.spec for block in blocks),
+        groups=tuple(block.group for block in groups.values()),
+        factor_of=factor_of,
+        offsets=variables.offsets,
+        offset_column=variables.offset_column,
+        offset_array=variables.offset_array,
+        states=variables.states,
+        env=variables.env,
+    )
+    rows = Rows(
+        y=frozen(variables.y),
+        X=fixed.X,
+        matrices=tuple(block.X for block in blocks),
+        codes=tuple(block.codes for block in groups.values()),
+        weights=None if variables.weights is None else frozen(variables.weights),
+        offset=None if variables.offset is None else frozen(variables.offset),
+        index=variables.index,
+        full_index=variables.full_index,
+        kept=frozen(variables.kept),
+    )
+    return Design(
+        formula=variables.formula,
+        schema=schema,
+        n=variables.n,
+        x_names=tuple(fixed.spec.names[j] for j in fixed.kept),
+        x_assign=tuple(fixed.spec.assign[j] for j in fixed.kept),
+        x_terms=variables.fixed.labels,
+        dropped=fixed.dropped,
+        factors=tuple(block.factor for block in groups.values()),
+        terms=make_terms(blocks, factor_of),
+        na_action=variables.na_action,
+        messages=_rank_message(fixed.dropped),
+        rows=rows,
+    )
+
+
+def _check_contrasts(contrasts: Mapping[str, Any] | None, variables: Variables) -> None:
+    values = variables.values
+    factors = [v.name for v in variables.fixed.variables if isinstance(values.get(v.name), Factor)]
+    for name in contrasts or {}:
+        if name not in factors:
+            known = ", ".join(factors) or "none"
+            raise OptionError(f"contrasts for {name!r}, but the factors of the model are: {known}")
+
+
+def _rank_message(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    if not dropped:
+        return ()
+    plural = "column / coefficient" if len(dropped) == 1 else "columns / coefficients"
+    message = f"fixed-effect model matrix is rank deficient so dropping {len(dropped)} {plural}"
+    _log.warning(message)
+    return (message,)

@@ -1,0 +1,212 @@
+"""`Variables`: all that a formula names, read from a table, without the incomplete rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nestedmlm.design.frame.checks import (
+    check_finite,
+    check_response,
+    check_weights,
+    response_numbers,
+)
+from nestedmlm.design.frame.environment import Environment
+from nestedmlm.design.frame.evaluate import Evaluator
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.values import Factor, Vector, drop_unused, missing_rows, take_rows
+from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_variables
+from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.formula.formula import Formula
+from nestedmlm.formula.terms import Terms, Variable
+
+FloatArray = npt.NDArray[np.float64]
+NA_ACTIONS = ("omit", "exclude", "raise")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Variables:
+    """What a formula names, on the complete rows: the first stage on the way to a design.
+
+    Attributes
+    ----------
+    formula : Formula
+    fixed : Terms
+        Of the fixed part, ``.`` written out.
+    values : dict of str to Vector
+        Predictors and grouping variables, by R's text.
+    y : ndarray, shape (n,)
+    weights, offset : ndarray, shape (n,), or None
+    index, full_index : pandas.Index
+        Labels of the complete rows, and of all.
+    kept : ndarray of bool, shape (n_all,)
+        Which of all rows are complete.
+    na_action : str
+    offset_column : str or None
+        The column given as argument ``offset``.
+    offset_array : bool
+        Whether an array was given as argument ``offset``.
+    states : mapping
+        What functions such as `poly` learned, by R's text of the call.
+    env : Environment
+        The caller's variables that were used.
+    """
+
+    formula: Formula
+    fixed: Terms
+    values: dict[str, Vector]
+    y: FloatArray
+    weights: FloatArray | None
+    offset: FloatArray | None
+    index: pd.Index
+    full_index: pd.Index
+    kept: npt.NDArray[np.bool_]
+    na_action: str
+    offset_column: str | None
+    offset_array: bool
+    states: Mapping[str, Any]
+    env: Environment
+
+    @property
+    def n(self) -> int:
+        """Number of complete rows."""
+        return len(self.y)
+
+    @property
+    def offsets(self) -> tuple[Variable, ...]:
+        """The formula's offsets."""
+        return (*self.fixed.offsets, *self.formula.offsets)
+
+
+def read_variables(
+    formula: Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    na_action: str = "omit",
+    env: Mapping[str, Any] | None = None,
+) -> Variables:
+    """Evaluate everything on all rows (as R does), then leave out the incomplete ones.
+
+    Parameters
+    ----------
+    formula : Formula
+    data : table
+    weights, offset : str, array or None
+        The arguments; an offset comes on top of the formula's.
+    na_action : {"omit", "exclude", "raise"}
+    env : mapping, optional
+        The caller's variables.
+
+    Returns
+    -------
+    Variables
+
+    Raises
+    ------
+    DataError
+        If the data are empty, no row is complete, or one is not and `na_action` is "raise"; if
+        the response is constant, or it, weights or offset are not finite numbers.
+    """
+    frame = Frame(data)
+    if frame.n == 0:
+        raise DataError("the data are empty (0 rows)")
+    fixed = formula.fixed_terms(frame.column_names if formula.has_dot else ())
+    evaluator = Evaluator(frame, Environment(env or {}), {}, learning=True, text=formula.text)
+    if na_action not in NA_ACTIONS:
+        raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
+    y = response_numbers(evaluator.vector(formula.response), formula.response_text)
+    values: dict[str, Vector] = {}
+    for variable in _used(formula, fixed):
+        if variable.name not in values:
+            values[variable.name] = evaluator.vector(variable.node)
+    total = _total_offset(formula, fixed, offset, evaluator)
+    everything: dict[str, Vector] = {formula.response_text: y, **values}
+    for variable in _mentioned(formula, fixed):
+        everything.setdefault(variable.name, evaluator.vector(variable.node))
+    if total is not None:
+        everything["offset"] = total
+    kept = _complete_rows(everything, frame.n, na_action)
+    some = not kept.all()
+    trimmed = {k: _trim(take_rows(v, kept) if some else v) for k, v in values.items()}
+    used_y = y[kept] if some else y
+    check_response(used_y, formula.response_text)
+    used_offset = total[kept] if some and total is not None else total
+    if used_offset is not None:
+        check_finite(used_offset[:, None], ["the offset"])
+    return Variables(
+        formula=formula,
+        fixed=fixed,
+        values=trimmed,
+        y=used_y,
+        weights=_weights(weights, evaluator, kept),
+        offset=used_offset,
+        index=frame.index[kept] if some else frame.index,
+        full_index=frame.index,
+        kept=kept,
+        na_action=na_action,
+        offset_column=offset if isinstance(offset, str) else None,
+        offset_array=offset is not None and not isinstance(offset, str),
+        states=evaluator.states,
+        env=evaluator.env.restricted(evaluator.used),
+    )
+
+
+def _total_offset(
+    formula: Formula, fixed: Terms, offset: Any, evaluator: Evaluator
+) -> FloatArray | None:
+    total = offset_numbers((*fixed.offsets, *formula.offsets), evaluator)
+    if offset is None:
+        return total
+    given = argument_numbers(offset, evaluator, "offset")
+    return given if total is None else total + given
+
+
+def _weights(weights: Any, evaluator: Evaluator, kept: npt.NDArray[np.bool_]) -> FloatArray | None:
+    if weights is None:
+        return None
+    used = argument_numbers(weights, evaluator, "weights", error=WeightsError)[kept]
+    check_weights(used)
+    return used
+
+
+def _used(formula: Formula, fixed: Terms) -> Iterable[Variable]:
+    yield from predictor_variables(fixed)
+    for bar in formula.bars:
+        yield from predictor_variables(bar.terms)
+        yield from bar.parts
+
+
+def _mentioned(formula: Formula, fixed: Terms) -> Iterable[Variable]:
+    """Variables taken out with a minus: as in R, their missing rows still count."""
+    yield from fixed.mentioned
+    for bar in formula.bars:
+        yield from bar.terms.mentioned
+
+
+def _complete_rows(values: Mapping[str, Vector], n: int, na_action: str) -> npt.NDArray[np.bool_]:
+    masks = {name: mask for name, v in values.items() if (mask := missing_rows(v)) is not None}
+    if not masks:
+        return np.ones(n, dtype=bool)
+    if na_action == "raise":
+        counts = ", ".join(f"{name} ({int(mask.sum())})" for name, mask in masks.items())
+        raise DataError(f"missing values in {counts}; na_action='omit' leaves those rows out")
+    kept: npt.NDArray[np.bool_] = ~np.logical_or.reduce(list(masks.values()))
+    if not kept.any():
+        names = ", ".join(name for name, mask in masks.items() if mask.all())
+        hint = f"{names} has no value at all" if names else "every row has a missing value"
+        raise DataError(f"0 (non-NA) cases: {hint}")
+    return kept
+
+
+def _trim(value: Vector) -> Vector:
+    """Drop unused levels, except of logicals (R keeps both)."""
+    if isinstance(value, Factor) and value.kind != "logical":
+        return drop_unused(value)
+    return value

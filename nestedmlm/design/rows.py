@@ -1,0 +1,89 @@
+"""`Rows`: what a design holds for each row of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nestedmlm.errors import RowsNotHereError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """The rows of a design: frozen, its arrays read-only.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+    X : ndarray, shape (n, p)
+        Of the fixed effects, full column rank.
+    matrices : tuple of ndarray, shape (n, k)
+        Of each random-effects term, in the order of `Design.terms`.
+    codes : tuple of ndarray of int32, shape (n,)
+        The level of each row, for each grouping factor in the order of `Design.factors`.
+    weights, offset : ndarray, shape (n,), or None
+    index, full_index : pandas.Index
+        Labels of the rows used, and of all rows of the data.
+    kept : ndarray of bool
+        Which of all rows are used.
+    """
+
+    y: FloatArray
+    X: FloatArray
+    matrices: tuple[FloatArray, ...]
+    codes: tuple[IntArray, ...]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    index: pd.Index
+    full_index: pd.Index
+    kept: npt.NDArray[np.bool_]
+
+    @property
+    def n(self) -> int:
+        """Number of rows used."""
+        return len(self.y)
+
+    def take(self, rows: npt.NDArray[Any], codes: Sequence[IntArray]) -> Rows:
+        """Take some rows, in any order and repeated or not, with group codes given for them."""
+        return Rows(
+            y=self.y[rows],
+            X=np.ascontiguousarray(self.X[rows]),
+            matrices=tuple(np.ascontiguousarray(X[rows]) for X in self.matrices),
+            codes=tuple(codes),
+            weights=None if self.weights is None else self.weights[rows],
+            offset=None if self.offset is None else self.offset[rows],
+            index=self.index[rows],
+            full_index=self.index[rows],
+            kept=np.ones(len(rows), dtype=bool),
+        )
+
+
+def rows_here(rows: Rows | None, wanted: str) -> Rows:
+    """Return the rows, where there are any.
+
+    Raises
+    ------
+    RowsNotHereError
+        If there are none; `wanted` is what was asked of them.
+    """
+    if rows is None:
+        raise RowsNotHereError(
+            f"{wanted} is a matter of rows, and this design has none: it was made of sums over "
+            "them. Give it the rows of the data, design.with_rows(nm.build_design(formula, "
+            "data).rows), or ask about rows of new data, design.new(data)"
+        )
+    return rows
+
+
+def frozen(array: Any) -> Any:
+    """Make an array of our own read-only."""
+    array.flags.writeable = False
+    return array
