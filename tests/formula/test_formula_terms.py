@@ -1,73 +1,29 @@
-"""The algebra of terms: R's labels, order and coding rule (values from R 4.2.2's `terms`)."""
+"""The algebra of terms: R's labels, order and coding rule (of `reference/formulas`)."""
 
 from __future__ import annotations
 
 import pytest
+from reference import cases
 
 from nestedmlm.formula import parse_formula
 
-LABELS = {
-    "a*b*x": ["a", "b", "x", "a:b", "a:x", "b:x", "a:b:x"],
-    "a:b + x + a + b": ["x", "a", "b", "a:b"],
-    "x:z + z + x": ["z", "x", "x:z"],
-    "(a + b + x)^2": ["a", "b", "x", "a:b", "a:x", "b:x"],
-    "(a + b + x)**2 - b:a": ["a", "b", "x", "a:x", "b:x"],
-    "a:b + b:a": ["a:b"],
-    "b + a:b": ["b", "b:a"],
-    "a/b/x": ["a", "a:b", "a:b:x"],
-    "(a + b)/x": ["a", "b", "a:b:x"],
-    "a + b %in% a": ["a", "a:b"],
-    "a*b - a": ["b", "a:b"],
-    "(1 + a):b": ["a:b"],
-    "x:x": ["x"],
-    "x^2": ["x"],
-    "a*1": ["a"],
-    "-x": [],
-    "x + offset(z)": ["x"],
-    "x*offset(z)": ["x"],
-    "x + y": ["x"],
-}
+FIXED = cases("formulas/fixed")  # R's terms() and how it codes them
 
 
-@pytest.mark.parametrize("rhs", LABELS)
-def test_labels(rhs: str) -> None:
-    assert list(parse_formula(f"y ~ {rhs}").fixed_terms().labels) == LABELS[rhs]
+@pytest.mark.parametrize("rhs", FIXED)
+def test_labels_and_intercept(rhs: str) -> None:
+    (intercept, *labels), _, _ = FIXED[rhs]
+    terms = parse_formula(f"y ~ {rhs}").fixed_terms()
+    assert list(terms.labels) == labels
+    assert terms.intercept is (intercept == "1")
 
 
-INTERCEPT = {
-    "x": True,
-    "0 + x": False,
-    "x - 1": False,
-    "x + 0": False,
-    "-1 + x": False,
-    "x - 1 + 1": True,
-    "1 + x - 1": False,
-    "x - 0": True,
-    "x + 1": True,
-    "0": False,
-}
-
-
-@pytest.mark.parametrize("rhs", INTERCEPT)
-def test_intercept(rhs: str) -> None:
-    assert parse_formula(f"y ~ {rhs}").fixed_terms().intercept is INTERCEPT[rhs]
-
-
-# for each term and each of its variables in R's order: coded by contrasts?
-CODING = {
-    "a": [(True,)],
-    "a:b": [(False, False)],
-    "a + a:b": [(True,), (False, True)],
-    "b + a:b": [(True,), (False, True)],  # R's order of variables here is b, a
-    "a*b": [(True,), (True,), (True, True)],
-    "x + x:a": [(True,), (False, True)],
-    "a*b*x - a:b": [(True,), (True,), (True,), (True, True), (True, True), (True, True, False)],
-}
-
-
-@pytest.mark.parametrize("rhs", CODING)
+@pytest.mark.parametrize("rhs", FIXED)
 def test_coding_rule(rhs: str) -> None:
-    assert list(parse_formula(f"y ~ {rhs}").fixed_terms().contrast) == CODING[rhs]
+    _, coding, _ = FIXED[rhs]
+    # 1: by contrasts, for each variable of a term in R's order
+    expected = [tuple(code == "1" for code in codes) for codes in coding]
+    assert list(parse_formula(f"y ~ {rhs}").fixed_terms().contrast) == expected
 
 
 def test_dot_is_every_other_column() -> None:

@@ -13,11 +13,12 @@ from reference import FOLDER
 from benchmarks.agreement.record import read_json
 
 PACKAGES = {
+    "formulas": ("lme4",),
     "effects": ("lme4", "lmerTest", "pbkrtest"),
     "means": ("lme4", "lmerTest", "pbkrtest", "emmeans"),
     "prints": ("lme4",),
 }
-SUBJECTS = sorted(path.parent.name for path in FOLDER.glob("*/*.json") if path.stem != "cases")
+SUBJECTS = sorted(path.name for path in FOLDER.iterdir() if (path / f"{path.name}.R").is_file())
 CLOSE = 5e-5  # two runs of R differ by up to 2e-5: lmerTest differentiates numerically
 
 

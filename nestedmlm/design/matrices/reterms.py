@@ -89,15 +89,16 @@ def make_blocks(
     for bar in formula.bars:
         found = next((m for m in matrices if _same_matrix(m[0].terms, bar.terms)), None)
         if found is None:
-            spec = learn_matrix(bar.terms, values)
-            X = build_matrix(spec, values, n)
-            check_finite(X, spec.names)
-            matrices.append(found := (spec, frozen(X)))
+            learned = learn_matrix(bar.terms, values)
+            columns = build_matrix(learned, values, n)
+            check_finite(columns, learned.names)
+            matrices.append(found := (learned, frozen(columns)))
         if not found[0].names:  # (0 | g): nothing to estimate, as in lme4
             continue
         if bar.group_text not in made:
             made[bar.group_text] = learn_group(bar, values)
-        blocks.append(Block(bar, *found, *made[bar.group_text]))
+        (spec, X), (group, factor, codes) = found, made[bar.group_text]
+        blocks.append(Block(bar, spec, X, group, factor, codes))
     return blocks
 
 
