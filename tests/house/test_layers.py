@@ -57,7 +57,7 @@ ONLY_IN = {
 
 # own modules that may be imported inside a function, and the slow library behind each
 LATE_IMPORTS = {
-    "bayes.model.build": "PyMC",
+    "bayes.model.pymc_model": "PyMC",
     "bayes.model.numba_dispatch": "PyTensor's Numba backend",
     "bayes.sampling.sampling": "PyMC",
     "bayes.sampling.start": "PyTensor",

@@ -27,6 +27,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "`fit.diagnose()`: of a singular fit, of draws",
         {"fits/singularity", "posterior", "views/posterior"},
     ),
+    "elimination": ("`fit.elimination()`", {"fits/verbs", "views"}),
     "etable": ("models side by side", {"views", "fits"}),
     "extend": ("data with more groups or rows", {"fits/verbs", "fits/simulation"}),
     "hypothesis": (
@@ -52,6 +53,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "profiles of the deviance",
         {"inference/profile", "fits/verbs", "views", "plots"},
     ),
+    "pymc_model": ("the PyMC model of a fit", {"bayes/model", "fits/posterior_verbs"}),
     "r2": ("R-squared", {"fits/verbs", "fits/posterior_verbs"}),
     "ranef": ("random effects", {"fits/verbs", "fits/posterior_verbs"}),
     "residuals": ("residuals", {"inference/rows", "fits/verbs", "plots"}),

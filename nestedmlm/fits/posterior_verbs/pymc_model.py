@@ -20,6 +20,6 @@ def pymc_model(fit: BayesEstimates) -> Any:
         return fit.given_model
     if fit.priors is None:
         raise OptionError("the PyMC model of this fit was given by the user and is not saved")
-    from nestedmlm.bayes.model.build import build_model  # PyMC
+    from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
 
     return build_model(fit.design, fit.priors, marginal=fit.run.form == "marginal")

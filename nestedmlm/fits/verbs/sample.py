@@ -92,7 +92,7 @@ def sample(
     >>> round(posterior.sigma, -1)
     50.0
     """
-    from nestedmlm.bayes.model.build import build_model  # PyMC
+    from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
     from nestedmlm.bayes.sampling import sampling, start  # PyMC
 
     resolved, built = None, pymc_model

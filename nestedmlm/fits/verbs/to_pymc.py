@@ -49,7 +49,7 @@ def to_pymc(
     >>> sorted(v.name for v in model.to_pymc(marginal=True).free_RVs)
     ['1|Batch_sigma_raw', 'Intercept', 'sigma']
     """
-    from nestedmlm.bayes.model.build import build_model  # PyMC
+    from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
     from nestedmlm.bayes.sampling.start import start_values  # PyMC
 
     design = source.design
