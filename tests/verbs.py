@@ -69,6 +69,8 @@ row("ranef", lambda f: by(f.ranef(), "grpvar", "term", "grp"), question="estimat
     engines=BOTH, r="ranef")  # fmt: skip
 row("coef", lambda f: pd.concat(f.coef()), question="estimates", engines=BOTH, r="coef",
     sparse=True)  # fmt: skip
+row("elimination", lambda f: f.elimination().to_frame()["levels"],
+    "elimination Elimination.to_frame", question="estimates")  # fmt: skip
 row("theta", lambda f: pd.Series(f.theta * f.sigma, f.theta_names), "theta theta_names",
     question="estimates",
     alone=where(["compound symmetry"], "its parameters are others"))  # fmt: skip

@@ -159,7 +159,24 @@ class Design:
         return replace(self, rows=replace(rows_here(self.rows, "the response"), y=y))
 
     def with_columns(self, kept: Sequence[int]) -> Design:
-        """Keep some columns of the fixed effects, by their places in X."""
+        """Keep some columns of the fixed effects, by their places in X.
+
+        Parameters
+        ----------
+        kept : sequence of int
+
+        Returns
+        -------
+        Design
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("sleepstudy")
+        >>> design = nm.build_design("Reaction ~ Days + (Days | Subject)", data)
+        >>> design.with_columns([0]).x_names
+        ('(Intercept)',)
+        """
         rows = self.rows
         if rows is not None:
             rows = replace(rows, X=np.ascontiguousarray(rows.X[:, list(kept)]))
@@ -171,7 +188,25 @@ class Design:
         )
 
     def with_terms(self, kept: Sequence[int]) -> Design:
-        """Keep some random-effects terms, by their places, and the factors they need."""
+        """Keep some random-effects terms, by their places, and the factors they need.
+
+        Parameters
+        ----------
+        kept : sequence of int
+
+        Returns
+        -------
+        Design
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> design = nm.build_design(
+        ...     "diameter ~ 1 + (1 | plate) + (1 | sample)", nm.load_dataset("Penicillin")
+        ... )
+        >>> [factor.name for factor in design.with_terms([1]).factors]
+        ['sample']
+        """
         terms = [self.terms[t] for t in kept]
         used = sorted({term.factor for term in terms})
         rows = self.rows

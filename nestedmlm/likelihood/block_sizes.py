@@ -1,4 +1,4 @@
-"""What is eliminated in which order, and how much memory that takes."""
+"""Sizes of the blocks of the elimination, in order, and the memory they take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fused descent does with small matrices: loops, which compile as they stand."""
+"""Small matrices of a fused descent: loops, which compile as they stand."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from nestedmlm.views.render.view import View, Viewable, blank, note
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Elimination(Viewable):
-    """Which random effects are eliminated in which order; what `fit.elimination` gives.
+    """Order of elimination of the random effects; what `fit.elimination` gives.
 
     Attributes
     ----------

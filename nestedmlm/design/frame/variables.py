@@ -31,7 +31,7 @@ NA_ACTIONS = ("omit", "exclude", "raise")
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Variables:
-    """What a formula names, on the complete rows: the first stage on the way to a design.
+    """The variables of a formula on the complete rows: the first stage of a design.
 
     Attributes
     ----------

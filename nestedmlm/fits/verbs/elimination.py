@@ -1,4 +1,4 @@
-"""Which random effects are eliminated in which order, and what that costs."""
+"""`fit.elimination()`: the order in which random effects are eliminated, and its cost."""
 
 from __future__ import annotations
 
