@@ -54,7 +54,11 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
 
 
 def fake_bayesfit(
-    fit: nm.LmerFit, *, priors: Mapping[str, Any] | None = MappingProxyType({}), **changes: Any
+    fit: nm.LmerFit,
+    *,
+    priors: Mapping[str, Any] | None = MappingProxyType({}),
+    weights_column: str | None = None,
+    **changes: Any,
 ) -> BayesFit:
     """Return a `BayesFit` of such a posterior; `priors` None: of a PyMC model of the user's."""
     from nestedmlm.bayes.model.priors import resolve_priors
@@ -66,4 +70,5 @@ def fake_bayesfit(
         priors=None if priors is None else resolve_priors(fit.design, priors),
         run=Run(sampler="normal", form="marginal", tune=0, seed=1),
         data_name=fit.data_name,
+        weights_column=weights_column,
     )

@@ -29,6 +29,7 @@ class BayesEstimates:
     data_name: str | None = None
     weights_name: str | None = None
     offset_name: str | None = None
+    weights_column: str | None = None
     messages: tuple[str, ...] = ()
 
     # --- the draws -----------------------------------------------------------------------------

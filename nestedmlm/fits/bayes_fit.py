@@ -56,6 +56,9 @@ class BayesFit(BayesEstimates):
         The model that was sampled, if it had been built.
     data_name, weights_name, offset_name : str or None
         Names for printing.
+    weights_column : str or None
+        Column of the data that holds the prior weights; None where there are none or they were
+        given as an array.
     messages : tuple of str
         What was wrong with the sampling, and about the design.
 

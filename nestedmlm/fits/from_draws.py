@@ -10,6 +10,7 @@ from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.posterior_verbs.diagnose import problems
 from nestedmlm.posterior.datatree import check_parameters, complete, without_auxiliary
 from nestedmlm.posterior.random_effects import add_random_effects, lacks_effects
@@ -50,6 +51,7 @@ def fit_of_draws[F: BayesEstimates](
     SamplingWarning
         If there were divergences, R-hat is high, or effective draws are few.
     """
+    model_source = source.model if isinstance(source, Estimates) else source
     data = add_random_effects(without_auxiliary(data), source.design, seed=run.seed)
     fit = kind(
         data=complete(data, source.design, log_likelihood=priors is not None),
@@ -60,6 +62,7 @@ def fit_of_draws[F: BayesEstimates](
         data_name=source.data_name,
         weights_name=source.weights_name,
         offset_name=source.offset_name,
+        weights_column=model_source.weights_column,
         messages=source.design.messages,
     )
     found = problems(fit)

@@ -96,7 +96,7 @@ def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> RowDraws:
         offset=design.offset,
         terms=terms,
         beta=fixed_draws(data, design),
-        sigma=_row_sigma(data, design),
+        sigma=_row_sigma(data, design, design.weights),
     )
 
 
@@ -108,9 +108,10 @@ def new_rows(
     new_levels: str = "error",
     re_form: Any = None,
     offset: Any = None,
+    weights: FloatArray | None = None,
     rng: np.random.Generator,
 ) -> tuple[RowDraws, pd.Index]:
-    """Rows of other data, and their index.
+    """Rows of other data, with their prior weights (None: all are 1), and their index.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def new_rows(
         offset=new.offset,
         terms=tuple(terms),
         beta=fixed_draws(data, design),
-        sigma=sigma_draws(data, design)[:, None],
+        sigma=_row_sigma(data, design, weights),
     )
     return rows, new.index
 
@@ -158,9 +159,10 @@ def _sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> Fl
     return out
 
 
-def _row_sigma(data: Any, design: Design) -> FloatArray:
+def _row_sigma(data: Any, design: Design, weights: FloatArray | None) -> FloatArray:
+    """Residual standard deviation of rows with these prior weights, shape (S, m) or (S, 1)."""
     sigma = sigma_draws(data, design)[:, None]
-    return sigma if design.weights is None else sigma / np.sqrt(design.weights)
+    return sigma if weights is None else sigma / np.sqrt(weights)
 
 
 def summarise_rows(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pymc as pm
 import pytest
 from designs import data, design
+from scipy.stats import norm
 
 import nestedmlm as nm
 from nestedmlm.bayes.model.distributions import FAMILIES, Prior
@@ -17,6 +21,7 @@ from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.density import density
 from nestedmlm.design.build import build_design
 from nestedmlm.errors import NestedMLMError, OptionError
+from nestedmlm.plots.priors import SCIPY, SYMMETRIC_TWIN
 
 
 def test_defaults_follow_the_rules():
@@ -184,7 +189,62 @@ def test_what_does_not_suit_is_refused(priors, message):
         resolve_priors(design("slope"), priors)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "wide", [1.0, 2.0], None])
+def whole_numbers(role):
+    """Every distribution of a role with parameters that are whole numbers."""
+    return [
+        (distribution, {p: {"lower": 0, "upper": 126}.get(p, 127) for p in signature})
+        for distribution, family in FAMILIES[role].items()
+        for signature in family.signatures
+    ]
+
+
+@pytest.mark.parametrize(
+    "number", [int, np.int8, np.uint8, np.float32, np.array, Fraction, Decimal]
+)
+def test_the_type_of_a_number_does_not_change_a_prior(number):
+    for role in FAMILIES:
+        for distribution, values in whole_numbers(role):
+            given = Prior(distribution, **{p: number(v) for p, v in values.items()})
+            assert given == Prior(distribution, **{p: float(v) for p, v in values.items()})
+            assert all(type(v) is float for _, v in given.parameters)
+
+
+@pytest.mark.parametrize("role", ["fixed effect", "standard deviation", "common correlation"])
+def test_priors_of_whole_numbers_have_the_density_they_name(role):
+    """PyTensor computes with 8-bit integers where it is given small ints: 127 squared is 1."""
+    at = np.array([0.3, 0.6]) if role == "common correlation" else np.array([0.5, 20.0, 90.0])
+    for distribution, values in whole_numbers(role):
+        half = distribution in SYMMETRIC_TWIN
+        scipys = {**SCIPY, **SYMMETRIC_TWIN}.get(distribution)
+        if scipys is None:
+            continue
+        with pm.Model():
+            logp = pm.logp(Prior(distribution, **values).variable("v"), at)
+        expected = scipys(values).logpdf(at) + half * np.log(2.0)
+        found = logp.eval(mode="FAST_COMPILE")
+        np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=distribution)
+
+
+@pytest.mark.parametrize("distribution", FOLDED)
+def test_a_folded_prior_of_whole_numbers_is_that_of_floats(distribution):
+    of, values = design("one factor"), []
+    signature = FAMILIES["standard deviation"][distribution].signatures[0]
+    for number in (int, float):
+        prior = Prior(distribution, **{p: number(127) for p in signature})
+        den = density(marginal_model(of, {"1|f1_sigma": prior}))
+        values.append([den.logp(den.at({"1|f1_sigma_raw": sd})) for sd in (0.7, 20.0)])
+    np.testing.assert_array_equal(*values)
+
+
+def test_a_prior_as_wide_as_large_units_need():
+    with pm.Model():
+        logp = pm.logp(Prior("Normal", mu=0, sigma=1e30).variable("v"), 1e30)
+    assert logp.eval(mode="FAST_COMPILE") == pytest.approx(norm(0, 1e30).logpdf(1e30), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), "wide", [1.0, 2.0], [3.0], None, True, 10**400, 1j]
+)
 def test_parameters_are_finite_numbers(value):
     with pytest.raises(OptionError, match="must be"):
         Prior("HalfNormal", sigma=value)

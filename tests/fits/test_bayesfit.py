@@ -208,6 +208,51 @@ def test_responses_are_wider_than_means_by_sigma(sleep):
     assert bayes.predict(re_form=False)["estimate"].nunique() == 10
 
 
+# --- prior weights -----------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def weighted():
+    fit = nm.lmer("y ~ x + (1 | f1)", data(), weights="w")
+    return fit, fake_bayesfit(fit, weights_column="w")
+
+
+@pytest.mark.parametrize("given", [{}, {"weights": "w"}, {"weights": data()["w"].to_numpy()}])
+def test_new_responses_spread_by_their_weights(weighted, given):
+    _, bayes = weighted
+    options = {"kind": "response", "seed": 1}
+    # the rows of the fit as new data
+    again = bayes.predict(data(), **options, **given)
+    pd.testing.assert_frame_equal(again, bayes.predict(**options), check_index_type=False)
+    ten = data().head(1).assign(w=1e-4).loc[[0, 0]].assign(w=[1e-4, 1e4])
+    few, many = bayes.predict(ten, kind="response", draws=True, seed=1).values.reshape(-1, 2).T
+    mean = bayes.predict(ten, draws=True).values.reshape(-1, 2)
+    sigma = bayes.data["posterior"]["sigma"].values.ravel()
+    np.testing.assert_allclose(np.std((few - mean[:, 0]) / sigma), 100.0, rtol=0.1)
+    np.testing.assert_allclose(np.std((many - mean[:, 1]) / sigma), 0.01, rtol=0.1)
+
+
+def test_weights_of_new_rows_are_asked_for(weighted):
+    fit, bayes = weighted
+    new = data()[["x", "f1"]].head(3)
+    assert bayes.predict(new).shape == (3, 4)  # means need none
+    with pytest.raises(nm.errors.ColumnNotFoundError, match="'w' is neither a column"):
+        bayes.predict(new, kind="response")
+    array = fake_bayesfit(fit)
+    with pytest.raises(nm.DataError, match="give weights="):
+        array.predict(new, kind="response")
+    assert array.predict(new, kind="response", weights=[1.0, 2.0, 3.0], seed=1).shape == (3, 4)
+    with pytest.raises(nm.errors.WeightsError, match="must not be negative"):
+        array.predict(new, kind="response", weights=[1.0, 2.0, -3.0])
+    with pytest.raises(nm.errors.OptionError, match="weights= belongs to new data"):
+        bayes.predict(weights="w")
+
+
+def test_a_sampled_fit_remembers_its_column_of_weights():
+    model = nm.Model("y ~ x + (1 | f1)", data(), weights="w")
+    assert model.sample(sampler="psis", draws=100, seed=1).weights_column == "w"
+    fit = nm.lmer("y ~ x + (1 | f1)", data(), weights="w")
+    assert fit.sample(sampler="psis", draws=100, seed=1).weights_column == "w"
+
+
 def test_population_needs_no_groups(sleep):
     _, bayes = sleep
     new = pd.DataFrame({"Days": [2.0], "Subject": ["nobody"]})

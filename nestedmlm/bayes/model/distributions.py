@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from nestedmlm.errors import OptionError
 
 REAL, POSITIVE = "real", "positive"
@@ -70,12 +72,12 @@ class Prior:
         For example ``"Normal"`` for a fixed effect, ``"HalfNormal"`` for a standard deviation,
         ``"LKJ"`` for a correlation matrix.
     **parameters : float
-        PyMC's parameters of the distribution.
+        PyMC's parameters of the distribution; numbers of any type (integers, NumPy's, Decimal).
 
     Raises
     ------
     OptionError
-        For parameters that are no finite numbers.
+        For parameters that are not one finite number each.
 
     Examples
     --------
@@ -101,8 +103,10 @@ class Prior:
         inside = ", ".join(f"{k}={v:.6g}" for k, v in self.parameters)
         return f"{self.distribution}({inside})"
 
-    def __getitem__(self, parameter: str) -> float:
-        return dict(self.parameters)[parameter]
+    def __getitem__(self, parameter: str) -> np.float64:
+        # PyTensor makes 8-bit integers of ints and 32-bit floats of floats with few digits, and
+        # computes in them: 127 squared is then 1, and 1e20 squared infinite
+        return np.float64(dict(self.parameters)[parameter])
 
     def variable(self, name: str, **options: Any) -> Any:
         """Make the random variable `name` in the PyMC model that is being built.
@@ -118,7 +122,8 @@ class Prior:
         """
         import pymc as pm
 
-        return getattr(pm, self.distribution)(name, **dict(self.parameters), **options)
+        parameters = {k: self[k] for k, _ in self.parameters}
+        return getattr(pm, self.distribution)(name, **parameters, **options)
 
 
 def check_prior(name: str, prior: Prior, role: str) -> None:
@@ -160,13 +165,17 @@ def check_prior(name: str, prior: Prior, role: str) -> None:
 
 
 def _number(distribution: str, parameter: str, value: Any) -> float:
+    """One finite number, whatever type it comes in: the prior is the same."""
     try:
-        number = float(value) if not isinstance(value, str | bytes) else math.nan
-    except (TypeError, ValueError):
+        alone = np.ndim(value) == 0 and not isinstance(value, str | bytes | bool | np.bool_)
+        number = float(value) if alone else math.nan
+    except (TypeError, ValueError, OverflowError):
+        alone, number = False, math.nan
+    if not alone:
         raise OptionError(
             f"{parameter} of {distribution} must be one number (each parameter has its own "
             f"prior), got {value!r}"
-        ) from None
+        )
     if not math.isfinite(number):
         raise OptionError(f"{parameter} of {distribution} must be a finite number, got {value!r}")
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else number
+    return number

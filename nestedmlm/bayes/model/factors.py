@@ -173,7 +173,7 @@ def _unstructured(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
     a = np.array([prior["eta"] + 0.5 * (k - 2 - j) for _, j in pairs])
     name = names.correlation + PARTIAL
     if k == 2:  # a scalar spares the indexing
-        unit = {pairs[0]: pm.Beta(name, float(a[0]), float(a[0]))}
+        unit = {pairs[0]: pm.Beta(name, a[0], a[0])}
     else:
         vector = pm.Beta(name, a, a, shape=len(pairs))
         unit = {pair: vector[m] for m, pair in enumerate(pairs)}
@@ -226,6 +226,6 @@ def _called(name: str, prior: Callable[..., Any], shape: tuple[int, ...], **opti
     return value
 
 
-def _exponential_mean(prior: Prior) -> float:
+def _exponential_mean(prior: Prior) -> np.float64:
     given = dict(prior.parameters)
-    return given["scale"] if "scale" in given else 1.0 / given["lam"]
+    return prior["scale"] if "scale" in given else 1.0 / prior["lam"]

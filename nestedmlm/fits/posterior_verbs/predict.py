@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.row_draws import draws_array, fitted_rows, new_rows, summarise_rows
+from nestedmlm.inference.rows.new_weights import new_weights
+from nestedmlm.posterior.row_draws import KINDS, draws_array, fitted_rows, new_rows, summarise_rows
 from nestedmlm.posterior.summaries import PROB
 
 
@@ -20,6 +22,7 @@ def predict(
     re_form: Any = None,
     new_levels: str = "error",
     offset: Any = None,
+    weights: Any = None,
     prob: float = PROB,
     draws: bool = False,
     seed: int | None = None,
@@ -30,8 +33,8 @@ def predict(
     ----------
     newdata : table, optional
     kind : {"mean", "response"}
-        The expected value of a row, or a new response there (with residual noise, of weight
-        one for new data).
+        The expected value of a row, or a new response there, with residual noise of variance
+        sigma^2 over the row's prior weight.
     re_form : None, False or str
         Which random effects count, as for a `LmerFit`: all, none (``"~ 0"``), or those of
         ``"~ (1 | schoolid)"``.
@@ -40,6 +43,9 @@ def predict(
         distribution, once per draw and group (rows with the same unseen label share them).
     offset : str or array, optional
         A column of `newdata` or one number per row, in place of the fit's argument ``offset``.
+    weights : str or array, optional
+        Prior weights of new rows, for ``kind="response"`` of a weighted fit; the name of the
+        fit's column is remembered.
     prob : float
         Probability inside the intervals.
     draws : bool
@@ -57,6 +63,8 @@ def predict(
     ------
     OptionError
         For an unknown `kind` or `new_levels`, or a `re_form` that the model does not have.
+    DataError
+        If an offset or weights are needed and missing.
     NewLevelsError
         For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
 
@@ -69,10 +77,12 @@ def predict(
     (1, 4)
     """
     rng = np.random.default_rng(seed)
+    _check_arguments(newdata, kind, offset=offset, weights=weights)
     if newdata is None:
         rows = fitted_rows(fit.data, fit.design, re_form=re_form)
         index = fit.design.index
     else:
+        given = fit.weights_column if weights is None else weights
         rows, index = new_rows(
             fit.data,
             fit.design,
@@ -80,6 +90,7 @@ def predict(
             new_levels=new_levels,
             re_form=re_form,
             offset=offset,
+            weights=new_weights(fit.design, newdata, given) if kind == "response" else None,
             rng=rng,
         )
     if draws:
@@ -88,3 +99,12 @@ def predict(
     if newdata is not None:
         return frame.set_index(index)
     return pd.DataFrame({name: fit.design.align(frame[name]) for name in frame})
+
+
+def _check_arguments(newdata: Any, kind: str, **of_new_rows: Any) -> None:
+    """Refuse an unknown kind, and arguments about new rows where there are none."""
+    if kind not in KINDS:
+        raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
+    for name, value in of_new_rows.items():
+        if newdata is None and value is not None:
+            raise OptionError(f"{name}= belongs to new data; the rows of the fit have their own")

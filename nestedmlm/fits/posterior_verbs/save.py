@@ -8,7 +8,10 @@ from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior import storage
 
 # what is saved beside the draws; the PyMC model is built anew
-_FIELDS = ("design", "priors", "run", "data_name", "weights_name", "offset_name", "messages")
+_FIELDS = (
+    "design", "priors", "run", "data_name", "weights_name", "offset_name", "weights_column",
+    "messages",
+)  # fmt: skip
 
 
 def save(fit: BayesEstimates, path: str | Path) -> Path:

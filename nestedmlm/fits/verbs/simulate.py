@@ -8,14 +8,13 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.schema import argument_numbers
-from nestedmlm.errors import DataError, WeightsError
+from nestedmlm.errors import DataError
 from nestedmlm.inference.resampling.response_distribution import (
     draw_frame,
     response_distribution,
     response_distribution_for,
 )
+from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import chosen_columns
 
 if TYPE_CHECKING:
@@ -90,13 +89,10 @@ def _padded(drawn: pd.DataFrame, design: Design) -> pd.DataFrame:
 
 def _new_weights(fit: LmerFit, data: Any) -> FloatArray | None:
     """Prior weights of new rows: the column that the model took them from."""
-    if fit.design.weights is None:
-        return None
     name = fit.model.weights_column
-    if name is None:
+    if name is None and fit.design.weights is not None:
         raise DataError(
             "the model was fitted with an array of weights, which new data do not have; give the "
             "weights as a column name"
         )
-    evaluator = fit.design.schema.evaluator(Frame(data))
-    return argument_numbers(name, evaluator, "weights", error=WeightsError)
+    return new_weights(fit.design, data, name)

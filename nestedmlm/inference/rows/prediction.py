@@ -15,12 +15,10 @@ import pandas as pd
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.design.design import Design, NewDesign
-from nestedmlm.design.frame.checks import check_weights
-from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.schema import argument_numbers
-from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.resampling.response_distribution import whole_terms
 from nestedmlm.inference.rows.joint import relative_variances
+from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
 from nestedmlm.likelihood.solution import Solution
 
@@ -130,7 +128,8 @@ def predict(
         rows = _rows_of_the_fit(solution, design, chosen, options)
     else:
         new = _new_design(design, data, chosen, options)
-        weights = _new_weights(design, data, options)
+        interval = options.interval == "prediction"
+        weights = new_weights(design, data, options.weights) if interval else None
         rows = _rows_of_new_data(solution, design, new, weights, chosen, options)
     columns = {"prediction": _mean(solution, rows, options.random_only)}
     if options.se_fit or options.interval is not None:
@@ -177,21 +176,6 @@ def _new_design(
         offset=options.offset,
         fixed=not options.random_only,
     )
-
-
-def _new_weights(design: Design, data: Any, options: PredictionOptions) -> FloatArray | None:
-    """Prior weights of new rows, which only the interval of a new response depends on."""
-    if options.interval != "prediction" or (options.weights is None and design.weights is None):
-        return None
-    if options.weights is None:
-        raise DataError(
-            "the model was fitted with an array of weights, which new data do not have; give "
-            "weights= (a column name, or one number per row) with the new data"
-        )
-    evaluator = design.schema.evaluator(Frame(data))
-    weights = argument_numbers(options.weights, evaluator, "weights", error=WeightsError)
-    check_weights(weights)
-    return weights
 
 
 def _rows_of_new_data(
