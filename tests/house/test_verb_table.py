@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 # what a fit is made of and called
 PARTS = frozenset(
     "model design core solution certificate messages penalty formula data_name weights_name "
+    "weights_column "
     "offset_name data run priors given_model".split()
 )
 # members that are tested where they are at home
