@@ -6,7 +6,8 @@ A frozen record; every number is computed in `nestedmlm.posterior`, and each ver
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -136,6 +137,15 @@ class BayesFit(BayesEstimates):
 
     # --- files ---------------------------------------------------------------------------------
     save = save
+
+    def __getstate__(self) -> dict[str, Any]:
+        # PyMC's models do not pickle: one made of the priors is built anew where it is asked for
+        kept = {name: value for name, value in self.__dict__.items() if name != "model"}
+        return kept | {"given_model": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # what is frozen is shared, and so is the model
+        return replace(self, data=deepcopy(self.data, memo))
 
     # --- pictures ------------------------------------------------------------------------------
     @property

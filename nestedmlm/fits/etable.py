@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import pandas as pd
 
@@ -105,7 +104,7 @@ def etable(
         fit=statistics_frame(by_name, wanted),
         spread=spread,
         prob=prob,
-        labels=MappingProxyType(dict(labels or {})),
+        labels=labels or {},
         title=title,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.fits.bayes_fit import BayesFit
@@ -42,5 +41,5 @@ def load_bayesfit(path: str | Path) -> BayesFit:
     """
     data, extra = storage.load(path)
     rows = extra.pop("priors")
-    priors = None if rows is None else PriorSet(MappingProxyType(rows))
+    priors = None if rows is None else PriorSet(rows)
     return BayesFit(data=data, priors=priors, **extra)

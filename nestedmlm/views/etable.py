@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -60,6 +60,14 @@ class ModelTable(Viewable):
     prob: float
     labels: Mapping[str, str]
     title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        # a mapping proxy does not pickle
+        return _table_of, (values | {"labels": dict(self.labels)},)
 
     def to_frame(self) -> pd.DataFrame:
         """Every number: ``model, name, kind, estimate, se, lower, upper``; fit statistics last.
@@ -200,3 +208,8 @@ def _plain(number: float) -> str:
 def _below(row: pd.Series, spread: str) -> str:
     texts = {"se": f"({row['se']})", "ci": f"[{row['lower']}, {row['upper']}]", "none": ""}
     return texts[spread]
+
+
+def _table_of(values: dict[str, Any]) -> ModelTable:
+    """Unpickle a table."""
+    return ModelTable(**values)

@@ -55,6 +55,12 @@ class PriorSet(Mapping[str, PriorRow]):
 
     rows: Mapping[str, PriorRow]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", MappingProxyType(dict(self.rows)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self.rows),)  # a mapping proxy does not pickle
+
     def __getitem__(self, name: str) -> PriorRow:
         return self.rows[name]
 
@@ -94,7 +100,7 @@ class PriorSet(Mapping[str, PriorRow]):
         changed = dict(self.rows)
         for name, prior in priors.items():
             changed[name] = _checked(name, prior, self.rows)
-        return PriorSet(MappingProxyType(changed))
+        return PriorSet(changed)
 
     def __repr__(self) -> str:
         frame = self.to_frame()
@@ -141,7 +147,7 @@ def default_priors(design: Design) -> PriorSet:
     for term, own in zip(design.terms, names.terms, strict=True):
         rows |= _term_rows(term, own, sd_y)
     rows[names.sigma] = _sigma_row(design, sd_y)
-    return PriorSet(MappingProxyType(rows))
+    return PriorSet(rows)
 
 
 def _fixed_row(design: Design, j: int, mean_y: float, sd_y: float) -> PriorRow:

@@ -14,7 +14,7 @@ def pymc_model(fit: BayesEstimates) -> Any:
     Raises
     ------
     OptionError
-        For a loaded fit of a user's own PyMC model, which is not saved.
+        For a fit of a user's own PyMC model that was loaded or unpickled: models are not saved.
     """
     if fit.given_model is not None:
         return fit.given_model
