@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from nestedmlm.errors import FormulaError, OptionError
 from nestedmlm.formula.bars import (
@@ -55,7 +55,7 @@ def located(text: str) -> Iterator[None]:
         raise FormulaError(error.message, text, error.position) from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what follows from the text is worked out once
 class Formula:
     """A parsed formula: frozen, hashable, picklable; knows nothing of data.
 
@@ -93,13 +93,13 @@ class Formula:
     bars: tuple[Bar, ...]
     double_bar: str
 
-    @property
+    @cached_property
     def display(self) -> str:
         """The formula as lme4 prints it: R's spacing, ``||`` written out."""
         rhs = expand_double_bars(self.tree.right, double_bar=self.double_bar)
         return f"{self.response_text} ~ {deparse(rhs)}"
 
-    @property
+    @cached_property
     def response_text(self) -> str:
         """R's text of the response."""
         return deparse(self.response)
@@ -109,14 +109,14 @@ class Formula:
         """The fixed part as a one-sided formula: ``~ ses``; ``~ 1`` when there is none."""
         return f"~ {'1' if self.fixed is None else deparse(self.fixed)}"
 
-    @property
+    @cached_property
     def has_dot(self) -> bool:
         """Whether the fixed part uses ``.``, so that its terms depend on the data's columns."""
         return self.fixed is not None and any(
             isinstance(node, Name) and node.name == "." for node in walk(self.fixed)
         )
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Every name used (columns, variables, functions), without repetition.
 
@@ -124,7 +124,7 @@ class Formula:
         """
         return names_in(self.tree, without=covariance_names(self.tree))
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[Variable, ...]:
         """Arguments of ``offset()`` inside bars, which lme4 counts as offsets of the model."""
         return tuple(offset for bar in self.bars for offset in bar.terms.offsets)
@@ -137,6 +137,13 @@ class Formula:
         columns : tuple of str
             The data's columns, needed when `has_dot`; those in the response are left out.
         """
+        return self._expanded(columns) if self.has_dot else self._fixed_terms
+
+    @cached_property
+    def _fixed_terms(self) -> Terms:
+        return self._expanded(())
+
+    def _expanded(self, columns: tuple[str, ...]) -> Terms:
         response = strip_groups(self.response)
         used = variables_in(response)
         dot = tuple(name for name in columns if name not in used)

@@ -9,20 +9,13 @@ there threads never pay.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from typing import Any
 
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.one_thread import one_thread
 
 _WORTH_THREADS = 1000  # columns of the trailing block
 _NEVER_THREADED = 500  # nodes of the chain up to which BLAS takes one thread by itself
-
-
-@cache
-def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController  # finding the libraries takes milliseconds
-
-    return ThreadpoolController()
 
 
 def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
@@ -30,6 +23,5 @@ def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
     columns = 0 if stats.crossed is None else len(stats.crossed.Q)
     levels = sum(part.levels for part in stats.parts)
     if columns < _WORTH_THREADS and (columns > 0 or levels > _NEVER_THREADED):
-        limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
-        return limited
+        return one_thread()
     return nullcontext()

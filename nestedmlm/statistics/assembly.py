@@ -6,24 +6,27 @@ stand together and are summed by `numpy.add.reduceat`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.statistics.forest import Block
+from nestedmlm.statistics.scaling import pieces
 
-_ROWS_AT_ONCE = 32_768  # at a time: products of a piece stay in the processor's cache
+_FIRST = np.zeros(1, dtype=np.int64)
 
 
 def sum_panels(
     nodes: IntArray,
     parents: Sequence[IntArray],
-    J: IntArray,
-    Z: Sequence[FloatArray],
-    Y: FloatArray,
-    w: FloatArray,
-) -> tuple[list[FloatArray], FloatArray]:
-    """Sum the products of a chain.
+    blocks: Sequence[Block],
+    columns: Callable[[Any], FloatArray],
+    w: FloatArray | None,
+) -> FloatArray:
+    """Sum the products of a chain into the panels of its blocks.
 
     Parameters
     ----------
@@ -31,48 +34,46 @@ def sum_panels(
         Level of the finest factor in each row, in the order of elimination.
     parents : sequence of arrays
         For each factor but the coarsest, the parent of each level.
-    J : (m,) array
-        Levels of each factor.
-    Z : sequence of (n, k) arrays
-        Columns of each factor.
-    Y : (n, r) array
-        Right-hand sides.
-    w : (n,) array
-        Weights.
+    blocks : sequence of Block
+        With panels of zeros, which are filled.
+    columns : callable
+        ``rows -> (sum of K + r, rows)``: the columns of each factor and the right-hand sides.
+    w : (n,) array or None
+        Weights, where there are any.
 
     Returns
     -------
-    panels : list of (k, k + A + r, J) arrays
     F : (r, r) array
         ``Y'WY``.
     """
-    n, r, m = len(nodes), Y.shape[1], len(Z)
-    K = [z.shape[1] for z in Z]
-    begin = np.cumsum([0, *K]).tolist()
-    panels = [
-        np.zeros((k, begin[-1] - begin[i] + r, int(j)))
-        for i, (k, j) in enumerate(zip(K, J, strict=True))
-    ]
+    K, r = blocks[0].shape.K.tolist(), blocks[0].shape.r
+    begin = [0, *accumulate(K)]
     F = np.zeros((r, r))
-    in_order = bool(np.all(nodes[1:] >= nodes[:-1]))
-    rows = None if in_order else np.argsort(nodes, kind="stable")
-    for low in range(0, n, _ROWS_AT_ONCE):
-        piece = slice(low, low + _ROWS_AT_ONCE) if rows is None else rows[low : low + _ROWS_AT_ONCE]
-        columns = np.concatenate([*(z[piece].T for z in Z), Y[piece].T])
-        weighted = columns * w[piece]
-        for a in range(r):
-            F[a] += (weighted[begin[-1] + a] * columns[begin[-1] :]).sum(axis=1)
-        level = nodes[piece]
-        for i in range(m):
-            starts = np.flatnonzero(np.diff(level, prepend=-1))
-            met = level[starts]
-            own = slice(int(met[0]), int(met[-1]) + 1)  # every level has rows: nothing between
-            for a in range(K[i]):
-                products = weighted[begin[i] + a] * columns[begin[i] :]
-                panels[i][a, :, own] += np.add.reduceat(products, starts, axis=1)
-            if i + 1 < m:
-                level = parents[i][level]
-    return panels, F
+    rows = None if (nodes[1:] >= nodes[:-1]).all() else np.argsort(nodes, kind="stable")
+    low = 0
+    for block in blocks:
+        stop = nodes.dtype.type(block.levels[0].stop)  # of another type: a copy of all nodes
+        high = int(np.searchsorted(nodes, stop, sorter=rows))
+        for some in pieces(low, high):
+            piece = some if rows is None else rows[some]
+            x = columns(piece)
+            weighted = x if w is None else x * w[piece]
+            F += weighted[begin[-1] :] @ x[begin[-1] :].T
+            level = nodes[piece]
+            for i, k in enumerate(K):
+                starts = np.flatnonzero(level[1:] != level[:-1]) + 1
+                starts = np.concatenate([_FIRST, starts])
+                met, before = level[starts], block.levels[i].start
+                # every level has rows: nothing is left out between
+                own = slice(int(met[0]) - before, int(met[-1]) + 1 - before)
+                panel = block.panel(i)
+                for a in range(k):
+                    products = weighted[begin[i] + a] * x[begin[i] :]
+                    panel[a, :, own] += np.add.reduceat(products, starts, axis=1)
+                if i + 1 < len(K):
+                    level = parents[i][level]
+        low = high
+    return F
 
 
 def sum_crossed(

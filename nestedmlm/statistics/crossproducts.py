@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from nestedmlm.statistics.elimination_order import Order, elimination_order, fin
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
-from nestedmlm.statistics.scaling import least_squares, orthonormal, scaled_columns
+from nestedmlm.statistics.scaling import least_squares, orthonormal, pieces, scaled_columns
+from nestedmlm.statistics.one_thread import thread_for_rows
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -140,51 +141,79 @@ def cross_products(design: Design) -> CrossProducts:
     MemoryLimitError
         If the dense block of crossed factors would not fit in memory.
     """
-    n, p = design.X.shape
-    w = np.ones(n) if design.weights is None else design.weights
+    with thread_for_rows(design.n):
+        return _cross_products(design)
+
+
+def _cross_products(design: Design) -> CrossProducts:
+    w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
     X, R_x = orthonormal(design.X, w)
-    beta_scaled, resid = least_squares(X, y, w)
-    if float(np.sum(w * resid**2)) <= _ROUNDING_SHARE_OF_SQUARES * float(np.sum(w * y**2)):
+    beta = least_squares(X, y, w)
+    terms, transforms = scaled_columns(design, w, (X, R_x))
+    of_factor = [
+        [z for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
+        for f in range(len(design.factors))
+    ]
+    widths = [sum(z.X.shape[1] for z in own) for own in of_factor]
+    codes = [f.codes for f in design.factors]
+    sizes = [len(f.levels) for f in design.factors]
+    order = elimination_order(codes, sizes, widths)
+    dense = DenseBlock(
+        factors=tuple(design.factors[f].name for f in order.trailing),
+        columns=sum(sizes[f] * widths[f] for f in order.trailing),
+    )
+    dense.refuse_what_does_not_fit()
+    K = np.array([widths[f] for f in order.chain])
+    J = np.array([sizes[f] for f in order.chain])
+    chain = [z for f in order.chain for z in of_factor[f]]
+
+    def columns(rows: Any) -> FloatArray:
+        x = X.rows(rows)
+        own = [z.size * x if z.is_multiple_of(X) else z.rows(rows) for z in chain]
+        return np.concatenate([*own, x, (y[rows] - beta @ x)[None]])
+
+    nodes = order.node_of_level[0].astype(np.int32)[codes[order.chain[0]]]
+    most = int(J[0]) if order.trailing else LEVELS
+    blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
+    F = sum_panels(nodes, order.parents, blocks, columns, w)
+    if F[-1, -1] <= _ROUNDING_SHARE_OF_SQUARES * _sum_of_squares(y, w):
         raise DataError(
             "the fixed effects reproduce the response exactly, so there is no residual variation "
             "to share out between groups; drop fixed effects or check the response"
         )
-    columns, transforms = scaled_columns(design, w)
-    codes = [f.codes for f in design.factors]
-    sizes = [len(f.levels) for f in design.factors]
-    order = elimination_order(codes, sizes, [c.shape[1] for c in columns])
-    dense = DenseBlock(
-        factors=tuple(design.factors[f].name for f in order.trailing),
-        columns=sum(sizes[f] * columns[f].shape[1] for f in order.trailing),
-    )
-    dense.refuse_what_does_not_fit()
-    Y = np.column_stack([X, resid])
-    K = np.array([columns[f].shape[1] for f in order.chain])
-    J = np.array([sizes[f] for f in order.chain])
-    Z = [columns[f] for f in order.chain]
-    nodes = order.node_of_level[0][codes[order.chain[0]]]
-    panels, F = sum_panels(nodes, order.parents, J, Z, Y, w)
     crossed = None
     if order.trailing:
+        whole = slice(None)
+        Z, Zt = (
+            [np.vstack([z.rows(whole) for z in of_factor[f]]).T for f in some]
+            for some in (order.chain, order.trailing)
+        )
+        Y = columns(whole)[-len(beta) - 1 :].T
         tcode = np.stack([codes[f] for f in order.trailing])
-        Zt, levels = [columns[f] for f in order.trailing], [sizes[f] for f in order.trailing]
-        crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, w)
+        levels = [sizes[f] for f in order.trailing]
+        all_w = np.ones(design.n) if w is None else w
+        crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, all_w)
     return CrossProducts(
-        n=n,
-        p=p,
+        n=design.n,
+        p=design.p,
         order=order,
-        parts=stacked_parts((columns[f].shape[1], sizes[f]) for f in order.chain + order.trailing),
-        blocks=cut_into_blocks(
-            K, J, order.parents, panels, most=LEVELS if crossed is None else int(J[0])
-        ),
+        parts=stacked_parts((widths[f], sizes[f]) for f in order.chain + order.trailing),
+        blocks=blocks,
         crossed=crossed,
         F=F,
         transforms=transforms,
         R_x=R_x,
-        beta0=np.linalg.solve(R_x, beta_scaled) if p else np.zeros(0),
-        log_det_R=float(np.sum(np.log(np.abs(np.diag(R_x))))),
-        sum_log_w=0.0 if design.weights is None else float(np.sum(np.log(w))),
+        beta0=np.linalg.solve(R_x, beta) if design.p else beta,
+        log_det_R=float(np.log(np.abs(R_x.diagonal())).sum()),
+        sum_log_w=0.0 if w is None else float(np.log(w).sum()),
+    )
+
+
+def _sum_of_squares(y: FloatArray, w: FloatArray | None) -> float:
+    return sum(
+        float(np.dot(y[piece] if w is None else w[piece] * y[piece], y[piece]))
+        for piece in pieces(0, len(y))
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -98,10 +98,13 @@ class Block:
 
 def shape_of(K: IntArray, J: IntArray, r: int) -> Shape:
     """Sizes and offsets of a block with `J` levels of each factor."""
-    K, J = np.asarray(K, dtype=np.int64), np.asarray(J, dtype=np.int64)
-    A = np.concatenate([np.cumsum(K[::-1])[::-1][1:], [0]]).astype(np.int64)
-    sizes = (K * K, K * (K + A + r) * J, K * K * J, K * (A + r) * J, K * r * J, (K + A) * J, J)
-    offsets = [np.concatenate([[0], np.cumsum(size)]).astype(np.int64) for size in sizes]
+    above = list(accumulate(K[:0:-1].tolist(), initial=0))[::-1]
+    sizes = [
+        (k * k, k * (k + a + r) * j, k * k * j, k * (a + r) * j, k * r * j, (k + a) * j, j)
+        for k, a, j in zip(K.tolist(), above, J.tolist(), strict=True)
+    ]
+    offsets = np.array([list(accumulate(size, initial=0)) for size in zip(*sizes, strict=True)])
+    K, A, J = (np.array(x, dtype=np.int64) for x in (K, above, J))
     return Shape(K, A, J, r, *offsets)
 
 
@@ -109,11 +112,11 @@ def cut_into_blocks(
     K: IntArray,
     J: IntArray,
     parents: Sequence[IntArray],
-    panels: Sequence[FloatArray],
+    r: int,
     *,
     most: int,
 ) -> tuple[Block, ...]:
-    """Cut a chain into blocks of about `most` finest levels.
+    """Cut a chain into blocks of about `most` finest levels, with panels of zeros.
 
     Parameters
     ----------
@@ -121,35 +124,37 @@ def cut_into_blocks(
         Columns and levels of each factor.
     parents : sequence of arrays
         For each factor but the coarsest, the parent of each level, not decreasing.
-    panels : sequence of (k, k + A + r, J) arrays
+    r : int
+        Number of right-hand sides.
     most : int
     """
     m = len(K)
     count = min(int(J[-1]), max(1, round(int(J[0]) / most)))
+    if count == 1:
+        return (_block(K, r, parents, np.zeros_like(J), J),)
     cuts = np.empty((count + 1, m), dtype=np.int64)
     cuts[:, -1] = np.linspace(0, J[-1], count + 1).round()
     for i in range(m - 2, -1, -1):  # children of a range of levels are a range
         cuts[:, i] = np.searchsorted(parents[i], cuts[:, i + 1])
-    r = panels[-1].shape[1] - int(K[-1])
-    return tuple(_block(K, r, parents, panels, begin, end) for begin, end in pairwise(cuts))
+    return tuple(_block(K, r, parents, begin, end) for begin, end in pairwise(cuts))
 
 
 def _block(
     K: IntArray,
     r: int,
     parents: Sequence[IntArray],
-    panels: Sequence[FloatArray],
     begin: IntArray,
     end: IntArray,
 ) -> Block:
     m, J = len(K), end - begin
+    shape = shape_of(K, J, r)
     up = [parents[i][begin[i] : end[i]] - begin[i + 1] for i in range(m - 1)]
     starts = [np.searchsorted(up[i], np.arange(J[i + 1])) for i in range(m - 1)]
     levels = tuple(slice(int(b), int(e)) for b, e in zip(begin, end, strict=True))
     return Block(
-        shape=shape_of(K, J, r),
+        shape=shape,
         parent=np.concatenate([*up, np.zeros(J[-1], dtype=np.int64)]),
         starts=np.concatenate([np.zeros(J[0], dtype=np.int64), *starts]),
-        panels=np.concatenate([P[..., own].ravel() for P, own in zip(panels, levels, strict=True)]),
+        panels=np.zeros(int(shape.panel[-1])),
         levels=levels,
     )

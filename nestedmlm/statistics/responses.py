@@ -111,13 +111,16 @@ def in_chunks(
 def _sums(
     design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray
 ) -> tuple[FloatArray, ...]:
-    columns, _ = scaled_columns(design, w)
+    terms, _ = scaled_columns(design, w)
     out = []
     for i, f in enumerate(stats.factors):
         codes = stats.level_order(i)[design.factors[f].codes]
         rows = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[rows], np.arange(stats.parts[i].levels))
-        Z, R = (columns[f] * w[:, None])[rows], np.ascontiguousarray(resid[rows].T)
-        parts = [np.add.reduceat(R * z, starts, axis=1) for z in Z.T]
+        Z = np.vstack(
+            [z.rows(rows) for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
+        )
+        R = np.ascontiguousarray(resid[rows].T)
+        parts = [np.add.reduceat(R * z, starts, axis=1) for z in Z * w[rows]]
         out.append(np.stack(parts, axis=1))
     return tuple(out)

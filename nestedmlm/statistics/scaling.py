@@ -8,11 +8,16 @@ Conditioning (all of it undone exactly when results are reported):
   terms (which are equivariant under any linear recoding), scaled to unit root mean square where
   only a scaling keeps the structure. A relative factor T in the user's columns is
   ``W_t^{-1} T`` here.
+
+Recoded columns are never held for all rows: `Recoded.rows` makes them for as many as are asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,65 +27,140 @@ if TYPE_CHECKING:
     from nestedmlm.covariance import Structure
     from nestedmlm.design.design import Design
 
+ROWS_AT_ONCE = 16_384  # at a time: products of a piece stay in the processor's cache
+_LEAST_PIVOT = 1e-4  # of unit columns: below it Cholesky loses too many digits
+_INDEPENDENT = 1e-8  # share of a column's norm that must be left beside the others
 
-def orthonormal(X: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ``(X R^{-1}, R)`` with ``(X R^{-1})' W (X R^{-1}) = I``.
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recoded:
+    """Columns and what is done to them.
+
+    Attributes
+    ----------
+    X : (n, k) array
+    steps : tuple of (k, k) arrays
+    size : float
+        ``size X steps[0] steps[1] …`` are the recoded columns.
+    """
+
+    X: FloatArray
+    steps: tuple[FloatArray, ...] = ()
+    size: float = 1.0
+
+    def rows(self, some: Any) -> FloatArray:
+        """The recoded columns of some rows, (k, rows)."""
+        out = np.ascontiguousarray(self.X[some].T)
+        for step in self.steps:
+            out = step.T @ out
+        return out if self.size == 1.0 else self.size * out
+
+    def is_multiple_of(self, other: Recoded) -> bool:
+        """Whether only a factor is different."""
+        return self.X is other.X and self.steps is other.steps
+
+    def then(self, step: FloatArray) -> Recoded:
+        """The same with one more step."""
+        return Recoded(X=self.X, steps=(*self.steps, step))
+
+    def times(self, number: float) -> Recoded:
+        """The same, all columns multiplied by a number."""
+        return replace(self, size=self.size * number)
+
+
+def pieces(low: int, high: int) -> Iterator[slice]:
+    """Rows from `low` to `high`, some at a time."""
+    for at in range(low, high, ROWS_AT_ONCE):
+        yield slice(at, min(at + ROWS_AT_ONCE, high))
+
+
+def gram(columns: Recoded, w: FloatArray | None) -> FloatArray:
+    """``X'WX`` of recoded columns; `w` None: no weights."""
+    n, k = columns.X.shape
+    out = np.zeros((k, k))
+    for piece in pieces(0, n):
+        x = columns.rows(piece)
+        out += (x if w is None else x * w[piece]) @ x.T
+    return out
+
+
+def orthonormal(X: FloatArray, w: FloatArray | None) -> tuple[Recoded, FloatArray]:
+    """Return ``X R^{-1}`` with ``(X R^{-1})' W (X R^{-1}) = I``, and R.
 
     Two rounds of Cholesky where X is well conditioned (two passes over the rows, no (n, p)
     factorisation); Householder QR where it is not.
     """
     p = X.shape[1]
     if p == 0:
-        return X, np.zeros((0, 0))
-    size = np.sqrt(np.einsum("ij,ij,i->j", X, X, w))
+        return Recoded(X=X), np.zeros((0, 0))
+    raw = Recoded(X=X)
+    products = gram(raw, w)
+    size = np.sqrt(products.diagonal())
     size[size == 0] = 1.0
     try:
-        U = X / size
-        R1 = np.linalg.cholesky((U.T * w) @ U).T
-        if np.diag(R1).min() < 1e-4:  # unit columns: this bounds the condition number
+        R1 = np.linalg.cholesky(products / size / size[:, None]).T
+        if R1.diagonal().min() < _LEAST_PIVOT:  # this bounds the condition number
             raise np.linalg.LinAlgError
-        U = U @ np.linalg.inv(R1)
-        R2 = np.linalg.cholesky((U.T * w) @ U).T
-        return U @ np.linalg.inv(R2), R2 @ R1 * size
+        once = raw.then(np.linalg.inv(R1) / size[:, None])
+        R2 = np.linalg.cholesky(gram(once, w)).T
+        return once.then(np.linalg.inv(R2)), R2 @ R1 * size
     except np.linalg.LinAlgError:
-        root = np.sqrt(w)[:, None]
+        root = 1.0 if w is None else np.sqrt(w)[:, None]
         Q, R = np.linalg.qr(X / size * root)
-        return Q / root, R * size
+        return Recoded(X=Q / root), R * size
 
 
-def least_squares(X: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Project y off the orthonormal X, twice (the second removes the rounding of the first)."""
-    beta = X.T @ (w * y)
-    resid = y - X @ beta
-    correction = X.T @ (w * resid)
-    return beta + correction, resid - X @ correction
+def least_squares(X: Recoded, y: FloatArray, w: FloatArray | None) -> FloatArray:
+    """Coefficients of y on the orthonormal X, in two rounds: the second removes rounding."""
+    beta = np.zeros(X.X.shape[1])
+    for _ in range(2):
+        correction = np.zeros_like(beta)
+        for piece in pieces(0, len(y)):
+            x = X.rows(piece)
+            rest = y[piece] - beta @ x
+            correction += x @ (rest if w is None else w[piece] * rest)
+        beta = beta + correction
+    return beta
 
 
 def scaled_columns(
-    design: Design, w: FloatArray
-) -> tuple[list[FloatArray], tuple[FloatArray, ...]]:
-    """Columns of each factor (its terms side by side) after scaling, and each term's W."""
-    scaled = [_scaled_term(t.X, t.structure, t.hom, w) for t in design.terms]
-    columns = []
-    for f in range(len(design.factors)):
-        parts = [s[0] for s, t in zip(scaled, design.terms, strict=True) if t.factor == f]
-        columns.append(parts[0] if len(parts) == 1 else np.hstack(parts))
-    return columns, tuple(s[1] for s in scaled)
+    design: Design, w: FloatArray | None, X: tuple[Recoded, FloatArray] | None = None
+) -> tuple[tuple[Recoded, ...], tuple[FloatArray, ...]]:
+    """Columns of each term after scaling, and its W.
+
+    Parameters
+    ----------
+    design : Design
+    w : (n,) array or None
+    X : tuple, optional
+        ``orthonormal(design.X, w)`` where the caller has it: terms may have the same matrix.
+    """
+    scaled = [
+        _scaled_term(t.X, t.structure, t.hom, w, X if t.X is design.X else None)
+        for t in design.terms
+    ]
+    return tuple(s[0] for s in scaled), tuple(s[1] for s in scaled)
 
 
 def _scaled_term(
-    X: FloatArray, structure: Structure, hom: bool, w: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    X: FloatArray,
+    structure: Structure,
+    hom: bool,
+    w: FloatArray | None,
+    known: tuple[Recoded, FloatArray] | None,
+) -> tuple[Recoded, FloatArray]:
     """Recode one term's columns as far as its structure allows; return (X W, W)."""
     n, k = X.shape
+    if structure.recodable and k > 1:
+        Q, R = known or orthonormal(X, w)
+        d = np.abs(R.diagonal()) / np.sqrt((R * R).sum(axis=0)).clip(min=1e-300)
+        if d.min() > _INDEPENDENT:
+            root = math.sqrt(n)
+            return Q.times(root), np.linalg.inv(R) * root
     # per row, not per unit of weight: multiplying all weights then changes nothing here
-    rms = np.sqrt(np.einsum("ij,ij,i->j", X, X, w) / n)
+    rms = np.sqrt(gram(Recoded(X=X), w).diagonal() / n)
     rms[rms == 0] = 1.0
     if hom:
         rms[:] = np.sqrt(np.mean(rms**2))
-    if structure.recodable and k > 1:
-        Q, R = orthonormal(X, w)
-        d = np.abs(np.diag(R)) / np.linalg.norm(R, axis=0).clip(min=1e-300)
-        if np.all(d > 1e-8):
-            return np.ascontiguousarray(Q * np.sqrt(n)), np.linalg.inv(R) * np.sqrt(n)
-    return X / rms, np.diag(1.0 / rms)
+    W = np.diag(1.0 / rms)
+    return Recoded(X=X).then(W), W

@@ -133,7 +133,8 @@ def test_factors_of_any_size_lose_no_digits(size) -> None:
     """Levels with fewer rows than columns: entries of T (I + T'QT)^-1 T' of size T^2 cancel."""
     d = design("single-observation groups")
     X = np.column_stack([np.ones(d.n), d.X[:, 1]])
-    d = replace(d, terms=(replace(d.terms[0], X=X, columns=("(Intercept)", "x")),))
+    term = replace(d.terms[0], columns=("(Intercept)", "x"))
+    d = replace(d, terms=(term,), rows=replace(d.rows, matrices=(X,)))
     stats = cross_products(d)
     T = np.array([1.0, 0.0, 0.4, 0.7]) * size
     e = elimination.eliminate(T, stats)

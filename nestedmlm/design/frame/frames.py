@@ -142,9 +142,9 @@ def load_series(series: pd.Series, name: str) -> Vector:
 
 
 def _load_categorical(series: pd.Series) -> Factor:
-    levels = object_array(series.cat.categories.to_numpy(dtype=object))
-    return Factor(codes=series.cat.codes.to_numpy(), levels=levels, kind="category",
-                  ordered=bool(series.cat.ordered))  # fmt: skip
+    values = series.array  # the accessor `.cat` makes Series on its way
+    levels = object_array(values.categories.to_numpy(dtype=object))
+    return Factor(codes=values.codes, levels=levels, kind="category", ordered=bool(values.ordered))
 
 
 def _factor_by_hash(series: pd.Series, kind: str) -> Factor:
