@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.posterior import storage
 
 
-def load_bayesfit(path: str | Path) -> BayesFit:
-    """Read a fit that `BayesFit.save` wrote.
-
-    The design is unpickled, which can run code: load only files you trust.
+def load_bayesfit(
+    path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None = None
+) -> BayesFit:
+    """Read a fit that `BayesFit.save` wrote; nothing in the file is run.
 
     Parameters
     ----------
     path : path
+    functions : mapping of str to callable, optional
+        Functions of yours that the file only names: those of the formula by their names
+        (``{"half": half}``), priors by those of their parameters. Without them the fit loads all
+        the same, and says what is missing where a function is needed.
 
     Returns
     -------
@@ -25,7 +30,10 @@ def load_bayesfit(path: str | Path) -> BayesFit:
     Raises
     ------
     DataError
-        If there is no such file, or it holds no fit.
+        If there is no such file, it holds no fit, or (saved by an earlier version) a pickle; and
+        if the model has a covariance structure of yours that is not registered.
+    OptionError
+        For functions that the file does not name.
 
     Examples
     --------
@@ -39,7 +47,5 @@ def load_bayesfit(path: str | Path) -> BayesFit:
     >>> bool((again.fixef == posterior.fixef).all())
     True
     """
-    data, extra = storage.load(path)
-    rows = extra.pop("priors")
-    priors = None if rows is None else PriorSet(rows)
-    return BayesFit(data=data, priors=priors, **extra)
+    data, extra = storage.load(path, functions)
+    return BayesFit(data=data, **extra)

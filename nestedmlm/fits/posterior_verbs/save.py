@@ -21,7 +21,8 @@ def save(fit: BayesEstimates, path: str | Path) -> Path:
     ----------
     path : path
         ``.nc`` writes one NetCDF file (needs h5netcdf), anything else a Zarr folder. Other
-        programs can read the draws; the design is pickled in a group ``nestedmlm``.
+        programs can read the draws; the design, priors and run stand in a group ``nestedmlm`` as
+        JSON and arrays, and nothing in the file is run when it is read.
 
     Returns
     -------
@@ -32,7 +33,14 @@ def save(fit: BayesEstimates, path: str | Path) -> Path:
     OptionError
         If nothing installed can write NetCDF.
     DataError
-        If a part of the fit cannot be pickled.
+        If the formula uses an object of yours that is no number, text, table or function.
+
+    Notes
+    -----
+    Of functions of yours (in the formula, or as priors) and of covariance structures that you
+    registered a file holds the names alone: `load_bayesfit` takes the functions, and structures
+    have to be registered before it is called. A pickle of the fit holds more, and runs code when
+    it is read. A PyMC model of yours is not saved.
 
     Examples
     --------
@@ -45,6 +53,4 @@ def save(fit: BayesEstimates, path: str | Path) -> Path:
     dyestuff.zarr
     """
     extra = {name: getattr(fit, name) for name in _FIELDS}
-    # a PriorSet holds a mapping proxy, which cannot be pickled
-    extra["priors"] = None if fit.priors is None else dict(fit.priors)
     return storage.save(fit.data, extra, path)
