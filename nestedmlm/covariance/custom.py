@@ -117,7 +117,8 @@ def register(name: str, root: Root, parameters: Parameters, *, hom: bool = False
         ``maximum`` of parameters, because derivatives are taken with complex numbers.
         `cholesky` makes L from the correlation matrix.
     parameters : sequence of Parameter, or callable k -> sequence of Parameter
-        The parameters of the correlation matrix and their admissible values.
+        The parameters of the correlation matrix and their admissible values: all values within
+        the bounds must give a correlation matrix.
     hom : bool
         Whether all columns share one standard deviation unless the formula says ``hom=``.
 

@@ -14,6 +14,9 @@ from nestedmlm.errors import OptionError
 if TYPE_CHECKING:
     from nestedmlm.covariance.custom import Custom
 
+_PROBES = 64  # points at which a root must exist
+_SPREAD = 1.5  # their standard deviation, in unbounded parameters
+
 
 @lru_cache(maxsize=256)
 def check_root(structure: Custom, k: int) -> None:
@@ -29,9 +32,9 @@ def check_root(structure: Custom, k: int) -> None:
     def value(x: Any) -> Any:
         return np.asarray(structure.correlation_factor(np, x, k))
 
+    centre = np.array([unbounded(p, middle(p)) for p in chosen])
     for step in (0.0, 0.3):
-        x = np.array([unbounded(p, middle(p)) for p in chosen])
-        x = x + step * rng.normal(size=len(x))
+        x = centre + step * rng.normal(size=len(centre))
         if not _is_root(value(x), k):
             par = [round(float(v), 4) for v in structure.bounded(np, x.tolist(), k)]
             raise OptionError(
@@ -50,6 +53,19 @@ def check_root(structure: Custom, k: int) -> None:
                     f"{chosen[i].name!r} cannot be taken with complex numbers; avoid abs(), "
                     "maximum(), .real and comparisons of parameters"
                 )
+    for x in centre + _SPREAD * rng.normal(size=(_PROBES, len(centre))):
+        with np.errstate(all="ignore"):
+            here = _is_root(value(x), k)
+        if not here:
+            par = ", ".join(
+                f"{p.name}={float(v):.3g}"
+                for p, v in zip(chosen, structure.bounded(np, x.tolist(), k), strict=True)
+            )
+            raise OptionError(
+                f"covariance structure {structure.name!r}: for {k} columns there is no correlation "
+                f"matrix at {par}; every value within the bounds of the parameters must give one "
+                "(use narrower bounds, or other parameters such as partial correlations)"
+            )
 
 
 def _is_root(L: Any, k: int) -> bool:

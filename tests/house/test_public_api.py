@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import inspect
 import re
@@ -48,9 +49,12 @@ PRIVATE = {
 
 
 def test_interface_is_the_recorded_one():
-    assert public_api.interface() == public_api.TARGET.read_text(encoding="utf-8"), (
+    recorded = public_api.TARGET.read_text(encoding="utf-8").splitlines()
+    now = public_api.interface().splitlines()
+    changes = "\n".join(difflib.unified_diff(recorded, now, "recorded", "now", lineterm="", n=0))
+    assert not changes, (
         "the public interface has changed: run `python tools/public_api.py`, and say in "
-        "CHANGELOG.md what users must know"
+        f"CHANGELOG.md what users must know\n{changes}"
     )
 
 
@@ -114,7 +118,8 @@ def test_every_member_is_in_the_reference(owner):
     listed = {name.removeprefix(f"{owner}.") for name in SHORT if name.startswith(f"{owner}.")}
     wanted = {name for name in set(public_api.members(cls)) - fields
               if f"{owner}.{name}" not in UNLISTED}  # fmt: skip
-    assert not wanted - listed, f"docs/reference lacks members of {owner}"
+    lacks = sorted(wanted - listed)
+    assert not lacks, f"docs/reference lacks members of {owner}: {lacks}"
     assert owner in SHORT
 
 

@@ -126,19 +126,6 @@ def test_picture_takes_axes_and_size(name):
         assert found[argument].default is None
 
 
-# files of `plots` that share their name with one of numbers or of prints: of the same subject
-SHARED = {"comparison", "influence", "means", "modes", "priors", "profile", "residuals", "surface"}
-
-
-def test_files_that_share_a_name_share_the_subject():
-    package = Path(nm.__file__).parent
-    files = {
-        room: {path.stem for path in (package / room).rglob("*.py")} - {"__init__"}
-        for room in ("plots", "views", "inference", "posterior")
-    }
-    assert files["plots"] & set.union(*(files[r] for r in files if r != "plots")) == SHARED
-
-
 # --- each looks as it did ----------------------------------------------------------------------
 def without_text(figure):
     """Take away what is set in letters."""
