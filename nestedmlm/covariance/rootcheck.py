@@ -57,13 +57,13 @@ def check_root(structure: Custom, k: int) -> None:
         with np.errstate(all="ignore"):
             here = _is_root(value(x), k)
         if not here:
-            par = ", ".join(
+            place = ", ".join(
                 f"{p.name}={float(v):.3g}"
                 for p, v in zip(chosen, structure.bounded(np, x.tolist(), k), strict=True)
             )
             raise OptionError(
                 f"covariance structure {structure.name!r}: for {k} columns there is no correlation "
-                f"matrix at {par}; every value within the bounds of the parameters must give one "
+                f"matrix at {place}; every value within the bounds of the parameters must give one "
                 "(use narrower bounds, or other parameters such as partial correlations)"
             )
 

@@ -23,9 +23,9 @@ from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
+from nestedmlm.statistics.one_thread import thread_for_rows
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, pieces, scaled_columns
-from nestedmlm.statistics.one_thread import thread_for_rows
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
