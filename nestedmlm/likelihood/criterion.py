@@ -6,12 +6,15 @@ Bates, Mächler, Bolker & Walker (2015), eq. 34 (ML) and 41 (REML). The PyTensor
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.statistics.crossproducts import CrossProducts
+
+_FEW = 3  # columns of X
 
 
 class Profiled(NamedTuple):
@@ -54,12 +57,18 @@ class Degrees(NamedTuple):
 
 
 def profile(S: FloatArray) -> Profiled:
-    """Profile the fixed effects out of ``S = [X y]' V^{-1} [X y]``."""
+    """Profile the fixed effects out of ``S = [X y]' V^{-1} [X y]``.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If S_xx is not positive definite.
+    """
     p = S.shape[0] - 1
+    if p <= _FEW:
+        return _profile_few(S.tolist(), p)
     inverse = np.zeros_like(S)
     v = np.ones(p + 1)
-    if p == 0:
-        return Profiled(0.0, float(S[0, 0]), v, inverse)
     L = np.linalg.cholesky(S[:p, :p])
     Li = np.linalg.inv(L)
     inverse[:p, :p] = Li.T @ Li
@@ -69,6 +78,32 @@ def profile(S: FloatArray) -> Profiled:
     return Profiled(log_sxx, float(S[p, p] - c @ c), v, inverse)
 
 
+def _profile_few(S: list[list[float]], p: int) -> Profiled:
+    """The same in Python's own numbers: for a few columns sooner done than LAPACK is called."""
+    L, Li = [[0.0] * p for _ in range(p)], [[0.0] * p for _ in range(p)]  # and its inverse
+    log_sxx = 0.0
+    for a in range(p):
+        for b in range(a):
+            s = S[a][b] - sum(L[a][c] * L[b][c] for c in range(b))
+            L[a][b] = s / L[b][b]
+        square = S[a][a] - sum(x * x for x in L[a][:a])
+        if square <= 0.0:
+            raise np.linalg.LinAlgError("S_xx is not positive definite")
+        L[a][a] = math.sqrt(square)
+        log_sxx += 2.0 * math.log(L[a][a])
+        Li[a][a] = 1.0 / L[a][a]
+        for b in range(a):
+            Li[a][b] = -sum(L[a][c] * Li[c][b] for c in range(b, a)) / L[a][a]
+    c_y = [sum(Li[a][b] * S[b][p] for b in range(a + 1)) for a in range(p)]
+    inverse = np.zeros((p + 1, p + 1))
+    for a in range(p):
+        for b in range(a + 1):
+            inverse[a, b] = inverse[b, a] = sum(Li[c][a] * Li[c][b] for c in range(a, p))
+    v = [-sum(Li[b][a] * c_y[b] for b in range(a, p)) for a in range(p)]
+    r2 = S[p][p] - sum(c * c for c in c_y)
+    return Profiled(log_sxx, r2, np.array([*v, 1.0]), inverse)
+
+
 def degrees(stats: CrossProducts, REML: bool) -> Degrees:
     """Degrees of freedom and constants of the criterion.
 
@@ -76,13 +111,18 @@ def degrees(stats: CrossProducts, REML: bool) -> Degrees:
     """
     reml = REML and stats.p > 0
     df = stats.n - stats.p if reml else stats.n
-    constant = df * (1.0 + np.log(2.0 * np.pi / df)) - stats.sum_log_w
+    constant = df * (1.0 + math.log(2.0 * math.pi / df)) - stats.sum_log_w
     if reml:
         constant += 2.0 * stats.log_det_R
     return Degrees(float(df), float(reml), float(constant))
 
 
+def logarithm(r2: float) -> float:
+    """``log r2``; NaN where rounding left nothing of it."""
+    return math.log(r2) if r2 > 0.0 else math.nan
+
+
 def criterion(logdet: float, log_sxx: float, r2: float, stats: CrossProducts, REML: bool) -> float:
     """REML criterion or -2 log-likelihood, sigma profiled, from the elimination's results."""
     df, reml, constant = degrees(stats, REML)
-    return logdet + reml * log_sxx + df * float(np.log(r2)) + constant
+    return logdet + reml * log_sxx + df * logarithm(r2) + constant

@@ -6,8 +6,9 @@ eliminated. It is all a compiled graph depends on, so it is hashable and holds n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ class Plan:
 
     shapes: tuple[TermShape, ...]
     factors: tuple[tuple[int, ...], ...]
+    _known: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # see `once_per_plan`
 
     @property
     def n_theta(self) -> int:
@@ -56,6 +60,23 @@ class Plan:
         return all(s.structure.linear for s in self.shapes)
 
 
+def once_per_plan[R](function: Callable[[Plan], R]) -> Callable[[Plan], R]:
+    """Have a function of a plan keep its result on the plan: a dictionary would hash the plan."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def kept(plan: Plan) -> R:
+        if name not in plan._known:
+            plan._known[name] = function(plan)
+        result: R = plan._known[name]
+        return result
+
+    return kept
+
+
+_same_plan = lru_cache(maxsize=256)(Plan)  # refits of a model share what is known of its plan
+
+
 def term_shapes(design: Design) -> tuple[TermShape, ...]:
     """Describe the covariance of each term."""
     return tuple(
@@ -71,10 +92,10 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
     factors = tuple(
         tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.factors
     )
-    return Plan(shapes, factors)
+    return _same_plan(shapes, factors)
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def term_columns(plan: Plan) -> tuple[slice, ...]:
     """For each term, its columns among those of its factor."""
     out = [slice(0)] * len(plan.shapes)
@@ -85,7 +106,7 @@ def term_columns(plan: Plan) -> tuple[slice, ...]:
     return tuple(out)
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def term_places(plan: Plan) -> tuple[np.ndarray, ...]:
     """For each term, where the entries of ``T_t.ravel()`` stand in the flat vector."""
     out: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(plan.shapes)
@@ -97,14 +118,14 @@ def term_places(plan: Plan) -> tuple[np.ndarray, ...]:
     return tuple(out)
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def scatters(plan: Plan) -> tuple[FloatArray, ...]:
     """For each term, the 0/1 matrix that puts ``T_t.ravel()`` into the flat vector."""
     unit = np.eye(sum(k * k for k in plan.widths))
     return tuple(unit[:, places] for places in term_places(plan))
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def linear_map(plan: Plan) -> FloatArray:
     """The matrix B with ``T_flat = B phi``, for plans that are linear."""
     basis = np.eye(plan.n_theta)

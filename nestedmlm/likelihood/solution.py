@@ -6,6 +6,7 @@ the model at any theta.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,16 +94,39 @@ def results_at(
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
     theta = np.array(theta, dtype=float)
-    T_flat = flat_of_theta(theta, plan, stats)
-    state = elimination.eliminate(T_flat, stats)
+    T = flat_of_theta(theta, plan, stats)
+    return results_of(design, theta, T, elimination.eliminate(T, stats), plan, stats, REML=REML)
+
+
+def results_of(
+    design: Design,
+    theta: FloatArray,
+    T_flat: FloatArray,
+    state: Eliminated,
+    plan: Plan,
+    stats: CrossProducts,
+    *,
+    REML: bool,
+) -> Solution:
+    """What `results_at` gives, where the elimination at theta is known.
+
+    Parameters
+    ----------
+    design, theta, plan, stats, REML
+    T_flat : array
+        Relative factors in scaled columns; any with the covariances of `theta`.
+    state : Eliminated
+        ``eliminate(T_flat, stats)``.
+    """
     log_sxx, r2, v, inverse = profile(state.S)
     b_all, B_all = elimination.solve(stats, state)
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
     fitted = fitted_values(design, beta, b)
-    w = 1.0 if design.weights is None else design.weights
-    pwrss = float(np.sum(w * (design.y - fitted) ** 2)) + u2
+    rest = design.y - fitted
+    squares = rest * rest if design.weights is None else design.weights * rest * rest
+    pwrss = float(squares.sum()) + u2
     df = stats.n - stats.p if REML else stats.n
     sigma2 = pwrss / df
     return Solution(
@@ -111,7 +135,7 @@ def results_at(
         reml_criterion=criterion(state.logdet, log_sxx, pwrss, stats, True),
         deviance=criterion(state.logdet, log_sxx, pwrss, stats, False),
         pwrss=pwrss,
-        sigma=float(np.sqrt(sigma2)),
+        sigma=math.sqrt(sigma2),
         beta=beta,
         vcov=sigma2 * (Ri @ inverse[:-1, :-1] @ Ri.T),
         b=b,
@@ -128,7 +152,7 @@ def fitted_values(design: Design, beta: FloatArray, b: tuple[FloatArray, ...]) -
     out = design.X @ beta if design.offset is None else design.X @ beta + design.offset
     for term, modes in zip(design.terms, b, strict=True):
         rows = modes[design.factors[term.factor].codes]
-        out = out + np.einsum("ij,ij->i", term.X, rows)
+        out += np.einsum("ij,ij->i", term.X, rows)
     return out
 
 

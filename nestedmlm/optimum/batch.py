@@ -175,8 +175,8 @@ def _descend_all(
         )  # fmt: skip
         phi[j] = found.phi
         out["criterion"][j], out["evaluations"][j] = found.value, found.evaluations
-        out["sigma"][j] = np.sqrt(found.r2 / of_criterion.df)
-        out["beta"][j] = own.beta0 - stats.R_x_inverse @ found.v[:-1]
+        out["sigma"][j] = np.sqrt(found.at.r2 / of_criterion.df)
+        out["beta"][j] = own.beta0 - stats.R_x_inverse @ found.at.v[:-1]
         inside = _least(phi[j : j + 1] @ basis.T, stats)[0] > control.snap
         return bool(found.status == CONVERGED and inside)
 

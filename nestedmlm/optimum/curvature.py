@@ -8,13 +8,18 @@ supplies the curvature where a column of T is zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import working_variates
-from nestedmlm.likelihood.plan import Plan, jacobian, term_columns, term_places
+from nestedmlm.likelihood.plan import (
+    Plan,
+    jacobian,
+    once_per_plan,
+    term_columns,
+    term_places,
+)
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -38,18 +43,26 @@ class Curvature:
 def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
     """Hessian in phi and average information at one evaluation."""
     information = average_information(ev, plan, stats, df)
-    J = jacobian(ev.phi, plan)
-    D = np.zeros_like(J)  # columns: vec of d(T T') in the direction of each phi
-    M_part = np.zeros((J.shape[1], J.shape[1]))
-    for part in stats.parts:
-        k, T, M = part.k, part.matrix(ev.T), part.matrix(ev.M)
-        dT = J[part.flat].T.reshape(-1, k, k)
-        half = dT @ T.T
-        D[part.flat] = (half + half.transpose(0, 2, 1)).reshape(-1, k * k).T
-        flat = dT.reshape(-1, k * k)
-        M_part += flat @ (M @ dT).reshape(-1, k * k).T
-    D = D[free_entries(plan).flat]
-    return Curvature(hessian=D.T @ information @ D + 2.0 * M_part, information=information)
+    J, places, at = jacobian(ev.phi, plan), diagonal_places(plan), free_entries(plan)
+    n, width = J.shape[1], sum(plan.widths)
+    dT, T, M = np.zeros((n, width * width)), np.zeros(width * width), np.zeros(width * width)
+    dT[:, places], T[places], M[places] = J.T, ev.T, ev.M  # block diagonal, all factors at once
+    blocks, square = dT.reshape(n, width, width), (width, width)
+    half = (blocks @ T.reshape(square).T).reshape(n, -1)
+    D = half[:, at.place] + half[:, at.mirrored]  # rows: d(T T') in the direction of each phi
+    M_part = dT @ (M.reshape(square) @ blocks).reshape(n, -1).T
+    return Curvature(hessian=D @ information @ D.T + 2.0 * M_part, information=information)
+
+
+@once_per_plan
+def diagonal_places(plan: Plan) -> np.ndarray:
+    """Where the flat vector's entries stand in one block-diagonal matrix of all factors, flat."""
+    width, out, first = sum(plan.widths), [], 0
+    for k in plan.widths:
+        own = np.arange(first, first + k)
+        out.append((own[:, None] * width + own).ravel())
+        first += k
+    return np.concatenate(out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +73,8 @@ class FreeEntries:
     ----------
     flat : (n,) array
         Their places in the flat vector of all factors.
+    place, mirrored : (n,) arrays
+        Places of (a, b) and (b, a) in the matrix of `diagonal_places`.
     pairs : tuple of (factor, a, b)
         In the same order; a and b count columns of the factor.
     array : (n, 3) int64 array
@@ -69,12 +84,14 @@ class FreeEntries:
     """
 
     flat: np.ndarray
+    place: np.ndarray
+    mirrored: np.ndarray
     pairs: tuple[tuple[int, int, int], ...]
     array: np.ndarray
     of_term: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def free_entries(plan: Plan) -> FreeEntries:
     """List the entries: the lower triangle of each term, only the diagonal of diagonal terms."""
     flat: list[int] = []
@@ -93,10 +110,15 @@ def free_entries(plan: Plan) -> FreeEntries:
             of_term[t] = (np.arange(len(pairs), len(pairs) + len(own)), places)
             pairs += [(f, at + a, at + b) for a, b in own]
             flat += term_places(plan)[t][places].tolist()
+    first = np.concatenate([[0], np.cumsum(plan.widths)])
+    array = np.array(pairs, dtype=np.int64).reshape(-1, 3)
+    own_factor, row, column = array.T
     return FreeEntries(
         flat=np.array(flat),
+        place=(first[own_factor] + row) * first[-1] + first[own_factor] + column,
+        mirrored=(first[own_factor] + column) * first[-1] + first[own_factor] + row,
         pairs=tuple(pairs),
-        array=np.array(pairs, dtype=np.int64).reshape(-1, 3),
+        array=array,
         of_term=of_term,
     )
 

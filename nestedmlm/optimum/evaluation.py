@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.likelihood.criterion import degrees, profile
+from nestedmlm.likelihood.criterion import degrees, logarithm, profile
 from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
-from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian
+from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, linear_map
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
 
@@ -59,14 +59,13 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
         If S_xx is not positive definite to rounding.
     """
     df, reml, constant = degrees(stats, REML)
-    with np.errstate(all="ignore"):  # a factor that does not exist is refused by the elimination
-        T, J = flat_factors(np, phi, plan), jacobian(phi, plan)
+    T, J = _factors(phi, plan)
     state = eliminate(T, stats)
     log_sxx, r2, v, inverse = profile(state.S)
-    M = adjoint(state, 1.0, reml * inverse + np.outer(v, v) * (df / r2))
+    M = adjoint(state, 1.0, reml * inverse + v[:, None] * v * (df / r2))
     return Evaluation(
         phi=phi,
-        criterion=state.logdet + reml * log_sxx + df * float(np.log(r2)) + constant,
+        criterion=state.logdet + reml * log_sxx + df * logarithm(r2) + constant,
         gradient=J.T @ twice_products(M, T, stats.parts),
         T=T,
         M=M,
@@ -75,3 +74,10 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
         S_inverse=inverse,
         state=state,
     )
+
+
+def _factors(phi: FloatArray, plan: Plan) -> tuple[FloatArray, FloatArray]:
+    if plan.linear:
+        return linear_map(plan) @ phi, linear_map(plan)
+    with np.errstate(all="ignore"):  # a factor that does not exist is refused by the elimination
+        return flat_factors(np, phi, plan), jacobian(phi, plan)

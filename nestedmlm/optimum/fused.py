@@ -78,10 +78,14 @@ class FusedDescent(NamedTuple):
     evaluations : int
     value : float
         The criterion at the best point.
-    phi, v : arrays
-        The best point, and ``(-beta, 1)`` there.
-    r2, promised : float
-        And what the last quadratic model still promised.
+    phi : array
+        The best point.
+    at : FirstOrder
+        All of first order there.
+    hessian, information : arrays
+        And of second order, as in `nestedmlm.optimum.curvature.Curvature`.
+    promised : float
+        What the last quadratic model still promised.
     path : tuple of float
         The criterion at the start and after every step that was taken.
     """
@@ -90,8 +94,9 @@ class FusedDescent(NamedTuple):
     evaluations: int
     value: float
     phi: FloatArray
-    v: FloatArray
-    r2: float
+    at: FirstOrder
+    hessian: FloatArray
+    information: FloatArray
     promised: float
     path: tuple[float, ...]
 
@@ -131,8 +136,10 @@ class FirstOrder(NamedTuple):
         Up to the constant.
     gradient, T, M, r2, v, inverse
         As in `nestedmlm.optimum.evaluation.Evaluation`.
-    N, H, B : flat arrays
+    panels, N, H, B, b, own : flat arrays
         As in `nestedmlm.likelihood.elimination.Half`.
+    logdet, S, info, BB
+        As in `nestedmlm.likelihood.elimination.Eliminated`; lower triangles.
     """
 
     value: float
@@ -142,9 +149,16 @@ class FirstOrder(NamedTuple):
     r2: float
     v: FloatArray
     inverse: FloatArray
+    panels: FloatArray
     N: FloatArray
     H: FloatArray
     B: FloatArray
+    b: FloatArray
+    own: FloatArray
+    logdet: float
+    S: FloatArray
+    info: FloatArray
+    BB: FloatArray
 
 
 def descend(
@@ -171,7 +185,7 @@ def descend(
         The fields of `FusedDescent`, the path as an array.
     """
     here = first_order(s, parent, starts, panels0, F, B, phi, df, reml)
-    second = second_order(s, parent, starts, panels0, B, entries, here, df)
+    second, information = second_order(s, parent, starts, panels0, B, entries, here, df)
     value, n = here.value + constant, phi.shape[0]
     correction = np.zeros((n, n))
     moved, corrected = False, False
@@ -196,7 +210,7 @@ def descend(
         ratio = (actual + noise) / (predicted + noise)
         radius = next_radius(radius, ratio, math.sqrt(np.sum(step**2)))
         if ratio > ACCEPTED:
-            second = second_order(s, parent, starts, panels0, B, entries, there, df)
+            second, information = second_order(s, parent, starts, panels0, B, entries, there, df)
             moved_step, moved_change = step, there.gradient - here.gradient - times(second, step)
             moved, before = True, promised
             here, phi, value = there, trial, there.value + constant
@@ -208,7 +222,7 @@ def descend(
         elif corrected:  # what was learnt elsewhere misleads here
             correction = np.zeros((n, n))
             corrected, moved = False, False
-    return status, used, value, phi, here.v, here.r2, promised, path[:taken].copy()
+    return status, used, value, phi, here, second, information, promised, path[:taken].copy()
 
 
 def first_order(
@@ -219,15 +233,18 @@ def first_order(
     T = times(B, phi)
     panels, S = panels0.copy(), F.copy()
     N, H = np.empty(s.root[m]), np.empty(s.half[m])
-    Bs, b = np.empty(s.right[m]), np.empty(s.right[m])
-    M, BB = np.zeros(T.shape[0]), np.zeros((T.shape[0], r, r))
+    Bs, b, own = np.empty(s.right[m]), np.empty(s.right[m]), np.empty(s.root[m])
+    info, BB = np.zeros(T.shape[0]), np.zeros((T.shape[0], r, r))
     logdet = go_up(s, starts, T, panels, N, H, S)
     log_sxx, r2, v, inverse = profiled(S)
     value = logdet + reml * log_sxx + df * math.log(r2) if r2 > 0.0 else np.nan
     if not math.isfinite(value):
-        return FirstOrder(value, np.zeros(B.shape[1]), T, M, r2, v, inverse, N, H, Bs)
-    go_down(s, parent, panels, N, H, Bs, b, M, BB, np.empty(s.root[m]))
-    MT, at = np.zeros(T.shape[0]), 0
+        nothing = np.zeros(B.shape[1])
+        return FirstOrder(
+            value, nothing, T, info, r2, v, inverse, panels, N, H, Bs, b, own, logdet, S, info, BB
+        )
+    go_down(s, parent, panels, N, H, Bs, b, info, BB, own)
+    M, MT, at = info.copy(), np.zeros(T.shape[0]), 0
     for i in range(m):
         k = s.K[i]
         for a in range(k):
@@ -242,13 +259,16 @@ def first_order(
                 for e in range(k):
                     MT[at + a * k + c] += 2.0 * M[at + a * k + e] * T[at + e * k + c]
         at += k * k
-    return FirstOrder(value, transposed_times(B, MT), T, M, r2, v, inverse, N, H, Bs)
+    gradient = transposed_times(B, MT)
+    return FirstOrder(
+        value, gradient, T, M, r2, v, inverse, panels, N, H, Bs, b, own, logdet, S, info, BB
+    )
 
 
 def second_order(
     s: Any, parent: Any, starts: Any, panels0: Any, B: Any, entries: Any, at: Any, df: float
 ) -> Any:
-    """Hessian in phi at what `first_order` returned."""
+    """Hessian in phi and average information at what `first_order` returned."""
     n, r = entries.shape[0], s.r
     gram, BF, Fe = np.zeros((n, n)), np.zeros((n, r)), np.zeros(n)
     W = np.empty(s.wide[s.K.shape[0]])
@@ -259,4 +279,4 @@ def second_order(
         for x in range(r):
             turned[x, q] = BF[q, x]
     information = assembled_information(2.0 * gram, turned, Fe, at.inverse, at.r2, df)
-    return hessian_matrix(s.K, B, at.T, at.M, information, entries)
+    return hessian_matrix(s.K, B, at.T, at.M, information, entries), information

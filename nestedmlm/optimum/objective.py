@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import degrees
-from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.elimination import Eliminated, Half, mirrored, speed
 from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
@@ -82,6 +83,8 @@ class ObjectiveAt:
         With the penalty.
     penalty_curvature : (n_theta,) array or None
         What the penalty adds to the diagonal of the Hessian.
+    known_curvature : Curvature or None
+        Where the way here has worked it out already.
     """
 
     objective: Objective
@@ -89,6 +92,7 @@ class ObjectiveAt:
     value: float
     gradient: FloatArray
     penalty_curvature: FloatArray | None = None
+    known_curvature: Curvature | None = None
 
     @property
     def point(self) -> FloatArray:
@@ -98,6 +102,8 @@ class ObjectiveAt:
     @cached_property
     def curvature(self) -> Curvature:
         """Second derivatives of the criterion."""
+        if self.known_curvature is not None:
+            return self.known_curvature
         o = self.objective
         return curvature(self.evaluation, o.plan, o.stats, degrees(o.stats, o.REML).df)
 
@@ -144,14 +150,39 @@ def _descend_compiled(
         tolerance=tolerance,
         max_evaluations=max_evaluations,
     )
-    best = objective.at(found.phi)
+    best = _arrived(objective, found) if math.isfinite(found.value) else objective.at(found.phi)
     resolved = max(RESOLVED, rounding(best.value))
     return Descent(
         best=best,
-        evaluations=found.evaluations + 1,
+        evaluations=found.evaluations,
         predicted=found.promised,
         converged=found.status == fused.CONVERGED or found.promised <= resolved,
         path=found.path,
+    )
+
+
+def _arrived(objective: Objective, found: fused.FusedDescent) -> ObjectiveAt:
+    """The objective where a fused descent ended, from what it worked out there."""
+    at, none = found.at, np.empty(0)
+    half = Half(panels=at.panels, N=at.N, H=at.H, B=at.B, b=at.b, own=at.own, cross=none, Hc=none)
+    sums = Eliminated(logdet=at.logdet, S=at.S, info=at.info, BB=at.BB, chain=(half,), dense=None)
+    evaluation = Evaluation(
+        phi=found.phi,
+        criterion=found.value,
+        gradient=at.gradient,
+        T=at.T,
+        M=at.M,
+        r2=at.r2,
+        v=at.v,
+        S_inverse=at.inverse,
+        state=mirrored(sums, objective.stats.parts),
+    )
+    return ObjectiveAt(
+        objective=objective,
+        evaluation=evaluation,
+        value=found.value,
+        gradient=at.gradient,
+        known_curvature=Curvature(hessian=found.hessian, information=found.information),
     )
 
 

@@ -10,7 +10,7 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning
 from nestedmlm.likelihood.plan import make_plan
-from nestedmlm.likelihood.solution import Solution, results_at
+from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
@@ -76,7 +76,8 @@ def solve(
     prior = resolve_penalty(penalty, plan)
     with blas_threads(stats), interruptible():
         optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
-        solution = results_at(design, optimum.theta, REML=REML, stats=stats)
+        best = optimum.evaluation
+        solution = results_of(design, optimum.theta, best.T, best.state, plan, stats, REML=REML)
     return Solved(solution=solution, REML=REML, certificate=optimum.certificate, penalty=prior)
 
 

@@ -55,6 +55,8 @@ def processors() -> int:
 def on_blocks[R](work: Callable[..., R], *parts: Iterable[Any]) -> list[R]:
     """Results of `work` for each block, in their order, from as many threads as help."""
     blocks = list(zip(*parts, strict=True))
+    if len(blocks) == 1:
+        return [work(*blocks[0])]
     threads = min(len(blocks), processors())
     if threads == 1:
         return [work(*block) for block in blocks]

@@ -116,13 +116,18 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     T = lower_triangular(T, stats.parts)
     with counted(), np.errstate(all="ignore"):
         visit = _nested if stats.crossed is None else _crossed
-        found = visit(T, stats)
-    for part in stats.parts:
-        for array in (found.info, found.BB):  # the sweeps fill lower triangles
-            block = part.matrix(array)
-            for a in range(part.k):
+        return mirrored(visit(T, stats), stats.parts)
+
+
+def mirrored(found: Eliminated, parts: Sequence[FactorPart]) -> Eliminated:
+    """Fill the upper triangles of the sums of derivatives: the sweeps fill the lower."""
+    for part in parts:
+        if part.k > 1:
+            info, BB = part.matrix(found.info), part.matrix(found.BB)
+            for a in range(1, part.k):
                 for b in range(a):
-                    block[b, a] = block[a, b].T
+                    info[b, a] = info[a, b]
+                    BB[b, a] = BB[a, b].T
     return found
 
 
@@ -131,7 +136,7 @@ def lower_triangular(T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
     out = T
     for part in parts:
         block = part.matrix(T)
-        if part.k > 1 and np.triu(block, 1).any():
+        if part.k > 1 and any(block[a, a + 1 :].any() for a in range(part.k - 1)):
             out = T.copy() if out is T else out
             out[part.flat] = np.linalg.qr(block.T, mode="r").T.ravel()
     return out
