@@ -127,6 +127,7 @@ class Fit(Described, Protocol):
         re_form: Any = None,
         new_levels: str = "error",
         offset: Any = None,
+        weights: Any = None,
         seed: int | None = None,
     ) -> Any: ...
     def simulate(self, nsim: int = 1, *, seed: int | None = None) -> pd.DataFrame: ...

@@ -129,11 +129,10 @@ SAME: dict[str, Callable[[nm.LmerFit], Any]] = {
     "coef": lambda fit: fit.coef()["Subject"],
     "singular": lambda fit: (fit.is_singular(), str(fit.repca())),
     "print": repr,
-    "wald": lambda fit: fit.conf_int(method="Wald"),
-    "profile": lambda fit: fit.conf_int(method="profile"),
+    "wald": lambda fit: fit.conf_int(method="wald"),
     "tidy": lambda fit: fit.tidy(),
     "contest": lambda fit: fit.contest([0, 1]).table,
-    "Kenward-Roger": lambda fit: fit.contest([0, 1], ddf="Kenward-Roger").table,
+    "Kenward-Roger": lambda fit: fit.contest([0, 1], ddf="kenward-roger").table,
     "getME": lambda fit: getME(fit, "theta"),
 }
 REFUSED: dict[str, Callable[[nm.LmerFit], Any]] = {
@@ -142,10 +141,11 @@ REFUSED: dict[str, Callable[[nm.LmerFit], Any]] = {
     "predict": lambda fit: fit.predict(),
     "augment": lambda fit: fit.augment(),
     "influence": lambda fit: fit.influence(),
-    "hat": lambda fit: fit.leverage(),
+    "hat": lambda fit: fit.hatvalues(),
     "icc": lambda fit: fit.icc(),
     "r2": lambda fit: fit.r2(),
     "diagnose": lambda fit: fit.diagnose(),
+    "profile of a REML fit": lambda fit: fit.conf_int(method="profile"),  # refits by ML
     "refit": lambda fit: fit.refit(DATA.Reaction),
     "bootstrap": lambda fit: fit.bootstrap(nsim=2, seed=1, progress=False),
     "simulate": lambda fit: fit.simulate(seed=1),

@@ -261,7 +261,7 @@ def test_an_interruption_before_anything_is_done_is_one(slopes):
 
 
 def test_progress_goes_to_standard_error_and_can_be_silent(slopes, capsys, monkeypatch):
-    monkeypatch.setattr("nestedmlm.progress._QUIET", 0.0)
+    monkeypatch.setattr("nestedmlm.progress._FIRST_SECONDS", 0.0)
     slopes.bootstrap(3, seed=1)
     assert "3/3" in capsys.readouterr().err
     slopes.bootstrap(3, **QUIET)

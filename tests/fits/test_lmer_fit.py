@@ -70,7 +70,7 @@ def test_fits_and_their_verbs_can_be_pickled(fit):
 
 
 def test_a_fit_makes_fits(fit):
-    doubled = replace(fit.design, y=2.0 * fit.design.y)
+    doubled = fit.design.with_response(2.0 * fit.design.y)
     again = fit.refitted(doubled)
     assert isinstance(again, nm.LmerFit)
     assert again.REML

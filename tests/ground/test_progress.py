@@ -20,8 +20,8 @@ from nestedmlm.progress import gather, interruptible, track
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET", 0.0)
-    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_EVERY_SECONDS", 0.0)
 
 
 def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

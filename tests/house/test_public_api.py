@@ -36,10 +36,10 @@ UNLISTED = {
 }
 # private names that tests may use, with the reason
 PRIVATE = {
-    "_EVERY": "intervals of time, made zero",
-    "_LARGE": "sizes from which work is split, made small",
+    "_EVERY_SECONDS": "intervals of time, made zero",
+    "_MANY_EFFECTS": "sizes from which work is split, made small",
     "_MAX_EFFECTS": "a limit of memory, made small",
-    "_QUIET": "intervals of time, made zero",
+    "_FIRST_SECONDS": "intervals of time, made zero",
     "_SHIPPED": "the folder of the data, compared with another",
     "_cache_folder": "a machine that has no downloads",
     "_profile_one": "work that is interrupted in the middle",

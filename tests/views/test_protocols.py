@@ -38,7 +38,6 @@ OF_ONE_ENGINE = {
     ("predict", "interval"): "kind of interval, asked for; a posterior's is always there",
     ("predict", "level"): "of a confidence or prediction interval",
     ("predict", "se_fit"): "asked for; a posterior's spread is always there",
-    ("predict", "weights"): "of prediction intervals; a posterior's new rows have weight one",
     ("predict", "random_only"): "as lme4's predict",
     ("predict", "na_action"): "as lme4's predict",
     ("predict", "kind"): "a posterior predicts new responses, too",

@@ -296,7 +296,7 @@ def test_large_groups_are_solved_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     solution = results_at(of, theta)
     sets = resampling.row_sets(of.factors[1].codes, 6)
     small = deletion.delete_held(solution, of, sets, REML=True)
-    monkeypatch.setattr(deletion, "_LARGE", 2)
+    monkeypatch.setattr(deletion, "_MANY_EFFECTS", 2)
     large = deletion.delete_held(solution, of, sets, REML=True)
     assert large.beta == pytest.approx(small.beta) and large.sigma == pytest.approx(small.sigma)
 
@@ -413,7 +413,7 @@ def test_long_work_shows_progress(
 ) -> None:
     intercepts.influence("Subject")
     assert capsys.readouterr().err == ""  # short work says nothing
-    monkeypatch.setattr("nestedmlm.progress._QUIET", 0.0)
+    monkeypatch.setattr("nestedmlm.progress._FIRST_SECONDS", 0.0)
     intercepts.influence("Subject")
     assert "18/18" in capsys.readouterr().err
     intercepts.influence("Subject", progress=False)
