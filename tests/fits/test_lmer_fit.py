@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import pickle
 import pkgutil
-from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
