@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.elimination.speed import Speed, held, refit_seconds, speed
 from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.fused import CONVERGED, applies, descend_compiled
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
-MANY = 100  # responses from which compiling the descent repays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,10 +107,11 @@ def refit_many(
         raise OptionError(f"workers must be at least 1, not {workers}")
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
-    parts = [
-        _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
-        for chunk in in_chunks(design, stats, Y, _chunk_size(stats))
-    ]
+    with held(refit_seconds(stats, Y.shape[1])):
+        parts = [
+            _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
+            for chunk in in_chunks(design, stats, Y, _chunk_size(stats))
+        ]
     return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
 
 
@@ -144,7 +145,7 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     converged, arrived = np.zeros(m, dtype=bool), None
-    if m >= MANY and applies(plan, chunk.stats):
+    if speed() == Speed.DESCENT and applies(plan, chunk.stats):
         converged, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~converged).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +17,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import Degrees
+from nestedmlm.likelihood.elimination import compiled_cache
 from nestedmlm.likelihood.elimination.information import add_information, residual_scores
 from nestedmlm.likelihood.elimination.sweeps import go_down, go_up
 from nestedmlm.likelihood.plan import Plan, linear_map
@@ -45,26 +43,10 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 
 CONVERGED, ROUNDING, EXHAUSTED = range(3)
 
-PATIENCE_SECONDS = 5.0  # seconds in other descents before `descend` is compiled for single fits
-_spent = [0.0]
-
 
 def applies(plan: Plan, stats: CrossProducts) -> bool:
     """Whether `descend` can fit this model."""
     return plan.linear and stats.crossed is None and len(stats.blocks) == 1
-
-
-def ready() -> bool:
-    """Whether `descend` is compiled in this process already, or has become worth it."""
-    return compiled_descent.cache_info().currsize > 0 or _spent[0] > PATIENCE_SECONDS
-
-
-@contextmanager
-def counted() -> Iterator[None]:
-    """Count the time of a descent that is not fused."""
-    began = time.perf_counter()
-    yield
-    _spent[0] += time.perf_counter() - began
 
 
 class FusedDescent(NamedTuple):
@@ -111,8 +93,8 @@ def descend_compiled(
     max_evaluations: int,
 ) -> FusedDescent:
     """Descend from `phi` in compiled code; the model must be one that `applies`."""
-    (block,) = stats.blocks
-    *found, path = compiled_descent()(
+    (block,), run = stats.blocks, compiled_descent()
+    *found, path = run(
         block.shape, block.parent, block.starts, block.panels, stats.F, linear_map(plan),
         free_entries(plan).array, phi, *degrees, tolerance, max_evaluations, RADIUS,
     )  # fmt: skip
@@ -124,7 +106,19 @@ def compiled_descent() -> Any:
     """`descend`, compiled at its first call."""
     from nestedmlm.likelihood.elimination.compiled import compiled_copies  # Numba loads late
 
-    return compiled_copies(quadratic, small_matrices, sys.modules[__name__]).descend
+    made = compiled_copies(quadratic, small_matrices, sys.modules[__name__]).descend
+
+    def run(*arguments: Any) -> Any:
+        found = made(*arguments)
+        _is_kept()
+        return found
+
+    return run
+
+
+@cache
+def _is_kept() -> None:
+    compiled_cache.mark_complete()
 
 
 class FirstOrder(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import Eliminated, Half, mirrored, speed
+from nestedmlm.likelihood.elimination.speed import Speed
 from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
@@ -59,9 +60,11 @@ class Objective:
     @property
     def route(self) -> str:
         """Name of the way to descend: that of `ROUTES` which costs least by now."""
-        if self.penalty is None and fused.applies(self.plan, self.stats) and fused.ready():
+        chosen = speed.speed()
+        whole = chosen == Speed.DESCENT and self.penalty is None
+        if whole and fused.applies(self.plan, self.stats):
             return "compiled descent"
-        return "compiled sweeps" if speed.compiled() else "NumPy sweeps"
+        return "NumPy sweeps" if chosen == Speed.NUMPY else "compiled sweeps"
 
     def descend(
         self, phi: FloatArray, *, tolerance: float, max_evaluations: int
@@ -129,13 +132,9 @@ class ObjectiveAt:
 def _descend_stepwise(
     objective: Objective, phi: FloatArray, tolerance: float, max_evaluations: int
 ) -> Descent[ObjectiveAt]:
-    with fused.counted():
-        descent = minimize(
-            objective.at,
-            objective.at(phi),
-            tolerance=tolerance,
-            max_evaluations=max_evaluations - 1,
-        )
+    descent = minimize(
+        objective.at, objective.at(phi), tolerance=tolerance, max_evaluations=max_evaluations - 1
+    )
     return replace(descent, evaluations=descent.evaluations + 1)
 
 

@@ -9,6 +9,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning
+from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
@@ -74,7 +75,7 @@ def solve(
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
-    with blas_threads(stats), interruptible():
+    with held(refit_seconds(stats, 1)), blas_threads(stats), interruptible():
         optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
         best = optimum.evaluation
         solution = results_of(design, optimum.theta, best.T, best.state, plan, stats, REML=REML)

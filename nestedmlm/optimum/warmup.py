@@ -7,7 +7,7 @@ import pandas as pd
 
 from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.criterion import degrees
-from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.elimination import compiled_cache, speed
 from nestedmlm.likelihood.plan import make_plan, start_phi
 from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import evaluate
@@ -42,3 +42,4 @@ def warmup() -> None:
             descend_compiled(
                 plan, stats, start, degrees(stats, True), tolerance=1e-12, max_evaluations=50
             )
+    compiled_cache.mark_complete()

@@ -9,9 +9,9 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.likelihood.elimination import speed
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import results_at
-from nestedmlm.optimum import batch as batch_module
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.optimum.optimize import optimize
@@ -147,7 +147,8 @@ def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) 
     d = design("nested chain of two")
     Y = simulated(d, 4)
     single = refit_many(d, Y)
-    monkeypatch.setattr(batch_module, "MANY", 1)
+    monkeypatch.setattr(speed, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", -1.0)
     monkeypatch.setattr(fused, "compiled_descent", cache(lambda: fused.descend))  # as it stands
     together = refit_many(d, Y)
     np.testing.assert_allclose(single.criterion, together.criterion, atol=1e-8)

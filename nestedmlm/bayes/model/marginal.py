@@ -14,6 +14,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pytensor.graph.traversal import ancestors
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
@@ -72,6 +73,15 @@ def marginal_model(
 def is_marginal(model: pm.Model) -> bool:
     """Whether a model's likelihood has the random effects integrated out."""
     return any(potential.name == LIKELIHOOD for potential in model.potentials)
+
+
+def statistics_of(model: pm.Model) -> CrossProducts | None:
+    """The statistics that a marginal model's likelihood is made of; None for another model."""
+    for variable in ancestors([model[LIKELIHOOD]]) if is_marginal(model) else ():
+        if variable.owner is not None and isinstance(variable.owner.op, MarginalLikelihood):
+            stats: CrossProducts = variable.owner.op.data.stats
+            return stats
+    return None
 
 
 def log_likelihood(

@@ -12,10 +12,11 @@ from typing import Any
 import pymc as pm
 import xarray as xr
 
-from nestedmlm.bayes.model.marginal import is_marginal
+from nestedmlm.bayes.model.marginal import is_marginal, statistics_of
 from nestedmlm.bayes.sampling.density import Density
 from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run, Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
+from nestedmlm.likelihood.elimination.speed import held, visit_seconds
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
 _PACKAGES = {"jax": ("jax",)}  # that a back-end needs
@@ -96,7 +97,17 @@ def sample(
         start=start or {},
     )
     _require(name, tuple(dict.fromkeys([*row.packages, *_PACKAGES.get(settings.backend, ())])))
-    return ways[settings.backend](model, settings)
+    with held(_seconds(model, settings)):
+        return ways[settings.backend](model, settings)
+
+
+def _seconds(model: pm.Model | Density, settings: Settings) -> float:
+    """Seconds of uncompiled sweeps that the draws take, each of several evaluations."""
+    stats = statistics_of(model.model if isinstance(model, Density) else model)
+    if stats is None:
+        return 0.0
+    evaluations = 2 if settings.sampler == "psis" else 8
+    return (settings.draws + settings.tune) * settings.chains * evaluations * visit_seconds(stats)
 
 
 def _require(sampler: str, packages: tuple[str, ...]) -> None:

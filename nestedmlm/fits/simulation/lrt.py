@@ -25,6 +25,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
 from nestedmlm.inference.variances.chibar import ROUNDING
+from nestedmlm.likelihood.elimination.speed import refit_seconds
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -72,6 +73,7 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
             label="bootstrap",
             progress=progress,
             chunk=TOGETHER * workers,
+            ahead=sum(refit_seconds(fit.solution.stats, nsim) for fit in (small, large)),
         )
         draws = outcome.values[~outcome.failed, 0]
         # refits agree to rounding: a draw equal to the statistic counts as one

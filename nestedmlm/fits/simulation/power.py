@@ -15,6 +15,8 @@ from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
 from nestedmlm.fits.simulation.tested_effect import find_effect
 from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
+from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
@@ -220,7 +222,10 @@ def power(
     ways = streams(root, nsim)
     task = prepare_test(scenario, tested, test, workers=workers)
     together = TOGETHER * workers
-    outcome = run_replicates(task, ways, label="power", progress=progress, chunk=together)
+    outcome = run_replicates(
+        task, ways, label="power", progress=progress, chunk=together,
+        ahead=refit_seconds(cross_products(scenario.design), nsim),
+    )  # fmt: skip
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
     notes = pd.Series(outcome.notes, index=numbers, dtype=object)
     return Power(

@@ -19,6 +19,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.progress import gather, interruptible
 
 TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
@@ -55,6 +56,7 @@ def run_replicates(
     workers: int = 1,
     progress: bool = True,
     chunk: int = 1,
+    ahead: float = 0.0,
 ) -> Outcome:
     """Run a task on every stream; Ctrl-C returns what is done so far (fewer rows than streams).
 
@@ -70,6 +72,8 @@ def run_replicates(
     progress : bool
     chunk : int
         Replicates handed out at a time.
+    ahead : float
+        Seconds that all of them take uncompiled (`refit_seconds`).
 
     Raises
     ------
@@ -80,9 +84,11 @@ def run_replicates(
     """
     check_workers(workers)
     chunks = [ways[i : i + chunk] for i in range(0, len(ways), chunk)]
-    source = map(task, chunks) if workers == 1 else _elsewhere(task, chunks, workers)
     what = f"{label} replicates"
-    done = [o for o in gather(_each(source), len(ways), what, show=progress) if o is not None]
+    with held(ahead) as chosen:
+        here = workers == 1
+        source = map(task, chunks) if here else _elsewhere(task, chunks, workers, chosen)
+        done = [o for o in gather(_each(source), len(ways), what, show=progress) if o is not None]
     return Outcome(
         values=np.concatenate([o.values for o in done]),
         notes=tuple(note for o in done for note in o.notes),
@@ -103,7 +109,7 @@ def check_workers(workers: int) -> None:
         raise OptionError(f"workers must be a positive integer, not {workers!r}")
 
 
-def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outcome]:
+def _elsewhere(task: Task, chunks: list[Streams], workers: int, chosen: Speed) -> Iterator[Outcome]:
     """Outcomes in order from a pool of fresh processes (fork is unsafe beside threads)."""
     import cloudpickle
 
@@ -111,7 +117,7 @@ def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outc
         workers,
         mp_context=get_context("spawn"),
         initializer=_receive,
-        initargs=(cloudpickle.dumps(task),),
+        initargs=(cloudpickle.dumps(task), chosen),
     )
     try:
         yield from pool.map(_work, chunks)
@@ -124,15 +130,17 @@ def _elsewhere(task: Task, chunks: list[Streams], workers: int) -> Iterator[Outc
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-_TASK: list[Any] = []  # in a worker process: the task it was started for
+_TASK: list[Any] = []  # in a worker process: the task it was started for, and the speed
 
 
-def _receive(pickled: bytes) -> None:
-    _TASK[:] = [pickle.loads(pickled)]
+def _receive(pickled: bytes, chosen: Speed) -> None:
+    _TASK[:] = [pickle.loads(pickled), chosen]
 
 
 def _work(ways: Streams) -> Outcome:
-    outcome: Outcome = _TASK[0](ways)
+    task, chosen = _TASK
+    with held(choice=chosen):
+        outcome: Outcome = task(ways)
     return outcome
 
 

@@ -22,6 +22,7 @@ from nestedmlm.inference.resampling.response_distribution import (
     streams,
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
+from nestedmlm.likelihood.elimination.speed import refit_seconds
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -96,8 +97,9 @@ def bootstrap(
     chunk = 1
     if isinstance(task, Refitter) and fun is None and fit.penalty is None:
         task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1
+    ahead = refit_seconds(fit.solution.stats, nsim)
     outcome = run_replicates(
-        task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk
+        task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk, ahead=ahead
     )
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
     failed = outcome.failed

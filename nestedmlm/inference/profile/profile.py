@@ -26,6 +26,7 @@ from nestedmlm.inference.variances.parameters import (
     parameter_values,
     values_at,
 )
+from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import term_places
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.likelihood.threads import blas_threads
@@ -94,7 +95,10 @@ def profile_parameters(
     for attempt in range(_RESTARTS):
         lower = LOWER if attempt < _RESTARTS - 1 else np.inf  # the last one takes what it finds
         try:
-            with blas_threads(solution.stats):
+            with (
+                held(refit_seconds(solution.stats, 20 * len(chosen))),
+                blas_threads(solution.stats),
+            ):
                 each = ((p, _profile_one(p, solution, cutoff, step, lower, zetas)) for p in chosen)
                 pairs = gather(each, len(chosen), "profiles", show=progress)
             break

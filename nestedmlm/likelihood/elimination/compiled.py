@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numba import types as nb
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.extending import overload
 
 from nestedmlm.likelihood.elimination import (
     compilation_notice,  # noqa: F401 - listens to Numba
+    compiled_cache,
     entries,
     entries_information,
     information,
@@ -28,7 +30,45 @@ from nestedmlm.likelihood.elimination import (
 
 JIT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 # sums may be added in any order: lanes of a sum are added side by side
-SUMS: dict[str, Any] = {**JIT, "cache": True, "fastmath": {"contract", "reassoc"}}
+SUMS: dict[str, Any] = {**JIT, "fastmath": {"contract", "reassoc"}}
+
+
+class _SourceLocator(_CacheLocator):
+    """Keeps compiled functions where `compiled_cache` says."""
+
+    def __init__(self, py_func: Any) -> None:
+        self._line = py_func.__code__.co_firstlineno
+
+    def ensure_cache_path(self) -> None:
+        compiled_cache.open_folder()
+
+    def get_cache_path(self) -> str:
+        return str(compiled_cache.cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return "in the folder's name"
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _SourceLocator:
+        return cls(py_func)
+
+
+class _SourceCacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_SourceLocator]  # type: ignore[list-item]  # noqa: RUF012 - Numba's way
+
+
+class _SourceCache(FunctionCache):
+    _impl_class = _SourceCacheImpl
+
+
+def _jit(function: Any, **options: Any) -> Any:
+    """Compile at the first call, or load what was compiled before."""
+    compiled = njit(**options)(function)
+    compiled._cache = _SourceCache(function)  # type: ignore[no-untyped-call]  # enable_caching()
+    return compiled
 
 
 def _scale_1s(out: Any, s: Any, x: Any) -> None:
@@ -331,15 +371,14 @@ _PLAIN = (
 
 def _loops() -> dict[str, Any]:
     """Every primitive's compiled twin, by name."""
-    summing = njit(**SUMS)
     out = {name: _by_rank_and_factor(name) for name in ("scale", "add_scaled", "subtract_scaled")}
     out |= {name: _by_rank(name) for name in ("copy", "add", "subtract")}
     out |= {"fill": _fill, "of_parents": _of_parents}
-    globals()["dot"] = summing(dot)
+    globals()["dot"] = _jit(dot, **SUMS)
     for name in ("add_products", "total", "log_total", *_BY_NODE):
-        out[name] = summing(globals()[name])
+        out[name] = _jit(globals()[name], **SUMS)
     for name in _PLAIN:
-        out[name] = njit(**{**JIT, "cache": True})(globals()[name])
+        out[name] = _jit(globals()[name], **JIT)
     return out
 
 
@@ -383,7 +422,7 @@ def _add_copies(world: dict[str, Any], module: types.ModuleType) -> None:
         and f.__closure__ is None  # a context manager: Python's, not for loops
     }
     for name, function in own.items():
-        world[name] = njit(**{**JIT, "cache": True})(_with_globals(function, world))
+        world[name] = _jit(_with_globals(function, world), **JIT)
 
 
 def _with_globals(function: Any, world: dict[str, Any]) -> Any:

@@ -1,28 +1,119 @@
 """Speed of the sweeps: which copy of them runs, and on how many threads.
 
 A process starts with NumPy's: nothing is compiled for a model of a few hundred groups, whose fit
-takes milliseconds. Once it has spent half a second in sweeps, they are compiled (some seconds, kept
-on disk for other processes).
+takes milliseconds. Once its sweeps have cost what compiling repays, they are compiled (some
+seconds, kept on disk for other processes), and later the whole descent.
+
+The copies agree to rounding, not bit for bit. So the choice never follows a clock: work is counted
+in the seconds that `visit_seconds` says, and the same calls make the same choices on a loaded
+machine. A public call chooses once, for all that it does (`held`).
 """
 
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from nestedmlm.likelihood.elimination import entries, entries_information, information
+from nestedmlm.likelihood.elimination import (
+    compiled_cache,
+    entries,
+    entries_information,
+    information,
+)
 from nestedmlm.likelihood.elimination import sweeps as nested
+from nestedmlm.statistics.crossproducts import CrossProducts
 
-PATIENCE_SECONDS = 0.5  # seconds in uncompiled sweeps before they are compiled
-_spent = [0.0]
+PATIENCE_SECONDS = 0.5  # seconds' worth of uncompiled sweeps before they are compiled
+DESCENT_PATIENCE_SECONDS = 5.0  # the same before a whole descent is compiled
+_CALL_SECONDS = 1e-6  # seconds of a NumPy call on a short vector
+_NUMBER_SECONDS = 5e-9  # and of each number of a long one
+_PAIR_SECONDS = 1.5e-8  # seconds for a pair of entries that meet in the dense block
+
+
+class Speed(IntEnum):
+    """What is compiled: nothing, the sweeps, or whole descents too."""
+
+    NUMPY = 0
+    SWEEPS = 1
+    DESCENT = 2
+
+
+_work = [0.0]  # seconds' worth of sweeps that this process has made
+_lock = threading.Lock()
+_holders: list[Speed] = []  # the choice in force, once for each call that holds it
+
+
+def visit_seconds(stats: CrossProducts) -> float:
+    """Seconds that one visit of a design takes NumPy, whatever runs it."""
+    width, calls, numbers = 0, 40.0, 0.0
+    for part in reversed(stats.chain_parts):
+        width += part.k
+        calls += 10.0 * width * width
+        numbers += part.levels * width * (width + stats.p + 1)
+    seconds = calls * _CALL_SECONDS + numbers * _NUMBER_SECONDS
+    if stats.crossed is not None:
+        met = np.diff(stats.crossed.entries.first) ** 2.0
+        levels = [part.levels for part in stats.chain_parts]
+        seconds += float((met / levels).sum()) * _PAIR_SECONDS
+    return seconds
+
+
+def refit_seconds(stats: CrossProducts, responses: int) -> float:
+    """Seconds that fits of a design to many responses take NumPy."""
+    return responses * 10.0 * (2.0 * visit_seconds(stats) + 150.0 * _CALL_SECONDS)
+
+
+def count(stats: CrossProducts) -> None:
+    """Count one visit."""
+    if _work[0] <= DESCENT_PATIENCE_SECONDS:
+        _work[0] += visit_seconds(stats)
+
+
+def speed(ahead: float = 0.0) -> Speed:
+    """The choice in force; without one, what the work so far repays, and that ahead."""
+    if _holders:
+        return _holders[-1]
+    work = _work[0] + ahead
+    if work <= PATIENCE_SECONDS:
+        return Speed.NUMPY
+    if work > DESCENT_PATIENCE_SECONDS or compiled_cache.is_complete():
+        return Speed.DESCENT
+    return Speed.SWEEPS
+
+
+@contextmanager
+def held(ahead: float = 0.0, *, choice: Speed | None = None) -> Iterator[Speed]:
+    """Choose once for a call and everything below it, in all threads.
+
+    Parameters
+    ----------
+    ahead : float
+        Seconds of NumPy's work that the call brings (`refit_seconds`).
+    choice : Speed, optional
+        What another process has chosen.
+    """
+    with _lock:
+        _holders.append(speed(ahead) if choice is None else choice)
+        chosen = _holders[-1]
+    try:
+        yield chosen
+    finally:
+        with _lock:
+            _holders.pop()
+
+
+def compile_from_now_on() -> None:
+    """Have everything compiled in this process from here on."""
+    _work[0] = max(_work[0], 2.0 * DESCENT_PATIENCE_SECONDS)
 
 
 @cache
@@ -32,14 +123,9 @@ def _plain() -> SimpleNamespace:
     return SimpleNamespace(**functions)
 
 
-def compiled() -> bool:
-    """Whether the compiled sweeps run by now."""
-    return _spent[0] > PATIENCE_SECONDS
-
-
 def sweeps() -> Any:
     """The functions of the sweeps: NumPy's, or the same compiled."""
-    if not compiled():
+    if speed() == Speed.NUMPY:
         return _plain()
     from nestedmlm.likelihood.elimination.compiled import compiled_sweeps  # Numba is slow to load
 
@@ -67,17 +153,3 @@ def on_blocks[R](work: Callable[..., R], *parts: Iterable[Any]) -> list[R]:
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(quiet, blocks))
-
-
-def compile_from_now_on() -> None:
-    """Have compiled sweeps in this process from here on."""
-    _spent[0] = 2.0 * PATIENCE_SECONDS
-
-
-@contextmanager
-def counted() -> Iterator[None]:
-    """Count the time of uncompiled sweeps."""
-    began = time.perf_counter()
-    yield
-    if _spent[0] <= PATIENCE_SECONDS:
-        _spent[0] += time.perf_counter() - began

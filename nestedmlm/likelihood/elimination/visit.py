@@ -10,7 +10,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood import trailing
-from nestedmlm.likelihood.elimination.speed import counted, on_blocks, sweeps
+from nestedmlm.likelihood.elimination.speed import count, on_blocks, sweeps
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.parts import FactorPart
@@ -114,7 +114,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
     T = lower_triangular(T, stats.parts)
-    with counted(), np.errstate(all="ignore"):
+    count(stats)
+    with np.errstate(all="ignore"):
         visit = _nested if stats.crossed is None else _crossed
         return mirrored(visit(T, stats), stats.parts)
 
@@ -333,7 +334,8 @@ def working_variates(
         Factor, a and b (a >= b) of each entry, ordered by factor.
     """
     form = _nested_variates if stats.crossed is None else _crossed_variates
-    with counted(), np.errstate(all="ignore"):
+    count(stats)
+    with np.errstate(all="ignore"):
         return form(stats, e, v, entries)
 
 
