@@ -128,7 +128,7 @@ def test_a_changed_callee_is_compiled_anew(tmp_path) -> None:
 
     first, folder = run()
     assert run() == [first, folder] == ["3.0", folder]
-    source = copy / "nestedmlm" / "likelihood" / "elimination" / "compiled.py"
+    source = copy / "nestedmlm" / "likelihood" / "elimination" / "loops.py"
     text = source.read_text(encoding="utf-8")
     assert "s += x[j] * y[j]" in text
     source.write_text(text.replace("s += x[j] * y[j]", "s += 2.0 * x[j] * y[j]", 1))

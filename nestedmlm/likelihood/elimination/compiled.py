@@ -25,6 +25,7 @@ from nestedmlm.likelihood.elimination import (
     entries,
     entries_information,
     information,
+    loops,
     sweeps,
 )
 
@@ -71,261 +72,14 @@ def _jit(function: Any, **options: Any) -> Any:
     return compiled
 
 
-def _scale_1s(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] = s * x[j]
-
-
-def _scale_1v(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] = s[j] * x[j]
-
-
-def _scale_2s(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] = s * x[c, j]
-
-
-def _scale_2v(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] = s[j] * x[c, j]
-
-
-def _add_scaled_1s(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] += s * x[j]
-
-
-def _add_scaled_1v(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] += s[j] * x[j]
-
-
-def _add_scaled_2s(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] += s * x[c, j]
-
-
-def _add_scaled_2v(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] += s[j] * x[c, j]
-
-
-def _subtract_scaled_1s(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] -= s * x[j]
-
-
-def _subtract_scaled_1v(out: Any, s: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] -= s[j] * x[j]
-
-
-def _subtract_scaled_2s(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] -= s * x[c, j]
-
-
-def _subtract_scaled_2v(out: Any, s: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] -= s[j] * x[c, j]
-
-
-def _copy_1(out: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] = x[j]
-
-
-def _copy_2(out: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] = x[c, j]
-
-
-def _add_1(out: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] += x[j]
-
-
-def _add_2(out: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] += x[c, j]
-
-
-def _subtract_1(out: Any, x: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] -= x[j]
-
-
-def _subtract_2(out: Any, x: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] -= x[c, j]
-
-
-def _fill_1(out: Any, number: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] = number
-
-
-def _fill_2(out: Any, number: Any) -> None:
-    for c in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[c, j] = number
-
-
-def _of_parents_2(X: Any, parent: Any) -> Any:
-    out = np.empty((X.shape[0], parent.shape[0]))
-    for a in range(X.shape[0]):
-        for j in range(parent.shape[0]):
-            out[a, j] = X[a, parent[j]]
-    return out
-
-
-def _of_parents_3(X: Any, parent: Any) -> Any:
-    out = np.empty((X.shape[0], X.shape[1], parent.shape[0]))
-    for a in range(X.shape[0]):
-        for b in range(X.shape[1]):
-            for j in range(parent.shape[0]):
-                out[a, b, j] = X[a, b, parent[j]]
-    return out
-
-
-def invert_root(x: Any) -> None:
-    """``x = 1 / sqrt(x)``."""
-    for j in range(x.shape[0]):
-        x[j] = 1.0 / math.sqrt(x[j])
-
-
-def sum_children(X: Any, starts: Any) -> Any:
-    """Sums over the children of each parent."""
-    count, levels = starts.shape[0], X.shape[2]
-    out = np.empty((X.shape[0], X.shape[1], count))
-    for a in range(X.shape[0]):
-        for b in range(X.shape[1]):
-            for g in range(count):
-                end = starts[g + 1] if g + 1 < count else levels
-                s = 0.0
-                for j in range(starts[g], end):
-                    s += X[a, b, j]
-                out[a, b, g] = s
-    return out
-
-
-def dot(x: Any, y: Any) -> float:
-    """Sum of products."""
-    s = 0.0
-    for j in range(x.shape[0]):
-        s += x[j] * y[j]
-    return s
-
-
-def add_products(out: Any, sign: float, X: Any, Y: Any) -> None:
-    """``out += sign X Y'``."""
-    for a in range(X.shape[0]):
-        for b in range(Y.shape[0]):
-            out[a, b] += sign * dot(X[a], Y[b])
-
-
-def total(x: Any) -> float:
-    """Sum over the levels."""
-    s = 0.0
-    for j in range(x.shape[0]):
-        s += x[j]
-    return s
-
-
-def log_total(x: Any) -> float:
-    """Sum of logarithms: factors are multiplied while the product is far from overflow."""
-    s, product = 0.0, 1.0
-    for j in range(x.shape[0]):
-        if not 1e-100 < x[j] < 1e100:
-            s += math.log(x[j]) if x[j] > 0.0 else np.nan
-            continue
-        product *= x[j]
-        if not 1e-150 < product < 1e150:
-            s += math.log(product)
-            product = 1.0
-    return s + math.log(product)
-
-
-def take(out: Any, x: Any, index: Any) -> None:
-    """``out = x[index]``."""
-    for e in range(out.shape[0]):
-        out[e] = x[index[e]]
-
-
-def add_taken(out: Any, s: Any, node: Any, x: Any) -> None:
-    """``out += s[node] x``."""
-    for e in range(out.shape[0]):
-        out[e] += s[node[e]] * x[e]
-
-
-def subtract_taken(out: Any, s: Any, node: Any, x: Any) -> None:
-    """``out -= s[node] x``."""
-    for e in range(out.shape[0]):
-        out[e] -= s[node[e]] * x[e]
-
-
-def add_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out += sum of x y`` over each level's entries."""
-    for g in range(out.shape[0]):
-        s = 0.0
-        for e in range(ptr[g], ptr[g + 1]):
-            s += x[e] * y[e]
-        out[g] += s
-
-
-def subtract_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out -= sum of x y`` over each level's entries."""
-    for g in range(out.shape[0]):
-        s = 0.0
-        for e in range(ptr[g], ptr[g + 1]):
-            s += x[e] * y[e]
-        out[g] -= s
-
-
-def subtract_at(out: Any, index: Any, x: Any) -> None:
-    """``out[index] -= x``."""
-    for e in range(x.shape[0]):
-        out[index[e]] -= x[e]
-
-
-def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
-    """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
-    for g in range(ptr.shape[0] - 1):
-        for e in range(ptr[g], ptr[g + 1]):
-            row, s = out[col[e]], x[e]
-            for c in range(ptr[g], e + 1):
-                row[col[c]] -= s * x[c]
-
-
-def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
-    """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
-    for g in range(ptr.shape[0] - 1):
-        low, high = ptr[g], ptr[g + 1]
-        for e in range(low, high):
-            row, s = G[col[e]], 0.0  # G is symmetric
-            for c in range(low, high):
-                s += x[c] * row[col[c]]
-            out[e] = s
-
-
 def _by_rank_and_factor(name: str) -> Any:
     """A name that Numba resolves to the loop for the number of dimensions and the kind of `s`."""
-    loops = {(n, kind): globals()[f"_{name}_{n}{kind}"] for n in (1, 2) for kind in "sv"}
+    own = {(n, kind): vars(loops)[f"_{name}_{n}{kind}"] for n in (1, 2) for kind in "sv"}
 
     def stub(out: Any, s: Any, x: Any) -> None: ...
 
     def chosen(out: Any, s: Any, x: Any) -> Any:
-        return loops[out.ndim, "v" if isinstance(s, nb.Array) else "s"]
+        return own[out.ndim, "v" if isinstance(s, nb.Array) else "s"]
 
     overload(stub, jit_options=JIT)(chosen)
 
@@ -334,12 +88,12 @@ def _by_rank_and_factor(name: str) -> Any:
 
 def _by_rank(name: str) -> Any:
     """The same for primitives without a factor."""
-    loops = {n: globals()[f"_{name}_{n}"] for n in (1, 2)}
+    own = {n: vars(loops)[f"_{name}_{n}"] for n in (1, 2)}
 
     def stub(out: Any, x: Any) -> None: ...
 
     def chosen(out: Any, x: Any) -> Any:
-        return loops[out.ndim]
+        return own[out.ndim]
 
     overload(stub, jit_options=JIT)(chosen)
 
@@ -351,7 +105,7 @@ def _fill(out: Any, number: Any) -> None: ...
 
 @overload(_fill, jit_options=JIT)
 def _chosen_fill(out: Any, number: Any) -> Any:
-    return _fill_1 if out.ndim == 1 else _fill_2
+    return loops._fill_1 if out.ndim == 1 else loops._fill_2
 
 
 def _of_parents(X: Any, parent: Any) -> Any: ...
@@ -359,7 +113,7 @@ def _of_parents(X: Any, parent: Any) -> Any: ...
 
 @overload(_of_parents, jit_options=JIT)
 def _chosen_of_parents(X: Any, parent: Any) -> Any:
-    return _of_parents_2 if X.ndim == 2 else _of_parents_3
+    return loops._of_parents_2 if X.ndim == 2 else loops._of_parents_3
 
 
 _BY_NODE = ("add_by_node", "subtract_by_node", "times_block")
@@ -374,11 +128,11 @@ def _loops() -> dict[str, Any]:
     out = {name: _by_rank_and_factor(name) for name in ("scale", "add_scaled", "subtract_scaled")}
     out |= {name: _by_rank(name) for name in ("copy", "add", "subtract")}
     out |= {"fill": _fill, "of_parents": _of_parents}
-    globals()["dot"] = _jit(dot, **SUMS)
+    vars(loops)["dot"] = _jit(loops.dot, **SUMS)  # others call it
     for name in ("add_products", "total", "log_total", *_BY_NODE):
-        out[name] = _jit(globals()[name], **SUMS)
+        out[name] = _jit(vars(loops)[name], **SUMS)
     for name in _PLAIN:
-        out[name] = _jit(globals()[name], **JIT)
+        out[name] = _jit(vars(loops)[name], **JIT)
     return out
 
 

@@ -40,7 +40,7 @@ _PAIR_SECONDS = 1.5e-8  # seconds for a pair of entries that meet in the dense b
 
 
 class Speed(IntEnum):
-    """What is compiled: nothing, the sweeps, or whole descents too."""
+    """Speed by what is compiled: nothing, the sweeps, or whole descents too."""
 
     NUMPY = 0
     SWEEPS = 1

@@ -1,0 +1,258 @@
+"""Loops of the primitives, for Numba: by number of dimensions (1, 2), `s` a number or per level.
+
+Each is what the function of its name in `primitives` does; `compiled` chooses among them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def _scale_1s(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] = s * x[j]
+
+
+def _scale_1v(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] = s[j] * x[j]
+
+
+def _scale_2s(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] = s * x[c, j]
+
+
+def _scale_2v(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] = s[j] * x[c, j]
+
+
+def _add_scaled_1s(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] += s * x[j]
+
+
+def _add_scaled_1v(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] += s[j] * x[j]
+
+
+def _add_scaled_2s(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] += s * x[c, j]
+
+
+def _add_scaled_2v(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] += s[j] * x[c, j]
+
+
+def _subtract_scaled_1s(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] -= s * x[j]
+
+
+def _subtract_scaled_1v(out: Any, s: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] -= s[j] * x[j]
+
+
+def _subtract_scaled_2s(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] -= s * x[c, j]
+
+
+def _subtract_scaled_2v(out: Any, s: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] -= s[j] * x[c, j]
+
+
+def _copy_1(out: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] = x[j]
+
+
+def _copy_2(out: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] = x[c, j]
+
+
+def _add_1(out: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] += x[j]
+
+
+def _add_2(out: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] += x[c, j]
+
+
+def _subtract_1(out: Any, x: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] -= x[j]
+
+
+def _subtract_2(out: Any, x: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] -= x[c, j]
+
+
+def _fill_1(out: Any, number: Any) -> None:
+    for j in range(out.shape[0]):
+        out[j] = number
+
+
+def _fill_2(out: Any, number: Any) -> None:
+    for c in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[c, j] = number
+
+
+def _of_parents_2(X: Any, parent: Any) -> Any:
+    out = np.empty((X.shape[0], parent.shape[0]))
+    for a in range(X.shape[0]):
+        for j in range(parent.shape[0]):
+            out[a, j] = X[a, parent[j]]
+    return out
+
+
+def _of_parents_3(X: Any, parent: Any) -> Any:
+    out = np.empty((X.shape[0], X.shape[1], parent.shape[0]))
+    for a in range(X.shape[0]):
+        for b in range(X.shape[1]):
+            for j in range(parent.shape[0]):
+                out[a, b, j] = X[a, b, parent[j]]
+    return out
+
+
+def invert_root(x: Any) -> None:
+    """``x = 1 / sqrt(x)``."""
+    for j in range(x.shape[0]):
+        x[j] = 1.0 / math.sqrt(x[j])
+
+
+def sum_children(X: Any, starts: Any) -> Any:
+    """Sums over the children of each parent."""
+    count, levels = starts.shape[0], X.shape[2]
+    out = np.empty((X.shape[0], X.shape[1], count))
+    for a in range(X.shape[0]):
+        for b in range(X.shape[1]):
+            for g in range(count):
+                end = starts[g + 1] if g + 1 < count else levels
+                s = 0.0
+                for j in range(starts[g], end):
+                    s += X[a, b, j]
+                out[a, b, g] = s
+    return out
+
+
+def dot(x: Any, y: Any) -> float:
+    """Sum of products."""
+    s = 0.0
+    for j in range(x.shape[0]):
+        s += x[j] * y[j]
+    return s
+
+
+def add_products(out: Any, sign: float, X: Any, Y: Any) -> None:
+    """``out += sign X Y'``."""
+    for a in range(X.shape[0]):
+        for b in range(Y.shape[0]):
+            out[a, b] += sign * dot(X[a], Y[b])
+
+
+def total(x: Any) -> float:
+    """Sum over the levels."""
+    s = 0.0
+    for j in range(x.shape[0]):
+        s += x[j]
+    return s
+
+
+def log_total(x: Any) -> float:
+    """Sum of logarithms: factors are multiplied while the product is far from overflow."""
+    s, product = 0.0, 1.0
+    for j in range(x.shape[0]):
+        if not 1e-100 < x[j] < 1e100:
+            s += math.log(x[j]) if x[j] > 0.0 else np.nan
+            continue
+        product *= x[j]
+        if not 1e-150 < product < 1e150:
+            s += math.log(product)
+            product = 1.0
+    return s + math.log(product)
+
+
+def take(out: Any, x: Any, index: Any) -> None:
+    """``out = x[index]``."""
+    for e in range(out.shape[0]):
+        out[e] = x[index[e]]
+
+
+def add_taken(out: Any, s: Any, node: Any, x: Any) -> None:
+    """``out += s[node] x``."""
+    for e in range(out.shape[0]):
+        out[e] += s[node[e]] * x[e]
+
+
+def subtract_taken(out: Any, s: Any, node: Any, x: Any) -> None:
+    """``out -= s[node] x``."""
+    for e in range(out.shape[0]):
+        out[e] -= s[node[e]] * x[e]
+
+
+def add_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
+    """``out += sum of x y`` over each level's entries."""
+    for g in range(out.shape[0]):
+        s = 0.0
+        for e in range(ptr[g], ptr[g + 1]):
+            s += x[e] * y[e]
+        out[g] += s
+
+
+def subtract_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
+    """``out -= sum of x y`` over each level's entries."""
+    for g in range(out.shape[0]):
+        s = 0.0
+        for e in range(ptr[g], ptr[g + 1]):
+            s += x[e] * y[e]
+        out[g] -= s
+
+
+def subtract_at(out: Any, index: Any, x: Any) -> None:
+    """``out[index] -= x``."""
+    for e in range(x.shape[0]):
+        out[index[e]] -= x[e]
+
+
+def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
+    """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
+    for g in range(ptr.shape[0] - 1):
+        for e in range(ptr[g], ptr[g + 1]):
+            row, s = out[col[e]], x[e]
+            for c in range(ptr[g], e + 1):
+                row[col[c]] -= s * x[c]
+
+
+def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
+    """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
+    for g in range(ptr.shape[0] - 1):
+        low, high = ptr[g], ptr[g + 1]
+        for e in range(low, high):
+            row, s = G[col[e]], 0.0  # G is symmetric
+            for c in range(low, high):
+                s += x[c] * row[col[c]]
+            out[e] = s
