@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,13 @@ from nestedmlm.design.matrices.reterms import (
     make_blocks,
     make_terms,
 )
+from nestedmlm.design.remarks import rank_message, remarks
 from nestedmlm.design.rows import Rows, frozen
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError
 from nestedmlm.formula.formula import Formula, parse_formula
 
 FloatArray = npt.NDArray[np.float64]
-_log = logging.getLogger("nestedmlm")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -148,7 +147,8 @@ def build_design(
     if check:
         check_levels(design.factors, design.n)
         check_effects(design.terms, design.factors, design.n)
-    return design
+    said = remarks(design, variables.missing)
+    return replace(design, messages=(*design.messages, *said)) if said else design
 
 
 def fixed_part(variables: Variables, contrasts: Mapping[str, Any] | None = None) -> Fixed:
@@ -255,7 +255,7 @@ def join(variables: Variables, fixed: Fixed, random: Random | None = None) -> De
         factors=tuple(block.factor for block in groups.values()),
         terms=make_terms(blocks, factor_of),
         na_action=variables.na_action,
-        messages=_rank_message(fixed.dropped),
+        messages=rank_message(fixed.dropped),
         rows=rows,
     )
 
@@ -267,12 +267,3 @@ def _check_contrasts(contrasts: Mapping[str, Any] | None, variables: Variables) 
         if name not in factors:
             known = ", ".join(factors) or "none"
             raise OptionError(f"contrasts for {name!r}, but the factors of the model are: {known}")
-
-
-def _rank_message(dropped: tuple[str, ...]) -> tuple[str, ...]:
-    if not dropped:
-        return ()
-    plural = "column / coefficient" if len(dropped) == 1 else "columns / coefficients"
-    message = f"fixed-effect model matrix is rank deficient so dropping {len(dropped)} {plural}"
-    _log.warning(message)
-    return (message,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nestedmlm.design.remarks import RANK_DEFICIENT
 from nestedmlm.views.protocols import Described, Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.layout import fill_lines, formula_pieces
@@ -65,12 +66,16 @@ def groups(fit: Described) -> Block:
 
 
 def messages(fit: Printed) -> list[Block]:
-    """Messages below a print: dropped columns, convergence, singularity."""
+    """Messages below a print: rows left out, dropped columns, convergence, singularity."""
     about_design = fit.design.messages
     about_fit = tuple(m for m in fit.messages if m not in about_design)
+    warned = tuple(m for m in about_design if m.startswith(RANK_DEFICIENT))
+    remarks = tuple(m for m in about_design if m not in warned)
     blocks: list[Block] = []
-    if about_design:
-        blocks.append(Text(("fit warnings:", *about_design), role="note"))
+    if remarks:
+        blocks.append(Text(remarks, role="note"))
+    if warned:
+        blocks.append(Text(("fit warnings:", *warned), role="note"))
     if about_fit:
         blocks.append(Text((*_optimizer(fit), *about_fit), role="note"))
     return blocks

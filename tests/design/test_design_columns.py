@@ -235,12 +235,12 @@ def test_rank_deficient_columns_go(caplog: pytest.LogCaptureFixture) -> None:
     found = design("x + x2 + z", data)
     assert found.x_names == ("(Intercept)", "x", "z")
     assert found.dropped == ("x2",)
-    text = "fixed-effect model matrix is rank deficient so dropping 1 column / coefficient"
+    text = "fixed-effect model matrix is rank deficient so dropping 1 column / coefficient: x2"
     assert found.messages == (text,)
     assert text in caplog.text
     both = design("one + x + x2", data)
     assert both.dropped == ("one", "x2")
-    assert both.messages[0].endswith("dropping 2 columns / coefficients")
+    assert both.messages[0].endswith("dropping 2 columns / coefficients: one, x2")
     np.testing.assert_array_equal(both.new(data).X, both.X)
 
 

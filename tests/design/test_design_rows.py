@@ -131,13 +131,22 @@ def test_weights() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "words"),
-    [(-1.0, "negative"), (0.0, "zero"), (np.nan, "missing"), (np.inf, "finite")],
+    [(-1.0, "negative"), (0.0, "zero"), (np.inf, "finite")],
 )
 def test_bad_weights(bad: float, words: str) -> None:
     weights = np.ones(N)
     weights[5] = bad
     with pytest.raises(WeightsError, match=words):
         build_design("y ~ x + (1 | g)", BASE, weights=weights)
+
+
+def test_rows_without_a_weight_are_left_out() -> None:
+    weights = np.ones(N)
+    weights[[5, 7]] = np.nan
+    design = build_design("y ~ x + (1 | g)", BASE, weights=weights)
+    np.testing.assert_array_equal(np.flatnonzero(~design.kept), [5, 7])
+    with pytest.raises(DataError, match=r"missing values in the weights \(2\)"):
+        build_design("y ~ x + (1 | g)", BASE, weights=weights, na_action="raise")
 
 
 @pytest.mark.parametrize("what", ["weights", "offset"])

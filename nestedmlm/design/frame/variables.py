@@ -46,6 +46,8 @@ class Variables:
         Labels of the complete rows, and of all.
     kept : ndarray of bool, shape (n_all,)
         Which of all rows are complete.
+    missing : dict of str to int
+        How many values each incomplete variable lacks.
     na_action : str
     offset_column : str or None
         The column given as argument ``offset``.
@@ -66,6 +68,7 @@ class Variables:
     index: pd.Index
     full_index: pd.Index
     kept: npt.NDArray[np.bool_]
+    missing: dict[str, int]
     na_action: str
     offset_column: str | None
     offset_array: bool
@@ -131,8 +134,13 @@ def read_variables(
     for variable in _mentioned(formula, fixed):
         everything.setdefault(variable.name, evaluator.vector(variable.node))
     if total is not None:
-        everything["offset"] = total
-    kept = _complete_rows(everything, frame.n, na_action)
+        everything["the offset"] = total
+    prior: FloatArray | None = None
+    if weights is not None:
+        prior = argument_numbers(weights, evaluator, "weights", error=WeightsError)
+        everything["the weights"] = prior
+    absent = _missing(everything)
+    kept = _complete_rows(absent, frame.n, na_action)
     some = not kept.all()
     trimmed = {k: _trim(take_rows(v, kept) if some else v) for k, v in values.items()}
     used_y = y[kept] if some else y
@@ -145,11 +153,12 @@ def read_variables(
         fixed=fixed,
         values=trimmed,
         y=used_y,
-        weights=_weights(weights, evaluator, kept),
+        weights=None if prior is None else _checked_weights(prior[kept]),
         offset=used_offset,
         index=frame.index[kept] if some else frame.index,
         full_index=frame.index,
         kept=kept,
+        missing={name: int(mask.sum()) for name, mask in absent.items()},
         na_action=na_action,
         offset_column=offset if isinstance(offset, str) else None,
         offset_array=offset is not None and not isinstance(offset, str),
@@ -168,12 +177,9 @@ def _total_offset(
     return given if total is None else total + given
 
 
-def _weights(weights: Any, evaluator: Evaluator, kept: npt.NDArray[np.bool_]) -> FloatArray | None:
-    if weights is None:
-        return None
-    used = argument_numbers(weights, evaluator, "weights", error=WeightsError)[kept]
-    check_weights(used)
-    return used
+def _checked_weights(weights: FloatArray) -> FloatArray:
+    check_weights(weights)
+    return weights
 
 
 def _used(formula: Formula, fixed: Terms) -> Iterable[Variable]:
@@ -190,16 +196,21 @@ def _mentioned(formula: Formula, fixed: Terms) -> Iterable[Variable]:
         yield from bar.terms.mentioned
 
 
-def _complete_rows(values: Mapping[str, Vector], n: int, na_action: str) -> npt.NDArray[np.bool_]:
-    masks = {name: mask for name, v in values.items() if (mask := missing_rows(v)) is not None}
-    if not masks:
+def _missing(values: Mapping[str, Vector]) -> dict[str, npt.NDArray[np.bool_]]:
+    return {name: mask for name, v in values.items() if (mask := missing_rows(v)) is not None}
+
+
+def _complete_rows(
+    missing: Mapping[str, npt.NDArray[np.bool_]], n: int, na_action: str
+) -> npt.NDArray[np.bool_]:
+    if not missing:
         return np.ones(n, dtype=bool)
     if na_action == "raise":
-        counts = ", ".join(f"{name} ({int(mask.sum())})" for name, mask in masks.items())
+        counts = ", ".join(f"{name} ({int(mask.sum())})" for name, mask in missing.items())
         raise DataError(f"missing values in {counts}; na_action='omit' leaves those rows out")
-    kept: npt.NDArray[np.bool_] = ~np.logical_or.reduce(list(masks.values()))
+    kept: npt.NDArray[np.bool_] = ~np.logical_or.reduce(list(missing.values()))
     if not kept.any():
-        names = ", ".join(name for name, mask in masks.items() if mask.all())
+        names = ", ".join(name for name, mask in missing.items() if mask.all())
         hint = f"{names} has no value at all" if names else "every row has a missing value"
         raise DataError(f"0 (non-NA) cases: {hint}")
     return kept

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.restarting_ids import RestartingIds, restarting_ids
 from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
 from nestedmlm.fits.singularity.steps import Collapse, Step, steps
 from nestedmlm.formula import Bar, Formula
@@ -85,10 +86,16 @@ class Diagnosis(Viewable):
         As the fit prints it.
     terms : tuple of TermDiagnosis
         In the order of VarCorr.
+    restarting : tuple of str
+        Grouping factors whose ids restart in each level of another one, in words.
+    reread : tuple of Recommendation
+        The models in which those are different groups.
     """
 
     formula: str
     terms: tuple[TermDiagnosis, ...]
+    restarting: tuple[str, ...] = ()
+    reread: tuple[Recommendation, ...] = ()
 
     @property
     def singular(self) -> bool:
@@ -97,7 +104,13 @@ class Diagnosis(Viewable):
 
     @property
     def next(self) -> tuple[Recommendation, ...]:
-        """Models worth fitting next, in order: the steps for the most complex singular term."""
+        """Models worth fitting next, in order.
+
+        First those that read ids that restart as different groups; without any, the steps for
+        the most complex singular term.
+        """
+        if self.reread:
+            return self.reread
         candidates = [term for term in self.terms if term.next]
         if not candidates:
             return ()
@@ -136,6 +149,8 @@ class Diagnosis(Viewable):
         for term in self.terms:
             if term.collapse.singular:
                 blocks += [blank(), *_explanation(term)]
+        if self.restarting:
+            blocks += [blank(), Text(self.restarting)]
         return View((*blocks, *_recommendations(self)))
 
 
@@ -199,7 +214,19 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
                 next=_next(formula, bars[i], collapse, living),
             )
         )
-    return Diagnosis(formula=str(fit.formula), terms=tuple(terms))
+    found = [] if fit.design.rows is None else restarting_ids(fit.design.factors, fit.design.rows)
+    return Diagnosis(
+        formula=str(fit.formula),
+        terms=tuple(terms),
+        restarting=tuple(ids.message(formula) for ids in found),
+        reread=tuple(_reread(ids, formula) for ids in found),
+    )
+
+
+def _reread(ids: RestartingIds, formula: Formula) -> Recommendation:
+    term, whole = ids.nested(formula)
+    change = f"levels of {ids.inner} are other groups in each level of {ids.outer}, {term}"
+    return Recommendation(formula=whole.text, change=change, mixed=True)
 
 
 def _collapse(
@@ -345,7 +372,7 @@ def _recommendations(diagnosis: Diagnosis) -> list[Block]:
         Text(("Worth fitting next:",), role="heading"),
         Text(tuple(lines)),
     ]
-    if diagnosis.next[0].mixed:
+    if diagnosis.next[0].mixed and diagnosis.singular:
         hint = "fit.simplify() refits along this path until a fit is not singular."
         blocks.append(Text((hint,), role="note"))
     return blocks

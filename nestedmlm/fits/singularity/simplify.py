@@ -84,7 +84,7 @@ class Path(Viewable):
             found = [f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular]
             verdict = ["    not singular"] if not found else [f"    singular; {f}" for f in found]
             blocks.append(Text((f"{name}: {formula}", *change, *verdict)))
-        blocks += [blank(), Text((_conclusion(self),))]
+        blocks += [blank(), Text(tuple(_conclusion(self).split("\n")))]
         if self.comparison is None:
             return View(tuple(blocks))
         return View((*blocks, blank(), *self.comparison.view().blocks))
@@ -137,7 +137,8 @@ def _findings(diagnosis: Diagnosis) -> str:
 
 def _conclusion(path: Path) -> str:
     if not path.diagnoses[-1].singular:
-        return f"{path.names[-1]} is not singular."
+        restarting = path.diagnoses[-1].restarting
+        return "\n".join((f"{path.names[-1]} is not singular.", *restarting))
     step = next(iter(path.diagnoses[-1].next), None)
     if step is None:
         return f"{path.names[-1]} is still singular, and nothing simpler is recommended."

@@ -27,12 +27,15 @@ class BayesDiagnosis(Viewable):
         A sentence for each standard deviation whose posterior is piled up at zero.
     prob : float
         Probability below ``upper``.
+    restarting : tuple of str
+        Grouping factors whose ids restart in each level of another one.
     """
 
     problems: tuple[str, ...]
     table: pd.DataFrame
     boundary: tuple[str, ...]
     prob: float
+    restarting: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -55,7 +58,10 @@ class BayesDiagnosis(Viewable):
             "share_near_zero": ("Draws below", _percent),
         }
         blocks.append(cells.frame_table("boundary", self.table, columns))
-        return View((*blocks, Text(self.boundary or (NOTHING,))))
+        blocks.append(Text(self.boundary or (NOTHING,)))
+        if self.restarting:
+            blocks += [blank(), Text(self.restarting)]
+        return View(tuple(blocks))
 
 
 NOTHING = "No standard deviation is piled up at zero."

@@ -1,0 +1,70 @@
+"""Remarks on a design: what was done to the data in silence, and what looks like a slip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nestedmlm.design.design import Design
+from nestedmlm.design.restarting_ids import restarting_ids
+from nestedmlm.design.rows import rows_here
+
+RANK_DEFICIENT = "fixed-effect model matrix is rank deficient"  # how lme4's warning begins
+MOST_NAMES = 8  # of dropped columns in one message
+_log = logging.getLogger("nestedmlm")
+
+
+def rank_message(dropped: Sequence[str]) -> tuple[str, ...]:
+    """lme4's warning about columns that others explain, with their names; logged, too."""
+    if not dropped:
+        return ()
+    plural = "column / coefficient" if len(dropped) == 1 else "columns / coefficients"
+    more = len(dropped) - MOST_NAMES
+    names = ", ".join(dropped[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    message = f"{RANK_DEFICIENT} so dropping {len(dropped)} {plural}: {names}"
+    _log.warning(message)
+    return (message,)
+
+
+def remarks(design: Design, missing: Mapping[str, int]) -> tuple[str, ...]:
+    """Say what a reader of the summary should know of the data, a line for each.
+
+    Parameters
+    ----------
+    design : Design
+        With its rows.
+    missing : mapping of str to int
+        How many values each variable lacks.
+
+    Returns
+    -------
+    tuple of str
+        Rows left out, a response of two values, ids that restart in each parent.
+    """
+    return tuple(_remarks(design, missing))
+
+
+def _remarks(design: Design, missing: Mapping[str, int]) -> Iterator[str]:
+    rows = rows_here(design.rows, "what there is to say of the data")
+    out = rows.kept.size - rows.n
+    if out:
+        counts = ", ".join(f"{name} ({count})" for name, count in missing.items())
+        noun = "row" if out == 1 else "rows"
+        yield f"{out} of {rows.kept.size} {noun} left out for missing values: {counts}"
+    if two_valued(rows.y):
+        low, high = rows.y.min(), rows.y.max()
+        yield (
+            f"the response has only two values, {low:g} and {high:g}: a logistic model would be "
+            "usual (not offered here); this one fits their mean as if it were normal"
+        )
+    for ids in restarting_ids(design.factors, rows):
+        yield ids.message(design.formula)
+
+
+def two_valued(y: npt.NDArray[np.float64]) -> bool:
+    """Whether a response has two values, each more than once."""
+    low, high = y == y.min(), y == y.max()
+    return bool((low | high).all() and min(low.sum(), high.sum()) > 1)
