@@ -10,15 +10,9 @@ from __future__ import annotations
 
 import sys
 from types import MethodType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nestedmlm import plots
-from nestedmlm.api import anova, lmer, pymc_lmer
-from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.datasets import list_datasets, load_dataset
 from nestedmlm.deprecations import renamed
-from nestedmlm.design.build import build_design
-from nestedmlm.design.design import Design
 from nestedmlm.errors import (
     ConvergenceWarning,
     DataError,
@@ -28,24 +22,34 @@ from nestedmlm.errors import (
     SamplingError,
     SamplingWarning,
 )
-from nestedmlm.fits.bayes_fit import BayesFit
-from nestedmlm.fits.etable import etable
-from nestedmlm.fits.lmer_fit import LmerFit
-from nestedmlm.fits.load_bayesfit import load_bayesfit
-from nestedmlm.fits.means.emmeans import emmeans, emtrends
-from nestedmlm.fits.means.marginal_means import Emmeans
-from nestedmlm.fits.model import Model
-from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.simulation.from_formula import scenario, simulate
-from nestedmlm.fits.simulation.power import Power, PowerCurve
-from nestedmlm.fits.simulation.rlrt import rlrt
-from nestedmlm.fits.simulation.scenario import Scenario
-from nestedmlm.fits.verbs.power import power, power_curve
-from nestedmlm.formula import Formula
-from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.warmup import warmup
-from nestedmlm.views.posterior.comparison import compare
+from nestedmlm.late import late_name
+
+if TYPE_CHECKING:
+    from nestedmlm import plots
+    from nestedmlm.api import lmer, pymc_lmer
+    from nestedmlm.bayes.model.distributions import Prior
+    from nestedmlm.datasets import list_datasets, load_dataset
+    from nestedmlm.design.build import build_design
+    from nestedmlm.design.design import Design
+    from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.etable import etable
+    from nestedmlm.fits.fit_comparison import anova
+    from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.load_bayesfit import load_bayesfit
+    from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.means.marginal_means import Emmeans
+    from nestedmlm.fits.model import Model
+    from nestedmlm.fits.simulation.bootstrap import Bootstrap
+    from nestedmlm.fits.simulation.from_formula import scenario, simulate
+    from nestedmlm.fits.simulation.power import Power, PowerCurve
+    from nestedmlm.fits.simulation.rlrt import rlrt
+    from nestedmlm.fits.simulation.scenario import Scenario
+    from nestedmlm.fits.verbs.power import power, power_curve
+    from nestedmlm.formula import Formula
+    from nestedmlm.optimum.control import Control
+    from nestedmlm.optimum.penalty import Penalty
+    from nestedmlm.optimum.warmup import warmup
+    from nestedmlm.views.posterior.comparison import compare
 
 __version__ = "0.1.0a1"
 
@@ -90,7 +94,48 @@ __all__ = [
     "warmup",
 ]
 
+# where each name stands: it loads when it is first asked for
+_PLACES = {
+    name: f"{__name__}.{module}"
+    for module, names in {
+        "api": "lmer pymc_lmer",
+        "bayes.model.distributions": "Prior",
+        "datasets": "list_datasets load_dataset",
+        "design.build": "build_design",
+        "design.design": "Design",
+        "fits.bayes_fit": "BayesFit",
+        "fits.etable": "etable",
+        "fits.fit_comparison": "anova",
+        "fits.lmer_fit": "LmerFit",
+        "fits.load_bayesfit": "load_bayesfit",
+        "fits.means.emmeans": "emmeans emtrends",
+        "fits.means.marginal_means": "Emmeans",
+        "fits.model": "Model",
+        "fits.simulation.bootstrap": "Bootstrap",
+        "fits.simulation.from_formula": "scenario simulate",
+        "fits.simulation.power": "Power PowerCurve",
+        "fits.simulation.rlrt": "rlrt",
+        "fits.simulation.scenario": "Scenario",
+        "fits.verbs.power": "power power_curve",
+        "formula": "Formula",
+        "optimum.control": "Control",
+        "optimum.penalty": "Penalty",
+        "optimum.warmup": "warmup",
+        "views.posterior.comparison": "compare",
+    }.items()
+    for name in names.split()
+}
+
 if not TYPE_CHECKING:
-    __getattr__ = MethodType(
+    _old = MethodType(
         renamed({"plot_compare": "fit.plot.comparison(posterior)"}), sys.modules[__name__]
     )
+
+    def __getattr__(name: str) -> Any:
+        if name.startswith("__") or name == "plot_compare":
+            return _old(name)
+        found = globals()[name] = late_name(__name__, _PLACES, name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.api import anova, lmer
+from nestedmlm.api import lmer
+from nestedmlm.fits.fit_comparison import anova
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.verbs.getme import getme

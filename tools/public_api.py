@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))  # this copy of the package, not an installed one
 
 import nestedmlm as nm  # noqa: E402
 from nestedmlm import covariance, interop, lme4  # noqa: E402
+from nestedmlm.late import Late  # noqa: E402
 from nestedmlm.views.render.view import Viewable  # noqa: E402
 
 TARGET = ROOT / "tests" / "house" / "public_api.txt"
@@ -65,6 +66,7 @@ def accessors() -> dict[str, type]:
                 continue
             kind = inspect.signature(raw.fget, eval_str=False).return_annotation
             cls = getattr(inspect.getmodule(raw.fget), str(kind), None)
+            cls = cls.load() if isinstance(cls, Late) else cls
             if inspect.isclass(cls) and cls.__module__.startswith("nestedmlm.plots"):
                 found[cls.__name__] = cls
     return found
@@ -73,7 +75,11 @@ def accessors() -> dict[str, type]:
 def members(cls: type) -> dict[str, Any]:
     """Public members; what every view or mapping can do is not counted again."""
     fields = {n: f for n, f in getattr(cls, "__dataclass_fields__", {}).items() if n[0] != "_"}
-    own = {n: raw for n, raw in inspect.getmembers_static(cls) if n[0] != "_"}
+    own = {
+        n: getattr(cls, n) if isinstance(raw, Late) else raw
+        for n, raw in inspect.getmembers_static(cls)
+        if n[0] != "_"
+    }
     found = {n: raw for n, raw in own.items() if n not in vars(Mapping)} | fields
     if issubclass(cls, Viewable) and cls is not Viewable:
         found = {name: raw for name, raw in found.items() if not hasattr(Viewable, name)}

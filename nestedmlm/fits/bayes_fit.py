@@ -15,6 +15,7 @@ from nestedmlm.deprecations import renamed
 from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.from_draws import fit_of_foreign_draws
+from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
 from nestedmlm.fits.posterior_verbs.icc import icc
@@ -28,7 +29,7 @@ from nestedmlm.fits.posterior_verbs.save import save
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
 from nestedmlm.fits.posterior_verbs.varcorr import varcorr
-from nestedmlm.plots.accessor import OLD_NAMES, FitPlots
+from nestedmlm.plots.accessor import FitPlots
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit

@@ -6,57 +6,125 @@ A frozen record; its verbs are the functions of `nestedmlm.fits.verbs`, one file
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.fits import maketables
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.fits.singularity import diagnose, is_singular, repca, simplify
-from nestedmlm.fits.verbs.anova import anova
-from nestedmlm.fits.verbs.augment import augment
-from nestedmlm.fits.verbs.bootstrap import bootstrap
-from nestedmlm.fits.verbs.conf_int import conf_int
-from nestedmlm.fits.verbs.contest import contest
-from nestedmlm.fits.verbs.drop1 import drop1
-from nestedmlm.fits.verbs.elimination import elimination
-from nestedmlm.fits.verbs.extend import extend
-from nestedmlm.fits.verbs.glance import glance
-from nestedmlm.fits.verbs.icc import icc
-from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
-from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
-from nestedmlm.fits.verbs.model_matrix import model_matrix
-from nestedmlm.fits.verbs.power import power
-from nestedmlm.fits.verbs.predict import predict
-from nestedmlm.fits.verbs.profile import profile
-from nestedmlm.fits.verbs.r2 import r2
-from nestedmlm.fits.verbs.ranef import coef, ranef
-from nestedmlm.fits.verbs.ranova import ranova
-from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
-from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
-from nestedmlm.fits.verbs.sample import sample
-from nestedmlm.fits.verbs.simulate import simulate
-from nestedmlm.fits.verbs.step import step
-from nestedmlm.fits.verbs.summary import pvalues, summary
-from nestedmlm.fits.verbs.tidy import tidy
-from nestedmlm.fits.verbs.to_pymc import to_pymc
-from nestedmlm.fits.verbs.update import update
-from nestedmlm.fits.verbs.varcorr import varcorr
-from nestedmlm.fits.verbs.variance_parameters import variance_parameters
-from nestedmlm.fits.verbs.variance_partition import variance_partition
+from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.solve import solve, warn_uncertified
-from nestedmlm.plots.accessor import OLD_NAMES, FitPlots
 from nestedmlm.statistics.crossproducts import CrossProducts
-from nestedmlm.views.summary import fit_view
 
 if TYPE_CHECKING:
+    from nestedmlm.fits import maketables
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.singularity.diagnosis import diagnose
+    from nestedmlm.fits.singularity.rank import is_singular, repca
+    from nestedmlm.fits.singularity.simplify import simplify
+    from nestedmlm.fits.verbs.anova import anova
+    from nestedmlm.fits.verbs.augment import augment
+    from nestedmlm.fits.verbs.bootstrap import bootstrap
+    from nestedmlm.fits.verbs.conf_int import conf_int
+    from nestedmlm.fits.verbs.contest import contest
+    from nestedmlm.fits.verbs.drop1 import drop1
+    from nestedmlm.fits.verbs.elimination import elimination
+    from nestedmlm.fits.verbs.extend import extend
+    from nestedmlm.fits.verbs.glance import glance
+    from nestedmlm.fits.verbs.icc import icc
+    from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
+    from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
+    from nestedmlm.fits.verbs.model_matrix import model_matrix
+    from nestedmlm.fits.verbs.power import power
+    from nestedmlm.fits.verbs.predict import predict
+    from nestedmlm.fits.verbs.profile import profile
+    from nestedmlm.fits.verbs.r2 import r2
+    from nestedmlm.fits.verbs.ranef import coef, ranef
+    from nestedmlm.fits.verbs.ranova import ranova
+    from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
+    from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
+    from nestedmlm.fits.verbs.sample import sample
+    from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.step import step
+    from nestedmlm.fits.verbs.summary import pvalues, summary
+    from nestedmlm.fits.verbs.tidy import tidy
+    from nestedmlm.fits.verbs.to_pymc import to_pymc
+    from nestedmlm.fits.verbs.update import update
+    from nestedmlm.fits.verbs.varcorr import varcorr
+    from nestedmlm.fits.verbs.variance_parameters import variance_parameters
+    from nestedmlm.fits.verbs.variance_partition import variance_partition
+    from nestedmlm.plots.accessor import FitPlots
+    from nestedmlm.views.summary import fit_view
+else:  # each loads when it is first asked for
+    property = late_property
+    # fmt: off
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.verbs",
+            {
+                "anova": "anova",
+                "augment": "augment",
+                "bootstrap": "bootstrap",
+                "conf_int": "conf_int",
+                "contest": "contest",
+                "drop1": "drop1",
+                "elimination": "elimination",
+                "extend": "extend",
+                "glance": "glance",
+                "icc": "icc",
+                "influence": "dfbeta dfbetas influence",
+                "leverage": "cooks_distance hatvalues",
+                "model_matrix": "model_matrix",
+                "power": "power",
+                "predict": "predict",
+                "profile": "profile",
+                "r2": "r2",
+                "ranef": "coef ranef",
+                "ranova": "ranova",
+                "refit": "refit refit_many refit_ml",
+                "residuals": "resid residuals rstudent",
+                "sample": "sample",
+                "simulate": "simulate",
+                "step": "step",
+                "summary": "pvalues summary",
+                "tidy": "tidy",
+                "to_pymc": "to_pymc",
+                "update": "update",
+                "varcorr": "varcorr",
+                "variance_parameters": "variance_parameters",
+                "variance_partition": "variance_partition",
+            },
+        )
+    )
+    globals().update(
+        late_imports(
+            "nestedmlm",
+            {
+                "fits.singularity.diagnosis": "diagnose",
+                "fits.singularity.rank": "is_singular repca",
+                "fits.singularity.simplify": "simplify",
+                "plots.accessor": "FitPlots",
+                "views.summary": "fit_view",
+            },
+        )
+    )
+    maketables = SimpleNamespace(
+        **late_imports(
+            "nestedmlm.fits",
+            {
+                "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
+                "default_stat_keys"
+            },
+        )
+    )
+# fmt: on
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 

@@ -8,23 +8,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
-from nestedmlm.fits.verbs.pytensor_graph import pytensor
-from nestedmlm.fits.verbs.sample import sample
-from nestedmlm.fits.verbs.to_pymc import to_pymc
+from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.formula import Formula, parse_formula, update_formula
+from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.plots.accessor import OLD_NAMES, ModelPlots
-from nestedmlm.views.posterior.priors import PriorTable
 
 if TYPE_CHECKING:
+    from nestedmlm.bayes.model.priors import resolve_priors
+    from nestedmlm.fits.verbs.pytensor_graph import pytensor
+    from nestedmlm.fits.verbs.sample import sample
+    from nestedmlm.fits.verbs.to_pymc import to_pymc
+    from nestedmlm.plots.accessor import ModelPlots
     from nestedmlm.views.posterior.priors import PriorTable
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm",
+            {
+                "bayes.model.priors": "resolve_priors",
+                "fits.verbs.pytensor_graph": "pytensor",
+                "fits.verbs.sample": "sample",
+                "fits.verbs.to_pymc": "to_pymc",
+                "plots.accessor": "ModelPlots",
+                "views.posterior.priors": "PriorTable",
+            },
+        )
+    )
 
 _log = logging.getLogger("nestedmlm")
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from formulae import expr
-from formulae.parser import Parser
-
+from nestedmlm.formula.formulae_parts import Parser, expr
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 from nestedmlm.formula.scanner import FormulaScanner, PlacedToken, fail
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from formulae.scanner import Scanner
-from formulae.token import Token
-
 from nestedmlm.errors import FormulaError
+from nestedmlm.formula.formulae_parts import Scanner, Token
 
 _KEYWORDS: dict[str, Any] = {
     "True": True, "False": False, "TRUE": True, "FALSE": False, "None": None, "NULL": None,

@@ -7,9 +7,10 @@ with one T per trailing factor, repeated over its levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.statistics.parts import FactorPart
@@ -17,6 +18,13 @@ from nestedmlm.statistics.parts import FactorPart
 Parts = Sequence[FactorPart]  # rows count from the first column of the block
 
 _WELL_CONDITIONED = 1e-3  # smallest singular value of T above which dividing by T is safe
+
+
+@cache
+def _lapack() -> Any:
+    from scipy.linalg import lapack  # only crossed factors wait for its import
+
+    return lapack
 
 
 def eliminate(Q: FloatArray, T: Sequence[FloatArray], parts: Parts) -> tuple[float, FloatArray]:
@@ -29,6 +37,7 @@ def eliminate(Q: FloatArray, T: Sequence[FloatArray], parts: Parts) -> tuple[flo
     H = two_sided(Q, T, parts)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
+    lapack = _lapack()
     L, info = lapack.dpotrf(H.T, lower=0, overwrite_a=1, clean=0)
     if info != 0:
         raise np.linalg.LinAlgError("the crossed block is not positive definite")

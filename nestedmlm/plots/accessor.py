@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType, MethodType
+from types import MethodType
 from typing import Any, Concatenate, overload
 
 from nestedmlm import plots
@@ -113,21 +113,3 @@ class ModelPlots:
 def _listed(accessor: FitPlots | ModelPlots) -> str:
     names = sorted(name for name in vars(type(accessor)) if not name.startswith("_"))
     return f"Pictures, each a method: {', '.join(names)}"
-
-
-# what members of LmerFit, BayesFit and Model were called before they had an accessor
-OLD_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        **{
-            f"plot_{name}": f"fit.plot.{name}()"
-            for name in (
-                "caterpillar", "diagnostics", "effect", "forest", "leverage", "posterior",
-                "profile_pairs", "shrinkage", "singularity", "spaghetti", "trellis",
-                "variance_partition",
-            )
-        },
-        "plot_likelihood": "fit.plot.likelihood_surface()",
-        "plot_profile": "fit.plot.profile_zeta()",
-        "plot_priors": "model.plot.priors()",
-    }
-)  # fmt: skip

@@ -19,7 +19,9 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # files that stand at the root and belong to no folder
-GROUND = frozenset({"errors", "_typing", "callers", "progress", "arguments", "deprecations"})
+GROUND = frozenset(
+    {"errors", "_typing", "callers", "progress", "arguments", "deprecations", "late"}
+)
 
 # room -> rooms directly below it; it may import from these and from all that they may
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -203,4 +205,24 @@ def test_every_late_import_is_needed():
 def test_import_is_light():
     code = f"import sys, nestedmlm; print([m for m in {LATE} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# what a user who fits a model and looks at it does not wait for either
+LATER = (
+    "formulae", "numba", "scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.sparse",
+    "nestedmlm.plots", "nestedmlm.bayes.sampling", "nestedmlm.fits.simulation",
+    "nestedmlm.fits.bayes_fit", "nestedmlm.posterior.records", "nestedmlm.inference.means",
+)  # fmt: skip
+
+FIT = f"""
+import sys, nestedmlm as nm
+fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+str(fit.summary())
+print([m for m in {LATER} if m in sys.modules])
+"""
+
+
+def test_a_fit_and_its_summary_load_only_what_they_need():
+    done = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -23,7 +23,7 @@ SLEEP = "Reaction ~ Days + (Days | Subject)"
 @pytest.fixture
 def fresh(monkeypatch):
     """A process that has not worked yet, with nothing on disk."""
-    monkeypatch.setattr(speed, "_work", [0.0])
+    monkeypatch.setattr(speed, "work_done", [0.0])
     monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", 5.0)
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: False)
@@ -35,8 +35,8 @@ def test_work_raises_the_speed_and_disk_does_it_sooner(fresh, monkeypatch) -> No
     assert speed.speed(1.0) == Speed.SWEEPS
     assert speed.speed(6.0) == Speed.DESCENT
     speed.count(stats)
-    assert speed._work[0] == visit_seconds(stats) > 0.0
-    speed._work[0] = 0.6
+    assert speed.work_done[0] == visit_seconds(stats) > 0.0
+    speed.work_done[0] = 0.6
     assert speed.speed() == Speed.SWEEPS
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: True)
     assert speed.speed() == Speed.DESCENT
@@ -46,9 +46,9 @@ def test_no_clock_decides(fresh) -> None:
     """Two processes that do the same count the same, however long it takes."""
     counted = []
     for _ in range(2):
-        speed._work[0] = 0.0
+        speed.work_done[0] = 0.0
         nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
-        counted.append(speed._work[0])
+        counted.append(speed.work_done[0])
     assert counted[0] == counted[1] > 0.0
     source = Path(speed.__file__).read_text(encoding="utf-8")
     assert "import time" not in source
@@ -57,7 +57,7 @@ def test_no_clock_decides(fresh) -> None:
 
 def test_a_call_keeps_its_choice(fresh) -> None:
     with held() as outer:
-        speed._work[0] = 100.0
+        speed.work_done[0] = 100.0
         assert speed.speed() == outer == Speed.NUMPY
         with held(100.0) as inner:
             assert inner == Speed.NUMPY
@@ -71,7 +71,7 @@ def test_a_bootstrap_is_the_same_in_any_number_of_threads(fresh) -> None:
     fit = nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
     draws = []
     for workers in (1, 2, 3):
-        speed._work[0] = 0.4
+        speed.work_done[0] = 0.4
         found = fit.bootstrap(120, seed=3, workers=workers, progress=False)
         draws.append(found.t.to_numpy())
     np.testing.assert_array_equal(draws[0], draws[1])

@@ -12,7 +12,8 @@ from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
 from nestedmlm.errors import OptionError, RenamedError
-from nestedmlm.plots.accessor import OLD_NAMES, FitPlots, ModelPlots
+from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.plots.accessor import FitPlots, ModelPlots
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 SLEEP = "Reaction ~ Days + (Days | Subject)"

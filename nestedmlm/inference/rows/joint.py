@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import scipy  # its sparse matrices load on first use
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
@@ -69,8 +69,8 @@ class HalfSolved:
         What is left for the dense block.
     """
 
-    chain: sparse.csr_array
-    crossed: sparse.csr_array | None
+    chain: scipy.sparse.csr_array
+    crossed: scipy.sparse.csr_array | None
 
 
 def design_rows(design: Design) -> TermRows:
@@ -302,7 +302,9 @@ class _Left:
         self.at.append(at)
         self.value.append(value)
 
-    def matrix(self, shape: tuple[int, int]) -> sparse.csr_array:
+    def matrix(self, shape: tuple[int, int]) -> scipy.sparse.csr_array:
         """The matrix."""
         where = (np.concatenate(self.row), np.concatenate(self.at))
-        return sparse.csr_array(sparse.coo_array((np.concatenate(self.value), where), shape=shape))
+        return scipy.sparse.csr_array(
+            scipy.sparse.coo_array((np.concatenate(self.value), where), shape=shape)
+        )

@@ -47,7 +47,7 @@ class Speed(IntEnum):
     DESCENT = 2
 
 
-_work = [0.0]  # seconds' worth of sweeps that this process has made
+work_done = [0.0]  # seconds' worth of sweeps that this process has made
 _lock = threading.Lock()
 _holders: list[Speed] = []  # the choice in force, once for each call that holds it
 
@@ -74,15 +74,15 @@ def refit_seconds(stats: CrossProducts, responses: int) -> float:
 
 def count(stats: CrossProducts) -> None:
     """Count one visit."""
-    if _work[0] <= DESCENT_PATIENCE_SECONDS:
-        _work[0] += visit_seconds(stats)
+    if work_done[0] <= DESCENT_PATIENCE_SECONDS:
+        work_done[0] += visit_seconds(stats)
 
 
 def speed(ahead: float = 0.0) -> Speed:
     """The choice in force; without one, what the work so far repays, and that ahead."""
     if _holders:
         return _holders[-1]
-    work = _work[0] + ahead
+    work = work_done[0] + ahead
     if work <= PATIENCE_SECONDS:
         return Speed.NUMPY
     if work > DESCENT_PATIENCE_SECONDS or compiled_cache.is_complete():
@@ -113,7 +113,7 @@ def held(ahead: float = 0.0, *, choice: Speed | None = None) -> Iterator[Speed]:
 
 def compile_from_now_on() -> None:
     """Have everything compiled in this process from here on."""
-    _work[0] = max(_work[0], 2.0 * DESCENT_PATIENCE_SECONDS)
+    work_done[0] = max(work_done[0], 2.0 * DESCENT_PATIENCE_SECONDS)
 
 
 @cache

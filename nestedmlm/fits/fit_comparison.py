@@ -1,0 +1,91 @@
+"""`anova`: comparison of fits by likelihood ratio tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nestedmlm.callers import Caller
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.model_comparison import BOUNDARY, PairTest, compare_models
+from nestedmlm.fits.simulation.lrt import bootstrap_test
+from nestedmlm.views.anova import AnovaResult
+
+
+def anova(
+    *fits: LmerFit,
+    refit: bool = True,
+    names: Sequence[str] | None = None,
+    test: str = "chisq",
+    nsim: int = 1000,
+    seed: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> AnovaResult:
+    """Compare fitted models by likelihood ratio tests.
+
+    Parameters
+    ----------
+    *fits : LmerFit
+        Several: sorted by number of parameters, each tested against the one before. One: its
+        sequential sums of squares.
+    refit : bool
+        Refit REML fits by maximum likelihood first (their REML criteria cannot be compared when
+        fixed effects differ); the printed table says so.
+    names : sequence of str, optional
+        By default the names of the caller's variables, or M1, M2, … where they cannot be told.
+    test : {"chisq", "boundary", "bootstrap"}
+        Another p-value beside that of chi-squared, which is too large where variances of zero are
+        tested. ``boundary``: a chi-bar-square distribution (Self & Liang 1987, Stram & Lee 1994),
+        for models that differ in their random effects. ``bootstrap``: the smaller model is
+        simulated and both are refitted (pbkrtest's ``PBmodcomp``), for any nested models.
+    nsim, seed, workers, progress
+        Of the bootstrap.
+
+    Returns
+    -------
+    AnovaResult
+        A view; ``.table`` is the DataFrame.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the models were not fitted to the same rows of the same data, or are not nested.
+    OptionError
+        For an unknown test.
+
+    Notes
+    -----
+    The bootstrap's p-value is ``(1 + #{draws >= statistic}) / (1 + nsim)``. pbkrtest leaves out
+    draws of zero from both counts, and so reports about twice as much for a variance.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> sleepstudy = nm.load_dataset("sleepstudy")
+    >>> both = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, REML=False)
+    >>> intercepts = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy, REML=False)
+    >>> table = nm.anova(intercepts, both).table
+    >>> table[["npar", "Chisq", "Df"]].round(3)
+                npar   Chisq   Df
+    intercepts     4     NaN  NaN
+    both           6  42.139  2.0
+    >>> pastes = nm.load_dataset("Pastes")
+    >>> batches = nm.lmer("strength ~ 1 + (1 | batch)", pastes, REML=False)
+    >>> casks = nm.lmer("strength ~ 1 + (1 | batch) + (1 | sample)", pastes, REML=False)
+    >>> nm.anova(batches, casks, test="boundary").notes
+    ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
+    """
+    if names is None and len(fits) > 1:
+        names = Caller.here().distinct_names_of(fits)
+    if test not in ANOVA_TESTS:
+        raise OptionError(f"test must be one of {', '.join(ANOVA_TESTS)}, not {test!r}")
+    beside = ANOVA_TESTS[test](nsim, seed, workers, progress)
+    return compare_models(fits, refit=refit, names=names, test=beside)
+
+
+ANOVA_TESTS: Mapping[str, Callable[[int, int | None, int, bool], PairTest | None]] = {
+    "chisq": lambda *_: None,
+    "boundary": lambda *_: BOUNDARY,
+    "bootstrap": bootstrap_test,
+}
