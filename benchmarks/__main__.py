@@ -18,7 +18,7 @@ from benchmarks.cases import CASES, Case
 from benchmarks.machine import machine, versions
 from benchmarks.measure import Effort, cold, refits, warm
 from benchmarks.report import Record, cold_record, markdown, record
-from benchmarks.session import LME4, PYTHON_PROGRAMS, ROOT, Program, find_programs
+from benchmarks.session import LME4, PLAIN_LME4, PYTHON_PROGRAMS, ROOT, Program, find_programs
 from nestedmlm.errors import DatasetError
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     effort = FULL if options.all or options.thorough else QUICK
     cases = _chosen(options.cases, everything=options.all)
     conditions = machine()
-    programs, absent = find_programs(options.programs or (LME4, *PYTHON_PROGRAMS))
+    programs, absent = find_programs(options.programs or (LME4, PLAIN_LME4, *PYTHON_PROGRAMS))
     result: Record = {
         "date": date.today().isoformat(),
         "machine": conditions,

@@ -46,9 +46,34 @@ def _text(frame: Any, factors: tuple[str, ...]) -> Any:
     return frame.assign(**{name: frame[name].astype(str) for name in factors})
 
 
-def nestedmlm() -> Adapter:
+def uncompiled() -> Adapter:
+    """nestedmlm as a process begins: nothing is compiled, however many fits it makes."""
+    from nestedmlm.likelihood.elimination.speed import Speed, held
+
+    made = nestedmlm(warm=False)
+
+    def fit(formula: str, frame: Any) -> Answer:
+        with held(choice=Speed.NUMPY):
+            return made.fit(formula, frame)
+
+    return Adapter(_as_is, fit)
+
+
+def glmm() -> Adapter:
+    import glmm as package
+
+    def fit(formula: str, frame: Any) -> Answer:
+        result = package.fit(frame, formula, reml=True)
+        return Answer(-2.0 * float(result.loglik), int(result.n_eval), bool(result.converged))
+
+    return Adapter(_as_is, fit)
+
+
+def nestedmlm(*, warm: bool = True) -> Adapter:
     import nestedmlm as nm
 
+    if warm:
+        nm.warmup()  # loads what is compiled; a process does so itself after half a second's work
     logging.getLogger("nestedmlm").setLevel(logging.ERROR)  # singular fits are part of the game
 
     def answer(fit: Any) -> Answer:
@@ -147,6 +172,8 @@ def interlace() -> Adapter:
 
 ADAPTERS: dict[str, Callable[[], Adapter]] = {
     "nestedmlm": nestedmlm,
+    "nestedmlm uncompiled": uncompiled,
+    "glmm": glmm,
     "mixedlm": mixedlm,
     "lme-python": lme_python,
     "mixedlm-rs": mixedlm_rs,
@@ -155,10 +182,10 @@ ADAPTERS: dict[str, Callable[[], Adapter]] = {
 }
 
 
-def load(name: str) -> Adapter:
+def load(name: str, *, cold: bool = False) -> Adapter:
     """Import the package `name`; whatever it warns of while it works is not our business."""
     warnings.simplefilter("ignore")
-    return ADAPTERS[name]()
+    return nestedmlm(warm=False) if cold and name == "nestedmlm" else ADAPTERS[name]()
 
 
 def split_formula(formula: str) -> tuple[str, list[tuple[str, str]]]:

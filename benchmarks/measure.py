@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,15 @@ from pathlib import Path
 
 from benchmarks.cases import Case
 from benchmarks.data import csv_of, responses_of
-from benchmarks.session import LME4, Program, Session, UnfinishedError, WorkerError, run_once
+from benchmarks.session import (
+    LME4,
+    PLAIN_LME4,
+    Program,
+    Session,
+    UnfinishedError,
+    WorkerError,
+    run_once,
+)
 
 WARM_UP = 3  # untimed fits where a fit takes less than SLOW seconds
 SLOW = 2.0
@@ -47,6 +56,7 @@ class Outcome:
 
     program: str
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     first: float | None = None
     criteria: list[float] = field(default_factory=list)
     evaluations: int | None = None
@@ -57,6 +67,10 @@ class Outcome:
     @property
     def median(self) -> float | None:
         return statistics.median(self.seconds) if self.seconds else None
+
+    @property
+    def cpu_median(self) -> float | None:
+        return statistics.median(self.cpu) if self.cpu else None
 
 
 def warm(
@@ -98,17 +112,23 @@ def warm(
 def _turn(session: Session, case: Case, outcome: Outcome) -> None:
     """One turn. Where it holds several fits, the first only brings the program's data back."""
     seconds: list[float] = []
+    cpu: list[float] = []
     try:
         while sum(seconds) < TURN:
-            seconds.append(_fit(session, case, outcome))
+            seconds.append(_fit(session, case, outcome, cpu))
     except (WorkerError, UnfinishedError) as problem:
         outcome.problem = str(problem)
         return
     outcome.seconds += seconds[1:] or seconds
+    outcome.cpu += cpu[1:] or cpu
 
 
-def _fit(session: Session, case: Case, outcome: Outcome) -> float:
-    seconds, criterion, evaluations, converged = session.ask("fit", case.formula, limit=case.limit)
+def _fit(session: Session, case: Case, outcome: Outcome, spent: list[float] | None = None) -> float:
+    seconds, criterion, evaluations, converged, cpu = session.ask(
+        "fit", case.formula, limit=case.limit
+    )
+    if spent is not None:
+        spent.append(float(cpu))
     outcome.criteria = [float(criterion)]
     outcome.evaluations = int(evaluations) if evaluations.isdigit() else None
     outcome.converged = converged == "1"
@@ -165,6 +185,7 @@ class Cold:
     program: str
     runs: int
     wall: float
+    cpu: float
     imports: float
     reads: float
     fits: float
@@ -173,7 +194,9 @@ class Cold:
     over_data: float
 
 
-COLD_FIELDS = ("imports", "reads", "fits", "criterion", "after_import", "after_data", "peak")
+# in a fresh process nothing is compiled anyway, and lme4 reads its arguments another way
+WARM_ONLY = ("nestedmlm uncompiled", PLAIN_LME4)
+COLD_FIELDS = ("imports", "reads", "fits", "criterion", "after_import", "after_data", "peak", "cpu")
 
 
 def cold(
@@ -184,20 +207,30 @@ def cold(
 
     path, factors = csv_of(case.dataset, folder)
     arguments = (str(path), ",".join(factors), case.formula)
-    rows: dict[str, list[dict[str, float]]] = {program.name: [] for program in programs}
+    programs = [p for p in programs if p.name not in WARM_ONLY]
+    starts = [(program, program.name, {}) for program in programs]
+    starts += [
+        (program, f"{program.name}, first use", {"NUMBA_CACHE_DIR": str(folder / "empty")})
+        for program in programs
+        if program.name == "nestedmlm"
+    ]
+    rows: dict[str, list[dict[str, float]]] = {name: [] for _, name, _ in starts}
     problems: dict[str, str] = {}
     for _ in range(runs):
-        for program in programs:
-            if program.name in problems:
+        for program, name, extra in starts:
+            if name in problems:
                 continue
+            shutil.rmtree(folder / "empty", ignore_errors=True)
             began = time.perf_counter()
             try:
-                fields = run_once(program, arguments, threads=threads, limit=case.limit)
+                fields = run_once(
+                    program, arguments, threads=threads, limit=case.limit, extra=extra
+                )
             except (WorkerError, UnfinishedError) as problem:
-                problems[program.name] = str(problem)
+                problems[name] = str(problem)
                 continue
             row = dict(zip(COLD_FIELDS, map(float, fields), strict=True))
-            rows[program.name].append(row | {"wall": time.perf_counter() - began})
+            rows[name].append(row | {"wall": time.perf_counter() - began})
     return [
         Outcome(program=name, problem=problems[name]) if name in problems else _medians(name, found)
         for name, found in rows.items()
@@ -210,6 +243,7 @@ def _medians(name: str, rows: list[dict[str, float]]) -> Cold:
         program=name,
         runs=len(rows),
         wall=middle["wall"],
+        cpu=middle["cpu"],
         imports=middle["imports"],
         reads=middle["reads"],
         fits=middle["fits"],

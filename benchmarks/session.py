@@ -9,15 +9,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
 LME4 = "lme4"
+PLAIN_LME4 = "lme4, calc.derivs = FALSE"
 PYTHON_PROGRAMS = (
-    "nestedmlm", "mixedlm", "lme-python", "mixedlm-rs", "interlace-lme", "statsmodels",
+    "nestedmlm", "nestedmlm uncompiled", "glmm", "mixedlm", "lme-python", "mixedlm-rs",
+    "interlace-lme", "statsmodels",
 )  # fmt: skip
 
 # packages that are known and not timed, with the reason
@@ -52,6 +54,9 @@ class Program:
     about: tuple[str, ...]
 
 
+PEERS_PYTHON = "NESTEDMLM_BENCH_PEERS"  # a Python that has the peers, where this one has not
+
+
 def environment(threads: int | None) -> dict[str, str]:
     """Environment with `threads` threads for every library; None: each library's default."""
     clean = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
@@ -61,16 +66,19 @@ def environment(threads: int | None) -> dict[str, str]:
 
 
 def command_of(name: str) -> tuple[str, ...]:
-    if name == LME4:
-        return ("Rscript", "--vanilla", str(Path(__file__).with_name("worker.R")))
-    return (sys.executable, "-m", "benchmarks.worker", name)
+    if name in (LME4, PLAIN_LME4):
+        worker = str(Path(__file__).with_name("worker.R"))
+        return ("Rscript", "--vanilla", worker, *(["plain"] if name == PLAIN_LME4 else []))
+    own = name.startswith("nestedmlm")
+    python = sys.executable if own else os.environ.get(PEERS_PYTHON, sys.executable)
+    return (python, "-m", "benchmarks.worker", name)
 
 
 def find_programs(wanted: Sequence[str]) -> tuple[list[Program], dict[str, str]]:
     """Start each program once; those that answer, and the reasons of those that do not."""
     there, absent = [], {}
     for name in wanted:
-        if name == LME4 and shutil.which("Rscript") is None:
+        if name in (LME4, PLAIN_LME4) and shutil.which("Rscript") is None:
             absent[name] = "Rscript is not installed"
             continue
         program = Program(name=name, command=command_of(name), about=())
@@ -160,7 +168,12 @@ class Session:
 
 
 def run_once(
-    program: Program, arguments: Sequence[str], *, threads: int | None, limit: float
+    program: Program,
+    arguments: Sequence[str],
+    *,
+    threads: int | None,
+    limit: float,
+    extra: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Run a fresh process to its end and return the fields of its answer."""
     try:
@@ -168,7 +181,7 @@ def run_once(
             [*program.command, *arguments],
             capture_output=True,
             text=True,
-            env=environment(threads),
+            env=environment(threads) | dict(extra or {}),
             cwd=ROOT,
             timeout=limit,
         )

@@ -1,5 +1,6 @@
 # lme4 in a process of its own; speaks what worker.py speaks (read its head first).
 #   Rscript worker.R                          serve requests
+#   Rscript worker.R plain                    the same without the numerical derivatives at the end
 #   Rscript worker.R CSV FACTORS FORMULA      one cold fit
 seconds <- function() as.numeric(Sys.time())
 began <- seconds()
@@ -27,14 +28,18 @@ read <- function(path, factors) {
   names <- strsplit(factors, ",", fixed = TRUE)[[1]]
   read.csv(path, colClasses = setNames(rep("factor", length(names)), names))
 }
-once <- function(formula, data, control = lmerControl()) {
+cpu <- function() sum(proc.time()[1:2])
+args <- commandArgs(trailingOnly = TRUE)
+plain <- length(args) == 1
+settings <- function(...) lmerControl(..., calc.derivs = !plain)
+once <- function(formula, data, control = settings()) {
   start <- seconds()
+  spent <- cpu()
   fit <- suppressMessages(lmer(as.formula(formula), data, control = control))
   elapsed <- seconds() - start
-  list(fit = fit, seconds = elapsed)
+  list(fit = fit, seconds = elapsed, cpu = cpu() - spent)
 }
 
-args <- commandArgs(trailingOnly = TRUE)
 if (length(args) == 3) {
   after_import <- memory("VmRSS")
   data <- read(args[1], args[2])
@@ -44,7 +49,7 @@ if (length(args) == 3) {
   forget_peak()
   done <- once(args[3], data)
   say("ok", number(imported - began), number(loaded - imported), number(done$seconds),
-      number(REMLcrit(done$fit)), after_import, after_data, memory("VmHWM"))
+      number(REMLcrit(done$fit)), after_import, after_data, memory("VmHWM"), number(cpu()))
   quit()
 }
 
@@ -61,13 +66,14 @@ requests <- list(
     "ok"
   },
   fit = function(formula, optimizer = "") {
-    control <- if (nzchar(optimizer)) lmerControl(optimizer = optimizer) else lmerControl()
+    control <- if (nzchar(optimizer)) settings(optimizer = optimizer) else settings()
     done <- once(formula, data, control)
     info <- done$fit@optinfo
     # a singular fit is a message too, not a failure
     complaints <- grep("singular", info$conv$lme4$messages, value = TRUE, invert = TRUE)
     converged <- length(complaints) == 0 && info$conv$opt == 0
-    c("ok", number(done$seconds), number(REMLcrit(done$fit)), info$feval, as.integer(converged))
+    c("ok", number(done$seconds), number(REMLcrit(done$fit)), info$feval,
+      as.integer(converged), number(done$cpu))
   },
   refits = function(formula, path) {
     base <<- once(formula, data)$fit
