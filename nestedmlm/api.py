@@ -26,6 +26,7 @@ def lmer(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
     start: FloatArray | None = None,
     control: Control | None = None,
     penalty: Penalty | str | None = None,
@@ -34,7 +35,7 @@ def lmer(
 
     Parameters
     ----------
-    formula, data, weights, offset, contrasts, na_action, double_bar
+    formula, data, weights, offset, contrasts, na_action, double_bar, env
         See `Model`.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
@@ -78,6 +79,7 @@ def lmer(
         contrasts=contrasts,
         na_action=na_action,
         double_bar=double_bar,
+        env=env,
     )
     return model.fit(REML=REML, start=start, control=control, penalty=penalty)
 
@@ -103,12 +105,13 @@ def pymc_lmer(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
 ) -> BayesFit:
     """Draw from the posterior of a linear mixed model.
 
     Parameters
     ----------
-    formula, data, weights, offset, contrasts, na_action, double_bar
+    formula, data, weights, offset, contrasts, na_action, double_bar, env
         See `Model`.
     priors : mapping of str to Prior or callable, optional
         Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
@@ -166,6 +169,7 @@ def pymc_lmer(
         contrasts=contrasts,
         na_action=na_action,
         double_bar=double_bar,
+        env=env,
     )
     return model.sample(
         priors=priors,

@@ -34,10 +34,10 @@ class Caller:
         return cls((frame.f_locals, frame.f_globals))
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
-        """Objects called `names`, or their roots (``np`` of ``np.log``), where there are any."""
-        roots = {name.split(".")[0] for name in names}
+        """Objects called `names`, where there are any."""
+        wanted = set(names)
         return {
-            root: scope[root] for scope in reversed(self.scopes) for root in roots if root in scope
+            name: scope[name] for scope in reversed(self.scopes) for name in wanted if name in scope
         }
 
     def name_of(self, obj: Any) -> str | None:

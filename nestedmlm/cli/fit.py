@@ -41,7 +41,7 @@ def fit(
         The summary.
     """
     frame = with_factors(read_table(data), factors)
-    model = nm.lmer(formula, frame, REML=reml, weights=weights)
+    model = nm.lmer(formula, frame, REML=reml, weights=weights, env={})
     summary = model.summary()
     yield str(summary)
     if json is not None:

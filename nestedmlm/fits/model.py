@@ -62,6 +62,12 @@ class Model:
         What to do with rows that have missing values.
     double_bar : {"split", "diag"}
         ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller, where `Model` is called. Give functions
+        of packages here, by a name of their own: ``env={"rank": scipy.stats.rankdata}``.
+    data_name : str, optional
+        How the data are called in print.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 from nestedmlm.callers import Caller
 from nestedmlm.design.build import build_design, fixed_part, join
 from nestedmlm.design.design import Design
-from nestedmlm.design.frame.environment import Environment
+from nestedmlm.design.frame.environment import Environment, plain_variables
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import read_variables
@@ -149,11 +149,11 @@ def read_source(
     -------
     Source
     """
-    used = caller.values(formula.names) if env is None else dict(env)
-    roots = {name.split(".")[0] for name in formula.names}
+    used = plain_variables(caller.values(formula.names)) if env is None else dict(env)
+    names = set(formula.names)
     return Source(
         data=snapshot(data),
-        env=Environment({k: snapshot(v) if k in roots else v for k, v in used.items()}),
+        env=Environment({k: snapshot(v) if k in names else v for k, v in used.items()}),
         options=ModelOptions(
             weights=snapshot(options.weights),
             offset=snapshot(options.offset),

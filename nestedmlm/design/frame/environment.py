@@ -1,24 +1,38 @@
-"""The caller's variables that a formula uses: a plain mapping that can be pickled."""
+"""The caller's variables that a formula may use: data, and functions of the caller's own."""
 
 from __future__ import annotations
 
-import builtins
-import importlib
+import os
+import site
+import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-_MODULES = {"np": "numpy", "numpy": "numpy", "pd": "pandas", "pandas": "pandas"}
-_MISSING = object()
+import numpy as np
 
+from nestedmlm.callers import PACKAGE
 
-def _restore(items: tuple[tuple[str, bool, Any], ...]) -> Environment:
-    loaded = {k: importlib.import_module(v) if is_module else v for k, is_module, v in items}
-    return Environment(loaded)
+# where functions stand that are not the caller's own
+_INSTALLED = (
+    *PACKAGE,
+    "<frozen ",
+    *(
+        path + os.sep
+        for path in (
+            *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+            *site.getsitepackages([sys.prefix]),
+            site.getusersitepackages(),
+        )
+    ),
+)
 
 
 class Environment:
-    """Names looked up where the data have no such column; modules are pickled by import path.
+    """Variables looked up where the data have no such column, by their whole name.
+
+    Nothing is reached through them: no attribute of an object, no content of a module.
 
     Parameters
     ----------
@@ -31,29 +45,59 @@ class Environment:
         self.values = dict(values)
 
     def restricted(self, names: Iterable[str]) -> Environment:
-        """Keep only what the roots of `names` need, so that nothing else stays alive."""
-        roots = {root for name in names for root in (name, name.split(".")[0])}
-        return Environment({k: v for k, v in self.values.items() if k in roots})
+        """Keep only what `names` need, so that nothing else stays alive."""
+        wanted = set(names)
+        return Environment({k: v for k, v in self.values.items() if k in wanted})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        items = tuple(
-            (k, True, v.__name__) if isinstance(v, ModuleType) else (k, False, v)
-            for k, v in self.values.items()
-        )
-        return _restore, (items,)
+        return Environment, (self.values,)
 
     def find(self, name: str) -> Any:
-        """Return the object called `name` (attributes after dots), or raise KeyError."""
-        if name in self.values:
-            return self.values[name]
-        root, *attributes = name.split(".")
-        found = self.values.get(root, _MISSING)
-        if found is _MISSING and root in _MODULES:
-            found = importlib.import_module(_MODULES[root])
-        if found is _MISSING and not attributes:
-            found = getattr(builtins, root, _MISSING) if root in ("len", "float", "int") else found
-        for attribute in attributes:
-            found = getattr(found, attribute, _MISSING)
-        if found is _MISSING:
+        """Return the object called `name`.
+
+        Raises
+        ------
+        KeyError
+            If there is none, or it is a module, a class, or special to Python (``__name__``).
+        """
+        found = self.values[name]
+        if name.startswith("__") or isinstance(found, ModuleType | type):
             raise KeyError(name)
         return found
+
+
+def plain_variables(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the variables of a calling function that a formula may use unasked.
+
+    Parameters
+    ----------
+    scope : mapping of str to object
+
+    Returns
+    -------
+    dict
+        Data of any kind, functions written by the caller (not those of installed packages or of
+        Python itself), NumPy's and SciPy's elementwise functions; no name that begins with an
+        underscore. Others can be passed by name.
+
+    Examples
+    --------
+    >>> import os, shutil
+    >>> half = eval("lambda x: x / 2")
+    >>> sorted(plain_variables({"half": half, "n": 3, "os": os, "rmtree": shutil.rmtree}))
+    ['half', 'n']
+    """
+    return {
+        name: value
+        for name, value in scope.items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and (not callable(value) or isinstance(value, np.ufunc) or _is_own(value))
+    }
+
+
+def _is_own(function: Any) -> bool:
+    """Whether a function is written in Python, outside of what is installed."""
+    return isinstance(function, FunctionType) and not function.__code__.co_filename.startswith(
+        _INSTALLED
+    )

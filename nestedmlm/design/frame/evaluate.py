@@ -14,13 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm.design.frame.array_functions import (
+    CONSTANTS,
+    ArrayFunction,
+    find_array_function,
+    of_ufunc,
+)
+from nestedmlm.design.frame.call_arguments import match_arguments
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.frames import Frame, load_array
 from nestedmlm.design.frame.functions import FUNCTIONS
-from nestedmlm.design.frame.operators import BINARY, UNARY, as_numbers
-from nestedmlm.design.frame.transforms import FITTERS, Transform
-from nestedmlm.design.frame.values import Factor, Matrix, Vector, as_factor
-from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError
+from nestedmlm.design.frame.operators import BINARY, UNARY, as_numbers, elementwise
+from nestedmlm.design.frame.transforms import FITTERS, Fitter, Transform
+from nestedmlm.design.frame.values import Factor, Matrix, Vector, as_factor, flat_list, logical
+from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError, NestedMLMError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.formula import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
@@ -93,6 +100,8 @@ class Evaluator:
         """Look a name up: columns first, then the caller's variables."""
         if node.name in self.frame:
             return self.frame.column(node.name)
+        if node.name in CONSTANTS:
+            return CONSTANTS[node.name]
         try:
             found = self.env.find(node.name)
         except KeyError:
@@ -139,7 +148,8 @@ class Evaluator:
         handler = FUNCTIONS.get(plain)
         if handler is not None and (plain == short or plain in NUMPY_FUNCTIONS):
             return handler(self, node)
-        return self._foreign(node)
+        known = find_array_function(short)
+        return self._own_function(node) if known is None else self._array_function(node, known)
 
     def arguments(self, node: Call) -> tuple[list[Any], dict[str, Any]]:
         """Evaluate the arguments; dots in R's names become underscores."""
@@ -148,60 +158,116 @@ class Evaluator:
         return positional, named
 
     def _stateful(self, node: Call, name: str) -> Any:
+        """Apply one of the functions that learn, with what it learned at the fit."""
         key = deparse(node)
-        positional, named = self.arguments(node)
-        if "x" in named:
-            positional.insert(0, named.pop("x"))
-        if not positional:
-            self.refuse(f"{name}() needs a column", node, node.func.name)
-        data = [self._data(name, value, key) for value in positional]
         state: Transform | None = self.states.get(key)
+        if state is None and not self.learning:
+            raise DataError(f"{key} was not learned at the fit")
+        fitter = FITTERS[name]
+        columns, options = self._data_and_options(node, fitter, key)
         if state is None:
-            if not self.learning:
-                raise DataError(f"{key} was not learned at the fit")
-            try:
-                state = self.states[key] = FITTERS[name](*data, **named)
-            except TypeError as error:
-                text = str(error).partition("() ")[2] or str(error)
-                self.refuse(f"{name}(): {text}", node, node.func.name)
-        vectors = [value for value in data if isinstance(value, np.ndarray | Factor)]
-        # poly(x, z) has several columns of data; everywhere else only the first argument is data
-        return state.apply(*(vectors if name == "poly" else vectors[:1]))
+            state = self.states[key] = fitter.fit(*columns, **options)
+        return state.apply(*columns)
 
-    def _data(self, name: str, value: Any, key: str) -> Any:
-        if name == "dummy":
-            is_vector = isinstance(value, np.ndarray | Factor)
-            return as_factor(value, name=key) if is_vector else value
-        if isinstance(value, np.ndarray | Factor):
-            return as_numbers(value, key)
-        if isinstance(value, Matrix):
-            if value.values.shape[1] != 1:
-                raise DataError(f"{key}: a matrix cannot be transformed")
-            return value.values[:, 0]
-        return value
+    def _data_and_options(
+        self, node: Call, fitter: Fitter, key: str
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Columns that a function learns from, and its options by Python's names."""
+        more: list[Node] = []
+        if fitter.several:  # poly(x, z, degree = 2): columns as long as no single number comes
+            columns = [a for a in node.args[1:] if a.name is None and self._is_column(a.value)]
+            more = [a.value for a in columns]
+            rest = tuple(a for a in node.args if not any(a is other for other in columns))
+            node = Call(node.func, rest, pos=node.pos)
+        matched = match_arguments(self, node, f"{fitter.data} {fitter.options}")
+        values = [self.value(n) for n in (matched.pop(fitter.data), *more)]
+        read = _read_factor if fitter.of_factor else _read_column
+        options = {k.replace(".", "_"): self.value(n) for k, n in matched.items()}
+        if any(isinstance(v, np.ndarray | Factor | Matrix) for v in options.values()):
+            self.refuse(f"{key}: an option is a single value or a list, no column", node, key)
+        return [read(value, key) for value in values], options
 
-    def _foreign(self, node: Call) -> Any:
-        """Call a function from the caller's variables (or ``np.``, ``pd.``)."""
+    def _is_column(self, node: Node) -> bool:
+        return isinstance(self.value(node), np.ndarray | Factor | Matrix)
+
+    def _array_function(self, node: Call, known: ArrayFunction) -> Any:
+        """Apply one of NumPy's or SciPy's elementwise functions."""
+        positional, named = self.arguments(node)
+        name = node.func.name
+        if named or not known.least <= len(positional) <= known.most:
+            most = f" to {known.most}" if known.most > known.least else ""
+            count = f"{known.least}{most} argument{'s' if known.most > 1 else ''}"
+            self.refuse(f"{name}() takes {count} by position here", node, name)
         try:
-            function = self.env.find(node.func.name)
-            self.used.add(node.func.name)
+            result = elementwise(known.function, positional, deparse(node))
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, DataError):
+                raise
+            self.refuse(f"{deparse(node)}: {error}", node, name)
+        is_logical = isinstance(result, np.ndarray) and result.dtype == bool
+        return logical(result) if is_logical else result
+
+    def _own_function(self, node: Call) -> Any:
+        """Call a function of the caller's."""
+        name = node.func.name
+        try:
+            function = self.env.find(name)
         except KeyError:
             function = None
         if not callable(function):
-            known = sorted([*FUNCTIONS, *FITTERS])
-            near = difflib.get_close_matches(node.func.name, known, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            self.refuse(f"unknown function {node.func.name}(){hint}", node, node.func.name)
+            self._unknown_function(node)
+        self.used.add(name)
+        known = of_ufunc(function)
+        if known is not None:
+            return self._array_function(node, known)
         positional, named = self.arguments(node)
         args = [to_python(value) for value in positional]
-        result = function(*args, **{k: to_python(v) for k, v in named.items()})
+        try:
+            result = function(*args, **{k: to_python(v) for k, v in named.items()})
+        except NestedMLMError:
+            raise
+        except Exception as error:
+            message = f"{name}() raised {type(error).__name__}: {error}"
+            raise FormulaError(message, self.text, find_place(self.text, name, node.pos)) from error
         return self.from_python(result, node)
+
+    def _unknown_function(self, node: Call) -> NoReturn:
+        name = node.func.name
+        near = difflib.get_close_matches(name, sorted([*FUNCTIONS, *FITTERS]), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        short = name.rpartition(".")[2]
+        self.refuse(
+            f"unknown function {name}(){hint} A formula calls functions of a list (R's, such as "
+            "log, poly and factor; NumPy's and SciPy's elementwise ones, such as np.log1p and "
+            "scipy.special.expit) and plain functions that you wrote, nothing inside modules or "
+            f"objects; pass any other by a name of its own: env={{{short!r}: {name}}}",
+            node,
+            name,
+        )
+
+
+def _read_factor(value: Any, key: str) -> Factor:
+    return as_factor(value, name=key)
+
+
+def _read_column(value: Any, key: str) -> npt.NDArray[np.float64]:
+    numbers = as_numbers(value, key)
+    if isinstance(numbers, Matrix) and numbers.values.shape[1] == 1:
+        numbers = numbers.values[:, 0]
+    if isinstance(numbers, Matrix):
+        raise DataError(f"{key}: a matrix cannot be transformed")
+    if not isinstance(value, np.ndarray | Factor | Matrix):
+        raise DataError(f"{key}: this needs a column, but there is a single value or a list")
+    column: npt.NDArray[np.float64] = numbers
+    return column
 
 
 def to_python(value: Any) -> Any:
     """Turn one of our values into what functions of the caller understand."""
     if isinstance(value, Matrix):
         return value.values
+    if isinstance(value, np.ndarray):
+        return _wide(value)
     if not isinstance(value, Factor):
         return value
     if value.kind == "category":
@@ -211,6 +277,14 @@ def to_python(value: Any) -> Any:
         return value.codes.astype(bool)
     padded = np.append(value.levels, np.array([np.nan], dtype=object))
     return padded[value.codes]
+
+
+def _wide(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copy numbers into 64 bits, so that a function neither wraps around nor writes to data."""
+    if numbers.dtype.kind == "u" and numbers.size and numbers.max() > np.iinfo(np.int64).max:
+        return numbers.astype(np.float64)
+    wide = {"u": np.int64, "i": np.int64, "f": np.float64}.get(numbers.dtype.kind)
+    return numbers.copy() if wide is None else numbers.astype(wide)
 
 
 def _binary(evaluator: Evaluator, node: Binary) -> Any:
@@ -229,6 +303,10 @@ def _argument(evaluator: Evaluator, node: Arg) -> Any:
     return evaluator.value(node.value)
 
 
+def _items(evaluator: Evaluator, node: Items) -> list[Any]:
+    return flat_list([evaluator.value(item) for item in node.items], deparse(node))
+
+
 _EVALUATORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Name: Evaluator.name,
     Call: Evaluator.call,
@@ -237,5 +315,5 @@ _EVALUATORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Arg: _argument,
     Literal: lambda evaluator, node: node.value,
     Group: lambda evaluator, node: evaluator.value(node.inner),
-    Items: lambda evaluator, node: [evaluator.value(item) for item in node.items],
+    Items: _items,
 }

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
 import numpy as np
 
-from nestedmlm.design.frame.operators import as_numbers, elementwise
+from nestedmlm.design.frame.call_arguments import Context, match_arguments
+from nestedmlm.design.frame.contrast_calls import contrast_asked, level_contrast
+from nestedmlm.design.frame.operators import as_numbers, elementwise, recycled
 from nestedmlm.design.frame.values import (
     Factor,
     Matrix,
     as_factor,
     drop_unused,
     factor_of_objects,
+    factor_with_labels,
+    flat_list,
     level_label,
     logical,
     missing_rows,
     object_array,
 )
-from nestedmlm.design.matrices.contrast_coding import Contrast, contrast_kind
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.nodes import Call, Literal, Name, Node
-
-
-class Context(Protocol):
-    """The evaluator as functions of a formula see it."""
-
-    def refuse(self, message: str, node: Node, name: str) -> NoReturn:
-        """Raise a `FormulaError` that marks `name` in the formula."""
-
-    def value(self, node: Node) -> Any:
-        """Evaluate a node."""
-
-    def arguments(self, node: Call) -> tuple[list[Any], dict[str, Any]]:
-        """Evaluate the arguments of a call."""
-
+from nestedmlm.formula.nodes import Call
 
 Handler = Callable[[Context, Call], Any]
 
@@ -50,27 +39,31 @@ def _round(x: Any, digits: Any = 0) -> Any:
     return np.round(x, int(digits))
 
 
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "log": _log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p,
-    "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
-    "atan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan,
-    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "square": np.square, "cbrt": np.cbrt,
-    "floor": np.floor, "ceiling": np.ceil, "ceil": np.ceil, "trunc": np.trunc, "round": _round,
-    "pmin": np.minimum, "pmax": np.maximum, "minimum": np.minimum, "maximum": np.maximum,
-    "power": np.power, "as.integer": np.trunc,
+# name: function, its parameters, how many of them it needs
+_ELEMENTWISE: dict[str, tuple[Callable[..., Any], str, int]] = {
+    "log": (_log, "x base", 1),
+    "round": (_round, "x digits", 1),
+    **{name: (function, "x y", 2) for name, function in {
+        "minimum": np.minimum, "maximum": np.maximum, "power": np.power,
+    }.items()},
+    **{name: (function, "x", 1) for name, function in {
+        "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "exp": np.exp, "expm1": np.expm1,
+        "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign, "sin": np.sin, "cos": np.cos,
+        "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+        "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh,
+        "cosh": np.cosh, "tanh": np.tanh, "square": np.square, "cbrt": np.cbrt,
+        "floor": np.floor, "ceiling": np.ceil, "ceil": np.ceil, "trunc": np.trunc,
+    }.items()},
 }  # fmt: skip
 
 
-def _elementwise(function: Callable[..., Any]) -> Handler:
+def _elementwise(function: Callable[..., Any], parameters: str, required: int) -> Handler:
     def run(context: Context, node: Call) -> Any:
-        positional, named = context.arguments(node)
-        values = positional + list(named.values())
-        if not values:
-            context.refuse(f"{node.func.name}() needs an argument", node, node.func.name)
+        matched = match_arguments(context, node, parameters, required)
+        values = [context.value(matched[p]) for p in parameters.split() if p in matched]
         try:
             return elementwise(function, values, deparse(node))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
             context.refuse(f"{deparse(node)}: {error}", node, node.func.name)
@@ -78,57 +71,103 @@ def _elementwise(function: Callable[..., Any]) -> Handler:
     return run
 
 
+def _extreme(function: Callable[..., Any]) -> Handler:
+    """Make ``pmin`` and ``pmax`` of any number of vectors."""
+
+    def run(context: Context, node: Call) -> Any:
+        if not node.args or any(arg.name for arg in node.args):
+            context.refuse(f"{node.func.name}() takes vectors", node, node.func.name)
+        values = [context.value(arg.value) for arg in node.args]
+        return elementwise(lambda *all: _reduced(function, all), values, deparse(node))
+
+    return run
+
+
+def _reduced(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = function(result, value)
+    return result
+
+
 def _only(context: Context, node: Call) -> Any:
-    if not node.args:
-        context.refuse(f"{node.func.name}() needs an argument", node, node.func.name)
-    return context.value(node.args[0].value)
+    return context.value(match_arguments(context, node, "x")["x"])
+
+
+def _used_factor(context: Context, argument: Any, node: Call) -> Factor:
+    """Evaluate an argument to a factor without the levels that no row has."""
+    return drop_unused(as_factor(context.value(argument), name=deparse(node)))
 
 
 def _as_numeric(context: Context, node: Call) -> Any:
     value = _only(context, node)
     if isinstance(value, Factor) and value.kind in ("category", "string"):
-        numbers = value.codes + 1.0  # as R does for a factor
-        numbers[value.codes < 0] = np.nan
-        return numbers
+        places = np.arange(1.0, len(value.labels) + 1)  # as R does for a factor
+        if value.kind == "string":
+            places = _numbers_of_text(value.labels, deparse(node))
+        return np.append(places, np.nan)[value.codes]
     return as_numbers(value, deparse(node))
 
 
-def _is_na(context: Context, node: Call) -> Factor:
+def _numbers_of_text(labels: tuple[str, ...], text: str) -> Any:
+    try:
+        return np.array([float(label) for label in labels])
+    except ValueError as error:
+        raise DataError(
+            f"{text}: {error}; factor() makes categories of text, and as.numeric(factor()) their "
+            "numbers"
+        ) from None
+
+
+def _as_integer(context: Context, node: Call) -> Any:
+    return elementwise(np.trunc, [_as_numeric(context, node)], deparse(node))
+
+
+def _is_na(context: Context, node: Call) -> Any:
     value = _only(context, node)
+    if not isinstance(value, np.ndarray | Factor | Matrix):
+        value = as_numbers(value, deparse(node))
+        missing = np.isnan(value)
+        return bool(missing) if np.ndim(missing) == 0 else logical(missing)
+    if isinstance(value, Matrix):
+        raise DataError(f"{deparse(node)}: this needs one column, but there is a matrix")
     missing = missing_rows(value)
     size = len(value.codes) if isinstance(value, Factor) else len(value)
     return logical(np.zeros(size, bool) if missing is None else missing)
 
 
 def _ifelse(context: Context, node: Call) -> Any:
-    positional, named = context.arguments(node)
-    values = positional + [named[key] for key in ("yes", "no") if key in named]
-    if len(values) != 3:
-        context.refuse("ifelse() takes test, yes and no", node, node.func.name)
-    test = np.asarray(as_numbers(values[0], deparse(node)))
-    if any(isinstance(value, str | Factor) for value in values[1:]):
-        return _ifelse_factor(test, values[1], values[2])
-    yes, no = (as_numbers(value, deparse(node)) for value in values[1:])
+    matched = match_arguments(context, node, "test yes no", 3)
+    text = deparse(node)
+    test, yes, no = (context.value(matched[name]) for name in ("test", "yes", "no"))
+    test = as_numbers(test, text)
+    if isinstance(test, Matrix):
+        raise DataError(f"{text}: the test is a matrix")
+    if any(isinstance(value, str | Factor) for value in (yes, no)):
+        return _ifelse_factor(np.atleast_1d(test), yes, no, text)
+    values = [test, as_numbers(yes, text), as_numbers(no, text)]
+    if any(isinstance(value, Matrix) for value in values):
+        raise DataError(f"{text}: a matrix cannot be chosen from")
+    test, yes, no = recycled(values, text)
     return np.where(np.isnan(test), np.nan, np.where(test != 0, yes, no))
 
 
-def _ifelse_factor(test: Any, yes: Any, no: Any) -> Factor:
-    sides = [v if isinstance(v, Factor) else _constant(v, test.size) for v in (yes, no)]
+def _ifelse_factor(test: Any, yes: Any, no: Any, text: str) -> Factor:
+    sides = [v if isinstance(v, Factor) else _constant(v, test.size, text) for v in (yes, no)]
+    if any(side.codes.size != test.size for side in sides):
+        raise DataError(f"{text}: test, yes and no have different lengths")
     merged = list(dict.fromkeys(label for side in sides for label in side.labels))
     tables = [np.array([merged.index(x) for x in s.labels] + [-1]) for s in sides]
     codes = np.where(test != 0, tables[0][sides[0].codes], tables[1][sides[1].codes])
     codes[np.isnan(test)] = -1
-    return _reordered(codes, merged, sorted(merged))
+    return factor_of_objects(codes, merged, "string")
 
 
-def _constant(value: Any, size: int) -> Factor:
+def _constant(value: Any, size: int, text: str) -> Factor:
+    if isinstance(value, np.ndarray | Matrix | list):
+        raise DataError(f"{text}: yes and no are text and numbers")
     levels = object_array([level_label(value)])
     return Factor(codes=np.zeros(size, np.int32), levels=levels, kind="string")
-
-
-def _reordered(codes: Any, old: list[Any], new: list[Any]) -> Factor:
-    table = np.array([new.index(level) if level in new else -1 for level in old] + [-1])
-    return Factor(codes=table[codes].astype(np.int32), levels=object_array(new), kind="string")
 
 
 def with_levels(factor: Factor, wanted: Any, name: str) -> Factor:
@@ -137,10 +176,18 @@ def with_levels(factor: Factor, wanted: Any, name: str) -> Factor:
     Raises
     ------
     DataError
-        If no level asked for occurs.
+        If no level asked for occurs, or one is asked for twice.
     """
-    wanted = list(wanted.levels if isinstance(wanted, Factor) else wanted)
+    if isinstance(wanted, Factor):
+        wanted = wanted.levels
+    elif isinstance(wanted, str | int | float):
+        wanted = [wanted]
+    if np.ndim(wanted) != 1:
+        raise DataError(f'{name}: levels are a list, such as c("a", "b")')
+    wanted = list(wanted)
     position = {label: j for j, label in enumerate(map(level_label, wanted))}
+    if len(position) < len(wanted):
+        raise DataError(f"{name}: a level is asked for twice")
     table = np.array([position.get(label, -1) for label in factor.labels] + [-1], np.int32)
     if factor.levels.size and table.max() < 0:
         raise DataError(f"{name}: none of the levels asked for occurs")
@@ -149,77 +196,63 @@ def with_levels(factor: Factor, wanted: Any, name: str) -> Factor:
     return replace(factor, codes=table[factor.codes], levels=object_array(levels), kind="category")
 
 
-def _factor(ordered: bool | None) -> Handler:
+def _factor(parameters: str, ordered: bool | None) -> Handler:
     def run(context: Context, node: Call) -> Factor:
         text = deparse(node)
-        factor = drop_unused(as_factor(_only(context, node), name=text))
-        options = {arg.name: arg.value for arg in node.args[1:] if arg.name}
-        positional = [arg.value for arg in node.args[1:] if arg.name is None]
-        levels = options.get("levels", positional[0] if positional else None)
-        if levels is not None:
-            factor = with_levels(factor, context.value(levels), text)
-        if "labels" in options:
-            factor = replace(factor, levels=object_array(context.value(options["labels"])))
-        wanted = context.value(options["ordered"]) if "ordered" in options else ordered
-        return replace(factor, ordered=factor.ordered if wanted is None else bool(wanted),
+        matched = match_arguments(context, node, parameters)
+        factor = _used_factor(context, matched["x"], node)
+        if "levels" in matched:
+            factor = with_levels(factor, context.value(matched["levels"]), text)
+        if "labels" in matched:
+            factor = factor_with_labels(factor, context.value(matched["labels"]), text)
+        wanted = context.value(matched["ordered"]) if "ordered" in matched else ordered
+        if not isinstance(wanted, bool | None):
+            raise DataError(f"{text}: ordered is TRUE or FALSE")
+        return replace(factor, ordered=factor.ordered if wanted is None else wanted,
                        kind="category" if factor.kind == "other" else factor.kind)  # fmt: skip
 
     return run
 
 
-def _contrast(context: Context, node: Node, extra: dict[str, Node]) -> Any:
-    """Read the contrasts asked for: a known name, a known name called, or a matrix."""
-    if isinstance(node, Literal) and isinstance(node.value, str):
-        return Contrast(node.value)
-    name = node.func if isinstance(node, Call) else node
-    if isinstance(name, Name) and contrast_kind(name.name) is not None:
-        arguments = list(node.args) if isinstance(node, Call) else []
-        given = [context.value(argument.value) for argument in arguments]
-        given += [context.value(extra[key]) for key in ("base", "scores") if key in extra]
-        # contr.treatment(3, base = 2): the first is the number of levels
-        numbered = name.name.rpartition("::")[2].startswith("contr.")
-        return Contrast(name.name, given[-1] if given else None, numbered)
-    value = context.value(node)
-    if isinstance(value, Matrix):
-        return value.values
-    return value
-
-
 def _c(context: Context, node: Call) -> Factor:
-    text = deparse(node)
-    factor = drop_unused(as_factor(_only(context, node), name=text))
-    positional = [arg.value for arg in node.args[1:] if arg.name is None]
-    named = {arg.name: arg.value for arg in node.args[1:] if arg.name}
-    unknown = set(named) - {"levels", "contrast", "contr", "base", "scores", "reference"}
-    if unknown or len(positional) > 1:
+    parameters = "x contr levels contrast base scores reference"
+    matched = match_arguments(context, node, parameters)
+    if sum(name in matched for name in ("contr", "contrast", "reference")) > 1 or (
+        len([arg for arg in node.args if arg.name is None]) > 2
+    ):
         context.refuse("C() takes a column, contrasts and levels=", node, node.func.name)
-    if "levels" in named:
-        factor = with_levels(factor, context.value(named["levels"]), text)
-    wanted = named.get("contrast", named.get("contr", positional[0] if positional else None))
+    factor = _used_factor(context, matched["x"], node)
+    if "levels" in matched:
+        factor = with_levels(factor, context.value(matched["levels"]), deparse(node))
+    wanted = matched.get("contr", matched.get("contrast"))
     if wanted is not None:
-        factor = replace(factor, contrast=_contrast(context, wanted, named))
-    elif "reference" in named:
-        factor = replace(factor, contrast=Contrast("treatment", context.value(named["reference"])))
+        extra = {name: node for name, node in matched.items() if name in ("base", "scores")}
+        return replace(factor, contrast=contrast_asked(context, node, wanted, extra, factor))
+    if "reference" in matched:
+        level = context.value(matched["reference"])
+        return replace(factor, contrast=level_contrast("treatment", level, factor, deparse(node)))
     return factor
 
 
-def _named_contrast(name: str) -> Handler:
+def _named_contrast(name: str, parameters: str) -> Handler:
     """Make ``T(a, ref)`` and ``S(a, omit)``."""
 
     def run(context: Context, node: Call) -> Factor:
-        factor = drop_unused(as_factor(_only(context, node), name=deparse(node)))
-        argument = context.value(node.args[1].value) if len(node.args) > 1 else None
-        return replace(factor, contrast=Contrast(name, argument), ordered=False)
+        matched = match_arguments(context, node, parameters)
+        factor = _used_factor(context, matched["x"], node)
+        level = matched.get(parameters.split()[1])
+        value = None if level is None else context.value(level)
+        contrast = level_contrast(name, value, factor, deparse(node))
+        return replace(factor, contrast=contrast, ordered=False)
 
     return run
 
 
 def _relevel(context: Context, node: Call) -> Factor:
     text = deparse(node)
-    factor = drop_unused(as_factor(_only(context, node), name=text))
-    if len(node.args) != 2:
-        context.refuse("relevel() takes a column and a level", node, node.func.name)
-    reference = level_label(context.value(node.args[1].value))
+    matched = match_arguments(context, node, "x ref", 2)
+    factor = _used_factor(context, matched["x"], node)
+    reference = level_label(context.value(matched["ref"]))
     if reference not in factor.labels:
         raise DataError(f"{text}: {reference} is no level; levels: {', '.join(factor.labels)}")
     first = factor.labels.index(reference)
@@ -229,9 +262,14 @@ def _relevel(context: Context, node: Call) -> Factor:
 
 def _interaction(context: Context, node: Call) -> Factor:
     """Combine factors; the first varies fastest, labels joined by a dot, as R's."""
-    values = [as_factor(context.value(a.value), name=deparse(node)) for a in node.args]
+    if not node.args or any(arg.name for arg in node.args):
+        context.refuse("interaction() takes columns", node, node.func.name)
+    text = deparse(node)
+    values = [as_factor(context.value(a.value), name=text) for a in node.args]
     codes, labels = values[0].codes.astype(np.int64), list(values[0].labels)
     for factor in values[1:]:
+        if factor.codes.size != codes.size:
+            raise DataError(f"{text}: these have different lengths")
         missing = (codes < 0) | (factor.codes < 0)
         codes = factor.codes.astype(np.int64) * len(labels) + codes
         labels = [f"{a}.{b}" for b in factor.labels for a in labels]
@@ -240,34 +278,42 @@ def _interaction(context: Context, node: Call) -> Factor:
 
 
 def _as_character(context: Context, node: Call) -> Factor:
-    factor = drop_unused(as_factor(_only(context, node), name=deparse(node)))
+    factor = _used_factor(context, match_arguments(context, node, "x")["x"], node)
     return factor_of_objects(factor.codes, list(factor.labels), "string")
 
 
 def _list(context: Context, node: Call) -> list[Any]:
-    return [context.value(arg.value) for arg in node.args]
+    return flat_list([context.value(arg.value) for arg in node.args], deparse(node))
 
 
 def _cbind(context: Context, node: Call) -> Matrix:
-    columns = [as_numbers(context.value(arg.value), deparse(node)) for arg in node.args]
+    text = deparse(node)
+    if not node.args:
+        context.refuse("cbind() needs columns", node, node.func.name)
+    columns = [as_numbers(context.value(arg.value), text) for arg in node.args]
+    if any(isinstance(column, Matrix) for column in columns):
+        raise DataError(f"{text}: a column is needed, but there is a matrix")
     names = tuple(arg.name or deparse(arg.value) for arg in node.args)
-    return Matrix(np.column_stack(columns), names)
+    return Matrix(np.column_stack(recycled(columns, text)), names)
 
 
 FUNCTIONS: dict[str, Handler] = {
-    **{name: _elementwise(function) for name, function in _ELEMENTWISE.items()},
+    **{name: _elementwise(*row) for name, row in _ELEMENTWISE.items()},
+    "pmin": _extreme(np.minimum),
+    "pmax": _extreme(np.maximum),
     "I": _only,
     "as.numeric": _as_numeric,
+    "as.integer": _as_integer,
     "is.na": _is_na,
     "ifelse": _ifelse,
-    "factor": _factor(None),
-    "as.factor": _factor(None),
-    "ordered": _factor(True),
-    "as.ordered": _factor(True),
+    "factor": _factor("x levels labels ordered", None),
+    "as.factor": _factor("x", None),
+    "ordered": _factor("x levels labels", True),
+    "as.ordered": _factor("x", True),
     "as.character": _as_character,
     "C": _c,
-    "T": _named_contrast("treatment"),
-    "S": _named_contrast("sum"),
+    "T": _named_contrast("treatment", "x ref"),
+    "S": _named_contrast("sum", "x omit"),
     "relevel": _relevel,
     "interaction": _interaction,
     "c": _list,

@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.frame.values import Factor, Matrix, logical, logical_numbers, object_array
+from nestedmlm.design.frame.collation import collation_key
+from nestedmlm.design.frame.values import (
+    Factor,
+    Matrix,
+    level_label,
+    logical,
+    logical_numbers,
+    object_array,
+)
 from nestedmlm.errors import DataError
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def as_numbers(value: Any, text: str) -> Any:
@@ -30,9 +40,35 @@ def as_numbers(value: Any, text: str) -> Any:
     if isinstance(value, bool | int | float | np.number):
         return float(value)
     if isinstance(value, list):
-        return np.asarray(value, dtype=float)
+        return _listed_numbers(value, text)
     kind = "a categorical column" if isinstance(value, Factor) else type(value).__name__
     raise DataError(f"{text}: this needs numbers, but there is {kind}")
+
+
+def _listed_numbers(values: list[Any], text: str) -> FloatArray:
+    if not values:
+        raise DataError(f"{text}: this needs numbers, but there is an empty list")
+    if not all(isinstance(v, bool | int | float | np.number) or v is None for v in values):
+        raise DataError(f"{text}: this needs numbers, but there is a list of other things")
+    return np.array([np.nan if v is None else float(v) for v in values])
+
+
+def recycled(values: list[Any], text: str) -> list[Any]:
+    """Repeat shorter vectors to the length of the longest, as R does where that comes out even.
+
+    Raises
+    ------
+    DataError
+        Where it does not (R warns, or refuses).
+    """
+    sizes = [len(v) for v in values if isinstance(v, np.ndarray) and v.ndim == 1]
+    size = max(sizes, default=0)
+    if all(s == size for s in sizes):
+        return values
+    odd = [s for s in sizes if s == 0 or size % s]
+    if odd:
+        raise DataError(f"{text}: {odd[0]} values cannot be repeated to {size}")
+    return [np.resize(v, size) if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in values]
 
 
 def elementwise(function: Callable[..., Any], values: list[Any], text: str) -> Any:
@@ -40,9 +76,11 @@ def elementwise(function: Callable[..., Any], values: list[Any], text: str) -> A
     numbers = [as_numbers(value, text) for value in values]
     names = next((v.names for v in numbers if isinstance(v, Matrix)), None)
     is_matrix = any(isinstance(v, Matrix) for v in numbers)
-    arrays = [v.values if isinstance(v, Matrix) else v for v in numbers]
+    arrays = recycled([v.values if isinstance(v, Matrix) else v for v in numbers], text)
     if is_matrix:
         arrays = [a[:, None] if isinstance(a, np.ndarray) and a.ndim == 1 else a for a in arrays]
+        if len({a.shape for a in arrays if isinstance(a, np.ndarray) and a.shape[1] > 1}) > 1:
+            raise DataError(f"{text}: matrices of different shapes")
     with np.errstate(all="ignore"):  # log(0), 0/0: R gives -Inf and NaN, and so do we
         result = function(*arrays)
     return Matrix(result, names) if is_matrix else result
@@ -52,25 +90,17 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Any, Any, str], Any]:
     return lambda left, right, text: elementwise(function, [left, right], text)
 
 
-def _decoded(value: Any) -> Any:
-    """Level values of a factor's rows, None where missing."""
-    if isinstance(value, Factor):
-        return np.append(value.levels, object_array([None]))[value.codes]
-    return value
+_EQUALITY = (operator.eq, operator.ne)
 
 
 def _compare(function: Callable[..., Any]) -> Callable[[Any, Any, str], Any]:
     def run(left: Any, right: Any, text: str) -> Any:
-        if isinstance(left, Factor) and left.kind == "logical" and not isinstance(right, str):
-            left = logical_numbers(left)
-        for side, other in ((left, right), (right, left)):
-            if isinstance(side, Factor) and not isinstance(other, np.ndarray | Factor | Matrix):
-                return _compare_levels(function, side, other, side is right, text)
-        if isinstance(left, Factor) or isinstance(right, Factor):
-            return _compare_objects(function, _decoded(left), _decoded(right), text)
-        a, b = as_numbers(left, text), as_numbers(right, text)
-        if isinstance(a, Matrix) or isinstance(b, Matrix):
+        sides = [_plain(left), _plain(right)]
+        if any(isinstance(side, Matrix) for side in sides):
             raise DataError(f"{text}: a matrix cannot be compared")
+        if any(isinstance(side, Factor | str) or _is_text(side) for side in sides):
+            return _compare_levels(function, sides[0], sides[1], text)
+        a, b = recycled([as_numbers(side, text) for side in sides], text)
         missing = np.isnan(a) | np.isnan(b)
         result = function(a, b)
         return logical(result, missing) if isinstance(result, np.ndarray) else bool(result)
@@ -78,41 +108,88 @@ def _compare(function: Callable[..., Any]) -> Callable[[Any, Any, str], Any]:
     return run
 
 
-def _compare_levels(
-    function: Callable[..., Any], factor: Factor, other: Any, swapped: bool, text: str
-) -> Factor:
-    """Compare a factor with one value, level by level; an ordered one by position."""
-    levels: list[Any] = list(factor.levels)
-    labels = list(factor.labels)
-    if isinstance(other, str) and not any(isinstance(level, str) for level in levels):
-        levels = labels
-    if factor.ordered and function not in (operator.eq, operator.ne):
-        if other not in levels:
-            raise DataError(f"{text}: {other!r} is no level; levels: {', '.join(labels)}")
-        other, levels = levels.index(other), list(range(len(levels)))
-    try:
-        hits = [function(other, lev) if swapped else function(lev, other) for lev in levels]
-    except TypeError:
-        raise DataError(f"{text}: the levels cannot be compared with {other!r}") from None
-    table = np.array([*hits, False], dtype=bool)
-    return logical(table[factor.codes], factor.codes < 0)
+def _plain(value: Any) -> Any:
+    """TRUE and FALSE as numbers."""
+    is_logical = isinstance(value, Factor) and value.kind == "logical"
+    return logical_numbers(value) if is_logical else value
 
 
-def _compare_objects(function: Callable[..., Any], left: Any, right: Any, text: str) -> Factor:
-    missing = np.array([a is None or b is None for a, b in zip(left, right, strict=True)])
+def _is_text(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, str) for item in value)
+
+
+def _compare_levels(function: Callable[..., Any], left: Any, right: Any, text: str) -> Any:
+    """Compare categories, text or dates: by R's text of each; for an order by their own."""
+    values = [_level_values(side) for side in (left, right)]
+    if function in _EQUALITY:
+        keys = [[None if v is None else level_label(v) for v in side] for side in values]
+    else:
+        keys = _ordered_keys(left, right, values, text)
+    a, b = recycled([object_array(side) for side in keys], text)
+    missing = np.array([x is None or y is None for x, y in np.broadcast(a, b)])
     try:
-        pairs = zip(left, right, missing, strict=True)
-        hits = np.array([not gone and bool(function(a, b)) for a, b, gone in pairs])
+        pairs = zip(np.broadcast(a, b), missing, strict=True)
+        hits = np.array([not gone and bool(function(x, y)) for (x, y), gone in pairs], dtype=bool)
     except TypeError:
         raise DataError(f"{text}: these cannot be compared") from None
-    return logical(hits, missing)
+    both_single = not any(isinstance(side, Factor | np.ndarray) for side in (left, right))
+    return bool(hits[0]) if both_single and hits.size == 1 else logical(hits, missing)
+
+
+def _level_values(value: Any) -> list[Any]:
+    """Level of each row of a factor, None where missing; a single value is a list of one."""
+    if isinstance(value, Factor):
+        return list(np.append(value.levels, object_array([None]))[value.codes])
+    if isinstance(value, np.ndarray):
+        return [None if number != number else number for number in value.tolist()]
+    return value if isinstance(value, list) else [value]
+
+
+def _ordered_keys(left: Any, right: Any, values: list[list[Any]], text: str) -> list[list[Any]]:
+    """What tells which of two values comes first: place among ordered levels, letters, value."""
+    for side in (left, right):
+        if not isinstance(side, Factor):
+            continue
+        if side.ordered:
+            place = {label: j for j, label in enumerate(side.labels)}
+            found = [[None if v is None else level_label(v) for v in vs] for vs in values]
+            unknown = [v for vs in found for v in vs if v is not None and v not in place]
+            if unknown:
+                known = ", ".join(side.labels)
+                raise DataError(f"{text}: {unknown[0]!r} is no level; levels: {known}")
+            return [[None if v is None else place[v] for v in vs] for vs in found]
+        if side.kind == "category" and any(isinstance(level, str) for level in side.levels):
+            raise DataError(
+                f"{text}: these categories have no order; ordered() gives them one, "
+                "as.character() compares their letters"
+            )
+    if any(isinstance(v, str) for vs in values for v in vs):
+        return [[None if v is None else collation_key(level_label(v)) for v in vs] for vs in values]
+    return values
+
+
+def _is_in(left: Any, right: Any, text: str) -> Any:
+    """R's ``%in%``: whether each value is among others; a missing one is not."""
+    if isinstance(left, Matrix) or isinstance(right, Matrix):
+        raise DataError(f"{text}: a matrix cannot be compared")
+    table = {level_label(_number(v)) for v in _level_values(_plain(right)) if v is not None}
+    values = _level_values(_plain(left))
+    hits = np.array([v is not None and level_label(_number(v)) in table for v in values])
+    return logical(hits)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, bool | int | np.number) else value
 
 
 def _logic(decides: float) -> Callable[[Any, Any, str], Any]:
     """Three-valued and (0 decides) and or (1 decides)."""
 
     def run(left: Any, right: Any, text: str) -> Factor:
-        a, b = as_numbers(left, text), as_numbers(right, text)
+        numbers = [as_numbers(side, text) for side in (left, right)]
+        if any(isinstance(side, Matrix) for side in numbers):
+            raise DataError(f"{text}: a matrix is neither true nor false")
+        a, b = recycled([np.atleast_1d(side) for side in numbers], text)
         truth_a, truth_b = np.where(np.isnan(a), a, a != 0), np.where(np.isnan(b), b, b != 0)
         decided = (truth_a == decides) | (truth_b == decides)
         missing = ~decided & (np.isnan(truth_a) | np.isnan(truth_b))
@@ -122,7 +199,10 @@ def _logic(decides: float) -> Callable[[Any, Any, str], Any]:
 
 
 def _not(value: Any, text: str) -> Factor:
-    numbers: npt.NDArray[Any] = np.atleast_1d(as_numbers(value, text))
+    numbers = as_numbers(value, text)
+    if isinstance(numbers, Matrix):
+        raise DataError(f"{text}: a matrix is neither true nor false")
+    numbers = np.atleast_1d(numbers)
     return logical(numbers == 0, np.isnan(numbers))
 
 
@@ -140,6 +220,7 @@ BINARY: dict[str, Callable[[Any, Any, str], Any]] = {
     "<=": _compare(operator.le),
     ">": _compare(operator.gt),
     ">=": _compare(operator.ge),
+    "%in%": _is_in,
     "&": _logic(0.0),
     "|": _logic(1.0),
     "||": _logic(1.0),

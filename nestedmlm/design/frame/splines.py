@@ -13,6 +13,9 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.design.frame.values import Matrix
 from nestedmlm.errors import DataError, DataWarning
 
+MOST_COLUMNS = 1000  # that a polynomial or spline may have
+MOST_DEGREE = 50  # of a spline; higher ones are numerically void
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -109,14 +112,40 @@ class Spline:
         return np.asarray(basis[:, self.skip :] @ self.natural)
 
 
-def _boundary(x: FloatArray, given: Any) -> FloatArray:
+def whole_number(value: Any, name: str, function: str, *, least: int) -> int:
+    """Return an option that must be a whole number.
+
+    Raises
+    ------
+    DataError
+        If it is not, or less than `least`.
+    """
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not np.isfinite(value) or int(value) != value or value < least:
+        raise DataError(f"{function}: {name} must be a whole number of at least {least}")
+    return int(value)
+
+
+def _numbers(given: Any, name: str, function: str) -> FloatArray:
+    values = given if isinstance(given, list) else [given]
+    plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not plain or not np.isfinite(values).all():
+        raise DataError(f"{function}: {name} must be numbers")
+    return np.sort(np.asarray(values, dtype=float))
+
+
+def _boundary(x: FloatArray, given: Any, function: str) -> FloatArray:
     if given is not None:
-        return np.sort(np.asarray(given, dtype=float).ravel())
-    if x.size == 0:
-        raise DataError("a spline needs values that are not missing")
-    if x.size == 1:
-        return np.array([x[0] * 7 / 8, x[0] * 9 / 8])
-    return np.array([x.min(), x.max()])
+        ends = _numbers(given, "Boundary.knots", function)
+        if ends.size != 2 or ends[0] == ends[1]:
+            raise DataError(f"{function}: Boundary.knots are two different numbers")
+        return ends
+    if x.size == 0 or not np.isfinite(x).all():
+        raise DataError("a spline needs values that are neither missing nor infinite")
+    ends = np.array([x.min(), x.max()])
+    if ends[0] == ends[1]:
+        raise DataError(f"{function} of a constant column")
+    return ends
 
 
 def _inner_knots(x: FloatArray, boundary: FloatArray, count: int) -> FloatArray:
@@ -124,47 +153,68 @@ def _inner_knots(x: FloatArray, boundary: FloatArray, count: int) -> FloatArray:
     if count <= 0:
         return np.empty(0)
     inside = x[(x >= boundary[0]) & (x <= boundary[1])]
+    if not inside.size:
+        raise DataError("a spline needs values between its boundary knots")
     return np.asarray(np.quantile(inside, np.linspace(0, 1, count + 2)[1:-1]))
 
 
 def _all_knots(
-    x: FloatArray, df: int | None, less: int, knots: Any, Boundary_knots: Any, degree: int
+    x: FloatArray, df: Any, knots: Any, ends: Any, *, less: int, degree: int, function: str
 ) -> FloatArray:
+    """All knots of a basis that has `less` columns without inner ones."""
     present = x[~np.isnan(x)]
-    boundary = _boundary(present, Boundary_knots)
+    boundary = _boundary(present, ends, function)
+    if df is not None:
+        df = whole_number(df, "df", function, least=1)
+        if max(df, less) > MOST_COLUMNS:
+            raise DataError(f"{function} with more than {MOST_COLUMNS} columns")
     if knots is not None:
-        inner = np.asarray(knots, dtype=float).ravel()
+        inner = _numbers(knots, "knots", function)
+        if inner.size and (inner[0] <= boundary[0] or inner[-1] >= boundary[1]):
+            raise DataError(f"{function}: knots must lie between the boundary knots")
     else:
-        inner = _inner_knots(present, boundary, 0 if df is None else int(df) - less)
+        inner = _inner_knots(present, boundary, 0 if df is None else df - less)
+        if df is not None and df < less:
+            message = f"{function}: df was too small; have used {less}"
+            warnings.warn(message, DataWarning, skip_file_prefixes=PACKAGE)
     return np.sort(np.concatenate([np.repeat(boundary, degree + 1), inner]))
 
 
 def fit_bs(
     x: FloatArray,
-    df: int | None = None,
+    df: Any = None,
     knots: Any = None,
-    degree: int = 3,
-    intercept: bool = False,
+    degree: Any = 3,
+    intercept: Any = False,
     Boundary_knots: Any = None,
 ) -> Spline:
     """Learn R's `bs` basis from `x`."""
-    if degree < 1:
-        raise DataError("the degree of bs() must be at least 1")
-    less = int(degree) + bool(intercept)
-    every = _all_knots(x, df, less, knots, Boundary_knots, int(degree))
-    return Spline(every, int(degree), 0 if intercept else 1)
+    degree = whole_number(degree, "degree", "bs()", least=1)
+    if degree > MOST_DEGREE:
+        raise DataError(f"the degree of bs() must be at most {MOST_DEGREE}")
+    _check_flag(intercept, "bs()")
+    less = degree + bool(intercept)
+    every = _all_knots(x, df, knots, Boundary_knots, less=less, degree=degree, function="bs()")
+    return Spline(every, degree, 0 if intercept else 1)
 
 
 def fit_ns(
     x: FloatArray,
-    df: int | None = None,
+    df: Any = None,
     knots: Any = None,
-    intercept: bool = False,
+    intercept: Any = False,
     Boundary_knots: Any = None,
 ) -> Spline:
     """Learn R's `ns` basis from `x`."""
-    every = _all_knots(x, df, 1 + bool(intercept), knots, Boundary_knots, 3)
+    _check_flag(intercept, "ns()")
+    less = 1 + bool(intercept)
+    every = _all_knots(x, df, knots, Boundary_knots, less=less, degree=3, function="ns()")
     skip = 0 if intercept else 1
     curvature = _derivative_basis(every[[0, -1]], every, 3, 2)[:, skip:]
     full, _ = np.linalg.qr(curvature.T, mode="complete")
     return Spline(every, 3, skip, full[:, 2:])
+
+
+def _check_flag(value: Any, function: str) -> None:
+    if not isinstance(value, bool):
+        raise DataError(f"{function}: intercept is TRUE or FALSE, not {value!r}")

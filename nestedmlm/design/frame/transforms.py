@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import comb
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.frame.splines import fit_bs, fit_ns
-from nestedmlm.design.frame.values import Factor, Matrix
+from nestedmlm.design.frame.splines import MOST_COLUMNS, fit_bs, fit_ns, whole_number
+from nestedmlm.design.frame.values import Factor, Matrix, level_label
 from nestedmlm.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,6 +50,9 @@ def _present(x: FloatArray) -> FloatArray:
 
 def fit_scale(x: FloatArray, center: Any = True, scale: Any = True) -> Scale:
     """Learn R's `scale`: mean and SD with n - 1; numbers are taken as they are."""
+    for name, option in (("center", center), ("scale", scale)):
+        if not isinstance(option, bool | int | float) or not np.isfinite(option):
+            raise DataError(f"scale(): {name} is TRUE, FALSE or a number, not {option!r}")
     present = _present(x)
     middle = (float(present.mean()) if center else 0.0) if isinstance(center, bool) else center
     width = scale
@@ -110,6 +114,8 @@ class MultiPoly:
 def _fit_one_poly(x: FloatArray, degree: int, raw: bool) -> Poly:
     if raw:
         return Poly((), (), degree)
+    if not np.isfinite(x[~np.isnan(x)]).all():
+        raise DataError("poly() of infinite values")
     present = _present(x)
     if degree >= np.unique(present).size:
         raise DataError("the degree of poly() must be less than the number of unique values")
@@ -117,6 +123,8 @@ def _fit_one_poly(x: FloatArray, degree: int, raw: bool) -> Poly:
     before, column = np.zeros_like(present), np.ones_like(present)
     for i in range(degree + 1):
         norm2.append(float(column @ column))
+        if not 0 < norm2[-1] < np.inf:
+            raise DataError("poly() of numbers so large or small: rescale them first")
         alpha.append(float((present * column) @ column / norm2[-1]))
         ratio = norm2[-1] / norm2[-2] if i else 0.0
         before, column = column, (present - alpha[-1]) * column - ratio * before
@@ -124,17 +132,19 @@ def _fit_one_poly(x: FloatArray, degree: int, raw: bool) -> Poly:
 
 
 def fit_poly(
-    x: FloatArray, *others: Any, degree: int | None = None, raw: bool = False
+    x: FloatArray, *others: FloatArray, degree: Any = 1, raw: Any = False
 ) -> Poly | MultiPoly:
-    """Learn R's `poly`; a single number after `x` is the degree."""
-    if len(others) == 1 and np.ndim(others[0]) == 0:
-        degree, others = others[0], ()
-    if degree is None:
-        degree = 1
-    if degree < 1 or int(degree) != degree:
-        raise DataError("the degree of poly() must be a whole number of at least 1")
-    parts = tuple(_fit_one_poly(column, int(degree), bool(raw)) for column in (x, *others))
-    return parts[0] if len(parts) == 1 else MultiPoly(parts, int(degree))
+    """Learn R's `poly`, of one or several columns."""
+    degree = whole_number(degree, "degree", "poly()", least=1)
+    if not isinstance(raw, bool):
+        raise DataError(f"poly(): raw is TRUE or FALSE, not {raw!r}")
+    if any(other.size != x.size for other in others):
+        raise DataError("poly(): columns of different lengths")
+    columns = (x, *others)
+    if comb(degree + len(columns), degree) > MOST_COLUMNS:
+        raise DataError(f"poly() of degree {degree} has more than {MOST_COLUMNS} columns")
+    parts = tuple(_fit_one_poly(column, degree, raw) for column in columns)
+    return parts[0] if len(parts) == 1 else MultiPoly(parts, degree)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +158,7 @@ class Dummy:
         """Make the indicator columns; a missing level gives missing values."""
         columns = np.empty((f.codes.size, len(self.keep)))
         for j, level in enumerate(self.keep):
-            hits = [k for k, other in enumerate(f.levels) if other == level]
+            hits = [k for k, other in enumerate(f.labels) if other == level_label(level)]
             columns[:, j] = f.codes == hits[0] if hits else 0.0
         columns[f.codes < 0] = np.nan
         return Matrix(columns, self.names)
@@ -157,8 +167,10 @@ class Dummy:
 def fit_dummy(f: Factor, levelsToKeep: Any = None) -> Dummy:
     """Learn which levels to keep: all but the first unless named."""
     by_label = dict(zip(f.labels, f.levels, strict=True))
-    wanted = [levelsToKeep] if isinstance(levelsToKeep, str | int | float) else levelsToKeep
-    labels = f.labels[1:] if wanted is None else tuple(str(level) for level in wanted)
+    wanted = levelsToKeep if isinstance(levelsToKeep, list) else [levelsToKeep]
+    labels = f.labels[1:] if levelsToKeep is None else tuple(map(level_label, wanted))
+    if len(set(labels)) < len(labels):
+        raise DataError("dummy(): a level is asked for twice")
     unknown = [label for label in labels if label not in by_label]
     if unknown or not labels:
         raise DataError(
@@ -167,13 +179,41 @@ def fit_dummy(f: Factor, levelsToKeep: Any = None) -> Dummy:
     return Dummy(tuple(by_label[label] for label in labels), labels)
 
 
-FITTERS: Mapping[str, Callable[..., Transform]] = {
-    "scale": fit_scale,
-    "standardize": fit_scale,
-    "center": fit_center,
-    "poly": fit_poly,
-    "ns": fit_ns,
-    "cr": fit_ns,
-    "bs": fit_bs,
-    "dummy": fit_dummy,
+@dataclass(frozen=True, slots=True)
+class Fitter:
+    """A function that learns from data.
+
+    Attributes
+    ----------
+    fit : callable
+        Of the column (columns) and the options.
+    data : str
+        R's name of the parameter that is the column.
+    options : str
+        R's names of the others, in order, separated by blanks.
+    several : bool
+        Whether further columns may follow the first.
+    of_factor : bool
+        Whether the column is a factor.
+    """
+
+    fit: Callable[..., Transform]
+    data: str
+    options: str
+    several: bool = False
+    of_factor: bool = False
+
+
+_NS = Fitter(fit_ns, "x", "df knots intercept Boundary.knots")
+_SCALE = Fitter(fit_scale, "x", "center scale")
+
+FITTERS: Mapping[str, Fitter] = {
+    "scale": _SCALE,
+    "standardize": _SCALE,
+    "center": Fitter(fit_center, "x", ""),
+    "poly": Fitter(fit_poly, "x", "degree raw", several=True),
+    "ns": _NS,
+    "cr": _NS,
+    "bs": Fitter(fit_bs, "x", "df knots degree intercept Boundary.knots"),
+    "dummy": Fitter(fit_dummy, "f", "levelsToKeep", of_factor=True),
 }

@@ -144,21 +144,64 @@ def factor_of_objects(codes: npt.NDArray[Any], levels: Sequence[Any], kind: str)
     return Factor(codes=rank[codes], levels=ordered_levels, kind=kind)
 
 
-def as_factor(value: Vector, *, name: str) -> Factor:
+def as_factor(value: Any, *, name: str) -> Factor:
     """Coerce to a factor, as R's `factor()`.
 
     Raises
     ------
     DataError
-        If `value` is a matrix.
+        If `value` is a matrix, or no vector at all.
     """
     if isinstance(value, Factor):
         return value
+    if not isinstance(value, np.ndarray | Matrix):
+        kind = "a list" if isinstance(value, list) else level_label(value)
+        raise DataError(f"{name}: this needs a column, but there is {kind}")
     if isinstance(value, Matrix) or value.ndim != 1:
         raise DataError(f"{name} is a matrix and cannot be used as a factor")
     if value.dtype.kind in "iuf":
         return factor_of_numbers(value)
     raise DataError(f"{name} (dtype {value.dtype}) cannot be used as a factor")
+
+
+def factor_with_labels(factor: Factor, labels: Any, text: str) -> Factor:
+    """Give levels other labels, as R does: equal labels are one level, one label is numbered.
+
+    Raises
+    ------
+    DataError
+        Unless there is one label, or one for each level.
+    """
+    size = factor.levels.size
+    given = labels if isinstance(labels, list) else [labels]
+    if any(isinstance(label, np.ndarray | Factor | Matrix) for label in given):
+        raise DataError(f'{text}: labels are a list, such as c("a", "b")')
+    if len(given) == 1 and size != 1:
+        given = [f"{level_label(given[0])}{j + 1}" for j in range(size)]
+    if len(given) != size:
+        raise DataError(f"{text}: {len(given)} labels for {size} levels; R takes 1 or {size}")
+    new = [label if isinstance(label, str) else level_label(label) for label in given]
+    merged = list(dict.fromkeys(new))
+    table = np.array([merged.index(label) for label in new] + [-1], np.int32)
+    return replace(factor, codes=table[factor.codes], levels=object_array(merged), kind="category")
+
+
+def flat_list(values: Sequence[Any], text: str) -> list[Any]:
+    """Put single values and lists into one list, as R's `c()`: with any text, all become text.
+
+    Raises
+    ------
+    DataError
+        For columns.
+    """
+    flat: list[Any] = []
+    for value in values:
+        if isinstance(value, np.ndarray | Factor | Matrix):
+            raise DataError(f"{text}: this takes single values, but there is a column")
+        flat += value if isinstance(value, list) else [value]
+    if any(isinstance(value, str) for value in flat):
+        return [None if value is None else level_label(value) for value in flat]
+    return flat
 
 
 def drop_unused(factor: Factor) -> Factor:

@@ -1,0 +1,181 @@
+"""Which functions a formula reaches, and what they get."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import nestedmlm as nm
+from nestedmlm.__main__ import main
+from nestedmlm.errors import FormulaError, NestedMLMError
+
+N = 40
+D = pd.DataFrame(
+    {
+        "y": np.sin(np.arange(N)),
+        "x": np.arange(N) * 7 % 120,
+        "z": np.cos(np.arange(N)) + 2,
+        "g": np.arange(N) // 5,
+    }
+)
+
+OUT_OF_REACH = """
+    pd.io.common.os.system('touch {path}')
+    pd.read_pickle('{path}')
+    pd.eval('x')
+    pd.cut(x, 3)
+    numpy.save('{path}', x)
+    np.save('{path}', x)
+    np.seterr(all='raise')
+    np.f2py.subprocess.getoutput('touch {path}')
+    np.random.seed(1)
+    np.random.normal(x)
+    np.add.reduce(x)
+    np.add.at(x, 1, 2)
+    np.linalg.inv(x)
+    np.frompyfunc(x, 1, 1)
+    np.vectorize(x)
+    np.ctypeslib.load_library('{path}', '.')
+    scipy.io.savemat('{path}', x)
+    scipy.special.os.system('touch {path}')
+    scipy.special.seterr(all='raise')
+    special.errstate(x)
+    os.system('touch {path}')
+    system('touch {path}')
+    shutil.rmtree('{path}')
+    remove_tree('{path}')
+    pathlib.Path('{path}')
+    Path('{path}')
+    module.system('touch {path}')
+    eval('1')
+    exec('1')
+    open('{path}', 'w')
+    getattr(x, 'tofile')
+    __import__('os')
+    __builtins__.eval('1')
+    _hidden(x)
+    x.tofile('{path}')
+    array.tofile('{path}')
+    array.__class__(x)
+    half.__globals__
+    half.__call__(x)
+    functools.reduce(x, z)
+    builtins.print(x)
+    len(x)
+    float(x)
+    print(x)
+    np.log1p(x, x)
+    np.log1p(x, out=z)
+    np.add(x, z, z)
+    np.multiply(x, z, where=x)
+    expit(x, z)
+""".split("\n    ")[1:]
+
+
+def half(v):
+    return v / 2
+
+
+@pytest.mark.parametrize("call", [line.strip() for line in OUT_OF_REACH])
+@pytest.mark.parametrize("place", ["y ~ x + offset({}) + (1 | g)", "y ~ {} + (1 | g)"])
+def test_out_of_reach(call, place, tmp_path, monkeypatch) -> None:
+    module, remove_tree, system, array, _hidden = os, shutil.rmtree, os.system, D.z.to_numpy(), half
+    assert callable(remove_tree) and callable(system) and module and array.size and _hidden
+    path = tmp_path / "made_by_a_formula"
+    before = D.copy(), np.geterr()
+    with pytest.raises(NestedMLMError) as caught:
+        nm.lmer(place.format(call.format(path=path)), D)
+    assert "\n" in str(caught.value)
+    assert not path.exists()
+    pd.testing.assert_frame_equal(D, before[0])
+    assert np.geterr() == before[1]
+
+
+def test_the_message_says_how_to_pass_a_function() -> None:
+    with pytest.raises(FormulaError, match=r"functions of a list .*env=\{'save': np.save\}"):
+        nm.lmer("y ~ np.save('a', x) + (1 | g)", D)
+
+
+def test_a_module_that_is_passed_is_not_walked_through(tmp_path) -> None:
+    for name in ("os", "m"):
+        for call in (f"{name}.getpid()", f"{name}.path.exists('a')", f"{name}(x)"):
+            with pytest.raises(NestedMLMError):
+                nm.lmer(f"y ~ x + offset({call}) + (1 | g)", D, env={name: os})
+
+
+def test_the_command_line(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    D.to_csv("d.csv", index=False)
+    for call in ("pd.io.common.os.system('touch made')", "run_path('d.csv')", "sys.exit(3)"):
+        assert main(["fit", f"y ~ x + offset({call}) + (1 | g)", "d.csv"]) == 2
+        assert "unknown function" in capsys.readouterr().err
+    assert not Path("made").exists()
+
+
+def criterion(formula: str, data: pd.DataFrame = D, **options: object) -> float:
+    return nm.lmer(formula, data, **options).criterion  # type: ignore[arg-type]
+
+
+def test_what_is_within_reach() -> None:
+    twice = np.frompyfunc(lambda v: 2.0 * v, 1, 1)
+    for same in ("I(x / 2)", "half(x)", "np.divide(x, 2)", "np.multiply(x, 0.5)"):
+        assert criterion(f"y ~ {same} + (1 | g)") == pytest.approx(criterion("y ~ I(x/2) + (1|g)"))
+    right = criterion("y ~ p + (1 | g)", D.assign(p=expit(D.z)))
+    for same in ("expit(z)", "scipy.special.expit(z)", "special.expit(z)"):
+        assert criterion(f"y ~ {same} + (1 | g)") == pytest.approx(right)
+    assert callable(twice)
+    ranked = D.assign(r=D.z.rank())
+    passed = criterion("y ~ rank(z) + (1 | g)", env={"rank": lambda v: pd.Series(v).rank()})
+    assert passed == pytest.approx(criterion("y ~ r + (1 | g)", ranked))
+    right = criterion("y ~ p + (1 | g)", D.assign(p=np.clip(D.z, 1.5, 2.5) * np.pi))
+    assert criterion("y ~ I(np.clip(z, 1.5, 2.5) * np.pi) + (1 | g)") == pytest.approx(right)
+    with pytest.raises(NestedMLMError):
+        criterion("y ~ half(x) + (1 | g)", env={})
+
+
+def test_what_a_function_raises_is_named() -> None:
+    def broken(v):
+        raise RuntimeError("no luck")
+
+    with pytest.raises(FormulaError, match=r"broken\(\) raised RuntimeError: no luck") as caught:
+        nm.lmer("y ~ broken(x) + (1 | g)", D)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float", "float32", "UInt8", "uint8", "uint16", "int8", "uint64"]
+)
+def test_functions_get_numbers_that_do_not_wrap_around(dtype) -> None:
+    def centred(v):
+        return v - 60
+
+    data = D.astype({"x": dtype}).assign(w=(D.x // 2).astype(dtype))
+    wide = D.assign(w=D.x // 2)
+    exact = {
+        "centred(x)": wide.x - 60,
+        "np.negative(x)": -wide.x,
+        "np.multiply(x, w)": wide.x * wide.w,
+        "np.subtract(w, x)": wide.w - wide.x,
+    }
+    for term, values in exact.items():
+        right = criterion("y ~ e + (1 | g)", wide.assign(e=values))
+        assert criterion(f"y ~ {term} + (1 | g)", data, env={"centred": centred}) == pytest.approx(
+            right, rel=1e-6
+        )
+
+
+def test_a_function_cannot_write_to_the_data() -> None:
+    def spoil(v):
+        v -= 10.0
+        return v
+
+    arrays = {name: D[name].to_numpy(dtype=float).copy() for name in D}
+    fit = nm.lmer("y ~ spoil(z) + z + (1 | g)", arrays)
+    assert fit.design.dropped == ("z",)
+    np.testing.assert_array_equal(arrays["z"], D.z)
