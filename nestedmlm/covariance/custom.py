@@ -17,7 +17,7 @@ from typing import Any, override
 
 import numpy as np
 
-from nestedmlm.covariance.parameter import Parameter, bounded, middle, unbounded
+from nestedmlm.covariance.parameter import Parameter, bounded, ends, middle, unbounded
 from nestedmlm.covariance.rootcheck import check_root
 from nestedmlm.covariance.structure import Structure
 from nestedmlm.covariance.table import STRUCTURES, add_structure
@@ -26,6 +26,7 @@ from nestedmlm.errors import OptionError
 Root = Callable[[ModuleType, Any, int], Any]
 Parameters = Sequence[Parameter] | Callable[[int], Sequence[Parameter]]
 
+_HAIR = 1e-11  # share of its range by which a parameter stays off its ends
 _SIZES = (2, 3, 4)  # where a root is tried when it is registered
 # what formulas call functions: a structure of that name could not be told from one
 RESERVED = frozenset(
@@ -61,6 +62,11 @@ class Custom(Structure):
         return tuple(self.listed(k) if callable(self.listed) else self.listed)
 
     @override
+    def bounded(self, xp: ModuleType, free: Sequence[Any], k: int) -> list[Any]:
+        values = Structure.bounded(self, xp, free, k)
+        return [_inside(p, v) for p, v in zip(self.parameters(k), values, strict=True)]
+
+    @override
     def correlation_factor(self, xp: ModuleType, free: Sequence[Any], k: int) -> Any:
         return self.root(xp, self.bounded(xp, free, k), k)
 
@@ -68,7 +74,8 @@ class Custom(Structure):
     def correlations(self, par: Any, k: int) -> Any:
         if k == 1:
             return np.eye(1)
-        L = np.asarray(self.root(np, par, k))
+        inside = [_inside(p, v) for p, v in zip(self.parameters(k), par, strict=True)]
+        L = np.asarray(self.root(np, inside, k))
         return L @ L.T
 
     @override
@@ -198,6 +205,14 @@ def cholesky(xp: ModuleType, C: Any, k: int) -> Any:
         L.append(row)
     zero = 0.0 * C[0, 0]
     return xp.stack([xp.stack([*row, *[zero] * (k - len(row))]) for row in L])
+
+
+def _inside(p: Parameter, value: Any) -> Any:
+    """A value off its ends by a hair: there a root divides by zero."""
+    if not all(ends(p)):
+        return value
+    centre = 0.5 * (p.lower + p.upper)
+    return centre + (1.0 - _HAIR) * (value - centre)
 
 
 @lru_cache(maxsize=256)

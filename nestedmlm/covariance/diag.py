@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar, override
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.moves import Move
 from nestedmlm.covariance.structure import Structure, growing_variances, n_sd
 
 
@@ -52,5 +54,10 @@ class Diagonal(Structure):
         return np.full(n_sd(k, hom), float(k) if hom else 1.0)
 
     @override
-    def growing_directions(self, M: FloatArray, T: FloatArray, hom: bool) -> tuple[FloatArray, ...]:
-        return growing_variances(len(M), hom)
+    def moves(self, phi: FloatArray, M: FloatArray, k: int, hom: bool) -> tuple[Move, ...]:
+        def grown(E: FloatArray, step: float) -> FloatArray:
+            n, out = n_sd(k, hom), phi.copy()
+            out[:n] = np.sqrt(out[:n] ** 2 + np.diag(E)[:n] * step)
+            return out
+
+        return tuple(Move(E, partial(grown, E)) for E in growing_variances(k, hom))

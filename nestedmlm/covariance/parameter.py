@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+_REACH = 3.0  # unbounded numbers from the start of a parameter that has no end there
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -49,6 +53,16 @@ def middle(p: Parameter) -> float:
     if low:
         return p.lower + 1.0
     return p.upper - 1.0 if high else 0.0
+
+
+def quantile(p: Parameter, share: float) -> float:
+    """The value that leaves this share of a parameter's range below it: ends at 0 and 1.
+
+    Ranges without an end are cut where the optimizer's unbounded number is 3 from its start.
+    """
+    if all(ends(p)):
+        return p.lower + share * (p.upper - p.lower)
+    return float(bounded(p, np, unbounded(p, middle(p)) + _REACH * (2.0 * share - 1.0)))
 
 
 def near_end(p: Parameter, value: float, tol: float) -> bool:

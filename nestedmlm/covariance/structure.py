@@ -22,10 +22,21 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameter import Parameter, bounded, middle, near_end, unbounded
+from nestedmlm.covariance.moves import Move, StructuredAt, structured_moves
+from nestedmlm.covariance.parameter import (
+    Parameter,
+    bounded,
+    middle,
+    near_end,
+    quantile,
+    unbounded,
+)
 from nestedmlm.covariance.triangle import echelon
 
 Entries = tuple[tuple[Any, ...], ...]
+OTHER_STARTS = (0.0, 1.0)  # shares of the parameters' ranges to start from as well
+_INSIDE = 0.1  # share of a parameter's range below and above which no descent begins by itself
+TRAPPED = 1e-3  # relative standard deviations and distances from an end not to start at
 COMPLEX_STEP = 1e-40  # of a derivative along the imaginary axis: exact to the last digit
 
 
@@ -208,21 +219,43 @@ class Structure:
             mark[i] = absent or near_end(p, theta[i], tol)
         return mark
 
-    def growing_directions(self, M: FloatArray, T: FloatArray, hom: bool) -> tuple[FloatArray, ...]:
-        """Directions in which the covariance can grow from ``T T'``, where phi cannot see them.
+    def moves(self, phi: FloatArray, M: FloatArray, k: int, hom: bool) -> tuple[Move, ...]:
+        """Ways in which the covariance can change from `phi`, where the gradient sees none.
 
-        `M` (k, k) is the derivative of the criterion in the covariance. Structures that are not
-        linear in phi are smooth through all their boundaries but the zero of the standard
-        deviations, where growing a variance is the only way out.
+        `M` (k, k) is the derivative of the criterion in the covariance.
         """
-        return () if np.any(np.abs(T) > 0) else growing_variances(len(M), hom)
+        n = n_sd(k, hom)
+        par = tuple(map(float, self.bounded(np, phi[n:].tolist(), k)))
+        here = StructuredAt(structure=self, k=k, hom=hom, sds=np.abs(phi[:n]), par=par)
+        return structured_moves(here, M)
 
-    def grown(
-        self, phi: FloatArray, direction: FloatArray, step: float, k: int, hom: bool
-    ) -> FloatArray:
-        """Phi after `step` along one of the `growing_directions`."""
+    def signed(self, k: int, hom: bool) -> np.ndarray:
+        """Which entries of phi are standard deviations whose sign matters."""
+        out = np.zeros(self.count(k, hom), dtype=bool)
+        out[:k] = not (hom or self.linear)
+        return out
+
+    def starts(self, k: int, hom: bool) -> tuple[FloatArray, ...]:
+        """Values of phi to start from: `start`, then with parameters near their ends."""
+        sds = np.ones(n_sd(k, hom))
+        own = self.parameters(k)
+        shares = OTHER_STARTS if own else ()
+        return self.start(k, hom), *(
+            np.append(sds, self.unbounded([quantile(p, u) for p in own], k)) for u in shares
+        )
+
+    def off_boundary(self, phi: FloatArray, k: int, hom: bool) -> FloatArray:
+        """Phi without zeros and ends, from which a descent would hardly get away."""
         n, out = n_sd(k, hom), phi.copy()
-        out[:n] = np.sqrt(out[:n] ** 2 + np.diag(direction)[:n] * step)
+        out[:n] = np.where(np.abs(phi[:n]) < TRAPPED, 0.1, phi[:n])
+        par = self.bounded(np, phi[n:].tolist(), k)
+        own = self.parameters(k)
+        if any(near_end(p, v, TRAPPED) for p, v in zip(own, par, strict=True)):
+            inside = [
+                min(max(float(v), quantile(p, _INSIDE)), quantile(p, 1.0 - _INSIDE))
+                for p, v in zip(own, par, strict=True)
+            ]
+            out[n:] = self.unbounded(inside, k)
         return out
 
     def with_zeros(self, phi: FloatArray, k: int, hom: bool, limit: float) -> list[FloatArray]:

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, override
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.structure import Structure
+from nestedmlm.covariance.moves import Move
+from nestedmlm.covariance.structure import TRAPPED, Structure
 from nestedmlm.covariance.triangle import echelon, from_lower, lower_indices
+
+_CORRELATED, _LARGE = 0.9, 5.0  # correlations and relative standard deviations of a second start
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,13 @@ class Unstructured(Structure):
     def start(self, k: int, hom: bool) -> FloatArray:
         out: FloatArray = np.eye(k)[lower_indices(k)]
         return out
+
+    @override
+    def starts(self, k: int, hom: bool) -> tuple[FloatArray, ...]:
+        # large, with all pairs strongly correlated: where `start` is led away from
+        correlated = np.linalg.cholesky((1.0 - _CORRELATED) * np.eye(k) + _CORRELATED)
+        first = self.start(k, hom)
+        return (first, _LARGE * correlated[lower_indices(k)]) if k > 1 else (first,)
 
     @override
     def factor(self, xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:
@@ -107,19 +117,21 @@ class Unstructured(Structure):
         return out
 
     @override
-    def growing_directions(self, M: FloatArray, T: FloatArray, hom: bool) -> tuple[FloatArray, ...]:
+    def moves(self, phi: FloatArray, M: FloatArray, k: int, hom: bool) -> tuple[Move, ...]:
         # any u u' may be added: the eigenvector of the smallest eigenvalue is the steepest
         u = np.linalg.eigh(M)[1][:, 0]
-        return (np.outer(u, u),)
+
+        def grown(step: float) -> FloatArray:
+            new = u[:, None] * np.sqrt(step)
+            out: FloatArray = echelon(np.hstack([from_lower(phi, k), new]))[lower_indices(k)]
+            return out
+
+        return (Move(np.outer(u, u), grown),)
 
     @override
-    def grown(
-        self, phi: FloatArray, direction: FloatArray, step: float, k: int, hom: bool
-    ) -> FloatArray:
-        values, vectors = np.linalg.eigh(direction)
-        new = vectors[:, -1:] * np.sqrt(values[-1] * step)
-        out: FloatArray = echelon(np.hstack([from_lower(phi, k), new]))[lower_indices(k)]
-        return out
+    def off_boundary(self, phi: FloatArray, k: int, hom: bool) -> FloatArray:
+        rows, cols = lower_indices(k)
+        return np.where((rows == cols) & (np.abs(phi) < TRAPPED), 0.1, phi)
 
     @override
     def with_zeros(self, phi: FloatArray, k: int, hom: bool, limit: float) -> list[FloatArray]:

@@ -22,7 +22,8 @@ from nestedmlm.likelihood.elimination.speed import Speed, held, refit_seconds, s
 from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.fused import CONVERGED, applies, descend_compiled
-from nestedmlm.optimum.optimize import optimize, starting_point
+from nestedmlm.optimum.optimize import optimize
+from nestedmlm.optimum.starts import starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.responses import Responses, in_chunks
 

@@ -7,12 +7,14 @@ gradient, so the second condition is the one that tells an optimum from a trap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import split_parameters
+from nestedmlm.covariance.moves import Move
 from nestedmlm.likelihood.plan import Plan, term_places
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.curvature import free_entries
@@ -35,8 +37,9 @@ class Certificate:
     predicted_decrease : float
         Deviance units a further Newton step promises.
     min_eigenvalue : float
-        Smallest eigenvalue of the matrices M_f (>= 0 at an optimum, up to rounding; of a penalised
-        fit it may be negative, and says how strongly the penalty pulls).
+        Smallest slope of the criterion along a covariance of unit size that a term may gain: for
+        unstructured terms the smallest eigenvalue of their M_f (>= 0 at an optimum, up to rounding;
+        of a penalised fit it may be negative, and says how strongly the penalty pulls).
     escape_gain : float
         Deviance units that leaving along the most negative direction of an M_f promises.
     evaluations : int
@@ -48,13 +51,15 @@ class Certificate:
     control : Control
         The tolerances and limits that were asked for.
     start : tuple of float
-        Theta at which the descent began.
+        Theta at which the descent began that led here.
+    starts : int
+        How many starts were tried; this is the lowest optimum they led to.
     path : tuple of float
         The criterion (with its penalty) at the start and after every step that was taken, jumps
         along an escape and to exact zeros included.
     route : str
         How the criterion was evaluated: ``"NumPy sweeps"``, ``"compiled sweeps"`` or ``"compiled
-        descent"``; several where the way changed, with ``"L-BFGS-B"`` where bounds were needed.
+        descent"``; several where the way changed.
     escapes, snaps : int
         How often a stationary point was left along a new direction, and how often small standard
         deviations were set to exactly zero.
@@ -70,6 +75,7 @@ class Certificate:
     message: str
     control: Control
     start: tuple[float, ...]
+    starts: int
     path: tuple[float, ...]
     route: str
     escapes: int
@@ -78,49 +84,49 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Escape:
-    """The best way out of a stationary point: a direction for one term's covariance.
+    """The best way out of a stationary point: a move of one term's covariance.
 
-    `term` is -1 where there is none; `direction` is a (k, k) positive semi-definite matrix of
-    unit scale, `slope` the derivative of the criterion along it and `gain` the promised decrease.
+    `term` is -1 where there is none; `at` gives that term's phi after a step, `slope` is the
+    derivative of the criterion, `gain` the promised decrease and `step` where it is promised.
     """
 
     term: int
-    direction: FloatArray
+    at: Callable[[float], FloatArray]
     slope: float
     gain: float
     step: float
 
 
-NO_ESCAPE = Escape(term=-1, direction=np.zeros((0, 0)), slope=0.0, gain=0.0, step=0.0)
+NO_ESCAPE = Escape(term=-1, at=lambda step: np.zeros(0), slope=0.0, gain=0.0, step=0.0)
 
 
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
-    """Find the term and direction along which the criterion promises to fall most."""
+    """Find the term and move along which the criterion promises to fall most."""
     best = NO_ESCAPE
     # where the data say nothing of a direction, both slope and curvature are rounding
     least = max(_FLAT_SHARE_OF_CURVATURE * float(np.max(np.diag(information), initial=0.0)), 1e-300)
-    for term, D, slope in growing_directions(ev, plan):
+    for term, move, slope in moves(ev, plan):
         if slope >= -rounding(ev.criterion):
             continue
         own, places = free_entries(plan).of_term[term]
-        d = D.ravel()[places]
+        d = move.direction.ravel()[places]
         curvature = max(float(d @ information[np.ix_(own, own)] @ d), least)
         gain = 0.5 * slope**2 / curvature
         if gain > best.gain:
-            best = Escape(term=term, direction=D, slope=slope, gain=gain, step=-slope / curvature)
+            best = Escape(term=term, at=move.at, slope=slope, gain=gain, step=-slope / curvature)
     return best
 
 
-def growing_directions(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, FloatArray, float]]:
-    """Yield ``(term, direction, slope)`` for covariances that may grow."""
+def moves(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, Move, float]]:
+    """Yield ``(term, move, slope)`` for the moves of all terms' covariances."""
+    parts = split_parameters(ev.phi, plan.shapes)
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
-        M, block = (flat[places].reshape(shape.k, shape.k) for flat in (ev.M, ev.T))
-        for D in shape.structure.growing_directions(M, block, shape.hom):
-            yield term, D, float(np.sum(M * D))
+        M = ev.M[places].reshape(shape.k, shape.k)
+        for move in shape.structure.moves(parts[term], M, shape.k, shape.hom):
+            yield term, move, float(np.sum(M * move.direction))
 
 
-def min_eigenvalue(ev: Evaluation, plan: Plan) -> float:
-    """Smallest slope over the unit directions in which a term may grow."""
-    slopes = [slope / float(np.trace(D)) for _, D, slope in growing_directions(ev, plan)]
-    return min(slopes, default=0.0)
+def min_slope(ev: Evaluation, plan: Plan) -> float:
+    """Smallest slope over the moves of unit size."""
+    return min((slope / max(m.size, 1e-300) for _, m, slope in moves(ev, plan)), default=0.0)

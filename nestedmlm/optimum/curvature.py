@@ -22,6 +22,9 @@ from nestedmlm.likelihood.plan import (
 )
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
+
+_DIFFERENCE_STEP = 1e-5  # in phi, of derivatives of exact derivatives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +54,10 @@ def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Cu
     half = (blocks @ T.reshape(square).T).reshape(n, -1)
     D = half[:, at.place] + half[:, at.mirrored]  # rows: d(T T') in the direction of each phi
     M_part = dT @ (M.reshape(square) @ blocks).reshape(n, -1).T
-    return Curvature(hessian=D @ information @ D.T + 2.0 * M_part, information=information)
+    hessian = D @ information @ D.T + 2.0 * M_part
+    if not plan.linear:
+        hessian += second_derivatives(ev, plan, stats)
+    return Curvature(hessian=hessian, information=information)
 
 
 @once_per_plan
@@ -63,6 +69,20 @@ def diagonal_places(plan: Plan) -> np.ndarray:
         out.append((own[:, None] * width + own).ravel())
         first += k
     return np.concatenate(out)
+
+
+def second_derivatives(ev: Evaluation, plan: Plan, stats: CrossProducts) -> FloatArray:
+    """``<d criterion / d T, d^2 T / d phi^2>``: what a factor that is not linear in phi adds."""
+    weights = twice_products(ev.M, ev.T, stats.parts)
+    out = np.zeros((plan.n_theta, plan.n_theta))
+    places = np.split(np.arange(plan.n_theta), np.cumsum([s.count for s in plan.shapes])[:-1])
+    for shape, own in zip(plan.shapes, places, strict=True):
+        # standard deviations multiply rows: their own second derivatives vanish
+        for i in own[shape.count - len(shape.structure.parameters(shape.k)) :].tolist():
+            e = np.where(np.arange(plan.n_theta) == i, _DIFFERENCE_STEP, 0.0)
+            change = jacobian(ev.phi + e, plan) - jacobian(ev.phi - e, plan)
+            out[i] = out[:, i] = weights @ change / (2.0 * _DIFFERENCE_STEP)
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -102,6 +102,14 @@ class ObjectiveAt:
         """Phi."""
         return self.evaluation.phi
 
+    @property
+    def free_gradient(self) -> FloatArray:
+        """The gradient without what only a bound keeps from vanishing."""
+        lower = lower_bounds(self.objective.plan)
+        if lower is None:
+            return self.gradient
+        return np.where((self.point <= lower) & (self.gradient > 0.0), 0.0, self.gradient)
+
     @cached_property
     def curvature(self) -> Curvature:
         """Second derivatives of the criterion."""
@@ -133,9 +141,20 @@ def _descend_stepwise(
     objective: Objective, phi: FloatArray, tolerance: float, max_evaluations: int
 ) -> Descent[ObjectiveAt]:
     descent = minimize(
-        objective.at, objective.at(phi), tolerance=tolerance, max_evaluations=max_evaluations - 1
+        objective.at,
+        objective.at(phi),
+        tolerance=tolerance,
+        max_evaluations=max_evaluations - 1,
+        lower=lower_bounds(objective.plan),
     )
     return replace(descent, evaluations=descent.evaluations + 1)
+
+
+@lru_cache(maxsize=256)
+def lower_bounds(plan: Plan) -> FloatArray | None:
+    """Zero for standard deviations whose sign matters; None where there is no bound."""
+    marks = np.concatenate([s.structure.signed(s.k, s.hom) for s in plan.shapes])
+    return np.where(marks, 0.0, -np.inf) if marks.any() else None
 
 
 def _descend_compiled(

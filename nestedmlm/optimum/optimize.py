@@ -1,31 +1,28 @@
-"""From statistics to a certified optimum.
-
-Unbounded in phi from a start with no zero column; trust-region Newton; then the certificate; where
-it fails, leave along the most negative direction and go on; then try exact zeros.
-"""
+"""From statistics to a certified optimum: the lowest that a few starts lead to."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import OptionError
-from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi, theta_of_phi
-from nestedmlm.optimum.bounded import bounded_minimum, projected_gradient, same_signs
-from nestedmlm.optimum.certificate import Certificate, min_eigenvalue
+from nestedmlm.likelihood.plan import SINGULAR, Plan, theta_of_phi
+from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.evaluation import Evaluation
+from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.quadratic import newton_decrease
-from nestedmlm.optimum.trust_region import Descent
-from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
+from nestedmlm.optimum.starts import correlated_starts, relaxed_starts, starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion by which an exact zero may raise it
+_OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
+_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+_WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is known well
+_SAME = 1e-8  # deviance units within which two optima are one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,23 +42,6 @@ class Optimum:
     theta: FloatArray
     evaluation: Evaluation
     certificate: Certificate
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Log:
-    """Log of evaluations, escapes and zeros so far; it ends in the certificate."""
-
-    evaluations: int = 0
-    escapes: int = 0
-    snaps: int = 0
-    path: list[float] = field(default_factory=list)
-    routes: list[str] = field(default_factory=list)
-
-    def add(self, descent: Descent[ObjectiveAt], route: str) -> None:
-        self.evaluations += descent.evaluations
-        self.path += descent.path
-        if route not in self.routes:
-            self.routes.append(route)
 
 
 def optimize(
@@ -93,49 +73,38 @@ def optimize(
     Raises
     ------
     OptionError
-        If `start` has the wrong length.
+        If `start` is no vector of the model's covariance parameters.
     """
-    control, began, log = control or Control(), time.perf_counter(), _Log()
+    control, began = control or Control(), time.perf_counter()
     objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
-    first = point = starting_point(plan, stats, start) if phi is None else phi
-    for _ in range(1 + plan.n_theta):
-        route = objective.route
-        descent = objective.descend(
-            point,
-            tolerance=control.tolerance,
-            max_evaluations=max(2, control.max_evaluations - log.evaluations),
-        )
-        log.add(descent, route)
-        here = descent.best
-        if penalty is None:  # with one, the boundary is infinitely bad
-            here = _snapped(here, control, log)
-        if here.escape_gain <= control.escape_tolerance or _exhausted(log, control):
-            break
-        point = leave_boundary(here.point, plan, here.escape)
-        log.evaluations += 1
-        if objective.at(point).value >= here.value:
-            break
-        log.escapes += 1
-    promised, converged = descent.predicted, descent.converged
-    if not same_signs(here.point, plan):
-        here = _bounded(here, log)
-        promised = _promised_inside(here, plan)
-        converged = promised <= control.escape_tolerance
-    holds = converged and here.escape_gain <= control.escape_tolerance
+    first = starting_point(plan, stats, start) if phi is None else phi
+    tried = [local_optimum(objective, first, control)]
+    shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
+    for other in other_starts(tried[0], control):
+        try:
+            tried.append(local_optimum(objective, other, shorter))
+        except np.linalg.LinAlgError:  # no criterion at that start
+            continue
+    best = min(tried, key=lambda found: found.here.value - _SAME * found.holds)
+    if best.exhausted and best is not tried[0]:
+        best = local_optimum(objective, best.here.point, control)
+        tried.append(best)
+    log, here = best.log, best.here
     return Optimum(
         theta=theta_of_phi(here.point, plan, stats),
         evaluation=here.evaluation,
         certificate=Certificate(
-            holds=holds,
-            gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
-            predicted_decrease=max(float(promised), 0.0),
-            min_eigenvalue=min_eigenvalue(here.evaluation, plan),
+            holds=best.holds,
+            gradient=float(np.max(np.abs(here.free_gradient), initial=0.0)),
+            predicted_decrease=best.promised,
+            min_eigenvalue=min_slope(here.evaluation, plan),
             escape_gain=here.escape_gain,
-            evaluations=log.evaluations,
+            evaluations=sum(found.log.evaluations for found in tried),
             seconds=time.perf_counter() - began,
-            message="optimum certified" if holds else _advice(_exhausted(log, control)),
+            message=_message(best),
             control=control,
-            start=tuple(theta_of_phi(first, plan, stats).tolist()),
+            start=tuple(theta_of_phi(best.start, plan, stats).tolist()),
+            starts=len(tried),
             path=tuple(log.path),
             route=", ".join(log.routes),
             escapes=log.escapes,
@@ -144,56 +113,43 @@ def optimize(
     )
 
 
-def _exhausted(log: _Log, control: Control) -> bool:
-    return log.evaluations >= control.max_evaluations
+def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
+    """Starts from which a lower optimum may be found than where the first one led.
+
+    Structured terms have optima at other correlations, and without some of their columns: all of
+    these are looked for unless the standard deviations are known well. Other terms have them
+    rarely, in fits that are singular or tiny.
+    """
+    objective = found.here.objective
+    plan = objective.plan
+    doubtful = not plan.linear or objective.stats.n <= (
+        _SINGULAR_ROWS if _is_singular(found.here) else _TINY_ROWS
+    )
+    if doubtful:
+        starts = correlated_starts(plan)
+        yield from (s for s in starts if not np.array_equal(s, found.start))
+    if not plan.linear and not well_determined(found.here, plan):
+        yield from relaxed_starts(objective, control)
 
 
-def _snapped(here: ObjectiveAt, control: Control, log: _Log) -> ObjectiveAt:
-    """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
-    objective = here.objective
-    for candidate in zero_candidates(here.point, objective.plan, control.snap):
-        trial = objective.at(candidate)
-        log.evaluations += 1
-        if trial.value <= here.value + _EQUAL_SHARE_OF_CRITERION * max(1.0, abs(here.value)):
-            log.snaps += 1
-            log.path.append(trial.value)
-            return trial
-    return here
+def _is_singular(here: ObjectiveAt) -> bool:
+    T = here.evaluation.T
+    parts = here.objective.stats.parts
+    return any(np.linalg.svd(p.matrix(T), compute_uv=False)[-1] < SINGULAR for p in parts)
 
 
-def _bounded(here: ObjectiveAt, log: _Log) -> ObjectiveAt:
-    """Descend again with bounds, from where standard deviations have different signs."""
-    o = here.objective
-    inside, spent = bounded_minimum(o.plan, o.stats, o.REML, here.point)
-    found = o.at(inside)
-    log.evaluations += spent + 1
-    log.path.append(found.value)
-    log.routes.append("L-BFGS-B")
-    return found
+def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
+    """Whether every standard deviation is many of its own standard errors."""
+    values, vectors = np.linalg.eigh(here.hessian)
+    if values[0] <= 0.0:
+        return False
+    variance = 2.0 * np.einsum("ij,j,ij->i", vectors, 1.0 / values, vectors)  # of -2 log L
+    sds = np.concatenate([s.structure.signed(s.k, s.hom) for s in plan.shapes])
+    return bool(np.all(here.point[sds] ** 2 > _WELL_KNOWN**2 * variance[sds]))
 
 
-def _promised_inside(here: ObjectiveAt, plan: Plan) -> float:
-    """Decrease a Newton step promises in the directions that no bound closes."""
-    g = projected_gradient(here.point, here.gradient, plan)
-    free = (g != 0.0) | (here.gradient == 0.0)
-    values, vectors = np.linalg.eigh(here.hessian[np.ix_(free, free)])
-    return newton_decrease(values, vectors.T @ g[free])
-
-
-def starting_point(plan: Plan, stats: CrossProducts, start: FloatArray | None) -> FloatArray:
-    """Phi at a given theta, off the zeros that would trap it; without one, the default."""
-    if start is None:
-        return start_phi(plan)
-    theta = np.asarray(start, dtype=float)
-    if theta.shape != (plan.n_theta,):
-        raise OptionError(
-            f"start must hold the {plan.n_theta} covariance parameters of this model (theta), "
-            f"got an array of shape {theta.shape}"
-        )
-    phi = phi_of_theta(theta, plan, stats)
-    # A zero column has zero gradient whatever the data say: never start on one
-    default = start_phi(plan)
-    return np.where((np.abs(phi) < 1e-3) & (default != 0), 0.1 * default, phi)
+def _message(found: LocalOptimum) -> str:
+    return "local optimum certified" if found.holds else _advice(found.exhausted)
 
 
 def _advice(exhausted: bool) -> str:

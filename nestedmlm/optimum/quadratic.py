@@ -41,6 +41,39 @@ def quadratic_step(
     return newton_decrease(values, g), values[0], vectors @ step, predicted
 
 
+def bounded_step(
+    hessian: FloatArray,
+    gradient: FloatArray,
+    radius: float,
+    point: FloatArray,
+    lower: FloatArray,
+) -> tuple[float, float, FloatArray, float]:
+    """As `quadratic_step`, with ``point + step >= lower``.
+
+    Coordinates that stand on their bound and would be pushed through it are held; a step that
+    meets another bound ends there.
+    """
+    on_bound = point <= lower
+    free = ~(on_bound & (gradient > 0.0))
+    while free.any():
+        promised, lowest, moved, predicted = quadratic_step(
+            hessian[np.ix_(free, free)], gradient[free], radius
+        )
+        step = np.zeros_like(point)
+        step[free] = moved
+        pushed = on_bound & (step < 0.0)
+        if pushed.any():
+            free &= ~pushed
+            continue
+        down = step < 0.0
+        share = float(np.min((lower - point)[down] / step[down], initial=1.0))
+        if share < 1.0:
+            step *= share
+            predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)
+        return promised, lowest, step, predicted
+    return 0.0, 0.0, np.zeros_like(point), 0.0
+
+
 def newton_decrease(values: FloatArray, g: FloatArray) -> float:
     """Decrease that a full Newton step promises, curvature taken as positive.
 
@@ -112,10 +145,11 @@ def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float)
     if some_hard and all_still and short > 0:  # hard case: fill up along the lowest eigenvector
         step[np.argmin(values)] = math.sqrt(short)
         return step
-    high = low + norm / radius + 1e-300
+    least = 1e-15 * top  # of a denominator: below, it is rounding
+    high = low + norm / radius + least
     lam = high  # here the step is too short: Newton's method comes down from this side
     for _ in range(100):
-        step = -g / (values + lam)
+        step = -g / np.maximum(values + lam, least)
         length = math.sqrt(np.sum(step**2))
         if abs(length - radius) <= 1e-6 * radius:
             break
@@ -124,7 +158,8 @@ def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float)
         else:
             high = lam
         # Newton on 1/radius - 1/|s|, which is nearly linear in lambda
-        lam += length**2 / np.sum(step**2 / (values + lam)) * (length - radius) / radius
+        slope = np.sum(step**2 / np.maximum(values + lam, least))
+        lam += length**2 / max(slope, 1e-300) * (length - radius) / radius
         if not low < lam < high:
             lam = 0.5 * (low + high)
     return step

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
     RESOLVED,
+    bounded_step,
     next_radius,
     quadratic_step,
     rounding,
@@ -26,6 +27,7 @@ from nestedmlm.optimum.quadratic import (
 )
 
 RADIUS = 1.0  # first trust radius
+_SMALLEST_RADIUS = 1e-14  # trust radius below which no step changes the point
 
 
 class LocalModel(Protocol):
@@ -84,6 +86,7 @@ def minimize[Model: LocalModel](
     tolerance: float,
     max_evaluations: int,
     radius: float = RADIUS,
+    lower: FloatArray | None = None,
 ) -> Descent[Model]:
     """Descend from `start` until the model promises less than `tolerance`.
 
@@ -98,12 +101,18 @@ def minimize[Model: LocalModel](
         Bound on calls of `evaluate`.
     radius : float
         First trust radius.
+    lower : (n,) array, optional
+        Bounds that the point keeps; `start` keeps them already.
     """
     here, used, path = start, 0, [start.value]
     hessian, correction = here.hessian, np.zeros((len(start.point),) * 2)
     moved, before, promised, converged = None, np.inf, np.inf, False
-    while used < max_evaluations:
-        promised, lowest, step, predicted = quadratic_step(hessian, here.gradient, radius)
+    while used < max_evaluations and radius > _SMALLEST_RADIUS:
+        promised, lowest, step, predicted = (
+            quadratic_step(hessian, here.gradient, radius)
+            if lower is None
+            else bounded_step(hessian, here.gradient, radius, here.point, lower)
+        )
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian + correction, None
@@ -113,7 +122,8 @@ def minimize[Model: LocalModel](
             break
         length = math.sqrt(step @ step)
         used += 1
-        there = _try(evaluate, here.point + step)
+        there = _try(evaluate, here.point + step if lower is None else
+                     np.maximum(here.point + step, lower))  # fmt: skip
         actual = here.value - there.value if there is not None else -np.inf
         noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)

@@ -29,11 +29,8 @@ def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArra
     return out
 
 
-def leave_boundary(phi: FloatArray, plan: Plan, escape: Escape) -> FloatArray:
-    """Add the escape direction to one term's covariance."""
+def leave_boundary(phi: FloatArray, plan: Plan, escape: Escape, step: float) -> FloatArray:
+    """Phi with one term's covariance moved along an escape."""
     parts = list(split_parameters(phi, plan.shapes))
-    shape = plan.shapes[escape.term]
-    parts[escape.term] = shape.structure.grown(
-        parts[escape.term], escape.direction, escape.step, shape.k, shape.hom
-    )
+    parts[escape.term] = escape.at(step)
     return np.concatenate(parts)

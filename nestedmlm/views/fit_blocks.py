@@ -82,5 +82,5 @@ def messages(fit: Printed) -> list[Block]:
 
 
 def _optimizer(fit: Printed) -> list[str]:
-    verdict = "certified optimum" if fit.converged else "optimum not certified"
+    verdict = "certified local optimum" if fit.converged else "optimum not certified"
     return [f"optimizer: {verdict}, {fit.certificate.evaluations} evaluations"]

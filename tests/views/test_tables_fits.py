@@ -46,7 +46,7 @@ def test_messages_come_last():
         assert str(view).splitlines()[-4:] == [
             "fit warnings:",
             dropped,
-            "optimizer: certified optimum, 12 evaluations",
+            "optimizer: certified local optimum, 12 evaluations",
             singular,
         ]
 

@@ -1,0 +1,132 @@
+"""From one start to a local optimum.
+
+Unbounded in phi from a start with no zero column; trust-region Newton; exact zeros are tried; where
+a move promises more, leave along it and go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.objective import Objective, ObjectiveAt
+from nestedmlm.optimum.trust_region import Descent
+from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
+
+_EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion by which an exact zero may raise it
+_HALVINGS = 20  # of an escape's step, by 4 each, until the criterion falls
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Log:
+    """Log of the evaluations, escapes and zeros of one start; it ends in the certificate."""
+
+    evaluations: int = 0
+    escapes: int = 0
+    snaps: int = 0
+    path: list[float] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
+
+    def add(self, descent: Descent[ObjectiveAt], route: str) -> None:
+        """Count a descent."""
+        self.evaluations += descent.evaluations
+        self.path += descent.path
+        if route not in self.routes:
+            self.routes.append(route)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LocalOptimum:
+    """The lowest point that one start has led to.
+
+    Attributes
+    ----------
+    start : (n_theta,) array
+        Phi at which the descent began.
+    here : ObjectiveAt
+        The lowest point.
+    promised : float
+        Decrease that a further Newton step promises.
+    holds : bool
+        Whether all conditions of a local optimum hold.
+    exhausted : bool
+        Whether the evaluations were used up.
+    log : Log
+    """
+
+    start: FloatArray
+    here: ObjectiveAt
+    promised: float
+    holds: bool
+    exhausted: bool
+    log: Log
+
+
+def local_optimum(objective: Objective, start: FloatArray, control: Control) -> LocalOptimum:
+    """Descend from `start`, and off every boundary where a move promises more.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the criterion cannot be computed at `start`.
+    """
+    log, point = Log(), start
+    for _ in range(2 + 2 * objective.plan.n_theta):
+        route = objective.route
+        descent = objective.descend(
+            point,
+            tolerance=control.tolerance,
+            max_evaluations=max(2, control.max_evaluations - log.evaluations),
+        )
+        log.add(descent, route)
+        here = descent.best
+        if objective.penalty is None:  # with one, the boundary is infinitely bad
+            here = _snapped(here, control, log)
+        exhausted = log.evaluations >= control.max_evaluations
+        if here.escape_gain <= control.escape_tolerance or exhausted:
+            break
+        left = _escaped(here, log)
+        if left is None:
+            break
+        point = left
+    return LocalOptimum(
+        start=start,
+        here=here,
+        promised=max(float(descent.predicted), 0.0),
+        holds=descent.converged and here.escape_gain <= control.escape_tolerance,
+        exhausted=exhausted,
+        log=log,
+    )
+
+
+def _escaped(here: ObjectiveAt, log: Log) -> FloatArray | None:
+    """Phi along the escape where the criterion is lower; None where no step lowers it."""
+    objective, step = here.objective, here.escape.step
+    for _ in range(_HALVINGS):
+        point = leave_boundary(here.point, objective.plan, here.escape, step)
+        log.evaluations += 1
+        try:
+            value = objective.at(point).value
+        except np.linalg.LinAlgError:
+            value = np.inf
+        if value < here.value:
+            log.escapes += 1
+            return point
+        step *= 0.25
+    return None
+
+
+def _snapped(here: ObjectiveAt, control: Control, log: Log) -> ObjectiveAt:
+    """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
+    objective = here.objective
+    for candidate in zero_candidates(here.point, objective.plan, control.snap):
+        trial = objective.at(candidate)
+        log.evaluations += 1
+        if trial.value <= here.value + _EQUAL_SHARE_OF_CRITERION * max(1.0, abs(here.value)):
+            log.snaps += 1
+            log.path.append(trial.value)
+            return trial
+    return here

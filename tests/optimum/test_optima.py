@@ -1,0 +1,145 @@
+"""No certified fit above a submodel, a twin or another start: seeded designs and known traps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from benchmarks.optima import ABOVE, KINDS, designs, misses, register_twins
+from nestedmlm.covariance import temporary_structures
+from nestedmlm.design.build import build_design
+from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import make_plan, phi_of_theta
+from nestedmlm.optimum import local_optimum, objective
+from nestedmlm.optimum.batch import refit_many
+from nestedmlm.optimum.certificate import NO_ESCAPE
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.statistics.crossproducts import cross_products
+
+
+def check_designs(kind: str, count: int, seed: int, starts: int) -> None:
+    with temporary_structures():
+        register_twins()
+        for label, rows in designs(kind, count, seed=seed):
+            for compared in KINDS[kind].comparisons:
+                found = [m for m in misses(label, rows, compared, starts=starts) if m.certified]
+                assert not found
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_no_certified_fit_is_above_another(kind: str) -> None:
+    check_designs(kind, 3, seed=7, starts=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_no_certified_fit_is_above_another_on_many_designs(kind: str) -> None:
+    check_designs(kind, 40, seed=8, starts=3)
+
+
+def occasions(seed: int) -> pd.DataFrame:
+    """Ten groups, four occasions, three rows each; a weak random intercept only."""
+    rng = np.random.default_rng(seed)
+    cells = [(g, t, k) for g in range(10) for t in range(4) for k in range(3)]
+    rows = pd.DataFrame(cells, columns=["g", "t", "k"])
+    return rows.assign(y=0.25 * rng.normal(size=10)[rows.g] + rng.normal(size=120))
+
+
+@pytest.mark.parametrize("seed", [27, 61])
+def test_ar1_is_never_above_its_random_intercept(seed: int) -> None:
+    # rho = 1 is the random intercept; from theta = 0 the criterion rises at rho = 0, falls at 1
+    rows = occasions(seed)
+    ar1 = nm.lmer("y ~ 1 + ar1(0 + factor(t) | g)", rows)
+    assert ar1.converged
+    assert ar1.criterion <= nm.lmer("y ~ 1 + (1 | g)", rows).criterion + ABOVE
+
+
+def test_a_covariance_of_zero_is_left_along_any_correlation() -> None:
+    d = build_design("y ~ 1 + ar1(0 + factor(t) | g)", occasions(27))
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    at = Objective(plan=plan, stats=stats, REML=True).at(np.zeros(plan.n_theta))
+    assert at.gradient == pytest.approx(0.0, abs=1e-12)
+    assert at.escape_gain > 0.1
+    sds, rho = at.escape.at(0.02**2)[:-1], np.sin(at.escape.at(0.02**2)[-1])
+    assert rho == pytest.approx(1.0)
+    assert at.objective.at(np.append(sds, np.pi / 2)).value < at.value
+
+
+def test_a_correlation_of_one_is_left_where_the_criterion_falls() -> None:
+    rng = np.random.default_rng(33)
+    cells = [(g, t, k) for g in range(12) for t in range(2) for k in range(5)]
+    rows, u = pd.DataFrame(cells, columns=["g", "t", "k"]), rng.normal(size=12)
+    effects = 0.6 * u[rows.g] + 0.15 * rng.normal(size=24)[rows.g * 2 + rows.t]
+    rows["y"] = effects + rng.normal(size=120)
+    d = build_design("y ~ 1 + ar1(0 + factor(t) | g)", rows)
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    one = phi_of_theta(np.array([0.392, 1.0]), plan, stats)
+    at = Objective(plan=plan, stats=stats, REML=True).at(one)
+    assert abs(at.gradient[-1]) < 1e-8  # phi folds there
+    assert at.escape_gain > 0.1
+    same = nm.lmer("y ~ 1 + cs(0 + factor(t) | g, hom = TRUE)", rows)
+    for start in ([0.5, 1.0], [0.5, -1.0], None):  # of two occasions, ar1 is compound symmetry
+        fit = nm.lmer("y ~ 1 + ar1(0 + factor(t) | g)", rows, start=start)
+        assert fit.criterion == pytest.approx(same.criterion, abs=1e-6)
+    batch = refit_many(d, np.column_stack([d.y, d.y]), start=np.array([0.392, 1.0]))
+    assert batch.criterion == pytest.approx(same.criterion, abs=1e-6)
+
+
+def test_two_columns_far_from_zero_are_the_unstructured_model() -> None:
+    rng = np.random.default_rng(4)
+    g, x, u = rng.integers(0, 8, 80), rng.normal(size=80), rng.normal(size=8)
+    rows = pd.DataFrame({"g": g, "x": x + 100.0, "y": 1 + u[g] * x + rng.normal(size=80)})
+    us = nm.lmer("y ~ x + (x | g)", rows)
+    for term in ("ar1(x | g, hom = FALSE)", "cs(x | g)"):
+        fit = nm.lmer(f"y ~ x + {term}", rows)
+        assert fit.converged
+        assert fit.criterion == pytest.approx(us.criterion, abs=1e-5)
+
+
+def trapped() -> tuple[Objective, np.ndarray]:
+    """A slope without variance in phi, where the data want one: zero gradient, no optimum."""
+    d = build_design("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    o = Objective(plan=plan, stats=stats, REML=True)
+    return o, np.array([0.9, 0.0, 0.0])
+
+
+def test_a_trap_is_not_certified_unless_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    o, point = trapped()
+    at = o.at(point)
+    assert at.gradient[2] == 0.0
+    assert at.escape_gain > 1.0
+    loose = Control(tolerance=1e6)  # stops right there
+    left = local_optimum.local_optimum(o, point, loose)
+    assert left.log.escapes >= 1 and left.here.value < at.value
+    still = Control(tolerance=1e6, max_evaluations=1)
+    assert not local_optimum.local_optimum(o, point, still).holds
+    monkeypatch.setattr(objective, "best_escape", lambda *args: NO_ESCAPE)
+    assert local_optimum.local_optimum(o, point, loose).here.value == at.value
+
+
+@pytest.mark.parametrize("theta", [0.03, 0.05])
+def test_small_standard_deviations_are_not_set_to_zero_if_the_criterion_rises(
+    theta: float,
+) -> None:
+    # 3,000 groups know a relative standard deviation below `snap` well enough
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(60), 400)
+    rows = pd.DataFrame({"g": g, "y": theta * rng.normal(size=60)[g] + rng.normal(size=len(g))})
+    control = Control(snap=1.0)  # asks for every one of them
+    fit = nm.lmer("y ~ 1 + (1 | g)", rows, control=control)
+    plain = nm.lmer("y ~ 1 + (1 | g)", rows)
+    assert fit.theta[0] > 0.0 and fit.certificate.snaps == 0
+    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-9)
+
+
+@pytest.mark.parametrize("start", [[np.nan, 0, 1], {"theta": [1, 0, 1]}, "auto", [1.0, 0.0]])
+def test_starts_that_are_none_are_refused(start: object) -> None:
+    with pytest.raises(OptionError, match="start must hold the 3 covariance parameters"):
+        nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), start=start)
