@@ -1,25 +1,32 @@
-"""R's spellings for people porting scripts: one-line wrappers, nothing else.
+"""R's spellings for people porting scripts: one-line wrappers, and an `lmer` that stops as lme4.
 
 >>> from nestedmlm.lme4 import REMLcrit, VarCorr, fixef, isSingular, lmer
 >>> import nestedmlm as nm
 >>> fm = lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
 >>> round(REMLcrit(fm), 4), isSingular(fm)
 (319.6543, False)
+
+A fit of this `lmer` prints lme4's digits: it ends where lme4's default optimizer ends, a little
+above the optimum (``fit.certificate``), to which `nestedmlm.lmer` and ``fit.polish()`` go.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from nestedmlm import api
 from nestedmlm._typing import FloatArray
-from nestedmlm.api import lmer
 from nestedmlm.fits.fit_comparison import anova
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.verbs.getme import getme
+from nestedmlm.formula import Formula
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.views.influence import Influence
 from nestedmlm.views.profile import Profile
 from nestedmlm.views.varcorr import VarCorr as VarCorrView
@@ -32,6 +39,73 @@ __all__ = [
     "refit", "refitML", "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update",
     "vcov", "vcovAdj",
 ]  # fmt: skip
+
+
+STOP = Control(optimizer="lme4")
+
+
+def lmer(
+    formula: str | Formula, data: Any, *, REML: bool = True, weights: Any = None,
+    offset: Any = None, contrasts: Mapping[str, Any] | None = None, na_action: str = "omit",
+    double_bar: str = "split", start: FloatArray | None = None, control: Control | None = None,
+    penalty: Penalty | str | None = None,
+) -> LmerFit:  # fmt: skip
+    """Fit a linear mixed model and stop where lme4's ``lmer`` stops.
+
+    Parameters
+    ----------
+    formula, data, REML, weights, offset, contrasts, na_action, double_bar
+        See `nestedmlm.lmer`.
+    start : array, optional
+        Theta to start from; by default lme4's start.
+    control : Control, optional
+        By default ``Control(optimizer="lme4")``: BOBYQA of NLopt with the start, bounds and
+        tolerances of lme4's ``nloptwrap``, and lme4's checks at the boundary.
+    penalty : {"wishart"} or Penalty, optional
+        Only with a `control` of the other optimizer: lme4 has none.
+
+    Returns
+    -------
+    LmerFit
+        ``certificate`` says how far from the optimum it is; ``polish()`` goes there.
+
+    Raises
+    ------
+    OptionError
+        For a penalty or a registered covariance structure.
+    DataError
+        Where lme4's path leads to covariances at which the criterion cannot be computed.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the place is more than 0.001 deviance units above the optimum.
+
+    Notes
+    -----
+    Tests and intervals that the fit gives (Satterthwaite, Kenward-Roger, Wald) are those at its
+    theta, as in R; `refit` and `update` stop with lme4 again. What needs other fits (`refitML`,
+    likelihood ratio tests, profiles, bootstrap, influence, power) takes optima. Where the criterion
+    is flat the path depends on its last bits, in R as here.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> from nestedmlm.lme4 import VarCorr, lmer
+    >>> fm = lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fm.certificate.evaluations
+    43
+    >>> VarCorr(fm)
+     Groups   Name        Std.Dev. Corr
+     Subject  (Intercept) 24.7407
+              Days         5.9221  0.066
+     Residual             25.5918
+    """
+    return api.lmer(
+        formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
+        na_action=na_action, double_bar=double_bar, start=start, control=control or STOP,
+        penalty=penalty,
+    )  # fmt: skip
 
 
 def fixef(object: LmerFit) -> pd.Series:
@@ -55,7 +129,7 @@ def VarCorr(x: LmerFit) -> VarCorrView:
 
 
 def isSingular(x: LmerFit, tol: float = 1e-4) -> bool:
-    """lme4's own rule: any diagonal entry of theta below `tol`."""
+    """lme4's own rule: any diagonal entry of theta below `tol`, where the fit has stopped."""
     return x.is_singular(tol=tol, rule="lme4")
 
 

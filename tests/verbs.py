@@ -354,6 +354,7 @@ row("refit_many", lambda f: pd.DataFrame(f.refit_many(
     np.column_stack([f.design.y, f.design.y + 1.0])).beta), refused=where(
     ["penalised"], "OptionError: knows no penalties"),
     **FITS | {"empty": {}})  # fmt: skip
+row("polish", lambda f: f.polish().params, **FITS)
 row("refit_ml", lambda f: f.refit_ml().params, r="refitML", **FITS)
 NO_FACTOR = where(["contrasts"], "OptionError: contrasts for 'a'")  # of the term that goes
 row("update", lambda f: f.update(". ~ . - a").params, r="update", refused=NO_FACTOR, **FITS)

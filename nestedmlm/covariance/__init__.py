@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from nestedmlm.covariance.custom import cholesky, register
 from nestedmlm.covariance.parameter import Parameter
-from nestedmlm.covariance.shapes import TermShape, relative_factors, split_parameters
+from nestedmlm.covariance.shapes import (
+    TermShape,
+    near_bounds,
+    relative_factors,
+    split_parameters,
+    term_bounds,
+)
 from nestedmlm.covariance.structure import Structure
-from nestedmlm.covariance.table import STRUCTURES, add_structure, temporary_structures
+from nestedmlm.covariance.table import BUILT_IN, STRUCTURES, add_structure, temporary_structures
 from nestedmlm.covariance.triangle import echelon, lower_indices
 from nestedmlm.covariance.us import entry_names
 
 __all__ = [
+    "BUILT_IN",
     "STRUCTURES",
     "Parameter",
     "Structure",
@@ -25,8 +32,10 @@ __all__ = [
     "echelon",
     "entry_names",
     "lower_indices",
+    "near_bounds",
     "register",
     "relative_factors",
     "split_parameters",
     "temporary_structures",
+    "term_bounds",
 ]

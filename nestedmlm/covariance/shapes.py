@@ -46,3 +46,15 @@ def relative_factors(theta: FloatArray, shapes: Sequence[TermShape]) -> tuple[Fl
         s.structure.factor_of_theta(part, s.k, s.hom)
         for part, s in zip(split_parameters(theta, shapes), shapes, strict=True)
     )
+
+
+def term_bounds(shapes: Sequence[TermShape]) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends of theta."""
+    ends = [s.structure.bounds(s.k, s.hom) for s in shapes]
+    return np.concatenate([e[0] for e in ends]), np.concatenate([e[1] for e in ends])
+
+
+def near_bounds(theta: FloatArray, shapes: Sequence[TermShape], tol: float) -> bool:
+    """Whether an entry of theta is closer to one of its ends than `tol`: lme4's ``isSingular``."""
+    lower, upper = term_bounds(shapes)
+    return bool(np.any(np.minimum(theta - lower, upper - theta) < tol))

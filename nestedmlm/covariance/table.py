@@ -14,13 +14,13 @@ from nestedmlm.covariance.us import Unstructured
 from nestedmlm.errors import OptionError
 
 UNSTRUCTURED, DIAGONAL = Unstructured("us"), Diagonal("diag")
-_BUILT_IN = (
+BUILT_IN: tuple[Structure, ...] = (  # those of lme4 2.0
     UNSTRUCTURED,
     DIAGONAL,
     CompoundSymmetry("cs"),
     Autoregressive("ar1", default_hom=True),
 )
-_TABLE: dict[str, Structure] = {structure.name: structure for structure in _BUILT_IN}
+_TABLE: dict[str, Structure] = {structure.name: structure for structure in BUILT_IN}
 STRUCTURES: MappingProxyType[str, Structure] = MappingProxyType(_TABLE)  # for everybody to read
 
 

@@ -5,11 +5,13 @@ A frozen record; its verbs are the functions of `nestedmlm.fits.verbs`, one file
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import near_bounds
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
@@ -17,7 +19,7 @@ from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
-from nestedmlm.likelihood.solution import smallest_singular_value
+from nestedmlm.likelihood.solution import Solution, smallest_singular_value
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.solve import solve, warn_uncertified
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
     from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
     from nestedmlm.fits.verbs.model_matrix import model_matrix
+    from nestedmlm.fits.verbs.polish import polish
     from nestedmlm.fits.verbs.power import power
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
@@ -82,6 +85,7 @@ else:  # each loads when it is first asked for
                 "influence": "dfbeta dfbetas influence",
                 "leverage": "cooks_distance hatvalues",
                 "model_matrix": "model_matrix",
+                "polish": "polish",
                 "power": "power",
                 "predict": "predict",
                 "profile": "profile",
@@ -127,6 +131,14 @@ else:  # each loads when it is first asked for
 # fmt: on
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
+
+# when that is said: at an optimum it does not depend on units; where lme4 stops, when lme4 says it
+_SINGULAR_BY: Mapping[str, Callable[[Solution], bool]] = MappingProxyType(
+    {
+        "newton": lambda s: smallest_singular_value(s) < SINGULAR,
+        "lme4": lambda s: near_bounds(s.theta, s.plan.shapes, SINGULAR),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -222,6 +234,7 @@ class LmerFit(Estimates):
     refit = refit
     refit_many = refit_many
     refit_ml = refit_ml
+    polish = polish
     update = update
 
     def refitted(
@@ -230,6 +243,7 @@ class LmerFit(Estimates):
         *,
         REML: bool | None = None,
         start: FloatArray | None = None,
+        control: Control | None = None,
         stats: CrossProducts | None = None,
     ) -> LmerFit:
         """Fit another design of this model, as this fit was made.
@@ -242,6 +256,8 @@ class LmerFit(Estimates):
             REML or maximum likelihood; by default this fit's criterion.
         start : (n_theta,) array, optional
             Theta to start from; by default this fit's.
+        control : Control, optional
+            Settings of the optimizer; by default the optimum, also of a fit that stopped with lme4.
         stats : CrossProducts, optional
             ``cross_products(design)``, where the caller has them already.
 
@@ -268,6 +284,7 @@ class LmerFit(Estimates):
             design,
             REML=self.REML if REML is None else REML,
             start=self.theta if start is None else start,
+            control=control,
             penalty=self.penalty,
             stats=stats,
         )
@@ -351,7 +368,7 @@ def fit_design(
     found = solve(design, REML=REML, start=start, control=control, penalty=penalty, stats=stats)
     warn_uncertified(found)
     notes = [*design.messages]
-    if smallest_singular_value(found.solution) < SINGULAR:
+    if _SINGULAR_BY[found.certificate.control.optimizer](found.solution):
         notes.append(SINGULAR_MESSAGE)
     if found.penalty is not None:
         name = found.penalty.name

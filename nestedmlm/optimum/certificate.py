@@ -81,6 +81,11 @@ class Certificate:
     escapes: int
     snaps: int
 
+    @property
+    def gap(self) -> float:
+        """Deviance units that the best next step promises: about how far below an optimum is."""
+        return max(self.predicted_decrease, self.escape_gain)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Escape:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from nestedmlm.errors import OptionError
+
+OPTIMIZERS = ("newton", "lme4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,6 +15,10 @@ class Control:
 
     Attributes
     ----------
+    optimizer : {"newton", "lme4"}
+        ``newton`` goes to the optimum and certifies it. ``lme4`` stops where lme4's default
+        optimizer stops, with its start, bounds and tolerances: for printed digits that must be
+        lme4's. The other settings are those of ``newton``.
     tolerance : float
         Stop when a Newton step promises less than this many deviance units.
     escape_tolerance : float
@@ -20,15 +28,34 @@ class Control:
     snap : float
         Relative standard deviations (scaled columns) below this are tried at exactly zero.
 
+    Raises
+    ------
+    OptionError
+        For an unknown optimizer, and for settings beside ``optimizer="lme4"``.
+
     Examples
     --------
     >>> import nestedmlm as nm
     >>> data = nm.load_dataset("Dyestuff")
     >>> nm.lmer("Yield ~ 1 + (1 | Batch)", data, control=nm.Control(tolerance=1e-10)).converged
     True
+    >>> stopped = nm.lmer("Yield ~ 1 + (1 | Batch)", data, control=nm.Control(optimizer="lme4"))
+    >>> stopped.certificate.evaluations
+    17
     """
 
+    optimizer: str = "newton"
     tolerance: float = 1e-12
     escape_tolerance: float = 1e-6
     max_evaluations: int = 500
     snap: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise OptionError(f"optimizer={self.optimizer!r} is unknown; known: {known}")
+        changed = [f.name for f in fields(self)[1:] if getattr(self, f.name) != f.default]
+        if self.optimizer == "lme4" and changed:
+            raise OptionError(
+                f"optimizer='lme4' has lme4's settings: {', '.join(changed)} cannot be chosen"
+            )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
@@ -15,11 +17,18 @@ from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.optimize import optimize
+from nestedmlm.optimum.nloptwrap import stop_as_lme4
+from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
+OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
+    {"newton": lambda _design, *model, **how: optimize(*model, **how), "lme4": stop_as_lme4}
+)
+# deviance units above the optimum that are worth a warning: those who ask for lme4's place expect
+# to be near it, not at it
+WARNED_FROM = MappingProxyType({"newton": 0.0, "lme4": 1e-3})
 _WORST_DISCREPANCY = 1e-6  # relative, of residuals and crossproducts: more deserves a warning
 
 
@@ -63,6 +72,7 @@ def solve(
     start : (n_theta,) array, optional
         Theta to start from.
     control : Control, optional
+        With ``optimizer="lme4"`` where lme4 stops, in place of the optimum.
     penalty : {"wishart"} or Penalty, optional
     stats : CrossProducts, optional
         ``cross_products(design)``, where the caller has them already.
@@ -75,8 +85,10 @@ def solve(
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
+    control = control or Control()
+    find = OPTIMIZERS[control.optimizer]
     with held(refit_seconds(stats, 1)), blas_threads(stats), interruptible():
-        optimum = optimize(plan, stats, REML=REML, start=start, control=control, penalty=prior)
+        optimum = find(design, plan, stats, REML=REML, start=start, control=control, penalty=prior)
         best = optimum.evaluation
         solution = results_of(design, optimum.theta, best.T, best.state, plan, stats, REML=REML)
     return Solved(solution=solution, REML=REML, certificate=optimum.certificate, penalty=prior)
@@ -84,7 +96,9 @@ def solve(
 
 def warn_uncertified(found: Solved) -> None:
     """Warn of an optimum that is not certified, and of arithmetic that lost too many digits."""
-    said = [] if found.certificate.holds else [found.certificate.message]
+    certificate = found.certificate
+    near = certificate.gap < WARNED_FROM[certificate.control.optimizer]
+    said = [] if certificate.holds or near else [certificate.message]
     if found.solution.discrepancy > _WORST_DISCREPANCY:
         said.append(
             "residuals and crossproducts disagree on the residual sum of squares by a relative "

@@ -35,6 +35,21 @@ def starting_point(plan: Plan, stats: CrossProducts, start: object) -> FloatArra
     """
     if start is None:
         return start_phi(plan)
+    # A zero column has zero gradient whatever the data say: never start on one
+    parts = split_parameters(phi_of_theta(checked_start(plan, start), plan, stats), plan.shapes)
+    return np.concatenate(
+        [s.structure.off_boundary(p, s.k, s.hom) for p, s in zip(parts, plan.shapes, strict=True)]
+    )
+
+
+def checked_start(plan: Plan, start: object) -> FloatArray:
+    """A theta to start from.
+
+    Raises
+    ------
+    OptionError
+        If `start` is no vector of the model's covariance parameters.
+    """
     what = f"start must hold the {plan.n_theta} covariance parameters of this model (theta)"
     try:
         theta = np.array(start, dtype=float)
@@ -46,11 +61,7 @@ def starting_point(plan: Plan, stats: CrossProducts, start: object) -> FloatArra
         raise OptionError(f"{what}, got an array of shape {theta.shape}")
     if not np.all(np.isfinite(theta)):
         raise OptionError(f"{what}: finite numbers, got {theta.tolist()}")
-    # A zero column has zero gradient whatever the data say: never start on one
-    parts = split_parameters(phi_of_theta(theta, plan, stats), plan.shapes)
-    return np.concatenate(
-        [s.structure.off_boundary(p, s.k, s.hom) for p, s in zip(parts, plan.shapes, strict=True)]
-    )
+    return theta
 
 
 def correlated_starts(plan: Plan) -> tuple[FloatArray, ...]:

@@ -53,6 +53,7 @@ ONLY_IN = {
     "pytensor": {"likelihood", "optimum", "bayes"},
     "pymc": {"bayes"},
     "arviz": {"bayes", "posterior", "plots.posterior"},
+    "nlopt": {"optimum"},
     "nutpie": {"bayes"},
     "numba": {"statistics", "likelihood", "optimum", "bayes"},
 }
@@ -69,7 +70,7 @@ LATE_IMPORTS = {
 }
 
 # what a user who only fits models must not wait for
-LATE = ("pytensor", "pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
+LATE = ("nlopt", "pytensor", "pymc", "arviz", "matplotlib", "dask", "nutpie", "pooch", "polars")
 
 MOST_ROOMS = 28  # that a newcomer has to tell apart
 MOST_LINES = 400  # of a file

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance import near_bounds
 from nestedmlm.covariance.parameter import near_end
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import scaled_factors
@@ -54,7 +55,8 @@ def is_singular(fit: LmerFit, tol: float = TOL, *, rule: str = "rank") -> bool:
     rule : {"rank", "lme4"}
         ``rank`` looks at the rank of each term's relative covariance in units of its columns'
         root mean squares, so it does not depend on the units of a predictor; ``lme4`` is lme4's
-        rule: any diagonal entry of theta below `tol`.
+        rule: any entry of theta closer than `tol` to one of its bounds (the diagonal entries of
+        an unstructured term, to zero).
 
     Returns
     -------
@@ -82,12 +84,7 @@ def _by_rank(fit: LmerFit, tol: float) -> bool:
 
 
 def _by_bounds(fit: LmerFit, tol: float) -> bool:
-    return any(_at_bound(block, tol) for block in fit.varcorr().blocks)
-
-
-def _at_bound(block: VarCorrBlock, tol: float) -> bool:
-    lower, upper = block.structure.bounds(len(block.columns), block.hom)
-    return bool(np.any(np.minimum(block.par - lower, upper - block.par) < tol))
+    return near_bounds(fit.theta, fit.solution.plan.shapes, tol)
 
 
 def structured_bound(block: VarCorrBlock, tol: float) -> str:

@@ -137,7 +137,8 @@ def profile_fit(
             "a penalised fit has no profile: the likelihood alone is not what it maximises; "
             "fit without penalty, or use method='wald' or method='boot'"
         )
-    best = fit.refit_ml()
+    # a profile is taken around the optimum, also of a fit that stopped before it
+    best = fit.refit_ml() if fit.REML or fit.converged else fit.polish()
     if level is None:
         reach = _default_cutoff(fit.npar) if cutoff is None else _checked(cutoff)
         step, zetas = reach / _STEPS, [normal_quantile(p) for p in _USUAL]

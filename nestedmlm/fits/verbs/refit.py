@@ -28,6 +28,8 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
     Returns
     -------
     LmerFit
+        By the same optimizer, from this fit's theta: a fit that stopped with lme4 gives what lme4's
+        ``refit`` gives.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
         )
     design = fit.design.with_response(values)
     columns = responses(design, fit.solution.stats, values[:, None])
-    return fit.refitted(design, stats=columns.statistics(0))
+    return fit.refitted(design, control=fit.certificate.control, stats=columns.statistics(0))
 
 
 def refit_many(fit: LmerFit, Y: Any, *, workers: int = 1) -> Batch:
@@ -105,6 +107,8 @@ def refit_ml(fit: LmerFit) -> LmerFit:
     Returns
     -------
     LmerFit
+        At its optimum, also for a fit that stopped with lme4: lme4's ``refitML`` has another, more
+        patient optimizer.
 
     Examples
     --------

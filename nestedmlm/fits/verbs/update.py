@@ -19,7 +19,7 @@ def update(fit: LmerFit, formula: str) -> LmerFit:
     Returns
     -------
     LmerFit
-        By the same criterion, with the same penalty.
+        By the same criterion and optimizer, with the same penalty.
 
     Raises
     ------
@@ -32,4 +32,5 @@ def update(fit: LmerFit, formula: str) -> LmerFit:
     >>> fit.update(". ~ . + I(Days^2)").fixef.round(2).to_dict()
     {'(Intercept)': 255.45, 'Days': 7.43, 'I(Days^2)': 0.34}
     """
-    return fit.model.update(formula).fit(REML=fit.REML, penalty=fit.penalty)
+    how = fit.certificate.control
+    return fit.model.update(formula).fit(REML=fit.REML, control=how, penalty=fit.penalty)

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from functools import cache
 from types import SimpleNamespace
@@ -50,6 +51,7 @@ class Speed(IntEnum):
 work_done = [0.0]  # seconds' worth of sweeps that this process has made
 _lock = threading.Lock()
 _holders: list[Speed] = []  # the choice in force, once for each call that holds it
+_fixed: ContextVar[Speed | None] = ContextVar("_fixed", default=None)
 
 
 def visit_seconds(stats: CrossProducts) -> float:
@@ -80,6 +82,8 @@ def count(stats: CrossProducts) -> None:
 
 def speed(ahead: float = 0.0) -> Speed:
     """The choice in force; without one, what the work so far repays, and that ahead."""
+    if (own := _fixed.get()) is not None:
+        return own
     if _holders:
         return _holders[-1]
     work = work_done[0] + ahead
@@ -109,6 +113,16 @@ def held(ahead: float = 0.0, *, choice: Speed | None = None) -> Iterator[Speed]:
     finally:
         with _lock:
             _holders.pop()
+
+
+@contextmanager
+def fixed(choice: Speed) -> Iterator[None]:
+    """Keep to one choice in this thread, whatever the process did before or others hold."""
+    token = _fixed.set(choice)
+    try:
+        yield
+    finally:
+        _fixed.reset(token)
 
 
 def compile_from_now_on() -> None:
