@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.formula import Formula
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
 
 
+@checked
 def lmer(
     formula: str | Formula,
     data: Any,
@@ -84,6 +86,7 @@ def lmer(
     return model.fit(REML=REML, start=start, control=control, penalty=penalty)
 
 
+@checked
 def pymc_lmer(
     formula: str | Formula,
     data: Any,

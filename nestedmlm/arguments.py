@@ -1,11 +1,96 @@
-"""Checks of arguments: confidence levels and their normal quantiles."""
+"""Checks of arguments: flags, choices, counts, levels, and `checked`, which picks them.
+
+One function for each kind of value. Each returns the value as plain Python's (a NumPy bool becomes
+a bool), and refuses what is of another kind with an `OptionError` that names the argument and what
+it may be.
+"""
 
 from __future__ import annotations
 
-from numbers import Real
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from nestedmlm.errors import OptionError
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return a flag; only True and False (Python's or NumPy's) are flags.
+
+    Raises
+    ------
+    OptionError
+        For text, numbers, None and all else.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise OptionError(f"{name} must be True or False, not {value!r}")
+
+
+def check_choice(value: Any, name: str, known: Iterable[Any]) -> Any:
+    """Return a value that is one of the known ones.
+
+    Raises
+    ------
+    OptionError
+        With the known ones, in their order.
+    """
+    for choice in known:
+        flag = isinstance(choice, bool)
+        alike = isinstance(value, type(choice)) or (flag and isinstance(value, np.bool_))
+        if alike and isinstance(value, bool | np.bool_) == flag and value == choice:
+            return choice
+    listed = ", ".join(str(choice) for choice in known)
+    raise OptionError(f"{name} must be one of {listed}, not {value!r}")
+
+
+def check_count(value: Any, name: str, *, least: int = 1) -> int:
+    """Return a whole number that is not too small.
+
+    Raises
+    ------
+    OptionError
+        For fractions, text, flags, and numbers below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        kind = "positive integer" if least == 1 else f"whole number of at least {least}"
+        raise OptionError(f"{name} must be a {kind}, not {value!r}")
+    return int(value)
+
+
+def check_seed(value: Any, name: str = "seed") -> int | None:
+    """Return a seed or None.
+
+    Raises
+    ------
+    OptionError
+        For anything but a whole number from 0 on.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise OptionError(f"{name} must be a non-negative integer or None, not {value!r}")
+    return int(value)
+
+
+def check_number(value: Any, name: str, *, positive: bool = False) -> float:
+    """Return a finite number.
+
+    Raises
+    ------
+    OptionError
+        For text, flags, NaN and infinities; for what is not above zero if `positive`.
+    """
+    numeric = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not numeric or not np.isfinite(float(value)) or (positive and float(value) <= 0):
+        kind = "positive number" if positive else "finite number"
+        raise OptionError(f"{name} must be a {kind}, not {value!r}")
+    return float(value)
 
 
 def check_level(level: Any, name: str = "level") -> float:
@@ -19,6 +104,162 @@ def check_level(level: Any, name: str = "level") -> float:
     if not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
         raise OptionError(f"{name} must be between 0 and 1, not {level!r}")
     return float(level)
+
+
+def check_instance[T](value: Any, kind: type[T], name: str) -> T:
+    """Return an object of a class.
+
+    Raises
+    ------
+    OptionError
+    """
+    if isinstance(value, kind):
+        return value
+    raise OptionError(f"{name} must be a {kind.__name__}, not {value!r}")
+
+
+def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator of a public function: its arguments are checked by their annotations.
+
+    Before anything is computed. Flags, whole numbers, numbers, text, mappings and sequences are
+    told apart as `KINDS` does; a float called `level`, `prob`, `ci` or `alpha` is a level, an int
+    called `seed` a seed, other ints are counts from `LEAST` on. What an annotation does not spell
+    out (``Any``, classes) is left to the function.
+
+    Raises
+    ------
+    OptionError
+        From the decorated function.
+    """
+    if function in _CHECKED:
+        return _CHECKED[function]  # type: ignore[no-any-return]
+    signature = inspect.signature(function)
+    kinds = {
+        name: accepted
+        for name, parameter in signature.parameters.items()
+        if (accepted := kinds_of(parameter.annotation))
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:  # Python's own words for arguments that are missing or too many
+            return function(*args, **kwargs)
+        for name, accepted in kinds.items():
+            if name in bound.arguments:
+                bound.arguments[name] = check_kinds(bound.arguments[name], name, accepted)
+        return function(*bound.args, **bound.kwargs)
+
+    _CHECKED[function] = _CHECKED[wrapper] = wrapper
+    return wrapper
+
+
+def check_kinds(value: Any, name: str, accepted: Sequence[str]) -> Any:
+    """Return a value of one of some kinds.
+
+    Raises
+    ------
+    OptionError
+        If it is of none of them.
+    """
+    if len(accepted) == 1 or (len(accepted) == 2 and "None" in accepted and value is not None):
+        kind = next(kind for kind in accepted if kind != "None")
+        return KINDS[kind](value, name)
+    for kind in accepted:
+        try:
+            return KINDS[kind](value, name)
+        except OptionError:
+            continue
+    listed = " or ".join(_WORDS.get(kind, kind) for kind in accepted)
+    raise OptionError(f"{name} must be {listed}, not {value!r}")
+
+
+def kinds_of(annotation: Any) -> tuple[str, ...]:
+    """Kinds that an annotation (text) spells out; none if some part of it is no kind."""
+    bare = str(annotation)
+    while "[" in bare:  # what a container holds is left to the function
+        bare, found = re.subn(r"\[[^\[\]]*\]", "", bare)
+        if not found:
+            return ()
+    parts = tuple(part.strip() for part in bare.split("|"))
+    return parts if all(part in KINDS for part in parts) else ()
+
+
+def _whole(value: Any, name: str) -> int | None:
+    return (
+        check_seed(value, name)
+        if name == "seed"
+        else check_count(value, name, least=LEAST.get(name, 1))
+    )
+
+
+def _real(value: Any, name: str) -> float:
+    if name in LEVELS:
+        return check_level(value, name)
+    return check_number(value, name, positive=name in POSITIVE)
+
+
+def _seed(value: Any, name: str) -> Any:
+    return value if isinstance(value, np.random.SeedSequence) else check_seed(value, name)
+
+
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise OptionError(f"{name} must be text, not {value!r}")
+
+
+def _mapping(value: Any, name: str) -> Any:
+    if hasattr(value, "items") and hasattr(value, "keys"):  # a Series is one, too
+        return value
+    raise OptionError(f"{name} must be a mapping of names to values, not {value!r}")
+
+
+def _sequence(value: Any, name: str) -> Any:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return value
+    raise OptionError(f"{name} must be a list, not {value!r}")
+
+
+def _function(value: Any, name: str) -> Any:
+    if callable(value):
+        return value
+    raise OptionError(f"{name} must be a function, not {value!r}")
+
+
+def _none(value: Any, name: str) -> None:
+    if value is not None:
+        raise OptionError(f"{name} must be None, not {value!r}")
+
+
+KINDS: Mapping[str, Callable[[Any, str], Any]] = {
+    "None": _none,
+    "bool": check_flag,
+    "int": _whole,
+    "float": _real,
+    "Seed": _seed,
+    "str": _text,
+    "Mapping": _mapping,
+    "Sequence": _sequence,
+    "Iterable": _sequence,
+    "Callable": _function,
+    "Fun": _function,
+}
+_WORDS = {
+    "bool": "True or False",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "Mapping": "a mapping",
+    "Sequence": "a list",
+    "Iterable": "a list",
+}
+_CHECKED: dict[Any, Any] = {}  # so that a function is decorated once, wherever it is bound
+LEVELS = frozenset({"level", "prob", "ci", "alpha"})  # floats that are probabilities
+POSITIVE = frozenset({"sigma"})  # floats above zero
+LEAST: Mapping[str, int] = {"tune": 0, "parameter": 0}  # smallest whole number, where it is not 1
 
 
 def normal_quantile(level: float) -> float:

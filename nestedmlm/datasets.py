@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import DataError, DatasetError, OptionError
 
 DATA_VARIABLE = "NESTEDMLM_DATA"
@@ -106,6 +107,7 @@ def list_datasets() -> tuple[str, ...]:
     return tuple(sorted(names, key=str.casefold))
 
 
+@checked
 def load_dataset(name: str) -> pd.DataFrame:
     """Load an example data set, with its factors as categories in R's level order.
 

@@ -6,7 +6,7 @@ done with it. Type checkers see ordinary imports, under ``TYPE_CHECKING``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +18,8 @@ class Late:
     ----------
     module, name : str
         Where it is found.
+    wrap : callable, optional
+        Makes a method of it, where it is one.
 
     Examples
     --------
@@ -26,10 +28,10 @@ class Late:
     3.0
     """
 
-    __slots__ = ("_module", "_name", "_places")
+    __slots__ = ("_module", "_name", "_places", "_wrap")
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
+    def __init__(self, module: str, name: str, wrap: Callable[[Any], Any] | None = None) -> None:
+        self._module, self._name, self._wrap = module, name, wrap
         self._places: list[tuple[type, str]] = []
 
     def load(self) -> Any:
@@ -47,7 +49,7 @@ class Late:
         return found if obj is None else found.__get__(obj, owner)
 
     def _member(self) -> Any:
-        return self.load()
+        return self.load() if self._wrap is None else self._wrap(self.load())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call what it stands for."""
@@ -70,7 +72,9 @@ def late_property(getter: Any) -> Any:
     return property(getter)
 
 
-def late_imports(room: str, modules: Mapping[str, str]) -> dict[str, Late]:
+def late_imports(
+    room: str, modules: Mapping[str, str], wrap: Callable[[Any], Any] | None = None
+) -> dict[str, Late]:
     """Late imports of several functions.
 
     Parameters
@@ -79,6 +83,8 @@ def late_imports(room: str, modules: Mapping[str, str]) -> dict[str, Late]:
         Package of the modules.
     modules : mapping of str to str
         Names separated by spaces, by module.
+    wrap : callable, optional
+        Makes methods of them, such as `nestedmlm.arguments.checked`.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def late_imports(room: str, modules: Mapping[str, str]) -> dict[str, Late]:
         By name: for ``globals().update``.
     """
     return {
-        name: Late(f"{room}.{module}", name)
+        name: Late(f"{room}.{module}", name, wrap)
         for module, names in modules.items()
         for name in names.split()
     }

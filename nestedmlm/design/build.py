@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
 from nestedmlm.design.frame.values import Factor
@@ -75,6 +76,7 @@ class Random:
     blocks: tuple[Block, ...] = ()
 
 
+@checked
 def build_design(
     formula: str | Formula,
     data: Any,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from nestedmlm.arguments import checked
 from nestedmlm.deprecations import renamed
 from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
@@ -79,6 +80,7 @@ class BayesFit(BayesEstimates):
     model = cached_property(pymc_model)
 
     @classmethod
+    @checked
     def from_pymc(cls, data: Any, fit: LmerFit | Model, *, model: Any = None,
                   seed: int | None = None) -> Self:  # fmt: skip
         """Make a fit of draws from a PyMC model that `to_pymc` made and the user edited.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.fit_statistics import STATISTICS, statistics_frame
@@ -14,6 +15,7 @@ from nestedmlm.views.parameters import fit_names, parameter_table
 from nestedmlm.views.protocols import EitherFit
 
 
+@checked
 def etable(
     *fits: EitherFit,
     names: Sequence[str] | None = None,

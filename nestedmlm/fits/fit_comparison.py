@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nestedmlm.arguments import check_choice, check_instance, checked
 from nestedmlm.callers import Caller
-from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model_comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.views.anova import AnovaResult
 
 
+@checked
 def anova(
-    *fits: LmerFit,
+    *fits: LmerFit | Sequence[LmerFit],
     refit: bool = True,
     names: Sequence[str] | None = None,
     test: str = "chisq",
@@ -27,11 +28,11 @@ def anova(
     Parameters
     ----------
     *fits : LmerFit
-        Several: sorted by number of parameters, each tested against the one before. One: its
-        sequential sums of squares.
+        Or one list of them. Several: sorted by number of parameters, each tested against the one
+        before. One: its sequential sums of squares.
     refit : bool
         Refit REML fits by maximum likelihood first (their REML criteria cannot be compared when
-        fixed effects differ); the printed table says so.
+        fixed effects differ); ``.messages`` says so.
     names : sequence of str, optional
         By default the names of the caller's variables, or M1, M2, … where they cannot be told.
     test : {"chisq", "boundary", "bootstrap"}
@@ -76,12 +77,12 @@ def anova(
     >>> nm.anova(batches, casks, test="boundary").notes
     ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
     """
-    if names is None and len(fits) > 1:
-        names = Caller.here().distinct_names_of(fits)
-    if test not in ANOVA_TESTS:
-        raise OptionError(f"test must be one of {', '.join(ANOVA_TESTS)}, not {test!r}")
-    beside = ANOVA_TESTS[test](nsim, seed, workers, progress)
-    return compare_models(fits, refit=refit, names=names, test=beside)
+    given = fits[0] if len(fits) == 1 and isinstance(fits[0], Sequence) else fits
+    models = [check_instance(fit, LmerFit, "each of the fits") for fit in given]
+    if names is None and len(models) > 1:
+        names = Caller.here().distinct_names_of(models)
+    beside = ANOVA_TESTS[check_choice(test, "test", ANOVA_TESTS)](nsim, seed, workers, progress)
+    return compare_models(models, refit=refit, names=names, test=beside)
 
 
 ANOVA_TESTS: Mapping[str, Callable[[int, int | None, int, bool], PairTest | None]] = {

@@ -11,6 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.covariance import near_bounds
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
@@ -105,6 +106,7 @@ else:  # each loads when it is first asked for
                 "variance_parameters": "variance_parameters",
                 "variance_partition": "variance_partition",
             },
+            wrap=checked,
         )
     )
     globals().update(
@@ -117,6 +119,7 @@ else:  # each loads when it is first asked for
                 "plots.accessor": "FitPlots",
                 "views.summary": "fit_view",
             },
+            wrap=checked,
         )
     )
     maketables = SimpleNamespace(
@@ -237,6 +240,7 @@ class LmerFit(Estimates):
     polish = polish
     update = update
 
+    @checked
     def refitted(
         self,
         design: Design,

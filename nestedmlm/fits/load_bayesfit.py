@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.posterior import storage
 
 
+@checked
 def load_bayesfit(
     path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None = None
 ) -> BayesFit:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
@@ -38,6 +39,7 @@ else:  # each loads when it is first asked for
                 "plots.accessor": "ModelPlots",
                 "views.posterior.priors": "PriorTable",
             },
+            wrap=checked,
         )
     )
 
@@ -97,6 +99,7 @@ class Model:
     design: Design
     source: Source
 
+    @checked
     def __init__(
         self,
         formula: str | Formula,
@@ -139,6 +142,7 @@ class Model:
         groups = "; ".join(f"{f.name}, {len(f.levels)}" for f in d.factors)
         return f"Model: {self.formula.display}\n{d.n} observations, groups: {groups}"
 
+    @checked
     def fit(
         self,
         REML: bool = True,
@@ -199,6 +203,7 @@ class Model:
     to_pymc = to_pymc
     sample = sample
 
+    @checked
     def update(self, formula: str) -> Model:
         """Make the model of a changed formula on the same data (``.``: what was there).
 

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
+from nestedmlm.inference.variances.added_effects import nested
 from nestedmlm.inference.variances.boundary import null_distribution
 from nestedmlm.views.anova import LRT_COLUMNS, SS_COLUMNS, AnovaResult
 
@@ -203,7 +204,15 @@ def _likelihood_ratios(
     data = fits[0].data_name
     heading = ([f"Data: {data}"] if data is not None else []) + ["Models:"]
     heading += [f"{label}: {fit.formula}" for label, fit in zip(labels, fits, strict=True)]
-    plain = AnovaResult(table=table, heading=tuple(heading), messages=messages)
+    apart = tuple(
+        f"{labels[i - 1]} is not nested in {labels[i]}: its p-value means "
+        "nothing; compare AIC or BIC"
+        for i in range(1, len(fits))
+        if df[i] > 0 and not nested(fits[i - 1].design, fits[i].design)
+    )
+    plain = AnovaResult(
+        table=table, heading=tuple(heading), messages=(*messages, *apart), notes=apart
+    )
     return plain if test is None else _with_test(plain, fits, labels, test)
 
 
@@ -221,7 +230,7 @@ def _with_test(
         if found.draws is not None:
             draws[str(labels[i])] = found.draws
     table = plain.table.assign(**{test.column: p})
-    return replace(plain, table=table, notes=tuple(notes), draws=draws)
+    return replace(plain, table=table, notes=(*plain.notes, *notes), draws=draws)
 
 
 def sequential_anova(fit: LmerFit) -> AnovaResult:

@@ -36,9 +36,10 @@ class AnovaResult(Viewable):
     heading : tuple of str
         Lines above the table.
     messages : tuple of str
-        What lme4 says on the way, such as that models were refitted.
+        What lme4 says on the way, such as that models were refitted, and which are not nested.
     notes : tuple of str
-        Below the table: how p-values beside the chi-squared ones came about.
+        Below the table: models that are not nested, how p-values beside the chi-squared ones
+        came about.
     draws : mapping of str to array
         For each larger model, draws of the statistic if the smaller one is true (bootstrap).
 

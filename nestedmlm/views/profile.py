@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import normal_quantile
+from nestedmlm.arguments import checked, normal_quantile
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.curve import ProfileCurve
 from nestedmlm.views.render.blocks import Table, Text
@@ -72,6 +72,7 @@ class Profile(Viewable):
         """
         return self.points.copy()
 
+    @checked
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals of all values whose ``|zeta|`` is below the normal quantile.
 
@@ -106,6 +107,7 @@ class Profile(Viewable):
         frame.attrs.update(method="profile", level=level, messages=self.messages)
         return frame
 
+    @checked
     def curve(self, parameter: str | int, n: int = 201) -> pd.DataFrame:
         """One profile as a smooth curve.
 

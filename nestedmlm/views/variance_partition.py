@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.variances.variance_partition import Partition
 from nestedmlm.views.render.blocks import Block, Table, Text
@@ -40,6 +41,7 @@ class VariancePartition(Viewable):
     numbers: Partition
     formula: str
 
+    @checked
     def to_frame(self, by: str = "level") -> pd.DataFrame:
         """Return the numbers.
 

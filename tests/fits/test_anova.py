@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from designs import data
 from fake_fit import fake_fit, printed
 
+import nestedmlm as nm
 from nestedmlm.callers import Caller
-from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.errors import ModelComparisonError, NestedMLMWarning, OptionError
 from nestedmlm.fits.model_comparison import compare_models
 
 
@@ -153,3 +155,37 @@ def test_html_and_tables(models):
     result = compare_models(models)
     assert "Pr(&gt;Chisq)" in result._repr_html_()
     pd.testing.assert_frame_equal(result.tables["anova"], result.table)
+
+
+# Models that are not nested ----------------------------------------------------------------------
+
+PAIRS = [  # smaller, larger, nested
+    ("y ~ x + (1 | f1)", "y ~ x + z + (1 | f1)", True),
+    ("y ~ x + (1 | f1)", "y ~ z + I(z^2) + (1 | f1)", False),
+    ("y ~ x + (1 | f1)", "y ~ poly(x, 2) + (1 | f1)", True),
+    ("y ~ x + (1 | f1)", "y ~ x + (x | f1)", True),
+    ("y ~ x + (x | f1)", "y ~ x + (poly(x, 2) | f1)", True),
+    ("y ~ x + (x || f1)", "y ~ x + (x | f1)", True),
+    ("y ~ x + (x | f1)", "y ~ x + (x || f1) + (0 + z | f1) + (1 | c1)", False),
+    ("y ~ x + (1 | f1)", "y ~ x + (x | c1)", False),
+    ("y ~ x + (1 | f1)", "y ~ x + (1 | f1) + (1 | c1)", True),
+    ("y ~ x + (1 | f1)", "y ~ x + ar1(0 + a | f1)", True),
+]
+
+
+@pytest.mark.parametrize(("small", "large", "expected"), PAIRS)
+def test_models_that_are_not_nested_are_named(small, large, expected):
+    rows = data(200)
+    small, large = (nm.lmer(formula, rows, REML=False) for formula in (small, large))
+    table = nm.anova(large, small)
+    said = "small is not nested in large: its p-value means nothing; compare AIC or BIC"
+    assert (said in table.messages) is not expected
+    assert (said in str(table)) is not expected
+
+
+def test_a_list_of_fits_is_as_good_as_the_fits():
+    rows = data(200)
+    small, large = (nm.lmer(f"y ~ {x} + (1 | f1)", rows, REML=False) for x in ("x", "x + z"))
+    assert str(nm.anova([small, large])) == str(nm.anova(small, large))
+    with pytest.raises(OptionError, match="each of the fits must be a LmerFit"):
+        nm.anova([small, "large"])

@@ -266,7 +266,7 @@ def test_population_needs_no_groups(sleep):
         ({"kind": "median"}, "kind='median' is unknown; known: mean, response"),
         ({"new_levels": "guess"}, "new_levels='guess' is unknown"),
         ({"new_levels": "guess", "re_form": False}, "new_levels='guess' is unknown"),
-        ({"prob": 95}, "prob must lie between 0 and 1"),
+        ({"prob": 95}, "prob must be between 0 and 1"),
     ],
 )
 def test_bad_options_of_predict(sleep, options, message):
@@ -291,7 +291,7 @@ def test_simulate(sleep):
 
 @pytest.mark.parametrize("nsim", [0, -1, 2.5, True])
 def test_simulate_wants_a_number(sleep, nsim):
-    with pytest.raises(nm.DataError, match="nsim must be a whole number"):
+    with pytest.raises(nm.errors.OptionError, match="nsim must be a positive integer"):
         sleep[1].simulate(nsim)
 
 

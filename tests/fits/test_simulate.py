@@ -122,8 +122,32 @@ def test_new_rows_unconditionally_equal_the_rows_of_the_fit(crossed):
 def test_new_rows_of_a_fit_with_an_array_of_weights_are_refused():
     rows = data()
     fit = nm.lmer("y ~ x + (1 | f1)", rows, weights=rows.w.to_numpy())
-    with pytest.raises(DataError, match="weights as a column name"):
+    with pytest.raises(DataError, match="give weights="):
         fit.simulate(newdata=rows)
+    given = fit.simulate(newdata=rows, weights="w", seed=1, re_form=None)
+    assert given["sim_1"].to_numpy() == pytest.approx(
+        fit.simulate(seed=1, re_form=None)["sim_1"].to_numpy()
+    )
+    with pytest.raises(OptionError, match="offset and weights belong to newdata"):
+        fit.simulate(weights="w")
+
+
+def test_new_rows_of_a_fit_with_an_array_as_offset():
+    rows = data()
+    fit = nm.lmer("y ~ x + (1 | f1)", rows, offset=100.0 * rows.w.to_numpy())
+    with pytest.raises(DataError, match="give offset="):
+        fit.simulate(newdata=rows)
+    given = fit.simulate(newdata=rows, offset=100.0 * rows.w, seed=1, re_form=None)
+    own = fit.simulate(seed=1, re_form=None)
+    assert given["sim_1"].to_numpy() == pytest.approx(own["sim_1"].to_numpy())
+
+
+@pytest.mark.parametrize("re_form", ["~ 0", "~ (1 | f1)"])
+@pytest.mark.parametrize("verb", ["simulate", "bootstrap"])
+def test_contradicting_conditions_are_refused(verb, re_form):
+    fit = nm.lmer("y ~ x + (1 | f1)", data())
+    with pytest.raises(OptionError, match="give one"):
+        getattr(fit, verb)(2, use_u=True, re_form=re_form)
 
 
 def test_new_levels_of_a_fixed_factor_are_refused():

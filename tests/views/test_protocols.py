@@ -30,6 +30,8 @@ OF_ONE_ENGINE = {
     ("r2", "progress"): "of that bootstrap",
     ("r2", "seed"): "of that bootstrap",
     ("r2", "prob"): "of a posterior interval, which is no confidence interval",
+    ("simulate", "offset"): "of new rows, which a posterior predicts with kind='response'",
+    ("simulate", "weights"): "of new rows, which a posterior predicts with kind='response'",
     ("ranef", "prob"): "of a posterior interval; conditional modes have a standard deviation",
     ("varcorr", "prob"): "of a posterior interval; estimates have `conf_int`",
     ("summary", "prob"): "of a posterior interval",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_level
+from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.means.marginal_means import Emmeans
@@ -27,6 +27,7 @@ _STEP_SHARE_OF_RANGE = 1e-3  # of a covariate's range: half the distance over wh
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 
 
+@checked
 def emmeans(
     fit: LmerFit,
     specs: str | Sequence[str],
@@ -114,6 +115,7 @@ def emmeans(
     )
 
 
+@checked
 def emtrends(
     fit: LmerFit,
     specs: str | Sequence[str],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_level
+from nestedmlm.arguments import check_level, checked
 from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
@@ -121,6 +121,7 @@ class Emmeans(Viewable):
         return self.L @ self.ddf.cov @ self.L.T
 
     # --- contrasts -----------------------------------------------------------------------------
+    @checked
     def contrast(
         self,
         method: str | Mapping[str, Sequence[float]] = "eff",
@@ -202,6 +203,7 @@ class Emmeans(Viewable):
             notes=notes,
         )
 
+    @checked
     def pairs(
         self,
         *,
@@ -239,10 +241,12 @@ class Emmeans(Viewable):
         return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse)
 
     # --- what is printed -----------------------------------------------------------------------
+    @checked
     def conf_int(self, level: float | None = None, *, adjust: str | None = None) -> Emmeans:
         """The same rows, printed with intervals."""
         return self._shown(level, adjust, intervals=True, tests=False)
 
+    @checked
     def test(self, *, adjust: str | None = None) -> Emmeans:
         """The same rows, printed with tests of zero."""
         return self._shown(None, adjust, intervals=False, tests=True)

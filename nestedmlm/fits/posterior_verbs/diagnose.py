@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nestedmlm.arguments import checked
 from nestedmlm.design.restarting_ids import restarting_ids
 from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.bayes_estimates import BayesEstimates
@@ -15,6 +16,7 @@ from nestedmlm.posterior.diagnosis import (
 from nestedmlm.views.posterior.diagnosis import BayesDiagnosis
 
 
+@checked
 def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
     """Whether the draws can be trusted, and which standard deviations may be zero; a view.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.hypothesis_probabilities import hypothesis_table
 from nestedmlm.posterior.summaries import PROB
 from nestedmlm.views.posterior.hypothesis import HypothesisResult
 
 
+@checked
 def hypothesis(
     fit: BayesEstimates, hypotheses: str | Sequence[str], *, prob: float = PROB
 ) -> HypothesisResult:

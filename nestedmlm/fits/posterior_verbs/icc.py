@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.icc_r2 import icc_table
 from nestedmlm.posterior.summaries import PROB
 
 
+@checked
 def icc(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     """Share of each grouping factor in the variance given the predictors, with intervals.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.loglik import loo_groups, loo_rows
@@ -11,6 +12,7 @@ from nestedmlm.posterior.loglik import loo_groups, loo_rows
 UNITS = ("row", "group")
 
 
+@checked
 def loo(
     fit: BayesEstimates,
     unit: str = "row",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.summaries import PROB, importance_diagnostics, parameter_table
 
 
+@checked
 def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     """Fixed effects, standard deviations, correlations and sigma in one table.
 

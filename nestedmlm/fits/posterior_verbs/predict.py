@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.inference.rows.new_weights import new_weights
@@ -14,6 +15,7 @@ from nestedmlm.posterior.row_draws import KINDS, draws_array, fitted_rows, new_r
 from nestedmlm.posterior.summaries import PROB
 
 
+@checked
 def predict(
     fit: BayesEstimates,
     newdata: Any = None,

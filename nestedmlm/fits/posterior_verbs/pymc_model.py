@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 
 
+@checked
 def pymc_model(fit: BayesEstimates) -> Any:
     """The PyMC model; built on first use where there is none yet.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.summaries import PROB, coef_tables, effects_table
 
 
+@checked
 def ranef(fit: BayesEstimates, condvar: bool = True, *, prob: float = PROB) -> pd.DataFrame:
     """Random effects in long form.
 
@@ -36,6 +38,7 @@ def ranef(fit: BayesEstimates, condvar: bool = True, *, prob: float = PROB) -> p
     return frame if condvar else frame[["grpvar", "term", "grp", "condval"]]
 
 
+@checked
 def coef(fit: BayesEstimates) -> dict[str, pd.DataFrame]:
     """Fixed plus random effects of each level (posterior means), one table per factor.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior import storage
 
@@ -14,6 +15,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
+@checked
 def save(fit: BayesEstimates, path: str | Path) -> Path:
     """Write the draws and what is needed to predict; `nestedmlm.load_bayesfit` reads it back.
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.datatree import add_posterior_predictive
 from nestedmlm.posterior.row_draws import replicate
 
 
+@checked
 def simulate(
     fit: BayesEstimates, nsim: int = 1, *, seed: int | None = None, new_groups: bool = False
 ) -> pd.DataFrame:
@@ -32,7 +34,7 @@ def simulate(
 
     Raises
     ------
-    DataError
+    OptionError
         If `nsim` is no positive whole number.
 
     Examples
@@ -47,6 +49,7 @@ def simulate(
     return pd.DataFrame({f"sim_{i + 1}": fit.design.align(column) for i, column in enumerate(y.T)})
 
 
+@checked
 def with_posterior_predictive[F: BayesEstimates](fit: F, *, seed: int | None = None) -> F:
     """Make the same fit with a group ``posterior_predictive``: one replicate per draw.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.posterior.summaries import PROB
@@ -9,6 +10,7 @@ from nestedmlm.views.posterior.summary import summary_view
 from nestedmlm.views.render.view import View
 
 
+@checked
 def summary(fit: BayesEstimates, *, prob: float = PROB) -> View:
     """Estimates, intervals and diagnostics in lme4's layout; a view.
 

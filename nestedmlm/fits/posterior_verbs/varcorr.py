@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.summaries import PROB, importance_diagnostics, varcorr_table
 from nestedmlm.views.posterior.varcorr import BayesVarCorr
 
 
+@checked
 def varcorr(fit: BayesEstimates, *, prob: float = PROB) -> BayesVarCorr:
     """Standard deviations and correlations of the random effects with intervals; a view.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import check_level
+from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.statistics import (
     Fun,
@@ -79,6 +79,7 @@ class Bootstrap(Viewable):
     fun: Fun | None
     by: str | None
 
+    @checked
     def conf_int(
         self, kind: str = "perc", level: float = 0.95, *, by: str | None = None
     ) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.extend import as_pandas
@@ -24,6 +25,7 @@ from nestedmlm.inference.resampling.response_distribution import Seed, draw_fram
 _RESPONSE = ".y"  # stands in for a response that the formula leaves out
 
 
+@checked
 def scenario(
     formula: str,
     data: Any,
@@ -107,6 +109,7 @@ def scenario(
     )
 
 
+@checked
 def simulate(
     formula: str,
     data: Any,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nestedmlm.arguments import check_level
+from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
@@ -88,6 +88,7 @@ class Power(Viewable):
         """Share of successes."""
         return self.successes / self.trials
 
+    @checked
     def conf_int(
         self, level: float = 0.95, *, method: str = "clopper-pearson"
     ) -> tuple[float, float]:
@@ -185,6 +186,7 @@ class PowerCurve(Viewable):
         return View((Text((title,), role="title"), table, blank(), note(said)))
 
 
+@checked
 def power(
     scenario: Scenario,
     effect: str,
@@ -243,6 +245,7 @@ def power(
     )
 
 
+@checked
 def power_curve(
     scenario: Scenario,
     effect: str,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_count
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.progress import gather, interruptible
@@ -105,8 +106,7 @@ def _each(source: Iterable[Outcome]) -> Iterator[Outcome | None]:
 
 def check_workers(workers: int) -> None:
     """Refuse anything but a positive integer."""
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise OptionError(f"workers must be a positive integer, not {workers!r}")
+    check_count(workers, "workers")
 
 
 def _elsewhere(task: Task, chunks: list[Streams], workers: int, chosen: Speed) -> Iterator[Outcome]:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.inference.resampling.response_distribution import check_count, seed_sequence
+from nestedmlm.inference.resampling.response_distribution import seed_sequence
 from nestedmlm.inference.variances.added_effects import added_effects, same_fixed_effects
 from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
@@ -79,6 +80,7 @@ class Rlrt(Viewable):
         return View(tuple(blocks))
 
 
+@checked
 def rlrt(
     m0: LmerFit, m1: LmerFit | None = None, *, nsim: int = 10_000, seed: int | None = None
 ) -> Rlrt:
@@ -123,7 +125,9 @@ def rlrt(
     statistic = difference if difference > ROUNDING else 0.0
     root = seed_sequence(seed)
     draws = draw_rlrt(
-        *spectrum(large.design, term), nsim=check_count(nsim), rng=np.random.default_rng(root)
+        *spectrum(large.design, term),
+        nsim=nsim,
+        rng=np.random.default_rng(root),
     )
     return Rlrt(
         statistic=statistic,

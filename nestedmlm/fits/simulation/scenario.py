@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.covariance import relative_factors
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
@@ -84,10 +85,12 @@ class Scenario:
         T = relative_factors(self.theta, term_shapes(self.design))
         return response_distribution(self.design, beta=self.beta, T=T, sigma=self.sigma)
 
+    @checked
     def simulate(self, nsim: int = 1, seed: int | None = None) -> pd.DataFrame:
         """Draw responses; see `LmerFit.simulate`."""
         return draw_frame(self.distribution, self.design.index, nsim=nsim, seed=seed)
 
+    @checked
     def with_params(
         self,
         *,
@@ -109,6 +112,7 @@ class Scenario:
             sigma=self.sigma if sigma is None else residual_sd(sigma),
         )
 
+    @checked
     def extend(self, *, along: str | None = None, within: str | None = None, n: int) -> Scenario:
         """Change the number of groups or of rows per group; see `LmerFit.extend`."""
         model, design = extended(self.model, self.design, along=along, within=within, n=n)

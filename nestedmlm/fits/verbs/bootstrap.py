@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nestedmlm.arguments import check_level
+from nestedmlm.arguments import (
+    check_choice,
+    check_level,
+)
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
 from nestedmlm.fits.simulation.statistics import Fun, GroupResampler, Refitter, observed
+from nestedmlm.fits.verbs.simulate import conditioned
 from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
 from nestedmlm.inference.resampling.response_distribution import (
     response_distribution,
@@ -86,14 +90,13 @@ def bootstrap(
     >>> boot.t.shape, list(boot.t0.index)
     ((50, 3), ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma'])
     """
-    if type not in _TASKS:
-        raise OptionError(f"type must be one of {', '.join(_TASKS)}, not {type!r}")
+    check_choice(type, "type", _TASKS)
     root = seed_sequence(seed)
     ways = streams(root, nsim)
-    t0 = observed(fit, fun)
-    keep_all = use_u or re_form is None
     check_workers(workers)
-    task = _TASKS[type](fit, fun, len(t0), None if keep_all else re_form, by)
+    conditions = conditioned(use_u, re_form)
+    t0 = observed(fit, fun)
+    task = _TASKS[type](fit, fun, len(t0), conditions, by)
     chunk = 1
     if isinstance(task, Refitter) and fun is None and fit.penalty is None:
         task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import normal_quantile
-from nestedmlm.errors import OptionError
+from nestedmlm.arguments import check_choice, normal_quantile
 from nestedmlm.fits.verbs.profile import ShownParameters, profile_fit, shown_parameters
+from nestedmlm.inference.resampling.bootstrap_intervals import KINDS
 from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.inference.variances.wald import variance_parameters
 from nestedmlm.views.profile import LIMITS
@@ -81,8 +81,8 @@ def conf_int(
     sigma                   38.23    67.66
     (Intercept)           1486.45  1568.55
     """
-    if method not in METHODS:
-        raise OptionError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    check_choice(method, "method", METHODS)
+    check_choice(kind, "kind", KINDS)
     wanted = shown_parameters(fit, parm, order=order, names=names)
     options = IntervalOptions(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
     return METHODS[method](fit, wanted, options)

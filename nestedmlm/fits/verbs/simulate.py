@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import DataError
+from nestedmlm.errors import OptionError
 from nestedmlm.inference.resampling.response_distribution import (
     draw_frame,
     response_distribution,
@@ -29,6 +28,8 @@ def simulate(
     re_form: Any = False,
     use_u: bool = False,
     newdata: Any = None,
+    offset: Any = None,
+    weights: Any = None,
 ) -> pd.DataFrame:
     """Draw responses from the fitted model.
 
@@ -41,9 +42,11 @@ def simulate(
         Random effects that are conditioned on, the others being drawn: False, none of them;
         None, all; ``"~ (1 | schoolid)"``, these.
     use_u : bool
-        The same as ``re_form=None``.
+        The same as ``re_form=None``, which it cannot contradict.
     newdata : table, optional
         Other rows; random effects of groups that were not there are always drawn.
+    offset, weights : str or array, optional
+        Offset and prior weights of `newdata`, as in `predict`.
 
     Returns
     -------
@@ -53,6 +56,8 @@ def simulate(
     Raises
     ------
     OptionError, NewLevelsError
+    DataError
+        If an offset or weights are needed and missing.
 
     Notes
     -----
@@ -66,33 +71,43 @@ def simulate(
     >>> fit.simulate(2, seed=1).shape
     (30, 2)
     """
-    keep = chosen_columns(fit.design, None if use_u else re_form)
+    keep = chosen_columns(fit.design, conditioned(use_u, re_form))
     s = fit.solution
     if newdata is None:
+        if offset is not None or weights is not None:
+            raise OptionError("offset and weights belong to newdata: the fit has its own")
         distribution = response_distribution(
             fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
         )
         drawn = draw_frame(distribution, fit.design.index, nsim=nsim, seed=seed)
         return _padded(drawn, fit.design)
     distribution, index = response_distribution_for(
-        fit.design, newdata, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
-        weights=_new_weights(fit, newdata),
+        fit.design, newdata, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep, offset=offset,
+        weights=new_weights(
+            fit.design, newdata, fit.model.weights_column if weights is None else weights
+        ),
     )  # fmt: skip
     return draw_frame(distribution, index, nsim=nsim, seed=seed)
+
+
+def conditioned(use_u: bool, re_form: Any) -> Any:
+    """The random effects that are conditioned on, as one `re_form`.
+
+    Raises
+    ------
+    OptionError
+        If `use_u` and `re_form` contradict each other.
+    """
+    if not use_u:
+        return re_form
+    if re_form is not None and re_form is not False:
+        raise OptionError(
+            f"use_u=True conditions on all random effects, re_form={re_form!r} on some: give one"
+        )
+    return None
 
 
 def _padded(drawn: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Rows of missing values where ``na_action="exclude"`` left some out (as fitted values)."""
     columns = [design.align(drawn[name].to_numpy()) for name in drawn]
     return pd.concat(columns, axis=1).set_axis(drawn.columns, axis=1)
-
-
-def _new_weights(fit: LmerFit, data: Any) -> FloatArray | None:
-    """Prior weights of new rows: the column that the model took them from."""
-    name = fit.model.weights_column
-    if name is None and fit.design.weights is not None:
-        raise DataError(
-            "the model was fitted with an array of weights, which new data do not have; give the "
-            "weights as a column name"
-        )
-    return new_weights(fit.design, data, name)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_count, check_seed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.re_form import Mask
@@ -84,24 +85,14 @@ def streams(seed: Seed, count: int) -> list[np.random.SeedSequence]:
     OptionError
         If `seed` is neither None nor a non-negative integer, or `count` is no positive integer.
     """
-    return seed_sequence(seed).spawn(check_count(count))
-
-
-def check_count(count: Any) -> int:
-    """Return a number of draws; refuse anything but a positive integer (`OptionError`)."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-        raise OptionError(f"nsim must be a positive integer, not {count!r}")
-    return int(count)
+    return seed_sequence(seed).spawn(check_count(count, "nsim"))
 
 
 def seed_sequence(seed: Seed) -> np.random.SeedSequence:
     """Return the root of the streams; its ``entropy`` repeats the draws."""
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    if seed is not None and (
-        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
-    ):
-        raise OptionError(f"seed must be a non-negative integer or None, not {seed!r}")
+    check_seed(seed)
     return np.random.SeedSequence(None if seed is None else int(seed))
 
 
@@ -160,12 +151,15 @@ def response_distribution_for(
     sigma: float,
     b: Sequence[FloatArray],
     keep: Sequence[Mask],
+    offset: Any = None,
     weights: FloatArray | None = None,
 ) -> tuple[ResponseDistribution, pd.Index]:
     """Distribution of the response for other rows; groups that were not there are drawn.
 
     Parameters
     ----------
+    offset : str or array, optional
+        In place of the argument ``offset`` of the fit.
     weights : (m,) array, optional
         Prior weights of the new rows; by default 1.
 
@@ -176,7 +170,7 @@ def response_distribution_for(
         Labels of the rows.
     """
     kept = whole_terms(design, keep)
-    new = design.new(data, new_levels="population")
+    new = design.new(data, new_levels="population", offset=offset)
     mean = new.X @ beta + (0.0 if new.offset is None else new.offset)
     effects = []
     rows = zip(design.terms, new.terms, new.unseen, T, b, kept, strict=True)

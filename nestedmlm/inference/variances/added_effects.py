@@ -57,8 +57,7 @@ def spans(small: Design, large: Design) -> bool:
         return True
     if large.p == 0:
         return False
-    left = small.X - large.X @ np.linalg.lstsq(large.X, small.X, rcond=None)[0]
-    return bool(np.linalg.norm(left) <= _SAME_SPACE * np.linalg.norm(small.X))
+    return _explains(large.X, small.X)
 
 
 def added_effects(small: Design, large: Design) -> Difference:
@@ -101,6 +100,39 @@ def added_effects(small: Design, large: Design) -> Difference:
         variances=tuple(map(tuple, new.values())),
         source=source,
     )
+
+
+def nested(small: Design, large: Design) -> bool:
+    """Whether a model may be a special case of another of the same rows.
+
+    False only where it is certain: the fixed effects, or the random effects of some grouping
+    factor, lie outside those of the larger model. Structured covariances count as nested.
+    """
+    if not spans(small, large):
+        return False
+    try:
+        added_effects(small, large)
+    except ModelComparisonError:
+        if any(not free_entries(d.terms, t) for d in (small, large) for t in range(len(d.terms))):
+            return True
+        return all(_inside(small, s, large) for s in range(len(small.terms)))
+    return True
+
+
+def _inside(small: Design, s: int, large: Design) -> bool:
+    """Whether a term's effects are combinations of those of one term with free correlations."""
+    own = small.terms[s]
+    return any(
+        term.structure.correlated
+        and _same_groups(large.factors[term.factor], small.factors[own.factor])
+        and _explains(term.X, own.X)
+        for term in large.terms
+    )
+
+
+def _explains(X: FloatArray, columns: FloatArray) -> bool:
+    left = columns - X @ np.linalg.lstsq(X, columns, rcond=None)[0]
+    return bool(np.linalg.norm(left) <= _SAME_SPACE * np.linalg.norm(columns))
 
 
 def free_entries(terms: tuple[ReTerm, ...], t: int) -> list[Entry]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
@@ -68,6 +69,7 @@ class Comparison(Viewable):
 LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
 
 
+@checked
 def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, prob: float = PROB) -> Comparison:
     """Put a fit and the posterior of the same model side by side; a view.
 
