@@ -15,7 +15,7 @@ import pandas as pd
 
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
-from nestedmlm.design.frame.frames import Frame, load_array
+from nestedmlm.design.frame.frames import Frame, check_row_labels, load_array
 from nestedmlm.design.frame.operators import as_numbers
 from nestedmlm.design.frame.values import Matrix, Vector
 from nestedmlm.design.matrices.grouping import GroupSpec
@@ -131,11 +131,8 @@ def argument_numbers(
             raise error(f"{what} must be a column name or a one-dimensional array")
         if len(given) != frame.n:
             raise error(f"{what} has {len(given)} values, the data have {frame.n} rows")
-        if isinstance(given, pd.Series) and not given.index.equals(frame.index):
-            raise error(
-                f"{what} is a Series whose index is not that of the data; "
-                "reindex it, or pass its .to_numpy() to go by position"
-            )
+        if isinstance(given, pd.Series):
+            check_row_labels(given, frame.index, what)
         value = load_array(given, what)
     numbers = as_numbers(value, what)
     if isinstance(numbers, Matrix):

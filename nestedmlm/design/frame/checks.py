@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.frame.values import Factor, Matrix, Vector, logical_numbers
+from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, logical_numbers
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
 
@@ -31,6 +31,8 @@ def response_numbers(value: Vector, name: str) -> FloatArray:
         if value.kind == "logical":
             return logical_numbers(value)
         raise ResponseError(f"response must be numeric; {name} is not")
+    if isinstance(value, Integers):
+        return value.numbers()
     if value.dtype.kind not in "iuf":
         raise ResponseError(f"response must be numeric; {name} has the type {value.dtype}")
     return value.astype(np.float64)

@@ -92,11 +92,11 @@ def _check_count(count: Any, factor: Factor, text: str) -> None:
         )
 
 
-def _base(base: Any, factor: Factor, text: str) -> str:
+def _base(base: Any, factor: Factor, text: str) -> Any:
     size = len(factor.labels)
     if isinstance(base, bool) or not isinstance(base, int) or not 1 <= base <= size:
         raise DataError(f"{text}: base is the number of a level, 1 to {size}, not {base!r}")
-    return factor.labels[base - 1]
+    return factor.levels[base - 1]
 
 
 def _scores(scores: Any, factor: Factor, text: str) -> Any:

@@ -22,11 +22,20 @@ from nestedmlm.design.frame.array_functions import (
 )
 from nestedmlm.design.frame.call_arguments import match_arguments
 from nestedmlm.design.frame.environment import Environment
-from nestedmlm.design.frame.frames import Frame, load_array
+from nestedmlm.design.frame.frames import Frame, check_row_labels, load_array, load_matrix
 from nestedmlm.design.frame.functions import FUNCTIONS
 from nestedmlm.design.frame.operators import BINARY, UNARY, as_numbers, elementwise
 from nestedmlm.design.frame.transforms import FITTERS, Fitter, Transform
-from nestedmlm.design.frame.values import Factor, Matrix, Vector, as_factor, flat_list, logical
+from nestedmlm.design.frame.values import (
+    Factor,
+    Integers,
+    Matrix,
+    Vector,
+    as_factor,
+    flat_list,
+    logical,
+    vector_length,
+)
 from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError, NestedMLMError
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.formula import find_place
@@ -75,18 +84,14 @@ class Evaluator:
             value = np.full(self.frame.n, float(value))
         elif callable(value):  # a function of that name is no column
             self._unknown_column(node)
-        if not isinstance(value, np.ndarray | Factor | Matrix):
+        if not isinstance(value, np.ndarray | Factor | Matrix | Integers):
             raise DataError(f"{deparse(node)} does not give one value per row")
-        length = len(value.codes) if isinstance(value, Factor) else self._rows(value)
+        length = vector_length(value)
         if length != self.frame.n:
             raise DataError(
                 f"{deparse(node)} has {length} values, the data have {self.frame.n} rows"
             )
         return value
-
-    @staticmethod
-    def _rows(value: npt.NDArray[Any] | Matrix) -> int:
-        return len(value.values) if isinstance(value, Matrix) else len(value)
 
     def value(self, node: Node) -> Any:
         """Evaluate any expression: vectors, numbers, strings, lists, functions."""
@@ -107,14 +112,14 @@ class Evaluator:
         except KeyError:
             self._unknown_column(node)
         self.used.add(node.name)
+        if isinstance(found, pd.Series | pd.DataFrame):
+            check_row_labels(found, self.frame.index, node.name)
         return self.from_python(found, node)
 
     def from_python(self, found: Any, node: Node) -> Any:
         """Turn an object of the caller or of a called function into one of our values."""
-        if isinstance(found, pd.DataFrame):
-            return Matrix(found.to_numpy(dtype=float), tuple(str(c) for c in found.columns))
-        if isinstance(found, np.ndarray) and found.ndim == 2:
-            return Matrix(found.astype(np.float64))
+        if isinstance(found, pd.DataFrame) or (isinstance(found, np.ndarray) and found.ndim == 2):
+            return load_matrix(found, deparse(node))
         if isinstance(found, pd.Series | pd.Categorical | pd.Index):
             return load_array(found, deparse(node))
         if isinstance(found, np.ndarray) and found.ndim == 1:
@@ -183,12 +188,12 @@ class Evaluator:
         values = [self.value(n) for n in (matched.pop(fitter.data), *more)]
         read = _read_factor if fitter.of_factor else _read_column
         options = {k.replace(".", "_"): self.value(n) for k, n in matched.items()}
-        if any(isinstance(v, np.ndarray | Factor | Matrix) for v in options.values()):
+        if any(isinstance(v, np.ndarray | Factor | Matrix | Integers) for v in options.values()):
             self.refuse(f"{key}: an option is a single value or a list, no column", node, key)
         return [read(value, key) for value in values], options
 
     def _is_column(self, node: Node) -> bool:
-        return isinstance(self.value(node), np.ndarray | Factor | Matrix)
+        return isinstance(self.value(node), np.ndarray | Factor | Matrix | Integers)
 
     def _array_function(self, node: Call, known: ArrayFunction) -> Any:
         """Apply one of NumPy's or SciPy's elementwise functions."""
@@ -256,7 +261,7 @@ def _read_column(value: Any, key: str) -> npt.NDArray[np.float64]:
         numbers = numbers.values[:, 0]
     if isinstance(numbers, Matrix):
         raise DataError(f"{key}: a matrix cannot be transformed")
-    if not isinstance(value, np.ndarray | Factor | Matrix):
+    if not isinstance(value, np.ndarray | Factor | Matrix | Integers):
         raise DataError(f"{key}: this needs a column, but there is a single value or a list")
     column: npt.NDArray[np.float64] = numbers
     return column
@@ -266,6 +271,8 @@ def to_python(value: Any) -> Any:
     """Turn one of our values into what functions of the caller understand."""
     if isinstance(value, Matrix):
         return value.values
+    if isinstance(value, Integers):
+        return value.numbers()
     if isinstance(value, np.ndarray):
         return _wide(value)
     if not isinstance(value, Factor):

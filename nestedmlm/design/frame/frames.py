@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design.frame.values import Factor, Vector, factor_of_objects, logical, object_array
+from nestedmlm.design.frame.values import (
+    Factor,
+    Integers,
+    Matrix,
+    Vector,
+    factor_of_objects,
+    logical,
+    object_array,
+)
 from nestedmlm.errors import DataError
 
 
@@ -110,6 +118,11 @@ def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
             return pd.Series(text.to_list(), dtype=object)
         if column.dtype == nw.Boolean and column.null_count():
             return pd.Series(column.to_list(), dtype=object)
+        if column.dtype.is_integer() and column.null_count():
+            present = column.fill_null(0).to_numpy()
+            return pd.Series(pd.arrays.IntegerArray(present, column.is_null().to_numpy()))
+        if column.dtype.is_nested():
+            raise DataError(f"column {name!r} holds {column.dtype}, which cannot be used")
         return pd.Series(column.to_numpy())
 
     return read, frame.columns, pd.RangeIndex(len(frame))
@@ -159,14 +172,26 @@ def _load_objects(series: pd.Series, name: str) -> Vector:
     if kind == "boolean":
         missing = series.isna().to_numpy()
         return logical(series.where(~missing, False).to_numpy().astype(bool), missing)
-    if kind == "integer" and not series.isna().any():
-        return np.asarray(series.to_numpy(), dtype=np.int64)
-    if kind in ("integer", "integer-na", "floating", "mixed-integer-float", "decimal", "empty"):
+    if kind in ("integer", "integer-na"):
+        return _load_integers(series)
+    if kind in ("floating", "mixed-integer-float", "decimal", "empty"):
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     try:
         return _factor_by_hash(series, "other")
     except TypeError:
         raise DataError(f"column {name!r} holds {kind} objects, which cannot be used") from None
+
+
+def _load_integers(series: pd.Series) -> Vector:
+    """Exact integers: of 64 bits, and larger ones as labels of groups."""
+    missing = series.isna().to_numpy()
+    present = series[~missing].tolist()
+    largest, smallest = max(present, default=0), min(present, default=0)
+    if not -(2**63) <= smallest <= largest < 2**64 or (smallest < 0 and largest >= 2**63):
+        return _factor_by_hash(series, "other")
+    values = np.zeros(missing.size, dtype=np.int64 if largest < 2**63 else np.uint64)
+    values[~missing] = present
+    return Integers(values, missing) if missing.any() else values
 
 
 def _load_extension(series: pd.Series, name: str) -> Vector:
@@ -178,8 +203,8 @@ def _load_extension(series: pd.Series, name: str) -> Vector:
         missing = series.isna().to_numpy()
         return logical(series.to_numpy(dtype=bool, na_value=False), missing)
     if types.is_numeric_dtype(dtype):
-        if types.is_integer_dtype(dtype) and not series.isna().any():
-            return np.asarray(series.to_numpy(dtype=np.int64))
+        if types.is_integer_dtype(dtype):
+            return _load_integers(series)
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if types.is_string_dtype(dtype):
         return _factor_by_hash(series, "string")
@@ -194,6 +219,36 @@ def _arrow_dictionary(series: pd.Series) -> pd.Series:
         array = array.combine_chunks()
     converted: pd.Series = array.to_pandas()
     return converted
+
+
+def check_row_labels(given: pd.Series | pd.DataFrame, index: pd.Index, what: str) -> None:
+    """Refuse a table of one row per row of the data that has other row labels.
+
+    Raises
+    ------
+    DataError
+    """
+    if len(given) == len(index) and not given.index.equals(index):
+        raise DataError(
+            f"{what} is a {type(given).__name__} whose index is not that of the data; "
+            "reindex it, or pass its .to_numpy() to go by position"
+        )
+
+
+def load_matrix(values: Any, name: str) -> Matrix:
+    """Turn a DataFrame or a two-dimensional array into a matrix of numbers.
+
+    Raises
+    ------
+    DataError
+        If it holds anything else.
+    """
+    is_table = isinstance(values, pd.DataFrame)
+    names = tuple(str(column) for column in values.columns) if is_table else None
+    try:
+        return Matrix(np.asarray(values, dtype=np.float64), names)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is a table that does not hold numbers only") from None
 
 
 def load_array(values: Any, name: str) -> Vector:

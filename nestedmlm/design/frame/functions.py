@@ -13,6 +13,7 @@ from nestedmlm.design.frame.contrast_calls import contrast_asked, level_contrast
 from nestedmlm.design.frame.operators import as_numbers, elementwise, recycled
 from nestedmlm.design.frame.values import (
     Factor,
+    Integers,
     Matrix,
     as_factor,
     drop_unused,
@@ -23,6 +24,7 @@ from nestedmlm.design.frame.values import (
     logical,
     missing_rows,
     object_array,
+    vector_length,
 )
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
@@ -125,15 +127,14 @@ def _as_integer(context: Context, node: Call) -> Any:
 
 def _is_na(context: Context, node: Call) -> Any:
     value = _only(context, node)
-    if not isinstance(value, np.ndarray | Factor | Matrix):
+    if not isinstance(value, np.ndarray | Factor | Matrix | Integers):
         value = as_numbers(value, deparse(node))
         missing = np.isnan(value)
         return bool(missing) if np.ndim(missing) == 0 else logical(missing)
     if isinstance(value, Matrix):
         raise DataError(f"{deparse(node)}: this needs one column, but there is a matrix")
     missing = missing_rows(value)
-    size = len(value.codes) if isinstance(value, Factor) else len(value)
-    return logical(np.zeros(size, bool) if missing is None else missing)
+    return logical(np.zeros(vector_length(value), bool) if missing is None else missing)
 
 
 def _ifelse(context: Context, node: Call) -> Any:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nestedmlm.design.frame.collation import collation_key
 from nestedmlm.design.frame.values import (
     Factor,
+    Integers,
     Matrix,
     level_label,
     logical,
@@ -35,6 +36,8 @@ def as_numbers(value: Any, text: str) -> Any:
         return value.astype(np.float64, copy=False)
     if isinstance(value, Factor) and value.kind == "logical":
         return logical_numbers(value)
+    if isinstance(value, Integers):
+        return value.numbers()
     if isinstance(value, Matrix):
         return value
     if isinstance(value, bool | int | float | np.number):
@@ -109,7 +112,9 @@ def _compare(function: Callable[..., Any]) -> Callable[[Any, Any, str], Any]:
 
 
 def _plain(value: Any) -> Any:
-    """TRUE and FALSE as numbers."""
+    """TRUE and FALSE, and integers of which some are missing, as numbers."""
+    if isinstance(value, Integers):
+        return value.numbers()
     is_logical = isinstance(value, Factor) and value.kind == "logical"
     return logical_numbers(value) if is_logical else value
 

@@ -54,7 +54,35 @@ class Matrix:
     names: tuple[str, ...] | None = None
 
 
-Vector = npt.NDArray[Any] | Factor | Matrix
+@dataclass(frozen=True, slots=True, eq=False)
+class Integers:
+    """Whole numbers some of which are missing, exact beyond the 53 bits of a float.
+
+    Attributes
+    ----------
+    values : ndarray of int, shape (n,)
+        Anything where missing.
+    missing : ndarray of bool, shape (n,)
+    """
+
+    values: npt.NDArray[np.integer[Any]]
+    missing: npt.NDArray[np.bool_]
+
+    def numbers(self) -> FloatArray:
+        """Floats, NaN where missing."""
+        numbers = self.values.astype(np.float64)
+        numbers[self.missing] = np.nan
+        return numbers
+
+    def factor(self) -> Factor:
+        """Levels in order, -1 where missing."""
+        inner = factor_of_numbers(self.values[~self.missing])
+        codes = np.full(self.values.size, -1, dtype=np.int32)
+        codes[~self.missing] = inner.codes
+        return replace(inner, codes=codes)
+
+
+Vector = npt.NDArray[Any] | Factor | Matrix | Integers
 
 
 def level_label(level: Any) -> str:
@@ -118,6 +146,10 @@ def _unique_floats(
     return np.unique(values, return_inverse=True)
 
 
+def _all_whole(values: npt.NDArray[Any]) -> bool:
+    return bool(np.all(np.abs(values) < 2.0**53) and np.all(values == np.trunc(values)))
+
+
 def factor_of_numbers(values: npt.NDArray[Any]) -> Factor:
     """Make a factor of a numeric vector: levels sorted, NaN missing, labels keep their type."""
     missing = np.isnan(values) if values.dtype.kind == "f" else None
@@ -128,6 +160,8 @@ def factor_of_numbers(values: npt.NDArray[Any]) -> Factor:
         return replace(inner, codes=all_codes)
     if values.size == 0:
         return Factor(codes=np.empty(0, np.int32), levels=object_array([]), kind="number")
+    if values.dtype.kind == "f" and _all_whole(values):
+        values = values.astype(np.int64)  # 308 and not 308.0, as R prints it
     unique = _unique_integers if values.dtype.kind in "iu" else _unique_floats
     levels, codes = unique(values)
     codes32 = codes.astype(np.int32, copy=False)
@@ -154,6 +188,8 @@ def as_factor(value: Any, *, name: str) -> Factor:
     """
     if isinstance(value, Factor):
         return value
+    if isinstance(value, Integers):
+        return value.factor()
     if not isinstance(value, np.ndarray | Matrix):
         kind = "a list" if isinstance(value, list) else level_label(value)
         raise DataError(f"{name}: this needs a column, but there is {kind}")
@@ -174,7 +210,7 @@ def factor_with_labels(factor: Factor, labels: Any, text: str) -> Factor:
     """
     size = factor.levels.size
     given = labels if isinstance(labels, list) else [labels]
-    if any(isinstance(label, np.ndarray | Factor | Matrix) for label in given):
+    if any(isinstance(label, np.ndarray | Factor | Matrix | Integers) for label in given):
         raise DataError(f'{text}: labels are a list, such as c("a", "b")')
     if len(given) == 1 and size != 1:
         given = [f"{level_label(given[0])}{j + 1}" for j in range(size)]
@@ -196,7 +232,7 @@ def flat_list(values: Sequence[Any], text: str) -> list[Any]:
     """
     flat: list[Any] = []
     for value in values:
-        if isinstance(value, np.ndarray | Factor | Matrix):
+        if isinstance(value, np.ndarray | Factor | Matrix | Integers):
             raise DataError(f"{text}: this takes single values, but there is a column")
         flat += value if isinstance(value, list) else [value]
     if any(isinstance(value, str) for value in flat):
@@ -215,12 +251,23 @@ def drop_unused(factor: Factor) -> Factor:
     return replace(factor, codes=table[factor.codes], levels=factor.levels[used])
 
 
+def vector_length(value: Vector) -> int:
+    """Return the number of rows."""
+    return (
+        len(value.codes)
+        if isinstance(value, Factor)
+        else len(value if isinstance(value, np.ndarray) else value.values)
+    )
+
+
 def missing_rows(value: Vector) -> npt.NDArray[np.bool_] | None:
     """Return the rows where `value` is missing, or None when there is none."""
     if isinstance(value, Factor):
         missing = value.codes < 0
     elif isinstance(value, Matrix):
         missing = np.isnan(value.values).any(axis=1)
+    elif isinstance(value, Integers):
+        missing = value.missing
     elif value.dtype.kind == "f":
         missing = np.isnan(value)
     else:
@@ -234,5 +281,8 @@ def take_rows(value: Vector, kept: npt.NDArray[np.bool_]) -> Vector:
         return replace(value, codes=value.codes[kept])
     if isinstance(value, Matrix):
         return Matrix(value.values[kept], value.names)
+    if isinstance(value, Integers):
+        left = Integers(value.values[kept], value.missing[kept])
+        return left if left.missing.any() else left.values
     rows: npt.NDArray[Any] = value[kept]
     return rows

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.frame.values import Factor, Matrix, Vector
+from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, as_factor, level_label
 from nestedmlm.design.matrices.contrast_coding import contrast_matrix
 from nestedmlm.errors import DataError, NewLevelsError
 from nestedmlm.formula.terms import Terms
@@ -94,6 +94,8 @@ def _code(value: Vector, name: str, override: Any, contrasts_needed: bool) -> Co
         if width == 1:
             return _NUMBER
         return Coding(value.names or tuple(str(j + 1) for j in range(width)))
+    if isinstance(value, Integers):
+        return _NUMBER
     if value.dtype.kind not in "iufb":
         raise DataError(f"{name} has the type {value.dtype}, which cannot be a predictor")
     return _NUMBER
@@ -210,17 +212,20 @@ def _row_products(fast: FloatArray, slow: FloatArray) -> FloatArray:
 def _numbers(value: Vector, name: str) -> Any:
     if isinstance(value, Factor):
         raise DataError(f"{name} was numeric at the fit and is categorical now")
+    if isinstance(value, Integers):
+        return value.numbers()
     return value.values[:, 0] if isinstance(value, Matrix) else value
 
 
 def _columns(value: Vector, coding: Coding, full: bool, name: str) -> FloatArray:
     if coding.levels is None:
         numbers = _numbers(value, name) if coding is _NUMBER else value
+        if isinstance(numbers, Factor):
+            raise DataError(f"{name} was numeric at the fit and is categorical now")
         if isinstance(numbers, Matrix):
             return numbers.values
         return np.asarray(numbers, dtype=np.float64)[:, None]
-    if not isinstance(value, Factor):
-        raise DataError(f"{name} was categorical at the fit and is numeric now")
+    value = as_factor(value, name=name)  # text at the fit, numbers now: they match as text
     codes = match_levels(value, coding.levels, coding.labels, name)
     table = np.eye(len(coding.labels)) if full else coding.contrasts
     assert table is not None
@@ -253,6 +258,16 @@ def match_levels(
 
 
 def level_table(found: npt.NDArray[np.object_], known: npt.NDArray[np.object_]) -> Any:
-    """Return for each of `found` its position in `known` (-1: none), and a last -1 for missing."""
+    """Return for each of `found` its position in `known` (-1: none), and a last -1 for missing.
+
+    What is not equal may still read the same (308 and "308"), as all levels are text in R.
+    """
     position = {level: j for j, level in enumerate(known)}
-    return np.array([position.get(level, -1) for level in found] + [-1], dtype=np.int32)
+    places = [position.get(level, -1) for level in found]
+    if -1 in places:
+        by_label = {level_label(level): j for j, level in enumerate(known)}
+        places = [
+            by_label.get(level_label(level), -1) if place < 0 else place
+            for place, level in zip(places, found, strict=True)
+        ]
+    return np.array([*places, -1], dtype=np.int32)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.frame.frames import check_row_labels
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
@@ -23,7 +25,8 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
     Parameters
     ----------
     y : array-like, shape (n,) or (rows of the data,)
-        One value for each row used, or for each row of the original data.
+        One value for each row used, or for each row of the original data; a Series must have
+        the row labels of the data.
 
     Returns
     -------
@@ -34,7 +37,7 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
     Raises
     ------
     DataError
-        For a wrong shape, missing or infinite values.
+        For a wrong shape, other row labels, missing or infinite values.
 
     Examples
     --------
@@ -63,7 +66,7 @@ def refit_many(fit: LmerFit, Y: Any, *, workers: int = 1) -> Batch:
     Parameters
     ----------
     Y : array-like, shape (n, m) or (rows of the data, m)
-        One response per column.
+        One response per column; a DataFrame must have the row labels of the data.
     workers : int
         Threads; the result does not depend on their number.
 
@@ -124,7 +127,13 @@ def refit_ml(fit: LmerFit) -> LmerFit:
 
 def _used_rows(y: Any, design: Design) -> FloatArray:
     """Rows of a response (or of several, in columns) that the design uses."""
-    values = np.asarray(y, dtype=np.float64)
+    if isinstance(y, pd.Series | pd.DataFrame):
+        every = len(y) == design.kept.size
+        check_row_labels(y, design.full_index if every else design.index, "the new response")
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError("the new response must be numbers, one for each row") from None
     if values.shape[:1] == design.kept.shape:
         values = values[design.kept]
     if values.shape[:1] != (design.n,):
