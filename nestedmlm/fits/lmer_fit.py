@@ -288,7 +288,7 @@ class LmerFit(Estimates):
             design,
             REML=self.REML if REML is None else REML,
             start=self.theta if start is None else start,
-            control=control,
+            control=control or Control(method=self.certificate.control.method),
             penalty=self.penalty,
             stats=stats,
         )
@@ -374,6 +374,8 @@ def fit_design(
     notes = [*design.messages]
     if _SINGULAR_BY[found.certificate.control.optimizer](found.solution):
         notes.append(SINGULAR_MESSAGE)
+    if found.solution.stats.sparse is not None:
+        notes.append(f"crossed factors eliminated iteratively: {found.certificate.message}")
     if found.penalty is not None:
         name = found.penalty.name
         notes.append(f"covariances penalised: {name} (the criterion is without the penalty)")

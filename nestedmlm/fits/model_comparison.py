@@ -113,10 +113,22 @@ def compare_models(
     if len(fits) == 1:
         return sequential_anova(fits[0])
     _check_same_data(fits, labels)
+    _refuse_iterative(fits, labels)
     messages = _announce(fits, refit)
     return _likelihood_ratios(
         [fit.refit_ml() if refit else fit for fit in fits], labels, messages, test
     )
+
+
+def _refuse_iterative(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
+    """Refuse criteria that are known only to a Monte Carlo error."""
+    for fit, label in zip(fits, labels, strict=True):
+        if fit.solution.stats.sparse is not None:
+            raise ModelComparisonError(
+                f"{label} was fitted by the iterative elimination, whose criterion has a Monte "
+                f"Carlo error ({fit.certificate.message}): a likelihood ratio test needs exact "
+                "fits. Test fixed effects by fit.contest() or fit.anova()"
+            )
 
 
 def boundary_outcome(small: LmerFit, large: LmerFit, statistic: float) -> PairOutcome:

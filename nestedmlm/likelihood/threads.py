@@ -20,6 +20,8 @@ _NEVER_THREADED = 500  # nodes of the chain up to which BLAS takes one thread by
 
 def blas_threads(stats: CrossProducts) -> AbstractContextManager[Any]:
     """Context in which BLAS uses one thread, where more would slow this problem down."""
+    if stats.sparse is not None:
+        return one_thread()
     columns = 0 if stats.crossed is None else len(stats.crossed.Q)
     levels = sum(part.levels for part in stats.parts)
     if columns < _WORTH_THREADS and (columns > 0 or levels > _NEVER_THREADED):

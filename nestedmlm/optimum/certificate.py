@@ -58,11 +58,13 @@ class Certificate:
         The criterion (with its penalty) at the start and after every step that was taken, jumps
         along an escape and to exact zeros included.
     route : str
-        How the criterion was evaluated: ``"NumPy sweeps"``, ``"compiled sweeps"`` or ``"compiled
-        descent"``; several where the way changed.
+        How the criterion was evaluated: ``"NumPy sweeps"``, ``"compiled sweeps"``, ``"compiled
+        descent"`` or ``"iterative"``; several where the way changed.
     escapes, snaps : int
         How often a stationary point was left along a new direction, and how often small standard
         deviations were set to exactly zero.
+    monte_carlo_error : float
+        Of theta, as a share of its standard errors; 0 unless the elimination was iterative.
     """
 
     holds: bool
@@ -80,6 +82,7 @@ class Certificate:
     route: str
     escapes: int
     snaps: int
+    monte_carlo_error: float = 0.0
 
     @property
     def gap(self) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from nestedmlm.errors import OptionError
 
 OPTIMIZERS = ("newton", "lme4")
+METHODS = ("auto", "exact", "iterative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +28,15 @@ class Control:
         Evaluations of the criterion before giving up.
     snap : float
         Relative standard deviations (scaled columns) below this are tried at exactly zero.
+    method : {"auto", "exact", "iterative"}
+        How crossed grouping factors are eliminated: exactly, in a dense block whose memory grows
+        with the square of its columns, or iteratively, with a Monte Carlo error of theta below 2 %
+        of its standard errors. ``"auto"``: exactly where the block fits into memory.
 
     Raises
     ------
     OptionError
-        For an unknown optimizer, and for settings beside ``optimizer="lme4"``.
+        For an unknown optimizer or method, and for settings beside ``optimizer="lme4"``.
 
     Examples
     --------
@@ -49,11 +54,14 @@ class Control:
     escape_tolerance: float = 1e-6
     max_evaluations: int = 500
     snap: float = 1e-2
+    method: str = "auto"
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             known = ", ".join(OPTIMIZERS)
             raise OptionError(f"optimizer={self.optimizer!r} is unknown; known: {known}")
+        if self.method not in METHODS:
+            raise OptionError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         changed = [f.name for f in fields(self)[1:] if getattr(self, f.name) != f.default]
         if self.optimizer == "lme4" and changed:
             raise OptionError(

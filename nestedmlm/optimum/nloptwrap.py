@@ -123,6 +123,7 @@ def stop_as_lme4(
     return Optimum(
         theta=theta,
         evaluation=here.evaluation,
+        stats=stats,
         certificate=_certificate(here, trace, first, control, used_up, began),
     )
 

@@ -37,11 +37,14 @@ class Optimum:
         The criterion and its derivatives there (scaled columns).
     certificate : Certificate
         What was asked, done and checked.
+    stats : CrossProducts
+        What the evaluation was made from.
     """
 
     theta: FloatArray
     evaluation: Evaluation
     certificate: Certificate
+    stats: CrossProducts
 
 
 def optimize(
@@ -93,6 +96,7 @@ def optimize(
     return Optimum(
         theta=theta_of_phi(here.point, plan, stats),
         evaluation=here.evaluation,
+        stats=stats,
         certificate=Certificate(
             holds=best.holds,
             gradient=float(np.max(np.abs(here.free_gradient), initial=0.0)),

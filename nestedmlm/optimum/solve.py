@@ -17,6 +17,7 @@ from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.iterative import optimize_iteratively
 from nestedmlm.optimum.nloptwrap import stop_as_lme4
 from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
@@ -24,7 +25,11 @@ from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
-    {"newton": lambda _design, *model, **how: optimize(*model, **how), "lme4": stop_as_lme4}
+    {
+        "newton": lambda _design, *model, **how: optimize(*model, **how),
+        "iterative": lambda _design, *model, **how: optimize_iteratively(*model, **how),
+        "lme4": stop_as_lme4,
+    }
 )
 # deviance units above the optimum that are worth a warning: those who ask for lme4's place expect
 # to be near it, not at it
@@ -82,15 +87,18 @@ def solve(
     Solved
     """
     REML = bool(REML) and design.p > 0
-    stats = stats or cross_products(design)
+    control = control or Control()
+    method = "exact" if control.optimizer == "lme4" else control.method
+    stats = stats or cross_products(design, method=method)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
-    control = control or Control()
-    find = OPTIMIZERS[control.optimizer]
-    with held(refit_seconds(stats, 1)), blas_threads(stats), interruptible():
+    exact = stats.sparse is None
+    find = OPTIMIZERS[control.optimizer if exact else "iterative"]
+    seconds = refit_seconds(stats, 1) if exact else 0.0  # in the sweeps, which those do without
+    with held(seconds), blas_threads(stats), interruptible():
         optimum = find(design, plan, stats, REML=REML, start=start, control=control, penalty=prior)
-        best = optimum.evaluation
-        solution = results_of(design, optimum.theta, best.T, best.state, plan, stats, REML=REML)
+        best, used = optimum.evaluation, optimum.stats
+        solution = results_of(design, optimum.theta, best.T, best.state, plan, used, REML=REML)
     return Solved(solution=solution, REML=REML, certificate=optimum.certificate, penalty=prior)
 
 

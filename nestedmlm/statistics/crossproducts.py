@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
@@ -26,6 +26,7 @@ from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.one_thread import thread_for_rows
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, pieces, scaled_columns
+from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed, largest_first, sparse_crossed
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -82,6 +83,8 @@ class CrossProducts:
         Weighted least-squares coefficients (offset subtracted).
     log_det_R, sum_log_w : float
         ``log|det R_x|`` and the sum of log weights.
+    sparse : SparseCrossed or None
+        In place of `blocks` and `crossed`, where the elimination is iterative.
     """
 
     n: int
@@ -96,6 +99,7 @@ class CrossProducts:
     beta0: FloatArray
     log_det_R: float
     sum_log_w: float
+    sparse: SparseCrossed | None = None
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -126,13 +130,15 @@ class CrossProducts:
         return np.linalg.inv(self.R_x)
 
 
-def cross_products(design: Design) -> CrossProducts:
+def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     """Reduce a design to its sufficient statistics in one pass over the rows.
 
     Parameters
     ----------
     design : Design
         From `nestedmlm.design.design.build_design`.
+    method : {"exact", "iterative", "auto"}
+        For which elimination; ``"auto"``: exact where the dense block of crossed factors fits.
 
     Raises
     ------
@@ -140,12 +146,14 @@ def cross_products(design: Design) -> CrossProducts:
         If the fixed effects leave nothing of the response.
     MemoryLimitError
         If the dense block of crossed factors would not fit in memory.
+    OptionError
+        If nothing is crossed that an iterative elimination could take.
     """
     with thread_for_rows(design.n):
-        return _cross_products(design)
+        return _cross_products(design, method)
 
 
-def _cross_products(design: Design) -> CrossProducts:
+def _cross_products(design: Design, method: str) -> CrossProducts:
     w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
     X, R_x = orthonormal(design.X, w)
@@ -163,7 +171,17 @@ def _cross_products(design: Design) -> CrossProducts:
         factors=tuple(design.factors[f].name for f in order.trailing),
         columns=sum(sizes[f] * widths[f] for f in order.trailing),
     )
-    dense.refuse_what_does_not_fit()
+    iterative = method == "iterative" or (method == "auto" and not dense.fits())
+    if iterative:
+        if not order.trailing:
+            raise OptionError(
+                'method="iterative" is for crossed grouping factors; these are nested in one '
+                "another, and the exact elimination takes time and memory in proportion to their "
+                "levels"
+            )
+        order = largest_first(codes, sizes, widths)
+    else:
+        dense.refuse_what_does_not_fit()
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
     chain = [z for f in order.chain for z in of_factor[f]]
@@ -182,7 +200,7 @@ def _cross_products(design: Design) -> CrossProducts:
             "the fixed effects reproduce the response exactly, so there is no residual variation "
             "to share out between groups; drop fixed effects or check the response"
         )
-    crossed = None
+    crossed = others = None
     if order.trailing:
         whole = slice(None)
         Z, Zt = (
@@ -193,7 +211,12 @@ def _cross_products(design: Design) -> CrossProducts:
         tcode = np.stack([codes[f] for f in order.trailing])
         levels = [sizes[f] for f in order.trailing]
         all_w = np.ones(design.n) if w is None else w
-        crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, all_w)
+        if iterative:
+            own = blocks[0].panel(0)
+            others = sparse_crossed(own, nodes, Z[0], tcode, levels, Zt, Y, all_w)
+            blocks = crossed = cast(Any, ExactOnly())
+        else:
+            crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, all_w)
     return CrossProducts(
         n=design.n,
         p=design.p,
@@ -207,6 +230,7 @@ def _cross_products(design: Design) -> CrossProducts:
         beta0=np.linalg.solve(R_x, beta) if design.p else beta,
         log_det_R=float(np.log(np.abs(R_x.diagonal())).sum()),
         sum_log_w=0.0 if w is None else float(np.log(w).sum()),
+        sparse=others,
     )
 
 

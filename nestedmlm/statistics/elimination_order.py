@@ -116,7 +116,7 @@ def find_entries(
     entry : (n_t, n) array
         For each row and trailing factor, the first of its entries among the finest factor's.
     """
-    keys = (node * q + tfirst[:, None] + tcode * Kt[:, None]).ravel()
+    keys = (node.astype(np.int64) * q + tfirst[:, None] + tcode * Kt[:, None]).ravel()
     sizes = np.repeat(Kt, len(node))
     entry = np.zeros(0, dtype=np.int64)
     nodes, cols, ups, ptrs, counts = [], [], [], [], []

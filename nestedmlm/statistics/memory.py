@@ -65,13 +65,15 @@ class DenseBlock:
             f"{q:,} x {q:,} numbers, about {size} in all"
         )
 
+    def fits(self) -> bool:
+        """Whether the block is not larger than what is free."""
+        return not self.columns or self.needed <= available_memory()
+
     def refuse_what_does_not_fit(self) -> None:
         """Raise MemoryLimitError if the block is larger than what is free."""
-        if not self.columns:
-            return
-        free = available_memory()
-        if self.needed > free:
+        if not self.fits():
             raise MemoryLimitError(
-                f"the {self}, and {written_bytes(free)} are free. Drop a crossed factor or its "
-                "slopes, or group its rare levels together."
+                f"the {self}, and {written_bytes(available_memory())} are free. Drop a crossed "
+                "factor or its slopes, group its rare levels together, or fit by "
+                'control=nm.Control(method="iterative").'
             )

@@ -48,7 +48,11 @@ def test_crossed_block_that_does_not_fit(
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     rows = sleepstudy.assign(Day=sleepstudy.Days.astype(str))
     with pytest.raises(MemoryLimitError, match=r"crossed grouping factors \(Day\).* 10 x 10"):
-        nm.lmer("Reaction ~ Days + (1 | Subject) + (1 | Day)", rows)
+        nm.lmer(
+            "Reaction ~ Days + (1 | Subject) + (1 | Day)",
+            rows,
+            control=nm.Control(method="exact"),
+        )
 
 
 @pytest.mark.parametrize("values", [np.ones(7), np.ones((180, 2))])

@@ -40,6 +40,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "estimates without each case or group",
         {"inference/rows", "fits/verbs", "views", "plots"},
     ),
+    "iterative": (
+        "iterative elimination of large crossed factors",
+        {"likelihood/elimination", "optimum"},
+    ),
     "means": ("estimated marginal means", {"views", "plots"}),
     "modes": ("conditional modes", {"inference/rows", "plots"}),
     "parameters": (

@@ -132,6 +132,11 @@ def profile_fit(
     level : float or None
         Profile only as far as intervals of this level need.
     """
+    if fit.solution.stats.sparse is not None:
+        raise OptionError(
+            "a profile needs the exact criterion, and that of an iterative fit has a Monte Carlo "
+            'error: conf_int(method="wald")'
+        )
     if fit.penalty is not None:
         raise OptionError(
             "a penalised fit has no profile: the likelihood alone is not what it maximises; "

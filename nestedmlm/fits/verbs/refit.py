@@ -53,6 +53,8 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
             f"refit needs {fit.nobs} values, one response; refit_many takes one per column"
         )
     design = fit.design.with_response(values)
+    if fit.solution.stats.sparse is not None:
+        return fit.refitted(design)
     columns = responses(design, fit.solution.stats, values[:, None])
     return fit.refitted(design, control=fit.certificate.control, stats=columns.statistics(0))
 

@@ -28,6 +28,7 @@ from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.penalty import penalty_terms
 
 _UNIDENTIFIED_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal: below, nothing is identified
+_AVERAGE = "Satterthwaite's method by average information (iterative fit)"
 _DIFFERENCE_STEP = 1e-5  # for second derivatives of T T', which involve no data
 
 
@@ -67,7 +68,8 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
     """
     s, phi = fitted.solution, fitted.phi
     directions, free = parameter_directions(phi, s.plan)
-    found = variance_derivatives(fitted, directions)
+    exact = s.stats.sparse is None
+    found = variance_derivatives(fitted, directions, traces=exact)
     H = _hessian(fitted, found, phi, free)
     spread, flat = _twice_inverse(H)
     Ri = s.stats.R_x_inverse
@@ -75,7 +77,10 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
     left_out = s.plan.n_theta - len(free)
     return Satterthwaite(
-        cov=s.vcov, gradient=gradient, spread=spread, notes=_notes(left_out, flat, s.plan.n_theta)
+        cov=s.vcov,
+        gradient=gradient,
+        spread=spread,
+        notes=(*_notes(left_out, flat, s.plan.n_theta), *(() if exact else (_AVERAGE,))),
     )
 
 
@@ -107,8 +112,12 @@ def _hessian(
     df = s.stats.n - s.stats.p if reml else s.stats.n
     n_d = len(free)
     H = np.empty((n_d + 1, n_d + 1))
-    H[:n_d, :n_d] = found.d2_rss / s.sigma**2 - found.tr_dV_dV
-    if reml:
+    exact = s.stats.sparse is None
+    if exact:
+        H[:n_d, :n_d] = found.d2_rss / s.sigma**2 - found.tr_dV_dV
+    else:  # average information: the mean of the observed and the expected
+        H[:n_d, :n_d] = 0.5 * found.d2_rss / s.sigma**2
+    if reml and exact:
         H[:n_d, :n_d] += 2.0 * found.tr_Phi_Q
         half = found.Phi @ found.X_dV_X
         H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)

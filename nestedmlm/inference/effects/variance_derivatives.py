@@ -56,8 +56,13 @@ class VarianceDerivatives:
     d2_rss: FloatArray
 
 
-def variance_derivatives(fitted: Fitted, directions: Directions) -> VarianceDerivatives:
-    """Differentiate along some directions; each pair costs a few eliminations."""
+def variance_derivatives(
+    fitted: Fitted, directions: Directions, *, traces: bool = True
+) -> VarianceDerivatives:
+    """Differentiate along some directions; each pair costs a few eliminations.
+
+    Without `traces`, `tr_dV_dV` is NaN: it needs the exact elimination.
+    """
     s = fitted.solution
     stats, n_d, p = s.stats, len(directions), s.stats.p
     _, _, v, inverse = profile(s.state.S)
@@ -85,7 +90,9 @@ def variance_derivatives(fitted: Fitted, directions: Directions) -> VarianceDeri
     return VarianceDerivatives(
         Phi=Phi,
         tr_dV=direction_traces(s.state, stats, directions),
-        tr_dV_dV=pair_traces(stats, s.state, directions),
+        tr_dV_dV=(
+            pair_traces(stats, s.state, directions) if traces else np.full((n_d, n_d), np.nan)
+        ),
         X_dV_X=back.T @ X_dV_X @ back,
         tr_Phi_Q=tr_Phi_Q,
         d_rss=-e_dV_e,

@@ -8,7 +8,8 @@ Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'``
 
 A chain of nested factors is swept up and down with its levels as vector lanes (`sweeps`), beside a
 dense block of crossed factors with entries as lanes (`entries`); the block itself is one Cholesky
-factorisation (LAPACK). Every sweep is written once: as it stands it runs on NumPy, with nothing to
+factorisation (LAPACK), or, where that would not fit, stays sparse and is solved iteratively
+(`iterative`). Every sweep is written once: as it stands it runs on NumPy, with nothing to
 compile; `compiled` compiles the same functions where that repays (`speed`).
 
 Notation of the source: Bates, Mächler, Bolker & Walker (2015), Journal of Statistical Software
@@ -17,7 +18,9 @@ Notation of the source: Bates, Mächler, Bolker & Walker (2015), Journal of Stat
 
 from __future__ import annotations
 
-from nestedmlm.likelihood.elimination.gram import apply_chain, gram, products
+from nestedmlm.likelihood.elimination.gram import apply_chain, products
+from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
+from nestedmlm.likelihood.elimination.routes import eliminate, gram, solve, working_variates
 from nestedmlm.likelihood.elimination.visit import (
     Dense,
     Eliminated,
@@ -25,12 +28,9 @@ from nestedmlm.likelihood.elimination.visit import (
     Half,
     Variates,
     adjoint,
-    eliminate,
     level_information,
     mirrored,
-    solve,
     whole_factor,
-    working_variates,
 )
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Eliminated",
     "Factor",
     "Half",
+    "IterativelyEliminated",
     "Variates",
     "adjoint",
     "apply_chain",
