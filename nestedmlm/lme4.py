@@ -47,14 +47,15 @@ STOP = Control(optimizer="lme4")
 def lmer(
     formula: str | Formula, data: Any, *, REML: bool = True, weights: Any = None,
     offset: Any = None, contrasts: Mapping[str, Any] | None = None, na_action: str = "omit",
-    double_bar: str = "split", start: FloatArray | None = None, control: Control | None = None,
+    double_bar: str = "split", env: Mapping[str, Any] | None = None,
+    start: FloatArray | None = None, control: Control | None = None,
     penalty: Penalty | str | None = None,
 ) -> LmerFit:  # fmt: skip
     """Fit a linear mixed model and stop where lme4's ``lmer`` stops.
 
     Parameters
     ----------
-    formula, data, REML, weights, offset, contrasts, na_action, double_bar
+    formula, data, REML, weights, offset, contrasts, na_action, double_bar, env
         See `nestedmlm.lmer`.
     start : array, optional
         Theta to start from; by default lme4's start.
@@ -103,8 +104,8 @@ def lmer(
     """
     return api.lmer(
         formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
-        na_action=na_action, double_bar=double_bar, start=start, control=control or STOP,
-        penalty=penalty,
+        na_action=na_action, double_bar=double_bar, env=env, start=start,
+        control=control or STOP, penalty=penalty,
     )  # fmt: skip
 
 

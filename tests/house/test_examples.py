@@ -17,7 +17,14 @@ SLOW = {"classroom_bayes"}
 
 # what must be among the output: a sentence of each notebook's point
 SHOWN = {
-    "classroom": ["is 1 (rank 1 of 2)", "0.01545", "Variance by level", "step 2 is not singular"],
+    "classroom": [
+        "is 1 (rank 1 of 2)",
+        "0.01545",
+        "Variance by level",
+        "step 2 is not singular",
+        "8.3945",
+        "(False, True)",
+    ],
     "classroom_bayes": ["REML estimates and posterior means", "classid, ses: ", "elpd_diff"],
     "crossed": ["lecturer (Intercept)"],
     "from_statsmodels": ["Mixed Linear Model Regression Results", "sd_Days|Subject"],

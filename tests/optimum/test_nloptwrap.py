@@ -6,6 +6,7 @@ to be near; all others are held to the evaluation and to every printed digit.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import warnings
@@ -277,6 +278,12 @@ def test_registered_structures_are_refused(sleepstudy):
 def test_control_that_contradicts_itself(options, message):
     with pytest.raises(OptionError, match=message):
         nm.Control(**options)
+
+
+def test_it_takes_what_lmer_takes():
+    ours, theirs = (inspect.signature(f).parameters for f in (lme4.lmer, nm.lmer))
+    assert list(ours) == list(theirs)
+    assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]
 
 
 def test_every_optimizer_of_control_is_there():
