@@ -26,6 +26,7 @@ from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
     next_radius,
+    product,
     quadratic_step,
     rounding,
     symmetric_rank_one,
@@ -34,9 +35,11 @@ from nestedmlm.optimum.quadratic import (
 from nestedmlm.optimum.small_matrices import (
     assembled_information,
     hessian_matrix,
+    plus,
     profiled,
     times,
     transposed_times,
+    unexplained,
 )
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -178,36 +181,30 @@ def descend(
     tuple
         The fields of `FusedDescent`, the path as an array.
     """
-    here = first_order(s, parent, starts, panels0, F, B, phi, df, reml)
-    second, information = second_order(s, parent, starts, panels0, B, entries, here, df)
-    value, n = here.value + constant, phi.shape[0]
-    correction = np.zeros((n, n))
+    # one place each for what is long: LLVM optimises a function anew wherever it is called
+    n, used, status = phi.shape[0], 0, EXHAUSTED
+    correction, trial = np.zeros((n, n)), phi
     moved, corrected = False, False
-    moved_step, moved_change = np.zeros(n), np.zeros(n)
-    before, promised, used, status = np.inf, np.inf, 1, EXHAUSTED
-    path, taken = np.empty(max(1, max_evaluations)), 1
-    path[0] = value
-    while used < max_evaluations and math.isfinite(value):
-        promised, _, step, predicted = quadratic_step(second + correction, here.gradient, radius)
-        if moved and wants_correction(promised, before):
-            correction = symmetric_rank_one(correction, moved_step, moved_change)
-            corrected, moved = True, False
-            continue
-        if promised <= tolerance:
-            status = CONVERGED
-            break
-        trial = phi + step
+    moved_step, moved_change, step = np.zeros(n), np.zeros(n), np.zeros(n)
+    gradient = np.zeros(n)
+    before, promised, predicted, value = np.inf, np.inf, 0.0, np.inf
+    path, taken = np.empty(max(1, max_evaluations)), 0
+    while used < max(1, max_evaluations):
         used += 1
         there = first_order(s, parent, starts, panels0, F, B, trial, df, reml)
-        noise = rounding(value)
-        actual = value - (there.value + constant) if math.isfinite(there.value) else -np.inf
-        ratio = (actual + noise) / (predicted + noise)
-        radius = next_radius(radius, ratio, math.sqrt(np.sum(step**2)))
-        if ratio > ACCEPTED:
+        noise, ratio = rounding(value), 1.0
+        if used > 1:
+            actual = value - (there.value + constant) if math.isfinite(there.value) else -np.inf
+            ratio = (actual + noise) / (predicted + noise)
+            radius = next_radius(radius, ratio, math.sqrt(product(step, step)))
+        if ratio > ACCEPTED:  # the start always is
             second, information = second_order(s, parent, starts, panels0, B, entries, there, df)
-            moved_step, moved_change = step, there.gradient - here.gradient - times(second, step)
-            moved, before = True, promised
+            if used > 1:
+                moved_step = step
+                moved_change = unexplained(there.gradient, gradient, second, step)
+                moved, before = True, promised
             here, phi, value = there, trial, there.value + constant
+            gradient = here.gradient
             path[taken] = value
             taken += 1
         elif predicted <= noise:
@@ -216,6 +213,21 @@ def descend(
         elif corrected:  # what was learnt elsewhere misleads here
             correction = np.zeros((n, n))
             corrected, moved = False, False
+        if not math.isfinite(value):
+            break
+        learning = True
+        while learning:
+            promised, _, step, predicted = quadratic_step(
+                plus(second, correction), gradient, radius
+            )
+            learning = moved and wants_correction(promised, before)
+            if learning:
+                correction = symmetric_rank_one(correction, moved_step, moved_change)
+                corrected, moved = True, False
+        if promised <= tolerance:
+            status = CONVERGED
+            break
+        trial = phi + step
     return status, used, value, phi, here, second, information, promised, path[:taken].copy()
 
 
@@ -272,5 +284,5 @@ def second_order(
     for q in range(n):
         for x in range(r):
             turned[x, q] = BF[q, x]
-    information = assembled_information(2.0 * gram, turned, Fe, at.inverse, at.r2, df)
+    information = assembled_information(gram, turned, Fe, at.inverse, at.r2, df)
     return hessian_matrix(s.K, B, at.T, at.M, information, entries), information

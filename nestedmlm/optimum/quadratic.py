@@ -1,4 +1,9 @@
-"""Minimising a quadratic model over a ball."""
+"""Minimising a quadratic model over a ball.
+
+Loops over a few numbers, which a fused descent compiles as they stand. The products of matrices are
+NumPy's here and loops there (`nestedmlm.optimum.small_matrices` has functions of the same names):
+a call of BLAS, or an expression of arrays, takes Numba a second to compile.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +40,38 @@ def quadratic_step(
     predicted : float
         The decrease the model promises for this step.
     """
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    g = vectors.T @ gradient
+    values, vectors = np.linalg.eigh(symmetric_part(hessian))
+    g = transposed_times(vectors, gradient)
     step, predicted = trust_step(values, g, radius)
-    return newton_decrease(values, g), values[0], vectors @ step, predicted
+    return newton_decrease(values, g), values[0], times(vectors, step), predicted
+
+
+def symmetric_part(A: FloatArray) -> FloatArray:
+    """``(A + A') / 2``."""
+    return 0.5 * (A + A.T)
+
+
+def times(A: FloatArray, x: FloatArray) -> FloatArray:
+    """``A x``."""
+    return A @ x
+
+
+def transposed_times(A: FloatArray, x: FloatArray) -> FloatArray:
+    """``A' x``."""
+    return A.T @ x
+
+
+def plus_outer(A: FloatArray, x: FloatArray, factor: float) -> FloatArray:
+    """``A + factor x x'``."""
+    return A + factor * np.outer(x, x)
+
+
+def product(x: FloatArray, y: FloatArray) -> float:
+    """``x'y``."""
+    out = 0.0
+    for i in range(x.shape[0]):
+        out += x[i] * y[i]
+    return out
 
 
 def bounded_step(
@@ -108,49 +141,58 @@ def trust_step(values: FloatArray, g: FloatArray, radius: float) -> tuple[FloatA
     for i in range(n):
         top = max(top, abs(values[i]))
         steepest = max(steepest, abs(g[i]))
-    safe, slope = values.copy(), g.copy()
+    safe, slope, step = values.copy(), g.copy(), np.zeros(n)
+    lowest, inside, square = np.inf, True, 0.0
     for i in range(n):
         if abs(values[i]) <= 1e-12 * top and abs(g[i]) <= 1e-9 * steepest:
             safe[i], slope[i] = 1.0, 0.0
-    lowest = safe.min()
-    step = np.zeros(n)
-    inside = bool(lowest > 0.0)
-    if inside:
-        step = -slope / safe
-        inside = math.sqrt(step @ step) <= radius
-    if not inside:
+        lowest = min(lowest, safe[i])
+        inside = inside and safe[i] > 0.0
+        if inside:
+            step[i] = -slope[i] / safe[i]
+            square += step[i] ** 2
+    if not inside or math.sqrt(square) > radius:
         step = _boundary_step(safe, slope, radius, max(0.0, -lowest))
-    return step, -(np.sum(slope * step) + 0.5 * np.sum(values * step**2))
+    predicted = 0.0
+    for i in range(n):
+        predicted -= slope[i] * step[i] + 0.5 * values[i] * step[i] ** 2
+    return step, predicted
 
 
 def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float) -> FloatArray:
     """Step of length `radius`: find lambda > low with ``|g / (values + lambda)| = radius``."""
     n = values.shape[0]
     lam = low + 1e-14 * max(1.0, low)
-    top, steepest, norm = 1.0, 1.0, 0.0
+    top, steepest = 1.0, 1.0
     for i in range(n):
         top = max(top, abs(values[i]))
         steepest = max(steepest, abs(g[i]))
-        norm += g[i] ** 2
-    norm = math.sqrt(norm)
+    norm = math.sqrt(product(g, g))
     step = np.zeros(n)
-    some_hard, all_still = False, True
+    some_hard, all_still, lowest = False, True, 0
     for i in range(n):
+        if values[i] < values[lowest]:
+            lowest = i
         if values[i] + lam <= 1e-13 * top:
             some_hard = True
             all_still = all_still and abs(g[i]) <= 1e-13 * steepest
         else:
             step[i] = -g[i] / (values[i] + lam)
-    short = radius**2 - np.sum(step**2)
+    short = radius**2 - product(step, step)
     if some_hard and all_still and short > 0:  # hard case: fill up along the lowest eigenvector
-        step[np.argmin(values)] = math.sqrt(short)
+        step[lowest] = math.sqrt(short)
         return step
     least = 1e-15 * top  # of a denominator: below, it is rounding
     high = low + norm / radius + least
     lam = high  # here the step is too short: Newton's method comes down from this side
     for _ in range(100):
-        step = -g / np.maximum(values + lam, least)
-        length = math.sqrt(np.sum(step**2))
+        square, slope = 0.0, 0.0
+        for i in range(n):
+            denominator = max(values[i] + lam, least)
+            step[i] = -g[i] / denominator
+            square += step[i] ** 2
+            slope += step[i] ** 2 / denominator
+        length = math.sqrt(square)
         if abs(length - radius) <= 1e-6 * radius:
             break
         if length > radius:
@@ -158,7 +200,6 @@ def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float)
         else:
             high = lam
         # Newton on 1/radius - 1/|s|, which is nearly linear in lambda
-        slope = np.sum(step**2 / np.maximum(values + lam, least))
         lam += length**2 / max(slope, 1e-300) * (length - radius) / radius
         if not low < lam < high:
             lam = 0.5 * (low + high)
@@ -186,11 +227,13 @@ def symmetric_rank_one(
     convergence superlinear where the model is poor (a structured quasi-Newton method; Nocedal &
     Wright 2006, section 6.2).
     """
-    r = residual - correction @ step
-    curvature = np.sum(r * step)
-    if abs(curvature) <= 1e-8 * math.sqrt(np.sum(r**2) * np.sum(step**2)):
+    r = times(correction, step)
+    for i in range(r.shape[0]):
+        r[i] = residual[i] - r[i]
+    curvature = product(r, step)
+    if abs(curvature) <= 1e-8 * math.sqrt(product(r, r) * product(step, step)):
         return correction
-    return correction + np.outer(r, r) / curvature
+    return plus_outer(correction, r, 1.0 / curvature)
 
 
 def wants_correction(promised: float, before: float) -> bool:

@@ -74,6 +74,41 @@ def transposed_times(A: Any, x: Any) -> Any:
     return out
 
 
+def symmetric_part(A: Any) -> Any:
+    """``(A + A') / 2``."""
+    out = np.empty(A.shape)
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            out[i, j] = 0.5 * (A[i, j] + A[j, i])
+    return out
+
+
+def plus(A: Any, B: Any) -> Any:
+    """``A + B``."""
+    out = A.copy()
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            out[i, j] += B[i, j]
+    return out
+
+
+def plus_outer(A: Any, x: Any, factor: float) -> Any:
+    """``A + factor x x'``."""
+    out = A.copy()
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            out[i, j] += factor * x[i] * x[j]
+    return out
+
+
+def unexplained(after: Any, before: Any, hessian: Any, step: Any) -> Any:
+    """Change of the gradient that the model Hessian does not explain."""
+    out = times(hessian, step)
+    for i in range(out.shape[0]):
+        out[i] = after[i] - before[i] - out[i]
+    return out
+
+
 def cross(A: Any, B: Any) -> Any:
     """``A' B``."""
     out = np.zeros((A.shape[1], B.shape[1]))
@@ -87,13 +122,13 @@ def cross(A: Any, B: Any) -> Any:
 
 
 def assembled_information(gram: Any, BF: Any, e_f: Any, inverse: Any, r2: float, df: float) -> Any:
-    """Average information from ``F'V^-1F``, ``[X y]'V^-1F`` and ``e'F``."""
+    """Average information from half of ``F'V^-1F``, ``[X y]'V^-1F`` and ``e'F``."""
     n = gram.shape[0]
     lost = cross(BF, cross(inverse, BF))  # the inverse is symmetric
     out = np.empty((n, n))
     for i in range(n):
         for j in range(n):
-            quadratic = 0.5 * (gram[i, j] + gram[j, i]) - lost[i, j]
+            quadratic = gram[i, j] + gram[j, i] - lost[i, j]
             out[i, j] = (quadratic - e_f[i] * e_f[j] / r2) * (df / r2)
     return out
 

@@ -19,7 +19,7 @@ def warmup() -> None:
     """Compile everything that nestedmlm compiles, and keep it on disk.
 
     A process fits uncompiled until that has cost more than compiling would repay; nothing needs
-    this call. It takes some twenty seconds, once for an installation; a process that finds the
+    this call. It takes some fifteen seconds, once for an installation; a process that finds the
     result on disk loads it in about one.
 
     Examples
