@@ -32,6 +32,7 @@ def lmer(
     start: FloatArray | None = None,
     control: Control | None = None,
     penalty: Penalty | str | None = None,
+    method: str | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model.
 
@@ -48,6 +49,8 @@ def lmer(
     penalty : {"wishart"} or Penalty, optional
         Prior that keeps covariances away from the boundary, as blme's default does; the result
         maximises the penalised likelihood and is never singular.
+    method : {"newton", "pytensor", "lme4"}, optional
+        The optimizer, short for ``control=Control(optimizer=...)``.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def lmer(
         double_bar=double_bar,
         env=env,
     )
-    return model.fit(REML=REML, start=start, control=control, penalty=penalty)
+    return model.fit(REML=REML, start=start, control=control, penalty=penalty, method=method)
 
 
 @checked

@@ -139,6 +139,7 @@ SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 _SINGULAR_BY: Mapping[str, Callable[[Solution], bool]] = MappingProxyType(
     {
         "newton": lambda s: smallest_singular_value(s) < SINGULAR,
+        "pytensor": lambda s: smallest_singular_value(s) < SINGULAR,
         "lme4": lambda s: near_bounds(s.theta, s.plan.shapes, SINGULAR),
     }
 )

@@ -150,6 +150,7 @@ class Model:
         start: FloatArray | None = None,
         control: Control | None = None,
         penalty: Penalty | str | None = None,
+        method: str | None = None,
     ) -> LmerFit:
         """Fit the model.
 
@@ -163,6 +164,8 @@ class Model:
             Settings of the optimizer.
         penalty : {"wishart"} or Penalty, optional
             Prior that keeps covariances away from the boundary (penalised likelihood).
+        method : {"newton", "pytensor", "lme4"}, optional
+            The optimizer, short for ``control=Control(optimizer=...)``.
 
         Examples
         --------
@@ -171,6 +174,8 @@ class Model:
         >>> round(model.fit(REML=False).criterion, 3)
         327.327
         """
+        if method is not None:
+            control = (control or Control()).by(method)
         fit = fit_design(
             self, self.design, REML=REML, start=start, control=control, penalty=penalty
         )

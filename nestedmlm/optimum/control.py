@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from nestedmlm.errors import OptionError
 
-OPTIMIZERS = ("newton", "lme4")
+OPTIMIZERS = ("newton", "pytensor", "lme4")
 METHODS = ("auto", "exact", "iterative")
 
 
@@ -16,9 +16,10 @@ class Control:
 
     Attributes
     ----------
-    optimizer : {"newton", "lme4"}
-        ``newton`` goes to the optimum and certifies it. ``lme4`` stops where lme4's default
-        optimizer stops, with its start, bounds and tolerances: for printed digits that must be
+    optimizer : {"newton", "pytensor", "lme4"}
+        ``newton`` goes to the optimum and certifies it; ``pytensor`` does so by the compiled graph
+        of `Model.pytensor`, which is slower and gives the same fit. ``lme4`` stops where lme4's
+        default optimizer stops, with its start, bounds and tolerances: for printed digits that must be
         lme4's. The other settings are those of ``newton``.
     tolerance : float
         Stop when a Newton step promises less than this many deviance units.
@@ -67,3 +68,36 @@ class Control:
             raise OptionError(
                 f"optimizer='lme4' has lme4's settings: {', '.join(changed)} cannot be chosen"
             )
+
+    def by(self, method: str | None) -> Control:
+        """These settings with another optimizer.
+
+        Parameters
+        ----------
+        method : {"newton", "pytensor", "lme4"} or None
+            None: as it is.
+
+        Raises
+        ------
+        OptionError
+            If there is no such optimizer, or these settings name a different one.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> nm.Control(tolerance=1e-10).by("pytensor").optimizer
+        'pytensor'
+        """
+        if method is None or method == self.optimizer:
+            return self
+        if self.optimizer != OPTIMIZERS[0]:
+            raise OptionError(
+                f"method={method!r} and control=Control(optimizer={self.optimizer!r}) name "
+                "different optimizers"
+            )
+        if method not in OPTIMIZERS:
+            raise OptionError(
+                f"method must be one of {', '.join(OPTIMIZERS)}, not {method!r} (how crossed "
+                f"factors are eliminated, {', '.join(METHODS)}, is control=Control(method=...))"
+            )
+        return replace(self, optimizer=method)

@@ -137,9 +137,10 @@ class ObjectiveAt:
         return self.escape.gain
 
 
-def _descend_stepwise(
+def descend_stepwise(
     objective: Objective, phi: FloatArray, tolerance: float, max_evaluations: int
 ) -> Descent[ObjectiveAt]:
+    """Descend from `phi`, one evaluation after the other."""
     descent = minimize(
         objective.at,
         objective.at(phi),
@@ -208,8 +209,8 @@ type Route = Callable[[Objective, FloatArray, float, int], Descent[ObjectiveAt]]
 
 ROUTES: Mapping[str, Route] = MappingProxyType(
     {
-        "NumPy sweeps": _descend_stepwise,
-        "compiled sweeps": _descend_stepwise,
+        "NumPy sweeps": descend_stepwise,
+        "compiled sweeps": descend_stepwise,
         "compiled descent": _descend_compiled,
     }
 )

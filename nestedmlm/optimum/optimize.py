@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,6 +56,7 @@ def optimize(
     control: Control | None = None,
     penalty: Penalty | None = None,
     phi: FloatArray | None = None,
+    make: Callable[..., Objective] = Objective,
 ) -> Optimum:
     """Minimise the REML or ML criterion over the covariance parameters.
 
@@ -72,6 +73,8 @@ def optimize(
         Minimise the criterion minus twice the logarithm of this prior density.
     phi : (n_theta,) array, optional
         Where another descent has arrived already, in place of `start`.
+    make : callable
+        What makes the objective of `plan`, `stats`, `REML` and `penalty`.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def optimize(
         If `start` is no vector of the model's covariance parameters.
     """
     control, began = control or Control(), time.perf_counter()
-    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    objective = make(plan=plan, stats=stats, REML=REML, penalty=penalty)
     first = starting_point(plan, stats, start) if phi is None else phi
     tried = [local_optimum(objective, first, control)]
     shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))

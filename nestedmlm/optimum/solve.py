@@ -17,6 +17,7 @@ from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.graph_objective import graph_objective
 from nestedmlm.optimum.iterative import optimize_iteratively
 from nestedmlm.optimum.nloptwrap import stop_as_lme4
 from nestedmlm.optimum.optimize import Optimum, optimize
@@ -27,13 +28,14 @@ from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
     {
         "newton": lambda _design, *model, **how: optimize(*model, **how),
+        "pytensor": lambda _design, *model, **how: optimize(*model, make=graph_objective, **how),
         "iterative": lambda _design, *model, **how: optimize_iteratively(*model, **how),
         "lme4": stop_as_lme4,
     }
 )
 # deviance units above the optimum that are worth a warning: those who ask for lme4's place expect
 # to be near it, not at it
-WARNED_FROM = MappingProxyType({"newton": 0.0, "lme4": 1e-3})
+WARNED_FROM = MappingProxyType({"newton": 0.0, "pytensor": 0.0, "lme4": 1e-3})
 _WORST_DISCREPANCY = 1e-6  # relative, of residuals and crossproducts: more deserves a warning
 
 
@@ -88,7 +90,7 @@ def solve(
     """
     REML = bool(REML) and design.p > 0
     control = control or Control()
-    method = "exact" if control.optimizer == "lme4" else control.method
+    method = control.method if control.optimizer == "newton" else "exact"
     stats = stats or cross_products(design, method=method)
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
