@@ -20,6 +20,7 @@ from nestedmlm.formula.nodes import (
     Name,
     Node,
     Unary,
+    children,
     joined,
     strip_groups,
     walk,
@@ -34,6 +35,7 @@ from nestedmlm.formula.structures import (
     takes_hom,
 )
 from nestedmlm.formula.terms import Terms, Variable, expand_terms, is_bar
+from nestedmlm.formula.trampoline import Task, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +155,15 @@ def term_nodes(terms: Terms) -> dict[str, Node]:
     return {label: joined(":", nodes) for label, nodes in zip(terms.labels, products, strict=True)}
 
 
-def _interaction_parts(node: Node) -> Iterator[Node]:
-    node = strip_groups(node)
-    if isinstance(node, Binary) and node.op == ":":
-        yield from _interaction_parts(node.left)
-        yield from _interaction_parts(node.right)
-    else:
-        yield node
+def _parts(node: Node, op: str) -> Iterator[Node]:
+    """Yield what an operator joins, left to right."""
+    stack = [node]
+    while stack:
+        node = strip_groups(stack.pop())
+        if isinstance(node, Binary) and node.op == op:
+            stack += [node.right, node.left]
+        else:
+            yield node
 
 
 def structure_call(node: Node) -> Call | None:
@@ -187,16 +191,13 @@ def covariance_names(node: Node) -> tuple[Name, ...]:
 
 def _contains_bar(node: Node) -> Node | None:
     """Return the first bar in `node` that is meant as a random-effects term, or None."""
-    if is_bar(node):
-        return node
-    if isinstance(node, Call):
-        return node if structure_call(node) is not None else None
-    if isinstance(node, Group):
-        return _contains_bar(node.inner)
-    if isinstance(node, Unary):
-        return _contains_bar(node.operand)
-    if isinstance(node, Binary):
-        return _contains_bar(node.left) or _contains_bar(node.right)
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if is_bar(node) or structure_call(node) is not None:
+            return node
+        if not isinstance(node, Call):
+            stack += reversed(list(children(node)))
     return None
 
 
@@ -227,27 +228,28 @@ def split_bars(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
             node.pos,
         )
     bars: list[Node] = []
-    return _strip(node, bars), tuple(bars)
+    return run(_strip(node, bars)), tuple(bars)
 
 
-def _strip(node: Node, bars: list[Node]) -> Node | None:
+def _strip(node: Node, bars: list[Node]) -> Task:
     inner = strip_groups(node)
     if is_bar(inner) or structure_call(inner) is not None:
         bars.append(inner)
         return None
     if isinstance(node, Group):
-        kept = _strip(node.inner, bars)
+        kept = yield _strip(node.inner, bars)
         return None if kept is None else Group(kept, pos=node.pos)
     if isinstance(node, Unary) and node.op == "+":
-        return _strip(node.operand, bars)
+        return (yield _strip(node.operand, bars))
     if isinstance(node, Binary) and node.op == "+":
-        left, right = _strip(node.left, bars), _strip(node.right, bars)
+        left = yield _strip(node.left, bars)
+        right = yield _strip(node.right, bars)
         if left is None or right is None:
             return left if right is None else right
         return Binary("+", left, right, pos=node.pos)
     if isinstance(node, Binary) and node.op == "-":
         _refuse_bar(node.right, "a random-effects term cannot be taken out with '-': leave it out")
-        left = _strip(node.left, bars)
+        left = yield _strip(node.left, bars)
         if left is None:
             return Unary("-", node.right, pos=node.pos)
         return Binary("-", left, node.right, pos=node.pos)
@@ -293,7 +295,7 @@ def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
             terms=expand_terms(side),
             lhs_text=deparse(side),
             group_text=deparse(group),
-            parts=tuple(Variable(deparse(part), part) for part in _interaction_parts(group)),
+            parts=tuple(Variable(deparse(part), part) for part in _parts(group, ":")),
             pos=bar.pos,
         )
         for side in sides
@@ -332,23 +334,14 @@ def split_double_bar(bar: Binary) -> tuple[Node, ...]:
 
 def expand_group(node: Node) -> tuple[Node, ...]:
     """Expand ``a/b/c`` to ``c:(b:a)``, ``b:a``, ``a``; check that each part can be a factor."""
-    parts = list(_slash_parts(node))
+    parts = list(_parts(node, "/"))
     for part in parts:
-        for piece in _interaction_parts(part):
+        for piece in _parts(part, ":"):
             _check_group_part(piece)
     nested = [parts[0]]
     for part in parts[1:]:
         nested.append(Binary(":", part, nested[-1]))
     return tuple(reversed(nested))
-
-
-def _slash_parts(node: Node) -> Iterator[Node]:
-    node = strip_groups(node)
-    if isinstance(node, Binary) and node.op == "/":
-        yield from _slash_parts(node.left)
-        yield from _slash_parts(node.right)
-    else:
-        yield node
 
 
 def _check_group_part(node: Node) -> None:
@@ -366,6 +359,11 @@ def _check_group_part(node: Node) -> None:
 
 def expand_double_bars(node: Node, *, double_bar: str) -> Node:
     """Write out every ``||`` in a right-hand side the way lme4 prints it."""
+    expanded: Node = run(_expand_double_bars(node, double_bar))
+    return expanded
+
+
+def _expand_double_bars(node: Node, double_bar: str) -> Task:
     if isinstance(node, Group) and isinstance(bar := strip_groups(node), Binary) and bar.op == "||":
         if double_bar == "diag":
             single = Binary("|", bar.left, bar.right, pos=bar.pos)
@@ -373,9 +371,9 @@ def expand_double_bars(node: Node, *, double_bar: str) -> Node:
         bars: list[Node] = [Group(Binary("|", s, bar.right)) for s in split_double_bar(bar)]
         return Group(joined("+", bars), pos=node.pos)
     if isinstance(node, Group):
-        return Group(expand_double_bars(node.inner, double_bar=double_bar), pos=node.pos)
+        return Group((yield _expand_double_bars(node.inner, double_bar)), pos=node.pos)
     if isinstance(node, Binary) and node.op in "+-":
-        left = expand_double_bars(node.left, double_bar=double_bar)
-        right = expand_double_bars(node.right, double_bar=double_bar)
+        left = yield _expand_double_bars(node.left, double_bar)
+        right = yield _expand_double_bars(node.right, double_bar)
         return Binary(node.op, left, right, pos=node.pos)
     return node

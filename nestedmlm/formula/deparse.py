@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
+from nestedmlm.formula.trampoline import Task, run
 
 PRECEDENCE = {
     "~": 1, "|": 2, "||": 2, "&": 3, "!": 4,
@@ -16,7 +17,10 @@ PRECEDENCE = {
 _TIGHT = {":", "^", "/", "%%", "%/%"}  # operators R prints without spaces
 _ATOM = 99  # binds tighter than every operator
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
-_RESERVED = {"TRUE", "FALSE", "NULL", "NA", "NaN", "Inf", "if", "else", "for", "in", "function"}
+_RESERVED = frozenset(
+    "TRUE FALSE NULL NA NaN Inf if else for in function while repeat next break "
+    "True False None and or not".split()  # of R, and of formulas here
+)
 _NUMPY = re.compile(r"(?:np|numpy)\.(\w+)\Z")
 # elementwise functions a formula knows under NumPy's name: np.log(x) is log(x)
 NUMPY_FUNCTIONS = frozenset(
@@ -29,7 +33,8 @@ def quote_name(name: str) -> str:
     """Put a name in backticks when R would have to."""
     if _SYNTACTIC.match(name) and name not in _RESERVED:
         return name
-    return f"`{name}`"
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
 
 
 def format_number(value: float) -> str:
@@ -62,42 +67,61 @@ def _name(node: Name) -> str:
     return quote_name(node.name)
 
 
-def _unary(node: Unary) -> str:
+def _unary(node: Unary) -> Task:
     level = PRECEDENCE["!" if node.op == "!" else "unary"]
-    return node.op + _wrapped(node.operand, level)
+    return node.op + (yield _wrapped(node.operand, level))
 
 
-def _binary(node: Binary) -> str:
+def _binary(node: Binary) -> Task:
     level = PRECEDENCE[node.op]
     right_assoc = node.op == "^"
-    left = _wrapped(node.left, level + right_assoc)
+    left = yield _wrapped(node.left, level + right_assoc)
     # a sign after ^ needs no parentheses: 2^-1
-    right = _wrapped(node.right, PRECEDENCE["unary"] if right_assoc else level + 1)
+    right = yield _wrapped(node.right, PRECEDENCE["unary"] if right_assoc else level + 1)
     return left + (node.op if node.op in _TIGHT else f" {node.op} ") + right
 
 
-def _call(node: Call) -> str:
+def _call(node: Call) -> Task:
     # np.log(x) and log(x) are one variable, named as R names it
     match = _NUMPY.match(node.func.name)
-    func = match[1] if match and match[1] in NUMPY_FUNCTIONS else node.func.name
-    return f"{func}({', '.join(deparse(arg) for arg in node.args)})"
+    func = match[1] if match and match[1] in NUMPY_FUNCTIONS else _name(node.func)
+    return f"{func}({(yield _listed(node.args))})"
 
 
-def _arg(node: Arg) -> str:
-    value = deparse(node.value)
+def _listed(nodes: tuple[Node, ...]) -> Task:
+    texts = []
+    for node in nodes:
+        texts.append((yield _text(node)))
+    return ", ".join(texts)
+
+
+def _arg(node: Arg) -> Task:
+    value = yield _text(node.value)
     return value if node.name is None else f"{quote_name(node.name)} = {value}"
 
 
-_WRITERS: dict[type[Node], Callable[[Any], str]] = {
-    Literal: _literal,
-    Name: _name,
+def _group(node: Group) -> Task:
+    return f"({(yield _text(node.inner))})"
+
+
+def _items(node: Items) -> Task:
+    return f"c({(yield _listed(node.items))})"
+
+
+_LEAVES: dict[type[Node], Callable[[Any], str]] = {Literal: _literal, Name: _name}
+_WRITERS: dict[type[Node], Callable[[Any], Task]] = {
     Unary: _unary,
     Binary: _binary,
     Call: _call,
     Arg: _arg,
-    Group: lambda node: f"({deparse(node.inner)})",
-    Items: lambda node: f"c({', '.join(deparse(item) for item in node.items)})",
+    Group: _group,
+    Items: _items,
 }
+
+
+def _text(node: Node) -> Task:
+    leaf = _LEAVES.get(type(node))
+    return leaf(node) if leaf is not None else (yield _WRITERS[type(node)](node))
 
 
 def _level(node: Node) -> int:
@@ -108,9 +132,9 @@ def _level(node: Node) -> int:
     return _ATOM
 
 
-def _wrapped(node: Node, level: int) -> str:
+def _wrapped(node: Node, level: int) -> Task:
     """Write an operand, in parentheses if it binds less tightly than `level`."""
-    text = deparse(node)
+    text = yield _text(node)
     return f"({text})" if _level(node) < level else text
 
 
@@ -123,4 +147,4 @@ def deparse(node: Node) -> str:
     >>> deparse(Binary("^", Name("x"), Literal(2)))
     'x^2'
     """
-    return _WRITERS[type(node)](node)
+    return str(run(_text(node)))

@@ -8,39 +8,43 @@ into the formula text) take no part in comparisons.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """Base of all nodes."""
 
     pos: int = field(default=-1, compare=False, kw_only=True, repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        return self is other or _postfix(self) == _postfix(other)
 
-@dataclass(frozen=True, slots=True)
+    def __hash__(self) -> int:
+        return hash(_postfix(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_postfix, (_postfix(self, positions=True),)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Name(Node):
     """A column, variable or function; `name` may be dotted (``np.log``, ``splines::ns``)."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal(Node):
     """A number, string, boolean or None."""
 
     value: float | int | str | bool | None
 
-    def __eq__(self, other: object) -> bool:  # 1, 1.0 and True are different literals
-        if not isinstance(other, Literal):
-            return NotImplemented
-        return type(self.value) is type(other.value) and self.value == other.value
 
-    def __hash__(self) -> int:
-        return hash((type(self.value).__name__, self.value))
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Unary(Node):
     """``-x``, ``+x`` or ``!x``."""
 
@@ -48,7 +52,7 @@ class Unary(Node):
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binary(Node):
     """Two operands and an operator, spelled as in R (``^`` also for ``**``)."""
 
@@ -57,7 +61,7 @@ class Binary(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Arg(Node):
     """An argument of a call; `name` is None for a positional one."""
 
@@ -65,7 +69,7 @@ class Arg(Node):
     value: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call(Node):
     """A function call."""
 
@@ -73,14 +77,14 @@ class Call(Node):
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group(Node):
     """An expression in parentheses."""
 
     inner: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Items(Node):
     """A list literal ``[a, b]``, R's ``c(a, b)``."""
 
@@ -89,19 +93,70 @@ class Items(Node):
 
 def children(node: Node) -> Iterator[Node]:
     """Yield the direct sub-nodes of `node`, left to right."""
-    for item in fields(node):
-        value = getattr(node, item.name)
+    for name in _FIELDS[type(node)]:
+        value = getattr(node, name)
         if isinstance(value, Node):
             yield value
         elif isinstance(value, tuple):
-            yield from (part for part in value if isinstance(part, Node))
+            yield from value
 
 
 def walk(node: Node) -> Iterator[Node]:
     """Yield `node` and everything below it, in text order."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack += reversed(list(children(node)))
+
+
+_FIELDS: dict[type[Node], tuple[str, ...]] = {
+    Name: ("name",),
+    Literal: ("value",),
+    Unary: ("op", "operand"),
+    Binary: ("op", "left", "right"),
+    Arg: ("name", "value"),
+    Call: ("func", "args"),
+    Group: ("inner",),
+    Items: ("items",),
+}
+_PART, _PARTS = object, tuple  # what stands in a record for one node, and for several
+
+
+def _postfix(node: Node, *, positions: bool = False) -> tuple[Any, ...]:
+    """Flat records of all nodes, parts before wholes: equal for equal trees, however deep."""
+    records = [_record(own, positions) for own in walk(node)]
+    return tuple(reversed(records))  # walk gives wholes before parts
+
+
+def _record(node: Node, positions: bool) -> tuple[Any, ...]:
+    kind = type(node)
+    values: list[Any] = []
+    for name in _FIELDS[kind]:
+        value = getattr(node, name)
+        if isinstance(value, Node):
+            values.append((_PART, 1))
+        elif isinstance(value, tuple):
+            values.append((_PARTS, len(value)))
+        else:  # 1, 1.0 and True are different literals
+            values.append((type(value), value))
+    return (kind, tuple(values), node.pos) if positions else (kind, tuple(values))
+
+
+def _from_postfix(records: tuple[Any, ...]) -> Node:
+    """Build the tree again from its records with positions."""
+    stack: list[Node] = []
+    for kind, values, pos in records:
+        arguments: list[Any] = []
+        for mark, value in values:
+            if mark is _PART:
+                arguments.append(stack.pop())
+            elif mark is _PARTS:
+                arguments.append(tuple(stack.pop() for _ in range(value)))
+            else:
+                arguments.append(value)
+        stack.append(kind(*arguments, pos=pos))
+    return stack[0]
 
 
 def joined(op: str, nodes: Sequence[Node]) -> Node:

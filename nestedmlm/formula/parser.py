@@ -1,121 +1,119 @@
-"""formulae's parser, corrected, and the way from its tree to ours.
+"""formulae's parser with R's grammar, and our nodes as its result.
 
 What is put right (reference/formulae.md, 1.2, 1.8): R's operator precedence, ``||``, list
-literals, the end of the text is checked (nothing is dropped in silence), errors say where.
+literals, the end of the text is checked (nothing is dropped in silence), errors say where. No
+depth is too deep: the grammar is a `nestedmlm.formula.trampoline`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from nestedmlm.formula.formulae_parts import Parser, expr
+from formulae.parser import Parser
+
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 from nestedmlm.formula.scanner import FormulaScanner, PlacedToken, fail
+from nestedmlm.formula.trampoline import Task, run
 
-_COMPARISONS = ["EQUAL_EQUAL", "BANG_EQUAL", "LESS_EQUAL", "LESS", "GREATER_EQUAL", "GREATER"]
+_LOOSEST, _NOT = 1, 3
+# operators that group from the left: how tightly they bind
+_BINDING = {
+    "PIPE": 1, "PIPE_PIPE": 1, "AND": 2,
+    "EQUAL_EQUAL": 4, "BANG_EQUAL": 4, "LESS_EQUAL": 4, "LESS": 4, "GREATER_EQUAL": 4, "GREATER": 4,
+    "PLUS": 5, "MINUS": 5, "STAR": 6, "SLASH": 6, "SPECIAL": 7, "COLON": 8,
+}  # fmt: skip
 _SPELLING = {"**": "^", "&&": "&", "and": "&", "or": "|", "not": "!", "//": "%/%", "%": "%%"}
 _CLOSERS = {"RIGHT_PAREN": ")", "RIGHT_BRACKET": "]", "RIGHT_BRACE": "}"}
 
 
 class FormulaParser(Parser):  # type: ignore[misc]
-    """formulae's recursive-descent parser with R's precedence and an end-of-text check."""
+    """formulae's stream of tokens, read by R's grammar up to the end of the text."""
 
-    def parse_all(self) -> Any:
+    def parse_all(self) -> Node:
         """Parse every token or say which one does not belong."""
-        tree = self.expression()
+        tree: Node = run(self._formula())
         if not self.at_end():
             self._unexpected()
         return tree
 
     def _unexpected(self) -> NoReturn:
         token = self.peek()
+        before = self.tokens[self.current - 1] if self.current else None
         if token.kind == "EOF":
             fail("the formula ends too early: something is missing here", token.pos)
         if token.kind in _CLOSERS:
             fail(f"this {token.lexeme!r} closes nothing", token.pos)
         if token.kind == "TILDE":
             fail("a formula has only one '~'", token.pos)
-        before = self.tokens[self.current - 1] if self.current else None
+        if token.kind == "EQUAL":
+            text = "'=' is only for arguments of functions, and only a name can stand left of '='"
+            fail(f"{text}; use == to compare", token.pos)
         if before is not None and before.kind in ("IDENTIFIER", "BQNAME", "RIGHT_PAREN", "NUMBER"):
             text = f"{token.lexeme!r} follows {before.lexeme!r} without an operator"
             fail(f"{text}; write for example {before.lexeme} + {token.lexeme}", token.pos)
         fail(f"{token.lexeme!r} cannot stand here", token.pos)
 
-    def _left(self, kinds: list[str], operand: Callable[[], Any]) -> Any:
-        """Parse left-associative operators of one precedence."""
-        tree = operand()
-        while self.match(kinds):
-            operator = self.previous()
-            tree = expr.Binary(tree, operator, operand())
-        return tree
-
-    def assignment(self) -> Any:
-        """``name = value`` (only arguments may use it) or an expression."""
-        tree = self.tilde()
-        if self.match("EQUAL"):
-            operator = self.previous()
-            if not isinstance(tree, expr.Variable):
-                fail("only a name can stand left of '='; use == to compare", operator.pos)
-            return expr.Assign(tree, self.random_effect())
-        return tree
-
-    def tilde(self) -> Any:
-        """``response ~ terms``."""
+    def _formula(self) -> Task:
+        """``response ~ terms``, or an expression."""
         if self.check("TILDE"):
             fail("the formula has no response: write y ~ ...", self.peek().pos)
-        tree = self.random_effect()
+        tree = yield self._operators(_LOOSEST)
         if self.match("TILDE"):
             operator = self.previous()
-            tree = expr.Binary(tree, operator, self.random_effect())
+            tree = Binary("~", tree, (yield self._operators(_LOOSEST)), pos=operator.pos)
         return tree
 
-    def random_effect(self) -> Any:
-        """``|`` and ``||``: a bar, or 'or' inside a call."""
-        return self._left(["PIPE", "PIPE_PIPE"], self._and)
-
-    def _and(self) -> Any:
-        return self._left(["AND"], self._not)
-
-    def _not(self) -> Any:
-        if self.match(["BANG"]):
+    def _operators(self, binding: int) -> Task:
+        """Operators that bind at least so tightly, from left to right."""
+        if binding <= _NOT and self.match("BANG"):
             operator = self.previous()
-            return expr.Unary(operator, self._not())
-        return self._left(_COMPARISONS, self.addition)
+            tree: Node = Unary("!", (yield self._operators(_NOT)), pos=operator.pos)
+        else:
+            tree = yield self._signed()
+        while (own := _BINDING.get(self.peek().kind, 0)) >= binding:
+            operator = self.advance()
+            right = yield self._operators(own + 1)
+            tree = Binary(_operator(operator), tree, right, pos=operator.pos)
+        return tree
 
-    def interaction(self) -> Any:
-        """``%in%``, ``%%``, ``%/%``: looser than ``:``, tighter than ``*``."""
-        return self._left(["SPECIAL"], lambda: self._left(["COLON"], self.unary))
-
-    def unary(self) -> Any:
+    def _signed(self) -> Task:
         """Sign: looser than a power, so that -x^2 is -(x^2)."""
         if self.match(["PLUS", "MINUS"]):
             operator = self.previous()
-            return expr.Unary(operator, self.unary())
-        return self._power()
-
-    def _power(self) -> Any:
-        base = self.call()
-        if self.match(["STAR_STAR"]):
+            return Unary(_operator(operator), (yield self._signed()), pos=operator.pos)
+        tree = yield self._called()
+        if self.match("STAR_STAR"):
             operator = self.previous()
-            return expr.Binary(base, operator, self.unary())
-        return base
+            tree = Binary("^", tree, (yield self._signed()), pos=operator.pos)
+        return tree
 
-    def finishcall(self, callee: Any) -> Any:
-        """Arguments and the closing bracket of a call."""
-        opening = self.previous()
-        if not isinstance(callee, expr.Variable | expr.QuotedName):
-            fail("only a named function can be called", opening.pos)
-        return expr.Call(callee, self._items("RIGHT_PAREN", opening))
+    def _called(self) -> Task:
+        """A name, literal or bracket, called or not."""
+        tree = yield self._primary()
+        while self.match("LEFT_PAREN"):
+            opening = self.previous()
+            if not isinstance(tree, Name):
+                fail("only a named function can be called", opening.pos)
+            items = yield self._items("RIGHT_PAREN", opening, arguments=True)
+            tree = Call(tree, tuple(items), pos=tree.pos)
+        return tree
 
-    def _items(self, closer: str, opening: PlacedToken) -> list[Any]:
-        items: list[Any] = []
+    def _items(self, closer: str, opening: PlacedToken, *, arguments: bool) -> Task:
+        items: list[Node] = []
         if not self.check(closer):
-            items.append(self.expression())
+            items.append((yield self._argument() if arguments else self._formula()))
             while self.match("COMMA"):
-                items.append(self.expression())
+                items.append((yield self._argument() if arguments else self._formula()))
         self._close(closer, opening)
         return items
+
+    def _argument(self) -> Task:
+        """``name = value`` or a value."""
+        is_name = self.check("IDENTIFIER")
+        tree = yield self._formula()
+        if is_name and isinstance(tree, Name) and self.match("EQUAL"):
+            return Arg(tree.name, (yield self._operators(_LOOSEST)), pos=tree.pos)
+        return Arg(None, tree, pos=tree.pos)
 
     def _close(self, closer: str, opening: PlacedToken) -> None:
         if self.match(closer):
@@ -124,95 +122,40 @@ class FormulaParser(Parser):  # type: ignore[misc]
             fail(f"this {opening.lexeme!r} is never closed", opening.pos)
         self._unexpected()
 
-    def primary(self) -> Any:
+    def _primary(self) -> Task:
         """Names, literals, brackets."""
         opening = self.peek()
         if self.match("LEFT_PAREN"):
-            tree = expr.Grouping(self.expression())
+            tree: Node = Group((yield self._formula()), pos=opening.pos)
             self._close("RIGHT_PAREN", opening)
-        elif self.match("LEFT_BRACE"):
-            inner = self.expression()
+            return tree
+        if self.match("LEFT_BRACE"):
+            inner = yield self._formula()
             self._close("RIGHT_BRACE", opening)
-            callee = expr.Variable(PlacedToken("IDENTIFIER", "I", None, opening.pos))
-            tree = expr.Call(callee, [inner])
-        elif self.match("LEFT_BRACKET"):
-            tree = ListExpr(self._items("RIGHT_BRACKET", opening))
-        elif self.check(["IDENTIFIER", "BQNAME", "NUMBER", "STRING", "PYTHON_LITERAL"]):
-            tree = self._atom()
-        else:
-            self._unexpected()
-        tree.pos = opening.pos
-        return tree
+            return Call(
+                Name("I", pos=opening.pos), (Arg(None, inner, pos=inner.pos),), pos=opening.pos
+            )
+        if self.match("LEFT_BRACKET"):
+            items = yield self._items("RIGHT_BRACKET", opening, arguments=False)
+            return Items(tuple(items), pos=opening.pos)
+        return self._atom()
 
-    def _atom(self) -> Any:
+    def _atom(self) -> Node:
+        if not self.check(["IDENTIFIER", "BQNAME", "NUMBER", "STRING", "PYTHON_LITERAL"]):
+            self._unexpected()
         token = self.advance()
         if token.kind == "IDENTIFIER":
             if self.check("LEFT_BRACKET"):
                 fail("indexing with [ ] is not possible in a formula", self.peek().pos)
-            return expr.Variable(token)
+            return Name(token.lexeme, pos=token.pos)
         if token.kind == "BQNAME":
-            return expr.QuotedName(token)
-        return expr.Literal(token.literal, lexeme=token.lexeme)
-
-
-class ListExpr:
-    """A list literal, which formulae's tree lacks."""
-
-    def __init__(self, items: list[Any]) -> None:
-        self.items = items
-        self.pos = -1
-
-
-def _name(tree: Any) -> Name:
-    if isinstance(tree, expr.QuotedName):
-        token = tree.expression
-        return Name(token.lexeme[1:-1], pos=token.pos)
-    return Name(tree.name.lexeme, pos=tree.name.pos)
+            return Name(token.literal, pos=token.pos)
+        return Literal(token.literal, pos=token.pos)
 
 
 def _operator(token: PlacedToken) -> str:
     lexeme = str(token.lexeme)
     return _SPELLING.get(lexeme, lexeme)
-
-
-def _argument(tree: Any) -> Arg:
-    if isinstance(tree, expr.Assign):
-        name = _name(tree.name)
-        return Arg(name.name, to_node(tree.value), pos=name.pos)
-    value = to_node(tree)
-    return Arg(None, value, pos=value.pos)
-
-
-def _binary(tree: Any) -> Node:
-    left, right = to_node(tree.left), to_node(tree.right)
-    return Binary(_operator(tree.operator), left, right, pos=tree.operator.pos)
-
-
-def _call(tree: Any) -> Node:
-    func = _name(tree.callee)
-    return Call(func, tuple(_argument(arg) for arg in tree.args), pos=func.pos)
-
-
-def _no_assignment(tree: Any) -> NoReturn:
-    fail("'=' is only for arguments of functions; use == to compare", tree.name.name.pos)
-
-
-_CONVERTERS: dict[type, Callable[[Any], Node]] = {
-    expr.Variable: _name,
-    expr.QuotedName: _name,
-    expr.Literal: lambda t: Literal(t.value, pos=t.pos),
-    expr.Unary: lambda t: Unary(_operator(t.operator), to_node(t.right), pos=t.operator.pos),
-    expr.Binary: _binary,
-    expr.Grouping: lambda t: Group(to_node(t.expression), pos=t.pos),
-    expr.Call: _call,
-    expr.Assign: _no_assignment,
-    ListExpr: lambda t: Items(tuple(to_node(item) for item in t.items), pos=t.pos),
-}
-
-
-def to_node(tree: Any) -> Node:
-    """Turn formulae's tree into ours."""
-    return _CONVERTERS[type(tree)](tree)
 
 
 def parse_text(text: str) -> Node:
@@ -226,4 +169,4 @@ def parse_text(text: str) -> Node:
     tokens = FormulaScanner(text).tokenize() if text.strip() else []
     if not tokens:
         fail("the formula is empty", 0)
-    return to_node(FormulaParser(tokens).parse_all())
+    return FormulaParser(tokens).parse_all()

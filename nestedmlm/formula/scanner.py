@@ -24,6 +24,11 @@ def fail(message: str, position: int) -> NoReturn:
     raise FormulaError(message, None, position)
 
 
+def _is_digit(char: str) -> bool:
+    """Whether a character is 0 to 9: ² and other scripts' digits are none."""
+    return char.isascii() and char.isdigit()
+
+
 class PlacedToken(Token):  # type: ignore[misc]
     """A token that knows where in the text it starts."""
 
@@ -62,7 +67,7 @@ class FormulaScanner(Scanner):  # type: ignore[misc]
             if char in own:
                 self.advance()
                 own[char]()
-            elif char.isdigit() or (char == "." and self.peek_next().isdigit()):
+            elif _is_digit(char) or (char == "." and _is_digit(self.peek_next())):
                 self._number()
             elif char.isalpha() or char in "._":
                 self._word()
@@ -88,26 +93,29 @@ class FormulaScanner(Scanner):  # type: ignore[misc]
         self.add_token("SPECIAL")
 
     def _backtick(self) -> None:
-        end = self.code.find("`", self.current)
-        if end < 0:
-            fail("this backtick is never closed", self.start)
-        self.current = end + 1
-        self.add_token("BQNAME")
+        name = self._quoted("`", "this backtick is never closed")
+        if not name:
+            fail("there is no name between these backticks", self.start)
+        self.add_token("BQNAME", name)
 
     def _string(self) -> None:
         quote = self.code[self.start]
+        self.add_token("STRING", self._quoted(quote, "this quote is never closed"))
+
+    def _quoted(self, quote: str, message: str) -> str:
+        """Read up to the closing quote; a backslash takes the next character as it is."""
         value = []
         while not self.at_end() and self.peek() != quote:
             if self.peek() == "\\" and self.peek_next():
                 self.advance()
             value.append(self.advance())
         if self.at_end():
-            fail("this quote is never closed", self.start)
+            fail(message, self.start)
         self.advance()
-        self.add_token("STRING", "".join(value))
+        return "".join(value)
 
     def _digits(self) -> None:
-        while self.peek().isdigit():
+        while _is_digit(self.peek()):
             self.advance()
 
     def _number(self) -> None:
@@ -119,13 +127,14 @@ class FormulaScanner(Scanner):  # type: ignore[misc]
             self.advance()
             if self.peek() in ("+", "-"):
                 self.advance()
-            if self.peek().isdigit():
+            if _is_digit(self.peek()):
                 self._digits()
             else:
                 self.current = mark
         text = self.code[self.start : self.current]
         self.match("L")
-        self.add_token("NUMBER", int(text) if text.isdigit() else float(text))
+        # more digits than an integer of the data can have are a float
+        self.add_token("NUMBER", int(text) if text.isdigit() and len(text) < 19 else float(text))
 
     def _word(self) -> None:
         while self.peek().isalnum() or (self.peek() and self.peek() in "._"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeGuard
+from typing import NoReturn, TypeGuard
 
 from nestedmlm.errors import FormulaError
 from nestedmlm.formula.deparse import deparse
@@ -26,6 +26,7 @@ from nestedmlm.formula.nodes import (
     Unary,
     strip_groups,
 )
+from nestedmlm.formula.trampoline import Task, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Terms:
     mentioned: tuple[Variable, ...]
 
 
+MOST_TERMS = 10_000  # of a formula; a*b*... of 13 factors has 8191
 _FORMULA_OPS = frozenset(["+", "-", "*", "/", ":", "%in%", "^"])
 
 
@@ -102,43 +104,57 @@ class _Encoder:
             self.nodes.append(node)
         return [1 << self.index[name]]
 
-    def encode(self, node: Node) -> list[int]:
+    def encode(self, node: Node) -> Task:
         if isinstance(node, Group):
-            return self.variable(node) if is_bar(node.inner) else self.encode(node.inner)
+            return self.variable(node) if is_bar(node.inner) else (yield self.encode(node.inner))
         if isinstance(node, Name) and node.name == ".":
             return self._dot(node)
-        if isinstance(node, Unary) and node.op in "+-":
-            return self.encode(node.operand) if node.op == "+" else self._minus(None, node.operand)
+        if isinstance(node, Unary) and node.op == "+":
+            return (yield self.encode(node.operand))
+        if isinstance(node, Unary) and node.op == "-":
+            return (yield self._minus(None, node.operand))
         if isinstance(node, Binary) and node.op in _FORMULA_OPS:
-            return _unique(self._operator(node))
+            return _unique((yield self._operator(node)))
         if isinstance(node, Literal | Items):
             return self._constant(node)
         _check_bare(node)
         return self.variable(node)
 
-    def _operator(self, node: Binary) -> list[int]:
+    def _operator(self, node: Binary) -> Task:
         if node.op == "-":
-            return self._minus(node.left, node.right)
+            return (yield self._minus(node.left, node.right))
         if node.op == "^":
-            return self._power(node)
-        return _COMBINE[node.op](self.encode(node.left), self.encode(node.right))
+            return (yield self._power(node))
+        left = yield self.encode(node.left)
+        right = yield self.encode(node.right)
+        if len(left) * len(right) > MOST_TERMS and node.op in ":*":
+            _refuse_size(node)
+        return _COMBINE[node.op](left, right)
 
-    def _minus(self, left: Node | None, right: Node) -> list[int]:
-        kept = [] if left is None else self.encode(left)
+    def _minus(self, left: Node | None, right: Node) -> Task:
+        kept = [] if left is None else (yield self.encode(left))
         self.adding = not self.adding
-        removed = self.encode(right)
+        removed = set((yield self.encode(right)))
         self.adding = not self.adding
         return [term for term in kept if term not in removed]
 
-    def _power(self, node: Binary) -> list[int]:
+    def _power(self, node: Binary) -> Task:
         power = strip_groups(node.right)
         value = power.value if isinstance(power, Literal) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
             raise FormulaError("the power must be a number of at least 1", None, node.right.pos)
-        base = self.encode(node.left)
+        base = yield self.encode(node.left)
         result = base
-        for _ in range(int(value) - 1):
-            result = _unique([a | b for a in result for b in base])
+        count = 1
+        while count + 1 <= value:
+            if len(result) * len(base) > MOST_TERMS**2:
+                _refuse_size(node)
+            more = _unique([a | b for a in result for b in base])
+            if more == result:  # all interactions that there are
+                break
+            if len(more) > MOST_TERMS:
+                _refuse_size(node)
+            result, count = more, count + 1
         return result
 
     def _constant(self, node: Node) -> list[int]:
@@ -155,6 +171,10 @@ class _Encoder:
             raise FormulaError("'.' stands for the columns of the data only in the fixed part",
                                None, node.pos)  # fmt: skip
         return [bit for name in self.dot for bit in self.variable(Name(name, pos=node.pos))]
+
+
+def _refuse_size(node: Node) -> NoReturn:
+    raise FormulaError(f"this makes more than {MOST_TERMS} terms", None, node.pos)
 
 
 def _check_bare(node: Node) -> None:
@@ -187,10 +207,19 @@ def _bits(term: int) -> tuple[int, ...]:
 def _contrast_pattern(terms: list[int]) -> tuple[tuple[bool, ...], ...]:
     """R's rule: contrasts iff the rest of the term is empty or part of an earlier term."""
     pattern = []
+    known = set(terms)
+    place = {term: number for number, term in enumerate(terms)}
     for number, term in enumerate(terms):
         rests = (term & ~(1 << bit) for bit in _bits(term))
         earlier = terms[:number]
-        pattern.append(tuple(not r or any(not r & ~other for other in earlier) for r in rests))
+        pattern.append(
+            tuple(
+                not r
+                or (r in known and place[r] < number)
+                or any(not r & ~other for other in earlier)
+                for r in rests
+            )
+        )
     return tuple(pattern)
 
 
@@ -233,7 +262,7 @@ def expand_terms(
         For a number that is no intercept, a bad power, or a ``.`` where none can stand.
     """
     encoder = _Encoder(dot)
-    found = encoder.encode(node) if node is not None else []
+    found = run(encoder.encode(node)) if node is not None else []
     variables = tuple(Variable(name, encoder.nodes[i]) for name, i in encoder.index.items())
     is_offset = [_is_offset(v.node) for v in variables]
     offset_bits = _union([1 << i for i, is_one in enumerate(is_offset) if is_one])

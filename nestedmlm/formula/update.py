@@ -8,25 +8,31 @@ from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula, located, parse_formula
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Name, Node, Unary
 from nestedmlm.formula.terms import Terms, expand_terms, is_bar
+from nestedmlm.formula.trampoline import Task, run
 
 
-def _substitute(node: Node, old: Node) -> Node:
+def _substitute(node: Node, old: Node) -> Task:
     """Put `old` (in parentheses) wherever `node` has a dot."""
     if isinstance(node, Name):
         return old if node.name == "." else node
     if isinstance(node, Group):
-        return Group(_substitute(node.inner, old), pos=node.pos)
+        return Group((yield _substitute(node.inner, old)), pos=node.pos)
     if isinstance(node, Unary):
-        return Unary(node.op, _substitute(node.operand, old), pos=node.pos)
+        return Unary(node.op, (yield _substitute(node.operand, old)), pos=node.pos)
     if isinstance(node, Binary):
-        left, right = _substitute(node.left, old), _substitute(node.right, old)
+        left = yield _substitute(node.left, old)
+        right = yield _substitute(node.right, old)
         return Binary(node.op, left, right, pos=node.pos)
+    if isinstance(node, Arg):
+        return Arg(node.name, (yield _substitute(node.value, old)), pos=node.pos)
+    if not isinstance(node, Items | Call):
+        return node
+    parts = []
+    for part in node.items if isinstance(node, Items) else node.args:
+        parts.append((yield _substitute(part, old)))
     if isinstance(node, Items):
-        return Items(tuple(_substitute(item, old) for item in node.items), pos=node.pos)
-    if isinstance(node, Call):
-        args = tuple(Arg(a.name, _substitute(a.value, old), pos=a.pos) for a in node.args)
-        return Call(node.func, args, pos=node.pos)
-    return node
+        return Items(tuple(parts), pos=node.pos)
+    return Call(node.func, tuple(parts), pos=node.pos)
 
 
 def _text(terms: Terms) -> str:
@@ -71,9 +77,10 @@ def update_formula(formula: Formula | str, text: str) -> str:
         if not isinstance(new, Binary) or new.op != "~":
             raise FormulaError("an update needs a tilde: . ~ . + x", None, 0)
         rhs = expand_double_bars(old.tree.right, double_bar=old.double_bar)
-        response = _substitute(new.left, old.response)
+        response = run(_substitute(new.left, old.response))
         if any(is_bar(node) for node in (new.right,)):
             raise FormulaError("put the random-effects term in parentheses", None, new.right.pos)
-        changed = _substitute(expand_double_bars(new.right, double_bar=old.double_bar), Group(rhs))
+        right = expand_double_bars(new.right, double_bar=old.double_bar)
+        changed = run(_substitute(right, Group(rhs)))
         terms = expand_terms(changed, dot=None)
     return f"{deparse(response)} ~ {_text(terms)}"

@@ -40,6 +40,7 @@ from nestedmlm.errors import ColumnNotFoundError, DataError, FormulaError, Neste
 from nestedmlm.formula.deparse import NUMPY_FUNCTIONS, deparse
 from nestedmlm.formula.formula import find_place
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
+from nestedmlm.formula.trampoline import Task, run
 
 
 class Evaluator:
@@ -95,7 +96,24 @@ class Evaluator:
 
     def value(self, node: Node) -> Any:
         """Evaluate any expression: vectors, numbers, strings, lists, functions."""
+        if isinstance(node, Binary | Unary | Group):
+            return run(self._operation(node, deparse(node)))
         return _EVALUATORS[type(node)](self, node)
+
+    def _operation(self, node: Node, text: str) -> Task:
+        """Evaluate operators, however many; `text` is the whole expression, for messages."""
+        if isinstance(node, Group):
+            return (yield self._operation(node.inner, text))
+        if isinstance(node, Unary):
+            return UNARY[node.op]((yield self._operation(node.operand, text)), text)
+        if not isinstance(node, Binary):
+            return self.value(node)
+        operator = BINARY.get(node.op)
+        if operator is None:
+            self.refuse(f"{node.op} has no meaning here", node, node.op)
+        left = yield self._operation(node.left, text)
+        right = yield self._operation(node.right, text)
+        return operator(left, right, text)
 
     def numbers(self, node: Node) -> Any:
         """Evaluate to floats (an array, a matrix or a number)."""
@@ -294,18 +312,6 @@ def _wide(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return numbers.copy() if wide is None else numbers.astype(wide)
 
 
-def _binary(evaluator: Evaluator, node: Binary) -> Any:
-    operator = BINARY.get(node.op)
-    if operator is None:
-        evaluator.refuse(f"{node.op} has no meaning here", node, node.op)
-    left, right = evaluator.value(node.left), evaluator.value(node.right)
-    return operator(left, right, deparse(node))
-
-
-def _unary(evaluator: Evaluator, node: Unary) -> Any:
-    return UNARY[node.op](evaluator.value(node.operand), deparse(node))
-
-
 def _argument(evaluator: Evaluator, node: Arg) -> Any:
     return evaluator.value(node.value)
 
@@ -317,10 +323,7 @@ def _items(evaluator: Evaluator, node: Items) -> list[Any]:
 _EVALUATORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Name: Evaluator.name,
     Call: Evaluator.call,
-    Binary: _binary,
-    Unary: _unary,
     Arg: _argument,
     Literal: lambda evaluator, node: node.value,
-    Group: lambda evaluator, node: evaluator.value(node.inner),
     Items: _items,
 }

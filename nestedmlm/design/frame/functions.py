@@ -295,7 +295,8 @@ def _cbind(context: Context, node: Call) -> Matrix:
     if any(isinstance(column, Matrix) for column in columns):
         raise DataError(f"{text}: a column is needed, but there is a matrix")
     names = tuple(arg.name or deparse(arg.value) for arg in node.args)
-    return Matrix(np.column_stack(recycled(columns, text)), names)
+    columns = recycled([np.atleast_1d(column) for column in columns], text)
+    return Matrix(np.column_stack(columns), names)
 
 
 FUNCTIONS: dict[str, Handler] = {
