@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from formulae.parser import Parser
-
+from nestedmlm.formula.formulae_parts import Parser
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Literal, Name, Node, Unary
 from nestedmlm.formula.scanner import FormulaScanner, PlacedToken, fail
 from nestedmlm.formula.trampoline import Task, run
