@@ -18,6 +18,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.inference.variances.identification import confoundings
 from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import Solution, smallest_singular_value
@@ -377,6 +378,8 @@ def fit_design(
         notes.append(SINGULAR_MESSAGE)
     if found.solution.stats.sparse is not None:
         notes.append(f"crossed factors eliminated iteratively: {found.certificate.message}")
+    shared = confoundings(design, found.solution, REML=found.REML, information=found.information)
+    notes += [f"{one.message} (see fit.diagnose())" for one in shared]
     if found.penalty is not None:
         name = found.penalty.name
         notes.append(f"covariances penalised: {name} (the criterion is without the penalty)")

@@ -39,12 +39,15 @@ class Optimum:
         What was asked, done and checked.
     stats : CrossProducts
         What the evaluation was made from.
+    information : (n, n) array or None
+        Average information there in the entries of `free_entries`, if it is known.
     """
 
     theta: FloatArray
     evaluation: Evaluation
     certificate: Certificate
     stats: CrossProducts
+    information: FloatArray | None = None
 
 
 def optimize(
@@ -100,6 +103,7 @@ def optimize(
         theta=theta_of_phi(here.point, plan, stats),
         evaluation=here.evaluation,
         stats=stats,
+        information=here.curvature.information,
         certificate=Certificate(
             holds=best.holds,
             gradient=float(np.max(np.abs(here.free_gradient), initial=0.0)),

@@ -49,6 +49,8 @@ class Solved:
         The model at the optimum.
     REML : bool
         The criterion: REML or maximum likelihood.
+    information : (n, n) array or None
+        Average information in the free entries of the covariances there, if it is known.
     certificate : Certificate
         What was checked at the optimum.
     penalty : Penalty or None
@@ -56,6 +58,7 @@ class Solved:
 
     solution: Solution
     REML: bool
+    information: FloatArray | None
     certificate: Certificate
     penalty: Penalty | None
 
@@ -101,7 +104,13 @@ def solve(
         optimum = find(design, plan, stats, REML=REML, start=start, control=control, penalty=prior)
         best, used = optimum.evaluation, optimum.stats
         solution = results_of(design, optimum.theta, best.T, best.state, plan, used, REML=REML)
-    return Solved(solution=solution, REML=REML, certificate=optimum.certificate, penalty=prior)
+    return Solved(
+        solution=solution,
+        REML=REML,
+        information=optimum.information,
+        certificate=optimum.certificate,
+        penalty=prior,
+    )
 
 
 def warn_uncertified(found: Solved) -> None:

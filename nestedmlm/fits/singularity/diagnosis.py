@@ -12,8 +12,9 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.restarting_ids import RestartingIds, restarting_ids
 from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
-from nestedmlm.fits.singularity.steps import Collapse, Step, steps
+from nestedmlm.fits.singularity.steps import Collapse, Step, redundant_step, steps
 from nestedmlm.formula import Bar, Formula
+from nestedmlm.inference.variances.identification import Confounding, confoundings
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank
 from nestedmlm.views.varcorr import VarCorrBlock
@@ -90,12 +91,18 @@ class Diagnosis(Viewable):
         Grouping factors whose ids restart in each level of another one, in words.
     reread : tuple of Recommendation
         The models in which those are different groups.
+    confounded : tuple of Confounding
+        Random effects that the data cannot tell apart.
+    same : tuple of Recommendation
+        The same model without what is redundant in it.
     """
 
     formula: str
     terms: tuple[TermDiagnosis, ...]
     restarting: tuple[str, ...] = ()
     reread: tuple[Recommendation, ...] = ()
+    confounded: tuple[Confounding, ...] = ()
+    same: tuple[Recommendation, ...] = ()
 
     @property
     def singular(self) -> bool:
@@ -106,11 +113,11 @@ class Diagnosis(Viewable):
     def next(self) -> tuple[Recommendation, ...]:
         """Models worth fitting next, in order.
 
-        First those that read ids that restart as different groups; without any, the steps for
-        the most complex singular term.
+        First those that read ids that restart as different groups; then the same model without
+        what is redundant; without any, the steps for the most complex singular term.
         """
-        if self.reread:
-            return self.reread
+        if self.reread or self.same:
+            return self.reread or self.same
         candidates = [term for term in self.terms if term.next]
         if not candidates:
             return ()
@@ -149,6 +156,9 @@ class Diagnosis(Viewable):
         for term in self.terms:
             if term.collapse.singular:
                 blocks += [blank(), *_explanation(term)]
+        if self.confounded:
+            said = [f"{one.message[0].upper()}{one.message[1:]}." for one in self.confounded]
+            blocks += [blank(), Text(tuple(said))]
         if self.restarting:
             blocks += [blank(), Text(self.restarting)]
         return View((*blocks, *_recommendations(self)))
@@ -214,12 +224,16 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
                 next=_next(formula, bars[i], collapse, living),
             )
         )
+    confounded = confoundings(fit.design, fit.solution, REML=fit.REML)
+    same = [(bars[c.place], redundant_step(bars[c.place], c)) for c in confounded[:1]]
     found = [] if fit.design.rows is None else restarting_ids(fit.design.factors, fit.design.rows)
     return Diagnosis(
         formula=str(fit.formula),
         terms=tuple(terms),
         restarting=tuple(ids.message(formula) for ids in found),
         reread=tuple(_reread(ids, formula) for ids in found),
+        confounded=confounded,
+        same=tuple(_recommendation(formula, bar, step) for bar, step in same if step is not None),
     )
 
 
@@ -372,7 +386,7 @@ def _recommendations(diagnosis: Diagnosis) -> list[Block]:
         Text(("Worth fitting next:",), role="heading"),
         Text(tuple(lines)),
     ]
-    if diagnosis.next[0].mixed and diagnosis.singular:
+    if diagnosis.next[0].mixed and (diagnosis.singular or diagnosis.same):
         hint = "fit.simplify() refits along this path until a fit is not singular."
         blocks.append(Text((hint,), role="note"))
     return blocks

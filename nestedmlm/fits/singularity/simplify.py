@@ -82,7 +82,9 @@ class Path(Viewable):
         rows = zip(self.names, self.formulas, changes, self.diagnoses, strict=True)
         for name, formula, change, diagnosis in rows:
             found = [f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular]
-            verdict = ["    not singular"] if not found else [f"    singular; {f}" for f in found]
+            verdict = [f"    singular; {f}" for f in found]
+            verdict += [f"    {one.message}" for one in diagnosis.confounded]
+            verdict = verdict or ["    not singular"]
             blocks.append(Text((f"{name}: {formula}", *change, *verdict)))
         blocks += [blank(), Text(tuple(_conclusion(self).split("\n")))]
         if self.comparison is None:
@@ -112,7 +114,7 @@ def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
     'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
     """
     fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()
-    while diagnoses[-1].singular and len(taken) < max_steps:
+    while _troubled(diagnoses[-1]) and len(taken) < max_steps:
         step = next(iter(diagnoses[-1].next), None)
         if step is None or not step.mixed:
             break
@@ -126,17 +128,21 @@ def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
     )
 
 
+def _troubled(diagnosis: Diagnosis) -> bool:
+    return diagnosis.singular or bool(diagnosis.same)
+
+
 def _name(number: int) -> str:
     return f"step {number}" if number else "start"
 
 
 def _findings(diagnosis: Diagnosis) -> str:
-    found = (f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular)
-    return "; ".join(found)
+    found = [f"{t.name}: {t.finding}" for t in diagnosis.terms if t.collapse.singular]
+    return "; ".join([*found, *(one.message for one in diagnosis.confounded)])
 
 
 def _conclusion(path: Path) -> str:
-    if not path.diagnoses[-1].singular:
+    if not _troubled(path.diagnoses[-1]):
         restarting = path.diagnoses[-1].restarting
         return "\n".join((f"{path.names[-1]} is not singular.", *restarting))
     step = next(iter(path.diagnoses[-1].next), None)

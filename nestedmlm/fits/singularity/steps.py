@@ -16,6 +16,7 @@ from nestedmlm.covariance import STRUCTURES
 from nestedmlm.formula.bars import Bar, left_side, random_term
 from nestedmlm.formula.nodes import Literal, Node, joined
 from nestedmlm.formula.structures import DOUBLE_BAR, UNSTRUCTURED
+from nestedmlm.inference.variances.identification import Confounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -232,6 +233,20 @@ def steps(bar: Bar, collapse: Collapse, others: Sequence[Bar]) -> tuple[Step, ..
     if found and not found[0].terms and needed:
         return ()
     return tuple(found)
+
+
+def redundant_step(bar: Bar, found: Confounding) -> Step | None:
+    """Leave out a term, or a column of one, that adds nothing to the model; None if there is none.
+
+    `bar` is the term that is redundant, or whose columns are.
+    """
+    if len(found.terms) > 1 and found.redundant:
+        return Step(change=f"{found.redundant} is left out, which adds nothing", terms=())
+    if found.redundant not in bar.terms.labels:
+        return None
+    rest = [label for label in bar.terms.labels if label != found.redundant]
+    change = f"{found.redundant} is left out of {found.terms[0]}, to which it adds nothing"
+    return Step(change=change, terms=(bar.keeping(rest, bar.structure, bar.hom),))
 
 
 def _builds_on(other: Bar, bar: Bar) -> bool:

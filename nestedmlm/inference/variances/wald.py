@@ -196,7 +196,8 @@ def wald_interval(p: ModelParameter, estimate: float, se: float, z: float) -> tu
         low, high = np.tanh(np.arctanh(unit) + np.array([-width, width]))
         return p.lower + half * (low + 1.0), p.lower + half * (high + 1.0)
     if np.isfinite(p.lower):
-        ratio = np.exp(z * se / (estimate - p.lower))
+        with np.errstate(over="ignore"):  # all that is known is that it is positive
+            ratio = np.exp(z * se / (estimate - p.lower))
         return p.lower + (estimate - p.lower) / ratio, p.lower + (estimate - p.lower) * ratio
     return estimate - z * se, estimate + z * se
 

@@ -1,0 +1,231 @@
+"""Random effects that the data cannot tell apart: variance parameters without information.
+
+Two terms whose effects enter the rows in the same way have one variance between them: the
+likelihood knows its sum, and any split of it fits as well. Their columns in the information of the
+variance parameters depend on each other, to rounding: in the average information, which every fit
+has, and then in the expected information too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.covariance import split_parameters
+from nestedmlm.covariance.table import UNSTRUCTURED
+from nestedmlm.inference.effects.variance_derivatives import variance_derivatives
+from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.variances.directions import Directions
+from nestedmlm.inference.variances.expected_information import expected_information
+from nestedmlm.likelihood.plan import Plan, jacobian, phi_of_theta, term_columns, term_places
+from nestedmlm.optimum.curvature import free_entries
+from nestedmlm.optimum.objective import Objective
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+    from nestedmlm.design.matrices.reterms import ReTerm
+    from nestedmlm.likelihood.solution import Solution
+
+_ROUNDING = 1e-10  # eigenvalue of the information, scaled to a unit diagonal: zero to rounding
+_COLLINEAR = 1e-7  # relative singular value of columns that depend on each other (R's rank rule)
+_INVOLVED = 1e-4  # share of the largest entry of a null vector that means a parameter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confounding:
+    """Random effects that the data cannot tell apart.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The terms as the formula has them: two or more, or one whose own columns are confounded.
+    columns : tuple of str
+        Of one term, its columns that depend on each other.
+    redundant : str
+        The term, or the column, without which the model is the same; empty if there is none.
+    place : int
+        Place of that term, or of the column's term, in the order of VarCorr.
+    """
+
+    terms: tuple[str, ...]
+    columns: tuple[str, ...]
+    redundant: str
+    place: int
+
+    @property
+    def message(self) -> str:
+        """What is not identified, what is, and what to write instead."""
+        what = f"the data cannot tell the random effects of {_listed(self.terms)} apart"
+        if len(self.terms) == 1 and self.columns:
+            what = f"the random effects {_listed(self.columns)} of {self.terms[0]} are collinear"
+        elif len(self.terms) == 1:
+            what = f"the data do not identify all variances and covariances of {self.terms[0]}"
+        known = "only what they add up to is identified, how it is split is arbitrary"
+        instead = f"; leave out {self.redundant}: the model is the same" if self.redundant else ""
+        return f"{what}: {known}{instead}"
+
+
+def confoundings(
+    design: Design, solution: Solution, *, REML: bool, information: FloatArray | None = None
+) -> tuple[Confounding, ...]:
+    """Find the random effects of a model that cannot be told apart.
+
+    Parameters
+    ----------
+    design : Design
+    solution : Solution
+        The model at its optimum.
+    REML : bool
+    information : (n, n) array, optional
+        Average information there, of the entries of `free_entries`, where the caller has it.
+
+    Returns
+    -------
+    tuple of Confounding
+        None where crossed factors are eliminated iteratively.
+    """
+    plan = solution.plan
+    phi = phi_of_theta(solution.theta, plan, solution.stats)
+    if information is None and solution.stats.sparse is not None:
+        return ()  # an iterative elimination does not work it out
+    if information is None:
+        objective = Objective(plan=plan, stats=solution.stats, REML=REML)
+        information = objective.at(phi).curvature.information
+    parameters = _parameters(phi, plan)
+    own = _of_parameters(information, parameters, plan)
+    if not _null_vectors(own).shape[1]:
+        return ()
+    # few groups can hide from the average information what the expected one knows
+    own = _expected(parameters, design, solution, REML)
+    owner = np.array([t for t, _ in parameters])
+    found, left = list[Confounding](), list(range(len(plan.shapes)))
+    while True:
+        kept = np.flatnonzero(np.isin(owner, left))
+        null = _null_vectors(own[np.ix_(kept, kept)])
+        if not null.shape[1]:
+            return tuple(found)
+        involved = kept[np.abs(null).max(axis=1) > _INVOLVED * np.abs(null).max()]
+        terms = sorted(set(owner[involved].tolist()))
+        gone = _redundant_term(design, own, owner, left, terms) if len(terms) > 1 else None
+        found.append(_confounding(design, terms, gone))
+        left.remove(terms[0] if gone is None else gone)
+
+
+def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
+    """Term and derivative of its covariance for each parameter, in elimination order."""
+    out = []
+    parts, J = split_parameters(phi, plan.shapes), jacobian(phi, plan)
+    ends = np.cumsum([0, *(s.count for s in plan.shapes)]).tolist()
+    for t in (t for terms in plan.factors for t in terms):
+        shape, k = plan.shapes[t], plan.shapes[t].k
+        directions = shape.structure.linear_basis(k, shape.hom)
+        if not directions:
+            T = shape.structure.factor(np, parts[t], k, shape.hom)
+            slopes = J[term_places(plan)[t], ends[t] : ends[t + 1]].T.reshape(-1, k, k) @ T.T
+            # on the boundary phi does not move the covariance: nothing can be said of it there
+            directions = tuple(h + h.T for h in slopes if np.abs(h).max() > _INVOLVED)
+        out += [(t, E) for E in directions]
+    return out
+
+
+def _of_parameters(
+    information: FloatArray, parameters: list[tuple[int, FloatArray]], plan: Plan
+) -> FloatArray:
+    """Information in the parameters from that in the free entries."""
+    entries = free_entries(plan)
+    basis = np.zeros((len(entries.flat), len(parameters)))
+    for j, (t, E) in enumerate(parameters):
+        own, places = entries.of_term[t]
+        basis[own, j] = E.ravel()[places]
+    out: FloatArray = basis.T @ information @ basis
+    return out
+
+
+def _expected(
+    parameters: list[tuple[int, FloatArray]], design: Design, solution: Solution, REML: bool
+) -> FloatArray:
+    """Expected information in the parameters, sigma profiled out."""
+    plan, factors, matrices = solution.plan, list[int](), list[FloatArray]()
+    for t, E in parameters:
+        f = next(f for f, terms in enumerate(plan.factors) if t in terms)
+        own, whole = term_columns(plan)[t], np.zeros((plan.widths[f], plan.widths[f]))
+        whole[own, own] = E
+        factors.append(f)
+        matrices.append(whole)
+    found = variance_derivatives(
+        Fitted(design=design, solution=solution, REML=REML),
+        Directions(factor=np.array(factors), matrices=tuple(matrices)),
+    )
+    IE = expected_information(found, design.n, design.p, REML=REML and design.p > 0)
+    out: FloatArray = IE[1:, 1:] - np.outer(IE[1:, 0], IE[0, 1:]) / IE[0, 0]
+    return 0.5 * (out + out.T)
+
+
+def _null_vectors(information: FloatArray) -> FloatArray:
+    """Null space of an information matrix scaled to a unit diagonal, as columns."""
+    size = np.sqrt(np.clip(np.diag(information), 0.0, None))
+    if not len(size) or not np.all(np.isfinite(information)):
+        return np.zeros((len(size), 0))
+    # where there is no information at all there is nothing to share either: variances of zero
+    seen = size > 1e-8 * size.max()
+    scaled = information[np.ix_(seen, seen)] / np.outer(size[seen], size[seen])
+    values, vectors = np.linalg.eigh(scaled)
+    out = np.zeros((len(size), int(np.sum(values < _ROUNDING))))
+    out[seen] = vectors[:, values < _ROUNDING]
+    return out
+
+
+def _rank(information: FloatArray) -> int:
+    return len(information) - int(_null_vectors(information).shape[1])
+
+
+def _redundant_term(
+    design: Design, own: FloatArray, owner: IntArray, left: list[int], terms: list[int]
+) -> int | None:
+    """The term with fewest parameters, then the longest, without which the others say as much."""
+    cost = {t: (int(np.sum(owner == t)), -len(design.terms[t].text), -t) for t in terms}
+    everything = np.isin(owner, left)
+    rank = _rank(own[np.ix_(everything, everything)])
+    for t in sorted(terms, key=lambda t: cost[t]):
+        rest = everything & (owner != t)
+        if _rank(own[np.ix_(rest, rest)]) == rank:
+            return t
+    return None
+
+
+def _confounding(design: Design, terms: list[int], gone: int | None) -> Confounding:
+    texts = tuple(_text(design.terms[t]) for t in terms)
+    if len(terms) > 1:
+        redundant = "" if gone is None else texts[terms.index(gone)]
+        return Confounding(
+            terms=texts, columns=(), redundant=redundant, place=terms[0] if gone is None else gone
+        )
+    term = design.terms[terms[0]]
+    columns = _collinear(term)
+    redundant = columns[-1] if columns and term.structure.recodable else ""
+    return Confounding(terms=texts, columns=columns, redundant=redundant, place=terms[0])
+
+
+def _text(term: ReTerm) -> str:
+    name = term.structure.name
+    return f"({term.text})" if name in (UNSTRUCTURED.name, "||") else f"{name}({term.text})"
+
+
+def _collinear(term: ReTerm) -> tuple[str, ...]:
+    """Names of a term's columns that add up to nothing; none if no columns do."""
+    size = np.linalg.norm(term.X, axis=0)
+    _, values, rotation = np.linalg.svd(term.X / np.where(size > 0, size, 1.0), full_matrices=False)
+    null = rotation[values < _COLLINEAR * values[0]]
+    return tuple(
+        name
+        for name, v in zip(term.columns, np.abs(null).max(axis=0, initial=0.0), strict=True)
+        if v > _COLLINEAR
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

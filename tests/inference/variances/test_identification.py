@@ -1,0 +1,84 @@
+"""Random effects that cannot be told apart are named, and no others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.inference.variances.identification import confoundings
+from tests.designs import FORMULAS, data
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(33)
+    n = 40
+    out = pd.DataFrame({"id": np.repeat(np.arange(n), 12)})
+    out["cond"] = np.tile(np.repeat(["a", "b"], 6), n)
+    out["x"] = rng.normal(size=len(out))
+    out = out.assign(twice=2.0 * out.x, line=3.0 * out.x + 1.0, five=5.0, again=out.id + 1000)
+    u = rng.normal(size=(n, 3))
+    shift = np.where(out.cond == "a", u[out.id, 0], u[out.id, 1])
+    return out.assign(y=shift + 0.5 * u[out.id, 2] * out.x + rng.normal(size=len(out)))
+
+
+CONFOUNDED = {
+    "double bar of a factor": ("(cond || id)", "(1 | id) and (0 + cond | id) apart", "(1 | id)"),
+    "one term twice": ("(1 | id) + (1 | id)", "(1 | id) and (1 | id) apart", "(1 | id)"),
+    "relabelled factor": ("(x | id) + (1 | again)", "(x | id) and (1 | again)", "(1 | again)"),
+    "nested in itself": ("(1 | id / again)", "apart", "(1 | again:id)"),
+    "proportional slopes": ("(x + twice | id)", "x and twice of", "twice"),
+    "a line": ("(x + line | id)", "(Intercept), x and line of", "line"),
+    "constant slope": ("(five | id)", "(Intercept) and five of", "five"),
+    "slopes in two terms": ("(0 + x | id) + (0 + twice | id)", "apart", "(0 + twice | id)"),
+    "compound symmetry": ("(1 | id) + cs(0 + cond | id)", "cs(0 + cond | id) apart", "(1 | id)"),
+}
+
+
+@pytest.mark.parametrize("case", CONFOUNDED)
+def test_confounded_effects_are_named_with_what_to_leave_out(case: str, rows: pd.DataFrame) -> None:
+    term, what, redundant = CONFOUNDED[case]
+    fit = nm.lmer(f"y ~ cond + {term}", rows)
+    (one,) = [m for m in fit.messages if "arbitrary" in m]
+    assert what in one
+    assert f"leave out {redundant}: the model is the same" in one
+    assert str(fit.summary()).replace("\n", " ").count("arbitrary") == 1
+    found = fit.diagnose()
+    assert "arbitrary" in str(found)
+    path = fit.simplify()
+    assert path.final.criterion == pytest.approx(fit.criterion, abs=1e-6)
+    assert not path.diagnoses[-1].confounded
+    assert path.final.npar < fit.npar
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["(cond | id)", "(x || id)", "(1 | id) + (1 | id:cond)", "cs(0 + cond | id)", "(x + cond | id)",
+     "(1 | id) + diag(0 + cond | id)", "ar1(0 + cond | id)"],
+)  # fmt: skip
+def test_effects_that_can_be_told_apart_are_not_named(term: str, rows: pd.DataFrame) -> None:
+    fit = nm.lmer(f"y ~ cond + {term}", rows)
+    assert not [m for m in fit.messages if "arbitrary" in m]
+
+
+@pytest.mark.parametrize("kind", list(FORMULAS))
+def test_only_one_small_design_is_confounded(kind: str) -> None:
+    fit = nm.lmer(FORMULAS[kind], data())
+    found = confoundings(fit.design, fit.solution, REML=fit.REML)
+    assert bool(found) == (kind == "same partition twice")
+
+
+def test_few_groups_are_no_confounding() -> None:
+    # two groups: the average information is singular, the expected one is not
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(3), 20)
+    rows = pd.DataFrame({"g": g, "x": rng.normal(size=60), "z": rng.normal(size=60)})
+    rows["y"] = rng.normal(size=3)[g] * (1 + rows.x) + rng.normal(size=60)
+    assert not [m for m in nm.lmer("y ~ x + z + (x + z | g)", rows).messages if "arbitrary" in m]
+
+
+def test_an_unidentified_variance_has_an_interval_without_a_warning(rows: pd.DataFrame) -> None:
+    table = nm.lmer("y ~ cond + (cond || id)", rows).variance_parameters()
+    assert np.all(np.isfinite(table["estimate"]))
