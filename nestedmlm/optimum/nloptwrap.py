@@ -124,6 +124,7 @@ def stop_as_lme4(
         theta=theta,
         evaluation=here.evaluation,
         stats=stats,
+        information=here.curvature.information,
         certificate=_certificate(here, trace, first, control, used_up, began),
     )
 
