@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any
@@ -143,9 +144,10 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        bound = None
+        with suppress(TypeError):
             bound = signature.bind(*args, **kwargs)
-        except TypeError:  # Python's own words for arguments that are missing or too many
+        if bound is None:  # arguments that are missing or too many: Python says so itself
             return function(*args, **kwargs)
         for name, accepted in kinds.items():
             if name in bound.arguments:

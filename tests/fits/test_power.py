@@ -69,7 +69,7 @@ def test_without_a_variance_tests_keep_their_level(study):
 def test_p_values_are_those_of_the_tests_themselves(slopes):
     y = slopes.simulate(3, seed=1)
     alone = slopes.model.with_formula("Reaction ~ 1 + (Days | Subject)").fit(REML=False)
-    p = nm.power(slopes, "Days", 3, **QUIET).pvalues
+    p = nm.power(slopes, "Days", 3, test="lrt", **QUIET).pvalues
     for number, column in enumerate(y, start=1):
         fit = slopes.refit(y[column])
         table = nm.anova(alone.refit(y[column]), fit.refit_ml()).table
@@ -163,7 +163,7 @@ def test_an_interrupted_run_keeps_what_is_done(study, monkeypatch):
         return original(*args, **options)
 
     monkeypatch.setattr(powertests, "refit_many", interrupted)
-    found = nm.power(study, "x", 500, **QUIET)
+    found = nm.power(study, "x", 500, test="lrt", **QUIET)
     assert found.partial and found.trials == 100 and found.nsim == 500
     assert "interrupted: 500 simulations were asked for" in str(found)
     curve = nm.power_curve(study, "x", along="g", breaks=[40], nsim=20, **QUIET)
@@ -351,3 +351,14 @@ def test_the_old_name_of_the_distribution_says_the_new_one():
     with pytest.raises(nm.errors.RenamedError, match=r"Scenario\.law is gone: write scenario\.dis"):
         study.law  # noqa: B018
     assert study.distribution.mean.shape == (20,)
+
+
+def test_the_default_test_keeps_its_level_in_few_groups():
+    rows = pd.DataFrame(
+        [(g, i, g % 2) for g in range(8) for i in range(5)], columns=["g", "i", "t"]
+    )
+    none = nm.scenario("y ~ t + (1 | g)", rows, beta=[0.0, 0.0], theta=[0.5], sigma=1.0)
+    usual = nm.power(none, "t", 500, **QUIET)
+    assert usual.test == "F, Satterthwaite"
+    assert usual.estimate == pytest.approx(0.05, abs=near(0.05, 500))
+    assert nm.power(none, "t", 500, test="lrt", **QUIET).estimate > 0.08

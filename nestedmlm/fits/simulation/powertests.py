@@ -255,9 +255,9 @@ type Maker = Callable[[Scenario, TestedEffect, int], PValues]
 
 _FIXED: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
     {
+        "satterthwaite": ("F, Satterthwaite", partial(_small_sample, "satterthwaite")),
         "lrt": ("likelihood ratio", _fixed_ratio),
         "z": ("z (Wald)", _wald),
-        "satterthwaite": ("F, Satterthwaite", partial(_small_sample, "satterthwaite")),
         "kenward-roger": ("F, Kenward-Roger", partial(_small_sample, "kenward-roger")),
     }
 )

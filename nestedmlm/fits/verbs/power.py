@@ -39,9 +39,9 @@ def power(
     alpha : float
         Significance level.
     test : str, optional
-        For fixed effects ``lrt`` (the default; by maximum likelihood), ``z``, ``satterthwaite``
-        or ``kenward-roger``; for random effects ``boundary`` (the default), ``lrt`` (naive) or
-        ``rlrt``.
+        For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
+        maximum likelihood) and ``z``, which find too much in few groups; for random effects
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional

@@ -7,7 +7,7 @@ whoever has many contrasts makes one method. `coefficient_tests` is both for one
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +52,9 @@ class DfMethod:
     joint : callable (L, estimate) -> (F, denominator degrees of freedom, scaling)
         Of the rows together; L has full row rank, `estimate` is ``L beta`` minus its
         hypothetical value. The test statistic is F times the scaling.
+    joint_of_rank : callable (L, estimate, rank), optional
+        The same for rows that may repeat each other, where the degrees of freedom depend on how
+        the hypothesis is written.
     """
 
     method: str
@@ -61,6 +64,7 @@ class DfMethod:
     notes: tuple[str, ...]
     rows: Callable[[FloatArray], FloatArray]
     joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
+    joint_of_rank: Callable[[FloatArray, FloatArray, int], tuple[float, float, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -200,12 +204,14 @@ def joint_test(method: DfMethod, L: FloatArray, *, rhs: Any = 0.0) -> JointTest:
 
     L = np.atleast_2d(np.asarray(L, dtype=float))
     estimate = L @ method.beta - np.broadcast_to(np.asarray(rhs, dtype=float), len(L))
-    L, estimate = _independent(L, estimate, method.cov)
-    q = len(L)
+    basis, reduced = _independent(L, estimate, method.cov)
+    q = len(basis)
     if q == 0:
         F, den, scaling = float("nan"), float("nan"), float("nan")
+    elif method.joint_of_rank is not None:
+        F, den, scaling = method.joint_of_rank(L, estimate, q)
     else:
-        F, den, scaling = method.joint(L, estimate)
+        F, den, scaling = method.joint(basis, reduced)
     mean_sq = F * method.sigma**2
     F *= scaling
     p_value = float(chdtrc(q, q * F) if np.isinf(den) else fdtrc(q, den, F))
@@ -251,12 +257,18 @@ def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
 def _satterthwaite(fitted: Fitted) -> DfMethod:
     method = satterthwaite(fitted)
 
-    def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
+    def joint(L: FloatArray, estimate: FloatArray, rank: int) -> tuple[float, float, float]:
+        # lmerTest's contestMD: the positive eigenvalues of the rows as they are given
         d, P = np.linalg.eigh(L @ method.cov @ L.T)
+        d, P = d[len(d) - rank :], P[:, len(d) - rank :]
         F = float(np.mean((P.T @ estimate) ** 2 / d))
         return F, combined_df(row_df(method, P.T @ L)), 1.0
 
-    return _method(fitted, "satterthwaite", method, partial(row_df, method), joint)
+    made = _method(
+        fitted, "satterthwaite", method, partial(row_df, method),
+        lambda L, estimate: joint(L, estimate, len(L)),
+    )  # fmt: skip
+    return replace(made, joint_of_rank=joint)
 
 
 def _kenward_roger(fitted: Fitted) -> DfMethod:

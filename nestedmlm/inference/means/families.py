@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -14,6 +14,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 
 _DEGREES = ("linear", "quadratic", "cubic", "quartic")
+NOTHING = "(nothing)"  # in the place of comparisons where there are none
 _MAX_DEGREE = 6  # of polynomial contrasts, as in emmeans
 
 
@@ -25,6 +26,7 @@ class Comparisons:
     ----------
     names : tuple of str
     coef : (c, k) array
+        NaN where there is nothing to compare.
     adjust : str
         The adjustment that goes with this family.
     pairwise : bool
@@ -69,6 +71,8 @@ def make_comparisons(
         known = ", ".join(FAMILIES)
         raise OptionError(f"method={method!r} is no family of contrasts; known: {known}")
     made = FAMILIES[name](labels, _position(ref, labels))
+    if not made.names:  # one mean has nothing to be compared with; R's emmeans says so, too
+        made = replace(made, names=(NOTHING,), coef=np.full((1, len(labels)), np.nan))
     return _reversed(made) if reverse else made
 
 

@@ -109,7 +109,8 @@ class PathBuilder:
     `_MAX_DISTANCE`  the first step to a     an end that is farther away is infinite
                      zeta of 1
     `_MAX_POINTS`    points of one side      an end that needs more is infinite
-    `_END_GAP`       the coordinate          a point this near to a bound is on it
+    `_END_GAP`       the first step to a     a point this near to a bound is on it
+                     zeta of 1
     `_TRIES`         attempts                shortened steps where numbers overflow; points that
                                              are added near one limit
     ================ ======================= =======================================================
@@ -127,8 +128,8 @@ class PathBuilder:
         bound = self.coordinates.upper if side > 0 else self.coordinates.lower
         points = [first]
         unit = 1.0 / first.slope if first.slope > 0 else 0.1
-        length = unit * step
-        while abs(points[-1].coordinate - bound) > _END_GAP:
+        length, gap = unit * step, _END_GAP * unit
+        while abs(points[-1].coordinate - bound) > gap:
             here = points[-1]
             if abs(here.zeta) >= cutoff:
                 return points, "cutoff"
@@ -138,7 +139,7 @@ class PathBuilder:
             target = min(abs(here.zeta) + step, _OVERSHOOT * cutoff)
             length = _step_length(points, target, length)
             goal = here.coordinate + side * length
-            if side * (goal - bound) > -_END_GAP:
+            if side * (goal - bound) > -gap:
                 goal = bound
             point = self.advance(here, goal, side)
             if point is None:

@@ -12,7 +12,7 @@ from nestedmlm.views.render.blocks import Table
 from nestedmlm.views.render.rformat import format_numbers
 
 DIGITS = 4  # significant digits
-_MAX_DECIMALS = 8  # of an estimate, however small its SD
+_MAX_DECIMALS = 8  # of an estimate; where its spread needs more it is written with an exponent
 
 Formatter = Callable[[Any], list[str]]
 
@@ -26,19 +26,32 @@ def significant(values: Any) -> list[str]:
 
 
 def by_spread(frame: pd.DataFrame, columns: Sequence[str], spread: str = "sd") -> pd.DataFrame:
-    """Write columns with as many decimals as the row's spread deserves: three digits of it."""
+    """Write columns to the decimal that the row's spread deserves: three digits of it.
+
+    Numbers that would need more than eight decimals have an exponent: ``1.047e-09``.
+    """
     sd = frame[spread].to_numpy(dtype=float)
     known = np.isfinite(sd) & (sd > 0)
     exponent = np.floor(np.log10(np.where(known, sd, 1.0)))
-    decimals = np.clip(2 - exponent, 0, _MAX_DECIMALS).astype(int)
+    decimals = np.maximum(2 - exponent, 0).astype(int)
     out = {
         name: [
-            "" if np.isnan(x) else f"{x:.{d}f}"
+            to_decimal(x, d)
             for x, d in zip(frame[name].to_numpy(dtype=float), decimals, strict=True)
         ]
         for name in columns
     }
     return frame.assign(**out)
+
+
+def to_decimal(number: float, decimals: int) -> str:
+    """Write a number to so many decimals, with an exponent if they are many; blank for NaN."""
+    if np.isnan(number):
+        return ""
+    if decimals <= _MAX_DECIMALS:
+        return f"{number:.{decimals}f}"
+    first = int(np.floor(np.log10(abs(number)))) if number else -decimals
+    return f"{number:.{max(first + decimals, 0)}e}"
 
 
 def fixed_point(decimals: int) -> Formatter:
