@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any
@@ -142,17 +141,21 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
+    places = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+
+    def checked_value(name: str, value: Any) -> Any:
+        return check_kinds(value, name, kinds[name]) if name in kinds else value
+
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = None
-        with suppress(TypeError):
-            bound = signature.bind(*args, **kwargs)
-        if bound is None:  # arguments that are missing or too many: Python says so itself
-            return function(*args, **kwargs)
-        for name, accepted in kinds.items():
-            if name in bound.arguments:
-                bound.arguments[name] = check_kinds(bound.arguments[name], name, accepted)
-        return function(*bound.args, **bound.kwargs)
+        # what is missing or too much, Python says in its own words when the function is called
+        first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
+        rest = {name: checked_value(name, value) for name, value in kwargs.items()}
+        return function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
 
     _CHECKED[function] = _CHECKED[wrapper] = wrapper
     return wrapper

@@ -197,7 +197,11 @@ class _Evidence:
 
 def _evidence(outer: GroupingFactor, inner: GroupingFactor, rows: Rows) -> _Evidence | None:
     parents, ids = len(outer.levels), len(inner.levels)
-    if parents < MIN_PARENTS or not _count_up(inner.levels):
+    if parents < MIN_PARENTS:
+        return None
+    if _nested(inner.codes, ids, outer.codes) or _nested(outer.codes, parents, inner.codes):
+        return None  # told by the codes at once, before labels are read
+    if not _count_up(inner.levels):
         return None
     if parents * ids > MAX_CELLS_PER_ROW * rows.n:
         return None
