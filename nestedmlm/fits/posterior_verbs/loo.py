@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from nestedmlm.arguments import checked
-from nestedmlm.errors import OptionError
+from nestedmlm.callers import PACKAGE
+from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.loglik import loo_groups, loo_rows
 
@@ -47,6 +49,11 @@ def loo(
     OptionError
         For an unknown unit or grouping factor.
 
+    Warns
+    -----
+    SamplingWarning
+        If a Pareto k is too large for the estimate to be trusted.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -57,6 +64,14 @@ def loo(
     """
     if unit not in UNITS:
         raise OptionError(f"unit={unit!r} is unknown; known: {', '.join(UNITS)}")
-    if unit == "row":
-        return loo_rows(fit.data, fit.design)
-    return loo_groups(fit.data, fit.design, group, max_draws=max_draws)
+    with warnings.catch_warnings(record=True) as caught:  # ArviZ's name a line of ArviZ
+        warnings.simplefilter("always")
+        found = (
+            loo_rows(fit.data, fit.design)
+            if unit == "row"
+            else loo_groups(fit.data, fit.design, group, max_draws=max_draws)
+        )
+    for one in caught:
+        kind = SamplingWarning if one.category is UserWarning else one.category
+        warnings.warn(str(one.message), kind, skip_file_prefixes=PACKAGE)
+    return found
