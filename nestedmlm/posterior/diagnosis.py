@@ -16,6 +16,7 @@ PILED_UP = 0.5  # density next to zero, relative to the highest, from which a po
 _LEAST_SHARE = 0.02  # of draws near zero; fewer say nothing about the density there
 MAX_R_HAT, MIN_ESS_PER_CHAIN = 1.01, 100
 LEAST_CHAINS = 4  # as many chains' worth of independent draws
+LEAST_SHARE = 0.5  # of independent draws, where fewer were asked for
 UPPER = 0.95  # the one-sided bound that is quoted
 
 
@@ -71,7 +72,13 @@ def boundary_sentences(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def sampling_problems(
-    table: pd.DataFrame, *, chains: int, divergences: int | None, independent: bool
+    table: pd.DataFrame,
+    *,
+    chains: int,
+    draws: int,
+    divergences: int | None,
+    independent: bool,
+    form: str,
 ) -> tuple[str, ...]:
     """Say what is wrong with the draws, and what to do about it.
 
@@ -79,23 +86,29 @@ def sampling_problems(
     ----------
     table : DataFrame
         The parameter table.
-    chains : int
+    chains, draws : int
+        Chains, and draws of each.
     divergences : int or None
     independent : bool
         Whether draws are independent (importance sampling), so that chains say nothing.
+    form : {"marginal", "hierarchical"}
+        Of the model that was sampled.
     """
     out = []
     if divergences:
         out.append(
-            f"{divergences} divergences: sample the marginal form (marginal=True), raise "
-            "target_accept towards 0.99, or give tighter priors for the standard deviations"
+            f"{divergences} divergences: "
+            + ("" if form == "marginal" else "sample the marginal form (marginal=True), ")
+            + "raise target_accept (0.95, then 0.99), or give tighter priors for the standard "
+            "deviations"
         )
     worst, least = table["r_hat"].max(), table["ess_bulk"].min()
     if independent:
-        if least < MIN_ESS_PER_CHAIN * LEAST_CHAINS:
+        if least < min(MIN_ESS_PER_CHAIN * LEAST_CHAINS, LEAST_SHARE * chains * draws):
             out.append(
-                f"importance sampling found only {least:.0f} effective draws: ask for more draws, "
-                "or sample with NUTS (sampler='nutpie')"
+                f"importance sampling found only {least:.0f} effective draws of "
+                f"{table['ess_bulk'].idxmin()}: ask for more draws, or sample with NUTS "
+                "(sampler='nutpie')"
             )
         return tuple(out)
     if worst > MAX_R_HAT:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from nestedmlm._typing import BoolArray
 from nestedmlm.errors import OptionError
+from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.hypothesis import evaluate
-from nestedmlm.posterior.summaries import ESTIMATES, diagnostics, estimates
+from nestedmlm.posterior.summaries import ESTIMATES, estimates
 
 
 def hypothesis_table(texts: Sequence[str], data: Any, *, prob: float) -> pd.DataFrame:
@@ -37,13 +38,13 @@ def _row(text: str, data: Any, prob: float) -> dict[str, float]:
         numbers = {name: float(found[name]) for name in ESTIMATES}
     p = float(evaluated.holds.mean())
     odds = p / (1.0 - p) if p < 1.0 else np.inf
-    return {**numbers, "probability": p, "mcse": _error(evaluated.holds, p), "odds": odds}
+    return {**numbers, "probability": p, "mcse": _error(data, evaluated.holds, p), "odds": odds}
 
 
-def _error(holds: BoolArray, p: float) -> float:
+def _error(data: Any, holds: BoolArray, p: float) -> float:
     """Monte-Carlo standard error of a probability, from its effective number of draws."""
     if p in (0.0, 1.0):
         return 0.0
-    ess = float(diagnostics(holds[:, :, None].astype(float))["ess_bulk"].iloc[0])
+    ess = float(diagnostics(data, holds[:, :, None].astype(float))["ess_bulk"].iloc[0])
     size = ess if np.isfinite(ess) and ess > 0 else float(holds.size)
     return float(np.sqrt(p * (1.0 - p) / size))

@@ -20,7 +20,8 @@ class Run:
     khat : float or None
         Pareto k of importance sampling.
     ess : float or None
-        Effective number of its draws.
+        Effective number of its draws, of the coordinate of the density that is known least; see
+        `BayesFit.parameters` for each parameter.
     seed : int or None
     """
 

@@ -16,10 +16,10 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coefficient_tables
 from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
+from nestedmlm.posterior.effective_draws import DIAGNOSTICS, diagnostics
 
 PROB = 0.95  # of the intervals, unless another one is asked for
 ESTIMATES = ("estimate", "sd", "lower", "upper")
-DIAGNOSTICS = ("r_hat", "ess_bulk", "ess_tail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def parameter_table(data: Any, design: Design, *, prob: float = PROB) -> pd.Data
     )
     frame.index = pd.Index([row.name for row in rows], name="parameter")
     numbers = estimates(draws.reshape(-1, len(rows)), prob=prob)
-    found = diagnostics(draws)
+    found = diagnostics(data, draws)
     return frame.assign(
         **{name: numbers[name].to_numpy() for name in ESTIMATES},
         **{name: found[name].to_numpy() for name in DIAGNOSTICS},
@@ -167,17 +167,6 @@ def reported_table(table: pd.DataFrame, design: Design, *, random: bool = True) 
     reported = [p for p in model_parameters(design) if p.kind != "beta"]
     rest = rest.set_index(pd.Index([p.name for p in reported]))
     return pd.concat([fixed, rest.assign(kind=[p.kind for p in reported])[columns]])
-
-
-def importance_diagnostics(table: pd.DataFrame, ess: float | None) -> pd.DataFrame:
-    """Put the effective draws of importance sampling in place of what chains would say.
-
-    Resampled draws are independent but repeat each other: R-hat says nothing, and the number of
-    effective draws is that of the weights.
-    """
-    if ess is None:
-        return table
-    return table.assign(r_hat=np.nan, ess_bulk=ess, ess_tail=np.nan)
 
 
 def varcorr_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
@@ -259,27 +248,6 @@ def tails(prob: float) -> tuple[float, float]:
     # 0.5 * (1 - 0.95) is not 0.025 in binary; the rounded level makes readable column names
     low = round(0.5 * (1.0 - prob), 12)
     return low, 1.0 - low
-
-
-def diagnostics(draws: FloatArray) -> pd.DataFrame:
-    """R-hat and effective numbers of draws of each column.
-
-    Parameters
-    ----------
-    draws : (chains, draws, m) array
-    """
-    from arviz import dict_to_dataset, ess, rhat
-
-    if draws.shape[1] < 4:  # too few to say anything
-        return pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(DIAGNOSTICS))
-    data = dict_to_dataset({"x": draws}, check_conventions=False)
-    return pd.DataFrame(
-        {
-            "r_hat": rhat(data)["x"].values,
-            "ess_bulk": ess(data, method="bulk")["x"].values,
-            "ess_tail": ess(data, method="tail")["x"].values,
-        }
-    )
 
 
 def effects_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:

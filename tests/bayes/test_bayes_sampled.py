@@ -92,7 +92,7 @@ def test_runs_are_described(nuts, psis):
     assert nuts.divergences == 0
     assert (nuts.n_chains, nuts.n_draws) == (2, 1000)
     assert psis.run.sampler == "psis"
-    assert 0.0 < psis.run.khat < 0.7
+    assert -1.0 < psis.run.khat < 0.5  # negative where the weights are bounded
     assert 1000 < psis.run.ess < 4000
     assert psis.divergences is None
     assert psis.diagnose().ok

@@ -141,7 +141,8 @@ def test_nutpie_returns_the_posterior_with_its_names(sleep, nuts):
 def test_importance_sampling_reports_khat(weighted):
     posterior = weighted["posterior"]
     assert posterior.attrs["sampler"] == "psis"
-    assert 0.0 < posterior.attrs["khat"] < 0.7 and 500 < posterior.attrs["ess"] <= 4000
+    # negative where the weights are bounded
+    assert -1.0 < posterior.attrs["khat"] < 0.5 and 2000 < posterior.attrs["ess"] <= 4000
     assert posterior["sigma"].shape == (4, 1000)
 
 

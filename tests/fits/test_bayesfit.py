@@ -133,14 +133,37 @@ def test_parameters_agree_with_arviz(sleep):
 
 
 def test_importance_draws_have_no_r_hat(sleep):
+    """Their effective draws are those of the weights, for each parameter its own."""
     from dataclasses import replace
 
+    from xarray import Dataset, DataTree
+
     _, bayes = sleep
+    rng = np.random.default_rng(1)
+    shape = bayes.n_chains, bayes.n_draws
+    variance = rng.gamma(2.0, 0.5, shape) / np.prod(shape)
+    data = bayes.data.copy()
+    stats = Dataset({"importance_variance": (("chain", "draw"), variance)})
+    data["sample_stats"] = DataTree(stats)
     run = replace(bayes.run, sampler="psis", khat=0.3, ess=321.0)
-    table = replace(bayes, run=run).parameters()
-    assert table["r_hat"].isna().all()
-    assert (table["ess_bulk"] == 321.0).all()
-    assert "Pareto k 0.30; smallest ESS 321" in str(replace(bayes, run=run))
+    bayes = replace(bayes, run=run, data=data)
+    table = bayes.parameters()
+    assert table["r_hat"].isna().all() and bayes.divergences is None
+
+    def effective(values):
+        away = (values - values.mean()) ** 2
+        return away.sum() / (variance * away).sum()
+
+    for name in ("Days", "sigma"):
+        draws = data["posterior"][name].values
+        assert table.loc[name, "ess_bulk"] == pytest.approx(effective(draws))
+        tails = min(effective(draws <= np.quantile(draws, q)) for q in (0.05, 0.95))
+        assert table.loc[name, "ess_tail"] == pytest.approx(tails)
+    assert f"Pareto k 0.30; smallest ESS {table['ess_bulk'].min():.0f}" in str(bayes)
+    own = bayes.hypothesis("Days > 10").table.iloc[0]
+    holds = data["posterior"]["Days"].values > 10
+    p = holds.mean()
+    assert own["mcse"] == pytest.approx(np.sqrt(p * (1 - p) / effective(holds)))
 
 
 def test_na_exclude_pads_rows():

@@ -145,12 +145,20 @@ def test_units_of_a_predictor_do_not_matter():
 def test_problems_of_sampling(pair):
     table = pair[1].parameters()
     table = table.assign(r_hat=1.0, ess_bulk=1000.0)
-    options = {"chains": 4, "divergences": 0, "independent": False}
+    options = {"chains": 4, "draws": 500, "divergences": 0, "independent": False,
+               "form": "hierarchical"}  # fmt: skip
     assert sampling_problems(table, **options) == ()
     (said,) = sampling_problems(table, **options | {"divergences": 3})
-    assert said.startswith("3 divergences: ")
+    assert said.startswith("3 divergences: sample the marginal form (marginal=True), raise ")
+    (said,) = sampling_problems(table, **options | {"divergences": 3, "form": "marginal"})
+    assert said.startswith("3 divergences: raise target_accept") and "marginal" not in said
     (said,) = sampling_problems(table.assign(r_hat=1.2), **options)
     assert "R-hat of Intercept is 1.200" in said
     (said,) = sampling_problems(table.assign(ess_bulk=50.0), **options)
     assert "only 50 effective draws" in said
-    assert sampling_problems(table.assign(r_hat=1.2), **options | {"independent": True}) == ()
+    options |= {"independent": True}
+    assert sampling_problems(table.assign(r_hat=1.2), **options) == ()
+    (said,) = sampling_problems(table.assign(ess_bulk=350.0), **options)
+    assert "only 350 effective draws of Intercept: ask for more draws" in said
+    # of 400 that were asked for 350 are no problem
+    assert sampling_problems(table.assign(ess_bulk=350.0), **options | {"draws": 100}) == ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
 
 SIGMA, MU, OBS_DIM = "sigma", "mu", "__obs__"
+IMPORTANCE = "importance_variance"  # in sample_stats, of draws by importance sampling
 LIKELIHOOD = "marginal_likelihood"  # name of the marginal form's potential
 INTERCEPT = "Intercept"
 CENTRED_INTERCEPT = "Intercept_centred"

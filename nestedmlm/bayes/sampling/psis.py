@@ -1,8 +1,9 @@
 """Pareto-smoothed importance sampling of a marginal posterior.
 
-The marginal posterior has a handful of dimensions, so a multivariate t around its mode covers
-it; importance weights make the draws exact, and the Pareto k of the weights says whether they
-can be trusted (Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72)).
+The marginal posterior has a handful of dimensions besides the fixed effects, and given those the
+fixed effects are normal. A multivariate t covers the standard deviations (on the asinh scale), the
+correlations and sigma; importance weights make the draws exact, and the Pareto k of the weights
+says whether they can be trusted (Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72)).
 
 Folded scales make the density the same for every choice of signs, so only the part with all of
 them positive is sampled: a proposal around one of the mirrored modes cannot cover the others.
@@ -15,13 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density
+from nestedmlm.bayes.sampling.coefficients import ConditionalCoefficients, conditional_coefficients
 from nestedmlm.bayes.sampling.density import Density
-from nestedmlm.bayes.sampling.mode import Peak
+from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.errors import SamplingError
 
 DEGREES = 7.0  # of freedom: tails heavier than a posterior's
 MAX_KHAT = 0.7  # Pareto k up to which weights can be trusted (Vehtari et al. 2024)
 LEAST_ESS = 400  # with fewer the tails are too short: calibration tests showed it
+_GOOD_SHARE = 0.25  # of the draws asked for, in effective draws: with fewer, another round is made
 _PILOT = 1000  # proposals around the mode, from which mean and covariance are learned
 _ROUNDS = 3  # times the proposal may be improved
 
@@ -34,13 +38,18 @@ class Weighted:
     ----------
     points : (n, ndim) array
         Resampled by the smoothed weights.
+    variance : (n,) array
+        What each draw adds to the variance of a mean: that of ``mean(h)`` is
+        ``mean(variance (h - mean(h))^2)``.
     khat : float
         Shape of the weights' tail.
     ess : float
-        Effective number of the proposals.
+        Effective number of the draws, of the coordinate (standard deviations on the asinh scale)
+        that is known least.
     """
 
     points: FloatArray
+    variance: FloatArray
     khat: float
     ess: float
 
@@ -57,7 +66,7 @@ def psis_sample(
         From `nestedmlm.bayes.sampling.mode.find_peak`.
     draws : int
         Number of draws; as many proposals are made, but never fewer than 1000, and up to four
-        times as many where fewer than 400 of them would count.
+        times as many where fewer than 400 of them, or a quarter of the draws, would count.
     seed : int, optional
 
     Raises
@@ -72,18 +81,94 @@ def psis_sample(
     from 0.7 to 0.4 and doubles the effective draws).
     """
     rng = np.random.default_rng(seed)
-    found = _weigh(density, _propose(peak.x, peak.root, _PILOT, rng), peak.logp)
+    target = make_target(density, peak)
+    pilot = _round(target, target.peak, _PILOT, rng)
     proposals = max(draws, _PILOT)
-    for _ in range(_ROUNDS):
-        centre, root = _moments(found, peak)
-        found = _weigh(density, _propose(centre, root, proposals, rng), peak.logp)
-        if found.khat <= MAX_KHAT and found.ess >= LEAST_ESS:
+    found = _round(target, _moments(pilot, target), proposals, rng)
+    for _ in range(_ROUNDS - 1):
+        if found.khat <= MAX_KHAT and found.ess >= max(LEAST_ESS, _GOOD_SHARE * draws):
             break
         proposals *= 2
+        found = _better(found, _round(target, _moments(found, target), proposals, rng))
     if found.khat > MAX_KHAT:
         raise SamplingError(_advice(f"its Pareto k is {found.khat:.2f}, above {MAX_KHAT}"))
-    chosen = rng.choice(len(found.points), size=draws, p=found.weights)
-    return Weighted(points=found.points[chosen], khat=found.khat, ess=found.ess)
+    chosen = systematic(found.weights, draws, rng)
+    return Weighted(
+        points=target.points(found.points[chosen]),
+        variance=_variances(found.weights, draws)[chosen],
+        khat=found.khat,
+        ess=min(found.ess, float(draws)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Target:
+    """The target of importance sampling: a density on other scales, taken apart.
+
+    Attributes
+    ----------
+    density : Density
+    scaled : Density or AsinhDensity
+        The same with its standard deviations on the asinh scale.
+    coefficients : ConditionalCoefficients or None
+        The fixed effects, which are drawn given the rest.
+    rest : (r,) array of int
+        The other coordinates.
+    peak : Peak
+        Of the rest.
+    logp : float
+        The density there, from which log-densities are counted.
+    """
+
+    density: Density
+    scaled: Density | AsinhDensity
+    coefficients: ConditionalCoefficients | None
+    rest: np.ndarray
+    peak: Peak
+    logp: float
+
+    def points(self, u: FloatArray) -> FloatArray:
+        """Points of the density at some coordinates, in rows."""
+        return self.scaled.points(u) if isinstance(self.scaled, AsinhDensity) else u
+
+    def log_jacobian(self, u: FloatArray) -> float:
+        """Of the scales, at some coordinates."""
+        return self.scaled.log_jacobian(u) if isinstance(self.scaled, AsinhDensity) else 0.0
+
+
+def make_target(density: Density, peak: Peak) -> Target:
+    """Take a density apart for importance sampling around its mode.
+
+    Parameters
+    ----------
+    density : Density
+    peak : Peak
+        Of the density.
+
+    Returns
+    -------
+    Target
+    """
+    scaled = asinh_density(density, peak)
+    start = peak.x.copy()
+    if isinstance(scaled, AsinhDensity):
+        start[scaled.at] = np.abs(start[scaled.at])
+        start = scaled.coordinates(start)
+    top = peak if scaled is density else find_peak(scaled, start)
+    coefficients = conditional_coefficients(density, peak)
+    rest = np.arange(density.ndim)
+    if coefficients is not None:
+        rest = np.setdiff1d(rest, coefficients.at)
+    # of the rest alone: the marginal of the normal approximation
+    root = np.linalg.cholesky(top.root[rest] @ top.root[rest].T)
+    return Target(
+        density=density,
+        scaled=scaled,
+        coefficients=coefficients,
+        rest=rest,
+        peak=Peak(x=top.x[rest], logp=top.logp, root=root),
+        logp=top.logp,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,43 +181,122 @@ class _Round:
 
     @property
     def ess(self) -> float:
-        return float(1.0 / np.sum(self.weights**2))
+        """Effective number of the coordinate that is known least."""
+        away = self.points - self.weights @ self.points
+        spread = self.weights @ away**2
+        return float(np.min(spread / np.maximum(self.weights**2 @ away**2, 1e-300)))
 
 
-def _propose(
-    centre: FloatArray, root: FloatArray, n: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Draws of a multivariate t, and their log-density up to a constant."""
-    d = len(centre)
-    z = rng.standard_normal((n, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, n))[:, None]
-    return centre + z @ root.T, -0.5 * (DEGREES + d) * np.log1p(np.sum(z**2, axis=1) / DEGREES)
+def _better(one: _Round, other: _Round) -> _Round:
+    """The round that can be trusted more."""
+    return max(one, other, key=lambda found: (found.khat <= MAX_KHAT, found.ess))
 
 
-def _weigh(density: Density, proposals: tuple[FloatArray, FloatArray], reference: float) -> _Round:
+def _round(target: Target, around: Peak, n: int, rng: np.random.Generator) -> _Round:
+    """Propose by a multivariate t, and weigh."""
     from arviz_stats.base import array_stats
 
-    points, log_q = proposals
-    log_p = np.full(len(points), -np.inf)
-    inside = np.all(points[:, list(density.folded)] >= 0.0, axis=1)
-    log_p[inside] = [density.logp(x) - reference for x in points[inside]]
+    z = _student(n, len(around.x), rng)
+    u = np.zeros((n, target.density.ndim))
+    u[:, target.rest] = around.x + z @ around.root.T
+    log_q, log_p = _student_density(z), np.full(n, -np.inf)
+    inside = np.flatnonzero(np.all(u[:, list(target.density.folded)] >= 0.0, axis=1))
+    if target.coefficients is None:
+        log_p[inside] = [target.scaled.logp(u[i]) for i in inside]
+    else:
+        _complete(target, target.coefficients, u, log_q, log_p, inside, rng)
     possible = np.isfinite(log_p)
-    if possible.sum() < len(points) // 20:
+    if possible.sum() < n // 20:
         raise SamplingError(_advice("nearly all proposals lie outside its domain"))
     # the function takes log-likelihoods to be left out: minus the log weights
-    smoothed, khat = array_stats.psislw(log_q[possible] - log_p[possible])
+    smoothed, khat = array_stats.psislw(log_q[possible] - log_p[possible] + target.logp)
     w = np.exp(smoothed - smoothed.max())
     khat = float(khat)
     return _Round(
-        points=points[possible], weights=w / w.sum(), khat=khat if np.isfinite(khat) else np.inf
+        points=u[possible], weights=w / w.sum(), khat=khat if np.isfinite(khat) else np.inf
     )
 
 
-def _moments(found: _Round, peak: Peak) -> tuple[FloatArray, FloatArray]:
-    """Weighted mean, and a square root of the covariance, with a little of the peak's."""
-    centre = found.weights @ found.points
-    away = found.points - centre
+def _complete(
+    target: Target, coefficients: ConditionalCoefficients, u: FloatArray, log_q: FloatArray,
+    log_p: FloatArray, inside: np.ndarray, rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Draw the coefficients of proposals inside the domain given the rest, in place."""
+    size = len(u), len(coefficients.at)
+    if coefficients.exact:
+        scores = rng.standard_normal(size)
+        log_scores = -0.5 * np.sum(scores**2, axis=1)
+    else:
+        scores = _student(*size, rng)
+        log_scores = _student_density(scores)
+    x = target.points(u)
+    for i in inside:
+        try:
+            with np.errstate(all="ignore"):
+                drawn = coefficients.draw(x[i], scores[i])
+        except np.linalg.LinAlgError:
+            continue
+        u[i, coefficients.at] = drawn.values
+        log_q[i] += log_scores[i] + drawn.log_height
+        log_p[i] = drawn.logp + target.log_jacobian(u[i])
+
+
+def _student(n: int, d: int, rng: np.random.Generator) -> FloatArray:
+    z = rng.standard_normal((n, d))
+    out: FloatArray = z * np.sqrt(DEGREES / rng.chisquare(DEGREES, n))[:, None]
+    return out
+
+
+def _student_density(z: FloatArray) -> FloatArray:
+    d = z.shape[1]
+    out: FloatArray = -0.5 * (DEGREES + d) * np.log1p(np.sum(z**2, axis=1) / DEGREES)
+    return out
+
+
+def _moments(found: _Round, target: Target) -> Peak:
+    """Weighted mean and covariance of the rest, with a little of the peak's."""
+    own = found.points[:, target.rest]
+    centre = found.weights @ own
+    away = own - centre
     cov = (away.T * found.weights) @ away
-    return centre, np.linalg.cholesky(cov + 0.05 * peak.root @ peak.root.T)
+    root = np.linalg.cholesky(cov + 0.05 * target.peak.root @ target.peak.root.T)
+    return Peak(x=centre, logp=target.logp, root=root)
+
+
+def systematic(weights: FloatArray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Systematic resampling: each item as often as its weight says, up or down to whole numbers.
+
+    Parameters
+    ----------
+    weights : (m,) array, sum 1
+    n : int
+        How many are taken.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (n,) array of int
+        In random order (Carpenter, Clifford & Fearnhead 1999, IEE Proc. 146: 2-7).
+    """
+    order = rng.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    places = (rng.random() + np.arange(n)) / n * ends[-1]
+    taken = order[np.minimum(np.searchsorted(ends, places, side="right"), len(order) - 1)]
+    out: np.ndarray = rng.permutation(taken)
+    return out
+
+
+def _variances(weights: FloatArray, n: int) -> FloatArray:
+    """What a draw of each item says of the variance of a mean.
+
+    That of the weighted mean, ``sum w^2 (h - mean)^2``, and of the resampling, ``sum f (1 - f)
+    (h - mean)^2 / n^2`` with f the fraction of ``n w``; both as expectations over the draws.
+    """
+    fraction = n * weights % 1.0
+    out = weights.copy()
+    added = fraction * (1.0 - fraction) / n**2
+    out[weights > 0.0] += added[weights > 0.0] / weights[weights > 0.0]
+    return out
 
 
 def _advice(what: str) -> str:

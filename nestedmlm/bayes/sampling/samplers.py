@@ -20,6 +20,7 @@ import xarray as xr
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.marginal import is_marginal
+from nestedmlm.bayes.model.names import IMPORTANCE
 from nestedmlm.bayes.sampling.density import Density, density, reported_names
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
@@ -193,7 +194,9 @@ def _psis(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
     points = result.points.reshape(settings.chains, settings.draws, target.ndim)
     extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
     attributes = {**_attributes(settings, "marginal"), **extra}
-    return make_tree(posterior_dataset(target, points), None, attributes)
+    variance = result.variance.reshape(settings.chains, settings.draws)
+    stats = xr.Dataset({IMPORTANCE: (("chain", "draw"), variance)})
+    return make_tree(posterior_dataset(target, points), stats, attributes)
 
 
 Run = Callable[[Any, Settings], xr.DataTree]

@@ -50,6 +50,8 @@ def problems(fit: BayesEstimates) -> tuple[str, ...]:
     return sampling_problems(
         parameters(fit),
         chains=fit.n_chains,
+        draws=fit.n_draws,
         divergences=fit.divergences,
         independent=fit.run.khat is not None,
+        form=fit.run.form,
     )

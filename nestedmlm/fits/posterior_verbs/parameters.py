@@ -6,7 +6,7 @@ import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.summaries import PROB, importance_diagnostics, parameter_table
+from nestedmlm.posterior.summaries import PROB, parameter_table
 
 
 @checked
@@ -22,7 +22,8 @@ def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     -------
     DataFrame
         By the posterior's names: ``kind, group, var1, var2, estimate, sd, lower, upper, r_hat,
-        ess_bulk, ess_tail`` (importance sampling has no R-hat, and one ESS for all).
+        ess_bulk, ess_tail``. Importance sampling has no R-hat; its effective draws are those of
+        the weights, for each parameter its own: of the mean, and of the probabilities in the tails.
 
     Examples
     --------
@@ -32,5 +33,4 @@ def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     >>> posterior.parameters().columns[4:8].tolist()
     ['estimate', 'sd', 'lower', 'upper']
     """
-    table = parameter_table(fit.data, fit.design, prob=prob)
-    return importance_diagnostics(table, fit.run.ess)
+    return parameter_table(fit.data, fit.design, prob=prob)

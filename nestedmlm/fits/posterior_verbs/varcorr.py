@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.summaries import PROB, importance_diagnostics, varcorr_table
+from nestedmlm.posterior.summaries import PROB, varcorr_table
 from nestedmlm.views.posterior.varcorr import BayesVarCorr
 
 
@@ -30,4 +30,4 @@ def varcorr(fit: BayesEstimates, *, prob: float = PROB) -> BayesVarCorr:
     (2, 8)
     """
     table = varcorr_table(fit.data, fit.design, prob=prob)
-    return BayesVarCorr(table=importance_diagnostics(table, fit.run.ess), prob=prob)
+    return BayesVarCorr(table=table, prob=prob)
