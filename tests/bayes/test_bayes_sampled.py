@@ -143,9 +143,9 @@ def test_few_draws_warn(fit):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draws": 0}, "draws must be at least 1, got 0"),
-        ({"chains": 0}, "chains must be at least 1, got 0"),
-        ({"draws": 10.5}, "draws must be a whole number"),
+        ({"draws": 0}, "draws must be a positive integer, not 0"),
+        ({"chains": 0}, "chains must be a positive integer, not 0"),
+        ({"draws": 10.5}, "draws must be a positive integer, not 10.5"),
         ({"sampler": "gibbs"}, "sampler must be one of auto, nutpie"),
         ({"marginal": "yes"}, "marginal must be 'auto', True or False, not 'yes'"),
         ({"priors": {"dayz": nm.Prior("Normal", mu=0, sigma=1)}}, "no parameter 'dayz'"),
