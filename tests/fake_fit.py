@@ -75,7 +75,7 @@ def fake_fit(name: str, **changes: Any) -> Any:
         ),
         messages=(),
         converged=True,
-        certificate=SimpleNamespace(evaluations=12),
+        certificate=SimpleNamespace(evaluations=12, monte_carlo_error=0.0),
     )  # fmt: skip
     if name in NUMBERS["ml"]:
         npar, aic, bic, llf = NUMBERS["ml"][name]

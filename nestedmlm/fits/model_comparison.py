@@ -123,7 +123,7 @@ def compare_models(
 def _refuse_iterative(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
     """Refuse criteria that are known only to a Monte Carlo error."""
     for fit, label in zip(fits, labels, strict=True):
-        if fit.solution.stats.sparse is not None:
+        if fit.certificate.monte_carlo_error > 0.0:
             raise ModelComparisonError(
                 f"{label} was fitted by the iterative elimination, whose criterion has a Monte "
                 f"Carlo error ({fit.certificate.message}): a likelihood ratio test needs exact "

@@ -19,8 +19,8 @@ class Control:
     optimizer : {"newton", "pytensor", "lme4"}
         ``newton`` goes to the optimum and certifies it; ``pytensor`` does so by the compiled graph
         of `Model.pytensor`, which is slower and gives the same fit. ``lme4`` stops where lme4's
-        default optimizer stops, with its start, bounds and tolerances: for printed digits that must be
-        lme4's. The other settings are those of ``newton``.
+        default optimizer stops, with its start, bounds and tolerances: for printed digits that must
+        be lme4's. The other settings are those of ``newton``.
     tolerance : float
         Stop when a Newton step promises less than this many deviance units.
     escape_tolerance : float

@@ -26,7 +26,7 @@ DOORS = {
     "sample": lambda: SMALL.sample(draws=20, tune=5, chains=2, seed=1, progress=False),
     "pymc_lmer": lambda: nm.pymc_lmer(
         FORMULA, SLEEP, draws=20, tune=5, chains=2, seed=1, progress=False
-    ),  # noqa: E501
+    ),
 }
 VERBS = {
     "refit": lambda: FIT.refit(SLEEP["Reaction"] + 30.0 * np.sin(np.arange(180.0))),
