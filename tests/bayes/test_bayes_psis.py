@@ -14,7 +14,7 @@ import nestedmlm as nm
 from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.asinh_scale import asinh_density
-from nestedmlm.bayes.sampling.coefficients import conditional_coefficients
+from nestedmlm.bayes.sampling.conditional_coefficients import conditional_coefficients
 from nestedmlm.bayes.sampling.density import density
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample, systematic

@@ -68,13 +68,40 @@ def test_start_is_the_fit(sleep):
     np.testing.assert_allclose(values["Subject_corr"], block.corr, atol=1e-10)
 
 
-def test_the_model_of_a_fit_starts_at_the_fit(sleep):
-    fit, den, start = sleep
-    own = density(fit.to_pymc(marginal=True))
-    np.testing.assert_allclose(own.initial, den.at(start), rtol=1e-12)
-    hierarchical = density(fit.to_pymc()).to_values(density(fit.to_pymc()).initial)
-    assert hierarchical["Days"] == pytest.approx(fit.fixef["Days"])
-    assert hierarchical["sigma"] == pytest.approx(fit.sigma)
+@pytest.mark.parametrize("marginal", [True, False])
+def test_pymcs_own_functions_take_the_model(sleep, marginal):
+    """None of them takes a model whose variables have initial values."""
+    import copy
+
+    import pymc as pm
+
+    model = sleep[0].to_pymc(marginal=marginal)
+    assert set(model.rvs_to_initial_values.values()) == {None}
+    own = density(model)
+    assert np.isfinite(own.logp(own.initial))
+    assert own.folded and np.all(own.initial[list(own.folded)] > 0)  # at zero is no gradient
+    assert {v.name for v in copy.deepcopy(model).free_RVs} == {v.name for v in model.free_RVs}
+    done = pm.do(model, {"sigma": 25.0})
+    assert "sigma" not in {v.name for v in done.free_RVs}
+    seen = pm.observe(model, {"Days": 10.0})
+    assert "Days" in {v.name for v in seen.observed_RVs}
+
+
+def test_pymc_computes_the_log_likelihood(sleep):
+    import pymc as pm
+
+    model = sleep[0].to_pymc()
+    draws = pm.sample_prior_predictive(3, model=model, random_seed=1)["prior"]
+    from xarray import DataTree
+
+    tree = DataTree.from_dict({"posterior": draws.to_dataset()})
+    with model:
+        found = pm.compute_log_likelihood(tree, progressbar=False)
+    values = found["log_likelihood"]["Reaction"].values[0]
+    posterior, y = draws.to_dataset(), sleep[0].design.y
+    mu, sigma = posterior["mu"].values[0], posterior["sigma"].values[0][:, None]
+    expected = -0.5 * ((y - mu) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(values, expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("kind", ["nested chain of two", "compound symmetry", "autoregressive"])

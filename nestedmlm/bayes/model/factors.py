@@ -68,22 +68,13 @@ class TermFactor:
 
 
 # A symmetric distribution whose absolute value is the prior asked for.
-# They start off zero, where the gradient of a signed scale vanishes.
 FOLDED: MappingProxyType[str, Callable[[str, Prior], Any]] = MappingProxyType(
     {
-        "HalfNormal": lambda name, p: pm.Normal(
-            name, mu=0.0, sigma=p["sigma"], initval=0.5 * p["sigma"]
-        ),
-        "HalfStudentT": lambda name, p: pm.StudentT(
-            name, nu=p["nu"], mu=0.0, sigma=p["sigma"], initval=0.5 * p["sigma"]
-        ),
-        "HalfCauchy": lambda name, p: pm.Cauchy(
-            name, alpha=0.0, beta=p["beta"], initval=0.5 * p["beta"]
-        ),
-        "Exponential": lambda name, p: pm.Laplace(
-            name, mu=0.0, b=_exponential_mean(p), initval=0.5 * _exponential_mean(p)
-        ),
-        "HalfFlat": lambda name, p: pm.Flat(name, initval=1.0),
+        "HalfNormal": lambda name, p: pm.Normal(name, mu=0.0, sigma=p["sigma"]),
+        "HalfStudentT": lambda name, p: pm.StudentT(name, nu=p["nu"], mu=0.0, sigma=p["sigma"]),
+        "HalfCauchy": lambda name, p: pm.Cauchy(name, alpha=0.0, beta=p["beta"]),
+        "Exponential": lambda name, p: pm.Laplace(name, mu=0.0, b=_exponential_mean(p)),
+        "HalfFlat": lambda name, p: pm.Flat(name),
     }
 )
 

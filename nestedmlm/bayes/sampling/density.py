@@ -217,7 +217,7 @@ def _initial_parts(model: pm.Model, values: Mapping[str, Any]) -> list[np.ndarra
         raise OptionError(
             f"no free variable {unknown[0]!r} to start; the names are: {', '.join(known)}"
         )
-    strategies = dict(model.rvs_to_initial_values)
+    strategies = dict(model.rvs_to_initial_values) | _off_zero(model)
     strategies |= {known[n]: np.asarray(v, dtype=float) for n, v in values.items()}
     expressions = make_initial_point_expression(
         free_rvs=model.free_RVs,
@@ -226,6 +226,24 @@ def _initial_parts(model: pm.Model, values: Mapping[str, Any]) -> list[np.ndarra
         return_transformed=True,
     )
     return [np.asarray(p) for p in pytensor.function([], expressions, mode=_ONCE)()]
+
+
+def _off_zero(model: pm.Model) -> dict[Any, Any]:
+    """Starts of signed scales off zero, where their gradients vanish: half their priors' scale.
+
+    They are no initial values of the model: PyMC's `do`, `observe` and copies refuse those.
+    """
+    signed = [
+        rv
+        for rv in model.free_RVs
+        if rv.name.endswith(SCALE_SUFFIX + RAW) and model.rvs_to_initial_values.get(rv) is None
+    ]
+    out = {}
+    for rv in signed:
+        parameters = rv.owner.op.dist_params(rv.owner)  # the scale is the last; Flat has none
+        scale = parameters[-1].eval() if parameters else 2.0
+        out[rv] = np.asarray(0.5 * scale)
+    return out
 
 
 def _pieces(x: FloatArray, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:

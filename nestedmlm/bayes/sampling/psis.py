@@ -17,7 +17,10 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density
-from nestedmlm.bayes.sampling.coefficients import ConditionalCoefficients, conditional_coefficients
+from nestedmlm.bayes.sampling.conditional_coefficients import (
+    ConditionalCoefficients,
+    conditional_coefficients,
+)
 from nestedmlm.bayes.sampling.density import Density
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.errors import SamplingError

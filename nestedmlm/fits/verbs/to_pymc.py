@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nestedmlm.fits.estimates import Estimates
-
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
@@ -35,7 +31,8 @@ def to_pymc(
     Returns
     -------
     pymc.Model
-        Made of a fit, its variables' initial values are the fit's estimates.
+        Without initial values, which PyMC's ``do``, ``observe`` and ``compute_log_likelihood``
+        refuse; ``fit.sample(pymc_model=model)`` starts from the fit.
 
     Raises
     ------
@@ -50,13 +47,5 @@ def to_pymc(
     ['1|Batch_sigma_raw', 'Intercept', 'sigma']
     """
     from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
-    from nestedmlm.bayes.sampling.start import start_values  # PyMC
 
-    design = source.design
-    model = build_model(design, priors, marginal=marginal, noncentered=noncentered)
-    if isinstance(source, Estimates):
-        s = source.solution
-        start = start_values(model, design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta)
-        for name, value in start.items():
-            model.set_initval(model[name], np.asarray(value))
-    return model
+    return build_model(source.design, priors, marginal=marginal, noncentered=noncentered)
