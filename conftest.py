@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("NESTEDMLM_TRACEBACK", "full")  # a failing test shows where
 
 
 @pytest.fixture(autouse=True)

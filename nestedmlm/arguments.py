@@ -8,6 +8,7 @@ it may be.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -16,7 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NestedMLMError, OptionError
+
+# whether errors show the way through the package: NESTEDMLM_TRACEBACK=full in the environment
+FULL_TRACEBACK = os.environ.get("NESTEDMLM_TRACEBACK") == "full"
 
 
 def check_flag(value: Any, name: str) -> bool:
@@ -121,6 +125,9 @@ def check_instance[T](value: Any, kind: type[T], name: str) -> T:
 def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Decorator of a public function: its arguments are checked by their annotations.
 
+    Errors of our own are raised with a short traceback: the user's line and the message
+    (`FULL_TRACEBACK` shows where they come from).
+
     Before anything is computed. Flags, whole numbers, numbers, text, mappings and sequences are
     told apart as `KINDS` does; a float called `level`, `prob`, `ci` or `alpha` is a level, an int
     called `seed` a seed, other ints are counts from `LEAST` on. What an annotation does not spell
@@ -152,10 +159,16 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # what is missing or too much, Python says in its own words when the function is called
-        first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
-        rest = {name: checked_value(name, value) for name, value in kwargs.items()}
-        return function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
+        try:
+            # what is missing or too much, Python says in its own words when the function is called
+            first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
+            rest = {name: checked_value(name, value) for name, value in kwargs.items()}
+            return function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
+        except NestedMLMError as error:
+            if FULL_TRACEBACK:
+                raise
+            # the user's line and the message: what is wrong is not in our code
+            raise error.with_traceback(None) from error.__cause__
 
     _CHECKED[function] = _CHECKED[wrapper] = wrapper
     return wrapper

@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import zipfile
+import zlib
 from collections.abc import Sequence
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,8 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
+        # pandas' own errors are ValueErrors, as is a file of another encoding
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ConvergenceWarning
+from nestedmlm.errors import ConvergenceWarning, DataError
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_of
@@ -90,6 +92,11 @@ def solve(
     Returns
     -------
     Solved
+
+    Raises
+    ------
+    DataError
+        If the criterion cannot be computed.
     """
     REML = bool(REML) and design.p > 0
     control = control or Control()
@@ -100,10 +107,18 @@ def solve(
     exact = stats.sparse is None
     find = OPTIMIZERS[control.optimizer if exact else "iterative"]
     seconds = refit_seconds(stats, 1) if exact else 0.0  # in the sweeps, which those do without
-    with held(seconds), blas_threads(stats), interruptible():
-        optimum = find(design, plan, stats, REML=REML, start=start, control=control, penalty=prior)
-        best, used = optimum.evaluation, optimum.stats
-        solution = results_of(design, optimum.theta, best.T, best.state, plan, used, REML=REML)
+    try:
+        with held(seconds), blas_threads(stats), interruptible():
+            optimum = find(
+                design, plan, stats, REML=REML, start=start, control=control, penalty=prior
+            )
+            best, used = optimum.evaluation, optimum.stats
+            solution = results_of(design, optimum.theta, best.T, best.state, plan, used, REML=REML)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
+        raise DataError(
+            f"the criterion of this model cannot be computed ({error}): its effects reproduce the "
+            "response exactly, or numbers are so large or small that digits are lost; rescale them"
+        ) from error
     return Solved(
         solution=solution,
         REML=REML,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -114,3 +117,29 @@ def test_data_are_not_changed(sleepstudy: pd.DataFrame) -> None:
     before = sleepstudy.copy(deep=True)
     nm.lmer("log(Reaction) ~ scale(Days) + (Days | Subject)", sleepstudy)
     pd.testing.assert_frame_equal(sleepstudy, before)
+
+
+TYPO = """
+import traceback
+import nestedmlm as nm
+
+data = nm.load_dataset("sleepstudy")
+fit = nm.lmer("Reaction ~ Days + (1 | Subject)", data)
+for door in (
+    lambda: nm.lmer("Reaction ~ Dais + (1 | Subject)", data),
+    lambda: fit.update(". ~ . + Dais"),
+    lambda: nm.Model("Reaction ~ Dais + (1 | Subject)", data),
+):
+    try:
+        door()
+    except nm.NestedMLMError as error:
+        lines = traceback.format_exc().splitlines()
+        assert error.__traceback__.tb_next.tb_next.tb_next is None, lines
+        assert len(lines) < 15 and "did you mean Days" in str(error), lines
+"""
+
+
+def test_a_typo_shows_the_users_line_and_the_message():
+    short = {k: v for k, v in os.environ.items() if k != "NESTEDMLM_TRACEBACK"}
+    done = subprocess.run([sys.executable, "-c", TYPO], env=short, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

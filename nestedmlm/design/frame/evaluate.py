@@ -78,7 +78,11 @@ class Evaluator:
         scalar : bool
             Whether a single number is repeated over the rows (offsets) or refused.
         """
-        value = self.value(node)
+        try:
+            value = self.value(node)
+        except RecursionError:
+            message = "too many function calls are nested in this formula"
+            raise FormulaError(message, self.text) from None
         if isinstance(value, list):
             value = load_array(value, deparse(node))
         elif scalar and isinstance(value, int | float | np.number):

@@ -21,7 +21,7 @@ from nestedmlm.design.frame.values import (
     logical,
     object_array,
 )
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, NestedMLMError
 
 
 class Frame:
@@ -57,14 +57,16 @@ class Frame:
         return name in self._columns
 
     def series(self, name: str) -> pd.Series:
-        """Return a column as a pandas Series.
+        """Return a column (not a matrix) as a pandas Series.
 
         Raises
         ------
         DataError
             If several columns have this name, or its length is not that of the table.
         """
-        column = self._read(name)
+        return self._series(self._read(name), name)
+
+    def _series(self, column: Any, name: str) -> pd.Series:
         if not isinstance(column, pd.Series):
             raise DataError(f"several columns are called {name!r}: rename them")
         if len(column) != self.n:
@@ -76,8 +78,22 @@ class Frame:
         """Return a column as numbers or a factor (read once)."""
         found = self._cache.get(name)
         if found is None:
-            found = self._cache[name] = load_series(self.series(name), name)
+            found = self._cache[name] = self._load(name)
         return found
+
+    def _load(self, name: str) -> Vector:
+        try:
+            column = self._read(name)
+            if isinstance(column, np.ndarray):
+                return load_matrix(column, name)
+            return load_series(self._series(column, name), name)
+        except NestedMLMError:
+            raise
+        except Exception as error:  # whatever a type of column that we do not know says
+            kind = type(error).__name__
+            raise DataError(
+                f"column {name!r} cannot be read as numbers, text or categories ({kind}: {error})"
+            ) from error
 
 
 def _open(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
@@ -90,9 +106,22 @@ def _open(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
 
 
 def _open_mapping(data: Mapping[str, Any]) -> tuple[Callable[[str], Any], Any, pd.Index]:
-    lengths = {name: len(values) for name, values in data.items() if np.ndim(values) > 0}
-    n = max(lengths.values(), default=0)
-    return lambda name: pd.Series(data[name]), list(data), pd.RangeIndex(n)
+    lengths = [len(values) for values in data.values() if _is_column(values)]
+
+    def read(name: str) -> Any:
+        values = data[name]
+        is_matrix = isinstance(values, np.ndarray) and values.ndim == 2
+        return values if is_matrix else pd.Series(values)
+
+    return read, list(data), pd.RangeIndex(max(lengths, default=0))
+
+
+def _is_column(values: Any) -> bool:
+    return (
+        hasattr(values, "__len__")
+        and not isinstance(values, str | bytes)
+        and (getattr(values, "ndim", 1) > 0)
+    )
 
 
 def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:

@@ -210,7 +210,7 @@ def _factor(parameters: str, ordered: bool | None) -> Handler:
         if not isinstance(wanted, bool | None):
             raise DataError(f"{text}: ordered is TRUE or FALSE")
         return replace(factor, ordered=factor.ordered if wanted is None else wanted,
-                       kind="category" if factor.kind == "other" else factor.kind)  # fmt: skip
+                       kind=factor.kind if factor.kind == "logical" else "category")  # fmt: skip
 
     return run
 

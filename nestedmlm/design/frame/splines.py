@@ -41,7 +41,8 @@ def bspline_basis(x: FloatArray, knots: FloatArray, degree: int) -> FloatArray:
         grown = np.zeros((x.size, order + 1))
         for j in range(order):
             right, left = knots[interval + j + 1], knots[interval + j + 1 - order]
-            share = local[:, j] / (right - left)
+            span = right - left  # 0 where knots coincide: no spline there, as R has it
+            share = np.divide(local[:, j], span, out=np.zeros_like(span), where=span > 0)
             grown[:, j] += (right - x) * share
             grown[:, j + 1] += (x - left) * share
         local = grown
@@ -57,7 +58,7 @@ def _derivative_basis(x: FloatArray, knots: FloatArray, degree: int, order: int)
         return bspline_basis(x, knots, degree)
     lower = _derivative_basis(x, knots[1:-1], degree - 1, order - 1)
     span = knots[degree + 1 : -1] - knots[1 : -degree - 1]
-    scaled = lower * (degree / span)
+    scaled = lower * np.divide(degree, span, out=np.zeros_like(span), where=span > 0)
     basis = np.zeros((x.size, scaled.shape[1] + 1))
     basis[:, 1:] += scaled
     basis[:, :-1] -= scaled

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, as_factor, level_label
 from nestedmlm.design.matrices.contrast_coding import contrast_matrix
-from nestedmlm.errors import DataError, NewLevelsError
+from nestedmlm.errors import DataError, MemoryLimitError, NewLevelsError
 from nestedmlm.formula.terms import Terms
 
 FloatArray = npt.NDArray[np.float64]
@@ -182,7 +182,12 @@ def build_matrix(spec: MatrixSpec, values: Mapping[str, Vector], n: int) -> Floa
     NewLevelsError
         If a factor has levels that were not there at the fit.
     """
-    X = np.empty((n, len(spec.names)))
+    try:
+        X = np.empty((n, len(spec.names)))
+    except MemoryError:
+        raise MemoryLimitError(
+            f"a model matrix of {n} rows and {len(spec.names)} columns does not fit in memory"
+        ) from None
     column = 0
     if spec.terms.intercept:
         X[:, 0] = 1.0

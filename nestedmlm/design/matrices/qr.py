@@ -10,10 +10,12 @@ FloatArray = npt.NDArray[np.float64]
 
 def _surely_full_rank(X: FloatArray, tol: float) -> bool:
     """Cheap sufficient check on X'X; False says nothing."""
+    if X.shape[0] < X.shape[1]:
+        return False
     with np.errstate(over="ignore", invalid="ignore"):
         gram = X.T @ X
     squares = np.diag(gram)
-    if X.shape[0] < X.shape[1] or not np.all(np.isfinite(squares)) or squares.min() <= 0:
+    if not np.all(np.isfinite(squares)) or squares.min() <= 0:
         return False
     norms = np.sqrt(squares)
     try:

@@ -37,7 +37,7 @@ def getme(fit: LmerFit, name: str) -> Any:
     (6, 30)
     """
     table = components(fit)
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise OptionError(f"{name!r} is not a component; known: {', '.join(sorted(table))}")
     return table[name]()
 
