@@ -6,6 +6,7 @@ a move promises more, leave along it and go on.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +97,9 @@ def local_optimum(objective: Objective, start: FloatArray, control: Control) -> 
         start=start,
         here=here,
         promised=max(float(descent.predicted), 0.0),
-        holds=descent.converged and here.escape_gain <= control.escape_tolerance,
+        holds=descent.converged
+        and math.isfinite(here.value)
+        and here.escape_gain <= control.escape_tolerance,
         exhausted=exhausted,
         log=log,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.likelihood.plan import SINGULAR, Plan, theta_of_phi
+from nestedmlm.errors import DataError
+from nestedmlm.likelihood.plan import SINGULAR, Plan, start_phi, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.evaluation import Evaluation
@@ -83,11 +84,13 @@ def optimize(
     ------
     OptionError
         If `start` is no vector of the model's covariance parameters.
+    DataError
+        If the criterion cannot be computed where the descent starts.
     """
     control, began = control or Control(), time.perf_counter()
     objective = make(plan=plan, stats=stats, REML=REML, penalty=penalty)
     first = starting_point(plan, stats, start) if phi is None else phi
-    tried = [local_optimum(objective, first, control)]
+    tried = [_first_optimum(objective, first, control)]
     shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
     for other in other_starts(tried[0], control):
         try:
@@ -121,6 +124,28 @@ def optimize(
             escapes=log.escapes,
             snaps=log.snaps,
         ),
+    )
+
+
+def _first_optimum(objective: Objective, first: FloatArray, control: Control) -> LocalOptimum:
+    """From the first start, or from the default one where that has no criterion.
+
+    Raises
+    ------
+    DataError
+        If there is none at the default either.
+    """
+    for start in (first, start_phi(objective.plan)):
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = local_optimum(objective, start, control)
+        except np.linalg.LinAlgError:
+            continue
+        if np.isfinite(found.here.value):
+            return found
+    raise DataError(
+        "the criterion cannot be computed, not even where the optimizer starts: some predictors "
+        "are nearly collinear or of very different sizes; centre and rescale them"
     )
 
 

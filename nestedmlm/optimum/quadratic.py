@@ -14,7 +14,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 
 # Where rounding ends the descent, this much of the value may be left unexploited.
-RESOLVED = 1e-8
+RESOLVED = 1e-7
 ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
 
 

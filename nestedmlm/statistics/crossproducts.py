@@ -31,6 +31,7 @@ from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed, largest_first,
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
+_SMALLEST, _LARGEST = 1e-140, 1e70  # sizes of responses and predictors: products are finite
 _ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
 
 
@@ -130,6 +131,22 @@ class CrossProducts:
         return np.linalg.inv(self.R_x)
 
 
+def _check_magnitude(what: str, values: FloatArray) -> None:
+    """Refuse numbers whose products leave the range of double precision.
+
+    Raises
+    ------
+    DataError
+    """
+    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+    if 0.0 < largest < _SMALLEST or largest > _LARGEST:
+        raise DataError(
+            f"{what} is of size {largest:.1e}: its squares and their products are too "
+            f"{'large' if largest > 1.0 else 'small'} to compute with; give it in other units "
+            "(divide it by its standard deviation)"
+        )
+
+
 def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     """Reduce a design to its sufficient statistics in one pass over the rows.
 
@@ -143,7 +160,8 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     Raises
     ------
     DataError
-        If the fixed effects leave nothing of the response.
+        If the fixed effects leave nothing of the response, or numbers are of a size whose products
+        cannot be computed.
     MemoryLimitError
         If the dense block of crossed factors would not fit in memory.
     OptionError
@@ -156,6 +174,12 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
 def _cross_products(design: Design, method: str) -> CrossProducts:
     w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
+    _check_magnitude("the response", y)
+    for name, column in zip(design.x_names, design.X.T, strict=True):
+        _check_magnitude(f"the predictor {name}", column)
+    for term in design.terms:
+        for name, column in zip(term.columns, term.X.T, strict=True):
+            _check_magnitude(f"{name} of ({term.text})", column)
     X, R_x = orthonormal(design.X, w)
     beta = least_squares(X, y, w)
     terms, transforms = scaled_columns(design, w, (X, R_x))

@@ -10,8 +10,9 @@ import nestedmlm as nm
 from benchmarks.optima import ABOVE, KINDS, designs, misses, register_twins
 from nestedmlm.covariance import temporary_structures
 from nestedmlm.design.build import build_design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta
+from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum import local_optimum, objective
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.optimum.certificate import NO_ESCAPE
@@ -124,22 +125,52 @@ def test_a_trap_is_not_certified_unless_it_is_left(monkeypatch: pytest.MonkeyPat
     assert local_optimum.local_optimum(o, point, loose).here.value == at.value
 
 
-@pytest.mark.parametrize("theta", [0.03, 0.05])
-def test_small_standard_deviations_are_not_set_to_zero_if_the_criterion_rises(
-    theta: float,
-) -> None:
-    # 3,000 groups know a relative standard deviation below `snap` well enough
+@pytest.mark.parametrize("ratio", [1.005, 1.01, 1.015])
+def test_small_standard_deviations_are_not_set_to_zero_if_the_criterion_rises(ratio: float) -> None:
+    # a balanced layout whose mean squares have this ratio: theta is sqrt((ratio - 1) / rows)
+    groups, rows = 6, 200
     rng = np.random.default_rng(2)
-    g = np.repeat(np.arange(60), 400)
-    rows = pd.DataFrame({"g": g, "y": theta * rng.normal(size=60)[g] + rng.normal(size=len(g))})
-    control = Control(snap=1.0)  # asks for every one of them
-    fit = nm.lmer("y ~ 1 + (1 | g)", rows, control=control)
-    plain = nm.lmer("y ~ 1 + (1 | g)", rows)
-    assert fit.theta[0] > 0.0 and fit.certificate.snaps == 0
-    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-9)
+    within, between = rng.normal(size=(groups, rows)), rng.normal(size=groups)
+    within -= within.mean(axis=1, keepdims=True)
+    between -= between.mean()
+    error = np.sum(within**2) / (groups * (rows - 1))
+    between *= np.sqrt(ratio * error / (rows * np.sum(between**2) / (groups - 1)))
+    y = (between[:, None] + within).ravel()
+    frame = pd.DataFrame({"g": np.repeat(np.arange(groups), rows), "y": y})
+    fit = nm.lmer("y ~ 1 + (1 | g)", frame)
+    assert fit.theta[0] == pytest.approx(np.sqrt((ratio - 1.0) / rows), rel=1e-4)
+    assert fit.theta[0] <= Control().snap  # zero was tried
+    at_zero = results_at(fit.design, np.zeros(1)).reml_criterion
+    assert 1e-5 < at_zero - fit.criterion < 1e-3
 
 
 @pytest.mark.parametrize("start", [[np.nan, 0, 1], {"theta": [1, 0, 1]}, "auto", [1.0, 0.0]])
 def test_starts_that_are_none_are_refused(start: object) -> None:
     with pytest.raises(OptionError, match="start must hold the 3 covariance parameters"):
         nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), start=start)
+
+
+@pytest.mark.parametrize("factor", [1e-100, 1e-60, 1e60])
+def test_units_of_the_response_change_nothing_but_units(factor: float) -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    formula = "Reaction ~ Days + (Days | Subject)"
+    base = nm.lmer(formula, sleepstudy)
+    fit = nm.lmer(formula, sleepstudy.assign(Reaction=sleepstudy.Reaction * factor))
+    assert fit.converged
+    assert fit.criterion - 2.0 * 178 * np.log(factor) == pytest.approx(base.criterion, abs=1e-6)
+
+
+@pytest.mark.parametrize("column, factor", [("Reaction", 1e100), ("Days", 1e155), ("Days", 1e-320)])
+def test_sizes_that_cannot_be_squared_are_refused(column: str, factor: float) -> None:
+    sleepstudy = nm.load_dataset("sleepstudy").astype({"Days": float})
+    scaled = sleepstudy.assign(**{column: sleepstudy[column] * factor})
+    for term in ("(Days | Subject)", "(1 | Subject)", "cs(Days | Subject)"):
+        with pytest.raises(DataError, match="give it in other units"):
+            nm.lmer(f"Reaction ~ Days + {term}", scaled)
+
+
+def test_a_start_without_a_criterion_is_passed_over() -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, start=[1e120, 1e120, 1e120])
+    assert fit.converged
+    assert fit.criterion == pytest.approx(1743.62827195849, abs=1e-6)

@@ -17,7 +17,7 @@ from designs import FORMULAS, data
 import nestedmlm as nm
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.ddf import coefficient_tests, df_method, joint_test
-from nestedmlm.inference.effects.satterthwaite import satterthwaite
+from nestedmlm.inference.effects.satterthwaite import combined_df, satterthwaite
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.likelihood.plan import flat_factors
 
@@ -278,3 +278,16 @@ def test_kenward_roger_without_fixed_effects_gives_no_advice_that_does_not_help(
     fit = nm.lmer("Reaction ~ 0 + (1 | Subject)", nm.load_dataset("sleepstudy"))
     with pytest.raises(OptionError, match="the model has no fixed effects"):
         fit.anova(ddf="kenward-roger")
+
+
+@pytest.mark.parametrize(
+    "nu, expected",
+    [
+        ([5.0, 5.0], 5.0),
+        ([1.5, 8.0], 2.0),  # a part without a finite mean: lmerTest's get_Fstat_ddf has 2
+        ([2.0, 8.0], 2.0),
+        ([4.0, 10.0], 2.0 * 3.25 / (3.25 - 2.0)),  # E = 4/2 + 10/8
+    ],
+)
+def test_denominator_of_fai_and_cornelius(nu: list[float], expected: float) -> None:
+    assert combined_df(np.array(nu)) == pytest.approx(expected)

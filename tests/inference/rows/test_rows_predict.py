@@ -361,3 +361,19 @@ def test_r_spelling(slopes: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
     found = lme4.predict(slopes, new, re_form="NA", se_fit=True)
     assert found.equals(slopes.predict(new, re_form=False, se_fit=True))
     assert lme4.predict(slopes, new, allow_new_levels=True).notna().all()
+
+
+def test_new_groups_are_drawn_with_the_covariance_of_the_fit() -> None:
+    # T T', not T'T: the slopes' variance and the correlation tell the two apart
+    rng = np.random.default_rng(4)
+    T = np.array([[1.0, 0.0], [1.5, 0.4]])
+    g, x = np.repeat(np.arange(60), 10), rng.normal(size=600)
+    u = rng.normal(size=(60, 2)) @ T.T
+    rows = pd.DataFrame({"g": g, "x": x, "y": u[g, 0] + u[g, 1] * x + 0.5 * rng.normal(size=600)})
+    fit = nm.lmer("y ~ x + (x | g)", rows)
+    new = pd.DataFrame({"g": np.repeat(np.arange(4000) + 1000, 2), "x": np.tile([0.0, 1.0], 4000)})
+    drawn = fit.predict(new, new_levels="sample", seed=1, random_only=True).to_numpy()
+    intercepts, slopes = drawn[::2], drawn[1::2] - drawn[::2]
+    found = np.cov(intercepts, slopes)
+    expected = fit.sigma**2 * fit.solution.T[0] @ fit.solution.T[0].T
+    assert found == pytest.approx(expected, rel=0.1)
