@@ -78,11 +78,7 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
     """
     if not isinstance(text, str) or not text.strip():
         raise FormulaError(f"a hypothesis is a text such as 'ses > 0', got {text!r}")
-    quoted = tuple(re.findall(r"`([^`]*)`", text))
-    if text.count("`") % 2:
-        raise FormulaError("a backtick is not closed", text, text.rindex("`"))
-    numbers = iter(range(len(quoted)))
-    code = re.sub(r"`[^`]*`", lambda match: f"{_PLACEHOLDER}{next(numbers)}", text)
+    code, quoted = _place_names(text, [str(name) for name in posterior.data_vars])
     reader = _Reader(text.strip(), quoted, posterior)
     try:
         tree = ast.parse(code.strip(), mode="eval").body
@@ -94,6 +90,30 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
         )
         raise FormulaError(message, reader.text, at) from None
     return _compare(tree, reader)
+
+
+def _place_names(text: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Put placeholders where names in backticks stand; names may hold backticks themselves.
+
+    Raises
+    ------
+    FormulaError
+        If a backtick is not closed.
+    """
+    quoted: list[str] = []
+
+    def place(name: str) -> str:
+        quoted.append(name)
+        return f"{_PLACEHOLDER}{len(quoted) - 1}"
+
+    code = text
+    for name in sorted((n for n in names if "`" in n), key=len, reverse=True):
+        for written in (f"`{name}`", name):
+            if written in code:
+                code = code.replace(written, place(name))
+    if code.count("`") % 2:
+        raise FormulaError("a backtick is not closed", text, text.rindex("`"))
+    return re.sub(r"`([^`]*)`", lambda match: place(match[1]), code), tuple(quoted)
 
 
 def _compare(node: ast.expr, reader: _Reader) -> HypothesisDraws:
@@ -162,6 +182,10 @@ def _variable(node: ast.expr, reader: _Reader) -> Any:
     name = ast.unparse(node)
     if name.startswith(_PLACEHOLDER):
         name = reader.quoted[int(name.removeprefix(_PLACEHOLDER))]
+    # R writes a name with blanks in backticks, which are no part of what the user calls it
+    same = [v for v in reader.posterior.data_vars if str(v).replace("`", "") == name]
+    if name not in reader.posterior.data_vars and len(same) == 1:
+        name = str(same[0])
     if name not in reader.posterior.data_vars:
         known = ", ".join(map(str, reader.posterior.data_vars))
         raise reader.error(f"no parameter {name!r}; the posterior has: {known}", node)

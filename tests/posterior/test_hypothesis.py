@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from designs import data
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
@@ -110,3 +111,37 @@ def test_place_is_marked(bayes):
 def test_none_given(bayes):
     with pytest.raises(nm.errors.OptionError, match="no hypothesis given"):
         bayes.hypothesis([])
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("`my col` > 0", "`my col`"),
+        ("``my col`` > 0", "`my col`"),
+        ("`poly(`my x`, 2)1` > 0", "poly(`my x`, 2)1"),
+        ("`poly(my x, 2)2` > 0", "poly(`my x`, 2)2"),
+        ("`my col|f1_sigma` > 1", "`my col`|f1_sigma"),
+        ("``my col`|f1_sigma` > 1", "`my col`|f1_sigma"),
+        ("`my col` > `poly(`my x`, 2)1`", None),
+    ],
+)
+def test_names_with_blanks(text, variable):
+    frame = data().rename(columns={"x": "my col", "z": "my x"})
+    fit = nm.lmer("y ~ `my col` + poly(`my x`, 2) + (0 + `my col` | f1)", frame)
+    bayes = fake_bayesfit(fit, chains=2, draws=50)
+    posterior = bayes.data["posterior"]
+    found = bayes.hypothesis(text).table["probability"].iloc[0]
+    if variable is None:
+        holds = posterior["`my col`"] > posterior["poly(`my x`, 2)1"]
+    else:
+        holds = posterior[variable] > float(text[-1])
+    assert found == float(holds.mean())
+
+
+def test_a_name_with_blanks_that_is_not_there():
+    frame = data().rename(columns={"x": "my col"})
+    bayes = fake_bayesfit(nm.lmer("y ~ `my col` + (1 | f1)", frame), chains=2, draws=50)
+    with pytest.raises(nm.FormulaError, match="no parameter 'my cold'"):
+        bayes.hypothesis("`my cold` > 0")
+    with pytest.raises(nm.FormulaError, match="a backtick is not closed"):
+        bayes.hypothesis("`my cold > 0")
