@@ -60,8 +60,7 @@ def lmer(
     start : array, optional
         Theta to start from; by default lme4's start.
     control : Control, optional
-        By default ``Control(optimizer="lme4")``: BOBYQA of NLopt with the start, bounds and
-        tolerances of lme4's ``nloptwrap``, and lme4's checks at the boundary.
+        By default ``Control(optimizer="lme4")``: lme4's ``nloptwrap`` and checks at the boundary.
     penalty : {"wishart"} or Penalty, optional
         Only with a `control` of the other optimizer: lme4 has none.
 
@@ -75,7 +74,7 @@ def lmer(
     OptionError
         For a penalty or a registered covariance structure.
     DataError
-        Where lme4's path leads to covariances at which the criterion cannot be computed.
+        Where the path leads to covariances at which the criterion cannot be computed.
 
     Warns
     -----
@@ -84,10 +83,9 @@ def lmer(
 
     Notes
     -----
-    Tests and intervals that the fit gives (Satterthwaite, Kenward-Roger, Wald) are those at its
-    theta, as in R; `refit` and `update` stop with lme4 again. What needs other fits (`refitML`,
-    likelihood ratio tests, profiles, bootstrap, influence, power) takes optima. Where the criterion
-    is flat the path depends on its last bits, in R as here.
+    Satterthwaite's, Kenward and Roger's and Wald's tests are those at its theta, as in R; `refit`
+    and `update` stop with lme4 again. What needs other fits (`refitML`, likelihood ratio tests,
+    profiles, bootstrap, influence, power) takes optima. *How it matches lmer* has the measurements.
 
     Examples
     --------

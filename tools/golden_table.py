@@ -1,7 +1,8 @@
 """The table of docs/explanation/how_it_matches_lmer.md: `python tools/golden_table.py`.
 
-It reads lme4's results (goldens.json) from the reference folder beside `NESTEDMLM_DATA`, fits the
-same models and writes docs/explanation/_goldens.md, which is kept in the repository.
+It reads lme4's results (goldens.json, in the reference folder beside `NESTEDMLM_DATA`, and
+tests/reference/stops/), fits the same models twice, to the optimum and to where lme4 stops, and
+writes docs/explanation/_goldens.md and _stops.md, which are kept in the repository.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ import json
 import logging
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
-import nestedmlm as nm
+import numpy as np
 
-TARGET = Path(__file__).parents[1] / "docs" / "explanation" / "_goldens.md"
+import nestedmlm as nm
+from nestedmlm import lme4
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "explanation" / "_goldens.md"
+STOPS = ROOT / "docs" / "explanation" / "_stops.md"
+KEPT = ROOT / "tests" / "reference" / "stops"
 EXACT = 5e-8  # differences below this are shown as 0
 
 
@@ -58,6 +66,56 @@ def row(entry: dict[str, Any]) -> str:
     )
 
 
+def stop_row(case: dict[str, Any], kept: dict[str, Any]) -> str:
+    """One line of the table of places where lme4 stops."""
+    data = nm.load_dataset(case["data"])
+    if "subset" in case:
+        data = data.query(case["subset"])
+    options = {k: case[k] for k in ("REML", "weights", "contrasts", "start") if k in case}
+    method = "" if case["REML"] else " (ML)"
+    for name in ("subset", "weights", "start"):
+        method += f", {name} {case[name]}" if name in case else ""
+    formula = case["formula"].replace("|", "\\|")
+    head = f"| {case['data']} | `{formula}`{method} | {kept['feval']} | "
+    steady = "yes" if kept["steady"] else "no"
+    try:
+        fit = lme4.lmer(case["formula"], data, **options)
+    except nm.errors.DataError:
+        return f"{head}refused | | {steady} | | |"
+    theta = np.array(kept["theta"])
+    apart = np.max(np.abs(fit.theta - theta) / np.maximum(1.0, np.abs(theta)))
+    return (
+        f"{head}{fit.certificate.evaluations} | {_bounded(apart)} | {steady} | "
+        f"{_printed(fit, kept)} | {fit.certificate.gap:.1e} |"
+    )
+
+
+def _printed(fit: nm.LmerFit, kept: dict[str, Any]) -> str:
+    """Whether VarCorr and fixef print the same; empty where R has no such fit."""
+    if "VarCorr" not in kept:
+        return ""
+    words = [line.split() for line in str(fit.varcorr()).splitlines()]
+    varcorr = words == [line.split() for line in kept["VarCorr"]]
+    pairs = zip(fit.fixef, map(float, kept["fixef"]), strict=True)
+    fixef = all(abs(a - b) <= 5.1e-7 * abs(b) for a, b in pairs)  # seven digits
+    return "same" if varcorr and fixef else "other digits"
+
+
+def write_stops() -> None:
+    """Write the table of places where lme4 stops."""
+    cases = json.loads((KEPT / "cases.json").read_text(encoding="utf-8"))
+    kept = {r["id"]: r for r in json.loads((KEPT / "stops.json").read_text(encoding="utf-8"))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nm.errors.ConvergenceWarning)
+        rows = [stop_row(case, kept[case["id"]]) for case in cases]
+    head = (
+        "| data | formula | lme4's evaluations | here | theta apart | steady | prints | "
+        "above the optimum |\n|---|---|---:|---:|---:|---|---|---:|\n"
+    )
+    STOPS.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    print(f"{STOPS}: {len(rows)} fits")
+
+
 def _small(gap: float) -> str:
     return "0" if abs(gap) < EXACT else f"{gap:.1e}"
 
@@ -84,6 +142,7 @@ def main() -> None:
     )
     said = f"{len(rows)} fits; {reference['made_with'].split(';')[0]}.\n\n"
     TARGET.write_text(said + head + "\n".join(rows) + "\n", encoding="utf-8")
+    write_stops()
     print(f"{TARGET}: {len(rows)} fits, without {', '.join(refused) or 'exception'}")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import nestedmlm as nm
-from tools.golden_table import row
+from tools.golden_table import KEPT, row, stop_row
 
+FILES = ("cases", "stops")
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
@@ -96,3 +97,14 @@ def test_golden_table_is_that_of_today(shared_data, reference, monkeypatch):
     for entry in chosen:
         data, formula, criterion = row(entry).split(" | ")[:3]
         assert f"{data} | {formula} | {criterion}" in written
+
+
+def test_table_of_stops_is_that_of_today():
+    """Two of its lines, of data that are shipped."""
+    written = (ROOT / "docs" / "explanation" / "_stops.md").read_text(encoding="utf-8")
+    cases, kept = (json.loads((KEPT / f"{name}.json").read_text("utf-8")) for name in FILES)
+    assert len(cases) == len(kept) == written.count("\n") - 2
+    for case, place in zip(cases, kept, strict=True):
+        if case["id"] in {"sleep_corr", "penicillin"}:
+            line = stop_row(case, place)
+            assert line.rpartition(" | ")[0] in written
