@@ -12,7 +12,7 @@ from nestedmlm.views.render.layout import fill_lines, formula_pieces
 from nestedmlm.views.render.rformat import DIGITS, format_numbers, round_r
 
 CLASS = "lmerMod"  # what lme4 calls the class of such a fit; part of the title people know
-_STOPPED = {"newton": "optimum not certified", "lme4": "stopped where lme4 stops"}
+_STOPPED = {"lme4": "stopped where lme4 stops"}
 _CRITERIA = ("AIC", "BIC", "logLik", "-2*log(L)", "df.resid")
 
 
@@ -83,6 +83,6 @@ def messages(fit: Printed) -> list[Block]:
 
 
 def _optimizer(fit: Printed) -> list[str]:
-    stopped = _STOPPED[fit.certificate.control.optimizer]
+    stopped = _STOPPED.get(fit.certificate.control.optimizer, "optimum not certified")
     verdict = "certified local optimum" if fit.converged else stopped
     return [f"optimizer: {verdict}, {fit.certificate.evaluations} evaluations"]

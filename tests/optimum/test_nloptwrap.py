@@ -270,7 +270,7 @@ def test_registered_structures_are_refused(sleepstudy):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "bobyqa"}, "optimizer='bobyqa' is unknown; known: newton, lme4"),
+        ({"optimizer": "bobyqa"}, "optimizer='bobyqa' is unknown; known: newton, .*lme4"),
         ({"optimizer": "lme4", "tolerance": 1e-6}, "tolerance cannot be chosen"),
         ({"optimizer": "lme4", "snap": 0.0, "max_evaluations": 9}, "max_evaluations, snap cannot"),
     ],
@@ -281,7 +281,9 @@ def test_control_that_contradicts_itself(options, message):
 
 
 def test_it_takes_what_lmer_takes():
-    ours, theirs = (inspect.signature(f).parameters for f in (lme4.lmer, nm.lmer))
+    """But for the method, which is what it is about."""
+    ours, theirs = (dict(inspect.signature(f).parameters) for f in (lme4.lmer, nm.lmer))
+    theirs.pop("method", None)
     assert list(ours) == list(theirs)
     assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]
 
