@@ -86,7 +86,15 @@ def below(cells, values):
     return of_sd, np.array(of_intercept)
 
 
-@pytest.mark.parametrize(("groups", "given"), [(3, {}), (3, WIDE), (4, FLAT), (3, FLAT)])
+@pytest.mark.parametrize(
+    ("groups", "given"),
+    [
+        (3, WIDE),
+        pytest.param(3, {}, marks=pytest.mark.slow),
+        pytest.param(4, FLAT, marks=pytest.mark.slow),
+        pytest.param(3, FLAT, marks=pytest.mark.slow),
+    ],
+)
 def test_tails_with_few_groups_are_exact(groups, given):
     """At the draws' quantiles the exact distribution has the probabilities that they are of.
 
