@@ -208,7 +208,7 @@ def _evidence(outer: GroupingFactor, inner: GroupingFactor, rows: Rows) -> _Evid
     cells = _Cells(_sums_by_cell(outer.codes, inner.codes, ids, np.ones(rows.n)))
     if not cells.crossed() or cells.same_sets() < SAME_SETS:
         return None
-    own, differ = _effect_tests(outer.codes, inner.codes, rows)
+    own, differ = effect_tests(outer.codes, inner.codes, rows)
     if own < OWN or differ >= (DIFFER_CHAINED if cells.chained() else DIFFER):
         return None
     occurs = cells.observed.sum(axis=0)
@@ -257,7 +257,7 @@ def _nested(codes: IntArray, levels: int, above: IntArray) -> bool:
     return bool(np.array_equal(parent[codes], above))
 
 
-def _effect_tests(outer: IntArray, inner: IntArray, rows: Rows) -> tuple[float, float]:
+def effect_tests(outer: IntArray, inner: IntArray, rows: Rows) -> tuple[float, float]:
     """p-values of two F tests by least squares: of ids against cells, of cells against rows.
 
     The models: fixed effects and parents; and ids; and cells.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import f
 
 import nestedmlm as nm
+from nestedmlm.design.restarting_ids import effect_tests
 
 PARENTS, IDS, ROWS = 30, 4, 6
 
@@ -184,3 +186,36 @@ def test_a_response_of_two_values(low, high):
     data["y"] = np.where(data["y"] > 0, high, low)
     (line,) = said("y ~ x + (1 | school)", data)
     assert line.startswith(f"the response has only two values, {int(low)} and {int(high)}: a logi")
+
+
+# The two F tests ---------------------------------------------------------------------------------
+
+
+def dense(columns, y, w):
+    """Residual sum of squares and rank of a weighted regression on dummies and all."""
+    A, b = columns * np.sqrt(w)[:, None], y * np.sqrt(w)
+    found, _, rank, _ = np.linalg.lstsq(A, b, rcond=1e-10)
+    return float(np.sum((b - A @ found) ** 2)), int(rank)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sizes", [None, [1, 2, 2, 3, 4, 4]])
+def test_f_tests_are_those_of_least_squares(sizes, weighted):
+    data = frame(own=0.3, cells=0.3, sizes=sizes).assign(z=lambda d: d["school"] % 7)
+    data["w"] = np.linspace(0.5, 2.0, len(data)) if weighted else 1.0
+    design = nm.build_design("y ~ x + z + (1 | school) + (1 | klass)", data, weights="w")
+    school, klass = (
+        next(g for g in design.factors if g.name == name) for name in ("school", "klass")
+    )
+    parents = pd.get_dummies(data["school"]).to_numpy(float)
+    ids = pd.get_dummies(data["klass"]).to_numpy(float)
+    cells = pd.get_dummies(10 * data["school"] + data["klass"]).to_numpy(float)
+    w, y = data["w"].to_numpy(), data["y"].to_numpy()
+    steps = [parents, np.column_stack([parents, ids]), cells]
+    fits = [dense(np.column_stack([design.X, more]), y, w) for more in steps]
+    (rss0, r0), (rss1, r1), (rss2, r2) = fits
+    between = (rss1 - rss2) / (r2 - r1)
+    own = f.sf((rss0 - rss1) / (r1 - r0) / between, r1 - r0, r2 - r1)
+    differ = f.sf(between / (rss2 / (len(y) - r2)), r2 - r1, len(y) - r2)
+    found = effect_tests(school.codes, klass.codes, design.rows)
+    assert found == pytest.approx((own, differ), rel=1e-7)
