@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.inference.effects.ddf import df_method, joint_test
 
 FORMULA = "Reaction ~ Days + I(Days^2) + (1 | Subject) + (0 + Days | Subject)"
 # lmerTest 3.1-3: contestMD(lmer(FORMULA, sleepstudy), L)
@@ -33,3 +34,12 @@ def test_a_row_of_zeros_says_nothing(fit):
     some = fit.contest([[0, 1, 0], [0, 0, 1]]).table
     more = fit.contest([[0, 0, 0], [0, 1, 0], [0, 0, 1]]).table
     np.testing.assert_allclose(some.to_numpy(), more.to_numpy(), rtol=1e-9)
+
+
+def test_values_of_the_hypothesis_are_subtracted(fit):
+    estimate = fit.fixef.to_numpy()
+    L = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    found = joint_test(df_method(fit.core), L, rhs=L @ estimate)
+    assert found.F == pytest.approx(0.0, abs=1e-12)
+    half = joint_test(df_method(fit.core), L, rhs=0.5 * L @ estimate)
+    assert half.F == pytest.approx(joint_test(df_method(fit.core), L).F / 4.0)
