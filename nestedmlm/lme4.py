@@ -40,7 +40,6 @@ __all__ = [
     "vcov", "vcovAdj",
 ]  # fmt: skip
 
-
 STOP = Control(optimizer="lme4")
 
 

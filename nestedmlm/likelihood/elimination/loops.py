@@ -241,9 +241,16 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
 def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
     for g in range(ptr.shape[0] - 1):
-        for e in range(ptr[g], ptr[g + 1]):
+        low = ptr[g]
+        if ptr[g + 1] - low == out.shape[0]:  # all columns: nothing to look up
+            for e in range(out.shape[0]):
+                row, s = out[e], x[low + e]
+                for c in range(e + 1):
+                    row[c] -= s * x[low + c]
+            continue
+        for e in range(low, ptr[g + 1]):
             row, s = out[col[e]], x[e]
-            for c in range(ptr[g], e + 1):
+            for c in range(low, e + 1):
                 row[col[c]] -= s * x[c]
 
 
@@ -251,6 +258,10 @@ def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
     """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
     for g in range(ptr.shape[0] - 1):
         low, high = ptr[g], ptr[g + 1]
+        if high - low == G.shape[0]:
+            for e in range(low, high):
+                out[e] = dot(x[low:high], G[e - low])
+            continue
         for e in range(low, high):
             row, s = G[col[e]], 0.0  # G is symmetric
             for c in range(low, high):

@@ -114,6 +114,10 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
 def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
     size = out.shape[0]
+    if len(x) == (len(ptr) - 1) * size:  # every level meets every column
+        X = x.reshape(-1, size)
+        out -= np.tril(X.T @ X)
+        return
     for left, right in _pairs(ptr):
         keep = left >= right
         left, right = left[keep], right[keep]
@@ -124,6 +128,9 @@ def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
 
 def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
     """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
+    if len(x) == (len(ptr) - 1) * len(G):  # every level meets every column
+        np.matmul(x.reshape(-1, len(G)), G, out=out.reshape(-1, len(G)))
+        return
     for left, right in _pairs(ptr):
         first, last = left[0], left[-1] + 1
         products = x[right] * G[col[right], col[left]]
