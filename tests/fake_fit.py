@@ -75,7 +75,9 @@ def fake_fit(name: str, **changes: Any) -> Any:
         ),
         messages=(),
         converged=True,
-        certificate=SimpleNamespace(evaluations=12, monte_carlo_error=0.0),
+        certificate=SimpleNamespace(
+            evaluations=12, monte_carlo_error=0.0, control=SimpleNamespace(optimizer="newton")
+        ),
     )  # fmt: skip
     if name in NUMBERS["ml"]:
         npar, aic, bic, llf = NUMBERS["ml"][name]
