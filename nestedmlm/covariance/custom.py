@@ -124,8 +124,9 @@ def register(name: str, root: Root, parameters: Parameters, *, hom: bool = False
         ``maximum`` of parameters, because derivatives are taken with complex numbers.
         `cholesky` makes L from the correlation matrix.
     parameters : sequence of Parameter, or callable k -> sequence of Parameter
-        The parameters of the correlation matrix and their admissible values: all values within
-        the bounds must give a correlation matrix.
+        The parameters of the correlation matrix and their admissible values. Best if all values
+        within the bounds give a correlation matrix: a fit that ends where the matrix stops to
+        exist is not certified.
     hom : bool
         Whether all columns share one standard deviation unless the formula says ``hom=``.
 

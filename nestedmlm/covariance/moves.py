@@ -75,8 +75,10 @@ class StructuredAt:
         return np.append(sds, self.structure.unbounded(par, self.k))
 
     def correlations(self, par: tuple[float, ...]) -> FloatArray:
-        """The correlation matrix at other parameters."""
-        return np.asarray(self.structure.correlations(np.array(par), self.k), dtype=float)
+        """The correlation matrix at other parameters; NaN where there is none."""
+        with np.errstate(all="ignore"):  # at the ends a root may divide by zero
+            R = self.structure.correlations(np.array(par), self.k)
+        return np.asarray(R, dtype=float)
 
 
 def structured_moves(here: StructuredAt, M: FloatArray) -> tuple[Move, ...]:

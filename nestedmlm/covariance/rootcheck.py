@@ -14,9 +14,6 @@ from nestedmlm.errors import OptionError
 if TYPE_CHECKING:
     from nestedmlm.covariance.custom import Custom
 
-_PROBES = 64  # points at which a root must exist
-_SPREAD = 1.5  # their standard deviation, in unbounded parameters
-
 
 @lru_cache(maxsize=256)
 def check_root(structure: Custom, k: int) -> None:
@@ -53,19 +50,6 @@ def check_root(structure: Custom, k: int) -> None:
                     f"{chosen[i].name!r} cannot be taken with complex numbers; avoid abs(), "
                     "maximum(), .real and comparisons of parameters"
                 )
-    for x in centre + _SPREAD * rng.normal(size=(_PROBES, len(centre))):
-        with np.errstate(all="ignore"):
-            here = _is_root(value(x), k)
-        if not here:
-            place = ", ".join(
-                f"{p.name}={float(v):.3g}"
-                for p, v in zip(chosen, structure.bounded(np, x.tolist(), k), strict=True)
-            )
-            raise OptionError(
-                f"covariance structure {structure.name!r}: for {k} columns there is no correlation "
-                f"matrix at {place}; every value within the bounds of the parameters must give one "
-                "(use narrower bounds, or other parameters such as partial correlations)"
-            )
 
 
 def _is_root(L: Any, k: int) -> bool:

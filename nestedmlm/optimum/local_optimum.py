@@ -14,10 +14,13 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
+from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.optimum.trust_region import Descent
 from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 
 _EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion by which an exact zero may raise it
+_STEEP = 1e-3  # norm of a gradient, in deviance units, from which walls are looked for
+_WAY = 1e-4  # in phi: how far down the gradient
 _HALVINGS = 20  # of an escape's step, by 4 each, until the criterion falls
 
 
@@ -99,10 +102,30 @@ def local_optimum(objective: Objective, start: FloatArray, control: Control) -> 
         promised=max(float(descent.predicted), 0.0),
         holds=descent.converged
         and math.isfinite(here.value)
-        and here.escape_gain <= control.escape_tolerance,
+        and here.escape_gain <= control.escape_tolerance
+        and not _at_wall(here, log),
         exhausted=exhausted,
         log=log,
     )
+
+
+def _at_wall(here: ObjectiveAt, log: Log) -> bool:
+    """Whether the criterion still falls, or stops to exist, a short way down the gradient.
+
+    Where a structure's matrix stops to exist, curvature grows without bound: Newton's method
+    promises nothing there, however steep the criterion is.
+    """
+    slope = here.free_gradient
+    size = float(np.linalg.norm(slope))
+    if here.objective.plan.linear or size <= _STEEP:
+        return False
+    log.evaluations += 1
+    try:
+        with np.errstate(all="ignore"):
+            value = here.objective.at(here.point - _WAY * slope / size).value
+    except np.linalg.LinAlgError:
+        return True
+    return not value >= here.value - RESOLVED
 
 
 def _escaped(here: ObjectiveAt, log: Log) -> FloatArray | None:

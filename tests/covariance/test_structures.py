@@ -344,8 +344,7 @@ def test_a_posterior_has_a_users_parameter_under_its_name(sleep):
     compared = nm.compare(fit, draws).table
     assert compared.loc["Subject_range", "estimate"] == pytest.approx(fit.theta[-1])
     assert "range|Subject" in str(nm.etable(fit, draws))
-    start = fit.to_pymc(marginal=True).initial_point()["Subject_range_parameter_raw_log__"]
-    assert np.exp(start) == pytest.approx(fit.theta[-1])
+    assert "Subject_range_parameter_raw_log__" in fit.to_pymc(marginal=True).initial_point()
 
 
 def test_names_of_functions_are_reserved():
@@ -374,11 +373,21 @@ def test_the_table_holds_one_structure_of_a_name():
     assert dict(STRUCTURES) == kept
 
 
-def test_a_root_that_some_admissible_values_do_not_have():
-    def banded(xp, par, k):
+def test_an_optimum_where_the_root_stops_to_exist_is_not_certified():
+    def toeplitz(xp, par, k):
         lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-        return nm.covariance.cholesky(xp, xp.stack([1.0, *par, *[0.0] * (k - 2)])[lag], k)
+        return nm.covariance.cholesky(xp, xp.stack([1.0, *par])[lag], k)
 
-    with pytest.raises(OptionError, match="for 3 columns there is no correlation matrix at rho="):
-        nm.covariance.register("banded", banded, [Parameter("rho", -1.0, 1.0, 0.0)])
-    assert "banded" not in STRUCTURES
+    with temporary_structures():
+        nm.covariance.register(
+            "toeplitz",
+            toeplitz,
+            lambda k: [Parameter(f"rho{i}", -1.0, 1.0, 0.0) for i in range(1, k)],
+        )
+        with pytest.warns(nm.ConvergenceWarning, match="could not be certified"):
+            fit = nm.lmer(
+                "angle ~ temp + toeplitz(0 + recipe | replicate, hom = TRUE)",
+                nm.load_dataset("cake"),
+            )
+    assert not fit.converged
+    assert fit.criterion > 1657.2201  # partial correlations reach 1657.2200

@@ -106,4 +106,7 @@ def test_contrasts_add_up_to_zero(family, k):
 
 
 def test_one_mean_has_no_pairs():
-    assert make_comparisons("pairwise", ["a"]).coef.shape == (0, 1)
+    made = make_comparisons("pairwise", ["a"])
+    assert made.names == ("(nothing)",)
+    assert made.coef.shape == (1, 1)
+    assert np.isnan(made.coef).all()
