@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,14 @@ FORMULAS = (
     "y ~ scale(x) + cs(f | g, hom = TRUE)",
 )
 
-logging.getLogger("nestedmlm").setLevel(logging.ERROR)
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    log = logging.getLogger("nestedmlm")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    yield
+    log.setLevel(before)
 
 
 @st.composite
