@@ -110,4 +110,5 @@ def test_fits_by_graphs_in_threads() -> None:
     expected = [theta(table) for table in tables]
     with ThreadPoolExecutor(6) as pool:
         for found, known in zip(pool.map(theta, tables), expected, strict=True):
-            np.testing.assert_array_equal(found, known)
+            # the sweeps may have been compiled in between: their last bits are others
+            np.testing.assert_allclose(found, known, rtol=1e-6, atol=1e-8)
