@@ -58,7 +58,7 @@ def loo(
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior = fit.sample(sampler="psis", draws=1000, seed=1)
     >>> int(posterior.loo().n_data_points)
     30
     """
