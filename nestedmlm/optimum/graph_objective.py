@@ -8,8 +8,9 @@ from typing import Any
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.plan import Plan
+from nestedmlm.optimum.evaluation import Evaluation, evaluate
 from nestedmlm.optimum.objective import Objective, ObjectiveAt, descend_stepwise
-from nestedmlm.optimum.penalty import Penalty, penalty_terms
+from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.trust_region import Descent
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -30,15 +31,11 @@ class GraphObjective(Objective):
 
     function: Callable[[FloatArray], Any]
 
-    def at(self, phi: FloatArray) -> ObjectiveAt:
-        """Evaluate the graph."""
-        found = super(GraphObjective, self).at(phi)
+    def evaluate(self, phi: FloatArray) -> Evaluation:
+        """The graph's criterion and gradient, with the state that second derivatives need."""
         value, gradient = self.function(phi)
-        value, gradient = float(value), gradient.copy()
-        if self.penalty is not None:
-            prior = penalty_terms(phi, self.plan, self.penalty)
-            value, gradient = value + prior.value, gradient + prior.gradient
-        return replace(found, objective=self, value=value, gradient=gradient)
+        found = evaluate(phi, self.plan, self.stats, self.REML)
+        return replace(found, criterion=float(value), gradient=gradient.copy())
 
     @property
     def route(self) -> str:

@@ -8,22 +8,19 @@ are taken as bring the Monte Carlo error of theta below a share of its standard 
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import IterativelyEliminated
-from nestedmlm.likelihood.plan import Plan, jacobian, theta_of_phi
-from nestedmlm.optimum.certificate import Certificate, min_slope
+from nestedmlm.likelihood.plan import Plan, jacobian, phi_of_theta
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.objective import Objective, ObjectiveAt
-from nestedmlm.optimum.optimize import Optimum, starting_point
+from nestedmlm.optimum.objective import Objective, ObjectiveAt, lower_bounds
+from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.quadratic import quadratic_step
-from nestedmlm.optimum.trust_region import RADIUS
-from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
+from nestedmlm.optimum.quadratic import local_step, within
+from nestedmlm.optimum.trust_region import RADIUS, Descent, attempt
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
 
@@ -31,21 +28,64 @@ LARGEST_SHARE = 0.02  # Monte Carlo error of theta, in standard errors, that a c
 MOST_PROBES = 1024  # random vectors
 _SPARE = 1.5  # times the vectors that seem to be needed are taken
 _TOLERANCE = 1e-6  # deviance units a Newton step may still promise
+_UNKNOWN = 2e-4  # deviance units by which theta is off at 2 % of its standard error
 _SHRINKS = 0.9  # share of what Newton's method promised that a step must undercut
+_SMALLEST_RADIUS = 1e-8  # trust radius at which no step is short enough
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Log:
-    """Log of evaluations, escapes and zeros so far; it ends in the certificate."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IterativeObjective(Objective):
+    """The criterion with a Monte Carlo error: its values and its gradient agree only up to that."""
 
-    evaluations: int = 0
-    escapes: int = 0
-    snaps: int = 0
-    path: list[float] = field(default_factory=list)
+    def noise(self, value: float) -> float:
+        """Differences from a value that mean nothing where a choice has to be made."""
+        return _UNKNOWN
 
-    def evaluate(self, objective: Objective, phi: FloatArray) -> ObjectiveAt:
-        self.evaluations += 1
-        return objective.at(phi)
+    @property
+    def route(self) -> str:
+        """Name of the way to descend."""
+        return "iterative"
+
+    def descend(
+        self, phi: FloatArray, *, tolerance: float, max_evaluations: int
+    ) -> Descent[ObjectiveAt]:
+        """Newton's method on the gradient: the value decides only where it can."""
+        here, radius, lower = self.at(phi), RADIUS, lower_bounds(self.plan)
+        path, used = [here.value], 1
+        while True:
+            promised, _, step, predicted = local_step(
+                here.hessian, here.gradient, radius, here.point, lower
+            )
+            if promised <= tolerance or used >= max_evaluations or radius < _SMALLEST_RADIUS:
+                break
+            used += 1
+            there = attempt(self.at, within(here.point + step, lower))
+            if there is not None and _is_better(there, here, predicted, promised, lower):
+                here, radius = there, 3.0 * radius
+                path.append(here.value)
+            else:
+                radius = 0.25 * float(np.linalg.norm(step))
+        return Descent(
+            best=here,
+            evaluations=used,
+            predicted=promised,
+            converged=promised <= tolerance,
+            path=tuple(path),
+        )
+
+
+def _is_better(
+    there: ObjectiveAt,
+    here: ObjectiveAt,
+    predicted: float,
+    promised: float,
+    lower: FloatArray | None,
+) -> bool:
+    """Whether the value fell, or Newton's method promises less than before."""
+    if here.value - there.value > 0.1 * predicted:
+        return True
+    left, *_ = local_step(there.hessian, there.gradient, RADIUS, there.point, lower)
+    return left < _SHRINKS * promised
 
 
 def optimize_iteratively(
@@ -61,111 +101,41 @@ def optimize_iteratively(
 
     Raises
     ------
-    OptionError
-        If `start` has the wrong length.
+    OptionError, DataError
+        As `optimize`.
     """
-    control, began, log = control or Control(), time.perf_counter(), _Log()
-    objective = Objective(plan=plan, stats=stats, REML=REML, penalty=penalty)
-    point = first = starting_point(plan, stats, start)
+    asked, phi, evaluations = control or Control(), None, 0
+    looser = replace(
+        asked,
+        tolerance=max(asked.tolerance, _TOLERANCE),
+        escape_tolerance=max(asked.escape_tolerance, _UNKNOWN),
+    )
     while True:
-        here, promised = _descend(objective, point, control, log)
-        error = monte_carlo_error(here)
-        probes = _probes_needed(objective, error.share)
-        if probes is None or log.evaluations >= control.max_evaluations:
-            break
-        sums = objective.stats.sparse
+        found = optimize(
+            plan, stats, REML=REML, start=start, control=looser, penalty=penalty, phi=phi,
+            make=IterativeObjective,
+        )  # fmt: skip
+        evaluations += found.certificate.evaluations
+        objective = IterativeObjective(plan=plan, stats=stats, REML=REML, penalty=penalty)
+        error = monte_carlo_error(objective.around(found.evaluation))
+        sums = stats.sparse
         assert sums is not None
-        stats = replace(objective.stats, sparse=replace(sums, probes=probes))
-        objective, point = replace(objective, stats=stats), here.point
-    holds = (
-        promised <= _TOLERANCE
-        and error.share <= LARGEST_SHARE
-        and here.escape_gain <= max(_TOLERANCE, 0.5 * LARGEST_SHARE**2)
-    )
-    return Optimum(
-        theta=theta_of_phi(here.point, plan, stats),
-        evaluation=here.evaluation,
-        stats=stats,
-        certificate=Certificate(
-            holds=holds,
-            gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
-            predicted_decrease=max(float(promised), 0.0),
-            min_eigenvalue=min_slope(here.evaluation, plan),
-            escape_gain=here.escape_gain,
-            evaluations=log.evaluations,
-            seconds=time.perf_counter() - began,
-            message=_message(holds, error),
-            control=control,
-            start=tuple(theta_of_phi(first, plan, stats).tolist()),
-            starts=1,
-            path=tuple(log.path),
-            route="iterative",
-            escapes=log.escapes,
-            snaps=log.snaps,
-            monte_carlo_error=error.share,
-        ),
-    )
-
-
-def _descend(
-    objective: Objective, point: FloatArray, control: Control, log: _Log
-) -> tuple[ObjectiveAt, float]:
-    """Newton's method, exact zeros, and ways out of them; what is still promised at the end."""
-    plan = objective.plan
-    here, promised = _newton(objective, point, control, log)
-    for _ in range(plan.n_theta):
-        if objective.penalty is None:
-            here = _snapped(here, control, log)
-        if here.escape_gain <= _TOLERANCE or log.evaluations >= control.max_evaluations:
+        enough = error.share <= LARGEST_SHARE
+        if enough or sums.probes >= MOST_PROBES or not found.certificate.holds:
             break
-        log.escapes += 1
-        away = leave_boundary(here.point, plan, here.escape, here.escape.step)
-        here, promised = _newton(objective, away, control, log)
-    return here, promised
-
-
-def _newton(
-    objective: Objective, point: FloatArray, control: Control, log: _Log
-) -> tuple[ObjectiveAt, float]:
-    here, radius = log.evaluate(objective, point), RADIUS
-    log.path.append(here.value)
-    while True:
-        promised, _, step, predicted = quadratic_step(here.hessian, here.gradient, radius)
-        if promised <= _TOLERANCE or log.evaluations >= control.max_evaluations:
-            return here, promised
-        there = _evaluated(objective, here.point + step, log)
-        left = math.inf
-        if there is not None:
-            left = quadratic_step(there.hessian, there.gradient, radius)[0]
-        # the value decides where it can; below its Monte Carlo error the gradient does
-        fell = there is not None and here.value - there.value > 0.1 * predicted
-        if there is not None and (fell or left < _SHRINKS * promised):
-            here = there
-            log.path.append(here.value)
-            radius = 3.0 * radius
-        else:
-            radius = 0.25 * float(np.linalg.norm(step))
-            if radius < 1e-8:  # no step is short enough: rounding ends the descent
-                return here, promised
-
-
-def _evaluated(objective: Objective, phi: FloatArray, log: _Log) -> ObjectiveAt | None:
-    try:
-        there = log.evaluate(objective, phi)
-    except np.linalg.LinAlgError:
-        return None
-    return there if math.isfinite(there.value) else None
-
-
-def _snapped(here: ObjectiveAt, control: Control, log: _Log) -> ObjectiveAt:
-    """Try exact zeros for small standard deviations; keep them if nothing promises to leave."""
-    for candidate in zero_candidates(here.point, here.objective.plan, control.snap):
-        trial = _evaluated(here.objective, candidate, log)
-        if trial is not None and trial.escape_gain <= _TOLERANCE:
-            log.snaps += 1
-            log.path.append(trial.value)
-            return trial
-    return here
+        needed = math.ceil(_SPARE * sums.probes * (error.share / LARGEST_SHARE) ** 2)
+        stats = replace(stats, sparse=replace(sums, probes=min(MOST_PROBES, needed)))
+        phi = phi_of_theta(found.theta, plan, stats)
+    holds = found.certificate.holds and enough
+    certificate = replace(
+        found.certificate,
+        holds=holds,
+        message=_message(holds, error),
+        control=asked,
+        evaluations=evaluations,
+        monte_carlo_error=error.share,
+    )
+    return replace(found, certificate=certificate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -202,15 +172,6 @@ def monte_carlo_error(here: ObjectiveAt) -> MonteCarloError:
         share=float(np.max(shares, initial=0.0)),
         criterion=float(np.std(state.logdet_draws, ddof=1) / math.sqrt(n)),
     )
-
-
-def _probes_needed(objective: Objective, share: float) -> int | None:
-    """How many vectors to take next; None where there are enough, or too many already."""
-    sums = objective.stats.sparse
-    assert sums is not None
-    if share <= LARGEST_SHARE or sums.probes >= MOST_PROBES:
-        return None
-    return min(MOST_PROBES, math.ceil(_SPARE * sums.probes * (share / LARGEST_SHARE) ** 2))
 
 
 def _message(holds: bool, error: MonteCarloError) -> str:

@@ -18,7 +18,6 @@ from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.optimum.trust_region import Descent
 from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 
-_EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion by which an exact zero may raise it
 _STEEP = 1e-3  # norm of a gradient, in deviance units, from which walls are looked for
 _WAY = 1e-4  # in phi: how far down the gradient
 _HALVINGS = 20  # of an escape's step, by 4 each, until the criterion falls
@@ -120,12 +119,9 @@ def _at_wall(here: ObjectiveAt, log: Log) -> bool:
     if here.objective.plan.linear or size <= _STEEP:
         return False
     log.evaluations += 1
-    try:
-        with np.errstate(all="ignore"):
-            value = here.objective.at(here.point - _WAY * slope / size).value
-    except np.linalg.LinAlgError:
-        return True
-    return not value >= here.value - RESOLVED
+    value = here.objective.value_at(here.point - _WAY * slope / size)
+    fell = here.value - value > max(RESOLVED, here.objective.noise(here.value))
+    return fell or not math.isfinite(value)
 
 
 def _escaped(here: ObjectiveAt, log: Log) -> FloatArray | None:
@@ -134,11 +130,7 @@ def _escaped(here: ObjectiveAt, log: Log) -> FloatArray | None:
     for _ in range(_HALVINGS):
         point = leave_boundary(here.point, objective.plan, here.escape, step)
         log.evaluations += 1
-        try:
-            value = objective.at(point).value
-        except np.linalg.LinAlgError:
-            value = np.inf
-        if value < here.value:
+        if objective.value_at(point) < here.value:
             log.escapes += 1
             return point
         step *= 0.25
@@ -151,7 +143,7 @@ def _snapped(here: ObjectiveAt, control: Control, log: Log) -> ObjectiveAt:
     for candidate in zero_candidates(here.point, objective.plan, control.snap):
         trial = objective.at(candidate)
         log.evaluations += 1
-        if trial.value <= here.value + _EQUAL_SHARE_OF_CRITERION * max(1.0, abs(here.value)):
+        if trial.value <= here.value + objective.noise(here.value):
             log.snaps += 1
             log.path.append(trial.value)
             return trial

@@ -21,8 +21,10 @@ from nestedmlm.optimum.curvature import Curvature, curvature
 from nestedmlm.optimum.evaluation import Evaluation, evaluate
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
 from nestedmlm.optimum.quadratic import RESOLVED, rounding
-from nestedmlm.optimum.trust_region import Descent, minimize
+from nestedmlm.optimum.trust_region import Descent, attempt, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
+
+_EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion that is rounding between two points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,12 +45,24 @@ class Objective:
 
     def at(self, phi: FloatArray) -> ObjectiveAt:
         """Evaluate; second-order information follows when it is asked for."""
-        ev = evaluate(phi, self.plan, self.stats, self.REML)
+        return self.around(self.evaluate(phi))
+
+    def value_at(self, phi: FloatArray) -> float:
+        """The value alone; infinite where there is none."""
+        there = attempt(self.at, phi)
+        return math.inf if there is None else there.value
+
+    def evaluate(self, phi: FloatArray) -> Evaluation:
+        """The criterion and its derivatives."""
+        return evaluate(phi, self.plan, self.stats, self.REML)
+
+    def around(self, ev: Evaluation) -> ObjectiveAt:
+        """The objective where the criterion has been evaluated."""
         if self.penalty is None:
             return ObjectiveAt(
                 objective=self, evaluation=ev, value=ev.criterion, gradient=ev.gradient
             )
-        prior = penalty_terms(phi, self.plan, self.penalty)
+        prior = penalty_terms(ev.phi, self.plan, self.penalty)
         return ObjectiveAt(
             objective=self,
             evaluation=ev,
@@ -56,6 +70,10 @@ class Objective:
             gradient=ev.gradient + prior.gradient,
             penalty_curvature=prior.curvature,
         )
+
+    def noise(self, value: float) -> float:
+        """Differences from a value that mean nothing where a choice has to be made."""
+        return _EQUAL_SHARE_OF_CRITERION * max(1.0, abs(value))
 
     @property
     def route(self) -> str:

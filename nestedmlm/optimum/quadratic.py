@@ -107,6 +107,24 @@ def bounded_step(
     return 0.0, 0.0, np.zeros_like(point), 0.0
 
 
+def local_step(
+    hessian: FloatArray,
+    gradient: FloatArray,
+    radius: float,
+    point: FloatArray,
+    lower: FloatArray | None,
+) -> tuple[float, float, FloatArray, float]:
+    """`quadratic_step`, or `bounded_step` where there are bounds."""
+    if lower is None:
+        return quadratic_step(hessian, gradient, radius)
+    return bounded_step(hessian, gradient, radius, point, lower)
+
+
+def within(point: FloatArray, lower: FloatArray | None) -> FloatArray:
+    """The point, put onto the bounds that rounding took it through."""
+    return point if lower is None else np.maximum(point, lower)
+
+
 def newton_decrease(values: FloatArray, g: FloatArray) -> float:
     """Decrease that a full Newton step promises, curvature taken as positive.
 

@@ -96,7 +96,7 @@ def relaxed_starts(objective: Objective, control: Control) -> list[FloatArray]:
                 np.concatenate([*parts[:t], one, *parts[t + 1 :]])
                 for one in _with_parameters(part, shape)
             ]
-            values = [_value(objective, phi) for phi in tried]
+            values = [objective.value_at(phi) for phi in tried]
             found.append((min(values), tried[int(np.argmin(values))]))
     found.sort(key=lambda pair: pair[0])
     return [phi for value, phi in found[:_MOST_PROMISING] if np.isfinite(value)]
@@ -132,11 +132,3 @@ def _with_parameters(part: FloatArray, shape: TermShape) -> list[FloatArray]:
     """A term's phi with values of its parameters over their range."""
     grid = parameter_grid(shape.structure, shape.k, finest=_VALUES)
     return [np.append(part[: shape.k], shape.structure.unbounded(par, shape.k)) for par in grid]
-
-
-def _value(objective: Objective, phi: FloatArray) -> float:
-    try:
-        value = objective.at(phi).value
-    except np.linalg.LinAlgError:
-        return np.inf
-    return value if np.isfinite(value) else np.inf

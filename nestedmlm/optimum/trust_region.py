@@ -18,12 +18,12 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.optimum.quadratic import (
     ACCEPTED,
     RESOLVED,
-    bounded_step,
+    local_step,
     next_radius,
-    quadratic_step,
     rounding,
     symmetric_rank_one,
     wants_correction,
+    within,
 )
 
 RADIUS = 1.0  # first trust radius
@@ -108,10 +108,8 @@ def minimize[Model: LocalModel](
     hessian, correction = here.hessian, np.zeros((len(start.point),) * 2)
     moved, before, promised, converged = None, np.inf, np.inf, False
     while used < max_evaluations and radius > _SMALLEST_RADIUS:
-        promised, lowest, step, predicted = (
-            quadratic_step(hessian, here.gradient, radius)
-            if lower is None
-            else bounded_step(hessian, here.gradient, radius, here.point, lower)
+        promised, lowest, step, predicted = local_step(
+            hessian, here.gradient, radius, here.point, lower
         )
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
@@ -122,8 +120,7 @@ def minimize[Model: LocalModel](
             break
         length = math.sqrt(step @ step)
         used += 1
-        there = _try(evaluate, here.point + step if lower is None else
-                     np.maximum(here.point + step, lower))  # fmt: skip
+        there = attempt(evaluate, within(here.point + step, lower))
         actual = here.value - there.value if there is not None else -np.inf
         noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)
@@ -153,11 +150,12 @@ def _secant(here: LocalModel, there: LocalModel) -> tuple[FloatArray, FloatArray
     return step, there.gradient - here.gradient - there.hessian @ step
 
 
-def _try[Model: LocalModel](
+def attempt[Model: LocalModel](
     evaluate: Callable[[FloatArray], Model], point: FloatArray
 ) -> Model | None:
+    """Evaluate an objective; None where it does not exist or is not finite."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # a step that overflows is rejected
+        with np.errstate(all="ignore"):  # a step that overflows is rejected
             model = evaluate(point)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None

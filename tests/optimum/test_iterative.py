@@ -79,6 +79,22 @@ def test_variances_of_zero():
     np.testing.assert_allclose(fit.theta, exact.theta, atol=0.02)
 
 
+@pytest.mark.parametrize("structure", ["cs(x | u)", "ar1(x | u, hom = FALSE)"])
+@pytest.mark.parametrize("seed", [2, 3])
+def test_standard_deviations_keep_their_signs(seed, structure):
+    """With negative ones the correlation of -1 would be one of 1: another model, and certified."""
+    rng, n = np.random.default_rng(seed), 1500
+    rows = pd.DataFrame({"u": rng.integers(0, 60, n), "i": rng.integers(0, 40, n)})
+    rows = rows.assign(x=rng.normal(5.0, 1.0, n))
+    rows["y"] = 0.2 * rng.normal(size=60)[rows.u] + 0.4 * rng.normal(size=60)[rows.u] * rows.x
+    rows["y"] += 0.3 * rng.normal(size=40)[rows.i] + rng.normal(size=n)
+    formula = f"y ~ x + {structure} + (1 | i)"
+    exact, fit = (nm.lmer(formula, rows, control=control) for control in (None, ITERATIVE))
+    assert fit.converged
+    np.testing.assert_allclose(fit.theta, exact.theta, atol=0.01)
+    assert fit.theta[2] < -0.99
+
+
 def test_more_random_vectors_where_few_do_not_do(monkeypatch):
     rows = ratings()
     few = nm.lmer(FORMULAS[0], rows, control=ITERATIVE)
