@@ -116,6 +116,29 @@ def sum_crossed(
     return np.concatenate(out)
 
 
+def trailing_columns(
+    tcode: IntArray, Kt: IntArray, tfirst: IntArray, Zt: Sequence[FloatArray]
+) -> list[tuple[int, IntArray, FloatArray]]:
+    """Columns of the trailing factors: (factor, place of each row, values)."""
+    return [
+        (t, tfirst[t] + tcode[t] * Kt[t] + c, Zt[t][:, c])
+        for t in range(len(Zt))
+        for c in range(Kt[t])
+    ]
+
+
+def sum_right(
+    columns: Sequence[tuple[int, IntArray, FloatArray]], q: int, Y: FloatArray, w: FloatArray
+) -> FloatArray:
+    """Sum the trailing factors' products with the right-hand sides, (q, r)."""
+    R = np.zeros((q, Y.shape[1]))
+    for _, at, z in columns:
+        weighted = w * z
+        for x in range(Y.shape[1]):
+            R[:, x] += np.bincount(at, weighted * Y[:, x], minlength=q)
+    return R
+
+
 def sum_dense(
     tcode: IntArray,
     Kt: IntArray,
@@ -126,19 +149,12 @@ def sum_dense(
     w: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Sum the dense block, (q, q), and its right-hand sides, (q, r)."""
-    flat, R = np.zeros(q * q), np.zeros((q, Y.shape[1]))
-    columns = [
-        (tfirst[t] + tcode[t] * Kt[t] + c, Zt[t][:, c])
-        for t in range(len(Zt))
-        for c in range(Kt[t])
-    ]
-    for j, (at, z) in enumerate(columns):
+    flat, columns = np.zeros(q * q), trailing_columns(tcode, Kt, tfirst, Zt)
+    for j, (_, at, z) in enumerate(columns):
         weighted = w * z
-        for x in range(Y.shape[1]):
-            R[:, x] += np.bincount(at, weighted * Y[:, x], minlength=q)
-        for other, z_other in columns[: j + 1]:
+        for _, other, z_other in columns[: j + 1]:
             low, high = np.minimum(at, other), np.maximum(at, other)
             flat += np.bincount(high * q + low, weighted * z_other, minlength=q * q)
     Q = flat.reshape(q, q)
     Q += np.tril(Q, -1).T
-    return Q, R
+    return Q, sum_right(columns, q, Y, w)

@@ -174,12 +174,7 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
 def _cross_products(design: Design, method: str) -> CrossProducts:
     w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
-    _check_magnitude("the response", y)
-    for name, column in zip(design.x_names, design.X.T, strict=True):
-        _check_magnitude(f"the predictor {name}", column)
-    for term in design.terms:
-        for name, column in zip(term.columns, term.X.T, strict=True):
-            _check_magnitude(f"{name} of ({term.text})", column)
+    _check_magnitudes(design, y)
     X, R_x = orthonormal(design.X, w)
     beta = least_squares(X, y, w)
     terms, transforms = scaled_columns(design, w, (X, R_x))
@@ -190,22 +185,8 @@ def _cross_products(design: Design, method: str) -> CrossProducts:
     widths = [sum(z.X.shape[1] for z in own) for own in of_factor]
     codes = [f.codes for f in design.factors]
     sizes = [len(f.levels) for f in design.factors]
-    order = elimination_order(codes, sizes, widths)
-    dense = DenseBlock(
-        factors=tuple(design.factors[f].name for f in order.trailing),
-        columns=sum(sizes[f] * widths[f] for f in order.trailing),
-    )
-    iterative = method == "iterative" or (method == "auto" and not dense.fits())
-    if iterative:
-        if not order.trailing:
-            raise OptionError(
-                'method="iterative" is for crossed grouping factors; these are nested in one '
-                "another, and the exact elimination takes time and memory in proportion to their "
-                "levels"
-            )
-        order = largest_first(codes, sizes, widths)
-    else:
-        dense.refuse_what_does_not_fit()
+    names = [f.name for f in design.factors]
+    order, iterative = _chosen_order(method, codes, sizes, widths, names)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
     chain = [z for f in order.chain for z in of_factor[f]]
@@ -256,6 +237,42 @@ def _cross_products(design: Design, method: str) -> CrossProducts:
         sum_log_w=0.0 if w is None else float(np.log(w).sum()),
         sparse=others,
     )
+
+
+def _chosen_order(
+    method: str,
+    codes: Sequence[IntArray],
+    sizes: Sequence[int],
+    widths: Sequence[int],
+    names: Sequence[str],
+) -> tuple[Order, bool]:
+    """Order of elimination, and whether it is an iterative one."""
+    order = elimination_order(codes, sizes, widths)
+    dense = DenseBlock(
+        factors=tuple(names[f] for f in order.trailing),
+        columns=sum(sizes[f] * widths[f] for f in order.trailing),
+    )
+    if method == "exact":
+        dense.refuse_what_does_not_fit()
+    if method == "exact" or (method == "auto" and dense.fits()):
+        return order, False
+    if not order.trailing:
+        raise OptionError(
+            'method="iterative" is for crossed grouping factors; these are nested in one '
+            "another, and the exact elimination takes time and memory in proportion to their "
+            "levels"
+        )
+    return largest_first(codes, sizes, widths), True
+
+
+def _check_magnitudes(design: Design, y: FloatArray) -> None:
+    """Refuse a response and predictors of a size whose products cannot be computed."""
+    _check_magnitude("the response", y)
+    for name, column in zip(design.x_names, design.X.T, strict=True):
+        _check_magnitude(f"the predictor {name}", column)
+    for term in design.terms:
+        for name, column in zip(term.columns, term.X.T, strict=True):
+            _check_magnitude(f"{name} of ({term.text})", column)
 
 
 def _sum_of_squares(y: FloatArray, w: FloatArray | None) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import OptionError
-from nestedmlm.statistics.assembly import sum_crossed
+from nestedmlm.statistics.assembly import sum_crossed, sum_right, trailing_columns
 from nestedmlm.statistics.elimination_order import Order, find_entries
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 
@@ -123,36 +123,29 @@ def sparse_crossed(
     del entry
     ptr, col = entries.ptr, entries.col.astype(np.int32 if q < 2**31 else np.int64)
     C = tuple(sparse.csr_array((v, col, ptr), shape=(J, q)) for v in values)
-    columns = [
-        (t, first[t] + tcode[t] * Kt[t] + c, w * z[:, c], z[:, c])
-        for t, z in enumerate(Zt)
-        for c in range(z.shape[1])
-    ]
-    R = np.column_stack(
-        [
-            sum(np.bincount(at, weighted * y, minlength=q) for _, at, weighted, _ in columns)
-            for y in Y.T
-        ]
-    )
+    columns = trailing_columns(tcode, Kt, first, Zt)
     return SparseCrossed(
         own=own,
         parts=parts,
         C=C,
         node=entries.node,
         col=entries.col,
-        Q=_products_of_others(columns, q),
-        R=R,
+        Q=_products_of_others(columns, q, w),
+        R=sum_right(columns, q, Y, w),
     )
 
 
-def _products_of_others(columns: list[tuple[int, IntArray, FloatArray, FloatArray]], q: int) -> Any:
+def _products_of_others(
+    columns: Sequence[tuple[int, IntArray, FloatArray]], q: int, w: FloatArray
+) -> Any:
     """``Z_t'WZ_t``: what stands below the diagonal, its mirror image, and the diagonal."""
     from scipy import sparse  # most fits need no SciPy
 
     diagonal, below = np.zeros(q), sparse.csr_array((q, q))
-    for j, (factor, at, weighted, z) in enumerate(columns):
+    for j, (factor, at, z) in enumerate(columns):
+        weighted = w * z
         diagonal += np.bincount(at, weighted * z, minlength=q)
-        for other_factor, other, _, other_z in columns[:j]:
+        for other_factor, other, other_z in columns[:j]:
             products = weighted * other_z
             if factor == other_factor:  # one sum a level: the place decides both columns
                 sums = np.bincount(at, products, minlength=q)

@@ -93,24 +93,7 @@ class Eliminated:
 
 
 def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
-    """Eliminate the random effects at relative factors `T`, and solve for them.
-
-    Parameters
-    ----------
-    T : (sum of K_f^2,) array
-        Row-major relative factors one after the other, in elimination order, scaled columns.
-    stats : CrossProducts
-
-    Returns
-    -------
-    Eliminated
-        NaN where T is so large that a pivot is lost.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If T is not finite, or the dense block cannot be factored.
-    """
+    """Exact `nestedmlm.likelihood.elimination.eliminate`."""
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
     T = lower_triangular(T, stats.parts)
@@ -225,14 +208,7 @@ def adjoint(e: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
 
 
 def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
-    """Random effects of every right-hand side.
-
-    Returns
-    -------
-    b, B : (q, p+1) arrays
-        ``G Z'V^{-1}[X y]`` (generalised least-squares predictors of b for each column) and
-        ``Z'V^{-1}[X y]``; rows in elimination order.
-    """
+    """Exact `nestedmlm.likelihood.elimination.solve`."""
     r = len(e.S)
     parts = [
         np.concatenate([getattr(h, name)[at].reshape(k, r, -1) for h, at in pieces], axis=-1)
@@ -323,16 +299,7 @@ class Variates:
 def working_variates(
     stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
 ) -> Variates:
-    """Products of the working variates ``F = Z dG w``, ``w = Z'e``, of entries of the ``T_f T_f'``.
-
-    Parameters
-    ----------
-    stats, e
-    v : (p+1,) array
-        ``(-beta, 1)``: e, the residual, is ``[X y] v`` after V^-1.
-    entries : (n, 3) int array
-        Factor, a and b (a >= b) of each entry, ordered by factor.
-    """
+    """Exact `nestedmlm.likelihood.elimination.working_variates`."""
     form = _nested_variates if stats.crossed is None else _crossed_variates
     count(stats)
     with np.errstate(all="ignore"):
