@@ -76,3 +76,15 @@ def central_difference(
         far = f(at + 2 * e) - f(at - 2 * e)
         out[i] = (8 * near - far) / (12 * step)
     return out
+
+
+def ratings(n: int, viewers: int, films: int, seed: int = 1) -> pd.DataFrame:
+    """Ratings of films `i` by viewers `u`, in groups `s`, at places `v`; slopes of films differ."""
+    rng = np.random.default_rng(seed)
+    d = pd.DataFrame({"u": rng.integers(0, viewers, n), "i": rng.integers(0, films, n)})
+    d = d.assign(v=rng.integers(0, 30, n), s=d.u // 10, x=rng.normal(size=n))
+    d["w"] = rng.uniform(0.5, 2.0, n)
+    of_films = rng.normal(size=(films, 2))[d.i] * 0.5
+    d["y"] = 0.2 * d.x + rng.normal(size=viewers)[d.u] + rng.normal(size=n)
+    d["y"] += of_films[:, 0] + of_films[:, 1] * d.x
+    return d

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from designs import ratings
 
 import nestedmlm as nm
 from nestedmlm.errors import OptionError
@@ -29,17 +29,8 @@ FORMULAS = [
 PROBES = 400
 
 
-def ratings(n=1500, seed=1):
-    rng = np.random.default_rng(seed)
-    d = pd.DataFrame({"u": rng.integers(0, 120, n), "i": rng.integers(0, 70, n)})
-    d = d.assign(v=rng.integers(0, 12, n), s=d.u // 10, x=rng.normal(size=n))
-    slopes = rng.normal(size=70)[d.i] * d.x
-    d["y"] = 0.2 * d.x + rng.normal(size=120)[d.u] + 0.5 * slopes + rng.normal(size=n)
-    return d.assign(w=rng.uniform(0.5, 2.0, n))
-
-
 def both(formula, shift=0.0):
-    design = nm.Model(formula, ratings(), weights="w").design
+    design = nm.Model(formula, ratings(1500, 120, 70), weights="w").design
     out = []
     for method in ("exact", "iterative"):
         stats = cross_products(design, method=method)
@@ -93,7 +84,7 @@ def test_estimates_are_within_their_error(formula):
 
 @pytest.mark.parametrize("zero", [0, 1])
 def test_factors_of_zero(zero):
-    design = nm.Model(FORMULAS[0], ratings()).design
+    design = nm.Model(FORMULAS[0], ratings(1500, 120, 70)).design
     stats = cross_products(design, method="iterative")
     exact = cross_products(design)
     T = np.array([0.8, 0.5])
@@ -132,13 +123,13 @@ def test_what_does_not_converge():
 
 
 def test_nested_factors_need_no_iterations():
-    rows = ratings()
+    rows = ratings(1500, 120, 70)
     with pytest.raises(OptionError, match="nested in one another"):
         cross_products(nm.Model("y ~ x + (1 | s/u)", rows).design, method="iterative")
 
 
 def test_exact_blocks_say_that_they_are_not_there():
-    stats = cross_products(nm.Model(FORMULAS[0], ratings()).design, method="iterative")
+    stats = cross_products(nm.Model(FORMULAS[0], ratings(1500, 120, 70)).design, method="iterative")
     for ask in (lambda: len(stats.blocks), lambda: stats.crossed.Q, lambda: list(stats.blocks)):
         with pytest.raises(OptionError, match="exact elimination"):
             ask()

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from designs import ratings
 
 import nestedmlm as nm
 from nestedmlm.errors import ModelComparisonError, OptionError
@@ -22,15 +23,6 @@ FORMULAS = [
 ]
 
 
-def ratings(n=2000, seed=1, own=0.5):
-    rng = np.random.default_rng(seed)
-    d = pd.DataFrame({"u": rng.integers(0, 250, n), "i": rng.integers(0, 150, n)})
-    d = d.assign(v=rng.integers(0, 30, n), x=rng.normal(size=n), w=rng.uniform(0.5, 2.0, n))
-    slopes = rng.normal(size=150)[d.i] * d.x
-    y = 0.2 * d.x + rng.normal(size=250)[d.u] + 0.5 * slopes + own * rng.normal(size=150)[d.i]
-    return d.assign(y=y + rng.normal(size=n))
-
-
 def standard_errors(fit):
     return fit.variance_parameters()["se"].to_numpy()
 
@@ -38,7 +30,7 @@ def standard_errors(fit):
 @pytest.mark.parametrize("REML", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_estimates_are_within_their_stated_error(formula, REML):
-    rows = ratings()
+    rows = ratings(2000, 250, 150)
     exact = nm.lmer(formula, rows, REML=REML, weights="w")
     fit = nm.lmer(formula, rows, REML=REML, weights="w", control=ITERATIVE)
     assert fit.converged
@@ -58,7 +50,7 @@ def test_estimates_are_within_their_stated_error(formula, REML):
 
 
 def test_at_its_own_theta_all_but_the_criterion_is_exact():
-    rows = ratings()
+    rows = ratings(2000, 250, 150)
     fit = nm.lmer(FORMULAS[1], rows, control=ITERATIVE)
     exact = results_at(fit.design, fit.theta)
     np.testing.assert_allclose(fit.solution.beta, exact.beta, atol=1e-9)
@@ -69,7 +61,7 @@ def test_at_its_own_theta_all_but_the_criterion_is_exact():
 
 
 def test_variances_of_zero():
-    rows = ratings(seed=3)
+    rows = ratings(2000, 250, 150, seed=3)
     rows["v"] = np.random.default_rng(8).integers(0, 30, len(rows))
     formula = "y ~ x + (1 | u) + (x | i) + (1 | v)"
     exact = nm.lmer(formula, rows)
@@ -96,7 +88,7 @@ def test_standard_deviations_keep_their_signs(seed, structure):
 
 
 def test_more_random_vectors_where_few_do_not_do(monkeypatch):
-    rows = ratings()
+    rows = ratings(2000, 250, 150)
     few = nm.lmer(FORMULAS[0], rows, control=ITERATIVE)
     wanted = 0.5 * few.certificate.monte_carlo_error
     monkeypatch.setattr(iterative, "LARGEST_SHARE", wanted)
@@ -109,12 +101,12 @@ def test_too_few_random_vectors_are_no_certificate(monkeypatch):
     monkeypatch.setattr(iterative, "LARGEST_SHARE", 1e-5)
     monkeypatch.setattr(iterative, "MOST_PROBES", 16)
     with pytest.warns(nm.ConvergenceWarning, match="Monte Carlo error"):
-        fit = nm.lmer(FORMULAS[0], ratings(), control=ITERATIVE)
+        fit = nm.lmer(FORMULAS[0], ratings(2000, 250, 150), control=ITERATIVE)
     assert not fit.converged
 
 
 def test_iterative_where_the_block_does_not_fit(monkeypatch):
-    rows = ratings()
+    rows = ratings(2000, 250, 150)
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     fit = nm.lmer(FORMULAS[0], rows)
     assert fit.certificate.route == "iterative"
@@ -123,7 +115,7 @@ def test_iterative_where_the_block_does_not_fit(monkeypatch):
 
 
 def test_the_same_again():
-    rows = ratings()
+    rows = ratings(2000, 250, 150)
     one, two = (nm.lmer(FORMULAS[0], rows, control=ITERATIVE) for _ in range(2))
     assert np.array_equal(one.theta, two.theta)
     again = pickle.loads(pickle.dumps(one))
@@ -159,7 +151,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def fit():
-    return nm.lmer(FORMULAS[0], ratings(1500), control=ITERATIVE)
+    return nm.lmer(FORMULAS[0], ratings(1500, 250, 150), control=ITERATIVE)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -175,10 +167,12 @@ def test_verbs_that_need_the_exact_elimination_say_so(fit, verb):
 
 def test_likelihood_ratios_need_exact_fits(fit):
     with pytest.raises(ModelComparisonError, match="Monte Carlo error"):
-        nm.anova(fit, nm.lmer("y ~ 1 + (1 | u) + (1 | i)", ratings(1500), control=ITERATIVE))
+        nm.anova(
+            fit, nm.lmer("y ~ 1 + (1 | u) + (1 | i)", ratings(1500, 250, 150), control=ITERATIVE)
+        )
 
 
 def test_satterthwaite_is_near_the_exact_fits(fit):
-    exact = nm.lmer(FORMULAS[0], ratings(1500))
+    exact = nm.lmer(FORMULAS[0], ratings(1500, 250, 150))
     ours, theirs = (f.tidy("fixed")["df"].to_numpy() for f in (fit, exact))
     np.testing.assert_allclose(ours, theirs, rtol=0.1)
