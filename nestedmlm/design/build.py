@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
+from nestedmlm.design.frame.response_kinds import REAL, ResponseKind
 from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.frame.variables import Variables, read_variables
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
@@ -87,6 +88,7 @@ def build_design(
     na_action: str = "omit",
     double_bar: str = "split",
     env: Mapping[str, Any] | None = None,
+    response: ResponseKind | None = None,
     require_random: bool = True,
     check: bool = True,
 ) -> Design:
@@ -107,6 +109,8 @@ def build_design(
         What ``||`` means (see `parse_formula`).
     env : mapping, optional
         The caller's variables, for names that are no columns.
+    response : ResponseKind, optional
+        What the response may be; by default any numbers, as in a linear model.
     require_random : bool
         Whether a formula without random-effects terms is refused.
     check : bool
@@ -138,8 +142,15 @@ def build_design(
         raise FormulaError(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
         )
+    kind = response or REAL
     variables = read_variables(
-        formula, data, weights=weights, offset=offset, na_action=na_action, env=env
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        na_action=na_action,
+        env=env,
+        response=kind,
     )
     fixed = fixed_part(variables, contrasts)
     random = random_part(variables, fixed)
@@ -147,9 +158,10 @@ def build_design(
         raise FormulaError("the random-effects terms have no columns", formula.text)
     design = join(variables, fixed, random)
     if check:
-        check_levels(design.factors, design.n)
-        check_effects(design.terms, design.factors, design.n)
-    said = remarks(design, variables.missing)
+        free = kind.free_dispersion
+        check_levels(design.factors, design.n, free_dispersion=free)
+        check_effects(design.terms, design.factors, design.n, free_dispersion=free)
+    said = remarks(design, variables.missing, normal=kind is REAL)
     return replace(design, messages=(*design.messages, *said)) if said else design
 
 

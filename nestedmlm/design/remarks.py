@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nestedmlm.design.design import Design
 from nestedmlm.design.restarting_ids import restarting_ids
 from nestedmlm.design.rows import rows_here
+from nestedmlm.formula.formula import Formula
 
 RANK_DEFICIENT = "fixed-effect model matrix is rank deficient"  # how lme4's warning begins
 MOST_NAMES = 8  # of dropped columns in one message
@@ -29,7 +30,7 @@ def rank_message(dropped: Sequence[str]) -> tuple[str, ...]:
     return (message,)
 
 
-def remarks(design: Design, missing: Mapping[str, int]) -> tuple[str, ...]:
+def remarks(design: Design, missing: Mapping[str, int], *, normal: bool = True) -> tuple[str, ...]:
     """Say what a reader of the summary should know of the data, a line for each.
 
     Parameters
@@ -38,30 +39,40 @@ def remarks(design: Design, missing: Mapping[str, int]) -> tuple[str, ...]:
         With its rows.
     missing : mapping of str to int
         How many values each variable lacks.
+    normal : bool
+        Whether the response is taken as normal.
 
     Returns
     -------
     tuple of str
         Rows left out, a response of two values, ids that restart in each parent.
     """
-    return tuple(_remarks(design, missing))
+    return tuple(_remarks(design, missing, normal))
 
 
-def _remarks(design: Design, missing: Mapping[str, int]) -> Iterator[str]:
+def _remarks(design: Design, missing: Mapping[str, int], normal: bool) -> Iterator[str]:
     rows = rows_here(design.rows, "what there is to say of the data")
     out = rows.kept.size - rows.n
     if out:
         counts = ", ".join(f"{name} ({count})" for name, count in missing.items())
         noun = "row" if out == 1 else "rows"
         yield f"{out} of {rows.kept.size} {noun} left out for missing values: {counts}"
-    if two_valued(rows.y):
+    if normal and two_valued(rows.y):
         low, high = rows.y.min(), rows.y.max()
         yield (
             f"the response has only two values, {low:g} and {high:g}: a logistic model would be "
-            "usual (not offered here); this one fits their mean as if it were normal"
+            f"usual, {_logistic(design.formula, low, high)}; this one fits their mean as if it "
+            "were normal"
         )
     for ids in restarting_ids(design.factors, rows):
         yield ids.message(design.formula)
+
+
+def _logistic(formula: Formula, low: float, high: float) -> str:
+    """How the same model is written with a binomial family."""
+    response, _, terms = formula.display.partition(" ~ ")
+    success = response if (low, high) == (0.0, 1.0) else f"I({response} == {high:g})"
+    return f'nm.glmer("{success} ~ {terms}", data, family="binomial")'
 
 
 def two_valued(y: npt.NDArray[np.float64]) -> bool:

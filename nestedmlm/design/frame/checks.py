@@ -25,7 +25,8 @@ def response_numbers(value: Vector, name: str) -> FloatArray:
     """
     if isinstance(value, Matrix):
         raise ResponseError(
-            f"the response {name} is a matrix; fit one model for each column (see refit())"
+            f"the response {name} is a matrix; fit one model for each column (see refit()), or, if "
+            'these are successes and failures, nm.glmer(..., family="binomial")'
         )
     if isinstance(value, Factor):
         if value.kind == "logical":
@@ -68,8 +69,12 @@ def check_weights(weights: FloatArray) -> None:
         raise WeightsError("weights must not be zero: leave those rows out of the data")
 
 
-def check_levels(factors: Sequence[GroupingFactor], n: int) -> None:
+def check_levels(
+    factors: Sequence[GroupingFactor], n: int, *, free_dispersion: bool = True
+) -> None:
     """Refuse factors with one level or with as many levels as rows (lme4's checkNlevels).
+
+    Without a residual variance or dispersion, an effect of each row can be told apart.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def check_levels(factors: Sequence[GroupingFactor], n: int) -> None:
     if single:
         names = ", ".join(single)
         raise GroupingError(f"grouping factors must have > 1 sampled level (problems: {names})")
-    many = [f.name for f in factors if f.levels.size >= n]
+    many = [f.name for f in factors if f.levels.size >= n + (not free_dispersion)]
     if many:
         names = ", ".join(many)
         raise GroupingError(
@@ -88,7 +93,13 @@ def check_levels(factors: Sequence[GroupingFactor], n: int) -> None:
         )
 
 
-def check_effects(terms: Sequence[Any], factors: Sequence[GroupingFactor], n: int) -> None:
+def check_effects(
+    terms: Sequence[Any],
+    factors: Sequence[GroupingFactor],
+    n: int,
+    *,
+    free_dispersion: bool = True,
+) -> None:
     """Refuse a term with at least as many random effects as there are rows (lme4's checkZdims).
 
     As in lme4 >= 2, nothing is refused when some term has a structured covariance.
@@ -101,7 +112,7 @@ def check_effects(terms: Sequence[Any], factors: Sequence[GroupingFactor], n: in
         return
     for term in terms:
         effects = len(term.columns) * factors[term.factor].levels.size
-        if n <= effects:
+        if n < effects + free_dispersion:
             raise GroupingError(
                 f"number of observations (={n}) <= number of random effects (={effects}) for term "
                 f"({term.text}); the random-effects parameters and the residual variance (or scale "

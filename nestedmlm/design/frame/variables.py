@@ -10,15 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.design.frame.checks import (
-    check_finite,
-    check_response,
-    check_weights,
-    response_numbers,
-)
+from nestedmlm.design.frame.checks import check_finite, check_weights
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.response_kinds import REAL, ResponseKind, check_values, read_response
 from nestedmlm.design.frame.values import Factor, Vector, drop_unused, missing_rows, take_rows
 from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_variables
 from nestedmlm.errors import DataError, OptionError, WeightsError
@@ -94,6 +90,7 @@ def read_variables(
     offset: Any = None,
     na_action: str = "omit",
     env: Mapping[str, Any] | None = None,
+    response: ResponseKind = REAL,
 ) -> Variables:
     """Evaluate everything on all rows (as R does), then leave out the incomplete ones.
 
@@ -106,10 +103,13 @@ def read_variables(
     na_action : {"omit", "exclude", "raise"}
     env : mapping, optional
         The caller's variables.
+    response : ResponseKind
+        What the response may be.
 
     Returns
     -------
     Variables
+        Of a binomial response `y` is the proportion and `weights` the numbers of trials.
 
     Raises
     ------
@@ -124,13 +124,15 @@ def read_variables(
     evaluator = Evaluator(frame, Environment(env or {}), {}, learning=True, text=formula.text)
     if na_action not in NA_ACTIONS:
         raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
-    y = response_numbers(evaluator.vector(formula.response), formula.response_text)
+    name = formula.response_text
+    found = read_response(formula.response, evaluator, response)
+    y, trials = found.y, found.trials
     values: dict[str, Vector] = {}
     for variable in _used(formula, fixed):
         if variable.name not in values:
             values[variable.name] = evaluator.vector(variable.node)
     total = _total_offset(formula, fixed, offset, evaluator)
-    everything: dict[str, Vector] = {formula.response_text: y, **values}
+    everything: dict[str, Vector] = {name: y, **values}
     for variable in _mentioned(formula, fixed):
         everything.setdefault(variable.name, evaluator.vector(variable.node))
     if total is not None:
@@ -144,7 +146,12 @@ def read_variables(
     some = not kept.all()
     trimmed = {k: _trim(take_rows(v, kept) if some else v) for k, v in values.items()}
     used_y = y[kept] if some else y
-    check_response(used_y, formula.response_text)
+    index = frame.index[kept] if some else frame.index
+    used_weights = None if prior is None else _checked_weights(prior[kept])
+    used_trials = trials[kept] if trials is not None else None
+    check_values(used_y, used_weights, used_trials, kind=response, name=name, index=index)
+    if used_trials is not None:
+        used_weights = used_trials if used_weights is None else used_trials * used_weights
     used_offset = total[kept] if some and total is not None else total
     if used_offset is not None:
         check_finite(used_offset[:, None], ["the offset"])
@@ -153,9 +160,9 @@ def read_variables(
         fixed=fixed,
         values=trimmed,
         y=used_y,
-        weights=None if prior is None else _checked_weights(prior[kept]),
+        weights=used_weights,
         offset=used_offset,
-        index=frame.index[kept] if some else frame.index,
+        index=index,
         full_index=frame.index,
         kept=kept,
         missing={name: int(mask.sum()) for name, mask in absent.items()},
