@@ -42,7 +42,7 @@ def ours(options: dict[str, Any]) -> Callable[..., Any]:
     import nestedmlm.bayes.sampling.sampling
 
     def run(formula: str, frame: Any, settings: Settings) -> Any:
-        return nm.pymc_lmer(formula, frame, progressbar=False, **options, **settings).data
+        return nm.pymc_lmer(formula, frame, progress=False, **options, **settings).data
 
     return run
 

@@ -104,7 +104,6 @@ def pymc_lmer(
     backend: str = "auto",
     seed: int | None = None,
     progress: bool = True,
-    progressbar: bool = True,
     target_accept: float = 0.8,
     weights: Any = None,
     offset: Any = None,
@@ -139,8 +138,9 @@ def pymc_lmer(
         compile, or "numba", which gains nothing. The other: "numba" ("auto"), "c"
         (compiles sooner, runs slower), "jax".
     seed : int, optional
-    progress, progressbar : bool
-        False for either: no progress bar. The second is PyMC's name.
+        The same seed, the same draws. PyMC's name, ``random_seed``, is taken too.
+    progress : bool
+        False: no progress bar, and no message that something is compiled.
     target_accept : float
         Between 0 and 1; nearer to 1 against divergences.
 
@@ -188,6 +188,5 @@ def pymc_lmer(
         backend=backend,
         seed=seed,
         progress=progress,
-        progressbar=progressbar,
         target_accept=target_accept,
     )

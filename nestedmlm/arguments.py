@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.argument_names import current_arguments, df_method_name
 from nestedmlm.errors import NestedMLMError, OptionError
 
 # whether errors show the way through the package: NESTEDMLM_TRACEBACK=full in the environment
@@ -129,14 +130,16 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     (`FULL_TRACEBACK` shows where they come from).
 
     Before anything is computed. Flags, whole numbers, numbers, text, mappings and sequences are
-    told apart as `KINDS` does; a float called `level`, `prob`, `ci` or `alpha` is a level, an int
-    called `seed` a seed, other ints are counts from `LEAST` on. What an annotation does not spell
-    out (``Any``, classes) is left to the function.
+    told apart as `KINDS` does; a float called `level` or `alpha` is a level, an int called `seed` a
+    seed, a text called `ddf` a method of degrees of freedom, other ints are counts from `LEAST` on.
+    What an annotation does not spell out (``Any``, classes) is left to the function.
 
     Raises
     ------
     OptionError
         From the decorated function.
+    OldArgumentError
+        From the decorated function, for an argument that has another name here.
     """
     if function in _CHECKED:
         return _CHECKED[function]  # type: ignore[no-any-return]
@@ -148,6 +151,7 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
+    names = signature.parameters.keys()
     places = [
         name
         for name, parameter in signature.parameters.items()
@@ -162,6 +166,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         try:
             # what is missing or too much, Python says in its own words when the function is called
             first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
+            if not kwargs.keys() <= names:
+                kwargs = current_arguments(function.__name__, kwargs, names)  # type: ignore[assignment]
             rest = {name: checked_value(name, value) for name, value in kwargs.items()}
             return function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
         except NestedMLMError as error:
@@ -225,7 +231,7 @@ def _seed(value: Any, name: str) -> Any:
 
 def _text(value: Any, name: str) -> str:
     if isinstance(value, str):
-        return value
+        return df_method_name(value) if name == "ddf" else value
     raise OptionError(f"{name} must be text, not {value!r}")
 
 
@@ -275,7 +281,7 @@ _WORDS = {
     "Iterable": "a list",
 }
 _CHECKED: dict[Any, Any] = {}  # so that a function is decorated once, wherever it is bound
-LEVELS = frozenset({"level", "prob", "ci", "alpha"})  # floats that are probabilities
+LEVELS = frozenset({"level", "alpha"})  # floats that are probabilities
 POSITIVE = frozenset({"sigma"})  # floats above zero
 LEAST: Mapping[str, int] = {"tune": 0, "parameter": 0}  # smallest whole number, where it is not 1
 

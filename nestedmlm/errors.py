@@ -87,6 +87,10 @@ class RenamedError(NestedMLMError, AttributeError):
     """A name that is spelled otherwise now; the text has the new spelling."""
 
 
+class OldArgumentError(NestedMLMError, TypeError):
+    """An argument that has another name here; the text has the argument to write."""
+
+
 class MemoryLimitError(NestedMLMError, MemoryError):
     """The dense block of a crossed design would not fit in memory."""
 

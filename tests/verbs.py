@@ -259,7 +259,7 @@ NO_SHARE = where(["two levels", "no variance"], "a share of a variance that is z
 SHARES: dict[str, Any] = {"question": "summaries"}
 row("icc", lambda f: f.icc(), engines=BOTH, alone=UNIT, **SHARES)
 row("icc by group", lambda f: f.icc(by_group=True), alone=UNIT, **SHARES)
-row("icc interval", lambda f: f.icc(ci=0.9, nsim=5, seed=1), only=REFITTED, alone=UNIT | ZERO,
+row("icc interval", lambda f: f.icc(level=0.9, nsim=5, seed=1), only=REFITTED, alone=UNIT | ZERO,
     **SHARES | {"close": 1e-5})  # fmt: skip
 row("r2", lambda f: f.r2(), engines=BOTH, alone=UNIT, **SHARES)
 row("r2 by group", lambda f: f.r2(by_group=True), alone=UNIT, unknown=NO_SHARE,

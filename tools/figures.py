@@ -37,7 +37,7 @@ def trellis() -> Any:
 def two_engines() -> Any:
     fit = sleepstudy_fit()
     _, ax = plt.subplots(figsize=(6.6, 3.5), layout="constrained")
-    return fit.plot.comparison(fit.sample(seed=1, progressbar=False), ax=ax)
+    return fit.plot.comparison(fit.sample(seed=1, progress=False), ax=ax)
 
 
 def surface() -> Any:

@@ -20,7 +20,7 @@ def etable(
     *fits: EitherFit,
     names: Sequence[str] | None = None,
     spread: str = "se",
-    prob: float = 0.95,
+    level: float = 0.95,
     stats: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     random: bool = True,
@@ -36,7 +36,7 @@ def etable(
     spread : {"se", "ci", "none"}
         Below the estimates: standard errors (posterior standard deviations), intervals (Wald's,
         or equal-tailed ones of the posterior), nothing.
-    prob : float
+    level : float
         Probability inside the intervals.
     stats : sequence of str, optional
         Which fit statistics, among ``method, nobs, groups, criterion, aic, bic, r2``; by default
@@ -102,10 +102,10 @@ def etable(
     by_name = dict(zip(_model_names(fits, names), fits, strict=True))
     return ModelTable(
         names=tuple(by_name),
-        parameters=_parameters(by_name, prob=prob, random=random),
+        parameters=_parameters(by_name, level=level, random=random),
         fit=statistics_frame(by_name, wanted),
         spread=spread,
-        prob=prob,
+        level=level,
         labels=labels or {},
         title=title,
     )
@@ -120,10 +120,10 @@ def _model_names(fits: Sequence[EitherFit], names: Sequence[str] | None) -> list
     return found
 
 
-def _parameters(fits: Mapping[str, EitherFit], *, prob: float, random: bool) -> pd.DataFrame:
+def _parameters(fits: Mapping[str, EitherFit], *, level: float, random: bool) -> pd.DataFrame:
     """The parameters of all models under each other."""
     parts = [
-        parameter_table(fit, prob=prob, random=random)
+        parameter_table(fit, level=level, random=random)
         .rename_axis("name")
         .reset_index()
         .assign(model=name)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.source import named
 
 
+@checked
 def bootstrap_densities(
     boot: Any,
     names: str | Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
@@ -18,12 +19,13 @@ SIGMA = "sigma"
 _SPREAD = 0.62  # of a row's height, over which its models are spread
 
 
+@checked
 def forest(
     *fits: EitherFit,
     names: Sequence[str] | None = None,
     intercept: bool = False,
     random: bool = False,
-    prob: float = 0.95,
+    level: float = 0.95,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -39,7 +41,7 @@ def forest(
         Draw the intercept too (it is often far from the rest).
     random : bool
         Draw the standard deviations too.
-    prob : float
+    level : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
     figsize : tuple, optional
@@ -65,7 +67,7 @@ def forest(
     ['Days']
     """
     labels = fit_names(fits, names)
-    tables = [parameter_table(fit, prob=prob, random=random) for fit in fits]
+    tables = [parameter_table(fit, level=level, random=random) for fit in fits]
     tables = [table[table["kind"].isin(["beta", "sd", "sigma"])] for table in tables]
     if not intercept:
         tables = [table.drop(index=INTERCEPT, errors="ignore") for table in tables]
@@ -87,7 +89,7 @@ def forest(
             label=f"{label} ({fit.engine})" if label else fit.engine,
         )  # fmt: skip
     style.categories(ax, [style.shorten(name, 34) for name in rows])
-    style.dress(ax, x=f"estimate, {100 * prob:g} % interval")
+    style.dress(ax, x=f"estimate, {100 * level:g} % interval")
     if len(fits) > 1:
         style.legend_above(ax)
     return ax

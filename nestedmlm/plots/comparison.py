@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior.comparison import compare
 from nestedmlm.views.protocols import EitherFit
 
@@ -17,11 +18,12 @@ _CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
 _GAP = 0.13  # rows between the two marks of a parameter
 
 
+@checked
 def comparison(
     lmer_fit: EitherFit,
     bayes_fit: EitherFit,
     *,
-    prob: float = PROB,
+    level: float = LEVEL,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -36,7 +38,7 @@ def comparison(
     lmer_fit : LmerFit
     bayes_fit : BayesFit
         Of the same model and data.
-    prob : float
+    level : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
     figsize : tuple, optional
@@ -61,7 +63,7 @@ def comparison(
     """
     from scipy.stats import norm
 
-    compared = compare(lmer_fit, bayes_fit, prob=prob)
+    compared = compare(lmer_fit, bayes_fit, level=level)
     table = compared.table
     ax = axes(ax, figsize=figsize or (7.5, 1.2 + 0.42 * len(table)))
     unit = table["sd"].where(table["sd"] > 0, 1.0)
@@ -70,14 +72,14 @@ def comparison(
     def scaled(column: str) -> pd.Series:
         return (table[column] - table["mean"]) / unit
 
-    share = f"{100 * prob:g} %"
+    share = f"{100 * level:g} %"
     style.zero_line(ax, vertical=True)
     ax.hlines(
         place + _GAP, scaled("lower"), scaled("upper"), color=_POSTERIOR, linewidth=3.0,
         label=f"posterior mean, {share} interval",
     )  # fmt: skip
     ax.plot(np.zeros(len(table)), place + _GAP, "o", color=_POSTERIOR, markersize=6)
-    wald = norm.ppf(0.5 + 0.5 * prob) * table["std_error"] / unit
+    wald = norm.ppf(0.5 + 0.5 * level) * table["std_error"] / unit
     estimate = scaled("estimate")
     ax.errorbar(
         estimate, place - _GAP, xerr=wald.fillna(0.0), fmt="D", color=_CLASSICAL, markersize=5,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestedmlm.arguments import checked
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.modes import draw_mode_quantiles
 from nestedmlm.plots.residuals import qq_residuals, residuals, scale_location
 from nestedmlm.views.protocols import Fit
 
 
+@checked
 def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Four pictures at once: residuals, their spread, their quantiles, the random effects'.
 

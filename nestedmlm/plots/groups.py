@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes, panels
@@ -16,6 +17,7 @@ MAX_PANELS = 24  # groups shown one by one; of more, some spread over their orde
 _MANY = 150  # more groups than this are drawn thin
 
 
+@checked
 def spaghetti(
     fit: EitherFit,
     x: str | None = None,
@@ -84,6 +86,7 @@ def spaghetti(
     return ax
 
 
+@checked
 def trellis(
     fit: EitherFit,
     x: str | None = None,

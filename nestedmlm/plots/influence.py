@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood
@@ -19,6 +20,7 @@ _LABELLED, _LEVEL = 30, 12  # most groups with labels, and with labels that need
 _REFITS = {"full": "each by a full refit", "one-step": "each by one step", "none": "theta held"}
 
 
+@checked
 def leverage(
     fit: EitherFit, *, label: int = _TOP, ax: Any = None, figsize: tuple[float, float] | None = None
 ) -> Any:
@@ -98,6 +100,7 @@ def _name(ax: Any, x: FloatArray, y: FloatArray, labels: list[str]) -> None:
                     fontsize=style.SMALL - 1)  # fmt: skip
 
 
+@checked
 def cooks_distance(
     of: EitherFit | Influence,
     *,

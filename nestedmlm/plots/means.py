@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.means.averaging import marginal_cells
@@ -24,6 +25,7 @@ _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tel
 _DODGE = 0.5  # of the distance between two levels, over which the lines of `by` are spread
 
 
+@checked
 def effect(
     fit: EitherFit,
     variable: str,
@@ -31,7 +33,7 @@ def effect(
     by: str | None = None,
     at: Mapping[str, Any] | None = None,
     data: Any = None,
-    prob: float = 0.95,
+    level: float = 0.95,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -53,7 +55,7 @@ def effect(
         Values at which other predictors are held.
     data : table, optional
         What the model was fitted to; needed for a `BayesFit`, which does not keep it.
-    prob : float
+    level : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
     figsize : tuple, optional
@@ -82,7 +84,7 @@ def effect(
     asked = {**dict(at or {}), **_places(fit, source, first, variable, by)}
     grid = reference_grid(fit.design, source, at=asked)
     cells = marginal_cells(grid, keep)
-    numbers = _means(fit, grid, cells.values, prob)
+    numbers = _means(fit, grid, cells.values, level)
     frame = numbers.assign(
         **{
             name: [grid.levels[name][code] for code in cells.codes[:, j]]
@@ -93,19 +95,19 @@ def effect(
     groups = [("", frame)] if by is None else [(k, g) for k, g in frame.groupby(by, sort=False)]
     numeric = len(first.levels[variable]) == 1 and _is_number(first.levels[variable][0])
     draw = _line if numeric else _points
-    for k, (level, part) in enumerate(groups):
-        label = f"{level:.3g}" if _is_number(level) else str(level)
+    for k, (value, part) in enumerate(groups):
+        label = f"{value:.3g}" if _is_number(value) else str(value)
         shift = 0.0 if len(groups) == 1 else _DODGE * ((k + 0.5) / len(groups) - 0.5)
         draw(ax, part, variable, k, label, shift)
     if not numeric:
         levels = list(grid.levels[variable])
-        ax.set_xticks(range(len(levels)), [style.shorten(str(level), 16) for level in levels])
+        ax.set_xticks(range(len(levels)), [style.shorten(str(one), 16) for one in levels])
         ax.set_xlim(-0.6, len(levels) - 0.4)
     if by is not None:
         style.legend(ax, title=by, title_fontsize=style.SMALL, loc="center left",
                      bbox_to_anchor=(1.0, 0.5))  # fmt: skip
     y = fit.design.formula.response_text
-    return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, prob))
+    return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, level))
 
 
 def _data(fit: EitherFit, data: Any) -> Any:
@@ -141,17 +143,17 @@ def _places(
     return out
 
 
-def _means(fit: EitherFit, grid: Grid, values: FloatArray, prob: float) -> pd.DataFrame:
+def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.DataFrame:
     """``estimate, lower, upper`` of linear functions of the fixed effects."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":
         draws = fixed_draws(fit.data, fit.design) @ L.T + offset
-        return estimates(draws, prob=prob)[["estimate", "lower", "upper"]]
+        return estimates(draws, level=level)[["estimate", "lower", "upper"]]
     from scipy.special import ndtri
 
     estimate = L @ np.asarray(fit.params, dtype=float) + offset
     se = np.sqrt(np.einsum("ij,jk,ik->i", L, fit.cov_params().to_numpy(dtype=float), L))
-    reach = float(ndtri(0.5 + 0.5 * prob)) * se
+    reach = float(ndtri(0.5 + 0.5 * level)) * se
     return pd.DataFrame(
         {"estimate": estimate, "lower": estimate - reach, "upper": estimate + reach}
     )
@@ -175,6 +177,6 @@ def _points(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shif
     )
 
 
-def _heading(variable: str, averaged: tuple[str, ...], prob: float) -> str:
-    text = f"Effect of {variable}, {100 * prob:g} % interval"
+def _heading(variable: str, averaged: tuple[str, ...], level: float) -> str:
+    text = f"Effect of {variable}, {100 * level:g} % interval"
     return f"{text}, averaged over {', '.join(averaged)}" if averaged else text

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
@@ -21,12 +22,13 @@ _BARS = 120  # more levels than this are an area instead of bars
 _ROW = 0.19  # inches per labelled level
 
 
+@checked
 def caterpillar(
     fit: EitherFit,
     *,
     group: str | None = None,
     term: str | None = None,
-    prob: float = 0.95,
+    level: float = 0.95,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -41,7 +43,7 @@ def caterpillar(
         Conditional modes with intervals given the parameters, or posterior means with quantiles.
     group, term : str, optional
         A grouping factor and a column (``"(Intercept)"``, ``"Days"``); by default all.
-    prob : float
+    level : float
         Probability inside the intervals.
     ax : axes or array of axes, optional
         One for each term that is drawn.
@@ -65,7 +67,7 @@ def caterpillar(
     >>> left.get_title(loc="left"), right.get_title(loc="left")
     ('(Intercept) | Subject', 'Days | Subject')
     """
-    chosen = list(_chosen(modes(fit, prob), group, term))
+    chosen = list(_chosen(modes(fit, level), group, term))
     labelled = max(len(part) for _, part in chosen) <= MAX_LABELS
     height = max(2.6, 0.9 + _ROW * max(len(part) for _, part in chosen)) if labelled else 4.6
     many = panels(
@@ -73,7 +75,7 @@ def caterpillar(
     )
     for cell, ((factor, column), part) in zip(many, chosen, strict=True):
         _caterpillar(cell, part.sort_values("condval", kind="stable"), factor)
-        style.dress(cell, x=f"random effect, {100 * prob:g} % interval")
+        style.dress(cell, x=f"random effect, {100 * level:g} % interval")
         style.title(cell, f"{column} | {factor}")
     return many if len(many) > 1 else many[0]
 
@@ -111,19 +113,20 @@ def _caterpillar(ax: Any, part: pd.DataFrame, factor: str) -> None:
         ax.scatter(mode[mask], place[mask], s=size, color=color, linewidths=0.0, zorder=3)
     ax.set_ylim(-0.6, len(part) - 0.4)
     if len(part) <= MAX_LABELS:
-        ax.set_yticks(place, [style.shorten(str(level)) for level in part["grp"]])
+        ax.set_yticks(place, [style.shorten(str(one)) for one in part["grp"]])
         ax.tick_params(axis="y", length=0, labelsize=min(style.SMALL, 10.0))
     else:
         ax.set_yticks([])
         ax.set_ylabel(f"{factor}: {len(part):,} levels, sorted")
 
 
+@checked
 def qq_random_effects(
     fit: Fit,
     *,
     group: str | None = None,
     term: str | None = None,
-    prob: float = 0.95,
+    level: float = 0.95,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -138,7 +141,7 @@ def qq_random_effects(
     fit : LmerFit or BayesFit
     group, term : str, optional
         A grouping factor and a column; by default all. What has variance zero is left out.
-    prob : float
+    level : float
         The band holds all points of a normal sample with this probability.
     ax : axes or array of axes, optional
         One for each term that is drawn.
@@ -169,7 +172,7 @@ def qq_random_effects(
         raise OptionError(f"no random effect to draw; those with a variance above zero: {there}")
     many = panels(len(known), ax, figsize=figsize, panel=(3.6, 3.2))
     for cell, ((factor, column), z) in zip(many, known.items(), strict=True):
-        draw_quantiles(cell, z, prob=prob)
+        draw_quantiles(cell, z, level=level)
         style.dress(cell, x="normal quantile", y="standardised mode")
         style.title(cell, f"{column} | {factor}")
     return many if len(many) > 1 else many[0]

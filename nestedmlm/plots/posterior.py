@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import MAX_WIDTH, panels
@@ -15,6 +16,7 @@ from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 from nestedmlm.views.protocols import EitherFit
 
 
+@checked
 def posterior(
     fit: EitherFit,
     names: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy  # its stats load on first use, which takes half a second
 
+from nestedmlm.arguments import checked
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors
 from nestedmlm.errors import OptionError
@@ -93,6 +94,7 @@ def prior_curve(prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     return x, found.pdf(x)
 
 
+@checked
 def priors(
     of: Specified | EitherFit,
     priors: Mapping[str, Any] | None = None,

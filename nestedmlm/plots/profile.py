@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.regions import region_boundary
 from nestedmlm.plots import style
@@ -20,6 +21,7 @@ LEVELS = (0.5, 0.8, 0.95, 0.99)  # of the intervals and regions
 MAX_PAIRS = 6  # parameters shown in pairs unless they are named
 
 
+@checked
 def profile_zeta(
     of: Profile | EitherFit,
     names: str | Sequence[str] | None = None,
@@ -115,6 +117,7 @@ def _padded(values: FloatArray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+@checked
 def profile_pairs(
     of: Profile | EitherFit,
     names: str | Sequence[str] | None = None,

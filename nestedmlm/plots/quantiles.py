@@ -14,7 +14,7 @@ _POINTS = 2000  # more than this are thinned in the middle
 
 
 def draw_quantiles(
-    ax: Any, values: FloatArray, *, prob: float = 0.95, color: str = style.BLUE, label: str = ""
+    ax: Any, values: FloatArray, *, level: float = 0.95, color: str = style.BLUE, label: str = ""
 ) -> None:
     """Draw sorted values against normal quantiles, with the line ``y = x`` and its band.
 
@@ -23,7 +23,7 @@ def draw_quantiles(
     ax : matplotlib axes
     values : (n,) array
         Standardised: of variance one.
-    prob : float
+    level : float
         All points of a normal sample lie in the band with this probability.
     color, label : str
     """
@@ -32,7 +32,7 @@ def draw_quantiles(
     y = np.sort(values[np.isfinite(values)])
     if not len(y):
         return
-    lower, upper = normal_band(len(y), prob)
+    lower, upper = normal_band(len(y), level)
     x = norm.ppf(plotting_positions(len(y)))
     shown = _thinned(len(y))
     ax.fill_between(
@@ -50,20 +50,20 @@ def plotting_positions(n: int) -> FloatArray:
     return out
 
 
-def normal_band(n: int, prob: float) -> tuple[FloatArray, FloatArray]:
+def normal_band(n: int, level: float) -> tuple[FloatArray, FloatArray]:
     """Simultaneous band of the order statistics of n standard normal values.
 
     Notes
     -----
     The i-th of n uniform order statistics is Beta(i, n + 1 - i); the band is made of equal-tailed
-    Beta intervals whose common level is such that all hold at once with probability `prob`
+    Beta intervals whose common level is such that all hold at once with probability `level`
     (Aldor-Noiman et al. 2013, "tail-sensitive" band). The level is found by simulation with a
     fixed seed.
     """
     from scipy.stats import beta, norm
 
     i = np.arange(1, n + 1)
-    tail = 0.5 * _pointwise(min(n, 1000), prob)
+    tail = 0.5 * _pointwise(min(n, 1000), level)
     return (
         norm.ppf(beta.ppf(tail, i, n + 1 - i)),
         norm.ppf(beta.ppf(1.0 - tail, i, n + 1 - i)),
@@ -71,7 +71,7 @@ def normal_band(n: int, prob: float) -> tuple[FloatArray, FloatArray]:
 
 
 @lru_cache(maxsize=64)
-def _pointwise(n: int, prob: float) -> float:
+def _pointwise(n: int, level: float) -> float:
     """Level of the intervals of single points that holds for all n together.
 
     It changes little beyond a thousand points, where n is cut off.
@@ -83,7 +83,7 @@ def _pointwise(n: int, prob: float) -> float:
     i = np.arange(1, n + 1)
     p = betainc(i, n + 1 - i, u)
     smallest = 2.0 * np.minimum(p, 1.0 - p).min(axis=1)
-    return float(np.quantile(smallest, 1.0 - prob))
+    return float(np.quantile(smallest, 1.0 - level))
 
 
 def _thinned(n: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.quantiles import draw_quantiles
@@ -17,6 +18,7 @@ from nestedmlm.views.protocols import Fit
 _DENSE = 3000  # more points than this are drawn as a density
 
 
+@checked
 def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Residuals against fitted values with a smoother.
 
@@ -54,6 +56,7 @@ def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None =
     )
 
 
+@checked
 def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Spread of the residuals against fitted values, with a smoother.
 
@@ -89,10 +92,11 @@ def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | N
 ROOT_MEAN = 0.822179  # mean of sqrt|z| of a standard normal z: 2^(1/4) Gamma(3/4) / sqrt(pi)
 
 
+@checked
 def qq_residuals(
     fit: Fit,
     *,
-    prob: float = 0.95,
+    level: float = 0.95,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -101,7 +105,7 @@ def qq_residuals(
     Parameters
     ----------
     fit : LmerFit or BayesFit
-    prob : float
+    level : float
         The band holds all points of a sample of independent normal residuals with this
         probability.
     ax : matplotlib axes, optional
@@ -120,7 +124,7 @@ def qq_residuals(
     'normal quantile'
     """
     ax = axes(ax, figsize=figsize)
-    draw_quantiles(ax, rows_of(fit)[1], prob=prob)
+    draw_quantiles(ax, rows_of(fit)[1], level=level)
     return style.dress(
         ax, x="normal quantile", y="residual / σ", heading="Quantiles of the residuals"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
@@ -17,6 +18,7 @@ INTERCEPT = "(Intercept)"
 _FAR = 6.0  # interquartile ranges beyond which least squares of a group is cut off the picture
 
 
+@checked
 def shrinkage(
     fit: Fit,
     x: str | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.plots import style
@@ -18,6 +19,7 @@ from nestedmlm.views.protocols import EitherFit, Fit
 _LEVELS = (0.5, 0.95)  # of the ellipses
 
 
+@checked
 def singularity(
     fit: EitherFit,
     *,

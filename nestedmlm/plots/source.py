@@ -164,7 +164,7 @@ def mentions(label: str, name: str) -> bool:
     return label == name or re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", label) is not None
 
 
-def modes(fit: EitherFit, prob: float) -> pd.DataFrame:
+def modes(fit: EitherFit, level: float) -> pd.DataFrame:
     """Random effects with intervals: ``grpvar, term, grp, condval, condsd, lower, upper``.
 
     Those of a posterior are its quantiles; those of a fit are normal ones around the conditional
@@ -173,8 +173,8 @@ def modes(fit: EitherFit, prob: float) -> pd.DataFrame:
     from scipy.stats import norm
 
     if fit.engine == "posterior":
-        found: pd.DataFrame = fit.ranef(prob=prob)
+        found: pd.DataFrame = fit.ranef(level=level)
         return found
     frame = fit.ranef()
-    reach = norm.ppf(0.5 + 0.5 * prob) * frame["condsd"]
+    reach = norm.ppf(0.5 + 0.5 * level) * frame["condsd"]
     return frame.assign(lower=frame["condval"] - reach, upper=frame["condval"] + reach)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.profile.surface import criterion_surface
 from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
@@ -17,6 +18,7 @@ from nestedmlm.views.protocols import EitherFit, Fit
 _LEVELS = (0.5, 0.8, 0.95, 0.99)  # of the regions
 
 
+@checked
 def likelihood_surface(
     fit: EitherFit,
     parameters: tuple[str, str] | None = None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.views.parameters import fit_names
 from nestedmlm.views.protocols import EitherFit, Fit
 
 
+@checked
 def variance_partition(
     *fits: EitherFit,
     names: Any = None,

@@ -17,7 +17,7 @@ from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_
 
 
 def comparison_table(
-    solution: Solution, design: Design, data: Any, posterior_design: Design, *, prob: float
+    solution: Solution, design: Design, data: Any, posterior_design: Design, *, level: float
 ) -> pd.DataFrame:
     """Put the parameters of two fits side by side.
 
@@ -27,7 +27,7 @@ def comparison_table(
         Of the fit by likelihood.
     data, posterior_design : DataTree, Design
         Of the posterior.
-    prob : float
+    level : float
         Probability inside the intervals.
 
     Returns
@@ -45,7 +45,7 @@ def comparison_table(
         If the fits are not of the same model and data.
     """
     check_same(design, posterior_design)
-    posterior = parameter_table(data, posterior_design, prob=prob)
+    posterior = parameter_table(data, posterior_design, level=level)
     estimate = _estimates(solution, design)
     std_error = np.full(len(estimate), np.nan)
     std_error[: design.p] = np.sqrt(np.diag(solution.vcov))

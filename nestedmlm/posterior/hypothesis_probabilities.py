@@ -15,7 +15,7 @@ from nestedmlm.posterior.hypothesis import evaluate
 from nestedmlm.posterior.summaries import ESTIMATES, estimates
 
 
-def hypothesis_table(texts: Sequence[str], data: Any, *, prob: float) -> pd.DataFrame:
+def hypothesis_table(texts: Sequence[str], data: Any, *, level: float) -> pd.DataFrame:
     """Evaluate hypotheses.
 
     Returns
@@ -26,15 +26,15 @@ def hypothesis_table(texts: Sequence[str], data: Any, *, prob: float) -> pd.Data
     """
     if not texts:
         raise OptionError("no hypothesis given; write for example 'ses > 0'")
-    rows = [_row(text, data, prob) for text in texts]
+    rows = [_row(text, data, level) for text in texts]
     return pd.DataFrame(rows, index=pd.Index(list(texts), name="hypothesis"))
 
 
-def _row(text: str, data: Any, prob: float) -> dict[str, float]:
+def _row(text: str, data: Any, level: float) -> dict[str, float]:
     evaluated = evaluate(text, data["posterior"])
     numbers = dict.fromkeys(ESTIMATES, np.nan)
     if evaluated.difference is not None:
-        found = estimates(evaluated.difference.reshape(-1, 1), prob=prob).iloc[0]
+        found = estimates(evaluated.difference.reshape(-1, 1), level=level).iloc[0]
         numbers = {name: float(found[name]) for name in ESTIMATES}
     p = float(evaluated.holds.mean())
     odds = p / (1.0 - p) if p < 1.0 else np.inf

@@ -12,10 +12,10 @@ from nestedmlm.design.design import Design
 from nestedmlm.inference.variances.icc_r2 import fixed_variance, mean_variance, residual_variance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.row_draws import fitted_rows
-from nestedmlm.posterior.summaries import PROB, estimates
+from nestedmlm.posterior.summaries import LEVEL, estimates
 
 
-def r2_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """Three kinds of R-squared.
 
     Returns
@@ -33,10 +33,10 @@ def r2_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
     total = fixed + random + residual
     draws = np.column_stack([fitted / (fitted + residual), fixed / total, (fixed + random) / total])
     index = pd.Index(["bayes", "marginal", "conditional"], name="r2")
-    return estimates(draws, prob=prob, index=index)
+    return estimates(draws, level=level, index=index)
 
 
-def icc_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """Share of each grouping factor, and of the residual, in the variance given the predictors.
 
     A factor with random slopes counts with its average over the rows, ``mean(z' Sigma z)``
@@ -54,7 +54,7 @@ def icc_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
     shares["Residual"] = residual_variance(design, sigma_draws(data, design))
     draws = np.column_stack(list(shares.values()))
     index = pd.Index(list(shares), name="grpvar")
-    return estimates(draws / draws.sum(axis=1, keepdims=True), prob=prob, index=index)
+    return estimates(draws / draws.sum(axis=1, keepdims=True), level=level, index=index)
 
 
 def term_variances(data: Any, design: Design) -> list[FloatArray]:

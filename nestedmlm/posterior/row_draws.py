@@ -166,7 +166,7 @@ def _row_sigma(data: Any, design: Design, weights: FloatArray | None) -> FloatAr
 
 
 def summarise_rows(
-    rows: RowDraws, *, kind: str, prob: float, rng: np.random.Generator
+    rows: RowDraws, *, kind: str, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Estimate, spread and interval of each row's expected value or of a new response there.
 
@@ -176,9 +176,9 @@ def summarise_rows(
         If `kind` is unknown.
     """
     draw = row_drawer(rows, kind, rng)
-    pieces = [estimates(draw(block), prob=prob) for block in rows.blocks()]
+    pieces = [estimates(draw(block), level=level) for block in rows.blocks()]
     if not pieces:
-        return estimates(np.zeros((1, 0)), prob=prob)
+        return estimates(np.zeros((1, 0)), level=level)
     return pd.concat(pieces, ignore_index=True)
 
 

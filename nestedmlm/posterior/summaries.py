@@ -18,7 +18,7 @@ from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
 from nestedmlm.posterior.effective_draws import DIAGNOSTICS, diagnostics
 
-PROB = 0.95  # of the intervals, unless another one is asked for
+LEVEL = 0.95  # of the intervals, unless another one is asked for
 ESTIMATES = ("estimate", "sd", "lower", "upper")
 
 
@@ -115,7 +115,7 @@ def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
     return draws
 
 
-def parameter_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+def parameter_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """Every parameter with estimate, spread, interval, R-hat and effective draws.
 
     Returns
@@ -133,7 +133,7 @@ def parameter_table(data: Any, design: Design, *, prob: float = PROB) -> pd.Data
         }
     )
     frame.index = pd.Index([row.name for row in rows], name="parameter")
-    numbers = estimates(draws.reshape(-1, len(rows)), prob=prob)
+    numbers = estimates(draws.reshape(-1, len(rows)), level=level)
     found = diagnostics(data, draws)
     return frame.assign(
         **{name: numbers[name].to_numpy() for name in ESTIMATES},
@@ -169,12 +169,12 @@ def reported_table(table: pd.DataFrame, design: Design, *, random: bool = True) 
     return pd.concat([fixed, rest.assign(kind=[p.kind for p in reported])[columns]])
 
 
-def varcorr_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+def varcorr_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """The parameter table without fixed effects, and ``vcov``: means of variances, covariances.
 
     NaN for a parameter of a structure that is no entry of a covariance matrix.
     """
-    table = parameter_table(data, design, prob=prob)
+    table = parameter_table(data, design, level=level)
     table = table[table["kind"] != "fixed"]
     sd = {
         (p.group, p.var1): parameter_draws(data, p)
@@ -199,13 +199,13 @@ def _second_moment(
     return parameter_draws(data, p) * first * sd.get((p.group, p.var2), first)
 
 
-def estimates(draws: FloatArray, *, prob: float = PROB, index: Any = None) -> pd.DataFrame:
+def estimates(draws: FloatArray, *, level: float = LEVEL, index: Any = None) -> pd.DataFrame:
     """Mean, standard deviation and equal-tailed interval of each column.
 
     Parameters
     ----------
     draws : (S, m) array
-    prob : float
+    level : float
         Probability inside the interval.
     index : Index, optional
 
@@ -214,7 +214,7 @@ def estimates(draws: FloatArray, *, prob: float = PROB, index: Any = None) -> pd
     DataFrame
         ``estimate, sd, lower, upper``, m rows.
     """
-    lower, upper = np.quantile(draws, tails(prob), axis=0)
+    lower, upper = np.quantile(draws, tails(level), axis=0)
     ddof = 1 if len(draws) > 1 else 0
     return pd.DataFrame(
         {
@@ -235,22 +235,22 @@ def fixed_covariance(data: Any, design: Design) -> pd.DataFrame:
     return pd.DataFrame(cov, index=names, columns=names)
 
 
-def tails(prob: float) -> tuple[float, float]:
-    """Levels of the two quantiles that enclose probability `prob`.
+def tails(level: float) -> tuple[float, float]:
+    """Levels of the two quantiles that enclose probability `level`.
 
     Raises
     ------
     OptionError
-        If `prob` is not between 0 and 1.
+        If `level` is not between 0 and 1.
     """
-    if not 0.0 < prob < 1.0:
-        raise OptionError(f"prob must lie between 0 and 1, for example 0.95; got {prob!r}")
+    if not 0.0 < level < 1.0:
+        raise OptionError(f"level must lie between 0 and 1, for example 0.95; got {level!r}")
     # 0.5 * (1 - 0.95) is not 0.025 in binary; the rounded level makes readable column names
-    low = round(0.5 * (1.0 - prob), 12)
+    low = round(0.5 * (1.0 - level), 12)
     return low, 1.0 - low
 
 
-def effects_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFrame:
+def effects_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """Random effects in long form: ``grpvar, term, grp, condval, condsd, lower, upper``."""
     pieces = []
     names = parameter_names(design).terms
@@ -259,7 +259,7 @@ def effects_table(data: Any, design: Design, *, prob: float = PROB) -> pd.DataFr
             if term.factor != f:
                 continue
             for column, variable in zip(term.columns, own.variables, strict=True):
-                found = estimates(stacked(data, variable), prob=prob)
+                found = estimates(stacked(data, variable), level=level)
                 found = found.rename(columns={"estimate": "condval", "sd": "condsd"})
                 labels = {"grpvar": factor.name, "term": column, "grp": factor.levels}
                 pieces.append(pd.DataFrame(labels).join(found))

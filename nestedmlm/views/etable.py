@@ -34,7 +34,7 @@ class ModelTable(Viewable):
         Fit statistics by model; None where one does not apply.
     spread : {"se", "ci", "none"}
         What stands below the estimates.
-    prob : float
+    level : float
         Probability inside the intervals.
     labels : mapping of str to str
         Other names for rows.
@@ -57,7 +57,7 @@ class ModelTable(Viewable):
     parameters: pd.DataFrame
     fit: pd.DataFrame
     spread: str
-    prob: float
+    level: float
     labels: Mapping[str, str]
     title: str = ""
 
@@ -143,7 +143,7 @@ class ModelTable(Viewable):
             columns=self.names,
             sections=tuple(sections),
         )
-        legend = _LEGENDS[self.spread].format(100 * self.prob)
+        legend = _LEGENDS[self.spread].format(100 * self.level)
         return View((table, note(legend)) if legend else (table,))
 
     def to_gt(self) -> Any:
@@ -172,7 +172,7 @@ class ModelTable(Viewable):
         gt = gt.cols_align(align="right", columns=list(self.names))
         if self.title:
             gt = gt.tab_header(title=self.title)
-        legend = _LEGENDS[self.spread].format(100 * self.prob)
+        legend = _LEGENDS[self.spread].format(100 * self.level)
         return gt.tab_source_note(legend) if legend else gt
 
 

@@ -13,13 +13,13 @@ from nestedmlm.posterior.summaries import reported_table
 from nestedmlm.views.protocols import EitherFit
 
 
-def parameter_table(fit: EitherFit, *, prob: float = 0.95, random: bool = True) -> pd.DataFrame:
+def parameter_table(fit: EitherFit, *, level: float = 0.95, random: bool = True) -> pd.DataFrame:
     """Fixed effects, then standard deviations and correlations, then sigma.
 
     Parameters
     ----------
     fit : LmerFit or BayesFit
-    prob : float
+    level : float
         Probability inside the intervals: Wald's, or quantiles of a posterior.
     random : bool
         Whether to add what is not a fixed effect.
@@ -31,8 +31,8 @@ def parameter_table(fit: EitherFit, *, prob: float = 0.95, random: bool = True) 
         ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
     """
     if fit.engine == "posterior":
-        return reported_table(fit.parameters(prob=prob), fit.design, random=random)
-    return wald_parameters(fit.core, level=prob, random=random)
+        return reported_table(fit.parameters(level=level), fit.design, random=random)
+    return wald_parameters(fit.core, level=level, random=random)
 
 
 def fit_names(fits: Sequence[Any], names: Sequence[str] | None) -> list[str]:

@@ -157,7 +157,7 @@ def marginal_ranks(simulations, seed, priors=PRIORS):
         design = fixed_design().with_response(simulated.y)
         # Three in five draws count as independent here, so one in five is kept
         tree = sample(of_y, sampler="nutpie", draws=5 * DRAWS, tune=100, chains=1, seed=seed + i,
-                      progressbar=False)  # fmt: skip
+                      progress=False)  # fmt: skip
         draws = thinned(tree["posterior"], parameter_names(design).parameters)
         effects = draw_random_effects(design, draws, rng)
         rows.append(ranks(simulated.truth, number_of(draws) | effects, simulated.y))

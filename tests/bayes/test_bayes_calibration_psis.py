@@ -143,7 +143,7 @@ def posterior_draws(den, start, rng):
     try:
         points = psis_sample(den, find_peak(den, start), draws=1000, seed=seed).points
     except SamplingError:
-        tree = sample(den, draws=5 * DRAWS, tune=200, chains=1, seed=seed, progressbar=False)
+        tree = sample(den, draws=5 * DRAWS, tune=200, chains=1, seed=seed, progress=False)
         return {
             name: values.to_numpy()[0, 4::5] for name, values in tree["posterior"].data_vars.items()
         }

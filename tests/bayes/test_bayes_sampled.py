@@ -37,22 +37,21 @@ def nuts(fit):
     return fit.sample(draws=1000, chains=2, seed=1, progress=False)
 
 
-@pytest.mark.parametrize("name", ["progress", "progressbar"])
-def test_either_name_makes_it_silent(name, fit, monkeypatch):
+def test_progress_reaches_the_sampler(fit, monkeypatch):
     from nestedmlm.bayes.sampling import sampling
 
-    def stop(*args, progressbar, **options):
-        assert progressbar is False
+    def stop(*args, progress, **options):
+        assert progress is False
         raise InterruptedError
 
     monkeypatch.setattr(sampling, "sample", stop)
     with pytest.raises(InterruptedError):
-        fit.sample(**{name: False})
+        fit.sample(progress=False)
 
 
 @pytest.fixture(scope="module")
 def psis(sleepstudy):
-    return nm.pymc_lmer(SLEEP, sleepstudy, sampler="psis", seed=1, progressbar=False)
+    return nm.pymc_lmer(SLEEP, sleepstudy, sampler="psis", seed=1, progress=False)
 
 
 def monte_carlo_se(bayes, name):
@@ -68,7 +67,7 @@ def test_samplers_agree(nuts, psis):
 
 
 def test_posterior_agrees_with_reml(fit, nuts):
-    table = nm.compare(fit, nuts, prob=0.9).table
+    table = nm.compare(fit, nuts, level=0.9).table
     assert (table.loc[["Intercept", "Days"], "shift"].abs() < 0.25).all()
     assert table.loc[PARAMETERS, "inside"].all()
 
@@ -109,7 +108,7 @@ def test_random_effects_are_those_of_the_fit(fit, nuts):
 
 
 def test_seed_repeats(fit, psis):
-    again = fit.sample(sampler="psis", seed=1, progressbar=False)
+    again = fit.sample(sampler="psis", seed=1, progress=False)
     for name in ("Days", "1|Subject"):
         np.testing.assert_array_equal(
             again.data["posterior"][name].values, psis.data["posterior"][name].values
@@ -121,7 +120,7 @@ def test_priors_by_name(sleepstudy):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nm.SamplingWarning)
         bayes = nm.pymc_lmer(SLEEP, sleepstudy, priors=tight, draws=200, chains=2, seed=1,
-                             progressbar=False)  # fmt: skip
+                             progress=False)  # fmt: skip
     assert abs(bayes.fixef["Days"]) < 0.5
     assert "given by the user" in str(bayes.priors)
 
@@ -135,7 +134,7 @@ def test_refit_is_sampled_with_its_own_response(fit):
 
 def test_few_draws_warn(fit):
     with pytest.warns(nm.SamplingWarning, match="draw more"):
-        bayes = fit.sample(draws=20, tune=50, chains=2, seed=1, progressbar=False)
+        bayes = fit.sample(draws=20, tune=50, chains=2, seed=1, progress=False)
     assert any("draw more" in message for message in bayes.messages)
     assert "draw more" in str(bayes)
 
@@ -199,8 +198,8 @@ def classroom(shared_data):
 @pytest.mark.parametrize("name", GUIDE)
 def test_guide_agrees_with_reml(classroom, name):
     fit = nm.lmer(GUIDE[name], classroom)
-    bayes = fit.sample(seed=1, progressbar=False)
-    comparison = nm.compare(fit, bayes, prob=0.9)
+    bayes = fit.sample(seed=1, progress=False)
+    comparison = nm.compare(fit, bayes, level=0.9)
     table = comparison.table
     assert (table.loc[["Intercept", "ses"], "shift"].abs() < 0.25).all()
     at_boundary = "ses|classid_sigma"
@@ -220,7 +219,7 @@ def test_an_edited_model_is_sampled_and_answers(fit):
     model = fit.to_pymc(marginal=True)
     with model:
         pm.Potential("near 5", -0.5 * ((model["Days"] - 5.0) / 0.5) ** 2)
-    edited = fit.sample(pymc_model=model, chains=2, seed=1, progressbar=False)
+    edited = fit.sample(pymc_model=model, chains=2, seed=1, progress=False)
     assert edited.model is model and edited.priors is None
     assert 4.5 < edited.fixef["Days"] < 7.0 < fit.fixef["Days"]
     assert "log_likelihood" not in edited.data.children  # the model's own may be another

@@ -37,7 +37,7 @@ def sleep():
 @pytest.fixture(scope="module")
 def nuts(sleep):
     _, den, start = sleep
-    return sample(den, draws=500, chains=2, seed=3, start=start, progressbar=False)
+    return sample(den, draws=500, chains=2, seed=3, start=start, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_posterior_that_is_known_exactly():
     precision = X.T @ np.linalg.solve(V, X) + np.diag([1.0, 25.0])
     cov = np.linalg.inv(precision)
     mean = cov @ (X.T @ np.linalg.solve(V, of.y) + [3.0, 0.0])
-    tree = sample(den, draws=1000, chains=2, tune=300, seed=11, progressbar=False)
+    tree = sample(den, draws=1000, chains=2, tune=300, seed=11, progress=False)
     x = tree["posterior"]["x"].to_numpy()
     from arviz_stats.base import array_stats
 
@@ -211,7 +211,7 @@ def test_a_posterior_that_is_known_exactly():
 
 def test_seeds_decide_and_threads_do_not(sleep):
     _, den, start = sleep
-    few = {"draws": 20, "tune": 20, "chains": 2, "start": start, "progressbar": False}
+    few = {"draws": 20, "tune": 20, "chains": 2, "start": start, "progress": False}
     one = sample(den, seed=5, cores=1, **few)["posterior"]["sigma"].to_numpy()
     two = sample(den, seed=5, cores=2, **few)["posterior"]["sigma"].to_numpy()
     other = sample(den, seed=6, **few)["posterior"]["sigma"].to_numpy()
@@ -238,7 +238,7 @@ def test_seeds_decide_and_threads_do_not(sleep):
 )
 def test_options_that_cannot_be(sleep, options, message):
     with pytest.raises(OptionError, match=message):
-        sample(sleep[1], **{"draws": 5, "chains": 1, "progressbar": False, **options})
+        sample(sleep[1], **{"draws": 5, "chains": 1, "progress": False, **options})
 
 
 def test_importance_sampling_needs_the_marginal_form():
@@ -280,7 +280,7 @@ def test_jax_samplers_run_the_hierarchical_form(sleep, weighted, name):
     pytest.importorskip(name)
     fit, _, _ = sleep
     model = fit.to_pymc()
-    tree = sample(model, sampler=name, draws=500, tune=500, chains=2, seed=1, progressbar=False)
+    tree = sample(model, sampler=name, draws=500, tune=500, chains=2, seed=1, progress=False)
     mean, _, error = moments(tree, "Days")
     other, _, other_error = moments(weighted, "Days", chains=False)
     assert abs(mean - other) < 4.0 * np.hypot(error, other_error)
@@ -308,7 +308,7 @@ def test_the_c_back_end_has_the_same_posterior(sleep, weighted):
     if not pytensor.config.cxx:
         pytest.skip("no C++ compiler")
     fit, _, _ = sleep
-    tree = sample(fit.to_pymc(), backend="c", draws=500, chains=2, seed=1, progressbar=False)
+    tree = sample(fit.to_pymc(), backend="c", draws=500, chains=2, seed=1, progress=False)
     assert tree["posterior"].attrs["backend"] == "c" and "mu" not in tree["posterior"]
     for name in ("Days", "Days|Subject_sigma", "sigma"):
         mean, _, error = moments(tree, name)
@@ -336,7 +336,7 @@ def test_a_density_that_is_nowhere_finite_is_an_error():
     with model:
         pm.Potential("nowhere", -np.inf * pm.math.sqr(model["sigma"]))
     with pytest.raises(SamplingError, match="not finite at the starting point"):
-        sample(model, draws=5, chains=1, progressbar=False)
+        sample(model, draws=5, chains=1, progress=False)
 
 
 def test_reported_names_leave_out_what_only_helps():
@@ -352,7 +352,7 @@ def test_the_hierarchical_form_has_the_same_posterior(sleep, weighted):
     s = fit.solution
     model = hierarchical_model(fit.design)
     start = start_values(model, fit.design, beta=s.beta, T=s.T, sigma=s.sigma)
-    tree = sample(model, draws=1000, chains=2, seed=4, start=start, progressbar=False)
+    tree = sample(model, draws=1000, chains=2, seed=4, start=start, progress=False)
     assert tree["posterior"].attrs["form"] == "hierarchical"
     for name in ("Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "sigma"):
         mean, _, error = moments(tree, name)
@@ -367,7 +367,7 @@ def test_the_hierarchical_form_has_the_same_posterior(sleep, weighted):
 def test_pymcs_own_sampler_runs_the_marginal_form(sleep, weighted):
     _, den, start = sleep
     tree = sample(den, sampler="pymc", draws=300, tune=300, chains=2, cores=1, seed=2, start=start,
-                  progressbar=False)  # fmt: skip
+                  progress=False)  # fmt: skip
     assert set(tree["posterior"].data_vars) == set(weighted["posterior"].data_vars)
     mean, _, error = moments(tree, "Days")
     other, _, other_error = moments(weighted, "Days", chains=False)

@@ -113,7 +113,7 @@ def test_estimates_are_means_and_spreads_of_the_draws(sleep):
     draws = bayes.data["posterior"]["Days"].values.ravel()
     assert bayes.fixef["Days"] == pytest.approx(draws.mean())
     assert bayes.bse["Days"] == pytest.approx(draws.std(ddof=1))
-    table = bayes.parameters(prob=0.9)
+    table = bayes.parameters(level=0.9)
     assert table.loc["Days", "lower"] == pytest.approx(np.quantile(draws, 0.05))
     b = bayes.data["posterior"]["Days|Subject"].sel({"Subject__factor_dim": "309"}).values
     row = bayes.ranef().query("term == 'Days' and grp == '309'").iloc[0]
@@ -289,7 +289,7 @@ def test_population_needs_no_groups(sleep):
         ({"kind": "median"}, "kind='median' is unknown; known: mean, response"),
         ({"new_levels": "guess"}, "new_levels='guess' is unknown"),
         ({"new_levels": "guess", "re_form": False}, "new_levels='guess' is unknown"),
-        ({"prob": 95}, "prob must be between 0 and 1"),
+        ({"level": 95}, "level must be between 0 and 1"),
     ],
 )
 def test_bad_options_of_predict(sleep, options, message):
@@ -409,7 +409,7 @@ def test_a_warning_about_the_draws_names_the_users_line(sleep):
 
 def test_summary_is_a_view(sleep):
     _, bayes = sleep
-    view = bayes.summary(prob=0.9)
+    view = bayes.summary(level=0.9)
     assert {"varcorr", "coefficients"} <= view.tables.keys()
     text = str(view)
     assert "Formula: Reaction ~ Days + (Days | Subject)" in text

@@ -59,7 +59,7 @@ def test_spread(fits):
     assert "(" not in str(nm.etable(one, spread="none", stats=[], random=False)).replace(
         "(Intercept)", ""
     )
-    assert "90 %" in str(nm.etable(one, spread="ci", prob=0.9))
+    assert "90 %" in str(nm.etable(one, spread="ci", level=0.9))
 
 
 def test_what_has_no_standard_error_is_shown_alone():

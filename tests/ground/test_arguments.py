@@ -70,7 +70,7 @@ def wrong_values(name, kinds):
     values = list(own[0]) if len(own) == 1 else [object()]
     if name in ZERO:
         values = [v for v in values if v != 0 or isinstance(v, bool)]
-    if name not in {"level", "prob", "ci", "alpha"}:
+    if name not in {"level", "alpha"}:
         return values if {"None", "Seed"} & set(kinds) else [*values, None]
     return [*values, 0.0, 1.0, 95] + ([] if "None" in kinds else [None])
 

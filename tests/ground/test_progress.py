@@ -153,10 +153,10 @@ def test_every_long_verb_can_be_silent(fit: nm.LmerFit, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(progress, "_tqdm", bar)
     few = {"nsim": 4, "seed": 1, "progress": False}
-    fit.icc(ci=0.9, **few)
-    fit.r2(ci=0.9, **few)
+    fit.icc(level=0.9, **few)
+    fit.r2(level=0.9, **few)
     fit.tidy(conf_int=True, conf_method="boot", **few)
     fit.tidy("fixed", conf_int=True, conf_method="profile", progress=False)
     fit.plot.profile_zeta("sigma", progress=False)
     with pytest.raises(AssertionError, match="a bar"):
-        fit.icc(ci=0.9, nsim=4, seed=1)
+        fit.icc(level=0.9, nsim=4, seed=1)

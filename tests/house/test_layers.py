@@ -20,7 +20,16 @@ PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # files that stand at the root and belong to no folder
 GROUND = frozenset(
-    {"errors", "_typing", "callers", "progress", "arguments", "deprecations", "late"}
+    {
+        "errors",
+        "_typing",
+        "callers",
+        "progress",
+        "arguments",
+        "argument_names",
+        "deprecations",
+        "late",
+    }
 )
 
 # room -> rooms directly below it; it may import from these and from all that they may

@@ -48,7 +48,7 @@ def test_probabilities(bayes, text, truth):
 
 
 def test_difference_of_the_sides(bayes):
-    table = bayes.hypothesis(["Days > 10", "Days < 10", "9 < Days < 11"], prob=0.9).table
+    table = bayes.hypothesis(["Days > 10", "Days < 10", "9 < Days < 11"], level=0.9).table
     x = draws(bayes, "Days").ravel()
     assert table.loc["Days > 10", "estimate"] == pytest.approx(x.mean() - 10)
     assert table.loc["Days < 10", "estimate"] == pytest.approx(10 - x.mean())

@@ -24,7 +24,7 @@ def pair():
 
 def test_table(pair):
     fit, bayes = pair
-    table = nm.compare(fit, bayes, prob=0.9).table
+    table = nm.compare(fit, bayes, level=0.9).table
     assert list(table.index) == [
         "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr[Days, 1]",
         "sigma",

@@ -19,36 +19,36 @@ BOTH = (nm.LmerFit, nm.BayesFit)
 OF_ONE_ENGINE = {
     ("diagnose", "tol"): "of the rank of a covariance; draws are never singular",
     ("icc", "by_group"): "a posterior's table has every group",
-    ("icc", "ci"): "of a bootstrap; a posterior's intervals are always there",
     ("icc", "nsim"): "of that bootstrap",
     ("icc", "progress"): "of that bootstrap",
     ("icc", "seed"): "of that bootstrap",
-    ("icc", "prob"): "of a posterior interval, which is no confidence interval",
     ("r2", "by_group"): "compares with a model that is fitted anew",
-    ("r2", "ci"): "of a bootstrap; a posterior's intervals are always there",
     ("r2", "nsim"): "of that bootstrap",
     ("r2", "progress"): "of that bootstrap",
     ("r2", "seed"): "of that bootstrap",
-    ("r2", "prob"): "of a posterior interval, which is no confidence interval",
     ("simulate", "offset"): "of new rows, which a posterior predicts with kind='response'",
     ("simulate", "weights"): "of new rows, which a posterior predicts with kind='response'",
-    ("ranef", "prob"): "of a posterior interval; conditional modes have a standard deviation",
-    ("varcorr", "prob"): "of a posterior interval; estimates have `conf_int`",
-    ("summary", "prob"): "of a posterior interval",
+    ("ranef", "level"): "of a posterior interval; conditional modes have a standard deviation",
+    ("varcorr", "level"): "of a posterior interval; estimates have `conf_int`",
+    ("summary", "level"): "of a posterior interval",
     ("summary", "ddf"): "of t tests, which a posterior has not",
     ("summary", "correlation"): "as lme4's summary; a posterior has `cov_params`",
     ("predict", "interval"): "kind of interval, asked for; a posterior's is always there",
-    ("predict", "level"): "of a confidence or prediction interval",
     ("predict", "se_fit"): "asked for; a posterior's spread is always there",
     ("predict", "random_only"): "as lme4's predict",
     ("predict", "na_action"): "as lme4's predict",
     ("predict", "kind"): "a posterior predicts new responses, too",
-    ("predict", "prob"): "of a posterior interval, which is no confidence interval",
     ("predict", "draws"): "all draws in place of their summary",
     ("simulate", "re_form"): "as lme4's simulate",
     ("simulate", "use_u"): "as lme4's simulate",
     ("simulate", "newdata"): "as lme4's simulate",
     ("simulate", "new_groups"): "groups are those of the data, unless asked otherwise",
+}
+
+# (verb, argument) -> why its default is another for each engine
+OF_OTHER_DEFAULT = {
+    ("icc", "level"): "a bootstrap is asked for; a posterior's intervals are always there",
+    ("r2", "level"): "a bootstrap is asked for; a posterior's intervals are always there",
 }
 
 
@@ -92,7 +92,8 @@ def test_shared_verbs_take_the_same_arguments(verb):
     for cls in BOTH:  # the same defaults, too
         found = inspect.signature(getattr(cls, verb)).parameters
         expected = inspect.signature(getattr(protocols.Fit, verb)).parameters
-        assert {a: found[a].default for a in declared} == {a: expected[a].default for a in declared}
+        same = [a for a in declared if (verb, a) not in OF_OTHER_DEFAULT]
+        assert {a: found[a].default for a in same} == {a: expected[a].default for a in same}
 
 
 def test_exceptions_are_of_shared_verbs():

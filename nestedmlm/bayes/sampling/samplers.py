@@ -43,7 +43,7 @@ class Settings:
     chains: int
     cores: int | None
     seed: int | None
-    progressbar: bool
+    progress: bool
     target_accept: float
     start: Mapping[str, Any]
 
@@ -95,7 +95,7 @@ def _nutpie_model(model: pm.Model, settings: Settings) -> xr.DataTree:
 
     if isinstance(model, Density):
         model = model.model
-    if settings.progressbar:
+    if settings.progress:
         _log.warning(_COMPILING, settings.backend)
     compiled = nutpie.compile_pymc_model(
         model,
@@ -110,7 +110,7 @@ def _nutpie_model(model: pm.Model, settings: Settings) -> xr.DataTree:
 
 def _nutpie_c(model: pm.Model, settings: Settings) -> xr.DataTree:
     """The density compiled to C by PyTensor, in the model's own coordinates."""
-    if settings.progressbar:
+    if settings.progress:
         _log.warning(_COMPILING, "C")
     target = density(model, compiler="c")
     start = target.at(settings.start)
@@ -155,7 +155,7 @@ def _run_nutpie(compiled: Any, settings: Settings, *, cores: int | None) -> xr.D
         cores=cores,
         seed=settings.seed,
         target_accept=settings.target_accept,
-        progress_bar=settings.progressbar,
+        progress_bar=settings.progress,
         save_warmup=False,
     )
     return tree
@@ -175,7 +175,7 @@ def _pymc(model: pm.Model | Density, settings: Settings) -> xr.DataTree:
         chains=settings.chains,
         cores=settings.cores,
         random_seed=settings.seed,
-        progressbar=settings.progressbar,
+        progressbar=settings.progress,
         nuts_sampler=settings.sampler,
         initvals=dict(settings.start) or None,
         var_names=reported_names(model),

@@ -32,7 +32,7 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     seed: int | None = None,
-    progressbar: bool = True,
+    progress: bool = True,
     target_accept: float = 0.8,
     start: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
@@ -54,7 +54,7 @@ def sample(
         its curvature), 500 for the rest.
     cores : int, optional
     seed : int, optional
-    progressbar : bool
+    progress : bool
     target_accept : float
         Between 0 and 1.
     start : mapping, optional
@@ -92,7 +92,7 @@ def sample(
         chains=chains,
         cores=None if cores is None else _count("cores", cores),
         seed=seed,
-        progressbar=progressbar,
+        progress=progress,
         target_accept=_fraction("target_accept", target_accept),
         start=start or {},
     )

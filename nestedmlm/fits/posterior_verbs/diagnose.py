@@ -37,7 +37,7 @@ def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
         problems=problems(fit),
         table=boundary,
         boundary=boundary_sentences(boundary),
-        prob=UPPER,
+        level=UPPER,
         restarting=tuple(
             ids.message(fit.design.formula)
             for ids in restarting_ids(fit.design.factors, rows_here(fit.design.rows, "diagnosis"))

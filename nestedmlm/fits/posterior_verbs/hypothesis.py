@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.hypothesis_probabilities import hypothesis_table
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior.hypothesis import HypothesisResult
 
 
 @checked
 def hypothesis(
-    fit: BayesEstimates, hypotheses: str | Sequence[str], *, prob: float = PROB
+    fit: BayesEstimates, hypotheses: str | Sequence[str], *, level: float = LEVEL
 ) -> HypothesisResult:
     """Posterior probability of statements about parameters; a view.
 
@@ -23,7 +23,7 @@ def hypothesis(
         ``"ses > 0"``, ``"10 < ses < 15"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
         ``"`1|schoolid`[12] > 0 and ses > 10"``: the posterior's names, those that are no
         identifiers in backticks.
-    prob : float
+    level : float
         Probability inside the intervals.
 
     Returns
@@ -44,5 +44,5 @@ def hypothesis(
     True
     """
     texts = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
-    table = hypothesis_table(texts, fit.data, prob=prob)
-    return HypothesisResult(table=table, prob=prob, draws=fit.n_chains * fit.n_draws)
+    table = hypothesis_table(texts, fit.data, level=level)
+    return HypothesisResult(table=table, level=level, draws=fit.n_chains * fit.n_draws)

@@ -7,16 +7,16 @@ import pandas as pd
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.icc_r2 import icc_table
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 
 
 @checked
-def icc(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+def icc(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
     """Share of each grouping factor in the variance given the predictors, with intervals.
 
     Parameters
     ----------
-    prob : float
+    level : float
         Probability inside the equal-tailed intervals.
 
     Returns
@@ -33,4 +33,4 @@ def icc(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     >>> posterior.icc().columns.tolist()
     ['estimate', 'sd', 'lower', 'upper']
     """
-    return icc_table(fit.data, fit.design, prob=prob)
+    return icc_table(fit.data, fit.design, level=level)

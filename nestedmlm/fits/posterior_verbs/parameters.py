@@ -6,16 +6,16 @@ import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.summaries import PROB, parameter_table
+from nestedmlm.posterior.summaries import LEVEL, parameter_table
 
 
 @checked
-def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+def parameters(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
     """Fixed effects, standard deviations, correlations and sigma in one table.
 
     Parameters
     ----------
-    prob : float
+    level : float
         Probability inside the equal-tailed intervals.
 
     Returns
@@ -33,4 +33,4 @@ def parameters(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     >>> posterior.parameters().columns[4:8].tolist()
     ['estimate', 'sd', 'lower', 'upper']
     """
-    return parameter_table(fit.data, fit.design, prob=prob)
+    return parameter_table(fit.data, fit.design, level=level)

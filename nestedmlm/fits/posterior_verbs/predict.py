@@ -12,7 +12,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.posterior.row_draws import KINDS, draws_array, fitted_rows, new_rows, summarise_rows
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 
 
 @checked
@@ -25,7 +25,7 @@ def predict(
     new_levels: str = "error",
     offset: Any = None,
     weights: Any = None,
-    prob: float = PROB,
+    level: float = LEVEL,
     draws: bool = False,
     seed: int | None = None,
 ) -> Any:
@@ -48,7 +48,7 @@ def predict(
     weights : str or array, optional
         Prior weights of new rows, for ``kind="response"`` of a weighted fit; the name of the
         fit's column is remembered.
-    prob : float
+    level : float
         Probability inside the intervals.
     draws : bool
         Return all draws instead of a summary.
@@ -97,7 +97,7 @@ def predict(
         )
     if draws:
         return draws_array(fit.data, rows, index, kind=kind, rng=rng)
-    frame = summarise_rows(rows, kind=kind, prob=prob, rng=rng)
+    frame = summarise_rows(rows, kind=kind, level=level, rng=rng)
     if newdata is not None:
         return frame.set_index(index)
     return pd.DataFrame({name: fit.design.align(frame[name]) for name in frame})

@@ -7,16 +7,16 @@ import pandas as pd
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.icc_r2 import r2_table
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 
 
 @checked
-def r2(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
+def r2(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
     """R-squared: ``bayes``, ``marginal`` and ``conditional`` with intervals.
 
     Parameters
     ----------
-    prob : float
+    level : float
         Probability inside the equal-tailed intervals.
 
     Returns
@@ -35,4 +35,4 @@ def r2(fit: BayesEstimates, *, prob: float = PROB) -> pd.DataFrame:
     >>> posterior.r2().index.tolist()
     ['bayes', 'marginal', 'conditional']
     """
-    return r2_table(fit.data, fit.design, prob=prob)
+    return r2_table(fit.data, fit.design, level=level)

@@ -6,18 +6,18 @@ import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.summaries import PROB, coef_tables, effects_table
+from nestedmlm.posterior.summaries import LEVEL, coef_tables, effects_table
 
 
 @checked
-def ranef(fit: BayesEstimates, condvar: bool = True, *, prob: float = PROB) -> pd.DataFrame:
+def ranef(fit: BayesEstimates, condvar: bool = True, *, level: float = LEVEL) -> pd.DataFrame:
     """Random effects in long form.
 
     Parameters
     ----------
     condvar : bool
         Add their spread and intervals.
-    prob : float
+    level : float
         Probability inside the intervals.
 
     Returns
@@ -34,7 +34,7 @@ def ranef(fit: BayesEstimates, condvar: bool = True, *, prob: float = PROB) -> p
     >>> posterior.ranef().columns.tolist()
     ['grpvar', 'term', 'grp', 'condval', 'condsd', 'lower', 'upper']
     """
-    frame = effects_table(fit.data, fit.design, prob=prob)
+    frame = effects_table(fit.data, fit.design, level=level)
     return frame if condvar else frame[["grpvar", "term", "grp", "condval"]]
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior.summary import summary_view
 from nestedmlm.views.render.view import View
 
 
 @checked
-def summary(fit: BayesEstimates, *, prob: float = PROB) -> View:
+def summary(fit: BayesEstimates, *, level: float = LEVEL) -> View:
     """Estimates, intervals and diagnostics in lme4's layout; a view.
 
     Parameters
     ----------
-    prob : float
+    level : float
         Probability inside the intervals.
 
     Returns
@@ -32,4 +32,4 @@ def summary(fit: BayesEstimates, *, prob: float = PROB) -> View:
     >>> posterior.summary().to_frame().columns[:2].tolist()
     ['kind', 'group']
     """
-    return summary_view(fit, parameters(fit, prob=prob), prob)
+    return summary_view(fit, parameters(fit, level=level), level)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.posterior.summaries import PROB, varcorr_table
+from nestedmlm.posterior.summaries import LEVEL, varcorr_table
 from nestedmlm.views.posterior.varcorr import BayesVarCorr
 
 
 @checked
-def varcorr(fit: BayesEstimates, *, prob: float = PROB) -> BayesVarCorr:
+def varcorr(fit: BayesEstimates, *, level: float = LEVEL) -> BayesVarCorr:
     """Standard deviations and correlations of the random effects with intervals; a view.
 
     Parameters
     ----------
-    prob : float
+    level : float
         Probability inside the equal-tailed intervals.
 
     Returns
@@ -29,5 +29,5 @@ def varcorr(fit: BayesEstimates, *, prob: float = PROB) -> BayesVarCorr:
     >>> posterior.varcorr().to_frame().shape
     (2, 8)
     """
-    table = varcorr_table(fit.data, fit.design, prob=prob)
-    return BayesVarCorr(table=table, prob=prob)
+    table = varcorr_table(fit.data, fit.design, level=level)
+    return BayesVarCorr(table=table, level=level)

@@ -173,18 +173,18 @@ def with_interval(
     fit: LmerFit,
     fun: Callable[[LmerFit], pd.Series],
     *,
-    ci: float | None,
+    level: float | None,
     nsim: int,
     seed: int | None,
     progress: bool,
 ) -> pd.Series | pd.DataFrame:
-    """Values of `fun`, and the percentiles of its parametric bootstrap when `ci` is given."""
+    """Values of `fun`, and the percentiles of its parametric bootstrap when `level` is given."""
     found = fun(fit)
-    if ci is None:
+    if level is None:
         return found
-    check_level(ci, "ci")
+    check_level(level)
     drawn = fit.bootstrap(nsim, fun, seed=seed, progress=progress)
-    limits = drawn.conf_int(level=ci).to_numpy()
+    limits = drawn.conf_int(level=level).to_numpy()
     return pd.DataFrame(
         {"estimate": found, "lower": limits[:, 0], "upper": limits[:, 1]}, index=found.index
     )

@@ -17,7 +17,7 @@ def icc(
     fit: LmerFit,
     *,
     by_group: bool = False,
-    ci: float | None = None,
+    level: float | None = None,
     nsim: int = 500,
     seed: int | None = None,
     progress: bool = True,
@@ -28,7 +28,7 @@ def icc(
     ----------
     by_group : bool
         One share for each grouping factor, and one for the residual.
-    ci : float, optional
+    level : float, optional
         Level of bootstrap intervals (percentiles of the parametric bootstrap).
     nsim, seed
         Of the bootstrap.
@@ -37,7 +37,7 @@ def icc(
 
     Returns
     -------
-    Series, with `ci` a DataFrame ``estimate, lower, upper``
+    Series, with `level` a DataFrame ``estimate, lower, upper``
         ``adjusted`` (in the variance given the predictors) and ``unadjusted`` (in the variance
         that the fixed effects contribute to); with `by_group` indexed by grouping factor, parts
         of the adjusted whole.
@@ -57,7 +57,7 @@ def icc(
     {'adjusted': 0.722, 'unadjusted': 0.521}
     """
     fun = icc_by_group if by_group else icc_values
-    return with_interval(fit, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
+    return with_interval(fit, fun, level=level, nsim=nsim, seed=seed, progress=progress)
 
 
 def icc_values(fit: LmerFit) -> pd.Series:

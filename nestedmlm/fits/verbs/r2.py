@@ -22,7 +22,7 @@ def r2(
     fit: LmerFit,
     *,
     by_group: bool = False,
-    ci: float | None = None,
+    level: float | None = None,
     nsim: int = 500,
     seed: int | None = None,
     progress: bool = True,
@@ -35,12 +35,12 @@ def r2(
         Instead, the proportion of variance explained at each level: one minus its ratio to
         the variance in the model without predictors (which is fitted; same rows, same random
         effects, same criterion).
-    ci, nsim, seed, progress
+    level, nsim, seed, progress
         As in `icc`.
 
     Returns
     -------
-    Series, with `ci` a DataFrame ``estimate, lower, upper``
+    Series, with `level` a DataFrame ``estimate, lower, upper``
         ``marginal``: share of the fixed effects in the variance of a row; ``conditional``:
         share of fixed and random effects. With `by_group` indexed by grouping factor, with
         ``Residual`` (performance's "Level 1") last; a negative value is no error: a predictor
@@ -54,7 +54,7 @@ def r2(
     {'marginal': 0.279, 'conditional': 0.799}
     """
     fun = r2_by_group if by_group else r2_values
-    return with_interval(fit, fun, ci=ci, nsim=nsim, seed=seed, progress=progress)
+    return with_interval(fit, fun, level=level, nsim=nsim, seed=seed, progress=progress)
 
 
 def r2_values(fit: LmerFit) -> pd.Series:

@@ -31,7 +31,6 @@ def sample(
     backend: str = "auto",
     seed: int | None = None,
     progress: bool = True,
-    progressbar: bool = True,
     target_accept: float = 0.8,
     pymc_model: Any = None,
 ) -> BayesFit:
@@ -59,8 +58,9 @@ def sample(
         compile, or "numba", which gains nothing. The other: "numba" ("auto"), "c"
         (compiles sooner, runs slower), "jax".
     seed : int, optional
-    progress, progressbar : bool
-        False for either: no progress bar. The second is PyMC's name.
+        The same seed, the same draws. PyMC's name, ``random_seed``, is taken too.
+    progress : bool
+        False: no progress bar, and no message that something is compiled.
     target_accept : float
         Between 0 and 1; nearer to 1 against divergences.
     pymc_model : pymc.Model, optional
@@ -114,7 +114,7 @@ def sample(
         chains=chains,
         cores=cores,
         seed=seed,
-        progressbar=progress and progressbar,
+        progress=progress,
         target_accept=target_accept,
         start=start.start_values(
             built, source.design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta

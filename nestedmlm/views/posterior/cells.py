@@ -78,9 +78,9 @@ def as_is(values: Any) -> list[str]:
     return list(values)
 
 
-def level_names(prob: float) -> tuple[str, str]:
+def level_names(level: float) -> tuple[str, str]:
     """Headings of the ends of an equal-tailed interval: ``2.5 %``, ``97.5 %``."""
-    low = 50.0 * (1.0 - prob)
+    low = 50.0 * (1.0 - level)
     return f"{low:.6g} %", f"{100.0 - low:.6g} %"
 
 

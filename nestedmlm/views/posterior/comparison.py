@@ -10,7 +10,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
-from nestedmlm.posterior.summaries import PROB
+from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.protocols import EitherFit
 from nestedmlm.views.render.blocks import Block, Text
@@ -30,7 +30,7 @@ class Comparison(Viewable):
     formula : str
     method : str
         ``REML`` or ``ML``.
-    prob : float
+    level : float
         Probability inside the intervals.
     notes : tuple of str
         Variance components at the boundary.
@@ -39,12 +39,12 @@ class Comparison(Viewable):
     table: pd.DataFrame
     formula: str
     method: str
-    prob: float
+    level: float
     notes: tuple[str, ...]
 
     def view(self) -> View:
         """Build the document."""
-        lower, upper = cells.level_names(self.prob)
+        lower, upper = cells.level_names(self.level)
         columns = {
             "estimate": (self.method, cells.as_is),
             "std_error": ("SE", cells.as_is),
@@ -70,14 +70,14 @@ LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
 
 
 @checked
-def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, prob: float = PROB) -> Comparison:
+def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float = LEVEL) -> Comparison:
     """Put a fit and the posterior of the same model side by side; a view.
 
     Parameters
     ----------
     lmer_fit : LmerFit
     bayes_fit : BayesFit
-    prob : float
+    level : float
         Probability inside the posterior intervals.
 
     Returns
@@ -109,11 +109,11 @@ def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, prob: float = PROB) ->
     boundary = boundary_table(bayes_fit.data, bayes_fit.design)
     return Comparison(
         table=comparison_table(
-            lmer_fit.solution, lmer_fit.design, bayes_fit.data, bayes_fit.design, prob=prob
+            lmer_fit.solution, lmer_fit.design, bayes_fit.data, bayes_fit.design, level=level
         ),
         formula=lmer_fit.formula,
         method=lmer_fit.engine,
-        prob=prob,
+        level=level,
         notes=boundary_sentences(boundary),
     )
 

@@ -25,7 +25,7 @@ class BayesDiagnosis(Viewable):
         `nestedmlm.posterior.diagnosis.boundary_table`).
     boundary : tuple of str
         A sentence for each standard deviation whose posterior is piled up at zero.
-    prob : float
+    level : float
         Probability below ``upper``.
     restarting : tuple of str
         Grouping factors whose ids restart in each level of another one.
@@ -34,7 +34,7 @@ class BayesDiagnosis(Viewable):
     problems: tuple[str, ...]
     table: pd.DataFrame
     boundary: tuple[str, ...]
-    prob: float
+    level: float
     restarting: tuple[str, ...] = ()
 
     @property
@@ -53,7 +53,7 @@ class BayesDiagnosis(Viewable):
             "group": ("Groups", cells.text),
             "var1": ("Name", cells.text),
             "estimate": ("Mean SD", cells.significant),
-            "upper": (f"{100 * self.prob:.6g} %", cells.significant),
+            "upper": (f"{100 * self.level:.6g} %", cells.significant),
             "threshold": ("Threshold", cells.significant),
             "share_near_zero": ("Draws below", _percent),
         }

@@ -21,19 +21,19 @@ class HypothesisResult(Viewable):
         Indexed by the hypotheses; ``estimate, sd, lower, upper`` of the larger side minus the
         smaller one (NaN for compound hypotheses), ``probability`` that it is true, its Monte-Carlo
         error ``mcse``, and the posterior ``odds``.
-    prob : float
+    level : float
         Probability inside the intervals.
     draws : int
         Number of draws behind it.
     """
 
     table: pd.DataFrame
-    prob: float
+    level: float
     draws: int
 
     def view(self) -> View:
         """Build the document."""
-        lower, upper = cells.level_names(self.prob)
+        lower, upper = cells.level_names(self.level)
         columns = {
             "estimate": ("Difference", cells.as_is),
             "sd": ("Post.SD", cells.as_is),

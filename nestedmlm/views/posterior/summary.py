@@ -19,7 +19,7 @@ _FORMS = {
 }
 
 
-def summary_view(fit: PrintedPosterior, table: pd.DataFrame, prob: float) -> View:
+def summary_view(fit: PrintedPosterior, table: pd.DataFrame, level: float) -> View:
     """Build the summary.
 
     Parameters
@@ -27,7 +27,7 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, prob: float) -> Vie
     fit : BayesFit
     table : DataFrame
         Its parameter table.
-    prob : float
+    level : float
         Probability inside the intervals.
 
     Returns
@@ -40,18 +40,18 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, prob: float) -> Vie
     blocks += [Text(sampling_lines(fit, table)), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
-        varcorr_block(table[table["kind"] != "fixed"], prob),
+        varcorr_block(table[table["kind"] != "fixed"], level),
         fit_blocks.groups(fit),
     ]
     if len(fixed):
         heading = Text(("Fixed effects:",), role="heading")
-        blocks += [blank(), heading, fixed_block(fixed, prob)]
+        blocks += [blank(), heading, fixed_block(fixed, level)]
     return View((*blocks, *_notes(fit)), main="coefficients")
 
 
-def fixed_block(table: pd.DataFrame, prob: float) -> Table:
+def fixed_block(table: pd.DataFrame, level: float) -> Table:
     """Lay out the fixed effects under R's names."""
-    lower, upper = cells.level_names(prob)
+    lower, upper = cells.level_names(level)
     columns = {
         "estimate": ("Estimate", cells.as_is),
         "sd": ("Post.SD", cells.as_is),

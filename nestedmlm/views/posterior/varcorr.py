@@ -20,12 +20,12 @@ class BayesVarCorr(Viewable):
     ----------
     table : DataFrame
         One row per parameter (see `nestedmlm.posterior.summaries.varcorr_table`).
-    prob : float
+    level : float
         Probability inside the intervals.
     """
 
     table: pd.DataFrame
-    prob: float
+    level: float
 
     @property
     def sigma(self) -> float:
@@ -48,12 +48,12 @@ class BayesVarCorr(Viewable):
 
     def view(self) -> View:
         """Build the document: one row per standard deviation or correlation."""
-        return View((varcorr_block(self.table, self.prob, frame=self.to_frame()),))
+        return View((varcorr_block(self.table, self.level, frame=self.to_frame()),))
 
 
-def varcorr_block(table: pd.DataFrame, prob: float, *, frame: pd.DataFrame | None = None) -> Table:
+def varcorr_block(table: pd.DataFrame, level: float, *, frame: pd.DataFrame | None = None) -> Table:
     """Lay out variance components, groups named once."""
-    lower, upper = cells.level_names(prob)
+    lower, upper = cells.level_names(level)
     groups = [
         "" if previous == group else group
         for previous, group in zip([None, *table["group"]], table["group"], strict=False)

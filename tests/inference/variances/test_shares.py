@@ -108,14 +108,14 @@ def test_shares_do_not_depend_on_the_origin_of_a_slope():
 
 def test_bootstrap_intervals():
     fit = fitted("sleep_int")
-    found = fit.icc(ci=0.9, nsim=60, seed=1)
+    found = fit.icc(level=0.9, nsim=60, seed=1)
     assert list(found.columns) == ["estimate", "lower", "upper"]
     assert (found["lower"] < found["estimate"]).all() and (found["estimate"] < found["upper"]).all()
-    again = fit.icc(ci=0.9, nsim=60, seed=1)
+    again = fit.icc(level=0.9, nsim=60, seed=1)
     np.testing.assert_array_equal(found, again)
-    assert fit.r2(ci=0.9, nsim=20, seed=1).shape == (2, 3)
+    assert fit.r2(level=0.9, nsim=20, seed=1).shape == (2, 3)
     with pytest.raises(OptionError, match="between 0 and 1"):
-        fit.icc(ci=95)
+        fit.icc(level=95)
 
 
 def test_bayesfit_has_the_same_names():

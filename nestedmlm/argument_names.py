@@ -1,0 +1,111 @@
+"""Names of arguments: what other packages, and earlier versions, call what has one name here.
+
+One concept has one name in every function (*Names* in the documentation has the table). Another
+spelling is refused with the argument to write, its value converted; two are taken as they are:
+``random_seed``, as PyMC's users write it, and any spelling of a method of degrees of freedom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+from nestedmlm.errors import OldArgumentError
+
+# other spelling -> the names here, the first that a function has being the one that is meant
+OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "alpha": ("level",),  # statsmodels, scikit-learn: one minus the level
+        "ci": ("level",),
+        "ci_prob": ("level",),  # ArviZ
+        "conf_level": ("level",),  # broom, marginaleffects
+        "hdi_prob": ("level",),
+        "level": ("alpha",),  # where a test has a significance level and nothing has an interval
+        "prob": ("level",),
+        "progress_bar": ("progress",),
+        "progressbar": ("progress",),  # PyMC
+        "random_state": ("seed",),  # SciPy, scikit-learn
+        "re_formula": ("re_form",),  # brms
+        "rng": ("seed",),
+    }
+)
+SAME_ARGUMENTS: Mapping[str, str] = MappingProxyType({"random_seed": "seed"})  # taken as they are
+
+# lower case, without punctuation -> name of the method
+_DF_METHODS = MappingProxyType(
+    {
+        "kr": "kenward-roger",
+        "kenwardroger": "kenward-roger",
+        "satterthwaite": "satterthwaite",
+        "sat": "satterthwaite",
+        "residual": "residual",
+        "none": "none",
+        "asymptotic": "none",  # emmeans
+        "lme4": "none",  # lmerTest
+    }
+)
+
+
+def current_arguments(
+    function: str, given: Mapping[str, Any], known: Collection[str]
+) -> dict[str, Any]:
+    """Keyword arguments of a call by the names of the function.
+
+    Parameters
+    ----------
+    function : str
+        Its name, for the message.
+    given : mapping
+        As the caller wrote them.
+    known : collection of str
+        Names that the function has.
+
+    Raises
+    ------
+    OldArgumentError
+        For another spelling; the text has the argument to write.
+
+    Examples
+    --------
+    >>> current_arguments("sample", {"random_seed": 1}, ("draws", "seed"))
+    {'seed': 1}
+    >>> current_arguments("conf_int", {"alpha": 0.1}, ("parm", "level"))
+    Traceback (most recent call last):
+    ...
+    nestedmlm.errors.OldArgumentError: conf_int has no alpha: write level=0.9
+    """
+    out = {}
+    for name, value in given.items():
+        if name not in known:
+            for new in OLD_ARGUMENTS.get(name, ()):
+                if new in known:
+                    raise OldArgumentError(
+                        f"{function} has no {name}: write {new}={_value(name, value)!r}"
+                    )
+            same = SAME_ARGUMENTS.get(name, name)
+            name = same if same in known and same not in given else name
+        out[name] = value
+    return out
+
+
+def _value(name: str, value: Any) -> Any:
+    """A significance level is one minus a confidence level, and the other way round."""
+    if name in ("alpha", "level") and isinstance(value, Real) and 0 < float(value) < 1:
+        return round(1.0 - float(value), 10)
+    return value
+
+
+def df_method_name(text: str) -> str:
+    """Name of a method of degrees of freedom, however it is spelled.
+
+    Examples
+    --------
+    >>> df_method_name("KR"), df_method_name("Kenward-Roger"), df_method_name("Satterthwaite")
+    ('kenward-roger', 'kenward-roger', 'satterthwaite')
+    >>> df_method_name("kenward")  # is left alone: what is unknown, the method's table says
+    'kenward'
+    """
+    plain = "".join(letter for letter in text.lower() if letter.isalpha() or letter == "4")
+    return _DF_METHODS.get(plain, text)

@@ -1,0 +1,64 @@
+"""Other packages' names of arguments are refused with ours, or taken where that was promised."""
+
+from __future__ import annotations
+
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.argument_names import OLD_ARGUMENTS, df_method_name
+from nestedmlm.errors import OldArgumentError, OptionError
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "write"),
+    [
+        ("conf_int", {"alpha": 0.1}, "conf_int has no alpha: write level=0.9"),
+        ("icc", {"ci": 0.9}, "icc has no ci: write level=0.9"),
+        ("predict", {"prob": 0.5}, "predict has no prob: write level=0.5"),
+        ("tidy", {"conf_level": 0.8}, "tidy has no conf_level: write level=0.8"),
+        ("power", {"level": 0.95}, "power has no level: write alpha=0.05"),
+        ("sample", {"progressbar": False}, "sample has no progressbar: write progress=False"),
+        ("bootstrap", {"random_state": 3}, "bootstrap has no random_state: write seed=3"),
+        ("predict", {"re_formula": False}, "predict has no re_formula: write re_form=False"),
+    ],
+)
+def test_another_spelling_is_refused_with_ours(verb, given, write, fit):
+    with pytest.raises(OldArgumentError) as caught:
+        getattr(fit, verb)(**given)
+    assert str(caught.value) == write
+
+
+def test_pictures_and_functions_refuse_it_too(fit):
+    with pytest.raises(OldArgumentError, match=r"caterpillar has no prob: write level=0\.9"):
+        fit.plot.caterpillar(prob=0.9)
+    with pytest.raises(OldArgumentError, match=r"emmeans has no alpha: write level=0\.99"):
+        nm.emmeans(fit, "Days", alpha=0.01)
+
+
+def test_what_is_no_name_of_anything_is_pythons_own_error(fit):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'foo'"):
+        fit.conf_int(foo=1)
+
+
+def test_random_seed_is_seed(fit):
+    assert fit.simulate(random_seed=3).equals(fit.simulate(seed=3))
+    with pytest.raises(OptionError, match="seed must be"):
+        fit.simulate(random_seed="a")
+    with pytest.raises(TypeError, match="random_seed"):  # both: which one is meant?
+        fit.simulate(seed=1, random_seed=3)
+
+
+@pytest.mark.parametrize("text", ["KR", "kr", "Kenward-Roger", "kenward_roger", "Kenward Roger"])
+def test_degrees_of_freedom_in_any_spelling(text, fit):
+    assert df_method_name(text) == "kenward-roger"
+    assert str(fit.summary(ddf=text)) == str(fit.summary("kenward-roger"))
+
+
+def test_every_old_name_leads_to_a_name_that_is_no_old_name():
+    for names in OLD_ARGUMENTS.values():
+        assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level"})
