@@ -25,7 +25,7 @@ from nestedmlm.errors import (
 from nestedmlm.late import late_name
 
 if TYPE_CHECKING:
-    from nestedmlm import plots
+    from nestedmlm import families, plots
     from nestedmlm.api import lmer, pymc_lmer
     from nestedmlm.bayes.model.distributions import Prior
     from nestedmlm.datasets import list_datasets, load_dataset
@@ -80,6 +80,7 @@ __all__ = [
     "emmeans",
     "emtrends",
     "etable",
+    "families",
     "list_datasets",
     "lmer",
     "load_bayesfit",

@@ -36,8 +36,9 @@ GROUND = frozenset(
 ROOMS: dict[str, tuple[str, ...]] = {
     "ground": (),
     "covariance": ("ground",),
+    "families": ("ground",),
     "formula": ("covariance",),
-    "design": ("formula",),
+    "design": ("formula", "families"),
     "statistics": ("design",),
     "likelihood": ("statistics",),
     "optimum": ("likelihood",),
