@@ -346,3 +346,15 @@ def test_other_digits_of_the_optimum(M14, M17, M20):
     assert M14.model.fit().tvalues["(Intercept)"] == pytest.approx(272.7797, abs=5e-5)
     assert M17.model.fit().fixef.round(5).to_dict() == {"(Intercept)": 522.82475, "ses": 11.20423}
     assert M20.model.fit().fixef.round(5).to_dict() == {"(Intercept)": 523.16911, "ses": 11.81137}
+
+
+def test_contextual_effect(classroom_df):
+    """lmerTest 3.1-3 on group means made by hand: coefficients, standard errors, df."""
+    formula = "mathscore ~ {} + between(ses, schoolid) + (1 | schoolid/classid)"
+    table = nm.lmer(formula.format("within(ses, schoolid)"), classroom_df).tidy("fixed")
+    assert table.estimate.to_numpy() == pytest.approx([523.52770, 11.08439, 19.66581], rel=5e-6)
+    assert table.std_error.to_numpy() == pytest.approx([1.899341, 1.551230, 5.037557], rel=5e-6)
+    assert table.df.to_numpy() == pytest.approx([97.82432, 1075.84584, 92.07909], rel=1e-5)
+    difference = nm.lmer(formula.format("ses"), classroom_df).tidy("fixed").iloc[-1]
+    assert difference.estimate == pytest.approx(8.581414, rel=5e-6)
+    assert difference.p_value == pytest.approx(0.1063587, rel=5e-6)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from nestedmlm.errors import FormulaError
 from nestedmlm.formula.deparse import deparse
+from nestedmlm.formula.grouping_factors import expand_group
 from nestedmlm.formula.nodes import (
     Arg,
     Binary,
@@ -47,7 +48,7 @@ class Bar:
     lhs : Node
         Left of the bar.
     group : Node
-        Right of the bar, ``/`` expanded: a variable or variables joined by ``:``.
+        Right of the bar, expanded: a variable or variables joined by ``:``.
     structure : str
         ``us``, ``diag``, ``cs``, ``ar1``, or one that was added.
     hom : bool
@@ -330,31 +331,6 @@ def split_double_bar(bar: Binary) -> tuple[Node, ...]:
     if not sides:
         raise FormulaError("there is nothing left of this '||'", None, bar.pos)
     return tuple(sides)
-
-
-def expand_group(node: Node) -> tuple[Node, ...]:
-    """Expand ``a/b/c`` to ``c:(b:a)``, ``b:a``, ``a``; check that each part can be a factor."""
-    parts = list(_parts(node, "/"))
-    for part in parts:
-        for piece in _parts(part, ":"):
-            _check_group_part(piece)
-    nested = [parts[0]]
-    for part in parts[1:]:
-        nested.append(Binary(":", part, nested[-1]))
-    return tuple(reversed(nested))
-
-
-def _check_group_part(node: Node) -> None:
-    if is_bar(node):
-        raise FormulaError("a random-effects term has one bar, not two", None, node.pos)
-    if isinstance(node, Call) or (isinstance(node, Name) and node.name != "."):
-        return
-    raise FormulaError(
-        f"{deparse(node)} cannot be a grouping factor: use a column, a:b, a/b "
-        "or a function call such as I()",
-        None,
-        node.pos,
-    )
 
 
 def expand_double_bars(node: Node, *, double_bar: str) -> Node:

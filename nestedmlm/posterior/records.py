@@ -19,7 +19,7 @@ import scipy.special
 from nestedmlm.bayes.model import distributions, priors
 from nestedmlm.covariance import STRUCTURES, Structure
 from nestedmlm.design import design, rows, schema
-from nestedmlm.design.frame import splines, transforms
+from nestedmlm.design.frame import column_statistics, group_columns, splines, transforms
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.matrices import grouping, modelmatrix, reterms
 from nestedmlm.errors import DataError, NestedMLMError, OptionError
@@ -28,7 +28,8 @@ from nestedmlm.posterior import plain_values, run
 from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, write_value
 
 _MODULES = (
-    distributions, priors, design, rows, schema, splines, transforms, grouping, modelmatrix,
+    distributions, priors, design, rows, schema, splines, transforms, column_statistics,
+    group_columns, grouping, modelmatrix,
     reterms, nodes, terms, run,
 )  # fmt: skip
 RECORDS: Mapping[str, type] = MappingProxyType(

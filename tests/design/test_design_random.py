@@ -68,7 +68,7 @@ def test_reversed_order_of_split_terms() -> None:
 
 def test_three_levels_of_nesting() -> None:
     names = [factor.name for factor in design("(1|school/room/f)").factors]
-    assert names == ["f:(room:school)", "room:school", "school"]
+    assert names == ["f:room:school", "room:school", "school"]
 
 
 def test_structures() -> None:

@@ -34,6 +34,7 @@ REFUSED = {
 }
 # taken although lme4 1.1-31 cannot
 TAKEN = {
+    "y ~ x + (1|g*h)",
     "y ~ x + (1|I(x>0))",
     "y ~ x + (1|np.floor(z))",
     "y ~ x + (1|C(g))",

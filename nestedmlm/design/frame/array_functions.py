@@ -17,11 +17,13 @@ _MODULES = {
     "sp.special": "scipy.special",
     "scipy.special": "scipy.special",
 }
+_NUMBERS = {"pi": np.pi, "e": np.e, "nan": np.nan, "inf": np.inf}
 CONSTANTS: Mapping[str, float] = {
-    f"{prefix}.{name}": value
-    for prefix in ("np", "numpy")
-    for name, value in {"pi": np.pi, "e": np.e, "nan": np.nan, "inf": np.inf}.items()
-}
+    "pi": np.pi,
+    "Inf": np.inf,
+    **{f"{library}.{name}": value for library in ("np", "numpy")
+       for name, value in _NUMBERS.items()},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ knots, coefficients) is kept under R's text of the call, and used again for new 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,10 +22,11 @@ from nestedmlm.design.frame.array_functions import (
 )
 from nestedmlm.design.frame.call_arguments import match_arguments
 from nestedmlm.design.frame.environment import Environment
+from nestedmlm.design.frame.fitters import FITTERS, UNANSWERABLE, Fitter
 from nestedmlm.design.frame.frames import Frame, check_row_labels, load_array, load_matrix
 from nestedmlm.design.frame.functions import FUNCTIONS
 from nestedmlm.design.frame.operators import BINARY, UNARY, as_numbers, elementwise
-from nestedmlm.design.frame.transforms import FITTERS, Fitter, Transform
+from nestedmlm.design.frame.transforms import Transform
 from nestedmlm.design.frame.values import (
     Factor,
     Integers,
@@ -206,13 +207,17 @@ class Evaluator:
             more = [a.value for a in columns]
             rest = tuple(a for a in node.args if not any(a is other for other in columns))
             node = Call(node.func, rest, pos=node.pos)
-        matched = match_arguments(self, node, f"{fitter.data} {fitter.options}")
-        values = [self.value(n) for n in (matched.pop(fitter.data), *more)]
-        read = _read_factor if fitter.of_factor else _read_column
+        names, kinds = fitter.columns.split(), fitter.kinds.split()
+        matched = match_arguments(self, node, f"{fitter.columns} {fitter.options}", len(names))
+        values = [self.value(n) for n in (*(matched.pop(name) for name in names), *more)]
+        readers = [_READERS[kind] for kind in (*kinds, *kinds[:1] * len(more))]
         options = {k.replace(".", "_"): self.value(n) for k, n in matched.items()}
         if any(isinstance(v, np.ndarray | Factor | Matrix | Integers) for v in options.values()):
             self.refuse(f"{key}: an option is a single value or a list, no column", node, key)
-        return [read(value, key) for value in values], options
+        read = [reader(v, key) for reader, v in zip(readers, values, strict=True)]
+        if len({vector_length(column) for column in read}) > 1:
+            raise DataError(f"{key}: columns of different lengths")
+        return read, options
 
     def _is_column(self, node: Node) -> bool:
         return isinstance(self.value(node), np.ndarray | Factor | Matrix | Integers)
@@ -260,6 +265,10 @@ class Evaluator:
 
     def _unknown_function(self, node: Call) -> NoReturn:
         name = node.func.name
+        reason = UNANSWERABLE.get(name.rpartition("::")[2])
+        if reason is not None:
+            message = f"{name}() {reason}; make it a column of the data first"
+            self.refuse(message, node, name)
         near = difflib.get_close_matches(name, sorted([*FUNCTIONS, *FITTERS]), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         short = name.rpartition(".")[2]
@@ -287,6 +296,24 @@ def _read_column(value: Any, key: str) -> npt.NDArray[np.float64]:
         raise DataError(f"{key}: this needs a column, but there is a single value or a list")
     column: npt.NDArray[np.float64] = numbers
     return column
+
+
+def _read_time(value: Any, key: str) -> npt.NDArray[np.float64]:
+    """Numbers, or dates as seconds."""
+    if not isinstance(value, Factor) or value.kind == "logical":
+        return _read_column(value, key)
+    if value.kind != "other":
+        raise DataError(f"{key}: times are numbers or dates, but there is a categorical column")
+    seconds = [pd.Timestamp(level).timestamp() for level in value.levels]
+    times: npt.NDArray[np.float64] = np.array([*seconds, np.nan])[value.codes]
+    return times
+
+
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "number": _read_column,
+    "factor": _read_factor,
+    "time": _read_time,
+}
 
 
 def to_python(value: Any) -> Any:

@@ -283,6 +283,39 @@ def _as_character(context: Context, node: Call) -> Factor:
     return factor_of_objects(factor.codes, list(factor.labels), "string")
 
 
+def _paste(separator: str) -> Handler:
+    """Make ``paste`` and ``paste0``: one label per row."""
+
+    def run(context: Context, node: Call) -> Factor:
+        text = deparse(node)
+        given = [arg.value for arg in node.args if arg.name is None]
+        named = {arg.name: context.value(arg.value) for arg in node.args if arg.name is not None}
+        joint = named.pop("sep", separator)
+        if named or not given or not isinstance(joint, str):
+            context.refuse(f"{node.func.name}() takes columns and sep", node, node.func.name)
+        values = [context.value(value) for value in given]
+        columns = [v for v in values if isinstance(v, np.ndarray | Factor | Integers | Matrix)]
+        if not columns:
+            raise DataError(f"{text}: this needs a column")
+        size = vector_length(columns[0])
+        factors = [as_factor(v, name=text) if any(v is c for c in columns)
+                   else _constant(v, size, text) for v in values]  # fmt: skip
+        if any(factor.codes.size != size for factor in factors):
+            raise DataError(f"{text}: these have different lengths")
+        # a missing value is the text "NA", as in R
+        labels = [np.array([*factor.labels, "NA"], object)[factor.codes] for factor in factors]
+        rows = [joint.join(row) for row in zip(*labels, strict=True)]
+        unique = {label: code for code, label in enumerate(dict.fromkeys(rows))}
+        return factor_of_objects(np.array([unique[row] for row in rows]), list(unique), "string")
+
+    return run
+
+
+def _nchar(context: Context, node: Call) -> Any:
+    factor = as_factor(_only(context, node), name=deparse(node))
+    return np.array([*map(len, factor.labels), np.nan], dtype=float)[factor.codes]
+
+
 def _list(context: Context, node: Call) -> list[Any]:
     return flat_list([context.value(arg.value) for arg in node.args], deparse(node))
 
@@ -313,6 +346,12 @@ FUNCTIONS: dict[str, Handler] = {
     "ordered": _factor("x levels labels", True),
     "as.ordered": _factor("x", True),
     "as.character": _as_character,
+    "droplevels": lambda context, node: _used_factor(
+        context, match_arguments(context, node, "x")["x"], node
+    ),
+    "paste": _paste(" "),
+    "paste0": _paste(""),
+    "nchar": _nchar,
     "C": _c,
     "T": _named_contrast("treatment", "x ref"),
     "S": _named_contrast("sum", "x omit"),

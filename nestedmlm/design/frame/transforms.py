@@ -1,4 +1,4 @@
-"""Functions of a formula that learn from the data: `scale`, `center`, `poly`, `ns`, `bs`, `dummy`.
+"""Transforms of columns that a formula learns: `scale`, `center`, `poly`, `dummy`.
 
 Each is a small frozen record with `apply`: learned once, applied again to new data. Missing
 values are left out of what is learned and stay missing.
@@ -6,7 +6,6 @@ values are left out of what is learned and stay missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import comb
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.frame.splines import MOST_COLUMNS, fit_bs, fit_ns, whole_number
+from nestedmlm.design.frame.splines import MOST_COLUMNS, whole_number
 from nestedmlm.design.frame.values import Factor, Matrix, level_label
 from nestedmlm.errors import DataError
 
@@ -25,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 class Transform(Protocol):
     """A transform learned from data: centre and scale, polynomials, splines, indicators."""
 
-    def apply(self, *args: Any) -> FloatArray | Matrix:
+    def apply(self, *args: Any) -> Any:
         """Transform data with what was learned."""
 
 
@@ -177,43 +176,3 @@ def fit_dummy(f: Factor, levelsToKeep: Any = None) -> Dummy:
             f"dummy(): {', '.join(unknown) or 'nothing'} is no level; levels: {', '.join(by_label)}"
         )
     return Dummy(tuple(by_label[label] for label in labels), labels)
-
-
-@dataclass(frozen=True, slots=True)
-class Fitter:
-    """A function that learns from data.
-
-    Attributes
-    ----------
-    fit : callable
-        Of the column (columns) and the options.
-    data : str
-        R's name of the parameter that is the column.
-    options : str
-        R's names of the others, in order, separated by blanks.
-    several : bool
-        Whether further columns may follow the first.
-    of_factor : bool
-        Whether the column is a factor.
-    """
-
-    fit: Callable[..., Transform]
-    data: str
-    options: str
-    several: bool = False
-    of_factor: bool = False
-
-
-_NS = Fitter(fit_ns, "x", "df knots intercept Boundary.knots")
-_SCALE = Fitter(fit_scale, "x", "center scale")
-
-FITTERS: Mapping[str, Fitter] = {
-    "scale": _SCALE,
-    "standardize": _SCALE,
-    "center": Fitter(fit_center, "x", ""),
-    "poly": Fitter(fit_poly, "x", "degree raw", several=True),
-    "ns": _NS,
-    "cr": _NS,
-    "bs": Fitter(fit_bs, "x", "df knots degree intercept Boundary.knots"),
-    "dummy": Fitter(fit_dummy, "f", "levelsToKeep", of_factor=True),
-}
