@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.drop1 import drop1
     from nestedmlm.fits.verbs.elimination import elimination
     from nestedmlm.fits.verbs.extend import extend
+    from nestedmlm.fits.verbs.fragility import fragility
     from nestedmlm.fits.verbs.glance import glance
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
@@ -82,6 +83,7 @@ else:  # each loads when it is first asked for
                 "drop1": "drop1",
                 "elimination": "elimination",
                 "extend": "extend",
+                "fragility": "fragility",
                 "glance": "glance",
                 "icc": "icc",
                 "influence": "dfbeta dfbetas influence",
@@ -216,6 +218,7 @@ class LmerFit(Estimates):
     hatvalues = hatvalues
     cooks_distance = cooks_distance
     influence = influence
+    fragility = fragility
     dfbeta = dfbeta
     dfbetas = dfbetas
     model_matrix = model_matrix

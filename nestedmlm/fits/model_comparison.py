@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,12 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
 from nestedmlm.inference.variances.added_effects import nested
 from nestedmlm.inference.variances.boundary import null_distribution
 from nestedmlm.views.anova import LRT_COLUMNS, SS_COLUMNS, AnovaResult
+from nestedmlm.views.fragility import Fragility
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -61,6 +63,87 @@ class PairTest:
 
     column: str
     run: Callable[[LmerFit, LmerFit, float], PairOutcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LikelihoodRatios(AnovaResult):
+    """Likelihood ratio tests of several models, each against the one before it.
+
+    The other attributes are those of `nestedmlm.views.anova.AnovaResult`.
+
+    Attributes
+    ----------
+    fits : tuple of LmerFit
+        As they were compared (by maximum likelihood, unless `refit` was False), in the order of
+        the table.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("Pastes")
+    >>> a = nm.lmer("strength ~ 1 + (1 | batch)", data, REML=False)
+    >>> b = nm.lmer("strength ~ 1 + (1 | batch/cask)", data, REML=False)
+    >>> [fit.formula for fit in nm.anova(a, b).fits]
+    ['strength ~ 1 + (1 | batch)', 'strength ~ 1 + (1 | batch/cask)']
+    """
+
+    fits: tuple[LmerFit, ...]
+
+    def fragility(
+        self,
+        by: Any = None,
+        *,
+        model: str | None = None,
+        level: float = 0.95,
+        progress: bool = True,
+    ) -> Fragility:
+        """How few groups must be left out for a test's conclusion to change; a view.
+
+        Parameters
+        ----------
+        by : str, list of str or array, optional
+            What is left out at a time: a grouping factor, a column, columns whose combinations are
+            left out, or one label for each row. Default: each row.
+        model : str, optional
+            Name of the larger model of the test; by default the last one.
+        level : float
+            Significant is a p-value below ``1 - level``.
+        progress : bool
+            Show a line of progress for long work.
+
+        Returns
+        -------
+        Fragility
+
+        Raises
+        ------
+        ModelComparisonError
+            If `model` names none that is tested, or the models were fitted by REML.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("Pastes")
+        >>> a = nm.lmer("strength ~ 1 + (1 | batch)", data, REML=False)
+        >>> b = nm.lmer("strength ~ 1 + (1 | batch/cask)", data, REML=False)
+        >>> nm.anova(a, b).fragility("batch", progress=False).sentence()
+        'b against a: no set of up to 5 of the 10 groups of batch was found without which it is \
+no longer significant.'
+        """
+        names = list(map(str, self.table.index))
+        place = names.index(model) if model in names[1:] else len(names) - 1
+        if model is not None and names[place] != model:
+            raise ModelComparisonError(
+                f"{model!r} is tested against no other; choose from {', '.join(names[1:])}"
+            )
+        pair = self.fits[place - 1], self.fits[place]
+        if any(fit.REML for fit in pair):
+            raise ModelComparisonError(
+                "these models were compared by REML; compare them with refit=True first"
+            )
+        return ratio_fragility(
+            *pair, by, level=level, progress=progress, names=names[place - 1 : place + 1]
+        )
 
 
 def compare_models(
@@ -222,8 +305,12 @@ def _likelihood_ratios(
         for i in range(1, len(fits))
         if df[i] > 0 and not nested(fits[i - 1].design, fits[i].design)
     )
-    plain = AnovaResult(
-        table=table, heading=tuple(heading), messages=(*messages, *apart), notes=apart
+    plain = LikelihoodRatios(
+        table=table,
+        heading=tuple(heading),
+        messages=(*messages, *apart),
+        notes=apart,
+        fits=tuple(fits),
     )
     return plain if test is None else _with_test(plain, fits, labels, test)
 

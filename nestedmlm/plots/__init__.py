@@ -12,6 +12,7 @@ from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.coefficients import forest
 from nestedmlm.plots.comparison import comparison
 from nestedmlm.plots.diagnostics import diagnostics
+from nestedmlm.plots.fragility import fragility
 from nestedmlm.plots.groups import spaghetti, trellis
 from nestedmlm.plots.influence import cooks_distance, leverage
 from nestedmlm.plots.means import effect
@@ -33,6 +34,7 @@ __all__ = [
     "diagnostics",
     "effect",
     "forest",
+    "fragility",
     "leverage",
     "likelihood_surface",
     "posterior",

@@ -36,6 +36,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
     ),
     "icc": ("intraclass correlations", {"fits/verbs", "fits/posterior_verbs"}),
     "icc_r2": ("shares of variance", {"inference/variances", "posterior"}),
+    "fragility": (
+        "how few groups carry a conclusion",
+        {"fits/verbs", "inference/rows", "plots", "views"},
+    ),
     "influence": (
         "estimates without each case or group",
         {"inference/rows", "fits/verbs", "views", "plots"},

@@ -73,6 +73,7 @@ def test_every_member_of_what_is_behind_a_fit_has_a_row(owner):
 # methods of results that are tested where they are at home
 RESULTS_ELSEWHERE = {
     "Influence.partial": "tests/ground/test_progress.py",
+    "LikelihoodRatios.fragility": "tests/inference/rows/test_fragility.py",
     "ModelTable.to_gt": "tests/fits/test_etable.py",
     "PriorTable.replace": "tests/posterior/test_bayes_storage.py",
     "Profile.curve": "tests/inference/profile/test_profile.py",
@@ -99,6 +100,7 @@ def test_every_picture_has_a_row():
 PICTURES_ELSEWHERE = {
     "plots.bootstrap_densities": "tests/plots/test_plots.py",
     "plots.comparison": "tests/views/test_comparison.py",
+    "plots.fragility": "tests/plots/test_plots_images.py",
     "plots.profile_pairs": "tests/plots/test_plots.py",
     "plots.profile_zeta": "tests/plots/test_plots.py",
 }

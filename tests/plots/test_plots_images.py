@@ -30,7 +30,10 @@ MOST_BYTES = 40_000  # of an image
 SIZE, WIDE, SQUARE = (3.2, 2.4), (5.2, 2.4), (4.8, 4.0)
 
 # pictures of results that a fit does not make by itself
-NOT_OF_A_FIT = {"bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`"}
+NOT_OF_A_FIT = {
+    "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
+    "fragility": "the hypothesis and the groups are asked of `fragility`",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,9 @@ DRAWN = {
     "diagnostics": lambda f: f["sleep"].plot.diagnostics(figsize=SQUARE),
     "effect": lambda f: f["cake"].plot.effect("temp", by="recipe", figsize=SIZE),
     "forest": lambda f: f["cake"].plot.forest(f["sleep"], random=True, figsize=SQUARE),
+    "fragility": lambda f: nm.plots.fragility(
+        f["pastes"].fragility("(Intercept) = 59", by="batch"), figsize=SIZE
+    ),
     "leverage": lambda f: f["sleep"].plot.leverage(figsize=SIZE),
     "likelihood_surface": lambda f: f["pastes"].plot.likelihood_surface(size=21, figsize=SIZE),
     "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
