@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.means.marginal_means import Emmeans
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.simulation.allocation import Allocation, allocation
     from nestedmlm.fits.simulation.bootstrap import Bootstrap
     from nestedmlm.fits.simulation.from_formula import scenario, simulate
+    from nestedmlm.fits.simulation.planned_power import Assurance, PlannedPower
     from nestedmlm.fits.simulation.power import Power, PowerCurve
     from nestedmlm.fits.simulation.rlrt import rlrt
     from nestedmlm.fits.simulation.scenario import Scenario
-    from nestedmlm.fits.verbs.power import power, power_curve
+    from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
     from nestedmlm.optimum.control import Control
     from nestedmlm.optimum.penalty import Penalty
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0a1"
 
 __all__ = [
+    "Allocation",
+    "Assurance",
     "BayesFit",
     "Bootstrap",
     "Control",
@@ -68,12 +72,14 @@ __all__ = [
     "NestedMLMError",
     "NestedMLMWarning",
     "Penalty",
+    "PlannedPower",
     "Power",
     "PowerCurve",
     "Prior",
     "SamplingError",
     "SamplingWarning",
     "Scenario",
+    "allocation",
     "anova",
     "build_design",
     "compare",
@@ -85,6 +91,7 @@ __all__ = [
     "lmer",
     "load_bayesfit",
     "load_dataset",
+    "planned_power",
     "plots",
     "power",
     "power_curve",
@@ -114,10 +121,12 @@ _PLACES = {
         "fits.model": "Model",
         "fits.simulation.bootstrap": "Bootstrap",
         "fits.simulation.from_formula": "scenario simulate",
+        "fits.simulation.allocation": "Allocation allocation",
+        "fits.simulation.planned_power": "Assurance PlannedPower",
         "fits.simulation.power": "Power PowerCurve",
         "fits.simulation.rlrt": "rlrt",
         "fits.simulation.scenario": "Scenario",
-        "fits.verbs.power": "power power_curve",
+        "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",
         "optimum.control": "Control",
         "optimum.penalty": "Penalty",

@@ -8,6 +8,7 @@ sense.
 
 from __future__ import annotations
 
+from nestedmlm.plots.allocation import allocation
 from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.coefficients import forest
 from nestedmlm.plots.comparison import comparison
@@ -27,6 +28,7 @@ from nestedmlm.plots.surface import likelihood_surface
 from nestedmlm.plots.variance_partition import variance_partition
 
 __all__ = [
+    "allocation",
     "bootstrap_densities",
     "caterpillar",
     "comparison",

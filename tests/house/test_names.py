@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # file name -> its one subject, and the folders where it may stand
 SAME: dict[str, tuple[str, set[str]]] = {
+    "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),
     "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),
     "bootstrap": (
         "`fit.bootstrap()`",
@@ -54,7 +55,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "what a model's parameters are called and worth",
         {"inference/variances", "views", "fits/posterior_verbs"},
     ),
-    "power": ("power by simulation", {"fits/verbs", "fits/simulation"}),
+    "power": ("power of a test", {"fits/verbs", "fits/simulation"}),
     "predict": ("`fit.predict()`", {"fits/verbs", "fits/posterior_verbs"}),
     "priors": ("priors", {"bayes/model", "views/posterior", "plots"}),
     "profile": (

@@ -72,6 +72,10 @@ def test_every_member_of_what_is_behind_a_fit_has_a_row(owner):
 
 # methods of results that are tested where they are at home
 RESULTS_ELSEWHERE = {
+    "Allocation.plot": "tests/plots/test_plots_images.py",
+    "Allocation.to_frame": "tests/fits/test_planned_power.py",
+    "Assurance.estimate": "tests/fits/test_planned_power.py",
+    "Assurance.to_frame": "tests/fits/test_planned_power.py",
     "Influence.partial": "tests/ground/test_progress.py",
     "LikelihoodRatios.fragility": "tests/inference/rows/test_fragility.py",
     "ModelTable.to_gt": "tests/fits/test_etable.py",
@@ -98,6 +102,7 @@ def test_every_picture_has_a_row():
 
 # pictures of something else than one fit
 PICTURES_ELSEWHERE = {
+    "plots.allocation": "tests/fits/test_planned_power.py",
     "plots.bootstrap_densities": "tests/plots/test_plots.py",
     "plots.comparison": "tests/views/test_comparison.py",
     "plots.fragility": "tests/plots/test_plots_images.py",
@@ -118,7 +123,7 @@ def test_functions_of_fits_have_a_row():
 # functions of the package that take no fit, or two kinds of them
 NO_FITS = frozenset(
     "build_design lmer pymc_lmer list_datasets load_dataset load_bayesfit scenario simulate "
-    "power_curve compare warmup".split()
+    "power_curve allocation compare warmup".split()
 )
 
 # R's spellings that have no row, with the reason

@@ -31,6 +31,7 @@ SIZE, WIDE, SQUARE = (3.2, 2.4), (5.2, 2.4), (4.8, 4.0)
 
 # pictures of results that a fit does not make by itself
 NOT_OF_A_FIT = {
+    "allocation": "planned before there is a fit",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
     "fragility": "the hypothesis and the groups are asked of `fragility`",
 }
@@ -49,10 +50,21 @@ def fits():
         "profile": pastes.profile(names, progress=False),
         "boot": pastes.bootstrap(60, seed=1, progress=False),
         "cake": nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", data("cake")),
+        "allocation": nm.allocation(
+            "y ~ arm + (1 | school/room)",
+            "arm",
+            budget=20_000,
+            costs={"school": 500, "room": 60, "pupil": 5},
+            varies={"arm": "room"},
+            beta={"arm": 0.25},
+            icc={"school": 0.1, "room:school": 0.1},
+            sizes={"room": [2, 4, 8], "pupil": [2, 4, 8, 16]},
+        ),
     }
 
 
 DRAWN = {
+    "allocation": lambda f: f["allocation"].plot(figsize=WIDE),
     "bootstrap_densities": lambda f: nm.plots.bootstrap_densities(f["boot"], figsize=WIDE),
     "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
     "comparison": lambda f: f["sleep"].plot.comparison(f["posterior"], figsize=WIDE),

@@ -14,9 +14,8 @@ from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.extend import as_pandas
 from nestedmlm.fits.simulation.scenario import (
     Scenario,
-    covariance_parameters,
     fixed_effects,
-    residual_sd,
+    supposed,
 )
 from nestedmlm.formula import parse_formula
 from nestedmlm.formula.nodes import Name, strip_groups
@@ -31,8 +30,11 @@ def scenario(
     data: Any,
     *,
     beta: Mapping[str, float] | Sequence[float],
-    theta: Sequence[float],
-    sigma: float,
+    theta: Sequence[float] | None = None,
+    sigma: float | None = None,
+    sd: Mapping[str, Any] | None = None,
+    correlation: Mapping[str, Any] | None = None,
+    icc: Mapping[str, float] | None = None,
     REML: bool = True,
     weights: Any = None,
     offset: Any = None,
@@ -50,11 +52,19 @@ def scenario(
         Predictors and grouping factors.
     beta : mapping of str to float, or sequence
         Fixed effects; those that a mapping leaves out are zero.
-    theta : sequence
+    theta : sequence, optional
         lme4's covariance parameters, relative to sigma: for one column per term the ratio of
         standard deviations. In the order of ``lmer(formula, data).theta_names``.
-    sigma : float
-        Residual standard deviation.
+    sigma : float, optional
+        Residual standard deviation; with ``icc`` by default what makes the total 1.
+    sd : mapping, optional
+        Standard deviations by grouping factor, in the place of theta; where a factor has several
+        columns, by column: ``{"Subject": {"(Intercept)": 25, "Days": 6}, "Residual": 26}``.
+    correlation : mapping, optional
+        By grouping factor, with ``sd``: a number for two columns, a matrix for more; else 0.
+    icc : mapping of str to float, optional
+        Shares of the total variance by grouping factor, in the place of theta, for random
+        intercepts. Without ``sigma`` the total is 1: `beta` are in total standard deviations.
     REML : bool
         How refits are made where a test does not say.
     weights, offset, contrasts, na_action, double_bar
@@ -76,6 +86,8 @@ def scenario(
     >>> study = nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, theta=[1], sigma=1)
     >>> study.simulate(2, seed=1).shape
     (80, 2)
+    >>> print(round(nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, icc={"g": 0.2}).sigma, 3))
+    0.894
     """
     text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
     parsed = parse_formula(text, double_bar=double_bar)
@@ -99,12 +111,13 @@ def scenario(
         double_bar=double_bar,
     )
     design = model.design
+    found = supposed(design, theta=theta, sigma=sigma, sd=sd, correlation=correlation, icc=icc)
     return Scenario(
         model=model,
         design=design,
         beta=fixed_effects(design, beta, np.zeros(design.p)),
-        theta=covariance_parameters(design, theta),
-        sigma=residual_sd(sigma),
+        theta=found.theta,
+        sigma=found.sigma,
         REML=REML,
     )
 

@@ -17,7 +17,9 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.simulation.extend import extended
+from nestedmlm.fits.simulation.planned_power import assurance, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
+from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
     draw_frame,
@@ -62,6 +64,11 @@ class Scenario:
     20
     >>> curve = study.power_curve("Days", along="Subject", breaks=[5, 10], nsim=20, seed=1,
     ...                           progress=False)
+    >>> print(round(study.planned_power("Days").estimate, 2))
+    0.89
+    >>> posterior = fit.sample(sampler="psis", draws=50, seed=1)
+    >>> print(round(study.assurance(posterior, "Days", draws=20).estimate, 2))
+    1.0
     """
 
     model: Model
@@ -97,17 +104,29 @@ class Scenario:
         beta: Mapping[str, float] | Sequence[float] | None = None,
         theta: Sequence[float] | None = None,
         sigma: float | None = None,
+        sd: Mapping[str, Any] | None = None,
+        correlation: Mapping[str, Any] | None = None,
+        icc: Mapping[str, float] | None = None,
     ) -> Scenario:
         """Change parameters; a mapping changes the fixed effects that it names.
+
+        ``sd`` (with ``correlation``) or ``icc`` change all covariances; see `scenario`.
 
         Raises
         ------
         OptionError
             For unknown names, wrong numbers of parameters, or a sigma that is not positive.
         """
+        changed = replace(
+            self, beta=self.beta if beta is None else fixed_effects(self.design, beta, self.beta)
+        )
+        if sd is not None or icc is not None or correlation is not None:
+            found = supposed(
+                self.design, theta=theta, sigma=sigma, sd=sd, correlation=correlation, icc=icc
+            )
+            return replace(changed, theta=found.theta, sigma=found.sigma)
         return replace(
-            self,
-            beta=self.beta if beta is None else fixed_effects(self.design, beta, self.beta),
+            changed,
             theta=self.theta if theta is None else covariance_parameters(self.design, theta),
             sigma=self.sigma if sigma is None else residual_sd(sigma),
         )
@@ -120,6 +139,8 @@ class Scenario:
 
     power = power
     power_curve = power_curve
+    planned_power = planned_power
+    assurance = assurance
 
     if not TYPE_CHECKING:
         __getattr__ = renamed({"law": "scenario.distribution"})
@@ -170,6 +191,33 @@ def covariance_parameters(design: Design, theta: Any) -> FloatArray:
         terms = ", ".join(f"({t.text})" for t in design.terms)
         raise OptionError(f"theta must hold {count} finite numbers, for {terms} in this order")
     return out
+
+
+def supposed(
+    design: Design,
+    *,
+    theta: Any = None,
+    sigma: Any = None,
+    sd: Mapping[str, Any] | None = None,
+    correlation: Mapping[str, Any] | None = None,
+    icc: Mapping[str, float] | None = None,
+) -> Supposed:
+    """Read covariance parameters in one of three forms: theta, standard deviations, shares.
+
+    Raises
+    ------
+    OptionError
+        Unless exactly one form is given, whole.
+    """
+    if sum(form is not None for form in (theta, sd, icc)) != 1:
+        raise OptionError("give the covariances once: sd= (with correlation=), icc= or theta=")
+    if correlation is not None and sd is None:
+        raise OptionError("correlation= goes with sd=")
+    if sd is not None:
+        return from_sds(design, sd, correlation or {}, sigma)
+    if icc is not None:
+        return from_shares(design, icc, sigma)
+    return Supposed(theta=covariance_parameters(design, theta), sigma=residual_sd(sigma))
 
 
 def residual_sd(sigma: Any) -> float:
