@@ -12,7 +12,7 @@ above the optimum (``fit.certificate``), to which `nestedmlm.lmer` and ``fit.pol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ import pandas as pd
 from nestedmlm import api
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.fit_comparison import anova
+from nestedmlm.fits.lm_list import lm_list as lmList
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.verbs.getme import getme
@@ -33,11 +34,11 @@ from nestedmlm.views.varcorr import VarCorr as VarCorrView
 
 __all__ = [
     "AIC", "BIC", "REMLcrit", "VarCorr", "anova", "bootMer", "coef", "confint", "contest",
-    "cooks_distance", "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted", "fixef",
-    "formula", "getME", "get_model", "hatvalues", "influence", "isREML", "isSingular", "lmer",
-    "logLik", "model_matrix", "ngrps", "nobs", "predict", "profile", "ranef", "ranova", "rePCA",
-    "refit", "refitML", "residuals", "rstudent", "sigma", "simulate", "step", "summary", "update",
-    "vcov", "vcovAdj",
+    "cooks_distance", "deviance", "df_residual", "dfbeta", "dfbetas", "drop1", "fitted",
+    "fixef", "formula", "getME", "get_model", "hatvalues", "influence", "isREML", "isSingular",
+    "lmList", "lmer", "logLik", "model_matrix", "ngrps", "nobs", "predict", "profile", "ranef",
+    "ranova", "rePCA", "refit", "refitML", "residuals", "rstudent", "sigma", "simulate", "step",
+    "summary", "update", "vcov", "vcovAdj",
 ]  # fmt: skip
 
 STOP = Control(optimizer="lme4")
@@ -111,9 +112,9 @@ def fixef(object: LmerFit) -> pd.Series:
     return object.fixef
 
 
-def ranef(object: LmerFit, condVar: bool = True) -> pd.DataFrame:
-    """Conditional modes, as ``as.data.frame(ranef(fit))``."""
-    return object.ranef(condvar=condVar)
+def ranef(object: LmerFit, condVar: bool = True, postVar: bool = False) -> pd.DataFrame:
+    """Conditional modes, as ``as.data.frame(ranef(fit))``; `postVar` adds their covariances."""
+    return object.ranef(condvar=condVar, postvar=postVar)
 
 
 def coef(object: LmerFit) -> dict[str, pd.DataFrame]:
@@ -121,9 +122,9 @@ def coef(object: LmerFit) -> dict[str, pd.DataFrame]:
     return object.coef()
 
 
-def VarCorr(x: LmerFit) -> VarCorrView:
-    """Variance components."""
-    return x.varcorr()
+def VarCorr(x: LmerFit, corr: bool = True) -> VarCorrView:
+    """Variance components; with ``corr=False`` printed as variances and covariances."""
+    return x.varcorr(corr=corr)
 
 
 def isSingular(x: LmerFit, tol: float = 1e-4) -> bool:
@@ -167,9 +168,9 @@ def sigma(object: LmerFit) -> float:
     return object.sigma
 
 
-def vcov(object: LmerFit) -> pd.DataFrame:
-    """Covariance matrix of the fixed effects."""
-    return object.cov_params()
+def vcov(object: LmerFit, full: bool = False) -> pd.DataFrame:
+    """Covariance matrix of the fixed effects, or of fixed and random effects together."""
+    return object.cov_params(full=full)
 
 
 def fitted(object: LmerFit) -> pd.Series:
@@ -214,14 +215,9 @@ def simulate(
 
 
 def bootMer(
-    x: LmerFit,
-    FUN: Any = None,
-    nsim: int = 1,
-    seed: int | None = None,
-    use_u: bool = False,
-    re_form: Any = "NA",
-    type: str = "parametric",
-) -> Bootstrap:
+    x: LmerFit, FUN: Any = None, nsim: int = 1, seed: int | None = None, use_u: bool = False,
+    re_form: Any = "NA", type: str = "parametric",
+) -> Bootstrap:  # fmt: skip
     """Bootstrap of a fit; without `FUN` fixed effects, SDs, correlations and sigma."""
     form = False if re_form == "NA" else re_form
     return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)
@@ -257,9 +253,9 @@ def model_matrix(object: LmerFit, type: str = "fixed") -> Any:
     return object.model_matrix(type)
 
 
-def refit(object: LmerFit, newresp: FloatArray) -> LmerFit:
-    """Fit the same model to another response."""
-    return object.refit(newresp)
+def refit(object: LmerFit, newresp: Any = None, newweights: Any = None) -> LmerFit:
+    """Fit the same model to another response, or with other weights."""
+    return object.refit(newresp, weights=newweights)
 
 
 def refitML(x: LmerFit) -> LmerFit:
@@ -332,8 +328,10 @@ def vcovAdj(object: LmerFit) -> pd.DataFrame:
     return pd.DataFrame(cov, index=object.params.index, columns=object.params.index)
 
 
-def getME(object: LmerFit, name: str) -> Any:
+def getME(object: LmerFit, name: str | Sequence[str]) -> Any:
     """Return a component of the fit by lme4's name, such as ``"X"``, ``"Zt"`` or ``"theta"``.
+
+    Several names, or ``"ALL"``, give a dictionary. ``"L"`` and ``"RZX"`` are dense, not permuted.
 
     Raises
     ------
@@ -378,13 +376,17 @@ def confint(
     parm: Any = None,
     level: float = 0.95,
     method: str = "profile",
-    oldNames: bool = True,
+    signames: bool = True,
     nsim: int = 500,
     seed: int | None = None,
     progress: bool = True,
+    oldNames: bool | None = None,
 ) -> pd.DataFrame:
-    """Confidence intervals, in the order of lme4 2.x; columns such as ``2.5 %``."""
-    names = "old" if oldNames else "new"
+    """Confidence intervals, in the order of lme4 2.x; columns such as ``2.5 %``.
+
+    `signames` chooses the names ``.sig01``; `oldNames` is what it was called before lme4 1.1-38.
+    """
+    names = "old" if (signames if oldNames is None else oldNames) else "new"
     found = object.conf_int(
         parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed, progress=progress
     )

@@ -158,6 +158,30 @@ class Design:
         """
         return replace(self, rows=replace(rows_here(self.rows, "the response"), y=y))
 
+    def with_weights(self, weights: Any) -> Design:
+        """The same rows with other prior weights.
+
+        Parameters
+        ----------
+        weights : array, shape (n,)
+            Positive.
+
+        Returns
+        -------
+        Design
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> design = nm.build_design("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> float(design.with_weights([2.0] * 30).weights.sum())
+        60.0
+        """
+        rows = rows_here(self.rows, "the weights")
+        own = np.array(weights, dtype=float)
+        own.setflags(write=False)
+        return replace(self, rows=replace(rows, weights=own))
+
     def with_columns(self, kept: Sequence[int]) -> Design:
         """Keep some columns of the fixed effects, by their places in X.
 

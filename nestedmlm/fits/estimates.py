@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.rows.joint_covariance import joint_covariance
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.penalty import Penalty
@@ -145,12 +146,24 @@ class Estimates:
         """Estimates divided by standard errors."""
         return (self.params / self.bse).rename("t_value")
 
-    def cov_params(self) -> pd.DataFrame:
+    def cov_params(self, *, full: bool = False) -> pd.DataFrame:
         """Covariance matrix of the fixed effects, (p, p).
+
+        Parameters
+        ----------
+        full : bool
+            That of fixed and random effects together, given the covariance parameters: of
+            ``beta_hat`` and ``b_hat - b`` (lme4's ``vcov(full = TRUE)``).
 
         Returns
         -------
         DataFrame
+            Rows and columns are named by the effects, ``Days | Subject: 308`` for random ones.
+
+        Raises
+        ------
+        OptionError
+            For more than 5,000 effects together.
 
         Examples
         --------
@@ -161,6 +174,8 @@ class Estimates:
         (Intercept)       46.575 -1.451
         Days              -1.451  2.389
         """
+        if full:
+            return joint_covariance(self.solution, self.design)
         names = list(self.design.x_names)
         return pd.DataFrame(self.solution.vcov, index=names, columns=names)
 

@@ -73,6 +73,8 @@ class VarCorr(Viewable):
         One for each random-effects term, in lme4's order.
     sigma : float
         Residual standard deviation.
+    corr : bool
+        Whether it prints standard deviations and correlations, or variances and covariances.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class VarCorr(Viewable):
 
     blocks: tuple[VarCorrBlock, ...]
     sigma: float
+    corr: bool = True
 
     def to_frame(self) -> pd.DataFrame:
         """Return the components as lme4's ``as.data.frame(VarCorr(m))`` lists them.
@@ -125,7 +128,7 @@ class VarCorr(Viewable):
 
     def view(self) -> View:
         """Build the document: standard deviations and correlations, 5 significant digits."""
-        return View((varcorr_table(self),))
+        return View((varcorr_table(self, comp=("Std.Dev.",) if self.corr else ("Variance",)),))
 
 
 def varcorr_table(
@@ -153,7 +156,10 @@ def varcorr_table(
     formatted = [
         format_numbers(values**2 if name == "Variance" else values, digits=digits) for name in comp
     ]
-    corr = [_correlations(block, max(2, digits - 2)) for block in varcorr.blocks]
+    if varcorr.corr:
+        corr = [_correlations(block, max(2, digits - 2)) for block in varcorr.blocks]
+    else:
+        corr = [_covariances(block, digits) for block in varcorr.blocks]
     n_corr = max((len(row) for cells in corr for row in cells), default=0)
     cells: Cells = []
     at = 0
@@ -162,7 +168,8 @@ def varcorr_table(
         cells += _block_rows(block, numbers, correlations, n_corr)
         at += size
     cells.append(["Residual", "", *(column[-1] for column in formatted), *[""] * n_corr])
-    headings = ["Corr", *[""] * (n_corr - 1)] if n_corr else []
+    heading = "Corr" if varcorr.corr else "Cov"
+    headings = [heading, *[""] * (n_corr - 1)] if n_corr else []
     return Table(
         name="varcorr",
         frame=varcorr.to_frame(),
@@ -195,6 +202,17 @@ def _correlations(block: VarCorrBlock, decimals: int) -> Cells:
     if block.structure.free_correlations:
         return _triangle(block, decimals)
     return _parameters(block, decimals)
+
+
+def _covariances(block: VarCorrBlock, digits: int) -> Cells:
+    """Rows of covariances below the diagonal."""
+    k = min(len(block.columns), MAX_ROWS)
+    if k < 2 or not block.structure.correlated:
+        return []
+    low = np.tril_indices(k, -1)
+    places = zip(low[0].tolist(), low[1].tolist(), strict=True)
+    texts = dict(zip(places, format_numbers(block.cov[low], digits=digits), strict=True))
+    return [[texts.get((i, j), "") for j in range(k - 1)] for i in range(k)]
 
 
 def _triangle(block: VarCorrBlock, decimals: int) -> Cells:

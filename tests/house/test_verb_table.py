@@ -76,6 +76,8 @@ RESULTS_ELSEWHERE = {
     "Allocation.to_frame": "tests/fits/test_planned_power.py",
     "Assurance.estimate": "tests/fits/test_planned_power.py",
     "Assurance.to_frame": "tests/fits/test_planned_power.py",
+    "LmList.conf_int": "tests/fits/test_lme4_additions.py",
+    "LmList.pooled_sigma": "tests/fits/test_lme4_additions.py",
     "Influence.partial": "tests/ground/test_progress.py",
     "LikelihoodRatios.fragility": "tests/inference/rows/test_fragility.py",
     "ModelTable.to_gt": "tests/fits/test_etable.py",
@@ -128,6 +130,7 @@ NO_FITS = frozenset(
 
 # R's spellings that have no row, with the reason
 R_ALONE = {
+    "lmList": "least squares by group: tests/fits/test_lme4_additions.py",
     "formula": "reads an attribute",
     "lmer": "makes the fit",
 }

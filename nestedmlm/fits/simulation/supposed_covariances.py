@@ -55,7 +55,8 @@ def from_sds(
         For names that the model does not have or that are missing, and impossible correlations.
     """
     given = dict(sd)
-    residual = given.pop(RESIDUAL, sigma)
+    lower = RESIDUAL.lower()  # as people write it in Python
+    residual = given.pop(RESIDUAL, given.pop(lower, sigma))
     if residual is None or (sigma is not None and residual != sigma):
         raise OptionError(
             f"give the residual standard deviation once: sigma=, or sd={{..., {RESIDUAL!r}: ...}}"

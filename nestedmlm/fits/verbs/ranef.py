@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def ranef(fit: LmerFit, condvar: bool = True) -> pd.DataFrame:
+def ranef(fit: LmerFit, condvar: bool = True, *, postvar: bool = False) -> pd.DataFrame:
     """Conditional modes of the random effects, also called BLUPs, in long form.
 
     Parameters
     ----------
     condvar : bool
         Add their conditional standard deviations.
+    postvar : bool
+        Add their conditional covariances (R's attribute ``postVar``): one column for each effect,
+        ``cov_(Intercept)``, ``cov_Days``, with the covariance of the row's effect and that effect
+        of the same level and term; NaN where the term does not have it.
 
     Returns
     -------
     DataFrame
-        ``grpvar, term, grp, condval, condsd``.
+        ``grpvar, term, grp, condval, condsd``, and the covariances.
 
     Examples
     --------
@@ -33,8 +37,12 @@ def ranef(fit: LmerFit, condvar: bool = True) -> pd.DataFrame:
         grpvar         term  grp  condval  condsd
     0  Subject  (Intercept)  308    2.259  12.071
     1  Subject  (Intercept)  309  -40.399  12.071
+    >>> first = fit.ranef(postvar=True).query("grp == '308'")
+    >>> first[["cov_(Intercept)", "cov_Days"]].to_numpy().round(3)
+    array([[145.705, -21.444],
+           [-21.444,   5.312]])
     """
-    return ranef_frame(fit.solution, fit.design, condvar=condvar)
+    return ranef_frame(fit.solution, fit.design, condvar=condvar, postvar=postvar)
 
 
 def coef(fit: LmerFit) -> dict[str, pd.DataFrame]:

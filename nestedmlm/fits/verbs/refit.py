@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.frames import check_row_labels
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.optimum import batch
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def refit(fit: LmerFit, y: Any) -> LmerFit:
-    """Fit the same design to another response.
+def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
+    """Fit the same design to another response, or with other weights.
 
     Parameters
     ----------
-    y : array-like, shape (n,) or (rows of the data,)
+    y : array-like, shape (n,) or (rows of the data,), optional
         One value for each row used, or for each row of the original data; a Series must have
-        the row labels of the data.
+        the row labels of the data, a frame one column. By default the fit's own.
+    weights : array-like, shape (n,) or (rows of the data,), optional
+        Prior weights, all positive. By default the fit's own.
 
     Returns
     -------
@@ -38,21 +41,33 @@ def refit(fit: LmerFit, y: Any) -> LmerFit:
     ------
     DataError
         For a wrong shape, other row labels, missing or infinite values.
+    WeightsError
+        For weights that are not positive.
 
     Examples
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> again = fit.refit(fit.simulate(1, seed=1)["sim_1"])
+    >>> again = fit.refit(fit.simulate(1, seed=1))
     >>> again.converged
     True
+    >>> print(round(fit.refit(weights=[4.0] * 30).sigma / fit.sigma, 6))
+    2.0
     """
-    values = _used_rows(y, fit.design)
+    values = fit.design.y if y is None else _used_rows(y, fit.design)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if values.ndim != 1:
         raise DataError(
             f"refit needs {fit.nobs} values, one response; refit_many takes one per column"
         )
     design = fit.design.with_response(values)
+    if weights is not None:
+        numbers = _used_rows(weights, fit.design, "weights")
+        if numbers.ndim != 1:
+            raise DataError(f"refit needs {fit.nobs} weights, one for each row")
+        check_weights(numbers)
+        return fit.refitted(design.with_weights(numbers), control=fit.certificate.control)
     if fit.solution.stats.sparse is not None:
         return fit.refitted(design)
     columns = responses(design, fit.solution.stats, values[:, None])
@@ -127,15 +142,15 @@ def refit_ml(fit: LmerFit) -> LmerFit:
     return fit.refitted(fit.design, REML=False, stats=fit.solution.stats)
 
 
-def _used_rows(y: Any, design: Design) -> FloatArray:
-    """Rows of a response (or of several, in columns) that the design uses."""
+def _used_rows(y: Any, design: Design, what: str = "the new response") -> FloatArray:
+    """Rows of a response (or of several, in columns), or of weights, that the design uses."""
     if isinstance(y, pd.Series | pd.DataFrame):
         every = len(y) == design.kept.size
-        check_row_labels(y, design.full_index if every else design.index, "the new response")
+        check_row_labels(y, design.full_index if every else design.index, what)
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError("the new response must be numbers, one for each row") from None
+        raise DataError(f"{what} must be numbers, one for each row") from None
     if values.shape[:1] == design.kept.shape:
         values = values[design.kept]
     if values.shape[:1] != (design.n,):
@@ -144,5 +159,5 @@ def _used_rows(y: Any, design: Design) -> FloatArray:
             f"(one for each row of the data), got shape {values.shape}"
         )
     if not np.all(np.isfinite(values)):
-        raise DataError("the new response holds missing or infinite values; remove them first")
+        raise DataError(f"{what} holds missing or infinite values; remove them first")
     return values

@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def varcorr(fit: LmerFit) -> VarCorr:
+def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
     """Variances, standard deviations and correlations of the random effects; a view.
+
+    Parameters
+    ----------
+    corr : bool
+        Print standard deviations and correlations (True), or variances and covariances. The
+        numbers have both.
 
     Returns
     -------
@@ -28,8 +34,14 @@ def varcorr(fit: LmerFit) -> VarCorr:
      Subject  (Intercept) 24.7405
               Days         5.9221  0.066
      Residual             25.5918
+    >>> fit.varcorr(corr=False)
+     Groups   Name        Variance Cov
+     Subject  (Intercept) 612.090
+              Days         35.072  9.6043
+     Residual             654.941
     """
     return VarCorr(
+        corr=corr,
         blocks=tuple(
             VarCorrBlock(
                 name=term.name,

@@ -10,16 +10,20 @@ from nestedmlm.design.design import Design
 from nestedmlm.likelihood.solution import Solution, conditional_covariances
 
 
-def ranef_frame(solution: Solution, design: Design, *, condvar: bool = True) -> pd.DataFrame:
+def ranef_frame(
+    solution: Solution, design: Design, *, condvar: bool = True, postvar: bool = False
+) -> pd.DataFrame:
     """Conditional modes in long form, with the columns of R's ``as.data.frame(ranef(fit))``.
 
     Returns
     -------
     DataFrame
-        ``grpvar, term, grp, condval`` and, with `condvar`, ``condsd``; one row for each level of
-        each column of each term, grouped by factor, then term.
+        ``grpvar, term, grp, condval``, with `condvar` ``condsd``, and with `postvar` a column for
+        each effect; one row for each level of each column of each term, grouped by factor, then
+        term.
     """
-    covs = conditional_covariances(solution, design) if condvar else (None,) * len(design.terms)
+    asked = condvar or postvar
+    covs = conditional_covariances(solution, design) if asked else (None,) * len(design.terms)
     pieces = []
     for f, factor in enumerate(design.factors):
         for term, b, cov in zip(design.terms, solution.b, covs, strict=True):
@@ -32,8 +36,11 @@ def ranef_frame(solution: Solution, design: Design, *, condvar: bool = True) -> 
                     "grp": factor.levels,
                     "condval": b[:, j],
                 }
-                if cov is not None:
+                if cov is not None and condvar:
                     piece["condsd"] = np.sqrt(np.clip(cov[:, j, j], 0.0, None))
+                if cov is not None and postvar:
+                    for i, other in enumerate(term.columns):
+                        piece[f"cov_{other}"] = cov[:, j, i]
                 pieces.append(pd.DataFrame(piece))
     return pd.concat(pieces, ignore_index=True)
 
