@@ -155,7 +155,8 @@ def lm_list(formula: str, data: Any, pool: bool = True) -> LmList:
     --------
     >>> import nestedmlm as nm
     >>> from nestedmlm.lme4 import lmList
-    >>> lmList("Yield ~ 1 | Batch", nm.load_dataset("Dyestuff")).coef["(Intercept)"].round(3).tolist()
+    >>> found = lmList("Yield ~ 1 | Batch", nm.load_dataset("Dyestuff"))
+    >>> found.coef["(Intercept)"].round(3).tolist()
     [1505.0, 1528.0, 1564.0, 1498.0, 1600.0, 1470.0]
     """
     response, tilde, right = formula.partition("~")
