@@ -45,7 +45,13 @@ class Curvature:
 
 def curvature(ev: Evaluation, plan: Plan, stats: CrossProducts, df: float) -> Curvature:
     """Hessian in phi and average information at one evaluation."""
-    information = average_information(ev, plan, stats, df)
+    return curvature_of(average_information(ev, plan, stats, df), ev, plan, stats)
+
+
+def curvature_of(
+    information: FloatArray, ev: Evaluation, plan: Plan, stats: CrossProducts
+) -> Curvature:
+    """Hessian in phi where the information in the free entries is known."""
     J, places, at = jacobian(ev.phi, plan), diagonal_places(plan), free_entries(plan)
     n, width = J.shape[1], sum(plan.widths)
     dT, T, M = np.zeros((n, width * width)), np.zeros(width * width), np.zeros(width * width)

@@ -185,10 +185,11 @@ def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
 
 
 def _message(found: LocalOptimum) -> str:
-    return "local optimum certified" if found.holds else _advice(found.exhausted)
+    return "local optimum certified" if found.holds else advice(found.exhausted)
 
 
-def _advice(exhausted: bool) -> str:
+def advice(exhausted: bool) -> str:
+    """Advice where an optimum is not certified."""
     if exhausted:
         return (
             "the optimizer used all its evaluations; start nearer (start=), allow more "

@@ -11,8 +11,12 @@ from nestedmlm.optimum.certificate import Escape
 
 
 def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArray]:
-    """Points with all small standard deviations at zero, then with one of them at a time."""
+    """Points with all small standard deviations at zero, then with one of them at a time.
+
+    What a point holds after phi stays as it is.
+    """
     options: list[tuple[int, FloatArray]] = []  # (term, replacement of its part of phi)
+    phi, rest = phi[: plan.n_theta], phi[plan.n_theta :]
     parts = list(split_parameters(phi, plan.shapes))
     everything = [p.copy() for p in parts]
     for t, (part, shape) in enumerate(zip(parts, plan.shapes, strict=True)):
@@ -22,15 +26,16 @@ def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArra
         options += [(t, replacement) for replacement in found]
     if not options:
         return []
-    out = [np.concatenate(everything)]
+    out = [np.concatenate([*everything, rest])]
     if len(options) > 1:
         for t, replacement in options:
-            out.append(np.concatenate([replacement if i == t else p for i, p in enumerate(parts)]))
+            one = [replacement if i == t else p for i, p in enumerate(parts)]
+            out.append(np.concatenate([*one, rest]))
     return out
 
 
 def leave_boundary(phi: FloatArray, plan: Plan, escape: Escape, step: float) -> FloatArray:
     """Phi with one term's covariance moved along an escape."""
-    parts = list(split_parameters(phi, plan.shapes))
+    parts = list(split_parameters(phi[: plan.n_theta], plan.shapes))
     parts[escape.term] = escape.at(step)
-    return np.concatenate(parts)
+    return np.concatenate([*parts, phi[plan.n_theta :]])

@@ -50,7 +50,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         {"likelihood/elimination", "optimum"},
     ),
     "means": ("estimated marginal means", {"views", "plots"}),
-    "modes": ("conditional modes", {"inference/rows", "plots"}),
+    "modes": ("conditional modes", {"inference/rows", "likelihood/glmm", "plots"}),
     "parameters": (
         "what a model's parameters are called and worth",
         {"inference/variances", "views", "fits/posterior_verbs"},

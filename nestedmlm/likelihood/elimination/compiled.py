@@ -26,6 +26,7 @@ from nestedmlm.likelihood.elimination import (
     entries_information,
     information,
     loops,
+    selected_inverse,
     sweeps,
 )
 
@@ -140,7 +141,7 @@ def _loops() -> dict[str, Any]:
 def compiled_sweeps() -> SimpleNamespace:
     """The functions of the sweeps, compiled at their first call."""
     world: dict[str, Any] = {"np": np, **_loops()}
-    for module in (sweeps, information, entries, entries_information):
+    for module in (sweeps, information, entries, entries_information, selected_inverse):
         _add_copies(world, module)
     return SimpleNamespace(**world)
 

@@ -29,6 +29,7 @@ from nestedmlm.likelihood.elimination import (
     entries,
     entries_information,
     information,
+    selected_inverse,
 )
 from nestedmlm.likelihood.elimination import sweeps as nested
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -132,7 +133,7 @@ def compile_from_now_on() -> None:
 
 @cache
 def _plain() -> SimpleNamespace:
-    modules = (nested, information, entries, entries_information)
+    modules = (nested, information, entries, entries_information, selected_inverse)
     functions = {k: f for m in modules for k, f in vars(m).items() if callable(f)}
     return SimpleNamespace(**functions)
 

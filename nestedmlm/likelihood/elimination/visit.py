@@ -278,6 +278,33 @@ def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
     return out if e.dense is None else [*out, *e.dense.own]
 
 
+def inverse_on_pattern(stats: CrossProducts, e: Eliminated) -> FloatArray:
+    """``Lambda M^-1 Lambda'`` on the pattern of the sums of products, flat.
+
+    Returns
+    -------
+    array
+        The panels of block after block without right-hand sides, the crossed parts, and the dense
+        block: the order of `nestedmlm.statistics.reweighting.Reweighting.sums`.
+    """
+    run, out = sweeps(), []
+    with np.errstate(all="ignore"):
+        for block, half in zip(stats.blocks, e.chain, strict=True):
+            s = block.shape
+            own = np.empty(int(s.panel[-1]) - int(s.right[-1]))
+            out.append(own)
+            if stats.crossed is None or e.dense is None:
+                run.select_inverse(s, block.parent, half.N, half.H, own)
+                continue
+            cross = np.empty_like(half.cross)
+            run.select_inverse_crossed(
+                s, stats.crossed.entries, block.parent, half.N, half.H, half.Hc, e.dense.G, own,
+                cross,
+            )  # fmt: skip
+            out += [cross, e.dense.G.ravel()]
+    return np.concatenate(out)
+
+
 def _by_factor(stats: CrossProducts, e: Eliminated) -> list[tuple[int, list[tuple[Half, slice]]]]:
     """For each chain factor its columns, and where its right-hand sides stand in each block."""
     out = []

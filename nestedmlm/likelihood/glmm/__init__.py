@@ -1,0 +1,1 @@
+"""Likelihoods of generalized linear mixed models: modes, Laplace approximation, quadrature."""

@@ -1,0 +1,117 @@
+"""`GlmmModel`: a family, its rows and the maps to sums of products: what no parameter changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_choice
+from nestedmlm.design.design import Design
+from nestedmlm.families.family import Family
+from nestedmlm.families.row_terms import RowTerms, log_densities, rows
+from nestedmlm.likelihood.plan import Plan, make_plan
+from nestedmlm.statistics.parts import FactorPart
+from nestedmlm.statistics.reweighting import Reweighting, reweighting
+
+INFORMATION = ("auto", "expected", "observed")
+# of ``"auto"``: glmer's numbers without a free dispersion, glmmTMB's with one
+_AUTO: Mapping[bool, str] = MappingProxyType({False: "expected", True: "observed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GlmmModel:
+    """A generalized linear mixed model before its parameters are known.
+
+    Attributes
+    ----------
+    family : Family
+    y, weights, offset : (n,) arrays
+        Responses, trials or prior weights, and offsets.
+    products : Reweighting
+    plan : Plan
+    observed : bool
+        Whether log|M| has the observed information; else the expected one.
+    constant : float
+        Sum of the log-density's constants.
+    """
+
+    family: Family
+    y: FloatArray
+    weights: FloatArray
+    offset: FloatArray
+    products: Reweighting
+    plan: Plan
+    observed: bool
+    constant: float
+
+    @property
+    def parts(self) -> tuple[FactorPart, ...]:
+        """Parts of the grouping factors in stacked vectors."""
+        return self.products.parts
+
+    @property
+    def one_information(self) -> bool:
+        """Whether log|M| has the weights of Newton's method."""
+        return self.observed or self.family.is_canonical
+
+    def rows(self, eta: FloatArray, dispersion: float) -> RowTerms:
+        """Derivatives of the rows' log-densities."""
+        return rows(self.family, eta, self.y, self.weights, dispersion)
+
+    def loglik(self, eta: FloatArray, dispersion: float) -> float:
+        """Sum of the log-densities without their constants; NaN where there is none."""
+        return float(log_densities(self.family, eta, self.y, self.weights, dispersion).sum())
+
+    def predictor(self, gamma: FloatArray) -> FloatArray:
+        """Linear predictor of the fixed effects (in orthonormal columns) and the offset."""
+        out: FloatArray = self.offset + self.products.X @ gamma
+        return out
+
+    def spherical(self, T: FloatArray, B: FloatArray) -> FloatArray:
+        """``u = Lambda'B``."""
+        return np.concatenate([(p.by_level(B) @ p.matrix(T)).ravel() for p in self.parts])
+
+    def effects(self, T: FloatArray, u: FloatArray) -> FloatArray:
+        """``b = Lambda u``."""
+        return np.concatenate([(p.by_level(u) @ p.matrix(T).T).ravel() for p in self.parts])
+
+
+def make_model(design: Design, family: Family, *, information: str = "auto") -> GlmmModel:
+    """Make the model of a design and a family.
+
+    Parameters
+    ----------
+    design : Design
+        With responses and weights of the kind that the family takes.
+    family : Family
+    information : {"auto", "expected", "observed"}
+        Of the determinant in the Laplace approximation.
+
+    Returns
+    -------
+    GlmmModel
+
+    Raises
+    ------
+    OptionError
+        For an unknown information.
+    """
+    check_choice(information, "information", INFORMATION)
+    kind = _AUTO[family.has_dispersion] if information == "auto" else information
+    products = reweighting(design)
+    weights = np.ones(design.n) if design.weights is None else np.asarray(design.weights)
+    y = np.ascontiguousarray(design.y, dtype=float)
+    return GlmmModel(
+        family=family,
+        y=y,
+        weights=weights,
+        offset=np.zeros(design.n) if design.offset is None else np.asarray(design.offset),
+        products=products,
+        plan=make_plan(design, products.empty),
+        observed=kind == "observed",
+        constant=float(family.log_constant(y, weights).sum()),
+    )

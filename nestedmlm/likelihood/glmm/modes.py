@@ -1,0 +1,210 @@
+"""Conditional modes by penalised iteratively reweighted least squares.
+
+u maximises ``sum log f(y; eta) - |u|^2 / 2``, so ``u = Lambda'Z'g`` with g the score. The state is
+``B = Z'g``, a vector that exists at singular covariances too and changes smoothly with all
+parameters: ``u = Lambda'B``, ``b = Lambda u``. A Newton step is one elimination with the observed
+information as weights and the working response as right-hand side (Bates, Mächler, Bolker & Walker
+2015, section 5 for the linear model; McCullagh & Nelder 1989, section 2.5 for the weights).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.families.row_terms import RowTerms
+from nestedmlm.likelihood.elimination import eliminate, solve
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+
+_NEAR = 1e-11  # relative squared length of a Newton step that is the last: the next is its square
+_THERE = 1e-22  # the same of steps that converge linearly
+_MOST_STEPS = 200
+_FISHER_STEPS = 2  # before Newton's method is tried where the observed information is not positive
+_LEAST_SHARE = 1e-8  # of a step that is tried when it does not lower the criterion
+_ROUNDING = 1e-11  # share of the criterion that is no rise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Modes:
+    """The conditional modes at given parameters.
+
+    Attributes
+    ----------
+    gamma : (p,) array
+        Fixed effects in orthonormal columns: as given, or at the joint mode.
+    B, u, b : (q,) arrays
+        ``Z'g``, spherical modes and modes in scaled columns, in the order of elimination.
+    eta : (n,) array
+    rows : RowTerms
+    penalised : float
+        ``-2 sum log f + |u|^2``, without the log-density's constants.
+    steps : int
+    """
+
+    gamma: FloatArray
+    B: FloatArray
+    u: FloatArray
+    b: FloatArray
+    eta: FloatArray
+    rows: RowTerms
+    penalised: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Place:
+    """A place on the way: B, gamma and what follows from them."""
+
+    gamma: FloatArray
+    B: FloatArray
+    u: FloatArray
+    b: FloatArray
+    eta: FloatArray
+    value: float
+
+
+def find_modes(
+    model: GlmmModel,
+    T: FloatArray,
+    gamma: FloatArray,
+    dispersion: float,
+    *,
+    B: FloatArray | None = None,
+    joint: bool = False,
+) -> Modes:
+    """Find the conditional modes.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    T : flat array
+        Relative factors in scaled columns.
+    gamma : (p,) array
+        Fixed effects; where to start from if `joint`.
+    dispersion : float
+    B : (q,) array, optional
+        To start from.
+    joint : bool
+        Maximise over the fixed effects too (``nAGQ=0``).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If there is no density at the start, or the steps do not converge.
+    """
+    here = _start(model, T, gamma, dispersion, B)
+    terms = model.rows(here.eta, dispersion)
+    for count in range(1, _MOST_STEPS + 1):
+        for weights, newton in _weights(model, terms, count):
+            moved = _next(model, T, here, terms, weights, joint=joint, dispersion=dispersion)
+            if moved is not None:
+                nearest = _NEAR if newton and moved[1] == 1.0 else _THERE
+                break
+        else:
+            raise np.linalg.LinAlgError("no step towards the conditional modes")
+        there, share = moved
+        length = float(np.sum((there.u - here.u) ** 2) + np.sum((there.gamma - here.gamma) ** 2))
+        size = 1.0 + float(here.u @ here.u + (here.gamma @ here.gamma if joint else 0.0))
+        stuck = share < _LEAST_SHARE
+        here = there
+        terms = model.rows(here.eta, dispersion)
+        if length <= nearest * size or stuck:
+            return Modes(
+                gamma=here.gamma, B=here.B, u=here.u, b=here.b, eta=here.eta, rows=terms,
+                penalised=here.value, steps=count,
+            )  # fmt: skip
+    raise np.linalg.LinAlgError("the conditional modes were not found")
+
+
+def _start(
+    model: GlmmModel, T: FloatArray, gamma: FloatArray, dispersion: float, B: FloatArray | None
+) -> _Place:
+    q = model.parts[-1].rows.stop
+    for begin in ([] if B is None else [B]) + [np.zeros(q)]:
+        place = _place(model, T, gamma, begin, dispersion)
+        if math.isfinite(place.value):
+            return place
+    raise np.linalg.LinAlgError("no density at these parameters")
+
+
+def _place(
+    model: GlmmModel, T: FloatArray, gamma: FloatArray, B: FloatArray, dispersion: float
+) -> _Place:
+    u = model.spherical(T, B)
+    b = model.effects(T, u)
+    eta = model.predictor(gamma) + model.products.Z @ b
+    value = -2.0 * model.loglik(eta, dispersion) + float(u @ u)
+    return _Place(gamma=gamma, B=B, u=u, b=b, eta=eta, value=value)
+
+
+def _weights(model: GlmmModel, terms: RowTerms, count: int) -> Iterator[tuple[FloatArray, bool]]:
+    """Weights to try, and whether they are Newton's."""
+    positive = model.family.is_canonical or bool((terms.h > 0.0).all())
+    if positive or count > _FISHER_STEPS:
+        yield terms.h, True
+    if not positive:
+        yield terms.w, False
+
+
+def _next(
+    model: GlmmModel,
+    T: FloatArray,
+    here: _Place,
+    terms: RowTerms,
+    weights: FloatArray,
+    *,
+    joint: bool,
+    dispersion: float,
+) -> tuple[_Place, float] | None:
+    """The place after one step, and the share of it that was taken; None if it does not descend."""
+    try:
+        B, gamma = _full_step(model, T, here, terms, weights, joint=joint)
+    except np.linalg.LinAlgError:
+        return None
+    if not (np.isfinite(B).all() and np.isfinite(gamma).all()):
+        return None
+    dB, dgamma, share = B - here.B, gamma - here.gamma, 1.0
+    largest = _ROUNDING * (abs(here.value) + 1.0)
+    while True:
+        there = _place(model, T, here.gamma + share * dgamma, here.B + share * dB, dispersion)
+        if there.value <= here.value + largest:
+            return there, share
+        share *= 0.5
+        if share < _LEAST_SHARE:
+            change = there.u - here.u
+            still = float(change @ change) <= _THERE * (1.0 + float(here.u @ here.u))
+            return (here, share) if still else None
+
+
+def _full_step(
+    model: GlmmModel,
+    T: FloatArray,
+    here: _Place,
+    terms: RowTerms,
+    weights: FloatArray,
+    *,
+    joint: bool,
+) -> tuple[FloatArray, FloatArray]:
+    """B and gamma after a full step: penalised least squares of the working response."""
+    products, X = model.products, model.products.X
+    if not joint:
+        working = weights * (here.eta - model.predictor(here.gamma)) + terms.g
+        stats = products.at(weights, working[:, None])
+        found = eliminate(T, stats)
+        if not math.isfinite(found.logdet):
+            raise np.linalg.LinAlgError("the information is not positive definite")
+        return solve(stats, found)[1][:, 0], here.gamma
+    right = np.column_stack([X * weights[:, None], weights * (here.eta - model.offset) + terms.g])
+    F = np.zeros((right.shape[1],) * 2)
+    F[:-1] = X.T @ right
+    stats = products.at(weights, right, F)
+    found = eliminate(T, stats)
+    if not math.isfinite(found.logdet):
+        raise np.linalg.LinAlgError("the information is not positive definite")
+    gamma = np.linalg.solve(found.S[:-1, :-1], found.S[:-1, -1])
+    B = solve(stats, found)[1]
+    return B[:, -1] - B[:, :-1] @ gamma, gamma

@@ -1,0 +1,309 @@
+"""`GlmmObjective`: -2 log-likelihood of a generalized model in all its parameters.
+
+A point is ``(phi, gamma, log dispersion)``: the covariance parameters, the fixed effects in
+orthonormal columns, and the dispersion where one is estimated. For ``nAGQ=0`` the fixed effects are
+at the joint mode and no part of it.
+
+With the working response ``y* = eta + W^-1 g`` one has ``V^-1(y* - X beta) = g``, so the average
+information of linear models (Gilmour, Thompson & Cullis 1995) holds with ``B = Z'g`` in place of
+the residual scores, and
+
+    H ~ [AI + 2 (M (x) I), 0; 0, 2 X'V^-1X]
+
+What it lacks is learnt from gradients (`nestedmlm.optimum.trust_region`), or, where that takes
+long, taken from differences of the exact gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.likelihood.elimination import working_variates
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
+from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.plan import flat_factors, jacobian
+from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
+from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
+from nestedmlm.optimum.evaluation import Evaluation
+from nestedmlm.optimum.objective import Objective, ObjectiveAt, lower_bounds
+from nestedmlm.optimum.penalty import penalty_terms
+from nestedmlm.optimum.trust_region import Descent, attempt, minimize
+from nestedmlm.statistics.parts import twice_products
+
+_PATIENCE = 25  # evaluations before the Hessian is taken from differences
+_DIFFERENCE = 1e-3  # of a step of differences, in standard errors
+_LARGEST_DIFFERENCE = 1e-3  # in the coordinates
+_LEAST_CURVATURE = 1e-3  # of the log dispersion: the model must not be flat far from the optimum
+_LARGEST_EXPONENT = 300.0  # of a log dispersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GlmmEvaluation(Evaluation):
+    """The criterion and its derivatives at one point.
+
+    Attributes
+    ----------
+    point : (n,) array
+    dispersion : float
+    approximation : Approximation
+    slopes : Slopes
+    """
+
+    point: FloatArray
+    dispersion: float
+    approximation: Approximation
+    slopes: Slopes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GlmmObjective(Objective):
+    """The criterion of a generalized model.
+
+    Attributes
+    ----------
+    model : GlmmModel
+    nAGQ : int
+        0: fixed effects at the joint mode; 1: Laplace.
+    warm : list
+        Gamma and B of the last modes: where the next evaluation starts from.
+    """
+
+    model: GlmmModel
+    nAGQ: int = 1
+    warm: list[FloatArray]
+
+    @property
+    def joint(self) -> bool:
+        """Whether the fixed effects are at the joint mode."""
+        return self.nAGQ == 0
+
+    def split(self, point: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+        """Phi, gamma (at the joint mode: empty) and the dispersion of a point."""
+        nt, p = self.plan.n_theta, 0 if self.joint else self.stats.p
+        dispersion = self.model.family.value_of(None)
+        if self.model.family.has_dispersion:
+            if abs(point[-1]) > _LARGEST_EXPONENT:
+                raise np.linalg.LinAlgError("a dispersion without bounds")
+            dispersion = math.exp(point[-1])
+        return point[:nt], point[nt : nt + p], dispersion
+
+    def approximate(self, point: FloatArray) -> tuple[FloatArray, Approximation]:
+        """Factors and the approximate likelihood."""
+        phi, gamma, dispersion = self.split(point)
+        T = flat_factors(np, phi, self.plan)
+        if not np.isfinite(T).all():
+            raise np.linalg.LinAlgError("relative factors that are no numbers")
+        known, B = self.warm
+        if self.joint:
+            gamma = known
+        with np.errstate(all="ignore"):
+            modes = find_modes(self.model, T, gamma, dispersion, B=B, joint=self.joint)
+            found = laplace(self.model, T, modes)
+        self.warm[:] = [modes.gamma, modes.B]
+        return T, found
+
+    def evaluate(self, point: FloatArray) -> GlmmEvaluation:
+        """The criterion and its derivatives."""
+        phi, _, dispersion = self.split(point)
+        T, found = self.approximate(point)
+        with np.errstate(all="ignore"):
+            slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
+        gradient = [jacobian(phi, self.plan).T @ twice_products(slopes.M, T, self.model.parts)]
+        gradient += [] if self.joint else [slopes.gamma]
+        if self.model.family.has_dispersion:
+            gradient.append(np.array([slopes.log_dispersion]))
+        p = self.stats.p
+        return GlmmEvaluation(
+            phi=phi,
+            criterion=found.value,
+            gradient=np.concatenate(gradient),
+            T=T,
+            M=slopes.M,
+            r2=1.0,
+            v=np.append(np.zeros(p), 1.0),
+            S_inverse=np.zeros((p + 1, p + 1)),
+            state=found.state,
+            point=point,
+            dispersion=dispersion,
+            approximation=found,
+            slopes=slopes,
+        )
+
+    def value_at(self, phi: FloatArray) -> float:
+        """The criterion with its penalty; infinite where there is none."""
+        there = attempt(self.at, phi)
+        return math.inf if there is None else there.value
+
+    def around(self, ev: Evaluation) -> GlmmObjectiveAt:
+        """The objective where the criterion has been evaluated."""
+        assert isinstance(ev, GlmmEvaluation)
+        if self.penalty is None:
+            return GlmmObjectiveAt(
+                objective=self, evaluation=ev, value=ev.criterion, gradient=ev.gradient
+            )
+        prior = penalty_terms(ev.phi, self.plan, self.penalty)
+        rest = np.zeros(len(ev.point) - len(ev.phi))
+        return GlmmObjectiveAt(
+            objective=self,
+            evaluation=ev,
+            value=ev.criterion + prior.value,
+            gradient=ev.gradient + np.append(prior.gradient, rest),
+            penalty_curvature=np.append(prior.curvature, rest),
+        )
+
+    @property
+    def route(self) -> str:
+        """How the criterion is evaluated."""
+        return f"{'nAGQ = 0' if self.joint else 'Laplace'}, {super().route.split()[0]} sweeps"
+
+    @property
+    def lower(self) -> FloatArray | None:
+        """Bounds of a point; None where there are none."""
+        own = lower_bounds(self.plan)
+        if own is None:
+            return None
+        rest = (0 if self.joint else self.stats.p) + self.model.family.has_dispersion
+        return np.append(own, np.full(rest, -np.inf))
+
+    def descend(self, phi: FloatArray, *, tolerance: float, max_evaluations: int) -> Descent[Any]:
+        """Descend from a point; slow descents go on with the exact Hessian."""
+        first = minimize(
+            self.at,
+            self.at(phi),
+            tolerance=tolerance,
+            max_evaluations=min(_PATIENCE, max_evaluations - 1),
+            lower=self.lower,
+        )
+        used = first.evaluations + 1
+        if first.converged or used >= max_evaluations:
+            return replace(first, evaluations=used)
+        exact = minimize(
+            self.exactly_at,
+            self.exactly_at(first.best.point),
+            tolerance=tolerance,
+            max_evaluations=max_evaluations - used,
+            lower=self.lower,
+        )
+        used += (exact.evaluations + 1) * (2 * len(phi) + 1)
+        return replace(exact, evaluations=used, path=first.path + exact.path[1:])
+
+    def exactly_at(self, point: FloatArray) -> ExactObjectiveAt:
+        """The objective whose Hessian is taken from differences."""
+        here = self.at(point)
+        return ExactObjectiveAt(
+            objective=self,
+            evaluation=here.evaluation,
+            value=here.value,
+            gradient=here.gradient,
+            penalty_curvature=here.penalty_curvature,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GlmmObjectiveAt(ObjectiveAt):
+    """The objective of a generalized model at one point."""
+
+    @property
+    def point(self) -> FloatArray:
+        """``(phi, gamma, log dispersion)``."""
+        return self._evaluation.point
+
+    @property
+    def _evaluation(self) -> GlmmEvaluation:
+        assert isinstance(self.evaluation, GlmmEvaluation)
+        return self.evaluation
+
+    @property
+    def _objective(self) -> GlmmObjective:
+        assert isinstance(self.objective, GlmmObjective)
+        return self.objective
+
+    @property
+    def free_gradient(self) -> FloatArray:
+        """The gradient without what only a bound keeps from vanishing."""
+        lower = self._objective.lower
+        if lower is None:
+            return self.gradient
+        return np.where((self.point <= lower) & (self.gradient > 0.0), 0.0, self.gradient)
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Second derivatives in phi, and the information of the covariances."""
+        ev, plan = self._evaluation, self.objective.plan
+        stats, entries = ev.approximation.stats, free_entries(plan).array
+        made = working_variates(stats, ev.state, ev.v, entries)
+        return curvature_of(made.gram, ev, plan, stats)
+
+    @property
+    def hessian(self) -> FloatArray:
+        """Second derivatives of the objective, nearly."""
+        ev, nt = self._evaluation, self.objective.plan.n_theta
+        H = np.zeros((len(self.point),) * 2)
+        H[:nt, :nt] = self.curvature.hessian
+        if not self._objective.joint:
+            p = self.objective.stats.p
+            H[nt : nt + p, nt : nt + p] = 2.0 * ev.state.S[:p, :p]
+        if self._objective.model.family.has_dispersion:
+            H[-1, -1] = max(abs(ev.slopes.dispersion_curvature), _LEAST_CURVATURE)
+        return H if self.penalty_curvature is None else H + np.diag(self.penalty_curvature)
+
+    @cached_property
+    def escape(self) -> Escape:
+        """The best way out if this is a stationary point on the boundary."""
+        if self.penalty_curvature is not None:
+            return NO_ESCAPE
+        return best_escape(self.evaluation, self.objective.plan, self.curvature.information)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExactObjectiveAt(GlmmObjectiveAt):
+    """The same with the exact Hessian."""
+
+    @cached_property
+    def exact(self) -> FloatArray:
+        """Differences of the gradient."""
+        return exact_hessian(self)
+
+    @property
+    def hessian(self) -> FloatArray:
+        """Second derivatives of the objective."""
+        return self.exact
+
+
+def exact_hessian(here: GlmmObjectiveAt) -> FloatArray:
+    """Second derivatives of the objective by central differences of its exact gradient.
+
+    Parameters
+    ----------
+    here : GlmmObjectiveAt
+
+    Returns
+    -------
+    (n, n) array
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the criterion does not exist beside the point.
+    """
+    objective, point = here._objective, here.point
+    size = np.abs(np.diag(GlmmObjectiveAt.hessian.fget(here)))
+    steps = _DIFFERENCE * np.minimum(
+        np.sqrt(2.0 / np.maximum(size, 1e-300)), _LARGEST_DIFFERENCE / _DIFFERENCE
+    )
+    H = np.empty((len(point),) * 2)
+    warm = list(objective.warm)
+    for i, step in enumerate(steps.tolist()):
+        e = np.zeros(len(point))
+        e[i] = step
+        up, down = objective.at(point + e), objective.at(point - e)
+        H[i] = (up.gradient - down.gradient) / (2.0 * step)
+        objective.warm[:] = warm
+    return 0.5 * (H + H.T)

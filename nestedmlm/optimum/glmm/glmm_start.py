@@ -1,0 +1,137 @@
+"""Starts for generalized models: iteratively reweighted least squares without random effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+from nestedmlm.optimum.starts import starting_point
+
+_MOST_STEPS = 25
+_CLOSE = 1e-8  # change of coefficients at which the search for a start ends
+_LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
+_SHARE_OF_SD = 0.5  # of a scaled dispersion's root that is taken for standard deviations
+_SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
+
+
+def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
+    """Fixed effects (orthonormal columns) and dispersion of the model without random effects.
+
+    Parameters
+    ----------
+    model : GlmmModel
+
+    Returns
+    -------
+    gamma : (p,) array
+    dispersion : float
+    """
+    family, X = model.family, model.products.X
+    with np.errstate(all="ignore"):
+        mu = family.start_mean(model.y, model.weights)
+        eta = family.link.eta(mu)
+        eta = np.where(np.isfinite(eta), eta, 0.0)
+        dispersion = family.value_of(None)
+        gamma = _fitted(X, eta - model.offset, np.ones(len(eta)))
+        value = model.loglik(model.predictor(gamma), dispersion)
+        if not np.isfinite(value):  # the mean of all rows always has a density
+            level = np.full(len(eta), float(family.link.eta(np.atleast_1d(np.mean(mu)))[0]))
+            gamma = _fitted(X, level - model.offset, np.ones(len(eta)))
+            value = model.loglik(model.predictor(gamma), dispersion)
+        for _ in range(_MOST_STEPS):
+            terms = model.rows(model.predictor(gamma), dispersion)
+            w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))
+            step = _fitted(X, terms.g / w, w)
+            if not np.isfinite(step).all():
+                break
+            share, found = 1.0, -np.inf
+            while share > 1e-6 and not found >= value:
+                found = model.loglik(model.predictor(gamma + share * step), dispersion)
+                share *= 0.5
+            if not found >= value:
+                break
+            gamma, value = gamma + 2.0 * share * step, found
+            if np.max(np.abs(step), initial=0.0) < _CLOSE:
+                break
+        mu = family.link.mu(model.predictor(gamma))
+        if family.has_dispersion and family.start_dispersion is not None:
+            dispersion = family.start_dispersion(model.y, mu, model.weights)
+    return gamma, dispersion if np.isfinite(dispersion) and dispersion > 0.0 else 1.0
+
+
+def _fitted(X: FloatArray, z: FloatArray, w: FloatArray) -> FloatArray:
+    """Weighted least squares; the smallest solution where there are several."""
+    root = np.sqrt(w)
+    try:
+        return np.linalg.lstsq(X * root[:, None], z * root, rcond=None)[0]
+    except np.linalg.LinAlgError:
+        return np.full(X.shape[1], np.nan)
+
+
+def starting_points(
+    model: GlmmModel, start: object, *, joint: bool
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Fixed effects and points to start from: the given or default one, then others.
+
+    Others have smaller standard deviations, for where there is no criterion.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    start : array or mapping or None
+        Theta, or a mapping with any of ``theta``, ``beta`` and ``dispersion``.
+    joint : bool
+        Whether points are without fixed effects.
+
+    Raises
+    ------
+    OptionError
+        If `start` is nothing of the kind.
+    """
+    given = dict(start) if isinstance(start, Mapping) else {"theta": start}
+    others = sorted(set(given) - {"theta", "beta", "dispersion"})
+    if others:
+        raise OptionError(
+            f"start has theta, beta and dispersion, not {', '.join(map(str, others))}"
+        )
+    gamma, dispersion = least_squares_start(model)
+    empty = model.products.empty
+    if given.get("beta") is not None:
+        gamma = empty.R_x @ _numbers(given["beta"], "beta", empty.p)
+    if given.get("dispersion") is not None:
+        dispersion = float(_numbers([given["dispersion"]], "dispersion", 1)[0])
+        if dispersion <= 0.0:
+            raise OptionError(f"start: a positive dispersion, not {dispersion}")
+    theta = given.get("theta")
+    phi = starting_point(model.plan, empty, theta)
+    if theta is None and model.family.scaled:
+        phi = _scaled(phi, model, _SHARE_OF_SD * np.sqrt(dispersion))
+    for share in _SMALLER:
+        own = [_scaled(phi, model, share)] + ([] if joint else [gamma])
+        if model.family.has_dispersion:
+            own.append(np.array([np.log(dispersion)]))
+        yield gamma, np.concatenate(own)
+
+
+def _numbers(values: object, name: str, count: int) -> FloatArray:
+    try:
+        out = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        out = np.full(0, np.nan)
+    if out.shape != (count,) or not np.isfinite(out).all():
+        raise OptionError(f"start: {name} must hold {count} finite numbers, not {values!r:.60}")
+    return out
+
+
+def _scaled(phi: FloatArray, model: GlmmModel, factor: float) -> FloatArray:
+    """Phi with all standard deviations multiplied; other parameters stay."""
+    out, at = phi.copy(), 0
+    for shape in model.plan.shapes:
+        sds = slice(at, at + shape.count - len(shape.structure.parameters(shape.k)))
+        out[sds] = factor * phi[sds]
+        at += shape.count
+    return out

@@ -1,0 +1,277 @@
+"""From a design and a family to the generalized model at its optimum."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_choice
+from nestedmlm.callers import PACKAGE
+from nestedmlm.design.design import Design
+from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
+from nestedmlm.families.family import Family
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel, make_model
+from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution, glmm_results_of
+from nestedmlm.likelihood.plan import SINGULAR, theta_of_phi
+from nestedmlm.likelihood.threads import blas_threads
+from nestedmlm.optimum.certificate import Certificate, min_slope
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.glmm.glmm_objective import (
+    GlmmObjective,
+    GlmmObjectiveAt,
+    exact_hessian,
+)
+from nestedmlm.optimum.glmm.glmm_start import starting_points
+from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
+from nestedmlm.optimum.optimize import advice
+from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.optimum.starts import correlated_starts
+from nestedmlm.progress import interruptible
+
+COV_METHODS = ("hessian", "conditional")
+_OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
+_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+_SAME = 1e-8  # deviance units within which two optima are one
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties stand in __dict__
+class GlmmSolved:
+    """A generalized model's solution, and how it was found.
+
+    Attributes
+    ----------
+    solution : GlmmSolution
+        The model at the optimum.
+    certificate : Certificate
+    nAGQ : int
+        Points of quadrature; 1: Laplace, 0: fixed effects at the joint mode.
+    information : str
+        ``"expected"`` or ``"observed"``: of the determinant.
+    model : GlmmModel
+    here : GlmmObjectiveAt
+        The criterion at the optimum, with its derivatives in scaled columns.
+    penalty : Penalty or None
+    """
+
+    solution: GlmmSolution
+    certificate: Certificate
+    nAGQ: int
+    information: str
+    model: GlmmModel
+    here: GlmmObjectiveAt
+    penalty: Penalty | None
+
+    @cached_property
+    def hessian(self) -> FloatArray:
+        """Second derivatives of -2 log-likelihood in (phi, gamma, log dispersion).
+
+        Phi are the covariance parameters of `Plan`, gamma the fixed effects in orthonormal
+        columns: ``gamma = R_x beta``. From central differences of the exact gradient.
+        """
+        with np.errstate(all="ignore"):
+            return exact_hessian(self.here)
+
+    def cov_params(self, method: str = "hessian") -> FloatArray:
+        """Covariance matrix of the fixed effects.
+
+        Parameters
+        ----------
+        method : {"hessian", "conditional"}
+            From the joint second derivatives in all parameters, or given the covariances (lme4's
+            ``vcov(use.hessian=)``). For ``nAGQ=0`` both are conditional, as in lme4.
+
+        Returns
+        -------
+        (p, p) array
+        """
+        check_choice(method, "method", COV_METHODS)
+        if method == "conditional" or self.nAGQ == 0:
+            return self.solution.vcov
+        nt, p = self.model.plan.n_theta, self.solution.stats.p
+        lower = self.here._objective.lower
+        free = np.ones(len(self.hessian), dtype=bool)
+        if lower is not None:  # on their bound they stay there
+            free = self.here.point > lower
+        places = np.flatnonzero(free)
+        inverse = inverse_of_curvature(self.hessian[np.ix_(free, free)])
+        own = np.flatnonzero((places >= nt) & (places < nt + p))
+        Ri = np.linalg.inv(self.solution.stats.R_x)
+        return 2.0 * (Ri @ inverse[np.ix_(own, own)] @ Ri.T)
+
+
+def inverse_of_curvature(H: FloatArray) -> FloatArray:
+    """Inverse of a Hessian; directions without curvature count as known.
+
+    These are covariances that the data say nothing of: at a zero variance its correlations.
+    """
+    values, vectors = np.linalg.eigh(H)
+    kept = values > 1e-9 * max(float(values[-1]), 1e-300)
+    return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+
+
+def solve_glmm(
+    design: Design,
+    family: Family,
+    *,
+    nAGQ: int = 1,
+    information: str = "auto",
+    start: object = None,
+    control: Control | None = None,
+    penalty: Penalty | str | None = None,
+) -> GlmmSolved:
+    """Find the maximum of a generalized model's likelihood, and the solution there.
+
+    Parameters
+    ----------
+    design : Design
+        With responses and weights of the family's kind.
+    family : Family
+    nAGQ : int
+        0: fixed effects at the joint mode of all effects; 1: the Laplace approximation.
+    information : {"auto", "expected", "observed"}
+        Of log|M|. ``"auto"``: expected without a free dispersion (as glmer), else observed (as
+        glmmTMB). A canonical link makes no difference.
+    start : array or mapping, optional
+        Theta, or a mapping with any of ``theta``, ``beta`` and ``dispersion``.
+    control : Control, optional
+    penalty : {"wishart"} or Penalty, optional
+        On the covariances.
+
+    Returns
+    -------
+    GlmmSolved
+
+    Raises
+    ------
+    OptionError
+        For options that are not known or do not fit the design.
+    DataError
+        If the likelihood cannot be computed at any start.
+    """
+    control, began = control or Control(), time.perf_counter()
+    if control.optimizer != "newton":
+        raise OptionError(
+            f"optimizer={control.optimizer!r} is for linear models: generalized ones have newton"
+        )
+    model = make_model(design, family, information=information)
+    prior = resolve_penalty(penalty, model.plan)
+    objective = GlmmObjective(
+        plan=model.plan,
+        stats=model.products.empty,
+        REML=False,
+        penalty=prior,
+        model=model,
+        nAGQ=nAGQ,
+        warm=[np.zeros(design.p), np.zeros(model.parts[-1].rows.stop)],
+    )
+    with blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
+        best, tried = _best_optimum(objective, start, control)
+        here = best.here
+        assert isinstance(here, GlmmObjectiveAt)
+        at = here.evaluation
+        solution = glmm_results_of(
+            design, model, at.phi, at.T, at.approximation, at.dispersion, at.criterion
+        )
+    return GlmmSolved(
+        solution=solution,
+        certificate=_certificate(best, tried, control, time.perf_counter() - began),
+        nAGQ=nAGQ,
+        information="observed" if model.observed else "expected",
+        model=model,
+        here=here,
+        penalty=prior,
+    )
+
+
+def warn_uncertified_glmm(found: GlmmSolved) -> None:
+    """Warn of an optimum that is not certified."""
+    if not found.certificate.holds:
+        warnings.warn(found.certificate.message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
+
+
+def _best_optimum(
+    objective: GlmmObjective, start: object, control: Control
+) -> tuple[LocalOptimum, list[LocalOptimum]]:
+    """The lowest optimum that the starts lead to, and all of them."""
+    tried = [_first_optimum(objective, start, control)]
+    shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
+    for other in _other_starts(objective, tried[0]):
+        try:
+            tried.append(local_optimum(objective, other, shorter))
+        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+            continue
+    best = min(tried, key=lambda found: found.here.value - _SAME * found.holds)
+    if best.exhausted and best is not tried[0]:
+        best = local_optimum(objective, best.here.point, control)
+        tried.append(best)
+    return best, tried
+
+
+def _first_optimum(objective: GlmmObjective, start: object, control: Control) -> LocalOptimum:
+    """From the first start that has a criterion.
+
+    Raises
+    ------
+    DataError
+        If none has.
+    """
+    for gamma, point in starting_points(objective.model, start, joint=objective.joint):
+        objective.warm[:] = [gamma, np.zeros_like(objective.warm[1])]
+        try:
+            found = local_optimum(objective, point, control)
+        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+            continue
+        if math.isfinite(found.here.value):
+            return found
+    raise DataError(
+        "the likelihood of this model cannot be computed where the optimizer starts: predictors of "
+        f"very different sizes, or a link ({objective.model.family.link.name}) that these means "
+        "do not have; rescale the predictors, choose another link, or give start="
+    )
+
+
+def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[FloatArray]:
+    """Starts with other correlations, where a lower optimum may hide (as for linear models)."""
+    plan, nt = objective.plan, objective.plan.n_theta
+    T = found.here.evaluation.T
+    singular = any(
+        np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR
+        for part in objective.model.parts
+    )
+    if plan.linear and objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS):
+        return
+    rest = found.here.point[nt:]
+    for phi in correlated_starts(plan):
+        if not np.array_equal(phi, found.start[:nt]):
+            yield np.concatenate([phi, rest])
+
+
+def _certificate(
+    best: LocalOptimum, tried: list[LocalOptimum], control: Control, seconds: float
+) -> Certificate:
+    here, log = best.here, best.log
+    plan, nt = here.objective.plan, here.objective.plan.n_theta
+    return Certificate(
+        holds=best.holds,
+        gradient=float(np.max(np.abs(here.free_gradient), initial=0.0)),
+        predicted_decrease=best.promised,
+        min_eigenvalue=min_slope(here.evaluation, plan),
+        escape_gain=here.escape_gain,
+        evaluations=sum(found.log.evaluations for found in tried),
+        seconds=seconds,
+        message="local optimum certified" if best.holds else advice(best.exhausted),
+        control=control,
+        start=tuple(theta_of_phi(best.start[:nt], plan, here.objective.stats).tolist()),
+        starts=len(tried),
+        path=tuple(log.path),
+        route=", ".join(log.routes),
+        escapes=log.escapes,
+        snaps=log.snaps,
+    )

@@ -1,0 +1,313 @@
+"""Sums of products at weights that change: sparse maps from weights to panels, made once.
+
+Penalised iteratively reweighted least squares asks for ``Z'WZ`` and ``Z'WX`` at other weights in
+every step. Each sum is linear in the weights, so one sparse matrix, made once for a design, gives
+all panels of the chain, its crossed parts and the dense block; its transpose takes a symmetric
+matrix on that pattern to the rows' quadratic forms ``z'P z``.
+
+Columns are scaled as those of `nestedmlm.statistics.crossproducts`, with unit weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
+from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
+from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
+from nestedmlm.statistics.memory import DenseBlock
+from nestedmlm.statistics.parts import FactorPart, stacked_parts
+from nestedmlm.statistics.scaling import orthonormal, scaled_columns
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reweighting:
+    """Columns of a design and the maps from weights to sums of their products.
+
+    Attributes
+    ----------
+    empty : CrossProducts
+        Order, parts, transforms and everything else that weights do not change.
+    X : (n, p) array
+        Fixed-effects columns with ``X'X / n = I``.
+    Z, Zt : sparse (n, q) and (q, n)
+        Random-effects columns in the order of elimination, scaled, and their transpose.
+    sums : sparse (entries, n)
+        Takes weights to all sums of products, flat: the panels of block after block without
+        right-hand sides, the crossed parts, the dense block.
+    forms : sparse (n, entries)
+        Its transpose.
+    twice : (entries,) array
+        2 where an entry stands for itself and its mirror image, else 1.
+    blocks : mapping of int to tuple of Block
+        Empty blocks by their number of right-hand sides.
+    """
+
+    empty: CrossProducts
+    X: FloatArray
+    Z: Any
+    Zt: Any
+    sums: Any
+    forms: Any
+    twice: FloatArray
+    blocks: Mapping[int, tuple[Block, ...]]
+
+    @property
+    def parts(self) -> tuple[FactorPart, ...]:
+        """Parts of the factors in stacked vectors."""
+        return self.empty.parts
+
+    def at(self, w: FloatArray, R: FloatArray, F: FloatArray | None = None) -> CrossProducts:
+        """Sums of products at weights.
+
+        Parameters
+        ----------
+        w : (n,) array
+            May be negative.
+        R : (n, r) array
+            Right-hand sides, weighted already.
+        F : (r, r) array, optional
+            Their products with one another; zero if they do not matter.
+
+        Returns
+        -------
+        CrossProducts
+        """
+        r = R.shape[1]
+        flat, right = self.sums @ w, self.Zt @ R
+        chain = len(self.empty.order.chain)
+        own = [part.by_level(right).transpose(1, 2, 0) for part in self.parts[:chain]]
+        blocks, low = [], 0
+        for template in self.blocks[r]:
+            block = replace(template, panels=np.empty(int(template.shape.panel[-1])))
+            for i, levels in enumerate(block.levels):
+                panel = block.panel(i)
+                k, width, J = panel.shape
+                high = low + k * (width - r) * J
+                panel[:, : width - r] = flat[low:high].reshape(k, width - r, J)
+                panel[:, width - r :] = own[i][..., levels]
+                low = high
+            blocks.append(block)
+        crossed = self.empty.crossed
+        if crossed is not None:
+            middle = low + len(crossed.values)
+            q = len(crossed.Q)
+            crossed = replace(
+                crossed,
+                values=flat[low:middle],
+                Q=flat[middle:].reshape(q, q),
+                R=right[self.parts[chain].rows.start :],
+            )
+        return replace(
+            self.empty,
+            blocks=tuple(blocks),
+            crossed=crossed,
+            F=np.zeros((r, r)) if F is None else F,
+        )
+
+    def row_forms(self, P: FloatArray) -> FloatArray:
+        """``z_i'P z_i`` of every row, for a symmetric matrix on the pattern of the sums."""
+        return self.forms @ (self.twice * P)  # type: ignore[no-any-return]
+
+
+def reweighting(design: Design) -> Reweighting:
+    """Scale the columns of a design and make its maps.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    Reweighting
+
+    Raises
+    ------
+    MemoryLimitError
+        If the dense block of crossed factors would not fit in memory.
+    """
+    n, p = design.n, design.p
+    recoded, R_x = orthonormal(design.X, None)
+    whole = slice(None)
+    X = np.ascontiguousarray(recoded.rows(whole).T) * math.sqrt(n)
+    terms, transforms = scaled_columns(design, None, (recoded, R_x))
+    columns = [
+        np.vstack(
+            [z.rows(whole) for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
+        ).T
+        for f in range(len(design.factors))
+    ]
+    codes = [f.codes for f in design.factors]
+    sizes = [len(f.levels) for f in design.factors]
+    widths = [z.shape[1] for z in columns]
+    order = elimination_order(codes, sizes, widths)
+    DenseBlock(
+        factors=tuple(design.factors[f].name for f in order.trailing),
+        columns=sum(sizes[f] * widths[f] for f in order.trailing),
+    ).refuse_what_does_not_fit()
+    factors = order.chain + order.trailing
+    parts = stacked_parts((widths[f], sizes[f]) for f in factors)
+    nodes = _nodes(order, codes)
+    Z = [columns[f] for f in factors]
+    places = [*nodes, *(codes[f].astype(np.int64) for f in order.trailing)]
+    K = np.array([widths[f] for f in order.chain])
+    J = np.array([sizes[f] for f in order.chain])
+    most = int(J[0]) if order.trailing else LEVELS
+    blocks = {r: cut_into_blocks(K, J, order.parents, r, most=most) for r in sorted({0, 1, p + 1})}
+    made = _Triplets(n)
+    _add_panels(made, blocks[0], nodes, Z)
+    crossed = _add_crossed(made, order, parts, nodes, places, Z) if order.trailing else None
+    sums = made.matrix()
+    Zt = _transposed_z(n, parts, places, Z)
+    return Reweighting(
+        empty=CrossProducts(
+            n=n,
+            p=p,
+            order=order,
+            parts=parts,
+            blocks=blocks[0],
+            crossed=crossed,
+            F=np.zeros((0, 0)),
+            transforms=transforms,
+            R_x=R_x / math.sqrt(n),
+            beta0=np.zeros(p),
+            log_det_R=0.0,
+            sum_log_w=0.0,
+        ),
+        X=X,
+        Z=Zt.T.tocsr(),
+        Zt=Zt,
+        sums=sums,
+        forms=sums.T.tocsr(),
+        twice=np.concatenate(made.twice),
+        blocks=blocks,
+    )
+
+
+class _Triplets:
+    """Triplets of a sparse matrix under construction."""
+
+    def __init__(self, n: int) -> None:
+        self.rows = np.arange(n)
+        self.places: list[IntArray] = []
+        self.columns: list[IntArray] = []
+        self.values: list[FloatArray] = []
+        self.twice: list[FloatArray] = []
+        self.size = 0
+
+    def add(self, places: IntArray, values: FloatArray) -> None:
+        """One value for each row of the design; zeros are left out."""
+        kept = np.flatnonzero(values)
+        self.places.append(places[kept])
+        self.columns.append(self.rows[kept])
+        self.values.append(values[kept])
+
+    def grow(self, factor: FloatArray) -> None:
+        """Say how often each of the next entries stands in its matrix."""
+        self.twice.append(factor)
+        self.size += len(factor)
+
+    def matrix(self) -> Any:
+        places = (np.concatenate(self.places), np.concatenate(self.columns))
+        shape = (self.size, len(self.rows))
+        return sparse.csr_matrix((np.concatenate(self.values), places), shape=shape)
+
+
+def _nodes(order: Order, codes: Sequence[IntArray]) -> list[IntArray]:
+    """Level of every chain factor in each row, in the order of elimination."""
+    nodes = [order.node_of_level[0][codes[order.chain[0]]]]
+    for up in order.parents:
+        nodes.append(up[nodes[-1]])
+    return nodes
+
+
+def _add_panels(
+    made: _Triplets, blocks: Sequence[Block], nodes: Sequence[IntArray], Z: Sequence[FloatArray]
+) -> None:
+    """Products of the chain's columns with themselves and their ancestors'."""
+    shape = blocks[0].shape
+    base = [
+        np.empty(sum(int(b.shape.J[i]) for b in blocks), dtype=np.int64) for i in range(len(nodes))
+    ]
+    stride = [np.empty_like(one) for one in base]
+    for block in blocks:
+        for i, levels in enumerate(block.levels):
+            J, k, anc = int(block.shape.J[i]), int(shape.K[i]), int(shape.A[i])
+            base[i][levels] = made.size + np.arange(J)
+            stride[i][levels] = J
+            factor = np.ones((k, k + anc, J))
+            factor[:, k:] = 2.0
+            made.grow(factor.ravel())
+    for i in range(len(nodes)):
+        right = np.concatenate([Z[f] for f in range(i, len(nodes))], axis=1)
+        first, step = base[i][nodes[i]], stride[i][nodes[i]]
+        for a in range(Z[i].shape[1]):
+            for c in range(right.shape[1]):
+                made.add(first + (a * right.shape[1] + c) * step, Z[i][:, a] * right[:, c])
+
+
+def _add_crossed(
+    made: _Triplets,
+    order: Order,
+    parts: Sequence[FactorPart],
+    nodes: Sequence[IntArray],
+    places: Sequence[IntArray],
+    Z: Sequence[FloatArray],
+) -> Crossed:
+    """Products of the chain with the crossed factors, and of those with one another."""
+    m = len(order.chain)
+    own = stacked_parts((part.k, part.levels) for part in parts[m:])
+    q = own[-1].rows.stop
+    K, J = (np.array([getattr(part, name) for part in parts[:m]]) for name in ("k", "levels"))
+    Kt = np.array([part.k for part in own])
+    first = np.array([part.rows.start for part in own])
+    tcode = np.stack(places[m:])
+    entries, entry = find_entries(nodes[0], order.parents, K, J, tcode, Kt, first, q)
+    counts = np.diff(entries.first).tolist()
+    ups = [entries.up[low:high] for low, high in pairwise(entries.first.tolist())]
+    at = [(entry[t] + c, Z[m + t][:, c]) for t in range(len(own)) for c in range(Kt[t])]
+    for i in range(m):
+        for there, z in at:
+            for a in range(K[i]):
+                made.add(made.size + a * counts[i] + there, Z[i][:, a] * z)
+        made.grow(np.full(K[i] * counts[i], 2.0))
+        at = [(ups[i][there], z) for there, z in at] if i + 1 < m else at
+    dense = [
+        (first[t] + tcode[t] * Kt[t] + c, Z[m + t][:, c])
+        for t in range(len(own))
+        for c in range(Kt[t])
+    ]
+    for row, z in dense:
+        for column, other in dense:
+            made.add(made.size + row * q + column, z * other)
+    made.grow(np.ones(q * q))
+    return Crossed(
+        parts=own,
+        Q=np.zeros((q, q)),
+        R=np.zeros((q, 0)),
+        entries=Entries(*entries),
+        values=np.zeros(int(entries.value[-1])),
+    )
+
+
+def _transposed_z(
+    n: int, parts: Sequence[FactorPart], places: Sequence[IntArray], Z: Sequence[FloatArray]
+) -> Any:
+    """``Z'`` with all factors stacked."""
+    made = _Triplets(n)
+    for part, level, z in zip(parts, places, Z, strict=True):
+        for a in range(part.k):
+            made.add(part.rows.start + level * part.k + a, z[:, a])
+    made.grow(np.ones(parts[-1].rows.stop))
+    return made.matrix()

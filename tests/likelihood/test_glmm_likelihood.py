@@ -1,0 +1,118 @@
+"""Likelihoods of generalized models: against the dense twin, and gradients against differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nestedmlm.design.build import build_design
+from nestedmlm.families import resolve_family
+from nestedmlm.likelihood.glmm.dense import dense_laplace
+from nestedmlm.likelihood.glmm.glmm_model import make_model
+from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
+from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.plan import flat_factors, jacobian, start_phi, theta_of_phi
+from nestedmlm.statistics.parts import twice_products
+
+FORMS = {
+    "intercept": "y ~ x + (1 | g)",
+    "slopes": "y ~ x + (x | g)",
+    "diagonal": "y ~ x + (x || g)",
+    "nested": "y ~ x + (x | h/g)",
+    "crossed": "y ~ x + (x | g) + (1 | k)",
+    "crossed with nested": "y ~ x + (1 | h/g) + (x | k)",
+    "rows": "y ~ x + (1 | g) + (1 | row)",
+    "cs": "y ~ x + cs(x | g)",
+    "ar1": "y ~ x + ar1(0 + wave | g)",
+}
+PAIRS = [
+    ("binomial", "logit"), ("binomial", "probit"), ("binomial", "cloglog"), ("binomial", "cauchit"),
+    ("poisson", "log"), ("poisson", "sqrt"), ("negativebinomial", "log"), ("gamma", "log"),
+    ("gamma", "inverse"), ("gaussian", "log"), ("gaussian", "identity"), ("inverse_gaussian", "log"),
+    ("beta", "logit"),
+]  # fmt: skip
+DISPERSION = {"beta": 8.0, "negativebinomial": 1.5}
+
+
+def table(n=96, seed=5):
+    rng = np.random.default_rng(seed)
+    g = rng.permutation(np.arange(n) % 12)
+    return {
+        "x": rng.normal(size=n),
+        "g": np.array([f"g{i:02d}" for i in g]),
+        "h": np.array([f"h{i // 3}" for i in g]),
+        "k": np.array([f"k{i}" for i in rng.permutation(np.arange(n) % 5)]),
+        "wave": np.array([f"w{i}" for i in rng.permutation(np.arange(n) % 3)]),
+        "row": np.array([f"r{i:03d}" for i in range(n)]),
+    }
+
+
+def made(form, name, link, *, weighted=False, seed=5):
+    """Design, family, dispersion and a point (phi, gamma) with responses that go with it."""
+    rng = np.random.default_rng(seed)
+    data, family = table(seed=seed), resolve_family(name, link)
+    n, positive = len(data["x"]), link in ("inverse", "identity", "sqrt")
+    dispersion = DISPERSION.get(name, 0.3)
+    eta = (2.0 if positive else 0.3) + 0.2 * data["x"]
+    weights = rng.integers(1, 4, n).astype(float) if weighted else np.ones(n)
+    data["y"] = family.random(family.link.mu(eta), weights, dispersion, rng)
+    data["w"], data["o"] = weights, 0.1 * rng.normal(size=n)
+    options = {"weights": "w", "offset": "o"} if weighted else {}
+    design = build_design(FORMS[form], data, check=False, **options)
+    return design, family, dispersion, (2.0 if positive else 0.3)
+
+
+def criterion(model, phi, gamma, dispersion, *, slopes=False):
+    T = flat_factors(np, phi, model.plan)
+    with np.errstate(all="ignore"):
+        at = laplace(model, T, find_modes(model, T, gamma, dispersion))
+        if not slopes:
+            return at.value
+        found = laplace_slopes(model, T, at, dispersion)
+    own = jacobian(phi, model.plan).T @ twice_products(found.M, T, model.parts)
+    rest = [found.log_dispersion] if model.family.has_dispersion else []
+    return at.value, np.concatenate([own, found.gamma, rest])
+
+
+def differences(function, x, step=5e-4):
+    """Central differences of fourth order."""
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        e = np.zeros_like(x)
+        e[i] = step
+        near, far = function(x + e) - function(x - e), function(x + 2 * e) - function(x - 2 * e)
+        out[i] = (8.0 * near - far) / (12.0 * step)
+    return out
+
+
+def check(form, name, link, information, weighted):
+    design, family, dispersion, level = made(form, name, link, weighted=weighted)
+    model = make_model(design, family, information=information)
+    nt = model.plan.n_theta
+    phi = 0.15 * start_phi(model.plan) + 0.02 * np.arange(1, nt + 1) / nt
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+    value, gradient = criterion(model, phi, gamma, dispersion, slopes=True)
+    theta = theta_of_phi(phi, model.plan, model.products.empty)
+    beta = np.linalg.solve(model.products.empty.R_x, gamma)
+    dense = dense_laplace(design, family, theta, beta, dispersion, information=information)
+    assert abs(value - dense) < 1e-8
+
+    def at(x):
+        own = np.exp(x[-1]) if family.has_dispersion else dispersion
+        return criterion(model, x[:nt], x[nt : nt + 2], own)
+
+    x = np.concatenate([phi, gamma, [np.log(dispersion)] if family.has_dispersion else []])
+    np.testing.assert_allclose(gradient, differences(at, x), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("information", ["expected", "observed"])
+@pytest.mark.parametrize(("name", "link"), PAIRS)
+def test_every_family_and_link(name, link, information):
+    check("crossed", name, link, information, weighted=True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("name", "link"), [("binomial", "cloglog"), ("negativebinomial", "log")])
+def test_every_form(form, name, link):
+    check(form, name, link, "observed", weighted=False)
+    check(form, name, link, "expected", weighted=True)
