@@ -19,6 +19,7 @@ from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.starts import correlated_starts, relaxed_starts, starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.leaf_levels import with_leaves
 
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 _TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
@@ -88,7 +89,7 @@ def optimize(
         If the criterion cannot be computed where the descent starts.
     """
     control, began = control or Control(), time.perf_counter()
-    objective = make(plan=plan, stats=stats, REML=REML, penalty=penalty)
+    objective = make(plan=plan, stats=with_leaves(stats), REML=REML, penalty=penalty)
     first = starting_point(plan, stats, start) if phi is None else phi
     tried = [_first_optimum(objective, first, control)]
     shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))

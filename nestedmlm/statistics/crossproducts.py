@@ -22,6 +22,7 @@ from nestedmlm.errors import DataError, OptionError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
+from nestedmlm.statistics.leaf_levels import LeafLevels
 from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.one_thread import thread_for_rows
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
@@ -86,6 +87,8 @@ class CrossProducts:
         ``log|det R_x|`` and the sum of log weights.
     sparse : SparseCrossed or None
         In place of `blocks` and `crossed`, where the elimination is iterative.
+    leaves : LeafLevels or None
+        The same sums with a smaller dense block, while an optimum is looked for (`with_leaves`).
     """
 
     n: int
@@ -101,6 +104,7 @@ class CrossProducts:
     log_det_R: float
     sum_log_w: float
     sparse: SparseCrossed | None = None
+    leaves: LeafLevels | None = None
 
     @property
     def factors(self) -> tuple[int, ...]:

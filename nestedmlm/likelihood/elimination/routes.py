@@ -1,11 +1,12 @@
-"""Exact or iterative elimination: the statistics decide which of them answers."""
+"""Exact, leaves first, or iterative elimination: the statistics decide which of them answers."""
 
 from __future__ import annotations
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import iterative, visit
+from nestedmlm.likelihood.elimination import iterative, leaves, visit
 from nestedmlm.likelihood.elimination.gram import gram as exact_gram
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
+from nestedmlm.likelihood.elimination.leaves import LeavesEliminated
 from nestedmlm.likelihood.elimination.visit import Eliminated, Variates
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -22,7 +23,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     Returns
     -------
     Eliminated
-        Of sparse statistics an `IterativelyEliminated`. NaN where T is so large that a pivot is
+        Of sparse statistics an `IterativelyEliminated`, of those with leaves a
+        `LeavesEliminated`. NaN where T is so large that a pivot is
         lost.
 
     Raises
@@ -32,6 +34,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     """
     if stats.sparse is not None:
         return iterative.eliminate(T, stats)
+    if stats.leaves is not None:
+        return leaves.eliminate(T, stats)
     return visit.eliminate(T, stats)
 
 
@@ -46,6 +50,8 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
     """
     if isinstance(e, IterativelyEliminated):
         return e.b, e.B
+    if isinstance(e, LeavesEliminated):
+        return leaves.solve(stats, e)
     return visit.solve(stats, e)
 
 
@@ -71,4 +77,6 @@ def working_variates(
     """
     if isinstance(e, IterativelyEliminated):
         return iterative.working_variates(stats, e, v, entries)
+    if isinstance(e, LeavesEliminated):
+        return leaves.working_variates(e, v, entries)
     return visit.working_variates(stats, e, v, entries)
