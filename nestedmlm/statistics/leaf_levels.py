@@ -23,8 +23,8 @@ from nestedmlm.statistics.parts import FactorPart, stacked_parts
 if TYPE_CHECKING:
     from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
 
-_LARGE = 300  # columns of a dense block whose factorisation takes time
-_SHARE = 0.2  # of them that must be leaves: then it takes half the time
+LARGE_COLUMNS = 300  # columns of a dense block whose factorisation takes time
+_LEAF_SHARE_OF_COLUMNS = 0.2  # of them that must be leaves: then it takes half the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,12 +72,12 @@ class _Leaves:
 def with_leaves(stats: CrossProducts) -> CrossProducts:
     """The statistics with `leaves`, where moving them out of the dense block repays."""
     crossed = None if stats.sparse is not None else stats.crossed
-    if crossed is None or stats.leaves is not None or len(crossed.Q) < _LARGE:
+    if crossed is None or stats.leaves is not None or len(crossed.Q) < LARGE_COLUMNS:
         return stats
     found = max(
         (_leaves(crossed, t) for t in range(len(crossed.parts))), key=lambda x: -len(x.kept)
     )
-    if len(found.kept) > (1.0 - _SHARE) * len(crossed.Q):
+    if len(found.kept) > (1.0 - _LEAF_SHARE_OF_COLUMNS) * len(crossed.Q):
         return stats
     return replace(stats, leaves=leaf_levels(stats, crossed, found))
 

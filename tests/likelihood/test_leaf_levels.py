@@ -53,7 +53,7 @@ def ratings():
 
 @pytest.fixture
 def from_few(monkeypatch):
-    monkeypatch.setattr(leaf_levels, "_LARGE", 2)
+    monkeypatch.setattr(leaf_levels, "LARGE_COLUMNS", 2)
 
 
 def both(formula, data, weights=None):
@@ -111,7 +111,7 @@ def test_what_else_is_asked_comes_from_the_whole_block(from_few, ratings):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_fits_are_the_same(ratings, name, monkeypatch):
     apart = nm.lmer(FORMULAS[name], ratings)
-    monkeypatch.setattr(leaf_levels, "_LARGE", 2)
+    monkeypatch.setattr(leaf_levels, "LARGE_COLUMNS", 2)
     fit = nm.lmer(FORMULAS[name], ratings)
     assert isinstance(fit.solution.state, leaves.LeavesEliminated)
     assert fit.converged and fit.criterion == pytest.approx(apart.criterion, abs=1e-9)
