@@ -56,6 +56,28 @@ def log_densities(
     return family.log_kernel(y, family.link.mean(eta), weights, dispersion)
 
 
+def scores(
+    family: Family, eta: FloatArray, y: FloatArray, weights: FloatArray, dispersion: float
+) -> tuple[FloatArray, FloatArray]:
+    """Log-density of each row without its constant, and its derivative in eta."""
+    mean = family.link.mean(eta)
+    loglik = family.log_kernel(y, mean, weights, dispersion)
+    if family.mean_derivatives is not None:
+        first = family.mean_derivatives(y, mean, weights, dispersion).first
+        return loglik, first * family.link.derivatives(eta)[0]
+    s = weights / dispersion if family.scaled else weights
+    if _has_score_of_residual(family):
+        return loglik, s * (y - mean.mu)
+    assert family.variance is not None
+    q = family.link.derivatives(eta)[0] / family.variance(mean, dispersion).V
+    return loglik, s * (y - mean.mu) * q
+
+
+def _has_score_of_residual(family: Family) -> bool:
+    """Whether mu' is the variance function, so that the score is the weighted residual."""
+    return family.is_canonical and family.link.name in ("logit", "log")
+
+
 def rows(
     family: Family, eta: FloatArray, y: FloatArray, weights: FloatArray, dispersion: float = 1.0
 ) -> RowTerms:
@@ -83,7 +105,7 @@ def rows(
         return RowTerms(loglik, *_through_link(at, m1, m2, m3))
     assert family.variance is not None
     rest = y - mean.mu
-    if family.is_canonical and family.link.name in ("logit", "log"):  # mu' is the variance
+    if _has_score_of_residual(family):
         w, w1 = s * m1, s * m2
         return RowTerms(loglik, s * rest, w, w1, w, w1)
     V, V1, V2 = family.variance(mean, dispersion)

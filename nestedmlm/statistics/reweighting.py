@@ -52,6 +52,8 @@ class Reweighting:
         2 where an entry stands for itself and its mirror image, else 1.
     blocks : mapping of int to tuple of Block
         Empty blocks by their number of right-hand sides.
+    levels, columns : tuples of (n,) and (n, k) arrays
+        For each factor in the order of elimination, the level of every row, and its scaled columns.
     """
 
     empty: CrossProducts
@@ -62,6 +64,8 @@ class Reweighting:
     forms: Any
     twice: FloatArray
     blocks: Mapping[int, tuple[Block, ...]]
+    levels: tuple[IntArray, ...]
+    columns: tuple[FloatArray, ...]
 
     @property
     def parts(self) -> tuple[FactorPart, ...]:
@@ -192,6 +196,8 @@ def reweighting(design: Design) -> Reweighting:
         forms=sums.T.tocsr(),
         twice=np.concatenate(made.twice),
         blocks=blocks,
+        levels=tuple(places),
+        columns=tuple(Z),
     )
 
 

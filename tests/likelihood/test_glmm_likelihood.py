@@ -7,10 +7,11 @@ import pytest
 
 from nestedmlm.design.build import build_design
 from nestedmlm.families import resolve_family
-from nestedmlm.likelihood.glmm.dense import dense_laplace
+from nestedmlm.likelihood.glmm.dense import dense_laplace, dense_quadrature
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.glmm.quadrature import integrate, make_grid
 from nestedmlm.likelihood.plan import flat_factors, jacobian, start_phi, theta_of_phi
 from nestedmlm.statistics.parts import twice_products
 
@@ -28,8 +29,8 @@ FORMS = {
 PAIRS = [
     ("binomial", "logit"), ("binomial", "probit"), ("binomial", "cloglog"), ("binomial", "cauchit"),
     ("poisson", "log"), ("poisson", "sqrt"), ("negativebinomial", "log"), ("gamma", "log"),
-    ("gamma", "inverse"), ("gaussian", "log"), ("gaussian", "identity"), ("inverse_gaussian", "log"),
-    ("beta", "logit"),
+    ("gamma", "inverse"), ("gaussian", "log"), ("gaussian", "identity"),
+    ("inverse_gaussian", "log"), ("beta", "logit"),
 ]  # fmt: skip
 DISPERSION = {"beta": 8.0, "negativebinomial": 1.5}
 
@@ -116,3 +117,52 @@ def test_every_family_and_link(name, link, information):
 def test_every_form(form, name, link):
     check(form, name, link, "observed", weighted=False)
     check(form, name, link, "expected", weighted=True)
+
+
+@pytest.mark.parametrize("information", ["expected", "observed"])
+@pytest.mark.parametrize(
+    ("form", "name", "link", "nodes"),
+    [
+        ("intercept", "binomial", "probit", 7),
+        ("intercept", "gamma", "log", 6),
+        ("slopes", "binomial", "logit", 5),
+        ("slopes", "negativebinomial", "log", 4),
+        ("diagonal", "poisson", "sqrt", 3),
+        ("cs", "beta", "logit", 3),
+        ("ar1", "poisson", "log", 3),
+    ],
+)
+def test_quadrature(form, name, link, nodes, information):
+    design, family, dispersion, level = made(form, name, link, weighted=True)
+    model = make_model(design, family, information=information)
+    nt, grid = model.plan.n_theta, make_grid(model, nodes)
+    phi = 0.25 * start_phi(model.plan) + 0.02 * np.arange(1, nt + 1) / nt
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+
+    def at(x):
+        T = flat_factors(np, x[:nt], model.plan)
+        own = np.exp(x[-1]) if family.has_dispersion else dispersion
+        modes = find_modes(model, T, x[nt : nt + 2], own)
+        return integrate(model, grid, T, modes, own)
+
+    x = np.concatenate([phi, gamma, [np.log(dispersion)] if family.has_dispersion else []])
+    found = at(x)
+    theta = theta_of_phi(phi, model.plan, model.products.empty)
+    beta = np.linalg.solve(model.products.empty.R_x, gamma)
+    T = flat_factors(np, phi, model.plan)
+    if form in ("intercept", "diagonal"):  # with correlations the grid's turn is a choice
+        dense = dense_quadrature(
+            design, family, theta, beta, dispersion, nodes=nodes, information=information
+        )
+        assert abs(found.value - dense) < 1e-8
+    rest = [found.log_dispersion] if family.has_dispersion else []
+    gradient = np.concatenate([jacobian(phi, model.plan).T @ found.T, found.gamma, rest])
+    slopes = differences(lambda x: at(x).value, x)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-7)
+    one = integrate(
+        model, make_grid(model, 1), T, find_modes(model, T, gamma, dispersion), dispersion
+    )
+    value, gradient = criterion(model, phi, gamma, dispersion, slopes=True)
+    assert abs(one.value - value) < 1e-10
+    np.testing.assert_allclose(jacobian(phi, model.plan).T @ one.T, gradient[:nt], atol=1e-9)
+    np.testing.assert_allclose(one.gamma, gradient[nt : nt + 2], atol=1e-9)

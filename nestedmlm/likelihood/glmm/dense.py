@@ -21,8 +21,8 @@ from nestedmlm.likelihood.pls import dense_z
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
-_MOST_STEPS = 500
-_SMALLEST_STEP = 1e-13
+_TWIN_STEPS = 500  # towards the modes
+_SMALLEST_STEP = 1e-13  # relative, in u
 
 
 def dense_laplace(
@@ -100,7 +100,7 @@ def dense_modes(
         return found if np.isfinite(found) else np.inf
 
     u = np.zeros(A.shape[1])
-    for count in range(_MOST_STEPS):
+    for count in range(_TWIN_STEPS):
         terms = rows(family, fixed + A @ u, y, weights, dispersion)
         w = terms.h if count > 3 else np.where(terms.h > 0.0, terms.h, terms.w)
         M = A.T @ (A * w[:, None]) + np.eye(len(u))

@@ -103,7 +103,7 @@ def laplace(model: GlmmModel, T: FloatArray, modes: Modes) -> Approximation:
     state = eliminate(T, stats)
     if not math.isfinite(state.logdet):
         raise np.linalg.LinAlgError("the information at the modes is not positive definite")
-    value = modes.penalised - 2.0 * model.constant + state.logdet
+    value = float(modes.penalised - 2.0 * model.constant + state.logdet)
     return Approximation(value=value, modes=modes, stats=stats, state=state)
 
 

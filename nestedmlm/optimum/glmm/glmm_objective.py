@@ -28,6 +28,7 @@ from nestedmlm.likelihood.elimination import working_variates
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, symmetric_derivative
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
@@ -70,13 +71,16 @@ class GlmmObjective(Objective):
     ----------
     model : GlmmModel
     nAGQ : int
-        0: fixed effects at the joint mode; 1: Laplace.
+        0: fixed effects at the joint mode; 1: Laplace; more: nodes of `grid`.
+    grid : Grid or None
+        Of the quadrature.
     warm : list
         Gamma and B of the last modes: where the next evaluation starts from.
     """
 
     model: GlmmModel
     nAGQ: int = 1
+    grid: Grid | None = None
     warm: list[FloatArray]
 
     @property
@@ -115,14 +119,22 @@ class GlmmObjective(Objective):
         T, found = self.approximate(point)
         with np.errstate(all="ignore"):
             slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
-        gradient = [jacobian(phi, self.plan).T @ twice_products(slopes.M, T, self.model.parts)]
+            value, of_T = found.value, twice_products(slopes.M, T, self.model.parts)
+            if self.grid is not None:
+                exact = integrate(self.model, self.grid, T, found.modes, dispersion)
+                (part,), value, of_T = self.model.parts, exact.value, exact.T
+                M = symmetric_derivative(*(part.matrix(m) for m in (T, of_T, slopes.M)))
+                slopes = replace(
+                    slopes, M=M.ravel(), gamma=exact.gamma, log_dispersion=exact.log_dispersion
+                )
+        gradient = [jacobian(phi, self.plan).T @ of_T]
         gradient += [] if self.joint else [slopes.gamma]
         if self.model.family.has_dispersion:
             gradient.append(np.array([slopes.log_dispersion]))
         p = self.stats.p
         return GlmmEvaluation(
             phi=phi,
-            criterion=found.value,
+            criterion=value,
             gradient=np.concatenate(gradient),
             T=T,
             M=slopes.M,
@@ -161,7 +173,8 @@ class GlmmObjective(Objective):
     @property
     def route(self) -> str:
         """How the criterion is evaluated."""
-        return f"{'nAGQ = 0' if self.joint else 'Laplace'}, {super().route.split()[0]} sweeps"
+        way = "Laplace" if self.nAGQ == 1 else f"nAGQ = {self.nAGQ}"
+        return f"{way}, {super().route.split()[0]} sweeps"
 
     @property
     def lower(self) -> FloatArray | None:

@@ -11,7 +11,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.optimum.starts import starting_point
 
-_MOST_STEPS = 25
+_START_STEPS = 25  # of reweighted least squares
 _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
 _SHARE_OF_SD = 0.5  # of a scaled dispersion's root that is taken for standard deviations
@@ -42,7 +42,7 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
             level = np.full(len(eta), float(family.link.eta(np.atleast_1d(np.mean(mu)))[0]))
             gamma = _fitted(X, level - model.offset, np.ones(len(eta)))
             value = model.loglik(model.predictor(gamma), dispersion)
-        for _ in range(_MOST_STEPS):
+        for _ in range(_START_STEPS):
             terms = model.rows(model.predictor(gamma), dispersion)
             w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))
             step = _fitted(X, terms.g / w, w)

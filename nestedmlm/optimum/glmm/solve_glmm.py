@@ -12,13 +12,14 @@ from functools import cached_property
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_choice
+from nestedmlm.arguments import check_choice, check_count
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families.family import Family
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel, make_model
 from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution, glmm_results_of
+from nestedmlm.likelihood.glmm.quadrature import make_grid
 from nestedmlm.likelihood.plan import SINGULAR, theta_of_phi
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate, min_slope
@@ -51,7 +52,7 @@ class GlmmSolved:
         The model at the optimum.
     certificate : Certificate
     nAGQ : int
-        Points of quadrature; 1: Laplace, 0: fixed effects at the joint mode.
+        Nodes of quadrature; 1: Laplace, 0: fixed effects at the joint mode.
     information : str
         ``"expected"`` or ``"observed"``: of the determinant.
     model : GlmmModel
@@ -134,7 +135,8 @@ def solve_glmm(
         With responses and weights of the family's kind.
     family : Family
     nAGQ : int
-        0: fixed effects at the joint mode of all effects; 1: the Laplace approximation.
+        0: fixed effects at the joint mode of all effects; 1: the Laplace approximation; more:
+        adaptive quadrature with as many nodes in each direction.
     information : {"auto", "expected", "observed"}
         Of log|M|. ``"auto"``: expected without a free dispersion (as glmer), else observed (as
         glmmTMB). A canonical link makes no difference.
@@ -160,6 +162,7 @@ def solve_glmm(
         raise OptionError(
             f"optimizer={control.optimizer!r} is for linear models: generalized ones have newton"
         )
+    nAGQ = check_count(nAGQ, "nAGQ", least=0)
     model = make_model(design, family, information=information)
     prior = resolve_penalty(penalty, model.plan)
     objective = GlmmObjective(
@@ -169,6 +172,7 @@ def solve_glmm(
         penalty=prior,
         model=model,
         nAGQ=nAGQ,
+        grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
         warm=[np.zeros(design.p), np.zeros(model.parts[-1].rows.stop)],
     )
     with blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
