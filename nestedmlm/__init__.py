@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.simulation.scenario import Scenario
     from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
+    from nestedmlm.inference.effects.cluster_robust import ClusterRobust
     from nestedmlm.optimum.control import Control
     from nestedmlm.optimum.penalty import Penalty
     from nestedmlm.optimum.warmup import warmup
@@ -60,6 +61,7 @@ __all__ = [
     "Assurance",
     "BayesFit",
     "Bootstrap",
+    "ClusterRobust",
     "Control",
     "ConvergenceWarning",
     "DataError",
@@ -128,6 +130,7 @@ _PLACES = {
         "fits.simulation.scenario": "Scenario",
         "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",
+        "inference.effects.cluster_robust": "ClusterRobust",
         "optimum.control": "Control",
         "optimum.penalty": "Penalty",
         "optimum.warmup": "warmup",

@@ -60,6 +60,12 @@ row("sigma", lambda f: attribute(f, "sigma"), question="estimates", engines=BOTH
     sigma=("sigma",))  # fmt: skip
 row("cov_params", lambda f: f.cov_params(), question="estimates", engines=BOTH, r="vcov",
     empty=NONE)  # fmt: skip
+ONE_FACTOR = ("no variance", "degenerate slopes", "autoregressive", "symmetric, three",
+              "no fixed effects")  # fmt: skip
+row("cov_params CR2", lambda f: f.cov_params("CR2"), question="estimates", refused=where(
+    [name for name in EVERYWHERE if name not in ONE_FACTOR],
+    "OptionError: no grouping factor holds all others") | where(
+    ["no fixed effects"], "OptionError: no fixed effects"))  # fmt: skip
 row("varcorr", lambda f: by(f.varcorr().to_frame(), "grp", "var1", "var2")["sdcor"],
     "varcorr VarCorr.to_frame BayesVarCorr.to_frame", question="estimates", engines=BOTH,
     r="VarCorr", sigma=("Residual|None|None",))  # fmt: skip

@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.joint_covariance import joint_covariance
 from nestedmlm.likelihood.solution import Solution
@@ -146,11 +150,16 @@ class Estimates:
         """Estimates divided by standard errors."""
         return (self.params / self.bse).rename("t_value")
 
-    def cov_params(self, *, full: bool = False) -> pd.DataFrame:
+    @checked
+    def cov_params(
+        self, vcov: str | ClusterRobust | None = None, *, full: bool = False
+    ) -> pd.DataFrame:
         """Covariance matrix of the fixed effects, (p, p).
 
         Parameters
         ----------
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+            Cluster-robust covariance in the place of the model's.
         full : bool
             That of fixed and random effects together, given the covariance parameters: of
             ``beta_hat`` and ``b_hat - b`` (lme4's ``vcov(full = TRUE)``).
@@ -174,10 +183,13 @@ class Estimates:
         (Intercept)       46.575 -1.451
         Days              -1.451  2.389
         """
+        if full and vcov is not None:
+            raise OptionError("vcov= is of the fixed effects alone: leave out full=True")
         if full:
             return joint_covariance(self.solution, self.design)
         names = list(self.design.x_names)
-        return pd.DataFrame(self.solution.vcov, index=names, columns=names)
+        cov = self.solution.vcov if vcov is None else df_method(self.core, "none", vcov).cov
+        return pd.DataFrame(cov, index=names, columns=names)
 
     # --- rows ----------------------------------------------------------------------------------
     @property

@@ -10,6 +10,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.fit_statistics import STATISTICS, statistics_frame
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.views.etable import SPREADS, ModelTable
 from nestedmlm.views.parameters import fit_names, parameter_table
 from nestedmlm.views.protocols import EitherFit
@@ -25,6 +26,7 @@ def etable(
     labels: Mapping[str, str] | None = None,
     random: bool = True,
     title: str = "",
+    vcov: str | ClusterRobust | None = None,
 ) -> ModelTable:
     """Compare models in one table: fixed effects, variance components, fit statistics.
 
@@ -47,6 +49,8 @@ def etable(
         Show standard deviations and correlations.
     title : str
         Of the table made by `ModelTable.to_gt`.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance of the fixed effects of all models.
 
     Returns
     -------
@@ -102,12 +106,13 @@ def etable(
     by_name = dict(zip(_model_names(fits, names), fits, strict=True))
     return ModelTable(
         names=tuple(by_name),
-        parameters=_parameters(by_name, level=level, random=random),
+        parameters=_parameters(by_name, level=level, random=random, vcov=vcov),
         fit=statistics_frame(by_name, wanted),
         spread=spread,
         level=level,
         labels=labels or {},
         title=title,
+        note="" if vcov is None else _said(vcov),
     )
 
 
@@ -120,10 +125,22 @@ def _model_names(fits: Sequence[EitherFit], names: Sequence[str] | None) -> list
     return found
 
 
-def _parameters(fits: Mapping[str, EitherFit], *, level: float, random: bool) -> pd.DataFrame:
+def _said(vcov: str | ClusterRobust) -> str:
+    asked = vcov if isinstance(vcov, ClusterRobust) else ClusterRobust(type=vcov)
+    by = f" by {asked.cluster}" if asked.cluster else ""
+    return f"Fixed effects: cluster-robust covariance{by} ({asked.type})."
+
+
+def _parameters(
+    fits: Mapping[str, EitherFit],
+    *,
+    level: float,
+    random: bool,
+    vcov: str | ClusterRobust | None = None,
+) -> pd.DataFrame:
     """The parameters of all models under each other."""
     parts = [
-        parameter_table(fit, level=level, random=random)
+        parameter_table(fit, level=level, random=random, vcov=vcov)
         .rename_axis("name")
         .reset_index()
         .assign(model=name)

@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.nodes import variables_in
+from nestedmlm.inference.effects.cluster_robust import SUMS, ClusterRobust
 from nestedmlm.inference.effects.ddf import df_method
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def adapter_class() -> type:
             return {"model_type": "linear", "family": None, "link": None}
 
         def get_vcov(self, vcov: Any = True) -> FloatArray | None:
-            if isinstance(vcov, str):
+            if isinstance(vcov, str | ClusterRobust):
                 return self.padded(_adjusted(self.model, vcov))
             return self.vault.vcov if vcov else None
 
@@ -160,7 +161,12 @@ def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
     return np.column_stack([new.X, added])
 
 
-def _adjusted(fit: LmerFit, method: str) -> FloatArray:
-    if method != "kenward-roger":
-        raise OptionError(f"vcov must be True, False, 'kenward-roger' or a matrix, not {method!r}")
-    return df_method(fit.core, method).cov
+def _adjusted(fit: LmerFit, asked: str | ClusterRobust) -> FloatArray:
+    if asked == "kenward-roger":
+        return df_method(fit.core, asked).cov
+    if isinstance(asked, ClusterRobust) or asked in SUMS:
+        return df_method(fit.core, "none", asked).cov
+    raise OptionError(
+        f"vcov must be True, False, 'kenward-roger', {', '.join(map(repr, SUMS))}, a "
+        f"nestedmlm.ClusterRobust or a matrix, not {asked!r}"
+    )

@@ -44,7 +44,8 @@ def marginaleffects_model(fit: LmerFit, *, re_form: Any = False) -> Any:
     Notes
     -----
     Standard errors are by the delta method from the covariance matrix of the fixed effects;
-    ``vcov="kenward-roger"`` takes the adjusted one. Tests and intervals are normal ones, as those
+    ``vcov="kenward-roger"`` takes the adjusted one, ``"CR2"`` a
+    cluster-robust one. Tests and intervals are normal ones, as those
     of R's marginaleffects; see `nestedmlm.emmeans` for degrees of freedom.
 
     marginaleffects 0.6.1 works with polars below 2 only, where factors are concerned.

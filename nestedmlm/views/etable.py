@@ -38,7 +38,8 @@ class ModelTable(Viewable):
         Probability inside the intervals.
     labels : mapping of str to str
         Other names for rows.
-    title : str
+    title, note : str
+        Above a table of `to_gt`, and below every table.
 
     Examples
     --------
@@ -60,6 +61,7 @@ class ModelTable(Viewable):
     level: float
     labels: Mapping[str, str]
     title: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
@@ -143,8 +145,11 @@ class ModelTable(Viewable):
             columns=self.names,
             sections=tuple(sections),
         )
-        legend = _LEGENDS[self.spread].format(100 * self.level)
-        return View((table, note(legend)) if legend else (table,))
+        said = [line for line in (self._legend(), self.note) if line]
+        return View((table, note(*said)) if said else (table,))
+
+    def _legend(self) -> str:
+        return _LEGENDS[self.spread].format(100 * self.level)
 
     def to_gt(self) -> Any:
         """Make a table of the package great_tables, to be styled and saved further.
@@ -172,8 +177,9 @@ class ModelTable(Viewable):
         gt = gt.cols_align(align="right", columns=list(self.names))
         if self.title:
             gt = gt.tab_header(title=self.title)
-        legend = _LEGENDS[self.spread].format(100 * self.level)
-        return gt.tab_source_note(legend) if legend else gt
+        for line in (self._legend(), self.note):
+            gt = gt.tab_source_note(line) if line else gt
+        return gt
 
 
 _LEGENDS = MappingProxyType(

@@ -8,12 +8,19 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.tidy.wald_parameters import wald_parameters
 from nestedmlm.posterior.summaries import reported_table
 from nestedmlm.views.protocols import EitherFit
 
 
-def parameter_table(fit: EitherFit, *, level: float = 0.95, random: bool = True) -> pd.DataFrame:
+def parameter_table(
+    fit: EitherFit,
+    *,
+    level: float = 0.95,
+    random: bool = True,
+    vcov: str | ClusterRobust | None = None,
+) -> pd.DataFrame:
     """Fixed effects, then standard deviations and correlations, then sigma.
 
     Parameters
@@ -23,6 +30,8 @@ def parameter_table(fit: EitherFit, *, level: float = 0.95, random: bool = True)
         Probability inside the intervals: Wald's, or quantiles of a posterior.
     random : bool
         Whether to add what is not a fixed effect.
+    vcov : str or ClusterRobust, optional
+        Of the fixed effects of a fit by likelihood.
 
     Returns
     -------
@@ -30,9 +39,11 @@ def parameter_table(fit: EitherFit, *, level: float = 0.95, random: bool = True)
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
         ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
     """
+    if fit.engine == "posterior" and vcov is not None:
+        raise OptionError("vcov= is for fits by likelihood: a posterior's spread is its draws'")
     if fit.engine == "posterior":
         return reported_table(fit.parameters(level=level), fit.design, random=random)
-    return wald_parameters(fit.core, level=level, random=random)
+    return wald_parameters(fit.core, level=level, random=random, vcov=vcov)
 
 
 def fit_names(fits: Sequence[Any], names: Sequence[str] | None) -> list[str]:

@@ -34,6 +34,7 @@ def summary_view(
     *,
     correlation: bool | None = None,
     coefficients: pd.DataFrame | None = None,
+    cov: pd.DataFrame | None = None,
     method: str = "none",
     notes: tuple[str, ...] = (),
 ) -> View:
@@ -46,6 +47,8 @@ def summary_view(
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
     coefficients : DataFrame, optional
         Coefficients with t tests, lmerTest's columns; by default lme4's three columns.
+    cov : DataFrame, optional
+        Covariance of the fixed effects, where it is not the fit's.
     method : str
         The method of the tests, for the title.
     notes : tuple of str
@@ -57,13 +60,17 @@ def summary_view(
         With tables ``coefficients``, ``varcorr``, ``residuals``, for ML fits ``fit``, and
         ``correlation`` where it is shown.
     """
-    blocks: list[Block] = [*_title(fit, method), *fit_blocks.call(fit), blank()]
+    blocks: list[Block] = [
+        *_title(fit, method, coefficients is not None),
+        *fit_blocks.call(fit),
+        blank(),
+    ]
     blocks += [fit_blocks.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_table(fit.varcorr(), digits=DIGITS, comp=COMPONENTS),
         fit_blocks.groups(fit),
-        *_fixed_effects(fit, correlation, coefficients),
+        *_fixed_effects(fit, correlation, coefficients, cov),
         *fit_blocks.messages(fit),
     ]
     if notes:
@@ -71,9 +78,9 @@ def summary_view(
     return View(tuple(blocks), main="coefficients")
 
 
-def _title(fit: Printed, method: str) -> list[Block]:
+def _title(fit: Printed, method: str, tested: bool) -> list[Block]:
     """lme4's first line, or lmerTest's, which says what the t tests use."""
-    if method == "none":
+    if not tested:
         return fit_blocks.title(fit)
     first = f"{fit_blocks.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
     # as R wraps it: the class stands without quotes in a title that is longer than the page
@@ -87,7 +94,10 @@ def _title(fit: Printed, method: str) -> list[Block]:
 
 
 def _fixed_effects(
-    fit: Printed, correlation: bool | None, tested: pd.DataFrame | None
+    fit: Printed,
+    correlation: bool | None,
+    tested: pd.DataFrame | None,
+    cov: pd.DataFrame | None,
 ) -> list[Block]:
     frame = tested
     layout = _LAYOUT_TESTED
@@ -108,16 +118,18 @@ def _fixed_effects(
     )
     heading = Text(("Fixed effects:",), role="heading")
     legend = [stars_legend()] if starred else []
-    return [blank(), heading, table, *legend, *_correlations(fit, len(frame), correlation)]
+    return [blank(), heading, table, *legend, *_correlations(fit, len(frame), correlation, cov)]
 
 
-def _correlations(fit: Printed, p: int, wanted: bool | None) -> list[Block]:
+def _correlations(
+    fit: Printed, p: int, wanted: bool | None, cov: pd.DataFrame | None
+) -> list[Block]:
     if wanted is None and p > MAX_CORRELATION:
         return _hint(p)
     if wanted is False or p < 2:
         return []
     heading = Text(("Correlation of Fixed Effects:",), role="heading")
-    return [blank(), heading, _correlation_table(fit.cov_params())]
+    return [blank(), heading, _correlation_table(fit.cov_params() if cov is None else cov)]
 
 
 def _hint(p: int) -> list[Block]:

@@ -14,6 +14,7 @@ from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
@@ -37,6 +38,7 @@ def emmeans(
     weights: str = "equal",
     ddf: str | None = None,
     level: float = 0.95,
+    vcov: str | ClusterRobust | None = None,
 ) -> Emmeans:
     """Estimate marginal means: what the model predicts for each level, averaged over the rest.
 
@@ -63,6 +65,8 @@ def emmeans(
         however many rows there are.
     level : float
         Confidence level.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def emmeans(
         offset=cells.values[:, -1],
         groups=groups,
         name="emmean",
-        method=_method(fit, ddf),
+        method=_method(fit, ddf, vcov),
         level=level,
         notes=_notes(fit, grid, keep, groups),
     )
@@ -126,12 +130,13 @@ def emtrends(
     weights: str = "equal",
     ddf: str | None = None,
     level: float = 0.95,
+    vcov: str | ClusterRobust | None = None,
 ) -> Emmeans:
     """Estimate the slope of a numeric predictor for each level of others, averaged over the rest.
 
     Parameters
     ----------
-    fit, specs, by, at, weights, ddf, level
+    fit, specs, by, at, weights, ddf, level, vcov
         As in `emmeans`; ``specs="1"`` for one slope.
     var : str
         The predictor. Where its effect is not a straight line the slope is that at its reference
@@ -181,7 +186,7 @@ def emtrends(
         offset=np.zeros(len(X)),
         groups=groups,
         name=f"{var}.trend",
-        method=_method(fit, ddf),
+        method=_method(fit, ddf, vcov),
         level=level,
         notes=_notes(fit, grid, (*keep, var), groups),
     )
@@ -226,9 +231,10 @@ def _check_fit(fit: LmerFit) -> None:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
-def _method(fit: LmerFit, ddf: str | None) -> DfMethod:
-    default = "kenward-roger" if fit.REML and fit.penalty is None else "satterthwaite"
-    return df_method(fit.core, default if ddf is None else ddf)
+def _method(fit: LmerFit, ddf: str | None, vcov: str | ClusterRobust | None) -> DfMethod:
+    plain = fit.REML and fit.penalty is None and vcov is None
+    default = "kenward-roger" if plain else "satterthwaite"
+    return df_method(fit.core, default if ddf is None else ddf, vcov)
 
 
 def _read_specs(

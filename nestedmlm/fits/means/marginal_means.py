@@ -13,6 +13,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.means.adjustments import check_adjust
@@ -95,7 +96,7 @@ class Emmeans(Viewable):
     def __reduce__(self) -> tuple[Any, ...]:
         # the method holds functions: it is made again where it is unpickled
         state = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ddf"}
-        return _restored, (state, self.ddf.method)
+        return _restored, (state, self.ddf.method, self.ddf.vcov)
 
     # --- numbers -------------------------------------------------------------------------------
     def to_frame(self) -> pd.DataFrame:
@@ -281,8 +282,8 @@ class Emmeans(Viewable):
         return marginal_view(table)
 
 
-def _restored(state: dict[str, Any], method: str) -> Emmeans:
-    return Emmeans(**state, ddf=df_method(state["fitted"], method))
+def _restored(state: dict[str, Any], method: str, vcov: ClusterRobust | None) -> Emmeans:
+    return Emmeans(**state, ddf=df_method(state["fitted"], method, vcov))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.model_comparison import sequential_anova
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, JointTest, df_method, joint_test
 from nestedmlm.inference.effects.hypotheses import (
     Values,
@@ -27,7 +28,11 @@ _ROMAN = {"1": "I", "2": "II", "3": "III"}
 
 
 def anova(
-    fit: LmerFit, *, type: str = "III", ddf: str = "satterthwaite"
+    fit: LmerFit,
+    *,
+    type: str = "III",
+    ddf: str = "satterthwaite",
+    vcov: str | ClusterRobust | None = None,
 ) -> TestTable | AnovaResult:
     """F tests of the terms of the fixed effects, as lmerTest's ``anova``.
 
@@ -37,6 +42,8 @@ def anova(
         Hypotheses: marginal, each given all that do not contain it, sequential (SAS's types).
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
         ``none`` gives lme4's sequential sums of squares, without tests.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom.
 
     Returns
     -------
@@ -61,14 +68,13 @@ def anova(
     ---
     Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
     """
-    if ddf == "none":
+    if ddf == "none" and vcov is None:
         return sequential_anova(fit)
-    return term_table(fit, type=type, ddf=ddf)
+    return term_table(fit, df_method(fit.core, ddf, vcov), type=type)
 
 
-def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
+def term_table(fit: LmerFit, method: DfMethod, *, type: str) -> TestTable:
     """F tests of every term of the fixed effects."""
-    method = df_method(fit.core, ddf)
     values = read_predictors(fit)
     contrasts = term_contrasts(fit.design, type, values)
     roman = _ROMAN.get(str(type), str(type))
@@ -77,7 +83,7 @@ def term_table(fit: LmerFit, *, type: str, ddf: str) -> TestTable:
         notes += (f"no data for {', '.join(empty)}: mind what type III hypotheses then mean",)
     return TestTable(
         table=f_frame(method, contrasts),
-        heading=(f"Type {roman} Analysis of Variance Table with {METHOD_NAMES[ddf]}",),
+        heading=(f"Type {roman} Analysis of Variance Table with {METHOD_NAMES[method.method]}",),
         notes=notes,
         hypotheses=contrasts,
     )

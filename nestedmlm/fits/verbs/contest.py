@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.anova import f_row
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.contrasts import read_contrasts
 from nestedmlm.inference.effects.ddf import df_method, intervals, joint_test, row_tests
 from nestedmlm.views.effect_tests import CONTRAST_COLUMNS, F_COLUMNS, TestTable
@@ -25,6 +26,7 @@ def contest(
     joint: bool = True,
     ddf: str = "satterthwaite",
     level: float = 0.95,
+    vcov: str | ClusterRobust | None = None,
 ) -> TestTable:
     """Test contrasts of the fixed effects, as lmerTest's ``contest``.
 
@@ -40,6 +42,8 @@ def contest(
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
     level : float
         Of the confidence intervals.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def contest(
     given = read_contrasts(L, fit.design, rhs=rhs)
     if not len(given.L):
         raise OptionError("there is no contrast to test")
-    method = df_method(fit.core, ddf)
+    method = df_method(fit.core, ddf, vcov)
     named = dict(zip(given.labels, given.L, strict=True))
     if joint:
         label = ", ".join(given.labels) if not _numbered(given.labels) else "1"

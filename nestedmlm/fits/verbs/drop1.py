@@ -11,7 +11,8 @@ import pandas as pd
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
 from nestedmlm.fits.verbs.anova import f_frame, read_predictors
-from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.effects.hypotheses import droppable, marginal_contrasts
 from nestedmlm.views.effect_tests import DROP1_COLUMNS, METHOD_NAMES, TestTable
 
@@ -25,6 +26,7 @@ def drop1(
     *,
     ddf: str = "satterthwaite",
     test: str = "F",
+    vcov: str | ClusterRobust | None = None,
 ) -> TestTable:
     """Test each term of the fixed effects that can be dropped, given all others.
 
@@ -36,6 +38,9 @@ def drop1(
     test : {"F", "Chisq"}
         F tests as lmerTest's ``drop1``, or likelihood-ratio tests of models refitted by
         maximum likelihood as lme4's.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom
+        (of F tests).
 
     Returns
     -------
@@ -59,20 +64,26 @@ def drop1(
     """
     if test not in ("F", "Chisq"):
         raise OptionError(f"test={test!r} is unknown; known: F, Chisq")
+    if test == "Chisq" and vcov is not None:
+        raise OptionError("likelihood-ratio tests have no vcov=; take test='F'")
     if test == "Chisq":
         return drop1_likelihood(fit, scope)
-    return droppable_tests(fit, ddf, scope)
+    return droppable_tests(fit, df_method(fit.core, ddf, vcov), scope)
 
 
-def droppable_tests(fit: LmerFit, ddf: str, scope: Sequence[str] | None) -> TestTable:
+def droppable_tests(fit: LmerFit, method: DfMethod, scope: Sequence[str] | None) -> TestTable:
     """F tests of the terms that can be dropped, each given all others."""
-    method = df_method(fit.core, ddf)
     contrasts = marginal_contrasts(fit.design, read_predictors(fit))
     if scope is not None:
         contrasts = {label: contrasts[label] for label in droppable(fit.design, scope)}
     return TestTable(
         table=f_frame(method, contrasts),
-        heading=(f"Single term deletions using {METHOD_NAMES[ddf]}:", "", "Model:", fit.formula),
+        heading=(
+            f"Single term deletions using {METHOD_NAMES[method.method]}:",
+            "",
+            "Model:",
+            fit.formula,
+        ),
         notes=method.notes,
         hypotheses=contrasts,
     )

@@ -187,7 +187,7 @@ def planned_power(
     0.6842
     >>> wider = pilot.extend(along="Subject", n=27)
     >>> round(wider.planned_power("Days", effect_size=4).estimate, 4)
-    0.8679
+    0.8622
     """
     return scenario_of(source).planned_power(
         effect, alpha=alpha, test=test, effect_size=effect_size

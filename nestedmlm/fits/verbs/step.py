@@ -12,6 +12,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.reduced_fit import fit_reduced, without
 from nestedmlm.fits.verbs.drop1 import droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
+from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.means.linear import LinearFit, term_tests, without_term
 from nestedmlm.views.effect_tests import (
     F_COLUMNS,
@@ -103,7 +104,7 @@ def _step_fixed(
 ) -> tuple[pd.DataFrame, LmerFit]:
     gone: list[pd.DataFrame] = []
     while True:
-        table = droppable_tests(fit, ddf, None).table
+        table = droppable_tests(fit, df_method(fit.core, ddf), None).table
         label = _weakest(table, keep, alpha)
         if label is None:
             return _stacked([*gone, table.assign(Eliminated=0.0)], F_COLUMNS), fit

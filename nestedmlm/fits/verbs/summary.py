@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nestedmlm.inference.effects.ddf import df_method, row_tests
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.ddf import DfMethod, df_method, row_tests
 from nestedmlm.views.render.view import View
 from nestedmlm.views.summary import summary_view
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def summary(fit: LmerFit, ddf: str = "satterthwaite", *, correlation: bool | None = None) -> View:
+def summary(
+    fit: LmerFit,
+    ddf: str = "satterthwaite",
+    *,
+    correlation: bool | None = None,
+    vcov: str | ClusterRobust | None = None,
+) -> View:
     """Summary in lmerTest's layout as a view; ``.tables`` holds the numbers as DataFrames.
 
     Parameters
@@ -24,6 +31,8 @@ def summary(fit: LmerFit, ddf: str = "satterthwaite", *, correlation: bool | Non
         Method of the t tests; ``none`` gives lme4's own summary, without p-values.
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom.
 
     Returns
     -------
@@ -44,20 +53,28 @@ def summary(fit: LmerFit, ddf: str = "satterthwaite", *, correlation: bool | Non
     (Intercept)   251.405       6.825  17.0   36.838       0.0
     Days           10.467       1.546  17.0    6.771       0.0
     """
-    if ddf == "none" or not fit.design.p:
+    if (ddf == "none" and vcov is None) or not fit.design.p:
         return summary_view(fit, correlation=correlation)
-    frame, notes = coefficient_frame(fit, ddf)
-    return summary_view(fit, correlation=correlation, coefficients=frame, method=ddf, notes=notes)
+    method = df_method(fit.core, ddf, vcov)
+    names = list(fit.design.x_names)
+    return summary_view(
+        fit,
+        correlation=correlation,
+        coefficients=coefficient_frame(fit, method),
+        cov=None if vcov is None else pd.DataFrame(method.cov, names, names),
+        method=ddf,
+        notes=method.notes,
+    )
 
 
 def pvalues(fit: LmerFit) -> pd.Series:
     """p-values of the fixed effects, Satterthwaite's (those of `summary`)."""
-    return coefficient_frame(fit, "satterthwaite")[0]["Pr(>|t|)"].rename("p_value")
+    method = df_method(fit.core, "satterthwaite")
+    return coefficient_frame(fit, method)["Pr(>|t|)"].rename("p_value")
 
 
-def coefficient_frame(fit: LmerFit, ddf: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Table of coefficients with degrees of freedom and p-values, and notes for below it."""
-    method = df_method(fit.core, ddf)
+def coefficient_frame(fit: LmerFit, method: DfMethod) -> pd.DataFrame:
+    """Table of coefficients with degrees of freedom and p-values."""
     found = row_tests(method, np.eye(fit.design.p))
     columns = {
         "Estimate": found.estimate,
@@ -66,4 +83,4 @@ def coefficient_frame(fit: LmerFit, ddf: str) -> tuple[pd.DataFrame, tuple[str, 
         "t value": found.statistic,
         "Pr(>|t|)": found.p_value,
     }
-    return pd.DataFrame(columns, index=list(fit.design.x_names)), method.notes
+    return pd.DataFrame(columns, index=list(fit.design.x_names))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy as frames
@@ -38,6 +39,7 @@ def tidy(
     nsim: int = 500,
     seed: int | None = None,
     progress: bool = True,
+    vcov: str | ClusterRobust | None = None,
 ) -> pd.DataFrame:
     """Estimates in long form, with broom.mixed's columns in snake case.
 
@@ -62,6 +64,9 @@ def tidy(
         Of the bootstrap.
     progress : bool
         False: bootstrap or profile without a progress bar.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance in the place of the model's, with its degrees of freedom
+        (of fixed effects; their intervals are Wald's).
 
     Returns
     -------
@@ -96,6 +101,7 @@ def tidy(
         nsim=nsim,
         seed=seed,
         progress=progress,
+        vcov=vcov,
     )
     return tidy_frame(fit, options)
 
@@ -113,6 +119,7 @@ class TidyOptions:
     nsim: int
     seed: int | None
     progress: bool
+    vcov: str | ClusterRobust | None = None
 
 
 def tidy_frame(fit: LmerFit, options: TidyOptions) -> pd.DataFrame:
@@ -148,7 +155,7 @@ def _intervals(fit: LmerFit, options: TidyOptions, wanted: Sequence[str]) -> pd.
 
 
 def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
-    tests = coefficient_tests(fit.core, np.eye(fit.design.p), options.ddf)
+    tests = coefficient_tests(fit.core, np.eye(fit.design.p), options.ddf, vcov=options.vcov)
     frame = tests.to_frame().rename(columns={"se": "std_error"})
     names = list(fit.design.x_names)
     half = t_critical(options.level, tests.df) * tests.se

@@ -18,6 +18,13 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import (
+    ClusterRobust,
+    RobustCovariance,
+    robust_covariance,
+    robust_joint_df,
+    robust_row_df,
+)
 from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
 from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
 from nestedmlm.inference.fitted import Fitted
@@ -55,6 +62,8 @@ class DfMethod:
     joint_of_rank : callable (L, estimate, rank), optional
         The same for rows that may repeat each other, where the degrees of freedom depend on how
         the hypothesis is written.
+    vcov : ClusterRobust, optional
+        Which covariance `cov` is, where it is not the model's.
     """
 
     method: str
@@ -65,6 +74,7 @@ class DfMethod:
     rows: Callable[[FloatArray], FloatArray]
     joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
     joint_of_rank: Callable[[FloatArray, FloatArray, int], tuple[float, float, float]] | None = None
+    vcov: ClusterRobust | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,7 +130,9 @@ class JointTest:
     notes: tuple[str, ...]
 
 
-def df_method(fitted: Fitted, method: str = "satterthwaite") -> DfMethod:
+def df_method(
+    fitted: Fitted, method: str = "satterthwaite", vcov: str | ClusterRobust | None = None
+) -> DfMethod:
     """Make a method of degrees of freedom for a fit: what depends on the fit only.
 
     Parameters
@@ -128,6 +140,9 @@ def df_method(fitted: Fitted, method: str = "satterthwaite") -> DfMethod:
     fitted : Fitted
     method : {"satterthwaite", "kenward-roger", "residual", "none"}
         ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        A cluster-robust covariance in the place of the model's, with its own degrees of freedom:
+        ``satterthwaite`` is Bell and McCaffrey's method, ``residual`` the clusters minus one.
 
     Raises
     ------
@@ -137,11 +152,19 @@ def df_method(fitted: Fitted, method: str = "satterthwaite") -> DfMethod:
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
     with blas_threads(fitted.solution.stats):
-        return METHODS[method](fitted)
+        if vcov is None:
+            return METHODS[method](fitted)
+        asked = vcov if isinstance(vcov, ClusterRobust) else ClusterRobust(type=vcov)
+        return _robust(fitted, method, asked)
 
 
 def coefficient_tests(
-    fitted: Fitted, L: FloatArray, method: str = "satterthwaite", *, rhs: Any = 0.0
+    fitted: Fitted,
+    L: FloatArray,
+    method: str = "satterthwaite",
+    *,
+    rhs: Any = 0.0,
+    vcov: str | ClusterRobust | None = None,
 ) -> RowTests:
     """Test each row of ``L beta = rhs``.
 
@@ -150,11 +173,11 @@ def coefficient_tests(
     fitted : Fitted
     L : (m, p) array
         Rows are contrasts of the fixed effects (of the columns that were kept).
-    method : str
+    method, vcov
         See `df_method`.
     rhs : float or (m,) array
     """
-    return row_tests(df_method(fitted, method), L, rhs=rhs)
+    return row_tests(df_method(fitted, method, vcov), L, rhs=rhs)
 
 
 def row_tests(method: DfMethod, L: FloatArray, *, rhs: Any = 0.0) -> RowTests:
@@ -310,6 +333,34 @@ def _constant(fitted: Fitted, *, name: str) -> DfMethod:
     )
 
 
+def _robust(fitted: Fitted, method: str, asked: ClusterRobust) -> DfMethod:
+    """Tests with a cluster-robust covariance."""
+    if method not in _ROBUST:
+        raise OptionError(
+            f"ddf={method!r} is for the model's covariance; with vcov={asked.type!r} there are "
+            f"{', '.join(_ROBUST)}"
+        )
+    found = robust_covariance(fitted, asked)
+    rows, joint = _ROBUST[method]
+    made = _method(
+        fitted, method, found, partial(rows, found),
+        lambda L, estimate: (_wald(L, estimate, found.cov), *joint(found, L)),
+    )  # fmt: skip
+    return replace(made, vcov=asked)
+
+
+def _robust_constant(df: Callable[[RobustCovariance], float]) -> tuple[Any, Any]:
+    return lambda found, L: np.full(len(L), df(found)), lambda found, L: (df(found), 1.0)
+
+
+# of a robust covariance: degrees of freedom of rows, and of rows together with their scaling
+_ROBUST: MappingProxyType[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        "satterthwaite": (robust_row_df, robust_joint_df),
+        "residual": _robust_constant(lambda found: found.clusters - 1.0),
+        "none": _robust_constant(lambda found: float("inf")),
+    }
+)
 METHODS: MappingProxyType[str, Callable[[Fitted], DfMethod]] = MappingProxyType(
     {
         "satterthwaite": _satterthwaite,

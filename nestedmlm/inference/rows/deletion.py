@@ -71,7 +71,7 @@ def delete_held(
         If a set leaves no more rows than fixed effects.
     """
     check_sizes(design, sets)
-    rows, B, w = _inverse_rows(solution, design)
+    rows, B, w = inverse_rows(solution, design)
     sizes = np.array([len(own) for own in sets])
     S = solution.state.S - _lost_information(solution, sets, rows, B, w)
     out = _from_schur(solution, S, sizes, REML)
@@ -142,7 +142,7 @@ def check_sizes(design: Design, sets: list[IntArray]) -> None:
         )
 
 
-def _inverse_rows(solution: Solution, design: Design) -> tuple[ZRows, FloatArray, FloatArray]:
+def inverse_rows(solution: Solution, design: Design) -> tuple[ZRows, FloatArray, FloatArray]:
     """Rows of Z, rows of ``V^{-1}[X y]`` in scaled columns, and the weights."""
     rows = z_rows(solution, design_rows(design))
     B = gls_rows(solution, design.X, rows)

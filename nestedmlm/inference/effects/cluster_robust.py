@@ -1,0 +1,298 @@
+"""Cluster-robust covariance of the fixed effects: CR0 to CR3, and their degrees of freedom.
+
+The variances of the model are a working model here: estimates stay as they are, and their
+covariance comes from the residuals of whole clusters (Liang & Zeger 1986). With ``W = V^{-1}``,
+cluster g's rows ``X_g, e_g`` and ``M = (X'WX)^{-1}``,
+
+    V_CR = M sum_g u_g u_g' M,    u_g = X_g' W_g A_g e_g,
+
+where A_g is I (CR0), ``sqrt(m / (m - 1)) I`` (CR1), what makes the expectation right if the model
+is (CR2: Bell & McCaffrey 2002, in the form of Pustejovsky & Tipton 2018 and clubSandwich, with
+the upper triangular root of V_g), or ``(I - H_gg)^{-1}`` (CR3, near the jackknife of clusters).
+
+Degrees of freedom match two moments of ``c' V_CR c`` (Satterthwaite, Bell & McCaffrey), F tests
+those of the whole matrix (Tipton & Pustejovsky 2015, "AHT"). Of each cluster they need the (p, p)
+matrices ``Q_g = X_g' A_g' W_g X_g`` and ``R_g = X_g' W_g A_g V_g A_g' W_g X_g`` only. All is
+relative to sigma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm.errors import MemoryLimitError, OptionError
+from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.resampling.resampling import nested_in
+from nestedmlm.inference.rows.deletion import inverse_rows
+from nestedmlm.likelihood.criterion import profile
+from nestedmlm.statistics.memory import available_memory
+
+_SINGULAR = 1e-9  # share of its information that a cluster may leave of a coefficient
+_NULL = 1e-12  # relative eigenvalue of a matrix whose inverse root is taken that counts as zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRobust:
+    """Cluster-robust covariance: which one, and what the clusters are.
+
+    Parameters
+    ----------
+    type : {"CR2", "CR0", "CR1", "CR3"}
+        CR2 is right in expectation if the model is; CR3 is somewhat too large, CR0 too small.
+    cluster : str, optional
+        A grouping factor in which all others are nested; by default the one there is.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
+    >>> robust = nm.ClusterRobust(type="CR3", cluster="batch")
+    >>> fit.cov_params(robust).round(3)
+                 (Intercept)
+    (Intercept)        0.509
+    """
+
+    type: str = "CR2"
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.type, str) or self.type not in SUMS:
+            raise OptionError(
+                f"vcov={self.type!r} is unknown; known: {', '.join(SUMS)} (cluster-robust)"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClusterSums:
+    """Sums of clusters of rows, in scaled columns of X and relative to sigma.
+
+    Attributes
+    ----------
+    u : (m, p) array
+        Adjusted scores.
+    Q, R : (m, p, p) arrays
+    """
+
+    u: FloatArray
+    Q: FloatArray
+    R: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RobustCovariance:
+    """A cluster-robust covariance with what its degrees of freedom need.
+
+    Attributes
+    ----------
+    cov : (p, p) array
+        User's columns.
+    M : (p, p) array
+        ``(X'WX)^{-1}``, scaled columns.
+    back : (p, p) array
+        From scaled to user's coefficients.
+    sums : ClusterSums
+    type, cluster : str
+    """
+
+    cov: FloatArray
+    M: FloatArray
+    back: FloatArray
+    sums: ClusterSums
+    type: str
+    cluster: str
+
+    @property
+    def clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.sums.u)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Line for below a table."""
+        return (f"{self.type} covariance, clusters: {self.cluster}, {self.clusters}",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Cluster:
+    """Rows of one cluster: ``X, WX, We`` and its (n, n) V and ``X'WX`` where they are asked for."""
+
+    X: FloatArray
+    WX: FloatArray
+    We: FloatArray
+    V: Callable[[], FloatArray]
+
+
+def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
+    """Compute a cluster-robust covariance at a fit.
+
+    Raises
+    ------
+    OptionError
+        If the clusters do not hold all random effects, there are no fixed effects, or CR3 is not
+        defined because a coefficient is known from a single cluster.
+    MemoryLimitError
+        If a cluster is too large for CR2.
+    """
+    s, design = fitted.solution, fitted.design
+    p = s.stats.p
+    if not p:
+        raise OptionError("the model has no fixed effects, whose covariance this is")
+    cluster = _clusters(design, asked.cluster)
+    count = len(cluster.levels)
+    if count < 2:
+        raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
+    _, B, _ = inverse_rows(s, design)
+    v = profile(s.state.S)[2]
+    X = design.X @ s.stats.R_x_inverse
+    residual = B @ v
+    order = np.argsort(cluster.codes, kind="stable")
+    ends = np.cumsum(np.bincount(cluster.codes, minlength=count))
+    members = np.split(order, ends[:-1])
+    M = profile(s.state.S)[3][:p, :p]
+    parts = [
+        _Cluster(X=X[own], WX=B[own, :p], We=residual[own], V=partial(_variance, fitted, own))
+        for own in members
+    ]
+    sums = SUMS[asked.type](parts, M)
+    back = s.stats.R_x_inverse
+    half = back @ M @ sums.u.T
+    return RobustCovariance(
+        cov=half @ half.T, M=M, back=back, sums=sums, type=asked.type, cluster=cluster.name
+    )
+
+
+def robust_row_df(found: RobustCovariance, L: FloatArray) -> FloatArray:
+    """Satterthwaite degrees of freedom of each row of L, shape (k,)."""
+    out = np.empty(len(L))
+    for i, row in enumerate(L):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            P = _products(found, row[None])[0, 0]
+            out[i] = np.trace(P) ** 2 / np.sum(P * P)
+    return out
+
+
+def robust_joint_df(found: RobustCovariance, L: FloatArray) -> tuple[float, float]:
+    """Denominator degrees of freedom of an F test of the rows of L, and its scaling.
+
+    Tipton & Pustejovsky (2015), Journal of Educational and Behavioral Statistics 40, 604-634: the
+    matrix is taken for a Wishart matrix with eta degrees of freedom, so that
+    ``(eta - q + 1) / eta`` times the Wald statistic over q is F(q, eta - q + 1).
+    """
+    q = len(L)
+    P = _products(found, L)
+    expected = np.einsum("stgg->st", P)
+    values, vectors = np.linalg.eigh(expected)
+    root = (vectors / np.sqrt(values)) @ vectors.T
+    P = np.einsum("as,stgh,bt->abgh", root, P, root, optimize=True)
+    same = np.einsum("ssgh,ttgh->", P, P, optimize=True)
+    crossed = np.einsum("stgh,tsgh->", P, P, optimize=True)
+    eta = q * (q + 1.0) / float(same + crossed)
+    df = eta - q + 1.0
+    return (df, df / eta) if df > 0 else (float("nan"), float("nan"))
+
+
+def _products(found: RobustCovariance, L: FloatArray) -> FloatArray:
+    """Covariances under the model of the clusters' shares in ``L beta``: (q, q, m, m)."""
+    C = L @ found.back @ found.M
+    q, m = len(C), found.clusters
+    within = np.einsum("sa,gab,tb->stg", C, found.sums.R, C, optimize=True)
+    moved = np.einsum("gab,sb->sga", found.sums.Q, C)
+    out: FloatArray = -np.einsum("sga,ab,thb->stgh", moved, found.M, moved, optimize=True)
+    out[:, :, np.arange(m), np.arange(m)] += within.reshape(q, q, m)
+    return out
+
+
+# --- clusters -----------------------------------------------------------------------------------
+def _clusters(design: Design, name: str | None) -> GroupingFactor:
+    """A factor in which all others are nested: `name`, or the one with the fewest levels."""
+    names = [f.name for f in design.factors]
+    if name is not None and name not in names:
+        raise OptionError(f"cluster={name!r} is no grouping factor; there are {', '.join(names)}")
+    outer = [f for f in design.factors if all(nested_in(o.codes, f.codes) for o in design.factors)]
+    if not outer:
+        raise OptionError(
+            f"no grouping factor holds all others ({', '.join(names)}): crossed factors leave no "
+            "independent clusters"
+        )
+    chosen = [f for f in outer if name in (None, f.name)]
+    if not chosen:
+        raise OptionError(
+            f"rows of different {name} share random effects of {outer[0].name}: take "
+            f"cluster={outer[0].name!r}"
+        )
+    return min(chosen, key=lambda f: len(f.levels))
+
+
+def _variance(fitted: Fitted, own: IntArray) -> FloatArray:
+    """V of some rows relative to sigma squared, dense."""
+    design = fitted.design
+    n = len(own)
+    if 4 * 8 * n * n > available_memory():
+        raise MemoryLimitError(
+            f"CR2 needs {n:,} by {n:,} matrices for the largest cluster: take vcov='CR1' or 'CR3'"
+        )
+    V = np.diag(np.ones(n) if design.weights is None else 1.0 / design.weights[own])
+    for term, T in zip(design.terms, fitted.solution.T, strict=True):
+        codes = design.factors[term.factor].codes[own]
+        Z = term.X[own] @ T
+        V += (Z @ Z.T) * (codes[:, None] == codes[None, :])
+    return np.asarray(V)
+
+
+# --- adjustments --------------------------------------------------------------------------------
+def _unadjusted(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+    S = np.array([c.X.T @ c.WX for c in parts])
+    return ClusterSums(u=np.array([c.X.T @ c.We for c in parts]), Q=S, R=S)
+
+
+def _scaled(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+    plain = _unadjusted(parts, M)
+    square = len(parts) / (len(parts) - 1.0)
+    return ClusterSums(u=plain.u * np.sqrt(square), Q=plain.Q * np.sqrt(square), R=plain.R * square)
+
+
+def _bell_mccaffrey(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+    """``A = C' G^{-1/2} C`` with ``V = C'C`` and ``G = C (V - X M X') C'``."""
+    u, Q, R = [], [], []
+    for c in parts:
+        V = c.V()
+        C = np.linalg.cholesky(V).T
+        values, vectors = np.linalg.eigh(C @ (V - c.X @ M @ c.X.T) @ C.T)
+        kept = values > _NULL * values[-1] if values[-1] > 0 else values > 0
+        half = vectors[:, kept] * values[kept] ** -0.25
+        AWX = C.T @ (half @ (half.T @ (C @ c.WX)))
+        # We is W e: A e = A V W e
+        u.append(AWX.T @ (V @ c.We))
+        Q.append(c.X.T @ AWX)
+        R.append(AWX.T @ V @ AWX)
+    return ClusterSums(u=np.array(u), Q=np.array(Q), R=np.array(R))
+
+
+def _jackknife(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+    """``X'W (I - X M X'W)^{-1} = (I - S M)^{-1} X'W``."""
+    plain = _unadjusted(parts, M)
+    left = np.eye(len(M)) - plain.Q @ M
+    root = np.linalg.cholesky(M)
+    rest = np.linalg.eigvalsh(np.eye(len(M)) - root.T @ plain.Q @ root)
+    if np.any(rest[:, 0] < _SINGULAR):
+        raise OptionError(
+            "CR3 is not defined: without one of the clusters a coefficient cannot be estimated; "
+            "take vcov='CR2'"
+        )
+    inverse = np.linalg.inv(left)
+    Q = inverse @ plain.Q
+    return ClusterSums(
+        u=np.einsum("gab,gb->ga", inverse, plain.u), Q=Q, R=Q @ inverse.transpose(0, 2, 1)
+    )
+
+
+SUMS: Mapping[str, Callable[[list[_Cluster], FloatArray], ClusterSums]] = MappingProxyType(
+    {"CR0": _unadjusted, "CR1": _scaled, "CR2": _bell_mccaffrey, "CR3": _jackknife}
+)
