@@ -33,6 +33,8 @@ OF_ONE_ENGINE = {
     ("varcorr", "corr"): "as lme4's print(VarCorr(m)); a posterior's covariances are draws",
     ("cov_params", "full"): "as lme4's vcov; a posterior has draws of all effects",
     ("varcorr", "level"): "of a posterior interval; estimates have `conf_int`",
+    ("cov_params", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
+    ("summary", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
     ("summary", "level"): "of a posterior interval",
     ("summary", "ddf"): "of t tests, which a posterior has not",
     ("summary", "correlation"): "as lme4's summary; a posterior has `cov_params`",
