@@ -128,7 +128,7 @@ def glmm_results_of(
         T=relative_factors(theta, plan.shapes),
         beta=Ri @ modes.gamma,
         dispersion=None if family.dispersion == "none" else dispersion,
-        vcov=Ri @ np.linalg.inv(S_xx) @ Ri.T,
+        vcov=Ri @ np.linalg.pinv(S_xx, hermitian=True) @ Ri.T,
         b=b,
         covariances=covariances,
         eta=modes.eta.copy(),

@@ -194,17 +194,18 @@ class GlmmObjective(Objective):
             max_evaluations=min(_PATIENCE, max_evaluations - 1),
             lower=self.lower,
         )
-        used = first.evaluations + 1
-        if first.converged or used >= max_evaluations:
+        used, cost = first.evaluations + 1, 2 * len(phi) + 1
+        steps = (max_evaluations - used) // cost
+        if first.converged or steps < 2:
             return replace(first, evaluations=used)
         exact = minimize(
             self.exactly_at,
             self.exactly_at(first.best.point),
             tolerance=tolerance,
-            max_evaluations=max_evaluations - used,
+            max_evaluations=steps - 1,
             lower=self.lower,
         )
-        used += (exact.evaluations + 1) * (2 * len(phi) + 1)
+        used += (exact.evaluations + 1) * cost
         return replace(exact, evaluations=used, path=first.path + exact.path[1:])
 
     def exactly_at(self, point: FloatArray) -> ExactObjectiveAt:

@@ -30,6 +30,7 @@ from nestedmlm.optimum.glmm.glmm_objective import (
     exact_hessian,
 )
 from nestedmlm.optimum.glmm.glmm_start import starting_points
+from nestedmlm.optimum.glmm.separation import separated_coefficients, separation_message
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.optimize import advice
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
@@ -51,6 +52,8 @@ class GlmmSolved:
     solution : GlmmSolution
         The model at the optimum.
     certificate : Certificate
+    separated : tuple of str
+        Coefficients that grow without bound; the certificate does not hold then.
     nAGQ : int
         Nodes of quadrature; 1: Laplace, 0: fixed effects at the joint mode.
     information : str
@@ -63,6 +66,7 @@ class GlmmSolved:
 
     solution: GlmmSolution
     certificate: Certificate
+    separated: tuple[str, ...]
     nAGQ: int
     information: str
     model: GlmmModel
@@ -183,9 +187,15 @@ def solve_glmm(
         solution = glmm_results_of(
             design, model, at.phi, at.T, at.approximation, at.dispersion, at.criterion
         )
+        terms = at.approximation.modes.rows
+        separated = separated_coefficients(design, model, solution.eta, terms.w, solution.beta)
+        certificate = _certificate(best, tried, control, time.perf_counter() - began)
+    if separated:
+        certificate = replace(certificate, holds=False, message=separation_message(separated))
     return GlmmSolved(
         solution=solution,
-        certificate=_certificate(best, tried, control, time.perf_counter() - began),
+        certificate=certificate,
+        separated=separated,
         nAGQ=nAGQ,
         information="observed" if model.observed else "expected",
         model=model,

@@ -1,0 +1,72 @@
+"""Separation: directions in which the data let the fixed effects grow without bound.
+
+Where a predictor tells all outcomes apart (or a cell has no events), the likelihood rises for ever
+along a combination of the coefficients, its slope and curvature vanish together, and no certificate
+sees it: the descent ends where rounding does (Albert & Anderson 1984, Biometrika 71(1)). What is
+left there is rows without information in that direction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+
+_NOTHING = 1e-8  # share of the usual information of a row below which a direction has none
+_TAKES_PART = 0.1  # share of the largest contribution from which a coefficient is named
+_LARGE = 5.0  # change of the predictor below which nothing has grown
+
+
+def separated_coefficients(
+    design: Design, model: GlmmModel, eta: FloatArray, w: FloatArray, beta: FloatArray
+) -> tuple[str, ...]:
+    """Names of the coefficients that grow without bound; empty where none does.
+
+    Parameters
+    ----------
+    design : Design
+    model : GlmmModel
+    eta, w : (n,) arrays
+        Linear predictor and expected information of each row at the optimum.
+    beta : (p,) array
+
+    Returns
+    -------
+    tuple of str
+    """
+    X = model.products.X
+    if not design.p or np.ptp(eta) < _LARGE:
+        return ()
+    values, vectors = np.linalg.eigh((X.T * w) @ X / len(w))
+    lost = values < _NOTHING * _usual_information(model)
+    if not lost.any():
+        return ()
+    # the predictor's change along what is lost: of all coefficients, the share of each
+    along = vectors[:, lost] @ (vectors[:, lost].T @ (model.products.empty.R_x @ beta))
+    part = np.abs(np.linalg.solve(model.products.empty.R_x, along)) * np.sqrt(
+        np.mean(design.X**2, axis=0)
+    )
+    named = part > _TAKES_PART * part.max()
+    slopes = named & (np.array(design.x_assign) > 0)
+    chosen = slopes if slopes.any() else named
+    return tuple(name for name, one in zip(design.x_names, chosen, strict=True) if one)
+
+
+def _usual_information(model: GlmmModel) -> float:
+    """Mean information of a row where all have the mean response."""
+    family, a = model.family, model.weights
+    mean = np.average(family.start_mean(model.y, a), weights=a)
+    eta = np.full(len(a), float(family.link.eta(np.atleast_1d(mean))[0]))
+    return float(np.mean(model.rows(eta, family.value_of(None)).w))
+
+
+def separation_message(names: tuple[str, ...]) -> str:
+    """Warning that names the coefficients, and what to do."""
+    listed = ", ".join(names)
+    return (
+        f"the data separate the outcomes by {listed}: the estimate has no bound, the likelihood "
+        "rises as it grows (all outcomes of some cell or beyond some value are the same); leave it "
+        "out, merge cells, or give it a prior, as sample() does"
+    )

@@ -1,0 +1,265 @@
+"""Optima of generalized models: identities between models, separation, boundaries, hard starts."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.design.build import build_design
+from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
+from nestedmlm.families import resolve_family
+from nestedmlm.likelihood.glmm.dense import dense_laplace
+from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
+
+
+def solved(formula, data, family, link=None, *, weights=None, offset=None, **options):
+    design = build_design(formula, data, weights=weights, offset=offset, check=False)
+    return solve_glmm(design, resolve_family(family, link), **options)
+
+
+def grouped(seed=1, n=160, J=14):
+    rng = np.random.default_rng(seed)
+    g = rng.permutation(np.arange(n) % J)
+    x = rng.normal(size=n)
+    eta = 0.2 + 0.5 * x + 0.8 * rng.normal(size=J)[g]
+    return rng, {"x": x, "g": np.array([f"g{i:02d}" for i in g])}, eta
+
+
+def counts(**more):
+    rng, data, eta = grouped(**more)
+    return data | {"y": rng.poisson(np.exp(eta)).astype(float)}
+
+
+def outcomes(**more):
+    rng, data, eta = grouped(**more)
+    return data | {"y": (rng.random(len(eta)) < 1 / (1 + np.exp(-eta))).astype(float)}
+
+
+def same(one, other, tolerance=1e-6):
+    np.testing.assert_allclose(one.solution.theta, other.solution.theta, atol=tolerance)
+    np.testing.assert_allclose(one.solution.beta, other.solution.beta, atol=tolerance)
+
+
+def test_shares_with_trials_are_the_expanded_rows():
+    rng, data, eta = grouped()
+    a = rng.integers(1, 6, len(eta)).astype(float)
+    k = rng.binomial(a.astype(int), 1 / (1 + np.exp(-eta)))
+    shares = solved("y ~ x + (1 | g)", data | {"y": k / a, "a": a}, "binomial", weights="a")
+    rows = np.repeat(np.arange(len(a)), a.astype(int))
+    trial = np.concatenate([np.arange(m) for m in a.astype(int)])
+    expanded = {name: column[rows] for name, column in data.items()}
+    single = solved("y ~ x + (1 | g)", expanded | {"y": (trial < k[rows]) * 1.0}, "binomial")
+    same(shares, single)
+    constant = resolve_family("binomial").log_constant(k / a, a).sum()
+    assert abs(shares.solution.deviance + 2 * constant - single.solution.deviance) < 1e-8
+
+
+def test_poisson_weights_are_duplicated_rows():
+    data = counts()
+    w = np.random.default_rng(2).integers(1, 4, len(data["y"]))
+    weighted = solved("y ~ x + (x | g)", data | {"w": w * 1.0}, "poisson", weights="w")
+    rows = np.repeat(np.arange(len(w)), w)
+    twice = solved("y ~ x + (x | g)", {k: v[rows] for k, v in data.items()}, "poisson")
+    assert abs(weighted.solution.deviance - twice.solution.deviance) < 1e-8
+    np.testing.assert_allclose(weighted.solution.beta, twice.solution.beta, atol=1e-6)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+def test_gaussian_identity_is_maximum_likelihood_of_lmer(formula):
+    rng, data, eta = grouped()
+    data |= {"y": eta + 0.3 * data["x"] * (np.char.find(data["g"], "1") + 1)}
+    data["y"] = data["y"] + 0.5 * rng.normal(size=len(eta))
+    found, linear = (
+        solved(formula, data, "gaussian", "identity"),
+        nm.lmer(formula, data, REML=False),
+    )
+    assert abs(found.solution.deviance - linear.criterion) < 1e-8
+    np.testing.assert_allclose(found.solution.dispersion, linear.sigma**2, rtol=1e-5)
+    np.testing.assert_allclose(found.solution.theta, linear.sigma * linear.theta, rtol=1e-4)
+    assert found.certificate.holds
+
+
+def test_negative_binomial_with_large_theta_is_poisson():
+    data = counts()
+    poisson = solved("y ~ x + (1 | g)", data, "poisson")
+    far = solved("y ~ x + (1 | g)", data, nm.families.negative_binomial(theta=1e9))
+    same(poisson, far)
+    assert abs(poisson.solution.deviance - far.solution.deviance) < 1e-5
+
+
+def test_one_node_is_laplace_and_more_nodes_converge():
+    data = outcomes()
+    value = {
+        nodes: solved("y ~ x + (x | g)", data, "binomial", nAGQ=nodes).solution.deviance
+        for nodes in (1, 3, 7, 11)
+    }
+    assert abs(value[11] - value[7]) < 1e-3 < abs(value[3] - value[1])
+
+
+def test_units_of_a_slope_change_nothing():
+    data = counts()
+    base = solved("y ~ x + (x | g)", data, "poisson")
+    for unit in (1e6, 1e-6):
+        other = solved("y ~ x + (x | g)", data | {"x": unit * data["x"]}, "poisson")
+        assert abs(base.solution.deviance - other.solution.deviance) < 1e-8
+        assert other.certificate.evaluations == base.certificate.evaluations
+        np.testing.assert_allclose(other.solution.beta[1] * unit, base.solution.beta[1], rtol=1e-6)
+
+
+def test_exchanged_outcomes_change_signs():
+    data = outcomes()
+    one = solved("y ~ x + (1 | g)", data, "binomial", "probit")
+    other = solved("y ~ x + (1 | g)", data | {"y": 1 - data["y"]}, "binomial", "probit")
+    np.testing.assert_allclose(one.solution.beta, -other.solution.beta, atol=1e-6)
+    np.testing.assert_allclose(one.solution.b[0], -other.solution.b[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("nAGQ", [1, 5])
+def test_standard_errors_are_those_of_a_differenced_hessian(nAGQ):
+    found = solved("y ~ x + (1 | g)", outcomes(), "binomial", nAGQ=nAGQ)
+    H = found.hessian
+    objective, point = found.here.objective, found.here.point
+    step, n = 1e-3, len(point)
+    numeric = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            e, f = np.eye(n)[i] * step, np.eye(n)[j] * step
+            numeric[i, j] = (
+                objective.value_at(point + e + f)
+                - objective.value_at(point + e - f)
+                - objective.value_at(point - e + f)
+                + objective.value_at(point - e - f)
+            ) / (4 * step**2)
+    np.testing.assert_allclose(H, numeric, rtol=1e-4, atol=1e-4 * np.abs(H).max())
+    V = np.linalg.inv(numeric)[1:, 1:]
+    Ri = np.linalg.inv(found.solution.stats.R_x)
+    np.testing.assert_allclose(found.cov_params(), 2 * Ri @ V @ Ri.T, rtol=1e-3, atol=1e-6)
+
+
+def test_the_joint_mode_lies_near_and_keeps_conditional_errors():
+    data = outcomes()
+    joint, laplace = (solved("y ~ x + (1 | g)", data, "binomial", nAGQ=k) for k in (0, 1))
+    assert joint.certificate.holds
+    np.testing.assert_allclose(joint.solution.beta, laplace.solution.beta, atol=0.1)
+    assert joint.solution.deviance > laplace.solution.deviance
+    np.testing.assert_array_equal(joint.cov_params("hessian"), joint.cov_params("conditional"))
+
+
+def test_a_zero_variance_is_exactly_zero_and_certified():
+    rng, data, _ = grouped(n=90)
+    data["y"] = rng.binomial(4, 0.4, 90) / 4
+    data["a"] = np.full(90, 4.0)
+    found = solved("y ~ x + (1 | g)", data, "binomial", weights="a")
+    assert found.solution.theta[0] == 0.0
+    assert found.certificate.holds
+    assert found.certificate.min_eigenvalue > 0.0
+
+
+def test_the_optimum_leaves_a_zero_column():
+    data = counts()
+    base = solved("y ~ x + (x | g)", data, "poisson")
+    left = solved("y ~ x + (x | g)", data, "poisson", start=[1e-9, 0.0, 0.0])
+    assert abs(base.solution.deviance - left.solution.deviance) < 1e-7
+
+
+def test_effects_of_every_row():
+    data = counts(n=120)
+    data["row"] = np.array([f"r{i}" for i in range(120)])
+    data["y"] = np.random.default_rng(3).poisson(data["y"] * np.exp(np.arange(120) % 5 / 2)) * 1.0
+    found = solved("y ~ x + (1 | g) + (1 | row)", data, "poisson")
+    assert found.certificate.holds
+    dense = dense_laplace(
+        build_design("y ~ x + (1 | g) + (1 | row)", data, check=False),
+        resolve_family("poisson"),
+        found.solution.theta,
+        found.solution.beta,
+    )
+    assert abs(found.solution.deviance - dense) < 1e-8
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_separation_names_the_coefficient(link):
+    data = outcomes()
+    level = np.arange(len(data["y"])) % 3
+    data |= {"f": np.array(["a", "b", "c"])[level], "y": np.where(level == 2, 1.0, data["y"])}
+    found = solved("y ~ x + f + (1 | g)", data, "binomial", link)
+    assert found.separated == ("fc",)
+    assert not found.certificate.holds
+    with pytest.warns(ConvergenceWarning, match="separate the outcomes by fc"):
+        warn_uncertified_glmm(found)
+    assert np.isfinite(found.cov_params()).all()
+
+
+def test_complete_separation_and_a_cell_without_events():
+    data = outcomes()
+    assert solved("y ~ x + (1 | g)", data | {"y": (data["x"] > 0) * 1.0}, "binomial").separated == (
+        "x",
+    )
+    data = counts()
+    f = np.where(np.arange(len(data["y"])) % 4 == 0, "none", "all")
+    data |= {"f": f, "y": np.where(f == "none", 0.0, data["y"])}
+    assert solved("y ~ x + f + (1 | g)", data, "poisson").separated == ("fnone",)
+    assert solved("y ~ x + (1 | g)", outcomes(), "binomial").separated == ()
+
+
+@pytest.mark.parametrize("link", ["log", "inverse", "identity"])
+@pytest.mark.parametrize("family", ["gamma", "inverse_gaussian"])
+def test_hard_families_end_in_a_result_or_a_typed_error(family, link):
+    for seed, formula in enumerate(("y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x || g)")):
+        rng, data, eta = grouped(seed=seed, n=60, J=8)
+        made = resolve_family(family, link)
+        level = {"log": 0.3 * eta, "inverse": 1.5 + 0.2 * eta, "identity": 4.0 + 0.5 * eta}[link]
+        data["y"] = made.random(made.link.mu(np.maximum(level, 0.2)), 1.0, 0.3, rng)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                found = solved(formula, data, family, link)
+            except DataError:
+                continue
+        assert np.isfinite(found.solution.deviance)
+        assert found.certificate.holds or (family, link) == ("inverse_gaussian", "identity")
+        assert found.certificate.evaluations <= 1200
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "said"),
+    [
+        ("y ~ x + (1 | g) + (1 | h)", {"nAGQ": 3}, "this model has 2"),
+        ("y ~ x + (x + I(x^2) + I(x^3) | g)", {"nAGQ": 3}, "at most 3 random effects"),
+        ("y ~ x + (1 | g)", {"nAGQ": 101}, "at most 100"),
+        ("y ~ x + (1 | g)", {"nAGQ": -1}, "nAGQ"),
+        ("y ~ x + (1 | g)", {"information": "fisher"}, "expected, observed"),
+        ("y ~ x + (1 | g)", {"start": [1.0, 2.0]}, "covariance parameters"),
+        ("y ~ x + (1 | g)", {"start": {"sd": 1.0}}, "theta, beta and dispersion"),
+        ("y ~ x + (1 | g)", {"start": {"beta": [1.0]}}, "beta must hold 2"),
+        ("y ~ x + (1 | g)", {"control": nm.Control(optimizer="lme4")}, "linear models"),
+    ],
+)
+def test_options_that_do_not_fit(formula, options, said):
+    data = counts()
+    data["h"] = np.array([f"h{i % 5}" for i in range(len(data["y"]))])
+    with pytest.raises(OptionError, match=said):
+        solved(formula, data, "poisson", **options)
+
+
+def test_a_start_leads_to_the_same_optimum():
+    data = counts()
+    base = solved("y ~ x + (1 | g)", data, "negativebinomial")
+    other = solved(
+        "y ~ x + (1 | g)",
+        data,
+        "negativebinomial",
+        start={"theta": [2.0], "beta": [1.0, -1.0], "dispersion": 30.0},
+    )
+    assert abs(base.solution.deviance - other.solution.deviance) < 1e-6
+
+
+def test_a_penalty_keeps_the_variance_off_zero():
+    rng, data, _ = grouped(n=90)
+    data["y"] = rng.poisson(2.0, 90) * 1.0
+    found = solved("y ~ x + (1 | g)", data, "poisson", penalty="wishart")
+    assert found.solution.theta[0] > 0.01
+    assert found.certificate.holds
