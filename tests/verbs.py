@@ -264,6 +264,10 @@ row("tidy boot", lambda f: by(f.tidy(conf_int=True, conf_method="boot", nsim=5, 
     only=REFITTED, alone=ZERO, sigma=RESIDUAL, **SUMMARY | {"close": 1e-5})  # fmt: skip
 row("glance", lambda f: f.glance(), sigma=("sigma",), alone=ONE_MORE, **SUMMARY)
 row("augment", lambda f: f.augment().filter(regex="^(resid|hat|cooks_distance)$"), **SUMMARY)
+row("report", lambda f: f.report().to_frame().select_dtypes("number"), "report Report.to_frame",
+    question="summaries", engines=BOTH, empty=NONE)  # fmt: skip
+row("report text", lambda f: pd.Series([f.report().to_markdown() > f.report().to_latex()]),
+    "Report.to_markdown Report.to_latex", question="summaries", engines=BOTH)  # fmt: skip
 row("summary", lambda f: f.summary(), question="summaries", engines=BOTH, r="summary")
 NO_SHARE = where(["two levels", "no variance"], "a share of a variance that is zero")
 SHARES: dict[str, Any] = {"question": "summaries"}

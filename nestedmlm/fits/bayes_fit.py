@@ -26,6 +26,7 @@ from nestedmlm.fits.posterior_verbs.predict import predict
 from nestedmlm.fits.posterior_verbs.pymc_model import pymc_model
 from nestedmlm.fits.posterior_verbs.r2 import r2
 from nestedmlm.fits.posterior_verbs.ranef import coef, ranef
+from nestedmlm.fits.posterior_verbs.report import report
 from nestedmlm.fits.posterior_verbs.save import save
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
@@ -170,6 +171,7 @@ class BayesFit(BayesEstimates):
 
     # --- views ---------------------------------------------------------------------------------
     summary = summary
+    report = report
 
     def __repr__(self) -> str:
         return str(self.summary())

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.ranef import coef, ranef
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
+    from nestedmlm.fits.verbs.report import report
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
@@ -97,6 +98,7 @@ else:  # each loads when it is first asked for
                 "ranef": "coef ranef",
                 "ranova": "ranova",
                 "refit": "refit refit_many refit_ml",
+                "report": "report",
                 "residuals": "resid residuals rstudent",
                 "sample": "sample",
                 "simulate": "simulate",
@@ -193,6 +195,7 @@ class LmerFit(Estimates):
     tidy = tidy
     glance = glance
     augment = augment
+    report = report
 
     # --- tests ---------------------------------------------------------------------------------
     anova = anova

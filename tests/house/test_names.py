@@ -65,6 +65,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "pymc_model": ("the PyMC model of a fit", {"bayes/model", "fits/posterior_verbs"}),
     "r2": ("R-squared", {"fits/verbs", "fits/posterior_verbs"}),
     "ranef": ("random effects", {"fits/verbs", "fits/posterior_verbs"}),
+    "report": (
+        "`fit.report()`",
+        {"views", "fits/verbs", "fits/posterior_verbs"},
+    ),
     "residuals": ("residuals", {"inference/rows", "fits/verbs", "plots"}),
     "rlrt": (
         "restricted likelihood ratio test of one variance",

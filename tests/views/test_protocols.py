@@ -35,6 +35,8 @@ OF_ONE_ENGINE = {
     ("varcorr", "level"): "of a posterior interval; estimates have `conf_int`",
     ("cov_params", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
     ("summary", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
+    ("report", "ddf"): "of t tests, which a posterior has not",
+    ("report", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
     ("summary", "level"): "of a posterior interval",
     ("summary", "ddf"): "of t tests, which a posterior has not",
     ("summary", "correlation"): "as lme4's summary; a posterior has `cov_params`",

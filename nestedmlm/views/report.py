@@ -1,0 +1,208 @@
+"""The report of a fit: the paragraphs of a paper's results, in text, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.views.render import apa
+from nestedmlm.views.render.blocks import Block, Text
+from nestedmlm.views.render.latex import escape as latex_escape
+from nestedmlm.views.render.markdown import escape as markdown_escape
+from nestedmlm.views.render.view import View, Viewable, blank
+
+WIDTH = 80  # of a line of plain text
+REFERENCES = MappingProxyType(
+    {
+        "satterthwaite": "Kuznetsova, A., Brockhoff, P. B., & Christensen, R. H. B. (2017). "
+        "lmerTest package: Tests in linear mixed effects models. Journal of Statistical Software, "
+        "82(13), 1-26.",
+        "kenward-roger": "Kenward, M. G., & Roger, J. H. (1997). Small sample inference for fixed "
+        "effects from restricted maximum likelihood. Biometrics, 53(3), 983-997.",
+        "robust": "Pustejovsky, J. E., & Tipton, E. (2018). Small-sample methods for "
+        "cluster-robust variance estimation and hypothesis testing in fixed effects models. "
+        "Journal of Business & Economic Statistics, 36(4), 672-683.",
+        "r2": "Nakagawa, S., & Schielzeth, H. (2013). A general and simple method for obtaining R2 "
+        "from generalized linear mixed-effects models. Methods in Ecology and Evolution, 4(2), "
+        "133-142.",
+        "software": "The nestedmlm developers. nestedmlm: Linear mixed models in Python (Version "
+        "{version}) [Computer software].",
+    }
+)  # fmt: skip
+
+
+class Italic(str):
+    """A symbol that is set in italics: *t*, *p*."""
+
+    __slots__ = ()
+
+
+Piece = str | Italic
+Sentence = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Report(Viewable):
+    """Paragraphs about a fit, with numbers in APA's form.
+
+    Attributes
+    ----------
+    paragraphs : tuple of tuple of str
+        Pieces of each, symbols in italics as `Italic`.
+    references : tuple of str
+        What the paragraphs rest on, to be cited.
+    table : DataFrame
+        The numbers of the fixed effects: ``term, estimate, std_error, df, statistic, p_value,
+        conf_low, conf_high``, as far as they apply.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> print(fit.report().to_markdown().splitlines()[4][:47])
+    (Intercept): *b* = 251.41, *SE* = 6.82, 95 % CI
+    """
+
+    paragraphs: tuple[Sentence, ...]
+    references: tuple[str, ...]
+    table: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers of the fixed effects."""
+        return self.table.copy()
+
+    def view(self) -> View:
+        """Build the document."""
+        blocks: list[Block] = []
+        for paragraph in self.paragraphs:
+            text = "".join(paragraph)
+            blocks += [Text((text,), wrapped=tuple(textwrap.wrap(text, WIDTH))), blank()]
+        for reference in self.references:
+            lines = textwrap.wrap(reference, WIDTH, subsequent_indent="  ")
+            blocks.append(Text((reference,), role="note", wrapped=tuple(lines)))
+        return View(tuple(blocks))
+
+    def to_markdown(self) -> str:
+        """Write as Markdown, symbols in italics."""
+        parts = [_written(p, _markdown, "*{}*") for p in self.paragraphs]
+        return "\n\n".join([*parts, *(_markdown(r) for r in self.references)]) + "\n"
+
+    def to_latex(self) -> str:
+        """Write as LaTeX that needs no package, symbols in italics."""
+        parts = [_written(p, _latex, r"\textit{{{}}}") for p in self.paragraphs]
+        return "\n\n".join([*parts, *(_latex(r) for r in self.references)]) + "\n"
+
+
+def _written(paragraph: Sentence, escape: Callable[[str], str], italic: str) -> str:
+    return "".join(
+        italic.format(piece) if isinstance(piece, Italic) else escape(piece) for piece in paragraph
+    )
+
+
+def _markdown(text: str) -> str:
+    return _around(text, markdown_escape(text))
+
+
+def _latex(text: str) -> str:
+    return _around(text, latex_escape(text)).replace("²", "$^2$")
+
+
+def _around(text: str, escaped: str) -> str:
+    """The blanks at both ends, which escaping takes away."""
+    first, last = re.match(r"\s*", text), re.search(r"\s*$", text)
+    assert first is not None and last is not None
+    return f"{first[0]}{escaped}{last[0]}" if text.strip() else text
+
+
+# --- sentences -----------------------------------------------------------------------------------
+def coefficients(table: pd.DataFrame, level: float, interval: str = "CI") -> Sentence:
+    """Each coefficient: estimate, standard error, interval, test.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `Report`.
+    level : float
+    interval : str
+        What the interval is called.
+    """
+    pieces: list[Piece] = []
+    tested = "statistic" in table
+    for k, row in enumerate(table.to_dict("records")):
+        d = apa.with_error(row["std_error"])
+        pieces += ["; " if k else "", f"{row['term']}: ", Italic("b")]
+        pieces += [f" = {apa.estimate(row['estimate'], d)}, ", Italic("SE" if tested else "SD")]
+        pieces += [f" = {apa.estimate(row['std_error'], d)}, {100 * level:g} % {interval} "]
+        low, high = (apa.estimate(row[name], d) for name in ("conf_low", "conf_high"))
+        pieces.append(f"[{low}, {high}]")
+        if tested:
+            pieces += [", ", *_test(row["statistic"], row["df"], row["p_value"])]
+    return (*pieces, ".")
+
+
+def _test(statistic: float, df: float, p: float) -> Sentence:
+    known = np.isfinite(df)
+    inside = f"({apa.degrees_of_freedom(df)})" if known else ""
+    head = (Italic("t" if known else "z"), f"{inside} = {apa.statistic(statistic)}, ")
+    return (*head, Italic("p"), f" {apa.p_value(p)}")
+
+
+def random_effects(varcorr: pd.DataFrame) -> Sentence:
+    """Standard deviations and correlations of random effects, from VarCorr's table."""
+    pieces: list[Piece] = ["Random effects: "]
+    for row in varcorr.to_dict("records"):
+        value, paired = row["sdcor"], isinstance(row["var2"], str)
+        if row["grp"] == "Residual":
+            pieces += [
+                "residual ",
+                Italic("SD"),
+                f" = {apa.estimate(value, apa.with_error(value))}",
+            ]
+        elif paired:
+            where = f"{row['grp']}, {row['var1']} with {row['var2']}"
+            pieces += [Italic("r"), f" = {apa.below_one(value)} ({where}); "]
+        else:
+            number = apa.estimate(value, apa.with_error(value))
+            pieces += [Italic("SD"), f" = {number} ({row['grp']}, {row['var1']}); "]
+    return (*pieces, ".")
+
+
+def explained(marginal: float, conditional: float) -> Sentence:
+    """Shares of the variance that fixed effects, and all effects, explain."""
+    return (
+        "Fixed effects explained a share of the variance of ", Italic("R"), "² = ",
+        f"{apa.below_one(marginal)} (marginal), fixed and random effects together ",
+        Italic("R"), f"² = {apa.below_one(conditional)} (conditional).",
+    )  # fmt: skip
+
+
+def groups(counts: pd.Series) -> str:
+    """Numbers of groups: ``107 schoolid, 312 classid``, outermost first."""
+    return ", ".join(f"{n:,} {name}" for name, n in counts.sort_values(kind="stable").items())
+
+
+def software() -> str:
+    """What it was computed with."""
+    return (
+        f"Computed with nestedmlm {version()} (Python {platform.python_version()}, NumPy "
+        f"{np.__version__})."
+    )
+
+
+def version() -> str:
+    """Version of the package."""
+    return str(sys.modules[__name__.partition(".")[0]].__version__)
+
+
+def cited(keys: Sequence[str]) -> tuple[str, ...]:
+    """References by their keys, the software last."""
+    found = [REFERENCES[key] for key in keys if key in REFERENCES]
+    return (*found, REFERENCES["software"].format(version=version()))

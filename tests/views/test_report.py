@@ -1,0 +1,120 @@
+"""The report of a fit: its sentences say what its tables say, in APA's form."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from designs import data
+from fake_posterior import fake_bayesfit
+
+import nestedmlm as nm
+from nestedmlm.views.render import apa
+
+
+@pytest.fixture(scope="module")
+def sleep() -> nm.LmerFit:
+    return nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+
+
+def flat(report) -> str:
+    return re.sub(r"\s+", " ", str(report))
+
+
+# --- numbers --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.00049, "< .001"), (0.0005, "= .001"), (0.0499, "= .050"), (1.0, "= 1.000")],
+)
+def test_p_values(value, text):
+    assert apa.p_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "value", "text"),
+    [(1.55, 10.467, "10.47"), (0.0282, 0.15437, "0.1544"), (3e-9, 1.5e-8, "1.500e-08"),
+     (4000.0, 123456.7, "123,456.70"), (0.0, 1.0, "1.00")],
+)  # fmt: skip
+def test_estimates_have_the_decimals_of_their_errors(error, value, text):
+    assert apa.estimate(value, apa.with_error(error)) == text
+
+
+def test_what_is_below_one_has_no_zero():
+    assert [apa.below_one(v) for v in (0.07, -0.3, -1.0, 0.999)] == [".07", "-.30", "-1.00", "1.00"]
+
+
+# --- sentences ------------------------------------------------------------------------------------
+def test_sentences_hold_the_tables_numbers(sleep):
+    text = flat(sleep.report(ddf="kenward-roger", level=0.9))
+    row = sleep.tidy("fixed", conf_int=True, level=0.9, ddf="kenward-roger").iloc[1]
+    assert (
+        f"Days: b = {row.estimate:.2f}, SE = {row.std_error:.2f}, 90 % CI [{row.conf_low:.2f}, "
+        f"{row.conf_high:.2f}], t(17) = {row.statistic:.2f}, p < .001."
+    ) in text
+    assert "Kenward-Roger's method" in text
+    assert "Kenward, M. G." in text
+    assert "SD = 5.92 (Subject, Days)" in text
+    assert "r = .07 (Subject, (Intercept) with Days)" in text
+    assert "180 observations (18 Subject) by restricted maximum likelihood" in text
+    assert "not singular" in text
+    r2 = sleep.r2()
+    assert f"R² = {apa.below_one(r2['marginal'])} (marginal)" in text
+
+
+def test_robust_report_says_so(sleep):
+    found = sleep.report(vcov="CR2")
+    assert found.to_frame()["std_error"].to_numpy() == pytest.approx(
+        np.sqrt(np.diag(sleep.cov_params("CR2")))
+    )
+    assert "CR2 covariance, clusters: Subject, 18." in flat(found)
+    assert "Pustejovsky" in flat(found)
+
+
+def test_what_went_wrong_is_said():
+    table = data()
+    table.loc[[2, 5], "x"] = np.nan
+    table["twice"] = 2 * table["x"]
+    fit = nm.lmer("y ~ x + twice + (x | f2)", table, weights="w", REML=False)
+    text = flat(fit.report())
+    model = text.split("Random effects:")[0]
+    assert len(fit.design.messages) == 2
+    for message in fit.design.messages:
+        assert message[1:] in model
+    assert "with prior weights w" in text
+    assert "by maximum likelihood" in text
+    singular = nm.lmer("y ~ 1 + (x + z | f2)", data().assign(z=np.arange(len(data())) % 7))
+    assert singular.is_singular()
+    said = r"The fit is singular: f2 has rank \d of 3; no random effect was removed"
+    assert re.search(said, flat(singular.report()))
+
+
+def test_odd_names_are_escaped(sleep):
+    table = nm.load_dataset("sleepstudy").rename(columns={"Days": "my_days*"})
+    report = nm.lmer("Reaction ~ `my_days*` + (1 | Subject)", table).report()
+    assert r"my\_days\*" in report.to_markdown()
+    assert "*b* = 10.4" in report.to_markdown()
+    assert r"my\_days" in report.to_latex()
+    assert r"\textit{t}(161)" in report.to_latex()
+    assert "95 \\% CI" in report.to_latex()
+    assert "²" not in report.to_latex()
+
+
+def test_no_fixed_effects():
+    fit = nm.lmer("Yield ~ 0 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    assert fit.report().to_frame().empty
+    assert "R²" not in flat(fit.report())
+
+
+def test_posteriors_have_priors_and_checks(sleep):
+    posterior = fake_bayesfit(sleep)
+    text = flat(posterior.report(level=0.9))
+    row = posterior.parameters(level=0.9).loc["Days"]
+    d = apa.with_error(row["sd"])
+    assert f"90 % CrI [{row['lower']:.{d}f}, {row['upper']:.{d}f}]" in text
+    assert "Priors: " in text
+    assert "smallest ESS" in text
+    correlation = posterior.parameters().query("kind == 'corr'")["estimate"].iloc[0]
+    assert f"r = {apa.below_one(correlation)} (Subject" in text
+    assert isinstance(posterior.report().to_frame(), pd.DataFrame)
