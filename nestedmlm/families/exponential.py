@@ -20,9 +20,10 @@ def _of(mean: Mean, number: float) -> FloatArray:
     return np.full_like(mean.mu, number)
 
 
-def no_constant(y: FloatArray, a: FloatArray) -> FloatArray:
-    """Constant of densities that have none."""
-    return np.zeros_like(y)
+def _times_log(y: FloatArray, logarithm: FloatArray) -> FloatArray:
+    """``y log x``, zero where y is."""
+    out = y * logarithm
+    return np.where(y > 0.0, out, 0.0) if np.isnan(out.sum()) else out
 
 
 # --- binomial: y is a share of a trials ----------------------------------------------------------
@@ -77,7 +78,7 @@ def poisson_variance(mean: Mean, _: float) -> Variance:
 
 def poisson_kernel(y: FloatArray, mean: Mean, a: FloatArray, _: float) -> FloatArray:
     """``a (y log mu - mu)``."""
-    return a * (np.where(y > 0.0, y * mean.log_mu, 0.0) - mean.mu)
+    return a * (_times_log(y, mean.log_mu) - mean.mu)
 
 
 def poisson_constant(y: FloatArray, a: FloatArray) -> FloatArray:
@@ -120,7 +121,7 @@ def negative_binomial_slope(mean: Mean, theta: float) -> tuple[FloatArray, Float
 def negative_binomial_kernel(y: FloatArray, mean: Mean, a: FloatArray, theta: float) -> FloatArray:
     """Log-density up to ``-a log y!``."""
     mu = mean.mu
-    won = np.where(y > 0.0, y * (mean.log_mu - np.log(theta + mu)), 0.0)
+    won = _times_log(y, mean.log_mu - np.log(theta + mu))
     return a * (_log_rising(y, theta) - theta * np.log1p(mu / theta) + won)
 
 

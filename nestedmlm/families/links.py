@@ -16,6 +16,7 @@ _CLOGLOG_LARGEST = 6.5  # predictor beyond which 1 - mu is below the smallest nu
 _LEAST = 1e-300  # of a probability whose logarithm is taken
 
 type Elementwise = Callable[[FloatArray], FloatArray]
+type Slopes = tuple[FloatArray, FloatArray, FloatArray]
 
 
 class Mean(NamedTuple):
@@ -46,6 +47,8 @@ class Link:
         Whether means are between 0 and 1.
     complement, log_mu, log_complement : callable, optional
         Of `eta`: ``1 - mu`` and the logarithms, where they can be had without cancellation.
+    whole : callable, optional
+        ``eta -> (Mean, derivatives)`` at once, where they have much in common.
 
     Examples
     --------
@@ -63,6 +66,23 @@ class Link:
     complement: Elementwise | None = None
     log_mu: Elementwise | None = None
     log_complement: Elementwise | None = None
+    whole: Callable[[FloatArray], tuple[Mean, Slopes]] | None = None
+
+    def mean_and_derivatives(self, eta: FloatArray) -> tuple[Mean, Slopes]:
+        """The mean with its logarithms, and its three derivatives in eta.
+
+        Parameters
+        ----------
+        eta : array
+
+        Returns
+        -------
+        mean : Mean
+        derivatives : tuple of three arrays
+        """
+        if self.whole is not None:
+            return self.whole(eta)
+        return self.mean(eta), self.derivatives(eta)
 
     def mean(self, eta: FloatArray) -> Mean:
         """Everything that densities need of the mean at a linear predictor.
@@ -75,6 +95,8 @@ class Link:
         -------
         Mean
         """
+        if self.whole is not None:
+            return self.whole(eta)[0]
         mu = self.mu(eta)
         log_mu = np.log(mu) if self.log_mu is None else self.log_mu(eta)
         if not self.unit:
@@ -104,18 +126,20 @@ def mean_of(mu: FloatArray, unit: bool) -> Mean:
         return Mean(mu, np.log(mu), 1.0 - mu, np.log1p(-mu))
 
 
-def _logit_derivatives(eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    mu, rest = special.expit(eta), special.expit(-eta)
-    first = mu * rest
-    return first, first * (rest - mu), first * (1.0 - 6.0 * first)
+def _logit(eta: FloatArray) -> tuple[Mean, Slopes]:
+    small = np.exp(-np.abs(eta))
+    larger = 1.0 / (1.0 + small)
+    smaller = small * larger
+    upper = eta >= 0.0
+    mu, rest = np.where(upper, larger, smaller), np.where(upper, smaller, larger)
+    log_rest = -np.log1p(small) - np.maximum(eta, 0.0)
+    first = larger * smaller
+    slopes = first, first * (rest - mu), first * (1.0 - 6.0 * first)
+    return Mean(mu, log_rest + eta, rest, log_rest), slopes
 
 
-def _logit_complement(eta: FloatArray) -> FloatArray:
-    return special.expit(-eta)  # type: ignore[no-any-return]
-
-
-def _logit_log_complement(eta: FloatArray) -> FloatArray:
-    return special.log_expit(-eta)  # type: ignore[no-any-return]
+def _logit_derivatives(eta: FloatArray) -> Slopes:
+    return _logit(eta)[1]
 
 
 def _density(eta: FloatArray) -> FloatArray:
@@ -251,9 +275,7 @@ LINKS: dict[str, Link] = {
             mu=special.expit,
             derivatives=_logit_derivatives,
             unit=True,
-            complement=_logit_complement,
-            log_mu=special.log_expit,
-            log_complement=_logit_log_complement,
+            whole=_logit,
         ),
         Link(
             name="probit",

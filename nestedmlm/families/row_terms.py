@@ -95,10 +95,8 @@ def rows(
     -------
     RowTerms
     """
-    mean = family.link.mean(eta)
-    slopes = family.link.derivatives(eta)
+    mean, (m1, m2, m3) = family.link.mean_and_derivatives(eta)
     loglik = family.log_kernel(y, mean, weights, dispersion)
-    m1, m2, m3 = slopes
     s = weights / dispersion if family.scaled else weights
     if family.mean_derivatives is not None:
         at = family.mean_derivatives(y, mean, weights, dispersion)

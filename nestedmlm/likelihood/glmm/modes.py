@@ -64,6 +64,7 @@ class _Place:
     u: FloatArray
     b: FloatArray
     eta: FloatArray
+    terms: RowTerms
     value: float
 
 
@@ -97,10 +98,9 @@ def find_modes(
         If there is no density at the start, or the steps do not converge.
     """
     here = _start(model, T, gamma, dispersion, B)
-    terms = model.rows(here.eta, dispersion)
     for count in range(1, _MOST_STEPS + 1):
-        for weights, newton in _weights(model, terms, count):
-            moved = _next(model, T, here, terms, weights, joint=joint, dispersion=dispersion)
+        for weights, newton in _weights(model, here.terms, count):
+            moved = _next(model, T, here, weights, joint=joint, dispersion=dispersion)
             if moved is not None:
                 nearest = _NEAR if newton and moved[1] == 1.0 else _THERE
                 break
@@ -111,10 +111,9 @@ def find_modes(
         size = 1.0 + float(here.u @ here.u + (here.gamma @ here.gamma if joint else 0.0))
         stuck = share < _LEAST_SHARE
         here = there
-        terms = model.rows(here.eta, dispersion)
         if length <= nearest * size or stuck:
             return Modes(
-                gamma=here.gamma, B=here.B, u=here.u, b=here.b, eta=here.eta, rows=terms,
+                gamma=here.gamma, B=here.B, u=here.u, b=here.b, eta=here.eta, rows=here.terms,
                 penalised=here.value, steps=count,
             )  # fmt: skip
     raise np.linalg.LinAlgError("the conditional modes were not found")
@@ -137,8 +136,9 @@ def _place(
     u = model.spherical(T, B)
     b = model.effects(T, u)
     eta = model.predictor(gamma) + model.products.Z @ b
-    value = -2.0 * model.loglik(eta, dispersion) + float(u @ u)
-    return _Place(gamma=gamma, B=B, u=u, b=b, eta=eta, value=value)
+    terms = model.rows(eta, dispersion)
+    value = -2.0 * float(terms.loglik.sum()) + float(u @ u)
+    return _Place(gamma=gamma, B=B, u=u, b=b, eta=eta, terms=terms, value=value)
 
 
 def _weights(model: GlmmModel, terms: RowTerms, count: int) -> Iterator[tuple[FloatArray, bool]]:
@@ -154,7 +154,6 @@ def _next(
     model: GlmmModel,
     T: FloatArray,
     here: _Place,
-    terms: RowTerms,
     weights: FloatArray,
     *,
     joint: bool,
@@ -162,7 +161,7 @@ def _next(
 ) -> tuple[_Place, float] | None:
     """The place after one step, and the share of it that was taken; None if it does not descend."""
     try:
-        B, gamma = _full_step(model, T, here, terms, weights, joint=joint)
+        B, gamma = _full_step(model, T, here, weights, joint=joint)
     except np.linalg.LinAlgError:
         return None
     if not (np.isfinite(B).all() and np.isfinite(gamma).all()):
@@ -184,7 +183,6 @@ def _full_step(
     model: GlmmModel,
     T: FloatArray,
     here: _Place,
-    terms: RowTerms,
     weights: FloatArray,
     *,
     joint: bool,
@@ -192,13 +190,15 @@ def _full_step(
     """B and gamma after a full step: penalised least squares of the working response."""
     products, X = model.products, model.products.X
     if not joint:
-        working = weights * (here.eta - model.predictor(here.gamma)) + terms.g
+        working = weights * (here.eta - model.predictor(here.gamma)) + here.terms.g
         stats = products.at(weights, working[:, None])
         found = eliminate(T, stats)
         if not math.isfinite(found.logdet):
             raise np.linalg.LinAlgError("the information is not positive definite")
         return solve(stats, found)[1][:, 0], here.gamma
-    right = np.column_stack([X * weights[:, None], weights * (here.eta - model.offset) + terms.g])
+    right = np.column_stack(
+        [X * weights[:, None], weights * (here.eta - model.offset) + here.terms.g]
+    )
     F = np.zeros((right.shape[1],) * 2)
     F[:-1] = X.T @ right
     stats = products.at(weights, right, F)

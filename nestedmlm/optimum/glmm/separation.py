@@ -16,7 +16,7 @@ from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 
 _NOTHING = 1e-8  # share of the usual information of a row below which a direction has none
 _TAKES_PART = 0.1  # share of the largest contribution from which a coefficient is named
-_LARGE = 5.0  # change of the predictor below which nothing has grown
+_LARGEST_RANGE = 5.0  # of the linear predictor, up to which nothing has grown
 
 
 def separated_coefficients(
@@ -37,7 +37,7 @@ def separated_coefficients(
     tuple of str
     """
     X = model.products.X
-    if not design.p or np.ptp(eta) < _LARGE:
+    if not design.p or np.ptp(eta) < _LARGEST_RANGE:
         return ()
     values, vectors = np.linalg.eigh((X.T * w) @ X / len(w))
     lost = values < _NOTHING * _usual_information(model)
