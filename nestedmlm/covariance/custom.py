@@ -31,8 +31,9 @@ _SIZES = (2, 3, 4)  # where a root is tried when it is registered
 # what formulas call functions: a structure of that name could not be told from one
 RESERVED = frozenset(
     "I C T S c abs acos arccos arcsin arctan as.character as.factor as.integer as.numeric "
-    "as.ordered asin atan cbind cbrt ceil ceiling cos cosh exp expm1 factor floor ifelse "
-    "interaction is.na log log10 log1p log2 maximum minimum ordered pmax pmin power relevel "
+    "as.ordered asin atan cbind cbrt ceil ceiling cos cosh droplevels exp expm1 factor floor "
+    "ifelse interaction is.na log log10 log1p log2 maximum minimum nchar ordered paste paste0 "
+    "pmax pmin power relevel "
     "round sign sin sinh sqrt square tan tanh trunc".split()
 )
 

@@ -10,11 +10,13 @@ import pandas as pd
 import scipy  # its distributions load on first use
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.arguments import checked
 from nestedmlm.design.build import build_design
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.matrices.qr import kept_columns
 from nestedmlm.errors import FormulaError
 from nestedmlm.formula import parse_formula
+from nestedmlm.formula.structures import UNSTRUCTURED
 from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable
@@ -67,6 +69,7 @@ class LmList(Viewable):
         squares = (self.sigma**2 * self.df).sum()
         return float(np.sqrt(squares / self.df.sum())) if self.df.sum() else np.nan
 
+    @checked
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals of every coefficient by t distributions.
 
@@ -163,7 +166,7 @@ def lm_list(formula: str, data: Any, pool: bool = True) -> LmList:
     if "(" not in right.partition("|")[0] or "|" in right.rpartition(")")[2]:
         right = f"({right})"
     parsed = parse_formula(f"{response}{tilde}{right}")
-    if len(parsed.bars) != 1 or parsed.bars[0].structure != "us":
+    if len(parsed.bars) != 1 or parsed.bars[0].structure != UNSTRUCTURED:
         raise FormulaError(
             "lmList needs one grouping factor after the bar: y ~ x | g", formula, None
         )

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
 from nestedmlm.fits.verbs.fragility import ratio_fragility
@@ -89,6 +90,7 @@ class LikelihoodRatios(AnovaResult):
 
     fits: tuple[LmerFit, ...]
 
+    @checked
     def fragility(
         self,
         by: Any = None,

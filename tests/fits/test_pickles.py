@@ -17,6 +17,7 @@ from verb_row import ENGINES
 from verbs import VERBS
 
 import nestedmlm as nm
+from nestedmlm import lme4
 from nestedmlm.views.render.view import Viewable
 
 # the caller's function is in the result, and Python pickles no lambda
@@ -80,6 +81,18 @@ def others() -> dict[str, Callable[[], Any]]:
     """Results of functions that take more than a fit."""
     fit, posterior = fit_of("plain"), ENGINES["bayes"][1](fit_of("plain"))
     return {
+        "Allocation": lambda: nm.allocation(
+            "y ~ arm + (1 | school)",
+            "arm",
+            budget=2000,
+            costs={"school": 100, "pupil": 5},
+            varies={"arm": "school"},
+            beta={"arm": 0.4},
+            icc={"school": 0.1},
+            sizes={"pupil": [5, 10]},
+        ),
+        "Assurance": lambda: fit.extend(along="f1", n=40).assurance(posterior, "x"),
+        "LmList": lambda: lme4.lmList("Yield ~ 1 | Batch", nm.load_dataset("Dyestuff")),
         "Comparison": lambda: nm.compare(fit, posterior),
         "PowerCurve": lambda: fit.extend(along="f1", n=40).power_curve(
             "x", along="f1", breaks=[20, 30], nsim=2, seed=1, progress=False

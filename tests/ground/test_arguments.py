@@ -86,12 +86,17 @@ def test_every_public_argument_is_checked(place, name, kinds):
         if p.default is p.empty and not p.kind.name.startswith("VAR") and p.name != name
         and not kinds_of(p.annotation)
     }  # fmt: skip
-    if "source" in others and place.startswith("nestedmlm.power"):  # they ask a scenario
+    if "source" in others and place.startswith(
+        ("nestedmlm.power", "nestedmlm.planned_power")
+    ):  # they ask a scenario
         others["source"] = SCENARIO
     known = {"effect": "x", "formula": "y ~ 1", "breaks": [1], "beta": [1.0], "theta": [1.0],
              "sigma": 1.0, "hypothesis": "x", "path": "x", "var": "x", "name": "x",
              "parameter": "x", "method": "x", "group": "x", "n": 1, "specs": "x",
-             "params": {}, "hypotheses": "x"}  # fmt: skip
+             "params": {}, "hypotheses": "x", "budget": 1.0, "costs": {"g": 1.0},
+             "varies": {"x": "g"}}  # fmt: skip
+    if place == "nestedmlm.allocation":
+        known["beta"] = {"x": 1.0}
     for p in signature.parameters.values():
         if p.default is p.empty and p.name in known and p.name != name:
             others[p.name] = known[p.name]

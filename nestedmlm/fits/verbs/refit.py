@@ -54,6 +54,8 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
     >>> print(round(fit.refit(weights=[4.0] * 30).sigma / fit.sigma, 6))
     2.0
     """
+    if y is None and weights is None:
+        raise DataError("refit needs a response or weights: what shall differ from this fit?")
     values = fit.design.y if y is None else _used_rows(y, fit.design)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]

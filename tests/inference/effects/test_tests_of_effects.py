@@ -334,7 +334,7 @@ def test_contest_labels_and_intervals():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: f.summary("lme4"), "satterthwaite, kenward-roger, residual, none"),
+        (lambda f: f.summary("t"), "satterthwaite, kenward-roger, residual, none"),
         (lambda f: f.anova(type="IV"), "known: I, II, III"),
         (lambda f: f.anova(ddf="what"), "satterthwaite, kenward-roger"),
         (lambda f: f.drop1(test="Wald"), "known: F, Chisq"),
