@@ -28,6 +28,8 @@ def lmer(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     double_bar: str = "split",
+    dispersion: str | None = None,
+    residual: str | None = None,
     env: Mapping[str, Any] | None = None,
     start: FloatArray | None = None,
     control: Control | None = None,
@@ -38,7 +40,7 @@ def lmer(
 
     Parameters
     ----------
-    formula, data, weights, offset, contrasts, na_action, double_bar, env
+    formula, data, weights, offset, contrasts, na_action, double_bar, dispersion, residual, env
         See `Model`.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
@@ -75,6 +77,15 @@ def lmer(
     Fixed Effects:
     (Intercept)         Days
          251.41        10.47
+
+    Residuals that correlate within subjects, from day to day:
+
+    >>> correlated = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy,
+    ...                      residual="ar1(Days | Subject)")
+    >>> correlated.dispersion[["term", "estimate"]].round(3)
+        term  estimate
+    0  sigma    37.637
+    1    rho     0.653
     """
     model = Model(
         formula,
@@ -84,6 +95,8 @@ def lmer(
         contrasts=contrasts,
         na_action=na_action,
         double_bar=double_bar,
+        dispersion=dispersion,
+        residual=residual,
         env=env,
     )
     return model.fit(REML=REML, start=start, control=control, penalty=penalty, method=method)

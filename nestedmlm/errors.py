@@ -91,6 +91,10 @@ class OldArgumentError(NestedMLMError, TypeError):
     """An argument that has another name here; the text has the argument to write."""
 
 
+class ResidualStructureError(NestedMLMError, ValueError):
+    """Residuals that differ or correlate, where the data or a question do not allow for them."""
+
+
 class MemoryLimitError(NestedMLMError, MemoryError):
     """The dense block of a crossed design would not fit in memory."""
 

@@ -83,6 +83,13 @@ row("theta", lambda f: pd.Series(f.theta * f.sigma, f.theta_names), "theta theta
 row("getME", lambda f: pd.Series(lme4.getME(f, "beta")), "model_matrix", question="estimates",
     r="getME", empty=NONE)  # fmt: skip
 
+# what there is to say of residuals that differ or correlate: `fits/test_verbs_of_residuals.py`
+PLAIN_RESIDUALS = "ResidualStructureError: residuals of this fit"
+row("dispersion", lambda f: f.dispersion, question="estimates",
+    refused=where(EVERYWHERE, PLAIN_RESIDUALS))  # fmt: skip
+row("residual_cov", lambda f: f.residual_cov(), question="estimates",
+    refused=where(EVERYWHERE, PLAIN_RESIDUALS))  # fmt: skip
+
 # --- rows ---------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,8 @@ class TermShape:
 
 def split_parameters(values: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
     """Cut one vector into the terms' own parameters."""
+    if not shapes:
+        return ()
     ends = np.cumsum([s.count for s in shapes])
     return tuple(np.split(values, ends[:-1]))
 

@@ -29,7 +29,14 @@ from nestedmlm.design.matrices.reterms import (
     make_terms,
 )
 from nestedmlm.design.remarks import rank_message, remarks
-from nestedmlm.design.rows import Rows, frozen
+from nestedmlm.design.residual import (
+    ResidualRows,
+    read_arguments,
+    residual_remarks,
+    residual_rows,
+)
+from nestedmlm.design.residual_checks import check_beside
+from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError
 from nestedmlm.formula.formula import Formula, parse_formula
@@ -87,6 +94,8 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     double_bar: str = "split",
+    dispersion: str | None = None,
+    residual: str | None = None,
     env: Mapping[str, Any] | None = None,
     response: ResponseKind | None = None,
     require_random: bool = True,
@@ -107,12 +116,17 @@ def build_design(
         What to do with rows that have missing values.
     double_bar : {"split", "diag"}
         What ``||`` means (see `parse_formula`).
+    dispersion : str, optional
+        One-sided formula of the residuals' log standard deviation: ``"~ Sex"``.
+    residual : str, optional
+        Correlation of residuals within blocks: ``"ar1(Days | Subject)"``.
     env : mapping, optional
         The caller's variables, for names that are no columns.
     response : ResponseKind, optional
         What the response may be; by default any numbers, as in a linear model.
     require_random : bool
-        Whether a formula without random-effects terms is refused.
+        Whether a formula without random-effects terms is refused; with `dispersion` or `residual`
+        it never is.
     check : bool
         Whether lme4's checks of grouping factors and numbers of effects are made.
 
@@ -123,7 +137,7 @@ def build_design(
     Raises
     ------
     FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError,
-    OptionError
+    OptionError, ResidualStructureError
 
     Examples
     --------
@@ -138,10 +152,13 @@ def build_design(
     if isinstance(formula, str) or formula.double_bar != double_bar:
         text = formula if isinstance(formula, str) else formula.text
         formula = parse_formula(text, double_bar=double_bar)
+    arguments = read_arguments(dispersion, residual)
+    require_random = require_random and arguments is None
     if require_random and not formula.bars:
         raise FormulaError(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
         )
+    others = () if arguments is None else arguments.formulas
     kind = response or REAL
     variables = read_variables(
         formula,
@@ -151,18 +168,29 @@ def build_design(
         na_action=na_action,
         env=env,
         response=kind,
+        others=others,
     )
     fixed = fixed_part(variables, contrasts)
     random = random_part(variables, fixed)
     if require_random and not random.blocks:
         raise FormulaError("the random-effects terms have no columns", formula.text)
     design = join(variables, fixed, random)
+    if arguments is not None:
+        design = _with_residual(design, residual_rows(arguments, variables.values, variables.n))
     if check:
         free = kind.free_dispersion
         check_levels(design.factors, design.n, free_dispersion=free)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
     said = remarks(design, variables.missing, normal=kind is REAL)
     return replace(design, messages=(*design.messages, *said)) if said else design
+
+
+def _with_residual(design: Design, residual: ResidualRows) -> Design:
+    """The design with residuals that differ or correlate."""
+    check_beside(residual, design.factors, design.terms)
+    said = (*design.messages, *residual_remarks(residual))
+    rows = replace(rows_here(design.rows, "the residuals"), residual=residual)
+    return replace(design, rows=rows, messages=said)
 
 
 def fixed_part(variables: Variables, contrasts: Mapping[str, Any] | None = None) -> Fixed:

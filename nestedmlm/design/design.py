@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.rows import Rows, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.formula.formula import Formula
+
+if TYPE_CHECKING:
+    from nestedmlm.design.residual import ResidualRows
 
 __all__ = ["Design", "GroupingFactor", "NewDesign", "ReTerm", "Rows"]
 
@@ -108,6 +111,11 @@ class Design:
     def offset(self) -> FloatArray | None:
         """Sum of all offsets, shape (n,), or None where there are none."""
         return rows_here(self.rows, "the offset").offset
+
+    @property
+    def residual(self) -> ResidualRows | None:
+        """Blocks, times and strata of residuals that differ or correlate, where they do."""
+        return None if self.rows is None else self.rows.residual
 
     @property
     def index(self) -> pd.Index:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm.errors import RowsNotHereError
+from nestedmlm.errors import ResidualStructureError, RowsNotHereError
+
+if TYPE_CHECKING:
+    from nestedmlm.design.residual import ResidualRows
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -34,6 +37,8 @@ class Rows:
         Labels of the rows used, and of all rows of the data.
     kept : ndarray of bool
         Which of all rows are used.
+    residual : ResidualRows or None
+        Where residuals differ or correlate.
     """
 
     y: FloatArray
@@ -45,6 +50,7 @@ class Rows:
     index: pd.Index
     full_index: pd.Index
     kept: npt.NDArray[np.bool_]
+    residual: ResidualRows | None = None
 
     @property
     def n(self) -> int:
@@ -52,7 +58,18 @@ class Rows:
         return len(self.y)
 
     def take(self, rows: npt.NDArray[Any], codes: Sequence[IntArray]) -> Rows:
-        """Take some rows, in any order and repeated or not, with group codes given for them."""
+        """Take some rows, in any order and repeated or not, with group codes given for them.
+
+        Raises
+        ------
+        ResidualStructureError
+            If residuals differ or correlate: rows are then no units by themselves.
+        """
+        if self.residual is not None:
+            raise ResidualStructureError(
+                "rows cannot be taken out of a model whose residuals differ or correlate "
+                "(dispersion=, residual=): fit the model to the data without them"
+            )
         return Rows(
             y=self.y[rows],
             X=np.ascontiguousarray(self.X[rows]),

@@ -84,8 +84,9 @@ class Estimates:
 
     @property
     def npar(self) -> int:
-        """Number of parameters: fixed effects, covariance parameters, sigma."""
-        return self.design.p + len(self.theta) + 1
+        """Number of parameters: fixed effects, covariance parameters, sigma, the residuals'."""
+        residual = self.solution.stats.residual
+        return self.design.p + len(self.theta) + 1 + (0 if residual is None else len(residual.free))
 
     @property
     def nobs(self) -> int:

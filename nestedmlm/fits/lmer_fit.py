@@ -18,6 +18,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.fits.plain_only import plain_only
 from nestedmlm.inference.variances.identification import confoundings
 from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
     from nestedmlm.fits.verbs.report import report
+    from nestedmlm.fits.verbs.residual_structure import dispersion, residual_cov
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
@@ -76,51 +78,44 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {
-                "anova": "anova",
-                "augment": "augment",
-                "bootstrap": "bootstrap",
-                "conf_int": "conf_int",
-                "contest": "contest",
-                "drop1": "drop1",
-                "elimination": "elimination",
-                "extend": "extend",
-                "fragility": "fragility",
-                "glance": "glance",
-                "icc": "icc",
-                "influence": "dfbeta dfbetas influence",
-                "leverage": "cooks_distance hatvalues",
-                "model_matrix": "model_matrix",
-                "polish": "polish",
-                "power": "power",
-                "predict": "predict",
-                "profile": "profile",
-                "r2": "r2",
-                "ranef": "coef ranef",
-                "ranova": "ranova",
-                "refit": "refit refit_many refit_ml",
-                "report": "report",
-                "residuals": "resid residuals rstudent",
-                "sample": "sample",
-                "simulate": "simulate",
-                "step": "step",
-                "summary": "pvalues summary",
-                "tidy": "tidy",
-                "to_pymc": "to_pymc",
-                "update": "update",
-                "varcorr": "varcorr",
-                "variance_parameters": "variance_parameters",
-                "variance_partition": "variance_partition",
+                "report": "report", "anova": "anova", "conf_int": "conf_int", "contest": "contest",
+                "drop1": "drop1", "glance": "glance", "icc": "icc",
+                "model_matrix": "model_matrix", "polish": "polish", "predict": "predict",
+                "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
+                "refit": "refit refit_ml", "residual_structure": "dispersion residual_cov",
+                "residuals": "resid residuals", "simulate": "simulate",
+                "summary": "pvalues summary", "tidy": "tidy", "update": "update",
+                "varcorr": "varcorr", "variance_parameters": "variance_parameters",
             },
             wrap=checked,
         )
     )
     globals().update(
         late_imports(
+            "nestedmlm.fits.verbs",
+            {  # refused where residuals differ or correlate
+                "augment": "augment", "bootstrap": "bootstrap", "elimination": "elimination",
+                "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
+                "leverage": "cooks_distance hatvalues", "profile": "profile",
+                "refit": "refit_many", "residuals": "rstudent", "sample": "sample",
+                "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
+                "variance_partition": "variance_partition",
+            },
+            wrap=plain_only,
+        )
+    )
+    globals().update(
+        late_imports(
+            "nestedmlm",
+            {"fits.singularity.diagnosis": "diagnose", "fits.singularity.simplify": "simplify"},
+            wrap=plain_only,
+        )
+    )
+    globals().update(
+        late_imports(
             "nestedmlm",
             {
-                "fits.singularity.diagnosis": "diagnose",
                 "fits.singularity.rank": "is_singular repca",
-                "fits.singularity.simplify": "simplify",
                 "plots.accessor": "FitPlots",
                 "views.summary": "fit_view",
             },
@@ -189,6 +184,8 @@ class LmerFit(Estimates):
     ranef = ranef
     coef = coef
     pvalues = property(pvalues)
+    dispersion = property(dispersion)
+    residual_cov = residual_cov
 
     # --- tables --------------------------------------------------------------------------------
     summary = summary
@@ -384,8 +381,10 @@ def fit_design(
         notes.append(SINGULAR_MESSAGE)
     if found.solution.stats.sparse is not None:
         notes.append(f"crossed factors eliminated iteratively: {found.certificate.message}")
-    shared = confoundings(design, found.solution, REML=found.REML, information=found.information)
-    notes += [f"{one.message} (see fit.diagnose())" for one in shared]
+    if design.residual is None:
+        s, H = found.solution, found.information
+        shared = confoundings(design, s, REML=found.REML, information=H)
+        notes += [f"{one.message} (see fit.diagnose())" for one in shared]
     if found.penalty is not None:
         name = found.penalty.name
         notes.append(f"covariances penalised: {name} (the criterion is without the penalty)")

@@ -15,6 +15,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.fits.plain_only import plain_only, refuse_residuals
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
@@ -33,13 +34,17 @@ else:  # each loads when it is first asked for
             "nestedmlm",
             {
                 "bayes.model.priors": "resolve_priors",
-                "fits.verbs.pytensor_graph": "pytensor",
-                "fits.verbs.sample": "sample",
-                "fits.verbs.to_pymc": "to_pymc",
                 "plots.accessor": "ModelPlots",
                 "views.posterior.priors": "PriorTable",
             },
             wrap=checked,
+        )
+    )
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.verbs",
+            {"pytensor_graph": "pytensor", "sample": "sample", "to_pymc": "to_pymc"},
+            wrap=plain_only,
         )
     )
 
@@ -64,6 +69,13 @@ class Model:
         What to do with rows that have missing values.
     double_bar : {"split", "diag"}
         ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    dispersion : str, optional
+        One-sided formula of the residuals' log standard deviation: ``"~ Sex"`` (a standard
+        deviation for each stratum), ``"~ log(Time)"`` (a power of the predictor).
+    residual : str, optional
+        Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1` (whole steps,
+        gaps count), `car1` (any times), `cs`, `us`, `toep`, `ad1` or one that was registered;
+        ``hom=False`` for a variance of each time, ``by=group`` for a matrix of each group.
     env : mapping of str to object, optional
         Variables and functions that the formula may use where the data have no such column; by
         default data and functions written by the caller, where `Model` is called. Give functions
@@ -83,7 +95,8 @@ class Model:
 
     Raises
     ------
-    FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError
+    FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError,
+    ResidualStructureError
 
     Examples
     --------
@@ -110,6 +123,8 @@ class Model:
         contrasts: Mapping[str, Any] | None = None,
         na_action: str = "omit",
         double_bar: str = "split",
+        dispersion: str | None = None,
+        residual: str | None = None,
         env: Mapping[str, Any] | None = None,
         data_name: str | None = None,
     ) -> None:
@@ -120,6 +135,8 @@ class Model:
             contrasts=contrasts,
             na_action=na_action,
             double_bar=double_bar,
+            dispersion=dispersion,
+            residual=residual,
         )
         caller = Caller.here()
         source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
@@ -186,6 +203,7 @@ class Model:
     @property
     def priors(self) -> PriorTable:
         """Default priors of the Bayesian model, each with the rule that set it; a view."""
+        refuse_residuals(self, "a prior")
         return PriorTable(resolve_priors(self.design).rows)
 
     @property

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
 from nestedmlm.inference.variances.added_effects import nested
@@ -197,6 +198,9 @@ def compare_models(
         raise ModelComparisonError("this test compares models: give two or more")
     if len(fits) == 1:
         return sequential_anova(fits[0])
+    if test is not None:
+        for fit in fits:
+            refuse_residuals(fit, "this test of variances", "the chi-squared one is")
     _check_same_data(fits, labels)
     _refuse_iterative(fits, labels)
     messages = _announce(fits, refit)

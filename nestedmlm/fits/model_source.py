@@ -13,6 +13,7 @@ from nestedmlm.design.frame.environment import Environment, plain_variables
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import read_variables
+from nestedmlm.design.residual import read_arguments
 from nestedmlm.errors import DataError
 from nestedmlm.formula import Formula
 
@@ -27,6 +28,7 @@ class ModelOptions:
     contrasts : mapping or None
     na_action : str
     double_bar : str
+    dispersion, residual : str or None
     """
 
     weights: Any = None
@@ -34,6 +36,8 @@ class ModelOptions:
     contrasts: Mapping[str, Any] | None = None
     na_action: str = "omit"
     double_bar: str = "split"
+    dispersion: str | None = None
+    residual: str | None = None
 
     @property
     def weights_name(self) -> str | None:
@@ -81,6 +85,8 @@ class Source:
             contrasts=options.contrasts,
             na_action=options.na_action,
             double_bar=options.double_bar,
+            dispersion=options.dispersion,
+            residual=options.residual,
             env=self.env.values,
         )
 
@@ -149,8 +155,10 @@ def read_source(
     -------
     Source
     """
-    used = plain_variables(caller.values(formula.names)) if env is None else dict(env)
-    names = set(formula.names)
+    arguments = read_arguments(options.dispersion, options.residual)
+    others = () if arguments is None else arguments.formulas
+    names = {name for one in (formula, *others) for name in one.names}
+    used = plain_variables(caller.values(tuple(names))) if env is None else dict(env)
     return Source(
         data=snapshot(data),
         env=Environment({k: snapshot(v) if k in names else v for k, v in used.items()}),
@@ -160,6 +168,8 @@ def read_source(
             contrasts=snapshot(options.contrasts),
             na_action=options.na_action,
             double_bar=options.double_bar,
+            dispersion=options.dispersion,
+            residual=options.residual,
         ),
         data_name=caller.name_of(data) if data_name is None else data_name,
     )

@@ -17,9 +17,12 @@ NONE = "<none>"  # R's label of the row where nothing is left out
 
 
 def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | LinearFit:
-    """Fit a reduced formula to the same data; without random effects a linear model."""
+    """Fit a reduced formula to the same data; without random effects a linear model.
+
+    Residuals that differ or correlate are so in both.
+    """
     parsed = parse_formula(formula, double_bar=fit.design.formula.double_bar)
-    if parsed.bars:
+    if parsed.bars or fit.design.residual is not None:
         smaller: LmerFit | LinearFit = fit.model.reduced(parsed).fit(REML=REML)
     else:
         design = fit.model.source.reduced(parsed).linear_design(parsed)

@@ -129,6 +129,8 @@ def scatters(plan: Plan) -> tuple[FloatArray, ...]:
 def linear_map(plan: Plan) -> FloatArray:
     """The matrix B with ``T_flat = B phi``, for plans that are linear."""
     basis = np.eye(plan.n_theta)
+    if not plan.n_theta:
+        return np.zeros((0, 0))
     return np.column_stack([_assemble(np, e, plan) for e in basis])
 
 
@@ -163,7 +165,8 @@ def jacobian(phi: FloatArray, plan: Plan) -> FloatArray:
 
 def start_phi(plan: Plan) -> FloatArray:
     """Unit relative standard deviations in scaled columns, no correlations."""
-    return np.concatenate([s.structure.start(s.k, s.hom) for s in plan.shapes])
+    none = np.zeros(0)
+    return np.concatenate([none, *(s.structure.start(s.k, s.hom) for s in plan.shapes)])
 
 
 def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
@@ -174,7 +177,7 @@ def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArra
             split_parameters(phi, plan.shapes), plan.shapes, stats.transforms, strict=True
         )
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def phi_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:
@@ -185,7 +188,7 @@ def phi_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatAr
             split_parameters(theta, plan.shapes), plan.shapes, stats.transforms, strict=True
         )
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def flat_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArray:

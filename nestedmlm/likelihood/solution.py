@@ -125,8 +125,7 @@ def results_of(
     beta = stats.beta0 - Ri @ v[:-1]
     fitted = fitted_values(design, beta, b)
     rest = design.y - fitted
-    squares = rest * rest if design.weights is None else design.weights * rest * rest
-    pwrss = float(squares.sum()) + u2
+    pwrss = _squares(rest, design.weights, stats) + u2
     df = stats.n - stats.p if REML else stats.n
     sigma2 = pwrss / df
     return Solution(
@@ -145,6 +144,12 @@ def results_of(
         plan=plan,
         state=state,
     )
+
+
+def _squares(rest: FloatArray, w: FloatArray | None, stats: CrossProducts) -> float:
+    if stats.residual is not None:
+        return stats.residual.square_sum(rest, w)
+    return float((rest * rest if w is None else w * rest * rest).sum())
 
 
 def fitted_values(design: Design, beta: FloatArray, b: tuple[FloatArray, ...]) -> FloatArray:
@@ -169,7 +174,8 @@ def scaled_factors(solution: Solution) -> tuple[FloatArray, ...]:
 
 def smallest_singular_value(solution: Solution) -> float:
     """Smallest relative standard deviation of any direction of any term; 0 at a singular fit."""
-    return min(float(np.linalg.svd(T, compute_uv=False)[-1]) for T in scaled_factors(solution))
+    sizes = (float(np.linalg.svd(T, compute_uv=False)[-1]) for T in scaled_factors(solution))
+    return min(sizes, default=np.inf)
 
 
 def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatArray, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ConvergenceWarning, DataError
+from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_of
@@ -24,8 +24,10 @@ from nestedmlm.optimum.iterative import optimize_iteratively
 from nestedmlm.optimum.nloptwrap import stop_as_lme4
 from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.optimum.residual_optimum import optimize_residuals
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
     {
@@ -100,6 +102,8 @@ def solve(
     """
     REML = bool(REML) and design.p > 0
     control = control or Control()
+    if design.residual is not None:
+        return _solve_residuals(design, REML=REML, start=start, control=control, penalty=penalty)
     method = control.method if control.optimizer == "newton" else "exact"
     stats = stats or cross_products(design, method=method)
     plan = make_plan(design, stats)
@@ -125,6 +129,37 @@ def solve(
         information=optimum.information,
         certificate=optimum.certificate,
         penalty=prior,
+    )
+
+
+def _solve_residuals(
+    design: Design,
+    *,
+    REML: bool,
+    start: FloatArray | None,
+    control: Control,
+    penalty: Penalty | str | None,
+) -> Solved:
+    """`solve` for residuals that differ or correlate."""
+    if penalty is not None or control.optimizer != "newton" or control.method == "iterative":
+        raise OptionError(
+            "residuals that differ or correlate (dispersion=, residual=) are fitted by Newton's "
+            "method to the exact criterion, without a penalty: leave penalty= and method= out"
+        )
+    try:
+        sums = pair_sums(design)
+        plan = make_plan(design, sums.base)
+        found = optimize_residuals(plan, sums, REML=REML, start=start, control=control)
+        best = found.evaluation
+        solution = results_of(design, found.theta, best.T, best.state, plan, found.stats, REML=REML)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
+        raise DataError(f"the criterion of this model cannot be computed ({error})") from error
+    return Solved(
+        solution=solution,
+        REML=REML,
+        information=None,
+        certificate=found.certificate,
+        penalty=None,
     )
 
 

@@ -25,6 +25,7 @@ def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None
     Returns
     -------
     array of four matplotlib axes
+        Three without random effects.
 
     Examples
     --------
@@ -33,9 +34,11 @@ def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None
     >>> [ax.get_ylabel() for ax in nm.plots.diagnostics(fit)]
     ['residual / σ', '√|residual / σ|', 'residual / σ', 'standardised mode']
     """
-    four = panels(4, ax, columns=2, figsize=figsize, panel=(4.4, 3.3))
+    alone = not fit.design.terms
+    four = panels(3 if alone else 4, ax, columns=2, figsize=figsize, panel=(4.4, 3.3))
     residuals(fit, ax=four[0])
     scale_location(fit, ax=four[1])
     qq_residuals(fit, ax=four[2])
-    draw_mode_quantiles(four[3], fit)
+    if not alone:
+        draw_mode_quantiles(four[3], fit)
     return four

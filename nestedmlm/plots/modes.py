@@ -196,7 +196,7 @@ def _variances(fit: Fit) -> dict[tuple[str, str], float]:
     """Variance of each random effect, by factor and column."""
     frame = fit.varcorr().to_frame()
     factor_of = {t.name: fit.design.factors[t.factor].name for t in fit.design.terms}
-    single = frame[frame["var2"].isna() & frame["var1"].notna()]
+    single = frame[frame["var2"].isna() & frame["grp"].isin(list(factor_of))]
     found = {
         (factor_of[row.grp], row.var1): float(row.vcov) for row in single.itertuples(index=False)
     }

@@ -9,6 +9,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
@@ -61,6 +62,7 @@ def singularity(
     >>> ax.get_title(loc="left"), ax.get_xlabel()
     ('Subject: full rank', '(Intercept)')
     """
+    require_effects(fit.design)
     names = [t.name for t in fit.design.terms]
     if term is not None and term not in names:
         raise OptionError(f"{term!r} is no random-effects term; there are: {', '.join(names)}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"
@@ -43,8 +45,14 @@ def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) ->
 
 
 def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,)."""
+    """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,).
+
+    Normalized residuals where they differ or correlate.
+    """
     fitted = _used(fit, fit.fittedvalues)
+    if fit.engine != "posterior" and fit.design.residual is not None:
+        likely: Any = fit
+        return fitted, _used(fit, likely.residuals("normalized"))
     residual = fit.design.y - fitted
     if fit.design.weights is not None:
         residual = residual * np.sqrt(fit.design.weights)
@@ -65,6 +73,7 @@ def grouping(fit: Fit, group: str | None) -> int:
     OptionError
         If there is no such factor.
     """
+    require_effects(fit.design)
     factors = fit.design.factors
     names = [factor.name for factor in factors]
     if group is None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, ResidualStructureError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
@@ -31,6 +31,7 @@ from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed, largest_first,
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
+    from nestedmlm.statistics.pair_sums import ResidualAt
 
 _SMALLEST, _LARGEST = 1e-140, 1e70  # sizes of responses and predictors: products are finite
 _ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
@@ -89,6 +90,8 @@ class CrossProducts:
         In place of `blocks` and `crossed`, where the elimination is iterative.
     leaves : LeafLevels or None
         The same sums with a smaller dense block, while an optimum is looked for (`with_leaves`).
+    residual : ResidualAt or None
+        Where residuals differ or correlate: their covariance, which is in all sums.
     """
 
     n: int
@@ -105,6 +108,7 @@ class CrossProducts:
     sum_log_w: float
     sparse: SparseCrossed | None = None
     leaves: LeafLevels | None = None
+    residual: ResidualAt | None = None
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -114,7 +118,7 @@ class CrossProducts:
     @property
     def q(self) -> int:
         """Number of random effects."""
-        return self.parts[-1].rows.stop
+        return self.parts[-1].rows.stop if self.parts else 0
 
     @property
     def chain_parts(self) -> tuple[FactorPart, ...]:
@@ -170,12 +174,67 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
         If the dense block of crossed factors would not fit in memory.
     OptionError
         If nothing is crossed that an iterative elimination could take.
+    ResidualStructureError
+        If the residuals have a structure: what asks for these sums does not know it.
     """
+    if design.residual is not None:
+        raise ResidualStructureError(
+            "this is not worked out for residuals that differ or correlate (dispersion=, "
+            "residual=): ask it of the model without them"
+        )
     with thread_for_rows(design.n):
         return _cross_products(design, method)
 
 
-def _cross_products(design: Design, method: str) -> CrossProducts:
+def nested_cross_products(design: Design, allowed: Sequence[bool]) -> CrossProducts:
+    """Sums of a design as if its residuals had no structure, in the layout for one.
+
+    Parameters
+    ----------
+    design : Design
+        May be without random effects.
+    allowed : sequence of bool
+        Which grouping factors may stand in the chain, which comes in one block.
+    """
+    if design.factors:
+        with thread_for_rows(design.n):
+            return _cross_products(design, "exact", allowed)
+    y = design.y if design.offset is None else design.y - design.offset
+    _check_magnitudes(design, y)
+    X, R_x = orthonormal(design.X, design.weights)
+    beta = least_squares(X, y, design.weights)
+    x = X.rows(slice(None))
+    Y = np.concatenate([x, (y - beta @ x)[None]])
+    F = (Y if design.weights is None else Y * design.weights) @ Y.T
+    _check_variation(F, y, design.weights)
+    return CrossProducts(
+        n=design.n, p=design.p, order=Order(chain=(), trailing=(), parents=(), node_of_level=()),
+        parts=(), blocks=(), crossed=None, F=F, transforms=(),
+        **_fixed_effects(design, R_x, beta),
+    )  # fmt: skip
+
+
+def _fixed_effects(design: Design, R_x: FloatArray, beta: FloatArray) -> dict[str, Any]:
+    w = design.weights
+    return {
+        "R_x": R_x,
+        "beta0": np.linalg.solve(R_x, beta) if design.p else beta,
+        "log_det_R": float(np.log(np.abs(R_x.diagonal())).sum()),
+        "sum_log_w": 0.0 if w is None else float(np.log(w).sum()),
+    }
+
+
+def _check_variation(F: FloatArray, y: FloatArray, w: FloatArray | None) -> None:
+    if F[-1, -1] <= _ROUNDING_SHARE_OF_SQUARES * _sum_of_squares(y, w):
+        raise DataError(
+            "the fixed effects reproduce the response exactly, so there is no residual variation "
+            "to share out between groups; drop fixed effects or check the response"
+        )
+
+
+def _cross_products(
+    design: Design, method: str, allowed: Sequence[bool] | None = None
+) -> CrossProducts:
     w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
     _check_magnitudes(design, y)
@@ -190,7 +249,7 @@ def _cross_products(design: Design, method: str) -> CrossProducts:
     codes = [f.codes for f in design.factors]
     sizes = [len(f.levels) for f in design.factors]
     names = [f.name for f in design.factors]
-    order, iterative = _chosen_order(method, codes, sizes, widths, names)
+    order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
     chain = [z for f in order.chain for z in of_factor[f]]
@@ -201,14 +260,10 @@ def _cross_products(design: Design, method: str) -> CrossProducts:
         return np.concatenate([*own, x, (y[rows] - beta @ x)[None]])
 
     nodes = order.node_of_level[0].astype(np.int32)[codes[order.chain[0]]]
-    most = int(J[0]) if order.trailing else LEVELS
+    most = int(J[0]) if order.trailing or allowed is not None else LEVELS
     blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
     F = sum_panels(nodes, order.parents, blocks, columns, w)
-    if F[-1, -1] <= _ROUNDING_SHARE_OF_SQUARES * _sum_of_squares(y, w):
-        raise DataError(
-            "the fixed effects reproduce the response exactly, so there is no residual variation "
-            "to share out between groups; drop fixed effects or check the response"
-        )
+    _check_variation(F, y, w)
     crossed = others = None
     if order.trailing:
         whole = slice(None)
@@ -235,10 +290,7 @@ def _cross_products(design: Design, method: str) -> CrossProducts:
         crossed=crossed,
         F=F,
         transforms=transforms,
-        R_x=R_x,
-        beta0=np.linalg.solve(R_x, beta) if design.p else beta,
-        log_det_R=float(np.log(np.abs(R_x.diagonal())).sum()),
-        sum_log_w=0.0 if w is None else float(np.log(w).sum()),
+        **_fixed_effects(design, R_x, beta),
         sparse=others,
     )
 
@@ -249,9 +301,10 @@ def _chosen_order(
     sizes: Sequence[int],
     widths: Sequence[int],
     names: Sequence[str],
+    allowed: Sequence[bool] | None = None,
 ) -> tuple[Order, bool]:
     """Order of elimination, and whether it is an iterative one."""
-    order = elimination_order(codes, sizes, widths)
+    order = elimination_order(codes, sizes, widths, allowed)
     dense = DenseBlock(
         factors=tuple(names[f] for f in order.trailing),
         columns=sum(sizes[f] * widths[f] for f in order.trailing),

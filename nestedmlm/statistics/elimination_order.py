@@ -37,15 +37,22 @@ class Order:
 
 
 def elimination_order(
-    codes: Sequence[IntArray], sizes: Sequence[int], widths: Sequence[int]
+    codes: Sequence[IntArray],
+    sizes: Sequence[int],
+    widths: Sequence[int],
+    allowed: Sequence[bool] | None = None,
 ) -> Order:
-    """Choose the chain that eliminates most columns; the rest is the trailing block."""
+    """Choose the chain that eliminates most columns; the rest is the trailing block.
+
+    Only factors that are `allowed` (default: all) may stand in the chain.
+    """
     columns = [j * k for j, k in zip(sizes, widths, strict=True)]
     by_size = sorted(range(len(codes)), key=lambda f: (-sizes[f], f))
     best: tuple[list[int], list[IntArray]] = ([], [])
-    for start in by_size:
+    able = [f for f in by_size if allowed is None or allowed[f]]
+    for start in able:
         chain, parents = [start], []
-        for f in by_size:
+        for f in able:
             if f in chain or sizes[f] > sizes[chain[-1]]:
                 continue
             up = _parents(codes[chain[-1]], codes[f], sizes[chain[-1]])

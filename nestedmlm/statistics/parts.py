@@ -59,4 +59,6 @@ def stacked_parts(sizes: Iterable[tuple[int, int]]) -> tuple[FactorPart, ...]:
 
 def twice_products(M: FloatArray, T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
     """``2 M_f T_f`` of every factor, flat: the adjoint of T where M_f is that of ``T_f T_f'``."""
+    if not parts:
+        return np.zeros(0)
     return np.concatenate([2.0 * (part.matrix(M) @ part.matrix(T)).ravel() for part in parts])

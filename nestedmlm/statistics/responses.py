@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, ResidualStructureError
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.scaling import scaled_columns
 
@@ -77,7 +77,14 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
     ------
     DataError
         If the fixed effects reproduce one of the responses exactly.
+    ResidualStructureError
+        If the statistics are of residuals that differ or correlate.
     """
+    if stats.residual is not None:
+        raise ResidualStructureError(
+            "many responses at once are not worked out for residuals that differ or correlate: "
+            "refit them one by one (fit.refit)"
+        )
     w = np.ones(design.n) if design.weights is None else design.weights
     Y = Y if design.offset is None else Y - design.offset[:, None]
     Ri = stats.R_x_inverse

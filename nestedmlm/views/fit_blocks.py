@@ -24,7 +24,8 @@ def title(fit: Printed) -> list[Block]:
 def method_title(fit: Printed) -> str:
     """Words of the title: REML, or maximum likelihood, penalised or not."""
     # the blank after "likelihood" is lme4's
-    return f"Linear mixed model fit by {'REML' if fit.REML else 'maximum likelihood '}"
+    kind = "Linear mixed model" if fit.design.terms else "Generalized least squares"
+    return f"{kind} fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
 
 def call(fit: Described) -> list[Block]:
@@ -58,8 +59,15 @@ def criteria(fit: Printed, *, digits: int) -> Block:
     )
 
 
+def heading_of_components(fit: Printed) -> Block:
+    """What stands above the variance components."""
+    return Text(("Random effects:" if fit.design.terms else "Residuals:",), role="heading")
+
+
 def groups(fit: Described) -> Block:
     """Numbers of observations and of levels of each grouping factor."""
+    if not len(fit.ngrps):
+        return Text((f"Number of obs: {fit.nobs}",))
     counts = "; ".join(f"{name}, {count}" for name, count in fit.ngrps.items())
     head = f"Number of obs: {fit.nobs}, groups: "
     # R separates what it prints by a blank: there are two after the colon

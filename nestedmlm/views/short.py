@@ -9,7 +9,7 @@ from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View
-from nestedmlm.views.varcorr import varcorr_table
+from nestedmlm.views.varcorr import residual_text, varcorr_table
 
 DIGITS = 4  # significant digits
 
@@ -25,14 +25,16 @@ def fit_view(fit: Printed) -> View:
     -------
     View
     """
+    components = fit.varcorr()
     blocks: list[Block] = [
         *fit_blocks.title(fit),
         *fit_blocks.call(fit),
         fit_blocks.criteria(fit, digits=4),
     ]
     blocks += [
-        Text(("Random effects:",), role="heading"),
-        varcorr_table(fit.varcorr(), digits=DIGITS),
+        fit_blocks.heading_of_components(fit),
+        varcorr_table(components, digits=DIGITS),
+        *residual_text(components),
         fit_blocks.groups(fit),
         *_fixed_effects(fit.params),
         *fit_blocks.messages(fit),

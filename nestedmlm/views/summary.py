@@ -17,7 +17,7 @@ from nestedmlm.views.render.layout import WIDTH
 from nestedmlm.views.render.rformat import format_numbers, quantiles, round_r, zapsmall
 from nestedmlm.views.render.view import View, blank
 from nestedmlm.views.short import fit_view
-from nestedmlm.views.varcorr import COMPONENTS, varcorr_table
+from nestedmlm.views.varcorr import COMPONENTS, residual_text, varcorr_table
 
 __all__ = ["fit_view", "summary_view"]
 
@@ -60,6 +60,7 @@ def summary_view(
         With tables ``coefficients``, ``varcorr``, ``residuals``, for ML fits ``fit``, and
         ``correlation`` where it is shown.
     """
+    components = fit.varcorr()
     blocks: list[Block] = [
         *_title(fit, method, coefficients is not None),
         *fit_blocks.call(fit),
@@ -67,8 +68,9 @@ def summary_view(
     ]
     blocks += [fit_blocks.criteria(fit, digits=1), blank(), *_residuals(fit), blank()]
     blocks += [
-        Text(("Random effects:",), role="heading"),
-        varcorr_table(fit.varcorr(), digits=DIGITS, comp=COMPONENTS),
+        fit_blocks.heading_of_components(fit),
+        varcorr_table(components, digits=DIGITS, comp=COMPONENTS),
+        *residual_text(components),
         fit_blocks.groups(fit),
         *_fixed_effects(fit, correlation, coefficients, cov),
         *fit_blocks.messages(fit),

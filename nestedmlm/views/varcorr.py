@@ -10,7 +10,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import Structure
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
-from nestedmlm.views.render.blocks import Table
+from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.rformat import format_numbers, round_r
 from nestedmlm.views.render.view import View, Viewable
 
@@ -75,6 +75,10 @@ class VarCorr(Viewable):
         Residual standard deviation.
     corr : bool
         Whether it prints standard deviations and correlations, or variances and covariances.
+    residual : tuple of VarCorrBlock
+        Of residuals that differ by stratum or visit, in place of `sigma` in tables.
+    notes : tuple of str
+        What to say of the residuals below.
 
     Examples
     --------
@@ -91,6 +95,8 @@ class VarCorr(Viewable):
     blocks: tuple[VarCorrBlock, ...]
     sigma: float
     corr: bool = True
+    residual: tuple[VarCorrBlock, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return the components as lme4's ``as.data.frame(VarCorr(m))`` lists them.
@@ -103,7 +109,7 @@ class VarCorr(Viewable):
             is last. Missing names are None.
         """
         rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for block in self.blocks:
+        for block in (*self.blocks, *self.residual):
             names, sd, corr = block.columns, block.sd, block.corr
             rows += [
                 (block.name, names[i], None, float(block.cov[i, i]), float(sd[i]))
@@ -116,7 +122,8 @@ class VarCorr(Viewable):
                 for j in range(len(names))
                 for i in range(j + 1, len(names))
             ]
-        rows.append(("Residual", None, None, self.sigma**2, self.sigma))
+        if not self.residual:
+            rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         columns = zip(
             ("grp", "var1", "var2", "vcov", "sdcor"), zip(*rows, strict=True), strict=True
         )
@@ -128,7 +135,13 @@ class VarCorr(Viewable):
 
     def view(self) -> View:
         """Build the document: standard deviations and correlations, 5 significant digits."""
-        return View((varcorr_table(self, comp=("Std.Dev.",) if self.corr else ("Variance",)),))
+        table = varcorr_table(self, comp=("Std.Dev.",) if self.corr else ("Variance",))
+        return View((table, *residual_text(self)))
+
+
+def residual_text(varcorr: VarCorr) -> tuple[Text, ...]:
+    """What is said of the residuals below the table."""
+    return (Text(varcorr.notes),) if varcorr.notes else ()
 
 
 def varcorr_table(
@@ -150,24 +163,26 @@ def varcorr_table(
         Groups, names, the components, and correlations where there are any.
     """
     # lme4 2.x: one row, named after the first column, where all columns share one SD
-    shown = [block.sd[:1] if block.hom else block.sd for block in varcorr.blocks]
+    blocks = (*varcorr.blocks, *varcorr.residual)
+    shown = [block.sd[:1] if block.hom else block.sd for block in blocks]
     sizes = [len(sd) for sd in shown]
     values = np.concatenate([*shown, [varcorr.sigma]])
     formatted = [
         format_numbers(values**2 if name == "Variance" else values, digits=digits) for name in comp
     ]
     if varcorr.corr:
-        corr = [_correlations(block, max(2, digits - 2)) for block in varcorr.blocks]
+        corr = [_correlations(block, max(2, digits - 2)) for block in blocks]
     else:
-        corr = [_covariances(block, digits) for block in varcorr.blocks]
+        corr = [_covariances(block, digits) for block in blocks]
     n_corr = max((len(row) for cells in corr for row in cells), default=0)
     cells: Cells = []
     at = 0
-    for block, size, correlations in zip(varcorr.blocks, sizes, corr, strict=True):
+    for block, size, correlations in zip(blocks, sizes, corr, strict=True):
         numbers = [column[at : at + size] for column in formatted]
         cells += _block_rows(block, numbers, correlations, n_corr)
         at += size
-    cells.append(["Residual", "", *(column[-1] for column in formatted), *[""] * n_corr])
+    if not varcorr.residual:
+        cells.append(["Residual", "", *(column[-1] for column in formatted), *[""] * n_corr])
     heading = "Corr" if varcorr.corr else "Cov"
     headings = [heading, *[""] * (n_corr - 1)] if n_corr else []
     return Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def read_variables(
     na_action: str = "omit",
     env: Mapping[str, Any] | None = None,
     response: ResponseKind = REAL,
+    others: Sequence[Formula] = (),
 ) -> Variables:
     """Evaluate everything on all rows (as R does), then leave out the incomplete ones.
 
@@ -105,6 +106,8 @@ def read_variables(
         The caller's variables.
     response : ResponseKind
         What the response may be.
+    others : sequence of Formula
+        Their predictors and grouping variables are read too.
 
     Returns
     -------
@@ -128,7 +131,8 @@ def read_variables(
     found = read_response(formula.response, evaluator, response)
     y, trials = found.y, found.trials
     values: dict[str, Vector] = {}
-    for variable in _used(formula, fixed):
+    own = [(formula, fixed), *((other, other.fixed_terms()) for other in others)]
+    for variable in (v for pair in own for v in _used(*pair)):
         if variable.name not in values:
             values[variable.name] = evaluator.vector(variable.node)
     total = _total_offset(formula, fixed, offset, evaluator)

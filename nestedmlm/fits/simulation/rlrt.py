@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.inference.resampling.response_distribution import seed_sequence
 from nestedmlm.inference.variances.added_effects import added_effects, same_fixed_effects
 from nestedmlm.inference.variances.chibar import ROUNDING
@@ -142,6 +143,7 @@ def rlrt(
 def _by_reml(fit: LmerFit) -> LmerFit:
     if not isinstance(fit, Estimates):
         raise OptionError(f"rlrt takes fits of lmer, not {type(fit).__name__}")
+    refuse_residuals(fit, "rlrt", "compare fits by nm.anova()")
     if fit.penalty is not None:
         raise ModelComparisonError("a penalised fit has no likelihood ratio: refit without penalty")
     return fit if fit.REML else fit.refitted(fit.design, REML=True, stats=fit.solution.stats)

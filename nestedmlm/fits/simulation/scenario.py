@@ -16,6 +16,7 @@ from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.extend import extended
 from nestedmlm.fits.simulation.planned_power import assurance, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
@@ -158,6 +159,7 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
         return source
     if not isinstance(source, Estimates):
         raise OptionError(f"a fit of lmer or a Scenario is needed, not {type(source).__name__}")
+    refuse_residuals(source, "a scenario of simulated data")
     s = source.solution
     return Scenario(
         model=source.model, design=source.design, beta=s.beta, theta=s.theta, sigma=s.sigma,

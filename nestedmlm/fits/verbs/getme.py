@@ -12,11 +12,16 @@ from scipy.linalg import solve_triangular
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.inference.rows.joint_covariance import MOST_EFFECTS, relative_factor
 from nestedmlm.likelihood.solution import results_at
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+
+
+# sums that take the residuals' covariance for the identity
+_OF_PLAIN_RESIDUALS = frozenset("u devcomp A L RZX devfun ALL".split())
 
 
 def getme(fit: LmerFit, name: str | Sequence[str]) -> Any:
@@ -40,6 +45,9 @@ def getme(fit: LmerFit, name: str | Sequence[str]) -> Any:
     (6, 30)
     """
     table = components(fit)
+    for each in {name} if isinstance(name, str) else set(name):
+        if each in _OF_PLAIN_RESIDUALS:
+            refuse_residuals(fit, f"getME {each!r}")
     if isinstance(name, str) and name != "ALL":
         return _component(table, name)
     return {each: _component(table, each) for each in (table if name == "ALL" else name)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.fits.verbs.bootstrap import with_interval
 from nestedmlm.inference.variances import icc_r2
 
@@ -47,7 +48,14 @@ def icc(
     Random slopes count with their average over the rows, ``mean(z' Sigma z)`` (Johnson 2014).
     With `by_group` too, so that the parts add up; R's performance counts only intercepts
     there. With weights the residual variance is ``sigma^2 mean(1 / w)``; performance takes
-    ``sigma^2``.
+    ``sigma^2``. Where residuals differ it is their average over the rows, and where they
+    correlate, two rows of a block have more in common than this share says:
+    ``fit.residual_cov(kind="cor")``.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the model has no random effects.
 
     Examples
     --------
@@ -56,6 +64,11 @@ def icc(
     >>> fit.icc().round(3).to_dict()
     {'adjusted': 0.722, 'unadjusted': 0.521}
     """
+    if not fit.design.terms:
+        raise ResidualStructureError(
+            "the model has no random effects, whose share of the variance the ICC is: "
+            "fit.residual_cov(kind='cor') has the correlations of the residuals"
+        )
     fun = icc_by_group if by_group else icc_values
     return with_interval(fit, fun, level=level, nsim=nsim, seed=seed, progress=progress)
 

@@ -26,6 +26,7 @@ def predict(
     weights: Any = None,
     random_only: bool = False,
     na_action: str = "pass",
+    use_residuals: bool = False,
 ) -> pd.Series | pd.DataFrame:
     """Predict for new rows (without `newdata`: for the rows of the fit).
 
@@ -58,6 +59,9 @@ def predict(
         ``Z b`` alone, without the fixed effects and offsets.
     na_action : {"pass", "omit", "raise"}
         Rows with missing values: predict NaN, leave them out, or refuse.
+    use_residuals : bool
+        With ``residual=``: forecast new rows of known blocks from the residuals of their other
+        rows too; a prediction interval is then narrower.
 
     Returns
     -------
@@ -108,5 +112,6 @@ def predict(
         weights=fit.model.weights_column if weights is None else weights,
         random_only=random_only,
         na_action=na_action,
+        use_residuals=use_residuals,
     )
     return prediction.predict(fit.solution, fit.design, newdata, options=options)

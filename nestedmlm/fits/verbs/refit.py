@@ -70,7 +70,7 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
             raise DataError(f"refit needs {fit.nobs} weights, one for each row")
         check_weights(numbers)
         return fit.refitted(design.with_weights(numbers), control=fit.certificate.control)
-    if fit.solution.stats.sparse is not None:
+    if fit.solution.stats.sparse is not None or fit.solution.stats.residual is not None:
         return fit.refitted(design)
     columns = responses(design, fit.solution.stats, values[:, None])
     return fit.refitted(design, control=fit.certificate.control, stats=columns.statistics(0))

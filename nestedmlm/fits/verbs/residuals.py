@@ -24,9 +24,12 @@ def residuals(
 
     Parameters
     ----------
-    type : {"response", "working", "pearson", "deviance"}
+    type : {"response", "working", "pearson", "deviance", "normalized"}
         Pearson and deviance residuals are multiplied by the square root of the weights; in a
-        linear model the first two are the same, and so are the last two.
+        linear model the first two are the same, and so are the next two. Where residuals differ
+        (``dispersion=``, ``residual=``), Pearson residuals are divided by the row's own standard
+        deviation relative to sigma. Normalized residuals are whitened, too: uncorrelated, and
+        divided by sigma.
     which : {"conditional", "marginal"}
         From the fitted values ``X beta + Z b``, or from the population's mean ``X beta``.
     scaled : bool

@@ -77,8 +77,9 @@ def simulate(
         if offset is not None or weights is not None:
             raise OptionError("offset and weights belong to newdata: the fit has its own")
         distribution = response_distribution(
-            fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
-        )
+            fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
+            residual=s.stats.residual,
+        )  # fmt: skip
         drawn = draw_frame(distribution, fit.design.index, nsim=nsim, seed=seed)
         return _padded(drawn, fit.design)
     distribution, index = response_distribution_for(

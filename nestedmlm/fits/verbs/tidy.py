@@ -15,7 +15,7 @@ from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy as frames
-from nestedmlm.inference.tidy.ran_pars import check_scale, ran_pars_frame
+from nestedmlm.inference.tidy.ran_pars import check_scale, ran_pars_frame, residual_pars_frame
 from nestedmlm.inference.variances.structured_correlations import structured_correlations
 from nestedmlm.inference.variances.wald import variance_estimates, variance_frame
 
@@ -178,7 +178,10 @@ def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -
     pairs = structured_correlations(estimates, found[LIMITS].to_numpy(), fit.design, level=level)
     everything = pd.concat([found, pairs]) if len(pairs) else found
     scale = check_scale(options.scales)
-    return ran_pars_frame(fit.varcorr().to_frame(), everything, fit.design, scale=scale)
+    found_rows = ran_pars_frame(fit.varcorr().to_frame(), everything, fit.design, scale=scale)
+    if fit.design.residual is None:
+        return found_rows
+    return pd.concat([found_rows, residual_pars_frame(found)], ignore_index=True)
 
 
 def _with_limits(frame: pd.DataFrame, options: TidyOptions) -> pd.DataFrame:

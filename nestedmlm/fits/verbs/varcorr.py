@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestedmlm.covariance import split_parameters
+from nestedmlm.fits.verbs.residual_structure import residual_blocks, residual_notes
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
@@ -60,4 +61,6 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
             )
         ),
         sigma=fit.sigma,
+        residual=residual_blocks(fit.solution, fit.design),
+        notes=residual_notes(fit.solution, fit.design),
     )

@@ -22,6 +22,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.residual_movement import covariance_movement, moved_products
 from nestedmlm.inference.effects.variance_derivatives import (
     VarianceDerivatives,
     variance_derivatives,
@@ -31,6 +32,10 @@ from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.inference.variances.expected_information import expected_information
 
+OBSERVED = (
+    "Kenward-Roger: first order, with the observed information (as SAS's ddfm=kr(firstorder) and "
+    "mmrm's Kenward-Roger-Linear)"
+)
 _ZERO_EIGENVALUE = 1e-10  # eigenvalue (of the information with unit diagonal) that counts as zero
 
 
@@ -93,6 +98,8 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
             "take ddf='satterthwaite'"
         )
     s = fitted.solution
+    if s.stats.residual is not None:
+        return _with_residuals(fitted)
     directions = covariance_directions(fitted.phi, s.plan)
     found = variance_derivatives(fitted, directions)
     Phi = found.Phi
@@ -115,6 +122,33 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
         moved=np.concatenate([-Phi[None], -(Phi @ found.X_dV_X @ Phi)]),
         spread=spread,
         notes=notes,
+    )
+
+
+def _with_residuals(fitted: Fitted) -> KenwardRoger:
+    """First order in the residuals' parameters too, with the observed information."""
+    s, found = fitted.solution, covariance_movement(fitted)
+    Phi, p = found.Phi, s.stats.p
+    P = np.concatenate([found.S_dot[:, :p, :p], -2.0 * np.linalg.inv(Phi)[None]])
+    inner = moved_products(fitted, found)
+    weighted = np.tensordot(found.spread, P, axes=(1, 0))
+    inner -= np.einsum("rij,jk,rkl->il", P, Phi, weighted, optimize=True)
+    adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
+    Ri = s.stats.R_x_inverse
+    notes = [OBSERVED]
+    if found.flat:
+        notes.append(
+            f"Kenward-Roger's method is without {found.flat} combination(s) of parameters that "
+            "the data do not identify"
+        )
+    return KenwardRoger(
+        cov=s.sigma**2 * (Ri @ adjusted @ Ri.T),
+        unadjusted=s.vcov,
+        R_x=s.stats.R_x,
+        Phi=Phi,
+        moved=Phi @ P @ Phi,
+        spread=found.spread,
+        notes=tuple(notes),
     )
 
 

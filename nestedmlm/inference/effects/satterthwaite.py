@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.inference.effects.identified_inverse import twice_inverse
+from nestedmlm.inference.effects.residual_movement import covariance_movement
 from nestedmlm.inference.effects.variance_derivatives import (
     VarianceDerivatives,
     variance_derivatives,
@@ -27,7 +29,6 @@ from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.penalty import penalty_terms
 
-_UNIDENTIFIED_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal: below, nothing is identified
 _AVERAGE = "Satterthwaite's method by average information (iterative fit)"
 _DIFFERENCE_STEP = 1e-5  # for second derivatives of T T', which involve no data
 
@@ -64,14 +65,17 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
 
     Notes
     -----
-    Per evaluation about the cost of one step of the optimizer.
+    Per evaluation about the cost of one step of the optimizer. Where residuals differ or correlate,
+    their parameters are among those that count.
     """
+    if fitted.solution.stats.residual is not None:
+        return _with_residuals(fitted)
     s, phi = fitted.solution, fitted.phi
     directions, free = parameter_directions(phi, s.plan)
     exact = s.stats.sparse is None
     found = variance_derivatives(fitted, directions, traces=exact)
     H = _hessian(fitted, found, phi, free)
-    spread, flat = _twice_inverse(H)
+    spread, flat = twice_inverse(H)
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
@@ -81,6 +85,18 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
         gradient=gradient,
         spread=spread,
         notes=(*_notes(left_out, flat, s.plan.n_theta), *(() if exact else (_AVERAGE,))),
+    )
+
+
+def _with_residuals(fitted: Fitted) -> Satterthwaite:
+    s, moved = fitted.solution, covariance_movement(fitted)
+    Ri, Phi, p = s.stats.R_x_inverse, moved.Phi, s.stats.p
+    gradient = -(Ri @ (Phi @ moved.S_dot[:, :p, :p] @ Phi) @ Ri.T) * s.sigma**2
+    return Satterthwaite(
+        cov=s.vcov,
+        gradient=np.concatenate([gradient, 2.0 * s.vcov[None]]),
+        spread=moved.spread,
+        notes=_notes(moved.left_out, moved.flat, s.plan.n_theta),
     )
 
 
@@ -153,15 +169,6 @@ def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> Flo
         columns = [(up - down) / (2 * h) for up, down in moved]
     out = np.column_stack(columns)
     return np.asarray(0.5 * (out + out.T))
-
-
-def _twice_inverse(H: FloatArray) -> tuple[FloatArray, int]:
-    """``2 H^+`` without the directions along which the criterion is flat, and their number."""
-    d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
-    values, vectors = np.linalg.eigh(H * np.outer(d, d))
-    keep = values > _UNIDENTIFIED_EIGENVALUE
-    half = vectors[:, keep] * d[:, None]
-    return 2.0 * (half / values[keep]) @ half.T, int(np.sum(~keep))
 
 
 def _notes(collapsed: int, flat: int, total: int) -> tuple[str, ...]:

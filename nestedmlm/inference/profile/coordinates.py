@@ -16,6 +16,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, split_parameters
 from nestedmlm.covariance.structure import COMPLEX_STEP
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.profile.structured_coordinates import free_term, held_structured
 from nestedmlm.inference.profile.term_coordinates import (
     TermAt,
@@ -86,7 +87,18 @@ class Coordinates:
 
 
 def free_coordinates(solution: Solution) -> Coordinates:
-    """The optimizer's own coordinates and ``log sigma``: nothing is held."""
+    """The optimizer's own coordinates and ``log sigma``: nothing is held.
+
+    Raises
+    ------
+    ResidualStructureError
+        If residuals differ or correlate: their parameters are no coordinates here.
+    """
+    if solution.stats.residual is not None:
+        raise ResidualStructureError(
+            "likelihood profiles are not worked out for residuals that differ or correlate: Wald "
+            "intervals are, conf_int(method='wald')"
+        )
     return _join([free_term(term) for term in _terms_at(solution)], solution)
 
 

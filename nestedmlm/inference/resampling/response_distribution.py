@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_count, check_seed
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.rows.re_form import Mask
 from nestedmlm.likelihood.solution import fitted_values
+from nestedmlm.statistics.pair_sums import ResidualAt
 
 Seed = int | np.random.SeedSequence | None
 
@@ -59,16 +60,22 @@ class ResponseDistribution:
         Residual standard deviation.
     spread : (n,) array
         ``1 / sqrt(weights)``.
+    roots : tuple of (rows, (blocks, k, k) array)
+        Where residuals differ or correlate: Cholesky factors of their relative covariance.
     """
 
     mean: FloatArray
     effects: tuple[DrawnEffects, ...]
     sigma: float
     spread: FloatArray
+    roots: tuple[tuple[IntArray, FloatArray], ...] = ()
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw one response, (n,)."""
-        y = self.mean + self.sigma * self.spread * rng.standard_normal(len(self.mean))
+        noise = rng.standard_normal(len(self.mean))
+        for rows, L in self.roots:
+            noise[rows] = np.einsum("bij,bj->bi", L, noise[rows])
+        y = self.mean + self.sigma * self.spread * noise
         for e in self.effects:
             b = rng.standard_normal((e.size, e.T.shape[0])) @ (self.sigma * e.T.T)
             if e.size:
@@ -104,6 +111,7 @@ def response_distribution(
     sigma: float,
     b: Sequence[FloatArray] | None = None,
     keep: Sequence[Mask] | None = None,
+    residual: ResidualAt | None = None,
 ) -> ResponseDistribution:
     """Distribution of the response at given parameters, for the rows of a design.
 
@@ -118,7 +126,18 @@ def response_distribution(
         Which columns of each term are conditioned on (see
         `nestedmlm.inference.rows.re_form.chosen_columns`); by default none: all random effects
         are drawn.
+    residual : ResidualAt, optional
+        Where residuals differ or correlate.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the design's residuals have a structure and `residual` does not say which.
     """
+    if design.residual is not None and residual is None:
+        raise ResidualStructureError(
+            "responses with residuals that differ or correlate are drawn by fit.simulate() only"
+        )
     kept = whole_terms(design, keep)
     fixed = tuple(
         b[t] if flag and b is not None else np.zeros((len(design.factors[term.factor].levels), k))
@@ -139,6 +158,7 @@ def response_distribution(
         ),
         sigma=float(sigma),
         spread=np.ones(design.n) if design.weights is None else 1.0 / np.sqrt(design.weights),
+        roots=() if residual is None else residual.model.roots(residual.free),
     )
 
 
@@ -168,7 +188,17 @@ def response_distribution_for(
     ResponseDistribution
     pandas.Index
         Labels of the rows.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the residuals differ or correlate.
     """
+    if design.residual is not None:
+        raise ResidualStructureError(
+            "responses of new rows are not drawn where residuals differ or correlate "
+            "(dispersion=, residual=): simulate() without newdata draws those of the fit"
+        )
     kept = whole_terms(design, keep)
     new = design.new(data, new_levels="population", offset=offset)
     mean = new.X @ beta + (0.0 if new.offset is None else new.offset)

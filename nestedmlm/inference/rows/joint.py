@@ -19,6 +19,7 @@ import scipy  # its sparse matrices load on first use
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.elimination import Factor, whole_factor
@@ -201,6 +202,10 @@ def relative_variances(solution: Solution, X: FloatArray | None, terms: TermRows
     terms : sequence of ((n, k) array, (n,) codes)
         For each term; -1 is an unknown level, which adds nothing here.
     """
+    if not terms:
+        if X is None:
+            raise ResidualStructureError("the model has no random effects, which are asked for")
+        return fixed_forms(solution, np.linalg.solve(solution.stats.R_x.T, X.T).T)
     rows = z_rows(solution, terms)
     given = np.zeros((len(rows), solution.stats.p)) if X is None else X
     d = gls_rows(solution, given, rows)[:, :-1]

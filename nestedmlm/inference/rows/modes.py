@@ -7,6 +7,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood.solution import Solution, conditional_covariances
 
 
@@ -22,6 +23,7 @@ def ranef_frame(
         each effect; one row for each level of each column of each term, grouped by factor, then
         term.
     """
+    require_effects(design)
     asked = condvar or postvar
     covs = conditional_covariances(solution, design) if asked else (None,) * len(design.terms)
     pieces = []
@@ -45,6 +47,20 @@ def ranef_frame(
     return pd.concat(pieces, ignore_index=True)
 
 
+def require_effects(design: Design) -> None:
+    """Refuse a model without random effects.
+
+    Raises
+    ------
+    ResidualStructureError
+    """
+    if not design.terms:
+        raise ResidualStructureError(
+            "the model has no random effects: its groups differ by their residuals only, whose "
+            "covariance fit.residual_cov() is"
+        )
+
+
 def coef_frames(solution: Solution, design: Design) -> dict[str, pd.DataFrame]:
     """Fixed effects plus conditional modes, one table per grouping factor."""
     return coefficient_tables(design, solution.beta, solution.b)
@@ -65,6 +81,7 @@ def coefficient_tables(
     modes : tuple of (J, k) arrays
         Random effects of each term.
     """
+    require_effects(design)
     fixed = dict(zip(design.x_names, beta.tolist(), strict=True))
     out = {}
     for f, factor in enumerate(design.factors):

@@ -6,7 +6,7 @@ Everything is given theta: the intervals take the covariance parameters as known
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nestedmlm.design.design import Design, NewDesign
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.resampling.response_distribution import whole_terms
 from nestedmlm.inference.rows.joint import relative_variances
+from nestedmlm.inference.rows.new_residuals import forecast, relative_residual_variance
 from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
 from nestedmlm.likelihood.solution import Solution
@@ -41,6 +42,7 @@ class PredictionOptions:
     weights: Any = None
     random_only: bool = False
     na_action: str = "pass"
+    use_residuals: bool = False
 
     def check(self, data: Any) -> None:
         """Refuse values that are unknown or contradict each other.
@@ -51,6 +53,10 @@ class PredictionOptions:
         """
         _one_of("new_levels", self.new_levels, NEW_LEVELS)
         _one_of("interval", self.interval, (None, *INTERVALS))
+        if self.use_residuals and (self.se_fit or self.interval == "confidence"):
+            raise OptionError(
+                "use_residuals=True has prediction intervals, no standard errors of the mean"
+            )
         _one_of("na_action", self.na_action, NA_ACTIONS)
         check_level(self.level)
         if self.random_only and self.interval == "prediction":
@@ -82,6 +88,8 @@ class PredictedRows:
     unknown, left_out : tuple of (m, k) arrays
         Columns whose random effects are those of a group that was not there: of unseen levels,
         and (for prediction intervals) those that `re_form` leaves out.
+    residual : (m,) array or float
+        Residual variance over sigma^2, without the weights, for prediction intervals.
     """
 
     X: FloatArray
@@ -91,6 +99,7 @@ class PredictedRows:
     effects: tuple[tuple[FloatArray, IntArray], ...]
     unknown: tuple[FloatArray, ...]
     left_out: tuple[FloatArray, ...]
+    residual: FloatArray | float = 1.0
 
 
 def predict(
@@ -124,14 +133,25 @@ def predict(
     chosen = chosen_columns(design, options.re_form)
     if options.interval == "prediction":
         whole_terms(design, chosen)
+    interval, expected = options.interval == "prediction", None
     if data is None:
         rows = _rows_of_the_fit(solution, design, chosen, options)
+        if interval:
+            rows = replace(rows, residual=relative_residual_variance(solution, design))
+        if options.use_residuals:
+            raise OptionError("use_residuals=True is about new rows of known blocks: give newdata")
     else:
         new = _new_design(design, data, chosen, options)
-        interval = options.interval == "prediction"
         weights = new_weights(design, data, options.weights) if interval else None
         rows = _rows_of_new_data(solution, design, new, weights, chosen, options)
+        if options.use_residuals:
+            expected, left = forecast(solution, design, data, design.y - solution.fitted)
+            rows = replace(rows, residual=left)
+        elif interval:
+            rows = replace(rows, residual=relative_residual_variance(solution, design, data))
     columns = {"prediction": _mean(solution, rows, options.random_only)}
+    if expected is not None:
+        columns["prediction"] = columns["prediction"] + expected
     if options.se_fit or options.interval is not None:
         columns |= _uncertainty(solution, rows, columns["prediction"], options)
     if data is None:
@@ -231,7 +251,7 @@ def _uncertainty(
     spread = relative = known + _between(solution, rows.unknown)
     if options.interval == "prediction":
         both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
-        residual = 1.0 if rows.weights is None else 1.0 / rows.weights
+        residual = rows.residual if rows.weights is None else rows.residual / rows.weights
         spread = known + _between(solution, both) + residual
     out = {"se": solution.sigma * np.sqrt(relative)}
     if options.interval is not None:

@@ -9,12 +9,13 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.rows.joint import design_rows, fixed_forms, relative_variances
 from nestedmlm.likelihood.solution import Solution
 
 PLAIN = ("response", "working")
 WEIGHTED = ("pearson", "deviance")
+NORMALIZED = "normalized"
 WHICH = ("conditional", "marginal")
 
 
@@ -31,8 +32,10 @@ def residuals(
 
     Parameters
     ----------
-    type : {"response", "working", "pearson", "deviance"}
-        The last two are multiplied by the square root of the weights.
+    type : {"response", "working", "pearson", "deviance", "normalized"}
+        The last three are multiplied by the square root of the weights. Where residuals differ,
+        they are divided by the row's own standard deviation relative to sigma; the last are
+        uncorrelated and divided by sigma as well.
     which : {"conditional", "marginal"}
         From ``X beta + Z b`` or from ``X beta``.
     scaled : bool
@@ -47,12 +50,23 @@ def residuals(
     _check_type(type, which)
     w = _weights(design)
     e = design.y - (solution.fitted if which == "conditional" else population(solution, design))
+    at = solution.stats.residual
+    if type == NORMALIZED:
+        e = e * np.sqrt(w) / solution.sigma
+        return e if at is None else at.model.whiten(at.free, e)
     if standardized:
+        if at is not None:
+            raise ResidualStructureError(
+                "standardized residuals are not worked out for residuals that differ or "
+                "correlate: take type='normalized'"
+            )
         variance = _conditional if which == "conditional" else _marginal
         out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
         return out
     if type in WEIGHTED:
         e = e * np.sqrt(w)
+        if at is not None:
+            e = e / at.model.row_sd(at.free)
     return e / solution.sigma if scaled else e
 
 
@@ -62,8 +76,8 @@ def _check_type(type: str, which: str) -> None:
             "partial residuals are not implemented (nor are they in lme4); add a term's "
             "contribution to residuals() yourself: its columns of model_matrix() times fixef"
         )
-    if type not in (*PLAIN, *WEIGHTED):
-        known = ", ".join((*PLAIN, *WEIGHTED))
+    if type not in (*PLAIN, *WEIGHTED, NORMALIZED):
+        known = ", ".join((*PLAIN, *WEIGHTED, NORMALIZED))
         raise OptionError(f"type must be one of {known}, not {type!r}")
     if which not in WHICH:
         raise OptionError(f"which must be one of {', '.join(WHICH)}, not {which!r}")

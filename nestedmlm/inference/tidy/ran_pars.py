@@ -67,6 +67,27 @@ def ran_pars_frame(
     return pd.DataFrame([(row[0], *row[2:]) for row in rows], columns=names)
 
 
+def residual_pars_frame(limits: pd.DataFrame) -> pd.DataFrame:
+    """Parameters of residuals that differ or correlate, as they stand: ratios, slopes, rho.
+
+    Parameters
+    ----------
+    limits : DataFrame
+        As for `ran_pars_frame`; rows of the kind ``residual`` are taken.
+    """
+    own = limits[limits["kind"] == "residual"]
+    return pd.DataFrame(
+        {
+            "group": "Residual",
+            "term": own.index.to_numpy(dtype=object),
+            "estimate": own["estimate"].to_numpy(dtype=float),
+            "std_error": own["se"].to_numpy(dtype=float),
+            "conf_low": own["lower"].to_numpy(dtype=float),
+            "conf_high": own["upper"].to_numpy(dtype=float),
+        }
+    )
+
+
 Entry = tuple[str, str | None, str | None]
 
 

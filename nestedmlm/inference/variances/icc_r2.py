@@ -10,6 +10,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.inference.rows.new_residuals import relative_residual_variance
 from nestedmlm.likelihood.solution import Solution
 
 
@@ -24,7 +25,7 @@ class Shares:
     terms : tuple of float
         Of each random-effects term its average over the rows, ``mean(z' Sigma z)``.
     residual : float
-        Average residual variance of the rows, ``sigma^2 mean(1 / w)``.
+        Average residual variance of the rows, ``sigma^2 mean(R_ii / w)``.
     """
 
     fixed: float
@@ -65,7 +66,9 @@ def variance_shares(solution: Solution, design: Design) -> Shares:
         terms=tuple(
             float(mean_variance(term.X, cov)) for term, cov in zip(design.terms, covs, strict=True)
         ),
-        residual=float(residual_variance(design, solution.sigma)),
+        residual=float(
+            residual_variance(design, solution.sigma, relative_residual_variance(solution, design))
+        ),
     )
 
 
@@ -84,9 +87,10 @@ def fixed_variance(design: Design, beta: FloatArray) -> FloatArray:
     return out
 
 
-def residual_variance(design: Design, sigma: Any) -> Any:
-    """``sigma^2 mean(1 / w)``: the average residual variance of the rows."""
-    scale = 1.0 if design.weights is None else float(np.mean(1.0 / design.weights))
+def residual_variance(design: Design, sigma: Any, relative: Any = 1.0) -> Any:
+    """``sigma^2 mean(R_ii / w)``: the average residual variance of the rows."""
+    w = 1.0 if design.weights is None else design.weights
+    scale = float(np.mean(relative / w))
     return scale * sigma**2
 
 

@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, split_parameters
 from nestedmlm.design.design import Design, ReTerm
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.variances.residual_parameters import residual_names, residual_values
 from nestedmlm.likelihood.solution import Solution
 
 ORDERS = ("lme4-2", "lme4-1")
@@ -25,13 +26,13 @@ class ModelParameter:
     Attributes
     ----------
     kind : str
-        ``sd``, ``cor`` (of two columns), ``par`` (of a structured correlation), ``sigma`` or
-        ``beta``.
+        ``sd``, ``cor`` (of two columns), ``par`` (of a structured correlation), ``sigma``,
+        ``residual`` (of residuals that differ or correlate) or ``beta``.
     term : int
-        Random-effects term; -1 for sigma and beta.
+        Random-effects term; -1 for the others.
     i, j : int
         Columns of the term (``cor``: j < i); which parameter of the structure (``par``); which
-        fixed effect (``beta``).
+        parameter of the residuals; which fixed effect (``beta``).
     name : str
         ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``rho|Subject``, ``sigma``, or the
         fixed effect's name.
@@ -64,6 +65,11 @@ def model_parameters(design: Design) -> tuple[ModelParameter, ...]:
         for p in found
     ]
     found.append(ModelParameter(kind="sigma", name="sigma", lower=0.0))
+    if design.residual is not None:
+        found += [
+            ModelParameter(kind="residual", i=i, name=name, lower=low, upper=high)
+            for i, (name, (low, high)) in enumerate(residual_names(design.residual))
+        ]
     found += [ModelParameter(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
     return tuple(found)
 
@@ -151,7 +157,13 @@ def parameter_values(parameters: Sequence[ModelParameter], solution: Solution) -
         T=solution.T,
         sigma=solution.sigma,
         beta=solution.beta,
+        residual=_of_residuals(solution),
     )
+
+
+def _of_residuals(solution: Solution) -> FloatArray | None:
+    at = solution.stats.residual
+    return None if at is None else residual_values(at, solution.sigma)
 
 
 def values_at(
@@ -162,6 +174,7 @@ def values_at(
     T: Sequence[FloatArray],
     sigma: float,
     beta: FloatArray,
+    residual: FloatArray | None = None,
 ) -> FloatArray:
     """Values of `parameters` at relative factors `T` (user's columns) and the rest."""
     parts = split_parameters(theta, shapes)
@@ -181,6 +194,7 @@ def values_at(
         "cor": correlation,
         "par": structured,
         "sigma": lambda p: sigma,
+        "residual": lambda p: np.nan if residual is None else float(residual[p.i]),
         "beta": lambda p: float(beta[p.i]),
     }
     return np.array([values[p.kind](p) for p in parameters])

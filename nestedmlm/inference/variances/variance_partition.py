@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
 from nestedmlm.likelihood.solution import Solution
 
@@ -42,7 +43,18 @@ class Partition:
 
 
 def partition_variance(solution: Solution, design: Design) -> Partition:
-    """Split the variance given the predictors by level; see `Partition`."""
+    """Split the variance given the predictors by level; see `Partition`.
+
+    Raises
+    ------
+    ResidualStructureError
+        If residuals differ or correlate: two rows then have more in common than their groups.
+    """
+    if solution.stats.residual is not None:
+        raise ResidualStructureError(
+            "a partition of the variance is not worked out for residuals that differ or "
+            "correlate: fit.icc(), fit.r2() and fit.residual_cov() are"
+        )
     shares = variance_shares(solution, design)
     total = shares.random + shares.residual
     return Partition(

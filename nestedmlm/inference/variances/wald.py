@@ -15,17 +15,20 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
-from nestedmlm.covariance import split_parameters
+from nestedmlm.covariance import relative_factors, split_parameters
 from nestedmlm.design.design import Design
+from nestedmlm.inference.effects.residual_movement import covariance_movement
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at
+from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.inference.variances.parameters import (
     ModelParameter,
     model_parameters,
     parameter_values,
     values_at,
 )
+from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.plan import term_places, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.penalty import Penalty, penalty_terms
@@ -65,6 +68,12 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
     solution = fitted.solution
     chosen = tuple(p for p in model_parameters(fitted.design) if p.kind != "beta")
     estimate = parameter_values(chosen, solution)
+    if solution.stats.residual is not None:
+        covariance = _residual_covariance(chosen, fitted)
+        se = np.sqrt(np.diag(covariance).clip(min=0.0))
+        known = [not _at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]
+        se = np.where(known & (se > 0.0), se, np.nan)
+        return VarianceEstimates(parameters=chosen, estimate=estimate, se=se, covariance=covariance)
     slopes = _scaled_slopes(chosen, solution, fitted.REML, fitted.penalty)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
     se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
@@ -159,6 +168,27 @@ def _scaled_slopes(
     return out
 
 
+def _residual_covariance(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
+    """Covariance of the parameters by the delta method, those of the residuals among them."""
+    solution, phi = fitted.solution, fitted.phi
+    plan, at = solution.plan, solution.stats.residual
+    assert at is not None
+    n = plan.n_theta
+    _, free = parameter_directions(phi, plan)
+    z = np.concatenate([phi, at.free, [np.log(solution.sigma)]])
+
+    def values(x: FloatArray) -> FloatArray:
+        theta, sigma = theta_of_phi(x[:n], plan, solution.stats), float(np.exp(x[-1]))
+        return values_at(
+            chosen, plan.shapes, theta=theta, T=relative_factors(theta, plan.shapes), sigma=sigma,
+            beta=solution.beta, residual=residual_values(at, sigma, x[n:-1]),
+        )  # fmt: skip
+
+    kept = np.concatenate([free, np.arange(n, len(z))]).astype(int)
+    slopes = np.nan_to_num(_derivative(values, z, kept))
+    return np.asarray(slopes @ covariance_movement(fitted).spread @ slopes.T)
+
+
 def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
     """Central differences of a vector function in some of its arguments."""
     columns = []
@@ -205,6 +235,8 @@ def wald_interval(p: ModelParameter, estimate: float, se: float, z: float) -> tu
 def _labels(p: ModelParameter, design: Design) -> tuple[str, str | None, str | None]:
     if p.kind == "sigma":
         return "Residual", None, None
+    if p.kind == "residual":
+        return "Residual", p.name, None
     term = design.terms[p.term]
     if p.kind == "par":
         return term.name, p.name.rpartition("|")[0], None

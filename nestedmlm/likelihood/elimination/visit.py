@@ -94,6 +94,10 @@ class Eliminated:
 
 def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     """Exact `nestedmlm.likelihood.elimination.eliminate`."""
+    if not stats.parts:
+        none = np.zeros(0)
+        BB = np.zeros((0, *stats.F.shape))
+        return Eliminated(logdet=0.0, S=stats.F, info=none, BB=BB, chain=(), dense=None)
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
     T = lower_triangular(T, stats.parts)
@@ -203,7 +207,7 @@ def adjoint(e: Eliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
         ``2 M_f T_f``.
     """
     S_bar = 0.5 * (S_bar + S_bar.T)
-    out: FloatArray = l_bar * e.info - e.BB.reshape(len(e.info), -1) @ S_bar.ravel()
+    out: FloatArray = l_bar * e.info - e.BB.reshape(len(e.info), S_bar.size) @ S_bar.ravel()
     return out
 
 
@@ -218,6 +222,8 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
         for k, pieces in _by_factor(stats, e)
     ]
     half = len(parts) // 2
+    if not parts:
+        return np.zeros((0, r)), np.zeros((0, r))
     dense = ([], []) if e.dense is None else ([e.dense.b], [e.dense.B])
     return np.vstack([*parts[:half], *dense[0]]), np.vstack([*parts[half:], *dense[1]])
 

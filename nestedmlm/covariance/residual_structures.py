@@ -1,0 +1,214 @@
+"""Structures of correlated residuals within a block: an open table beside that of the terms.
+
+What a term's covariance says of its columns, a residual structure says of the times (or visits) of
+a block. `us`, `toep` and `ad1` are matrices over the levels of a factor; `ar1` and `car1` decay
+with the gap between two times; `cs` knows no time. A structure that users `register` serves here
+too, over the levels of the factor left of the bar.
+
+Parameters are free numbers, mapped by functions that take complex ones, so that derivatives are
+exact (complex step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.parameter import middle, unbounded
+from nestedmlm.covariance.structure import Structure
+from nestedmlm.covariance.table import STRUCTURES
+from nestedmlm.errors import OptionError
+
+# what stands left of the bar: times whose gaps count, levels of a factor, or nothing that counts
+GAPS, LEVELS, BLOCK = "gaps", "levels", "block"
+START_CORRELATION = 0.2  # of neighbours: off zero, where ar1 over even gaps has no slope
+_NEARLY_NONE = 1e-3  # correlation: at zero itself longer gaps have no slope
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualStructure:
+    """Structure of the correlations of residuals in a block.
+
+    Attributes
+    ----------
+    name : str
+        What the argument ``residual`` calls it.
+    time : {"gaps", "levels", "block"}
+        What is left of the bar.
+    default_hom : bool
+        Whether all residuals have one variance unless ``hom=False`` is said.
+    takes_hom : bool
+        False: the structure has a variance for each level anyhow (`us`).
+    parameters : callable k -> tuple of str
+        Names of the parameters for k levels.
+    start : callable k -> array
+        Free numbers to start from.
+    neutral : callable k -> array
+        Free numbers of (next to) no correlation.
+    matrix : callable (free, k) -> (k, k) array
+        Correlations (of `us`: covariances relative to the first) over the levels. Of structures
+        over gaps: the correlation at gap 1 in the place of the matrix.
+    natural : callable (free, k) -> array
+        Values of the parameters.
+    whole_gaps : bool
+        Whether gaps must be whole numbers.
+    is_root : bool
+        Whether `matrix` is ``L L'`` with L's lower triangle, after its first entry, the parameters.
+    """
+
+    name: str
+    time: str
+    parameters: Callable[[int], tuple[str, ...]]
+    start: Callable[[int], FloatArray]
+    neutral: Callable[[int], FloatArray]
+    matrix: Callable[[Any, int], Any]
+    natural: Callable[[Any, int], Any]
+    default_hom: bool = True
+    takes_hom: bool = True
+    whole_gaps: bool = False
+    is_root: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return residual_structure, (self.name,)
+
+
+def _expit(x: Any) -> Any:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _one(name: str) -> Callable[[int], tuple[str, ...]]:
+    return lambda k: (name,)
+
+
+def _lags(k: int) -> tuple[str, ...]:
+    return tuple(f"rho{lag}" for lag in range(1, k))
+
+
+def _unstructured(free: Any, k: int) -> Any:
+    L = np.zeros((k, k), dtype=np.asarray(free).dtype)
+    L[np.tril_indices(k)] = np.concatenate([[1.0], free])
+    return L @ L.T
+
+
+def _unstructured_names(k: int) -> tuple[str, ...]:
+    return tuple(f"root[{a + 1},{b + 1}]" for a, b in zip(*np.tril_indices(k), strict=True))[1:]
+
+
+def _toeplitz(free: Any, k: int) -> Any:
+    by_lag = np.concatenate([[1.0], np.tanh(free)])
+    return by_lag[np.abs(np.subtract.outer(np.arange(k), np.arange(k)))]
+
+
+def _antedependent(free: Any, k: int) -> Any:
+    r = np.tanh(free)
+    return np.array(
+        [[np.prod(r[min(a, b) : max(a, b)]) for b in range(k)] for a in range(k)], dtype=r.dtype
+    )
+
+
+def _none(k: int) -> FloatArray:
+    return np.full(k - 1, _NEARLY_NONE)
+
+
+def _identity_root(k: int) -> FloatArray:
+    out: FloatArray = np.eye(k)[np.tril_indices(k)][1:]
+    return out
+
+
+def _few(k: int) -> FloatArray:
+    return np.full(k - 1, np.arctanh(START_CORRELATION) / 2.0)
+
+
+def _tanh(free: Any, k: int) -> Any:
+    return np.tanh(free)
+
+
+def _from_term(structure: Structure) -> ResidualStructure:
+    """A structure that users registered for terms, over the levels of a factor."""
+
+    def middle_of(k: int) -> FloatArray:
+        return np.array([unbounded(p, middle(p)) for p in structure.parameters(k)])
+
+    def matrix(free: Any, k: int) -> Any:
+        root = structure.correlation_factor(np, list(free), k)
+        return root @ root.T
+
+    return ResidualStructure(
+        name=structure.name,
+        time=LEVELS,
+        default_hom=structure.default_hom,
+        parameters=lambda k: tuple(p.name for p in structure.parameters(k)),
+        start=middle_of,
+        neutral=middle_of,
+        matrix=matrix,
+        natural=lambda free, k: np.array(structure.bounded(np, list(free), k)),
+    )
+
+
+BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
+    {
+        s.name: s
+        for s in (
+            ResidualStructure(
+                name="ar1", time=GAPS, parameters=_one("rho"), whole_gaps=True,
+                start=lambda k: np.array([np.arctanh(START_CORRELATION)]),
+                neutral=lambda k: np.full(1, _NEARLY_NONE),
+                matrix=lambda free, k: np.tanh(free[0]), natural=_tanh,
+            ),
+            ResidualStructure(
+                name="car1", time=GAPS, parameters=_one("rho"),
+                start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, np.log(_NEARLY_NONE)),
+                matrix=lambda free, k: _expit(free[0]), natural=lambda free, k: _expit(free),
+            ),
+            ResidualStructure(
+                name="cs", time=BLOCK, parameters=_one("rho"),
+                start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, -np.log(max(k - 1, 1))),
+                matrix=lambda free, k: _above_bound(free[0], k),
+                natural=lambda free, k: _above_bound(free, k),
+            ),
+            ResidualStructure(
+                name="us", time=LEVELS, parameters=_unstructured_names, default_hom=False,
+                takes_hom=False, is_root=True, start=_identity_root, neutral=_identity_root,
+                matrix=_unstructured, natural=lambda free, k: np.asarray(free),
+            ),
+            ResidualStructure(
+                name="toep", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
+                matrix=_toeplitz, natural=_tanh,
+            ),
+            ResidualStructure(
+                name="ad1", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
+                matrix=_antedependent, natural=_tanh,
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+def _above_bound(x: Any, k: int) -> Any:
+    """A correlation of k exchangeable residuals: above -1/(k-1), 0 at ``log(k - 1)`` below."""
+    low = -1.0 / (k - 1) if k > 1 else 0.0
+    return low + (1.0 - low) * _expit(x)
+
+
+def residual_structure(name: str) -> ResidualStructure:
+    """Find a structure by its name.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    known = [s for s in STRUCTURES if s not in BUILT_IN and s != "diag"]
+    if name in known:
+        return _from_term(STRUCTURES[name])
+    raise OptionError(
+        f"residual structure {name!r} is unknown; known: {', '.join([*BUILT_IN, *known])} "
+        "(variances that differ, without correlations: dispersion='~ f')"
+    )

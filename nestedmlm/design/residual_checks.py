@@ -1,0 +1,121 @@
+"""Checks of residuals that differ or correlate: what cannot be estimated is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm.covariance.residual_structures import BLOCK, LEVELS
+from nestedmlm.errors import ResidualStructureError
+
+if TYPE_CHECKING:
+    from nestedmlm.design.residual import ResidualRows
+
+MOST_VISITS = 20  # of an unstructured matrix: 210 parameters
+_LEAST_ROWS = 2  # of a stratum
+_RANK = 1e-9  # relative: columns that others explain
+
+
+def checked_rows(rows: ResidualRows) -> ResidualRows:
+    """Refuse what cannot be estimated."""
+    _check_times(rows)
+    n, structure = len(rows.log_sd), rows.structure
+    columns = [np.ones((n, 1)), rows.log_sd]
+    if structure is not None and structure.is_root and rows.time is not None:
+        each = np.zeros(n, dtype=np.int64) if rows.by is None else rows.by
+        seen = each * rows.levels + rows.time.astype(np.int64)
+        columns.append((seen[:, None] == np.unique(seen)[1:]).astype(float)
+                       if rows.n_dispersion else np.zeros((n, 0)))  # fmt: skip
+        if rows.n_dispersion and rows.by is not None:
+            columns[1] = rows.log_sd[:, : rows.n_dispersion]
+    X = np.column_stack(columns)
+    size = np.sqrt((X * X).sum(axis=0))
+    if (size == 0).any() or np.linalg.matrix_rank(X / np.where(size == 0, 1.0, size),
+                                                  tol=_RANK * np.sqrt(n)) < X.shape[1]:  # fmt: skip
+        raise ResidualStructureError(
+            "the standard deviations that dispersion= and residual= name explain one another "
+            f"({', '.join(rows.names)}): leave some out (an unstructured matrix has a standard "
+            "deviation for each visit anyhow)"
+        )
+    for name, column in zip(rows.names, rows.log_sd.T, strict=False):
+        if np.isin(column, (0.0, 1.0)).all() and min(column.sum(), n - column.sum()) < _LEAST_ROWS:
+            raise ResidualStructureError(
+                f"{name}: a stratum of {int(min(column.sum(), n - column.sum()))} row; its "
+                f"standard deviation needs {_LEAST_ROWS} at least: join strata"
+            )
+    return rows
+
+
+def _check_times(rows: ResidualRows) -> None:
+    structure, time, block = rows.structure, rows.time, rows.block
+    if structure is None or time is None or block is None:
+        return
+    largest = int(np.bincount(block).max())
+    if largest < _LEAST_ROWS:
+        raise ResidualStructureError(
+            f"every block of {rows.block_name} has one row: nothing in it correlates"
+        )
+    if structure.time == BLOCK and rows.hom:
+        return
+    order = np.lexsort((time, block))
+    same = (np.diff(block[order]) == 0) & (np.diff(time[order]) == 0)
+    if same.any():
+        row = order[np.flatnonzero(same)[0]]
+        label = rows.time_labels[int(time[row])] if structure.time == LEVELS else f"{time[row]:g}"
+        raise ResidualStructureError(
+            f"{rows.block_name} {rows.block_levels[block[row]]} has two rows at {rows.time_name} = "
+            f"{label}: rows of a block are told apart by their time; take another block, or "
+            f"cs(1 | {rows.block_name})"
+        )
+    if structure.time != LEVELS:
+        return
+    k, name = rows.levels, rows.structure.name if rows.structure else ""
+    if k < _LEAST_ROWS:
+        raise ResidualStructureError(f"{rows.time_name} has one level: nothing correlates over it")
+    if structure.is_root and k > MOST_VISITS:
+        raise ResidualStructureError(
+            f"an unstructured matrix over {k} levels of {rows.time_name} has {k * (k + 1) // 2} "
+            "parameters: take toep, ad1 or ar1"
+        )
+    groups = np.zeros(len(block), dtype=np.int64) if rows.by is None else rows.by
+    for g in range(int(groups.max()) + 1):
+        blocks = len(np.unique(block[groups == g]))
+        if structure.is_root and blocks <= k:
+            raise ResidualStructureError(
+                f"{name} over {k} levels of {rows.time_name} needs more than {k} blocks; "
+                f"{rows.block_name} has {blocks}"
+                f"{'' if rows.by is None else ' in ' + rows.by_levels[g]}: take ad1, toep or cs"
+            )
+
+
+def check_beside(rows: ResidualRows, factors: Sequence[Any], terms: Sequence[Any]) -> None:
+    """Refuse random effects that the residuals' structure contains.
+
+    Raises
+    ------
+    ResidualStructureError
+    """
+    structure, block = rows.structure, rows.block
+    if structure is None or block is None:
+        return
+    whole = structure.is_root or (structure.time == BLOCK and rows.hom)
+    if not whole:
+        return
+    for term in terms:
+        codes = factors[term.factor].codes
+        if not _same_partition(codes, block):
+            continue
+        constant = bool(np.ptp(term.X, axis=0).min() == 0.0)
+        if structure.is_root or constant:
+            raise ResidualStructureError(
+                f"({term.text}) and residual='{rows.arguments.term.text}' say the same: "  # type: ignore[union-attr]
+                f"every covariance within {rows.block_name} is in the residual structure; leave "
+                "the random effect out"
+            )
+
+
+def _same_partition(a: Any, b: Any) -> bool:
+    pairs = len(np.unique(np.stack([a, b]), axis=1).T)
+    return pairs == len(np.unique(a)) == len(np.unique(b))

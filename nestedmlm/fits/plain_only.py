@@ -1,0 +1,44 @@
+"""Verbs that know nothing of residuals that differ or correlate, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from nestedmlm.arguments import checked
+from nestedmlm.errors import ResidualStructureError
+
+
+def refuse_residuals(fit: Any, what: str, instead: str = "") -> None:
+    """Refuse a question that is not worked out for such residuals.
+
+    Parameters
+    ----------
+    fit : LmerFit or Model
+    what : str
+        The verb.
+    instead : str
+        What to ask in its place.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the fit has ``dispersion=`` or ``residual=``.
+    """
+    if getattr(fit, "design", None) is not None and fit.design.residual is not None:
+        raise ResidualStructureError(
+            f"{what} is not worked out for residuals that differ or correlate (dispersion=, "
+            f"residual=){instead and ': ' + instead}"
+        )
+
+
+def plain_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a verb: refuse fits whose residuals differ or correlate."""
+
+    @wraps(function)
+    def verb(fit: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_residuals(fit, function.__name__)
+        return function(fit, *args, **kwargs)
+
+    return checked(verb)

@@ -1,0 +1,367 @@
+"""Optimum of a model whose residuals differ or correlate: random effects and residuals together.
+
+The point is ``(phi, gamma)``: the optimizer's covariance parameters, then the free parameters of
+the residuals. The gradient is exact: the elimination's adjoint of the crossproducts, contracted
+with the sums over pairs. Each descent starts at the optimum without the structure, and ends only
+where leaving any boundary of the random effects promises nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.residual_structures import GAPS
+from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
+from nestedmlm.likelihood.plan import Plan, start_phi, theta_of_phi
+from nestedmlm.optimum.certificate import Certificate, min_slope
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.curvature import curvature
+from nestedmlm.optimum.evaluation import Evaluation, evaluate
+from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
+from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.optimize import Optimum, optimize
+from nestedmlm.optimum.trust_region import Descent, attempt, minimize
+from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.pair_sums import PairSums
+
+_DIFFERENCE_STEP = 1e-5  # of exact gradients, in free parameters
+_SAME = 1e-9  # deviance units within which two points are equally good
+_ROUNDS = 6  # of descents together and of the random effects alone
+_FLAT_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal
+_EDGE_LOG_RATIO = 12.0  # |log| of a ratio of standard deviations: further is a variance of zero
+_NEAR_EDGE = 6.0  # the same where the criterion still falls: digits are lost before the edge
+_EDGE_CORRELATION = 1e-6  # distance from 1 of a correlation
+_NAMED = 0.3  # share of a flat direction from which a parameter is named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResidualObjective:
+    """The criterion in ``(phi, gamma)``.
+
+    Attributes
+    ----------
+    plan : Plan
+    sums : PairSums
+    REML : bool
+    """
+
+    plan: Plan
+    sums: PairSums
+    REML: bool
+
+    def at(self, point: FloatArray) -> ResidualPoint:
+        """Evaluate the criterion and its exact gradient."""
+        n = self.plan.n_theta
+        phi, free = point[:n], point[n:]
+        stats = self.sums.at(free)
+        ev = evaluate(phi, self.plan, stats, self.REML)
+        df, reml, _ = degrees(stats, self.REML)
+        S_bar = reml * ev.S_inverse + np.outer(ev.v, ev.v) * (df / ev.r2)
+        c_bar = self.sums.pull(panel_adjoint(stats, ev.state, 1.0, S_bar))
+        J, L = self.sums.model.jacobian(free)
+        return ResidualPoint(
+            objective=self,
+            point=point,
+            value=ev.criterion,
+            gradient=np.concatenate([ev.gradient, c_bar @ J + L]),
+            evaluation=ev,
+            stats=stats,
+            c_bar=c_bar,
+            J=J,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SecondOrder:
+    """Second order at a point: derivatives in ``(phi, gamma)``.
+
+    Attributes
+    ----------
+    hessian : (n, n) array
+        Of the criterion, by differences of exact gradients.
+    S_dot : (n, r, r) array
+        Of ``S = [X y]'V^-1[X y]``, scaled columns.
+    """
+
+    hessian: FloatArray
+    S_dot: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties stand in __dict__
+class ResidualPoint:
+    """The criterion at one point: a `nestedmlm.optimum.trust_region.LocalModel`.
+
+    Attributes
+    ----------
+    objective : ResidualObjective
+    point, gradient : (n_theta + n_free,) arrays
+    value : float
+    evaluation : Evaluation
+    stats : CrossProducts
+        The sums there.
+    c_bar : (M,) array
+        Derivative of the criterion in the coefficients of the pairs.
+    J : (M, n_free) array
+        Their derivatives.
+    """
+
+    objective: ResidualObjective
+    point: FloatArray
+    value: float
+    gradient: FloatArray
+    evaluation: Evaluation
+    stats: CrossProducts
+    c_bar: FloatArray
+    J: FloatArray
+    escape_gain: float = 0.0
+
+    @property
+    def free(self) -> FloatArray:
+        """The residuals' free parameters."""
+        return self.point[self.objective.plan.n_theta :]
+
+    @cached_property
+    def hessian(self) -> FloatArray:
+        """Second derivatives; those of the random effects among themselves nearly."""
+        o, n = self.objective, self.objective.plan.n_theta
+        if not n:
+            return self._hessian_of_residuals()
+        out = np.empty((len(self.point),) * 2)
+        out[:, n:] = self._differences(range(n, len(self.point)))
+        out[n:, :n] = out[:n, n:].T
+        df = degrees(self.stats, o.REML).df
+        out[:n, :n] = curvature(self.evaluation, o.plan, self.stats, df).hessian
+        return 0.5 * (out + out.T)
+
+    @cached_property
+    def second_order(self) -> SecondOrder:
+        """All second derivatives of the criterion, and first ones of S."""
+        o, n, sums = self.objective, len(self.point), self.objective.sums
+        if not o.plan.n_theta:
+            return SecondOrder(hessian=self.hessian, S_dot=sums.slopes(self.J))
+        h, H, S = _DIFFERENCE_STEP, np.empty((n, n)), []
+        for q, e in enumerate(np.eye(n)):
+            up, down = o.at(self.point + h * e), o.at(self.point - h * e)
+            H[q] = (up.gradient - down.gradient) / (2.0 * h)
+            S.append((up.evaluation.state.S - down.evaluation.state.S) / (2.0 * h))
+        return SecondOrder(hessian=0.5 * (H + H.T), S_dot=np.array(S))
+
+    def _differences(self, places: range) -> FloatArray:
+        h, columns = _DIFFERENCE_STEP, []
+        for q in places:
+            e = np.zeros(len(self.point))
+            e[q] = h
+            up, down = self.objective.at(self.point + e), self.objective.at(self.point - e)
+            columns.append((up.gradient - down.gradient) / (2.0 * h))
+        return np.column_stack(columns)
+
+    def _hessian_of_residuals(self) -> FloatArray:
+        """Without random effects S is linear in the coefficients: everything is exact."""
+        ev, sums, o = self.evaluation, self.objective.sums, self.objective
+        df, reml, _ = degrees(self.stats, o.REML)
+        slopes = sums.slopes(self.J)
+        half = ev.S_inverse @ slopes
+        moved = slopes @ ev.v
+        rss = moved @ ev.v
+        out = sums.model.bend(self.free, self.c_bar)
+        out -= reml * np.einsum("qab,pba->qp", half, half, optimize=True)
+        out -= 2.0 * df / ev.r2 * (moved @ ev.S_inverse @ moved.T)
+        out -= df / ev.r2**2 * np.outer(rss, rss)
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Found:
+    """Found point: where one start led to."""
+
+    here: ResidualPoint
+    descent: Descent[ResidualPoint]
+    inner: LocalOptimum | None
+    evaluations: int
+    start: FloatArray
+
+
+def optimize_residuals(
+    plan: Plan,
+    sums: PairSums,
+    *,
+    REML: bool,
+    start: FloatArray | None = None,
+    control: Control | None = None,
+) -> Optimum:
+    """Minimise the criterion over the random effects and the residuals' structure.
+
+    Parameters
+    ----------
+    plan, sums : Plan, PairSums
+    REML : bool
+    start : (n_theta,) array, optional
+        Theta of the first start.
+    control : Control, optional
+
+    Raises
+    ------
+    DataError
+        If the criterion cannot be computed at any start.
+    """
+    control, began = control or Control(), time.perf_counter()
+    objective = ResidualObjective(plan=plan, sums=sums, REML=REML)
+    simple = _without_structure(objective, start, control)
+    found, used = [], 0 if simple is None else simple.certificate.evaluations
+    for point in _starts(objective, simple):
+        try:
+            found.append(_descend(objective, point, control))
+        except np.linalg.LinAlgError:
+            continue
+    least = np.inf if simple is None else simple.evaluation.criterion
+    if not found or min(f.here.value for f in found) > least + _SAME:
+        neutral = np.concatenate([np.zeros(sums.model.q), *sums.model.neutral])
+        phi = _phi_of(simple, plan)
+        found.append(_descend(objective, np.concatenate([phi, neutral]), control))
+    best = min(found, key=lambda f: f.here.value)
+    here, ev = best.here, best.here.evaluation
+    doubt = _verdict(here, best.descent.converged)
+    holds = doubt is None and best.descent.converged and (best.inner is None or best.inner.holds)
+    theta = theta_of_phi(here.point[: plan.n_theta], plan, here.stats)
+    return Optimum(
+        theta=theta,
+        evaluation=ev,
+        stats=here.stats,
+        information=None,
+        certificate=Certificate(
+            holds=bool(holds),
+            gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
+            predicted_decrease=max(float(best.descent.predicted), 0.0),
+            min_eigenvalue=min_slope(ev, plan),
+            escape_gain=0.0 if best.inner is None else best.inner.here.escape_gain,
+            evaluations=used + sum(f.evaluations for f in found),
+            seconds=time.perf_counter() - began,
+            message=doubt or ("local optimum certified" if holds else _ADVICE),
+            control=control,
+            start=tuple(theta_of_phi(best.start[: plan.n_theta], plan, here.stats).tolist()),
+            starts=len(found),
+            path=best.descent.path,
+            route="NumPy sweeps",
+            escapes=0 if best.inner is None else best.inner.log.escapes,
+            snaps=0 if best.inner is None else best.inner.log.snaps,
+        ),
+    )
+
+
+_ADVICE = (
+    "the optimum could not be certified: the criterion still falls in some direction but no step "
+    "lowers it; take a simpler residual structure or fewer random effects"
+)
+
+
+def _without_structure(
+    objective: ResidualObjective, start: FloatArray | None, control: Control
+) -> Optimum | None:
+    """The optimum with independent residuals of one variance; None without random effects."""
+    if not objective.plan.n_theta:
+        return None
+    base = objective.sums.base
+    return optimize(objective.plan, base, REML=objective.REML, start=start, control=control)
+
+
+def _phi_of(simple: Optimum | None, plan: Plan) -> FloatArray:
+    return np.zeros(0) if simple is None else simple.evaluation.phi
+
+
+def _starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
+    """From the optimum without the structure; where that may be a trap, from unit variances too."""
+    model, plan = objective.sums.model, objective.plan
+    yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), model.start])
+    structure = model.structure
+    if plan.n_theta and structure is not None and structure.time == GAPS:
+        yield np.concatenate([start_phi(plan), model.start])
+
+
+def _off_zero(phi: FloatArray, plan: Plan) -> FloatArray:
+    """Standard deviations off zero, where they would stay."""
+    if not plan.n_theta:
+        return phi
+    parts, at = [], 0
+    for s in plan.shapes:
+        own = phi[at : at + s.count]
+        parts.append(s.structure.off_boundary(own, s.k, s.hom))
+        at += s.count
+    return np.concatenate(parts)
+
+
+def _descend(objective: ResidualObjective, point: FloatArray, control: Control) -> _Found:
+    """Descend together; then off every boundary of the random effects, and together again.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If there is no criterion at the point.
+    """
+    here, used, plan = objective.at(point), 1, objective.plan
+    if not np.isfinite(here.value):
+        raise np.linalg.LinAlgError
+    inner = None
+    for _ in range(_ROUNDS):
+        descent = minimize(
+            objective.at, here, tolerance=control.tolerance,
+            max_evaluations=max(2, control.max_evaluations - used),
+        )  # fmt: skip
+        used += descent.evaluations
+        here = descent.best
+        if not plan.n_theta:
+            break
+        own = Objective(plan=plan, stats=here.stats, REML=objective.REML)
+        inner = local_optimum(own, here.point[: plan.n_theta], control)
+        used += inner.log.evaluations
+        moved = attempt(objective.at, np.concatenate([inner.here.point, here.free]))
+        if moved is None:
+            break
+        gain, here = here.value - moved.value, moved
+        if gain <= _SAME:
+            break
+    return _Found(here=here, descent=descent, inner=inner, evaluations=used, start=point)
+
+
+def _verdict(here: ResidualPoint, converged: bool) -> str | None:
+    """What keeps a stationary point from being an optimum of interest: an edge, a flat ridge."""
+    model = here.objective.sums.model
+    edge = _EDGE_LOG_RATIO if converged else _NEAR_EDGE
+    for name, value in zip(model.names, model.natural(here.free), strict=True):
+        if name.startswith("sd_ratio") and abs(np.log(value)) > edge:
+            return (
+                f"at the edge: {name} goes to {'zero' if value < 1 else 'infinity'}, so some rows "
+                "are fitted exactly; join this stratum with another one"
+            )
+        if name.startswith("rho") and 1.0 - abs(value) < _EDGE_CORRELATION:
+            return (
+                f"at the edge: {name} goes to {np.sign(value):+.0f}; the random effects and this "
+                "residual structure explain the same, drop one of them"
+            )
+    n = here.objective.plan.n_theta
+    H = here.hessian[n:, n:]
+    if not H.size:
+        return None
+    d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
+    values, vectors = np.linalg.eigh(H * np.outer(d, d))
+    if values[0] > _FLAT_EIGENVALUE:
+        return None
+    named = [m for m, x in zip(model.names, vectors[:, 0], strict=True) if abs(x) > _NAMED]
+    return (
+        f"flat: the data do not tell {', '.join(named)} apart from what else is in the model; take "
+        "a simpler residual structure or fewer random effects"
+    )
+
+
+def residual_point(found: CrossProducts, plan: Plan, phi: FloatArray, REML: bool) -> ResidualPoint:
+    """The point that crossproducts of a fit were made at."""
+    at = found.residual
+    assert at is not None
+    objective = ResidualObjective(plan=plan, sums=at.sums, REML=REML)
+    return objective.at(np.concatenate([phi, at.free]))

@@ -1,0 +1,277 @@
+"""Crossproducts of a design with residuals that differ or correlate: ``Q = sum_m c_m B_m``.
+
+``B_m = sum a_i a_j'`` over the pairs of rows of one coefficient, ``a = [Z X y]``: additive over
+rows and formed once. Two storages: all B_m, where they are smaller than a few numbers per row, or
+none, so that each evaluation sums over the pairs again. What has entries is one flat vector in
+both: the panels of the chain, its products with the crossed block, that block, its right-hand
+sides, and F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.errors import ResidualStructureError
+from nestedmlm.statistics.crossproducts import CrossProducts, nested_cross_products
+from nestedmlm.statistics.forest import Entries
+from nestedmlm.statistics.residual_model import ResidualModel, residual_model
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+_NUMBERS_PER_ROW = 4  # times the width of a row: what all B_m may take
+_FEW_NUMBERS = 4_000_000  # or this, whatever the rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResidualAt:
+    """The residuals' covariance at one value of its free parameters.
+
+    Attributes
+    ----------
+    model : ResidualModel
+    free : (n_free,) array
+    c : (M,) array
+        Coefficients of the pairs.
+    sums : PairSums
+        What the crossproducts are made from.
+    """
+
+    model: ResidualModel
+    free: FloatArray
+    c: FloatArray
+    sums: PairSums
+
+    def square_sum(self, rest: FloatArray, w: FloatArray | None) -> float:
+        """``rest' W^1/2 R^-1 W^1/2 rest`` of some residuals."""
+        scaled = rest if w is None else rest * np.sqrt(w)
+        pairs = self.model.pairs
+        return float(self.c[pairs.m] @ (scaled[pairs.i] * scaled[pairs.j]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairSums:
+    """Sums over pairs of rows.
+
+    Attributes
+    ----------
+    base : CrossProducts
+        Of independent residuals, without the values that depend on them.
+    model : ResidualModel
+    Y : (r, n) array
+        Right-hand sides, scaled.
+    chain, trailing : tuples of (k, n) arrays
+        Columns of the chain's factors and of the crossed ones.
+    nodes, entry : tuples of int arrays
+        For each factor of the chain, the level of each row; and for each crossed factor too, the
+        first of the entries of each row.
+    columns : tuple of int arrays
+        For each crossed factor, the row's first column in the dense block.
+    B : (M, L) array or None
+    """
+
+    base: CrossProducts
+    model: ResidualModel
+    Y: FloatArray
+    chain: tuple[FloatArray, ...]
+    trailing: tuple[FloatArray, ...]
+    nodes: tuple[IntArray, ...]
+    entry: tuple[tuple[IntArray, ...], ...]
+    columns: tuple[IntArray, ...]
+    B: FloatArray | None
+
+    def at(self, free: FloatArray) -> CrossProducts:
+        """The crossproducts at free parameters.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If there is no covariance there.
+        """
+        c, logdet = self.model.coefficients(free)
+        if not (np.all(np.isfinite(c)) and np.isfinite(logdet)):
+            raise np.linalg.LinAlgError("residual parameters without a covariance")
+        return self.mixed(free, c, float(logdet))
+
+    def mixed(self, free: FloatArray, c: FloatArray, logdet: float) -> CrossProducts:
+        """The crossproducts with some coefficients."""
+        flat = c @ self.B if self.B is not None else self._sum(c)
+        base, cuts = self.base, self._cuts
+        blocks, crossed = base.blocks, base.crossed
+        r = base.p + 1
+        if blocks:
+            blocks = (replace(blocks[0], panels=flat[cuts[0] : cuts[1]]),)
+        if crossed is not None:
+            q = len(crossed.Q)
+            crossed = replace(
+                crossed,
+                values=flat[cuts[1] : cuts[2]],
+                Q=flat[cuts[2] : cuts[3]].reshape(q, q),
+                R=flat[cuts[3] : cuts[4]].reshape(q, r),
+            )
+        return replace(
+            base,
+            blocks=blocks,
+            crossed=crossed,
+            F=flat[cuts[4] :].reshape(r, r),
+            sum_log_w=base.sum_log_w - logdet,
+            residual=ResidualAt(model=self.model, free=free, c=c, sums=self),
+        )
+
+    def pull(self, adjoint: FloatArray) -> FloatArray:
+        """``<adjoint, B_m>`` for every coefficient: the adjoint of `mixed`."""
+        if self.B is not None:
+            return self.B @ adjoint
+        pairs, r = self.model.pairs, self.base.p + 1
+        F = adjoint[self._cuts[4] :].reshape(r, r)
+        each = np.einsum("an,an->n", F @ self.Y[:, pairs.i], self.Y[:, pairs.j])
+        for place, value in self._products(pairs.i, pairs.j):
+            each += adjoint[place] * value
+        return np.bincount(pairs.m, each, minlength=self.model.size)
+
+    def slopes(self, J: FloatArray) -> FloatArray:
+        """F along the columns of J: ``sum_m J[m, q] F_m``, (q, r, r)."""
+        r, first = self.base.p + 1, self._cuts[4]
+        if self.B is not None:
+            return (J.T @ self.B[:, first:]).reshape(-1, r, r)
+        return np.array([self._sum(c)[first:] for c in J.T]).reshape(-1, r, r)
+
+    def with_sums(self) -> PairSums:
+        """The same with all B_m."""
+        pairs, M, L = self.model.pairs, self.model.size, self._cuts[-1]
+        flat = np.zeros(M * L)
+        for place, value in self._products(pairs.i, pairs.j):
+            flat += np.bincount(pairs.m * L + place, value, minlength=M * L)
+        B = flat.reshape(M, L)
+        order = np.argsort(pairs.m, kind="stable")
+        ends = np.searchsorted(pairs.m[order], np.arange(M + 1))
+        for m in range(M):
+            some = order[ends[m] : ends[m + 1]]
+            G = self.Y[:, pairs.i[some]] @ self.Y[:, pairs.j[some]].T
+            B[m, self._cuts[4] :] = 0.5 * (G + G.T).ravel()
+        return replace(self, B=B)
+
+    def _sum(self, c: FloatArray) -> FloatArray:
+        pairs, L = self.model.pairs, self._cuts[-1]
+        each, flat = c[pairs.m], np.zeros(L)
+        for place, value in self._products(pairs.i, pairs.j):
+            flat += np.bincount(place, each * value, minlength=L)
+        G = (self.Y[:, pairs.i] * each) @ self.Y[:, pairs.j].T
+        flat[self._cuts[4] :] = 0.5 * (G + G.T).ravel()
+        return flat
+
+    @property
+    def _cuts(self) -> list[int]:
+        base = self.base
+        sizes = [0, int(base.blocks[0].shape.panel[-1]) if base.blocks else 0]
+        if base.crossed is None:
+            sizes += [0, 0, 0]
+        else:
+            sizes += [x.size for x in (base.crossed.values, base.crossed.Q, base.crossed.R)]
+        return np.cumsum([*sizes, (base.p + 1) ** 2]).tolist()
+
+    def _products(self, i: IntArray, j: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Places in the flat vector and what pairs of rows add there, F left out.
+
+        A pair adds ``(a_i a_j' + a_j a_i') / 2``.
+        """
+        cuts, r = self._cuts, self.base.p + 1
+        for f, z in enumerate(self.chain):
+            s = self.base.blocks[0].shape
+            right, J = np.vstack([*self.chain[f:], self.Y]), int(s.J[f])
+            node = self.nodes[f][i]
+            for a in range(len(z)):
+                for x, other in enumerate(right):
+                    place = int(s.panel[f]) + (a * len(right) + x) * J + node
+                    yield place, 0.5 * (z[a, i] * other[j] + z[a, j] * other[i])
+            for t, zt in enumerate(self.trailing):  # both rows' columns are met by the node
+                E = self.base.crossed.entries  # type: ignore[union-attr]
+                count = int(E.first[f + 1] - E.first[f])
+                for a in range(len(z)):
+                    first = cuts[1] + int(E.value[f]) + a * count
+                    for x in range(len(zt)):
+                        yield first + self.entry[f][t][j] + x, 0.5 * z[a, i] * zt[x, j]
+                        yield first + self.entry[f][t][i] + x, 0.5 * z[a, j] * zt[x, i]
+        q = 0 if self.base.crossed is None else len(self.base.crossed.Q)
+        for t, zt in enumerate(self.trailing):
+            for a in range(len(zt)):
+                at_i, at_j = self.columns[t][i] + a, self.columns[t][j] + a
+                for u, zu in enumerate(self.trailing):
+                    for x in range(len(zu)):
+                        other_i, other_j = self.columns[u][i] + x, self.columns[u][j] + x
+                        yield cuts[2] + at_i * q + other_j, 0.5 * zt[a, i] * zu[x, j]
+                        yield cuts[2] + at_j * q + other_i, 0.5 * zt[a, j] * zu[x, i]
+                for x in range(r):
+                    yield cuts[3] + at_i * r + x, 0.5 * zt[a, i] * self.Y[x, j]
+                    yield cuts[3] + at_j * r + x, 0.5 * zt[a, j] * self.Y[x, i]
+
+
+def pair_sums(design: Design, *, stored: bool | None = None) -> PairSums:
+    """Reduce a design with a residual structure to its sums over pairs of rows.
+
+    Parameters
+    ----------
+    design : Design
+    stored : bool, optional
+        Whether all B_m are kept; by default where they are small.
+
+    Raises
+    ------
+    ResidualStructureError
+        If no grouping factor has whole blocks in its levels.
+    """
+    rows = design.residual
+    assert rows is not None
+    model = residual_model(rows)
+    pairs = model.pairs
+    allowed = [np.array_equal(f.codes[pairs.i], f.codes[pairs.j]) for f in design.factors]
+    if design.factors and not any(allowed):
+        raise ResidualStructureError(
+            f"no grouping factor has whole blocks of {rows.block_name} in its levels: add a "
+            f"random effect of {rows.block_name} or of what it is nested in, or take another block"
+        )
+    base = nested_cross_products(design, allowed)
+    w = None if design.weights is None else np.sqrt(design.weights)
+    y = design.y if design.offset is None else design.y - design.offset
+    Y = np.vstack([(design.X @ base.R_x_inverse).T, (y - design.X @ base.beta0)[None]])
+    Z = [(t.X @ W).T for t, W in zip(design.terms, base.transforms, strict=True)]
+    if w is not None:
+        Y, Z = Y * w, [z * w for z in Z]
+    of_factor = [
+        np.vstack([z for z, t in zip(Z, design.terms, strict=True) if t.factor == f])
+        for f in base.factors
+    ]
+    codes = [design.factors[f].codes for f in base.factors]
+    m = len(base.order.chain)
+    nodes = tuple(
+        place[code] for place, code in zip(base.order.node_of_level, codes[:m], strict=True)
+    )
+    crossed = base.crossed
+    columns, entry = [], []
+    if crossed is not None:
+        for part, code in zip(crossed.parts, codes[m:], strict=True):
+            columns.append(part.rows.start + code.astype(np.int64) * part.k)
+        for f, node in enumerate(nodes):
+            entry.append(tuple(_entries(crossed.entries, base, f, node, at) for at in columns))
+    made = PairSums(
+        base=base, model=model, Y=Y, chain=tuple(of_factor[:m]), trailing=tuple(of_factor[m:]),
+        nodes=nodes, entry=tuple(entry), columns=tuple(columns), B=None,
+    )  # fmt: skip
+    width = sum(len(z) for z in Z) + len(Y)
+    most = max(_NUMBERS_PER_ROW * design.n * width, _FEW_NUMBERS)
+    keep = model.size * made._cuts[-1] <= most if stored is None else stored
+    return made.with_sums() if keep else made
+
+
+def _entries(E: Entries, base: CrossProducts, f: int, node: IntArray, col: IntArray) -> IntArray:
+    """Entry of factor f, counted within it, of each row's level and column."""
+    own = slice(int(E.first[f]), int(E.first[f + 1]))
+    q = len(base.crossed.Q)  # type: ignore[union-attr]
+    keys = E.node[own].astype(np.int64) * q + E.col[own]  # ascending
+    found: IntArray = np.searchsorted(keys, node.astype(np.int64) * q + col)
+    return found

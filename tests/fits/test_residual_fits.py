@@ -1,0 +1,344 @@
+"""Fits whose residuals differ or correlate: identities, refusals, and what their verbs say."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.errors import (
+    FormulaError,
+    NewLevelsError,
+    OptionError,
+    ResidualStructureError,
+)
+
+SLEEP = pd.DataFrame(
+    {
+        "extra": [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0,
+                  1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
+        "drug": ["1"] * 10 + ["2"] * 10,
+        "id": [*range(10), *range(10)],
+    }
+)  # fmt: skip
+ORTHODONT = nm.load_dataset("Orthodont")
+SLEEPSTUDY = nm.load_dataset("sleepstudy")
+MEANS = "distance ~ age * Sex"
+
+
+@pytest.fixture(scope="module")
+def strata():
+    return nm.lmer(f"{MEANS} + (age | Subject)", ORTHODONT, dispersion="~ Sex")
+
+
+@pytest.fixture(scope="module")
+def ar1():
+    return nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEPSTUDY, residual="ar1(Days | Subject)")
+
+
+def visits() -> pd.DataFrame:
+    return ORTHODONT.assign(visit=pd.Categorical(ORTHODONT.age.astype(int).astype(str),
+                                                 ["8", "10", "12", "14"]))  # fmt: skip
+
+
+# --- identities ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_two_measurements_are_a_paired_t_test(ddf):
+    fit = nm.lmer("extra ~ drug", SLEEP, residual="us(drug | id)")
+    row = fit.tidy("fixed", ddf=ddf).iloc[1]
+    assert row["std_error"] == pytest.approx(0.3889587, rel=1e-6)
+    assert row["df"] == pytest.approx(9.0, rel=1e-5)
+
+
+def test_strata_without_random_effects_are_welchs_t_test():
+    fit = nm.lmer("extra ~ drug", SLEEP, dispersion="~ drug")
+    row = fit.tidy("fixed").iloc[1]
+    a, b = (SLEEP.extra[SLEEP.drug == level] for level in "12")
+    va, vb = a.var() / 10, b.var() / 10
+    assert row["std_error"] == pytest.approx(np.sqrt(va + vb), rel=1e-7)
+    assert row["df"] == pytest.approx((va + vb) ** 2 / (va**2 / 9 + vb**2 / 9), rel=1e-6)
+
+
+def test_a_common_correlation_is_a_random_intercept():
+    one = nm.lmer(MEANS, ORTHODONT, residual="cs(1 | Subject)")
+    other = nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT)
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-9)
+    np.testing.assert_allclose(one.params, other.params, rtol=1e-9)
+    np.testing.assert_allclose(one.bse, other.bse, rtol=1e-6)
+    a, b = one.tidy("fixed"), other.tidy("fixed")
+    np.testing.assert_allclose(a["df"], b["df"], rtol=1e-5)
+    assert one.dispersion["estimate"][1] == pytest.approx(other.icc()["adjusted"], rel=1e-6)
+    assert (one.npar, one.aic) == (other.npar, pytest.approx(other.aic))
+
+
+def test_negative_correlations_are_found():
+    rng = np.random.default_rng(2)
+    e = rng.normal(size=(40, 4))
+    y = (e - 0.9 * e.mean(axis=1, keepdims=True)).ravel()
+    d = pd.DataFrame({"y": y, "g": np.repeat(np.arange(40), 4)})
+    fit = nm.lmer("y ~ 1", d, residual="cs(1 | g)")
+    assert -1 / 3 < fit.dispersion["estimate"][1] < -0.25
+    assert fit.criterion < nm.lmer("y ~ 1 + (1 | g)", d).criterion - 30.0
+
+
+@pytest.mark.parametrize("structure", ["ar1", "cs", "toep", "ad1"])
+def test_structures_are_within_the_unstructured(structure):
+    d = visits()
+    hom = "" if structure == "us" else ", hom=False"
+    small = nm.lmer(MEANS, d, residual=f"{structure}(visit | Subject{hom})")
+    large = nm.lmer(MEANS, d, residual="us(visit | Subject)")
+    assert small.converged and large.converged
+    assert small.criterion >= large.criterion - 1e-9
+    assert small.npar < large.npar
+    table = nm.anova(small, large, refit=False).table
+    assert table["Chisq"].iloc[1] == pytest.approx(small.criterion - large.criterion)
+
+
+def test_whole_gaps_are_continuous_time():
+    """ar1 with a correlation above zero is car1, whatever the unit of time."""
+    a = nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEPSTUDY, residual="ar1(Days | Subject)")
+    hours = SLEEPSTUDY.assign(hours=24.0 * SLEEPSTUDY.Days)
+    b = nm.lmer("Reaction ~ Days + (1 | Subject)", hours, residual="car1(hours | Subject)")
+    assert a.criterion == pytest.approx(b.criterion, abs=1e-8)
+    rho = (fit.dispersion["estimate"].iloc[-1] for fit in (a, b))
+    assert next(rho) == pytest.approx(next(rho) ** 24.0, rel=1e-5)
+
+
+def test_gaps_count():
+    d = SLEEPSTUDY[~SLEEPSTUDY.Days.isin([3, 4, 7])]
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", d, residual="ar1(Days | Subject)")
+    assert any("gaps wider than 1" in m for m in fit.messages)
+    rho = fit.dispersion["estimate"].iloc[-1]
+    C = fit.residual_cov("308", kind="cor")
+    assert C.loc["2", "5"] == pytest.approx(rho**3)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"dispersion": "~ Sex"},
+        {"residual": "us(visit | Subject)"},
+        {"residual": "ar1(visit | Subject)", "dispersion": "~ Sex"},
+    ],
+)
+def test_order_of_rows_and_doubled_data(how):
+    d = visits()
+    fit = nm.lmer(MEANS, d, **how)
+    other = nm.lmer(MEANS, d.sample(frac=1.0, random_state=3), **how)
+    assert fit.criterion == pytest.approx(other.criterion, abs=1e-9)
+    twice = pd.concat([d, d.assign(Subject=d.Subject.astype(str) + "b")])
+    ml, ml2 = (nm.lmer(MEANS, x, REML=False, **how) for x in (d, twice))
+    assert ml2.criterion == pytest.approx(2.0 * ml.criterion, rel=1e-9)
+    np.testing.assert_allclose(ml2.dispersion["estimate"], ml.dispersion["estimate"], rtol=1e-4)
+
+
+def test_groups_with_matrices_of_their_own():
+    """Without common fixed effects the groups are two models."""
+    d = visits()
+    both = nm.lmer(
+        "distance ~ 0 + Sex:visit", d, residual="us(visit | Subject, by=Sex)", REML=False
+    )
+    apart = [
+        nm.lmer("distance ~ 0 + visit", d[d.Sex == sex], residual="us(visit | Subject)", REML=False)
+        for sex in ("Male", "Female")
+    ]
+    assert both.criterion == pytest.approx(sum(fit.criterion for fit in apart), rel=1e-9)
+    found = both.residual_cov()
+    for sex, fit in zip(("Male", "Female"), apart, strict=True):
+        np.testing.assert_allclose(found.loc[sex], fit.residual_cov(), rtol=1e-4)
+
+
+def test_above_the_subjects():
+    """Sites are random, visits of a subject unstructured: asked of others, fitted here."""
+    rng = np.random.default_rng(4)
+    d = visits()
+    site = dict(zip(sorted(d.Subject.astype(str).unique()), rng.integers(0, 9, 27), strict=True))
+    d["site"] = d.Subject.astype(str).map(site)
+    d["distance"] += 2.0 * rng.normal(size=9)[d.site]
+    fit = nm.lmer("distance ~ Sex * visit + (1 | site)", d, residual="us(visit | Subject)")
+    assert fit.converged
+    assert fit.criterion < nm.lmer("distance ~ Sex * visit", d,
+                                   residual="us(visit | Subject)").criterion  # fmt: skip
+
+
+def test_a_registered_structure_serves_residuals():
+    def decaying(xp, par, k):
+        gap = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+        return nm.covariance.cholesky(xp, xp.exp(-gap / par[0]), k)
+
+    with nm.covariance.temporary_structures():
+        nm.covariance.register("fading", decaying, [nm.covariance.Parameter("range", lower=0)])
+        fit = nm.lmer(MEANS, visits(), residual="fading(visit | Subject, hom=True)")
+        twin = nm.lmer(MEANS, visits(), residual="ar1(visit | Subject)")
+        assert fit.criterion == pytest.approx(twin.criterion, abs=1e-8)
+        found = fit.dispersion["estimate"].iloc[-1]
+        assert np.exp(-1 / found) == pytest.approx(twin.dispersion["estimate"].iloc[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("formula", ["Reaction ~ Days + (1 | Subject)",
+                                     "Reaction ~ Days + (Days | Subject)"])  # fmt: skip
+@pytest.mark.parametrize("how", [{"residual": "ar1(Days | Subject)"}, {"dispersion": "~ Days"},
+                                 {"residual": "car1(Days | Subject)"}])  # fmt: skip
+def test_never_above_the_submodel(formula, how):
+    fit = nm.lmer(formula, SLEEPSTUDY, **how)
+    assert fit.converged
+    assert fit.criterion <= nm.lmer(formula, SLEEPSTUDY).criterion + 1e-9
+
+
+# --- verbs --------------------------------------------------------------------------------------
+def test_normalized_residuals_are_whitened(ar1):
+    e = ar1.residuals("normalized")
+    raw = ar1.residuals() / ar1.sigma
+    C = ar1.residual_cov("308", kind="cor").to_numpy()
+    own = (SLEEPSTUDY.Subject.astype(str) == "308").to_numpy()
+    np.testing.assert_allclose(np.linalg.cholesky(C) @ e[own], raw[own], atol=1e-10)
+
+
+def test_pearson_residuals_are_divided_by_their_own_sd(strata):
+    raw, scaled = strata.residuals(), strata.residuals("pearson", scaled=True)
+    sd = strata.dispersion["estimate"]
+    expected = sd[0] * np.where(ORTHODONT.Sex == "Female", sd[1], 1.0)
+    np.testing.assert_allclose(scaled, raw / expected, rtol=1e-12)
+
+
+def test_simulated_responses_have_the_covariance():
+    fit = nm.lmer("extra ~ drug", SLEEP, residual="us(drug | id)")
+    Y = fit.simulate(4000, seed=1).to_numpy() - fit.fittedvalues.to_numpy()[:, None]
+    pairs = np.stack([Y[:10].ravel(), Y[10:].ravel()])
+    np.testing.assert_allclose(np.cov(pairs), fit.residual_cov(), rtol=0.03)
+
+
+def test_prediction_intervals_count_the_rows_own_variance(strata):
+    new = pd.DataFrame({"age": 10.0, "Sex": ["Male", "Female"], "Subject": ["M01", "F01"]})
+    options = {"interval": "prediction", "re_form": False}
+    found = strata.predict(new, **options)
+    se = strata.predict(new, se_fit=True, re_form=False)["se"]
+    half = (found["upper"] - found["lower"]) / (2 * 1.959963984540054)
+    T = strata.varcorr().blocks[0].cov
+    x = np.array([1.0, 10.0])
+    sd = strata.dispersion["estimate"]
+    own = np.array([sd[0], sd[0] * sd[1]])
+    np.testing.assert_allclose(half**2, se**2 + x @ T @ x + own**2, rtol=1e-9)
+    other = nm.lmer("distance ~ age + (1 | Subject)", ORTHODONT, dispersion="~ Sex")
+    with pytest.raises(NewLevelsError, match="other"):
+        other.predict(new.assign(Sex="other"), interval="prediction")
+
+
+def test_forecast_within_a_block(ar1):
+    """The conditional distribution given the rows of the block, by the joint matrix."""
+    new = pd.DataFrame({"Days": [10, 12], "Subject": ["308", "309"]})
+    found = ar1.predict(new, use_residuals=True, interval="prediction")
+    e, rho = ar1.residuals(), ar1.dispersion["estimate"].iloc[-1]
+    last = [e[(SLEEPSTUDY.Subject.astype(str) == s) & (SLEEPSTUDY.Days == 9)].iloc[0]
+            for s in new.Subject]  # fmt: skip
+    expected = ar1.predict(new) + np.array([rho * last[0], rho**3 * last[1]])
+    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-9)
+    plain = ar1.predict(new, interval="prediction")
+    narrower = (found["upper"] - found["lower"]) < (plain["upper"] - plain["lower"])
+    assert narrower.all()
+
+
+def test_the_residual_variance_of_the_icc_is_an_average(strata):
+    sd = strata.dispersion["estimate"]
+    variance = (sd[0] * np.where(ORTHODONT.Sex == "Female", sd[1], 1.0)) ** 2
+    between = nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex")
+    sd = between.dispersion["estimate"]
+    variance = (sd[0] * np.where(ORTHODONT.Sex == "Female", sd[1], 1.0)) ** 2
+    b = between.varcorr().blocks[0].cov[0, 0]
+    assert between.icc()["adjusted"] == pytest.approx(b / (b + variance.mean()), rel=1e-9)
+
+
+def test_pickles_and_refits(strata, ar1):
+    for fit in (strata, ar1):
+        again = pickle.loads(pickle.dumps(fit))
+        assert again.dispersion.equals(fit.dispersion)
+        other = again.refit(2.0 * fit.design.y)
+        assert other.sigma == pytest.approx(2.0 * fit.sigma, rel=1e-5)
+        np.testing.assert_allclose(other.dispersion["estimate"][1:], fit.dispersion["estimate"][1:],
+                                   rtol=1e-4)  # fmt: skip
+        assert not fit.refit_ml().REML
+
+
+def test_prints(strata, ar1):
+    assert " Residual Male        1.6296" in str(strata)
+    assert "          Female      0.6662" in str(strata)
+    assert "Dispersion: log SD ~ Sex" in str(strata.summary())
+    assert "ar1(Days | Subject), rho = 0.653" in str(ar1)
+    alone = nm.lmer(MEANS, visits(), residual="us(visit | Subject)")
+    assert str(alone).startswith("Generalized least squares fit by REML")
+    assert "27 blocks, 1 pattern" in str(alone.varcorr())
+
+
+# --- refusals -----------------------------------------------------------------------------------
+REFUSED = {
+    "two rows at one time": ({"residual": "ar1(Days | Subject)"}, ResidualStructureError,
+                             "308 has two rows at Days = 0"),
+    "fractions": ({"residual": "ar1(part | Subject)"}, ResidualStructureError, "car1.part"),
+    "unknown": ({"residual": "spatial(Days | Subject)"}, OptionError, "known: ar1, car1"),
+    "no time": ({"residual": "us(1 | Subject)"}, FormulaError, "needs the time"),
+    "no bar": ({"residual": "ar1(Days)"}, FormulaError, "one bar"),
+    "option": ({"residual": "ar1(Days | Subject, het=True)"}, FormulaError, "hom= and by="),
+    "no tilde": ({"dispersion": "Days"}, FormulaError, "one-sided"),
+    "bars": ({"dispersion": "~ (1 | Subject)"}, FormulaError, "no random effects"),
+    "no intercept": ({"dispersion": "~ 0 + Days"}, FormulaError, "intercept"),
+    "small stratum": ({"dispersion": "~ alone"}, ResidualStructureError, "stratum of 1 row"),
+    "changes": ({"residual": "cs(1 | Subject, by=odd)"}, ResidualStructureError, "changes within"),
+    "too many": ({"residual": "us(row | Subject)"}, ResidualStructureError, "parameters"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_at_the_build(case):
+    options, error, words = REFUSED[case]
+    d = SLEEPSTUDY.assign(part=SLEEPSTUDY.Days / 2, odd=np.arange(180) % 2 == 0,
+                          row=pd.Categorical(np.arange(180) % 30))  # fmt: skip
+    d["alone"] = np.where(np.arange(180) == 7, "a", "b")
+    if case == "two rows at one time":
+        d.loc[1, "Days"] = 0
+    with pytest.raises(error, match=words):
+        nm.lmer("Reaction ~ Days", d, **options)
+
+
+@pytest.mark.parametrize(
+    ("random", "residual"),
+    [
+        ("(1 | Subject)", "cs(1 | Subject)"),
+        ("(1 | Subject)", "us(visit | Subject)"),
+        ("(age | Subject)", "us(visit | Subject)"),
+    ],
+)
+def test_random_effects_that_the_structure_contains(random, residual):
+    with pytest.raises(ResidualStructureError, match="say the same"):
+        nm.lmer(f"{MEANS} + {random}", visits(), residual=residual)
+
+
+def test_too_few_blocks_and_what_explains_one_another():
+    few = visits()[visits().Subject.astype(str).isin(["M01", "M02", "F01"])]
+    with pytest.raises(ResidualStructureError, match="needs more than 4 blocks"):
+        nm.lmer("distance ~ age", few, residual="us(visit | Subject)")
+    with pytest.raises(ResidualStructureError, match="explain one another"):
+        nm.lmer(MEANS, visits(), residual="us(visit | Subject)", dispersion="~ visit")
+
+
+def test_options_that_do_not_apply():
+    for how in ({"penalty": "wishart"}, {"method": "lme4"}):
+        with pytest.raises(OptionError, match="Newton"):
+            nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex", **how)
+    model = nm.Model(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex")
+    for call in (lambda: model.sample(), lambda: model.priors, lambda: model.to_pymc()):
+        with pytest.raises(ResidualStructureError):
+            call()
+
+
+def test_a_stratum_without_variance_is_at_the_edge():
+    rng = np.random.default_rng(3)
+    d = pd.DataFrame({"g": np.repeat(np.arange(12), 4), "f": ["a", "b", "b", "b"] * 12})
+    b = rng.normal(size=12)
+    d["y"] = b[d.g] + np.where(d.f == "a", 0.0, rng.normal(size=48))
+    with pytest.warns(nm.ConvergenceWarning) as said:
+        fit = nm.lmer("y ~ 1 + (1 | g)", d, dispersion="~ relevel(f, ref='b')")
+    assert not fit.converged
+    assert any("at the edge: sd_ratio" in str(w.message) for w in said)

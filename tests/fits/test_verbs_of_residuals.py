@@ -1,0 +1,129 @@
+"""Every verb of a fit whose residuals differ or correlate: it knows so, or says that it does not.
+
+A verb that took the residuals for independent would give the numbers of the fit without the
+structure: each answer must be another one, unless it is of a kind that no residual can touch.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from situations import rows
+from verbs import VERBS
+
+import nestedmlm as nm
+from nestedmlm.errors import NestedMLMError, ResidualStructureError
+from nestedmlm.views.render.view import Viewable
+
+
+@cache
+def data() -> pd.DataFrame:
+    d = rows().copy()
+    d["when"] = d.groupby("f1").cumcount().astype(float)
+    noise = d.y - 5.0 - d.x
+    sd = np.where(d.half == "odd", 3.0, 1.0)
+    return d.assign(y=5.0 + d.x + noise + sd * np.sin(np.arange(len(d)) * 7.3))
+
+
+@cache
+def fits(situation: str) -> tuple[nm.LmerFit, nm.LmerFit | None]:
+    """A fit with the structure, and the one without it (None where that is no mixed model)."""
+    formula, options = SITUATIONS[situation]
+    plain = nm.lmer(formula, data()) if "|" in formula else None
+    return nm.lmer(formula, data(), **options), plain
+
+
+MIXED = "y ~ x + a + (x | f1) + (1 | c1)"
+SITUATIONS = {
+    "strata": (MIXED, {"dispersion": "~ half"}),
+    "slope": (MIXED, {"dispersion": "~ z"}),
+    "autoregressive": (MIXED, {"residual": "ar1(when | f1)"}),
+    "alone": ("y ~ x + a", {"residual": "car1(when | f1)", "dispersion": "~ half"}),
+}
+# rows of the table whose answers no residual touches
+UNTOUCHED = frozenset(
+    "engine nobs ngrps converged REML is_singular model_matrix Model.data "
+    "Model.weights_column".split()
+)
+NEW = frozenset({"dispersion", "residual_cov"})  # asked of such fits only
+# rows that answer in other situations: no random effects, no times, blocks that meet no factor
+PARTLY = frozenset(
+    {("ranova whole", "autoregressive"), ("tidy everything", "alone")}
+    | {("residual_cov", situation) for situation in ("strata", "slope", "alone")}
+    | {(case, "alone") for case in ("ranef", "coef", "predict random only", "icc", "icc by group")}
+    | {(f"plot {name}", "alone") for name in (
+        "caterpillar", "qq_random_effects", "shrinkage", "spaghetti", "trellis", "singularity",
+        "variance partition")}
+)  # fmt: skip
+CASES = [case for case, verb in VERBS.items() if "lmer" in verb.engines]
+NEEDS_A_FACTOR = ("Model.reduced",)  # calls that name the first grouping factor
+
+
+def answer(case: str, fit: nm.LmerFit):
+    found = VERBS[case].call(fit)
+    return found.to_frame() if isinstance(found, Viewable) else found
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_knows_or_says_that_it_does_not(case, situation):
+    fit, plain = fits(situation)
+    if plain is None and case in NEEDS_A_FACTOR:
+        return
+    try:
+        found = answer(case, fit)
+    except ResidualStructureError:
+        assert case not in KNOWN or (case, situation) in PARTLY, "answered before"
+        return
+    except NestedMLMError as error:
+        assert plain is None or not answered(case, plain), repr(error)
+        return
+    assert case in KNOWN, "a new answer: put it into KNOWN, with a test of its number"
+    if plain is None or case in UNTOUCHED | NEW or VERBS[case].question == "pictures":
+        return
+    assert differs(found, answer(case, plain)), "the numbers of independent residuals"
+
+
+def answered(case: str, fit: nm.LmerFit) -> bool:
+    try:
+        answer(case, fit)
+    except NestedMLMError:
+        return False
+    return True
+
+
+def differs(a, b) -> bool:
+    if isinstance(a, str):
+        return a != b
+    if isinstance(a, tuple):
+        return any(differs(x, y) for x, y in zip(a, b, strict=True))
+    one, other = pd.DataFrame(a), pd.DataFrame(b)
+    if one.shape != other.shape:
+        return True
+    one, other = one.select_dtypes("number"), other.select_dtypes("number")
+    return not np.allclose(one.to_numpy(float), other.to_numpy(float), rtol=1e-6, equal_nan=True)
+
+
+# rows of the table that answer in some of these situations
+KNOWN_TEXT = """
+params; fixef; bse; tvalues; pvalues; engine; nobs; ngrps; criterion; reml_criterion; deviance;
+llf; aic; bic; df_resid; npar; converged; REML; sigma; cov_params; varcorr; varcorr sigma;
+ranef; coef; theta; getME; dispersion; residual_cov; predict; predict se; predict partial;
+predict population; predict new; predict new sample; predict new lower; fittedvalues; predict
+random only; predict new random only; predict se alone; residuals working; residuals marginal;
+residuals scaled; resid; model_matrix; conf_int wald; variance_parameters; simulate; simulate
+conditional; simulate partial; tidy; tidy everything; tidy kenward-roger; tidy none; tidy vcov;
+glance; summary; icc; icc by group; r2; r2 by group; emmeans; emmeans 1; emmeans print; pairs;
+contrast; means test; means interval; means vcov; emtrends; summary satterthwaite; summary
+residual; summary none; summary kenward-roger; anova I; anova II; anova III; anova
+kenward-roger; anova none; contest; contest rows; vcovAdj; ranova; ranova whole; drop1; drop1
+Chisq; is_singular; repca; refitted; refit; polish; refit_ml; update; Model.update;
+Model.reduced; Model.with_formula; Model.with_data; Model.data; Model.weights_column; etable;
+maketables; plot diagnostics; plot caterpillar; plot qq_random_effects; plot shrinkage; plot
+spaghetti; plot trellis; plot forest; plot effect of a number; plot effect of a factor; plot
+variance partition; plot singularity; plot priors
+"""
+KNOWN = frozenset(" ".join(name.split()) for name in KNOWN_TEXT.split(";"))
