@@ -78,7 +78,7 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {
-                "report": "report", "anova": "anova", "conf_int": "conf_int", "contest": "contest",
+                "anova": "anova", "conf_int": "conf_int", "contest": "contest",
                 "drop1": "drop1", "glance": "glance", "icc": "icc",
                 "model_matrix": "model_matrix", "polish": "polish", "predict": "predict",
                 "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
@@ -99,6 +99,7 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "profile": "profile",
                 "refit": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
+                "report": "report",
                 "variance_partition": "variance_partition",
             },
             wrap=plain_only,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from nestedmlm.arguments import checked
@@ -33,6 +33,7 @@ def refuse_residuals(fit: Any, what: str, instead: str = "") -> None:
         )
 
 
+@cache
 def plain_only(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of a verb: refuse fits whose residuals differ or correlate."""
 

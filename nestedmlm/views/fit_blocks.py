@@ -24,7 +24,7 @@ def title(fit: Printed) -> list[Block]:
 def method_title(fit: Printed) -> str:
     """Words of the title: REML, or maximum likelihood, penalised or not."""
     # the blank after "likelihood" is lme4's
-    kind = "Linear mixed model" if fit.design.terms else "Generalized least squares"
+    kind = "Linear mixed model" if len(fit.ngrps) else "Generalized least squares"
     return f"{kind} fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
 
@@ -61,7 +61,7 @@ def criteria(fit: Printed, *, digits: int) -> Block:
 
 def heading_of_components(fit: Printed) -> Block:
     """What stands above the variance components."""
-    return Text(("Random effects:" if fit.design.terms else "Residuals:",), role="heading")
+    return Text(("Random effects:" if len(fit.ngrps) else "Residuals:",), role="heading")
 
 
 def groups(fit: Described) -> Block:

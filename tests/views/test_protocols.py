@@ -43,6 +43,7 @@ OF_ONE_ENGINE = {
     ("predict", "interval"): "kind of interval, asked for; a posterior's is always there",
     ("predict", "se_fit"): "asked for; a posterior's spread is always there",
     ("predict", "random_only"): "as lme4's predict",
+    ("predict", "use_residuals"): "of residuals that correlate, which a posterior has not yet",
     ("predict", "na_action"): "as lme4's predict",
     ("predict", "kind"): "a posterior predicts new responses, too",
     ("predict", "draws"): "all draws in place of their summary",
