@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.bootstrap import bootstrap
     from nestedmlm.fits.verbs.conf_int import conf_int
     from nestedmlm.fits.verbs.contest import contest
+    from nestedmlm.fits.verbs.dispersion import dispersion, residual_cov
     from nestedmlm.fits.verbs.drop1 import drop1
     from nestedmlm.fits.verbs.elimination import elimination
     from nestedmlm.fits.verbs.extend import extend
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
     from nestedmlm.fits.verbs.report import report
-    from nestedmlm.fits.verbs.residual_structure import dispersion, residual_cov
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
@@ -82,7 +82,7 @@ else:  # each loads when it is first asked for
                 "drop1": "drop1", "glance": "glance", "icc": "icc",
                 "model_matrix": "model_matrix", "polish": "polish", "predict": "predict",
                 "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
-                "refit": "refit refit_ml", "residual_structure": "dispersion residual_cov",
+                "refit": "refit refit_ml", "dispersion": "dispersion residual_cov",
                 "residuals": "resid residuals", "simulate": "simulate",
                 "summary": "pvalues summary", "tidy": "tidy", "update": "update",
                 "varcorr": "varcorr", "variance_parameters": "variance_parameters",

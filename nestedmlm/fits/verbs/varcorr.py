@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestedmlm.covariance import split_parameters
-from nestedmlm.fits.verbs.residual_structure import residual_blocks, residual_notes
+from nestedmlm.fits.verbs.dispersion import residual_blocks, residual_notes
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
