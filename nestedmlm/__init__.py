@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from nestedmlm.fits.simulation.power import Power, PowerCurve
     from nestedmlm.fits.simulation.rlrt import rlrt
     from nestedmlm.fits.simulation.scenario import Scenario
+    from nestedmlm.fits.summaries.data_summary import Summary
+    from nestedmlm.fits.summaries.summarise import summarise
     from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
     from nestedmlm.inference.effects.cluster_robust import ClusterRobust
@@ -81,6 +83,7 @@ __all__ = [
     "SamplingError",
     "SamplingWarning",
     "Scenario",
+    "Summary",
     "allocation",
     "anova",
     "build_design",
@@ -101,6 +104,7 @@ __all__ = [
     "rlrt",
     "scenario",
     "simulate",
+    "summarise",
     "warmup",
 ]
 
@@ -128,6 +132,8 @@ _PLACES = {
         "fits.simulation.power": "Power PowerCurve",
         "fits.simulation.rlrt": "rlrt",
         "fits.simulation.scenario": "Scenario",
+        "fits.summaries.summarise": "summarise",
+        "fits.summaries.data_summary": "Summary",
         "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",
         "inference.effects.cluster_robust": "ClusterRobust",

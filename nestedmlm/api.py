@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
+from nestedmlm.design.partitions.sources import is_source
+from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.formula import Formula
+from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.summaries.summarise import summarise
+else:  # loads when it is first asked for
+    globals().update(late_imports("nestedmlm.fits.summaries", {"summarise": "summarise"}))
 
 
 @checked
@@ -41,7 +47,8 @@ def lmer(
     Parameters
     ----------
     formula, data, weights, offset, contrasts, na_action, double_bar, dispersion, residual, env
-        See `Model`.
+        See `Model`. Data in partitions (a path or pattern of Parquet files, an Arrow data set or
+        stream, a Dask DataFrame) are summed and fitted from the sums; see `summarise`.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
     start : array, optional
@@ -87,6 +94,25 @@ def lmer(
     0  sigma    37.637
     1    rho     0.653
     """
+    if is_source(data):
+        if dispersion is not None or residual is not None:
+            raise OptionError(
+                "dispersion= and residual= need the rows in memory, and data in partitions are "
+                "fitted from sums over them: read the table first"
+            )
+        sums = summarise(
+            formula,
+            data,
+            weights=weights,
+            offset=offset,
+            contrasts=contrasts,
+            na_action=na_action,
+            double_bar=double_bar,
+            env=env,
+        )
+        return sums.model().fit(
+            REML=REML, start=start, control=control, penalty=penalty, method=method
+        )
     model = Model(
         formula,
         data,

@@ -71,6 +71,28 @@ class NewLevelsError(DataError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class PartitionError(DataError):
+    """A partition of the data that does not fit the others, or cannot be read; says which.
+
+    Parameters
+    ----------
+    message : str
+    partition : str
+        Which one.
+    """
+
+    def __init__(self, message: str, partition: str = "") -> None:
+        super().__init__(message)
+        self.partition = partition
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (str(self), self.partition)
+
+
+class OverlapError(DataError):
+    """Summaries that hold the same part of the data, which would count twice."""
+
+
 class RowsNotHereError(NestedMLMError, ValueError):
     """Something needs the rows of the data, and the design has none; says how to give them."""
 

@@ -12,9 +12,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from parts_of_tables import parts_of
 
+import nestedmlm as nm
 from nestedmlm.datasets import DATA_VARIABLE
-from tools.golden_table import fit_like
+from tools.golden_table import fit_like, model_like
 
 IDS = """
 sleep_corr sleep_corr_ML sleep_dv sleep_dv_ML sleep_int sleep_slope_only sleep_null sleep_quad
@@ -74,6 +76,20 @@ def test_criterion_is_the_optimum(fitted, name):
     fit, entry = fitted(name)
     assert fit.criterion == pytest.approx(entry["opt"]["crit"], rel=0, abs=CRITERION)
     assert fit.criterion <= entry["default"]["crit"] + ABOVE_LME4
+
+
+@pytest.mark.parametrize("name", [*IDS, "hotpower_gh173"])
+def test_sums_of_three_partitions_give_the_fit(fitted, name, monkeypatch, shared_data):
+    fit, entry = fitted(name)
+    monkeypatch.setenv(DATA_VARIABLE, str(shared_data))
+    formula, data, options = model_like(entry)
+    summed = nm.summarise(formula, parts_of(data), **options).fit(REML=fit.REML)
+    assert summed.design.rows is None
+    assert summed.criterion == pytest.approx(fit.criterion, rel=0, abs=1e-9)
+    assert list(summed.fixef.index) == list(fit.fixef.index)
+    assert np.abs((summed.fixef - fit.fixef) / fit.bse).max() < 1e-7 or fit.design.p == 0
+    assert summed.messages == fit.messages
+    assert summed.converged == fit.converged
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -29,18 +29,19 @@ EXACT = 5e-8  # differences below this are shown as 0
 
 def fit_like(entry: dict[str, Any]) -> nm.LmerFit:
     """Fit a reference entry; `args` are R's, in R's spelling."""
+    formula, data, options = model_like(entry)
+    return nm.lmer(formula, data, REML=(entry["args"] or {}).get("REML") != "FALSE", **options)
+
+
+def model_like(entry: dict[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+    """Formula, data and options of a reference entry's model."""
     args = entry["args"] or {}
     data = nm.load_dataset(entry["data"])
     if "subset" in args:
         data = data.query(args["subset"])
     contrasts = dict(re.findall(r'(\w+) = "contr\.(\w+)"', args.get("contrasts", "")))
-    return nm.lmer(
-        entry["formula"],
-        data,
-        REML=args.get("REML") != "FALSE",
-        weights=args.get("weights"),
-        contrasts=contrasts or None,
-    )
+    options = {"weights": args.get("weights"), "contrasts": contrasts or None}
+    return entry["formula"], data, options
 
 
 def largest_difference(fit: nm.LmerFit, optimum: dict[str, Any]) -> float:

@@ -18,6 +18,7 @@ from nestedmlm.design.matrices.newdesign import NewDesign, make_new_design
 from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.rows import Rows, rows_here
 from nestedmlm.design.schema import Schema
+from nestedmlm.design.sums import Sums
 from nestedmlm.formula.formula import Formula
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Design:
     na_action : str
     messages : tuple of str
     rows : Rows or None
+    sums : Sums or None
+        What there is in the place of rows, if anything.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Design:
     na_action: str
     messages: tuple[str, ...]
     rows: Rows | None = None
+    sums: Sums | None = None
 
     def __post_init__(self) -> None:
         # factors and terms find their own rows, whichever way this design was made
@@ -217,6 +221,7 @@ class Design:
             x_names=tuple(self.x_names[j] for j in kept),
             x_assign=tuple(self.x_assign[j] for j in kept),
             rows=rows,
+            sums=None if self.sums is None else self.sums.with_columns(kept),
         )
 
     def with_terms(self, kept: Sequence[int]) -> Design:
@@ -253,6 +258,7 @@ class Design:
             terms=tuple(replace(term, factor=used.index(term.factor)) for term in terms),
             factors=tuple(self.factors[f] for f in used),
             rows=rows,
+            sums=None if self.sums is None else self.sums.with_terms(kept, used),
         )
 
     def align(self, values: Any) -> pd.Series:

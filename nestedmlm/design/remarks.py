@@ -52,20 +52,27 @@ def remarks(design: Design, missing: Mapping[str, int], *, normal: bool = True) 
 
 def _remarks(design: Design, missing: Mapping[str, int], normal: bool) -> Iterator[str]:
     rows = rows_here(design.rows, "what there is to say of the data")
-    out = rows.kept.size - rows.n
+    yield from remark_on_missing(rows.kept.size - rows.n, rows.kept.size, missing)
+    if normal and two_valued(rows.y):
+        yield remark_on_two_values(design.formula, float(rows.y.min()), float(rows.y.max()))
+    for ids in restarting_ids(design.factors, rows):
+        yield ids.message(design.formula)
+
+
+def remark_on_missing(out: int, rows: int, missing: Mapping[str, int]) -> Iterator[str]:
+    """Say how many rows were left out, and for which variables."""
     if out:
         counts = ", ".join(f"{name} ({count})" for name, count in missing.items())
         noun = "row" if out == 1 else "rows"
-        yield f"{out} of {rows.kept.size} {noun} left out for missing values: {counts}"
-    if normal and two_valued(rows.y):
-        low, high = rows.y.min(), rows.y.max()
-        yield (
-            f"the response has only two values, {low:g} and {high:g}: a logistic model would be "
-            f"usual, {_logistic(design.formula, low, high)}; this one fits their mean as if it "
-            "were normal"
-        )
-    for ids in restarting_ids(design.factors, rows):
-        yield ids.message(design.formula)
+        yield f"{out} of {rows} {noun} left out for missing values: {counts}"
+
+
+def remark_on_two_values(formula: Formula, low: float, high: float) -> str:
+    """Say that the response is not what a linear model is made for."""
+    return (
+        f"the response has only two values, {low:g} and {high:g}: a logistic model would be "
+        f"usual, {_logistic(formula, low, high)}; this one fits their mean as if it were normal"
+    )
 
 
 def _logistic(formula: Formula, low: float, high: float) -> str:

@@ -23,6 +23,7 @@ from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.bayes.model.priors import resolve_priors
+    from nestedmlm.fits.summaries.summary_source import SummarySource
     from nestedmlm.fits.verbs.pytensor_graph import pytensor
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.to_pymc import to_pymc
@@ -88,7 +89,7 @@ class Model:
     formula : Formula
     design : Design
         ``y``, ``X`` with ``x_names``, and each random-effects term's matrix and codes.
-    source : Source
+    source : Source or SummarySource
         The data as they were, and how they are read.
     data_name, weights_name, offset_name : str or None
         Names for printing.
@@ -110,7 +111,7 @@ class Model:
 
     formula: Formula
     design: Design
-    source: Source
+    source: Source | SummarySource
 
     @checked
     def __init__(
@@ -143,13 +144,13 @@ class Model:
         self._fill(parsed, source)
 
     @classmethod
-    def _of(cls, formula: Formula, source: Source) -> Model:
+    def _of(cls, formula: Formula, source: Source | SummarySource) -> Model:
         """Make the model of a formula on data that were read before."""
         model = object.__new__(cls)
         model._fill(formula, source)
         return model
 
-    def _fill(self, formula: Formula, source: Source) -> None:
+    def _fill(self, formula: Formula, source: Source | SummarySource) -> None:
         object.__setattr__(self, "formula", formula)
         object.__setattr__(self, "design", source.design(formula))
         object.__setattr__(self, "source", source)

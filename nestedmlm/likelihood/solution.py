@@ -7,18 +7,23 @@ the model at any theta.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
 from nestedmlm.design.design import Design
+from nestedmlm.design.rows import rows_here
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.elimination import Eliminated
 from nestedmlm.likelihood.plan import Plan, flat_of_theta, make_plan, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+ALL = slice(None)
+_ROWS_AT_ONCE = 65_536  # rows whose residuals are squared at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +39,8 @@ class Solution:
     reml_criterion, deviance : float
         REML criterion and -2 log-likelihood at theta (beta and sigma profiled out of each).
     pwrss : float
-        Penalised weighted residual sum of squares, from the residuals themselves.
+        Penalised weighted residual sum of squares, from the residuals themselves where there are
+        rows.
     sigma : float
         ``sqrt(pwrss / (n - p))`` for REML, ``sqrt(pwrss / n)`` for ML.
     beta : (p,) array
@@ -44,9 +50,12 @@ class Solution:
     b : tuple of (J, k) arrays
         Conditional modes of each term, rows in the order of the factor's levels.
     fitted : (n,) array
-        ``X beta + Z b + offset``.
+        ``X beta + Z b + offset``; computed when it is first asked for.
     discrepancy : float
-        Relative difference between `pwrss` and its value from the crossproducts.
+        Relative difference between `pwrss` and its value from the crossproducts; NaN where the
+        design has no rows, as `pwrss` is the latter then.
+    design : Design
+        The model's.
     stats, plan, state
         What it was computed from, for whatever needs more.
     """
@@ -60,15 +69,33 @@ class Solution:
     beta: FloatArray
     vcov: FloatArray
     b: tuple[FloatArray, ...]
-    fitted: FloatArray
     discrepancy: float
+    design: Design
     stats: CrossProducts
     plan: Plan
     state: Eliminated
+    _fitted: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for array in (self.theta, self.beta, self.vcov, self.fitted, *self.T, *self.b):
+        for array in (self.theta, self.beta, self.vcov, *self.T, *self.b):
             array.flags.writeable = False
+
+    @property
+    def fitted(self) -> FloatArray:
+        """``X beta + Z b + offset`` of each row.
+
+        Raises
+        ------
+        RowsNotHereError
+            If the design has no rows.
+        """
+        if not self._fitted:
+            rows_here(self.design.rows, "the fitted values")
+            fitted = fitted_values(self.design, self.beta, self.b)
+            fitted.flags.writeable = False
+            self._fitted["values"] = fitted
+        values: FloatArray = self._fitted["values"]
+        return values
 
 
 def results_at(
@@ -123,9 +150,7 @@ def results_of(
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
-    fitted = fitted_values(design, beta, b)
-    rest = design.y - fitted
-    pwrss = _squares(rest, design.weights, stats) + u2
+    pwrss = r2 if design.rows is None else _squares(design, beta, b, stats) + u2
     df = stats.n - stats.p if REML else stats.n
     sigma2 = pwrss / df
     return Solution(
@@ -138,27 +163,45 @@ def results_of(
         beta=beta,
         vcov=sigma2 * (Ri @ inverse[:-1, :-1] @ Ri.T),
         b=b,
-        fitted=fitted,
-        discrepancy=abs(pwrss - r2) / pwrss if pwrss > 0 else 0.0,
+        discrepancy=_discrepancy(design, pwrss, r2),
+        design=design,
         stats=stats,
         plan=plan,
         state=state,
     )
 
 
-def _squares(rest: FloatArray, w: FloatArray | None, stats: CrossProducts) -> float:
-    if stats.residual is not None:
-        return stats.residual.square_sum(rest, w)
-    return float((rest * rest if w is None else w * rest * rest).sum())
-
-
-def fitted_values(design: Design, beta: FloatArray, b: tuple[FloatArray, ...]) -> FloatArray:
-    """``X beta + Z b + offset`` for the rows of the design."""
-    out = design.X @ beta if design.offset is None else design.X @ beta + design.offset
+def fitted_values(
+    design: Design, beta: FloatArray, b: tuple[FloatArray, ...], rows: slice = ALL
+) -> FloatArray:
+    """``X beta + Z b + offset`` for some rows of the design."""
+    out = design.X[rows] @ beta
+    if design.offset is not None:
+        out += design.offset[rows]
     for term, modes in zip(design.terms, b, strict=True):
-        rows = modes[design.factors[term.factor].codes]
-        out += np.einsum("ij,ij->i", term.X, rows)
+        codes = design.factors[term.factor].codes[rows]
+        out += np.einsum("ij,ij->i", term.X[rows], modes[codes])
     return out
+
+
+def _squares(
+    design: Design, beta: FloatArray, b: tuple[FloatArray, ...], stats: CrossProducts
+) -> float:
+    """Weighted sum of squared residuals, so many rows at a time that they stay in the cache."""
+    total, w = 0.0, design.weights
+    if stats.residual is not None:
+        return stats.residual.square_sum(design.y - fitted_values(design, beta, b), w)
+    for at in range(0, design.n, _ROWS_AT_ONCE):
+        rows = slice(at, at + _ROWS_AT_ONCE)
+        rest = design.y[rows] - fitted_values(design, beta, b, rows)
+        total += float((rest * rest if w is None else w[rows] * rest * rest).sum())
+    return total
+
+
+def _discrepancy(design: Design, pwrss: float, r2: float) -> float:
+    if design.rows is None:
+        return math.nan
+    return abs(pwrss - r2) / pwrss if pwrss > 0 else 0.0
 
 
 def scaled_factors(solution: Solution) -> tuple[FloatArray, ...]:

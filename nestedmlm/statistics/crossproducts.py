@@ -11,152 +11,37 @@ Columns are scaled first (`nestedmlm.statistics.scaling`); results are mapped ba
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.errors import DataError, OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
+from nestedmlm.statistics.cells.cell_products import cell_products
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
-from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
-from nestedmlm.statistics.leaf_levels import LeafLevels
+from nestedmlm.statistics.forest import LEVELS, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.one_thread import thread_for_rows
-from nestedmlm.statistics.parts import FactorPart, stacked_parts
+from nestedmlm.statistics.parts import stacked_parts
 from nestedmlm.statistics.scaling import least_squares, orthonormal, pieces, scaled_columns
-from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed, largest_first, sparse_crossed
+from nestedmlm.statistics.sparse import ExactOnly, largest_first, sparse_crossed
+from nestedmlm.statistics.sufficient_statistics import (
+    Crossed,
+    CrossProducts,
+    check_magnitude,
+    check_reproduced,
+)
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
-    from nestedmlm.statistics.pair_sums import ResidualAt
 
-_SMALLEST, _LARGEST = 1e-140, 1e70  # sizes of responses and predictors: products are finite
-_ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crossed:
-    """The dense block of factors that are crossed with the chain.
-
-    Attributes
-    ----------
-    parts : tuple of FactorPart
-        Of the crossed factors; rows count from the block's first column.
-    Q, R : (q, q) and (q, r) arrays
-        Weighted sums of products, and with the right-hand sides.
-    entries : Entries
-        Which levels of the chain meet which columns.
-    values : array
-        Sums of products of the chain with the block, (k, E) factor after factor, flat.
-    """
-
-    parts: tuple[FactorPart, ...]
-    Q: FloatArray
-    R: FloatArray
-    entries: Entries
-    values: FloatArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CrossProducts:
-    """Everything the likelihood needs, and how to get back to the user's units.
-
-    Attributes
-    ----------
-    n, p : int
-        Rows and (full-rank) fixed-effects columns.
-    order : Order
-        Which factor is eliminated when.
-    parts : tuple of FactorPart
-        Of each factor, in the order of elimination.
-    blocks : tuple of Block
-        The chain's panels.
-    crossed : Crossed or None
-        What is crossed with the chain.
-    F : (p+1, p+1) array
-        ``[X y]'W[X y]``.
-    transforms : tuple of (k, k) arrays
-        ``W_t`` of each term, in the order of ``design.terms``.
-    R_x : (p, p) array
-        Triangular factor of the weighted X; ``beta = beta0 + R_x^{-1} beta_scaled``.
-    beta0 : (p,) array
-        Weighted least-squares coefficients (offset subtracted).
-    log_det_R, sum_log_w : float
-        ``log|det R_x|`` and the sum of log weights.
-    sparse : SparseCrossed or None
-        In place of `blocks` and `crossed`, where the elimination is iterative.
-    leaves : LeafLevels or None
-        The same sums with a smaller dense block, while an optimum is looked for (`with_leaves`).
-    residual : ResidualAt or None
-        Where residuals differ or correlate: their covariance, which is in all sums.
-    """
-
-    n: int
-    p: int
-    order: Order
-    parts: tuple[FactorPart, ...]
-    blocks: tuple[Block, ...]
-    crossed: Crossed | None
-    F: FloatArray
-    transforms: tuple[FloatArray, ...]
-    R_x: FloatArray
-    beta0: FloatArray
-    log_det_R: float
-    sum_log_w: float
-    sparse: SparseCrossed | None = None
-    leaves: LeafLevels | None = None
-    residual: ResidualAt | None = None
-
-    @property
-    def factors(self) -> tuple[int, ...]:
-        """Indices into ``design.factors`` in elimination order."""
-        return self.order.chain + self.order.trailing
-
-    @property
-    def q(self) -> int:
-        """Number of random effects."""
-        return self.parts[-1].rows.stop if self.parts else 0
-
-    @property
-    def chain_parts(self) -> tuple[FactorPart, ...]:
-        """Parts of the chain's factors, which come first."""
-        return self.parts[: len(self.order.chain)]
-
-    def level_order(self, place: int) -> IntArray:
-        """Where each of the user's levels stands in the order of elimination.
-
-        `place` is the factor's, in that order; only the chain's levels are put into another one.
-        """
-        nodes = self.order.node_of_level
-        return nodes[place] if place < len(nodes) else np.arange(self.parts[place].levels)
-
-    @property
-    def R_x_inverse(self) -> FloatArray:
-        """Inverse of `R_x`; (0, 0) without fixed effects."""
-        return np.linalg.inv(self.R_x)
-
-
-def _check_magnitude(what: str, values: FloatArray) -> None:
-    """Refuse numbers whose products leave the range of double precision.
-
-    Raises
-    ------
-    DataError
-    """
-    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-    if 0.0 < largest < _SMALLEST or largest > _LARGEST:
-        raise DataError(
-            f"{what} is of size {largest:.1e}: its squares and their products are too "
-            f"{'large' if largest > 1.0 else 'small'} to compute with; give it in other units "
-            "(divide it by its standard deviation)"
-        )
+__all__ = ["CrossProducts", "Crossed", "cross_products"]
 
 
 def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
-    """Reduce a design to its sufficient statistics in one pass over the rows.
+    """Reduce a design to its sufficient statistics: in one pass over the rows, or over its cells.
 
     Parameters
     ----------
@@ -177,11 +62,8 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     ResidualStructureError
         If the residuals have a structure: what asks for these sums does not know it.
     """
-    if design.residual is not None:
-        raise ResidualStructureError(
-            "this is not worked out for residuals that differ or correlate (dispersion=, "
-            "residual=): ask it of the model without them"
-        )
+    if design.rows is None and design.sums is not None:
+        return cell_products(design, design.sums, method)
     with thread_for_rows(design.n):
         return _cross_products(design, method)
 
@@ -206,7 +88,7 @@ def nested_cross_products(design: Design, allowed: Sequence[bool]) -> CrossProdu
     x = X.rows(slice(None))
     Y = np.concatenate([x, (y - beta @ x)[None]])
     F = (Y if design.weights is None else Y * design.weights) @ Y.T
-    _check_variation(F, y, design.weights)
+    check_reproduced(F[-1, -1], _sum_of_squares(y, design.weights))
     return CrossProducts(
         n=design.n, p=design.p, order=Order(chain=(), trailing=(), parents=(), node_of_level=()),
         parts=(), blocks=(), crossed=None, F=F, transforms=(),
@@ -222,14 +104,6 @@ def _fixed_effects(design: Design, R_x: FloatArray, beta: FloatArray) -> dict[st
         "log_det_R": float(np.log(np.abs(R_x.diagonal())).sum()),
         "sum_log_w": 0.0 if w is None else float(np.log(w).sum()),
     }
-
-
-def _check_variation(F: FloatArray, y: FloatArray, w: FloatArray | None) -> None:
-    if F[-1, -1] <= _ROUNDING_SHARE_OF_SQUARES * _sum_of_squares(y, w):
-        raise DataError(
-            "the fixed effects reproduce the response exactly, so there is no residual variation "
-            "to share out between groups; drop fixed effects or check the response"
-        )
 
 
 def _cross_products(
@@ -263,7 +137,12 @@ def _cross_products(
     most = int(J[0]) if order.trailing or allowed is not None else LEVELS
     blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
     F = sum_panels(nodes, order.parents, blocks, columns, w)
-    _check_variation(F, y, w)
+    if design.residual is not None:
+        raise ResidualStructureError(
+            "this is not worked out for residuals that differ or correlate (dispersion=, "
+            "residual=): ask it of the model without them"
+        )
+    check_reproduced(F[-1, -1], _sum_of_squares(y, w))
     crossed = others = None
     if order.trailing:
         whole = slice(None)
@@ -324,12 +203,12 @@ def _chosen_order(
 
 def _check_magnitudes(design: Design, y: FloatArray) -> None:
     """Refuse a response and predictors of a size whose products cannot be computed."""
-    _check_magnitude("the response", y)
+    check_magnitude("the response", y)
     for name, column in zip(design.x_names, design.X.T, strict=True):
-        _check_magnitude(f"the predictor {name}", column)
+        check_magnitude(f"the predictor {name}", column)
     for term in design.terms:
         for name, column in zip(term.columns, term.X.T, strict=True):
-            _check_magnitude(f"{name} of ({term.text})", column)
+            check_magnitude(f"{name} of ({term.text})", column)
 
 
 def _sum_of_squares(y: FloatArray, w: FloatArray | None) -> float:

@@ -21,7 +21,7 @@ from nestedmlm.statistics.forest import Block, Entries, cut_into_blocks
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 
 if TYPE_CHECKING:
-    from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
+    from nestedmlm.statistics.sufficient_statistics import Crossed, CrossProducts
 
 LARGE_COLUMNS = 300  # columns of a dense block whose factorisation takes time
 _LEAF_SHARE_OF_COLUMNS = 0.2  # of them that must be leaves: then it takes half the time

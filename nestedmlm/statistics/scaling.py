@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 16_384  # at a time: products of a piece stay in the processor's cache
 _LEAST_PIVOT = 1e-4  # of unit columns: below it Cholesky loses too many digits
-_INDEPENDENT = 1e-8  # share of a column's norm that must be left beside the others
+INDEPENDENT = 1e-8  # share of a column's norm that must be left beside the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +154,7 @@ def _scaled_term(
     if structure.recodable and k > 1:
         Q, R = known or orthonormal(X, w)
         d = np.abs(R.diagonal()) / np.sqrt((R * R).sum(axis=0)).clip(min=1e-300)
-        if d.min() > _INDEPENDENT:
+        if d.min() > INDEPENDENT:
             root = math.sqrt(n)
             return Q.times(root), np.linalg.inv(R) * root
     # per row, not per unit of weight: multiplying all weights then changes nothing here

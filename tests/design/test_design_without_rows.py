@@ -129,6 +129,7 @@ SAME: dict[str, Callable[[nm.LmerFit], Any]] = {
     "coef": lambda fit: fit.coef()["Subject"],
     "singular": lambda fit: (fit.is_singular(), str(fit.repca())),
     "print": repr,
+    "profile": lambda fit: fit.conf_int(parm="sigma", method="profile"),  # refits by ML
     "wald": lambda fit: fit.conf_int(method="wald"),
     "tidy": lambda fit: fit.tidy(),
     "contest": lambda fit: fit.contest([0, 1]).table,
@@ -145,7 +146,6 @@ REFUSED: dict[str, Callable[[nm.LmerFit], Any]] = {
     "icc": lambda fit: fit.icc(),
     "r2": lambda fit: fit.r2(),
     "diagnose": lambda fit: fit.diagnose(),
-    "profile of a REML fit": lambda fit: fit.conf_int(method="profile"),  # refits by ML
     "refit": lambda fit: fit.refit(DATA.Reaction),
     "bootstrap": lambda fit: fit.bootstrap(nsim=2, seed=1, progress=False),
     "simulate": lambda fit: fit.simulate(seed=1),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.design.frame.arrow_columns import is_arrow, load_arrow
 from nestedmlm.design.frame.values import (
     Factor,
     Integers,
@@ -64,7 +65,8 @@ class Frame:
         DataError
             If several columns have this name, or its length is not that of the table.
         """
-        return self._series(self._read(name), name)
+        column = self._read(name)
+        return self._series(column if hasattr(column, "iloc") else column.to_pandas(), name)
 
     def _series(self, column: Any, name: str) -> pd.Series:
         if not isinstance(column, pd.Series):
@@ -86,6 +88,11 @@ class Frame:
             column = self._read(name)
             if isinstance(column, np.ndarray):
                 return load_matrix(column, name)
+            if not isinstance(column, pd.Series | pd.DataFrame):
+                found = load_arrow(column)
+                if found is not None:
+                    return found
+                column = column.to_pandas()
             return load_series(self._series(column, name), name)
         except NestedMLMError:
             raise
@@ -102,6 +109,8 @@ def _open(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
         return data.__getitem__, data.columns, data.index
     if isinstance(data, Mapping):
         return _open_mapping(data)
+    if is_arrow(data):
+        return data.column, data.column_names, pd.RangeIndex(data.num_rows)
     return _open_narwhals(data)
 
 
@@ -241,7 +250,7 @@ def _load_extension(series: pd.Series, name: str) -> Vector:
 
 
 def _arrow_dictionary(series: pd.Series) -> pd.Series:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     array = pa.array(series.array)
     if isinstance(array, pa.ChunkedArray):

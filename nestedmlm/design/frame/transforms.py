@@ -6,6 +6,7 @@ values are left out of what is learned and stay missing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import comb
@@ -49,15 +50,24 @@ def _present(x: FloatArray) -> FloatArray:
 
 def fit_scale(x: FloatArray, center: Any = True, scale: Any = True) -> Scale:
     """Learn R's `scale`: mean and SD with n - 1; numbers are taken as they are."""
+    present = _present(x)
+    mean = float(present.mean())
+    return scale_of_moments(
+        present.size, mean, lambda middle: float(((present - middle) ** 2).sum()), center, scale
+    )
+
+
+def scale_of_moments(
+    n: int, mean: float, squares: Callable[[float], float], center: Any, scale: Any
+) -> Scale:
+    """R's `scale` of n values with this mean, and this sum of squares about any number."""
     for name, option in (("center", center), ("scale", scale)):
         if not isinstance(option, bool | int | float) or not np.isfinite(option):
             raise DataError(f"scale(): {name} is TRUE, FALSE or a number, not {option!r}")
-    present = _present(x)
-    middle = (float(present.mean()) if center else 0.0) if isinstance(center, bool) else center
+    middle = (mean if center else 0.0) if isinstance(center, bool) else center
     width = scale
     if isinstance(scale, bool):
-        squares = float(((present - middle) ** 2).sum())
-        width = float(np.sqrt(squares / max(present.size - 1, 1))) if scale else 1.0
+        width = float(np.sqrt(squares(middle) / max(n - 1, 1))) if scale else 1.0
     if width == 0:
         raise DataError("scale() of a constant column: its standard deviation is 0")
     return Scale(float(middle), float(width))

@@ -128,24 +128,13 @@ def read_variables(
     if na_action not in NA_ACTIONS:
         raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
     name = formula.response_text
-    found = read_response(formula.response, evaluator, response)
-    y, trials = found.y, found.trials
-    values: dict[str, Vector] = {}
-    own = [(formula, fixed), *((other, other.fixed_terms()) for other in others)]
-    for variable in (v for pair in own for v in _used(*pair)):
-        if variable.name not in values:
-            values[variable.name] = evaluator.vector(variable.node)
-    total = _total_offset(formula, fixed, offset, evaluator)
-    everything: dict[str, Vector] = {name: y, **values}
-    for variable in _mentioned(formula, fixed):
-        everything.setdefault(variable.name, evaluator.vector(variable.node))
-    if total is not None:
-        everything["the offset"] = total
-    prior: FloatArray | None = None
-    if weights is not None:
-        prior = argument_numbers(weights, evaluator, "weights", error=WeightsError)
-        everything["the weights"] = prior
-    absent = _missing(everything)
+    found = evaluate_variables(
+        formula, fixed, evaluator, weights=weights, offset=offset, response=response, others=others
+    )
+    y, trials, values, total, prior = (
+        found.y, found.trials, found.values, found.offset, found.weights,
+    )  # fmt: skip
+    absent = found.missing
     kept = _complete_rows(absent, frame.n, na_action)
     some = not kept.all()
     trimmed = {k: _trim(take_rows(v, kept) if some else v) for k, v in values.items()}
@@ -175,6 +164,84 @@ def read_variables(
         offset_array=offset is not None and not isinstance(offset, str),
         states=evaluator.states,
         env=evaluator.env.restricted(evaluator.used),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Evaluated:
+    """The variables of a formula on all rows.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n_all,)
+    trials : ndarray, shape (n_all,), or None
+        Of a binomial response.
+    values : dict of str to Vector
+        Predictors and grouping variables, by R's text.
+    offset, weights : ndarray, shape (n_all,), or None
+    missing : dict of str to ndarray of bool
+        The rows where each incomplete variable is missing.
+    """
+
+    y: FloatArray
+    trials: FloatArray | None
+    values: dict[str, Vector]
+    offset: FloatArray | None
+    weights: FloatArray | None
+    missing: dict[str, npt.NDArray[np.bool_]]
+
+
+def evaluate_variables(
+    formula: Formula,
+    fixed: Terms,
+    evaluator: Evaluator,
+    *,
+    weights: Any,
+    offset: Any,
+    response: ResponseKind = REAL,
+    others: Sequence[Formula] = (),
+) -> Evaluated:
+    """Evaluate everything that a formula names on all rows of a table.
+
+    Parameters
+    ----------
+    formula : Formula
+    fixed : Terms
+        Of the fixed part, ``.`` written out.
+    evaluator : Evaluator
+    weights, offset : str, array or None
+    response : ResponseKind
+    others : sequence of Formula
+        Whose variables are wanted, too.
+
+    Returns
+    -------
+    Evaluated
+    """
+    answer = read_response(formula.response, evaluator, response)
+    y = answer.y
+    values: dict[str, Vector] = {}
+    own = [(formula, fixed), *((other, other.fixed_terms()) for other in others)]
+    for variable in (v for pair in own for v in _used(*pair)):
+        if variable.name not in values:
+            values[variable.name] = evaluator.vector(variable.node)
+    total = _total_offset(formula, fixed, offset, evaluator)
+    everything: dict[str, Vector] = {formula.response_text: y, **values}
+    for variable in _mentioned(formula, fixed):
+        everything.setdefault(variable.name, evaluator.vector(variable.node))
+    if total is not None:
+        everything["the offset"] = total
+    prior: FloatArray | None = None
+    if weights is not None:
+        prior = argument_numbers(weights, evaluator, "weights", error=WeightsError)
+        everything["the weights"] = prior
+    return Evaluated(
+        y=y,
+        trials=answer.trials,
+        values=values,
+        offset=total,
+        weights=prior,
+        missing=_missing(everything),
     )
 
 

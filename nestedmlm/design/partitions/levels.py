@@ -1,0 +1,99 @@
+"""Levels of a factor over partitions: declared in one order everywhere, or sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nestedmlm.design.frame.collation import sort_levels
+from nestedmlm.design.frame.values import Factor, Vector, object_array
+from nestedmlm.errors import PartitionError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenLevels:
+    """Levels of one column in some partitions.
+
+    Attributes
+    ----------
+    declared : tuple
+        All levels, in their order, where all partitions have the same.
+    used : tuple
+        Levels that some row has.
+    kind : str
+    ordered : bool
+    same : bool
+        Whether all partitions declare the same.
+    label : str
+        The first of the partitions.
+    """
+
+    declared: tuple[Any, ...]
+    used: tuple[Any, ...]
+    kind: str
+    ordered: bool
+    same: bool
+    label: str
+
+    @classmethod
+    def of(cls, value: Vector, label: str) -> SeenLevels | None:
+        """Of a partition; None where it has no row, or nothing but missing values."""
+        if not isinstance(value, Factor):
+            return None
+        used = np.unique(value.codes[value.codes >= 0])
+        if not used.size:
+            return None
+        return cls(
+            declared=tuple(value.levels),
+            used=tuple(value.levels[used]),
+            kind=value.kind,
+            ordered=value.ordered,
+            same=value.kind in ("category", "logical"),
+            label=label,
+        )
+
+    def __add__(self, other: SeenLevels) -> SeenLevels:
+        same = self.same and other.same and self.declared == other.declared
+        return SeenLevels(
+            declared=self.declared,
+            used=tuple(dict.fromkeys((*self.used, *other.used))),
+            kind=self.kind if self.kind == other.kind else "string",
+            ordered=self.ordered and other.ordered,
+            same=same,
+            label=self.label,
+        )
+
+    def factor(self, name: str) -> Factor:
+        """A factor without rows that has the levels.
+
+        Raises
+        ------
+        PartitionError
+            If they are of types that cannot be put in one order.
+        """
+        levels = list(self.declared)
+        if not self.same:
+            kinds = {str if isinstance(level, str) else type(level) for level in self.used}
+            if str in kinds and len(kinds) > 1:
+                named = ", ".join(sorted(kind.__name__ for kind in kinds))
+                raise PartitionError(
+                    f"the column {name} holds values of several types in different partitions "
+                    f"({named}); make it one type in all of them",
+                    self.label,
+                )
+            levels = [self.used[k] for k in sort_levels(self.used)]
+        return Factor(
+            codes=np.empty(0, dtype=np.int32),
+            levels=object_array(levels),
+            kind=self.kind,
+            ordered=self.ordered and self.same,
+        )
+
+
+def union_of(seen: Sequence[SeenLevels | None]) -> SeenLevels | None:
+    """Levels of all partitions; None where none has any."""
+    found = [one for one in seen if one is not None]
+    return sum(found[1:], found[0]) if found else None

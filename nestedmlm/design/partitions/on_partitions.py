@@ -1,0 +1,120 @@
+"""Functions run on every partition: here, one after the other, or where Dask has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nestedmlm.design.partitions.sources import Source
+from nestedmlm.errors import DataError, NestedMLMError, PartitionError
+from nestedmlm.progress import track
+
+_BRANCHES = 8  # results of partitions that are merged at a time on Dask's workers
+
+
+def each_partition[Result](
+    source: Source,
+    columns: Sequence[str],
+    function: Callable[[Any, str], Result],
+    what: str,
+    *,
+    show: bool = False,
+) -> Iterator[Result]:
+    """Yield what a function makes of every partition, in their order.
+
+    Parameters
+    ----------
+    source : Source
+    columns : sequence of str
+        To be read.
+    function : callable
+        ``(table, label) -> result``; pure, so that it can be run again elsewhere.
+    what : str
+        What is being done, for the line of progress.
+    show : bool
+        Whether there is one.
+
+    Raises
+    ------
+    PartitionError
+        For whatever goes wrong in one: it says where.
+    """
+    if source.delayed is not None:
+        yield from _on_dask(source, columns, function, None)
+        return
+    parts = source.partitions()
+    for part in track(parts, source.count or 0, what, show=show):
+        yield on_partition(function, part.read(columns), part.label)
+
+
+def merged_partitions[Result](
+    source: Source,
+    columns: Sequence[str],
+    function: Callable[[Any, str], Result],
+    merge: Callable[[list[Result]], Result],
+    what: str,
+    *,
+    show: bool = False,
+) -> Iterator[Result]:
+    """Yield results whose merge is that of all partitions; Dask's workers merge them in a tree.
+
+    Parameters
+    ----------
+    source, columns, function, what, show
+        As `each_partition` takes them.
+    merge : callable
+        ``[results] -> result``.
+    """
+    if source.delayed is None:
+        yield from each_partition(source, columns, function, what, show=show)
+    else:
+        yield from _on_dask(source, columns, function, merge)
+
+
+def on_partition[Result](function: Callable[[Any, str], Result], table: Any, label: str) -> Result:
+    """Run a function on a partition; its errors name the partition.
+
+    Raises
+    ------
+    PartitionError
+    """
+    try:
+        return function(table, label)
+    except PartitionError:
+        raise
+    except DataError as error:
+        message = str(error)
+        if not message.startswith(label):
+            message = f"{label}: {message}"
+        if type(error) is DataError:
+            raise PartitionError(message, label) from error
+        raise type(error)(message) from error
+    except NestedMLMError:
+        raise
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        raise PartitionError(f"{label}: {type(error).__name__}: {error}", label) from error
+
+
+def _on_dask(
+    source: Source,
+    columns: Sequence[str],
+    function: Callable[[Any, str], Any],
+    merge: Callable[[list[Any]], Any] | None,
+) -> list[Any]:
+    from dask.base import compute
+    from dask.delayed import delayed
+
+    assert source.delayed is not None
+    run = delayed(on_partition, pure=True, traverse=False)
+    fixed = delayed(function, pure=True, traverse=False)
+    results: list[Any] = [
+        run(fixed, part, f"partition {k}") for k, part in enumerate(source.delayed(columns))
+    ]
+    if merge is not None:
+        together = delayed(merge, pure=True)
+        while len(results) > 1:
+            results = [
+                together(results[k : k + _BRANCHES]) for k in range(0, len(results), _BRANCHES)
+            ]
+    found: list[Any] = list(compute(*results))  # type: ignore[no-untyped-call]
+    return found

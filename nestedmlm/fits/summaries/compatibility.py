@@ -1,0 +1,62 @@
+"""Compatibility of summaries: whether their sums are of the same columns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestedmlm.design.frame.values import Factor
+from nestedmlm.errors import DataError
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.summaries.data_summary import Summary
+
+
+def check_same_columns(one: Summary, other: Summary) -> None:
+    """Refuse to add sums of other columns.
+
+    Raises
+    ------
+    DataError
+        Saying what differs.
+    """
+    a, b = one.plan, other.plan
+    if a is b:
+        return
+    if a.reading.formula != b.reading.formula:
+        raise DataError(
+            f"summaries of two formulas do not add up: {one.formula} and {other.formula}"
+        )
+    for name, value in a.known.items():
+        other_value = b.known[name]
+        if isinstance(value, Factor) and isinstance(other_value, Factor):
+            if list(value.levels) != list(other_value.levels):
+                raise DataError(
+                    f"{name} has the levels {', '.join(value.labels[:20])} in one summary and "
+                    f"{', '.join(other_value.labels[:20])} in the other; make the second with "
+                    "like= the first"
+                )
+        elif isinstance(value, Factor) or isinstance(other_value, Factor):
+            raise DataError(f"{name} is numbers in one summary and a factor in the other")
+    for name, state in a.reading.states.items():
+        if not _same(state, b.reading.states.get(name)):
+            raise DataError(
+                f"{name} learned other numbers in each of the summaries; make the second with "
+                "like= the first, which keeps what it learned"
+            )
+    if a.columns != b.columns or a.groups != b.groups or a.reading.weights != b.reading.weights:
+        raise DataError("the summaries have other columns; make the second with like= the first")
+
+
+def _same(one: Any, other: Any) -> bool:
+    if is_dataclass(one) and not isinstance(one, type) and type(one) is type(other):
+        return _same(asdict(one), asdict(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)

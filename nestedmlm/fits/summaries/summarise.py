@@ -1,0 +1,232 @@
+"""`summarise`: data of any size to a `Summary`, partition by partition."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nestedmlm.arguments import checked
+from nestedmlm.callers import Caller
+from nestedmlm.design.frame.environment import Environment, plain_variables
+from nestedmlm.design.frame.snapshots import snapshot
+from nestedmlm.design.frame.values import Factor
+from nestedmlm.design.frame.variables import NA_ACTIONS
+from nestedmlm.design.partitions.learning import Learned, learn_schema
+from nestedmlm.design.partitions.on_partitions import merged_partitions
+from nestedmlm.design.partitions.reading import Reading
+from nestedmlm.design.partitions.sources import Source, open_source
+from nestedmlm.errors import DataError, FormulaError, OptionError
+from nestedmlm.fits.model_source import ModelOptions
+from nestedmlm.fits.summaries.data_summary import Summary
+from nestedmlm.formula import Formula, parse_formula
+from nestedmlm.statistics.cells.cell_memory import check_cells, hint_at_many
+from nestedmlm.statistics.cells.cell_plan import CellPlan, learn_specs, plan_cells
+from nestedmlm.statistics.cells.cell_sums import Cells
+from nestedmlm.statistics.cells.merge import Pool, merge
+
+_MOST_TURNS = 3  # passes over the data until levels and basis fit them
+_log = logging.getLogger("nestedmlm")
+
+
+@checked
+def summarise(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: str | None = None,
+    offset: str | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
+    like: Summary | None = None,
+    label: str | None = None,
+    progress: bool = False,
+) -> Summary:
+    """Sum over the rows of data what any fit of a formula needs of them.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The largest model of interest: any part of it is fitted from the summary.
+    data : str, Path, list of them, pyarrow Dataset or stream, Dask DataFrame, or table
+        A Parquet file, a directory or a pattern (``"pupils/*.parquet"``); anything with
+        ``__arrow_c_stream__`` (a DuckDB relation), or a function that opens it; a Dask DataFrame is
+        summed by the current client's workers; a table in memory.
+    weights, offset : str, optional
+        Columns. (Arrays have no partitions.)
+    contrasts, na_action, double_bar, env
+        See `Model`.
+    like : Summary, optional
+        Whose levels and transforms are taken over, so that the two add up.
+    label : str, optional
+        Name of these data: two summaries of one label do not add up. Files need none.
+    progress : bool
+        Whether a line of progress is shown.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    PartitionError
+        If a partition does not fit the others; it says which.
+    FormulaError, DataError, ColumnNotFoundError, OptionError
+
+    Notes
+    -----
+    One number per row never leaves its partition. What is kept of the rows is their sums of
+    products by observed combination of all grouping factors; see *What a summary holds*.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> s = nm.summarise("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> print(s.fit().criterion.round(3), s.fit("Reaction ~ Days + (1 | Subject)").npar)
+    1743.628 4
+    """
+    plan, source, options = _planned(
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
+        double_bar=double_bar, env=env, like=like, caller=Caller.here(), progress=progress,
+    )  # fmt: skip
+    plan, cells = _summed(plan, source, options, fixed=like is not None, show=progress)
+    _check_missing(cells, na_action)
+    identities = [part.identity for part in source.partitions()] if _is_known(source) else []
+    sources = tuple(one for one in identities if one)
+    return Summary(
+        plan=plan,
+        cells=cells,
+        options=options,
+        sources=(label,) if label is not None else sources,
+        source_name=source.name if label is None else label,
+        parts=source.count or 1,
+    )
+
+
+def _planned(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any,
+    offset: Any,
+    contrasts: Mapping[str, Any] | None,
+    na_action: str,
+    double_bar: str,
+    env: Mapping[str, Any] | None,
+    like: Summary | None,
+    caller: Caller,
+    progress: bool,
+) -> tuple[CellPlan, Source, ModelOptions]:
+    """Pass 1: levels, transforms and a basis."""
+    if isinstance(formula, str) or formula.double_bar != double_bar:
+        text = formula if isinstance(formula, str) else formula.text
+        formula = parse_formula(text, double_bar=double_bar)
+    if not formula.bars:
+        raise FormulaError(
+            "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
+        )
+    if na_action not in NA_ACTIONS:
+        raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
+    for name, given in (("weights", weights), ("offset", offset)):
+        if given is not None and not isinstance(given, str):
+            raise DataError(
+                f"{name} must be the name of a column: an array has no partitions; make it one"
+            )
+    source = open_source(data)
+    if like is not None:
+        if like.plan.reading.formula != formula:
+            raise DataError(f"like= is a summary of {like.formula}, not of {formula.display}")
+        return like.plan, source, like.options
+    used = plain_variables(caller.values(formula.names)) if env is None else dict(env)
+    names = set(formula.names)
+    environment = Environment({k: snapshot(v) if k in names else v for k, v in used.items()})
+    options = ModelOptions(
+        weights=weights,
+        offset=offset,
+        contrasts=snapshot(contrasts),
+        na_action=na_action,
+        double_bar=double_bar,
+    )
+    fixed = formula.fixed_terms(source.columns if formula.has_dot else ())
+    wanted = {*formula.names, *(v.name for v in fixed.variables), weights, offset}
+    reading = Reading(
+        formula=formula,
+        fixed=fixed,
+        weights=weights,
+        offset=offset,
+        env=environment,
+        columns=tuple(name for name in source.columns if name in wanted),
+    )
+    learned = learn_schema(source, reading, show=progress)
+    return _plan_of(learned, contrasts), source, options
+
+
+def _plan_of(learned: Learned, contrasts: Mapping[str, Any] | None) -> CellPlan:
+    formula = learned.reading.formula
+    specs = learn_specs(learned.reading, learned.known, contrasts)
+    groups = list(dict.fromkeys(part.name for bar in formula.bars for part in bar.parts))
+    return plan_cells(learned, specs, groups)
+
+
+def _summed(
+    plan: CellPlan, source: Source, options: ModelOptions, *, fixed: bool, show: bool
+) -> tuple[CellPlan, Cells]:
+    """Pass 2, and once more where levels have no row or the basis does not fit."""
+    for _ in range(_MOST_TURNS):
+        pool = Pool()
+        columns = plan.reading.columns
+        for cells in merged_partitions(source, columns, plan.summarise, merge, "rows", show=show):
+            check_cells(pool.add(cells))
+        cells = pool.result()
+        if not cells.tally.n:
+            raise DataError(
+                "0 (non-NA) cases: every row has a missing value"
+                if cells.tally.rows
+                else "the data are empty (0 rows)"
+            )
+        hint_at_many(cells)
+        if source.once:
+            return plan, cells
+        better = None if fixed else _without_unused(plan, cells, options)
+        if better is None:
+            better = plan.fitted_to(cells)
+            if better is not None:
+                _log.warning(
+                    "the first rows looked at are unlike the others (are the partitions in order "
+                    "of time?), so the data are summed again in a better basis"
+                )
+        if better is None:
+            return plan, cells
+        plan = better
+    return plan, cells
+
+
+def _without_unused(plan: CellPlan, cells: Cells, options: ModelOptions) -> CellPlan | None:
+    """The plan without levels that no complete row has; None where all have some."""
+    known = dict(plan.known)
+    for name, counts in cells.tally.used.items():
+        factor = known[name]
+        assert isinstance(factor, Factor)
+        if factor.kind != "logical" and not counts.all():
+            kept = np.flatnonzero(counts)
+            known[name] = replace(factor, levels=factor.levels[kept])
+    if all(known[name] is plan.known[name] for name in known):
+        return None
+    learned = Learned(reading=plan.reading, known=known, pilot=plan.pilot)
+    return _plan_of(learned, options.contrasts)
+
+
+def _check_missing(cells: Cells, na_action: str) -> None:
+    tally = cells.tally
+    if na_action == "raise" and tally.rows > tally.n:
+        counts = ", ".join(f"{name} ({count})" for name, count in tally.missing.items())
+        raise DataError(f"missing values in {counts}; na_action='omit' leaves those rows out")
+
+
+def _is_known(source: Source) -> bool:
+    return source.count is not None and source.delayed is None

@@ -1,0 +1,1 @@
+"""Sums of products by cell: the observed combinations of all grouping factors. They add up."""

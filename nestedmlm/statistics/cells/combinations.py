@@ -1,0 +1,163 @@
+"""Observed combinations of the values of several variables, and variables put end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import IntArray
+from nestedmlm.design.frame.values import Factor, Integers, Vector, factor_of_objects
+from nestedmlm.design.matrices.modelmatrix import level_table
+from nestedmlm.errors import DataError
+
+_RUNS_PAY = 3  # rows a run of equal values must have at least, on average
+
+
+def plain_codes(value: Vector) -> Any:
+    """Numbers that are equal where values are, of any kind."""
+    if isinstance(value, Factor):
+        return value.codes
+    if isinstance(value, Integers):
+        return value.factor().codes
+    assert isinstance(value, np.ndarray)
+    return value
+
+
+def combinations(values: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    """Number the observed combinations of several variables.
+
+    Parameters
+    ----------
+    values : sequence of (n,) arrays
+        At least one; numbers of any kind, none missing.
+
+    Returns
+    -------
+    codes : (n,) array
+        Of each row, 0, 1, …
+    first : (J,) array
+        A row of each combination.
+    """
+    start = run_starts(values)
+    n = len(values[0])
+    if len(start) * _RUNS_PAY > n:
+        return _numbered(values)
+    codes, first = _numbered([value[start] for value in values])
+    return np.repeat(codes, np.diff(np.append(start, n))), start[first]
+
+
+def run_starts(values: Sequence[IntArray]) -> IntArray:
+    """Rows where some variable differs from the row before, the first among them."""
+    change = np.ones(len(values[0]), dtype=bool)
+    change[1:] = False
+    for value in values:
+        change[1:] |= value[1:] != value[:-1]
+    return np.flatnonzero(change)
+
+
+def _numbered(values: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    codes, size = _codes_of(values[0])
+    for value in values[1:]:
+        own, own_size = _codes_of(value)
+        codes, size = _codes_of(codes.astype(np.int64) * own_size + own)
+    first = np.empty(size, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return codes, first
+
+
+def _codes_of(value: IntArray) -> tuple[IntArray, int]:
+    if value.dtype.kind in "iu" and value.size:
+        low, high = int(value.min()), int(value.max())
+        if high - low < 4 * value.size + 1024 and high < 2**63:
+            shifted = value.astype(np.int64, copy=False) - low
+            present = np.zeros(high - low + 1, dtype=bool)
+            present[shifted] = True
+            found = np.flatnonzero(present)
+            table = np.empty(present.size, dtype=np.int32)
+            table[found] = np.arange(found.size, dtype=np.int32)
+            return table[shifted], found.size
+    codes, levels = pd.factorize(value)
+    return codes, len(levels)
+
+
+def joined(values: Sequence[Vector], name: str) -> Vector:
+    """Put a variable's values in several parts of the data end to end.
+
+    Parameters
+    ----------
+    values : sequence of Vector
+        None missing.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Vector
+        Whole floats count as integers, as they do in a table that has both; levels that are
+        declared in one order everywhere keep it.
+
+    Raises
+    ------
+    DataError
+        If it is text in one part and numbers in another.
+    """
+    parts: list[Any] = [_unmasked(value) for value in values]
+    factors = [part for part in parts if isinstance(part, Factor)]
+    if not factors:
+        return _joined_numbers([np.asarray(part) for part in parts])  # type: ignore[no-any-return]
+    if len(factors) < len(parts):
+        kinds = sorted({_kind(part) for part in parts})
+        raise DataError(
+            f"{name} is of several types in different parts of the data: {', '.join(kinds)}; "
+            "308 and '308' may be two groups or one: make it one type first"
+        )
+    first = factors[0]
+    if all(_same_levels(first, other) for other in factors[1:]):
+        codes = np.concatenate([f.codes for f in factors])
+        return Factor(codes=codes, levels=first.levels, kind=first.kind, ordered=first.ordered)
+    levels = list(dict.fromkeys(level for f in factors for level in _used_levels(f)))
+    if len({type(level) for level in levels if not isinstance(level, str)}) and any(
+        isinstance(level, str) for level in levels
+    ):
+        kinds = sorted({type(level).__name__ for level in levels})
+        raise DataError(
+            f"{name} is of several types in different parts of the data: {', '.join(kinds)}; "
+            "make it one type first"
+        )
+    known = np.empty(len(levels), dtype=object)
+    known[:] = levels
+    tables = [level_table(f.levels, known) for f in factors]
+    codes = np.concatenate([t[f.codes] for t, f in zip(tables, factors, strict=True)])
+    return factor_of_objects(codes, levels, first.kind)
+
+
+def _used_levels(factor: Factor) -> list[Any]:
+    return list(factor.levels[np.unique(factor.codes)])
+
+
+def _unmasked(value: Vector) -> Vector:
+    return value.values if isinstance(value, Integers) else value
+
+
+def _kind(value: Vector) -> str:
+    if not isinstance(value, Factor):
+        return str(np.asarray(value).dtype)
+    return "text" if value.kind == "string" else value.kind
+
+
+def _same_levels(one: Factor, other: Factor) -> bool:
+    if one.levels is other.levels:
+        return True
+    return one.levels.size == other.levels.size and bool((one.levels == other.levels).all())
+
+
+def _joined_numbers(parts: Sequence[Any]) -> Any:
+    kinds = {part.dtype.kind for part in parts}
+    if "f" in kinds and len(kinds) > 1:
+        whole = all((part == np.trunc(part)).all() for part in parts if part.dtype.kind == "f")
+        kind = np.int64 if whole else np.float64
+        return np.concatenate([part.astype(kind) for part in parts])
+    return np.concatenate(parts)
