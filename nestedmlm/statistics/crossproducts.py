@@ -62,6 +62,11 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     ResidualStructureError
         If the residuals have a structure: what asks for these sums does not know it.
     """
+    if design.residual is not None:
+        raise ResidualStructureError(
+            "this is not worked out for residuals that differ or correlate (dispersion=, "
+            "residual=): ask it of the model without them"
+        )
     if design.rows is None and design.sums is not None:
         return cell_products(design, design.sums, method)
     with thread_for_rows(design.n):
@@ -137,11 +142,6 @@ def _cross_products(
     most = int(J[0]) if order.trailing or allowed is not None else LEVELS
     blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
     F = sum_panels(nodes, order.parents, blocks, columns, w)
-    if design.residual is not None:
-        raise ResidualStructureError(
-            "this is not worked out for residuals that differ or correlate (dispersion=, "
-            "residual=): ask it of the model without them"
-        )
     check_reproduced(F[-1, -1], _sum_of_squares(y, w))
     crossed = others = None
     if order.trailing:
