@@ -36,7 +36,8 @@ _SAME = 1e-9  # deviance units within which two points are equally good
 _ROUNDS = 6  # of descents together and of the random effects alone
 _FLAT_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal
 _EDGE_LOG_RATIO = 12.0  # |log| of a ratio of standard deviations: further is a variance of zero
-_NEAR_EDGE = 6.0  # the same where the criterion still falls: digits are lost before the edge
+_NEAR_EDGE = 6.0  # the same where the criterion still falls, or is flat
+_LEAST_CURVATURE = 0.1  # of the criterion in a log ratio, whose standard error is then above 4
 _EDGE_CORRELATION = 1e-6  # distance from 1 of a correlation
 _NAMED = 0.3  # share of a flat direction from which a parameter is named
 
@@ -332,8 +333,12 @@ def _descend(objective: ResidualObjective, point: FloatArray, control: Control) 
 def _verdict(here: ResidualPoint, converged: bool) -> str | None:
     """What keeps a stationary point from being an optimum of interest: an edge, a flat ridge."""
     model = here.objective.sums.model
-    edge = _EDGE_LOG_RATIO if converged else _NEAR_EDGE
-    for name, value in zip(model.names, model.natural(here.free), strict=True):
+    n = here.objective.plan.n_theta
+    H = here.hessian[n:, n:]
+    curvatures, values = np.diag(H), model.natural(here.free)
+    for name, value, curvature_of in zip(model.names, values, curvatures, strict=True):
+        falls = not converged or curvature_of < _LEAST_CURVATURE
+        edge = _NEAR_EDGE if falls else _EDGE_LOG_RATIO
         if name.startswith("sd_ratio") and abs(np.log(value)) > edge:
             return (
                 f"at the edge: {name} goes to {'zero' if value < 1 else 'infinity'}, so some rows "
@@ -344,13 +349,11 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
                 f"at the edge: {name} goes to {np.sign(value):+.0f}; the random effects and this "
                 "residual structure explain the same, drop one of them"
             )
-    n = here.objective.plan.n_theta
-    H = here.hessian[n:, n:]
     if not H.size:
         return None
     d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
-    values, vectors = np.linalg.eigh(H * np.outer(d, d))
-    if values[0] > _FLAT_EIGENVALUE:
+    roots, vectors = np.linalg.eigh(H * np.outer(d, d))
+    if roots[0] > _FLAT_EIGENVALUE:
         return None
     named = [m for m, x in zip(model.names, vectors[:, 0], strict=True) if abs(x) > _NAMED]
     return (

@@ -66,7 +66,11 @@ def assert_same(a: Any, b: Any) -> None:
 @pytest.mark.parametrize(("engine", "case"), CELLS, ids=["-".join(cell) for cell in CELLS])
 def test_results_of_verbs(engine: str, case: str) -> None:
     verb = VERBS[case]
-    situation = next(s for s in ("plain", *verb.only) if s in verb.only and s not in verb.refused)
+    situation = next(
+        (s for s in ("plain", *verb.only) if s in verb.only and s not in verb.refused), None
+    )
+    if situation is None:  # asked of fits with a residual structure only
+        return
     fit = ENGINES[engine][1](fit_of(situation))
     seen: dict[type, Any] = {}
     for result in results_of(lambda: verb.call(fit)):

@@ -87,8 +87,6 @@ def residual_cov(fit: LmerFit, block: Any = None, *, kind: str = "cov") -> pd.Da
 
     Examples
     --------
-    The paired t test as a model of both measurements:
-
     >>> import nestedmlm as nm
     >>> sleep = {"extra": [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0,
     ...                    1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
