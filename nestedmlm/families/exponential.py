@@ -122,10 +122,10 @@ def negative_binomial_kernel(y: FloatArray, mean: Mean, a: FloatArray, theta: fl
     """Log-density up to ``-a log y!``."""
     mu = mean.mu
     won = _times_log(y, mean.log_mu - np.log(theta + mu))
-    return a * (_log_rising(y, theta) - theta * np.log1p(mu / theta) + won)
+    return a * (log_rising(y, theta) - theta * np.log1p(mu / theta) + won)
 
 
-def _log_rising(y: FloatArray, theta: float) -> FloatArray:
+def log_rising(y: FloatArray, theta: float) -> FloatArray:
     """``log Gamma(y + theta) / Gamma(theta)``, at large theta without cancellation."""
     large = theta > 1e4
     if not large:

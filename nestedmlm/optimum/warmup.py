@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.build import build_design
+from nestedmlm.families import poisson
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import compiled_cache, speed
 from nestedmlm.likelihood.plan import make_plan, start_phi
 from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.fused import descend_compiled
+from nestedmlm.optimum.glmm.solve_glmm import solve_glmm
 from nestedmlm.statistics.crossproducts import cross_products
 
 
@@ -19,7 +21,7 @@ def warmup() -> None:
     """Compile everything that nestedmlm compiles, and keep it on disk.
 
     A process fits uncompiled until that has cost more than compiling would repay; nothing needs
-    this call. It takes some fifteen seconds, once for an installation; a process that finds the
+    this call. It takes some thirty seconds, once for an installation; a process that finds the
     result on disk loads it in about one.
 
     Examples
@@ -42,4 +44,6 @@ def warmup() -> None:
             descend_compiled(
                 plan, stats, start, degrees(stats, True), tolerance=1e-12, max_evaluations=50
             )
+            counts = design.with_response(rng.poisson(2.0, 60).astype(float))
+            solve_glmm(counts, poisson())
     compiled_cache.mark_complete()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,6 +76,15 @@ class Slopes:
     dispersion_curvature: float
 
 
+class Answer(NamedTuple):
+    """The rows' variances ``d = z'P z``, their effect c, the modes' answer ``Za`` and ``B_c``."""
+
+    d: FloatArray
+    c: FloatArray
+    change: FloatArray
+    B_c: FloatArray
+
+
 def laplace(model: GlmmModel, T: FloatArray, modes: Modes) -> Approximation:
     """The Laplace approximation at conditional modes.
 
@@ -130,10 +140,31 @@ def laplace_slopes(
     numpy.linalg.LinAlgError
         If the observed information is not positive definite at the modes.
     """
-    X, terms, modes = model.products.X, at.modes.rows, at.modes
+    terms = at.modes.rows
     d = model.products.row_forms(inverse_on_pattern(at.stats, at.state))
     c = (terms.h1 if model.one_information else terms.w1) * d
     change, B_c = _mode_change(model, T, terms.h, c, joint=joint)
+    answer = Answer(d=d, c=c, change=change, B_c=B_c)
+    return slopes_of(model, at, answer, dispersion, joint=joint)
+
+
+def slopes_of(
+    model: GlmmModel, at: Approximation, answer: Answer, dispersion: float, *, joint: bool = False
+) -> Slopes:
+    """Derivatives where the modes' answer is known.
+
+    Parameters
+    ----------
+    model, at, dispersion, joint
+        As of `laplace_slopes`.
+    answer : Answer
+
+    Returns
+    -------
+    Slopes
+    """
+    X, terms, modes = model.products.X, at.modes.rows, at.modes
+    d, c, change, B_c = answer
     M = at.state.info.copy()
     for part in model.parts:
         B, C = part.by_level(modes.B), part.by_level(B_c)

@@ -25,6 +25,8 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import working_variates
+from nestedmlm.likelihood.elimination.speed import Speed, speed
+from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
@@ -98,27 +100,34 @@ class GlmmObjective(Objective):
             dispersion = math.exp(point[-1])
         return point[:nt], point[nt : nt + p], dispersion
 
-    def approximate(self, point: FloatArray) -> tuple[FloatArray, Approximation]:
-        """Factors and the approximate likelihood."""
+    @property
+    def in_loops(self) -> bool:
+        """Whether compiled loops evaluate the criterion."""
+        return not self.joint and speed() == Speed.DESCENT and applies(self.model)
+
+    def approximate(self, point: FloatArray) -> tuple[FloatArray, Approximation, Slopes]:
+        """Factors, the approximate likelihood and its derivatives."""
         phi, gamma, dispersion = self.split(point)
         T = flat_factors(np, phi, self.plan)
         if not np.isfinite(T).all():
             raise np.linalg.LinAlgError("relative factors that are no numbers")
         known, B = self.warm
-        if self.joint:
-            gamma = known
-        with np.errstate(all="ignore"):
-            modes = find_modes(self.model, T, gamma, dispersion, B=B, joint=self.joint)
+        if self.in_loops:
+            run = compiled_laplace()
+            found, slopes = first_order(run, self.model, T, gamma, dispersion, B)
+        else:
+            start = known if self.joint else gamma
+            modes = find_modes(self.model, T, start, dispersion, B=B, joint=self.joint)
             found = laplace(self.model, T, modes)
-        self.warm[:] = [modes.gamma, modes.B]
-        return T, found
+            slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
+        self.warm[:] = [found.modes.gamma, found.modes.B]
+        return T, found, slopes
 
     def evaluate(self, point: FloatArray) -> GlmmEvaluation:
         """The criterion and its derivatives."""
         phi, _, dispersion = self.split(point)
-        T, found = self.approximate(point)
         with np.errstate(all="ignore"):
-            slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
+            T, found, slopes = self.approximate(point)
             value, of_T = found.value, twice_products(slopes.M, T, self.model.parts)
             if self.grid is not None:
                 exact = integrate(self.model, self.grid, T, found.modes, dispersion)
@@ -174,7 +183,7 @@ class GlmmObjective(Objective):
     def route(self) -> str:
         """How the criterion is evaluated."""
         way = "Laplace" if self.nAGQ == 1 else f"nAGQ = {self.nAGQ}"
-        return f"{way}, {super().route.split()[0]} sweeps"
+        return f"{way}, {'compiled loops' if self.in_loops else super().route}"
 
     @property
     def lower(self) -> FloatArray | None:

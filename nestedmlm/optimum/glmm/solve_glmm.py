@@ -17,6 +17,7 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families.family import Family
+from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel, make_model
 from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution, glmm_results_of
 from nestedmlm.likelihood.glmm.quadrature import make_grid
@@ -40,6 +41,7 @@ from nestedmlm.progress import interruptible
 COV_METHODS = ("hessian", "conditional")
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 _TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+_VISITS_SHARE = 3  # times the eliminations that a linear model's fit takes
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -179,7 +181,8 @@ def solve_glmm(
         grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
         warm=[np.zeros(design.p), np.zeros(model.parts[-1].rows.stop)],
     )
-    with blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
+    seconds = refit_seconds(objective.stats, _VISITS_SHARE)
+    with held(seconds), blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
         best, tried = _best_optimum(objective, start, control)
         here = best.here
         assert isinstance(here, GlmmObjectiveAt)

@@ -1,0 +1,66 @@
+"""Loops of the Laplace approximation: the same numbers as the vector operations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from glmm_designs import FORMS, PAIRS, made
+
+from nestedmlm.families import resolve_family
+from nestedmlm.likelihood.glmm import fused_laplace
+from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
+from nestedmlm.likelihood.glmm.glmm_model import make_model
+from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
+from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.plan import flat_factors, start_phi
+
+
+def check(run, form, name, link, information, weighted=True):
+    design, family, dispersion, level = made(form, name, link, weighted=weighted)
+    model = make_model(design, family, information=information)
+    assert applies(model)
+    phi = 0.15 * start_phi(model.plan)
+    T = flat_factors(np, phi, model.plan)
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+    start = np.zeros(model.parts[-1].rows.stop)
+    with np.errstate(all="ignore"):
+        at = laplace(model, T, find_modes(model, T, gamma, dispersion))
+        slopes = laplace_slopes(model, T, at, dispersion)
+        found, own = first_order(run, model, T, gamma, dispersion, start)
+    assert abs(found.value - at.value) < 1e-9
+    np.testing.assert_allclose(found.modes.B, at.modes.B, atol=1e-7)
+    np.testing.assert_allclose(found.modes.eta, at.modes.eta, atol=1e-8)
+    np.testing.assert_allclose(found.state.S, at.state.S, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(own.M, slopes.M, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(own.gamma, slopes.gamma, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(own.log_dispersion, slopes.log_dispersion, rtol=1e-7, atol=1e-7)
+
+
+KNOWN = [(name, link) for name, link in PAIRS if name != "beta"]
+
+
+@pytest.mark.parametrize(("name", "link"), KNOWN)
+def test_every_family_and_link(name, link):
+    check(fused_laplace, "nested", name, link, "observed")
+
+
+@pytest.mark.parametrize("form", [f for f in FORMS if "crossed" not in f and f != "rows"])
+def test_every_nested_form(form):
+    check(fused_laplace, form, "binomial", "cloglog", "expected", weighted=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "link"), KNOWN)
+def test_compiled(name, link):
+    check(compiled_laplace(), "nested", name, link, "expected")
+
+
+def test_what_loops_do_not_know():
+    for form, name, link in (("crossed", "poisson", "log"), ("nested", "beta", "logit")):
+        design, family, _, _ = made(form, name, link)
+        assert not applies(make_model(design, family))
+    design, family, _, _ = made("nested", "poisson", "log")
+    own = resolve_family("poisson", "sqrt").link
+    assert applies(make_model(design, family))
+    other = type(own)(name="log", eta=own.eta, mu=own.mu, derivatives=own.derivatives)
+    assert not applies(make_model(design, resolve_family("poisson", other)))
