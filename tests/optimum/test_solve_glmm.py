@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import numpy as np
@@ -193,6 +194,28 @@ def test_separation_names_the_coefficient(link):
     assert np.isfinite(found.cov_params()).all()
 
 
+def test_a_weak_prior_cures_separation_and_is_a_ridge():
+    data = outcomes()
+    data |= {"z": (data["x"] > 0) * 1.0}
+    data["y"] = np.where(data["z"] == 1.0, 1.0, data["y"])
+    found = solved("y ~ z + (1 | g)", data, "binomial", penalty="normal")
+    assert found.certificate.holds
+    assert found.separated == ()
+    assert 2.0 < found.solution.beta[1] < 20.0
+    design = build_design("y ~ z + (1 | g)", data, check=False)
+    sd = 2.5 / data["z"].std()
+
+    def penalised(b):
+        beta = found.solution.beta + np.array([0.0, b])
+        return dense_laplace(
+            design, resolve_family("binomial"), found.solution.theta, beta
+        ) + (beta[1] / sd) ** 2  # fmt: skip
+
+    assert abs(penalised(1e-3) - penalised(-1e-3)) / 2e-3 < 1e-4
+    both = solved("y ~ z + (1 | g)", data, "binomial", penalty=("normal", "wishart"))
+    assert both.solution.theta[0] > found.solution.theta[0]
+
+
 def test_complete_separation_and_a_cell_without_events():
     data = outcomes()
     assert solved("y ~ x + (1 | g)", data | {"y": (data["x"] > 0) * 1.0}, "binomial").separated == (
@@ -235,6 +258,9 @@ def test_hard_families_end_in_a_result_or_a_typed_error(family, link):
         ("y ~ x + (1 | g)", {"start": [1.0, 2.0]}, "covariance parameters"),
         ("y ~ x + (1 | g)", {"start": {"sd": 1.0}}, "theta, beta and dispersion"),
         ("y ~ x + (1 | g)", {"start": {"beta": [1.0]}}, "beta must hold 2"),
+        ("y ~ x + (1 | g)", {"penalty": "cauchy"}, "wishart, normal"),
+        ("y ~ x + (1 | g)", {"penalty": ("normal", "normal")}, "two of a kind"),
+        ("y ~ x + (1 | g)", {"penalty": "normal", "nAGQ": 0}, "not for nAGQ=0"),
         ("y ~ x + (1 | g)", {"control": nm.Control(optimizer="lme4")}, "linear models"),
     ],
 )
@@ -255,6 +281,22 @@ def test_a_start_leads_to_the_same_optimum():
         start={"theta": [2.0], "beta": [1.0, -1.0], "dispersion": 30.0},
     )
     assert abs(base.solution.deviance - other.solution.deviance) < 1e-6
+
+
+def test_what_is_found_survives_pickling():
+    found = solved("y ~ x + (1 | g)", counts(), "negativebinomial")
+    again = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again.cov_params(), found.cov_params())
+
+
+@pytest.mark.parametrize("structure", ["cs", "ar1"])
+def test_structures_of_two_columns_are_the_unstructured_one(structure):
+    data = counts(seed=4)
+    free = solved("y ~ x + (x | g)", data, "poisson")
+    hom = ", hom = FALSE" if structure == "ar1" else ""
+    other = solved(f"y ~ x + {structure}(x | g{hom})", data, "poisson")
+    assert abs(free.solution.deviance - other.solution.deviance) < 1e-6
+    assert other.certificate.holds
 
 
 def test_a_penalty_keeps_the_variance_off_zero():

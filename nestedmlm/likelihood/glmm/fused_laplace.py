@@ -56,7 +56,7 @@ class Rows(NamedTuple):
 
 
 def applies(model: GlmmModel) -> bool:
-    """Whether loops know the family and repay, and the chain is one block without crossed factors."""
+    """Whether loops know the family and repay, and nothing is crossed or cut into blocks."""
     products = model.products
     if len(model.y) > MOST_ROWS:
         return False

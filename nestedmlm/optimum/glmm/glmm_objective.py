@@ -76,6 +76,8 @@ class GlmmObjective(Objective):
         0: fixed effects at the joint mode; 1: Laplace; more: nodes of `grid`.
     grid : Grid or None
         Of the quadrature.
+    precision : (p, p) array or None
+        Of a normal prior on the fixed effects (orthonormal columns).
     warm : list
         Gamma and B of the last modes: where the next evaluation starts from.
     """
@@ -83,6 +85,7 @@ class GlmmObjective(Objective):
     model: GlmmModel
     nAGQ: int = 1
     grid: Grid | None = None
+    precision: FloatArray | None = None
     warm: list[FloatArray]
 
     @property
@@ -165,18 +168,23 @@ class GlmmObjective(Objective):
     def around(self, ev: Evaluation) -> GlmmObjectiveAt:
         """The objective where the criterion has been evaluated."""
         assert isinstance(ev, GlmmEvaluation)
-        if self.penalty is None:
-            return GlmmObjectiveAt(
-                objective=self, evaluation=ev, value=ev.criterion, gradient=ev.gradient
-            )
-        prior = penalty_terms(ev.phi, self.plan, self.penalty)
-        rest = np.zeros(len(ev.point) - len(ev.phi))
+        value, gradient, curvature = ev.criterion, ev.gradient.copy(), None
+        nt, p = len(ev.phi), self.stats.p
+        if self.precision is not None:
+            pull = self.precision @ ev.point[nt : nt + p]
+            value += float(ev.point[nt : nt + p] @ pull)
+            gradient[nt : nt + p] += 2.0 * pull
+        if self.penalty is not None:
+            prior = penalty_terms(ev.phi, self.plan, self.penalty)
+            value += prior.value
+            gradient[:nt] += prior.gradient
+            curvature = np.append(prior.curvature, np.zeros(len(gradient) - nt))
         return GlmmObjectiveAt(
             objective=self,
             evaluation=ev,
-            value=ev.criterion + prior.value,
-            gradient=ev.gradient + np.append(prior.gradient, rest),
-            penalty_curvature=np.append(prior.curvature, rest),
+            value=value,
+            gradient=gradient,
+            penalty_curvature=curvature,
         )
 
     @property
@@ -273,6 +281,8 @@ class GlmmObjectiveAt(ObjectiveAt):
         if not self._objective.joint:
             p = self.objective.stats.p
             H[nt : nt + p, nt : nt + p] = 2.0 * ev.state.S[:p, :p]
+            if self._objective.precision is not None:
+                H[nt : nt + p, nt : nt + p] += 2.0 * self._objective.precision
         if self._objective.model.family.has_dispersion:
             H[-1, -1] = max(abs(ev.slopes.dispersion_curvature), _LEAST_CURVATURE)
         return H if self.penalty_curvature is None else H + np.diag(self.penalty_curvature)

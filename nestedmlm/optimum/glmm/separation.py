@@ -68,5 +68,5 @@ def separation_message(names: tuple[str, ...]) -> str:
     return (
         f"the data separate the outcomes by {listed}: the estimate has no bound, the likelihood "
         "rises as it grows (all outcomes of some cell or beyond some value are the same); leave it "
-        "out, merge cells, or give it a prior, as sample() does"
+        'out, merge cells, or give it a weak prior: penalty="normal"'
     )

@@ -25,6 +25,7 @@ from nestedmlm.likelihood.plan import SINGULAR, theta_of_phi
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.glmm.coefficient_penalty import CoefficientPenalty, resolve_penalties
 from nestedmlm.optimum.glmm.glmm_objective import (
     GlmmObjective,
     GlmmObjectiveAt,
@@ -34,7 +35,7 @@ from nestedmlm.optimum.glmm.glmm_start import starting_points
 from nestedmlm.optimum.glmm.separation import separated_coefficients, separation_message
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.optimize import advice
-from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.starts import correlated_starts
 from nestedmlm.progress import interruptible
 
@@ -64,6 +65,8 @@ class GlmmSolved:
     here : GlmmObjectiveAt
         The criterion at the optimum, with its derivatives in scaled columns.
     penalty : Penalty or None
+        On the covariances.
+    coefficient_penalty : CoefficientPenalty or None
     """
 
     solution: GlmmSolution
@@ -74,6 +77,7 @@ class GlmmSolved:
     model: GlmmModel
     here: GlmmObjectiveAt
     penalty: Penalty | None
+    coefficient_penalty: CoefficientPenalty | None
 
     @cached_property
     def hessian(self) -> FloatArray:
@@ -131,7 +135,7 @@ def solve_glmm(
     information: str = "auto",
     start: object = None,
     control: Control | None = None,
-    penalty: Penalty | str | None = None,
+    penalty: object = None,
 ) -> GlmmSolved:
     """Find the maximum of a generalized model's likelihood, and the solution there.
 
@@ -149,8 +153,8 @@ def solve_glmm(
     start : array or mapping, optional
         Theta, or a mapping with any of ``theta``, ``beta`` and ``dispersion``.
     control : Control, optional
-    penalty : {"wishart"} or Penalty, optional
-        On the covariances.
+    penalty : {"wishart", "normal"}, Penalty, CoefficientPenalty or a tuple of two, optional
+        On the covariances; on the fixed effects.
 
     Returns
     -------
@@ -170,7 +174,9 @@ def solve_glmm(
         )
     nAGQ = check_count(nAGQ, "nAGQ", least=0)
     model = make_model(design, family, information=information)
-    prior = resolve_penalty(penalty, model.plan)
+    prior, on_beta = resolve_penalties(penalty, model.plan)
+    if on_beta is not None and nAGQ == 0:
+        raise OptionError(f"penalty={on_beta.name!r} is not for nAGQ=0; use nAGQ=1")
     objective = GlmmObjective(
         plan=model.plan,
         stats=model.products.empty,
@@ -178,6 +184,7 @@ def solve_glmm(
         penalty=prior,
         model=model,
         nAGQ=nAGQ,
+        precision=None if on_beta is None else on_beta.precision(design, model.products.empty.R_x),
         grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
         warm=[np.zeros(design.p), np.zeros(model.parts[-1].rows.stop)],
     )
@@ -202,8 +209,9 @@ def solve_glmm(
         nAGQ=nAGQ,
         information="observed" if model.observed else "expected",
         model=model,
-        here=here,
+        here=objective.around(at),  # afresh: moves that were looked at do not pickle
         penalty=prior,
+        coefficient_penalty=on_beta,
     )
 
 
