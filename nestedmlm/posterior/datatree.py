@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
 from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
 FIXED_DIM = "fixed"
+_OF_DATA = ("observed_data", "constant_data")
 
 
 def check_parameters(data: Any, design: Design) -> None:
@@ -72,15 +74,36 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
     -------
     DataTree
     """
-    from arviz import from_dict
-
     groups: dict[str, dict[str, Any]] = {
         "observed_data": {response_name(design): design.y},
         "constant_data": constant_data(design),
     }
     if log_likelihood and fits_in_memory(data, design):
         groups["log_likelihood"] = {response_name(design): row_log_likelihood(data, design)}
-    return merge(data, from_dict(groups, dims=row_dims(design), coords=row_coords(design)))
+    return merge(data, row_tree(groups, design))
+
+
+def row_tree(groups: Mapping[str, Mapping[str, Any]], design: Design) -> Any:
+    """Groups of variables with a value for each row (and draw), as a DataTree.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping of str to array
+        Arrays of groups other than the data's begin with chains and draws.
+    design : Design
+    """
+    from xarray import Dataset, DataTree
+
+    dims, coords = row_dims(design), row_coords(design)
+    trees = {}
+    for group, variables in groups.items():
+        first = () if group in _OF_DATA else ("chain", "draw")
+        arrays = {n: ((*first, *dims[n]), np.asarray(v)) for n, v in variables.items()}
+        own = Dataset(arrays)
+        trees[group] = own.assign_coords(
+            {str(d): coords.get(str(d), np.arange(size)) for d, size in own.sizes.items()}
+        )
+    return DataTree.from_dict(trees)
 
 
 def merge(data: Any, more: Any, *, replace: bool = False) -> Any:
@@ -124,14 +147,8 @@ def row_coords(design: Design) -> dict[str, list[Any]]:
 
 def add_posterior_predictive(data: Any, design: Design, *, seed: int | None) -> Any:
     """Copy a tree with one replicated response per draw in ``posterior_predictive``."""
-    from arviz import from_dict
-
     rng = np.random.default_rng(seed)
     draws = all_draws(fitted_rows(data, design), kind="response", rng=rng)
     values: FloatArray = draws.reshape(*draw_shape(data), design.n)
-    more = from_dict(
-        {"posterior_predictive": {response_name(design): values}},
-        dims=row_dims(design),
-        coords=row_coords(design),
-    )
+    more = row_tree({"posterior_predictive": {response_name(design): values}}, design)
     return merge(data, more, replace=True)

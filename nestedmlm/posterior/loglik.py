@@ -81,9 +81,12 @@ def _thinned(chains: int, draws: int, most: int | None) -> IntArray:
 
 def _tree(data: Any, values: FloatArray, dim: str, labels: list[Any]) -> Any:
     """A DataTree with a log-likelihood and the posterior it belongs to."""
-    from arviz import from_dict
+    from xarray import Dataset, DataTree
 
-    tree = from_dict({"log_likelihood": {"y": values}}, dims={"y": [dim]}, coords={dim: labels})
+    chains, draws, _ = values.shape
+    coords = {"chain": np.arange(chains), "draw": np.arange(draws), dim: labels}
+    own = Dataset({"y": (("chain", "draw", dim), values)}, coords=coords)
+    tree = DataTree.from_dict({"log_likelihood": own})
     posterior = data["posterior"]
     # ArviZ reads the relative efficiency of the draws off the posterior
     tree["posterior"] = posterior.copy() if hasattr(posterior, "copy") else posterior

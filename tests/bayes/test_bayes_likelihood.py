@@ -9,9 +9,10 @@ from designs import FORMULAS, central_difference, design
 from pytensor.gradient import NullTypeGradError
 
 import nestedmlm as nm
+from nestedmlm.bayes.density.marginal_likelihood import contrast
 from nestedmlm.bayes.model.hierarchical import hierarchical_model
 from nestedmlm.bayes.model.likelihood import marginal_likelihood
-from nestedmlm.bayes.model.marginal import contrast, marginal_model
+from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.priors import default_priors
 from nestedmlm.bayes.model.response import set_response
 from nestedmlm.bayes.sampling.density import density

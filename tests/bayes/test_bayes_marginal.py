@@ -12,9 +12,10 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
+from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.marginal import is_marginal, marginal_model
-from nestedmlm.bayes.model.names import LIKELIHOOD, parameter_names
+from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.sampling.conditional import (
     covariance_factors,
     draw_fitted,
@@ -22,7 +23,6 @@ from nestedmlm.bayes.sampling.conditional import (
     fixed_draws,
 )
 from nestedmlm.bayes.sampling.density import density
-from nestedmlm.bayes.sampling.scalarcode import python_function
 from nestedmlm.bayes.sampling.start import start_values
 from nestedmlm.design.build import build_design
 from nestedmlm.design.matrices.zmatrix import z_matrix
@@ -76,30 +76,23 @@ def block_diagonal(blocks):
 
 @lru_cache
 def prepared(kind, weighted):
-    """A design, its marginal model's density, and the log-likelihood alone."""
+    """A design and its marginal density."""
     of = design(kind, weighted=weighted, offset=weighted)
-    model = marginal_model(of)
-    return of, density(model), likelihood_of(model)
-
-
-def likelihood_of(model):
-    """The marginal log-likelihood as a function of unconstrained points."""
-    graph = model.replace_rvs_by_values([model[LIKELIHOOD]])
-    return python_function(model.value_vars, graph)
+    return of, marginal_density(of)
 
 
 @pytest.mark.parametrize(("kind", "weighted"), CASES)
 def test_log_likelihood_is_that_of_the_dense_normal(kind, weighted):
-    of, den, likelihood = prepared(kind, weighted)
+    of, den = prepared(kind, weighted)
     for x in some_points(den):
         mean, Z, G, R = dense_parts(of, den.to_values(x))
         expected = multivariate_normal(mean, Z @ G @ Z.T + R).logpdf(of.y)
-        assert likelihood(*den.split(x))[0] == pytest.approx(expected, rel=1e-8)
+        assert den.log_likelihood(x[None])[0] == pytest.approx(expected, rel=1e-8)
 
 
 @pytest.mark.parametrize(("kind", "weighted"), CASES)
 def test_gradient_is_the_finite_difference(kind, weighted):
-    _, den, _ = prepared(kind, weighted)
+    _, den = prepared(kind, weighted)
     x = some_points(den, 1)[0]
     value, gradient = den.logp_grad(x)
     numeric = central_difference(lambda at: den.logp_grad(at)[0], x, step=1e-4)
@@ -120,15 +113,14 @@ ML_CASES = {
 def test_the_maximum_over_beta_and_sigma_is_the_ml_criterion(name):
     fit = nm.lmer(ML_CASES[name], nm.load_dataset(name), REML=False)
     of, s = fit.design, fit.solution
-    model = marginal_model(of)
-    den, likelihood = density(model), likelihood_of(model)
+    den = marginal_density(of)
 
     def minus_2_llf(change):
         """-2 log-likelihood with beta and log sigma moved, relative covariance kept."""
         sigma = s.sigma * np.exp(change[-1])
-        at = start_values(model, of, beta=s.beta + change[:-1], T=s.T, sigma=sigma)
-        assert set(at) == {rv.name for rv in model.free_RVs}
-        return -2.0 * likelihood(*den.split(den.at(at)))[0]
+        at = start_values(den.names, of, beta=s.beta + change[:-1], T=s.T, sigma=sigma)
+        assert set(at) == set(den.names)
+        return -2.0 * den.log_likelihood(den.at(at)[None])[0]
 
     best = np.zeros(of.p + 1)
     assert minus_2_llf(best) == pytest.approx(fit.deviance, abs=1e-7)
@@ -144,10 +136,9 @@ def test_the_flat_maximum_of_the_guides_model_is_its_ml_fit(shared_data):
     fit = nm.lmer("mathscore ~ ses + (ses | schoolid) + (1 | classid)", frame, REML=False)
     of, s = fit.design, fit.solution
     # LKJ(1) is flat too; the Jacobians of the transforms are taken off again below
-    model = marginal_model(of, improper(of) | {"schoolid_corr": Prior("LKJ", eta=1)})
-    den = density(model)
+    den = marginal_density(of, improper(of) | {"schoolid_corr": Prior("LKJ", eta=1)})
     at = {name: i for i, name in enumerate(den.names)}
-    logit, log_sigma = at["schoolid_corr_partial_logodds__"], at["sigma_log__"]
+    logit, log_sigma = at["schoolid_corr_partial"], at["sigma"]
 
     def minus_llf(x):
         value, gradient = den.logp_grad(x)
@@ -156,7 +147,7 @@ def test_the_flat_maximum_of_the_guides_model_is_its_ml_fit(shared_data):
         jacobian[logit], jacobian[log_sigma] = 1.0 - 2.0 * half, 1.0
         return np.log(half * (1 - half)) + x[log_sigma] - value, jacobian - gradient
 
-    x0 = den.at(start_values(model, of, beta=s.beta, T=s.T, sigma=s.sigma))
+    x0 = den.at(start_values(den.names, of, beta=s.beta, T=s.T, sigma=s.sigma))
     x0[at["1|schoolid_sigma_raw"]] += 1.0  # not at the answer already
     found = minimize(minus_llf, x0, jac=True, method="BFGS", options={"gtol": 1e-6})
     assert 2.0 * found.fun == pytest.approx(fit.deviance, abs=1e-6)
@@ -186,12 +177,12 @@ def test_structure_of_the_model():
 
 
 def test_signs_of_folded_scales_do_not_matter():
-    den = density(marginal_model(design("slope")))
+    den = marginal_density(design("slope"))
     x = some_points(den, 1)[0]
     at = {name: i for i, name in enumerate(den.names)}
     flipped = x.copy()
     flipped[at["x|f1_sigma_raw"]] *= -1
-    flipped[at["f1_corr_partial_logodds__"]] *= -1
+    flipped[at["f1_corr_partial"]] *= -1
     assert den.folded == (at["1|f1_sigma_raw"], at["x|f1_sigma_raw"])
     assert den.logp_grad(flipped)[0] == pytest.approx(den.logp_grad(x)[0], rel=1e-12)
     one, other = den.to_values(x), den.to_values(flipped)
@@ -201,7 +192,7 @@ def test_signs_of_folded_scales_do_not_matter():
 
 def test_centred_intercept_gives_the_users():
     of = design("slope")
-    den = density(marginal_model(of))
+    den = marginal_density(of)
     x = some_points(den, 1)[0]
     values = den.to_values(x)
     sampled = dict(zip(den.names, x, strict=True))
@@ -251,7 +242,7 @@ def test_discrete_variables_are_refused():
 
 
 def test_far_away_the_density_is_not_an_error():
-    den = density(marginal_model(design("crossed")))
+    den = marginal_density(design("crossed"))
     for far in (1e3, 1e6, -1e3):
         value, gradient = den.logp_grad(den.initial + far)
         assert not value > 0 and gradient.shape == (den.ndim,)
@@ -262,7 +253,7 @@ def test_far_away_the_density_is_not_an_error():
 )
 def test_conditional_draws_have_the_dense_mean_and_covariance(kind):
     of = design(kind, weighted=True, offset=True)
-    den = density(marginal_model(of))
+    den = marginal_density(of)
     values = den.to_values(some_points(den, 1)[0])
     mean, Z, G, R = dense_parts(of, values)
     gain = G @ Z.T @ np.linalg.inv(Z @ G @ Z.T + R)

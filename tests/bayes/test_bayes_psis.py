@@ -11,11 +11,10 @@ from designs import design
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.bayes.model.marginal import marginal_model
+from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.asinh_scale import asinh_density
 from nestedmlm.bayes.sampling.conditional_coefficients import conditional_coefficients
-from nestedmlm.bayes.sampling.density import density
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample, systematic
 
@@ -103,7 +102,7 @@ def test_tails_with_few_groups_are_exact(groups, given):
     97.5 % quantile of (3, FLAT) was 10 where 28 is right, with k-hat 0.5.
     """
     model = few_groups(groups)
-    den = density(model.to_pymc(priors=given, marginal=True))
+    den = marginal_density(model.design, given)
     cells, peak, found = exact(model, given), find_peak(den), []
     for seed in range(3):
         drawn = psis_sample(den, peak, draws=4000, seed=seed)
@@ -119,7 +118,7 @@ def test_tails_with_few_groups_are_exact(groups, given):
 
 @pytest.mark.parametrize("kind", ["one factor", "slope", "crossed", "autoregressive"])
 def test_the_asinh_scale_is_a_change_of_variable(kind):
-    den = density(marginal_model(design(kind)))
+    den = marginal_density(design(kind))
     scaled = asinh_density(den, find_peak(den))
     if not den.folded:
         assert scaled is den
@@ -144,7 +143,7 @@ def test_the_asinh_scale_is_a_change_of_variable(kind):
 @pytest.mark.parametrize("kind", ["slope", "crossed", "compound symmetry", "no fixed effects"])
 def test_given_the_rest_the_coefficients_are_normal(kind):
     """The density over the conditional's is the same wherever the coefficients are."""
-    den = density(marginal_model(design(kind, weighted=True, offset=True)))
+    den = marginal_density(design(kind, weighted=True, offset=True))
     found = conditional_coefficients(den, find_peak(den))
     if kind == "no fixed effects":
         assert found is None
@@ -154,11 +153,11 @@ def test_given_the_rest_the_coefficients_are_normal(kind):
     x = den.initial + 0.2 * rng.normal(size=den.ndim)
     ratios = []
     for scores in 3.0 * rng.normal(size=(5, len(found.at))):
-        drawn = found.draw(x, scores)
+        drawn = found.draw(x[None], scores[None])
         there = x.copy()
-        there[found.at] = drawn.values
-        assert drawn.logp == pytest.approx(den.logp(there), rel=1e-10)
-        ratios.append(drawn.logp - drawn.log_height + 0.5 * scores @ scores)
+        there[found.at] = drawn.values[0]
+        assert drawn.logp[0] == pytest.approx(den.logp(there), rel=1e-10)
+        ratios.append(drawn.logp[0] - drawn.log_height[0] + 0.5 * scores @ scores)
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-9)
 
 
@@ -171,7 +170,7 @@ def test_priors_that_are_not_normal_are_weighted():
         "Intercept": nm.Prior("Cauchy", alpha=-3.0, beta=0.3),
     }
     model = few_groups(3)
-    den = density(model.to_pymc(priors=given, marginal=True))
+    den = marginal_density(model.design, given)
     peak = find_peak(den)
     assert not conditional_coefficients(den, peak).exact
     drawn = psis_sample(den, peak, draws=4000, seed=1)
@@ -210,7 +209,7 @@ def test_effective_draws_are_what_means_vary_by(given):
     By Kish's number of all weights and multinomial resampling it was 1.2 to 1.7.
     """
     model = few_groups(4)
-    den = density(model.to_pymc(priors=given, marginal=True))
+    den = marginal_density(model.design, given)
     weights, group, mean, _ = exact(model, given)
     log_group = np.sum(weights.sum(axis=1) * np.log(group))
     intercept = np.sum(weights * mean)

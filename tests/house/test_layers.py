@@ -72,8 +72,9 @@ ONLY_IN = {
 LATE_IMPORTS = {
     "bayes.model.pymc_model": "PyMC",
     "bayes.model.numba_dispatch": "PyTensor's Numba backend",
-    "bayes.sampling.sampling": "PyMC",
-    "bayes.sampling.start": "PyTensor",
+    "bayes.sampling.pymc_samplers": "PyMC",
+    "bayes.sampling.sampling": "xarray",
+    "bayes.sampling.start": "xarray",
     "formula.parser": "formulae",
     "likelihood.elimination.compiled": "Numba",
     "optimum.graph": "PyTensor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -124,6 +124,23 @@ class Prior:
 
         parameters = {k: self[k] for k, _ in self.parameters}
         return getattr(pm, self.distribution)(name, **parameters, **options)
+
+
+def _exponential_mean(prior: Prior) -> np.float64:
+    given = dict(prior.parameters)
+    return prior["scale"] if "scale" in given else np.float64(1.0) / prior["lam"]
+
+
+# The symmetric distribution whose absolute value is the prior of a standard deviation.
+FOLDED: Mapping[str, Callable[[Prior], Prior]] = MappingProxyType(
+    {
+        "HalfNormal": lambda p: Prior("Normal", mu=0.0, sigma=p["sigma"]),
+        "HalfStudentT": lambda p: Prior("StudentT", nu=p["nu"], mu=0.0, sigma=p["sigma"]),
+        "HalfCauchy": lambda p: Prior("Cauchy", alpha=0.0, beta=p["beta"]),
+        "Exponential": lambda p: Prior("Laplace", mu=0.0, b=_exponential_mean(p)),
+        "HalfFlat": lambda p: Prior("Flat"),
+    }
+)
 
 
 def check_prior(name: str, prior: Prior, role: str) -> None:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.distributions import FOLDED, Prior
 from nestedmlm.bayes.model.names import (
     PARTIAL,
     RAW,
@@ -67,18 +66,6 @@ class TermFactor:
         return out
 
 
-# A symmetric distribution whose absolute value is the prior asked for.
-FOLDED: MappingProxyType[str, Callable[[str, Prior], Any]] = MappingProxyType(
-    {
-        "HalfNormal": lambda name, p: pm.Normal(name, mu=0.0, sigma=p["sigma"]),
-        "HalfStudentT": lambda name, p: pm.StudentT(name, nu=p["nu"], mu=0.0, sigma=p["sigma"]),
-        "HalfCauchy": lambda name, p: pm.Cauchy(name, alpha=0.0, beta=p["beta"]),
-        "Exponential": lambda name, p: pm.Laplace(name, mu=0.0, b=_exponential_mean(p)),
-        "HalfFlat": lambda name, p: pm.Flat(name),
-    }
-)
-
-
 def term_factor(
     term: ReTerm, names: TermNames, priors: PriorSet, *, folded: bool = True
 ) -> TermFactor:
@@ -118,7 +105,7 @@ def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:
         return _called(name, prior, ())
     if not folded or prior.distribution not in FOLDED:
         return prior.variable(name)
-    raw = FOLDED[prior.distribution](name + RAW, prior)
+    raw = FOLDED[prior.distribution](prior).variable(name + RAW)
     pm.Deterministic(name, pt.abs(raw))
     return raw
 
@@ -215,8 +202,3 @@ def _called(name: str, prior: Callable[..., Any], shape: tuple[int, ...], **opti
             f"wanted {shape}"
         )
     return value
-
-
-def _exponential_mean(prior: Prior) -> np.float64:
-    given = dict(prior.parameters)
-    return prior["scale"] if "scale" in given else 1.0 / prior["lam"]

@@ -14,16 +14,12 @@ from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_impl
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
-from nestedmlm._typing import FloatArray
-from nestedmlm.likelihood.elimination import adjoint, eliminate
+from nestedmlm.bayes.density.marginal_likelihood import Result, marginal_likelihood
 from nestedmlm.statistics.crossproducts import CrossProducts
-from nestedmlm.statistics.parts import twice_products
 
 # entries, beta, sigma, P, C, c
 INPUT_TYPES = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
 _PARAMETERS = 3  # inputs that are parameters; the rest is data
-
-Result = tuple[float, FloatArray, FloatArray, float]
 
 
 class Data:
@@ -86,27 +82,3 @@ class MarginalLikelihood(Op):
         """All outputs depend on the parameters; the rest is data."""
         n_out, n_data = len(node.outputs), len(node.inputs) - _PARAMETERS
         return [[True] * n_out] * _PARAMETERS + [[False] * n_out] * n_data
-
-
-def marginal_likelihood(
-    stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
-    C: FloatArray, c: FloatArray, gradient: bool = True,
-) -> Result:  # fmt: skip
-    """``-1/2 (log|M| + v'Sv / sigma^2)`` at ``T = P entries / sigma``, ``v = c + C beta``.
-
-    Returns
-    -------
-    value, entries_bar, beta_bar, sigma_bar
-        The adjoints are zero unless `gradient`.
-    """
-    sigma = float(sigma)
-    T, v = P @ entries / sigma, c + C @ beta
-    e = eliminate(T, stats)
-    Sv = e.S @ v
-    quadratic = float(v @ Sv) / sigma**2
-    value = -0.5 * (e.logdet + quadratic)
-    if not gradient:
-        return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
-    M = adjoint(e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
-    T_bar = twice_products(M, T, stats.parts)
-    return value, P.T @ T_bar / sigma, -C.T @ Sv / sigma**2, (quadratic - float(T_bar @ T)) / sigma

@@ -16,13 +16,17 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.marginal_likelihood import (
+    contrast,
+    contrast_slopes,
+    entry_places,
+    likelihood_constant,
+)
 from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
-from nestedmlm.bayes.model.fixed import centring, fixed_effects
+from nestedmlm.bayes.model.fixed import fixed_effects
 from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
-from nestedmlm.likelihood.plan import make_plan, scatters
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 if TYPE_CHECKING:
@@ -98,35 +102,15 @@ def log_likelihood(
     sigma : scalar
     design, stats : Design, CrossProducts
     """
-    P = np.column_stack(_scatter(factors, design, stats))
-    C = np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
+    P = entry_places([tuple(factor.entries()) for factor in factors], design, stats)
     entries = [value for factor in factors for value in factor.entries().values()]
     beta = pt.stack(sampled) if sampled else pt.zeros(0)
-    data = {"P": P, "C": C, "c": contrast(stats)}
+    data = {"P": P, "C": contrast_slopes(design, stats), "c": contrast(stats)}
     op = MarginalLikelihood(Data(stats))
     value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
-    constant = stats.n * np.log(2.0 * np.pi) - stats.sum_log_w
-    return value - stats.n * pt.log(sigma) - 0.5 * constant
-
-
-def contrast(stats: CrossProducts) -> FloatArray:
-    """The constant part of ``v = (-beta, 1)`` in scaled columns."""
-    return np.append(stats.R_x @ stats.beta0, 1.0)
+    return value - stats.n * pt.log(sigma) + likelihood_constant(stats)
 
 
 def _shared(name: str, values: np.ndarray) -> Any:
     """A writable copy that the graph refers to: Numba compiles read-only constants anew."""
     return pytensor.shared(np.array(values, order="C"), name=f"{LIKELIHOOD}_{name}")
-
-
-def _scatter(factors: list[TermFactor], design: Design, stats: CrossProducts) -> list[FloatArray]:
-    """Columns that scale and place the terms' entries: ``T_t = W_t^{-1} D L / sigma``, flat."""
-    columns = []
-    places = scatters(make_plan(design, stats))
-    for factor, place, W in zip(factors, places, stats.transforms, strict=True):
-        inverse = np.linalg.inv(W)
-        for i, j in factor.entries():
-            unit = np.zeros_like(W)
-            unit[:, j] = inverse[:, i]
-            columns.append(place @ unit.ravel())
-    return columns

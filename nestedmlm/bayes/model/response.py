@@ -8,8 +8,9 @@ import numpy as np
 import pymc as pm
 from pytensor.graph.traversal import ancestors
 
+from nestedmlm.bayes.density.marginal_likelihood import contrast
 from nestedmlm.bayes.model.likelihood import MarginalLikelihood
-from nestedmlm.bayes.model.marginal import contrast, is_marginal
+from nestedmlm.bayes.model.marginal import is_marginal
 from nestedmlm.bayes.model.names import LIKELIHOOD, response_data_name
 from nestedmlm.errors import DataError
 from nestedmlm.statistics.crossproducts import cross_products

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.sampling.density import Density
+from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import Peak
 
 # Share of the posterior's width at its mode up to which a scale is linear. At a share of one a
@@ -35,7 +35,7 @@ class AsinhDensity:
         Where each scale turns from linear to logarithmic (s).
     """
 
-    density: Density
+    density: LogDensity
     at: np.ndarray
     widths: FloatArray
 
@@ -43,6 +43,11 @@ class AsinhDensity:
     def ndim(self) -> int:
         """Number of coordinates."""
         return self.density.ndim
+
+    @property
+    def together(self) -> bool:
+        """Whether points in rows cost less than one after the other."""
+        return self.density.together
 
     @property
     def folded(self) -> tuple[int, ...]:
@@ -68,10 +73,14 @@ class AsinhDensity:
 
     def logp(self, u: FloatArray) -> float:
         """Log-density of u; minus infinity where it cannot be evaluated."""
-        own = u[self.at]
-        if np.abs(own).max() > _FARTHEST:
-            return -np.inf
-        return self.density.logp(self.points(u)) + self.log_jacobian(u)
+        return float(self.logp_points(u[None])[0])
+
+    def logp_points(self, u: FloatArray) -> FloatArray:
+        """Log-density at points in rows; minus infinity where it cannot be evaluated."""
+        out = np.full(len(u), -np.inf)
+        near = np.abs(u[:, self.at]).max(axis=1) <= _FARTHEST
+        out[near] = self.density.logp_points(self.points(u[near])) + self.log_jacobian(u[near])
+        return out
 
     def logp_grad(self, u: FloatArray) -> tuple[float, FloatArray]:
         """Log-density of u and its gradient."""
@@ -81,14 +90,15 @@ class AsinhDensity:
         value, gradient = self.density.logp_grad(self.points(u))
         gradient = np.array(gradient)
         gradient[self.at] = gradient[self.at] * self.widths * np.cosh(own) + np.tanh(own)
-        return value + self.log_jacobian(u), gradient
+        return value + float(self.log_jacobian(u)), gradient
 
-    def log_jacobian(self, u: FloatArray) -> float:
-        """``log |dr/du|``."""
-        return float(np.sum(np.log(self.widths * np.cosh(u[self.at]))))
+    def log_jacobian(self, u: FloatArray) -> FloatArray:
+        """``log |dr/du|`` at a point, or at points in rows."""
+        out: FloatArray = np.sum(np.log(self.widths * np.cosh(u[..., self.at])), axis=-1)
+        return out
 
 
-def asinh_density(density: Density, peak: Peak) -> AsinhDensity | Density:
+def asinh_density(density: LogDensity, peak: Peak) -> AsinhDensity | LogDensity:
     """Put the signed standard deviations of a density on the asinh scale.
 
     Parameters
@@ -99,7 +109,7 @@ def asinh_density(density: Density, peak: Peak) -> AsinhDensity | Density:
 
     Returns
     -------
-    AsinhDensity or Density
+    AsinhDensity or LogDensity
         The density itself if it has no signed standard deviations.
     """
     if not density.folded:

@@ -19,6 +19,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, parameter_names
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
+from nestedmlm.likelihood.elimination.points import draw_effects, serves
 from nestedmlm.likelihood.elimination.sweeps import lower_times
 from nestedmlm.likelihood.plan import Plan, make_plan, scatters, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -57,10 +58,11 @@ def draw_random_effects(
     sigma = np.asarray(draws[parameter_names(design).sigma], dtype=float)
     T = flat_factor_draws(design, draws, stats, plan)
     v = contrast_draws(design, draws, stats)
-    b = np.empty((len(sigma), stats.q))
-    for i in range(len(sigma)):
-        noise = rng.standard_normal(stats.q) * sigma[i]
-        b[i] = _one_draw(T[i], v[i], noise, stats)
+    noise = rng.standard_normal((len(sigma), stats.q)) * sigma[:, None]
+    if serves(stats):
+        b = draw_effects(T, v, noise, stats)
+    else:
+        b = np.array([_one_draw(*own, stats) for own in zip(T, v, noise, strict=True)])
     return _by_name(b, design, stats, plan)
 
 

@@ -10,43 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
-from pytensor.graph.replace import clone_replace
-from pytensor.graph.traversal import ancestors
-from pytensor.tensor.basic import MakeVector
-from scipy.linalg import cholesky, solve_triangular
 
-from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.likelihood import MarginalLikelihood
-from nestedmlm.bayes.sampling.density import Density
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.density.prior_coordinates import REAL
 from nestedmlm.bayes.sampling.mode import Peak
-from nestedmlm.bayes.sampling.scalarcode import python_functions
-from nestedmlm.likelihood.elimination import eliminate
-from nestedmlm.statistics.crossproducts import CrossProducts
 
 _SAME = 1e-6  # relative difference of a prior's curvatures up to which it counts as normal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CoefficientDraw:
-    """A draw of the coefficients given the rest.
+class CoefficientDraws:
+    """Draws of the coefficients given the rest, one for each of m points.
 
     Attributes
     ----------
-    values : (p,) array
-    log_height : float
+    values : (m, p) array
+    log_height : (m,) array
         Log-density of the conditional at its mean, without ``-p/2 log(2 pi)``.
-    logp : float
-        The whole density where the draw is.
+    logp : (m,) array
+        The whole density where the draws are; minus infinity where it cannot be evaluated.
     """
 
     values: FloatArray
-    log_height: float
-    logp: float
+    log_height: FloatArray
+    logp: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,164 +47,87 @@ class ConditionalCoefficients:
     ----------
     at : (p,) array of int
         Their coordinates.
-    columns : (p,) array of int
-        Their places in beta.
     exact : bool
         Whether all their priors are normal or flat, so that the conditional is a normal.
     linear, precision : (p,) array
         Of the priors (normal ones, or what comes nearest): ``linear b - precision b^2 / 2``.
     """
 
-    at: np.ndarray
-    columns: np.ndarray
+    at: IntArray
     exact: bool
     linear: FloatArray
     precision: FloatArray
-    _density: Density
-    _graph: LikelihoodGraph
+    _density: MarginalDensity
 
-    def draw(self, x: FloatArray, scores: FloatArray) -> CoefficientDraw:
-        """The coefficients of these standard scores, given the rest of a point.
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            If the point cannot be evaluated.
-        """
-        entries, beta, sigma, P, C, c = self._graph.parts(self._density.split(x))
-        e = eliminate(P @ entries / sigma, self._graph.stats)
-        S = e.S / sigma**2
-        own = C[:, self.columns]
-        others = np.array(beta)
-        others[self.columns] = 0.0
-        v = c + C @ others
-        precision = own.T @ S @ own
-        precision[np.diag_indices_from(precision)] += self.precision
-        root = cholesky(precision, lower=True)
-        half = solve_triangular(root, self.linear - own.T @ (S @ v), lower=True)
-        values = solve_triangular(root, half + scores, lower=True, trans="T")
-        v += own @ values
-        there = np.array(x)
-        there[self.at] = values
-        likelihood = -0.5 * (e.logdet + float(v @ S @ v))
-        return CoefficientDraw(
-            values=values,
-            log_height=float(np.sum(np.log(np.diag(root)))),
-            logp=self._graph.logp(self._density.split(there), likelihood),
-        )
+    def draw(self, z: FloatArray, scores: FloatArray) -> CoefficientDraws:
+        """The coefficients of these standard scores (m, p), given the rest of points (m, d)."""
+        den = self._density
+        with np.errstate(all="ignore"):
+            logdet, S = den.remaining(z)
+            there, x = np.array(z), den.coordinates.variables(z)
+            sigma = x[:, den.sigma]
+            own = den.C[:, np.searchsorted(den.beta, self.at)]
+            x[:, self.at] = 0.0
+            v = den.c + x[:, den.beta] @ den.C.T
+            inverse = 1.0 / sigma**2
+            curvature = own.T @ S @ own * inverse[:, None, None] + np.diag(self.precision)
+            score = self.linear - (np.einsum("mrs,ms->mr", S, v) @ own) * inverse[:, None]
+            good = np.isfinite(curvature).all(axis=(1, 2)) & np.isfinite(score).all(axis=1)
+            good[good] = np.linalg.eigvalsh(curvature[good])[:, 0] > 0.0
+            curvature[~good], score[~good] = np.eye(len(self.at)), 0.0
+            root = np.linalg.cholesky(curvature)
+            half = np.linalg.solve(root, score[:, :, None]) + scores[:, :, None]
+            values = np.linalg.solve(root.transpose(0, 2, 1), half)[:, :, 0]
+            there[:, self.at] = values
+            v = v + values @ own.T
+            likelihood = den.of_contrasts(logdet, np.einsum("mr,mrs,ms->m", v, S, v), sigma)
+            x[:, self.at] = values
+            prior, _, _ = den.coordinates.log_prior(there, x)
+            logp = np.where(good & np.isfinite(likelihood), prior + likelihood, -np.inf)
+        height = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        return CoefficientDraws(values=values, log_height=height, logp=logp)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LikelihoodGraph:
-    """The graph of a log-density, cut where the marginal likelihood stands in it.
-
-    Attributes
-    ----------
-    node : Apply
-        The likelihood.
-    """
-
-    node: Any
-    _every: Callable[..., Any]
-    _logp: Callable[..., Any]
-
-    @property
-    def stats(self) -> CrossProducts:
-        """The statistics of the data."""
-        found: CrossProducts = self.node.op.data.stats
-        return found
-
-    def parts(self, values: list[Any]) -> tuple[Any, ...]:
-        """The likelihood's inputs: entries, beta, sigma, P, C, c."""
-        return tuple(self._every(*values, 0.0)[1 : 1 + len(self.node.inputs)])
-
-    def slopes(self, values: list[Any]) -> FloatArray:
-        """Derivatives of the coefficients' log-priors."""
-        return np.array(self._every(*values, 0.0)[1 + len(self.node.inputs) :], dtype=float)
-
-    def logp(self, values: list[Any], likelihood: float) -> float:
-        """The log-density, given the value of the likelihood."""
-        value: float = self._logp(*values, likelihood)[0]
-        return value
-
-
-def conditional_coefficients(density: Density, peak: Peak) -> ConditionalCoefficients | None:
+def conditional_coefficients(
+    density: MarginalDensity, peak: Peak
+) -> ConditionalCoefficients | None:
     """Find the coefficients that are coordinates of a density.
 
     Parameters
     ----------
-    density : Density
-        Of a marginal model.
+    density : MarginalDensity
     peak : Peak
         Of the density: priors that are not normal are approximated there.
 
     Returns
     -------
     ConditionalCoefficients or None
-        None where there is none (none in the model, or each made of another variable).
+        None where there is none (none in the model, or each between two ends).
     """
-    logp = density.model.logp()
-    node = next(
-        (v.owner for v in ancestors([logp]) if v.owner and _is_likelihood(v.owner.op)), None
-    )
-    if node is None or not _is_vector(node.inputs[1]):
+    each = density.coordinates.each
+    at = np.array([i for i in density.beta.tolist() if each[i].scale == REAL], dtype=np.int64)
+    if not len(at):
         return None
-    values = density.model.value_vars
-    ends = np.cumsum([int(np.prod(shape, dtype=int)) for shape in density.shapes])
-    found = [
-        (column, values.index(variable))
-        for column, variable in enumerate(node.inputs[1].owner.inputs)
-        if variable in values
-    ]
-    if not found:
-        return None
-    own = [values[place] for _, place in found]
-    prior = density.model.logp(vars=[density.model.values_to_rvs[value] for value in own])
-    slopes = pytensor.grad(prior, own, disconnected_inputs="ignore")
-    likelihood = pt.dscalar("likelihood")
-    rest = clone_replace(logp, {node.outputs[0]: likelihood})
-    every, alone = python_functions([*values, likelihood], [rest, *node.inputs, *slopes])
-    graph = LikelihoodGraph(node=node, _every=every, _logp=alone)
-    at = np.array([ends[place] - 1 for _, place in found])
-    priors = _quadratic_priors(density, graph, peak, at)
-    return ConditionalCoefficients(
-        at=at,
-        columns=np.array([column for column, _ in found]),
-        exact=priors.exact,
-        linear=priors.linear,
-        precision=priors.precision,
-        _density=density,
-        _graph=graph,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Priors:
-    exact: bool
-    linear: FloatArray
-    precision: FloatArray
-
-
-def _quadratic_priors(
-    density: Density, graph: LikelihoodGraph, peak: Peak, at: np.ndarray
-) -> _Priors:
-    """The quadratics that the log-densities of priors are, or are near to at the peak."""
     widths = np.sqrt(np.sum(peak.root[at] ** 2, axis=1))
-
-    def slopes(steps: float) -> FloatArray:
-        x = peak.x.copy()
-        x[at] += steps * widths
-        return graph.slopes(density.split(x))
-
-    near, far = ((slopes(-s) - slopes(s)) / (2.0 * s * widths) for s in (1.0, 10.0))
+    near, far = (_curvature(density, peak.x, at, steps * widths) for steps in (1.0, 10.0))
     precision = np.maximum(near, 0.0)
     exact = bool(np.all(np.abs(near - far) <= _SAME * np.maximum(np.abs(near), np.abs(far))))
-    return _Priors(exact=exact, linear=slopes(0.0) + precision * peak.x[at], precision=precision)
+    linear = _slopes(density)(peak.x)[at] + precision * peak.x[at]
+    return ConditionalCoefficients(
+        at=at, exact=exact, linear=linear, precision=precision, _density=density
+    )
 
 
-def _is_likelihood(op: Any) -> bool:
-    return isinstance(op, MarginalLikelihood)
+def _slopes(density: MarginalDensity) -> Callable[[FloatArray], FloatArray]:
+    return lambda z: density.coordinates.log_prior(z, density.coordinates.variables(z))[1]
 
 
-def _is_vector(variable: Any) -> bool:
-    return variable.owner is not None and isinstance(variable.owner.op, MakeVector)
+def _curvature(
+    density: MarginalDensity, x: FloatArray, at: IntArray, steps: FloatArray
+) -> FloatArray:
+    """Minus the second derivatives of the coefficients' log-priors, by central differences."""
+    up, down = x.copy(), x.copy()
+    up[at] += steps
+    down[at] -= steps
+    out: FloatArray = (_slopes(density)(down)[at] - _slopes(density)(up)[at]) / (2.0 * steps)
+    return out

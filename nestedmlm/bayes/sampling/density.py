@@ -1,7 +1,7 @@
-"""The log-density of a PyMC model on the unconstrained scale, without compilation.
+"""The log-density of a PyMC model on the unconstrained scale, by PyTensor.
 
-Samplers that take a Python function (nutpie's ``from_pyfunc``) and the importance sampler work
-on this. Meant for marginal models: a handful of numbers around one heavy Op.
+For priors that are functions, and models that the user edited; a marginal model of `nm.Prior`s has
+its density in closed form (`nestedmlm.bayes.density`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ from pymc.initial_point import make_initial_point_expression
 from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.marginal_density import PosteriorVariable
 from nestedmlm.bayes.model.names import MU, RAW, SCALE_SUFFIX, is_auxiliary
-from nestedmlm.bayes.sampling.scalarcode import python_function, python_functions
 from nestedmlm.errors import OptionError
 
 _ONCE = Mode(linker="py", optimizer=None)  # for functions that are called once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PosteriorVariable:
-    """One variable of the posterior: its name, shape and dimensions."""
-
-    name: str
-    shape: tuple[int, ...]
-    dims: tuple[str, ...]
+_MODES: Mapping[str, Mode] = MappingProxyType(
+    {
+        "python": Mode(linker="py", optimizer="fast_compile"),
+        "c": Mode(linker="cvm", optimizer="fast_run"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,8 +59,12 @@ class Density:
     coords: Mapping[str, tuple[Any, ...]]
     folded: tuple[int, ...]
     _logp_grad: Callable[..., Any]
-    _logp: Callable[..., Any]
     _expand: Callable[..., Any]
+
+    @property
+    def together(self) -> bool:
+        """Whether points in rows cost less than one after the other."""
+        return False
 
     @property
     def ndim(self) -> int:
@@ -80,16 +81,20 @@ class Density:
                 value, *gradients = self._logp_grad(*self.split(x))
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.ndim)
-        return value, np.array(gradients) if self._scalar else _joined(gradients)
+        return float(value), _joined(gradients)
 
     def logp(self, x: FloatArray) -> float:
-        """Log-density without its gradient, which takes about half as long."""
-        try:
-            with np.errstate(all="ignore"):
-                value: float = self._logp(*self.split(x))[0]
-        except np.linalg.LinAlgError:
-            return -np.inf
-        return value
+        """Log-density alone."""
+        return self.logp_grad(x)[0]
+
+    def logp_points(self, z: FloatArray) -> FloatArray:
+        """Log-density at points in rows."""
+        return np.array([self.logp(x) for x in z])
+
+    def named(self, z: FloatArray) -> dict[str, FloatArray]:
+        """The named variables at points in rows: arrays (m, …)."""
+        values = [self.to_values(x) for x in z]
+        return {v.name: np.stack([row[v.name] for row in values]) for v in self.variables}
 
     def to_values(self, x: FloatArray) -> dict[str, np.ndarray]:
         """The named variables at one point, on their own scale."""
@@ -109,13 +114,9 @@ class Density:
         """
         return _initial(self.model, values)
 
-    @property
-    def _scalar(self) -> bool:
-        return len(self.names) == self.ndim
-
     def split(self, x: FloatArray) -> list[Any]:
-        """Cut a point into the value variables: floats for scalars, arrays for the rest."""
-        return x.tolist() if self._scalar else _pieces(x, self.shapes)
+        """Cut a point into the value variables."""
+        return _pieces(x, self.shapes)
 
 
 def density(model: pm.Model, *, compiler: str = "python") -> Density:
@@ -126,8 +127,8 @@ def density(model: pm.Model, *, compiler: str = "python") -> Density:
     model : pymc.Model
         All free variables continuous.
     compiler : {"python", "c"}
-        Of the log-density and its gradient: written out as Python, which takes no time and suits
-        a marginal model, or compiled by PyTensor's C back-end (vectors, longer graphs).
+        Of the log-density and its gradient: PyTensor's Python linker, which has nothing to compile
+        and takes a millisecond each time, or its C back-end.
 
     Raises
     ------
@@ -145,9 +146,8 @@ def density(model: pm.Model, *, compiler: str = "python") -> Density:
     shapes = tuple(p.shape for p in _initial_parts(model, {}))
     reported = [model[name] for name in reported_names(model)]
     expanded = model.replace_rvs_by_values(reported)
-    expand = python_function(inputs, expanded)
-    functions = _COMPILERS[compiler]
-    logp_grad, logp_alone = functions(inputs, [logp, *pytensor.grad(logp, inputs)])
+    expand = _compiled(inputs, expanded, "python")
+    logp_grad = _compiled(inputs, [logp, *pytensor.grad(logp, inputs)], compiler)
     initial = _initial(model, {})
     x0 = _pieces(initial, shapes)
     return Density(
@@ -162,7 +162,6 @@ def density(model: pm.Model, *, compiler: str = "python") -> Density:
         coords={k: tuple(v) for k, v in model.coords.items() if v is not None},
         folded=_folded(model, shapes),
         _logp_grad=logp_grad,
-        _logp=logp_alone,
         _expand=expand,
     )
 
@@ -173,23 +172,14 @@ def reported_names(model: pm.Model) -> list[str]:
     return [v.name for v in variables if not is_auxiliary(v.name) and v.name != MU]
 
 
-def _c_functions(
-    inputs: Sequence[Any], outputs: Sequence[Any]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What `python_functions` makes, by PyTensor's C back-end."""
-    if not pytensor.config.cxx:
+def _compiled(inputs: Sequence[Any], outputs: Sequence[Any], compiler: str) -> Callable[..., Any]:
+    if compiler == "c" and not pytensor.config.cxx:
         raise OptionError("backend='c' needs a C++ compiler (g++), and PyTensor finds none")
-    mode = Mode(linker="cvm", optimizer="fast_run")
-    every = pytensor.function(list(inputs), list(outputs), mode=mode)
-
-    def function(*values: Any) -> tuple[Any, ...]:
-        value, *rest = every(*values)
-        return float(value), *rest
-
-    return function, function
-
-
-_COMPILERS = MappingProxyType({"python": python_functions, "c": _c_functions})
+    mode = _MODES[compiler]
+    function: Callable[..., Any] = pytensor.function(
+        list(inputs), list(outputs), mode=mode, on_unused_input="ignore"
+    )
+    return function
 
 
 def _folded(model: pm.Model, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:

@@ -9,26 +9,20 @@ import numpy as np
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.sampling.density import Density
+from nestedmlm.bayes.sampling.log_density import LogDensity
 
 
-def named_draws(density: Density, points: FloatArray) -> dict[str, FloatArray]:
-    """The named variables at (n, ndim) unconstrained points: one array of n each."""
-    values = [density.to_values(x) for x in points]
-    return {v.name: np.stack([row[v.name] for row in values]) for v in density.variables}
-
-
-def posterior_dataset(density: Density, points: FloatArray) -> xr.Dataset:
+def posterior_dataset(density: LogDensity, points: FloatArray) -> xr.Dataset:
     """Draws as a dataset.
 
     Parameters
     ----------
-    density : Density
+    density : LogDensity
     points : (chains, draws, ndim) array
         Unconstrained.
     """
     chains, draws, ndim = points.shape
-    named = named_draws(density, points.reshape(-1, ndim))
+    named = density.named(points.reshape(-1, ndim))
     out = {}
     for v in density.variables:
         dims = v.dims or tuple(f"{v.name}_dim_{i}" for i in range(len(v.shape)))

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.marginal_density import MarginalDensity
 from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density
 from nestedmlm.bayes.sampling.conditional_coefficients import (
     ConditionalCoefficients,
     conditional_coefficients,
 )
-from nestedmlm.bayes.sampling.density import Density
+from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
+from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.errors import SamplingError
 
 DEGREES = 7.0  # of freedom: tails heavier than a posterior's
@@ -58,13 +60,13 @@ class Weighted:
 
 
 def psis_sample(
-    density: Density, peak: Peak, *, draws: int = 4000, seed: int | None = None
+    density: LogDensity, peak: Peak, *, draws: int = 4000, seed: int | None = None
 ) -> Weighted:
     """Draw from a density by importance sampling around its mode.
 
     Parameters
     ----------
-    density : Density
+    density : LogDensity
     peak : Peak
         From `nestedmlm.bayes.sampling.mode.find_peak`.
     draws : int
@@ -110,8 +112,8 @@ class Target:
 
     Attributes
     ----------
-    density : Density
-    scaled : Density or AsinhDensity
+    density : LogDensity
+    scaled : LogDensity or AsinhDensity
         The same with its standard deviations on the asinh scale.
     coefficients : ConditionalCoefficients or None
         The fixed effects, which are drawn given the rest.
@@ -123,8 +125,8 @@ class Target:
         The density there, from which log-densities are counted.
     """
 
-    density: Density
-    scaled: Density | AsinhDensity
+    density: LogDensity
+    scaled: LogDensity | AsinhDensity
     coefficients: ConditionalCoefficients | None
     rest: np.ndarray
     peak: Peak
@@ -134,17 +136,19 @@ class Target:
         """Points of the density at some coordinates, in rows."""
         return self.scaled.points(u) if isinstance(self.scaled, AsinhDensity) else u
 
-    def log_jacobian(self, u: FloatArray) -> float:
-        """Of the scales, at some coordinates."""
-        return self.scaled.log_jacobian(u) if isinstance(self.scaled, AsinhDensity) else 0.0
+    def log_jacobian(self, u: FloatArray) -> FloatArray:
+        """Of the scales, at some coordinates, in rows."""
+        if isinstance(self.scaled, AsinhDensity):
+            return self.scaled.log_jacobian(u)
+        return np.zeros(len(u))
 
 
-def make_target(density: Density, peak: Peak) -> Target:
+def make_target(density: LogDensity, peak: Peak) -> Target:
     """Take a density apart for importance sampling around its mode.
 
     Parameters
     ----------
-    density : Density
+    density : LogDensity
     peak : Peak
         Of the density.
 
@@ -158,7 +162,8 @@ def make_target(density: Density, peak: Peak) -> Target:
         start[scaled.at] = np.abs(start[scaled.at])
         start = scaled.coordinates(start)
     top = peak if scaled is density else find_peak(scaled, start)
-    coefficients = conditional_coefficients(density, peak)
+    closed = isinstance(density, MarginalDensity)
+    coefficients = conditional_coefficients(density, peak) if closed else None
     rest = np.arange(density.ndim)
     if coefficients is not None:
         rest = np.setdiff1d(rest, coefficients.at)
@@ -197,27 +202,21 @@ def _better(one: _Round, other: _Round) -> _Round:
 
 def _round(target: Target, around: Peak, n: int, rng: np.random.Generator) -> _Round:
     """Propose by a multivariate t, and weigh."""
-    from arviz_stats.base import array_stats
-
     z = _student(n, len(around.x), rng)
     u = np.zeros((n, target.density.ndim))
     u[:, target.rest] = around.x + z @ around.root.T
     log_q, log_p = _student_density(z), np.full(n, -np.inf)
     inside = np.flatnonzero(np.all(u[:, list(target.density.folded)] >= 0.0, axis=1))
     if target.coefficients is None:
-        log_p[inside] = [target.scaled.logp(u[i]) for i in inside]
+        log_p[inside] = target.scaled.logp_points(u[inside])
     else:
         _complete(target, target.coefficients, u, log_q, log_p, inside, rng)
     possible = np.isfinite(log_p)
     if possible.sum() < n // 20:
         raise SamplingError(_advice("nearly all proposals lie outside its domain"))
-    # the function takes log-likelihoods to be left out: minus the log weights
-    smoothed, khat = array_stats.psislw(log_q[possible] - log_p[possible] + target.logp)
+    smoothed, khat = smooth_weights(log_p[possible] - log_q[possible])
     w = np.exp(smoothed - smoothed.max())
-    khat = float(khat)
-    return _Round(
-        points=u[possible], weights=w / w.sum(), khat=khat if np.isfinite(khat) else np.inf
-    )
+    return _Round(points=u[possible], weights=w / w.sum(), khat=khat)
 
 
 def _complete(
@@ -232,16 +231,10 @@ def _complete(
     else:
         scores = _student(*size, rng)
         log_scores = _student_density(scores)
-    x = target.points(u)
-    for i in inside:
-        try:
-            with np.errstate(all="ignore"):
-                drawn = coefficients.draw(x[i], scores[i])
-        except np.linalg.LinAlgError:
-            continue
-        u[i, coefficients.at] = drawn.values
-        log_q[i] += log_scores[i] + drawn.log_height
-        log_p[i] = drawn.logp + target.log_jacobian(u[i])
+    drawn = coefficients.draw(target.points(u[inside]), scores[inside])
+    u[np.ix_(inside, coefficients.at)] = drawn.values
+    log_q[inside] += log_scores[inside] + drawn.log_height
+    log_p[inside] = drawn.logp + target.log_jacobian(u[inside])
 
 
 def _student(n: int, d: int, rng: np.random.Generator) -> FloatArray:

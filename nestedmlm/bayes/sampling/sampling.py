@@ -1,4 +1,4 @@
-"""`sample`: draws from a model's posterior by the sampler asked for."""
+"""`sample`: draws from a posterior by the sampler asked for."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-import pymc as pm
 import xarray as xr
 
-from nestedmlm.bayes.model.marginal import is_marginal, statistics_of
-from nestedmlm.bayes.sampling.density import Density
-from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run, Settings
+from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.model.names import LIKELIHOOD
+from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run
+from nestedmlm.bayes.sampling.settings import Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
+from nestedmlm.likelihood.elimination.points import serves
 from nestedmlm.likelihood.elimination.speed import held, visit_seconds
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
+_CLIMB = 200  # evaluations on the way to the mode and round it
 _PACKAGES = {"jax": ("jax",)}  # that a back-end needs
 
 
 def sample(
-    model: pm.Model | Density,
+    model: Any,
     *,
     sampler: str = "auto",
     backend: str = "auto",
@@ -40,8 +42,8 @@ def sample(
 
     Parameters
     ----------
-    model : pymc.Model or Density
-        A Density, and a marginal model, are sampled without compilation.
+    model : MarginalDensity or pymc.Model
+        A density in closed form, and a marginal model, are sampled without compilation.
     sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
         "auto" is nutpie. "psis" gives `draws` times `chains` independent draws by importance
         sampling, for marginal models only.
@@ -75,12 +77,13 @@ def sample(
     SamplingError
         If importance sampling fails (k-hat above 0.7).
     """
-    marginal = isinstance(model, Density) or is_marginal(model)
+    closed = isinstance(model, MarginalDensity)
+    marginal = closed or _is_marginal(model)
     name = "nutpie" if sampler == "auto" else sampler
     row = SAMPLERS.get(name) if isinstance(name, str) else None
     if row is None:
         raise OptionError(f"sampler must be one of auto, {', '.join(SAMPLERS)}, not {sampler!r}")
-    ways = row.marginal if marginal else row.other
+    ways = row.density if closed else row.marginal if marginal else row.other
     if not ways:
         raise OptionError(row.refusal)
     draws, chains = _count("draws", draws), _count("chains", chains)
@@ -101,13 +104,22 @@ def sample(
         return ways[settings.backend](model, settings)
 
 
-def _seconds(model: pm.Model | Density, settings: Settings) -> float:
-    """Seconds of uncompiled sweeps that the draws take, each of several evaluations."""
-    stats = statistics_of(model.model if isinstance(model, Density) else model)
-    if stats is None:
+def _seconds(model: Any, settings: Settings) -> float:
+    """Seconds of uncompiled sweeps that the draws take."""
+    if not isinstance(model, MarginalDensity):
         return 0.0
-    evaluations = 2 if settings.sampler == "psis" else 8
-    return (settings.draws + settings.tune) * settings.chains * evaluations * visit_seconds(stats)
+    stats = model.stats
+    draws = (settings.draws + settings.tune) * settings.chains
+    if settings.sampler == "psis":  # points are eliminated together
+        evaluations = _CLIMB if serves(stats) else _CLIMB + 2 * draws
+    else:
+        evaluations = 8 * draws
+    return evaluations * visit_seconds(stats)
+
+
+def _is_marginal(model: Any) -> bool:
+    """Whether a PyMC model has the random effects integrated out."""
+    return any(potential.name == LIKELIHOOD for potential in model.potentials)
 
 
 def _require(sampler: str, packages: tuple[str, ...]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pymc as pm
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.fixed import centring
+from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import (
     CENTRED_INTERCEPT,
     PARTIAL,
@@ -31,7 +30,7 @@ _DISTANCES = (1e-3, 1e3)  # from the only end of a parameter, on the scale it ha
 
 
 def start_values(
-    model: pm.Model,
+    free: Collection[str],
     design: Design,
     *,
     beta: FloatArray,
@@ -39,12 +38,12 @@ def start_values(
     sigma: float,
     theta: FloatArray | None = None,
 ) -> dict[str, Any]:
-    """Values of a model's free variables at estimates of a fit.
+    """Values of free variables at estimates of a fit.
 
     Parameters
     ----------
-    model : pymc.Model
-        From `marginal_model` or `hierarchical_model`; may have been edited.
+    free : collection of str
+        Names of the free variables, of a density or of a PyMC model, which may have been edited.
     beta : (p,) array
     T : sequence of (k, k) arrays
         Relative factor of each term, user's columns.
@@ -56,7 +55,7 @@ def start_values(
     Returns
     -------
     dict
-        By the free variable's name, those only that the model has.
+        By the free variable's name, those only that there are.
     """
     names = parameter_names(design)
     found: dict[str, Any] = dict(zip(names.fixed, np.asarray(beta).tolist(), strict=True))
@@ -68,7 +67,6 @@ def start_values(
         design.terms, names.terms, T, _structured(design, theta), strict=True
     ):
         found |= _term_values(term, own, sigma * np.asarray(factor), sigma, par)
-    free = {rv.name for rv in model.free_RVs}
     return {name: value for name, value in found.items() if name in free}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
+from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.estimates import Estimates
@@ -16,6 +19,9 @@ from nestedmlm.posterior.run import read_run
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
+
+_log = logging.getLogger("nestedmlm")
+_ON_DENSITIES = ("auto", "nutpie", "psis")
 
 
 def sample(
@@ -92,15 +98,17 @@ def sample(
     >>> round(posterior.sigma, -1)
     50.0
     """
-    from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
-    from nestedmlm.bayes.sampling import sampling, start  # PyMC
+    from nestedmlm.bayes.sampling import sampling, start  # xarray
 
-    resolved, built = None, pymc_model
-    if built is None:
-        resolved = resolve_priors(source.design, priors)
-        built = build_model(source.design, resolved, marginal=marginal)
-    elif priors is not None:
+    if pymc_model is not None and priors is not None:
         raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")
+    resolved = None if pymc_model is not None else resolve_priors(source.design, priors)
+    built = pymc_model
+    if resolved is not None:
+        closed = in_closed_form(resolved, marginal=marginal, sampler=sampler, backend=backend)
+        built = marginal_density(source.design, resolved) if closed else None
+    if built is None:
+        built = _pymc_model(source, resolved, marginal)
     if isinstance(source, Estimates):
         s = source.solution
     else:
@@ -117,8 +125,38 @@ def sample(
         progress=progress,
         target_accept=target_accept,
         start=start.start_values(
-            built, source.design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta
+            _free_names(built), source.design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta
         ),
     )
     run = read_run(data, seed=seed)
-    return fit_of_draws(BayesFit, source, data, priors=resolved, model=built, run=run)
+    model = None if isinstance(built, MarginalDensity) else built
+    return fit_of_draws(BayesFit, source, data, priors=resolved, model=model, run=run)
+
+
+def in_closed_form(priors: PriorSet, *, marginal: bool | str, sampler: str, backend: str) -> bool:
+    """Whether a posterior is sampled without PyMC; why not is said where one might expect it."""
+    if not (marginal is True or marginal == "auto"):
+        return False
+    if sampler not in _ON_DENSITIES or backend not in ("auto", "python"):
+        return False
+    functions = [name for name, row in priors.items() if not isinstance(row.prior, Prior)]
+    if functions:
+        _log.warning(
+            "the prior of %s is a function: the posterior is sampled through PyMC, which takes "
+            "longer than with nm.Prior",
+            ", ".join(functions),
+        )
+    return not functions
+
+
+def _pymc_model(source: Model | LmerFit, priors: PriorSet | None, marginal: bool | str) -> Any:
+    from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
+
+    return build_model(source.design, priors, marginal=marginal)
+
+
+def _free_names(built: Any) -> set[str]:
+    """Names of the free variables of a density or a PyMC model."""
+    if isinstance(built, MarginalDensity):
+        return set(built.names)
+    return {rv.name for rv in built.free_RVs}

@@ -1,0 +1,88 @@
+"""The marginal log-likelihood and its gradient; log|M|, S and their adjoints are all it knows.
+
+    log p(y | beta, T, sigma) = -1/2 [ n log 2 pi sigma^2 + log|M| - sum log w + v' S v / sigma^2 ]
+
+with ``(log|M|, S) = eliminate(T)`` and ``v = (-beta, 1)`` in scaled columns: the same elimination
+as the REML criterion's, under another head (Bates et al. 2015, eq. 13-20 before profiling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.centring import centring
+from nestedmlm.likelihood.elimination import adjoint, eliminate
+from nestedmlm.likelihood.plan import make_plan, scatters
+from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+Result = tuple[float, FloatArray, FloatArray, float]
+
+
+def marginal_likelihood(
+    stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
+    C: FloatArray, c: FloatArray, gradient: bool = True,
+) -> Result:  # fmt: skip
+    """``-1/2 (log|M| + v'Sv / sigma^2)`` at ``T = P entries / sigma``, ``v = c + C beta``.
+
+    What of the log-likelihood needs the data, without its constant and ``-n log sigma``.
+
+    Returns
+    -------
+    value, entries_bar, beta_bar, sigma_bar
+        The adjoints are zero unless `gradient`.
+    """
+    sigma = float(sigma)
+    T, v = P @ entries / sigma, c + C @ beta
+    e = eliminate(T, stats)
+    Sv = e.S @ v
+    quadratic = float(v @ Sv) / sigma**2
+    value = -0.5 * (e.logdet + quadratic)
+    if not gradient:
+        return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
+    M = adjoint(e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
+    T_bar = twice_products(M, T, stats.parts)
+    return value, P.T @ T_bar / sigma, -C.T @ Sv / sigma**2, (quadratic - float(T_bar @ T)) / sigma
+
+
+def likelihood_constant(stats: CrossProducts) -> float:
+    """The log-likelihood's constant: ``-1/2 (n log 2 pi - sum log w)``."""
+    return -0.5 * (stats.n * float(np.log(2.0 * np.pi)) - stats.sum_log_w)
+
+
+def contrast(stats: CrossProducts) -> FloatArray:
+    """The constant part of ``v = (-beta, 1)`` in scaled columns."""
+    return np.append(stats.R_x @ stats.beta0, 1.0)
+
+
+def contrast_slopes(design: Design, stats: CrossProducts) -> FloatArray:
+    """The matrix C of ``v = c + C beta``, beta the sampled coefficients (centred predictors)."""
+    return np.vstack([-stats.R_x @ centring(design).matrix(), np.zeros(design.p)])
+
+
+def entry_places(
+    entries: Sequence[Sequence[tuple[int, int]]], design: Design, stats: CrossProducts
+) -> FloatArray:
+    """The matrix P that scales and places the terms' entries: ``T_t = W_t^{-1} D L / sigma``.
+
+    Parameters
+    ----------
+    entries : for each term the places (row, column) in ``D L`` that are not zero for certain
+    design, stats
+    """
+    columns = []
+    places = scatters(make_plan(design, stats))
+    for own, place, W in zip(entries, places, stats.transforms, strict=True):
+        inverse = np.linalg.inv(W)
+        for i, j in own:
+            unit = np.zeros_like(W)
+            unit[:, j] = inverse[:, i]
+            columns.append(place @ unit.ravel())
+    return np.column_stack(columns)

@@ -1,0 +1,107 @@
+"""NUTS by nutpie on a density that is a Python function.
+
+The sampler sees coordinates where the posterior is close to standard normal (mode and curvature of
+the density), so there is nothing to compile and little to adapt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.sampling.log_density import LogDensity
+from nestedmlm.bayes.sampling.mode import Peak, find_peak
+from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
+from nestedmlm.bayes.sampling.settings import Settings, attributes
+
+_STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_depth", "lp",
+          "mean_tree_accept", "acceptance_rate", "energy_error")  # fmt: skip
+
+
+class Unevaluable(ValueError):
+    """A point where the density cannot be evaluated: nutpie counts it as a divergence."""
+
+    is_recoverable = True
+
+
+def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
+    """Sample a density from around its mode."""
+    peak = find_peak(target, target.at(settings.start) if settings.start else None)
+    compiled = python_model(
+        target, standardised(target, peak), lambda seed: _near_mode(target, peak, seed)
+    )
+    # threads would only wait for Python's lock
+    tree = run_nutpie(compiled, settings, cores=settings.cores or 1)
+    z = tree["posterior"]["x"].to_numpy()
+    posterior = posterior_dataset(target, peak.x + z @ peak.root.T)
+    return make_tree(posterior, statistics(tree), attributes(settings, "marginal"))
+
+
+def standardised(
+    target: LogDensity, peak: Peak
+) -> Callable[[FloatArray], tuple[float, FloatArray]]:
+    """The density of z, with ``x = mode + root z``; raises `Unevaluable` outside its domain."""
+    x0, root, root_t = peak.x, peak.root, np.ascontiguousarray(peak.root.T)
+
+    def logp(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = target.logp_grad(x0 + root @ z)
+        if not np.isfinite(value):
+            raise Unevaluable("the log-density is not finite")
+        return value - peak.logp, root_t @ gradient
+
+    return logp
+
+
+def _near_mode(target: LogDensity, peak: Peak, seed: Any) -> FloatArray:
+    """A start as far from the mode as a draw of the posterior would be."""
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        z = rng.standard_normal(target.ndim)
+        if np.isfinite(target.logp_grad(peak.x + peak.root @ z)[0]):
+            return z
+    return np.zeros(target.ndim)
+
+
+def python_model(target: LogDensity, logp: Callable[..., Any], initial: Callable[..., Any]) -> Any:
+    """A Python function as nutpie takes it; the draws are points ``x``."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    return from_pyfunc(
+        target.ndim,
+        lambda: logp,
+        lambda seed1, seed2, chain: lambda x: {"x": x},
+        [np.dtype(np.float64)],
+        [(target.ndim,)],
+        ["x"],
+        make_initial_point_fn=initial,
+    )
+
+
+def run_nutpie(compiled: Any, settings: Settings, *, cores: int | None) -> xr.DataTree:
+    """Run nutpie on a compiled model."""
+    import nutpie
+
+    tree: xr.DataTree = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=cores,
+        seed=settings.seed,
+        target_accept=settings.target_accept,
+        progress_bar=settings.progress,
+        save_warmup=False,
+    )
+    return tree
+
+
+def statistics(tree: xr.DataTree) -> xr.Dataset | None:
+    """The sampler's statistics that are kept."""
+    if "sample_stats" not in tree.children:
+        return None
+    stats = tree["sample_stats"].to_dataset()
+    return stats[[name for name in _STATS if name in stats.data_vars]]

@@ -1,0 +1,25 @@
+"""Importance sampling as a sampler: draws of a density in chains, with its diagnostic."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from nestedmlm.bayes.model.names import IMPORTANCE
+from nestedmlm.bayes.sampling.log_density import LogDensity
+from nestedmlm.bayes.sampling.mode import find_peak
+from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
+from nestedmlm.bayes.sampling.psis import psis_sample
+from nestedmlm.bayes.sampling.settings import Settings, attributes
+
+
+def psis_density(target: LogDensity, settings: Settings) -> xr.DataTree:
+    """Sample a density by importance around its mode."""
+    peak = find_peak(target, target.at(settings.start) if settings.start else None)
+    result = psis_sample(target, peak, draws=settings.draws * settings.chains, seed=settings.seed)
+    points = result.points.reshape(settings.chains, settings.draws, target.ndim)
+    extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
+    variance = result.variance.reshape(settings.chains, settings.draws)
+    stats = xr.Dataset({IMPORTANCE: (("chain", "draw"), variance)})
+    return make_tree(
+        posterior_dataset(target, points), stats, {**attributes(settings, "marginal"), **extra}
+    )
