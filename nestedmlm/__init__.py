@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.etable import etable
     from nestedmlm.fits.fit_comparison import anova
+    from nestedmlm.fits.imputation.pool import pool
+    from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.load_bayesfit import load_bayesfit
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
@@ -77,6 +79,7 @@ __all__ = [
     "NestedMLMWarning",
     "Penalty",
     "PlannedPower",
+    "PooledFit",
     "Power",
     "PowerCurve",
     "Prior",
@@ -98,6 +101,7 @@ __all__ = [
     "load_dataset",
     "planned_power",
     "plots",
+    "pool",
     "power",
     "power_curve",
     "pymc_lmer",
@@ -120,6 +124,8 @@ _PLACES = {
         "fits.bayes_fit": "BayesFit",
         "fits.etable": "etable",
         "fits.fit_comparison": "anova",
+        "fits.imputation.pool": "pool",
+        "fits.imputation.pooled_fit": "PooledFit",
         "fits.lmer_fit": "LmerFit",
         "fits.load_bayesfit": "load_bayesfit",
         "fits.means.emmeans": "emmeans emtrends",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
@@ -18,11 +19,55 @@ from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
     from nestedmlm.fits.summaries.summarise import summarise
-else:  # loads when it is first asked for
-    globals().update(late_imports("nestedmlm.fits.summaries", {"summarise": "summarise"}))
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm.fits",
+            {"imputation.pooled_fit": "pooled_fit", "summaries.summarise": "summarise"},
+        )
+    )
 
 
+@overload
+def lmer(
+    formula: str | Formula,
+    data: list[Any],
+    *,
+    REML: bool = ...,
+    weights: Any = ...,
+    offset: Any = ...,
+    contrasts: Mapping[str, Any] | None = ...,
+    na_action: str = ...,
+    double_bar: str = ...,
+    dispersion: str | None = ...,
+    residual: str | None = ...,
+    env: Mapping[str, Any] | None = ...,
+    start: FloatArray | None = ...,
+    control: Control | None = ...,
+    penalty: Penalty | str | None = ...,
+    method: str | None = ...,
+) -> PooledFit: ...
+@overload
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    REML: bool = ...,
+    weights: Any = ...,
+    offset: Any = ...,
+    contrasts: Mapping[str, Any] | None = ...,
+    na_action: str = ...,
+    double_bar: str = ...,
+    dispersion: str | None = ...,
+    residual: str | None = ...,
+    env: Mapping[str, Any] | None = ...,
+    start: FloatArray | None = ...,
+    control: Control | None = ...,
+    penalty: Penalty | str | None = ...,
+    method: str | None = ...,
+) -> LmerFit: ...
 @checked
 def lmer(
     formula: str | Formula,
@@ -41,14 +86,15 @@ def lmer(
     control: Control | None = None,
     penalty: Penalty | str | None = None,
     method: str | None = None,
-) -> LmerFit:
+) -> LmerFit | PooledFit:
     """Fit a linear mixed model.
 
     Parameters
     ----------
     formula, data, weights, offset, contrasts, na_action, double_bar, dispersion, residual, env
         See `Model`. Data in partitions (a path or pattern of Parquet files, an Arrow data set or
-        stream, a Dask DataFrame) are summed and fitted from the sums; see `summarise`.
+        stream, a Dask DataFrame) are summed and fitted from the sums; see `summarise`. A list of
+        tables holds multiply imputed data sets, each of which is fitted.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
     start : array, optional
@@ -63,7 +109,8 @@ def lmer(
 
     Returns
     -------
-    LmerFit
+    LmerFit or PooledFit
+        Of a list: pooled by Rubin's rules, as by `pool`.
 
     Examples
     --------
@@ -113,6 +160,13 @@ def lmer(
         return sums.model().fit(
             REML=REML, start=start, control=control, penalty=penalty, method=method
         )
+    if isinstance(data, list):
+        each: Any = partial(
+            lmer, formula, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
+            na_action=na_action, double_bar=double_bar, dispersion=dispersion, residual=residual,
+            env=env, start=start, control=control, penalty=penalty, method=method,
+        )  # fmt: skip
+        return pooled_fit([each(table) for table in data])
     model = Model(
         formula,
         data,

@@ -100,7 +100,7 @@ def lmer(
               Days         5.9221  0.066
      Residual             25.5918
     """
-    return api.lmer(
+    return api.lmer(  # type: ignore[no-any-return]  # one table, one fit
         formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
         na_action=na_action, double_bar=double_bar, env=env, start=start,
         control=control or STOP, penalty=penalty,

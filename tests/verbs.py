@@ -397,6 +397,34 @@ row("Model.data", lambda f: pd.Series({"rows": len(pd.DataFrame(f.model.data))})
     ["missing rows"], "the twin has none"), **FITS | {"empty": {}})  # fmt: skip
 row("Model.weights_column", lambda f: pd.Series([f.model.weights_column == "four"]),
     question="other fits", alone=where(["equal weights"], "the twin has none"))  # fmt: skip
+
+
+def pooled(fit: Any) -> nm.PooledFit:
+    return nm.pool([fit, fit])
+
+
+POOLED: dict[str, Any] = {"question": "other fits"}
+for name in ("params", "fixef", "bse"):
+    row(f"pooled {name}", lambda f, name=name: attribute(pooled(f), name),
+        f"nm.pool PooledFit.{name}", empty=NONE, **POOLED)  # fmt: skip
+row("pooled sigma", lambda f: attribute(pooled(f), "sigma"), "PooledFit.sigma", sigma=("sigma",),
+    **POOLED)  # fmt: skip
+row("pooled varcorr", lambda f: by(pooled(f).varcorr().to_frame(), "grp", "var1", "var2")["sdcor"],
+    "PooledFit.varcorr", sigma=("Residual|None|None",), **POOLED)  # fmt: skip
+row("pooled r2", lambda f: pooled(f).r2(), "PooledFit.r2", alone=UNIT, **POOLED)
+row("pooled cov_params", lambda f: pooled(f).cov_params(), "PooledFit.cov_params", empty=NONE,
+    **POOLED)  # fmt: skip
+row("pooled tidy", lambda f: pooled(f).tidy().set_index("term").select_dtypes("number"),
+    "PooledFit.tidy", empty=NONE, **POOLED)  # fmt: skip
+row("pooled summary", lambda f: pooled(f).summary().tables.get("coefficients"),
+    "PooledFit.summary", empty=NONE,
+    **POOLED)  # fmt: skip
+row("pooled anova", lambda f: pooled(f).anova().table, "PooledFit.anova", empty=NONE,
+    unknown=ONE_COLUMN, alone=SQUARES | ONE_COLUMN, **POOLED)  # fmt: skip
+row("pooled contest", lambda f: pooled(f).contest("x = 1").table, "PooledFit.contest",
+    refused=NO_COEFFICIENT, alone=SQUARES, **POOLED)  # fmt: skip
+row("pooled predict", lambda f: pooled(f).predict(interval="confidence").prediction,
+    "PooledFit.predict", moved=offset_of, **POOLED)  # fmt: skip
 row("etable", lambda f: f"{nm.etable(f, spread='ci')} {nm.etable(f).rows()}",
     "nm.etable ModelTable.rows", question="summaries", engines=BOTH)  # fmt: skip
 row("maketables", lambda f: f.__maketables_coef_table__, "", question="summaries", empty=NONE)

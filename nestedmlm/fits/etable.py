@@ -13,12 +13,12 @@ from nestedmlm.fits.fit_statistics import STATISTICS, statistics_frame
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.views.etable import SPREADS, ModelTable
 from nestedmlm.views.parameters import fit_names, parameter_table
-from nestedmlm.views.protocols import EitherFit
+from nestedmlm.views.protocols import TabledFit
 
 
 @checked
 def etable(
-    *fits: EitherFit,
+    *fits: TabledFit,
     names: Sequence[str] | None = None,
     spread: str = "se",
     level: float = 0.95,
@@ -32,7 +32,7 @@ def etable(
 
     Parameters
     ----------
-    *fits : LmerFit or BayesFit
+    *fits : LmerFit, PooledFit or BayesFit
     names : sequence of str, optional
         Of the columns; by default the names of the caller's variables, or M1, M2, …
     spread : {"se", "ci", "none"}
@@ -116,7 +116,7 @@ def etable(
     )
 
 
-def _model_names(fits: Sequence[EitherFit], names: Sequence[str] | None) -> list[str]:
+def _model_names(fits: Sequence[TabledFit], names: Sequence[str] | None) -> list[str]:
     """Names of the columns, all different."""
     found = fit_names(fits, names)
     found = ["M1"] if found == [""] else found
@@ -132,7 +132,7 @@ def _said(vcov: str | ClusterRobust) -> str:
 
 
 def _parameters(
-    fits: Mapping[str, EitherFit],
+    fits: Mapping[str, TabledFit],
     *,
     level: float,
     random: bool,

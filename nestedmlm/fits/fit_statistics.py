@@ -8,32 +8,32 @@ from typing import Any
 
 import pandas as pd
 
-from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
+from nestedmlm.views.protocols import LikelihoodFit, TabledFit
 
 
-def nakagawa_r2(fit: EitherFit) -> dict[str, float]:
+def nakagawa_r2(fit: TabledFit) -> dict[str, float]:
     """Marginal and conditional R-squared; of a posterior their means."""
     found = fit.r2()["estimate"] if fit.engine == "posterior" else fit.r2()
     return {name: float(found[name]) for name in ("marginal", "conditional")}
 
 
-def _groups(fit: Fit) -> dict[str, Any]:
+def _groups(fit: TabledFit) -> dict[str, Any]:
     return {f"Groups: {name}": int(count) for name, count in fit.ngrps.items()}
 
 
-def _r2(fit: EitherFit) -> dict[str, Any]:
+def _r2(fit: TabledFit) -> dict[str, Any]:
     return {f"R² {name}": value for name, value in nakagawa_r2(fit).items()}
 
 
 def _of_likelihood(
     read: Callable[[LikelihoodFit], dict[str, Any]],
-) -> Callable[[EitherFit], dict[str, Any]]:
-    """A statistic that a posterior has not."""
-    return lambda fit: {} if fit.engine == "posterior" else read(fit)
+) -> Callable[[TabledFit], dict[str, Any]]:
+    """A statistic that a posterior has not, nor fits to several data sets."""
+    return lambda fit: {} if fit.engine == "posterior" or fit.engine == "pooled" else read(fit)
 
 
 # name -> label and value; a statistic that does not apply has no label
-STATISTICS: Mapping[str, Callable[[EitherFit], dict[str, Any]]] = MappingProxyType(
+STATISTICS: Mapping[str, Callable[[TabledFit], dict[str, Any]]] = MappingProxyType(
     {
         "method": lambda fit: {"Estimation": fit.engine},
         "nobs": lambda fit: {"Observations": int(fit.nobs)},
@@ -48,7 +48,7 @@ STATISTICS: Mapping[str, Callable[[EitherFit], dict[str, Any]]] = MappingProxyTy
 )
 
 
-def statistics_frame(fits: Mapping[str, EitherFit], wanted: Sequence[str]) -> pd.DataFrame:
+def statistics_frame(fits: Mapping[str, TabledFit], wanted: Sequence[str]) -> pd.DataFrame:
     """One row for each statistic that applies to some model, in the order asked for.
 
     Parameters

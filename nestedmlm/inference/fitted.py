@@ -1,4 +1,4 @@
-"""`Fitted`: what inference takes of a fit: the design, the solution and how it was found."""
+"""`Fitted`: what inference takes of a fit (or of several, pooled): design, solution, criterion."""
 
 from __future__ import annotations
 
@@ -45,3 +45,30 @@ class Fitted:
         """The unbounded covariance parameters, in scaled columns."""
         s = self.solution
         return phi_of_theta(s.theta, s.plan, s.stats)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PooledFitted:
+    """Fits of one model to multiply imputed data sets.
+
+    Attributes
+    ----------
+    parts : tuple of Fitted
+    """
+
+    parts: tuple[Fitted, ...]
+
+    @property
+    def design(self) -> Design:
+        """The design of the first data set: names and levels are those of all."""
+        return self.parts[0].design
+
+    @property
+    def REML(self) -> bool:
+        """Fitted by REML, or maximum likelihood."""
+        return self.parts[0].REML
+
+    @property
+    def penalty(self) -> Penalty | None:
+        """Prior on the covariances, if one was used."""
+        return self.parts[0].penalty

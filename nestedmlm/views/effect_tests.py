@@ -29,6 +29,7 @@ T_COLUMNS = ("Estimate", "Std. Error", "df", "t value", "Pr(>|t|)")
 CONTRAST_COLUMNS = ("Estimate", "Std. Error", "df", "t value", "lower", "upper", "Pr(>|t|)")
 RANOVA_COLUMNS = ("npar", "logLik", "AIC", "LRT", "Df", "Pr(>Chisq)")
 DROP1_COLUMNS = ("npar", "AIC", "LRT", "Pr(Chi)")
+POOLED_COLUMNS = ("RIV", "NumDF", "DenDF", "F value", "Pr(>F)")
 LINEAR_COLUMNS = ("Df", "Sum of Sq", "RSS", "AIC", "F value", "Pr(>F)")
 
 

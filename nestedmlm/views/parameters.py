@@ -9,13 +9,13 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
-from nestedmlm.inference.tidy.wald_parameters import wald_parameters
+from nestedmlm.inference.tidy.wald_parameters import pooled_parameters, wald_parameters
 from nestedmlm.posterior.summaries import reported_table
-from nestedmlm.views.protocols import EitherFit
+from nestedmlm.views.protocols import TabledFit
 
 
 def parameter_table(
-    fit: EitherFit,
+    fit: TabledFit,
     *,
     level: float = 0.95,
     random: bool = True,
@@ -25,7 +25,7 @@ def parameter_table(
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, PooledFit or BayesFit
     level : float
         Probability inside the intervals: Wald's, or quantiles of a posterior.
     random : bool
@@ -41,6 +41,8 @@ def parameter_table(
     """
     if fit.engine == "posterior" and vcov is not None:
         raise OptionError("vcov= is for fits by likelihood: a posterior's spread is its draws'")
+    if fit.engine == "pooled":
+        return pooled_parameters(fit.core, fit.varcorr().to_frame(), level, random, vcov)
     if fit.engine == "posterior":
         return reported_table(fit.parameters(level=level), fit.design, random=random)
     return wald_parameters(fit.core, level=level, random=random, vcov=vcov)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.posterior.run import Run
@@ -87,6 +87,31 @@ class PrintedPosterior(Described, Protocol):
     def n_draws(self) -> int: ...
     @property
     def divergences(self) -> int | None: ...
+
+
+class PrintedPool(Protocol):
+    """A printed pool of fits to imputed data sets: what tables read, and no more."""
+
+    @property
+    def engine(self) -> Literal["pooled"]: ...
+    @property
+    def design(self) -> Design: ...
+    @property
+    def core(self) -> PooledFitted: ...
+    @property
+    def params(self) -> pd.Series: ...
+    def r2(self) -> pd.Series: ...
+    @property
+    def fits(self) -> tuple[object, ...]: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def REML(self) -> bool: ...
+    @property
+    def nobs(self) -> int: ...
+    @property
+    def ngrps(self) -> pd.Series: ...
+    def varcorr(self) -> VarCorr: ...
 
 
 class Fit(Described, Protocol):
@@ -190,3 +215,4 @@ class PosteriorFit(Fit, PrintedPosterior, Protocol):
 
 
 type EitherFit = LikelihoodFit | PosteriorFit
+type TabledFit = EitherFit | PrintedPool

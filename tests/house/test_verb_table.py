@@ -72,6 +72,25 @@ def test_every_member_of_what_is_behind_a_fit_has_a_row(owner):
 
 # methods of results that are tested where they are at home
 RESULTS_ELSEWHERE = {
+    **dict.fromkeys(
+        (
+            f"PooledFit.{name}"
+            for name in (
+                "compare",
+                "converged",
+                "core",
+                "design",
+                "engine",
+                "formula",
+                "model",
+                "ngrps",
+                "nobs",
+                "penalty",
+                "REML",
+            )
+        ),
+        "tests/fits/test_pooled_fit.py",
+    ),
     "Allocation.plot": "tests/plots/test_plots_images.py",
     "Allocation.to_frame": "tests/fits/test_planned_power.py",
     "Assurance.estimate": "tests/fits/test_planned_power.py",

@@ -11,6 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
@@ -30,7 +31,7 @@ _INTERACTION = "NOTE: Results may be misleading due to involvement in interactio
 
 @checked
 def emmeans(
-    fit: LmerFit,
+    fit: LmerFit | PooledFit,
     specs: str | Sequence[str],
     *,
     by: str | Sequence[str] | None = None,
@@ -44,7 +45,8 @@ def emmeans(
 
     Parameters
     ----------
-    fit : LmerFit
+    fit : LmerFit or PooledFit
+        Of a pooled one the grid is that of the first data set, as in R.
     specs : str or sequence of str
         The predictors whose levels (or combinations of levels) get a mean: ``"recipe"``,
         ``["recipe", "temperature"]``, or as in R ``"~ recipe | temperature"``. ``"1"`` is the
@@ -121,7 +123,7 @@ def emmeans(
 
 @checked
 def emtrends(
-    fit: LmerFit,
+    fit: LmerFit | PooledFit,
     specs: str | Sequence[str],
     *,
     var: str,
@@ -193,7 +195,7 @@ def emtrends(
 
 
 def _estimates(
-    fit: LmerFit,
+    fit: LmerFit | PooledFit,
     grid: Grid,
     cells: Cells,
     *,
@@ -224,14 +226,16 @@ def _estimates(
     )
 
 
-def _check_fit(fit: LmerFit) -> None:
-    if not isinstance(fit, Estimates):
+def _check_fit(fit: LmerFit | PooledFit) -> None:
+    if not isinstance(fit, Estimates | PooledFit):
         raise OptionError(f"marginal means are of an LmerFit, not of a {type(fit).__name__}")
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
-def _method(fit: LmerFit, ddf: str | None, vcov: str | ClusterRobust | None) -> DfMethod:
+def _method(
+    fit: LmerFit | PooledFit, ddf: str | None, vcov: str | ClusterRobust | None
+) -> DfMethod:
     plain = fit.REML and fit.penalty is None and vcov is None
     default = "kenward-roger" if plain else "satterthwaite"
     return df_method(fit.core, default if ddf is None else ddf, vcov)
@@ -269,7 +273,7 @@ def _words(text: str) -> list[str]:
 
 
 def _notes(
-    fit: LmerFit, grid: Grid, keep: tuple[str, ...], groups: tuple[str, ...]
+    fit: LmerFit | PooledFit, grid: Grid, keep: tuple[str, ...], groups: tuple[str, ...]
 ) -> tuple[str, ...]:
     own = {*keep, *groups}
     notes = []

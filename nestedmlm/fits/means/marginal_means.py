@@ -15,7 +15,7 @@ from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import Comparisons, make_comparisons
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
@@ -37,7 +37,7 @@ class Emmeans(Viewable):
         Coefficients of the fixed effects; NaN where the model cannot tell.
     offset : (r,) array
         Added to the estimates.
-    fitted : Fitted
+    fitted : Fitted or PooledFitted
         The fit.
     ddf : DfMethod
         Method of degrees of freedom.
@@ -80,7 +80,7 @@ class Emmeans(Viewable):
     labels: pd.DataFrame
     L: FloatArray
     offset: FloatArray
-    fitted: Fitted
+    fitted: Fitted | PooledFitted
     ddf: DfMethod
     by: tuple[str, ...]
     name: str

@@ -22,6 +22,7 @@ from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.effect_tests import F_COLUMNS, METHOD_NAMES, TestTable
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 _ROMAN = {"1": "I", "2": "II", "3": "III"}
@@ -73,7 +74,7 @@ def anova(
     return term_table(fit, df_method(fit.core, ddf, vcov), type=type)
 
 
-def term_table(fit: LmerFit, method: DfMethod, *, type: str) -> TestTable:
+def term_table(fit: LmerFit | PooledFit, method: DfMethod, *, type: str) -> TestTable:
     """F tests of every term of the fixed effects."""
     values = read_predictors(fit)
     contrasts = term_contrasts(fit.design, type, values)
@@ -89,7 +90,7 @@ def term_table(fit: LmerFit, method: DfMethod, *, type: str) -> TestTable:
     )
 
 
-def read_predictors(fit: LmerFit) -> Values:
+def read_predictors(fit: LmerFit | PooledFit) -> Values:
     """Make a function that reads the predictors, once, when they are needed."""
     return cache(partial(predictor_values, fit.design, fit.model.data))
 

@@ -15,11 +15,12 @@ from nestedmlm.inference.effects.ddf import df_method, intervals, joint_test, ro
 from nestedmlm.views.effect_tests import CONTRAST_COLUMNS, F_COLUMNS, TestTable
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
 def contest(
-    fit: LmerFit,
+    fit: LmerFit | PooledFit,
     L: Any,
     rhs: Any = 0.0,
     *,

@@ -25,9 +25,11 @@ from nestedmlm.inference.effects.cluster_robust import (
     robust_joint_df,
     robust_row_df,
 )
+from nestedmlm.inference.effects.df_record import DfMethod
 from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
 from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, PooledFitted
+from nestedmlm.inference.imputation.pooled_tests import pooled_method
 from nestedmlm.likelihood.threads import blas_threads
 
 __all__ = [
@@ -36,45 +38,6 @@ __all__ = [
 ]  # fmt: skip
 
 _RANK = 1e-10  # relative size of what counts as a contrast of its own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DfMethod:
-    """A method of degrees of freedom for the contrasts of one fit.
-
-    Attributes
-    ----------
-    method : str
-        A key of `METHODS`.
-    beta : (p,) array
-        Fixed effects.
-    cov : (p, p) array
-        Their covariance as the method has it (Kenward-Roger: adjusted).
-    sigma : float
-        Residual standard deviation.
-    notes : tuple of str
-        What a table made with this should say below.
-    rows : callable (L) -> (m,) array
-        Degrees of freedom of each row of an (m, p) matrix.
-    joint : callable (L, estimate) -> (F, denominator degrees of freedom, scaling)
-        Of the rows together; L has full row rank, `estimate` is ``L beta`` minus its
-        hypothetical value. The test statistic is F times the scaling.
-    joint_of_rank : callable (L, estimate, rank), optional
-        The same for rows that may repeat each other, where the degrees of freedom depend on how
-        the hypothesis is written.
-    vcov : ClusterRobust, optional
-        Which covariance `cov` is, where it is not the model's.
-    """
-
-    method: str
-    beta: FloatArray
-    cov: FloatArray
-    sigma: float
-    notes: tuple[str, ...]
-    rows: Callable[[FloatArray], FloatArray]
-    joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
-    joint_of_rank: Callable[[FloatArray, FloatArray, int], tuple[float, float, float]] | None = None
-    vcov: ClusterRobust | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,13 +94,16 @@ class JointTest:
 
 
 def df_method(
-    fitted: Fitted, method: str = "satterthwaite", vcov: str | ClusterRobust | None = None
+    fitted: Fitted | PooledFitted,
+    method: str = "satterthwaite",
+    vcov: str | ClusterRobust | None = None,
 ) -> DfMethod:
     """Make a method of degrees of freedom for a fit: what depends on the fit only.
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : Fitted or PooledFitted
+        Of a pooled one the method of each part, pooled by Rubin's rules.
     method : {"satterthwaite", "kenward-roger", "residual", "none"}
         ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
@@ -151,6 +117,8 @@ def df_method(
     """
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
+    if isinstance(fitted, PooledFitted):
+        return pooled_method([df_method(part, method, vcov) for part in fitted.parts])
     with blas_threads(fitted.solution.stats):
         if vcov is None:
             return METHODS[method](fitted)
@@ -159,7 +127,7 @@ def df_method(
 
 
 def coefficient_tests(
-    fitted: Fitted,
+    fitted: Fitted | PooledFitted,
     L: FloatArray,
     method: str = "satterthwaite",
     *,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests, intervals
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.variances.wald import variance_parameters
 
 COLUMNS = ("kind", "estimate", "se", "lower", "upper")
@@ -38,20 +41,63 @@ def wald_parameters(
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
         ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
     """
-    ddf = "none" if vcov is None else "satterthwaite"
-    tests = coefficient_tests(fitted, np.eye(fitted.design.p), ddf, vcov=vcov)
-    lower, upper = intervals(tests, level)
-    fixed = pd.DataFrame(
-        {
-            "kind": "beta",
-            "estimate": tests.estimate,
-            "se": tests.se,
-            "lower": lower,
-            "upper": upper,
-        },
-        index=list(fitted.design.x_names),
-    )
+    fixed = _fixed(fitted, "none" if vcov is None else "satterthwaite", level, vcov)
     if not random:
         return fixed
     variances = variance_parameters(fitted, level=level)
     return pd.concat([fixed, variances[list(COLUMNS)]])
+
+
+def pooled_parameters(
+    fitted: PooledFitted,
+    varcorr: pd.DataFrame,
+    level: float,
+    random: bool,
+    vcov: str | ClusterRobust | None,
+) -> pd.DataFrame:
+    """The same of fits to imputed data sets; variance components without standard errors.
+
+    Parameters
+    ----------
+    fitted : PooledFitted
+    varcorr : DataFrame
+        Its variance components, ``grp, var1, var2, sdcor``.
+    level, random, vcov
+        See `wald_parameters`.
+    """
+    fixed = _fixed(fitted, "satterthwaite", level, vcov)
+    if not random:
+        return fixed
+    rows = varcorr.to_dict("records")
+    components = pd.DataFrame(
+        {
+            "kind": [_kind(row) for row in rows],
+            "estimate": varcorr["sdcor"].to_numpy(dtype=float),
+            **dict.fromkeys(("se", "lower", "upper"), np.nan),
+        },
+        index=[_name(row) for row in rows],
+    )
+    return pd.concat([fixed, components])
+
+
+def _kind(row: dict[Hashable, Any]) -> str:
+    return "sigma" if row["var1"] is None else "sd" if row["var2"] is None else "cor"
+
+
+def _name(row: dict[Hashable, Any]) -> str:
+    return {
+        "sigma": "sigma",
+        "sd": f"sd_{row['var1']}|{row['grp']}",
+        "cor": f"cor_{row['var2']}.{row['var1']}|{row['grp']}",
+    }[_kind(row)]
+
+
+def _fixed(
+    fitted: Fitted | PooledFitted, ddf: str, level: float, vcov: str | ClusterRobust | None
+) -> pd.DataFrame:
+    tests = coefficient_tests(fitted, np.eye(fitted.design.p), ddf, vcov=vcov)
+    lower, upper = intervals(tests, level)
+    columns = {
+        "kind": "beta", "estimate": tests.estimate, "se": tests.se, "lower": lower, "upper": upper
+    }  # fmt: skip
+    return pd.DataFrame(columns, index=list(fitted.design.x_names))

@@ -1,0 +1,1 @@
+"""Fits pooled over multiply imputed data sets."""

@@ -1,0 +1,322 @@
+"""`PooledFit`: one model fitted to multiply imputed data sets, pooled by Rubin's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.arguments import check_level, checked, normal_quantile
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.imputation.compare import compare
+from nestedmlm.fits.verbs.anova import term_table
+from nestedmlm.fits.verbs.contest import contest
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
+from nestedmlm.inference.fitted import PooledFitted
+from nestedmlm.inference.imputation.pooled_tests import pool_of
+from nestedmlm.inference.imputation.rubin import missing_shares
+from nestedmlm.views.effect_tests import TestTable
+from nestedmlm.views.pooled import pooled_view
+from nestedmlm.views.render.view import View, Viewable
+from nestedmlm.views.varcorr import VarCorr
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PooledFit(Viewable):
+    """Fits of one model to multiply imputed data sets, pooled by Rubin's rules.
+
+    Attributes
+    ----------
+    fits : tuple of LmerFit
+        One for each data set.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> data = nm.load_dataset("sleepstudy")
+    >>> imputed = [data.assign(Reaction=data.Reaction + shift * (data.Days == 9))
+    ...            for shift in (-8, 0, 9)]
+    >>> pooled = nm.lmer("Reaction ~ Days + (Days | Subject)", imputed)
+    >>> pooled.tidy()[["term", "estimate", "std_error", "df", "fmi"]].round(2)
+              term  estimate  std_error     df   fmi
+    0  (Intercept)    251.36       6.97  14.47  0.15
+    1         Days     10.49       1.64  12.67  0.22
+    >>> pooled.nobs, len(pooled.fits)
+    (180, 3)
+    >>> pooled.contest("Days = 8", joint=False).table["Pr(>|t|)"].round(3).tolist()
+    [0.153]
+    >>> pooled.anova().table.index.tolist(), pooled.cov_params().shape, pooled.summary().main
+    (['Days'], (2, 2), 'coefficients')
+    >>> pooled.varcorr().to_frame()["sdcor"].round(2).tolist(), pooled.r2().round(2).tolist()
+    ([24.71, 5.92, 0.07, 25.68], [0.28, 0.8])
+    >>> pooled.predict(data.head(1), interval="confidence").round(1).iloc[0].tolist()
+    [253.7, 12.3, 229.5, 277.9]
+    >>> null = nm.lmer("Reaction ~ 1 + (Days | Subject)", imputed)
+    >>> pooled.compare(null).table.index.tolist()
+    ['D1']
+    """
+
+    fits: tuple[LmerFit, ...]
+
+    # --- what it is of -------------------------------------------------------------------------
+    @property
+    def engine(self) -> Literal["pooled"]:
+        """``pooled``."""
+        return "pooled"
+
+    @property
+    def core(self) -> PooledFitted:
+        """The fits as numbers: what tests and tables are computed from."""
+        return PooledFitted(parts=tuple(fit.core for fit in self.fits))
+
+    @property
+    def model(self) -> Model:
+        """The model of the first data set."""
+        return self.fits[0].model
+
+    @property
+    def design(self) -> Design:
+        """The design of the first data set."""
+        return self.fits[0].design
+
+    @property
+    def REML(self) -> bool:
+        """Fitted by REML (True) or maximum likelihood."""
+        return self.fits[0].REML
+
+    @property
+    def penalty(self) -> Any:
+        """Prior on the covariances, if one was used."""
+        return self.fits[0].penalty
+
+    @property
+    def formula(self) -> str:
+        """The formula as lme4 prints it."""
+        return self.fits[0].formula
+
+    @property
+    def nobs(self) -> int:
+        """Rows of each data set."""
+        return self.fits[0].nobs
+
+    @property
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        return self.fits[0].ngrps
+
+    @property
+    def converged(self) -> bool:
+        """Whether all optima are certified."""
+        return all(fit.converged for fit in self.fits)
+
+    # --- estimates -----------------------------------------------------------------------------
+    @property
+    def params(self) -> pd.Series:
+        """Fixed effects, the means over the data sets."""
+        return pd.DataFrame([fit.params for fit in self.fits]).mean().rename("estimate")
+
+    @property
+    def fixef(self) -> pd.Series:
+        """Fixed effects (the same as `params`)."""
+        return self.params
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects, with what is missing counted."""
+        cov = self.cov_params()
+        return pd.Series(np.sqrt(np.diag(cov)), index=cov.index, name="std_error")
+
+    @checked
+    def cov_params(self, vcov: str | ClusterRobust | None = None) -> pd.DataFrame:
+        """Total covariance matrix of the fixed effects, (p, p).
+
+        Parameters
+        ----------
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+            Cluster-robust covariances in the place of the models'.
+        """
+        names = list(self.design.x_names)
+        return pd.DataFrame(df_method(self.core, "none", vcov).cov, index=names, columns=names)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, from the mean of the variances."""
+        return float(np.sqrt(np.mean([fit.sigma**2 for fit in self.fits])))
+
+    def varcorr(self) -> VarCorr:
+        """Variance components: means of the covariance matrices over the data sets."""
+        found = [fit.varcorr() for fit in self.fits]
+        blocks = [
+            replace(one[0], cov=np.mean([block.cov for block in one], axis=0))
+            for one in zip(*(v.blocks for v in found), strict=True)
+        ]
+        return VarCorr(blocks=tuple(blocks), sigma=self.sigma)
+
+    def r2(self) -> pd.Series:
+        """Marginal and conditional R-squared, means over the data sets."""
+        return pd.DataFrame([fit.r2() for fit in self.fits]).mean().rename("estimate")
+
+    # --- tables and tests ----------------------------------------------------------------------
+    @checked
+    def tidy(
+        self,
+        *,
+        ddf: str = "satterthwaite",
+        vcov: str | ClusterRobust | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Fixed effects in long form.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+            Degrees of freedom of complete data, averaged over the data sets, from which Barnard
+            and Rubin's follow; ``none`` has Rubin's large-sample ones (mitml's default).
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+            Cluster-robust covariances in the place of the models'.
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, term, estimate, std_error, df, statistic, p_value, conf_low, conf_high``, and
+            ``riv``, the relative increase in variance, and ``fmi``, the fraction of missing
+            information.
+        """
+        check_level(level)
+        L = np.eye(self.design.p)
+        tests = row_tests(df_method(self.core, ddf, vcov), L)
+        low, high = intervals(tests, level)
+        pool = pool_of([df_method(fit.core, "none", vcov) for fit in self.fits])
+        riv, fmi = missing_shares(pool, L, tests.df)
+        columns = {
+            "effect": "fixed", "term": list(self.design.x_names), "estimate": tests.estimate,
+            "std_error": tests.se, "df": tests.df, "statistic": tests.statistic,
+            "p_value": tests.p_value, "conf_low": low, "conf_high": high, "riv": riv, "fmi": fmi,
+        }  # fmt: skip
+        return pd.DataFrame(columns)
+
+    @checked
+    def summary(
+        self, ddf: str = "satterthwaite", *, vcov: str | ClusterRobust | None = None
+    ) -> View:
+        """Summary as a view: mean variance components, pooled coefficients with tests.
+
+        Parameters
+        ----------
+        ddf, vcov
+            See `tidy`.
+        """
+        notes = df_method(self.core, ddf, vcov).notes
+        return pooled_view(self, self.tidy(ddf=ddf, vcov=vcov), notes=notes)
+
+    def view(self) -> View:
+        """Build the document: `summary`."""
+        return self.summary()
+
+    contest = checked(contest)
+
+    @checked
+    def anova(
+        self,
+        *,
+        type: str = "III",
+        ddf: str = "satterthwaite",
+        vcov: str | ClusterRobust | None = None,
+    ) -> TestTable:
+        """F tests of the terms of the fixed effects, pooled by D1.
+
+        Parameters
+        ----------
+        type : {"III", "II", "I"}
+        ddf, vcov
+            See `tidy`.
+        """
+        return term_table(self, df_method(self.core, ddf, vcov), type=type)
+
+    compare = checked(compare)
+
+    # --- rows ----------------------------------------------------------------------------------
+    @checked
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        re_form: Any = None,
+        new_levels: str = "error",
+        interval: str | None = None,
+        level: float = 0.95,
+        seed: int | None = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Predict for new rows by every fit, pooled by Rubin's rules.
+
+        Parameters
+        ----------
+        newdata : table, optional
+            By default each fit's own rows.
+        re_form, new_levels, seed
+            See `LmerFit.predict`.
+        interval : {"confidence", "prediction"}, optional
+            Add an interval, in which the differences between the data sets count.
+        level : float
+            Probability inside the interval.
+
+        Returns
+        -------
+        Series or DataFrame
+            ``prediction``, and with an interval ``se, lower, upper``.
+        """
+        options: dict[str, Any] = {
+            "re_form": re_form, "new_levels": new_levels, "seed": seed, "level": level
+        }  # fmt: skip
+        if interval is None:
+            plain = [fit.predict(newdata, **options) for fit in self.fits]
+            return pd.concat(plain, axis=1).mean(axis=1).rename("prediction")
+        found = [fit.predict(newdata, interval=interval, **options) for fit in self.fits]
+        reach = normal_quantile(check_level(level))
+        numbers = np.array([one["prediction"] for one in found])
+        spreads = np.array([(one["upper"] - one["lower"]) / (2.0 * reach) for one in found])
+        between = (1.0 + 1.0 / len(found)) * numbers.var(axis=0, ddof=1)
+        mean, se = numbers.mean(axis=0), np.sqrt((spreads**2).mean(axis=0) + between)
+        columns = {
+            "prediction": mean, "se": se, "lower": mean - reach * se, "upper": mean + reach * se,
+        }  # fmt: skip
+        return pd.DataFrame(columns, index=found[0].index)
+
+
+def pooled_fit(fits: Sequence[LmerFit]) -> PooledFit:
+    """Check that fits are of one model and pool them.
+
+    Raises
+    ------
+    OptionError
+        For fewer than two fits, other models, or a mixture of criteria.
+    """
+    if len(fits) < 2:
+        raise OptionError(f"pooling needs the fits of two data sets or more, not {len(fits)}")
+    first = fits[0]
+    for number, fit in enumerate(fits[1:], start=2):
+        if (fit.formula, fit.design.x_names) != (first.formula, first.design.x_names):
+            raise OptionError(
+                f"fit {number} has other coefficients than the first: "
+                f"{', '.join(fit.design.x_names)} ({fit.formula}) and "
+                f"{', '.join(first.design.x_names)} ({first.formula})"
+            )
+        if fit.nobs != first.nobs:
+            raise OptionError(
+                f"fit {number} has {fit.nobs} rows and the first {first.nobs}: imputed data sets "
+                "have the same rows, with no value missing"
+            )
+        if fit.REML != first.REML:
+            raise OptionError("fits by REML and by maximum likelihood cannot be pooled together")
+    return PooledFit(fits=tuple(fits))

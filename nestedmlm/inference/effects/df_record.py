@@ -1,0 +1,48 @@
+"""`DfMethod`: a covariance of the fixed effects with its degrees of freedom, for any contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DfMethod:
+    """A method of degrees of freedom for the contrasts of one fit.
+
+    Attributes
+    ----------
+    method : str
+        A key of `nestedmlm.inference.effects.ddf.METHODS`.
+    beta : (p,) array
+        Fixed effects.
+    cov : (p, p) array
+        Their covariance as the method has it (Kenward-Roger: adjusted).
+    sigma : float
+        Residual standard deviation.
+    notes : tuple of str
+        What a table made with this should say below.
+    rows : callable (L) -> (m,) array
+        Degrees of freedom of each row of an (m, p) matrix.
+    joint : callable (L, estimate) -> (F, denominator degrees of freedom, scaling)
+        Of the rows together; L has full row rank, `estimate` is ``L beta`` minus its
+        hypothetical value. The test statistic is F times the scaling.
+    joint_of_rank : callable (L, estimate, rank), optional
+        The same for rows that may repeat each other, where the degrees of freedom depend on how
+        the hypothesis is written.
+    vcov : ClusterRobust, optional
+        Which covariance `cov` is, where it is not the model's.
+    """
+
+    method: str
+    beta: FloatArray
+    cov: FloatArray
+    sigma: float
+    notes: tuple[str, ...]
+    rows: Callable[[FloatArray], FloatArray]
+    joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
+    joint_of_rank: Callable[[FloatArray, FloatArray, int], tuple[float, float, float]] | None = None
+    vcov: ClusterRobust | None = None

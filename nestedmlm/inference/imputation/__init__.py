@@ -1,0 +1,1 @@
+"""Multiple imputation: estimates and tests pooled over completed data sets."""

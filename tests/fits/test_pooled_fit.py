@@ -1,0 +1,227 @@
+"""Fits pooled over imputed data sets: each verb is Rubin's rules of the fits' own."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.errors import ModelComparisonError, OptionError
+from nestedmlm.inference.imputation.given_parameters import deviance_of
+
+FORMULA = "Reaction ~ Days + g + (Days | Subject)"
+
+
+@pytest.fixture(scope="module")
+def imputed() -> list[pd.DataFrame]:
+    data, rng = nm.load_dataset("sleepstudy"), np.random.default_rng(1)
+    kind = data["Subject"].astype(int) % 3
+    data = data.assign(g=kind.map({0: "a", 1: "b", 2: "c"}))
+    holes = np.arange(0, 180, 7)
+    out = []
+    for _ in range(5):
+        table = data.copy()
+        table.loc[holes, "Reaction"] += rng.normal(size=len(holes)) * 25
+        out.append(table)
+    return out
+
+
+@pytest.fixture(scope="module")
+def pooled(imputed) -> nm.PooledFit:
+    return nm.lmer(FORMULA, imputed)
+
+
+@pytest.fixture(scope="module")
+def null(imputed) -> nm.PooledFit:
+    return nm.pool([nm.lmer("Reaction ~ Days + (Days | Subject)", table) for table in imputed])
+
+
+def by_hand(estimates, variances):
+    """Estimate, total variance."""
+    m = len(estimates)
+    return np.mean(estimates), np.mean(variances) + (1 + 1 / m) * np.var(estimates, ddof=1)
+
+
+# --- estimates ------------------------------------------------------------------------------------
+def test_estimates_are_rubins(pooled):
+    for name in pooled.design.x_names:
+        mean, total = by_hand(
+            [f.params[name] for f in pooled.fits], [f.bse[name] ** 2 for f in pooled.fits]
+        )
+        assert pooled.params[name] == pytest.approx(mean)
+        assert pooled.bse[name] == pytest.approx(np.sqrt(total))
+    assert pooled.cov_params().loc["gb", "gc"] == pytest.approx(
+        np.mean([f.cov_params().loc["gb", "gc"] for f in pooled.fits])
+        + 1.2 * np.cov([f.params["gb"] for f in pooled.fits],
+                       [f.params["gc"] for f in pooled.fits])[0, 1]
+    )  # fmt: skip
+
+
+def test_variances_are_means(pooled):
+    cov = np.mean([f.varcorr().blocks[0].cov for f in pooled.fits], axis=0)
+    assert pooled.varcorr().blocks[0].cov == pytest.approx(cov)
+    assert pooled.sigma == pytest.approx(np.sqrt(np.mean([f.sigma**2 for f in pooled.fits])))
+    assert pooled.r2()["marginal"] == pytest.approx(
+        np.mean([f.r2()["marginal"] for f in pooled.fits])
+    )
+
+
+def test_equal_data_sets_are_one(imputed):
+    one = nm.lmer(FORMULA, imputed[0])
+    same = nm.pool([one, one, one])
+    own = one.tidy("fixed")
+    found = same.tidy()
+    assert found["std_error"].to_numpy() == pytest.approx(own["std_error"].to_numpy())
+    complete = own["df"].to_numpy()
+    assert found["df"].to_numpy() == pytest.approx((complete + 1) / (complete + 3) * complete)
+    assert (found["riv"] == 0).all()
+    # D3 of equal data sets is the likelihood ratio
+    null = nm.lmer("Reaction ~ Days + (Days | Subject)", imputed[0])
+    row = same.compare(nm.pool([null] * 3), method="D3").table.iloc[0]
+    ratio = null.refit_ml().deviance - one.refit_ml().deviance
+    assert row["F value"] == pytest.approx(ratio / 2, rel=1e-6)
+
+
+def test_it_says_what_it_is_of(pooled):
+    first = pooled.fits[0]
+    assert pooled.engine == "pooled"
+    assert pooled.converged
+    assert pooled.core.parts[0].design is pooled.design is first.design
+    assert (pooled.formula, pooled.nobs, pooled.REML) == (first.formula, 180, True)
+    assert pooled.model is first.model
+    assert pooled.ngrps.equals(first.ngrps)
+    assert pooled.penalty is None
+
+
+# --- tests ----------------------------------------------------------------------------------------
+def test_tables_agree(pooled):
+    tidy = pooled.tidy(level=0.9)
+    summary = pooled.summary().to_frame()
+    assert summary["df"].to_numpy() == pytest.approx(tidy["df"].to_numpy())
+    assert summary["FMI"].to_numpy() == pytest.approx(tidy["fmi"].to_numpy())
+    row = pooled.contest("gb = 0", joint=False, level=0.9).table.iloc[0]
+    assert row["upper"] == pytest.approx(tidy["conf_high"].iloc[2])
+    anova = pooled.anova().table
+    assert anova.loc["Days", "DenDF"] == pytest.approx(tidy["df"].iloc[1])
+    assert anova.loc["Days", "F value"] == pytest.approx(tidy["statistic"].iloc[1] ** 2)
+    assert pooled.contest(["gb", "gc"]).table["F value"].iloc[0] == pytest.approx(
+        anova.loc["g", "F value"]
+    )
+    assert "pooled over 5 imputed data sets" in str(pooled)
+
+
+def test_degrees_of_freedom_are_fewer_than_of_complete_data(pooled):
+    complete = np.mean([f.tidy("fixed")["df"] for f in pooled.fits], axis=0)
+    found = pooled.tidy()["df"].to_numpy()
+    assert np.all(found < complete)
+    assert np.all(pooled.tidy(ddf="none")["df"] > 100)  # Rubin's old ones
+
+
+def test_robust_covariances_are_pooled(pooled):
+    own = [f.cov_params("CR2").loc["Days", "Days"] for f in pooled.fits]
+    _, total = by_hand([f.params["Days"] for f in pooled.fits], own)
+    assert pooled.cov_params("CR2").loc["Days", "Days"] == pytest.approx(total)
+    assert "CR2" in str(pooled.summary(vcov="CR2"))
+
+
+def test_marginal_means(pooled):
+    means = nm.emmeans(pooled, "g")
+    own = [nm.emmeans(f, "g", ddf="satterthwaite").to_frame() for f in pooled.fits]
+    mean, total = by_hand([f["estimate"][1] for f in own], [f["std_error"][1] ** 2 for f in own])
+    again = nm.emmeans(pooled, "g", ddf="satterthwaite").to_frame()
+    assert again["estimate"][1] == pytest.approx(mean)
+    assert again["std_error"][1] == pytest.approx(np.sqrt(total))
+    copy = pickle.loads(pickle.dumps(means)).pairs().to_frame()
+    assert copy.equals(means.pairs().to_frame())
+
+
+def test_etable(pooled, null):
+    frame = nm.etable(pooled, null, names=["a", "b"]).to_frame()
+    first = frame[frame["model"] == "a"].set_index("name")
+    assert first.loc["Days", "se"] == pytest.approx(pooled.bse["Days"])
+    table = pooled.varcorr().to_frame()
+    assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(table["sdcor"][2])
+    assert "pooled" in str(nm.etable(pooled))
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+def test_comparisons_agree(pooled, null):
+    found = {m: pooled.compare(null, method=m).table.iloc[0] for m in ("D1", "D2", "D3")}
+    anova = pooled.anova().table.loc["g"]
+    assert found["D1"]["F value"] == pytest.approx(anova["F value"])
+    assert found["D1"]["DenDF"] == pytest.approx(anova["DenDF"])
+    assert all(row["NumDF"] == 2 for row in found.values())
+    assert found["D3"]["F value"] == pytest.approx(found["D1"]["F value"], abs=0.1)
+
+
+def test_d3_evaluates_the_likelihood_at_the_means(pooled):
+    fit = pooled.fits[0].refit_ml()
+    at = deviance_of(fit.design, fit.solution.beta, fit.theta, fit.sigma)
+    assert at == pytest.approx(fit.deviance, rel=1e-10)
+    V = fit.sigma**2 * np.eye(180)
+    Z = np.zeros((180, 36))
+    codes = fit.design.factors[0].codes
+    Z[np.arange(180), 2 * codes], Z[np.arange(180), 2 * codes + 1] = 1.0, fit.design.X[:, 1]
+    theta = 1.3 * fit.theta
+    T = np.array([[theta[0], 0.0], [theta[1], theta[2]]])
+    V += fit.sigma**2 * Z @ np.kron(np.eye(18), T @ T.T) @ Z.T
+    beta = fit.solution.beta + np.array([1.0, 0.5, -1.0, 2.0])
+    rest = fit.design.y - fit.design.X @ beta
+    dense = np.linalg.slogdet(2 * np.pi * V)[1] + rest @ np.linalg.solve(V, rest)
+    assert deviance_of(fit.design, beta, theta, fit.sigma) == pytest.approx(dense, rel=1e-10)
+
+
+def test_random_effects_are_compared_by_d3(pooled, imputed):
+    null = nm.lmer("Reaction ~ Days + g + (1 | Subject)", imputed)
+    assert pooled.compare(null, method="D3").table["Pr(>F)"].iloc[0] < 1e-4
+    with pytest.raises(ModelComparisonError, match="method='D3'"):
+        pooled.compare(null)
+    with pytest.raises(ModelComparisonError, match="as many parameters"):
+        null.compare(pooled, method="D2")
+
+
+# --- rows -----------------------------------------------------------------------------------------
+def test_predictions(pooled, imputed):
+    rows = imputed[0].iloc[[0, 95]]
+    own = [f.predict(rows, interval="confidence") for f in pooled.fits]
+    mean, total = by_hand(
+        [f["prediction"].iloc[1] for f in own], [f["se"].iloc[1] ** 2 for f in own]
+    )
+    found = pooled.predict(rows, interval="confidence")
+    assert found["prediction"].iloc[1] == pytest.approx(mean)
+    assert found["se"].iloc[1] == pytest.approx(np.sqrt(total), rel=1e-6)
+    assert pooled.predict(rows).to_numpy() == pytest.approx(found["prediction"].to_numpy())
+
+
+# --- what cannot be pooled ------------------------------------------------------------------------
+def test_refusals(imputed, pooled, null):
+    with pytest.raises(OptionError, match="two data sets or more"):
+        nm.lmer(FORMULA, imputed[:1])
+    with pytest.raises(OptionError, match="other coefficients than the first"):
+        nm.pool([pooled.fits[0], null.fits[0]])
+    with pytest.raises(OptionError, match="same rows"):
+        nm.lmer(FORMULA, [imputed[0], imputed[1].iloc[1:]])
+    with pytest.raises(OptionError, match="by REML and by maximum likelihood"):
+        nm.pool([pooled.fits[0], pooled.fits[1].refit_ml()])
+    with pytest.raises(OptionError, match="all of one kind, not nothing"):
+        nm.pool([])
+
+
+def test_posteriors_are_stacked(imputed):
+    fits = [
+        nm.lmer("Reaction ~ Days + (1 | Subject)", table).sample(sampler="psis", draws=60, seed=k)
+        for k, table in enumerate(imputed[:2])
+    ]
+    both = nm.pool(fits)
+    assert both.n_chains == 2 * fits[0].n_chains
+    assert both.params["Days"] == pytest.approx(np.mean([f.params["Days"] for f in fits]))
+    draws = both.data["posterior"]["Days"].to_numpy()
+    assert draws[fits[0].n_chains :] == pytest.approx(fits[1].data["posterior"]["Days"].to_numpy())
+    assert "stacked" in both.messages[-1]
+    assert fits[0].n_chains == 4  # as it was
+    with pytest.raises(OptionError, match="as many chains and draws"):
+        short = nm.lmer("Reaction ~ Days + (1 | Subject)", imputed[0])
+        nm.pool([fits[0], short.sample(sampler="psis", draws=30, seed=1)])
