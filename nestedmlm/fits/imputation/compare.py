@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import ModelComparisonError, OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.imputation.given_parameters import deviance_of
@@ -110,6 +111,7 @@ def _likelihoods(fit: PooledFit, null: PooledFit) -> PooledTest:
 
 def _at_means(fits: list[LmerFit]) -> FloatArray:
     """Each data set's -2 log-likelihood at the means of all parameters."""
+    refuse_residuals(fits[0], "D3", "take method='D1' or 'D2'")
     first = fits[0].design
     beta = np.mean([one.solution.beta for one in fits], axis=0)
     variance = float(np.mean([one.sigma**2 for one in fits]))

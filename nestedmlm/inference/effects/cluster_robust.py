@@ -27,7 +27,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
-from nestedmlm.errors import MemoryLimitError, OptionError
+from nestedmlm.errors import MemoryLimitError, OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
 from nestedmlm.inference.rows.deletion import inverse_rows
@@ -139,9 +139,16 @@ def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
         defined because a coefficient is known from a single cluster.
     MemoryLimitError
         If a cluster is too large for CR2.
+    ResidualStructureError
+        For residuals that differ or correlate.
     """
     s, design = fitted.solution, fitted.design
     p = s.stats.p
+    if s.stats.residual is not None:
+        raise ResidualStructureError(
+            "cluster-robust covariances are not worked out for residuals that differ or correlate "
+            "(dispersion=, residual=)"
+        )
     if not p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
     cluster = _clusters(design, asked.cluster)

@@ -11,7 +11,7 @@ from designs import data
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.effects.ddf import coefficient_tests, df_method, joint_test
 
 TYPES = ("CR0", "CR1", "CR2", "CR3")
@@ -230,6 +230,13 @@ def test_what_does_not_go_together(fits):
     crossed = nm.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", nm.load_dataset("Penicillin"))
     with pytest.raises(OptionError, match="no grouping factor holds all others"):
         crossed.summary(vcov="CR0")
+
+
+def test_other_residuals_are_refused():
+    table = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", table, residual="ar1(Days | Subject)")
+    with pytest.raises(ResidualStructureError, match="not worked out"):
+        fit.cov_params("CR2")
 
 
 def test_a_coefficient_of_one_cluster_has_no_jackknife():
