@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.means.marginal_means import Emmeans
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.residual_comparison import compare_residuals
     from nestedmlm.fits.simulation.allocation import Allocation, allocation
     from nestedmlm.fits.simulation.bootstrap import Bootstrap
     from nestedmlm.fits.simulation.from_formula import scenario, simulate
@@ -91,6 +92,7 @@ __all__ = [
     "anova",
     "build_design",
     "compare",
+    "compare_residuals",
     "emmeans",
     "emtrends",
     "etable",
@@ -136,6 +138,7 @@ _PLACES = {
         "fits.simulation.allocation": "Allocation allocation",
         "fits.simulation.planned_power": "Assurance PlannedPower",
         "fits.simulation.power": "Power PowerCurve",
+        "fits.residual_comparison": "compare_residuals",
         "fits.simulation.rlrt": "rlrt",
         "fits.simulation.scenario": "Scenario",
         "fits.summaries.summarise": "summarise",

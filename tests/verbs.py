@@ -90,6 +90,14 @@ row("dispersion", lambda f: f.dispersion, question="estimates",
 row("residual_cov", lambda f: f.residual_cov(), question="estimates",
     refused=where(EVERYWHERE, PLAIN_RESIDUALS))  # fmt: skip
 
+
+def compared(fit: nm.LmerFit) -> Any:
+    return nm.compare_residuals(fit, ["ar1", "cs"])
+
+
+row("compare_residuals", compared, "nm.compare_residuals", question="estimates",
+    refused=where(EVERYWHERE, "ResidualStructureError: needs a time and a block"))  # fmt: skip
+
 # --- rows ---------------------------------------------------------------------------------------
 
 

@@ -66,7 +66,9 @@ class ResidualObjective:
         df, reml, _ = degrees(stats, self.REML)
         S_bar = reml * ev.S_inverse + np.outer(ev.v, ev.v) * (df / ev.r2)
         c_bar = self.sums.pull(panel_adjoint(stats, ev.state, 1.0, S_bar))
-        J, L = self.sums.model.jacobian(free)
+        at = stats.residual
+        assert at is not None
+        J, L = self.sums.model.jacobian(free, at.c)
         return ResidualPoint(
             objective=self,
             point=point,
@@ -75,6 +77,7 @@ class ResidualObjective:
             evaluation=ev,
             stats=stats,
             c_bar=c_bar,
+            c=at.c,
             J=J,
         )
 
@@ -109,6 +112,8 @@ class ResidualPoint:
         The sums there.
     c_bar : (M,) array
         Derivative of the criterion in the coefficients of the pairs.
+    c : (M,) array
+        Those coefficients.
     J : (M, n_free) array
         Their derivatives.
     """
@@ -120,6 +125,7 @@ class ResidualPoint:
     evaluation: Evaluation
     stats: CrossProducts
     c_bar: FloatArray
+    c: FloatArray
     J: FloatArray
     escape_gain: float = 0.0
 
@@ -171,7 +177,7 @@ class ResidualPoint:
         half = ev.S_inverse @ slopes
         moved = slopes @ ev.v
         rss = moved @ ev.v
-        out = sums.model.bend(self.free, self.c_bar)
+        out = sums.model.bend(self.free, self.c_bar, self.c, self.J)
         out -= reml * np.einsum("qab,pba->qp", half, half, optimize=True)
         out -= 2.0 * df / ev.r2 * (moved @ ev.S_inverse @ moved.T)
         out -= df / ev.r2**2 * np.outer(rss, rss)

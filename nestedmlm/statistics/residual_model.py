@@ -135,9 +135,8 @@ class ResidualModel:
         scale = np.exp(-(log_sd[self.a] + log_sd[self.b]))
         return c[self.c_of] * scale, sum(p[1] for p in parts) + 2.0 * (self.counts @ log_sd)
 
-    def jacobian(self, free: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Derivatives of `coefficients`: (M, n_free) and (n_free,)."""
-        c, _ = self.coefficients(free)
+    def jacobian(self, free: FloatArray, c: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of `coefficients`, whose value is c: (M, n_free) and (n_free,)."""
         J, L = np.zeros((self.size, len(free))), np.zeros(len(free))
         J[:, : self.q] = -c[:, None] * self._exponents
         L[: self.q] = 2.0 * (self.counts @ self.classes)
@@ -149,10 +148,11 @@ class ResidualModel:
             first += part.size
         return J, L
 
-    def bend(self, free: FloatArray, c_bar: FloatArray) -> FloatArray:
-        """Second derivatives of ``c_bar' c + log|R|``: no data are in them but `c_bar`."""
-        c, _ = self.coefficients(free)
-        J, _ = self.jacobian(free)
+    def bend(self, free: FloatArray, c_bar: FloatArray, c: FloatArray, J: FloatArray) -> FloatArray:
+        """Second derivatives of ``c_bar' c + log|R|``, given c and its derivatives J.
+
+        No data are in them but `c_bar`.
+        """
         X, q = self._exponents, self.q
         out = np.zeros((len(free), len(free)))
         out[:q, :q] = X.T @ (X * (c_bar * c)[:, None])

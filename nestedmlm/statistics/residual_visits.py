@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,21 @@ _DIFFERENCE_STEP = 1e-5  # of exact derivatives, in free parameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """A pattern of visits: which were seen, in how many blocks, and where its pairs begin."""
+    """A pattern of visits: which were seen, in how many blocks, where its pairs begin.
+
+    `lower` are places of the lower triangle, `times` how often each counts.
+    """
 
     visits: IntArray
     count: int
     first: int
+    lower: tuple[IntArray, IntArray]
+    times: FloatArray
 
     @property
-    def lower(self) -> tuple[IntArray, IntArray]:
-        """Places of the lower triangle."""
-        return np.tril_indices(len(self.visits))
+    def pairs(self) -> slice:
+        """Its own among the coefficients."""
+        return slice(self.first, self.first + len(self.times))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,12 +51,15 @@ class Visits:
     k: int
     pairs: Pairs
     patterns: tuple[Pattern, ...]
+    _kept: dict[bytes, list[tuple[Pattern, FloatArray, float]]] = field(
+        default_factory=dict, init=False, repr=False
+    )  # inverses at the last parameters, which all three questions need
 
     @property
     def size(self) -> int:
         """See `Correlation`."""
         last = self.patterns[-1]
-        return last.first + len(last.lower[0])
+        return int(last.pairs.stop)
 
     @property
     def start(self) -> FloatArray:
@@ -59,35 +68,34 @@ class Visits:
 
     def coefficients(self, free: Any) -> tuple[Any, Any]:
         """See `Correlation`."""
-        R, c, total = self.structure.matrix(free, self.k), [], 0.0
-        for pattern, inverse, logdet in self._inverses(R):
+        c, total = [], 0.0
+        for pattern, inverse, logdet in self._inverses(free):
             a, b = pattern.lower
-            c.append(np.where(a == b, 1.0, 2.0) * inverse[a, b])
+            c.append(pattern.times * inverse[a, b])
             total = total + pattern.count * logdet
         return np.concatenate(c), total
 
     def jacobian(self, free: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `Correlation`."""
-        R, dR = self.structure.matrix(free, self.k), self._slopes(free)
+        dR = self._slopes(free)
         J, L = np.empty((self.size, len(free))), np.zeros(len(free))
-        for pattern, inverse, _ in self._inverses(R):
+        for pattern, inverse, _ in self._inverses(free):
             a, b = pattern.lower
             half = inverse @ dR[:, pattern.visits][:, :, pattern.visits]
-            own = slice(pattern.first, pattern.first + len(a))
-            J[own] = -(np.where(a == b, 1.0, 2.0) * (half @ inverse)[:, a, b]).T
+            J[pattern.pairs] = -(pattern.times * (half @ inverse)[:, a, b]).T
             L += pattern.count * np.einsum("qaa->q", half)
         return J, L
 
     def bend(self, free: FloatArray, c_bar: FloatArray) -> FloatArray:
         """See `Correlation`."""
-        R, dR = self.structure.matrix(free, self.k), self._slopes(free)
+        dR = self._slopes(free)
         n = len(free)
         out, M = np.zeros((n, n)), np.zeros((self.k, self.k))
-        for pattern, inverse, _ in self._inverses(R):
+        for pattern, inverse, _ in self._inverses(free):
             a, b = pattern.lower
             at, size = pattern.visits, len(pattern.visits)
             C = np.zeros((size, size))
-            C[a, b] = C[b, a] = c_bar[pattern.first : pattern.first + len(a)]
+            C[a, b] = C[b, a] = c_bar[pattern.pairs]
             half = inverse @ dR[:, at][:, :, at]  # R^-1 dR
             weighted = (inverse @ C - 0.5 * pattern.count * np.eye(size)) @ half
             product = weighted.reshape(n, -1) @ half.transpose(0, 2, 1).reshape(n, -1).T
@@ -100,17 +108,21 @@ class Visits:
         at = times.astype(np.int64)
         return self.structure.matrix(free, self.k)[at[:, :, None], at[:, None, :]]
 
-    def _inverses(self, R: Any) -> Any:
-        for pattern in self.patterns:
-            own = R[np.ix_(pattern.visits, pattern.visits)]
-            if np.iscomplexobj(own):
-                yield pattern, np.linalg.inv(own), np.log(np.linalg.det(own))
-                continue
-            sign, logdet = np.linalg.slogdet(own)
-            if not sign > 0.0:
-                raise np.linalg.LinAlgError("a residual covariance is not positive definite")
-            np.linalg.cholesky(own)
-            yield pattern, np.linalg.inv(own), logdet
+    def _inverses(self, free: Any) -> Iterable[tuple[Pattern, Any, Any]]:
+        """Inverse and log-determinant of the matrix of each pattern."""
+        R = self.structure.matrix(free, self.k)
+        own = ((p, R[np.ix_(p.visits, p.visits)]) for p in self.patterns)
+        if np.iscomplexobj(R):
+            return [(p, np.linalg.inv(C), np.log(np.linalg.det(C))) for p, C in own]
+        key = free.tobytes()
+        if key not in self._kept:
+            found = []
+            for p, C in own:
+                root = np.linalg.inv(np.linalg.cholesky(C))  # refuses what is no covariance
+                found.append((p, root.T @ root, -2.0 * float(np.log(root.diagonal()).sum())))
+            self._kept.clear()
+            self._kept[key] = found
+        return self._kept[key]
 
     def _slopes(self, free: FloatArray) -> FloatArray:
         steps = free + 1j * COMPLEX_STEP * np.eye(len(free))
@@ -144,9 +156,11 @@ def visits(
     i, j, m, patterns, at = [], [], [], [], 0
     for number, kind in enumerate(kinds):
         starts = cuts[:-1][place.ravel() == number]
-        pattern = Pattern(visits=np.flatnonzero(kind), count=len(starts), first=at)
-        own = order[starts[:, None] + np.arange(len(pattern.visits))]
-        a, c = pattern.lower
+        met = np.flatnonzero(kind)
+        a, c = np.tril_indices(len(met))
+        twice = np.where(a == c, 1.0, 2.0)
+        pattern = Pattern(visits=met, count=len(starts), first=at, lower=(a, c), times=twice)
+        own = order[starts[:, None] + np.arange(len(met))]
         i.append(own[:, a].T.ravel())
         j.append(own[:, c].T.ravel())
         m.append(np.repeat(at + np.arange(len(a)), len(starts)))

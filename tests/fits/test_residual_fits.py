@@ -342,3 +342,30 @@ def test_a_stratum_without_variance_is_at_the_edge():
         fit = nm.lmer("y ~ 1 + (1 | g)", d, dispersion="~ relevel(f, ref='b')")
     assert not fit.converged
     assert any("at the edge: sd_ratio" in str(w.message) for w in said)
+
+
+# --- comparison ---------------------------------------------------------------------------------
+def test_structures_are_compared():
+    d = visits()
+    fit = nm.lmer(MEANS, d, residual="us(visit | Subject)")
+    found = nm.compare_residuals(fit, ["ar1", "cs", "us", None, "toep(visit | Subject, hom=False)"])
+    table = found.table.set_index("residual")
+    assert table["aic"].is_monotonic_increasing
+    for text in ("ar1(visit | Subject)", "toep(visit | Subject, hom=False)"):
+        alone = nm.lmer(MEANS, d, residual=text)
+        assert table.loc[text, "criterion"] == pytest.approx(alone.criterion, abs=1e-9)
+        assert table.loc[text, "chisq"] == pytest.approx(alone.criterion - fit.criterion, abs=1e-8)
+        assert table.loc[text, "df"] == fit.npar - alone.npar
+    plain = np.linalg.lstsq(fit.design.X, fit.design.y, rcond=None)[1][0] / (108 - 4)
+    expected = 104 * (1 + np.log(2 * np.pi * plain)) + np.linalg.slogdet(
+        fit.design.X.T @ fit.design.X)[1]  # fmt: skip
+    assert table.loc["independent", "criterion"] == pytest.approx(expected, rel=1e-10)
+    assert "against us(visit | Subject)" in str(found)
+    assert np.isnan(nm.compare_residuals(fit, ["ar1", "cs"]).table["chisq"]).all()
+
+
+def test_comparisons_that_are_refused(strata):
+    with pytest.raises(ResidualStructureError, match="needs a time and a block"):
+        nm.compare_residuals(strata, ["ar1"])
+    with pytest.raises(OptionError, match="empty"):
+        nm.compare_residuals(strata, [])

@@ -48,11 +48,12 @@ UNTOUCHED = frozenset(
     "engine nobs ngrps converged REML is_singular model_matrix Model.data "
     "Model.weights_column".split()
 )
-NEW = frozenset({"dispersion", "residual_cov"})  # asked of such fits only
+NEW = frozenset({"dispersion", "residual_cov", "compare_residuals"})  # asked of such fits only
 # rows that answer in other situations: no random effects, no times, blocks that meet no factor
 PARTLY = frozenset(
     {("ranova whole", "autoregressive"), ("tidy everything", "alone")}
     | {("residual_cov", situation) for situation in ("strata", "slope", "alone")}
+    | {("compare_residuals", s) for s in ("strata", "slope", "autoregressive")}
     | {(case, "alone") for case in ("ranef", "coef", "predict random only", "icc", "icc by group")}
     | {(f"plot {name}", "alone") for name in (
         "caterpillar", "qq_random_effects", "shrinkage", "spaghetti", "trellis", "singularity",
@@ -109,7 +110,7 @@ def differs(a, b) -> bool:
 
 # rows of the table that answer in some of these situations
 KNOWN_TEXT = """
-params; fixef; bse; tvalues; pvalues; engine; nobs; ngrps; criterion; reml_criterion; deviance;
+params; fixef; compare_residuals; bse; tvalues; pvalues; engine; nobs; ngrps; criterion; reml_criterion; deviance;
 llf; aic; bic; df_resid; npar; converged; REML; sigma; cov_params; varcorr; varcorr sigma;
 ranef; coef; theta; getME; dispersion; residual_cov; predict; predict se; predict partial;
 predict population; predict new; predict new sample; predict new lower; fittedvalues; predict
