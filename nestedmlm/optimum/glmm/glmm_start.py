@@ -36,12 +36,15 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
         eta = family.link.eta(mu)
         eta = np.where(np.isfinite(eta), eta, 0.0)
         dispersion = family.value_of(None)
-        gamma = _fitted(X, eta - model.offset, np.ones(len(eta)))
-        value = model.loglik(model.predictor(gamma), dispersion)
-        if not np.isfinite(value):  # the mean of all rows always has a density
-            level = np.full(len(eta), float(family.link.eta(np.atleast_1d(np.mean(mu)))[0]))
-            gamma = _fitted(X, level - model.offset, np.ones(len(eta)))
-            value = model.loglik(model.predictor(gamma), dispersion)
+        one = np.ones(len(eta))
+        level = float(family.link.eta(np.atleast_1d(np.mean(mu)))[0])
+        # rows' own predictors are a better start than their mean's, where they are near the data
+        value, gamma = -np.inf, np.zeros(X.shape[1])
+        for z in (eta, np.full(len(eta), level)):
+            tried = _fitted(X, z - model.offset, one)
+            found = model.loglik(model.predictor(tried), dispersion)
+            if found > value:
+                value, gamma = found, tried
         for _ in range(_START_STEPS):
             terms = model.rows(model.predictor(gamma), dispersion)
             w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))

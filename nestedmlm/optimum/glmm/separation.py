@@ -37,7 +37,7 @@ def separated_coefficients(
     tuple of str
     """
     X = model.products.X
-    if not design.p or np.ptp(eta) < _LARGEST_RANGE:
+    if model.family.scaled or not design.p or np.ptp(eta) < _LARGEST_RANGE:
         return ()
     values, vectors = np.linalg.eigh((X.T * w) @ X / len(w))
     lost = values < _NOTHING * _usual_information(model)

@@ -85,9 +85,21 @@ class GlmmSolved:
 
         Phi are the covariance parameters of `Plan`, gamma the fixed effects in orthonormal
         columns: ``gamma = R_x beta``. From central differences of the exact gradient.
+
+        Raises
+        ------
+        DataError
+            If the likelihood does not exist beside the optimum.
         """
-        with np.errstate(all="ignore"):
-            return exact_hessian(self.here)
+        try:
+            with np.errstate(all="ignore"):
+                return exact_hessian(self.here)
+        except (ArithmeticError, np.linalg.LinAlgError) as error:
+            raise DataError(
+                f"the likelihood cannot be computed beside the optimum ({error}), so its curvature "
+                'is not known there; cov_params(method="conditional") gives standard errors given '
+                "the covariances"
+            ) from error
 
     def cov_params(self, method: str = "hessian") -> FloatArray:
         """Covariance matrix of the fixed effects.
