@@ -256,7 +256,7 @@ def pymc_lmer(
     >>> posterior = nm.pymc_lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"),
     ...                          sampler="psis", draws=250, seed=1)
     >>> posterior.parameters().index.tolist()
-    ['Intercept', '1|Batch_sigma', 'sigma']
+    ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     >>> round(posterior.sigma, -1)
     50.0
     """

@@ -114,7 +114,8 @@ def fixef(object: LmerFit) -> pd.Series:
 
 def ranef(object: LmerFit, condVar: bool = True, postVar: bool = False) -> pd.DataFrame:
     """Conditional modes, as ``as.data.frame(ranef(fit))``; `postVar` adds their covariances."""
-    return object.ranef(condvar=condVar, postvar=postVar)
+    names = {"group": "grpvar", "level": "grp", "estimate": "condval", "std_error": "condsd"}
+    return object.ranef(condvar=condVar, postvar=postVar).rename(columns=names)
 
 
 def coef(object: LmerFit) -> dict[str, pd.DataFrame]:
@@ -192,13 +193,14 @@ def predict(
     se_fit: bool = False,
 ) -> pd.Series | pd.DataFrame:
     """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
-    return object.predict(
+    found = object.predict(
         newdata,
         re_form="~ 0" if re_form == "NA" else re_form,
         new_levels="population" if allow_new_levels else "error",
         random_only=random_only,
         se_fit=se_fit,
     )
+    return found.rename(columns={"estimate": "fit", "std_error": "se.fit"}) if se_fit else found
 
 
 def simulate(

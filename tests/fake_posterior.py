@@ -40,10 +40,10 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
                 values[own.rho] = corr[:, 0, 1]
         group = design.factors[term.factor].name
         for column, name in zip(term.columns, own.variables, strict=True):
-            rows = modes[(modes.grpvar == group) & (modes.term == column)]
+            rows = modes[(modes.group == group) & (modes.term == column)]
             # terms that share a column: any of them will do
             center, spread = (rows[c].to_numpy()[-len(design.factors[term.factor].levels) :]
-                              for c in ("condval", "condsd"))  # fmt: skip
+                              for c in ("estimate", "std_error"))  # fmt: skip
             values[name] = center + spread * rng.standard_normal((size, len(center)))
     values[names.sigma] = fit.sigma * np.exp(0.05 * rng.standard_normal(size))
     return from_dict(

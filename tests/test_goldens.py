@@ -120,7 +120,7 @@ def test_standard_deviations_and_correlations(fitted, name):
     assert [label(row) for row in frame.to_dict("records")] == [label(row) for row in expected]
     units = column_units(fit)
     sds = {(r["grp"], r["var1"]): r["sdcor"] for r in expected if r["var2"] is None}
-    for value, row in zip(frame["sdcor"], expected, strict=True):
+    for value, row in zip(frame["estimate"], expected, strict=True):
         if row["var2"] is None:
             near_zero = ZERO_SD * sigma if row["sdcor"] == 0 else 0.0
             assert value == pytest.approx(row["sdcor"], rel=RELATIVE, abs=near_zero), label(row)

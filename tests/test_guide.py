@@ -171,7 +171,9 @@ def test_the_class_level_covariance_of_M15_has_rank_one(M15, classroom_df):
     """Fewer than four children per class; correlation exactly 1, a rank-deficient 2 x 2 matrix."""
     assert len(classroom_df) / classroom_df["classid"].nunique() < 4
     frame = M15.varcorr().to_frame()
-    correlation = frame.loc[(frame["grp"] == "classid") & frame["var2"].notna(), "sdcor"].item()
+    correlation = frame.loc[
+        (frame["group"] == "classid") & frame["var2"].notna(), "estimate"
+    ].item()
     assert correlation == pytest.approx(1.0, abs=1e-4)
 
 
@@ -200,7 +202,7 @@ def test_varcorr_of_M16(M16):
 
 def test_the_class_level_slope_of_M16_is_exactly_zero(M16):
     frame = M16.varcorr().to_frame()
-    slope = frame.loc[(frame["grp"] == "classid") & (frame["var1"] == "ses"), "sdcor"].item()
+    slope = frame.loc[(frame["group"] == "classid") & (frame["var1"] == "ses"), "estimate"].item()
     assert slope == 0.0
 
 
@@ -257,8 +259,8 @@ def test_three_ways_to_say_nested_are_one_model(name, request, M20):
     assert fit.criterion == pytest.approx(M20.criterion, rel=0, abs=1e-9)
     assert fit.ngrps.to_list() == M20.ngrps.to_list() == [312, 107]
     # SDs near a flat optimum hold half as many digits as the criterion
-    sds = fit.varcorr().to_frame()["sdcor"].to_numpy()
-    assert sds == pytest.approx(M20.varcorr().to_frame()["sdcor"].to_numpy(), rel=1e-6)
+    sds = fit.varcorr().to_frame()["estimate"].to_numpy()
+    assert sds == pytest.approx(M20.varcorr().to_frame()["estimate"].to_numpy(), rel=1e-6)
 
 
 # What the guide's text says ---------------------------------------------------------------------
@@ -325,8 +327,8 @@ def test_certificates_say_how_far_the_guide_is_from_it(optimum):
 def test_the_guide_is_near_it(optimum):
     """SDs and correlations to a part in a thousand, fixed effects to one in fifty thousand."""
     _, stopped, best = optimum
-    near = stopped.varcorr().to_frame()["sdcor"].to_numpy()
-    assert best.varcorr().to_frame()["sdcor"].to_numpy() == pytest.approx(near, rel=1e-3)
+    near = stopped.varcorr().to_frame()["estimate"].to_numpy()
+    assert best.varcorr().to_frame()["estimate"].to_numpy() == pytest.approx(near, rel=1e-3)
     assert best.fixef.to_numpy() == pytest.approx(stopped.fixef.to_numpy(), rel=2e-5)
 
 

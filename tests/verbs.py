@@ -66,12 +66,12 @@ row("cov_params CR2", lambda f: f.cov_params("CR2"), question="estimates", refus
     [name for name in EVERYWHERE if name not in ONE_FACTOR],
     "OptionError: no grouping factor holds all others") | where(
     ["no fixed effects"], "OptionError: no fixed effects"))  # fmt: skip
-row("varcorr", lambda f: by(f.varcorr().to_frame(), "grp", "var1", "var2")["sdcor"],
+row("varcorr", lambda f: by(f.varcorr().to_frame(), "group", "var1", "var2")["estimate"],
     "varcorr VarCorr.to_frame BayesVarCorr.to_frame", question="estimates", engines=BOTH,
     r="VarCorr", sigma=("Residual|None|None",))  # fmt: skip
 row("varcorr sigma", lambda f: attribute(f.varcorr(), "sigma"), "BayesVarCorr.sigma",
     question="estimates", engines=BOTH, sigma=("sigma",))  # fmt: skip
-row("ranef", lambda f: by(f.ranef(), "grpvar", "term", "grp"), question="estimates",
+row("ranef", lambda f: by(f.ranef(), "group", "term", "level"), question="estimates",
     engines=BOTH, r="ranef")  # fmt: skip
 row("coef", lambda f: pd.concat(f.coef()), question="estimates", engines=BOTH, r="coef",
     sparse=True)  # fmt: skip
@@ -109,21 +109,21 @@ NO_ARRAY = where(["offset array"], "DataError: .*give offset=")
 NEW_ROWS = {"moved": offset_of, "refused": NO_ARRAY, "question": "rows"}
 MOVED = {"moved": offset_of, "question": "rows"}
 row("predict", lambda f: f.predict(), r="predict", **MOVED)
-row("predict se", lambda f: f.predict(se_fit=True).prediction, **MOVED)
+row("predict se", lambda f: f.predict(se_fit=True).estimate, **MOVED)
 row("predict partial", lambda f: f.predict(re_form="~ (1 | f1)"), refused=where(
     ["degenerate slopes", "autoregressive", "symmetric, three", "no intercept"],
     "OptionError: re_form has .*which"), **MOVED)  # fmt: skip
 row("predict population", lambda f: f.predict(re_form=False), **MOVED)
 row("predict new", lambda f: f.predict(new_rows(), **NEW), **NEW_ROWS)
 row("predict new sample", lambda f: f.predict(new_rows(), new_levels="sample", seed=1), **NEW_ROWS)
-row("predict new lower", lambda f: f.predict(new_rows(), interval="prediction", **NEW).lower,
+row("predict new lower", lambda f: f.predict(new_rows(), interval="prediction", **NEW).conf_low,
     **NEW_ROWS | {"refused": NO_ARRAY | where(["weights array"], "DataError: give weights=")},
 )  # fmt: skip
 row("fittedvalues", lambda f: f.fittedvalues, engines=BOTH, r="fitted", **MOVED)
 for case, call in {
     "predict random only": lambda f: f.predict(random_only=True, se_fit=True),
     "predict new random only": lambda f: f.predict(new_rows(), random_only=True, **NEW),
-    "predict se alone": lambda f: f.predict(interval="confidence").se,
+    "predict se alone": lambda f: f.predict(interval="confidence").std_error,
     "residuals working": lambda f: f.residuals("working"),
     "residuals marginal": lambda f: f.residuals(which="marginal"),
     "residuals scaled": lambda f: f.residuals("pearson", scaled=True),
@@ -166,7 +166,7 @@ row("conf_int boot", lambda f: f.conf_int(method="boot", nsim=8, **QUIET), only=
         ["compound symmetry"], "one parameter is another"), **INTERVALS)  # fmt: skip
 row("profile", lambda f: f.profile().conf_int(0.99), "profile Profile.conf_int", r="profile",
     only=PROFILED, refused=PENALISED, **INTERVALS)  # fmt: skip
-row("variance_parameters", lambda f: f.variance_parameters()[["estimate", "se"]],
+row("variance_parameters", lambda f: f.variance_parameters()[["estimate", "std_error"]],
     unknown=AT_BOUND, **INTERVALS)  # fmt: skip
 
 # --- simulation ---------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ NO_KR = {
     "no fixed effects": "OptionError: no fixed effects",
 }
 KR_ZERO = where(["zero variance"], "the adjustment counts a variance that is zero")
-RESIDUAL = ("ran_pars|Residual|sd__Observation",)
+RESIDUAL = ("ran_pars|Residual|sigma",)
 row("tidy", lambda f: by(f.tidy(), *TIDY), sigma=RESIDUAL, **SUMMARY)
 row("tidy everything", lambda f: by(f.tidy(ALL, conf_int=True), *VALUES), alone=UNIT, **SUMMARY)
 row("tidy kenward-roger", lambda f: by(f.tidy("fixed", ddf=KR), *TIDY), refused=NO_KR,
@@ -377,7 +377,7 @@ row("simplify final", lambda f: simplified(f.simplify()), "Path.final Path.formu
     question="singularity", alone=SINGULAR | ONE_MORE)  # fmt: skip
 row("simplify", lambda f: f.simplify().table, "simplify Path.table", question="singularity",
     alone=SINGULAR, sparse=True)  # fmt: skip
-row("repca", lambda f: by(f.repca().to_frame(), "grp", "component"), "repca RePCA.to_frame",
+row("repca", lambda f: by(f.repca().to_frame(), "group", "component"), "repca RePCA.to_frame",
     question="singularity", r="rePCA", alone=UNIT,
     unknown=NO_SHARE)  # fmt: skip
 row("refitted", lambda f: f.refitted(f.design).params, **FITS)
@@ -417,7 +417,7 @@ for name in ("params", "fixef", "bse"):
         f"nm.pool PooledFit.{name}", empty=NONE, **POOLED)  # fmt: skip
 row("pooled sigma", lambda f: attribute(pooled(f), "sigma"), "PooledFit.sigma", sigma=("sigma",),
     **POOLED)  # fmt: skip
-row("pooled varcorr", lambda f: by(pooled(f).varcorr().to_frame(), "grp", "var1", "var2")["sdcor"],
+row("pooled varcorr", lambda f: by(pooled(f).varcorr().to_frame(), "group", "var1", "var2")["estimate"],
     "PooledFit.varcorr", sigma=("Residual|None|None",), **POOLED)  # fmt: skip
 row("pooled r2", lambda f: pooled(f).r2(), "PooledFit.r2", alone=UNIT, **POOLED)
 row("pooled cov_params", lambda f: pooled(f).cov_params(), "PooledFit.cov_params", empty=NONE,
@@ -431,7 +431,7 @@ row("pooled anova", lambda f: pooled(f).anova().table, "PooledFit.anova", empty=
     unknown=ONE_COLUMN, alone=SQUARES | ONE_COLUMN, **POOLED)  # fmt: skip
 row("pooled contest", lambda f: pooled(f).contest("x = 1").table, "PooledFit.contest",
     refused=NO_COEFFICIENT, alone=SQUARES, **POOLED)  # fmt: skip
-row("pooled predict", lambda f: pooled(f).predict(interval="confidence").prediction,
+row("pooled predict", lambda f: pooled(f).predict(interval="confidence").estimate,
     "PooledFit.predict", moved=offset_of, **POOLED)  # fmt: skip
 row("etable", lambda f: f"{nm.etable(f, spread='ci')} {nm.etable(f).rows()}",
     "nm.etable ModelTable.rows", question="summaries", engines=BOTH)  # fmt: skip

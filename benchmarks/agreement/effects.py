@@ -92,7 +92,7 @@ def _f_numbers(table: pd.DataFrame) -> np.ndarray:
 
 def _coefficients(fit: nm.LmerFit, ddf: str) -> np.ndarray:
     frame = fit.summary(ddf).tables["coefficients"]
-    return frame[["Std. Error", "df", "Pr(>|t|)"]].to_numpy(dtype=float)
+    return frame[["std_error", "df", "p_value"]].to_numpy(dtype=float)
 
 
 def verbs_of(fit: nm.LmerFit, answer: dict[str, Any]) -> dict[str, Any]:

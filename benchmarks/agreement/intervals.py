@@ -73,4 +73,4 @@ def _log_scale(REML: bool) -> list[float]:
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", rows, REML=REML)
     found = fit.variance_parameters()
     scale = np.where(found["kind"] == "cor", 1.0 - found["estimate"] ** 2, found["estimate"])
-    return list(found["se"] / scale)
+    return list(found["std_error"] / scale)

@@ -40,7 +40,7 @@ def compare_case(theirs: dict[str, Any]) -> list[Agreement]:
             lambda: fit.predict(new, re_form=theirs["form"]), "partial", "",
         ),
         "predict(random_only)": (lambda: fit.predict(new, random_only=True), "random", ""),
-        "predict(se_fit)": (lambda: fit.predict(new, se_fit=True).se, "se", DENSE),
+        "predict(se_fit)": (lambda: fit.predict(new, se_fit=True).std_error, "se", DENSE),
     }  # fmt: skip
     out = [
         Agreement(

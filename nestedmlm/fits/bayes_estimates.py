@@ -91,7 +91,7 @@ class BayesEstimates:
     @property
     def bse(self) -> pd.Series:
         """Posterior standard deviations of the fixed effects."""
-        return self._fixed()["sd"].rename("std_error")
+        return self._fixed()["std_error"]
 
     def _fixed(self) -> pd.DataFrame:
         draws = fixed_draws(self.data, self.design)

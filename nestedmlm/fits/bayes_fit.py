@@ -74,7 +74,7 @@ class BayesFit(BayesEstimates):
     >>> posterior.n_chains, posterior.n_draws, posterior.nobs
     (4, 250, 30)
     >>> posterior.parameters().index.tolist()
-    ['Intercept', '1|Batch_sigma', 'sigma']
+    ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     """
 
     # --- the model -----------------------------------------------------------------------------

@@ -140,11 +140,18 @@ def _parameters(
 ) -> pd.DataFrame:
     """The parameters of all models under each other."""
     parts = [
-        parameter_table(fit, level=level, random=random, vcov=vcov)
-        .rename_axis("name")
-        .reset_index()
-        .assign(model=name)
+        parameter_table(fit, level=level, random=random, vcov=vcov).reset_index().assign(model=name)
         for name, fit in fits.items()
     ]
-    columns = ["model", "name", "kind", "estimate", "se", "lower", "upper"]
+    columns = [
+        "model",
+        "term",
+        "kind",
+        "group",
+        "effect",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+    ]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -58,11 +58,11 @@ def coef_table(fit: EitherFit) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "b": table["estimate"],
-            "se": table["se"],
-            "t": table["estimate"] / table["se"],
+            "se": table["std_error"],
+            "t": table["estimate"] / table["std_error"],
             "p": p_values,
-            "ci95l": table["lower"],
-            "ci95u": table["upper"],
+            "ci95l": table["conf_low"],
+            "ci95u": table["conf_high"],
         }
     )
     return frame.rename(index={"(Intercept)": "Intercept"}).rename_axis("Coefficient")

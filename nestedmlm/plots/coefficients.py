@@ -68,7 +68,7 @@ def forest(
     """
     labels = fit_names(fits, names)
     tables = [parameter_table(fit, level=level, random=random) for fit in fits]
-    tables = [table[table["kind"].isin(["beta", "sd", "sigma"])] for table in tables]
+    tables = [table[table["kind"].isin(["fixed", "sd", "sigma"])] for table in tables]
     if not intercept:
         tables = [table.drop(index=INTERCEPT, errors="ignore") for table in tables]
     rows = list(dict.fromkeys(name for table in tables for name in table.index))
@@ -82,7 +82,7 @@ def forest(
         found = table.reindex(rows)
         place = np.arange(len(rows))[::-1] + step * (0.5 * (len(fits) - 1) - k)
         estimate = found["estimate"].to_numpy(dtype=float)
-        reach = np.abs(found[["lower", "upper"]].to_numpy(dtype=float).T - estimate)
+        reach = np.abs(found[["conf_low", "conf_high"]].to_numpy(dtype=float).T - estimate)
         ax.errorbar(
             estimate, place, xerr=np.nan_to_num(reach), fmt=style.MARKS[k % len(style.MARKS)],
             color=style.CYCLE[k % len(style.CYCLE)], markersize=5.5, linewidth=1.8,

@@ -144,25 +144,27 @@ def _places(
 
 
 def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.DataFrame:
-    """``estimate, lower, upper`` of linear functions of the fixed effects."""
+    """``estimate, conf_low, conf_high`` of linear functions of the fixed effects."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":
         draws = fixed_draws(fit.data, fit.design) @ L.T + offset
-        return estimates(draws, level=level)[["estimate", "lower", "upper"]]
+        return estimates(draws, level=level)[["estimate", "conf_low", "conf_high"]]
     from scipy.special import ndtri
 
     estimate = L @ np.asarray(fit.params, dtype=float) + offset
     se = np.sqrt(np.einsum("ij,jk,ik->i", L, fit.cov_params().to_numpy(dtype=float), L))
     reach = float(ndtri(0.5 + 0.5 * level)) * se
     return pd.DataFrame(
-        {"estimate": estimate, "lower": estimate - reach, "upper": estimate + reach}
+        {"estimate": estimate, "conf_low": estimate - reach, "conf_high": estimate + reach}
     )
 
 
 def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:
     part, color = part.sort_values(variable), style.CYCLE[k % len(style.CYCLE)]
     x = part[variable].to_numpy(dtype=float)
-    ax.fill_between(x, part["lower"], part["upper"], color=color, alpha=style.BAND, linewidth=0.0)
+    ax.fill_between(
+        x, part["conf_low"], part["conf_high"], color=color, alpha=style.BAND, linewidth=0.0
+    )
     ax.plot(x, part["estimate"], _DASHES[k % len(_DASHES)], color=color, linewidth=2.0, label=label)
 
 
@@ -170,7 +172,7 @@ def _points(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shif
     levels = list(dict.fromkeys(part[variable]))
     place = np.array([levels.index(value) for value in part[variable]]) + shift
     estimate = part["estimate"].to_numpy(dtype=float)
-    reach = np.abs(part[["lower", "upper"]].to_numpy(dtype=float).T - estimate)
+    reach = np.abs(part[["conf_low", "conf_high"]].to_numpy(dtype=float).T - estimate)
     color, mark = style.CYCLE[k % len(style.CYCLE)], style.MARKS[k % len(style.MARKS)]
     ax.errorbar(
         place, estimate, yerr=reach, fmt=mark, color=color, markersize=6, linewidth=1.8, label=label

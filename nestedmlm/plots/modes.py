@@ -74,7 +74,7 @@ def caterpillar(
         len(chosen), ax, columns=3, figsize=figsize, panel=(4.0 if len(chosen) > 1 else 6.0, height)
     )
     for cell, ((factor, column), part) in zip(many, chosen, strict=True):
-        _caterpillar(cell, part.sort_values("condval", kind="stable"), factor)
+        _caterpillar(cell, part.sort_values("estimate", kind="stable"), factor)
         style.dress(cell, x=f"random effect, {100 * level:g} % interval")
         style.title(cell, f"{column} | {factor}")
     return many if len(many) > 1 else many[0]
@@ -83,24 +83,26 @@ def caterpillar(
 def _chosen(
     frame: pd.DataFrame, group: str | None, term: str | None
 ) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    for name, wanted, column in (("group", group, "grpvar"), ("term", term, "term")):
+    for name, wanted, column in (("group", group, "group"), ("term", term, "term")):
         known = list(dict.fromkeys(frame[column]))
         if wanted is not None and wanted not in known:
             raise OptionError(f"{name}={wanted!r} is unknown; there are: {', '.join(known)}")
     found = frame
     if group is not None:
-        found = found[found["grpvar"] == group]
+        found = found[found["group"] == group]
     if term is not None:
         found = found[found["term"] == term]
     if not len(found):
         raise OptionError(f"{group!r} has no random effect {term!r}")
-    yield from found.groupby(["grpvar", "term"], sort=False)
+    yield from found.groupby(["group", "term"], sort=False)
 
 
 def _caterpillar(ax: Any, part: pd.DataFrame, factor: str) -> None:
     """Draw sorted levels from the lowest at the bottom to the highest on top."""
     place = np.arange(len(part), dtype=float)
-    mode, lower, upper = (part[c].to_numpy(dtype=float) for c in ("condval", "lower", "upper"))
+    mode, lower, upper = (
+        part[c].to_numpy(dtype=float) for c in ("estimate", "conf_low", "conf_high")
+    )
     clear = (lower > 0) | (upper < 0)
     style.zero_line(ax, vertical=True)
     if len(part) > _BARS:
@@ -113,7 +115,7 @@ def _caterpillar(ax: Any, part: pd.DataFrame, factor: str) -> None:
         ax.scatter(mode[mask], place[mask], s=size, color=color, linewidths=0.0, zorder=3)
     ax.set_ylim(-0.6, len(part) - 0.4)
     if len(part) <= MAX_LABELS:
-        ax.set_yticks(place, [style.shorten(str(one)) for one in part["grp"]])
+        ax.set_yticks(place, [style.shorten(str(one)) for one in part["level"]])
         ax.tick_params(axis="y", length=0, labelsize=min(style.SMALL, 10.0))
     else:
         ax.set_yticks([])
@@ -182,12 +184,12 @@ def standardised_modes(fit: Fit) -> list[tuple[str, str, FloatArray]]:
     """Group, column and modes in units of their standard deviation, of terms that vary."""
     variances = _variances(fit)
     out = []
-    for (factor, column), part in fit.ranef().groupby(["grpvar", "term"], sort=False):
+    for (factor, column), part in fit.ranef().groupby(["group", "term"], sort=False):
         total = variances.get((factor, column), 0.0)
-        own = total - part["condsd"].to_numpy(dtype=float) ** 2
+        own = total - part["std_error"].to_numpy(dtype=float) ** 2
         known = own > 1e-8 * max(total, fit.sigma**2)
         if np.any(known):
-            z = part["condval"].to_numpy(dtype=float)[known] / np.sqrt(own[known])
+            z = part["estimate"].to_numpy(dtype=float)[known] / np.sqrt(own[known])
             out.append((str(factor), str(column), z))
     return out
 
@@ -196,9 +198,9 @@ def _variances(fit: Fit) -> dict[tuple[str, str], float]:
     """Variance of each random effect, by factor and column."""
     frame = fit.varcorr().to_frame()
     factor_of = {t.name: fit.design.factors[t.factor].name for t in fit.design.terms}
-    single = frame[frame["var2"].isna() & frame["grp"].isin(list(factor_of))]
+    single = frame[frame["var2"].isna() & frame["group"].isin(list(factor_of))]
     found = {
-        (factor_of[row.grp], row.var1): float(row.vcov) for row in single.itertuples(index=False)
+        (factor_of[row.group], row.var1): float(row.vcov) for row in single.itertuples(index=False)
     }
     for term in fit.design.terms:  # a common variance is listed under the first column
         name = factor_of[term.name]

@@ -237,7 +237,7 @@ def _pair(ax: Any, profile: Profile, frame: Any, first: int, second: int) -> Non
 
 def _trace(frame: Any, own: str, other: str, curve: Any) -> tuple[FloatArray, FloatArray]:
     """Zeta of a profile, ascending, and that of another parameter along it."""
-    rows = frame[frame["parameter"] == own].sort_values("zeta")
+    rows = frame[frame["term"] == own].sort_values("zeta")
     value, zeta = (curve[c].to_numpy(dtype=float) for c in ("value", "zeta"))
     order = np.argsort(value, kind="stable")
     along = np.interp(rows[other].to_numpy(dtype=float), value[order], zeta[order])

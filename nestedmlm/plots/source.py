@@ -125,7 +125,7 @@ def mode_arrays(fit: EitherFit) -> tuple[FloatArray, ...]:
         found: tuple[FloatArray, ...] = fit.solution.b
         return found
     design = fit.design
-    values = fit.ranef(condvar=False)["condval"].to_numpy(dtype=float)
+    values = fit.ranef(condvar=False)["estimate"].to_numpy(dtype=float)
     out: list[FloatArray] = [np.zeros((0, 0))] * len(design.terms)
     at = 0
     for f, factor in enumerate(design.factors):  # the order of the rows of `ranef`
@@ -174,7 +174,7 @@ def mentions(label: str, name: str) -> bool:
 
 
 def modes(fit: EitherFit, level: float) -> pd.DataFrame:
-    """Random effects with intervals: ``grpvar, term, grp, condval, condsd, lower, upper``.
+    """Random effects: ``group, term, level, estimate, std_error, conf_low, conf_high``.
 
     Those of a posterior are its quantiles; those of a fit are normal ones around the conditional
     mode, given the parameters.
@@ -185,5 +185,5 @@ def modes(fit: EitherFit, level: float) -> pd.DataFrame:
         found: pd.DataFrame = fit.ranef(level=level)
         return found
     frame = fit.ranef()
-    reach = norm.ppf(0.5 + 0.5 * level) * frame["condsd"]
-    return frame.assign(lower=frame["condval"] - reach, upper=frame["condval"] + reach)
+    reach = norm.ppf(0.5 + 0.5 * level) * frame["std_error"]
+    return frame.assign(conf_low=frame["estimate"] - reach, conf_high=frame["estimate"] + reach)

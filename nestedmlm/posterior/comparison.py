@@ -33,11 +33,11 @@ def comparison_table(
     Returns
     -------
     DataFrame
-        By the posterior's names: ``kind, group, var1, var2``; ``estimate, std_error`` of the
-        solution (NaN for variance parameters, whose sampling distributions are skewed);
-        ``mean, sd, lower, upper`` of the posterior; ``shift``, posterior mean minus estimate in
-        standard errors (variance parameters: in posterior standard deviations); and ``inside``,
-        whether the estimate lies in the interval.
+        By the names of ``conf_int``: ``variable`` (the posterior's name), ``kind, group, var1,
+        var2, effect``; ``estimate, std_error`` of the solution (NaN for variance parameters, whose
+        sampling distributions are skewed); ``mean, sd, conf_low, conf_high`` of the posterior;
+        ``shift``, posterior mean minus estimate in standard errors (variance parameters: in
+        posterior standard deviations); and ``inside``, whether the estimate lies in the interval.
 
     Raises
     ------
@@ -49,18 +49,18 @@ def comparison_table(
     estimate = _estimates(solution, design)
     std_error = np.full(len(estimate), np.nan)
     std_error[: design.p] = np.sqrt(np.diag(solution.vcov))
-    mean, sd = posterior["estimate"].to_numpy(), posterior["sd"].to_numpy()
+    mean, sd = posterior["estimate"].to_numpy(), posterior["std_error"].to_numpy()
     unit = np.where(np.isnan(std_error), sd, std_error)
     shift = np.full(len(mean), np.nan)
     np.divide(mean - estimate, unit, out=shift, where=unit > 0)
-    inside = (posterior["lower"] <= estimate) & (estimate <= posterior["upper"])
-    return posterior[["kind", "group", "var1", "var2"]].assign(
+    inside = (posterior["conf_low"] <= estimate) & (estimate <= posterior["conf_high"])
+    return posterior[["variable", "group", "effect", "kind", "var1", "var2"]].assign(
         estimate=estimate,
         std_error=std_error,
         mean=mean,
         sd=sd,
-        lower=posterior["lower"],
-        upper=posterior["upper"],
+        conf_low=posterior["conf_low"],
+        conf_high=posterior["conf_high"],
         shift=shift,
         inside=inside,
     )

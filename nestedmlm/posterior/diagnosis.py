@@ -29,8 +29,9 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``group, var1, estimate, upper, threshold, share_near_zero, density_ratio, at_boundary``:
-        `density_ratio` is the density of that stretch over that of the densest one of its width.
+        ``group, var1, estimate, conf_high, threshold, share_near_zero, density_ratio,
+        at_boundary``: `density_ratio` is the density of that stretch over that of the densest one
+        of its width.
     """
     sigma = sigma_draws(data, design)
     scale = {
@@ -51,7 +52,7 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
                 "group": parameter.group,
                 "var1": parameter.var1,
                 "estimate": float(draws.mean()),
-                "upper": float(np.quantile(draws, UPPER)),
+                "conf_high": float(np.quantile(draws, UPPER)),
                 "threshold": NEAR_ZERO * float(sigma.mean()) / rms if rms > 0 else np.inf,
                 "share_near_zero": share,
                 "density_ratio": ratio,
@@ -66,7 +67,8 @@ def boundary_sentences(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
         f"{row.group}, {row.var1}: {100 * row.share_near_zero:.0f} % of the draws have a standard "
         f"deviation below {row.threshold:.3g}, which is {100 * NEAR_ZERO:.0f} % of the residual's; "
-        f"{100 * UPPER:.0f} % have one below {row.upper:.3g}. The data do not tell it from zero."
+        f"{100 * UPPER:.0f} % have one below {row.conf_high:.3g}. The data do not tell it from "
+        "zero."
         for row in table[table["at_boundary"]].itertuples()
     )
 

@@ -21,8 +21,8 @@ def hypothesis_table(texts: Sequence[str], data: Any, *, level: float) -> pd.Dat
     Returns
     -------
     DataFrame
-        Indexed by the texts: ``estimate, sd, lower, upper`` of the difference of the two sides,
-        ``probability``, its Monte-Carlo error ``mcse``, ``odds``.
+        Indexed by the texts: ``estimate, std_error, conf_low, conf_high`` of the difference of the
+        two sides, ``probability``, its Monte-Carlo error ``mcse``, ``odds``.
     """
     if not texts:
         raise OptionError("no hypothesis given; write for example 'ses > 0'")

@@ -24,7 +24,8 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
         Rows ``bayes``: variance of the expected values of the rows over that plus the residual
         variance (Gelman et al. 2019); ``marginal`` and ``conditional``: the share of the fixed
         effects, and of fixed and random effects, in the variance of a new row (Nakagawa &
-        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, sd, lower, upper``.
+        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, std_error, conf_low,
+        conf_high``.
     """
     fixed = fixed_variance(design, fixed_draws(data, design))
     random = sum(term_variances(data, design))
@@ -32,7 +33,7 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
     fitted = _variance_of_fitted(data, design)
     total = fixed + random + residual
     draws = np.column_stack([fitted / (fitted + residual), fixed / total, (fixed + random) / total])
-    index = pd.Index(["bayes", "marginal", "conditional"], name="r2")
+    index = pd.Index(["bayes", "marginal", "conditional"], name="term")
     return estimates(draws, level=level, index=index)
 
 
@@ -45,7 +46,7 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
     Returns
     -------
     DataFrame
-        One row per factor and ``Residual``; ``estimate, sd, lower, upper``.
+        One row per factor and ``Residual``; ``estimate, std_error, conf_low, conf_high``.
     """
     names = [factor.name for factor in design.factors]
     shares = {name: np.zeros(1) for name in names}
@@ -53,7 +54,7 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
         shares[names[term.factor]] = shares[names[term.factor]] + variance
     shares["Residual"] = residual_variance(design, sigma_draws(data, design))
     draws = np.column_stack(list(shares.values()))
-    index = pd.Index(list(shares), name="grpvar")
+    index = pd.Index(list(shares), name="group")
     return estimates(draws / draws.sum(axis=1, keepdims=True), level=level, index=index)
 
 

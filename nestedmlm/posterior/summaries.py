@@ -19,7 +19,7 @@ from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacke
 from nestedmlm.posterior.effective_draws import DIAGNOSTICS, diagnostics
 
 LEVEL = 0.95  # of the intervals, unless another one is asked for
-ESTIMATES = ("estimate", "sd", "lower", "upper")
+ESTIMATES = ("estimate", "std_error", "conf_low", "conf_high")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"fixed", "sd", "corr", "par", "sigma"}
+    kind : {"fixed", "sd", "cor", "par", "sigma"}
         ``par``: a parameter of a structured correlation that is no correlation itself.
     group : str
         Name of the random-effects term (as in VarCorr); empty for a fixed effect, ``Residual``
@@ -81,7 +81,7 @@ def _correlations(term: ReTerm, names: TermNames) -> list[Parameter]:
     k, columns, own = len(term.columns), term.columns, names.columns
     return [
         Parameter(
-            kind="corr",
+            kind="cor",
             group=term.name,
             var1=columns[j],
             var2=columns[i],
@@ -98,13 +98,19 @@ def _structured(term: ReTerm, names: TermNames) -> list[Parameter]:
     """The parameters of a structured correlation; a common one is that of the first two columns."""
     if names.rho is not None:
         first, second = term.columns[:2]
-        shown: list[tuple[str, str, str | None]] = [("corr", first, second)]
+        shown: list[tuple[str, str, str | None]] = [("cor", first, second)]
     else:
         shown = [("par", p.name, None) for p in term.structure.parameters(len(term.columns))]
     return [
         Parameter(kind=kind, group=term.name, var1=var1, var2=var2, name=name, variable=name)
         for (kind, var1, var2), name in zip(shown, names.parameters, strict=True)
     ]
+
+
+def reported_names(design: Design) -> list[str]:
+    """Names of `list_parameters` as ``LmerFit.conf_int`` has them."""
+    variances = [p.name for p in model_parameters(design) if p.kind != "beta"]
+    return [*design.x_names, *variances]
 
 
 def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
@@ -121,52 +127,28 @@ def parameter_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Da
     Returns
     -------
     DataFrame
-        Indexed by the posterior's names; columns ``kind, group, var1, var2, estimate, sd, lower,
-        upper, r_hat, ess_bulk, ess_tail``.
+        Indexed by the names that ``LmerFit.conf_int`` uses (``term``); ``variable``, the
+        posterior's own name; ``group, effect, kind, var1, var2, estimate, std_error, conf_low,
+        conf_high, r_hat, ess_bulk, ess_tail``.
     """
     rows = list_parameters(design)
     draws = np.stack([parameter_draws(data, row) for row in rows], axis=-1)
     frame = pd.DataFrame(
         {
             column: pd.Series([getattr(row, column) for row in rows], dtype=object)
-            for column in ("kind", "group", "var1", "var2")
+            for column in ("group", "kind", "var1", "var2")
         }
     )
-    frame.index = pd.Index([row.name for row in rows], name="parameter")
+    frame["group"] = frame["group"].replace("", None)
+    frame.insert(0, "variable", [row.name for row in rows])
+    frame.insert(2, "effect", ["fixed" if row.kind == "fixed" else "ran_pars" for row in rows])
+    frame.index = pd.Index(reported_names(design), dtype=object, name="term")
     numbers = estimates(draws.reshape(-1, len(rows)), level=level)
     found = diagnostics(data, draws)
     return frame.assign(
         **{name: numbers[name].to_numpy() for name in ESTIMATES},
         **{name: found[name].to_numpy() for name in DIAGNOSTICS},
     )
-
-
-def reported_table(table: pd.DataFrame, design: Design, *, random: bool = True) -> pd.DataFrame:
-    """The parameter table under the names that ``LmerFit.conf_int`` uses.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `parameter_table`.
-    design : Design
-    random : bool
-        Whether to add what is not a fixed effect.
-
-    Returns
-    -------
-    DataFrame
-        ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
-    """
-    columns = ["kind", "estimate", "se", "lower", "upper"]
-    table = table.rename(columns={"sd": "se"})
-    fixed = table[table["kind"] == "fixed"]
-    fixed = fixed.set_index(pd.Index(list(fixed["var1"]))).assign(kind="beta")[columns]
-    if not random:
-        return fixed
-    rest = table[table["kind"] != "fixed"]
-    reported = [p for p in model_parameters(design) if p.kind != "beta"]
-    rest = rest.set_index(pd.Index([p.name for p in reported]))
-    return pd.concat([fixed, rest.assign(kind=[p.kind for p in reported])[columns]])
 
 
 def varcorr_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
@@ -193,7 +175,7 @@ def _second_moment(
     if p.kind == "par":
         return np.full(1, np.nan)  # of a structure: no entry of a covariance matrix
     first = sd[p.group, p.var1]
-    if p.kind != "corr":
+    if p.kind != "cor":
         return first**2
     # columns with a common standard deviation have it under the first one's name
     return parameter_draws(data, p) * first * sd.get((p.group, p.var2), first)
@@ -212,16 +194,16 @@ def estimates(draws: FloatArray, *, level: float = LEVEL, index: Any = None) -> 
     Returns
     -------
     DataFrame
-        ``estimate, sd, lower, upper``, m rows.
+        ``estimate, std_error, conf_low, conf_high``, m rows.
     """
     lower, upper = np.quantile(draws, tails(level), axis=0)
     ddof = 1 if len(draws) > 1 else 0
     return pd.DataFrame(
         {
             "estimate": draws.mean(axis=0),
-            "sd": draws.std(axis=0, ddof=ddof),
-            "lower": lower,
-            "upper": upper,
+            "std_error": draws.std(axis=0, ddof=ddof),
+            "conf_low": lower,
+            "conf_high": upper,
         },
         index=index,
     )
@@ -251,7 +233,7 @@ def tails(level: float) -> tuple[float, float]:
 
 
 def effects_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
-    """Random effects in long form: ``grpvar, term, grp, condval, condsd, lower, upper``."""
+    """Random effects: ``group, term, level, estimate, std_error, conf_low, conf_high``."""
     pieces = []
     names = parameter_names(design).terms
     for f, factor in enumerate(design.factors):
@@ -260,8 +242,7 @@ def effects_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Data
                 continue
             for column, variable in zip(term.columns, own.variables, strict=True):
                 found = estimates(stacked(data, variable), level=level)
-                found = found.rename(columns={"estimate": "condval", "sd": "condsd"})
-                labels = {"grpvar": factor.name, "term": column, "grp": factor.levels}
+                labels = {"group": factor.name, "term": column, "level": factor.levels}
                 pieces.append(pd.DataFrame(labels).join(found))
     return pd.concat(pieces, ignore_index=True)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.rformat import STARS_LEGEND, format_pvalues
 from nestedmlm.views.render.view import View, Viewable, note
 
@@ -32,7 +33,8 @@ class AnovaResult(Viewable):
     Attributes
     ----------
     table : pandas.DataFrame
-        Columns `LRT_COLUMNS` with one row per model, or `SS_COLUMNS` with one row per term.
+        Columns `LRT_COLUMNS` with one row per model, or `SS_COLUMNS` with one row per term: the
+        headers that are printed; `to_frame` has the columns of all frames.
     heading : tuple of str
         Lines above the table.
     messages : tuple of str
@@ -65,7 +67,7 @@ class AnovaResult(Viewable):
         cells, starred = _cells(self.table.to_numpy(dtype=float), columns)
         table = Table(
             name="anova",
-            frame=self.table,
+            frame=named_frame(self.table, "model"),
             cells=tuple(map(tuple, cells)),
             rows=tuple(map(str, self.table.index)),
             columns=(*columns, "") if starred else columns,

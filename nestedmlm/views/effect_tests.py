@@ -10,6 +10,7 @@ import pandas as pd
 
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.rformat import STARS_LEGEND
 from nestedmlm.views.render.view import View, Viewable, blank
 
@@ -57,7 +58,8 @@ class TestTable(Viewable):
     Attributes
     ----------
     table : pandas.DataFrame
-        One row per test.
+        One row per test, with the headers that are printed; `to_frame` has the columns of all
+        frames.
     heading : tuple of str
         Lines above the table.
     notes : tuple of str
@@ -73,7 +75,7 @@ class TestTable(Viewable):
     >>> cake = nm.load_dataset("cake")
     >>> fit = nm.lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", cake)
     >>> tests = fit.anova()
-    >>> tests.to_frame()["NumDF"].to_dict()
+    >>> tests.to_frame()["num_df"].to_dict()
     {'recipe': 2.0, 'temperature': 5.0}
     """
 
@@ -86,8 +88,8 @@ class TestTable(Viewable):
     formulas: Any = None
 
     def to_frame(self) -> pd.DataFrame:
-        """The numbers; a copy."""
-        return self.table.copy()
+        """The numbers; a copy, with the columns of all frames (`table` has R's headers)."""
+        return named_frame(self.table)
 
     def view(self) -> View:
         """Build the document."""
@@ -116,7 +118,7 @@ class StepResult(Viewable):
     >>> result.final.formula
     'angle ~ temperature + (1 | recipe:replicate)'
     >>> result.to_frame().columns.tolist()
-    ['Eliminated', 'npar', 'logLik', 'AIC', 'LRT', 'Df', 'Pr(>Chisq)']
+    ['eliminated', 'npar', 'log_lik', 'aic', 'statistic', 'df', 'p_value']
     """
 
     random: pd.DataFrame
@@ -146,7 +148,7 @@ def table_blocks(
     cells, starred = coefmat_cells(frame.to_numpy(dtype=float), layout)
     table = Table(
         name=name,
-        frame=frame,
+        frame=named_frame(frame),
         cells=tuple(map(tuple, cells)),
         rows=tuple(map(str, frame.index)),
         columns=(*columns, "") if starred else columns,

@@ -17,7 +17,7 @@ from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, note
 
 SPREADS = ("se", "ci", "none")
-SECTIONS = MappingProxyType({"beta": "Fixed effects", "random": "Random effects", "fit": "Fit"})
+SECTIONS = MappingProxyType({"fixed": "Fixed effects", "random": "Random effects", "fit": "Fit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -29,7 +29,8 @@ class ModelTable(Viewable):
     names : tuple of str
         Of the models.
     parameters : DataFrame
-        ``model, name, kind, estimate, se, lower, upper``; one row for each parameter and model.
+        ``model, term, kind, group, effect, estimate, std_error, conf_low, conf_high``; one row for
+        each parameter and model.
     fit : DataFrame
         Fit statistics by model; None where one does not apply.
     spread : {"se", "ci", "none"}
@@ -46,8 +47,8 @@ class ModelTable(Viewable):
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     >>> table = nm.etable(fit, names=["slopes"], stats=["nobs"])
-    >>> table.to_frame()[["name", "estimate"]].head(2).round(2)
-              name  estimate
+    >>> table.to_frame()[["term", "estimate"]].head(2).round(2)
+              term  estimate
     0  (Intercept)    251.41
     1         Days     10.47
     >>> len(table.rows())
@@ -72,30 +73,30 @@ class ModelTable(Viewable):
         return _table_of, (values | {"labels": dict(self.labels)},)
 
     def to_frame(self) -> pd.DataFrame:
-        """Every number: ``model, name, kind, estimate, se, lower, upper``; fit statistics last.
+        """Every number, as in `parameters`; fit statistics last.
 
         Returns
         -------
         DataFrame
         """
         stats = [
-            {"model": model, "name": name, "kind": "fit", "estimate": float(value)}
+            {"model": model, "term": name, "kind": "fit", "effect": "fit", "estimate": float(value)}
             for model in self.names
             for name, value in self.fit[model].items()
             if value is not None and not isinstance(value, str)
         ]
         columns = list(self.parameters.columns)
         rows = pd.DataFrame(stats, columns=columns).astype({"estimate": float})
-        numbers = {name: float for name in ("se", "lower", "upper")}
+        numbers = {name: float for name in ("std_error", "conf_low", "conf_high")}
         return pd.concat([self.parameters, rows.astype(numbers)], ignore_index=True)
 
     def rows(self) -> list[tuple[str, str, tuple[str, ...]]]:
         """Section, label and formatted cells of every line, from top to bottom."""
         out = []
-        for section, kinds in (("beta", ("beta",)), ("random", ("sd", "cor", "par", "sigma"))):
+        for section, kinds in (("fixed", ("fixed",)), ("random", ("sd", "cor", "par", "sigma"))):
             part = self.parameters[self.parameters["kind"].isin(kinds)]
             for name in _in_order(part):
-                out += self._lines(section, name, part[part["name"] == name])
+                out += self._lines(section, name, part[part["term"] == name])
         for name, values in self.fit.iterrows():
             cells = tuple(_statistic(value) for value in values)
             out.append((SECTIONS["fit"], str(name), cells))
@@ -105,7 +106,9 @@ class ModelTable(Viewable):
         self, section: str, name: str, part: pd.DataFrame
     ) -> list[tuple[str, str, tuple[str, ...]]]:
         label = self.labels.get(name, name)
-        shown = by_spread(part, ("estimate", "se", "lower", "upper"), "se").set_index("model")
+        shown = by_spread(
+            part, ("estimate", "std_error", "conf_low", "conf_high"), "std_error"
+        ).set_index("model")
         upper, lower = [], []
         for model in self.names:
             if model not in shown.index:
@@ -113,7 +116,7 @@ class ModelTable(Viewable):
                 lower.append("")
                 continue
             row = shown.loc[model]
-            known = np.isfinite(part.set_index("model").loc[model, "se"])
+            known = np.isfinite(part.set_index("model").loc[model, "std_error"])
             number = part.set_index("model").loc[model, "estimate"]
             upper.append(row["estimate"] if known else _plain(number))
             lower.append(_below(row, self.spread) if known else "")
@@ -193,7 +196,7 @@ _LEGENDS = MappingProxyType(
 
 def _in_order(part: pd.DataFrame) -> list[str]:
     """Names as they come, sigma last."""
-    names = list(dict.fromkeys(part["name"]))
+    names = list(dict.fromkeys(part["term"]))
     return [n for n in names if n != "sigma"] + [n for n in names if n == "sigma"]
 
 
@@ -212,7 +215,11 @@ def _plain(number: float) -> str:
 
 
 def _below(row: pd.Series, spread: str) -> str:
-    texts = {"se": f"({row['se']})", "ci": f"[{row['lower']}, {row['upper']}]", "none": ""}
+    texts = {
+        "se": f"({row['std_error']})",
+        "ci": f"[{row['conf_low']}, {row['conf_high']}]",
+        "none": "",
+    }
     return texts[spread]
 
 

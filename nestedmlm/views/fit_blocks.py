@@ -8,6 +8,7 @@ import pandas as pd
 from nestedmlm.design.remarks import RANK_DEFICIENT
 from nestedmlm.views.protocols import Described, Printed
 from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.layout import fill_lines, formula_pieces
 from nestedmlm.views.render.rformat import DIGITS, format_numbers, round_r
 
@@ -51,7 +52,7 @@ def criteria(fit: Printed, *, digits: int) -> Block:
     cells[-1] = str(fit.df_resid)
     return Table(
         name="fit",
-        frame=pd.DataFrame([values], index=["fit"], columns=list(_CRITERIA)),
+        frame=named_frame(pd.DataFrame([values], index=["fit"], columns=list(_CRITERIA)), "model"),
         cells=(tuple(cells),),
         rows=("",),
         columns=_CRITERIA,

@@ -9,8 +9,7 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
-from nestedmlm.inference.tidy.wald_parameters import pooled_parameters, wald_parameters
-from nestedmlm.posterior.summaries import reported_table
+from nestedmlm.inference.tidy.wald_parameters import COLUMNS, pooled_parameters, wald_parameters
 from nestedmlm.views.protocols import TabledFit
 
 
@@ -37,14 +36,16 @@ def parameter_table(
     -------
     DataFrame
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
-        ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
+        ``kind`` (``fixed``, ``sd``, ``cor``, ``par``, ``sigma``), ``group``, ``effect`` (``fixed``,
+        ``ran_pars``), ``estimate, std_error, conf_low, conf_high``.
     """
     if fit.engine == "posterior" and vcov is not None:
         raise OptionError("vcov= is for fits by likelihood: a posterior's spread is its draws'")
     if fit.engine == "pooled":
         return pooled_parameters(fit.core, fit.varcorr().to_frame(), level, random, vcov)
     if fit.engine == "posterior":
-        return reported_table(fit.parameters(level=level), fit.design, random=random)
+        table = fit.parameters(level=level)[list(COLUMNS)]
+        return table if random else table[table["kind"] == "fixed"]
     return wald_parameters(fit.core, level=level, random=random, vcov=vcov)
 
 

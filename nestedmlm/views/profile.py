@@ -14,7 +14,7 @@ from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, note
 
-LIMITS = ("lower", "upper")
+LIMITS = ("conf_low", "conf_high")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -41,17 +41,18 @@ class Profile(Viewable):
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> profile = fit.profile(progress=False)
     >>> profile.conf_int(0.9).round(1)
-                           lower   upper
-    sd_(Intercept)|Batch    16.8    72.9
-    sigma                   39.7    64.1
-    (Intercept)           1494.8  1560.2
+                          conf_low  conf_high
+    term
+    sd_(Intercept)|Batch      16.8       72.9
+    sigma                     39.7       64.1
+    (Intercept)             1494.8     1560.2
     >>> profile.curve("sigma", n=3).round(2)
        value  zeta
     0  32.54 -3.38
     1  49.84  0.05
     2  90.23  3.47
     >>> profile.to_frame().columns[:4].tolist()
-    ['parameter', 'zeta', 'value', 'deviance']
+    ['term', 'zeta', 'value', 'deviance']
     """
 
     names: tuple[str, ...]
@@ -66,7 +67,7 @@ class Profile(Viewable):
         Returns
         -------
         DataFrame
-            ``parameter``, ``zeta``, ``value`` (of that parameter), ``deviance``, and one column
+            ``term``, ``zeta``, ``value`` (of that parameter), ``deviance``, and one column
             for each parameter of the model: the best fit with `parameter` held at `value`, which
             is also what a picture of pairs of parameters draws.
         """
@@ -83,8 +84,8 @@ class Profile(Viewable):
         Returns
         -------
         DataFrame
-            ``lower, upper``, indexed by parameter; an end that the profile never reaches is the
-            end of the admissible values (0, -1, 1, infinity).
+            ``conf_low, conf_high``, indexed by parameter; an end that the profile never reaches is
+            the end of the admissible values (0, -1, 1, infinity).
 
         Raises
         ------
@@ -103,7 +104,7 @@ class Profile(Viewable):
                 f"the profile does not reach level {level}: profile again with "
                 f"cutoff={z * 1.05:.2f} or more"
             )
-        frame = pd.DataFrame(limits, index=pd.Index(self.names), columns=list(LIMITS))
+        frame = pd.DataFrame(limits, index=pd.Index(self.names, name="term"), columns=list(LIMITS))
         frame.attrs.update(method="profile", level=level, messages=self.messages)
         return frame
 

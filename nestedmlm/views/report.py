@@ -159,19 +159,19 @@ def random_effects(varcorr: pd.DataFrame) -> Sentence:
     """Standard deviations and correlations of random effects, from VarCorr's table."""
     pieces: list[Piece] = ["Random effects: "]
     for row in varcorr.to_dict("records"):
-        value, paired = row["sdcor"], isinstance(row["var2"], str)
-        if row["grp"] == "Residual":
+        value, paired = row["estimate"], isinstance(row["var2"], str)
+        if row["group"] == "Residual":
             pieces += [
                 "residual ",
                 Italic("SD"),
                 f" = {apa.estimate(value, apa.with_error(value))}",
             ]
         elif paired:
-            where = f"{row['grp']}, {row['var1']} with {row['var2']}"
+            where = f"{row['group']}, {row['var1']} with {row['var2']}"
             pieces += [Italic("r"), f" = {apa.below_one(value)} ({where}); "]
         else:
             number = apa.estimate(value, apa.with_error(value))
-            pieces += [Italic("SD"), f" = {number} ({row['grp']}, {row['var1']}); "]
+            pieces += [Italic("SD"), f" = {number} ({row['group']}, {row['var1']}); "]
     return (*pieces, ".")
 
 

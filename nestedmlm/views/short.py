@@ -47,7 +47,7 @@ def _fixed_effects(params: pd.Series) -> list[Block]:
         return [Text(("No fixed effect coefficients",))]
     table = Table(
         name="fixed",
-        frame=params.to_frame("Estimate"),
+        frame=params.to_frame("estimate").rename_axis("term"),
         cells=(tuple(format_numbers(params.to_numpy(dtype=float), digits=DIGITS)),),
         rows=("",),
         columns=tuple(map(str, params.index)),

@@ -13,6 +13,7 @@ from nestedmlm.views.protocols import Printed
 from nestedmlm.views.render.abbreviate import abbreviate
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.layout import WIDTH
 from nestedmlm.views.render.rformat import format_numbers, quantiles, round_r, zapsmall
 from nestedmlm.views.render.view import View, blank
@@ -112,7 +113,7 @@ def _fixed_effects(
     columns = tuple(map(str, frame.columns))
     table = Table(
         name="coefficients",
-        frame=frame,
+        frame=named_frame(frame),
         cells=tuple(map(tuple, cells)),
         rows=tuple(map(str, frame.index)),
         columns=(*columns, "") if starred else columns,

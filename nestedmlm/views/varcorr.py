@@ -10,6 +10,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import Structure
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
+from nestedmlm.inference.variances.parameters import component_names
 from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.rformat import format_numbers, round_r
 from nestedmlm.views.render.view import View, Viewable
@@ -84,12 +85,12 @@ class VarCorr(Viewable):
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    >>> fit.varcorr().to_frame()[["var1", "var2", "sdcor"]].round(3)
-              var1  var2   sdcor
-    0  (Intercept)  None  24.740
-    1         Days  None   5.922
-    2  (Intercept)  Days   0.066
-    3         None  None  25.592
+    >>> fit.varcorr().to_frame()[["var1", "var2", "estimate"]].round(3)
+              var1  var2  estimate
+    0  (Intercept)  None    24.740
+    1         Days  None     5.922
+    2  (Intercept)  Days     0.066
+    3         None  None    25.592
     """
 
     blocks: tuple[VarCorrBlock, ...]
@@ -104,31 +105,36 @@ class VarCorr(Viewable):
         Returns
         -------
         pandas.DataFrame
-            Columns ``grp, var1, var2, vcov, sdcor``: for each block its variances (`sdcor`: the
-            standard deviations), then its covariances (`sdcor`: the correlations); the residual
-            is last. Missing names are None.
+            Columns ``term, group, var1, var2, vcov, estimate``: for each block its variances
+            (`estimate`: the standard deviations), then its covariances (`estimate`: the
+            correlations); the residual is last. `term` is the name in ``fit.conf_int()``. Missing
+            names are None.
         """
         rows: list[tuple[str, str | None, str | None, float, float]] = []
         for block in (*self.blocks, *self.residual):
-            names, sd, corr = block.columns, block.sd, block.corr
+            own, sd, corr = block.columns, block.sd, block.corr
             rows += [
-                (block.name, names[i], None, float(block.cov[i, i]), float(sd[i]))
-                for i in range(len(names))
+                (block.name, own[i], None, float(block.cov[i, i]), float(sd[i]))
+                for i in range(len(own))
             ]
             if not block.structure.correlated:
                 continue
             rows += [
-                (block.name, names[j], names[i], float(block.cov[i, j]), float(corr[i, j]))
-                for j in range(len(names))
-                for i in range(j + 1, len(names))
+                (block.name, own[j], own[i], float(block.cov[i, j]), float(corr[i, j]))
+                for j in range(len(own))
+                for i in range(j + 1, len(own))
             ]
         if not self.residual:
             rows.append(("Residual", None, None, self.sigma**2, self.sigma))
+        factors = {block.name: block.factor for block in (*self.blocks, *self.residual)}
+        names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
         columns = zip(
-            ("grp", "var1", "var2", "vcov", "sdcor"), zip(*rows, strict=True), strict=True
+            ("term", "group", "var1", "var2", "vcov", "estimate"),
+            (names, *zip(*rows, strict=True)),
+            strict=True,
         )
         # object columns: pandas' string type would turn None into NaN
-        types = {"vcov": float, "sdcor": float}
+        types = {"vcov": float, "estimate": float}
         return pd.DataFrame(
             {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
         )

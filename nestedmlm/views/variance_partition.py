@@ -68,7 +68,7 @@ class VariancePartition(Viewable):
         if len(slopes):
             blocks += [blank(), Text(("Average over the rows, by component:",), role="heading")]
             blocks.append(_components(self.numbers.components))
-        for (group, column), frame in slopes.groupby(["grpvar", "column"], sort=False):
+        for (group, column), frame in slopes.groupby(["group", "column"], sort=False):
             heading = f"Variance between the levels of {group} along {column}:"
             blocks += [
                 blank(),
@@ -112,7 +112,7 @@ def _components(frame: pd.DataFrame) -> Table:
     ]
     groups = [
         "" if i and frame["term"].iloc[i] == frame["term"].iloc[i - 1] else str(group)
-        for i, group in enumerate(frame["grpvar"])
+        for i, group in enumerate(frame["group"])
     ]
     numbers = format_numbers(frame["variance"], digits=DIGITS)
     cells = zip(groups, labels, numbers, _percent(frame["share"]), strict=True)

@@ -55,19 +55,21 @@ def psis(sleepstudy):
 
 
 def monte_carlo_se(bayes, name):
-    table = bayes.parameters()
-    return table.loc[name, "sd"] / np.sqrt(table.loc[name, "ess_bulk"])
+    table = bayes.parameters().set_index("variable")
+    return table.loc[name, "std_error"] / np.sqrt(table.loc[name, "ess_bulk"])
 
 
 def test_samplers_agree(nuts, psis):
     for name in PARAMETERS:
-        one, other = (b.parameters().loc[name, "estimate"] for b in (nuts, psis))
+        one, other = (
+            b.parameters().set_index("variable").loc[name, "estimate"] for b in (nuts, psis)
+        )
         error = np.hypot(monte_carlo_se(nuts, name), monte_carlo_se(psis, name))
         assert abs(one - other) < 4.0 * error, name
 
 
 def test_posterior_agrees_with_reml(fit, nuts):
-    table = nm.compare(fit, nuts, level=0.9).table
+    table = nm.compare(fit, nuts, level=0.9).table.set_index("variable")
     assert (table.loc[["Intercept", "Days"], "shift"].abs() < 0.25).all()
     assert table.loc[PARAMETERS, "inside"].all()
 
@@ -101,10 +103,10 @@ def test_runs_are_described(nuts, psis):
 def test_random_effects_are_those_of_the_fit(fit, nuts):
     """Posterior means of b are shrunken by the same amount; they are drawn, not computed."""
     modes, draws = fit.ranef(), nuts.ranef()
-    difference = (draws["condval"] - modes["condval"]) / modes["condsd"]
+    difference = (draws["estimate"] - modes["estimate"]) / modes["std_error"]
     # 1000 draws: Monte-Carlo error 0.03 SD, and theta is averaged over, not plugged in
     assert difference.abs().max() < 0.35
-    assert (draws["condsd"] > 0.9 * modes["condsd"]).all()
+    assert (draws["std_error"] > 0.9 * modes["std_error"]).all()
 
 
 def test_seed_repeats(fit, psis):
@@ -200,7 +202,7 @@ def test_guide_agrees_with_reml(classroom, name):
     fit = nm.lmer(GUIDE[name], classroom)
     bayes = fit.sample(seed=1, progress=False)
     comparison = nm.compare(fit, bayes, level=0.9)
-    table = comparison.table
+    table = comparison.table.set_index("variable")
     assert (table.loc[["Intercept", "ses"], "shift"].abs() < 0.25).all()
     at_boundary = "ses|classid_sigma"
     components = table[table["kind"].isin(["sd", "sigma"])].drop(at_boundary, errors="ignore")
@@ -239,7 +241,7 @@ def test_draws_from_elsewhere_become_a_fit(of, fit, psis):
     tree["posterior"] = type(tree)(posterior.drop_vars(names.effects).assign(more=0.0))
     drawn = nm.BayesFit.from_pymc(tree, source, seed=1)
     assert drawn.run.form == "marginal" and "more" in drawn.data["posterior"]
-    np.testing.assert_allclose(drawn.ranef()["condval"], psis.ranef()["condval"], atol=2.0)
+    np.testing.assert_allclose(drawn.ranef()["estimate"], psis.ranef()["estimate"], atol=2.0)
     tree["posterior"] = type(tree)(posterior.drop_vars(["sigma", "Days"]))
     with pytest.raises(nm.errors.OptionError, match="the draws lack 'Days', 'sigma'"):
         nm.BayesFit.from_pymc(tree, source)

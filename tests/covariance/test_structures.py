@@ -189,10 +189,10 @@ def test_exponential_decay_is_ar1_at_integer_times(sleep):
                        rtol=1e-4)  # fmt: skip
     decayed = np.exp(-1.0 / mine.loc["range|Subject"])
     assert np.allclose(decayed, theirs.loc["rho|Subject"], rtol=1e-4)
-    se = own.variance_parameters()["se"]
+    se = own.variance_parameters()["std_error"]
     slope = np.exp(-1.0 / own.theta[-1]) / own.theta[-1] ** 2
     assert se["range|Subject"] * slope == pytest.approx(
-        ar1.variance_parameters().loc["rho|Subject", "se"], rel=1e-4
+        ar1.variance_parameters().loc["rho|Subject", "std_error"], rel=1e-4
     )
     assert own.theta_names == ("Subject.*", "Subject.range")
     assert f"{own.theta[-1]:.3f} (decay)" in repr(own.varcorr())
@@ -330,7 +330,7 @@ def test_an_infinite_end_is_said():
     assert top == pytest.approx(np.sqrt(limit.deviance - fit.deviance), abs=1e-4)
     low, high = found.conf_int().loc["range|g"]
     assert 1.5 < low < fit.theta[-1] < high == np.inf
-    assert found.conf_int(0.8).loc["range|g", "upper"] < 65.0
+    assert found.conf_int(0.8).loc["range|g", "conf_high"] < 65.0
 
 
 def test_a_posterior_has_a_users_parameter_under_its_name(sleep):
@@ -338,11 +338,11 @@ def test_a_posterior_has_a_users_parameter_under_its_name(sleep):
     fit = nm.lmer("Reaction ~ Days + decay(0 + factor(early) | Subject)", sleep)
     draws = fit.sample(sampler="psis", draws=100, seed=1, progress=False)
     table = draws.parameters()
-    assert table.loc["Subject_range", ["kind", "var1"]].tolist() == ["par", "range"]
+    assert table.loc["range|Subject", ["kind", "var1"]].tolist() == ["par", "range"]
     assert draws.varcorr().to_frame()["vcov"].isna().sum() == 1
     assert "range" in str(draws.summary())
     compared = nm.compare(fit, draws).table
-    assert compared.loc["Subject_range", "estimate"] == pytest.approx(fit.theta[-1])
+    assert compared.loc["range|Subject", "estimate"] == pytest.approx(fit.theta[-1])
     assert "range|Subject" in str(nm.etable(fit, draws))
     assert "Subject_range_parameter_raw_log__" in fit.to_pymc(marginal=True).initial_point()
 

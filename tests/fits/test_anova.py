@@ -15,6 +15,7 @@ import nestedmlm as nm
 from nestedmlm.callers import Caller
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning, OptionError
 from nestedmlm.fits.model_comparison import compare_models
+from nestedmlm.views.render.frame_columns import named_frame
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_an_unknown_data_name_leaves_out_the_line(models):
 def test_html_and_tables(models):
     result = compare_models(models)
     assert "Pr(&gt;Chisq)" in result._repr_html_()
-    pd.testing.assert_frame_equal(result.tables["anova"], result.table)
+    pd.testing.assert_frame_equal(result.tables["anova"], named_frame(result.table, "model"))
 
 
 # Models that are not nested ----------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_verbs_have_the_shapes_of_lmerfit(any_fit):
     assert bayes.cov_params().shape == fit.cov_params().shape
     assert list(bayes.ranef().columns[:5]) == list(fit.ranef().columns)
     pd.testing.assert_frame_equal(
-        bayes.ranef()[["grpvar", "term", "grp"]], fit.ranef()[["grpvar", "term", "grp"]]
+        bayes.ranef()[["group", "term", "level"]], fit.ranef()[["group", "term", "level"]]
     )
     assert bayes.coef().keys() == fit.coef().keys()
     for name, table in fit.coef().items():
@@ -58,13 +58,13 @@ def test_verbs_have_the_shapes_of_lmerfit(any_fit):
 def test_varcorr_has_the_rows_of_lmerfit(any_fit):
     fit, bayes = any_fit
     given, found = fit.varcorr().to_frame(), bayes.varcorr().to_frame()
-    assert list(found.columns[:5]) == list(given.columns)
+    assert list(found.columns[:6]) == list(given.columns)
     structured = [t for t in fit.design.terms if t.hom or t.structure.name in ("cs", "ar1")]
     if not structured:  # those have fewer parameters than lme4's table has rows
-        keys = ["grp", "var1", "var2"]
+        keys = ["group", "var1", "var2"]
         pd.testing.assert_frame_equal(found[keys], given[keys])
-    assert (found["lower"] <= found["sdcor"]).all()
-    assert (found["sdcor"] <= found["upper"]).all()
+    assert (found["conf_low"] <= found["estimate"]).all()
+    assert (found["estimate"] <= found["conf_high"]).all()
     assert bayes.varcorr().sigma == pytest.approx(bayes.sigma)
 
 
@@ -82,7 +82,7 @@ def test_expected_values_are_the_design_times_the_draws(any_fit):
     np.testing.assert_allclose(bayes.resid, design.y - dense.mean(axis=0), atol=1e-9)
     predicted = bayes.predict()
     np.testing.assert_allclose(predicted["estimate"], bayes.fittedvalues, atol=1e-9)
-    np.testing.assert_allclose(predicted["upper"], np.quantile(dense, 0.975, axis=0), atol=1e-9)
+    np.testing.assert_allclose(predicted["conf_high"], np.quantile(dense, 0.975, axis=0), atol=1e-9)
 
 
 def test_covariances_are_positive_semidefinite_and_in_the_units_of_the_table(any_fit):
@@ -114,20 +114,21 @@ def test_estimates_are_means_and_spreads_of_the_draws(sleep):
     assert bayes.fixef["Days"] == pytest.approx(draws.mean())
     assert bayes.bse["Days"] == pytest.approx(draws.std(ddof=1))
     table = bayes.parameters(level=0.9)
-    assert table.loc["Days", "lower"] == pytest.approx(np.quantile(draws, 0.05))
+    assert table.loc["Days", "conf_low"] == pytest.approx(np.quantile(draws, 0.05))
     b = bayes.data["posterior"]["Days|Subject"].sel({"Subject__factor_dim": "309"}).values
-    row = bayes.ranef().query("term == 'Days' and grp == '309'").iloc[0]
-    assert row.condval == pytest.approx(b.mean())
+    row = bayes.ranef().query("term == 'Days' and level == '309'").iloc[0]
+    assert row.estimate == pytest.approx(b.mean())
     assert bayes.coef()["Subject"].loc["309", "Days"] == pytest.approx(b.mean() + draws.mean())
-    assert list(bayes.ranef(condvar=False).columns) == ["grpvar", "term", "grp", "condval"]
+    assert list(bayes.ranef(condvar=False).columns) == ["group", "term", "level", "estimate"]
 
 
 def test_parameters_agree_with_arviz(sleep):
     _, bayes = sleep
     names = ["Intercept", "Days", "1|Subject_sigma", "sigma"]
     theirs = az.summary(bayes.data, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
-    ours = bayes.parameters().loc[names]
-    for mine, column in {"estimate": "mean", "sd": "sd", "lower": "eti95_lb", "r_hat": "r_hat",
+    ours = bayes.parameters().set_index("variable").loc[names]
+    for mine, column in {"estimate": "mean", "std_error": "sd", "conf_low": "eti95_lb",
+                         "r_hat": "r_hat",
                          "ess_bulk": "ess_bulk", "ess_tail": "ess_tail"}.items():  # fmt: skip
         np.testing.assert_allclose(ours[mine], theirs[column].astype(float), rtol=1e-3)
 
@@ -174,7 +175,7 @@ def test_na_exclude_pads_rows():
     for values in (
         bayes.fittedvalues,
         bayes.resid,
-        bayes.predict()["sd"],
+        bayes.predict()["std_error"],
         bayes.simulate()["sim_1"],
     ):
         assert len(values) == 180
@@ -226,7 +227,7 @@ def test_responses_are_wider_than_means_by_sigma(sleep):
     _, bayes = sleep
     mean = bayes.predict()
     response = bayes.predict(kind="response", seed=3)
-    noise = np.sqrt(response["sd"] ** 2 - mean["sd"] ** 2)
+    noise = np.sqrt(response["std_error"] ** 2 - mean["std_error"] ** 2)
     assert noise.mean() == pytest.approx(bayes.sigma, rel=0.05)
     assert bayes.predict(re_form=False)["estimate"].nunique() == 10
 

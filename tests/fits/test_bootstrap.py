@@ -107,9 +107,9 @@ def test_bca_with_all_replicates_on_one_side_is_undefined():
 @pytest.mark.parametrize("kind", ["perc", "basic", "norm", "bca"])
 def test_table_of_intervals(boot, kind):
     table = boot.conf_int(kind, 0.9)
-    assert table.columns.tolist() == ["lower", "upper"]
+    assert table.columns.tolist() == ["conf_low", "conf_high"]
     assert table.index.tolist() == boot.t0.index.tolist()
-    assert (table["lower"] < boot.t0).all() and (table["upper"] > boot.t0).all()
+    assert (table["conf_low"] < boot.t0).all() and (table["conf_high"] > boot.t0).all()
 
 
 def test_bad_intervals_are_refused(boot):
@@ -136,7 +136,7 @@ def test_names_and_order_of_the_usual_statistics(boot, slopes):
         "(Intercept)", "Days", "sd_(Intercept)|Subject", "sd_Days|Subject",
         "cor_Days.(Intercept)|Subject", "sigma",
     ]  # fmt: skip
-    sd = slopes.varcorr().to_frame()["sdcor"].to_numpy()
+    sd = slopes.varcorr().to_frame()["estimate"].to_numpy()
     assert boot.t0.to_numpy() == pytest.approx([*slopes.params, *sd])
 
 
@@ -145,7 +145,7 @@ def test_replicates_are_refits_of_simulated_responses(slopes):
     simulated = slopes.simulate(3, seed=1)
     for number, column in enumerate(simulated, start=1):
         refit = slopes.refit(simulated[column])
-        expected = [*refit.params, *refit.varcorr().to_frame()["sdcor"]]
+        expected = [*refit.params, *refit.varcorr().to_frame()["estimate"]]
         assert few.t.loc[number].to_numpy() == pytest.approx(expected, rel=1e-5)
 
 
@@ -207,7 +207,7 @@ def test_singular_refits_are_counted():
     flat = int((boot.t["sd_(Intercept)|Batch"] == 0).sum())
     assert boot.messages == {"boundary (singular) fit": flat} and 60 < flat < 180
     assert f"{flat} message(s): boundary (singular) fit" in str(boot)
-    assert boot.conf_int().loc["sd_(Intercept)|Batch", "lower"] == 0.0
+    assert boot.conf_int().loc["sd_(Intercept)|Batch", "conf_low"] == 0.0
 
 
 def test_failures_are_rows_of_nan(slopes):

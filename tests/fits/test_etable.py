@@ -22,11 +22,11 @@ def fits():
 def test_numbers(fits):
     one, two, bayes = fits
     frame = nm.etable(one, two, bayes, names=["a", "b", "c"]).to_frame()
-    found = frame.set_index(["model", "name"])
+    found = frame.set_index(["model", "term"])
     assert found.loc[("a", "Days"), "estimate"] == one.fixef["Days"]
-    assert found.loc[("b", "Days"), "se"] == two.bse["Days"]
+    assert found.loc[("b", "Days"), "std_error"] == two.bse["Days"]
     assert found.loc[("b", "sigma"), "estimate"] == two.sigma
-    sd = two.varcorr().to_frame()["sdcor"][1]
+    sd = two.varcorr().to_frame()["estimate"][1]
     assert found.loc[("b", "sd_Days|Subject"), "estimate"] == pytest.approx(sd)
     assert found.loc[("c", "Days"), "estimate"] == pytest.approx(bayes.fixef["Days"])
     assert found.loc[("a", "AIC"), "estimate"] == one.aic
@@ -113,7 +113,7 @@ def test_the_hooks_of_maketables(fits):
     table = one.__maketables_coef_table__
     assert table.columns.tolist() == ["b", "se", "t", "p", "ci95l", "ci95u"]
     assert table.index.tolist() == ["Intercept", "Days"]
-    p = one.summary().tables["coefficients"]["Pr(>|t|)"]
+    p = one.summary().tables["coefficients"]["p_value"]
     assert np.allclose(table["p"], p)
     assert one.__maketables_depvar__ == "Reaction"
     assert one.__maketables_stat__("N") == 180

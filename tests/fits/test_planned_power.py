@@ -97,7 +97,7 @@ def test_refusals(sleep):
 
 # --- what planners say --------------------------------------------------------------------------
 def test_standard_deviations_are_theta(sleep):
-    table = sleep.varcorr().to_frame().set_index(["var1", "var2"])["sdcor"]
+    table = sleep.varcorr().to_frame().set_index(["var1", "var2"])["estimate"]
     sds = [float(table.iloc[i]) for i in range(4)]
     given = {"Subject": {"(Intercept)": sds[0], "Days": sds[1]}, "Residual": sds[3]}
     study = sleep.extend(along="Subject", n=18)

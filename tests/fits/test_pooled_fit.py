@@ -103,7 +103,7 @@ def test_tables_agree(pooled):
     assert summary["df"].to_numpy() == pytest.approx(tidy["df"].to_numpy())
     assert summary["FMI"].to_numpy() == pytest.approx(tidy["fmi"].to_numpy())
     row = pooled.contest("gb = 0", joint=False, level=0.9).table.iloc[0]
-    assert row["upper"] == pytest.approx(tidy["conf_high"].iloc[2])
+    assert row["conf_high"] == pytest.approx(tidy["conf_high"].iloc[2])
     anova = pooled.anova().table
     assert anova.loc["Days", "DenDF"] == pytest.approx(tidy["df"].iloc[1])
     assert anova.loc["Days", "F value"] == pytest.approx(tidy["statistic"].iloc[1] ** 2)
@@ -141,9 +141,9 @@ def test_marginal_means(pooled):
 def test_etable(pooled, null):
     frame = nm.etable(pooled, null, names=["a", "b"]).to_frame()
     first = frame[frame["model"] == "a"].set_index("name")
-    assert first.loc["Days", "se"] == pytest.approx(pooled.bse["Days"])
+    assert first.loc["Days", "std_error"] == pytest.approx(pooled.bse["Days"])
     table = pooled.varcorr().to_frame()
-    assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(table["sdcor"][2])
+    assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(table["estimate"][2])
     assert "pooled" in str(nm.etable(pooled))
 
 
@@ -188,12 +188,12 @@ def test_predictions(pooled, imputed):
     rows = imputed[0].iloc[[0, 95]]
     own = [f.predict(rows, interval="confidence") for f in pooled.fits]
     mean, total = by_hand(
-        [f["prediction"].iloc[1] for f in own], [f["se"].iloc[1] ** 2 for f in own]
+        [f["estimate"].iloc[1] for f in own], [f["std_error"].iloc[1] ** 2 for f in own]
     )
     found = pooled.predict(rows, interval="confidence")
-    assert found["prediction"].iloc[1] == pytest.approx(mean)
-    assert found["se"].iloc[1] == pytest.approx(np.sqrt(total), rel=1e-6)
-    assert pooled.predict(rows).to_numpy() == pytest.approx(found["prediction"].to_numpy())
+    assert found["estimate"].iloc[1] == pytest.approx(mean)
+    assert found["std_error"].iloc[1] == pytest.approx(np.sqrt(total), rel=1e-6)
+    assert pooled.predict(rows).to_numpy() == pytest.approx(found["estimate"].to_numpy())
 
 
 # --- what cannot be pooled ------------------------------------------------------------------------

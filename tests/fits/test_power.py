@@ -273,7 +273,9 @@ def test_parameters_stay_with_their_terms_when_the_order_changes():
         nm.lmer("y ~ x + (x | f1) + (1 | c1)", more.model.data.assign(y=y[c]))
         for c in y.iloc[:, :3]
     ]
-    sd = np.mean([[r.varcorr().to_frame().query("grp == 'c1'")["sdcor"].item()] for r in refits])
+    sd = np.mean(
+        [[r.varcorr().to_frame().query("group == 'c1'")["estimate"].item()] for r in refits]
+    )
     assert sd == pytest.approx(fit.sigma * fit.theta[-1], rel=0.35)
 
 

@@ -215,8 +215,8 @@ def test_prediction_intervals_count_the_rows_own_variance(strata):
     new = pd.DataFrame({"age": 10.0, "Sex": ["Male", "Female"], "Subject": ["M01", "F01"]})
     options = {"interval": "prediction", "re_form": False}
     found = strata.predict(new, **options)
-    se = strata.predict(new, se_fit=True, re_form=False)["se"]
-    half = (found["upper"] - found["lower"]) / (2 * 1.959963984540054)
+    se = strata.predict(new, se_fit=True, re_form=False)["std_error"]
+    half = (found["conf_high"] - found["conf_low"]) / (2 * 1.959963984540054)
     T = strata.varcorr().blocks[0].cov
     x = np.array([1.0, 10.0])
     sd = strata.dispersion["estimate"]
@@ -235,9 +235,9 @@ def test_forecast_within_a_block(ar1):
     last = [e[(SLEEPSTUDY.Subject.astype(str) == s) & (SLEEPSTUDY.Days == 9)].iloc[0]
             for s in new.Subject]  # fmt: skip
     expected = ar1.predict(new) + np.array([rho * last[0], rho**3 * last[1]])
-    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-9)
+    np.testing.assert_allclose(found["estimate"], expected, rtol=1e-9)
     plain = ar1.predict(new, interval="prediction")
-    narrower = (found["upper"] - found["lower"]) < (plain["upper"] - plain["lower"])
+    narrower = (found["conf_high"] - found["conf_low"]) < (plain["conf_high"] - plain["conf_low"])
     assert narrower.all()
 
 

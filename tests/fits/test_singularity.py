@@ -84,7 +84,7 @@ def test_an_unknown_rule_is_refused():
 
 def test_repca_takes_the_terms_on_one_factor_together():
     pca = repca(fit_at("y ~ x + (1 | c1) + (1 | f1) + (0 + x | f1)", [3.0, 4.0, 2.0]))
-    frame = pca.to_frame().set_index("grp")
+    frame = pca.to_frame().set_index("group")
     assert frame.loc["f1", "sdev"].tolist() == [4.0, 3.0]
     assert frame.loc["f1", "prop"].tolist() == pytest.approx([16 / 25, 9 / 25])
     assert frame.loc["f1", "cumprop"].tolist() == pytest.approx([16 / 25, 1.0])

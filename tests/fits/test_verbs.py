@@ -172,7 +172,7 @@ def test_the_estimates_of_tidy_are_the_fits(situation):
     found = fit.tidy(("fixed", "ran_pars"))
     np.testing.assert_allclose(found.loc[found["effect"] == "fixed", "estimate"], fit.params)
     last = found.iloc[-1]
-    assert (last["term"], last["estimate"]) == ("sd__Observation", pytest.approx(fit.sigma))
+    assert (last["term"], last["estimate"]) == ("sigma", pytest.approx(fit.sigma))
     assert np.isfinite(found["estimate"].iloc[: fit.design.p]).all()
 
 
@@ -191,7 +191,7 @@ def test_bootstrap_intervals_have_every_parameter(situation):
     fit = fit_of(situation)
     found = fit.conf_int(method="boot", nsim=8, **QUIET)
     assert len(found) == fit.npar and not found.isna().any().any()
-    assert np.all(found["lower"] <= found["upper"])
+    assert np.all(found["conf_low"] <= found["conf_high"])
 
 
 def test_offsets_count_in_the_means():

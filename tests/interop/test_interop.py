@@ -40,7 +40,7 @@ def numbers(result, column="estimate"):
 def test_predictions_are_the_population(sleep):
     found = interop.predictions(sleep)
     assert np.allclose(numbers(found), sleep.predict(re_form=False))
-    expected = sleep.predict(re_form=False, se_fit=True)["se"]
+    expected = sleep.predict(re_form=False, se_fit=True)["std_error"]
     X = sleep.design.X
     expected = np.sqrt(np.einsum("ij,jk,ik->i", X, sleep.cov_params().to_numpy(), X))
     assert np.allclose(numbers(found, "std_error"), expected, rtol=1e-6)

@@ -69,14 +69,16 @@ def test_deviance_of_a_reml_fit_reprofiles_sigma(sleepstudy: pd.DataFrame) -> No
 def test_conditional_variances(sleepstudy: pd.DataFrame) -> None:
     # what lme4 1.1-31 prints; the values stored in its tests are those of an older optimizer
     ml = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), REML=False)
-    assert ml.ranef().condsd.to_numpy() ** 2 == pytest.approx(np.full(6, 19.0344549**2), rel=1e-5)
+    assert ml.ranef().std_error.to_numpy() ** 2 == pytest.approx(
+        np.full(6, 19.0344549**2), rel=1e-5
+    )
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
-    sd = fit.ranef().groupby("term", sort=False).condsd.first()
+    sd = fit.ranef().groupby("term", sort=False).std_error.first()
     assert sd.to_numpy() ** 2 == pytest.approx([145.71273, 5.310927], rel=3e-4)
     split = nm.lmer("Reaction ~ Days + (Days || Subject)", sleepstudy).ranef()
     first = split.groupby("term", sort=False).first()
-    assert first.condval.to_numpy() == pytest.approx([1.51266477, 9.32349704], rel=1e-4)
-    assert first.condsd.to_numpy() == pytest.approx([12.2389411, 2.33546391], rel=1e-5)
+    assert first.estimate.to_numpy() == pytest.approx([1.51266477, 9.32349704], rel=1e-4)
+    assert first.std_error.to_numpy() == pytest.approx([12.2389411, 2.33546391], rel=1e-5)
 
 
 def test_residuals(sleepstudy: pd.DataFrame) -> None:

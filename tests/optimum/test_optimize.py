@@ -80,8 +80,8 @@ def test_units_of_a_slope_change_nothing_but_units() -> None:
         assert fit.converged and not fit.is_singular()
         shift = 2.0 * np.log(factor)
         assert fit.criterion - shift == pytest.approx(base.criterion, abs=1e-7)
-        sds = fit.varcorr().to_frame().sdcor.to_numpy()
-        expected = base.varcorr().to_frame().sdcor.to_numpy() * [1.0, 1.0 / factor, 1.0, 1.0]
+        sds = fit.varcorr().to_frame().estimate.to_numpy()
+        expected = base.varcorr().to_frame().estimate.to_numpy() * [1.0, 1.0 / factor, 1.0, 1.0]
         assert sds == pytest.approx(expected, rel=1e-6)
 
 

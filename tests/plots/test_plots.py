@@ -107,10 +107,10 @@ def test_wrong_axes_are_refused(sleep):
 
 def test_caterpillar_is_sorted_and_labelled(sleep):
     ax = plots.caterpillar(sleep, term="Days")
-    modes = sleep.ranef().query("term == 'Days'").sort_values("condval")
-    assert [t.get_text() for t in ax.get_yticklabels()] == modes["grp"].astype(str).tolist()
+    modes = sleep.ranef().query("term == 'Days'").sort_values("estimate")
+    assert [t.get_text() for t in ax.get_yticklabels()] == modes["level"].astype(str).tolist()
     dots = np.vstack([c.get_offsets() for c in ax.collections if len(c.get_offsets()) > 1])
-    assert np.allclose(np.sort(dots[:, 0]), modes["condval"])
+    assert np.allclose(np.sort(dots[:, 0]), modes["estimate"])
     assert ax.get_title(loc="left") == "Days | Subject"
 
 

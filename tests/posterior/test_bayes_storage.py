@@ -61,7 +61,7 @@ def test_arviz_reads_the_file(bayes, tmp_path):
 def test_mixed_labels(tmp_path):
     fit = nm.lmer(FORMULAS["nested within crossed"], data())
     back = nm.load_bayesfit(fake_bayesfit(fit, chains=1, draws=10).save(tmp_path / "fit.zarr"))
-    assert back.ranef()["grp"].tolist() == fit.ranef()["grp"].tolist()
+    assert back.ranef()["level"].tolist() == fit.ranef()["level"].tolist()
 
 
 def test_no_such_file(tmp_path):

@@ -52,7 +52,7 @@ def test_difference_of_the_sides(bayes):
     x = draws(bayes, "Days").ravel()
     assert table.loc["Days > 10", "estimate"] == pytest.approx(x.mean() - 10)
     assert table.loc["Days < 10", "estimate"] == pytest.approx(10 - x.mean())
-    assert table.loc["Days > 10", "lower"] == pytest.approx(np.quantile(x, 0.05) - 10)
+    assert table.loc["Days > 10", "conf_low"] == pytest.approx(np.quantile(x, 0.05) - 10)
     assert np.isnan(table.loc["9 < Days < 11", "estimate"])
 
 

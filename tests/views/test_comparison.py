@@ -25,7 +25,7 @@ def pair():
 def test_table(pair):
     fit, bayes = pair
     table = nm.compare(fit, bayes, level=0.9).table
-    assert list(table.index) == [
+    assert list(table["variable"]) == [
         "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr[Days, 1]",
         "sigma",
     ]  # fmt: skip
@@ -33,7 +33,9 @@ def test_table(pair):
     np.testing.assert_allclose(table["std_error"][:2], fit.bse)
     assert table["std_error"][2:].isna().all()
     np.testing.assert_allclose(table["estimate"].iloc[2:4], fit.varcorr().blocks[0].sd)
-    assert table.loc["Subject_corr[Days, 1]", "estimate"] == fit.varcorr().blocks[0].corr[1, 0]
+    assert (
+        table.loc["cor_Days.(Intercept)|Subject", "estimate"] == fit.varcorr().blocks[0].corr[1, 0]
+    )
     assert table.loc["sigma", "estimate"] == fit.sigma
     assert table.loc["Days", "mean"] == pytest.approx(bayes.fixef["Days"])
     shift = (bayes.fixef["Days"] - fit.fixef["Days"]) / fit.bse["Days"]
@@ -46,9 +48,9 @@ def test_table(pair):
 def test_every_structure(kind):
     fit = nm.lmer(FORMULAS[kind], data())
     table = nm.compare(fit, fake_bayesfit(fit, chains=2, draws=100)).table
-    assert np.isfinite(table[["mean", "sd", "lower", "upper"]]).all(axis=None)
+    assert np.isfinite(table[["mean", "sd", "conf_low", "conf_high"]]).all(axis=None)
     # correlations next to a zero standard deviation have no estimate
-    assert np.isfinite(table.loc[table["kind"] != "corr", "estimate"]).all()
+    assert np.isfinite(table.loc[table["kind"] != "cor", "estimate"]).all()
 
 
 def test_view(pair):
@@ -88,7 +90,7 @@ def test_plot(pair):
     matplotlib.use("agg")
     ax = nm.plots.comparison(*pair)
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == list(nm.compare(*pair).table.index)
+    assert labels == list(nm.compare(*pair).table["variable"])
     figure, other = matplotlib.pyplot.subplots()
     assert nm.plots.comparison(*pair, ax=other) is other
     sized = nm.plots.comparison(*pair, figsize=(3.0, 2.0)).figure
@@ -153,7 +155,7 @@ def test_problems_of_sampling(pair):
     (said,) = sampling_problems(table, **options | {"divergences": 3, "form": "marginal"})
     assert said.startswith("3 divergences: raise target_accept") and "marginal" not in said
     (said,) = sampling_problems(table.assign(r_hat=1.2), **options)
-    assert "R-hat of Intercept is 1.200" in said
+    assert "R-hat of (Intercept) is 1.200" in said
     (said,) = sampling_problems(table.assign(ess_bulk=50.0), **options)
     assert "only 50 effective draws" in said
     options |= {"independent": True}

@@ -111,10 +111,10 @@ def test_posteriors_have_priors_and_checks(sleep):
     posterior = fake_bayesfit(sleep)
     text = flat(posterior.report(level=0.9))
     row = posterior.parameters(level=0.9).loc["Days"]
-    d = apa.with_error(row["sd"])
-    assert f"90 % CrI [{row['lower']:.{d}f}, {row['upper']:.{d}f}]" in text
+    d = apa.with_error(row["std_error"])
+    assert f"90 % CrI [{row['conf_low']:.{d}f}, {row['conf_high']:.{d}f}]" in text
     assert "Priors: " in text
     assert "smallest ESS" in text
-    correlation = posterior.parameters().query("kind == 'corr'")["estimate"].iloc[0]
+    correlation = posterior.parameters().query("kind == 'cor'")["estimate"].iloc[0]
     assert f"r = {apa.below_one(correlation)} (Subject" in text
     assert isinstance(posterior.report().to_frame(), pd.DataFrame)

@@ -69,9 +69,9 @@ def test_tables_of_the_summary_are_raw_numbers():
     tables = summary_view(fake_fit("sleep_ml")).tables
     assert set(tables) == {"fit", "residuals", "varcorr", "coefficients", "correlation"}
     coefficients = tables["coefficients"]
-    assert coefficients.columns.tolist() == ["Estimate", "Std. Error", "t value"]
-    assert coefficients.loc["Days", "Estimate"] == CASES["sleep_ml"]["beta"][1]
-    assert tables["fit"].loc["fit", "-2*log(L)"] == -2.0 * CASES["sleep_ml"]["ic"][2]
+    assert coefficients.columns.tolist() == ["estimate", "std_error", "statistic"]
+    assert coefficients.loc["Days", "estimate"] == CASES["sleep_ml"]["beta"][1]
+    assert tables["fit"].loc["fit", "deviance"] == -2.0 * CASES["sleep_ml"]["ic"][2]
     tables["coefficients"].iloc[0, 0] = 0.0  # copies: nothing to break
     assert summary_view(fake_fit("sleep_ml")).tables["coefficients"].iloc[0, 0] != 0.0
 
@@ -79,7 +79,7 @@ def test_tables_of_the_summary_are_raw_numbers():
 def test_to_frame_is_as_data_frame_of_varcorr():
     frame = varcorr(CASES["sleep_quadratic"]).to_frame()
     # as.data.frame(VarCorr(m))[, 1:3]
-    assert frame[["grp", "var1", "var2"]].to_numpy().tolist() == [
+    assert frame[["group", "var1", "var2"]].to_numpy().tolist() == [
         ["Subject", "(Intercept)", None],
         ["Subject", "Days", None],
         ["Subject", "I(Days^2)", None],
@@ -88,7 +88,15 @@ def test_to_frame_is_as_data_frame_of_varcorr():
         ["Subject", "Days", "I(Days^2)"],
         ["Residual", None, None],
     ]
-    assert frame["sdcor"].round(3).tolist() == [27.892, 14.593, 1.457, -0.405, 0.451, -0.91, 22.799]
+    assert frame["estimate"].round(3).tolist() == [
+        27.892,
+        14.593,
+        1.457,
+        -0.405,
+        0.451,
+        -0.91,
+        22.799,
+    ]
     assert frame["vcov"].iloc[-1] == pytest.approx(22.799**2, rel=1e-5)
 
 
@@ -103,7 +111,7 @@ def test_correlations_beside_a_zero_variance_are_unknown():
         " Residual             1",
     ]
     frame = VarCorr(blocks=(flat,), sigma=1.0).to_frame()
-    assert frame["sdcor"].isna().tolist() == [False, False, True, False]
+    assert frame["estimate"].isna().tolist() == [False, False, True, False]
 
 
 def test_structured_terms_as_in_lme4_2():

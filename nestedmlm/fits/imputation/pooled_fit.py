@@ -56,7 +56,7 @@ class PooledFit(Viewable):
     [0.153]
     >>> pooled.anova().table.index.tolist(), pooled.cov_params().shape, pooled.summary().main
     (['Days'], (2, 2), 'coefficients')
-    >>> pooled.varcorr().to_frame()["sdcor"].round(2).tolist(), pooled.r2().round(2).tolist()
+    >>> pooled.varcorr().to_frame()["estimate"].round(2).tolist(), pooled.r2().round(2).tolist()
     ([24.71, 5.92, 0.07, 25.68], [0.28, 0.8])
     >>> pooled.predict(data.head(1), interval="confidence").round(1).iloc[0].tolist()
     [253.7, 12.3, 229.5, 277.9]
@@ -284,12 +284,13 @@ class PooledFit(Viewable):
             return pd.concat(plain, axis=1).mean(axis=1).rename("prediction")
         found = [fit.predict(newdata, interval=interval, **options) for fit in self.fits]
         reach = normal_quantile(check_level(level))
-        numbers = np.array([one["prediction"] for one in found])
-        spreads = np.array([(one["upper"] - one["lower"]) / (2.0 * reach) for one in found])
+        numbers = np.array([one["estimate"] for one in found])
+        spreads = np.array([(one["conf_high"] - one["conf_low"]) / (2.0 * reach) for one in found])
         between = (1.0 + 1.0 / len(found)) * numbers.var(axis=0, ddof=1)
         mean, se = numbers.mean(axis=0), np.sqrt((spreads**2).mean(axis=0) + between)
         columns = {
-            "prediction": mean, "se": se, "lower": mean - reach * se, "upper": mean + reach * se,
+            "estimate": mean, "std_error": se, "conf_low": mean - reach * se,
+            "conf_high": mean + reach * se,
         }  # fmt: skip
         return pd.DataFrame(columns, index=found[0].index)
 

@@ -100,7 +100,7 @@ class Emmeans(Viewable):
 
     # --- numbers -------------------------------------------------------------------------------
     def to_frame(self) -> pd.DataFrame:
-        """Labels, ``estimate, std_error, df, conf_low, conf_high, statistic, p_value``.
+        """Labels, ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
 
         Returns
         -------

@@ -22,8 +22,9 @@ def icc(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per factor and ``Residual``; ``estimate, sd, lower, upper``. A factor with random
-        slopes counts with its average over the rows, ``mean(z' Sigma z)`` (Johnson 2014).
+        One row per factor and ``Residual``; ``estimate, std_error, conf_low, conf_high``. A factor
+        with random slopes counts with its average over the rows, ``mean(z' Sigma z)`` (Johnson
+        2014).
 
     Examples
     --------
@@ -31,6 +32,6 @@ def icc(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> posterior.icc().columns.tolist()
-    ['estimate', 'sd', 'lower', 'upper']
+    ['estimate', 'std_error', 'conf_low', 'conf_high']
     """
     return icc_table(fit.data, fit.design, level=level)

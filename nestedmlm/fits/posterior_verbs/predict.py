@@ -58,8 +58,8 @@ def predict(
     Returns
     -------
     DataFrame or DataArray
-        ``estimate, sd, lower, upper`` on the index of `newdata`; with `draws` an array with
-        dims ``chain, draw, __obs__``.
+        ``estimate, std_error, conf_low, conf_high`` on the index of `newdata`; with `draws` an
+        array with dims ``chain, draw, __obs__``.
 
     Raises
     ------

@@ -25,7 +25,8 @@ def r2(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
         Rows ``bayes``: variance of the expected values of the rows over that plus the residual
         variance (Gelman et al. 2019); ``marginal`` and ``conditional``: the share of the fixed
         effects, and of fixed and random effects, in the variance of a new row (Nakagawa &
-        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, sd, lower, upper``.
+        Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, std_error, conf_low,
+        conf_high``.
 
     Examples
     --------

@@ -23,8 +23,8 @@ def ranef(fit: BayesEstimates, condvar: bool = True, *, level: float = LEVEL) ->
     Returns
     -------
     DataFrame
-        ``grpvar, term, grp, condval`` (posterior mean), ``condsd`` (posterior SD, which unlike
-        a `LmerFit`'s counts the uncertainty of all parameters), ``lower, upper``.
+        ``group, term, level, estimate`` (posterior mean), ``std_error`` (posterior SD, which unlike
+        a `LmerFit`'s counts the uncertainty of all parameters), ``conf_low, conf_high``.
 
     Examples
     --------
@@ -32,10 +32,10 @@ def ranef(fit: BayesEstimates, condvar: bool = True, *, level: float = LEVEL) ->
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> posterior.ranef().columns.tolist()
-    ['grpvar', 'term', 'grp', 'condval', 'condsd', 'lower', 'upper']
+    ['group', 'term', 'level', 'estimate', 'std_error', 'conf_low', 'conf_high']
     """
     frame = effects_table(fit.data, fit.design, level=level)
-    return frame if condvar else frame[["grpvar", "term", "grp", "condval"]]
+    return frame if condvar else frame[["group", "term", "level", "estimate"]]
 
 
 @checked

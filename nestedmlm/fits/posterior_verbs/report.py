@@ -8,12 +8,10 @@ from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.fits.posterior_verbs.r2 import r2
-from nestedmlm.posterior.summaries import LEVEL
+from nestedmlm.posterior.summaries import ESTIMATES, LEVEL
 from nestedmlm.views import report as sentences
 from nestedmlm.views.posterior.summary import sampling_lines
 from nestedmlm.views.report import Report, Sentence
-
-_COLUMNS = {"estimate": "estimate", "sd": "std_error", "lower": "conf_low", "upper": "conf_high"}
 
 
 @checked
@@ -41,8 +39,7 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     """
     table = parameters(fit, level=level)
     fixed = table[table["kind"] == "fixed"]
-    numbers = fixed.rename(columns=_COLUMNS)[list(_COLUMNS.values())]
-    numbers = numbers.assign(term=list(fixed["var1"]))[["term", *_COLUMNS.values()]]
+    numbers = fixed[list(ESTIMATES)].reset_index()
     paragraphs: list[Sentence] = [(f"{_model(fit)} {_sampling(fit, table)}",)]
     variances = sentences.random_effects(_standard_deviations(table))
     if len(fixed):
@@ -81,12 +78,5 @@ def _sampling(fit: BayesEstimates, table: pd.DataFrame) -> str:
 
 def _standard_deviations(table: pd.DataFrame) -> pd.DataFrame:
     """VarCorr's columns of the posterior means of standard deviations and correlations."""
-    kinds = table[table["kind"].isin(["sd", "corr", "sigma"])]
-    return pd.DataFrame(
-        {
-            "grp": kinds["group"].where(kinds["kind"] != "sigma", "Residual"),
-            "var1": kinds["var1"],
-            "var2": kinds["var2"],
-            "sdcor": kinds["estimate"],
-        }
-    )
+    kinds = table[table["kind"].isin(["sd", "cor", "sigma"])]
+    return kinds[["group", "var1", "var2", "estimate"]]

@@ -30,6 +30,6 @@ def summary(fit: BayesEstimates, *, level: float = LEVEL) -> View:
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> posterior.summary().to_frame().columns[:2].tolist()
-    ['kind', 'group']
+    ['variable', 'group']
     """
     return summary_view(fit, parameters(fit, level=level), level)

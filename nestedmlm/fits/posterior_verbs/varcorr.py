@@ -27,7 +27,7 @@ def varcorr(fit: BayesEstimates, *, level: float = LEVEL) -> BayesVarCorr:
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> posterior.varcorr().to_frame().shape
-    (2, 8)
+    (2, 9)
     """
     table = varcorr_table(fit.data, fit.design, level=level)
     return BayesVarCorr(table=table, level=level)

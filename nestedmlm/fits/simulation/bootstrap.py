@@ -60,7 +60,7 @@ class Bootstrap(Viewable):
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> boot = fit.bootstrap(50, seed=1, progress=False)
     >>> boot.conf_int("basic").columns.tolist()
-    ['lower', 'upper']
+    ['conf_low', 'conf_high']
     >>> boot.to_frame().columns.tolist()
     ['estimate', 'bias', 'std_error', 'median', 'replicates']
     >>> boot.summary().to_frame().index.tolist()
@@ -96,7 +96,8 @@ class Bootstrap(Viewable):
         Returns
         -------
         DataFrame
-            ``lower, upper``, one row for each statistic. Replicates that failed are left out.
+            ``conf_low, conf_high``, one row for each statistic. Replicates that failed are left
+            out.
 
         Raises
         ------
@@ -114,7 +115,9 @@ class Bootstrap(Viewable):
             interval(t, t0, kind=kind, level=level, acceleration=one)
             for t, t0, one in zip(self.t.to_numpy().T, self.t0.tolist(), a.tolist(), strict=True)
         ]
-        return pd.DataFrame(rows, index=self.t0.index, columns=["lower", "upper"])
+        return pd.DataFrame(
+            rows, index=self.t0.index.rename("term"), columns=["conf_low", "conf_high"]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Numbers of the summary: ``estimate, bias, std_error, median, replicates``."""
@@ -127,7 +130,7 @@ class Bootstrap(Viewable):
                 "median": finite.median(),
                 "replicates": finite.notna().sum(),
             }
-        )
+        ).rename_axis("term")
 
     def summary(self) -> View:
         """Estimate, bias and standard error of each statistic, and what was said; a view."""

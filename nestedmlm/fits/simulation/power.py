@@ -114,7 +114,7 @@ class Power(Viewable):
             "successes": self.successes, "trials": self.trials, "power": self.estimate,
             "conf_low": low, "conf_high": high,
         }  # fmt: skip
-        return pd.DataFrame(columns, index=[self.effect])
+        return pd.DataFrame(columns, index=pd.Index([self.effect], name="term"))
 
     def view(self) -> View:
         """Build the document."""

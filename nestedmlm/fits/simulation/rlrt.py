@@ -19,6 +19,7 @@ from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.rformat import format_numbers, format_pvalues
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
@@ -65,7 +66,7 @@ class Rlrt(Viewable):
         p = format_pvalues([self.pvalue], digits=4, eps=1.0 / nsim)[0]
         table = Table(
             name="rlrt",
-            frame=frame,
+            frame=named_frame(frame),
             cells=((format_numbers([self.statistic], digits=5)[0], p),),
             rows=(f"({self.term})",),
             columns=("RLRT", "Pr(>RLRT)"),

@@ -127,7 +127,7 @@ class RePCA(Viewable):
         Returns
         -------
         pandas.DataFrame
-            Columns ``grp, component, sdev, prop, cumprop``: proportions of the variance.
+            Columns ``group, component, sdev, prop, cumprop``: proportions of the variance.
         """
         rows = []
         for name, sdev in self.components.items():
@@ -135,14 +135,14 @@ class RePCA(Viewable):
             prop = sdev**2 / total if total > 0 else np.full(len(sdev), np.nan)
             parts = zip(sdev, prop, np.cumsum(prop), strict=True)
             rows += [(name, i + 1, *map(float, part)) for i, part in enumerate(parts)]
-        return pd.DataFrame(rows, columns=["grp", "component", "sdev", "prop", "cumprop"])
+        return pd.DataFrame(rows, columns=["group", "component", "sdev", "prop", "cumprop"])
 
     def view(self) -> View:
         """Build the document."""
         frame = self.to_frame()
         columns = [
             [name if component == 1 else "" for name, component in zip(
-                frame["grp"], frame["component"], strict=True)],
+                frame["group"], frame["component"], strict=True)],
             [str(i) for i in frame["component"]],
             format_numbers(frame["sdev"].to_numpy(), digits=4),
             *([f"{x:.4f}" for x in frame[name]] for name in ("prop", "cumprop")),

@@ -186,5 +186,5 @@ def with_interval(
     drawn = fit.bootstrap(nsim, fun, seed=seed, progress=progress)
     limits = drawn.conf_int(level=level).to_numpy()
     return pd.DataFrame(
-        {"estimate": found, "lower": limits[:, 0], "upper": limits[:, 1]}, index=found.index
+        {"estimate": found, "conf_low": limits[:, 0], "conf_high": limits[:, 1]}, index=found.index
     )

@@ -59,7 +59,7 @@ def conf_int(
     Returns
     -------
     DataFrame
-        ``lower, upper``, indexed by parameter. ``attrs["messages"]`` holds what deserves to
+        ``conf_low, conf_high``, indexed by parameter. ``attrs["messages"]`` holds what deserves to
         be said, such as ends that are infinite.
 
     Raises
@@ -76,10 +76,11 @@ def conf_int(
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> fit.conf_int().round(2)
-                            lower    upper
-    sd_(Intercept)|Batch    12.20    84.06
-    sigma                   38.23    67.66
-    (Intercept)           1486.45  1568.55
+                          conf_low  conf_high
+    term
+    sd_(Intercept)|Batch     12.20      84.06
+    sigma                    38.23      67.66
+    (Intercept)            1486.45    1568.55
     """
     check_choice(method, "method", METHODS)
     check_choice(kind, "kind", KINDS)
@@ -139,7 +140,7 @@ def _labelled(
     rows: list[Any], wanted: ShownParameters, method: str, level: float, messages: tuple[str, ...]
 ) -> pd.DataFrame:
     values = np.array(rows, dtype=float).reshape(-1, 2)
-    frame = pd.DataFrame(values, index=pd.Index(wanted.names), columns=list(LIMITS))
+    frame = pd.DataFrame(values, index=pd.Index(wanted.names, name="term"), columns=list(LIMITS))
     frame.attrs.update(method=method, level=level, messages=messages)
     return frame
 

@@ -58,9 +58,7 @@ def dispersion(fit: LmerFit) -> pd.DataFrame:
         )
     found = wald.variance_parameters(fit.core)
     own = found[found["kind"].isin(["sigma", "residual"])]
-    out = own.reset_index(names="term")[["term", "estimate", "se", "lower", "upper"]]
-    out.columns = ["term", "estimate", "std_error", "conf_low", "conf_high"]
-    return out
+    return own.reset_index()[["term", "estimate", "std_error", "conf_low", "conf_high"]]
 
 
 def residual_cov(fit: LmerFit, block: Any = None, *, kind: str = "cov") -> pd.DataFrame:

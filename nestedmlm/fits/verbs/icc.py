@@ -38,7 +38,7 @@ def icc(
 
     Returns
     -------
-    Series, with `level` a DataFrame ``estimate, lower, upper``
+    Series, with `level` a DataFrame ``estimate, conf_low, conf_high``
         ``adjusted`` (in the variance given the predictors) and ``unadjusted`` (in the variance
         that the fixed effects contribute to); with `by_group` indexed by grouping factor, parts
         of the adjusted whole.

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import IntArray
-from nestedmlm.covariance import entry_names
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
 from nestedmlm.inference.resampling.resampling import row_sets
 from nestedmlm.inference.rows.deletion import DeletionEstimates, covariance_entries
 from nestedmlm.inference.rows.leaveout import leave_out
+from nestedmlm.inference.variances.parameters import component_names, variance_name
 from nestedmlm.views.influence import Influence
 
 if TYPE_CHECKING:
@@ -205,6 +205,11 @@ def _influence(fit: LmerFit, what: LeftOut, found: DeletionEstimates, refit: str
 
 
 def _entry_names(fit: LmerFit) -> list[str]:
-    """Names of `covariance_entries`: ``Subject.(Intercept)``, ``Subject.Days.(Intercept)``, …."""
-    names = [name for t in fit.design.terms for name in entry_names(t.name, t.columns)]
-    return [*names, "Residual"]
+    """Names of `covariance_entries`: ``var_(Intercept)|Subject``, ``cov_…``, ``sigma^2``."""
+    entries: list[tuple[str, str, str | None, str | None]] = [
+        (fit.design.factors[t.factor].name, t.name, t.columns[j], None if i == j else t.columns[i])
+        for t in fit.design.terms
+        for j in range(len(t.columns))
+        for i in range(j, len(t.columns))
+    ]
+    return [variance_name(name) for name in component_names([*entries, ("", "", None, None)])]

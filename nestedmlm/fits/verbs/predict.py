@@ -66,7 +66,7 @@ def predict(
     Returns
     -------
     Series or DataFrame
-        ``prediction``, and if options ``se, lower, upper``, on the index of `newdata`.
+        ``prediction``, and if options ``se, conf_low, conf_high``, on the index of `newdata`.
 
     Raises
     ------
@@ -97,9 +97,9 @@ def predict(
     >>> sleepstudy = nm.load_dataset("sleepstudy")
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
     >>> fit.predict(sleepstudy.iloc[[0, 9]], interval="confidence").round(2)
-       prediction     se   lower   upper
-    0      253.66  12.25  229.64  277.68
-    9      430.66  13.86  403.50  457.82
+       estimate  std_error  conf_low  conf_high
+    0    253.66      12.25    229.64     277.68
+    9    430.66      13.86    403.50     457.82
     """
     options = prediction.PredictionOptions(
         re_form=re_form,

@@ -160,7 +160,7 @@ def profile_fit(
         progress=progress,
     )
     renamed = dict(zip((p.name for p in wanted.parameters), wanted.names, strict=True))
-    points = found.points.assign(parameter=found.points["parameter"].map(renamed))
+    points = found.points.assign(term=found.points["term"].map(renamed))
     return Profile(
         names=wanted.names[: len(found.curves)],
         curves=found.curves,

@@ -40,7 +40,7 @@ def r2(
 
     Returns
     -------
-    Series, with `level` a DataFrame ``estimate, lower, upper``
+    Series, with `level` a DataFrame ``estimate, conf_low, conf_high``
         ``marginal``: share of the fixed effects in the variance of a row; ``conditional``:
         share of fixed and random effects. With `by_group` indexed by grouping factor, with
         ``Residual`` (performance's "Level 1") last; a negative value is no error: a predictor

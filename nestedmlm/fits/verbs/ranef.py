@@ -27,17 +27,17 @@ def ranef(fit: LmerFit, condvar: bool = True, *, postvar: bool = False) -> pd.Da
     Returns
     -------
     DataFrame
-        ``grpvar, term, grp, condval, condsd``, and the covariances.
+        ``group, term, level, estimate, std_error``, and the covariances.
 
     Examples
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     >>> fit.ranef().head(2).round(3)
-        grpvar         term  grp  condval  condsd
-    0  Subject  (Intercept)  308    2.259  12.071
-    1  Subject  (Intercept)  309  -40.399  12.071
-    >>> first = fit.ranef(postvar=True).query("grp == '308'")
+         group         term level  estimate  std_error
+    0  Subject  (Intercept)   308     2.259     12.071
+    1  Subject  (Intercept)   309   -40.399     12.071
+    >>> first = fit.ranef(postvar=True).query("level == '308'")
     >>> first[["cov_(Intercept)", "cov_Days"]].to_numpy().round(3)
     array([[145.705, -21.444],
            [-21.444,   5.312]])

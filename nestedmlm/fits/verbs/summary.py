@@ -49,9 +49,10 @@ def summary(
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     >>> fit.summary().tables["coefficients"].round(3)
-                 Estimate  Std. Error    df  t value  Pr(>|t|)
-    (Intercept)   251.405       6.825  17.0   36.838       0.0
-    Days           10.467       1.546  17.0    6.771       0.0
+                 estimate  std_error    df  statistic  p_value
+    term
+    (Intercept)   251.405      6.825  17.0     36.838      0.0
+    Days           10.467      1.546  17.0      6.771      0.0
     """
     if (ddf == "none" and vcov is None) or not fit.design.p:
         return summary_view(fit, correlation=correlation)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 METHODS = ("wald", "profile", "boot")
-LIMITS = ["lower", "upper"]
+LIMITS = ["conf_low", "conf_high"]
 _PARAMETERS = {"fixed": "beta_", "ran_pars": "theta_"}  # what `conf_int` calls them
 
 
@@ -83,13 +83,13 @@ def tidy(
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     >>> fit.tidy()[["effect", "group", "term", "estimate", "std_error"]].round(2)
-         effect     group                   term  estimate  std_error
-    0     fixed      None            (Intercept)    251.41       6.82
-    1     fixed      None                   Days     10.47       1.55
-    2  ran_pars   Subject        sd__(Intercept)     24.74       5.84
-    3  ran_pars   Subject  cor__(Intercept).Days      0.07       0.33
-    4  ran_pars   Subject               sd__Days      5.92       1.25
-    5  ran_pars  Residual        sd__Observation     25.59       1.51
+         effect     group                          term  estimate  std_error
+    0     fixed      None                   (Intercept)    251.41       6.82
+    1     fixed      None                          Days     10.47       1.55
+    2  ran_pars   Subject        sd_(Intercept)|Subject     24.74       5.84
+    3  ran_pars   Subject  cor_Days.(Intercept)|Subject      0.07       0.33
+    4  ran_pars   Subject               sd_Days|Subject      5.92       1.25
+    5  ran_pars  Residual                         sigma     25.59       1.51
     """
     options = TidyOptions(
         effects=effects,
@@ -156,7 +156,7 @@ def _intervals(fit: LmerFit, options: TidyOptions, wanted: Sequence[str]) -> pd.
 
 def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
     tests = coefficient_tests(fit.core, np.eye(fit.design.p), options.ddf, vcov=options.vcov)
-    frame = tests.to_frame().rename(columns={"se": "std_error"})
+    frame = tests.to_frame()
     names = list(fit.design.x_names)
     half = t_critical(options.level, tests.df) * tests.se
     frame = frame.assign(

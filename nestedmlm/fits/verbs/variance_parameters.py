@@ -22,8 +22,8 @@ def variance_parameters(fit: LmerFit, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``kind, grp, var1, var2, estimate, se, lower, upper``, indexed by parameter; NaN on the
-        boundary, where ``attrs["messages"]`` says so.
+        ``kind, group, var1, var2, estimate, std_error, conf_low, conf_high``, indexed by parameter;
+        NaN on the boundary, where ``attrs["messages"]`` says so.
 
     Notes
     -----
@@ -35,9 +35,10 @@ def variance_parameters(fit: LmerFit, level: float = 0.95) -> pd.DataFrame:
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> fit.variance_parameters()[["estimate", "se", "lower", "upper"]].round(2)
-                          estimate     se  lower  upper
-    sd_(Intercept)|Batch     42.00  17.06  18.95  93.09
-    sigma                    49.51   7.15  37.31  65.70
+    >>> fit.variance_parameters()[["estimate", "std_error", "conf_low", "conf_high"]].round(2)
+                          estimate  std_error  conf_low  conf_high
+    term
+    sd_(Intercept)|Batch     42.00      17.06     18.95      93.09
+    sigma                    49.51       7.15     37.31      65.70
     """
     return wald.variance_parameters(fit.core, level=level)

@@ -62,9 +62,16 @@ class RowTests:
     notes: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns ``estimate, se, df, statistic, p_value``."""
-        names = ("estimate", "se", "df", "statistic", "p_value")
-        return pd.DataFrame({name: getattr(self, name) for name in names})
+        """Columns ``estimate, std_error, df, statistic, p_value``."""
+        return pd.DataFrame(
+            {
+                "estimate": self.estimate,
+                "std_error": self.se,
+                "df": self.df,
+                "statistic": self.statistic,
+                "p_value": self.p_value,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,14 +93,14 @@ class LinearFit:
         return pd.Series(self.beta, index=list(self.names), name="estimate")
 
     def to_frame(self) -> pd.DataFrame:
-        """Coefficients with t tests: ``estimate, se, df, statistic, p_value``."""
+        """Coefficients with t tests: ``estimate, std_error, df, statistic, p_value``."""
         from scipy.special import stdtr
 
         se = self.sigma * np.sqrt(np.diag(self.cov_unscaled))
         t = self.beta / se
         df = np.full(len(t), float(self.df_resid))
         columns = (self.beta, se, df, t, 2.0 * stdtr(df, -np.abs(t)))
-        names = ("estimate", "se", "df", "statistic", "p_value")
+        names = ("estimate", "std_error", "df", "statistic", "p_value")
         return pd.DataFrame(dict(zip(names, columns, strict=True)), index=list(self.names))
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from nestedmlm.inference.effects.ddf import DfMethod, row_tests
 from nestedmlm.inference.means.adjustments import Family, adjusted_pvalues, critical_values
 
 COLUMNS = (
-    "estimate", "std_error", "df", "conf_low", "conf_high", "statistic", "p_value",
+    "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
 )  # fmt: skip
 
 
@@ -57,24 +57,24 @@ def simultaneous_table(
     Returns
     -------
     DataFrame
-        ``estimate, std_error, df, conf_low, conf_high, statistic, p_value``.
+        ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
     """
     L, offset = functions.L, functions.offset
     known = ~np.isnan(L).any(axis=1)
-    found = {name: np.full(len(L), np.nan) for name in ("estimate", "se", "df", "statistic")}
+    found = {name: np.full(len(L), np.nan) for name in ("estimate", "std_error", "df", "statistic")}
     if known.any():
-        tests = row_tests(ddf, L[known], rhs=-offset[known])
+        tests = row_tests(ddf, L[known], rhs=-offset[known]).to_frame()
         for name, values in found.items():
-            values[known] = getattr(tests, name)
+            values[known] = tests[name]
     estimate = found["estimate"] + offset
     half, p_value = np.full(len(L), np.nan), np.full(len(L), np.nan)
     for rows, means in zip(functions.families, functions.means, strict=True):
         family = make_family(L[rows], ddf.cov, means)
         df = found["df"][rows]
-        half[rows] = critical_values(adjust, level, df, family) * found["se"][rows]
+        half[rows] = critical_values(adjust, level, df, family) * found["std_error"][rows]
         p_value[rows] = adjusted_pvalues(adjust, found["statistic"][rows], df, family)
-    columns = (estimate, found["se"], found["df"], estimate - half, estimate + half,
-              found["statistic"], p_value)  # fmt: skip
+    columns = (estimate, found["std_error"], found["df"], found["statistic"], p_value,
+               estimate - half, estimate + half)  # fmt: skip
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 

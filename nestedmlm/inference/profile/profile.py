@@ -175,7 +175,7 @@ def _points(
     rows = [values_of(p.fit.deviance, coordinates, everything) for p in path.points]
     frame = pd.DataFrame(rows, columns=[p.name for p in everything])
     first = {
-        "parameter": parameter.name,
+        "term": parameter.name,
         "zeta": [p.zeta for p in path.points],
         "value": [coordinates.to_natural(p.coordinate) for p in path.points],
         "deviance": [p.fit.deviance.value for p in path.points],
@@ -185,7 +185,7 @@ def _points(
 
 def _no_points(everything: Sequence[ModelParameter]) -> pd.DataFrame:
     numbers = ["zeta", "value", "deviance", *(p.name for p in everything)]
-    types = {"parameter": object, **dict.fromkeys(numbers, float)}
+    types = {"term": object, **dict.fromkeys(numbers, float)}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 

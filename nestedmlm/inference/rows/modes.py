@@ -19,8 +19,8 @@ def ranef_frame(
     Returns
     -------
     DataFrame
-        ``grpvar, term, grp, condval``, with `condvar` ``condsd``, and with `postvar` a column for
-        each effect; one row for each level of each column of each term, grouped by factor, then
+        ``group, term, level, estimate``, with `condvar` ``std_error``, and with `postvar` a column
+        for each effect; one row for each level of each column of each term, grouped by factor, then
         term.
     """
     require_effects(design)
@@ -33,13 +33,13 @@ def ranef_frame(
                 continue
             for j, column in enumerate(term.columns):
                 piece = {
-                    "grpvar": factor.name,
+                    "group": factor.name,
                     "term": column,
-                    "grp": factor.levels,
-                    "condval": b[:, j],
+                    "level": factor.levels,
+                    "estimate": b[:, j],
                 }
                 if cov is not None and condvar:
-                    piece["condsd"] = np.sqrt(np.clip(cov[:, j, j], 0.0, None))
+                    piece["std_error"] = np.sqrt(np.clip(cov[:, j, j], 0.0, None))
                 if cov is not None and postvar:
                     for i, other in enumerate(term.columns):
                         piece[f"cov_{other}"] = cov[:, j, i]

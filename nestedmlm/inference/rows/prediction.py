@@ -121,8 +121,8 @@ def predict(
     Returns
     -------
     Series or DataFrame
-        ``prediction``; with standard errors or intervals a DataFrame with ``se``, ``lower``,
-        ``upper`` beside it.
+        ``prediction``; with standard errors or intervals a DataFrame with ``se``, ``conf_low``,
+        ``conf_high`` beside it.
 
     Raises
     ------
@@ -149,17 +149,17 @@ def predict(
             rows = replace(rows, residual=left)
         elif interval:
             rows = replace(rows, residual=relative_residual_variance(solution, design, data))
-    columns = {"prediction": _mean(solution, rows, options.random_only)}
+    columns = {"estimate": _mean(solution, rows, options.random_only)}
     if expected is not None:
-        columns["prediction"] = columns["prediction"] + expected
+        columns["estimate"] = columns["estimate"] + expected
     if options.se_fit or options.interval is not None:
-        columns |= _uncertainty(solution, rows, columns["prediction"], options)
+        columns |= _uncertainty(solution, rows, columns["estimate"], options)
     if data is None:
         frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     else:
         frame = pd.DataFrame(columns, index=new.index)
     frame = _missing(frame, options.na_action)
-    return frame if len(columns) > 1 else frame["prediction"]
+    return frame if len(columns) > 1 else frame["estimate"]
 
 
 def _rows_of_the_fit(
@@ -253,12 +253,12 @@ def _uncertainty(
         both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
         residual = rows.residual if rows.weights is None else rows.residual / rows.weights
         spread = known + _between(solution, both) + residual
-    out = {"se": solution.sigma * np.sqrt(relative)}
+    out = {"std_error": solution.sigma * np.sqrt(relative)}
     if options.interval is not None:
         from scipy.special import ndtri
 
         half = float(ndtri(0.5 + 0.5 * options.level)) * solution.sigma * np.sqrt(spread)
-        out |= {"lower": mean - half, "upper": mean + half}
+        out |= {"conf_low": mean - half, "conf_high": mean + half}
     return out
 
 
@@ -270,7 +270,7 @@ def _between(solution: Solution, columns: tuple[FloatArray, ...]) -> FloatArray:
 
 
 def _missing(frame: pd.DataFrame, na_action: str) -> pd.DataFrame:
-    gone = frame["prediction"].isna()
+    gone = frame["estimate"].isna()
     if na_action == "pass" or not gone.any():
         return frame
     if na_action == "omit":

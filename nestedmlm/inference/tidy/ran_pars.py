@@ -7,8 +7,9 @@ import pandas as pd
 
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.variances.parameters import variance_name
 
-SCALES = {"sdcor": ("sd", "cor"), "vcov": ("var", "cov")}
+SCALES = {"sdcor": "estimate", "vcov": "vcov"}  # of the variance components
 
 
 def check_scale(scales: str | None) -> str:
@@ -27,9 +28,9 @@ def ran_pars_frame(
     Parameters
     ----------
     varcorr : DataFrame
-        ``VarCorr.to_frame()``: ``grp, var1, var2, vcov, sdcor``.
+        ``VarCorr.to_frame()``: ``group, var1, var2, estimate, vcov``.
     limits : DataFrame
-        Rows ``kind, grp, var1, var2, se, lower, upper``, as
+        Rows ``kind, group, var1, var2, std_error, conf_low, conf_high``, as
         `nestedmlm.inference.variances.wald.variance_parameters` has them, and
         `nestedmlm.inference.variances.structured_correlations.structured_correlations`.
     design : Design
@@ -39,29 +40,29 @@ def ran_pars_frame(
     Returns
     -------
     DataFrame
-        ``group, term, estimate, std_error, conf_low, conf_high``: of each block the lower triangle
-        column by column (``sd__(Intercept)``, ``cor__(Intercept).Days``, ``sd__Days``), then
-        ``sd__Observation``. A variance's standard error is by the delta method and its limits are
-        the squares of those of the standard deviation; covariances have none.
+        ``term, group, estimate, std_error, conf_low, conf_high``: of each block the lower triangle
+        column by column (``sd_(Intercept)|Subject``, ``cor_Days.(Intercept)|Subject``,
+        ``sd_Days|Subject``), then ``sigma``, under the names of ``conf_int``; variances and
+        covariances are ``var_…``, ``cov_…`` and ``sigma^2``. A variance's standard error is by the
+        delta method and its limits are the squares of those of the standard deviation; covariances
+        have none.
     """
-    one, two = SCALES[scale]
     known = _by_entry(limits, design)
     rows = []
-    for group, block in varcorr.groupby("grp", sort=False):
+    for group, block in varcorr.groupby("group", sort=False):
         place: dict[object, int] = {
             name: i for i, name in enumerate(block.loc[block["var2"].isna(), "var1"])
         }
         for row in block.itertuples():
-            first = "Observation" if row.var1 is None else row.var1
-            term = f"{one}__{first}" if row.var2 is None else f"{two}__{first}.{row.var2}"
+            term = row.term if scale == "sdcor" else variance_name(row.term)
             numbers = known.get((str(group), row.var1, row.var2), (np.nan,) * 3)
-            if np.isnan(row.sdcor):  # of a pair with a standard deviation of zero
+            if np.isnan(row.estimate):  # of a pair with a standard deviation of zero
                 numbers = (np.nan,) * 3
             if scale == "vcov":
                 numbers = _squared(row, numbers)
             key = (place[row.var1], place[row.var2 or row.var1])
-            rows.append((str(group), key, term, float(getattr(row, scale)), *numbers))
-    order: dict[object, int] = {str(group): i for i, group in enumerate(varcorr["grp"].unique())}
+            rows.append((str(group), key, str(term), float(getattr(row, SCALES[scale])), *numbers))
+    order: dict[object, int] = {str(group): i for i, group in enumerate(varcorr["group"].unique())}
     rows.sort(key=lambda row: (order[row[0]], row[1]))
     names = ["group", "term", "estimate", "std_error", "conf_low", "conf_high"]
     return pd.DataFrame([(row[0], *row[2:]) for row in rows], columns=names)
@@ -81,9 +82,9 @@ def residual_pars_frame(limits: pd.DataFrame) -> pd.DataFrame:
             "group": "Residual",
             "term": own.index.to_numpy(dtype=object),
             "estimate": own["estimate"].to_numpy(dtype=float),
-            "std_error": own["se"].to_numpy(dtype=float),
-            "conf_low": own["lower"].to_numpy(dtype=float),
-            "conf_high": own["upper"].to_numpy(dtype=float),
+            "std_error": own["std_error"].to_numpy(dtype=float),
+            "conf_low": own["conf_low"].to_numpy(dtype=float),
+            "conf_high": own["conf_high"].to_numpy(dtype=float),
         }
     )
 
@@ -99,13 +100,13 @@ def _by_entry(limits: pd.DataFrame, design: Design) -> dict[Entry, tuple[float, 
     out: dict[Entry, tuple[float, ...]] = {}
     terms = {term.name: term for term in design.terms}
     for row in limits.itertuples():
-        numbers = (float(row.se), float(row.lower), float(row.upper))
-        term = terms.get(str(row.grp))
+        numbers = (float(row.std_error), float(row.conf_low), float(row.conf_high))
+        term = terms.get(str(row.group))
         columns = () if term is None else term.columns
         entries: list[tuple[str | None, str | None]] = [(row.var1, row.var2)]
         if row.kind == "sd" and term is not None and term.hom:
             entries = [(column, None) for column in columns]
-        out.update({(str(row.grp), *entry): numbers for entry in entries})
+        out.update({(str(row.group), *entry): numbers for entry in entries})
     return out
 
 
@@ -113,5 +114,5 @@ def _squared(row: object, numbers: tuple[float, ...]) -> tuple[float, ...]:
     if getattr(row, "var2", None) is not None:
         return (np.nan,) * 3
     se, low, high = numbers
-    sd: float = row.sdcor  # type: ignore[attr-defined]
+    sd: float = row.estimate  # type: ignore[attr-defined]
     return (2.0 * sd * se, low**2, high**2)

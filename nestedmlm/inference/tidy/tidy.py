@@ -17,10 +17,10 @@ from nestedmlm.likelihood.solution import Solution
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 COLUMNS = (
-    "effect", "group", "level", "term", "estimate", "std_error", "statistic", "df", "p_value",
+    "term", "group", "level", "effect", "estimate", "std_error", "df", "statistic", "p_value",
     "conf_low", "conf_high",
 )  # fmt: skip
-_TEXT = ("effect", "group", "level", "term")
+_TEXT = ("term", "group", "level", "effect")
 
 
 def check_effects(effects: str | Sequence[str]) -> tuple[str, ...]:
@@ -39,14 +39,13 @@ def check_effects(effects: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def ran_vals_frame(solution: Solution, design: Design) -> pd.DataFrame:
-    """Conditional modes: ``group, level, term, estimate, std_error``."""
+    """Conditional modes: ``term, group, level, estimate, std_error``."""
     frame = ranef_frame(solution, design)
-    names = {"grpvar": "group", "grp": "level", "condval": "estimate", "condsd": "std_error"}
-    return frame.rename(columns=names)[["group", "level", "term", "estimate", "std_error"]]
+    return frame[["term", "group", "level", "estimate", "std_error"]]
 
 
 def ran_coefs_frame(solution: Solution, design: Design) -> pd.DataFrame:
-    """Fixed effects plus conditional modes: ``group, level, term, estimate, std_error``.
+    """Fixed effects plus conditional modes: ``term, group, level, estimate, std_error``.
 
     The standard error counts the uncertainty of both, and their covariance, given theta (where
     broom.mixed has none).

@@ -13,7 +13,7 @@ from nestedmlm.inference.effects.ddf import coefficient_tests, intervals
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.variances.wald import variance_parameters
 
-COLUMNS = ("kind", "estimate", "se", "lower", "upper")
+COLUMNS = ("kind", "group", "effect", "estimate", "std_error", "conf_low", "conf_high")
 
 
 def wald_parameters(
@@ -39,7 +39,8 @@ def wald_parameters(
     -------
     DataFrame
         Indexed by the names that ``conf_int`` uses (``Days``, ``sd_Days|Subject``, ``sigma``);
-        ``kind`` (``beta``, ``sd``, ``cor``, ``par``, ``sigma``), ``estimate, se, lower, upper``.
+        ``kind`` (``fixed``, ``sd``, ``cor``, ``par``, ``sigma``), ``group``, ``effect`` (``fixed``,
+        ``ran_pars``), ``estimate, std_error, conf_low, conf_high``.
     """
     fixed = _fixed(fitted, "none" if vcov is None else "satterthwaite", level, vcov)
     if not random:
@@ -61,35 +62,21 @@ def pooled_parameters(
     ----------
     fitted : PooledFitted
     varcorr : DataFrame
-        Its variance components, ``grp, var1, var2, sdcor``.
+        Its variance components, ``term, group, var1, var2, estimate``.
     level, random, vcov
         See `wald_parameters`.
     """
     fixed = _fixed(fitted, "satterthwaite", level, vcov)
     if not random:
         return fixed
-    rows = varcorr.to_dict("records")
-    components = pd.DataFrame(
-        {
-            "kind": [_kind(row) for row in rows],
-            "estimate": varcorr["sdcor"].to_numpy(dtype=float),
-            **dict.fromkeys(("se", "lower", "upper"), np.nan),
-        },
-        index=[_name(row) for row in rows],
-    )
-    return pd.concat([fixed, components])
+    kinds = [_kind(row) for row in varcorr.to_dict("records")]
+    unknown = dict.fromkeys(("std_error", "conf_low", "conf_high"), np.nan)
+    components = varcorr.set_index("term").assign(kind=kinds, effect="ran_pars", **unknown)
+    return pd.concat([fixed, components[list(COLUMNS)]])
 
 
 def _kind(row: dict[Hashable, Any]) -> str:
     return "sigma" if row["var1"] is None else "sd" if row["var2"] is None else "cor"
-
-
-def _name(row: dict[Hashable, Any]) -> str:
-    return {
-        "sigma": "sigma",
-        "sd": f"sd_{row['var1']}|{row['grp']}",
-        "cor": f"cor_{row['var2']}.{row['var1']}|{row['grp']}",
-    }[_kind(row)]
 
 
 def _fixed(
@@ -98,6 +85,8 @@ def _fixed(
     tests = coefficient_tests(fitted, np.eye(fitted.design.p), ddf, vcov=vcov)
     lower, upper = intervals(tests, level)
     columns = {
-        "kind": "beta", "estimate": tests.estimate, "se": tests.se, "lower": lower, "upper": upper
+        "kind": "fixed", "group": None, "effect": "fixed", "estimate": tests.estimate,
+        "std_error": tests.se, "conf_low": lower, "conf_high": upper,
     }  # fmt: skip
-    return pd.DataFrame(columns, index=list(fitted.design.x_names))
+    names = pd.Index(list(fitted.design.x_names), dtype=object, name="term")
+    return pd.DataFrame(columns, index=names)

@@ -112,7 +112,7 @@ def icc_values(shares: Shares) -> pd.Series:
         also counts the variance of the fixed effects.
     """
     given_x = shares.random + shares.residual
-    return _series("icc", {"adjusted": (shares.random, given_x),
+    return _series("term", {"adjusted": (shares.random, given_x),
                            "unadjusted": (shares.random, shares.total)})  # fmt: skip
 
 
@@ -120,12 +120,12 @@ def icc_by_group(shares: Shares, design: Design) -> pd.Series:
     """Share of each grouping factor, and of the residual, in the variance given the predictors."""
     parts = {**level_variances(shares, design), "Residual": shares.residual}
     total = sum(parts.values())
-    return _series("grpvar", {name: (value, total) for name, value in parts.items()})
+    return _series("group", {name: (value, total) for name, value in parts.items()})
 
 
 def r2_values(shares: Shares) -> pd.Series:
     """Nakagawa's R-squared: ``marginal`` (fixed effects), ``conditional`` (fixed and random)."""
-    return _series("r2", {"marginal": (shares.fixed, shares.total),
+    return _series("term", {"marginal": (shares.fixed, shares.total),
                           "conditional": (shares.fixed + shares.random, shares.total)})  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def r2_by_group(shares: Shares, null: Shares, design: Design) -> pd.Series:
     """
     own = {**level_variances(shares, design), "Residual": shares.residual}
     before = {**level_variances(null, design), "Residual": null.residual}
-    return _series("grpvar", {k: (before[k] - own[k], before[k]) for k in own})
+    return _series("group", {k: (before[k] - own[k], before[k]) for k in own})
 
 
 def _series(index: str, ratios: dict[str, tuple[float, float]]) -> pd.Series:

@@ -103,6 +103,35 @@ def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
     ]
 
 
+def component_names(entries: Sequence[tuple[str, str, str | None, str | None]]) -> list[str]:
+    """Names of the entries of covariance blocks, as `model_parameters` has those it lists.
+
+    Parameters
+    ----------
+    entries : sequence of (factor, term, first column, second column)
+        The second is None for a standard deviation, both are for the residual.
+    """
+    heads = [
+        f"sd_{first}" if second is None else f"cor_{second}.{first}"
+        for _, _, first, second in entries
+    ]
+    counts = Counter(f"{head}|{one[0]}" for head, one in zip(heads, entries, strict=True))
+    return [
+        "sigma" if first is None
+        else f"{head}|{factor if counts[f'{head}|{factor}'] == 1 else term}"
+        for head, (factor, term, first, _) in zip(heads, entries, strict=True)
+    ]  # fmt: skip
+
+
+def variance_name(component: str) -> str:
+    """Name of a variance or covariance, from that of its standard deviation or correlation."""
+    if component == "sigma":
+        return "sigma^2"
+    if component.startswith("sd_"):
+        return f"var_{component[3:]}"
+    return f"cov_{component[4:]}"
+
+
 def in_order(parameters: Sequence[ModelParameter], order: str) -> tuple[int, ...]:
     """Positions of `parameters` in one of lme4's orders.
 

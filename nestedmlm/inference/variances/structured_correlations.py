@@ -43,9 +43,9 @@ def structured_correlations(
     Returns
     -------
     DataFrame
-        ``kind`` (``cor``), ``grp, var1, var2, se, lower, upper``, one row for each pair of columns
-        of each term. A correlation that *is* a parameter has that parameter's numbers; one that
-        nothing moves has none.
+        ``kind`` (``cor``), ``group, var1, var2, std_error, conf_low, conf_high``, one row for each
+        pair of columns of each term. A correlation that *is* a parameter has that parameter's
+        numbers; one that nothing moves has none.
     """
     rows = []
     for t, term in enumerate(design.terms):
@@ -66,7 +66,7 @@ def structured_correlations(
             ("cor", term.name, term.columns[j], term.columns[i], *three)
             for (i, j), three in zip(pairs, numbers, strict=True)
         ]
-    names = ["kind", "grp", "var1", "var2", "se", "lower", "upper"]
+    names = ["kind", "group", "var1", "var2", "std_error", "conf_low", "conf_high"]
     return pd.DataFrame(rows, columns=names)
 
 

@@ -82,7 +82,7 @@ def _levels(shares: Shares, design: Design, total: float) -> pd.DataFrame:
             "to_residual": ratio,
             "correlation": [*correlation, np.nan],
         },
-        index=pd.Index([*by_level, "Residual"], name="grpvar"),
+        index=pd.Index([*by_level, "Residual"], name="group"),
     )
 
 
@@ -111,9 +111,9 @@ def _components(solution: Solution, design: Design, total: float) -> pd.DataFram
             for i in range(j + 1, k)
             if term.structure.correlated
         ]
-    frame = pd.DataFrame(rows, columns=["grpvar", "term", "var1", "var2", "variance"])
+    frame = pd.DataFrame(rows, columns=["group", "term", "var1", "var2", "variance"])
     order = {factor.name: f for f, factor in enumerate(design.factors)}
-    frame = frame.sort_values("grpvar", key=lambda names: names.map(order), kind="stable")
+    frame = frame.sort_values("group", key=lambda names: names.map(order), kind="stable")
     frame = frame.reset_index(drop=True)
     frame["var2"] = frame["var2"].astype(object).where(frame["var2"].notna(), None)
     return frame.assign(share=frame["variance"] / total)
@@ -131,10 +131,10 @@ def _slopes(solution: Solution, design: Design) -> pd.DataFrame:
             at = np.tile(X.mean(axis=0), (len(x), 1))
             at[:, j] = x
             variance = np.einsum("ri,ij,rj->r", at, cov, at)
-            piece = {"grpvar": factor.name, "column": name, "quantile": QUANTILES, "x": x}
+            piece = {"group": factor.name, "column": name, "quantile": QUANTILES, "x": x}
             pieces.append(pd.DataFrame({**piece, "variance": variance, "sd": np.sqrt(variance)}))
     if not pieces:
-        return pd.DataFrame(columns=["grpvar", "column", "quantile", "x", "variance", "sd"])
+        return pd.DataFrame(columns=["group", "column", "quantile", "x", "variance", "sd"])
     return pd.concat(pieces, ignore_index=True)
 
 

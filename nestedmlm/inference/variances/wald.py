@@ -96,13 +96,15 @@ def variance_parameters(fitted: Fitted, *, level: float = 0.95) -> pd.DataFrame:
     -------
     DataFrame
         Index: ``sd_Days|Subject`` and so on, the last row ``sigma``. Columns ``kind`` (``sd``,
-        ``cor``, ``par``, ``sigma``), ``grp, var1, var2`` (as ``VarCorr.to_frame()`` has them; for
-        ``par`` the parameter's name), ``estimate, se, lower, upper``. On the boundary ``se`` and
-        the limits are NaN, and ``attrs["messages"]`` says so.
+        ``cor``, ``par``, ``sigma``), ``group, var1, var2`` (as ``VarCorr.to_frame()`` has them; for
+        ``par`` the parameter's name), ``effect`` (``ran_pars``), ``estimate, std_error, conf_low,
+        conf_high``. On the boundary standard error and limits are NaN, and ``attrs["messages"]``
+        says so.
 
     Notes
     -----
-    ``se`` is on the scale of the estimate: ``se = estimate * se(log)`` for standard deviations.
+    Standard errors are on the scale of the estimate: that of a standard deviation is it times the
+    standard error of its logarithm.
     """
     return variance_frame(variance_estimates(fitted), fitted.design, level=level)
 
@@ -120,16 +122,17 @@ def variance_frame(found: VarianceEstimates, design: Design, *, level: float) ->
             **{
                 column: pd.Series(values, dtype=object)
                 for column, values in zip(
-                    ("kind", "grp", "var1", "var2"), zip(*rows, strict=True), strict=True
+                    ("kind", "group", "var1", "var2"), zip(*rows, strict=True), strict=True
                 )
             },
+            "effect": "ran_pars",
             "estimate": estimate,
-            "se": se,
-            "lower": limits[:, 0],
-            "upper": limits[:, 1],
+            "std_error": se,
+            "conf_low": limits[:, 0],
+            "conf_high": limits[:, 1],
         }
     )
-    frame.index = pd.Index([p.name for p in chosen])
+    frame.index = pd.Index([p.name for p in chosen], name="term")
     frame.attrs["messages"] = _messages(chosen, se)
     return frame
 

@@ -25,7 +25,9 @@ def significant(values: Any) -> list[str]:
     return [next(texts) if ok else "" for ok in known]
 
 
-def by_spread(frame: pd.DataFrame, columns: Sequence[str], spread: str = "sd") -> pd.DataFrame:
+def by_spread(
+    frame: pd.DataFrame, columns: Sequence[str], spread: str = "std_error"
+) -> pd.DataFrame:
     """Write columns to the decimal that the row's spread deserves: three digits of it.
 
     Numbers that would need more than eight decimals have an exponent: ``1.047e-09``.

@@ -16,7 +16,7 @@ from nestedmlm.views.protocols import EitherFit
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
 
-_NUMBERS = ("estimate", "std_error", "mean", "sd", "lower", "upper")
+_NUMBERS = ("estimate", "std_error", "mean", "sd", "conf_low", "conf_high")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -50,13 +50,13 @@ class Comparison(Viewable):
             "std_error": ("SE", cells.as_is),
             "mean": ("Mean", cells.as_is),
             "sd": ("Post.SD", cells.as_is),
-            "lower": (lower, cells.as_is),
-            "upper": (upper, cells.as_is),
+            "conf_low": (lower, cells.as_is),
+            "conf_high": (upper, cells.as_is),
             "shift": ("Shift", cells.fixed_point(2)),
         }
         shown = cells.by_spread(self.table, _NUMBERS)
         table = cells.frame_table(
-            "comparison", self.table, columns, rows=[str(x) for x in self.table.index], shown=shown
+            "comparison", self.table, columns, rows=list(self.table["variable"]), shown=shown
         )
         title = f"{self.method} estimates and posterior means"
         blocks: list[Block] = [Text((title,), role="title"), Text((f"Formula: {self.formula}",))]
@@ -100,7 +100,7 @@ def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float = LEVEL) 
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> nm.compare(fit, posterior).table.index.tolist()
-    ['Intercept', '1|Batch_sigma', 'sigma']
+    ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     """
     if not hasattr(lmer_fit, "engine") or lmer_fit.engine == "posterior":
         raise _no_such_fit(lmer_fit, "LmerFit", "nm.lmer")

@@ -20,13 +20,13 @@ class BayesDiagnosis(Viewable):
     problems : tuple of str
         What is wrong with the sampling, and what to do; empty if nothing is.
     table : DataFrame
-        One row per standard deviation of a random effect: ``group, var1, estimate, upper,
+        One row per standard deviation of a random effect: ``group, var1, estimate, conf_high,
         threshold, share_near_zero, density_ratio, at_boundary`` (see
         `nestedmlm.posterior.diagnosis.boundary_table`).
     boundary : tuple of str
         A sentence for each standard deviation whose posterior is piled up at zero.
     level : float
-        Probability below ``upper``.
+        Probability below ``conf_high``.
     restarting : tuple of str
         Grouping factors whose ids restart in each level of another one.
     """
@@ -53,7 +53,7 @@ class BayesDiagnosis(Viewable):
             "group": ("Groups", cells.text),
             "var1": ("Name", cells.text),
             "estimate": ("Mean SD", cells.significant),
-            "upper": (f"{100 * self.level:.6g} %", cells.significant),
+            "conf_high": (f"{100 * self.level:.6g} %", cells.significant),
             "threshold": ("Threshold", cells.significant),
             "share_near_zero": ("Draws below", _percent),
         }

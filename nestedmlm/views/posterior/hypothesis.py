@@ -18,9 +18,9 @@ class HypothesisResult(Viewable):
     Attributes
     ----------
     table : DataFrame
-        Indexed by the hypotheses; ``estimate, sd, lower, upper`` of the larger side minus the
-        smaller one (NaN for compound hypotheses), ``probability`` that it is true, its Monte-Carlo
-        error ``mcse``, and the posterior ``odds``.
+        Indexed by the hypotheses; ``estimate, std_error, conf_low, conf_high`` of the larger side
+        minus the smaller one (NaN for compound hypotheses), ``probability`` that it is true, its
+        Monte-Carlo error ``mcse``, and the posterior ``odds``.
     level : float
         Probability inside the intervals.
     draws : int
@@ -36,9 +36,9 @@ class HypothesisResult(Viewable):
         lower, upper = cells.level_names(self.level)
         columns = {
             "estimate": ("Difference", cells.as_is),
-            "sd": ("Post.SD", cells.as_is),
-            "lower": (lower, cells.as_is),
-            "upper": (upper, cells.as_is),
+            "std_error": ("Post.SD", cells.as_is),
+            "conf_low": (lower, cells.as_is),
+            "conf_high": (upper, cells.as_is),
             "probability": ("P(true)", cells.fixed_point(3)),
             "mcse": ("MCSE", cells.fixed_point(3)),
             "odds": ("Odds", cells.significant),

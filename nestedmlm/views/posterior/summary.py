@@ -54,9 +54,9 @@ def fixed_block(table: pd.DataFrame, level: float) -> Table:
     lower, upper = cells.level_names(level)
     columns = {
         "estimate": ("Estimate", cells.as_is),
-        "sd": ("Post.SD", cells.as_is),
-        "lower": (lower, cells.as_is),
-        "upper": (upper, cells.as_is),
+        "std_error": ("Post.SD", cells.as_is),
+        "conf_low": (lower, cells.as_is),
+        "conf_high": (upper, cells.as_is),
         "r_hat": ("R-hat", cells.fixed_point(2)),
         "ess_bulk": ("ESS", cells.whole),
     }

@@ -33,18 +33,28 @@ class BayesVarCorr(Viewable):
         return float(self.table["estimate"].iloc[-1])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the columns of lme4's ``as.data.frame(VarCorr(m))``, with spread and interval.
+        """Return the rows of lme4's ``as.data.frame(VarCorr(m))``, with spread and interval.
 
         Returns
         -------
         DataFrame
-            ``grp, var1, var2, vcov, sdcor, sd, lower, upper``: `sdcor` is the posterior mean of
-            the standard deviation or correlation, the last three describe it; `vcov` is the
-            posterior mean of the variance or covariance.
+            ``term, group, var1, var2, vcov, estimate, std_error, conf_low, conf_high``: `estimate`
+            is the posterior mean of the standard deviation or correlation, the last three describe
+            it; `vcov` is the posterior mean of the variance or covariance.
         """
-        names = {"group": "grp", "estimate": "sdcor"}
-        frame = self.table.rename(columns=names).reset_index(drop=True)
-        return frame[["grp", "var1", "var2", "vcov", "sdcor", "sd", "lower", "upper"]]
+        return self.table.reset_index()[
+            [
+                "term",
+                "group",
+                "var1",
+                "var2",
+                "vcov",
+                "estimate",
+                "std_error",
+                "conf_low",
+                "conf_high",
+            ]
+        ]
 
     def view(self) -> View:
         """Build the document: one row per standard deviation or correlation."""
@@ -67,9 +77,9 @@ def varcorr_block(table: pd.DataFrame, level: float, *, frame: pd.DataFrame | No
             "group": ("Groups", cells.text),
             "name": ("Name", cells.text),
             "estimate": ("Estimate", cells.as_is),
-            "sd": ("Post.SD", cells.as_is),
-            "lower": (lower, cells.as_is),
-            "upper": (upper, cells.as_is),
+            "std_error": ("Post.SD", cells.as_is),
+            "conf_low": (lower, cells.as_is),
+            "conf_high": (upper, cells.as_is),
             "r_hat": ("R-hat", cells.fixed_point(2)),
             "ess_bulk": ("ESS", cells.whole),
         },
@@ -79,6 +89,6 @@ def varcorr_block(table: pd.DataFrame, level: float, *, frame: pd.DataFrame | No
 
 def _name(row: object) -> str:
     kind, var1, var2 = (getattr(row, name) for name in ("kind", "var1", "var2"))
-    if kind == "corr":
+    if kind == "cor":
         return f"corr({var1}, {var2})"
     return var1 or ""

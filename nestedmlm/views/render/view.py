@@ -65,11 +65,11 @@ class Viewable:
         >>> import nestedmlm as nm
         >>> fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
         >>> fit.varcorr().to_frame().round(3)
-                grp         var1  var2     vcov   sdcor
-        0   Subject  (Intercept)  None  612.090  24.740
-        1   Subject         Days  None   35.072   5.922
-        2   Subject  (Intercept)  Days    9.604   0.066
-        3  Residual         None  None  654.941  25.592
+                                   term     group         var1  var2     vcov  estimate
+        0        sd_(Intercept)|Subject   Subject  (Intercept)  None  612.090    24.740
+        1               sd_Days|Subject   Subject         Days  None   35.072     5.922
+        2  cor_Days.(Intercept)|Subject   Subject  (Intercept)  Days    9.604     0.066
+        3                         sigma  Residual         None  None  654.941    25.592
         """
         tables, main = self.tables, self.view().main
         name = main if main in tables else next(iter(tables), "")

@@ -121,7 +121,7 @@ def test_the_boundary_is_named():
 def test_kenward_roger_with_weights(random, expected, shared_data):
     frame = pd.read_csv(shared_data / "sleep_ext.csv")
     found = ddf_table(nm.lmer(f"Reaction ~ Days + {random}", frame, weights="w"), "kenward-roger")
-    assert found[["se", "df"]].to_numpy() == pytest.approx(np.array(expected), rel=1e-6)
+    assert found[["std_error", "df"]].to_numpy() == pytest.approx(np.array(expected), rel=1e-6)
 
 
 # every design, against the formulas written out with n x n matrices -----------------------------
@@ -241,7 +241,9 @@ def test_the_same_model_in_two_structures(ddf):
         assert ddf_table(cs, ddf)["df"].to_numpy() == pytest.approx(
             ddf_table(us, ddf)["df"], rel=1e-4
         )
-    assert ddf_table(cs, ddf)["se"].to_numpy() == pytest.approx(ddf_table(us, ddf)["se"], rel=1e-2)
+    assert ddf_table(cs, ddf)["std_error"].to_numpy() == pytest.approx(
+        ddf_table(us, ddf)["std_error"], rel=1e-2
+    )
 
 
 def test_ml_fits_have_satterthwaite_but_not_kenward_roger():

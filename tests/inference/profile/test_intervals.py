@@ -130,12 +130,12 @@ def test_standard_errors_of_variance_parameters(REML):
     found = fit.variance_parameters()
     assert list(found["kind"]) == ["sd", "sd", "cor", "sigma"]
     scale = np.where(found["kind"] == "cor", 1.0 - found["estimate"] ** 2, found["estimate"])
-    assert np.allclose(found["se"] / scale, SE_LOG[REML], rtol=2e-5)
+    assert np.allclose(found["std_error"] / scale, SE_LOG[REML], rtol=2e-5)
     frame = fit.varcorr().to_frame()
-    assert np.allclose(found["estimate"], frame["sdcor"])
-    assert list(found["grp"]) == list(frame["grp"])
+    assert np.allclose(found["estimate"], frame["estimate"])
+    assert list(found["group"]) == list(frame["group"])
     limits = fit.conf_int("theta_", method="wald")
-    assert np.allclose(limits, found[["lower", "upper"]])
+    assert np.allclose(limits, found[["conf_low", "conf_high"]])
     assert np.allclose(limits.iloc[0].prod(), found["estimate"].iloc[0] ** 2)  # log scale
 
 
@@ -143,28 +143,30 @@ def test_structured_parameters_have_standard_errors():
     fit = nm.lmer("Reaction ~ Days + cs(Days | Subject)", nm.load_dataset("sleepstudy"))
     same = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     found, expected = fit.variance_parameters(), same.variance_parameters()
-    columns = ["estimate", "se", "lower", "upper"]
+    columns = ["estimate", "std_error", "conf_low", "conf_high"]
     assert np.allclose(found[columns], expected[columns], rtol=1e-4, atol=1e-4)
 
 
 def test_boundary_has_no_standard_error(shared_data):
     fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
     found = fit.variance_parameters()
-    assert np.isnan(found.loc["sd_(Intercept)|Batch", ["se", "lower", "upper"]].astype(float)).all()
+    assert np.isnan(
+        found.loc["sd_(Intercept)|Batch", ["std_error", "conf_low", "conf_high"]].astype(float)
+    ).all()
     # with the groups held at zero: sigma of a linear model, se = sigma / sqrt(2 (n - p))
-    assert found.loc["sigma", "se"] == pytest.approx(fit.sigma / np.sqrt(58), rel=1e-6)
+    assert found.loc["sigma", "std_error"] == pytest.approx(fit.sigma / np.sqrt(58), rel=1e-6)
     assert "sd_(Intercept)|Batch" in found.attrs["messages"][0]
     rows = pd.read_csv(shared_data / "classroom.csv")
     m15 = nm.lmer("mathscore ~ ses + (ses | schoolid) + (ses | classid)", rows)
     found = m15.variance_parameters()
-    assert list(found.index[found["se"].isna()]) == ["cor_ses.(Intercept)|classid"]
+    assert list(found.index[found["std_error"].isna()]) == ["cor_ses.(Intercept)|classid"]
 
 
 def test_unidentified_parameters_have_no_standard_errors():
     rows = nm.load_dataset("sleepstudy")
     fit = nm.lmer("Reaction ~ Days + (1 | Subject) + (1 | Subject)", rows)
     found = fit.variance_parameters()
-    assert found["se"].isna().all() and "not identified" in found.attrs["messages"][0]
+    assert found["std_error"].isna().all() and "not identified" in found.attrs["messages"][0]
 
 
 def test_bootstrap_intervals(sleep):
@@ -173,8 +175,8 @@ def test_bootstrap_intervals(sleep):
     assert np.array_equal(found.loc[["sigma", "Days"]], again)
     boot = sleep.bootstrap(60, seed=3, progress=False).conf_int("perc")
     assert np.allclose(found.loc["sd_Days|Subject"], boot.loc["sd_Days|Subject"])
-    estimates = [*sleep.varcorr().to_frame()["sdcor"], *sleep.params]
-    assert np.all((found["lower"] < estimates) & (estimates < found["upper"]))
+    estimates = [*sleep.varcorr().to_frame()["estimate"], *sleep.params]
+    assert np.all((found["conf_low"] < estimates) & (estimates < found["conf_high"]))
     other = sleep.conf_int("sigma", method="boot", kind="basic", nsim=60, seed=3, progress=False)
     assert not np.allclose(other, found.loc[["sigma"]])
 

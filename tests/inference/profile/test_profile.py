@@ -170,9 +170,9 @@ def test_m17_and_a_bound(classroom):
         for value, expected in zip(found.loc[name], limits, strict=True):
             if expected is not None:
                 assert value == pytest.approx(expected, rel=1.2e-4, abs=1e-3)
-    assert found.loc[".sig03", "upper"] == 1.0
-    assert found.loc[".sig01", "lower"] == pytest.approx(2.3903, abs=2e-3)
-    assert found.loc[".sig04", "lower"] == pytest.approx(0.7613, abs=2e-3)
+    assert found.loc[".sig03", "conf_high"] == 1.0
+    assert found.loc[".sig01", "conf_low"] == pytest.approx(2.3903, abs=2e-3)
+    assert found.loc[".sig04", "conf_low"] == pytest.approx(0.7613, abs=2e-3)
 
 
 def test_m15_whose_optimum_is_singular(classroom):
@@ -182,7 +182,7 @@ def test_m15_whose_optimum_is_singular(classroom):
     assert not found.isna().any().any()
     assert tuple(found.loc["cor_ses.(Intercept)|classid"]) == (-1.0, 1.0)
     assert tuple(found.loc["sd_ses|classid"].round(3)) == (0.0, 11.364)
-    assert found.loc["sigma", "lower"] == pytest.approx(31.3871, abs=1e-3)
+    assert found.loc["sigma", "conf_low"] == pytest.approx(31.3871, abs=1e-3)
 
 
 def test_standard_deviation_of_zero():
@@ -210,9 +210,9 @@ def test_profile_frame_and_curve():
     found = fit.profile()
     frame = found.to_frame()
     names = [p.name for p in model_parameters(fit.design)]
-    assert list(frame.columns) == ["parameter", "zeta", "value", "deviance", *names]
+    assert list(frame.columns) == ["term", "zeta", "value", "deviance", *names]
     for name in names:
-        rows = frame[frame["parameter"] == name]
+        rows = frame[frame["term"] == name]
         assert rows["zeta"].is_monotonic_increasing and rows["value"].is_monotonic_increasing
         assert rows["zeta"].abs().max() > np.sqrt(16.8)  # the joint region of six parameters
         assert np.allclose(rows["value"], rows[name])  # its own column
@@ -250,7 +250,7 @@ def test_a_lower_deviance_is_followed():
     assert found.solution.deviance == pytest.approx(fit.deviance, abs=1e-6)
     assert "lower" in found.messages[0]
     expected = fit.conf_int("Days").loc["Days"]
-    assert found.curves[0].limit(-1.959964) == pytest.approx(expected["lower"], abs=1e-4)
+    assert found.curves[0].limit(-1.959964) == pytest.approx(expected["conf_low"], abs=1e-4)
 
 
 def test_scale_of_a_predictor_changes_nothing():

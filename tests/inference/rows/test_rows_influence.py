@@ -210,7 +210,7 @@ def test_35_cooks_distance_of_subjects(intercepts: nm.LmerFit) -> None:
     assert found.dfbetas().head(2).to_numpy() == pytest.approx(np.array(dfbetas), rel=1e-5)
     assert found.sigma_without.iloc[0] ** 2 == pytest.approx(823.824496440, rel=1e-6)
     assert found.varcorr_without.iloc[0, 0] == pytest.approx(1358.0323, rel=1e-5)
-    assert list(found.varcorr.index) == ["Subject.(Intercept)", "Residual"]
+    assert list(found.varcorr.index) == ["var_(Intercept)|Subject", "sigma^2"]
 
 
 def test_cooks_distance_of_subjects_with_slopes(slopes: nm.LmerFit) -> None:
@@ -354,7 +354,7 @@ def test_without_fixed_effects_there_are_none_to_move(sleepstudy: pd.DataFrame) 
     assert found.fixef_without.shape == (18, 0) and found.dfbeta("varcorr").shape == (18, 4)
     assert found.cooks_distance().isna().all() and fit.cooks_distance().isna().all()
     assert fit.dfbeta().shape == fit.dfbetas().shape == (180, 0)
-    assert (fit.predict(se_fit=True).se > 0).all() and "Cook's D" in str(found)
+    assert (fit.predict(se_fit=True).std_error > 0).all() and "Cook's D" in str(found)
 
 
 # --- groups ------------------------------------------------------------------------------------

@@ -93,13 +93,13 @@ def test_37_penicillin(penicillin: nm.LmerFit) -> None:
 
 def test_40_standard_errors_of_iris(iris: nm.LmerFit) -> None:
     # the values in lme4's tests, for petal width; recomputed with dense matrices in R
-    found = iris.predict(se_fit=True).se.head(2).to_numpy()
+    found = iris.predict(se_fit=True).std_error.head(2).to_numpy()
     assert found == pytest.approx([0.0271816400, 0.0272298862], rel=1e-5)
-    population = iris.predict(se_fit=True, re_form="~ 0").se
+    population = iris.predict(se_fit=True, re_form="~ 0").std_error
     assert population[0] == pytest.approx(0.451147865, rel=1e-4)
     alone = iris.predict(se_fit=True, random_only=True)
-    assert alone.se[0] == pytest.approx(0.4515697, rel=1e-4)
-    assert alone.prediction[0] == pytest.approx(iris.ranef().condval[0])
+    assert alone.std_error[0] == pytest.approx(0.4515697, rel=1e-4)
+    assert alone.estimate[0] == pytest.approx(iris.ranef().estimate[0])
 
 
 def test_38_new_levels(slopes: nm.LmerFit) -> None:
@@ -254,43 +254,45 @@ def spread_out(X: np.ndarray, codes: np.ndarray, levels: int) -> np.ndarray:
 # --- intervals ---------------------------------------------------------------------------------
 def test_confidence_interval_is_normal(slopes: nm.LmerFit, sleepstudy: pd.DataFrame) -> None:
     found = slopes.predict(sleepstudy.head(5), interval="confidence", level=0.9)
-    assert list(found) == ["prediction", "se", "lower", "upper"]
-    half = 1.6448536269514722 * found.se.to_numpy()
-    assert (found.upper - found.prediction).to_numpy() == pytest.approx(half)
-    assert (found.prediction - found.lower).to_numpy() == pytest.approx(half)
+    assert list(found) == ["estimate", "std_error", "conf_low", "conf_high"]
+    half = 1.6448536269514722 * found.std_error.to_numpy()
+    assert (found.conf_high - found.estimate).to_numpy() == pytest.approx(half)
+    assert (found.estimate - found.conf_low).to_numpy() == pytest.approx(half)
 
 
 def test_population_interval_is_that_of_the_fixed_effects(slopes: nm.LmerFit) -> None:
     new = pd.DataFrame({"Days": [0.0, 4.5]})
     x = np.column_stack([np.ones(2), new.Days])
     expected = np.sqrt(np.einsum("ij,jk,ik->i", x, slopes.cov_params().to_numpy(), x))
-    assert slopes.predict(new, re_form="~ 0", se_fit=True).se.to_numpy() == pytest.approx(expected)
+    assert slopes.predict(new, re_form="~ 0", se_fit=True).std_error.to_numpy() == pytest.approx(
+        expected
+    )
 
 
 def test_new_groups_count_the_variance_between_groups(slopes: nm.LmerFit) -> None:
     new = pd.DataFrame({"Days": [0.0, 4.5], "Subject": "x"})
     z = np.column_stack([np.ones(2), new.Days])
     between = np.einsum("ij,jk,ik->i", z, slopes.varcorr().blocks[0].cov, z)
-    fixed = slopes.predict(new, re_form=False, se_fit=True).se ** 2
+    fixed = slopes.predict(new, re_form=False, se_fit=True).std_error ** 2
     known = slopes.predict(new, new_levels="population", interval="confidence")
-    assert known.se.to_numpy() ** 2 == pytest.approx(fixed.to_numpy() + between)
+    assert known.std_error.to_numpy() ** 2 == pytest.approx(fixed.to_numpy() + between)
     response = slopes.predict(new, new_levels="population", interval="prediction")
-    half = (response.upper - response.lower) / 2 / 1.959963984540054
+    half = (response.conf_high - response.conf_low) / 2 / 1.959963984540054
     assert half.to_numpy() ** 2 == pytest.approx(fixed + between + slopes.sigma**2)
     # leaving the effects out, and asking for a new response, is the same question
     left_out = slopes.predict(new, re_form=False, interval="prediction")
-    assert left_out[["lower", "upper"]].to_numpy() == pytest.approx(
-        response[["lower", "upper"]].to_numpy()
+    assert left_out[["conf_low", "conf_high"]].to_numpy() == pytest.approx(
+        response[["conf_low", "conf_high"]].to_numpy()
     )
-    assert left_out.se.to_numpy() ** 2 == pytest.approx(fixed.to_numpy())
+    assert left_out.std_error.to_numpy() ** 2 == pytest.approx(fixed.to_numpy())
 
 
 def test_prediction_intervals_of_the_fit_use_its_weights(sleepstudy: pd.DataFrame) -> None:
     w = np.where(sleepstudy.Days > 4, 4.0, 1.0)
     fit = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy, weights=w)
     found = fit.predict(interval="prediction")
-    half = (found.upper - found.lower) / 2 / 1.959963984540054
-    assert half.to_numpy() ** 2 == pytest.approx(found.se.to_numpy() ** 2 + fit.sigma**2 / w)
+    half = (found.conf_high - found.conf_low) / 2 / 1.959963984540054
+    assert half.to_numpy() ** 2 == pytest.approx(found.std_error.to_numpy() ** 2 + fit.sigma**2 / w)
     with pytest.raises(DataError, match="give weights="):
         fit.predict(sleepstudy, interval="prediction")
     assert fit.predict(sleepstudy, interval="confidence").notna().all(axis=None)
@@ -318,7 +320,7 @@ def test_coverage_of_new_groups() -> None:
     fit = nm.lmer("y ~ 1 + (1 | g)", rows[g < 200])
     new = rows[g >= 200]
     found = fit.predict(new, new_levels="population", interval="prediction")
-    inside = ((found.lower < new.y) & (new.y < found.upper)).mean()
+    inside = ((found.conf_low < new.y) & (new.y < found.conf_high)).mean()
     assert 0.92 < inside < 0.98
 
 

@@ -55,11 +55,11 @@ def test_fixed_effects(sleep, ddf):
 def test_standard_errors_of_a_penalised_fit_are_the_same_in_every_table():
     data = nm.load_dataset("sleepstudy")
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", data, penalty="wishart")
-    wald = fit.variance_parameters()["se"]
+    wald = fit.variance_parameters()["std_error"]
     tidy = fit.tidy("ran_pars").set_index("term")["std_error"]
-    assert tidy["sd__(Intercept)"] == wald["sd_(Intercept)|Subject"]
-    assert tidy["sd__Days"] == wald["sd_Days|Subject"]
-    table = parameter_table(fit)["se"]
+    assert tidy["sd_(Intercept)|Subject"] == wald["sd_(Intercept)|Subject"]
+    assert tidy["sd_Days|Subject"] == wald["sd_Days|Subject"]
+    table = parameter_table(fit)["std_error"]
     np.testing.assert_array_equal(table[wald.index], wald)
     # the penalty's curvature counts: without it the standard error is 6.470
     assert wald["sd_(Intercept)|Subject"] == pytest.approx(6.2957, abs=5e-5)
@@ -69,11 +69,11 @@ def test_standard_errors_of_a_penalised_fit_are_the_same_in_every_table():
 M17 = [
     ("fixed", None, "(Intercept)", 522.824747238),
     ("fixed", None, "ses", 11.204230960),
-    ("ran_pars", "classid", "sd__(Intercept)", 8.396773129),
-    ("ran_pars", "schoolid", "sd__(Intercept)", 15.439908765),
-    ("ran_pars", "schoolid", "cor__(Intercept).ses", 0.470139671),
-    ("ran_pars", "schoolid", "sd__ses", 7.304880077),
-    ("ran_pars", "Residual", "sd__Observation", 32.894864695),
+    ("ran_pars", "classid", "sd_(Intercept)|classid", 8.396773129),
+    ("ran_pars", "schoolid", "sd_(Intercept)|schoolid", 15.439908765),
+    ("ran_pars", "schoolid", "cor_ses.(Intercept)|schoolid", 0.470139671),
+    ("ran_pars", "schoolid", "sd_ses|schoolid", 7.304880077),
+    ("ran_pars", "Residual", "sigma", 32.894864695),
 ]
 
 
@@ -103,8 +103,8 @@ def test_three_columns_go_through_the_lower_triangle():
     fit = nm.lmer("score ~ Machine + (Machine | Worker)", nm.load_dataset("Machines"))
     # tidy(m, "ran_pars")$term
     assert fit.tidy("ran_pars")["term"].tolist() == [
-        "sd__(Intercept)", "cor__(Intercept).MachineB", "cor__(Intercept).MachineC",
-        "sd__MachineB", "cor__MachineB.MachineC", "sd__MachineC", "sd__Observation",
+        "sd_(Intercept)|Worker", "cor_MachineB.(Intercept)|Worker",
+        "cor_MachineC.(Intercept)|Worker", "sd_MachineB|Worker", "cor_MachineC.MachineB|Worker", "sd_MachineC|Worker", "sigma",
     ]  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_coefficients_of_levels(sleep):
     np.testing.assert_allclose(first["estimate"], table["Days"])
     # the joint covariance of beta and b: the standard error of a prediction with x = z = column
     rows = nm.load_dataset("sleepstudy").query("Days == 0")
-    se = sleep.predict(rows, se_fit=True)["se"]
+    se = sleep.predict(rows, se_fit=True)["std_error"]
     own = found[found["term"] == "(Intercept)"]
     np.testing.assert_allclose(own["std_error"], se, rtol=1e-8)
 
@@ -145,7 +145,7 @@ def test_profile_and_bootstrap_intervals(sleep):
     )
     drawn = sleep.tidy("fixed", conf_int=True, conf_method="boot", nsim=40, seed=1)
     again = sleep.conf_int("beta_", method="boot", nsim=40, seed=1)
-    np.testing.assert_array_equal(drawn["conf_low"], again["lower"])
+    np.testing.assert_array_equal(drawn["conf_low"], again["conf_low"])
 
 
 def test_without_degrees_of_freedom(sleep):
@@ -161,9 +161,12 @@ def test_structured_covariance():
     fit = nm.lmer("Reaction ~ Days + cs(Days | Subject, hom=TRUE)", d)
     found = fit.tidy("ran_pars").set_index("term")
     # lme4.md 2.13: homcs sd 7.2276563, rho .5925397, sigma 27.834742
-    assert found.loc["sd__Days", "estimate"] == pytest.approx(7.2276563, rel=1e-5)
-    assert found.loc["sd__Days", "std_error"] == found.loc["sd__(Intercept)", "std_error"]
-    assert found.loc["cor__(Intercept).Days", "std_error"] > 0
+    assert found.loc["sd_Days|Subject", "estimate"] == pytest.approx(7.2276563, rel=1e-5)
+    assert (
+        found.loc["sd_Days|Subject", "std_error"]
+        == found.loc["sd_(Intercept)|Subject", "std_error"]
+    )
+    assert found.loc["cor_Days.(Intercept)|Subject", "std_error"] > 0
 
 
 # --- glance --------------------------------------------------------------------------------------

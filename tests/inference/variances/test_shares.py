@@ -109,8 +109,10 @@ def test_shares_do_not_depend_on_the_origin_of_a_slope():
 def test_bootstrap_intervals():
     fit = fitted("sleep_int")
     found = fit.icc(level=0.9, nsim=60, seed=1)
-    assert list(found.columns) == ["estimate", "lower", "upper"]
-    assert (found["lower"] < found["estimate"]).all() and (found["estimate"] < found["upper"]).all()
+    assert list(found.columns) == ["estimate", "conf_low", "conf_high"]
+    assert (found["conf_low"] < found["estimate"]).all() and (
+        found["estimate"] < found["conf_high"]
+    ).all()
     again = fit.icc(level=0.9, nsim=60, seed=1)
     np.testing.assert_array_equal(found, again)
     assert fit.r2(level=0.9, nsim=20, seed=1).shape == (2, 3)
@@ -169,7 +171,7 @@ def test_frames_of_the_partition():
     found = fit.variance_partition()
     levels, parts = found.to_frame(), found.to_frame("component")
     for level in ("classid", "schoolid"):
-        own = parts.loc[parts["grpvar"] == level, "variance"].sum()
+        own = parts.loc[parts["group"] == level, "variance"].sum()
         assert own == pytest.approx(levels.loc[level, "variance"])
     np.testing.assert_allclose(levels["share"], fit.icc(by_group=True))
     slope = found.to_frame("slope").iloc[0]
