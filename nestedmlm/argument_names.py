@@ -42,8 +42,6 @@ _DF_METHODS = MappingProxyType(
         "sat": "satterthwaite",
         "residual": "residual",
         "none": "none",
-        "asymptotic": "none",  # emmeans
-        "lme4": "none",  # lmerTest
     }
 )
 
@@ -107,5 +105,5 @@ def df_method_name(text: str) -> str:
     >>> df_method_name("kenward")  # is left alone: what is unknown, the method's table says
     'kenward'
     """
-    plain = "".join(letter for letter in text.lower() if letter.isalpha() or letter == "4")
+    plain = "".join(letter for letter in text.lower() if letter.isalpha())
     return _DF_METHODS.get(plain, text)

@@ -42,6 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 STOP = Control(optimizer="lme4")
+R_COLUMNS = {"group": "grpvar", "level": "grp", "estimate": "condval", "std_error": "condsd"}
 
 
 def lmer(
@@ -114,8 +115,7 @@ def fixef(object: LmerFit) -> pd.Series:
 
 def ranef(object: LmerFit, condVar: bool = True, postVar: bool = False) -> pd.DataFrame:
     """Conditional modes, as ``as.data.frame(ranef(fit))``; `postVar` adds their covariances."""
-    names = {"group": "grpvar", "level": "grp", "estimate": "condval", "std_error": "condsd"}
-    return object.ranef(condvar=condVar, postvar=postVar).rename(columns=names)
+    return object.ranef(condvar=condVar, postvar=postVar).rename(columns=R_COLUMNS)
 
 
 def coef(object: LmerFit) -> dict[str, pd.DataFrame]:

@@ -87,7 +87,7 @@ def test_loo_by_group():
         found = bayes.loo("group")
     assert found.n_data_points == 18
     assert found.n_samples == 1000
-    assert list(found.elpd_i.coords["Subject__factor_dim"].values) == list(fit.ranef().grp[:18])
+    assert list(found.elpd_i.coords["Subject__factor_dim"].values) == list(fit.ranef().level[:18])
     with pytest.warns(UserWarning, match="Pareto"):
         assert bayes.loo("group", group="Subject", max_draws=400).n_samples == 400
 

@@ -161,6 +161,6 @@ def test_problems_of_sampling(pair):
     options |= {"independent": True}
     assert sampling_problems(table.assign(r_hat=1.2), **options) == ()
     (said,) = sampling_problems(table.assign(ess_bulk=350.0), **options)
-    assert "only 350 effective draws of Intercept: ask for more draws" in said
+    assert "only 350 effective draws of (Intercept): ask for more draws" in said
     # of 400 that were asked for 350 are no problem
     assert sampling_problems(table.assign(ess_bulk=350.0), **options | {"draws": 100}) == ()

@@ -16,6 +16,7 @@ import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.inference.means.linear import LinearFit
+from nestedmlm.views.render.frame_columns import named_frame
 
 LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 
@@ -323,7 +324,7 @@ def test_contest_labels_and_intervals():
     assert width["slope"] == pytest.approx(2 * 1.658279 * rows.loc["slope", "Std. Error"], rel=1e-5)
     joint = fit.contest(["Days = 5", "I(Days^2)"])
     assert joint.table.index.tolist() == ["Days = 5, I(Days^2)"]
-    assert joint.to_frame().equals(joint.table)
+    assert joint.to_frame().equals(named_frame(joint.table))
     assert set(joint.tables) == {"tests"}
     with pytest.raises(OptionError, match="between 0 and 1"):
         fit.contest("Days", joint=False, level=95)

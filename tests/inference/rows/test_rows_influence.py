@@ -402,7 +402,7 @@ def test_influence_prints(intercepts: nm.LmerFit) -> None:
     assert list(found.tables) == ["influence"] and len(found.tables["influence"]) == 18
     frame = found.to_frame()
     assert list(frame) == [
-        "cooks_distance", "(Intercept)", "Days", "Subject.(Intercept)", "Residual", "sigma",
+        "cooks_distance", "(Intercept)", "Days", "var_(Intercept)|Subject", "sigma^2", "sigma",
         "converged",
     ]  # fmt: skip
     assert "<table" in found.to_html()

@@ -47,7 +47,7 @@ FIXED = {
 @pytest.mark.parametrize("ddf", FIXED)
 def test_fixed_effects(sleep, ddf):
     found = sleep.tidy("fixed", conf_int=True, ddf=ddf)
-    assert list(found.columns) == ["effect", "term", *NUMBERS]
+    assert list(found.columns) == ["term", "effect", *NUMBERS]
     assert found["term"].tolist() == ["(Intercept)", "Days"]
     np.testing.assert_allclose(found[NUMBERS], FIXED[ddf], rtol=5e-5)
 
@@ -89,7 +89,7 @@ def test_variances_and_covariances(m17):
     # tidy(M17, "ran_pars", scales = "vcov")
     expected = [70.5057990, 238.3907827, 53.0254936, 53.3612729, 1082.0721233]
     np.testing.assert_allclose(found["estimate"], expected, rtol=1e-5)
-    assert found["term"].tolist()[2] == "cov__(Intercept).ses"
+    assert found["term"].tolist()[2] == "cov_ses.(Intercept)|schoolid"
     sd = m17.tidy("ran_pars", conf_int=True)
     own = [0, 1, 3, 4]
     np.testing.assert_allclose(found["conf_low"][own], sd["conf_low"][own] ** 2)
@@ -104,7 +104,8 @@ def test_three_columns_go_through_the_lower_triangle():
     # tidy(m, "ran_pars")$term
     assert fit.tidy("ran_pars")["term"].tolist() == [
         "sd_(Intercept)|Worker", "cor_MachineB.(Intercept)|Worker",
-        "cor_MachineC.(Intercept)|Worker", "sd_MachineB|Worker", "cor_MachineC.MachineB|Worker", "sd_MachineC|Worker", "sigma",
+        "cor_MachineC.(Intercept)|Worker", "sd_MachineB|Worker", "cor_MachineC.MachineB|Worker",
+        "sd_MachineC|Worker", "sigma",
     ]  # fmt: skip
 
 
