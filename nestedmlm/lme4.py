@@ -185,13 +185,9 @@ def residuals(object: LmerFit, type: str = "response", scaled: bool = False) -> 
 
 
 def predict(
-    object: LmerFit,
-    newdata: Any = None,
-    re_form: Any = None,
-    allow_new_levels: bool = False,
-    random_only: bool = False,
-    se_fit: bool = False,
-) -> pd.Series | pd.DataFrame:
+    object: LmerFit, newdata: Any = None, re_form: Any = None, allow_new_levels: bool = False,
+    random_only: bool = False, se_fit: bool = False,
+) -> pd.Series | pd.DataFrame:  # fmt: skip
     """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
     found = object.predict(
         newdata,

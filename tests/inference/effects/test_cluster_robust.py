@@ -202,7 +202,7 @@ def test_methods_of_degrees_of_freedom(fits):
     assert (tests["satterthwaite"]["df"] < clusters - 1).all()
     normal = fit.summary("none", vcov="CR1").tables["coefficients"]
     assert normal["p_value"].to_numpy() == pytest.approx(
-        2 * stats.norm.sf(np.abs(normal["t value"].to_numpy()))
+        2 * stats.norm.sf(np.abs(normal["statistic"].to_numpy()))
     )
 
 

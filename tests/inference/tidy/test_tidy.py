@@ -11,6 +11,7 @@ from nestedmlm.errors import DataError, OptionError
 from nestedmlm.views.parameters import parameter_table
 
 NUMBERS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
+COLUMNS = ["estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +48,7 @@ FIXED = {
 @pytest.mark.parametrize("ddf", FIXED)
 def test_fixed_effects(sleep, ddf):
     found = sleep.tidy("fixed", conf_int=True, ddf=ddf)
-    assert list(found.columns) == ["term", "effect", *NUMBERS]
+    assert list(found.columns) == ["term", "effect", *COLUMNS]
     assert found["term"].tolist() == ["(Intercept)", "Days"]
     np.testing.assert_allclose(found[NUMBERS], FIXED[ddf], rtol=5e-5)
 
