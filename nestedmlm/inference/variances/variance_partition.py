@@ -27,10 +27,10 @@ class Partition:
         ``sd``, ``share`` of the variance given the predictors, ``to_residual`` (ratio to the
         residual variance), ``correlation`` of two rows that share a level.
     components : DataFrame
-        ``grpvar, term, var1, var2, variance, share``: what each variance and covariance adds to
+        ``group, term, var1, var2, variance, share``: what each variance and covariance adds to
         its level, averaged over the rows; `var2` is None for variances.
     slopes : DataFrame
-        ``grpvar, column, quantile, x, variance, sd``: the variance between the groups where the
+        ``group, column, quantile, x, variance, sd``: the variance between the groups where the
         random slope's column has the value `x` and the level's other columns are at their means.
     fixed : float
         Variance over the rows of the fixed effects.
