@@ -417,7 +417,8 @@ for name in ("params", "fixef", "bse"):
         f"nm.pool PooledFit.{name}", empty=NONE, **POOLED)  # fmt: skip
 row("pooled sigma", lambda f: attribute(pooled(f), "sigma"), "PooledFit.sigma", sigma=("sigma",),
     **POOLED)  # fmt: skip
-row("pooled varcorr", lambda f: by(pooled(f).varcorr().to_frame(), "group", "var1", "var2")["estimate"],
+row("pooled varcorr",
+    lambda f: by(pooled(f).varcorr().to_frame(), "group", "var1", "var2")["estimate"],
     "PooledFit.varcorr", sigma=("Residual|None|None",), **POOLED)  # fmt: skip
 row("pooled r2", lambda f: pooled(f).r2(), "PooledFit.r2", alone=UNIT, **POOLED)
 row("pooled cov_params", lambda f: pooled(f).cov_params(), "PooledFit.cov_params", empty=NONE,

@@ -8,6 +8,7 @@ from nestedmlm.views.effect_tests import stars_legend
 from nestedmlm.views.protocols import PrintedPool
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
+from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.view import View, blank, note
 from nestedmlm.views.varcorr import COMPONENTS, varcorr_table
 
@@ -57,7 +58,7 @@ def _fixed(coefficients: pd.DataFrame) -> list[Block]:
     rows = [(*row[:width], share, *row[width:]) for row, share in zip(cells, shares, strict=True)]
     table = Table(
         name="coefficients",
-        frame=frame.assign(FMI=coefficients["fmi"].to_numpy()),
+        frame=named_frame(frame).assign(fmi=coefficients["fmi"].to_numpy()),
         cells=tuple(rows),
         rows=tuple(map(str, frame.index)),
         columns=(*frame.columns, "FMI", *([""] if starred else [])),

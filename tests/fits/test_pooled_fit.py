@@ -143,7 +143,9 @@ def test_etable(pooled, null):
     first = frame[frame["model"] == "a"].set_index("name")
     assert first.loc["Days", "std_error"] == pytest.approx(pooled.bse["Days"])
     table = pooled.varcorr().to_frame()
-    assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(table["estimate"][2])
+    assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(
+        table["estimate"][2]
+    )
     assert "pooled" in str(nm.etable(pooled))
 
 

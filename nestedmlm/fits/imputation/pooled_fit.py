@@ -281,7 +281,7 @@ class PooledFit(Viewable):
         }  # fmt: skip
         if interval is None:
             plain = [fit.predict(newdata, **options) for fit in self.fits]
-            return pd.concat(plain, axis=1).mean(axis=1).rename("prediction")
+            return pd.concat(plain, axis=1).mean(axis=1).rename("estimate")
         found = [fit.predict(newdata, interval=interval, **options) for fit in self.fits]
         reach = normal_quantile(check_level(level))
         numbers = np.array([one["estimate"] for one in found])

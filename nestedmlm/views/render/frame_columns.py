@@ -42,6 +42,7 @@ FRAME_COLUMNS: Mapping[str, str] = MappingProxyType(
         "logLik": "log_lik",
         "-2*log(L)": "deviance",
         "Eliminated": "eliminated",
+        "RIV": "riv",
     }
 )
 
