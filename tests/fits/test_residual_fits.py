@@ -237,8 +237,26 @@ def test_forecast_within_a_block(ar1):
     expected = ar1.predict(new) + np.array([rho * last[0], rho**3 * last[1]])
     np.testing.assert_allclose(found["estimate"], expected, rtol=1e-9)
     plain = ar1.predict(new, interval="prediction")
-    narrower = (found["conf_high"] - found["conf_low"]) < (plain["conf_high"] - plain["conf_low"])
-    assert narrower.all()
+    half = (found["conf_high"] - found["conf_low"]) / (2 * 1.959963984540054)
+    assert (half < (plain["conf_high"] - plain["conf_low"]) / (2 * 1.959963984540054)).all()
+    # the same by the joint covariance of all responses and the new ones
+    d = SLEEPSTUDY.reset_index(drop=True)
+    sub, days = d.Subject.astype(str).to_numpy(), d.Days.to_numpy(float)
+    both_s = np.concatenate([sub, new.Subject]).astype(str)
+    both_t = np.concatenate([days, new.Days])
+    X = np.column_stack([np.ones(182), both_t])
+    same = both_s[:, None] == both_s
+    b2 = ar1.varcorr().blocks[0].cov[0, 0]
+    gap = np.abs(both_t[:, None] - both_t)
+    V = same * (b2 + ar1.sigma**2 * rho**gap)
+    A = np.linalg.solve(V[:180, :180], V[:180, 180:])
+    D = X[180:] - A.T @ X[:180]
+    variance = np.diag(V[180:, 180:] - V[180:, :180] @ A) + np.einsum(
+        "ij,jk,ik->i", D, ar1.cov_params().to_numpy(), D)  # fmt: skip
+    np.testing.assert_allclose(half**2, variance, rtol=1e-8)
+    y = d.Reaction.to_numpy()
+    blup = X[180:] @ ar1.params.to_numpy() + A.T @ (y - X[:180] @ ar1.params.to_numpy())
+    np.testing.assert_allclose(found["estimate"], blup, rtol=1e-9)
 
 
 def test_the_residual_variance_of_the_icc_is_an_average(strata):

@@ -110,18 +110,18 @@ def differs(a, b) -> bool:
 
 # rows of the table that answer in some of these situations
 KNOWN_TEXT = """
-params; fixef; compare_residuals; bse; tvalues; pvalues; engine; nobs; ngrps; criterion; reml_criterion; deviance;
-llf; aic; bic; df_resid; npar; converged; REML; sigma; cov_params; varcorr; varcorr sigma;
-ranef; coef; theta; getME; dispersion; residual_cov; predict; predict se; predict partial;
-predict population; predict new; predict new sample; predict new lower; fittedvalues; predict
-random only; predict new random only; predict se alone; residuals working; residuals marginal;
-residuals scaled; resid; model_matrix; conf_int wald; variance_parameters; simulate; simulate
-conditional; simulate partial; tidy; tidy everything; tidy kenward-roger; tidy none; tidy vcov;
-glance; summary; icc; icc by group; r2; r2 by group; emmeans; emmeans 1; emmeans print; pairs;
-contrast; means test; means interval; means vcov; emtrends; summary satterthwaite; summary
-residual; summary none; summary kenward-roger; anova I; anova II; anova III; anova
-kenward-roger; anova none; contest; contest rows; vcovAdj; ranova; ranova whole; drop1; drop1
-Chisq; is_singular; repca; refitted; refit; polish; refit_ml; update; Model.update;
+params; fixef; bse; compare_residuals; tvalues; pvalues; engine; nobs; ngrps; criterion;
+reml_criterion; deviance; llf; aic; bic; df_resid; npar; converged; REML; sigma; cov_params;
+varcorr; varcorr sigma; ranef; coef; theta; getME; dispersion; residual_cov; predict; predict
+se; predict partial; predict population; predict new; predict new sample; predict new lower;
+fittedvalues; predict random only; predict new random only; predict se alone; residuals working;
+residuals marginal; residuals scaled; resid; model_matrix; conf_int wald; variance_parameters;
+simulate; simulate conditional; simulate partial; tidy; tidy everything; tidy kenward-roger;
+tidy none; tidy vcov; glance; summary; icc; icc by group; r2; r2 by group; emmeans; emmeans 1;
+emmeans print; pairs; contrast; means test; means interval; means vcov; emtrends; summary
+satterthwaite; summary residual; summary none; summary kenward-roger; anova I; anova II; anova
+III; anova kenward-roger; anova none; contest; contest rows; vcovAdj; ranova; ranova whole;
+drop1; drop1 Chisq; is_singular; repca; refitted; refit; polish; refit_ml; update; Model.update;
 Model.reduced; Model.with_formula; Model.with_data; Model.data; Model.weights_column; etable;
 maketables; plot diagnostics; plot caterpillar; plot qq_random_effects; plot shrinkage; plot
 spaghetti; plot trellis; plot forest; plot effect of a number; plot effect of a factor; plot

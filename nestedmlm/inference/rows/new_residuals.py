@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,26 @@ def relative_residual_variance(
     return NewRows(rows, at, design, data).variance()
 
 
-def forecast(
-    solution: Solution, design: Design, data: Any, known: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Forecast:
+    """Forecast of new rows' residuals from those of their blocks.
+
+    Attributes
+    ----------
+    expected : (m,) array
+        Their mean given the residuals of the fit; 0 in blocks that were not there.
+    variance : (m,) array
+        Their variance over sigma^2, given those.
+    weights : tuple of (row, rows of the fit, weights)
+        What makes the means, for the rows of known blocks.
+    """
+
+    expected: FloatArray
+    variance: FloatArray
+    weights: tuple[tuple[int, IntArray, FloatArray], ...]
+
+
+def forecast(solution: Solution, design: Design, data: Any, known: FloatArray) -> Forecast:
     """What the residuals of a known block say of new rows in it.
 
     Parameters
@@ -59,9 +77,7 @@ def forecast(
 
     Returns
     -------
-    expected, variance : (m,) arrays
-        Mean of the new rows' residuals given those of their block (0 in new blocks), and their
-        variance over sigma^2 given them.
+    Forecast
 
     Raises
     ------
@@ -167,7 +183,7 @@ class NewRows:
         out: FloatArray = sd**2
         return out
 
-    def forecast(self, known: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def forecast(self, known: FloatArray) -> Forecast:
         """See `forecast`."""
         rows, model, free = self.rows, self.at.model, self.at.free
         term = rows.arguments.term
@@ -176,7 +192,7 @@ class NewRows:
             self._place_in_time()
         time = np.zeros(self.n) if self.time is None else self.time
         variance = self.variance()
-        expected, left = np.zeros(self.n), variance.copy()
+        expected, left, used = np.zeros(self.n), variance.copy(), []
         if len(term.bar.parts) != 1:
             raise ResidualStructureError("use_residuals=True takes blocks of one variable")
         factor = as_factor(self._vector(term.bar.parts[0].node), name=rows.block_name)
@@ -203,4 +219,5 @@ class NewRows:
             weights = np.linalg.solve(R[:-1, :-1], R[:-1, -1])
             expected[r] = weights @ known[own]
             left[r] = R[-1, -1] - weights @ R[:-1, -1]
-        return expected, left
+            used.append((int(r), own, weights))
+        return Forecast(expected=expected, variance=left, weights=tuple(used))

@@ -15,10 +15,10 @@ import pandas as pd
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.design.design import Design, NewDesign
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, ResidualStructureError
 from nestedmlm.inference.resampling.response_distribution import whole_terms
 from nestedmlm.inference.rows.joint import relative_variances
-from nestedmlm.inference.rows.new_residuals import forecast, relative_residual_variance
+from nestedmlm.inference.rows.new_residuals import Forecast, forecast, relative_residual_variance
 from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
 from nestedmlm.likelihood.solution import Solution
@@ -145,21 +145,47 @@ def predict(
         weights = new_weights(design, data, options.weights) if interval else None
         rows = _rows_of_new_data(solution, design, new, weights, chosen, options)
         if options.use_residuals:
-            expected, left = forecast(solution, design, data, design.y - solution.fitted)
-            rows = replace(rows, residual=left)
+            expected = forecast(solution, design, data, design.y - solution.fitted)
+            rows = replace(rows, residual=expected.variance)
         elif interval:
             rows = replace(rows, residual=relative_residual_variance(solution, design, data))
     columns = {"estimate": _mean(solution, rows, options.random_only)}
     if expected is not None:
-        columns["estimate"] = columns["estimate"] + expected
+        columns["estimate"] = columns["estimate"] + expected.expected
+        rows = _less_known(rows, design, expected)
     if options.se_fit or options.interval is not None:
         columns |= _uncertainty(solution, rows, columns["estimate"], options)
+    if expected is not None:
+        columns.pop("std_error", None)  # of the mean alone
     if data is None:
         frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     else:
         frame = pd.DataFrame(columns, index=new.index)
     frame = _missing(frame, options.na_action)
     return frame if len(columns) > 1 else frame["estimate"]
+
+
+def _less_known(rows: PredictedRows, design: Design, found: Forecast) -> PredictedRows:
+    """Rows less what the residuals of their blocks tell: ``x - w'X``, ``z - w'Z``.
+
+    Their joint variance is that of the error which a forecast makes in X beta and Z b.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the rows of a block are in different levels of a random effect.
+    """
+    X, terms = rows.X.copy(), [(Z.copy(), codes) for Z, codes in rows.terms]
+    for r, own, w in found.weights:
+        X[r] -= w @ design.X[own]
+        for (Z, codes), term in zip(terms, design.terms, strict=True):
+            if (design.factors[term.factor].codes[own] != codes[r]).any():
+                raise ResidualStructureError(
+                    "use_residuals=True is not worked out where the rows of a block are in "
+                    f"different levels of {design.factors[term.factor].name}"
+                )
+            Z[r] -= w @ term.X[own]
+    return replace(rows, X=X, terms=tuple(terms))
 
 
 def _rows_of_the_fit(
