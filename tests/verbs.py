@@ -386,6 +386,9 @@ row("refit_many", lambda f: pd.DataFrame(f.refit_many(
     np.column_stack([f.design.y, f.design.y + 1.0])).beta), refused=where(
     ["penalised"], "OptionError: knows no penalties"),
     **FITS | {"empty": {}})  # fmt: skip
+row("refit_many tests", lambda f: by(f.refit_many(
+    np.column_stack([f.design.y, f.design.y + 1.0])).tidy(), "response", "term"), "refit_many",
+    refused=where(["penalised"], "OptionError: knows no penalties"), **FITS)  # fmt: skip
 row("polish", lambda f: f.polish().params, **FITS)
 row("refit_ml", lambda f: f.refit_ml().params, r="refitML", **FITS)
 NO_FACTOR = where(["contrasts"], "OptionError: contrasts for 'a'")  # of the term that goes

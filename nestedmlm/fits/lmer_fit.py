@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.r2 import r2
     from nestedmlm.fits.verbs.ranef import coef, ranef
     from nestedmlm.fits.verbs.ranova import ranova
-    from nestedmlm.fits.verbs.refit import refit, refit_many, refit_ml
+    from nestedmlm.fits.verbs.refit import refit, refit_ml
+    from nestedmlm.fits.verbs.refit_many import refit_many
     from nestedmlm.fits.verbs.report import report
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
@@ -97,7 +98,7 @@ else:  # each loads when it is first asked for
                 "augment": "augment", "bootstrap": "bootstrap", "elimination": "elimination",
                 "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
                 "leverage": "cooks_distance hatvalues", "profile": "profile",
-                "refit": "refit_many", "residuals": "rstudent", "sample": "sample",
+                "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
                 "report": "report",
                 "variance_partition": "variance_partition",

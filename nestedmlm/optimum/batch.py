@@ -47,6 +47,8 @@ class Batch:
         Residual standard deviations.
     beta : (m, p) array
         Fixed effects.
+    std_error : (m, p) array
+        Their standard errors.
     converged : (m,) bool array
         Whether each optimum is certified.
     singular : (m,) bool array
@@ -58,6 +60,7 @@ class Batch:
     criterion: FloatArray
     sigma: FloatArray
     beta: FloatArray
+    std_error: FloatArray
     converged: npt.NDArray[np.bool_]
     singular: npt.NDArray[np.bool_]
     evaluations: npt.NDArray[np.int64]
@@ -141,6 +144,7 @@ def _refit_chunk(
         "criterion": np.empty(m),
         "sigma": np.empty(m),
         "beta": np.empty((m, chunk.stats.p)),
+        "std_error": np.empty((m, chunk.stats.p)),
         "converged": np.zeros(m, dtype=bool),
         "singular": np.zeros(m, dtype=bool),
         "evaluations": np.zeros(m, dtype=np.int64),
@@ -179,6 +183,7 @@ def _descend_all(
         out["criterion"][j], out["evaluations"][j] = found.value, found.evaluations
         out["sigma"][j] = np.sqrt(found.at.r2 / of_criterion.df)
         out["beta"][j] = own.beta0 - stats.R_x_inverse @ found.at.v[:-1]
+        out["std_error"][j] = out["sigma"][j] * _unit_errors(found.at.inverse, stats)
         inside = _least(phi[j : j + 1] @ basis.T, stats)[0] > control.snap
         return bool(found.status == CONVERGED and inside)
 
@@ -209,9 +214,17 @@ def _fit_one(
     out["criterion"][j] = ev.criterion
     out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML).df)
     out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
+    out["std_error"][j] = out["sigma"][j] * _unit_errors(ev.S_inverse, stats)
     out["converged"][j] = optimum.certificate.holds
     out["evaluations"][j] += optimum.certificate.evaluations
     out["singular"][j] = _least(ev.T[None, :], stats)[0] < SINGULAR
+
+
+def _unit_errors(inverse: FloatArray, stats: CrossProducts) -> FloatArray:
+    """Standard errors of the fixed effects over sigma, from ``S_xx^{-1}`` in scaled columns."""
+    Ri = stats.R_x_inverse
+    out: FloatArray = np.sqrt(np.einsum("ij,jk,ik->i", Ri, inverse[:-1, :-1], Ri))
+    return out
 
 
 def _least(T: FloatArray, stats: CrossProducts) -> FloatArray:

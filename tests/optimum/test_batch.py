@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.fits.verbs.refit_many import benjamini_hochberg
 from nestedmlm.likelihood.elimination import speed
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import results_at
@@ -141,6 +144,32 @@ def test_refit_and_refit_many_of_a_fit_agree() -> None:
     penalised = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, penalty="wishart")
     with pytest.raises(OptionError, match="penalties"):
         penalised.refit_many(Y)
+
+
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger", "residual", "none"])
+def test_tests_of_many_responses_are_those_of_single_fits(ddf: str) -> None:
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    Y = pd.DataFrame(simulated(fit.design, 3), index=fit.design.index, columns=list("abc"))
+    found = fit.refit_many(Y, ddf=ddf)
+    table = found.tidy()
+    assert table["response"].unique().tolist() == ["a", "b", "c"]
+    for name in "abc":
+        single = fit.refit(Y[name]).tidy("fixed", ddf=ddf)
+        own = table[table["response"] == name]
+        for column in ("std_error", "statistic", *(("df", "p_value") if ddf != "none" else ())):
+            np.testing.assert_allclose(own[column], single[column], rtol=2e-5)
+    raw = fit.refit_many(Y, ddf="none")
+    np.testing.assert_allclose(raw.p_value, 2 * stats.norm.sf(np.abs(raw.statistic)))
+
+
+def test_adjusted_p_values_are_benjamini_and_hochbergs() -> None:
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
+    expected = [0.04, 0.16 / 3, np.nan, 0.16 / 3, 0.5]
+    np.testing.assert_allclose(benjamini_hochberg(p[:, None])[:, 0], expected)
+    known = p[np.isfinite(p)]
+    np.testing.assert_allclose(
+        benjamini_hochberg(known[:, None])[:, 0], stats.false_discovery_control(known)
+    )
 
 
 def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) -> None:

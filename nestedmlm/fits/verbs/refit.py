@@ -11,9 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.frames import check_row_labels
-from nestedmlm.errors import DataError, OptionError
-from nestedmlm.optimum import batch
-from nestedmlm.optimum.batch import Batch
+from nestedmlm.errors import DataError
 from nestedmlm.statistics.responses import responses
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
     """
     if y is None and weights is None:
         raise DataError("refit needs a response or weights: what shall differ from this fit?")
-    values = fit.design.y if y is None else _used_rows(y, fit.design)
+    values = fit.design.y if y is None else used_rows(y, fit.design)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
@@ -65,7 +63,7 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
         )
     design = fit.design.with_response(values)
     if weights is not None:
-        numbers = _used_rows(weights, fit.design, "weights")
+        numbers = used_rows(weights, fit.design, "weights")
         if numbers.ndim != 1:
             raise DataError(f"refit needs {fit.nobs} weights, one for each row")
         check_weights(numbers)
@@ -74,53 +72,6 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
         return fit.refitted(design)
     columns = responses(design, fit.solution.stats, values[:, None])
     return fit.refitted(design, control=fit.certificate.control, stats=columns.statistics(0))
-
-
-def refit_many(fit: LmerFit, Y: Any, *, workers: int = 1) -> Batch:
-    """Fit the same design to many responses at once, each to its own certified optimum.
-
-    They share one pass over the rows and one compiled loop, so that thousands of responses
-    take a fraction of the time of as many calls of `refit`.
-
-    Parameters
-    ----------
-    Y : array-like, shape (n, m) or (rows of the data, m)
-        One response per column; a DataFrame must have the row labels of the data.
-    workers : int
-        Threads; the result does not depend on their number.
-
-    Returns
-    -------
-    Batch
-        Arrays with one row per response: ``theta, criterion, sigma, beta, converged,
-        singular, evaluations``.
-
-    Raises
-    ------
-    DataError
-        For a wrong shape, missing values, or a response that the fixed effects reproduce.
-    OptionError
-        For a penalised fit.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm, numpy as np
-    >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> y = fit.design.y
-    >>> batch = fit.refit_many(np.column_stack([y, 2 * y, y[::-1]]))
-    >>> batch.sigma.round(4)
-    array([49.5101, 99.0202, 49.5101])
-    """
-    if fit.penalty is not None:
-        raise OptionError("refit_many knows no penalties; call refit for each response")
-    return batch.refit_many(
-        fit.design,
-        _used_rows(Y, fit.design),
-        REML=fit.REML,
-        start=fit.theta,
-        stats=fit.solution.stats,
-        workers=workers,
-    )
 
 
 def refit_ml(fit: LmerFit) -> LmerFit:
@@ -144,7 +95,7 @@ def refit_ml(fit: LmerFit) -> LmerFit:
     return fit.refitted(fit.design, REML=False, stats=fit.solution.stats)
 
 
-def _used_rows(y: Any, design: Design, what: str = "the new response") -> FloatArray:
+def used_rows(y: Any, design: Design, what: str = "the new response") -> FloatArray:
     """Rows of a response (or of several, in columns), or of weights, that the design uses."""
     if isinstance(y, pd.Series | pd.DataFrame):
         every = len(y) == design.kept.size
