@@ -26,7 +26,7 @@ from nestedmlm.late import late_name
 
 if TYPE_CHECKING:
     from nestedmlm import families, plots
-    from nestedmlm.api import lmer, pymc_lmer
+    from nestedmlm.api import glmer, lmer, pymc_lmer
     from nestedmlm.bayes.model.distributions import Prior
     from nestedmlm.datasets import list_datasets, load_dataset
     from nestedmlm.design.build import build_design
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.etable import etable
     from nestedmlm.fits.fit_comparison import anova
+    from nestedmlm.fits.glmer_fit import GlmerFit
     from nestedmlm.fits.imputation.pool import pool
     from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -74,6 +75,7 @@ __all__ = [
     "Emmeans",
     "Formula",
     "FormulaError",
+    "GlmerFit",
     "LmerFit",
     "Model",
     "NestedMLMError",
@@ -97,6 +99,7 @@ __all__ = [
     "emtrends",
     "etable",
     "families",
+    "glmer",
     "list_datasets",
     "lmer",
     "load_bayesfit",
@@ -118,7 +121,7 @@ __all__ = [
 _PLACES = {
     name: f"{__name__}.{module}"
     for module, names in {
-        "api": "lmer pymc_lmer",
+        "api": "glmer lmer pymc_lmer",
         "bayes.model.distributions": "Prior",
         "datasets": "list_datasets load_dataset",
         "design.build": "build_design",
@@ -126,6 +129,7 @@ _PLACES = {
         "fits.bayes_fit": "BayesFit",
         "fits.etable": "etable",
         "fits.fit_comparison": "anova",
+        "fits.glmer_fit": "GlmerFit",
         "fits.imputation.pool": "pool",
         "fits.imputation.pooled_fit": "PooledFit",
         "fits.lmer_fit": "LmerFit",

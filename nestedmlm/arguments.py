@@ -283,7 +283,11 @@ _WORDS = {
 _CHECKED: dict[Any, Any] = {}  # so that a function is decorated once, wherever it is bound
 LEVELS = frozenset({"level", "alpha"})  # floats that are probabilities
 POSITIVE = frozenset({"sigma"})  # floats above zero
-LEAST: Mapping[str, int] = {"tune": 0, "parameter": 0}  # smallest whole number, where it is not 1
+LEAST: Mapping[str, int] = {
+    "tune": 0,
+    "parameter": 0,
+    "nAGQ": 0,
+}  # smallest whole number, where it is not 1
 
 
 def normal_quantile(level: float) -> float:

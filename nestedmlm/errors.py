@@ -117,6 +117,10 @@ class ResidualStructureError(NestedMLMError, ValueError):
     """Residuals that differ or correlate, where the data or a question do not allow for them."""
 
 
+class NotDefinedError(NestedMLMError, AttributeError):
+    """A number or verb that has no meaning for this kind of model; the text says what has."""
+
+
 class MemoryLimitError(NestedMLMError, MemoryError):
     """The dense block of a crossed design would not fit in memory."""
 

@@ -54,6 +54,7 @@ def fake_fit(name: str, **changes: Any) -> Any:
         weights_name=case["weights"],
         offset_name=case["offset"],
         REML=case["REML"],
+        core=SimpleNamespace(family=None, approximation=None, scale=case["sigma"]),
         reml_criterion=case["reml"],
         aic=aic,
         bic=bic,

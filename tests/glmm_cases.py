@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from nestedmlm.design.build import build_design
-from nestedmlm.design.frame.response_kinds import ResponseKind
 from nestedmlm.families import negative_binomial, resolve_family
 
 IDS = """
@@ -22,10 +21,6 @@ sleep_gamma_inverse sim_gamma_nested sim_beta cbpp_probit_observed sim_gamma_wei
 rodriguez
 """.split()
 NAMES = {"nbinom2": "negativebinomial", "Gamma": "gamma"}
-KINDS = {
-    "binomial": "binomial", "poisson": "counts", "negativebinomial": "counts", "gamma": "positive",
-    "inverse_gaussian": "positive", "beta": "unit", "gaussian": "real",
-}  # fmt: skip
 
 
 @cache
@@ -54,14 +49,10 @@ def family_of(fit):
     return resolve_family(name, fit["link"])
 
 
-def kind_of(family):
-    return ResponseKind(
-        name=KINDS[family.name], family=family.name, free_dispersion=family.has_dispersion
-    )
+def frame_of(folder, fit):
+    return read_table(folder / fit["data"])
 
 
 def design_of(folder, fit, family):
     options = {name: fit["args"][name] for name in ("weights", "offset")}
-    return build_design(
-        fit["formula"], read_table(folder / fit["data"]), response=kind_of(family), **options
-    )
+    return build_design(fit["formula"], frame_of(folder, fit), family=family, **options)

@@ -29,6 +29,8 @@ SHIPPED = {
     "Dyestuff": (30, ["Batch", "Yield"]),
     "Dyestuff2": (30, ["Batch", "Yield"]),
     "cake": (270, ["replicate", "recipe", "temperature", "angle", "temp"]),
+    "cbpp": (56, ["herd", "incidence", "size", "period"]),
+    "grouseticks": (403, ["INDEX", "TICKS", "BROOD", "HEIGHT", "YEAR", "LOCATION", "cHEIGHT"]),
 }
 
 # West, Welch and Galecki's twelve columns; two schools, classes named across schools
@@ -87,7 +89,7 @@ def test_each_call_returns_its_own_frame(no_folder):
 
 
 def test_shipped_sets_equal_the_shared_copies(shared_data, no_folder):
-    for name in SHIPPED:
+    for name in set(SHIPPED) - {"cbpp", "grouseticks"}:  # which are shipped only
         assert (datasets._SHIPPED / f"{name}.csv").read_text() == (
             shared_data / f"{name}.csv"
         ).read_text()

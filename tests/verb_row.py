@@ -13,17 +13,32 @@ from situations import SITUATIONS
 
 import nestedmlm as nm
 
+
+def generalized(fit: nm.LmerFit) -> nm.GlmerFit:
+    """The same terms, weights and offset with a response of two values."""
+    options = fit.model.source.options
+    response, _, terms = fit.design.formula.text.partition("~")
+    return nm.glmer(
+        f"I({response.strip()} > 5) ~ {terms}", fit.model.data, family="binomial",
+        weights=options.weights, offset=options.offset, double_bar=options.double_bar,
+    )  # fmt: skip
+
+
 # what makes a fit of an engine out of the REML fit of a situation, and its class; a further
 # engine is a line here, and its name in the rows that serve it
 ENGINES: dict[str, tuple[type, Callable[[nm.LmerFit], Any]]] = {
     "lmer": (nm.LmerFit, lambda fit: fit),
     "bayes": (nm.BayesFit, lambda fit: fake_bayesfit(fit, chains=2, draws=50)),
+    "glmer": (nm.GlmerFit, generalized),
 }
-LMER, BAYES, BOTH = ("lmer",), ("bayes",), ("lmer", "bayes")
+LMER, BAYES, BOTH, GLMER = ("lmer",), ("bayes",), ("lmer", "bayes"), ("glmer",)
 EVERYWHERE = tuple(SITUATIONS)
 # where a posterior is asked: its numbers are draws, a few kinds of model are enough
 POSTERIORS = ("plain", "equal weights", "offset array", "double bar", "compound symmetry",
               "rank deficient", "no fixed effects")  # fmt: skip
+GENERALIZED = ("plain", "equal weights", "offset array", "double bar", "rank deficient")
+# where an engine is asked; the others everywhere
+ASKED = {"bayes": POSTERIORS, "glmer": GENERALIZED}
 # where dear verbs are asked
 REFITTED = ("pickled", "ML", "equal weights", "offset column", "offset formula", "offset array",
             "zero variance", "rank deficient", "missing rows", "diagonal", "autoregressive",

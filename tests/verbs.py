@@ -7,6 +7,7 @@ row may say is in `verb_row.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from verb_row import (
     BOTH,
     DRAWN,
     EVERYWHERE,
+    GLMER,
     LMER,
     PROFILED,
     REFITTED,
@@ -486,3 +488,35 @@ for case, names, engines, call in (
     drawn_by = " ".join(f"plots.{name} FitPlots.{name}" for name in names.split())
     row(f"plot {case}", lambda f, call=call: call(f.plot), f"plot {drawn_by}", engines=engines,
         question="pictures", only=DRAWN, refused=NOT_DRAWN.get(case, {}))  # fmt: skip
+
+# --- generalized fits ---------------------------------------------------------------------------
+# rows above that serve them as they are
+for case in (
+    "params", "fixef", "bse", "pvalues", "engine", "nobs", "ngrps", "criterion", "llf", "aic",
+    "bic", "deviance", "df_resid", "npar", "converged", "REML", "cov_params", "varcorr", "ranef",
+    "coef", "getME", "predict", "predict se", "predict partial", "predict population",
+    "predict new", "predict new sample", "fittedvalues", "predict random only",
+    "residuals working", "residuals marginal", "residuals scaled", "resid", "model_matrix",
+    "conf_int wald", "simulate", "simulate conditional", "simulate new", "bootstrap", "tidy",
+    "tidy everything", "tidy vcov", "glance", "summary", "icc", "icc by group", "r2",
+    "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
+    "contest", "contest rows", "ranova", "ranova whole", "drop1", "drop1 Chisq", "is_singular",
+    "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "etable", "maketables",
+):  # fmt: skip
+    VERBS[case] = replace(VERBS[case], engines=(*VERBS[case].engines, "glmer"))
+
+OWN: dict[str, Any] = {"question": "generalized", "engines": GLMER}
+row("zvalues", lambda f: attribute(f, "zvalues"), **OWN)
+row("link", lambda f: pd.Series([f.link == "logit", f.nAGQ == 1, f.information == "auto"]),
+    "link nAGQ information", **OWN)  # fmt: skip
+row("generalized dispersion", lambda f: pd.Series([f.dispersion is None]), "dispersion", **OWN)
+row("generalized theta", lambda f: pd.Series(f.theta, f.theta_names), "theta theta_names", **OWN)
+row("cov_params conditional", lambda f: f.cov_params(method="conditional"), **OWN)
+row("predict response", lambda f: f.predict(new_rows(), type="response", se_fit=True, **NEW),
+    refused=NO_ARRAY, **OWN)  # fmt: skip
+row("augment generalized", lambda f: f.augment().filter(regex="^(resid|pearson|mu)$"), **OWN)
+row("residuals quantile", lambda f: f.residuals("quantile", seed=1), **OWN)
+row("refit generalized", lambda f: f.refit(1.0 - f.design.y).params, **OWN)
+row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
+row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
+row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)

@@ -2,7 +2,7 @@
 # Run from the root of the repository: Rscript tools/export_lme4_data.R
 # The CSV files hold the values; schema.json holds each factor's levels, in R's order.
 
-names <- c("sleepstudy", "Pastes", "Penicillin", "Dyestuff", "Dyestuff2", "cake")
+names <- c("sleepstudy", "Pastes", "Penicillin", "Dyestuff", "Dyestuff2", "cake", "cbpp", "grouseticks")
 folder <- file.path("nestedmlm", "_data")
 source_env <- new.env()
 utils::data(list = names, package = "lme4", envir = source_env)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
-from nestedmlm.design.frame.response_kinds import REAL, ResponseKind
+from nestedmlm.design.frame.response_kinds import response_kind
 from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.frame.variables import Variables, read_variables
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
@@ -39,6 +39,7 @@ from nestedmlm.design.residual_checks import check_beside
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError
+from nestedmlm.families import Family
 from nestedmlm.formula.formula import Formula, parse_formula
 
 FloatArray = npt.NDArray[np.float64]
@@ -97,7 +98,7 @@ def build_design(
     dispersion: str | None = None,
     residual: str | None = None,
     env: Mapping[str, Any] | None = None,
-    response: ResponseKind | None = None,
+    family: Family | None = None,
     require_random: bool = True,
     check: bool = True,
 ) -> Design:
@@ -122,8 +123,9 @@ def build_design(
         Correlation of residuals within blocks: ``"ar1(Days | Subject)"``.
     env : mapping, optional
         The caller's variables, for names that are no columns.
-    response : ResponseKind, optional
-        What the response may be; by default any numbers, as in a linear model.
+    family : Family, optional
+        Of a generalized model (`nestedmlm.families`), which says what the response may be; by
+        default any numbers.
     require_random : bool
         Whether a formula without random-effects terms is refused; with `dispersion` or `residual`
         it never is.
@@ -159,7 +161,7 @@ def build_design(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
         )
     others = () if arguments is None else arguments.formulas
-    kind = response or REAL
+    kind = response_kind(family)
     variables = read_variables(
         formula,
         data,
@@ -167,7 +169,7 @@ def build_design(
         offset=offset,
         na_action=na_action,
         env=env,
-        response=kind,
+        family=family,
         others=others,
     )
     fixed = fixed_part(variables, contrasts)
@@ -181,7 +183,7 @@ def build_design(
         free = kind.free_dispersion
         check_levels(design.factors, design.n, free_dispersion=free)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
-    said = remarks(design, variables.missing, normal=kind is REAL)
+    said = remarks(design, variables.missing, normal=family is None)
     return replace(design, messages=(*design.messages, *said)) if said else design
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,18 +26,147 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Estimates:
-    """Numbers of a fit: criterion, parameters, rows; `LmerFit` adds views and further fits.
+    """Numbers of a fit by likelihood: criterion, parameters, rows; a fit adds views and verbs.
 
-    The attributes are `LmerFit`'s.
+    Attributes
+    ----------
+    model : Model
+        The specification it was fitted from.
+    design : Design
+        Matrices, grouping factors and the learned schema.
+    solution : Solution or GlmmSolution
+        The model at the optimum.
+    certificate : Certificate
+        What was checked at the optimum.
+    messages : tuple of str
+        What there is to say: rows left out, dropped columns, a singular fit.
+    penalty : Penalty or None
+        Prior, if one was used.
     """
 
     model: Model
     design: Design
-    solution: Solution
-    REML: bool
+    solution: Any
     certificate: Certificate
     messages: tuple[str, ...]
     penalty: Penalty | None = None
+
+    # --- the criterion -------------------------------------------------------------------------
+    @property
+    def criterion(self) -> float:
+        """The minimised value."""
+        raise NotImplementedError
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters."""
+        raise NotImplementedError
+
+    @property
+    def core(self) -> Fitted:
+        """The model as numbers: what tests, intervals and tables are computed from."""
+        raise NotImplementedError
+
+    @property
+    def llf(self) -> float:
+        """(Restricted) log-likelihood."""
+        return -0.5 * self.criterion
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, of the REML criterion for a REML fit (as lme4)."""
+        return self.criterion + 2.0 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with n the number of rows (as lme4)."""
+        return self.criterion + float(np.log(self.nobs)) * self.npar
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.design.n
+
+    @property
+    def df_resid(self) -> int:
+        """``nobs - npar``."""
+        return self.nobs - self.npar
+
+    @property
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        return pd.Series({f.name: len(f.levels) for f in self.design.factors}, dtype="int64")
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum is certified."""
+        return self.certificate.holds
+
+    # --- estimates -----------------------------------------------------------------------------
+    @property
+    def theta(self) -> FloatArray:
+        """Covariance parameters, relative to the residual SD where there is one, lme4's order."""
+        theta: FloatArray = self.solution.theta
+        return theta
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """lme4's names of `theta` (``Subject.Days.(Intercept)``)."""
+        return tuple(
+            name
+            for t in self.design.terms
+            for name in t.structure.theta_names(
+                self.design.factors[t.factor].name, t.columns, t.hom
+            )
+        )
+
+    @property
+    def params(self) -> pd.Series:
+        """Fixed effects (the same as `fixef`)."""
+        return pd.Series(self.solution.beta, index=list(self.design.x_names), name="estimate")
+
+    @property
+    def fixef(self) -> pd.Series:
+        """Fixed effects (the same as `params`)."""
+        return self.params
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        se = np.sqrt(np.diag(self.core.vcov))
+        return pd.Series(se, index=list(self.design.x_names), name="std_error")
+
+    # --- names ---------------------------------------------------------------------------------
+    @property
+    def formula(self) -> str:
+        """The formula as lme4 prints it."""
+        return self.design.formula.display
+
+    @property
+    def data_name(self) -> str | None:
+        """Name of the caller's variable that held the data, if it could be told."""
+        return self.model.data_name
+
+    @property
+    def weights_name(self) -> str | None:
+        """Name of the weights, if any."""
+        return self.model.weights_name
+
+    @property
+    def offset_name(self) -> str | None:
+        """Name of the offset argument, if any."""
+        return self.model.offset_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LinearEstimates(Estimates):
+    """Numbers of a linear mixed model, with a residual variance and REML.
+
+    The attributes are `LmerFit`'s.
+    """
+
+    solution: Solution
+    REML: bool
 
     @property
     def core(self) -> Fitted:
@@ -68,83 +197,16 @@ class Estimates:
         return self.solution.deviance
 
     @property
-    def llf(self) -> float:
-        """(Restricted) log-likelihood."""
-        return -0.5 * self.criterion
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, of the REML criterion for a REML fit (as lme4)."""
-        return self.criterion + 2.0 * self.npar
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion with n the number of rows (as lme4)."""
-        return self.criterion + float(np.log(self.nobs)) * self.npar
-
-    @property
     def npar(self) -> int:
         """Number of parameters: fixed effects, covariance parameters, sigma, the residuals'."""
         residual = self.solution.stats.residual
         return self.design.p + len(self.theta) + 1 + (0 if residual is None else len(residual.free))
 
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return self.design.n
-
-    @property
-    def df_resid(self) -> int:
-        """``nobs - npar``."""
-        return self.nobs - self.npar
-
-    @property
-    def ngrps(self) -> pd.Series:
-        """Number of levels of each grouping factor."""
-        return pd.Series({f.name: len(f.levels) for f in self.design.factors}, dtype="int64")
-
-    @property
-    def converged(self) -> bool:
-        """Whether the optimum is certified."""
-        return self.certificate.holds
-
     # --- estimates -----------------------------------------------------------------------------
-    @property
-    def theta(self) -> FloatArray:
-        """Covariance parameters, relative to sigma, in lme4's order."""
-        return self.solution.theta
-
-    @property
-    def theta_names(self) -> tuple[str, ...]:
-        """lme4's names of `theta` (``Subject.Days.(Intercept)``)."""
-        return tuple(
-            name
-            for t in self.design.terms
-            for name in t.structure.theta_names(
-                self.design.factors[t.factor].name, t.columns, t.hom
-            )
-        )
-
     @property
     def sigma(self) -> float:
         """Residual standard deviation."""
         return self.solution.sigma
-
-    @property
-    def params(self) -> pd.Series:
-        """Fixed effects (the same as `fixef`)."""
-        return pd.Series(self.solution.beta, index=list(self.design.x_names), name="estimate")
-
-    @property
-    def fixef(self) -> pd.Series:
-        """Fixed effects (the same as `params`)."""
-        return self.params
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the fixed effects."""
-        se = np.sqrt(np.diag(self.solution.vcov))
-        return pd.Series(se, index=list(self.design.x_names), name="std_error")
 
     @property
     def tvalues(self) -> pd.Series:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
-from nestedmlm.arguments import check_choice, check_instance, checked
+from nestedmlm.arguments import check_choice, checked
 from nestedmlm.callers import Caller
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model_comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.simulation.lrt import bootstrap_test
@@ -27,7 +30,7 @@ def anova(
 
     Parameters
     ----------
-    *fits : LmerFit
+    *fits : LmerFit or GlmerFit
         Or one list of them. Several: sorted by number of parameters, each tested against the one
         before. One: its sequential sums of squares.
     refit : bool
@@ -78,11 +81,30 @@ def anova(
     ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
     """
     given = fits[0] if len(fits) == 1 and isinstance(fits[0], Sequence) else fits
-    models = [check_instance(fit, LmerFit, "each of the fits") for fit in given]
+    models = [_fitted(fit) for fit in given]
+    if test != "chisq" and any(fit.core.family is not None for fit in models):
+        raise OptionError(
+            f"test={test!r} is for linear models; a generalized one has the chi-squared test"
+        )
     if names is None and len(models) > 1:
         names = Caller.here().distinct_names_of(models)
     beside = ANOVA_TESTS[check_choice(test, "test", ANOVA_TESTS)](nsim, seed, workers, progress)
     return compare_models(models, refit=refit, names=names, test=beside)
+
+
+def _fitted(fit: Any) -> LmerFit:
+    """A fit by likelihood.
+
+    Raises
+    ------
+    OptionError
+        For anything else.
+    """
+    if not isinstance(fit, Estimates):
+        raise OptionError(
+            f"each of the fits must be an LmerFit or a GlmerFit, not {type(fit).__name__}"
+        )
+    return cast("LmerFit", fit)
 
 
 ANOVA_TESTS: Mapping[str, Callable[[int, int | None, int, bool], PairTest | None]] = {

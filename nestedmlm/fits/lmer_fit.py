@@ -16,7 +16,7 @@ from nestedmlm.covariance import near_bounds
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.estimates import LinearEstimates
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only
 from nestedmlm.inference.variances.identification import confoundings
@@ -148,7 +148,7 @@ _SINGULAR_BY: Mapping[str, Callable[[Solution], bool]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LmerFit(Estimates):
+class LmerFit(LinearEstimates):
     """A fitted linear mixed model.
 
     Attributes
@@ -322,27 +322,6 @@ class LmerFit(Estimates):
 
     if not TYPE_CHECKING:
         __getattr__ = renamed(OLD_NAMES)
-
-    # --- names ---------------------------------------------------------------------------------
-    @property
-    def formula(self) -> str:
-        """The formula as lme4 prints it."""
-        return self.design.formula.display
-
-    @property
-    def data_name(self) -> str | None:
-        """Name of the caller's variable that held the data, if it could be told."""
-        return self.model.data_name
-
-    @property
-    def weights_name(self) -> str | None:
-        """Name of the weights, if any."""
-        return self.model.weights_name
-
-    @property
-    def offset_name(self) -> str | None:
-        """Name of the offset argument, if any."""
-        return self.model.offset_name
 
     def __repr__(self) -> str:
         return str(fit_view(self))

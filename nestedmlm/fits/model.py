@@ -12,6 +12,10 @@ from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.families import Family
+from nestedmlm.fits.generalized.options import generalized_family
+from nestedmlm.fits.glmer_fit import fit_generalized
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
@@ -54,7 +58,7 @@ _log = logging.getLogger("nestedmlm")
 
 @dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Model:
-    """A linear mixed model before it is fitted: formula, data and what they make together.
+    """A mixed model before it is fitted: formula, data and what they make together.
 
     Parameters
     ----------
@@ -83,6 +87,10 @@ class Model:
         of packages here, by a name of their own: ``env={"rank": scipy.stats.rankdata}``.
     data_name : str, optional
         How the data are called in print.
+    family : str or Family, optional
+        Of a generalized linear mixed model (see `glmer`); without it the model is linear.
+    link : str or Link, optional
+        Of the family, where it is not the usual one.
 
     Attributes
     ----------
@@ -128,8 +136,15 @@ class Model:
         residual: str | None = None,
         env: Mapping[str, Any] | None = None,
         data_name: str | None = None,
+        family: Any = None,
+        link: Any = None,
     ) -> None:
         parsed = _parsed(formula, double_bar)
+        if family is not None and (dispersion is not None or residual is not None):
+            raise OptionError(
+                "dispersion= and residual= are of the residuals of linear models: leave them out, "
+                "or the family"
+            )
         options = ModelOptions(
             weights=weights,
             offset=offset,
@@ -138,6 +153,7 @@ class Model:
             double_bar=double_bar,
             dispersion=dispersion,
             residual=residual,
+            family=None if family is None else generalized_family(family, link),
         )
         caller = Caller.here()
         source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
@@ -163,19 +179,22 @@ class Model:
     @checked
     def fit(
         self,
-        REML: bool = True,
+        REML: bool | None = None,
         *,
         start: FloatArray | None = None,
         control: Control | None = None,
         penalty: Penalty | str | None = None,
         method: str | None = None,
+        nAGQ: int = 1,
+        information: str = "auto",
     ) -> LmerFit:
         """Fit the model.
 
         Parameters
         ----------
-        REML : bool
-            Restricted maximum likelihood (True) or maximum likelihood.
+        REML : bool, optional
+            Restricted maximum likelihood (True, the default) or maximum likelihood, which is what a
+            model with a family is fitted by.
         start : array, optional
             Starting covariance parameters (theta).
         control : Control, optional
@@ -184,6 +203,18 @@ class Model:
             Prior that keeps covariances away from the boundary (penalised likelihood).
         method : {"newton", "pytensor", "lme4"}, optional
             The optimizer, short for ``control=Control(optimizer=...)``.
+        nAGQ, information
+            Of a model with a family, see `glmer`.
+
+        Returns
+        -------
+        LmerFit
+            A `GlmerFit` if the model has a family.
+
+        Raises
+        ------
+        OptionError
+            For options of the other kind of model.
 
         Examples
         --------
@@ -192,6 +223,15 @@ class Model:
         >>> round(model.fit(REML=False).criterion, 3)
         327.327
         """
+        if self.family is not None:
+            generalized: Any = fit_generalized(
+                self, REML=REML, method=method, nAGQ=nAGQ, information=information, start=start,
+                control=control, penalty=penalty,
+            )  # fmt: skip
+            return generalized  # type: ignore[no-any-return]
+        if nAGQ != 1 or information != "auto":
+            raise OptionError("nAGQ and information are options of a model with a family")
+        REML = True if REML is None else REML
         if method is not None:
             control = (control or Control()).by(method)
         fit = fit_design(
@@ -270,6 +310,11 @@ class Model:
         """
         parsed = _parsed(formula, self.formula.double_bar)
         return Model._of(parsed, self.source.reduced(parsed))
+
+    @property
+    def family(self) -> Family | None:
+        """Family of a generalized model; None for a linear one."""
+        return self.source.options.family
 
     @property
     def data(self) -> Any:

@@ -205,7 +205,7 @@ def compare_models(
     _refuse_iterative(fits, labels)
     messages = _announce(fits, refit)
     return _likelihood_ratios(
-        [fit.refit_ml() if refit else fit for fit in fits], labels, messages, test
+        [fit.refit_ml() if refit and fit.REML else fit for fit in fits], labels, messages, test
     )
 
 
@@ -260,6 +260,13 @@ def _announce(fits: Sequence[LmerFit], refit: bool) -> tuple[str, ...]:
 
 
 def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
+    families = {label: _family(fit) for label, fit in zip(labels, fits, strict=True)}
+    if len({name.split(" ")[0] for name in families.values()}) > 1:
+        listed = ", ".join(f"{label}: {name}" for label, name in families.items())
+        raise ModelComparisonError(
+            f"the models have different families ({listed}): they are not nested, and no test "
+            "compares them; their AIC do (fit.aic)"
+        )
     sizes = {label: int(fit.nobs) for label, fit in zip(labels, fits, strict=True)}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{label}: {size}" for label, size in sizes.items())
@@ -274,6 +281,11 @@ def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
                 f"{labels[0]} and {label} were fitted to different responses: likelihoods can be "
                 "compared only for the same values of the same response in the same rows"
             )
+
+
+def _family(fit: LmerFit) -> str:
+    family = fit.core.family
+    return "gaussian (identity)" if family is None else f"{family.name} ({family.link.name})"
 
 
 def _likelihood_ratios(
@@ -344,11 +356,11 @@ def sequential_anova(fit: LmerFit) -> AnovaResult:
     npar, squares = sequential_sums_of_squares(
         np.asarray(fit.params, dtype=float),
         np.asarray(fit.cov_params(), dtype=float),
-        fit.sigma,
+        fit.core.scale,
         assign,
     )
     mean = squares / npar
-    columns = (npar, squares, mean, mean / fit.sigma**2)
+    columns = (npar, squares, mean, mean / fit.core.scale**2)
     terms = sorted(set(assign.tolist()) - {0})
     index = pd.Index([fit.design.x_terms[term - 1] for term in terms], dtype=object)
     table = pd.DataFrame(dict(zip(SS_COLUMNS, columns, strict=True)), index=index)

@@ -15,6 +15,7 @@ from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import read_variables
 from nestedmlm.design.residual import read_arguments
 from nestedmlm.errors import DataError
+from nestedmlm.families import Family
 from nestedmlm.formula import Formula
 
 
@@ -29,6 +30,8 @@ class ModelOptions:
     na_action : str
     double_bar : str
     dispersion, residual : str or None
+    family : Family or None
+        Of a generalized model.
     """
 
     weights: Any = None
@@ -38,6 +41,7 @@ class ModelOptions:
     double_bar: str = "split"
     dispersion: str | None = None
     residual: str | None = None
+    family: Family | None = None
 
     @property
     def weights_name(self) -> str | None:
@@ -88,6 +92,7 @@ class Source:
             dispersion=options.dispersion,
             residual=options.residual,
             env=self.env.values,
+            family=options.family,
         )
 
     def linear_design(self, formula: Formula) -> Design:
@@ -100,6 +105,7 @@ class Source:
             offset=options.offset,
             na_action=options.na_action,
             env=self.env.values,
+            family=options.family,
         )
         return join(variables, fixed_part(variables, options.contrasts))
 
@@ -170,6 +176,7 @@ def read_source(
             double_bar=options.double_bar,
             dispersion=options.dispersion,
             residual=options.residual,
+            family=options.family,
         ),
         data_name=caller.name_of(data) if data_name is None else data_name,
     )

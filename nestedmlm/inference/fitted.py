@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
 from nestedmlm.likelihood.plan import phi_of_theta
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
-    from nestedmlm.likelihood.solution import Solution
+    from nestedmlm.families import Family
+    from nestedmlm.optimum.glmm.solve_glmm import GlmmSolved
     from nestedmlm.optimum.penalty import Penalty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approximation:
+    """An approximation of the integral over the random effects of a generalized model.
+
+    Attributes
+    ----------
+    nAGQ : int
+        Quadrature points for each effect; 1 is the Laplace approximation, 0 the same with fixed
+        effects at the joint mode.
+    information : str
+        ``expected``, ``observed``, or ``auto``, which chooses by the family.
+    """
+
+    nAGQ: int = 1
+    information: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,23 +42,81 @@ class Fitted:
     ----------
     design : Design
         Matrices, grouping factors and the learned schema.
-    solution : Solution
+    solution : Solution or GlmmSolution
         The model at the optimum.
     REML : bool
         Fitted by REML (True) or maximum likelihood.
     penalty : Penalty or None
         Prior on the covariances, if one was used.
+    family : Family or None
+        Of a generalized model; None: normal, with a residual variance.
+    approximation : Approximation or None
+        How the likelihood of a generalized model was approximated.
+    solved : GlmmSolved or None
+        How a generalized model was found, with its Hessian.
     """
 
     design: Design
-    solution: Solution
+    solution: Any
     REML: bool
     penalty: Penalty | None = None
+    family: Family | None = None
+    approximation: Approximation | None = None
+    solved: GlmmSolved | None = None
+
+    @property
+    def dispersion(self) -> float | None:
+        """Parameter of the family beside the mean; None in families without, and linear models."""
+        if self.family is None:
+            return None
+        return (
+            self.family.value_of(self.solution.dispersion)
+            if self.family.dispersion != "none"
+            else None
+        )
+
+    @property
+    def vcov(self) -> FloatArray:
+        """Covariance of the fixed effects; of a generalized model by the Hessian, as glmer's."""
+        found: FloatArray = self.solution.vcov if self.solved is None else self.solved.cov_params()
+        return found
+
+    @property
+    def scale(self) -> float:
+        """Unit of the relative factors: the residual SD, or 1 in a generalized model."""
+        return float(self.solution.sigma) if self.family is None else 1.0
+
+    @property
+    def reference(self) -> str:
+        """Distribution of tests of the fixed effects: ``t``, or ``z`` of a generalized model."""
+        return "t" if self.family is None else "z"
+
+    def ddf(self, method: str | None = None) -> str:
+        """Method of degrees of freedom: the one asked for, or what goes with the model.
+
+        Raises
+        ------
+        OptionError
+            For any method but "none" with a generalized model.
+        """
+        if self.family is None:
+            return "satterthwaite" if method is None else method
+        if method in (None, "none"):
+            return "none"
+        raise OptionError(
+            f"ddf={method!r}: degrees of freedom are a matter of linear mixed models; a "
+            "generalized one has z tests (leave ddf out)"
+        )
 
     @property
     def residual_df(self) -> float:
         """Rows minus fixed effects."""
         return float(self.design.n - self.design.p)
+
+    @property
+    def parameters(self) -> tuple[ModelParameter, ...]:
+        """Standard deviations, correlations, sigma where there is one, fixed effects."""
+        return model_parameters(self.design, residual=self.family is None)
 
     @property
     def phi(self) -> FloatArray:
@@ -72,3 +150,17 @@ class PooledFitted:
     def penalty(self) -> Penalty | None:
         """Prior on the covariances, if one was used."""
         return self.parts[0].penalty
+
+    @property
+    def family(self) -> Family | None:
+        """Of generalized models; None: normal, with a residual variance."""
+        return self.parts[0].family
+
+    @property
+    def reference(self) -> str:
+        """Distribution of tests of the fixed effects: ``t``, or ``z`` of generalized models."""
+        return self.parts[0].reference
+
+    def ddf(self, method: str | None = None) -> str:
+        """Method of degrees of freedom: the one asked for, or what goes with the models."""
+        return self.parts[0].ddf(method)

@@ -106,7 +106,11 @@ class Escape:
     step: float
 
 
-NO_ESCAPE = Escape(term=-1, at=lambda step: np.zeros(0), slope=0.0, gain=0.0, step=0.0)
+def _nowhere(step: float) -> FloatArray:
+    return np.zeros(0)
+
+
+NO_ESCAPE = Escape(term=-1, at=_nowhere, slope=0.0, gain=0.0, step=0.0)  # can be pickled
 
 
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:

@@ -28,15 +28,23 @@ METHOD_NAMES = MappingProxyType(
 F_COLUMNS = ("Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)")
 T_COLUMNS = ("Estimate", "Std. Error", "df", "t value", "Pr(>|t|)")
 CONTRAST_COLUMNS = ("Estimate", "Std. Error", "df", "t value", "lower", "upper", "Pr(>|t|)")
+CHISQ_COLUMNS = ("Chisq", "Df", "Pr(>Chisq)")
+Z_COLUMNS = ("Estimate", "Std. Error", "z value", "Pr(>|z|)")
+Z_CONTRAST_COLUMNS = ("Estimate", "Std. Error", "z value", "lower", "upper", "Pr(>|z|)")
 RANOVA_COLUMNS = ("npar", "logLik", "AIC", "LRT", "Df", "Pr(>Chisq)")
 DROP1_COLUMNS = ("npar", "AIC", "LRT", "Pr(Chi)")
 POOLED_COLUMNS = ("RIV", "NumDF", "DenDF", "F value", "Pr(>F)")
 LINEAR_COLUMNS = ("Df", "Sum of Sq", "RSS", "AIC", "F value", "Pr(>F)")
 
+# by reference distribution: tests of several rows together, of coefficients, of contrasts
+JOINT_COLUMNS = MappingProxyType({"t": F_COLUMNS, "z": CHISQ_COLUMNS})
+COEFFICIENT_COLUMNS = MappingProxyType({"t": T_COLUMNS, "z": Z_COLUMNS})
+ROW_COLUMNS = MappingProxyType({"t": CONTRAST_COLUMNS, "z": Z_CONTRAST_COLUMNS})
+
 
 def _layout(columns: tuple[str, ...]) -> CoefmatLayout:
     """R's ``print.anova``: which columns are test statistics, which are cleaned of rounding."""
-    tests = tuple(j for j, c in enumerate(columns) if c.endswith(" value"))
+    tests = tuple(j for j, c in enumerate(columns) if c.endswith(" value") or c == "Chisq")
     pvalue = len(columns) - 1 if columns[-1].startswith("Pr(") else None
     special = {*tests, pvalue, *(j for j, c in enumerate(columns) if c.endswith("Df"))}
     zapped = tuple(j for j in range(len(columns)) if j not in special)
@@ -47,6 +55,8 @@ _LAYOUTS = MappingProxyType(
     {
         T_COLUMNS: CoefmatLayout(estimates=(0, 1), tests=(3,), pvalue=4),
         CONTRAST_COLUMNS: CoefmatLayout(estimates=(0, 1, 4, 5), tests=(3,), pvalue=6),
+        Z_COLUMNS: CoefmatLayout(estimates=(0, 1), tests=(2,), pvalue=3),
+        Z_CONTRAST_COLUMNS: CoefmatLayout(estimates=(0, 1, 3, 4), tests=(2,), pvalue=5),
     }
 )
 

@@ -38,6 +38,8 @@ class MarginalTable:
         Number of means compared in each block.
     name, level, adjust, ddf, rank, intervals, tests, averaged, notes
         See `nestedmlm.fits.means.marginal_means.Emmeans`.
+    null : float or None
+        What tests are of, where it is not zero.
     """
 
     frame: pd.DataFrame
@@ -54,6 +56,7 @@ class MarginalTable:
     tests: bool
     averaged: tuple[str, ...]
     notes: tuple[str, ...]
+    null: float | None = None
 
 
 def marginal_view(table: MarginalTable) -> View:
@@ -126,6 +129,8 @@ def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str
         out += [(low, plain("conf_low")), (high, plain("conf_high"))]
     if table.tests:
         ratio = "z.ratio" if endless else "t.ratio"
+        if table.null is not None:
+            out.append(("null", plain("null", np.full(len(frame), table.null))))
         out += [(ratio, _fixed(frame["statistic"], 3)), ("p.value", _p_values(frame["p_value"]))]
     return out
 

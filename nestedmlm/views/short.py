@@ -36,6 +36,7 @@ def fit_view(fit: Printed) -> View:
         varcorr_table(components, digits=DIGITS),
         *residual_text(components),
         fit_blocks.groups(fit),
+        *fit_blocks.dispersion(fit),
         *_fixed_effects(fit.params),
         *fit_blocks.messages(fit),
     ]

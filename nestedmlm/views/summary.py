@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 
@@ -14,7 +12,6 @@ from nestedmlm.views.render.abbreviate import abbreviate
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
 from nestedmlm.views.render.frame_columns import named_frame
-from nestedmlm.views.render.layout import WIDTH
 from nestedmlm.views.render.rformat import format_numbers, quantiles, round_r, zapsmall
 from nestedmlm.views.render.view import View, blank
 from nestedmlm.views.short import fit_view
@@ -26,7 +23,10 @@ DIGITS = 4  # significant digits
 MAX_CORRELATION = 12  # more fixed effects than this: their correlations are not shown
 TEST_CLASS = "lmerModLmerTest"  # what lmerTest calls the class of a fit with t tests
 _LAYOUT = CoefmatLayout(estimates=(0, 1), tests=(2,), digits=DIGITS)
-_LAYOUT_TESTED = CoefmatLayout(estimates=(0, 1, 2), tests=(3,), pvalue=4, digits=DIGITS)
+_TESTED = {  # by reference distribution: with degrees of freedom, or without
+    "t": CoefmatLayout(estimates=(0, 1, 2), tests=(3,), pvalue=4, digits=DIGITS),
+    "z": CoefmatLayout(estimates=(0, 1), tests=(2,), pvalue=3, digits=DIGITS),
+}
 QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
 
 
@@ -47,7 +47,7 @@ def summary_view(
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
     coefficients : DataFrame, optional
-        Coefficients with t tests, lmerTest's columns; by default lme4's three columns.
+        Coefficients with tests: lmerTest's columns, or glmer's; by default lme4's three columns.
     cov : DataFrame, optional
         Covariance of the fixed effects, where it is not the fit's.
     method : str
@@ -73,6 +73,7 @@ def summary_view(
         varcorr_table(components, digits=DIGITS, comp=COMPONENTS),
         *residual_text(components),
         fit_blocks.groups(fit),
+        *fit_blocks.dispersion(fit),
         *_fixed_effects(fit, correlation, coefficients, cov),
         *fit_blocks.messages(fit),
     ]
@@ -83,17 +84,10 @@ def summary_view(
 
 def _title(fit: Printed, method: str, tested: bool) -> list[Block]:
     """lme4's first line, or lmerTest's, which says what the t tests use."""
-    if not tested:
+    if not tested or fit.core.family is not None:
         return fit_blocks.title(fit)
     first = f"{fit_blocks.method_title(fit)}. t-tests use {METHOD_NAMES[method]}"
-    # as R wraps it: the class stands without quotes in a title that is longer than the page
-    pieces = [*textwrap.wrap(first, WIDTH - 4, subsequent_indent="  "), " [", TEST_CLASS, "]"]
-    wrapped = [""]
-    for piece in pieces:
-        if len(wrapped[-1]) + len(piece) > WIDTH:
-            wrapped.append("")
-        wrapped[-1] += piece
-    return [Text((f"{first} [{TEST_CLASS}]",), role="title", wrapped=tuple(wrapped))]
+    return [fit_blocks.wrapped_title(first, TEST_CLASS)]
 
 
 def _fixed_effects(
@@ -103,11 +97,11 @@ def _fixed_effects(
     cov: pd.DataFrame | None,
 ) -> list[Block]:
     frame = tested
-    layout = _LAYOUT_TESTED
-    if frame is None:
+    layout = _TESTED["t" if fit.core.family is None else "z"]
+    if frame is None and fit.core.family is None:
         plain = {"Estimate": fit.params, "Std. Error": fit.bse, "t value": fit.tvalues}
         frame, layout = pd.DataFrame(plain), _LAYOUT
-    if not len(frame):
+    if frame is None or not len(frame):
         return []
     cells, starred = coefmat_cells(frame.to_numpy(dtype=float), layout)
     columns = tuple(map(str, frame.columns))

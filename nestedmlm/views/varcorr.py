@@ -72,8 +72,8 @@ class VarCorr(Viewable):
     ----------
     blocks : tuple of VarCorrBlock
         One for each random-effects term, in lme4's order.
-    sigma : float
-        Residual standard deviation.
+    sigma : float or None
+        Residual standard deviation; None in a model without one.
     corr : bool
         Whether it prints standard deviations and correlations, or variances and covariances.
     residual : tuple of VarCorrBlock
@@ -94,7 +94,7 @@ class VarCorr(Viewable):
     """
 
     blocks: tuple[VarCorrBlock, ...]
-    sigma: float
+    sigma: float | None
     corr: bool = True
     residual: tuple[VarCorrBlock, ...] = ()
     notes: tuple[str, ...] = ()
@@ -107,8 +107,8 @@ class VarCorr(Viewable):
         pandas.DataFrame
             Columns ``term, group, var1, var2, vcov, estimate``: for each block its variances
             (`estimate`: the standard deviations), then its covariances (`estimate`: the
-            correlations); the residual is last. `term` is the name in ``fit.conf_int()``. Missing
-            names are None.
+            correlations); the residual, where there is one, is last. `term` is the name in
+            ``fit.conf_int()``. Missing names are None.
         """
         rows: list[tuple[str, str | None, str | None, float, float]] = []
         for block in (*self.blocks, *self.residual):
@@ -124,7 +124,7 @@ class VarCorr(Viewable):
                 for j in range(len(own))
                 for i in range(j + 1, len(own))
             ]
-        if not self.residual:
+        if self.sigma is not None and not self.residual:
             rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         factors = {block.name: block.factor for block in (*self.blocks, *self.residual)}
         names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
@@ -172,7 +172,8 @@ def varcorr_table(
     blocks = (*varcorr.blocks, *varcorr.residual)
     shown = [block.sd[:1] if block.hom else block.sd for block in blocks]
     sizes = [len(sd) for sd in shown]
-    values = np.concatenate([*shown, [varcorr.sigma]])
+    residual = [] if varcorr.sigma is None else [varcorr.sigma]
+    values = np.concatenate([*shown, residual])
     formatted = [
         format_numbers(values**2 if name == "Variance" else values, digits=digits) for name in comp
     ]
@@ -187,7 +188,7 @@ def varcorr_table(
         numbers = [column[at : at + size] for column in formatted]
         cells += _block_rows(block, numbers, correlations, n_corr)
         at += size
-    if not varcorr.residual:
+    if residual and not varcorr.residual:
         cells.append(["Residual", "", *(column[-1] for column in formatted), *[""] * n_corr])
     heading = "Corr" if varcorr.corr else "Cov"
     headings = [heading, *[""] * (n_corr - 1)] if n_corr else []

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.design.frame.response_kinds import KINDS, REAL, ResponseKind
+from nestedmlm.design.frame.response_kinds import KINDS, response_kind
 from nestedmlm.errors import GroupingError, ResponseError, WeightsError
 
-BINOMIAL = ResponseKind(name="binomial", family="binomial", free_dispersion=False)
-COUNTS = ResponseKind(name="counts", family="poisson", free_dispersion=False)
-POSITIVE = ResponseKind(name="positive", family="gamma")
-UNIT = ResponseKind(name="unit", family="beta")
+BINOMIAL = nm.families.binomial()
+COUNTS = nm.families.poisson()
+POSITIVE = nm.families.gamma()
+UNIT = nm.families.beta()
 
 DATA = pd.DataFrame(
     {
@@ -32,9 +32,11 @@ DATA = pd.DataFrame(
 DATA["share"] = DATA.k / DATA.n
 
 
-def design(response: str, kind: ResponseKind = BINOMIAL, terms: str = "1 + (1 | g)", **options):
+def design(
+    response: str, kind: nm.families.Family | None = BINOMIAL, terms: str = "1 + (1 | g)", **options
+):
     data = options.pop("data", DATA)
-    return nm.build_design(f"{response} ~ {terms}", data, response=kind, **options)
+    return nm.build_design(f"{response} ~ {terms}", data, family=kind, **options)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_an_effect_of_each_row_needs_no_dispersion(kind):
 
 
 def test_every_kind_is_tried():
-    tried = {k.name for k in (BINOMIAL, COUNTS, POSITIVE, UNIT, REAL)}
+    tried = {response_kind(k).name for k in (BINOMIAL, COUNTS, POSITIVE, UNIT, None)}
     assert tried == set(KINDS)
 
 
@@ -148,6 +150,6 @@ def test_every_kind_is_tried():
     ],
 )
 def test_a_linear_model_of_two_values_says_how_the_logistic_one_is_written(response, written):
-    (line,) = design(response, REAL).messages
+    (line,) = design(response, None).messages
     assert "a logistic model would be usual" in line
     assert written in line

@@ -101,7 +101,7 @@ def test_sequential_sums_of_squares_are_those_of_the_qr_decomposition():
         design=SimpleNamespace(x_assign=(0, 1, 1, 2, 3), x_terms=("f", "x", "z")),
         params=pd.Series(beta),
         cov_params=lambda: cov,
-        sigma=sigma,
+        core=SimpleNamespace(scale=sigma),
     )
     table = compare_models([fit]).table
     assert table.index.tolist() == ["f", "x", "z"]
@@ -188,5 +188,5 @@ def test_a_list_of_fits_is_as_good_as_the_fits():
     rows = data(200)
     small, large = (nm.lmer(f"y ~ {x} + (1 | f1)", rows, REML=False) for x in ("x", "x + z"))
     assert str(nm.anova([small, large])) == str(nm.anova(small, large))
-    with pytest.raises(OptionError, match="each of the fits must be a LmerFit"):
+    with pytest.raises(OptionError, match="each of the fits must be an LmerFit"):
         nm.anova([small, "large"])

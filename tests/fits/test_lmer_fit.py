@@ -12,7 +12,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.fits import verbs
-from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.estimates import Estimates, LinearEstimates
 
 FILES = [module.name for module in pkgutil.iter_modules(verbs.__path__)]
 # files that are named after what their verbs are about
@@ -34,7 +34,7 @@ def test_verbs_are_found():
 
 
 def test_there_are_no_mixins():
-    assert nm.LmerFit.__mro__ == (nm.LmerFit, Estimates, object)
+    assert nm.LmerFit.__mro__ == (nm.LmerFit, LinearEstimates, Estimates, object)
 
 
 def test_a_fit_has_slots_and_cannot_be_changed(fit):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from situations import PLAIN, SITUATIONS, fit_of, lmer, new_rows, rows, twin_of
-from verb_row import ENGINES, POSTERIORS, PROFILED, Verb
+from verb_row import ASKED, ENGINES, PROFILED, Verb
 from verbs import NEW, QUIET, VERBS
 
 import nestedmlm as nm
@@ -22,7 +22,7 @@ CELLS = [
     for case, verb in VERBS.items()
     for engine in verb.engines
     for situation in verb.only
-    if engine == "lmer" or situation in POSTERIORS
+    if situation in ASKED.get(engine, SITUATIONS)
 ]
 
 

@@ -17,6 +17,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "residual_comparison": ("residual structures beside each other", {"fits", "views"}),
     "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),
     "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),
+    "augment": ("rows beside the data", {"fits/verbs", "fits/generalized"}),
     "bootstrap": (
         "`fit.bootstrap()`",
         {"fits/verbs", "fits/simulation", "plots"},
@@ -30,6 +31,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         {"fits/singularity", "posterior", "views/posterior"},
     ),
     "elimination": ("`fit.elimination()`", {"fits/verbs", "views"}),
+    "estimates": ("the numbers of a fit, labelled", {"fits", "fits/generalized"}),
     "etable": ("models side by side", {"views", "fits"}),
     "extend": ("data with more groups or rows", {"fits/verbs", "fits/simulation"}),
     "hypothesis": (
@@ -70,7 +72,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "`fit.report()`",
         {"views", "fits/verbs", "fits/posterior_verbs"},
     ),
-    "residuals": ("residuals", {"inference/rows", "fits/verbs", "plots"}),
+    "residuals": ("residuals", {"inference/rows", "fits/verbs", "fits/generalized", "plots"}),
     "rlrt": (
         "restricted likelihood ratio test of one variance",
         {"inference/variances", "fits/simulation"},

@@ -21,8 +21,9 @@ REFERENCE = ROOT / "docs" / "reference"
 LISTED = {
     cls.__name__: cls
     for cls in (
-        nm.LmerFit, nm.BayesFit, nm.Model, nm.Scenario, nm.Formula, nm.Design, nm.Emmeans,
-        nm.Bootstrap, nm.Power, nm.PowerCurve, nm.PlannedPower, nm.Assurance, nm.Allocation,
+        nm.LmerFit, nm.GlmerFit, nm.BayesFit, nm.Model, nm.Scenario, nm.Formula, nm.Design,
+        nm.Emmeans, nm.Bootstrap, nm.Power, nm.PowerCurve, nm.PlannedPower, nm.Assurance,
+        nm.Allocation,
     )
 } | public_api.results()  # fmt: skip
 # members that no page of the reference lists, with the reason

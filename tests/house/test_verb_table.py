@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from situations import SITUATIONS
-from verb_row import ENGINES, POSTERIORS
+from verb_row import ASKED, ENGINES
 from verbs import VERBS
 
 import nestedmlm as nm
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = frozenset(
     "model design core solution certificate messages penalty formula data_name weights_name "
     "weights_column "
-    "offset_name data run priors given_model".split()
+    "offset_name data run priors given_model solved family".split()
 )
 # members that are tested where they are at home
 ELSEWHERE = {
@@ -49,7 +49,8 @@ def test_rows_name_situations_and_engines_that_exist():
         assert set(verb.engines) <= set(ENGINES), case
         for named in (verb.only, verb.refused, verb.empty, verb.unknown, verb.alone):
             assert set(named) <= set(SITUATIONS), case
-    assert set(POSTERIORS) <= set(SITUATIONS)
+    for asked in ASKED.values():
+        assert set(asked) <= set(SITUATIONS)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -143,7 +144,7 @@ def test_functions_of_fits_have_a_row():
 
 # functions of the package that take no fit, or two kinds of them
 NO_FITS = frozenset(
-    "build_design lmer pymc_lmer list_datasets load_dataset load_bayesfit scenario simulate "
+    "build_design lmer glmer pymc_lmer list_datasets load_dataset load_bayesfit scenario simulate "
     "power_curve allocation compare warmup summarise".split()
 )
 

@@ -19,6 +19,8 @@ from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.operators import as_numbers
 from nestedmlm.design.frame.values import Factor, Matrix, drop_unused
 from nestedmlm.errors import ResponseError
+from nestedmlm.families import Family
+from nestedmlm.families.family import accept
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Node
 
@@ -41,14 +43,38 @@ class ResponseKind:
     free_dispersion : bool
         Whether a dispersion is estimated; without one, a grouping factor may have a level for
         each row.
+    check : callable
+        ``(y, weights)``: the family's own check.
     """
 
     name: str = "real"
     family: str = "gaussian"
     free_dispersion: bool = True
+    check: Callable[[FloatArray, FloatArray], None] = accept
 
 
 REAL = ResponseKind()
+
+# what the response of a family is called in `KINDS`; those that are not here say it in their check
+_OF_FAMILY = MappingProxyType(
+    {
+        "binomial": "binomial",
+        "poisson": "counts",
+        "negativebinomial": "counts",
+        "gamma": "positive",
+        "inverse_gaussian": "positive",
+        "beta": "unit",
+    }
+)
+
+
+def response_kind(family: Family | None) -> ResponseKind:
+    """The kind of response that a family takes; of a linear model, any number."""
+    if family is None:
+        return REAL
+    name = _OF_FAMILY.get(family.name, "real")
+    free = family.has_dispersion and family.name != "negativebinomial"
+    return ResponseKind(name=name, family=family.name, free_dispersion=free, check=family.check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,6 +192,7 @@ def check_values(
         check_response(y, name)
     here = Checked(y=y, weights=weights, trials=trials, kind=kind, name=name, index=index)
     KINDS[kind.name](here)
+    kind.check(y, np.ones(len(y)) if weights is None else weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,10 +14,17 @@ from nestedmlm.design.frame.checks import check_finite, check_weights
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.frame.response_kinds import REAL, ResponseKind, check_values, read_response
+from nestedmlm.design.frame.response_kinds import (
+    REAL,
+    ResponseKind,
+    check_values,
+    read_response,
+    response_kind,
+)
 from nestedmlm.design.frame.values import Factor, Vector, drop_unused, missing_rows, take_rows
 from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_variables
 from nestedmlm.errors import DataError, OptionError, WeightsError
+from nestedmlm.families import Family
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms, Variable
 
@@ -90,7 +97,7 @@ def read_variables(
     offset: Any = None,
     na_action: str = "omit",
     env: Mapping[str, Any] | None = None,
-    response: ResponseKind = REAL,
+    family: Family | None = None,
     others: Sequence[Formula] = (),
 ) -> Variables:
     """Evaluate everything on all rows (as R does), then leave out the incomplete ones.
@@ -104,8 +111,8 @@ def read_variables(
     na_action : {"omit", "exclude", "raise"}
     env : mapping, optional
         The caller's variables.
-    response : ResponseKind
-        What the response may be.
+    family : Family, optional
+        Of a generalized model: says what the response may be.
     others : sequence of Formula
         Their predictors and grouping variables are read too.
 
@@ -128,8 +135,9 @@ def read_variables(
     if na_action not in NA_ACTIONS:
         raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
     name = formula.response_text
+    kind = response_kind(family)
     found = evaluate_variables(
-        formula, fixed, evaluator, weights=weights, offset=offset, response=response, others=others
+        formula, fixed, evaluator, weights=weights, offset=offset, response=kind, others=others
     )
     y, trials, values, total, prior = (
         found.y, found.trials, found.values, found.offset, found.weights,
@@ -142,7 +150,7 @@ def read_variables(
     index = frame.index[kept] if some else frame.index
     used_weights = None if prior is None else _checked_weights(prior[kept])
     used_trials = trials[kept] if trials is not None else None
-    check_values(used_y, used_weights, used_trials, kind=response, name=name, index=index)
+    check_values(used_y, used_weights, used_trials, kind=kind, name=name, index=index)
     if used_trials is not None:
         used_weights = used_trials if used_weights is None else used_trials * used_weights
     used_offset = total[kept] if some and total is not None else total

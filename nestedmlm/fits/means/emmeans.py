@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_level, checked
+from nestedmlm.arguments import check_choice, check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.imputation.pooled_fit import PooledFit
@@ -20,11 +20,13 @@ from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
+from nestedmlm.inference.means.response_scale import response_scale
 from nestedmlm.inference.means.simultaneous import split_rows
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
+TYPES = ("link", "response")
 _STEP_SHARE_OF_RANGE = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 
@@ -37,6 +39,7 @@ def emmeans(
     by: str | Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
+    type: str = "link",
     ddf: str | None = None,
     level: float = 0.95,
     vcov: str | ClusterRobust | None = None,
@@ -45,7 +48,7 @@ def emmeans(
 
     Parameters
     ----------
-    fit : LmerFit or PooledFit
+    fit : LmerFit, GlmerFit or PooledFit
         Of a pooled one the grid is that of the first data set, as in R.
     specs : str or sequence of str
         The predictors whose levels (or combinations of levels) get a mean: ``"recipe"``,
@@ -59,6 +62,9 @@ def emmeans(
     weights : {"equal", "proportional", "outer", "cells", "flat"}
         How the levels that are averaged over count; see
         `nestedmlm.inference.means.averaging.marginal_cells`.
+    type : {"link", "response"}
+        Of a generalized model: means on the scale of the link, or back-transformed
+        (probabilities, rates); contrasts of these are odds ratios and rate ratios.
     ddf : {"kenward-roger", "satterthwaite", "residual", "none"}, optional
         Degrees of freedom. By default Kenward-Roger for REML fits, as R's emmeans, and
         Satterthwaite where Kenward-Roger is not defined (maximum likelihood, penalties). emmeans
@@ -104,6 +110,7 @@ def emmeans(
     NOTE: Results may be misleading due to involvement in interactions
     """
     _check_fit(fit)
+    check_choice(type, "type", TYPES)
     keep, groups = _read_specs(specs, by)
     grid = reference_grid(fit.design, fit.model.data, at=at)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
@@ -117,6 +124,7 @@ def emmeans(
         name="emmean",
         method=_method(fit, ddf, vcov),
         level=level,
+        response=type == "response",
         notes=_notes(fit, grid, keep, groups),
     )
 
@@ -206,6 +214,7 @@ def _estimates(
     method: DfMethod,
     level: float,
     notes: tuple[str, ...],
+    response: bool = False,
 ) -> Emmeans:
     labels = labels_of(grid, cells)
     around = [o for name_ in groups for o in grid.nesting.get(name_, ())]
@@ -223,12 +232,15 @@ def _estimates(
         means=tuple(float(len(rows)) for rows in blocks),
         averaged=cells.averaged,
         notes=notes,
+        scale=response_scale(fit.core.family, response=response),
     )
 
 
 def _check_fit(fit: LmerFit | PooledFit) -> None:
     if not isinstance(fit, Estimates | PooledFit):
-        raise OptionError(f"marginal means are of an LmerFit, not of a {type(fit).__name__}")
+        raise OptionError(
+            f"marginal means are of an LmerFit or a GlmerFit, not of a {fit.__class__.__name__}"
+        )
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
@@ -236,9 +248,10 @@ def _check_fit(fit: LmerFit | PooledFit) -> None:
 def _method(
     fit: LmerFit | PooledFit, ddf: str | None, vcov: str | ClusterRobust | None
 ) -> DfMethod:
-    plain = fit.REML and fit.penalty is None and vcov is None
-    default = "kenward-roger" if plain else "satterthwaite"
-    return df_method(fit.core, default if ddf is None else ddf, vcov)
+    if ddf is None and fit.core.reference == "t":
+        plain = fit.REML and fit.penalty is None and vcov is None
+        ddf = "kenward-roger" if plain else "satterthwaite"
+    return df_method(fit.core, ddf, vcov)
 
 
 def _read_specs(
@@ -278,7 +291,8 @@ def _notes(
     own = {*keep, *groups}
     notes = []
     response = strip_groups(fit.design.formula.response)
-    if isinstance(response, Call) and response.func.name != "I":
+    transformed = isinstance(response, Call) and response.func.name != "I"
+    if transformed and fit.core.family is None:
         notes.append(f"Results are given on the {deparse(response)} (not the response) scale.")
     if own and any(own < term for term in grid.terms):
         notes.append(_INTERACTION)

@@ -18,6 +18,7 @@ from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import Comparisons, make_comparisons
+from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View, Viewable
@@ -59,6 +60,8 @@ class Emmeans(Viewable):
         Variables averaged over.
     notes : tuple of str
         More lines below the table.
+    scale : ResponseScale or None
+        Of a generalized model: link or response.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class Emmeans(Viewable):
     tests: bool = False
     averaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    scale: ResponseScale | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the method holds functions: it is made again where it is unpickled
@@ -106,7 +110,7 @@ class Emmeans(Viewable):
         -------
         DataFrame
             Intervals and p-values are adjusted as `adjust` says, within each family; the tests
-            are of zero. Rows that cannot be estimated are NaN.
+            are of zero (of a ratio, of one). Rows that cannot be estimated are NaN.
         """
         functions = LinearFunctions(
             L=self.L,
@@ -115,7 +119,13 @@ class Emmeans(Viewable):
             means=self.means,
         )
         numbers = simultaneous_table(functions, self.ddf, level=self.level, adjust=self.adjust)
-        return pd.concat([self.labels, numbers], axis=1)
+        labels = self.labels
+        if self.scale is not None:
+            numbers = self.scale.transformed(numbers)
+            if self.scale.ratios:
+                own = [name for name in labels if str(name).startswith("contrast")]
+                labels = labels.assign(**{n: labels[n].map(self.scale.label) for n in own})
+        return pd.concat([labels, numbers], axis=1)
 
     def vcov(self) -> FloatArray:
         """Covariance matrix of the estimates, (r, r)."""
@@ -202,6 +212,7 @@ class Emmeans(Viewable):
             intervals=False,
             tests=True,
             notes=notes,
+            scale=None if self.scale is None else replace(self.scale, contrasts=True),
         )
 
     @checked
@@ -269,7 +280,7 @@ class Emmeans(Viewable):
             by=self.by,
             blocks=split_rows(self.labels, self.by),
             means=self.means,
-            name=self.name,
+            name=self.name if self.scale is None else self.scale.name(self.name),
             level=self.level,
             adjust=self.adjust,
             ddf=self.ddf.method,
@@ -277,9 +288,15 @@ class Emmeans(Viewable):
             intervals=self.intervals,
             tests=self.tests,
             averaged=self.averaged,
-            notes=(*self.ddf.notes, *self.notes),
+            notes=(*self.ddf.notes, *self.notes, *self._scale_notes()),
+            null=1.0 if self.scale is not None and self.scale.ratios else None,
         )
         return marginal_view(table)
+
+    def _scale_notes(self) -> tuple[str, ...]:
+        if self.scale is None:
+            return ()
+        return self.scale.notes(intervals=self.intervals, tests=self.tests)
 
 
 def _restored(state: dict[str, Any], method: str, vcov: ClusterRobust | None) -> Emmeans:

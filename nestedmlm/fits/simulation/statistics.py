@@ -16,7 +16,7 @@ from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
 from nestedmlm.inference.resampling.resampling import take_groups
-from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
+from nestedmlm.inference.variances.parameters import parameter_values
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -116,13 +116,22 @@ def observed(fit: LmerFit, fun: Fun | None) -> pd.Series:
         If `fun` is not callable or returns anything but numbers.
     """
     if fun is None:
-        wanted = model_parameters(fit.design)
-        values = dict(zip(wanted, parameter_values(wanted, fit.solution), strict=True))
-        ordered = sorted(wanted, key=lambda p: p.kind != "beta")  # fixed effects first
-        return pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
+        return parameters_of(fit)
     if not callable(fun):
         raise OptionError(f"fun must be a function of a fit, not {type(fun).__name__}")
     return as_statistics(fun(fit), fun)
+
+
+def parameters_of(fit: LmerFit) -> pd.Series:
+    """Values of all parameters, fixed effects first, and of a dispersion that was estimated."""
+    wanted = fit.core.parameters
+    values = dict(zip(wanted, parameter_values(wanted, fit.solution), strict=True))
+    ordered = sorted(wanted, key=lambda p: p.kind != "beta")
+    out = pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
+    family = fit.core.family
+    if family is not None and family.has_dispersion:
+        out[family.dispersion_name] = fit.core.dispersion
+    return out
 
 
 def as_statistics(result: Any, fun: Fun) -> pd.Series:

@@ -198,7 +198,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     """
     blocks = fit.varcorr().blocks
     collapses = [
-        _collapse(block, term.X, values, fit.sigma, tol)
+        _collapse(block, term.X, values, fit.core.scale, tol)
         for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=True)
     ]
     formula: Formula = fit.design.formula

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nestedmlm.fits.model_comparison import compare_models
+from nestedmlm.fits.reduced_fit import fit_like
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
 from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.render.blocks import Block, Text
@@ -118,7 +119,7 @@ def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
         step = next(iter(diagnoses[-1].next), None)
         if step is None or not step.mixed:
             break
-        fits.append(fit.model.with_formula(step.formula).fit(REML=fit.REML))
+        fits.append(fit_like(fit, fit.model.with_formula(step.formula), REML=fit.REML))
         diagnoses.append(diagnose(fits[-1]))
         taken.append(step)
     names = [_name(i) for i in range(len(fits))]

@@ -19,12 +19,22 @@ from nestedmlm.inference.effects.hypotheses import (
     term_contrasts,
 )
 from nestedmlm.views.anova import AnovaResult
-from nestedmlm.views.effect_tests import F_COLUMNS, METHOD_NAMES, TestTable
+from nestedmlm.views.effect_tests import (
+    CHISQ_COLUMNS,
+    F_COLUMNS,
+    JOINT_COLUMNS,
+    METHOD_NAMES,
+    TestTable,
+)
 
 if TYPE_CHECKING:
     from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
+_HEADINGS = {
+    "t": "Type {} Analysis of Variance Table with {}",
+    "z": "Type {} Analysis of Deviance Table (Wald chi-squared tests)",
+}
 _ROMAN = {"1": "I", "2": "II", "3": "III"}
 
 
@@ -32,7 +42,7 @@ def anova(
     fit: LmerFit,
     *,
     type: str = "III",
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     vcov: str | ClusterRobust | None = None,
 ) -> TestTable | AnovaResult:
     """F tests of the terms of the fixed effects, as lmerTest's ``anova``.
@@ -41,16 +51,17 @@ def anova(
     ----------
     type : {"III", "II", "I"}
         Hypotheses: marginal, each given all that do not contain it, sequential (SAS's types).
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        ``none`` gives lme4's sequential sums of squares, without tests.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        By default Satterthwaite's; ``none`` gives lme4's sequential sums of squares, without
+        tests. A generalized model has Wald's chi-squared tests, as ``car::Anova``.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
         Cluster-robust covariance in the place of the model's, with its degrees of freedom.
 
     Returns
     -------
     TestTable
-        ``.table``: Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); ``.hypotheses``: the
-        contrast matrices.
+        ``.table``: Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F) (of a generalized model Chisq,
+        Df, Pr(>Chisq)); ``.hypotheses``: the contrast matrices.
 
     Raises
     ------
@@ -69,13 +80,13 @@ def anova(
     ---
     Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
     """
-    if ddf == "none" and vcov is None:
+    if ddf == "none" and vcov is None and fit.core.reference == "t":
         return sequential_anova(fit)
     return term_table(fit, df_method(fit.core, ddf, vcov), type=type)
 
 
 def term_table(fit: LmerFit | PooledFit, method: DfMethod, *, type: str) -> TestTable:
-    """F tests of every term of the fixed effects."""
+    """F tests (chi-squared ones of a generalized model) of every term of the fixed effects."""
     values = read_predictors(fit)
     contrasts = term_contrasts(fit.design, type, values)
     roman = _ROMAN.get(str(type), str(type))
@@ -84,7 +95,7 @@ def term_table(fit: LmerFit | PooledFit, method: DfMethod, *, type: str) -> Test
         notes += (f"no data for {', '.join(empty)}: mind what type III hypotheses then mean",)
     return TestTable(
         table=f_frame(method, contrasts),
-        heading=(f"Type {roman} Analysis of Variance Table with {METHOD_NAMES[method.method]}",),
+        heading=(_HEADINGS[method.reference].format(roman, METHOD_NAMES[method.method]),),
         notes=notes,
         hypotheses=contrasts,
     )
@@ -96,12 +107,19 @@ def read_predictors(fit: LmerFit | PooledFit) -> Values:
 
 
 def f_frame(method: DfMethod, contrasts: Mapping[str, FloatArray], rhs: Any = 0.0) -> pd.DataFrame:
-    """One row of lmerTest's F table for each contrast matrix."""
-    rows = {label: f_row(joint_test(method, L, rhs=rhs)) for label, L in contrasts.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(F_COLUMNS), dtype=float)
+    """One row for each contrast matrix: lmerTest's F table, or one of chi-squared tests."""
+    columns = list(JOINT_COLUMNS[method.reference])
+    rows = {
+        label: [numbers[name] for name in columns]
+        for label, L in contrasts.items()
+        for numbers in (joint_numbers(joint_test(method, L, rhs=rhs)),)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)
 
 
-def f_row(test: JointTest) -> tuple[float, ...]:
-    """Numbers in the order of the table's columns."""
+def joint_numbers(test: JointTest) -> dict[str, float]:
+    """Numbers of a joint test by the columns of the tables that show them."""
     num_df = test.num_df or float("nan")  # nothing to test: an empty row
-    return (test.sum_sq, test.mean_sq, num_df, test.den_df, test.F, test.p_value)
+    numbers = (test.sum_sq, test.mean_sq, num_df, test.den_df, test.F, test.p_value)
+    chisq = (num_df * test.F, num_df, test.p_value)
+    return dict(zip((*F_COLUMNS, *CHISQ_COLUMNS), (*numbers, *chisq), strict=True))

@@ -17,7 +17,13 @@ from nestedmlm.arguments import (
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
-from nestedmlm.fits.simulation.statistics import Fun, GroupResampler, Refitter, observed
+from nestedmlm.fits.simulation.statistics import (
+    Fun,
+    GroupResampler,
+    Refitter,
+    observed,
+    parameters_of,
+)
 from nestedmlm.fits.verbs.simulate import conditioned
 from nestedmlm.inference.resampling.resampling import residual, semiparametric, top_factor
 from nestedmlm.inference.resampling.response_distribution import (
@@ -95,6 +101,9 @@ def bootstrap(
     ways = streams(root, nsim)
     check_workers(workers)
     conditions = conditioned(use_u, re_form)
+    if fit.core.family is not None:
+        check_choice(type, "type", ("parametric", "cases"))  # residuals are not exchangeable
+        fun = parameters_of if fun is None else fun  # refits are made one by one
     t0 = observed(fit, fun)
     task = _TASKS[type](fit, fun, len(t0), conditions, by)
     chunk = 1
@@ -127,7 +136,14 @@ def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str 
     s = fit.solution
     keep = chosen_columns(fit.design, re_form)
     distribution = response_distribution(
-        fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep
+        fit.design,
+        beta=s.beta,
+        T=s.T,
+        sigma=fit.core.scale,
+        b=s.b,
+        keep=keep,
+        family=fit.core.family,
+        dispersion=fit.core.dispersion,
     )
     return Refitter(responses=distribution, fit=fit, fun=fun, size=size)
 

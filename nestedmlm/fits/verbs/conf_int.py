@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_choice, normal_quantile
+from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.profile import ShownParameters, profile_fit, shown_parameters
+from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.means.response_scale import RATIOS
 from nestedmlm.inference.resampling.bootstrap_intervals import KINDS
-from nestedmlm.inference.variances.parameters import model_parameters
 from nestedmlm.inference.variances.wald import variance_parameters
 from nestedmlm.views.profile import LIMITS
 
@@ -26,7 +28,8 @@ def conf_int(
     parm: Any = None,
     level: float = 0.95,
     *,
-    method: str = "profile",
+    method: str | None = None,
+    exponentiate: bool = False,
     order: str = "lme4-2",
     names: str = "new",
     nsim: int = 500,
@@ -41,11 +44,15 @@ def conf_int(
     parm : str, int or sequence of these, optional
         ``"theta_"`` (all variance parameters), ``"beta_"``, names or positions; default all.
     level : float
-    method : {"profile", "wald", "boot"}
-        ``profile``: where the profile of the maximum-likelihood deviance crosses the quantile,
-        as lme4's default. ``wald``: estimate and standard error of this fit, on the log scale
-        for standard deviations and the atanh scale for correlations; NaN on the boundary.
+    method : {"profile", "wald", "boot"}, optional
+        By default ``profile``, and ``wald`` of a generalized model. ``profile``: where the profile
+        of the maximum-likelihood deviance crosses the quantile, as lme4's default. ``wald``:
+        estimate and standard error of this fit, on the log scale for standard deviations and the
+        atanh scale for correlations; NaN on the boundary.
         ``boot``: `bootstrap`.
+    exponentiate : bool
+        Exponentiate the limits of fixed effects: odds ratios of a logit link, ratios of a log
+        link.
     order : {"lme4-2", "lme4-1"}
         Standard deviations of a term before its correlations, or the lower triangle of its
         covariance column by column.
@@ -82,11 +89,34 @@ def conf_int(
     sigma                    38.23      67.66
     (Intercept)            1486.45    1568.55
     """
+    if method is None:
+        method = "profile" if fit.core.family is None else "wald"
     check_choice(method, "method", METHODS)
+    if exponentiate:
+        check_exponentiate(fit.core)
     check_choice(kind, "kind", KINDS)
     wanted = shown_parameters(fit, parm, order=order, names=names)
     options = IntervalOptions(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
-    return METHODS[method](fit, wanted, options)
+    found = METHODS[method](fit, wanted, options)
+    if exponentiate:
+        fixed = [p.kind == "beta" for p in wanted.parameters]
+        found.loc[fixed] = np.exp(found.loc[fixed])
+    return found
+
+
+def check_exponentiate(fitted: Fitted) -> None:
+    """Refuse to exponentiate where that gives no ratio.
+
+    Raises
+    ------
+    OptionError
+        For links other than log and logit.
+    """
+    link = None if fitted.family is None else fitted.family.link.name
+    if link not in (None, *RATIOS):
+        raise OptionError(
+            f"exponentiate=True gives ratios with a log or logit link; this model's is {link}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +158,7 @@ def boot_limits(fit: LmerFit, wanted: ShownParameters, options: IntervalOptions)
     boot = fit.bootstrap(options.nsim, seed=options.seed, progress=options.progress)
     table = boot.conf_int(options.kind, options.level).to_numpy()
     p = fit.design.p
-    everything = model_parameters(fit.design)  # the bootstrap lists fixed effects first
+    everything = fit.core.parameters  # the bootstrap lists fixed effects first
     place = {q: i + p if q.kind != "beta" else q.i for i, q in enumerate(everything)}
     rows = [tuple(table[place[q]]) for q in wanted.parameters]
     failed = len(boot.failures)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.anova import f_row
+from nestedmlm.fits.verbs.anova import f_frame
+from nestedmlm.fits.verbs.summary import row_numbers
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.contrasts import read_contrasts
-from nestedmlm.inference.effects.ddf import df_method, intervals, joint_test, row_tests
-from nestedmlm.views.effect_tests import CONTRAST_COLUMNS, F_COLUMNS, TestTable
+from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
+from nestedmlm.views.effect_tests import ROW_COLUMNS, TestTable
 
 if TYPE_CHECKING:
     from nestedmlm.fits.imputation.pooled_fit import PooledFit
@@ -25,7 +26,7 @@ def contest(
     rhs: Any = 0.0,
     *,
     joint: bool = True,
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     level: float = 0.95,
     vcov: str | ClusterRobust | None = None,
 ) -> TestTable:
@@ -40,7 +41,8 @@ def contest(
         Hypothetical values.
     joint : bool
         One F test of all (True), or a t test with a confidence interval for each.
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Degrees of freedom; by default Satterthwaite's. A generalized model has z tests.
     level : float
         Of the confidence intervals.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
@@ -73,17 +75,13 @@ def contest(
     named = dict(zip(given.labels, given.L, strict=True))
     if joint:
         label = ", ".join(given.labels) if not _numbered(given.labels) else "1"
-        table = pd.DataFrame(
-            [f_row(joint_test(method, given.L, rhs=given.rhs))],
-            index=[label], columns=list(F_COLUMNS), dtype=float,
-        )  # fmt: skip
+        table = f_frame(method, {label: given.L}, rhs=given.rhs)
     else:
         found = row_tests(method, given.L, rhs=given.rhs)
         lower, upper = intervals(found, level)
-        columns = (found.estimate, found.se, found.df, found.statistic, lower, upper, found.p_value)
-        table = pd.DataFrame(
-            dict(zip(CONTRAST_COLUMNS, columns, strict=True)), index=list(given.labels)
-        )
+        numbers = row_numbers(found) | {"lower": lower, "upper": upper}
+        columns = list(ROW_COLUMNS[method.reference])
+        table = pd.DataFrame(numbers, index=list(given.labels))[columns]
     return TestTable(
         table=table,
         heading=(),

@@ -24,8 +24,8 @@ def drop1(
     fit: LmerFit,
     scope: Sequence[str] | None = None,
     *,
-    ddf: str = "satterthwaite",
-    test: str = "F",
+    ddf: str | None = None,
+    test: str | None = None,
     vcov: str | ClusterRobust | None = None,
 ) -> TestTable:
     """Test each term of the fixed effects that can be dropped, given all others.
@@ -34,10 +34,12 @@ def drop1(
     ----------
     scope : sequence of str, optional
         Some of these terms; by default all that no other term contains.
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-    test : {"F", "Chisq"}
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Of the F tests, by default Satterthwaite's.
+    test : {"F", "Chisq"}, optional
         F tests as lmerTest's ``drop1``, or likelihood-ratio tests of models refitted by
-        maximum likelihood as lme4's.
+        maximum likelihood as lme4's; by default F tests, and likelihood-ratio tests of a
+        generalized model.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
         Cluster-robust covariance in the place of the model's, with its degrees of freedom
         (of F tests).
@@ -62,11 +64,15 @@ def drop1(
     >>> fit.drop1(test="Chisq").table["Pr(Chi)"].round(4)["recipe:temperature"]
     np.float64(0.3953)
     """
-    if test not in ("F", "Chisq"):
+    if test not in (None, "F", "Chisq"):
         raise OptionError(f"test={test!r} is unknown; known: F, Chisq")
-    if test == "Chisq" and vcov is not None:
-        raise OptionError("likelihood-ratio tests have no vcov=; take test='F'")
-    if test == "Chisq":
+    generalized = fit.core.reference == "z"
+    if generalized and test == "F":
+        raise OptionError("test='F' is for linear models; a generalized one has test='Chisq'")
+    if (test == "Chisq" or generalized) and vcov is not None:
+        raise OptionError("likelihood-ratio tests have no vcov=; take test='F' of a linear model")
+    if test == "Chisq" or generalized:
+        fit.core.ddf(ddf if generalized else None)
         return drop1_likelihood(fit, scope)
     return droppable_tests(fit, df_method(fit.core, ddf, vcov), scope)
 
@@ -93,7 +99,7 @@ def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
     """lme4's ``drop1(test = "Chisq")``: each model is refitted by maximum likelihood."""
     from scipy.special import chdtrc
 
-    full = fit.refit_ml()
+    full = fit.refit_ml() if fit.REML else fit
     rows = {NONE: (np.nan, full.aic, np.nan, np.nan)}
     formulas = {}
     for label in droppable(fit.design, scope):

@@ -18,7 +18,8 @@ def glance(fit: LmerFit) -> pd.DataFrame:
     DataFrame
         ``nobs, npar, sigma, log_lik, aic, bic, reml_criterion, deviance, df_residual, REML,
         converged, singular``. As in lme4, `log_lik`, `aic` and `bic` of a REML fit are those
-        of the REML criterion; `deviance` is -2 log-likelihood at the same theta.
+        of the REML criterion; `deviance` is -2 log-likelihood at the same theta. A generalized
+        model has `dispersion` in place of `sigma`, no REML, and the conditional deviance.
 
     Examples
     --------
@@ -28,17 +29,18 @@ def glance(fit: LmerFit) -> pd.DataFrame:
        nobs  sigma  log_lik      aic      bic  df_residual
     0    30  49.51 -159.827  325.654  329.858           27
     """
+    linear = fit.core.family is None
     numbers = {
         "nobs": fit.nobs,
         "npar": fit.npar,
-        "sigma": fit.sigma,
+        **({"sigma": fit.sigma} if linear else {"dispersion": fit.core.dispersion}),
         "log_lik": fit.llf,
         "aic": fit.aic,
         "bic": fit.bic,
-        "reml_criterion": fit.reml_criterion,
+        **({"reml_criterion": fit.reml_criterion} if linear else {}),
         "deviance": fit.deviance,
         "df_residual": fit.df_resid,
-        "REML": fit.REML,
+        **({"REML": fit.REML} if linear else {}),
         "converged": fit.converged,
         "singular": fit.is_singular(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -18,6 +19,7 @@ def icc(
     fit: LmerFit,
     *,
     by_group: bool = False,
+    scale: str = "latent",
     level: float | None = None,
     nsim: int = 500,
     seed: int | None = None,
@@ -29,6 +31,10 @@ def icc(
     ----------
     by_group : bool
         One share for each grouping factor, and one for the residual.
+    scale : {"latent", "observation"}
+        Of the residual variance of a generalized model: of the distribution behind the link
+        (logit: pi^2 / 3), or of a response by the delta method (Nakagawa, Johnson & Schielzeth
+        2017); a linear model has one.
     level : float, optional
         Level of bootstrap intervals (percentiles of the parametric bootstrap).
     nsim, seed
@@ -69,15 +75,15 @@ def icc(
             "the model has no random effects, whose share of the variance the ICC is: "
             "fit.residual_cov(kind='cor') has the correlations of the residuals"
         )
-    fun = icc_by_group if by_group else icc_values
+    fun = partial(icc_by_group if by_group else icc_values, scale=scale)
     return with_interval(fit, fun, level=level, nsim=nsim, seed=seed, progress=progress)
 
 
-def icc_values(fit: LmerFit) -> pd.Series:
+def icc_values(fit: LmerFit, *, scale: str) -> pd.Series:
     """Adjusted and unadjusted intraclass correlation."""
-    return icc_r2.icc_values(icc_r2.variance_shares(fit.solution, fit.design))
+    return icc_r2.icc_values(icc_r2.variance_shares(fit.core, scale=scale))
 
 
-def icc_by_group(fit: LmerFit) -> pd.Series:
+def icc_by_group(fit: LmerFit, *, scale: str) -> pd.Series:
     """Share of each grouping factor and of the residual."""
-    return icc_r2.icc_by_group(icc_r2.variance_shares(fit.solution, fit.design), fit.design)
+    return icc_r2.icc_by_group(icc_r2.variance_shares(fit.core, scale=scale), fit.design)

@@ -16,6 +16,7 @@ def predict(
     fit: LmerFit,
     newdata: Any = None,
     *,
+    type: str = "link",
     re_form: Any = None,
     new_levels: str = "error",
     se_fit: bool = False,
@@ -35,6 +36,9 @@ def predict(
     newdata : table, optional
         New rows; the response, and the columns of random effects that `re_form` leaves out,
         need not be there.
+    type : {"link", "response"}
+        Linear predictor, or expected response of a generalized model (of a binomial one the
+        probability); the same in a linear model.
     re_form : None, False or str
         Which random effects count. None: all. False or ``"~ 0"``: none, the population's
         mean. ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
@@ -71,8 +75,9 @@ def predict(
     Raises
     ------
     OptionError
-        For unknown choices, for random effects in `re_form` that the model does not have, and
-        for a prediction interval that would leave out part of a correlated term.
+        For unknown choices, for random effects in `re_form` that the model does not have, for
+        a prediction interval that would leave out part of a correlated term, and for one of a
+        generalized model.
     NewLevelsError
         For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
     DataError
@@ -102,6 +107,8 @@ def predict(
     9    430.66      13.86    403.50     457.82
     """
     options = prediction.PredictionOptions(
+        type=type,
+        link=None if fit.core.family is None else fit.core.family.link,
         re_form=re_form,
         new_levels=new_levels,
         se_fit=se_fit,

@@ -14,7 +14,6 @@ from nestedmlm.inference.variances.parameters import (
     NAMES,
     ModelParameter,
     in_order,
-    model_parameters,
     old_names,
     select,
 )
@@ -105,7 +104,7 @@ def shown_parameters(fit: LmerFit, parm: Any, *, order: str, names: str) -> Show
     """
     if names not in NAMES:
         raise OptionError(f"names must be one of {', '.join(NAMES)}, not {names!r}")
-    everything = model_parameters(fit.design)
+    everything = fit.core.parameters
     everything = tuple(everything[i] for i in in_order(everything, order))
     old = old_names(everything)
     labels = old if names == "old" else tuple(p.name for p in everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,6 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.verbs.bootstrap import with_interval
 from nestedmlm.inference.variances import icc_r2
-from nestedmlm.optimum.solve import solve, warn_uncertified
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -22,6 +22,7 @@ def r2(
     fit: LmerFit,
     *,
     by_group: bool = False,
+    scale: str = "latent",
     level: float | None = None,
     nsim: int = 500,
     seed: int | None = None,
@@ -35,7 +36,7 @@ def r2(
         Instead, the proportion of variance explained at each level: one minus its ratio to
         the variance in the model without predictors (which is fitted; same rows, same random
         effects, same criterion).
-    level, nsim, seed, progress
+    scale, level, nsim, seed, progress
         As in `icc`.
 
     Returns
@@ -53,22 +54,20 @@ def r2(
     >>> fit.r2().round(3).to_dict()
     {'marginal': 0.279, 'conditional': 0.799}
     """
-    fun = r2_by_group if by_group else r2_values
+    fun = partial(r2_by_group if by_group else r2_values, scale=scale)
     return with_interval(fit, fun, level=level, nsim=nsim, seed=seed, progress=progress)
 
 
-def r2_values(fit: LmerFit) -> pd.Series:
+def r2_values(fit: LmerFit, *, scale: str) -> pd.Series:
     """Marginal and conditional R-squared."""
-    return icc_r2.r2_values(icc_r2.variance_shares(fit.solution, fit.design))
+    return icc_r2.r2_values(icc_r2.variance_shares(fit.core, scale=scale))
 
 
-def r2_by_group(fit: LmerFit) -> pd.Series:
+def r2_by_group(fit: LmerFit, *, scale: str) -> pd.Series:
     """Variance explained at each level; fits the model without predictors."""
-    null = null_design(fit.design)
-    found = solve(null, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
-    warn_uncertified(found)
-    before = icc_r2.variance_shares(found.solution, null)
-    own = icc_r2.variance_shares(fit.solution, fit.design)
+    null = fit.refitted(null_design(fit.design))
+    before = icc_r2.variance_shares(null.core, scale=scale)
+    own = icc_r2.variance_shares(fit.core, scale=scale)
     return icc_r2.r2_by_group(own, before, fit.design)
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nestedmlm.fits.reduced_fit import NONE, fit_reduced
+from nestedmlm.fits.reduced_fit import NONE, Flat, fit_reduced
 from nestedmlm.formula import Bar, random_term
 from nestedmlm.formula.nodes import Literal, Node
-from nestedmlm.inference.means.linear import LinearFit
 from nestedmlm.views.effect_tests import RANOVA_COLUMNS, TestTable
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def ranova(fit: LmerFit, *, reduce_terms: bool = True) -> TestTable:
     -------
     TestTable
         ``.formulas`` has the models. REML fits are compared by REML; a model without random
-        effects is a linear one.
+        effects is a (generalized) linear one.
 
     Notes
     -----
@@ -105,9 +104,7 @@ def _reductions(
         yield f"{label} in {whole}", left
 
 
-def likelihood_table(
-    fit: LmerFit | LinearFit, smaller: Mapping[str, LmerFit | LinearFit]
-) -> pd.DataFrame:
+def likelihood_table(fit: LmerFit | Flat, smaller: Mapping[str, LmerFit | Flat]) -> pd.DataFrame:
     """One row per smaller model: its likelihood, and the test against that of `fit`."""
     from scipy.special import chdtrc
 

@@ -11,6 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.frames import check_row_labels
+from nestedmlm.design.frame.response_kinds import check_values, response_kind
 from nestedmlm.errors import DataError
 from nestedmlm.statistics.responses import responses
 
@@ -25,9 +26,11 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
     ----------
     y : array-like, shape (n,) or (rows of the data,), optional
         One value for each row used, or for each row of the original data; a Series must have
-        the row labels of the data, a frame one column. By default the fit's own.
+        the row labels of the data, a frame one column. Of a binomial model with trials:
+        proportions, as `simulate` gives them. By default the fit's own.
     weights : array-like, shape (n,) or (rows of the data,), optional
-        Prior weights, all positive. By default the fit's own.
+        Prior weights, all positive (of a binomial model numbers of trials). By default the fit's
+        own.
 
     Returns
     -------
@@ -67,7 +70,15 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
         if numbers.ndim != 1:
             raise DataError(f"refit needs {fit.nobs} weights, one for each row")
         check_weights(numbers)
-        return fit.refitted(design.with_weights(numbers), control=fit.certificate.control)
+        design = design.with_weights(numbers)
+    if fit.core.family is not None:
+        check_values(
+            values, design.weights, None, kind=response_kind(fit.core.family),
+            name="the new response", index=design.index,
+        )  # fmt: skip
+        return fit.refitted(design)
+    if weights is not None:
+        return fit.refitted(design, control=fit.certificate.control)
     if fit.solution.stats.sparse is not None or fit.solution.stats.residual is not None:
         return fit.refitted(design)
     columns = responses(design, fit.solution.stats, values[:, None])

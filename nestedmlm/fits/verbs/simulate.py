@@ -51,7 +51,8 @@ def simulate(
     Returns
     -------
     DataFrame, (n, nsim)
-        ``sim_1, sim_2, ...`` on the caller's index.
+        ``sim_1, sim_2, ...`` on the caller's index; of a binomial model proportions of the trials
+        (0 and 1 where there is one), which `refit` takes.
 
     Raises
     ------
@@ -72,18 +73,19 @@ def simulate(
     (30, 2)
     """
     keep = chosen_columns(fit.design, conditioned(use_u, re_form))
-    s = fit.solution
+    s, scale = fit.solution, fit.core.scale
     if newdata is None:
         if offset is not None or weights is not None:
             raise OptionError("offset and weights belong to newdata: the fit has its own")
         distribution = response_distribution(
-            fit.design, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep,
-            residual=s.stats.residual,
+            fit.design, beta=s.beta, T=s.T, sigma=scale, b=s.b, keep=keep,
+            residual=s.stats.residual, family=fit.core.family, dispersion=fit.core.dispersion,
         )  # fmt: skip
         drawn = draw_frame(distribution, fit.design.index, nsim=nsim, seed=seed)
         return _padded(drawn, fit.design)
     distribution, index = response_distribution_for(
-        fit.design, newdata, beta=s.beta, T=s.T, sigma=s.sigma, b=s.b, keep=keep, offset=offset,
+        fit.design, newdata, beta=s.beta, T=s.T, sigma=scale, b=s.b, keep=keep, offset=offset,
+        family=fit.core.family, dispersion=fit.core.dispersion,
         weights=new_weights(
             fit.design, newdata, fit.model.weights_column if weights is None else weights
         ),

@@ -13,6 +13,7 @@ from nestedmlm.fits.reduced_fit import fit_reduced, without
 from nestedmlm.fits.verbs.drop1 import droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit, term_tests, without_term
 from nestedmlm.views.effect_tests import (
     F_COLUMNS,
@@ -32,7 +33,7 @@ _HEADING = "Backward reduced fixed-effect table:"
 def step(
     fit: LmerFit,
     *,
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     alpha_random: float = 0.1,
     alpha_fixed: float = 0.05,
     reduce_random: bool = True,
@@ -43,7 +44,8 @@ def step(
 
     Parameters
     ----------
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Degrees of freedom; by default Satterthwaite's. A generalized model has z tests.
     alpha_random, alpha_fixed : float
         Terms go while the largest p-value is above these.
     reduce_random, reduce_fixed : bool
@@ -65,6 +67,7 @@ def step(
     'angle ~ temperature + (1 | recipe:replicate)'
     """
     fixed_limit = alpha_fixed if reduce_fixed else 1.0
+    ddf = fit.core.ddf(ddf)
     wrong = [label for label in keep if label not in fit.design.x_terms]
     if wrong:
         raise OptionError(
@@ -110,7 +113,7 @@ def _step_fixed(
             return _stacked([*gone, table.assign(Eliminated=0.0)], F_COLUMNS), fit
         gone.append(table.loc[[label]].assign(Eliminated=len(gone) + 1.0))
         reduced = fit_reduced(fit, without(fit, label), REML=fit.REML)
-        assert not isinstance(reduced, LinearFit)
+        assert not isinstance(reduced, LinearFit | GeneralizedLinearFit)
         fit = reduced
 
 

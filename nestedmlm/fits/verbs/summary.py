@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
-from nestedmlm.inference.effects.ddf import DfMethod, df_method, row_tests
+from nestedmlm.inference.effects.ddf import DfMethod, RowTests, df_method, row_tests
+from nestedmlm.views.effect_tests import COEFFICIENT_COLUMNS
 from nestedmlm.views.render.view import View
 from nestedmlm.views.summary import summary_view
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 def summary(
     fit: LmerFit,
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     *,
     correlation: bool | None = None,
     vcov: str | ClusterRobust | None = None,
@@ -27,8 +29,9 @@ def summary(
 
     Parameters
     ----------
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        Method of the t tests; ``none`` gives lme4's own summary, without p-values.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Method of the t tests, by default Satterthwaite's; ``none`` gives lme4's own summary,
+        without p-values. A generalized model has z tests, as glmer's summary.
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default up to 12 of them.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
@@ -54,7 +57,8 @@ def summary(
     (Intercept)   251.405      6.825  17.0     36.838      0.0
     Days           10.467      1.546  17.0      6.771      0.0
     """
-    if (ddf == "none" and vcov is None) or not fit.design.p:
+    plain = fit.core.ddf(ddf) == "none" and vcov is None and fit.core.reference == "t"
+    if plain or not fit.design.p:
         return summary_view(fit, correlation=correlation)
     method = df_method(fit.core, ddf, vcov)
     names = list(fit.design.x_names)
@@ -63,25 +67,31 @@ def summary(
         correlation=correlation,
         coefficients=coefficient_frame(fit, method),
         cov=None if vcov is None else pd.DataFrame(method.cov, names, names),
-        method=ddf,
+        method=fit.core.ddf(ddf),
         notes=method.notes,
     )
 
 
 def pvalues(fit: LmerFit) -> pd.Series:
-    """p-values of the fixed effects, Satterthwaite's (those of `summary`)."""
-    method = df_method(fit.core, "satterthwaite")
-    return coefficient_frame(fit, method)["Pr(>|t|)"].rename("p_value")
+    """p-values of the fixed effects, those of `summary`."""
+    return coefficient_frame(fit, df_method(fit.core)).iloc[:, -1].rename("p_value")
 
 
 def coefficient_frame(fit: LmerFit, method: DfMethod) -> pd.DataFrame:
-    """Table of coefficients with degrees of freedom and p-values."""
-    found = row_tests(method, np.eye(fit.design.p))
-    columns = {
+    """Table of coefficients with their tests."""
+    numbers = row_numbers(row_tests(method, np.eye(fit.design.p)))
+    columns = list(COEFFICIENT_COLUMNS[method.reference])
+    return pd.DataFrame(numbers, index=list(fit.design.x_names))[columns]
+
+
+def row_numbers(found: RowTests) -> dict[str, FloatArray]:
+    """Numbers of tests row by row, by the columns of the tables that show them."""
+    return {
         "Estimate": found.estimate,
         "Std. Error": found.se,
         "df": found.df,
         "t value": found.statistic,
+        "z value": found.statistic,
         "Pr(>|t|)": found.p_value,
+        "Pr(>|z|)": found.p_value,
     }
-    return pd.DataFrame(columns, index=list(fit.design.x_names))

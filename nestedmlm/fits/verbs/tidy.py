@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.conf_int import check_exponentiate
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.means.max_distributions import t_critical
@@ -34,8 +35,9 @@ def tidy(
     conf_int: bool = False,
     level: float = 0.95,
     conf_method: str = "wald",
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     scales: str | None = None,
+    exponentiate: bool = False,
     nsim: int = 500,
     seed: int | None = None,
     progress: bool = True,
@@ -55,11 +57,15 @@ def tidy(
     conf_method : {"wald", "profile", "boot"}
         Of the intervals of fixed effects and variance parameters (`conf_int`); those of the
         levels are always Wald's. Wald intervals of fixed effects use `ddf`.
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        Degrees of freedom of the fixed effects; with ``none`` there are no p-values.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Degrees of freedom of the fixed effects, by default Satterthwaite's; with ``none`` there
+        are no p-values. A generalized model has z tests.
     scales : {"sdcor", "vcov"}, optional
         Of the variance parameters: standard deviations and correlations, or variances and
         covariances.
+    exponentiate : bool
+        Exponentiate fixed effects and their limits: odds ratios of a logit link, ratios of a log
+        link; standard errors by the delta method, tests as they are.
     nsim, seed
         Of the bootstrap.
     progress : bool
@@ -98,6 +104,7 @@ def tidy(
         conf_method=conf_method,
         ddf=ddf,
         scales=scales,
+        exponentiate=exponentiate,
         nsim=nsim,
         seed=seed,
         progress=progress,
@@ -114,8 +121,9 @@ class TidyOptions:
     conf_int: bool
     level: float
     conf_method: str
-    ddf: str
+    ddf: str | None
     scales: str | None
+    exponentiate: bool
     nsim: int
     seed: int | None
     progress: bool
@@ -130,6 +138,8 @@ def tidy_frame(fit: LmerFit, options: TidyOptions) -> pd.DataFrame:
             f"conf_method must be one of {', '.join(METHODS)}, not {options.conf_method!r}"
         )
     check_level(options.level)
+    if options.exponentiate:
+        check_exponentiate(fit.core)
     check_scale(options.scales)
     limits = _intervals(fit, options, wanted)
     pieces = {effect: _PIECES[effect](fit, options, limits) for effect in wanted}
@@ -162,10 +172,16 @@ def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> p
     frame = frame.assign(
         term=names, conf_low=tests.estimate - half, conf_high=tests.estimate + half
     )
-    if options.ddf == "none":
+    if fit.core.reference == "z":
+        frame = frame.drop(columns="df")
+    elif options.ddf == "none":
         frame = frame.drop(columns=["df", "p_value"])
     if limits is not None:
         frame[["conf_low", "conf_high"]] = limits.reindex(names)[LIMITS].to_numpy()
+    if options.exponentiate:
+        frame["std_error"] *= np.exp(frame["estimate"])
+        changed = ["estimate", "conf_low", "conf_high"]
+        frame[changed] = np.exp(frame[changed])
     return frame
 
 

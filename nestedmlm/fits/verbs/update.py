@@ -32,5 +32,7 @@ def update(fit: LmerFit, formula: str) -> LmerFit:
     >>> fit.update(". ~ . + I(Days^2)").fixef.round(2).to_dict()
     {'(Intercept)': 255.45, 'Days': 7.43, 'I(Days^2)': 0.34}
     """
-    how = fit.certificate.control
-    return fit.model.update(formula).fit(REML=fit.REML, control=how, penalty=fit.penalty)
+    how, model = fit.core.approximation, fit.model.update(formula)
+    if how is not None:
+        return model.fit(nAGQ=how.nAGQ, information=how.information, penalty=fit.penalty)
+    return model.fit(REML=fit.REML, control=fit.certificate.control, penalty=fit.penalty)

@@ -41,6 +41,7 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
               Days         35.072  9.6043
      Residual             654.941
     """
+    scale = fit.core.scale
     return VarCorr(
         corr=corr,
         blocks=tuple(
@@ -48,7 +49,7 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
                 name=term.name,
                 factor=fit.design.factors[term.factor].name,
                 columns=term.columns,
-                cov=fit.sigma**2 * (T @ T.T),
+                cov=scale**2 * (T @ T.T),
                 structure=term.structure,
                 hom=term.hom,
                 par=par,
@@ -60,7 +61,7 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
                 strict=True,
             )
         ),
-        sigma=fit.sigma,
+        sigma=scale if fit.core.family is None else None,
         residual=residual_blocks(fit.solution, fit.design),
         notes=residual_notes(fit.solution, fit.design),
     )

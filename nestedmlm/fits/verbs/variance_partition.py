@@ -36,5 +36,5 @@ def variance_partition(fit: LmerFit) -> VariancePartition:
     Correlation: of two rows in the same group (and in the groups around it).
     Fixed effects: variance 0, 0.0% of the whole.
     """
-    numbers = partition_variance(fit.solution, fit.design)
+    numbers = partition_variance(fit.core)
     return VariancePartition(numbers=numbers, formula=fit.formula)

@@ -102,7 +102,7 @@ class JointTest:
 
 def df_method(
     fitted: Fitted | PooledFitted,
-    method: str = "satterthwaite",
+    method: str | None = None,
     vcov: str | ClusterRobust | None = None,
 ) -> DfMethod:
     """Make a method of degrees of freedom for a fit: what depends on the fit only.
@@ -111,8 +111,9 @@ def df_method(
     ----------
     fitted : Fitted or PooledFitted
         Of a pooled one the method of each part, pooled by Rubin's rules.
-    method : {"satterthwaite", "kenward-roger", "residual", "none"}
-        ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many.
+    method : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        ``residual``: rows minus fixed effects for every contrast; ``none``: infinitely many. By
+        default what goes with the model: ``fitted.ddf()``.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
         A cluster-robust covariance in the place of the model's, with its own degrees of freedom:
         ``satterthwaite`` is Bell and McCaffrey's method, ``residual`` the clusters minus one.
@@ -122,8 +123,11 @@ def df_method(
     OptionError
         For an unknown method, or one that does not apply to this fit.
     """
+    method = fitted.ddf(method)
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
+    if vcov is not None and fitted.family is not None:
+        raise OptionError("cluster-robust covariances (vcov=) are for linear models")
     if isinstance(fitted, PooledFitted):
         return pooled_method([df_method(part, method, vcov) for part in fitted.parts])
     with blas_threads(fitted.solution.stats):
@@ -136,7 +140,7 @@ def df_method(
 def coefficient_tests(
     fitted: Fitted | PooledFitted,
     L: FloatArray,
-    method: str = "satterthwaite",
+    method: str | None = None,
     *,
     rhs: Any = 0.0,
     vcov: str | ClusterRobust | None = None,
@@ -296,13 +300,14 @@ def _method(fitted: Fitted, name: str, method: Any, rows: Any, joint: Any) -> Df
 
 def _constant(fitted: Fitted, *, name: str) -> DfMethod:
     df = fitted.residual_df if name == "residual" else float("inf")
-    cov = fitted.solution.vcov
+    cov = fitted.vcov
     return DfMethod(
         method=name,
         beta=fitted.solution.beta,
         cov=cov,
         sigma=fitted.solution.sigma,
         notes=(),
+        reference=fitted.reference,
         rows=lambda L: np.full(len(L), df),
         joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
     )

@@ -35,6 +35,8 @@ class DfMethod:
         the hypothesis is written.
     vcov : ClusterRobust, optional
         Which covariance `cov` is, where it is not the model's.
+    reference : {"t", "z"}
+        Which tests a table shows: t and F, or z and chi-squared.
     """
 
     method: str
@@ -46,3 +48,4 @@ class DfMethod:
     joint: Callable[[FloatArray, FloatArray], tuple[float, float, float]]
     joint_of_rank: Callable[[FloatArray, FloatArray, int], tuple[float, float, float]] | None = None
     vcov: ClusterRobust | None = None
+    reference: str = "t"

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_count, check_seed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.families import Family
 from nestedmlm.inference.rows.re_form import Mask
 from nestedmlm.likelihood.solution import fitted_values
 from nestedmlm.statistics.pair_sums import ResidualAt
@@ -48,7 +49,7 @@ class DrawnEffects:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResponseDistribution:
-    """Distribution of a response: ``y = mean + sum of Z b + e``.
+    """Distribution of a response: ``y = mean + sum of Z b + e``, or of a family.
 
     Attributes
     ----------
@@ -57,11 +58,15 @@ class ResponseDistribution:
     effects : tuple of DrawnEffects
         What is drawn, term by term.
     sigma : float
-        Residual standard deviation.
+        Residual standard deviation; 1 in a generalized model.
     spread : (n,) array
         ``1 / sqrt(weights)``.
     roots : tuple of (rows, (blocks, k, k) array)
         Where residuals differ or correlate: Cholesky factors of their relative covariance.
+    family : Family or None
+        Of a generalized model: mean and effects make the linear predictor.
+    dispersion : float or None
+        The family's.
     """
 
     mean: FloatArray
@@ -69,13 +74,22 @@ class ResponseDistribution:
     sigma: float
     spread: FloatArray
     roots: tuple[tuple[IntArray, FloatArray], ...] = ()
+    family: Family | None = None
+    dispersion: float | None = None
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw one response, (n,)."""
+        if self.family is not None:
+            mu = self.family.link.mu(self.mean + self._effects(rng))
+            return self.family.random(mu, self.spread**-2.0, self.dispersion, rng)
         noise = rng.standard_normal(len(self.mean))
         for rows, L in self.roots:
             noise[rows] = np.einsum("bij,bj->bi", L, noise[rows])
-        y = self.mean + self.sigma * self.spread * noise
+        return self.mean + self.sigma * self.spread * noise + self._effects(rng)
+
+    def _effects(self, rng: np.random.Generator) -> FloatArray:
+        """Sum of the drawn effects, (n,)."""
+        y = np.zeros(len(self.mean))
         for e in self.effects:
             b = rng.standard_normal((e.size, e.T.shape[0])) @ (self.sigma * e.T.T)
             if e.size:
@@ -112,6 +126,8 @@ def response_distribution(
     b: Sequence[FloatArray] | None = None,
     keep: Sequence[Mask] | None = None,
     residual: ResidualAt | None = None,
+    family: Family | None = None,
+    dispersion: float | None = None,
 ) -> ResponseDistribution:
     """Distribution of the response at given parameters, for the rows of a design.
 
@@ -128,6 +144,8 @@ def response_distribution(
         are drawn.
     residual : ResidualAt, optional
         Where residuals differ or correlate.
+    family, dispersion : optional
+        Of a generalized model.
 
     Raises
     ------
@@ -159,6 +177,8 @@ def response_distribution(
         sigma=float(sigma),
         spread=np.ones(design.n) if design.weights is None else 1.0 / np.sqrt(design.weights),
         roots=() if residual is None else residual.model.roots(residual.free),
+        family=family,
+        dispersion=dispersion,
     )
 
 
@@ -173,6 +193,8 @@ def response_distribution_for(
     keep: Sequence[Mask],
     offset: Any = None,
     weights: FloatArray | None = None,
+    family: Family | None = None,
+    dispersion: float | None = None,
 ) -> tuple[ResponseDistribution, pd.Index]:
     """Distribution of the response for other rows; groups that were not there are drawn.
 
@@ -182,6 +204,8 @@ def response_distribution_for(
         In place of the argument ``offset`` of the fit.
     weights : (m,) array, optional
         Prior weights of the new rows; by default 1.
+    family, dispersion : optional
+        Of a generalized model.
 
     Returns
     -------
@@ -215,7 +239,12 @@ def response_distribution_for(
         effects.append(DrawnEffects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
     spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
     distribution = ResponseDistribution(
-        mean=mean, effects=tuple(effects), sigma=float(sigma), spread=spread
+        mean=mean,
+        effects=tuple(effects),
+        sigma=float(sigma),
+        spread=spread,
+        family=family,
+        dispersion=dispersion,
     )
     return distribution, new.index
 

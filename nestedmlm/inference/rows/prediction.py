@@ -16,6 +16,7 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.design.design import Design, NewDesign
 from nestedmlm.errors import DataError, OptionError, ResidualStructureError
+from nestedmlm.families import Link
 from nestedmlm.inference.resampling.response_distribution import whole_terms
 from nestedmlm.inference.rows.joint import relative_variances
 from nestedmlm.inference.rows.new_residuals import Forecast, forecast, relative_residual_variance
@@ -23,6 +24,7 @@ from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
 from nestedmlm.likelihood.solution import Solution
 
+TYPES = ("link", "response")
 INTERVALS = ("confidence", "prediction")
 NEW_LEVELS = ("error", "population", "sample")
 NA_ACTIONS = ("pass", "omit", "raise")
@@ -30,8 +32,10 @@ NA_ACTIONS = ("pass", "omit", "raise")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionOptions:
-    """Options of a prediction: the arguments of `LmerFit.predict`."""
+    """Options of a prediction: the arguments of `LmerFit.predict`, and the link (None: none)."""
 
+    type: str = "link"
+    link: Link | None = None
     re_form: Any = None
     new_levels: str = "error"
     se_fit: bool = False
@@ -51,6 +55,7 @@ class PredictionOptions:
         ------
         OptionError
         """
+        _one_of("type", self.type, TYPES)
         _one_of("new_levels", self.new_levels, NEW_LEVELS)
         _one_of("interval", self.interval, (None, *INTERVALS))
         if self.use_residuals and (self.se_fit or self.interval == "confidence"):
@@ -64,6 +69,14 @@ class PredictionOptions:
                 "interval='prediction' is about new responses, and random_only=True leaves out "
                 "the fixed effects; ask for interval='confidence'"
             )
+        if self.link is not None and self.interval == "prediction":
+            raise OptionError(
+                "interval='prediction' is about new responses, which a generalized model has no "
+                "formula for: draw them, fit.simulate(1000, newdata=...).quantile([0.025, 0.975], "
+                "axis=1)"
+            )
+        if self.link is not None and self.random_only and self.type == "response":
+            raise OptionError("random effects alone are on the scale of the link: type='link'")
         if data is None and self.offset is not None:
             raise OptionError("offset= belongs to new data; the rows of the fit have their own")
 
@@ -157,6 +170,8 @@ def predict(
         columns |= _uncertainty(solution, rows, columns["estimate"], options)
     if expected is not None:
         columns.pop("std_error", None)  # of the mean alone
+    if options.link is not None and options.type == "response":
+        columns = _responses(columns, options.link)
     if data is None:
         frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     else:
@@ -285,6 +300,18 @@ def _uncertainty(
 
         half = float(ndtri(0.5 + 0.5 * options.level)) * solution.sigma * np.sqrt(spread)
         out |= {"conf_low": mean - half, "conf_high": mean + half}
+    return out
+
+
+def _responses(columns: dict[str, FloatArray], link: Link) -> dict[str, FloatArray]:
+    """Predictions on the scale of the response: ends transformed, errors by the delta method."""
+    eta = columns["estimate"]
+    out = {"estimate": link.mu(eta)}
+    if "std_error" in columns:
+        out["std_error"] = np.abs(link.derivatives(eta)[0]) * columns["std_error"]
+    if "conf_low" in columns:
+        ends = np.sort([link.mu(columns["conf_low"]), link.mu(columns["conf_high"])], axis=0)
+        out |= {"conf_low": ends[0], "conf_high": ends[1]}
     return out
 
 

@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_choice
 from nestedmlm.design.design import Design
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.new_residuals import relative_residual_variance
-from nestedmlm.likelihood.solution import Solution
+
+SCALES = ("latent", "observation")
+# variances of the distributions behind links of binomial responses
+_LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +48,87 @@ class Shares:
         return self.fixed + self.random + self.residual
 
 
-def variance_shares(solution: Solution, design: Design) -> Shares:
+def variance_shares(fitted: Fitted, *, scale: str = "latent") -> Shares:
     """Split the variance of a row of a fitted model.
 
     Parameters
     ----------
-    solution : Solution
-    design : Design
+    fitted : Fitted
+    scale : {"latent", "observation"}
+        Of the residual variance of a generalized model; see `distribution_variance`.
 
     Returns
     -------
     Shares
+        An effect of each row of a generalized model counts as residual.
 
     References
     ----------
     Nakagawa & Schielzeth (2013) for random intercepts; Johnson (2014), eq. 10-11, for random
     slopes: their variance depends on the row, so its average over the rows is taken.
     """
-    covs = (solution.sigma**2 * (T @ T.T) for T in solution.T)
-    return Shares(
-        fixed=float(fixed_variance(design, solution.beta)),
-        terms=tuple(
-            float(mean_variance(term.X, cov)) for term, cov in zip(design.terms, covs, strict=True)
-        ),
-        residual=float(
-            residual_variance(design, solution.sigma, relative_residual_variance(solution, design))
-        ),
-    )
+    solution, design = fitted.solution, fitted.design
+    covs = (fitted.scale**2 * (T @ T.T) for T in solution.T)
+    fixed = float(fixed_variance(design, solution.beta))
+    terms = [
+        float(mean_variance(term.X, cov)) for term, cov in zip(design.terms, covs, strict=True)
+    ]
+    if fitted.family is None:
+        relative = relative_residual_variance(solution, design)
+        residual = float(residual_variance(design, solution.sigma, relative))
+        return Shares(fixed=fixed, terms=tuple(terms), residual=residual)
+    residual = distribution_variance(fitted, sum(terms), scale=scale)
+    for t, term in enumerate(design.terms):
+        if len(design.factors[term.factor].levels) == design.n:
+            residual, terms[t] = residual + terms[t], 0.0
+    return Shares(fixed=fixed, terms=tuple(terms), residual=residual)
+
+
+def distribution_variance(fitted: Fitted, random: float, *, scale: str) -> float:
+    """Residual variance of a generalized model on the scale of its linear predictor.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        With a family.
+    random : float
+        Variance of the random effects.
+    scale : {"latent", "observation"}
+        ``latent``: of the distribution behind the link (logit pi^2 / 3, probit 1, cloglog
+        pi^2 / 6), and for a log link of the log-normal distribution with the response's
+        coefficient of variation. ``observation``: of a response, by the delta method.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    OptionError
+        For an unknown scale.
+
+    References
+    ----------
+    Nakagawa, Johnson & Schielzeth (2017), table 1 and supplement; the mean response counts the
+    variance of the random effects, ``exp(eta + random / 2)`` with a log link.
+    """
+    check_choice(scale, "scale", SCALES)
+    family, design = fitted.family, fitted.design
+    assert family is not None
+    link = family.link
+    if scale == "latent" and link.name in _LATENT and family.name == "binomial":
+        return _LATENT[link.name]
+    eta = design.X @ fitted.solution.beta
+    if design.offset is not None:
+        eta = eta + design.offset
+    centre = float(np.mean(eta)) + (0.5 * random if link.name == "log" else 0.0)
+    at = np.array([centre])
+    mu = link.mu(at)
+    variance = float(family.variance_at(mu, fitted.dispersion)[0])
+    if family.scaled:
+        variance *= family.value_of(fitted.dispersion)
+    delta = variance / float(link.derivatives(at)[0][0]) ** 2
+    return float(np.log1p(delta)) if scale == "latent" and link.name == "log" else delta
 
 
 def mean_variance(X: FloatArray, cov: FloatArray) -> FloatArray:

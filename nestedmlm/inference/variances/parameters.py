@@ -49,10 +49,11 @@ class ModelParameter:
     upper: float = np.inf
 
 
-def model_parameters(design: Design) -> tuple[ModelParameter, ...]:
+def model_parameters(design: Design, *, residual: bool = True) -> tuple[ModelParameter, ...]:
     """List a model's parameters: each term's standard deviations, correlations; sigma; beta.
 
-    That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``.
+    That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``. A generalized model
+    has no `residual` and no sigma.
     """
     found: list[ModelParameter] = []
     for t, term in enumerate(design.terms):
@@ -64,7 +65,8 @@ def model_parameters(design: Design) -> tuple[ModelParameter, ...]:
         else p
         for p in found
     ]
-    found.append(ModelParameter(kind="sigma", name="sigma", lower=0.0))
+    if residual:
+        found.append(ModelParameter(kind="sigma", name="sigma", lower=0.0))
     if design.residual is not None:
         found += [
             ModelParameter(kind="residual", i=i, name=name, lower=low, upper=high)

@@ -10,6 +10,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ResidualStructureError
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
 from nestedmlm.likelihood.solution import Solution
 
@@ -42,7 +43,7 @@ class Partition:
     fixed: float
 
 
-def partition_variance(solution: Solution, design: Design) -> Partition:
+def partition_variance(fitted: Fitted) -> Partition:
     """Split the variance given the predictors by level; see `Partition`.
 
     Raises
@@ -50,12 +51,13 @@ def partition_variance(solution: Solution, design: Design) -> Partition:
     ResidualStructureError
         If residuals differ or correlate: two rows then have more in common than their groups.
     """
+    solution, design = fitted.solution, fitted.design
     if solution.stats.residual is not None:
         raise ResidualStructureError(
             "a partition of the variance is not worked out for residuals that differ or "
             "correlate: fit.icc(), fit.r2() and fit.residual_cov() are"
         )
-    shares = variance_shares(solution, design)
+    shares = variance_shares(fitted)
     total = shares.random + shares.residual
     return Partition(
         levels=_levels(shares, design, total),

@@ -24,14 +24,13 @@ from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.inference.variances.parameters import (
     ModelParameter,
-    model_parameters,
     parameter_values,
     values_at,
 )
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.plan import term_places, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
-from nestedmlm.optimum.penalty import Penalty, penalty_terms
+from nestedmlm.optimum.penalty import penalty_terms
 
 _DIFFERENCE_STEP = 1e-4  # relative to the parameter
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero
@@ -66,7 +65,7 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
         The curvature of its criterion counts, and that of its penalty.
     """
     solution = fitted.solution
-    chosen = tuple(p for p in model_parameters(fitted.design) if p.kind != "beta")
+    chosen = tuple(p for p in fitted.parameters if p.kind != "beta")
     estimate = parameter_values(chosen, solution)
     if solution.stats.residual is not None:
         covariance = _residual_covariance(chosen, fitted)
@@ -74,7 +73,7 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
         known = [not _at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]
         se = np.where(known & (se > 0.0), se, np.nan)
         return VarianceEstimates(parameters=chosen, estimate=estimate, se=se, covariance=covariance)
-    slopes = _scaled_slopes(chosen, solution, fitted.REML, fitted.penalty)
+    slopes = _scaled_slopes(chosen, fitted)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
     se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
     return VarianceEstimates(
@@ -137,10 +136,11 @@ def variance_frame(found: VarianceEstimates, design: Design, *, level: float) ->
     return frame
 
 
-def _scaled_slopes(
-    chosen: Sequence[ModelParameter], solution: Solution, REML: bool, penalty: Penalty | None
-) -> FloatArray:
+def _scaled_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
     """S with covariance ``2 S S'``: slopes of the parameters in units of the curvature."""
+    if fitted.solved is not None:
+        return _generalized_slopes(chosen, fitted)
+    solution, REML, penalty = fitted.solution, fitted.REML, fitted.penalty
     plan, stats = solution.plan, solution.stats
     coordinates = free_coordinates(solution)
     z = coordinates.start
@@ -190,6 +190,25 @@ def _residual_covariance(chosen: Sequence[ModelParameter], fitted: Fitted) -> Fl
     kept = np.concatenate([free, np.arange(n, len(z))]).astype(int)
     slopes = np.nan_to_num(_derivative(values, z, kept))
     return np.asarray(slopes @ covariance_movement(fitted).spread @ slopes.T)
+
+
+def _generalized_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
+    """The same of a generalized model, whose Hessian is in all parameters."""
+    solution, solved = fitted.solution, fitted.solved
+    assert solved is not None
+    plan, stats = solution.plan, solution.stats
+    n_theta = plan.n_theta
+
+    def values(phi: FloatArray) -> FloatArray:
+        theta = theta_of_phi(phi, plan, stats)
+        T = relative_factors(theta, plan.shapes)
+        return values_at(chosen, plan.shapes, theta=theta, T=T, sigma=1.0, beta=solution.beta)
+
+    inverse = solved.covariance[:n_theta, :n_theta]
+    roots, vectors = np.linalg.eigh(0.5 * (inverse + inverse.T))
+    slopes = _derivative(values, fitted.phi, np.arange(n_theta))
+    out: FloatArray = slopes @ (vectors * np.sqrt(np.maximum(roots, 0.0)))
+    return out
 
 
 def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:

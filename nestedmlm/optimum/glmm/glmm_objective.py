@@ -294,6 +294,10 @@ class GlmmObjectiveAt(ObjectiveAt):
             return NO_ESCAPE
         return best_escape(self.evaluation, self.objective.plan, self.curvature.information)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # the way out is a function, which no pickle takes; it is found again where it is asked for
+        return {name: value for name, value in self.__dict__.items() if name != "escape"}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExactObjectiveAt(GlmmObjectiveAt):

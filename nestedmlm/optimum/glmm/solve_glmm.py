@@ -101,6 +101,20 @@ class GlmmSolved:
                 "the covariances"
             ) from error
 
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Half the covariance of (phi, gamma, log dispersion): the inverse of `hessian`.
+
+        Parameters on their bound stay there: zero. So are directions without curvature.
+        """
+        lower = self.here._objective.lower
+        free = np.ones(len(self.hessian), dtype=bool)
+        if lower is not None:
+            free = self.here.point > lower
+        out = np.zeros_like(self.hessian)
+        out[np.ix_(free, free)] = inverse_of_curvature(self.hessian[np.ix_(free, free)])
+        return out
+
     def cov_params(self, method: str = "hessian") -> FloatArray:
         """Covariance matrix of the fixed effects.
 
@@ -118,15 +132,8 @@ class GlmmSolved:
         if method == "conditional" or self.nAGQ == 0:
             return self.solution.vcov
         nt, p = self.model.plan.n_theta, self.solution.stats.p
-        lower = self.here._objective.lower
-        free = np.ones(len(self.hessian), dtype=bool)
-        if lower is not None:  # on their bound they stay there
-            free = self.here.point > lower
-        places = np.flatnonzero(free)
-        inverse = inverse_of_curvature(self.hessian[np.ix_(free, free)])
-        own = np.flatnonzero((places >= nt) & (places < nt + p))
         Ri = np.linalg.inv(self.solution.stats.R_x)
-        return 2.0 * (Ri @ inverse[np.ix_(own, own)] @ Ri.T)
+        return 2.0 * (Ri @ self.covariance[nt : nt + p, nt : nt + p] @ Ri.T)
 
 
 def inverse_of_curvature(H: FloatArray) -> FloatArray:

@@ -1,0 +1,1 @@
+"""Verbs of generalized fits only."""

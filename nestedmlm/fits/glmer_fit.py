@@ -1,0 +1,324 @@
+"""`GlmerFit`: what `glmer` returns.
+
+Its verbs are the functions that `LmerFit` has; what differs, they ask of ``fit.core``. Those in
+`nestedmlm.fits.generalized` are its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_choice, checked
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.generalized.absent import absent
+from nestedmlm.fits.generalized.estimates import GeneralizedEstimates
+from nestedmlm.fits.generalized.options import (
+    INFORMATION,
+    check_quadrature,
+    few_rows_of_a_group,
+)
+from nestedmlm.late import late_imports, late_property
+from nestedmlm.likelihood.plan import SINGULAR
+from nestedmlm.likelihood.solution import smallest_singular_value
+from nestedmlm.optimum.control import Control
+
+if TYPE_CHECKING:
+    from nestedmlm.fits import maketables
+    from nestedmlm.fits.generalized.augment import augment
+    from nestedmlm.fits.generalized.residuals import resid, residuals
+    from nestedmlm.fits.model import Model
+    from nestedmlm.fits.singularity.diagnosis import diagnose
+    from nestedmlm.fits.singularity.rank import is_singular, repca
+    from nestedmlm.fits.singularity.simplify import simplify
+    from nestedmlm.fits.verbs.anova import anova
+    from nestedmlm.fits.verbs.bootstrap import bootstrap
+    from nestedmlm.fits.verbs.conf_int import conf_int
+    from nestedmlm.fits.verbs.contest import contest
+    from nestedmlm.fits.verbs.drop1 import drop1
+    from nestedmlm.fits.verbs.glance import glance
+    from nestedmlm.fits.verbs.icc import icc
+    from nestedmlm.fits.verbs.model_matrix import model_matrix
+    from nestedmlm.fits.verbs.predict import predict
+    from nestedmlm.fits.verbs.r2 import r2
+    from nestedmlm.fits.verbs.ranef import coef, ranef
+    from nestedmlm.fits.verbs.ranova import ranova
+    from nestedmlm.fits.verbs.refit import refit
+    from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.summary import pvalues, summary
+    from nestedmlm.fits.verbs.tidy import tidy
+    from nestedmlm.fits.verbs.update import update
+    from nestedmlm.fits.verbs.varcorr import varcorr
+    from nestedmlm.fits.verbs.variance_partition import variance_partition
+    from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
+    from nestedmlm.views.render.view import View
+    from nestedmlm.views.summary import fit_view
+else:  # each loads when it is first asked for
+    property = late_property
+    # fmt: off
+    globals().update(
+        late_imports(
+            "nestedmlm.fits",
+            {
+                "generalized.augment": "augment",
+                "generalized.residuals": "resid residuals",
+                "singularity.diagnosis": "diagnose",
+                "singularity.rank": "is_singular repca",
+                "singularity.simplify": "simplify",
+                "verbs.anova": "anova",
+                "verbs.bootstrap": "bootstrap",
+                "verbs.conf_int": "conf_int",
+                "verbs.contest": "contest",
+                "verbs.drop1": "drop1",
+                "verbs.glance": "glance",
+                "verbs.icc": "icc",
+                "verbs.model_matrix": "model_matrix",
+                "verbs.predict": "predict",
+                "verbs.r2": "r2",
+                "verbs.ranef": "coef ranef",
+                "verbs.ranova": "ranova",
+                "verbs.refit": "refit",
+                "verbs.simulate": "simulate",
+                "verbs.summary": "pvalues summary",
+                "verbs.tidy": "tidy",
+                "verbs.update": "update",
+                "verbs.varcorr": "varcorr",
+                "verbs.variance_partition": "variance_partition",
+            },
+            wrap=checked,
+        )
+    )
+    globals().update(
+        late_imports("nestedmlm", {"views.summary": "fit_view"}, wrap=checked)
+    )
+    globals().update(
+        late_imports(
+            "nestedmlm.optimum.glmm", {"solve_glmm": "solve_glmm warn_uncertified_glmm"}
+        )
+    )
+    maketables = SimpleNamespace(
+        **late_imports(
+            "nestedmlm.fits",
+            {
+                "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
+                "default_stat_keys"
+            },
+        )
+    )
+# fmt: on
+
+SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class GlmerFit(GeneralizedEstimates):
+    """A fitted generalized linear mixed model.
+
+    Attributes
+    ----------
+    model : Model
+        The specification it was fitted from.
+    design : Design
+        Matrices, grouping factors and the learned schema; of a binomial response ``y`` is the
+        proportion and ``weights`` are the numbers of trials.
+    solution : GlmmSolution
+        The model at the optimum; its ``vcov`` is that given theta.
+    solved : GlmmSolved
+        How it was found, with the Hessian in all parameters.
+    family : Family
+        With its link.
+    nAGQ : int
+        Quadrature points; 1 is the Laplace approximation.
+    information : str
+        Which information the Laplace approximation takes, as it was asked for.
+    certificate : Certificate
+        What was checked at the optimum.
+    messages : tuple of str
+        What there is to say: rows left out, dropped columns, a singular fit.
+    penalty : Penalty or None
+        Prior, if one was used.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+    ...                nm.load_dataset("cbpp"), family="binomial")
+    >>> fit.fixef.round(4).to_dict()
+    {'(Intercept)': -1.3985, 'period2': -0.9923, 'period3': -1.1287, 'period4': -1.5803}
+    >>> round(fit.criterion, 4), fit.converged
+    (184.0526, True)
+    """
+
+    # --- estimates -----------------------------------------------------------------------------
+    varcorr = varcorr
+    ranef = ranef
+    coef = coef
+    pvalues = property(pvalues)
+
+    # --- tables --------------------------------------------------------------------------------
+    summary = summary
+    tidy = tidy
+    glance = glance
+    augment = augment
+
+    # --- tests ---------------------------------------------------------------------------------
+    anova = anova
+    contest = contest
+    drop1 = drop1
+    ranova = ranova
+
+    # --- intervals -----------------------------------------------------------------------------
+    conf_int = conf_int
+
+    # --- shares of variance --------------------------------------------------------------------
+    icc = icc
+    r2 = r2
+    variance_partition = variance_partition
+
+    # --- rows ----------------------------------------------------------------------------------
+    predict = predict
+    residuals = residuals
+    resid = property(resid)
+    model_matrix = model_matrix
+
+    # --- singular fits -------------------------------------------------------------------------
+    is_singular = is_singular
+    repca = repca
+    diagnose = diagnose
+    simplify = simplify
+
+    # --- simulation ----------------------------------------------------------------------------
+    simulate = simulate
+    bootstrap = bootstrap
+
+    # --- further fits --------------------------------------------------------------------------
+    refit = refit
+    update = update
+
+    @checked
+    def refitted(
+        self,
+        design: Design,
+        *,
+        start: FloatArray | None = None,
+        control: Control | None = None,
+    ) -> GlmerFit:
+        """Fit another design of this model, as this fit was made.
+
+        Parameters
+        ----------
+        design : Design
+            The model's own with another response, other rows or another fixed part.
+        start : (n_theta,) array, optional
+            Theta to start from; by default this fit's.
+        control : Control, optional
+            Settings of the optimizer.
+
+        Returns
+        -------
+        GlmerFit
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the optimum is not certified.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+        ...                nm.load_dataset("cbpp"), family="binomial")
+        >>> again = fit.refitted(fit.design.with_response(1.0 - fit.design.y))
+        >>> bool(abs(again.fixef + fit.fixef).max() < 1e-4)
+        True
+        """
+        return fit_generalized_design(
+            self.model,
+            design,
+            nAGQ=self.nAGQ,
+            information=self.information,
+            start=self.theta if start is None else start,
+            control=control,
+            penalty=self.penalty,
+        )
+
+    if not TYPE_CHECKING:
+        __getattr__ = absent
+
+    def __repr__(self) -> str:
+        return str(self._view())
+
+    def _repr_html_(self) -> str:
+        return self._view()._repr_html_()
+
+    def _view(self) -> View:
+        printed: Any = self  # a generalized fit has no REML criterion and no t values to print
+        return fit_view(printed)
+
+    # --- what maketables asks ------------------------------------------------------------------
+    __maketables_coef_table__ = property(maketables.coef_table)
+    __maketables_stat__ = maketables.stat
+    __maketables_depvar__ = property(maketables.depvar)
+    __maketables_fixef_string__ = property(maketables.fixef_string)
+    __maketables_vcov_info__ = property(maketables.vcov_info)
+    __maketables_stat_labels__ = property(maketables.stat_labels)
+    __maketables_default_stat_keys__ = property(maketables.default_stat_keys)
+
+
+def fit_generalized(model: Model, *, REML: Any, method: Any, **options: Any) -> GlmerFit:
+    """Fit a model that has a family; options of linear models are refused."""
+    if REML:
+        raise OptionError("a generalized model is fitted by maximum likelihood: leave REML out")
+    if method is not None:
+        raise OptionError("method is of linear models; a generalized one has nAGQ and control")
+    return fit_generalized_design(model, model.design, **options)
+
+
+def fit_generalized_design(
+    model: Model,
+    design: Design,
+    *,
+    nAGQ: int = 1,
+    information: str = "auto",
+    start: FloatArray | None = None,
+    control: Control | None = None,
+    penalty: Any = None,
+) -> GlmerFit:
+    """Optimise, then report: what every route to a generalized fit goes through."""
+    family = model.family
+    assert family is not None
+    check_choice(information, "information", INFORMATION)
+    check_quadrature(nAGQ, design)
+    found = solve_glmm(
+        design, family, nAGQ=nAGQ, information=information, start=start, control=control,
+        penalty=penalty,
+    )  # fmt: skip
+    warn_uncertified_glmm(found)
+    notes = [*design.messages]
+    solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
+    if smallest_singular_value(solution) < SINGULAR:
+        notes.append(SINGULAR_MESSAGE)
+    if (
+        nAGQ == 1
+        and family.name == "binomial"
+        and (rows := few_rows_of_a_group(design)) is not None
+    ):
+        notes.append(
+            f"half of the groups have at most {rows:g} rows of 0 or 1: the Laplace approximation "
+            "may be far from the likelihood (see fit.check_approximation())"
+        )
+    return GlmerFit(
+        model=model,
+        design=design,
+        solution=found.solution,
+        solved=found,
+        family=family,
+        nAGQ=nAGQ,
+        information=information,
+        certificate=found.certificate,
+        messages=tuple(notes),
+        penalty=found.penalty,
+    )

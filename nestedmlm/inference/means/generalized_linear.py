@@ -1,0 +1,143 @@
+"""Generalized linear models without random effects: maximum likelihood by Fisher scoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import NestedMLMError
+from nestedmlm.families import Family, rows
+
+if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
+
+_STEPS = 100  # of scoring, and of halving
+_CLOSE = 1e-12  # relative change of -2 log-likelihood at which scoring ends
+_WIDTH = 12.0  # of the search for the logarithm of a dispersion, on both sides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GeneralizedLinearFit:
+    """A generalized linear model without random effects, with R's ``logLik`` of a ``glm``.
+
+    Attributes
+    ----------
+    formula : str
+    family : Family
+    names : tuple of str
+    beta : (p,) array
+    dispersion : float or None
+    llf : float
+        Log-likelihood, all constants included; a dispersion is at its maximum, too.
+    nobs : int
+    """
+
+    formula: str
+    family: Family
+    names: tuple[str, ...]
+    beta: FloatArray
+    dispersion: float | None
+    llf: float
+    nobs: int
+
+    @property
+    def npar(self) -> int:
+        """Coefficients and an estimated dispersion."""
+        return len(self.beta) + int(self.family.has_dispersion)
+
+    @property
+    def params(self) -> pd.Series:
+        """Coefficients."""
+        return pd.Series(self.beta, index=list(self.names), name="estimate")
+
+    def __repr__(self) -> str:
+        name = self.family.label_at(self.dispersion)
+        return f"Generalized linear model ({name}): {self.formula}\n{self.params}"
+
+
+def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearFit:
+    """Fit a design's fixed effects alone.
+
+    Parameters
+    ----------
+    design : Design
+    family : Family
+
+    Returns
+    -------
+    GeneralizedLinearFit
+
+    Raises
+    ------
+    NestedMLMError
+        If scoring finds no step that raises the likelihood.
+    """
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    offset = np.zeros(design.n) if design.offset is None else design.offset
+    eta = family.link.eta(family.start_mean(design.y, weights))
+    beta = np.linalg.lstsq(design.X, eta - offset, rcond=None)[0]
+
+    def at(phi: float) -> tuple[float, FloatArray]:
+        return _scored(design, family, weights, offset, beta, phi)
+
+    phi = family.value_of(None)
+    if family.has_dispersion:
+        from scipy.optimize import minimize_scalar
+
+        assert family.start_dispersion is not None
+        mu = family.link.mu(design.X @ beta + offset)
+        first = np.log(family.start_dispersion(design.y, mu, weights))
+        found = minimize_scalar(
+            lambda log_phi: at(float(np.exp(log_phi)))[0],
+            bounds=(first - _WIDTH, first + _WIDTH),
+            method="bounded",
+            options={"xatol": 1e-9},
+        )
+        phi = float(np.exp(found.x))
+    criterion, beta = at(phi)
+    constant = float(family.log_constant(design.y, weights).sum())
+    formula = design.formula
+    return GeneralizedLinearFit(
+        formula=f"{formula.response_text} {formula.fixed_text}",
+        family=family,
+        names=design.x_names,
+        beta=beta,
+        dispersion=phi if family.has_dispersion else family.dispersion_value,
+        llf=constant - 0.5 * criterion,
+        nobs=design.n,
+    )
+
+
+def _scored(
+    design: Design,
+    family: Family,
+    weights: FloatArray,
+    offset: FloatArray,
+    beta: FloatArray,
+    phi: float,
+) -> tuple[float, FloatArray]:
+    """-2 log-likelihood without its constant, and coefficients, at a dispersion."""
+    X = design.X
+    terms = rows(family, X @ beta + offset, design.y, weights, phi)
+    best = -2.0 * float(terms.loglik.sum())
+    for _ in range(_STEPS):
+        step = np.linalg.lstsq(np.sqrt(terms.w)[:, None] * X, terms.g / np.sqrt(terms.w),
+                               rcond=None)[0]  # fmt: skip
+        share = 1.0
+        for _ in range(_STEPS):
+            tried = beta + share * step
+            terms = rows(family, X @ tried + offset, design.y, weights, phi)
+            value = -2.0 * float(terms.loglik.sum())
+            if value <= best + _CLOSE * (1.0 + abs(best)):
+                break
+            share *= 0.5
+        else:
+            raise NestedMLMError("the model without random effects could not be fitted")
+        change, beta, best = best - value, tried, value
+        if change <= _CLOSE * (1.0 + abs(best)):
+            break
+    return best, beta

@@ -1,0 +1,338 @@
+"""`GlmerFit`: what glmer prints and reports, identities, and what has no meaning."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from glmm_cases import family_of, frame_of, read_fits
+
+import nestedmlm as nm
+from nestedmlm.errors import ModelComparisonError, NotDefinedError, OptionError, ResponseError
+from nestedmlm.fits.generalized.absent import ABSENT
+
+CBIND = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+PRINTED = {"cbpp_cbind": "cbpp", "cbpp_nAGQ9": "cbpp", "contra_slope": "con", "grouse": "grouse"}
+WITH_ROWS = ("cbpp_cbind", "contra_slope", "grouse", "epil")
+
+
+@pytest.fixture(scope="module")
+def cbpp():
+    return nm.load_dataset("cbpp")
+
+
+@pytest.fixture(scope="module")
+def fit(cbpp):
+    return nm.glmer(CBIND, cbpp, family="binomial")
+
+
+@pytest.fixture(scope="module")
+def ticks():
+    return nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
+                    nm.load_dataset("grouseticks"), family="poisson")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(reference):
+    path = reference / "glmm"
+    if not (path / "goldens.json").is_file():
+        pytest.skip(f"{path} has no reference fits")
+    return path
+
+
+# --- glmer's text and rows ----------------------------------------------------------------------
+def lines(text):
+    """Without trailing blanks and with plain quotes, as views print."""
+    rows = [row.rstrip().replace("‘", "'").replace("’", "'") for row in text]
+    return "\n".join(rows).rstrip()
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_prints_as_glmer(folder, name):
+    case = next(fit for key, fit in read_fits(folder).items() if key == name)
+    model = nm.Model(
+        case["formula"], frame_of(folder, case), family=family_of(case), data_name=PRINTED[name]
+    )
+    fit = model.fit(nAGQ=case["nAGQ"])
+    printed = {key: value for key, value in case["printed"].items() if key != "coef_table"}
+    if case["nAGQ"] > 1:  # lme4 1.1 leaves a constant out of the likelihood
+        constant = case["opt"]["crit_full"] - case["opt"]["crit"]
+        assert fit.criterion - constant == pytest.approx(case["opt"]["crit"], abs=1e-5)
+        skip = slice(5, 7) if name == "cbpp_nAGQ9" else slice(0, 0)
+        given, own = (text.splitlines() for text in (lines(printed["print"]), str(fit)))
+        del given[skip], own[skip]
+        assert own == given
+        return
+    assert str(fit) == lines(printed["print"])
+    assert str(fit.summary()) == lines(printed["summary"])
+    assert str(fit.summary(correlation=False)) == lines(printed["summary_nocorr"])
+    assert str(fit.varcorr()) == lines(printed["varcorr"])
+    if "anova" in printed:
+        null = model.with_formula(printed["null_formula"]).fit()
+        own = str(nm.anova(null, fit, names=["m0", "m"]))
+        # the heading of lme4 2, which says what it is
+        assert own.split() == lines(printed["anova"]).replace("deviance", "-2*log(L)").split()
+
+
+@pytest.mark.parametrize("name", WITH_ROWS)
+def test_rows_are_glmers(folder, name):
+    case = read_fits(folder)[name]
+    fit = nm.Model(case["formula"], frame_of(folder, case), family=family_of(case)).fit()
+    rows = case["rows"]
+    for kind in ("deviance", "pearson", "working", "response"):
+        assert fit.residuals(kind).to_numpy() == pytest.approx(rows[f"resid_{kind}"], abs=1e-5)
+    for kind in ("link", "response"):
+        own = fit.predict(type=kind).to_numpy()
+        assert own == pytest.approx(rows[f"predict_{kind}"], abs=1e-5)
+        own = fit.predict(type=kind, re_form=False).to_numpy()
+        assert own == pytest.approx(rows[f"predict_{kind}_fixed"], abs=1e-5)
+    expected, own = pd.DataFrame(case["ranef"]), fit.ranef()
+    assert own["grp"].astype(str).tolist() == expected["grp"].astype(str).tolist()
+    for column in ("condval", "condsd"):
+        assert own[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-5)
+
+
+def test_summary_of_shipped_data(fit):
+    text = str(fit.summary())
+    assert text.splitlines()[:3] == [
+        "Generalized linear mixed model fit by maximum likelihood (Laplace",
+        "  Approximation) [glmerMod]",
+        " Family: binomial  ( logit )",
+    ]
+    assert "period4      -1.5803     0.4274  -3.697 0.000218 ***" in text
+    assert "Residual " not in text
+
+
+def test_a_dispersion_has_a_line_of_its_own():
+    data = nm.load_dataset("sleepstudy")
+    fit = nm.glmer("Reaction ~ Days + (1 | Subject)", data, family="gamma")
+    text = str(fit.summary())
+    # glmmTMB: sigma^2 0.00934
+    assert "Dispersion parameter for Gamma family (sigma^2): 0.00934" in text
+    assert "z value" in text
+    assert "Residual " not in text
+    assert str(fit).count("Dispersion parameter") == 1
+
+
+# --- identities -------------------------------------------------------------------------------
+def test_one_model_however_it_is_written(cbpp, fit):
+    data = cbpp.assign(share=cbpp["incidence"] / cbpp["size"])
+    shares = nm.glmer("share ~ period + (1 | herd)", data, family="binomial", weights="size")
+    pairs = nm.glmer("p(incidence, size) ~ period + (1 | herd)", data, family="binomial")
+    for other in (shares, pairs):
+        assert other.criterion == pytest.approx(fit.criterion, abs=1e-8)
+        assert other.fixef.to_numpy() == pytest.approx(fit.fixef.to_numpy(), abs=1e-6)
+
+
+def test_the_other_level_changes_signs(cbpp, fit):
+    other = nm.glmer(CBIND.replace("incidence, size - incidence", "size - incidence, incidence"),
+                     cbpp, family="binomial")  # fmt: skip
+    assert other.fixef.to_numpy() == pytest.approx(-fit.fixef.to_numpy(), abs=1e-5)
+
+
+def test_wald_intervals_are_glmers(fit):
+    table = fit.conf_int(method="wald")
+    expected = [[-1.854169, -0.9428956], [-1.593341, -0.3913249],
+                [-1.768870, -0.4884741], [-2.418074, -0.7425542]]  # fmt: skip
+    assert table.iloc[1:].to_numpy() == pytest.approx(np.array(expected), abs=2e-6)
+    odds = fit.conf_int(exponentiate=True)
+    assert odds.iloc[1:].to_numpy() == pytest.approx(np.exp(expected), abs=2e-6)
+    assert odds.iloc[0].tolist() == table.iloc[0].tolist()  # a standard deviation stays
+
+
+def test_wald_interval_of_a_standard_deviation(fit):
+    """Against the curvature of the profile: log SD, one parameter moved, the others refitted."""
+    found = fit.tidy("ran_pars")["std_error"].iloc[0]
+    whole = fit.solved.covariance
+    assert found == pytest.approx(float(np.sqrt(2.0 * whole[0, 0])) * float(fit.theta[0]
+                                  / fit.core.phi[0]), rel=1e-6)  # fmt: skip
+
+
+def test_tests_are_z_tests(fit):
+    z = fit.fixef / fit.bse
+    assert fit.zvalues.tolist() == z.tolist()
+    joint = fit.contest([f"period{i} = 0" for i in (2, 3, 4)]).table
+    assert list(joint) == ["Chisq", "Df", "Pr(>Chisq)"]
+    assert fit.anova().table.iloc[0].tolist() == pytest.approx(joint.iloc[0].tolist())
+    V = fit.cov_params().iloc[1:, 1:]
+    b = fit.fixef.iloc[1:]
+    assert joint["Chisq"].iloc[0] == pytest.approx(float(b @ np.linalg.solve(V, b)))
+    assert "df" not in fit.tidy("fixed")
+
+
+def test_drop1_and_ranova_refit_by_the_family(cbpp, fit):
+    smaller = nm.glmer(CBIND.replace("period +", "1 +"), cbpp, family="binomial")
+    table = fit.drop1().table
+    assert table.loc["period", "LRT"] == pytest.approx(smaller.criterion - fit.criterion, abs=1e-6)
+    # R: logLik(glm(cbind(incidence, size - incidence) ~ period, binomial, cbpp))
+    assert fit.ranova().table["logLik"].iloc[1] == pytest.approx(-99.0291, abs=1e-4)
+    with pytest.raises(OptionError, match="test='F' is for linear models"):
+        fit.drop1(test="F")
+
+
+def test_quadrature_goes_on_in_refits(cbpp):
+    fit = nm.glmer(CBIND, cbpp, family="binomial", nAGQ=9)
+    assert fit.criterion == pytest.approx(183.9667, abs=1e-4)
+    assert fit.update(". ~ . - period").nAGQ == 9
+    assert fit.refit(fit.design.y).criterion == pytest.approx(fit.criterion, abs=1e-6)
+
+
+def test_emmeans_on_both_scales(fit):
+    """R's emmeans at these estimates."""
+    means = nm.emmeans(fit, "period", type="response")
+    frame = means.to_frame()
+    assert frame["estimate"].round(4).tolist() == [0.1980, 0.0839, 0.0740, 0.0484]
+    assert frame["std_error"].round(4).tolist() == [0.0369, 0.0238, 0.0226, 0.0198]
+    assert frame["conf_low"].round(4).tolist() == [0.1354, 0.0475, 0.0401, 0.0214]
+    ratios = means.pairs()
+    assert ratios.to_frame()["estimate"].iloc[0] == pytest.approx(np.exp(-fit.fixef["period2"]))
+    text = str(ratios)
+    assert " period1 / period2       2.70 0.827 Inf    1   3.236  0.0066" in text
+    assert "Tests are performed on the log odds ratio scale" in text
+    assert "Results are given on the logit (not the response) scale." in str(
+        nm.emmeans(fit, "period")
+    )
+
+
+def test_shares_of_variance(fit):
+    """Nakagawa, Johnson & Schielzeth (2017): pi^2 / 3, and 1 / (p (1 - p))."""
+    random = float(fit.varcorr().to_frame()["vcov"].iloc[0])
+    assert fit.icc()["adjusted"] == pytest.approx(random / (random + np.pi**2 / 3))
+    p = 1.0 / (1.0 + np.exp(-np.mean(fit.design.X @ fit.solution.beta)))
+    found = fit.icc(scale="observation")["adjusted"]
+    assert found == pytest.approx(random / (random + 1.0 / (p * (1.0 - p))))
+
+
+def test_an_effect_of_each_row_is_residual(ticks):
+    parts = ticks.varcorr().to_frame().set_index("grp")["vcov"]
+    eta = ticks.design.X @ ticks.solution.beta
+    rate = np.exp(eta.mean() + 0.5 * parts.sum())
+    residual = np.log1p(1.0 / rate) + parts["INDEX"]
+    rest = parts["BROOD"] + parts["LOCATION"]
+    assert ticks.icc()["adjusted"] == pytest.approx(rest / (rest + residual))
+
+
+# --- rows -------------------------------------------------------------------------------------
+def test_quantile_residuals_are_normal_if_the_model_is_right(ticks):
+    drawn = ticks.simulate(1, seed=3, re_form=None)["sim_1"].to_numpy()
+    own = ticks.refitted(ticks.design.with_response(drawn))
+    found = own.residuals("quantile", seed=1)
+    assert abs(found.mean()) < 0.2
+    assert 0.7 < found.std() < 1.3
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["binomial", "poisson", "negativebinomial", "gamma", "inverse_gaussian", "beta", "gaussian"],
+)
+def test_distribution_functions_are_those_of_the_draws(family):
+    from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS
+
+    made = nm.families.FAMILIES[family]()
+    mu = np.full(4000, 0.3 if family in ("binomial", "beta") else 3.0)
+    weights = np.full(4000, 5.0 if family == "binomial" else 1.0)
+    phi = None if made.dispersion == "none" else (5.0 if family == "beta" else 0.4)
+    y = made.random(mu, weights, phi, np.random.default_rng(1))
+    below, upto = DISTRIBUTIONS[family](y, mu, weights, made.value_of(phi))
+    for value in np.quantile(y, [0.1, 0.5, 0.9]):
+        at = np.argmin(np.abs(y - value))
+        assert upto[at] == pytest.approx(np.mean(y <= y[at]), abs=0.03)
+        assert below[at] == pytest.approx(np.mean(y < y[at]), abs=0.03)
+
+
+def test_intervals_on_the_response_scale_are_transformed_ends(cbpp, fit):
+    link, response = (
+        fit.predict(cbpp.head(5), type=kind, interval="confidence") for kind in ("link", "response")
+    )
+    expit = 1.0 / (1.0 + np.exp(-link[["prediction", "lower", "upper"]]))
+    assert response[expit.columns].to_numpy() == pytest.approx(expit.to_numpy())
+    slope = expit["prediction"] * (1.0 - expit["prediction"])
+    assert response["se"].to_numpy() == pytest.approx((slope * link["se"]).to_numpy())
+    with pytest.raises(OptionError, match=r"fit.simulate\(1000"):
+        fit.predict(cbpp, interval="prediction")
+
+
+def test_simulated_responses_can_be_refitted(fit):
+    drawn = fit.simulate(2, seed=1)
+    successes = drawn.mul(fit.design.weights, axis=0)
+    assert np.allclose(successes, successes.round())
+    assert fit.refit(drawn["sim_1"]).converged
+    with pytest.raises(ResponseError, match="the new response is 2 in row 0"):
+        fit.refit(np.full(56, 2.0) + np.arange(56))
+
+
+def test_bootstrap_draws_from_the_family(fit):
+    boot = fit.bootstrap(4, seed=1, progress=False)
+    assert list(boot.t) == [*fit.design.x_names, "sd_(Intercept)|herd"]
+    again = fit.refit(fit.simulate(1, seed=1)["sim_1"])
+    assert np.isfinite(boot.t.to_numpy()).all()
+    assert again.converged
+    with pytest.raises(OptionError, match="type must be one of parametric, cases"):
+        fit.bootstrap(2, type="residual", progress=False)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ABSENT)
+def test_what_has_no_meaning_says_so(fit, name):
+    assert hasattr(nm.LmerFit, name)
+    assert not hasattr(fit, name)
+    with pytest.raises(NotDefinedError, match=f"{name} of a generalized model is not defined"):
+        getattr(fit, name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"family": "binomal"}, "did you mean 'binomial'"),
+        ({"family": "quasibinomial"}, "negativebinomial"),
+        ({"family": "binomial", "link": "log"}, "logit"),
+        ({"family": "gaussian"}, "nm.lmer"),
+        ({"family": nm.families.gaussian("identity")}, "nm.lmer"),
+        ({"family": "binomial", "nAGQ": 101}, "at most 100"),
+        ({"family": "binomial", "information": "fisher"}, "information must be one of"),
+    ],
+)
+def test_options_that_are_refused(cbpp, options, message):
+    with pytest.raises(OptionError, match=message):
+        nm.glmer(CBIND, cbpp, **options)
+
+
+def test_quadrature_needs_one_factor(cbpp):
+    data = cbpp.assign(obs=np.arange(len(cbpp)))
+    with pytest.raises(OptionError, match=r"one grouping factor, and there are 2 \(obs, herd\)"):
+        nm.glmer(f"{CBIND} + (1 | obs)", data, family="binomial", nAGQ=5)
+
+
+def test_options_of_the_other_kind(cbpp):
+    with pytest.raises(OptionError, match="leave REML out"):
+        nm.Model(CBIND, cbpp, family="binomial").fit(True)
+    with pytest.raises(OptionError, match="options of a model with a family"):
+        nm.Model("incidence ~ period + (1 | herd)", cbpp).fit(nAGQ=5)
+
+
+@pytest.mark.parametrize("call", ["summary", "anova", "tidy", "contest"])
+def test_degrees_of_freedom_are_refused(fit, call):
+    given = (["period2 = 0"],) if call == "contest" else ()
+    with pytest.raises(OptionError, match="a generalized one has z tests"):
+        getattr(fit, call)(*given, ddf="satterthwaite")
+
+
+def test_families_are_not_compared(cbpp, fit):
+    other = nm.glmer("incidence ~ period + (1 | herd)", cbpp, family="poisson")
+    with pytest.raises(ModelComparisonError, match="different families"):
+        nm.anova(fit, other)
+
+
+def test_few_rows_in_a_group_are_said(cbpp):
+    data = pd.DataFrame({"y": np.tile([0, 1, 1], 20), "x": np.arange(60) % 7,
+                         "g": np.repeat(np.arange(20), 3)})  # fmt: skip
+    with np.errstate(all="ignore"):
+        fit = nm.glmer("y ~ x + (1 | g)", data, family="binomial")
+    assert any("at most 3 rows of 0 or 1" in text for text in fit.messages)
+
+
+def test_a_fit_can_be_pickled(fit):
+    again = pickle.loads(pickle.dumps(fit))
+    assert str(again.summary()) == str(fit.summary())
