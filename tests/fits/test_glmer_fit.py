@@ -89,9 +89,9 @@ def test_rows_are_glmers(folder, name):
         own = fit.predict(type=kind, re_form=False).to_numpy()
         assert own == pytest.approx(rows[f"predict_{kind}_fixed"], abs=1e-5)
     expected, own = pd.DataFrame(case["ranef"]), fit.ranef()
-    assert own["grp"].astype(str).tolist() == expected["grp"].astype(str).tolist()
-    for column in ("condval", "condsd"):
-        assert own[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-5)
+    assert own["level"].astype(str).tolist() == expected["grp"].astype(str).tolist()
+    for column, given in (("estimate", "condval"), ("std_error", "condsd")):
+        assert own[column].to_numpy() == pytest.approx(expected[given].to_numpy(), abs=1e-5)
 
 
 def test_summary_of_shipped_data(fit):
@@ -206,7 +206,7 @@ def test_shares_of_variance(fit):
 
 
 def test_an_effect_of_each_row_is_residual(ticks):
-    parts = ticks.varcorr().to_frame().set_index("grp")["vcov"]
+    parts = ticks.varcorr().to_frame().set_index("group")["vcov"]
     eta = ticks.design.X @ ticks.solution.beta
     rate = np.exp(eta.mean() + 0.5 * parts.sum())
     residual = np.log1p(1.0 / rate) + parts["INDEX"]
@@ -246,10 +246,10 @@ def test_intervals_on_the_response_scale_are_transformed_ends(cbpp, fit):
     link, response = (
         fit.predict(cbpp.head(5), type=kind, interval="confidence") for kind in ("link", "response")
     )
-    expit = 1.0 / (1.0 + np.exp(-link[["prediction", "lower", "upper"]]))
+    expit = 1.0 / (1.0 + np.exp(-link[["estimate", "conf_low", "conf_high"]]))
     assert response[expit.columns].to_numpy() == pytest.approx(expit.to_numpy())
-    slope = expit["prediction"] * (1.0 - expit["prediction"])
-    assert response["se"].to_numpy() == pytest.approx((slope * link["se"]).to_numpy())
+    slope = expit["estimate"] * (1.0 - expit["estimate"])
+    assert response["std_error"].to_numpy() == pytest.approx((slope * link["std_error"]).to_numpy())
     with pytest.raises(OptionError, match=r"fit.simulate\(1000"):
         fit.predict(cbpp, interval="prediction")
 
