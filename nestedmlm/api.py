@@ -92,16 +92,41 @@ def lmer(
 
     Parameters
     ----------
-    formula, data, weights, offset, contrasts, na_action, double_bar, dispersion, residual, env
-        See `Model`. Data in partitions (a path or pattern of Parquet files, an Arrow data set or
-        stream, a Dask DataFrame) are summed and fitted from the sums; see `summarise`. A list of
-        tables holds multiply imputed data sets, each of which is fitted.
+    formula : str or Formula
+        lme4-style: ``"mathscore ~ ses + (ses | schoolid) + (1 | classid)"``. The page *Formulas*
+        has every operator and function.
+    data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
+        One row for each observation. Never changed. Data in partitions (a path or pattern of
+        Parquet files, an Arrow data set or stream, a Dask DataFrame) are summed and fitted from
+        the sums, as by `summarise`. A list of tables holds multiply imputed data sets, each of
+        which is fitted.
+    weights, offset : str or array, optional
+        Prior weights, and what is added to the linear predictor: the name of a column, or one
+        number for each row of the data.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    dispersion : str, optional
+        One-sided formula of the residuals' log standard deviation: ``"~ Sex"``, ``"~ log(Time)"``.
+    residual : str, optional
+        Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1`, `car1`, `cs`,
+        `us`, `toep`, `ad1` or one that was registered.
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller. Give functions of packages here:
+        ``env={"rank": scipy.stats.rankdata}``.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
     start : array, optional
-        Starting covariance parameters (theta).
+        Covariance parameters (theta, in the order of ``fit.theta_names``) to start from; by
+        default the optimizer's own start.
     control : Control, optional
-        Settings of the optimizer.
+        Settings of the optimizer: which one, tolerance, most evaluations.
     penalty : {"wishart"} or Penalty, optional
         Prior that keeps covariances away from the boundary, as blme's default does; the result
         maximises the penalised likelihood and is never singular.
@@ -317,8 +342,11 @@ def pymc_lmer(
 
     Parameters
     ----------
-    formula, data, weights, offset, contrasts, na_action, double_bar, env
-        See `Model`.
+    formula : str or Formula
+        lme4-style: ``"mathscore ~ ses + (ses | schoolid) + (1 | classid)"``. The page *Formulas*
+        has every operator and function.
+    data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
+        One row for each observation. Never changed.
     priors : mapping of str to Prior or callable, optional
         Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
         in place of the defaults, which `Model.priors` shows.
@@ -344,6 +372,21 @@ def pymc_lmer(
         False: no progress bar, and no message that something is compiled.
     target_accept : float
         Between 0 and 1; nearer to 1 against divergences.
+    weights, offset : str or array, optional
+        Prior weights, and what is added to the linear predictor: the name of a column, or one
+        number for each row of the data.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller. Give functions of packages here:
+        ``env={"rank": scipy.stats.rankdata}``.
 
     Returns
     -------

@@ -271,6 +271,11 @@ class Model:
     def update(self, formula: str) -> Model:
         """Make the model of a changed formula on the same data (``.``: what was there).
 
+        Parameters
+        ----------
+        formula : str
+            The new formula; ``.`` on a side stands for what was there: ``". ~ . + Days"``.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -282,6 +287,11 @@ class Model:
 
     def with_formula(self, formula: str | Formula) -> Model:
         """Make the model of another formula on the same data.
+
+        Parameters
+        ----------
+        formula : str or Formula
+            The whole new formula.
 
         Examples
         --------
@@ -343,6 +353,11 @@ class Model:
 
     def with_data(self, data: Any) -> Model:
         """Make the model of the same formula on other data.
+
+        Parameters
+        ----------
+        data : DataFrame, mapping of arrays, or anything narwhals can read
+            With the columns that the formula names.
 
         Raises
         ------

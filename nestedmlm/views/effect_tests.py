@@ -99,7 +99,7 @@ class TestTable(Viewable):
 
     def to_frame(self) -> pd.DataFrame:
         """The numbers; a copy, with the columns of all frames (`table` has R's headers)."""
-        return named_frame(self.table)
+        return _named(self.table)
 
     def view(self) -> View:
         """Build the document."""
@@ -149,6 +149,13 @@ class StepResult(Viewable):
         )
 
 
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of all frames, intervals last."""
+    found = named_frame(frame)
+    last = [name for name in ("conf_low", "conf_high") if name in found]
+    return found[[*found.columns.drop(last), *last]]
+
+
 def table_blocks(
     frame: pd.DataFrame, name: str, heading: tuple[str, ...], notes: tuple[str, ...] = ()
 ) -> list[Block]:
@@ -158,7 +165,7 @@ def table_blocks(
     cells, starred = coefmat_cells(frame.to_numpy(dtype=float), layout)
     table = Table(
         name=name,
-        frame=named_frame(frame),
+        frame=_named(frame),
         cells=tuple(map(tuple, cells)),
         rows=tuple(map(str, frame.index)),
         columns=(*columns, "") if starred else columns,

@@ -101,9 +101,9 @@ def test_tables_agree(pooled):
     tidy = pooled.tidy(level=0.9)
     summary = pooled.summary().to_frame()
     assert summary["df"].to_numpy() == pytest.approx(tidy["df"].to_numpy())
-    assert summary["FMI"].to_numpy() == pytest.approx(tidy["fmi"].to_numpy())
+    assert summary["fmi"].to_numpy() == pytest.approx(tidy["fmi"].to_numpy())
     row = pooled.contest("gb = 0", joint=False, level=0.9).table.iloc[0]
-    assert row["conf_high"] == pytest.approx(tidy["conf_high"].iloc[2])
+    assert row["upper"] == pytest.approx(tidy["conf_high"].iloc[2])
     anova = pooled.anova().table
     assert anova.loc["Days", "DenDF"] == pytest.approx(tidy["df"].iloc[1])
     assert anova.loc["Days", "F value"] == pytest.approx(tidy["statistic"].iloc[1] ** 2)
@@ -140,7 +140,7 @@ def test_marginal_means(pooled):
 
 def test_etable(pooled, null):
     frame = nm.etable(pooled, null, names=["a", "b"]).to_frame()
-    first = frame[frame["model"] == "a"].set_index("name")
+    first = frame[frame["model"] == "a"].set_index("term")
     assert first.loc["Days", "std_error"] == pytest.approx(pooled.bse["Days"])
     table = pooled.varcorr().to_frame()
     assert first.loc["cor_Days.(Intercept)|Subject", "estimate"] == pytest.approx(

@@ -214,8 +214,10 @@ class PooledFit(Viewable):
 
         Parameters
         ----------
-        ddf, vcov
-            See `tidy`.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+            Degrees of freedom of each fit's tests, before they are pooled.
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+            Cluster-robust covariance of the fixed effects in the place of the model's.
         """
         notes = df_method(self.core, ddf, vcov).notes
         return pooled_view(self, self.tidy(ddf=ddf, vcov=vcov), notes=notes)
@@ -239,8 +241,10 @@ class PooledFit(Viewable):
         Parameters
         ----------
         type : {"III", "II", "I"}
-        ddf, vcov
-            See `tidy`.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+            Degrees of freedom of each fit's tests, before they are pooled.
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+            Cluster-robust covariance of the fixed effects in the place of the model's.
         """
         return term_table(self, df_method(self.core, ddf, vcov), type=type)
 
@@ -264,8 +268,12 @@ class PooledFit(Viewable):
         ----------
         newdata : table, optional
             By default each fit's own rows.
-        re_form, new_levels, seed
-            See `LmerFit.predict`.
+        re_form : bool or str, optional
+            Random effects that count: all (None), none (False), or a formula of some.
+        new_levels : {"error", "population", "sample"}
+            What to do with groups that were not in the data.
+        seed : int, optional
+            Of effects that are drawn for new groups.
         interval : {"confidence", "prediction"}, optional
             Add an interval, in which the differences between the data sets count.
         level : float
@@ -274,7 +282,7 @@ class PooledFit(Viewable):
         Returns
         -------
         Series or DataFrame
-            ``prediction``, and with an interval ``se, lower, upper``.
+            ``estimate``, and with an interval ``std_error, conf_low, conf_high``.
         """
         options: dict[str, Any] = {
             "re_form": re_form, "new_levels": new_levels, "seed": seed, "level": level

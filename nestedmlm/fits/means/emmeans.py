@@ -146,8 +146,21 @@ def emtrends(
 
     Parameters
     ----------
-    fit, specs, by, at, weights, ddf, level, vcov
-        As in `emmeans`; ``specs="1"`` for one slope.
+    fit : LmerFit or PooledFit
+    specs : str or sequence of str
+        Factors (or numeric predictors) of whose levels each has a slope; ``"1"`` for one slope.
+    by : str or sequence of str, optional
+        Predictors within whose levels slopes are compared.
+    at : mapping, optional
+        Values of predictors: ``{"Days": [0, 5]}``; numeric ones are otherwise at their means.
+    weights : {"equal", "proportional", "cells", "outer"}
+        How levels of the other factors are averaged.
+    ddf : {"kenward-roger", "satterthwaite", "residual", "none"}, optional
+        Degrees of freedom; by default Kenward and Roger's of a REML fit, else Satterthwaite's.
+    level : float
+        Confidence level.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
+        Cluster-robust covariance of the fixed effects in the place of the model's.
     var : str
         The predictor. Where its effect is not a straight line the slope is that at its reference
         value (by central differences over 0.002 of its range; emmeans takes one-sided ones).

@@ -228,7 +228,8 @@ class Emmeans(Viewable):
         Parameters
         ----------
         adjust : str, optional
-            As in `contrast`; by default Tukey's.
+            Adjustment for many comparisons: ``tukey`` (the default), ``holm``, ``sidak``,
+            ``bonferroni``, ``mvt``, ``none``, …
         by : str or sequence of str, optional
             Compare within each combination of these; by default as the means were made.
         reverse : bool
@@ -255,12 +256,28 @@ class Emmeans(Viewable):
     # --- what is printed -----------------------------------------------------------------------
     @checked
     def conf_int(self, level: float | None = None, *, adjust: str | None = None) -> Emmeans:
-        """The same rows, printed with intervals."""
+        """The same rows, printed with intervals.
+
+        Parameters
+        ----------
+        level : float, optional
+            Confidence level; by default as it was.
+        adjust : str, optional
+            Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
+            ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+        """
         return self._shown(level, adjust, intervals=True, tests=False)
 
     @checked
     def test(self, *, adjust: str | None = None) -> Emmeans:
-        """The same rows, printed with tests of zero."""
+        """The same rows, printed with tests of zero.
+
+        Parameters
+        ----------
+        adjust : str, optional
+            Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
+            ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+        """
         return self._shown(None, adjust, intervals=False, tests=True)
 
     def _shown(

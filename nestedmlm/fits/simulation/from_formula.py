@@ -67,8 +67,17 @@ def scenario(
         intercepts. Without ``sigma`` the total is 1: `beta` are in total standard deviations.
     REML : bool
         How refits are made where a test does not say.
-    weights, offset, contrasts, na_action, double_bar
-        See `Model`.
+    weights, offset : str or array, optional
+        Prior weights, and what is added to the linear predictor: the name of a column, or one
+        number for each row of the data.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
 
     Returns
     -------
@@ -149,8 +158,18 @@ def simulate(
     nsim : int
         Responses.
     seed : int, optional
-    weights, offset, contrasts, na_action, double_bar
-        See `Model`.
+        The same seed, the same responses.
+    weights, offset : str or array, optional
+        Prior weights, and what is added to the linear predictor: the name of a column, or one
+        number for each row of the data.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
 
     Returns
     -------

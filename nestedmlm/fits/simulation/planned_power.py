@@ -186,8 +186,14 @@ def planned_power(
     Parameters
     ----------
     scenario : Scenario
-    effect, alpha, test, effect_size
-        See `nestedmlm.planned_power`.
+    effect : str
+        A fixed effect or term (``"ses"``).
+    alpha : float
+        Significance level of the test.
+    test : {"satterthwaite", "kenward-roger", "z"}, optional
+        Whose degrees of freedom the test has.
+    effect_size : float, optional
+        Coefficient to suppose in the place of the estimate, for a single fixed effect.
 
     Returns
     -------

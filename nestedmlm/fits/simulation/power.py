@@ -204,8 +204,24 @@ def power(
     Parameters
     ----------
     scenario : Scenario
-    effect, nsim, alpha, test, effect_size, seed, workers, progress
-        See `nestedmlm.power`.
+    effect : str
+        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
+    nsim : int
+        Replicates.
+    alpha : float
+        Significance level of the test.
+    test : str, optional
+        For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
+        maximum likelihood) and ``z``, which find too much in few groups; for random effects
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+    effect_size : float, optional
+        Coefficient to suppose in the place of the estimate, for a single fixed effect.
+    seed : int, optional
+        The same seed, the same replicates.
+    workers : int
+        Processes.
+    progress : bool
+        False: no progress bar.
 
     Returns
     -------
@@ -266,8 +282,29 @@ def power_curve(
     Parameters
     ----------
     scenario : Scenario
-    effect, along, within, breaks, nsim, seed, alpha, test, effect_size, workers, progress
-        See `nestedmlm.power_curve`.
+    effect : str
+        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
+    nsim : int
+        Replicates.
+    alpha : float
+        Significance level of the test.
+    test : str, optional
+        For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
+        maximum likelihood) and ``z``, which find too much in few groups; for random effects
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+    effect_size : float, optional
+        Coefficient to suppose in the place of the estimate, for a single fixed effect.
+    seed : int, optional
+        The same seed, the same replicates.
+    workers : int
+        Processes.
+    progress : bool
+        False: no progress bar.
+    along, within : str, optional
+        Grouping factor whose number of levels changes, or within whose levels the number of rows
+        does; give one.
+    breaks : sequence of int
+        The numbers of levels (`along`) or rows (`within`).
 
     Returns
     -------

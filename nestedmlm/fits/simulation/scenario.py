@@ -95,7 +95,15 @@ class Scenario:
 
     @checked
     def simulate(self, nsim: int = 1, seed: int | None = None) -> pd.DataFrame:
-        """Draw responses; see `LmerFit.simulate`."""
+        """Draw responses.
+
+        Parameters
+        ----------
+        nsim : int
+            Responses, one in each column.
+        seed : int, optional
+            The same seed, the same responses.
+        """
         return draw_frame(self.distribution, self.design.index, nsim=nsim, seed=seed)
 
     @checked
@@ -111,7 +119,22 @@ class Scenario:
     ) -> Scenario:
         """Change parameters; a mapping changes the fixed effects that it names.
 
-        ``sd`` (with ``correlation``) or ``icc`` change all covariances; see `scenario`.
+        Parameters
+        ----------
+        beta : mapping of str to float, or sequence, optional
+            Fixed effects by name, or all of them in order.
+        theta : sequence, optional
+            lme4's covariance parameters, relative to sigma, in the order of ``theta_names``.
+        sigma : float, optional
+            Residual standard deviation.
+        sd : mapping, optional
+            Standard deviations by grouping factor, in the place of theta:
+            ``{"Subject": {"(Intercept)": 25, "Days": 6}, "Residual": 26}``. Changes all
+            covariances.
+        correlation : mapping, optional
+            By grouping factor, with ``sd``: a number for two columns, a matrix for more; else 0.
+        icc : mapping of str to float, optional
+            Shares of the total variance by grouping factor, for random intercepts.
 
         Raises
         ------
@@ -134,7 +157,17 @@ class Scenario:
 
     @checked
     def extend(self, *, along: str | None = None, within: str | None = None, n: int) -> Scenario:
-        """Change the number of groups or of rows per group; see `LmerFit.extend`."""
+        """Change the number of groups or of rows per group.
+
+        Parameters
+        ----------
+        along : str, optional
+            Grouping factor whose number of levels becomes `n`.
+        within : str, optional
+            Grouping factor within each of whose levels the number of rows becomes `n`.
+        n : int
+            The new number.
+        """
         model, design = extended(self.model, self.design, along=along, within=within, n=n)
         return replace(self, model=model, design=design)
 

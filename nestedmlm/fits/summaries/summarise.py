@@ -59,8 +59,18 @@ def summarise(
         summed by the current client's workers; a table in memory.
     weights, offset : str, optional
         Columns. (Arrays have no partitions.)
-    contrasts, na_action, double_bar, env
-        See `Model`.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller. Give functions of packages here:
+        ``env={"rank": scipy.stats.rankdata}``.
     like : Summary, optional
         Whose levels and transforms are taken over, so that the two add up.
     label : str, optional

@@ -36,8 +36,16 @@ def r2(
         Instead, the proportion of variance explained at each level: one minus its ratio to
         the variance in the model without predictors (which is fitted; same rows, same random
         effects, same criterion).
-    scale, level, nsim, seed, progress
-        As in `icc`.
+    scale : {"latent", "observation"}
+        Of the residual variance of a generalized model: of the distribution behind the link
+        (logit: pi^2 / 3), or of a response by the delta method (Nakagawa, Johnson & Schielzeth
+        2017); a linear model has one.
+    level : float, optional
+        Level of bootstrap intervals (percentiles of the parametric bootstrap).
+    nsim, seed
+        Replicates and seed of the bootstrap.
+    progress : bool
+        False: bootstrap without a progress bar.
 
     Returns
     -------
