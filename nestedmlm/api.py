@@ -33,42 +33,20 @@ else:  # each loads when it is first asked for
 
 @overload
 def lmer(
-    formula: str | Formula,
-    data: list[Any],
-    *,
-    REML: bool = ...,
-    weights: Any = ...,
-    offset: Any = ...,
-    contrasts: Mapping[str, Any] | None = ...,
-    na_action: str = ...,
-    double_bar: str = ...,
-    dispersion: str | None = ...,
-    residual: str | None = ...,
-    env: Mapping[str, Any] | None = ...,
-    start: FloatArray | None = ...,
-    control: Control | None = ...,
-    penalty: Penalty | str | None = ...,
-    method: str | None = ...,
-) -> PooledFit: ...
+    formula: str | Formula, data: list[Any], *, REML: bool = ..., weights: Any = ..., offset:
+    Any = ..., contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str
+    = ..., dispersion: str | None = ..., residual: str | None = ..., env: Mapping[str, Any] |
+    None = ..., start: FloatArray | None = ..., control: Control | None = ..., penalty: Penalty
+    | str | None = ..., method: str | None = ...,
+) -> PooledFit: ...  # fmt: skip
 @overload
 def lmer(
-    formula: str | Formula,
-    data: Any,
-    *,
-    REML: bool = ...,
-    weights: Any = ...,
-    offset: Any = ...,
-    contrasts: Mapping[str, Any] | None = ...,
-    na_action: str = ...,
-    double_bar: str = ...,
-    dispersion: str | None = ...,
-    residual: str | None = ...,
-    env: Mapping[str, Any] | None = ...,
-    start: FloatArray | None = ...,
-    control: Control | None = ...,
-    penalty: Penalty | str | None = ...,
-    method: str | None = ...,
-) -> LmerFit: ...
+    formula: str | Formula, data: Any, *, REML: bool = ..., weights: Any = ..., offset: Any =
+    ..., contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str = ...,
+    dispersion: str | None = ..., residual: str | None = ..., env: Mapping[str, Any] | None =
+    ..., start: FloatArray | None = ..., control: Control | None = ..., penalty: Penalty | str |
+    None = ..., method: str | None = ...,
+) -> LmerFit: ...  # fmt: skip
 @checked
 def lmer(
     formula: str | Formula,
@@ -174,15 +152,9 @@ def lmer(
                 "fitted from sums over them: read the table first"
             )
         sums = summarise(
-            formula,
-            data,
-            weights=weights,
-            offset=offset,
-            contrasts=contrasts,
-            na_action=na_action,
-            double_bar=double_bar,
-            env=env,
-        )
+            formula, data, weights=weights, offset=offset, contrasts=contrasts,
+            na_action=na_action, double_bar=double_bar, env=env,
+        )  # fmt: skip
         return sums.model().fit(
             REML=REML, start=start, control=control, penalty=penalty, method=method
         )
@@ -194,17 +166,9 @@ def lmer(
         )  # fmt: skip
         return pooled_fit([each(table) for table in data])
     model = Model(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        na_action=na_action,
-        double_bar=double_bar,
-        dispersion=dispersion,
-        residual=residual,
-        env=env,
-    )
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
+        double_bar=double_bar, dispersion=dispersion, residual=residual, env=env,
+    )  # fmt: skip
     return model.fit(REML=REML, start=start, control=control, penalty=penalty, method=method)
 
 
@@ -231,10 +195,12 @@ def glmer(
 
     Parameters
     ----------
-    formula, data, offset, contrasts, na_action, double_bar, env
-        See `Model`; offsets are on the scale of the linear predictor. A binomial response is
+    formula : str or Formula
+        lme4-style: ``"incidence ~ period + (1 | herd)"``. A binomial response is
         ``cbind(success, failure)``, ``p(success, trials)``, 0 and 1, True and False, two levels
         (the first is failure), or a proportion with the numbers of trials as `weights`.
+    data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
+        One row for each observation. Never changed.
     family : str or Family
         ``binomial``, ``poisson``, ``negativebinomial``, ``gamma``, ``inverse_gaussian``, ``beta``,
         ``gaussian`` (with a link), or one of `nestedmlm.families`.
@@ -242,6 +208,18 @@ def glmer(
         Where it is not the usual one: ``"probit"``, ``"cloglog"``.
     weights : str or array, optional
         Numbers of trials of proportions; else prior weights.
+    offset : str or array, optional
+        Added to the linear predictor: a column's name, or one number for each row.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column.
     nAGQ : int
         1: Laplace approximation; more: points of adaptive Gauss-Hermite quadrature for each random
         effect, with one grouping factor and up to three effects; 0: fixed effects at the joint
@@ -298,17 +276,9 @@ def glmer(
         -1.3985      -0.9923      -1.1287      -1.5803
     """
     model = Model(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        na_action=na_action,
-        double_bar=double_bar,
-        env=env,
-        family=family,
-        link=link,
-    )
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
+        double_bar=double_bar, env=env, family=family, link=link,
+    )  # fmt: skip
     return fit_generalized_design(
         model, model.design, nAGQ=nAGQ, information=information, start=start, control=control,
         penalty=penalty,
@@ -412,25 +382,11 @@ def pymc_lmer(
     50.0
     """
     model = Model(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        na_action=na_action,
-        double_bar=double_bar,
-        env=env,
-    )
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
+        double_bar=double_bar, env=env,
+    )  # fmt: skip
     return model.sample(
-        priors=priors,
-        marginal=marginal,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        sampler=sampler,
-        backend=backend,
-        seed=seed,
-        progress=progress,
+        priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,
+        sampler=sampler, backend=backend, seed=seed, progress=progress,
         target_accept=target_accept,
-    )
+    )  # fmt: skip
