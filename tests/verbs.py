@@ -18,6 +18,7 @@ from verb_row import (
     BOTH,
     DRAWN,
     EVERYWHERE,
+    GENERALIZED,
     GLMER,
     LMER,
     PROFILED,
@@ -497,10 +498,10 @@ for case in (
     "coef", "getME", "predict", "predict se", "predict partial", "predict population",
     "predict new", "predict new sample", "fittedvalues", "predict random only",
     "residuals working", "residuals marginal", "residuals scaled", "resid", "model_matrix",
-    "conf_int wald", "simulate", "simulate conditional", "simulate new", "bootstrap", "tidy",
+    "simulate", "simulate conditional", "simulate new", "bootstrap", "tidy",
     "tidy everything", "tidy vcov", "glance", "summary", "icc", "icc by group", "r2",
     "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
-    "contest", "contest rows", "ranova", "ranova whole", "drop1", "drop1 Chisq", "is_singular",
+    "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "etable", "maketables",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], engines=(*VERBS[case].engines, "glmer"))
@@ -517,6 +518,12 @@ row("predict response", lambda f: f.predict(new_rows(), type="response", se_fit=
 row("augment generalized", lambda f: f.augment().filter(regex="^(resid|pearson|mu)$"), **OWN)
 row("residuals quantile", lambda f: f.residuals("quantile", seed=1), **OWN)
 row("refit generalized", lambda f: f.refit(1.0 - f.design.y).params, **OWN)
+row("conf_int generalized", lambda f: f.conf_int("beta_"), "conf_int", **OWN)
+row("overdispersion", lambda f: f.overdispersion(), **OWN)
+row("zero_inflation", lambda f: f.zero_inflation(nsim=9, seed=1), **OWN)
+row("simulated_residuals", lambda f: f.simulated_residuals(nsim=9, seed=1), **OWN)
+row("check_approximation", lambda f: f.check_approximation()["change"],
+    refused=where(GENERALIZED, "OptionError: needs one grouping factor"), **OWN)  # fmt: skip
 row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
 row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)

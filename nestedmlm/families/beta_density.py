@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.families.family import MeanDerivatives
+from nestedmlm.families.family import MeanDerivatives, Variance
 from nestedmlm.families.links import Mean
 
 _LEAST_SHARE = 1e-10  # of means to start from
@@ -20,6 +20,17 @@ _LEAST_SHARE = 1e-10  # of means to start from
 def _shapes(mean: Mean, phi: float) -> tuple[FloatArray, FloatArray]:
     assert mean.complement is not None
     return mean.mu * phi, mean.complement * phi
+
+
+def beta_variance(mean: Mean, phi: float) -> Variance:
+    """``mu (1 - mu) / (1 + phi)``."""
+    assert mean.complement is not None
+    scale = 1.0 / (1.0 + phi)
+    return Variance(
+        scale * mean.mu * mean.complement,
+        scale * (mean.complement - mean.mu),
+        np.full_like(mean.mu, -2.0 * scale),
+    )
 
 
 def beta_kernel(y: FloatArray, mean: Mean, a: FloatArray, phi: float) -> FloatArray:

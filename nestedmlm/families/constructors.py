@@ -310,6 +310,7 @@ def beta(link: str | Link = "logit") -> Family:
         link=choose_link("beta", link, SHARES),
         dispersion="estimated",
         dispersion_name="phi",
+        variance=b.beta_variance,
         mean_derivatives=b.beta_derivatives,
         log_kernel=b.beta_kernel,
         log_constant=b.beta_constant,

@@ -254,6 +254,7 @@ class Family:
         y, mu, a = _same_shape(y, mu, weights)
         with np.errstate(divide="ignore", invalid="ignore"):
             unit = self.unit_deviance(y, mu, self.value_of(dispersion))
+        unit = np.where(y == mu, 0.0, unit)  # also where a probability is 0 or 1 to rounding
         out: FloatArray = np.sign(y - mu) * np.sqrt(a * np.maximum(unit, 0.0))
         return out
 

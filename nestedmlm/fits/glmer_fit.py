@@ -29,6 +29,12 @@ from nestedmlm.optimum.control import Control
 if TYPE_CHECKING:
     from nestedmlm.fits import maketables
     from nestedmlm.fits.generalized.augment import augment
+    from nestedmlm.fits.generalized.check_approximation import check_approximation
+    from nestedmlm.fits.generalized.overdispersion import (
+        overdispersion,
+        simulated_residuals,
+        zero_inflation,
+    )
     from nestedmlm.fits.generalized.residuals import resid, residuals
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
@@ -64,6 +70,8 @@ else:  # each loads when it is first asked for
             "nestedmlm.fits",
             {
                 "generalized.augment": "augment",
+                "generalized.check_approximation": "check_approximation",
+                "generalized.overdispersion": "overdispersion simulated_residuals zero_inflation",
                 "generalized.residuals": "resid residuals",
                 "singularity.diagnosis": "diagnose",
                 "singularity.rank": "is_singular repca",
@@ -183,6 +191,12 @@ class GlmerFit(GeneralizedEstimates):
     residuals = residuals
     resid = property(resid)
     model_matrix = model_matrix
+
+    # --- is the model right --------------------------------------------------------------------
+    overdispersion = overdispersion
+    zero_inflation = zero_inflation
+    simulated_residuals = simulated_residuals
+    check_approximation = check_approximation
 
     # --- singular fits -------------------------------------------------------------------------
     is_singular = is_singular

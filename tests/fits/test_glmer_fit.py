@@ -336,3 +336,58 @@ def test_few_rows_in_a_group_are_said(cbpp):
 def test_a_fit_can_be_pickled(fit):
     again = pickle.loads(pickle.dumps(fit))
     assert str(again.summary()) == str(fit.summary())
+
+
+# --- is the model right -------------------------------------------------------------------------
+def test_overdispersion_is_the_sum_of_squares(ticks):
+    found = ticks.overdispersion()
+    r = ticks.residuals("pearson")
+    assert found["statistic"] == pytest.approx(float((r**2).sum()))
+    assert found["df"] == ticks.df_resid
+    alone = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD)", nm.load_dataset("grouseticks"),
+                     family="poisson")  # fmt: skip
+    assert alone.overdispersion()["ratio"] > 1.5 > found["ratio"]
+    assert alone.overdispersion()["p_value"] < 1e-6
+
+
+def test_zeros_that_the_model_does_not_expect(ticks):
+    assert ticks.zero_inflation(nsim=100, seed=1)["p_value"] > 0.05
+    y = ticks.simulate(1, seed=2)["sim_1"].to_numpy().copy()
+    y[::3] = 0.0
+    design = ticks.design.with_response(y)
+    small = nm.Model("TICKS ~ YEAR + cHEIGHT + (1 | BROOD)", nm.load_dataset("grouseticks"),
+                     family="poisson").fit()  # fmt: skip
+    inflated = small.refitted(small.design.with_response(design.y))
+    found = inflated.zero_inflation(nsim=100, seed=1)
+    assert found["observed"] > found["expected"]
+    assert found["p_value"] < 0.05
+    gamma = nm.glmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"),
+                     family="gamma")  # fmt: skip
+    with pytest.raises(OptionError, match="those of the gamma family are not"):
+        gamma.zero_inflation()
+
+
+def test_simulated_residuals_are_uniform_if_the_model_is_right(ticks):
+    right = ticks.refitted(
+        ticks.design.with_response(ticks.simulate(1, seed=5)["sim_1"].to_numpy())
+    )
+    u = right.simulated_residuals(seed=1)
+    assert abs(u.mean() - 0.5) < 0.06
+    assert abs(u.std() - 12**-0.5) < 0.04
+    assert u.tolist() == right.simulated_residuals(seed=1).tolist()
+
+
+@pytest.mark.parametrize("random", ["(1 | herd)", "(1 + size | herd)"])
+def test_the_check_foresees_the_refit_by_quadrature(cbpp, random):
+    formula = f"cbind(incidence, size - incidence) ~ period + {random}"
+    laplace = nm.glmer(formula, cbpp, family="binomial")
+    if laplace.is_singular():
+        pytest.skip("a singular fit has nothing to foresee")
+    found = laplace.check_approximation(nAGQ=7)
+    better = nm.glmer(formula, cbpp, family="binomial", nAGQ=7)
+    assert found.attrs["criterion"] == pytest.approx(better.criterion, abs=0.01)
+    change = better.fixef - laplace.fixef
+    foreseen = found.loc[change.index, "change"]
+    assert foreseen.to_numpy() == pytest.approx(change.to_numpy(), abs=0.2 * change.abs().max())
+    with pytest.raises(OptionError, match="give more points"):
+        better.check_approximation(nAGQ=7)

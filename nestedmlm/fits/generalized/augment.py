@@ -45,8 +45,8 @@ def augment(fit: GlmerFit, data: Any = None) -> pd.DataFrame:
     ...                nm.load_dataset("cbpp"), family="binomial")
     >>> fit.augment().loc[:1, ["incidence", "size", "mu"]].round(3)
        incidence  size     mu
-    0          2    14  0.310
-    1          3    12  0.143
+    0          2    14  0.308
+    1          3    12  0.142
     """
     design, at = fit.design, response_at(fit)
     columns = {

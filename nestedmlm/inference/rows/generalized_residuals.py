@@ -57,7 +57,9 @@ def pearson(at: ResponseAt, *, scaled: bool = False) -> FloatArray:
     variance = family.variance_at(mu, at.dispersion) / at.weights
     if scaled and family.scaled:
         variance = variance * family.value_of(at.dispersion)
-    out: FloatArray = (at.y - mu) / np.sqrt(variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (at.y - mu) / np.sqrt(variance)
+    out: FloatArray = np.where(at.y == mu, 0.0, found)  # also where the variance is 0 to rounding
     return out
 
 
