@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from nestedmlm.optimum.penalty import Penalty
     from nestedmlm.optimum.warmup import warmup
     from nestedmlm.views.posterior.comparison import compare
+    from nestedmlm.views.versions import show_versions
 
 __version__ = "0.1.0a1"
 
@@ -112,6 +113,7 @@ __all__ = [
     "pymc_lmer",
     "rlrt",
     "scenario",
+    "show_versions",
     "simulate",
     "summarise",
     "warmup",
@@ -154,6 +156,7 @@ _PLACES = {
         "optimum.penalty": "Penalty",
         "optimum.warmup": "warmup",
         "views.posterior.comparison": "compare",
+        "views.versions": "show_versions",
     }.items()
     for name in names.split()
 }

@@ -1,4 +1,4 @@
-"""Command line of nestedmlm: ``python -m nestedmlm --help``."""
+"""Command line: ``nestedmlm --help``, or ``python -m nestedmlm --help``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nestedmlm import __version__
 from nestedmlm.cli.demo import demo
 from nestedmlm.cli.fit import fit
 from nestedmlm.errors import NestedMLMError
@@ -24,8 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
         Its result has ``run``, the function that carries the command out.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m nestedmlm", description="Linear mixed models, as in R's lme4."
+        prog="nestedmlm", description="Linear mixed models, as in R's lme4."
     )
+    parser.add_argument("--version", action="version", version=f"nestedmlm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="fit example models and show what they say")
@@ -36,7 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit one model to a CSV file and print its summary")
     fit.add_argument("formula", help='such as "y ~ x + (x | school) + (1 | class)"')
-    fit.add_argument("data", type=Path, metavar="data.csv", help="a CSV file with a header line")
+    fit.add_argument(
+        "data",
+        type=Path,
+        metavar="data.csv",
+        help="a CSV file with a header; -: standard input",
+    )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(
         "--factor",
@@ -47,6 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="numeric columns that are codes of a factor",
     )
     fit.add_argument("--weights", metavar="COL", help="column with prior weights")
+    fit.add_argument(
+        "--ddf",
+        metavar="METHOD",
+        help="degrees of freedom: satterthwaite (default), kenward-roger (or KR), residual, none",
+    )
     fit.add_argument("--json", type=Path, metavar="FILE", help="save the numbers to this file")
     fit.set_defaults(run=_fit, messages=sys.stderr)
 
@@ -98,6 +110,7 @@ def _fit(arguments: argparse.Namespace) -> Iterator[str]:
         reml=not arguments.ml,
         factors=arguments.factor,
         weights=arguments.weights,
+        ddf=arguments.ddf,
         json=arguments.json,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nestedmlm as nm
-from nestedmlm.cli.tables import read_table, save_json, with_factors
+from nestedmlm.cli.tables import read_table, save_json, table_name, with_factors
 
 
 def fit(
@@ -16,6 +16,7 @@ def fit(
     reml: bool = True,
     factors: Sequence[str] = (),
     weights: str | None = None,
+    ddf: str | None = None,
     json: Path | None = None,
 ) -> Iterator[str]:
     """Fit one model and yield its summary.
@@ -25,13 +26,15 @@ def fit(
     formula : str
         The model, in lme4's language.
     data : pathlib.Path
-        CSV file with a header line.
+        CSV file with a header line; ``-`` for standard input.
     reml : bool
         REML if true, else maximum likelihood.
     factors : sequence of str
         Numeric columns to be read as factors.
     weights : str, optional
         Column with prior weights.
+    ddf : str, optional
+        Method of degrees of freedom.
     json : pathlib.Path, optional
         File to which the numbers are saved.
 
@@ -41,8 +44,9 @@ def fit(
         The summary.
     """
     frame = with_factors(read_table(data), factors)
-    model = nm.lmer(formula, frame, REML=reml, weights=weights, env={})
-    summary = model.summary()
+    specified = nm.Model(formula, frame, weights=weights, env={}, data_name=table_name(data))
+    model = specified.fit(REML=reml)
+    summary = model.summary() if ddf is None else model.summary(ddf)
     yield str(summary)
     if json is not None:
         record = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -17,9 +18,16 @@ import pandas as pd
 
 from nestedmlm.errors import ColumnNotFoundError, DataError, DatasetError
 
+STDIN = "-"
+
+
+def table_name(path: Path) -> str:
+    """How a table is called in print: the file's name."""
+    return "standard input" if str(path) == STDIN else path.name
+
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file (compressed files by their suffix).
+    """Read a CSV file (compressed files by their suffix; ``-`` is standard input).
 
     Parameters
     ----------
@@ -39,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
         When it is not a CSV file or is empty.
     """
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(sys.stdin if str(path) == STDIN else path)
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error, LZMAError) as error:

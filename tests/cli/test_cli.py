@@ -51,6 +51,28 @@ def test_wrong_arguments_exit_with_2(argv, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"nestedmlm {nm.__version__}\n"
+
+
+def test_degrees_of_freedom_and_the_files_name(sleep_csv, capsys):
+    assert main(["fit", SLOPES, str(sleep_csv), "--factor", "Subject", "--ddf", "KR"]) == 0
+    out = capsys.readouterr().out
+    assert "Kenward-Roger's method" in out and "Data: sleep.csv" in out
+    assert main(["fit", SLOPES, str(sleep_csv), "--factor", "Subject", "--ddf", "what"]) == 2
+    assert "kenward-roger" in capsys.readouterr().err
+
+
+def test_standard_input(sleep_csv, capsys, monkeypatch):
+    with sleep_csv.open(encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        assert main(["fit", SLOPES, "-", "--factor", "Subject"]) == 0
+    assert "Data: standard input" in capsys.readouterr().out
+
+
 # Transcript -------------------------------------------------------------------------------------
 
 
