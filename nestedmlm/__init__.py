@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from nestedmlm.fits.simulation.rlrt import rlrt
     from nestedmlm.fits.simulation.scenario import Scenario
     from nestedmlm.fits.summaries.data_summary import Summary
+    from nestedmlm.fits.summaries.saved import load_summary
     from nestedmlm.fits.summaries.summarise import summarise
+    from nestedmlm.fits.summaries.summary_plan import SummaryPlan, plan
     from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
     from nestedmlm.inference.effects.cluster_robust import ClusterRobust
@@ -91,6 +93,7 @@ __all__ = [
     "SamplingWarning",
     "Scenario",
     "Summary",
+    "SummaryPlan",
     "allocation",
     "anova",
     "build_design",
@@ -105,6 +108,8 @@ __all__ = [
     "lmer",
     "load_bayesfit",
     "load_dataset",
+    "load_summary",
+    "plan",
     "planned_power",
     "plots",
     "pool",
@@ -147,7 +152,9 @@ _PLACES = {
         "fits.residual_comparison": "compare_residuals",
         "fits.simulation.rlrt": "rlrt",
         "fits.simulation.scenario": "Scenario",
+        "fits.summaries.saved": "load_summary",
         "fits.summaries.summarise": "summarise",
+        "fits.summaries.summary_plan": "plan SummaryPlan",
         "fits.summaries.data_summary": "Summary",
         "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",

@@ -90,6 +90,11 @@ class Design:
             parts: tuple[Any, ...] = getattr(self, name)
             own = (replace(part, number=i, rows=self.rows) for i, part in enumerate(parts))
             object.__setattr__(self, name, tuple(own))
+        if self.sums is not None:
+            for name in ("factors", "terms"):
+                parts = getattr(self, name)
+                own = (replace(part, sums=self.sums) for part in parts)
+                object.__setattr__(self, name, tuple(own))
 
     @property
     def p(self) -> int:

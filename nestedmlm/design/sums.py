@@ -29,12 +29,15 @@ class Sums:
         The same of each random-effects term, in the order of `Design.terms`.
     codes : tuple of ndarray of int32, shape (cells,)
         The level of each cell, for each grouping factor in the order of `Design.factors`.
+    root : (d, d) array
+        A few rows whose columns have the products of the columns of all rows, without weights.
     """
 
     cells: Cells
     x: tuple[int, ...]
     terms: tuple[tuple[int, ...], ...]
     codes: tuple[IntArray, ...]
+    root: npt.NDArray[np.float64]
 
     def with_columns(self, kept: Sequence[int]) -> Sums:
         """Keep some columns of the fixed effects, by their places."""

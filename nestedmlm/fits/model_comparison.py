@@ -17,6 +17,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.callers import PACKAGE
+from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.verbs.fragility import ratio_fragility
@@ -274,9 +275,8 @@ def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
             f"models were not all fitted to the same size of dataset ({listed} rows); missing "
             "values in a variable that only some models use have this effect: drop those rows first"
         )
-    first = np.asarray(fits[0].design.y)
     for label, fit in zip(labels[1:], fits[1:], strict=True):
-        if not np.array_equal(first, np.asarray(fit.design.y)):
+        if not _same_responses(fits[0].design, fit.design):
             raise ModelComparisonError(
                 f"{labels[0]} and {label} were fitted to different responses: likelihoods can be "
                 "compared only for the same values of the same response in the same rows"
@@ -286,6 +286,13 @@ def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
 def _family(fit: LmerFit) -> str:
     family = fit.core.family
     return "gaussian (identity)" if family is None else f"{family.name} ({family.link.name})"
+
+
+def _same_responses(one: Design, other: Design) -> bool:
+    """Whether two designs have the same response, or were made of the same sums."""
+    if one.sums is not None and other.sums is not None:
+        return one.sums.cells is other.sums.cells
+    return bool(np.array_equal(one.y, other.y))
 
 
 def _likelihood_ratios(

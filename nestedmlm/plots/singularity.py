@@ -8,6 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
+from nestedmlm.design.moments import term_sizes
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.likelihood.plan import SINGULAR
@@ -81,7 +82,7 @@ def _covariances(fit: EitherFit) -> list[FloatArray]:
 
 
 def _panel(ax: Any, fit: Fit, term: Any, cov: FloatArray, b: FloatArray) -> None:
-    size = np.sqrt(np.mean(np.square(term.X), axis=0))
+    size = term_sizes(term)
     values = np.linalg.eigvalsh(cov * np.outer(size, size)) / fit.sigma**2
     rank = int(np.sum(np.sqrt(np.maximum(values, 0.0)) >= SINGULAR))
     k = len(term.columns)

@@ -74,6 +74,8 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
     -------
     DataTree
     """
+    if design.rows is None:
+        return data.copy()
     groups: dict[str, dict[str, Any]] = {
         "observed_data": {response_name(design): design.y},
         "constant_data": constant_data(design),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
+from nestedmlm.design.moments import term_sizes
 from nestedmlm.posterior.draws import sigma_draws
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 
@@ -35,9 +36,9 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     """
     sigma = sigma_draws(data, design)
     scale = {
-        (term.name, column): float(np.sqrt(np.mean(term.X[:, j] ** 2)))
+        (term.name, column): size
         for term in design.terms
-        for j, column in enumerate(term.columns)
+        for column, size in zip(term.columns, term_sizes(term).tolist(), strict=True)
     }
     rows = []
     for parameter in list_parameters(design):

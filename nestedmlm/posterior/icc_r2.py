@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.moments import term_products
 from nestedmlm.inference.variances.icc_r2 import fixed_variance, mean_variance, residual_variance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.row_draws import fitted_rows
@@ -61,7 +62,7 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
 def term_variances(data: Any, design: Design) -> list[FloatArray]:
     """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
     return [
-        mean_variance(term.X, cov)
+        mean_variance(term_products(term), cov)
         for term, cov in zip(design.terms, covariance_draws(data, design), strict=True)
     ]
 

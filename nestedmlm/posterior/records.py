@@ -18,19 +18,27 @@ import scipy.special
 
 from nestedmlm.bayes.model import distributions, priors
 from nestedmlm.covariance import STRUCTURES, Structure
-from nestedmlm.design import design, rows, schema
-from nestedmlm.design.frame import column_statistics, group_columns, splines, transforms
+from nestedmlm.design import design, rows, schema, sums
+from nestedmlm.design.frame import (
+    column_statistics,
+    group_columns,
+    splines,
+    transforms,
+    values,
+)
 from nestedmlm.design.frame.environment import Environment
-from nestedmlm.design.matrices import grouping, modelmatrix, reterms
+from nestedmlm.design.matrices import columns, grouping, modelmatrix, reterms
+from nestedmlm.design.partitions import partition_frame, reading
 from nestedmlm.errors import DataError, NestedMLMError, OptionError
 from nestedmlm.formula import Formula, nodes, parse_formula, terms
 from nestedmlm.posterior import plain_values, run
 from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, write_value
+from nestedmlm.statistics.cells import cell_plan, cell_sums
 
 _MODULES = (
     distributions, priors, design, rows, schema, splines, transforms, column_statistics,
-    group_columns, grouping, modelmatrix,
-    reterms, nodes, terms, run,
+    group_columns, grouping, modelmatrix, values, columns, sums, partition_frame, reading,
+    reterms, nodes, terms, run, cell_sums, cell_plan,
 )  # fmt: skip
 RECORDS: Mapping[str, type] = MappingProxyType(
     {
@@ -41,7 +49,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
     }
 )
 # what the design puts back where it is made
-_PUT_BACK = {"ReTerm": ("number", "rows"), "GroupingFactor": ("number", "rows")}
+_PUT_BACK = {"ReTerm": ("number", "rows", "sums"), "GroupingFactor": ("number", "rows", "sums")}
 _LIBRARIES = (np, scipy.special)  # whose elementwise functions are written by name
 
 

@@ -160,6 +160,8 @@ def _correlation_table(cov: pd.DataFrame) -> Table:
 
 
 def _residuals(fit: Printed) -> list[Block]:
+    if fit.design.rows is None:  # fitted from sums over rows
+        return []
     scaled = np.asarray(fit.residuals("pearson", scaled=True), dtype=float)
     values = quantiles(scaled)
     cells = format_numbers(zapsmall(values, DIGITS + 1), digits=DIGITS)

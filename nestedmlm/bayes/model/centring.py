@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.moments import fixed_means
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -38,7 +39,7 @@ class Centring:
 
 def centring(design: Design) -> Centring:
     """Centre the predictors where there is an intercept to take up their means."""
-    means = design.X.mean(axis=0) if design.p else np.zeros(0)
+    means = fixed_means(design)
     if "(Intercept)" not in design.x_names or design.p < 2:
         return Centring(intercept=None, means=np.zeros(design.p))
     j = design.x_names.index("(Intercept)")

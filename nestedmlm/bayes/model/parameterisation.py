@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.design.moments import group_sizes
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def parameterisation(
     given = _given(noncentered, labels)
     out = []
     for term, label in zip(design.terms, labels, strict=True):
-        sizes = np.bincount(design.factors[term.factor].codes)
+        sizes = group_sizes(design, term.factor)
         per_level = float(np.median(sizes)) / len(term.columns)
         centred = not given[label] if label in given else per_level >= CENTRE_FROM
         reason = (

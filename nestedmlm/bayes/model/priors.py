@@ -24,6 +24,7 @@ from nestedmlm.bayes.model.distributions import Prior, check_prior
 from nestedmlm.bayes.model.names import TermNames, parameter_names, structured_parameters
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
+from nestedmlm.design.moments import column_moments, mean_weight, response_moments, term_sizes
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
 
 def default_priors(design: Design) -> PriorSet:
     """Weakly informative priors, scaled from the data by the rules above."""
-    y = design.y if design.offset is None else design.y - design.offset
-    mean_y, sd_y = float(np.mean(y)), float(np.std(y, ddof=1))
+    y = response_moments(design)
+    mean_y, sd_y = y.mean, y.sd
     names = parameter_names(design)
     rows = {name: _fixed_row(design, j, mean_y, sd_y) for j, name in enumerate(names.fixed)}
     for term, own in zip(design.terms, names.terms, strict=True):
@@ -156,17 +157,17 @@ def _fixed_row(design: Design, j: int, mean_y: float, sd_y: float) -> PriorRow:
         rule += _CENTRED if design.p > 1 else ""
         prior = Prior("Normal", mu=mean_y, sigma=2.5 * sd_y)
     else:
-        x = design.X[:, j]
-        spread, word = float(np.std(x, ddof=1)), "sd"
+        x = column_moments(design, j)
+        spread, word = x.sd, "sd"
         if spread == 0.0:  # a constant column that is not called the intercept
-            spread, word = float(np.sqrt(np.mean(x**2))), "rms"
+            spread, word = x.rms, "rms"
         rule = f"0, 2.5 sd y / {word} x"
         prior = Prior("Normal", mu=0.0, sigma=2.5 * sd_y / spread)
     return PriorRow(prior, "fixed effect", rule)
 
 
 def _term_rows(term: ReTerm, names: TermNames, sd_y: float) -> dict[str, PriorRow]:
-    rms = np.sqrt(np.mean(term.X**2, axis=0))
+    rms = term_sizes(term)
     common = len(names.sds) < len(names.variables)
     sizes = [float(np.sqrt(np.mean(rms**2)))] if common else rms.tolist()
     columns = term.columns if len(names.sds) == len(term.columns) else ("",)
@@ -206,8 +207,9 @@ def _structured_row(parameter: Parameter) -> PriorRow:
 
 def _sigma_row(design: Design, sd_y: float) -> PriorRow:
     rule = "sd y"
-    if design.weights is not None:
-        sd_y, rule = sd_y * float(np.sqrt(np.mean(design.weights))), "sd y * root mean weight"
+    weight = mean_weight(design)
+    if weight is not None:
+        sd_y, rule = sd_y * float(np.sqrt(weight)), "sd y * root mean weight"
     return PriorRow(Prior("HalfNormal", sigma=sd_y), "standard deviation", rule)
 
 

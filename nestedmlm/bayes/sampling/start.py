@@ -20,6 +20,7 @@ from nestedmlm.bayes.model.names import (
 )
 from nestedmlm.covariance import Parameter, TermShape, split_parameters
 from nestedmlm.covariance.parameter import ends
+from nestedmlm.design.moments import term_sizes
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
@@ -89,7 +90,7 @@ def _term_values(
     sd = np.sqrt(np.sum(factor**2, axis=1))
     unit_rows = factor / np.where(sd > 0, sd, 1.0)[:, None]
     R = unit_rows @ unit_rows.T
-    rms = np.sqrt(np.mean(term.X**2, axis=0))
+    rms = term_sizes(term)
     sd = np.maximum(sd, _SMALLEST_RELATIVE_SD * sigma / np.where(rms > 0, rms, 1.0))
     out: dict[str, Any] = {}
     for name, value in zip(own.sds, sd.tolist(), strict=False):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused, object_array
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.design.rows import Rows, rows_here
+from nestedmlm.design.sums import Sums
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
 
@@ -32,6 +33,8 @@ class GroupingFactor:
         Its place in `Design.factors`.
     rows : Rows or None
         Those of the design, where it has them.
+    sums : Sums or None
+        In their place.
     """
 
     name: str
@@ -39,6 +42,14 @@ class GroupingFactor:
     levels: npt.NDArray[np.object_]
     number: int = 0
     rows: Rows | None = None
+    sums: Sums | None = None
+
+    @property
+    def combinations(self) -> npt.NDArray[np.int32]:
+        """The level of each row, or of each observed combination where there are only sums."""
+        if self.rows is None and self.sums is not None:
+            return self.sums.codes[self.number]
+        return self.codes
 
     @property
     def codes(self) -> npt.NDArray[np.int32]:

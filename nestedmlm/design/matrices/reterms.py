@@ -15,6 +15,7 @@ from nestedmlm.design.frame.values import Vector
 from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
 from nestedmlm.design.rows import Rows, frozen, rows_here
+from nestedmlm.design.sums import Sums
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms
@@ -43,6 +44,8 @@ class ReTerm:
         Its place in `Design.terms`.
     rows : Rows or None
         Those of the design, where it has them.
+    sums : Sums or None
+        In their place.
     """
 
     factor: int
@@ -53,6 +56,7 @@ class ReTerm:
     text: str
     number: int = 0
     rows: Rows | None = None
+    sums: Sums | None = None
 
     @property
     def X(self) -> FloatArray:

@@ -70,7 +70,7 @@ def learn_schema(source: Source, reading: Reading, *, show: bool = False) -> Lea
     reading = _with_kinds(source, reading, pilot, show)
     pilot = _recoded(pilot, reading)
     nodes = nodes_of(reading)
-    check_elementwise(reading, pilot, _some_rows, nodes)
+    check_elementwise(reading, pilot, some_rows, nodes)
     reading = _with_states(source, reading, pilot, nodes, show)
     return Learned(reading=reading, known=_known(source, reading, pilot, show), pilot=pilot)
 
@@ -143,7 +143,8 @@ def _rows(part: Mapping[str, Vector]) -> int:
     return max((vector_length(v) for v in part.values()), default=0)
 
 
-def _some_rows(frame: Any, rows: slice) -> ValuesFrame:
+def some_rows(frame: Any, rows: slice) -> ValuesFrame:
+    """Some rows of a table, as a table."""
     chosen = np.zeros(frame.n, dtype=bool)
     chosen[rows] = True
     values = {name: take_rows(frame.column(name), chosen) for name in frame.column_names}

@@ -117,7 +117,7 @@ def open_source(data: Any) -> Source:
     if is_dask(data):
         return _open_dask(data)
     if _is_polars(data, "LazyFrame"):
-        data = data.collect(engine="streaming")
+        data = _collected(data)
     if isinstance(data, pd.DataFrame) or is_arrow(data) or hasattr(data, "items"):
         return _open_table(data)
     if hasattr(data, "__arrow_c_stream__") or callable(data):
@@ -138,6 +138,16 @@ def _is_dataset(data: Any) -> bool:
 
 def _is_polars(data: Any, kind: str) -> bool:
     return type(data).__module__.startswith("polars") and type(data).__name__ == kind
+
+
+def _collected(frame: Any) -> Any:
+    """A lazy frame's rows; categories that have no order of their own as text."""
+    import polars as pl
+    import polars.selectors as cs
+
+    return frame.with_columns(cs.by_dtype(pl.Categorical).cast(pl.String)).collect(
+        engine="streaming"
+    )
 
 
 def _open_paths(given: Any) -> Source:

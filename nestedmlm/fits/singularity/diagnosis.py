@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.moments import group_sizes, term_matrix
 from nestedmlm.design.restarting_ids import RestartingIds, restarting_ids
 from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
 from nestedmlm.fits.singularity.steps import Collapse, Step, redundant_step, steps
@@ -198,7 +199,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     """
     blocks = fit.varcorr().blocks
     collapses = [
-        _collapse(block, term.X, values, fit.core.scale, tol)
+        _collapse(block, term_matrix(term), values, fit.core.scale, tol)
         for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=True)
     ]
     formula: Formula = fit.design.formula
@@ -208,7 +209,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
         zip(blocks, fit.design.terms, collapses, strict=True)
     ):
         factor = fit.design.factors[term.factor]
-        counts = np.bincount(factor.codes, minlength=len(factor.levels))
+        counts = group_sizes(fit.design, term.factor)
         living = [b for j, b in enumerate(bars) if j != i and not all(collapses[j].zero)]
         terms.append(
             TermDiagnosis(

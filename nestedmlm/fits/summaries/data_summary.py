@@ -14,6 +14,7 @@ from nestedmlm.fits.model_source import ModelOptions
 from nestedmlm.fits.summaries.compatibility import check_same_columns
 from nestedmlm.fits.summaries.summary_source import SummarySource
 from nestedmlm.formula import Formula, parse_formula, update_formula
+from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.statistics.cells.cell_plan import CellPlan
@@ -23,6 +24,17 @@ from nestedmlm.statistics.memory import written_bytes
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.summaries.sample_summary import sample
+    from nestedmlm.fits.summaries.saved import save
+    from nestedmlm.fits.summaries.share import share
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.summaries",
+            {"saved": "save", "share": "share", "sample_summary": "sample"},
+            wrap=checked,
+        )
+    )
 
 MOST_NAMED = 3  # sources named in one line
 
@@ -150,6 +162,10 @@ class Summary:
             source_name=", ".join(names[:MOST_NAMED]) + more,
             parts=sum(summary.parts for summary in every),
         )
+
+    save = save
+    share = share
+    sample = sample
 
     @checked
     def model(self, formula: str | Formula | None = None) -> Model:

@@ -37,8 +37,8 @@ def summarise(
     formula: str | Formula,
     data: Any,
     *,
-    weights: str | None = None,
-    offset: str | None = None,
+    weights: Any = None,
+    offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     double_bar: str = "split",
@@ -97,12 +97,12 @@ def summarise(
     --------
     >>> import nestedmlm as nm
     >>> s = nm.summarise("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    >>> print(s.fit().criterion.round(3), s.fit("Reaction ~ Days + (1 | Subject)").npar)
+    >>> print(round(s.fit().criterion, 3), s.fit("Reaction ~ Days + (1 | Subject)").npar)
     1743.628 4
     """
-    plan, source, options = _planned(
+    plan, source, options = planned(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env, like=like, caller=Caller.here(), progress=progress,
+        double_bar=double_bar, env=env, like=like, progress=progress,
     )  # fmt: skip
     plan, cells = _summed(plan, source, options, fixed=like is not None, show=progress)
     _check_missing(cells, na_action)
@@ -118,21 +118,21 @@ def summarise(
     )
 
 
-def _planned(
+def planned(
     formula: str | Formula,
     data: Any,
     *,
-    weights: Any,
-    offset: Any,
-    contrasts: Mapping[str, Any] | None,
-    na_action: str,
-    double_bar: str,
-    env: Mapping[str, Any] | None,
-    like: Summary | None,
-    caller: Caller,
-    progress: bool,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
+    like: Summary | None = None,
+    progress: bool = False,
 ) -> tuple[CellPlan, Source, ModelOptions]:
-    """Pass 1: levels, transforms and a basis."""
+    """Plan the sums of a formula: levels, transforms and a basis. See `summarise`."""
+    caller = Caller.here()
     if isinstance(formula, str) or formula.double_bar != double_bar:
         text = formula if isinstance(formula, str) else formula.text
         formula = parse_formula(text, double_bar=double_bar)
@@ -174,6 +174,13 @@ def _planned(
     )
     learned = learn_schema(source, reading, show=progress)
     return _plan_of(learned, contrasts), source, options
+
+
+def empty_summary(plan: CellPlan, source: Source, options: ModelOptions) -> Summary:
+    """The summary of no rows."""
+    return Summary(
+        plan=plan, cells=plan.empty(), options=options, sources=(), source_name=source.name, parts=0
+    )
 
 
 def _plan_of(learned: Learned, contrasts: Mapping[str, Any] | None) -> CellPlan:

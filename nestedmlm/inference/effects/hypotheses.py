@@ -28,6 +28,7 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Vector, take_rows
 from nestedmlm.design.matrices.modelmatrix import Coding, MatrixSpec, build_matrix
 from nestedmlm.design.matrices.qr import kept_columns
+from nestedmlm.design.moments import fixed_matrix
 from nestedmlm.design.schema import matrix_values
 from nestedmlm.errors import OptionError
 
@@ -150,7 +151,7 @@ def _clean(L: FloatArray) -> FloatArray:
 def _type_1(design: Design, values: Values) -> dict[str, FloatArray]:
     if design.p == 0 or not design.x_terms:
         return {label: np.zeros((0, design.p)) for label in design.x_terms}
-    R, assign = _unit_triangle(design.X), np.asarray(design.x_assign)
+    R, assign = _unit_triangle(fixed_matrix(design)), np.asarray(design.x_assign)
     return {label: R[assign == t + 1] for t, label in enumerate(design.x_terms)}
 
 
@@ -165,7 +166,7 @@ def _type_2(design: Design, values: Values) -> dict[str, FloatArray]:
         late = np.isin(assign, [t + 1])
         last = np.isin(assign, [s + 1 for s in containers[t]])
         order = np.concatenate([np.flatnonzero(~(late | last)), np.flatnonzero(late | last)])
-        R = _unit_triangle(design.X[:, order])
+        R = _unit_triangle(fixed_matrix(design)[:, order])
         L = np.zeros((int(late.sum()), design.p))
         L[:, order] = R[assign[order] == t + 1]
         out[label] = L

@@ -8,6 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design, GroupingFactor, ReTerm
+from nestedmlm.design.moments import fixed_matrix, term_matrix
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.resampling.resampling import nested_in
 
@@ -57,7 +58,7 @@ def spans(small: Design, large: Design) -> bool:
         return True
     if large.p == 0:
         return False
-    return _explains(large.X, small.X)
+    return _explains(fixed_matrix(large), fixed_matrix(small))
 
 
 def added_effects(small: Design, large: Design) -> Difference:
@@ -125,7 +126,7 @@ def _inside(small: Design, s: int, large: Design) -> bool:
     return any(
         term.structure.correlated
         and _same_groups(large.factors[term.factor], small.factors[own.factor])
-        and _explains(term.X, own.X)
+        and _explains(term_matrix(term), term_matrix(own))
         for term in large.terms
     )
 
@@ -155,18 +156,19 @@ def _block(term: ReTerm, t: int, column: int) -> tuple[int, int]:
 def _same_groups(one: GroupingFactor, two: GroupingFactor) -> bool:
     return (
         len(one.levels) == len(two.levels)
-        and len(one.codes) == len(two.codes)
-        and nested_in(one.codes, two.codes)
+        and len(one.combinations) == len(two.combinations)
+        and nested_in(one.combinations, two.combinations)
     )
 
 
 def _columns(large: ReTerm, small: ReTerm) -> dict[int, int]:
     """Columns of one term that are columns of another."""
+    X, other = term_matrix(large), term_matrix(small)
     return {
         a: b
-        for a in range(large.X.shape[1])
-        for b in range(small.X.shape[1])
-        if np.array_equal(large.X[:, a], small.X[:, b])
+        for a in range(X.shape[1])
+        for b in range(other.shape[1])
+        if np.array_equal(X[:, a], other[:, b])
     }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
 from nestedmlm.design.design import Design
+from nestedmlm.design.moments import fixed_deviations, mean_inverse_weight, term_products
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.new_residuals import relative_residual_variance
 
@@ -71,7 +72,8 @@ def variance_shares(fitted: Fitted, *, scale: str = "latent") -> Shares:
     covs = (fitted.scale**2 * (T @ T.T) for T in solution.T)
     fixed = float(fixed_variance(design, solution.beta))
     terms = [
-        float(mean_variance(term.X, cov)) for term, cov in zip(design.terms, covs, strict=True)
+        float(mean_variance(term_products(term), cov))
+        for term, cov in zip(design.terms, covs, strict=True)
     ]
     if fitted.family is None:
         relative = relative_residual_variance(solution, design)
@@ -131,23 +133,23 @@ def distribution_variance(fitted: Fitted, random: float, *, scale: str) -> float
     return float(np.log1p(delta)) if scale == "latent" and link.name == "log" else delta
 
 
-def mean_variance(X: FloatArray, cov: FloatArray) -> FloatArray:
-    """``mean over rows of x' cov x``; `cov` is (…, k, k), the result has its leading shape."""
-    out: FloatArray = np.einsum("...ij,ij->...", cov, X.T @ X / len(X))
+def mean_variance(products: FloatArray, cov: FloatArray) -> FloatArray:
+    """``mean over rows of x' cov x``, of ``X'X / n``; `cov` is (…, k, k), the result (…)."""
+    out: FloatArray = np.einsum("...ij,ij->...", cov, products)
     return out
 
 
 def fixed_variance(design: Design, beta: FloatArray) -> FloatArray:
     """Sample variance over the rows of ``X beta``; `beta` is (…, p)."""
-    # centred first: squares of large means would cost digits
-    centred = design.X - design.X.mean(axis=0)
-    products = centred.T @ centred / max(design.n - 1, 1)
+    products = fixed_deviations(design) / max(design.n - 1, 1)
     out: FloatArray = np.einsum("...i,ij,...j->...", beta, products, beta)
     return out
 
 
 def residual_variance(design: Design, sigma: Any, relative: Any = 1.0) -> Any:
     """``sigma^2 mean(R_ii / w)``: the average residual variance of the rows."""
+    if np.ndim(relative) == 0:
+        return float(relative) * mean_inverse_weight(design) * sigma**2
     w = 1.0 if design.weights is None else design.weights
     scale = float(np.mean(relative / w))
     return scale * sigma**2

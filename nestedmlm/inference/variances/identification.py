@@ -16,6 +16,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import split_parameters
 from nestedmlm.covariance.table import UNSTRUCTURED
+from nestedmlm.design.moments import term_matrix
 from nestedmlm.inference.effects.variance_derivatives import variance_derivatives
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import Directions
@@ -216,8 +217,9 @@ def _text(term: ReTerm) -> str:
 
 def _collinear(term: ReTerm) -> tuple[str, ...]:
     """Names of a term's columns that add up to nothing; none if no columns do."""
-    size = np.linalg.norm(term.X, axis=0)
-    _, values, rotation = np.linalg.svd(term.X / np.where(size > 0, size, 1.0), full_matrices=False)
+    X = term_matrix(term)
+    size = np.linalg.norm(X, axis=0)
+    _, values, rotation = np.linalg.svd(X / np.where(size > 0, size, 1.0), full_matrices=False)
     null = rotation[values < _COLLINEAR * values[0]]
     return tuple(
         name

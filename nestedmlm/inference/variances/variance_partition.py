@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.moments import group_codes, term_products
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
@@ -92,18 +93,19 @@ def _constant_within(design: Design) -> np.ndarray:
     """[f, g]: whether rows that share a level of factor f also share one of factor g."""
     F = len(design.factors)
     out = np.eye(F, dtype=bool)
-    for f, inner in enumerate(design.factors):
-        first = np.zeros(len(inner.levels), dtype=np.int64)
-        for g, outer in enumerate(design.factors):
-            first[inner.codes] = outer.codes
-            out[f, g] = bool(np.all(first[inner.codes] == outer.codes))
+    codes = group_codes(design)
+    for f, inner in enumerate(codes):
+        first = np.zeros(len(design.factors[f].levels), dtype=np.int64)
+        for g, outer in enumerate(codes):
+            first[inner] = outer
+            out[f, g] = bool(np.all(first[inner] == outer))
     return out
 
 
 def _components(solution: Solution, design: Design, total: float) -> pd.DataFrame:
     rows: list[tuple[str, str, str, str | None, float]] = []
     for term, T in zip(design.terms, solution.T, strict=True):
-        parts = (solution.sigma**2 * (T @ T.T)) * (term.X.T @ term.X / design.n)
+        parts = (solution.sigma**2 * (T @ T.T)) * term_products(term)
         k, name = len(term.columns), design.factors[term.factor].name
         for i in range(k):
             rows.append((name, term.name, term.columns[i], None, float(parts[i, i])))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_levels
 from nestedmlm.design.matrices.columns import Column, columns_of
@@ -96,10 +97,16 @@ def cell_design(
             x=tuple(x[j] for j in kept),
             terms=tuple(_places(block.spec, place, formula) for block in blocks),
             codes=tuple(block.codes for block in groups.values()),
+            root=_root(cells),
         ),
     )
     _check(design, cells.tally)
     return design
+
+
+def _root(cells: Cells) -> FloatArray:
+    plain = cells.total if cells.plain is None else cells.plain
+    return triangular_root(0.5 * (plain + plain.T)) @ cells.basis
 
 
 def _reading(reading: Reading, formula: Formula) -> Reading:

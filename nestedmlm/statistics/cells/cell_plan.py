@@ -14,7 +14,7 @@ from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.values import Factor, Vector, as_factor
 from nestedmlm.design.matrices.columns import Column, Reader, column_readers, columns_of
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, learn_matrix, match_levels
-from nestedmlm.design.partitions.learning import Learned
+from nestedmlm.design.partitions.learning import Learned, some_rows
 from nestedmlm.design.partitions.reading import CompleteRows, Reading
 from nestedmlm.errors import FormulaError, PartitionError
 from nestedmlm.statistics.cells.accumulate import cells_of_rows
@@ -80,6 +80,11 @@ class CellPlan:
             for some in _slices(table, frame.n)
         ]
         return merge(parts)
+
+    def empty(self) -> Cells:
+        """Sums of no rows; of a plan that has its pilot."""
+        none = some_rows(self.pilot, slice(0, 0))
+        return self._of_rows(self.reading.complete(none), "no rows")
 
     def _of_rows(self, rows: CompleteRows, label: str) -> Cells:
         y = rows.y if rows.offset is None else rows.y - rows.offset

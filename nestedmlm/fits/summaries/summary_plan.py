@@ -1,0 +1,161 @@
+"""`SummaryPlan`: the sums of one table at a time, for engines and loops of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm.arguments import checked
+from nestedmlm.design.partitions.on_partitions import on_partition
+from nestedmlm.errors import DataError
+from nestedmlm.fits.summaries.data_summary import Summary
+from nestedmlm.fits.summaries.saved import from_arrow, to_arrow
+from nestedmlm.fits.summaries.summarise import empty_summary, planned
+from nestedmlm.statistics.cells.merge import merge
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMN = "summary"  # of the tables that pass through an engine: one value of bytes a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class SummaryPlan:
+    """Plan of a summary: makes the sums of any table of the data, wherever it is.
+
+    Made by `plan`. It can be pickled (cloudpickle where the formula uses functions), and holds no
+    data but some rows.
+
+    Attributes
+    ----------
+    like : Summary
+        Of no rows.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm, pyarrow as pa
+    >>> data = nm.load_dataset("sleepstudy")
+    >>> plan = nm.plan("Reaction ~ Days + (Days | Subject)", data)
+    >>> tables = [pa.Table.from_pandas(data[:90]), pa.Table.from_pandas(data[90:])]
+    >>> sums = [plan.summarise(table) for table in tables]
+    >>> sums[0].schema.names, round(plan.merge(sums).fit().criterion, 3)
+    (['summary'], 1743.628)
+    """
+
+    like: Summary
+
+    def __repr__(self) -> str:
+        return f"SummaryPlan: {self.like.formula}\nColumns: {', '.join(self.columns)}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the data that are read."""
+        return self.like.plan.reading.columns
+
+    @checked
+    def summarise(self, table: Any, *, label: str = "a table") -> pa.Table:
+        """Sum over the rows of a table.
+
+        Parameters
+        ----------
+        table : table
+            A part of the data.
+        label : str
+            For messages.
+
+        Returns
+        -------
+        pyarrow.Table
+            One column of bytes, ``summary``: what an engine passes on, and `merge` reads.
+
+        Raises
+        ------
+        PartitionError
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("sleepstudy")
+        >>> nm.plan("Reaction ~ Days + (1 | Subject)", data).summarise(data).num_rows
+        1
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        cells = on_partition(self.like.plan.summarise, table, label)
+        out = BytesIO()
+        pq.write_table(to_arrow(replace(self.like, cells=cells)), out)
+        return pa.table({COLUMN: pa.array([out.getvalue()], type=pa.binary())})
+
+    @checked
+    def merge(self, tables: Iterable[Any], *, label: str | None = None) -> Summary:
+        """Add up what `summarise` made of parts of the data.
+
+        Parameters
+        ----------
+        tables : iterable of Arrow tables
+            In any order, of any number of rows each.
+        label : str, optional
+            Name of these data.
+
+        Returns
+        -------
+        Summary
+
+        Raises
+        ------
+        DataError
+            If there is none.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> data = nm.load_dataset("sleepstudy")
+        >>> plan = nm.plan("Reaction ~ Days + (1 | Subject)", data)
+        >>> plan.merge([plan.summarise(data)], label="sleep").sources
+        ('sleep',)
+        """
+        import pyarrow.parquet as pq
+
+        found = [
+            from_arrow(pq.read_table(BytesIO(value)))
+            for table in tables
+            for value in table.column(COLUMN).to_pylist()
+        ]
+        if not found:
+            raise DataError("there are no sums to add up")
+        return replace(
+            self.like,
+            cells=merge([summary.cells for summary in found]),
+            sources=() if label is None else (label,),
+            source_name=label or "tables",
+            parts=len(found),
+        )
+
+
+@checked
+def plan(formula: Any, data: Any, **options: Any) -> SummaryPlan:
+    """Plan the sums of a formula: learn levels and transforms of all data, sum nothing yet.
+
+    Parameters
+    ----------
+    formula, data, **options
+        As `summarise` takes them. Of `data` only what columns depend on is read: a sample of the
+        rows will do where nothing is learned and no factor has levels that it lacks.
+
+    Returns
+    -------
+    SummaryPlan
+        ``plan.summarise(table)`` for Spark's ``mapInArrow``, for Ray, for a loop of one's own.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> plan = nm.plan("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    >>> plan.columns
+    ('Reaction', 'Days', 'Subject')
+    """
+    found, source, chosen = planned(formula, data, **options)
+    return SummaryPlan(like=empty_summary(found, source, chosen))

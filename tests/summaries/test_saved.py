@@ -1,0 +1,181 @@
+"""Summaries add up, are saved and shared; a part of their formula is fitted from them."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from parts_of_tables import parts_of
+from test_sources import DATA
+
+import nestedmlm as nm
+from nestedmlm.errors import OverlapError, RowsNotHereError
+
+pa = pytest.importorskip("pyarrow")
+
+FORMULA = "score ~ poly(ses, 2) * sector + (ses | school) + (1 | room)"
+SUMMARY = nm.summarise(FORMULA, parts_of(DATA))
+SMALLER = [
+    "score ~ poly(ses, 2) + sector + (1 | school) + (1 | room)",
+    "score ~ sector + (1 | room)",
+    "score ~ 1 + (ses || school)",
+    "score ~ 1 + (0 + ses | school) + (1 | room)",
+    "score ~ 1 + (1 | school/room)",
+]
+
+
+@pytest.mark.parametrize("formula", SMALLER)
+def test_smaller_formulas(formula):
+    like, fit = nm.lmer(formula, DATA), SUMMARY.fit(formula)
+    assert fit.criterion == pytest.approx(like.criterion, abs=1e-8)
+    assert np.allclose(fit.fixef, like.fixef, rtol=1e-8)
+    changed = SUMMARY.fit(". ~ . - poly(ses, 2):sector")
+    assert "poly(ses, 2)1:sectorpublic" not in changed.fixef.index
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("score ~ age + (1 | school)", "age was not summed"),
+        ("score ~ sector + (1 | age)", "age was not summed"),
+        ("log(score) ~ sector + (1 | school)", "the response that was summed"),
+        ("score ~ ses:sector + (1 | school)", "were not summed"),
+        ("score ~ sector + offset(ses) + (1 | school)", "offset cannot be added"),
+    ],
+)
+def test_formulas_that_were_not_summed(formula, message):
+    with pytest.raises(nm.FormulaError, match=message):
+        SUMMARY.fit(formula)
+
+
+def test_appended_data():
+    first = nm.summarise(FORMULA, DATA[:2000], label="monday")
+    today = nm.summarise(FORMULA, DATA[2000:], like=first, label="tuesday")
+    both = first + today
+    assert both.sources == ("monday", "tuesday")
+    assert both.nobs == len(DATA)
+    # the polynomial stays monday's: another coding, the same model but for log|X'X|
+    ml = both.fit(REML=False)
+    assert ml.criterion == pytest.approx(nm.lmer(FORMULA, DATA, REML=False).criterion, abs=1e-7)
+    with pytest.raises(OverlapError, match="tuesday"):
+        both + today
+    assert both.merge(today, allow_overlap=True).nobs == len(DATA) + 2000
+
+
+def test_summaries_of_other_columns_do_not_add_up():
+    other = nm.summarise(FORMULA, DATA[2000:])
+    with pytest.raises(nm.DataError, match="learned other numbers"):
+        SUMMARY + other
+    with pytest.raises(nm.DataError, match="two formulas"):
+        SUMMARY + nm.summarise("score ~ ses + (1 | school)", DATA)
+    with pytest.raises(nm.DataError, match="a Summary adds"):
+        SUMMARY + 1
+    simple = "score ~ sector + (1 | school)"
+    few = nm.summarise(simple, DATA[DATA.sector != "other"])
+    with pytest.raises(nm.DataError, match="levels"):
+        nm.summarise(simple, DATA) + few
+    with pytest.raises(nm.NestedMLMError, match=r"levels that were not there.*other"):
+        nm.summarise(simple, DATA, like=few)
+
+
+def test_the_same_files_twice(tmp_path):
+    DATA.to_parquet(tmp_path / "a.parquet")
+    one = nm.summarise(FORMULA, tmp_path / "a.parquet")
+    with pytest.raises(OverlapError, match=r"a\.parquet"):
+        one + nm.summarise(FORMULA, tmp_path / "a.parquet", like=one)
+
+
+def test_saved_and_loaded(tmp_path):
+    path = tmp_path / "scores.nms"
+    SUMMARY.save(path)
+    again = nm.load_summary(path)
+    assert again.fit().criterion == SUMMARY.fit().criterion
+    assert again.nobs == SUMMARY.nobs
+    assert str(again) == str(SUMMARY)
+    assert again.fit(SMALLER[1]).criterion == SUMMARY.fit(SMALLER[1]).criterion
+    new = DATA.head(7)
+    assert np.allclose(again.fit().predict(new), SUMMARY.fit().predict(new), rtol=1e-12)
+    assert (again + nm.summarise(FORMULA, DATA[:100], like=again)).nobs == len(DATA) + 100
+    assert not list(tmp_path.glob("*.part"))
+    assert pickle.loads(pickle.dumps(SUMMARY)).fit().criterion == SUMMARY.fit().criterion
+
+
+def test_saved_with_weights_offsets_and_text_groups(tmp_path):
+    data = DATA.assign(w=np.linspace(0.5, 2.0, len(DATA)), school="s" + DATA.school.astype(str))
+    s = nm.summarise("score ~ ses + offset(age) + (ses | school)", parts_of(data), weights="w")
+    s.save(tmp_path / "s")
+    fit = nm.load_summary(tmp_path / "s").fit()
+    like = nm.lmer("score ~ ses + offset(age) + (ses | school)", data, weights="w")
+    assert fit.criterion == pytest.approx(like.criterion, abs=1e-8)
+    assert list(fit.ranef()["grp"]) == list(like.ranef()["grp"])
+
+
+def test_own_functions_are_asked_for(tmp_path):
+    def half(x):
+        return np.asarray(x) / 2.0
+
+    s = nm.summarise("score ~ half(ses) + (1 | school)", DATA)
+    s.save(tmp_path / "s")
+    assert nm.load_summary(tmp_path / "s").fit().criterion == s.fit().criterion
+    with pytest.raises(nm.NestedMLMError, match="half"):
+        nm.load_summary(tmp_path / "s").fit().predict(DATA.head(2))
+    given = nm.load_summary(tmp_path / "s", functions={"half": half})
+    assert np.allclose(given.fit().predict(DATA.head(2)), s.fit().predict(DATA.head(2)))
+
+
+def test_files_that_hold_no_summary(tmp_path):
+    DATA.to_parquet(tmp_path / "data.parquet")
+    (tmp_path / "text").write_text("no")
+    for path, message in (("data.parquet", "no summary"), ("text", "no Parquet"), ("x", "no file")):
+        with pytest.raises(nm.DataError, match=message):
+            nm.load_summary(tmp_path / path)
+
+
+def test_shared():
+    s = nm.summarise("score ~ ses * sector + (ses | school) + (1 | room)", DATA, label="ours")
+    shared = s.share(min_rows=20)
+    assert shared.fit().criterion == pytest.approx(s.fit().criterion, abs=1e-8)
+    assert shared.sources == ()
+    assert shared.cells.tally.at_low == shared.cells.tally.at_high == 0
+    assert shared.plan.pilot is None
+    assert not np.array_equal(shared.cells.keys["room"], s.cells.keys["room"])
+    with pytest.raises(nm.DataError, match=r"200 of 200 combinations.*fewer than 21"):
+        s.share(min_rows=21)
+    schools = s.share(min_rows=100, groups=["school"])
+    like = nm.lmer("score ~ ses * sector + (ses | school)", DATA)
+    assert schools.fit().criterion == pytest.approx(like.criterion, abs=1e-8)
+    with pytest.raises(nm.NestedMLMError, match="no grouping variable"):
+        s.share(groups=["town"])
+
+
+def test_levels_of_few_rows_are_not_shared():
+    data = DATA.assign(kind=np.where(np.arange(len(DATA)) < 3, "rare", "common"))
+    with pytest.raises(nm.DataError, match=r"1 level.*kind"):
+        nm.summarise("score ~ kind + (1 | school)", data).share()
+
+
+def test_a_plan_for_other_engines():
+    plan = nm.plan(FORMULA, parts_of(DATA))
+    assert set(plan.columns) == {"score", "ses", "sector", "school", "room"}
+    tables = [pa.Table.from_pandas(DATA[a : a + 500]) for a in range(0, len(DATA), 500)]
+    again = pickle.loads(pickle.dumps(plan))
+    sums = [again.summarise(table) for table in tables]
+    assert sums[0].schema.names == ["summary"]
+    s = plan.merge([pa.concat_tables(sums[:3]), *sums[3:]], label="all")
+    assert s.fit().criterion == pytest.approx(SUMMARY.fit().criterion, abs=1e-8)
+    with pytest.raises(nm.DataError, match="no sums"):
+        plan.merge([])
+    with pytest.raises(nm.DataError, match="a table: "):
+        plan.summarise(DATA.assign(ses="x"))
+
+
+def test_posterior_of_sums_is_that_of_rows():
+    formula = "score ~ ses + (1 | school)"
+    options = {"sampler": "psis", "draws": 100, "seed": 4}
+    rows = nm.lmer(formula, DATA).sample(**options).parameters().select_dtypes("number")
+    sums = nm.summarise(formula, parts_of(DATA)).sample(**options)
+    again = sums.parameters().select_dtypes("number")
+    assert np.allclose(again, rows, rtol=1e-7, atol=1e-9, equal_nan=True)
+    with pytest.raises(RowsNotHereError):
+        sums.predict()
