@@ -79,7 +79,8 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {
-                "anova": "anova", "conf_int": "conf_int", "contest": "contest",
+                "anova": "anova", "bootstrap": "bootstrap", "conf_int": "conf_int",
+                "contest": "contest",
                 "drop1": "drop1", "glance": "glance", "icc": "icc",
                 "model_matrix": "model_matrix", "polish": "polish", "predict": "predict",
                 "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
@@ -95,7 +96,7 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "augment": "augment", "bootstrap": "bootstrap", "elimination": "elimination",
+                "augment": "augment", "elimination": "elimination",
                 "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
                 "leverage": "cooks_distance hatvalues", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",

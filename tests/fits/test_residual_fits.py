@@ -387,3 +387,29 @@ def test_comparisons_that_are_refused(strata):
         nm.compare_residuals(strata, ["ar1"])
     with pytest.raises(OptionError, match="empty"):
         nm.compare_residuals(strata, [])
+
+
+# --- bootstrap ----------------------------------------------------------------------------------
+def test_parametric_bootstrap_refits_everything():
+    fit = nm.lmer("extra ~ drug", SLEEP, residual="us(drug | id)")
+    boot = fit.bootstrap(60, seed=1, progress=False)
+    assert list(boot.t0.index) == ["(Intercept)", "drug2", "sigma", "residual_sd[2]",
+                                   "residual_cor[2,1]"]  # fmt: skip
+    assert len(boot.failures) == 0
+    drawn = fit.simulate(1, seed=1)["sim_1"]  # the first replicate is the first simulation
+    again = fit.refit(drawn)
+    np.testing.assert_allclose(boot.t.iloc[0][["drug2", "sigma"]],
+                               [again.params["drug2"], again.sigma], rtol=1e-6)  # fmt: skip
+    assert boot.t["drug2"].std() == pytest.approx(fit.bse["drug2"], rel=0.3)
+    found = fit.conf_int(method="boot", nsim=40, seed=1, progress=False)
+    assert found.loc["residual_cor[2,1]"].between(-1.0, 1.0).all()
+    for type in ("cases", "semiparametric", "residual"):
+        with pytest.raises(ResidualStructureError, match="parametric"):
+            fit.bootstrap(2, type=type, progress=False)
+
+
+def test_intervals_of_shares(ar1):
+    with pytest.raises(ResidualStructureError, match="perc"):
+        ar1.bootstrap(3, seed=1, progress=False).conf_int("bca")
+    found = ar1.icc(level=0.8, nsim=20, seed=1, progress=False)
+    assert found.loc["adjusted", "conf_low"] < found.loc["adjusted", "conf_high"]

@@ -15,6 +15,7 @@ from nestedmlm.arguments import (
     check_level,
 )
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
 from nestedmlm.fits.simulation.statistics import (
@@ -83,6 +84,8 @@ def bootstrap(
     Raises
     ------
     OptionError
+    ResidualStructureError
+        For another type than "parametric" where residuals differ or correlate.
 
     Notes
     -----
@@ -101,8 +104,11 @@ def bootstrap(
     ways = streams(root, nsim)
     check_workers(workers)
     conditions = conditioned(use_u, re_form)
+    if type != "parametric":
+        refuse_residuals(fit, f"the {type} bootstrap", "type='parametric' is")
     if fit.core.family is not None:
         check_choice(type, "type", ("parametric", "cases"))  # residuals are not exchangeable
+    if fit.core.family is not None or fit.design.residual is not None:
         fun = parameters_of if fun is None else fun  # refits are made one by one
     t0 = observed(fit, fun)
     task = _TASKS[type](fit, fun, len(t0), conditions, by)
@@ -144,6 +150,7 @@ def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str 
         keep=keep,
         family=fit.core.family,
         dispersion=fit.core.dispersion,
+        residual=s.stats.residual,
     )
     return Refitter(responses=distribution, fit=fit, fun=fun, size=size)
 
