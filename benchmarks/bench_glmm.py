@@ -1,0 +1,142 @@
+"""Generalized models beside glmer and glmmTMB: CPU seconds of whole calls, one thread, in turns.
+
+    python benchmarks/bench_glmm.py FOLDER
+
+FOLDER holds reference fits (goldens.json and their data). R and nestedmlm take turns, model by
+model; the least CPU time of several calls counts. Ours is the whole call: design, optimum, and
+standard errors from the exact Hessian; glmer's and glmmTMB's too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from glmm_cases import kind_of, read_fits, read_table  # noqa: E402
+
+from nestedmlm.design.build import build_design  # noqa: E402
+from nestedmlm.families import resolve_family  # noqa: E402
+from nestedmlm.likelihood.elimination import speed  # noqa: E402
+from nestedmlm.optimum.glmm.solve_glmm import solve_glmm  # noqa: E402
+
+IDS = (
+    "cbpp_cbind contra_int contra_slope toenail_laplace toenail_agq20 grouse epil2_slope "
+    "culcita_like salamanders verbagg guImmun rodriguez"
+).split()
+LARGE = ("nested, 180,000 rows", "InstEval, y > 3")
+ROWS = 180_000
+
+
+def nested_rows() -> pd.DataFrame:
+    """9,000 groups in 300, with slopes; a seed of its own."""
+    rng = np.random.default_rng(1)
+    g, x, z = rng.integers(0, 9000, ROWS), rng.normal(size=ROWS), rng.normal(size=ROWS)
+    h = g // 30
+    b, u, v = 0.5 * rng.normal(size=9000), 0.3 * rng.normal(size=300), 0.3 * rng.normal(size=300)
+    eta = -0.5 + 0.4 * x + 0.2 * z + b[g] + u[h] + v[h] * x
+    y = (rng.random(ROWS) < 1.0 / (1.0 + np.exp(-eta))).astype(int)
+    return pd.DataFrame({"y": y, "x": x, "z": z, "g": g, "h": h})
+
+
+def insteval() -> pd.DataFrame:
+    """lme4's InstEval with a binary response, from R."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "InstEval.csv"
+        code = f"library(lme4); write.csv(InstEval, '{path}', row.names = FALSE)"
+        subprocess.run(["Rscript", "-e", code], check=True, capture_output=True)
+        data = pd.read_csv(path)
+    return data.assign(y=(data["y"] > 3).astype(int))
+
+
+def models(folder: Path):
+    """Name, model, data and calls to time."""
+    fits = read_fits(folder)
+    for name in IDS:
+        fit = fits[name]
+        fit = {k: fit[k] for k in ("formula", "family", "link", "nAGQ", "args")}
+        yield name, fit, read_table(folder / fits[name]["data"]), 3
+    plain = {"family": "binomial", "link": "logit", "nAGQ": 1, "args": {}}
+    yield LARGE[0], plain | {"formula": "y ~ x + z + (1 | g) + (x | h)"}, nested_rows(), 1
+    yield LARGE[1], plain | {"formula": "y ~ service + (1 | s) + (1 | d)"}, insteval(), 1
+
+
+def in_r(model: dict, data: pd.DataFrame, times: int) -> dict:
+    """R's seconds and criteria."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.csv"
+        data.to_csv(path, index=False, na_rep="NA")
+        given = model | {
+            "data": str(path),
+            "times": times,
+            "weights": model["args"].get("weights"),
+            "factors": [c for c in data if str(data[c].dtype) == "category"],
+        }
+        (Path(folder) / "model.json").write_text(json.dumps(given))
+        script = str(ROOT / "benchmarks" / "bench_glmm.R")
+        done = subprocess.run(
+            ["Rscript", script, f"{folder}/model.json"], capture_output=True, text=True, check=True
+        )
+    return json.loads(done.stdout)
+
+
+def ours(model: dict, data: pd.DataFrame, times: int) -> tuple[float, float, float]:
+    """Least CPU seconds of the whole call and of the fit alone, and the criterion."""
+    family = resolve_family(model["family"], model["link"])
+    calls, fits = [], []
+    for _ in range(times + 1):
+        start = time.process_time()
+        design = build_design(
+            model["formula"], data, weights=model["args"].get("weights"),
+            offset=model["args"].get("offset"), response=kind_of(family),
+        )  # fmt: skip
+        begun = time.process_time()
+        found = solve_glmm(design, family, nAGQ=model["nAGQ"])
+        fits.append(time.process_time() - begun)
+        found.cov_params()
+        calls.append(time.process_time() - start)
+    return min(calls[1:]), min(fits[1:]), found.solution.deviance
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    speed.compile_from_now_on()
+    print("| model | rows | glmer | glmmTMB | nestedmlm (fit alone) | glmer / ours | criterion |")
+    print("|---|---|---|---|---|---|---|")
+    whole, alone = [], []
+    for name, model, data, times in models(Path(sys.argv[1])):
+        theirs = in_r(model, data, times)
+        call, fit, criterion = ours(model, data, 3 * times)
+        cells = [
+            f"{1e3 * s['seconds']:.0f}" if (s := theirs.get(k)) and s["seconds"] else "–"
+            for k in ("glmer", "glmmTMB")
+        ]
+        ratio = theirs["glmer"]["seconds"] / call
+        whole.append(ratio)
+        alone.append(theirs["glmer"]["seconds"] / fit)
+        above = theirs["glmer"]["criterion"] - criterion
+        print(
+            f"| {name} | {len(data)} | {cells[0]} | {cells[1]} | {1e3 * call:.1f} "
+            f"({1e3 * fit:.1f}) | {ratio:.0f} | glmer {above:+.1e} |",
+            flush=True,
+        )
+    print(f"\nCPU ms. Median of glmer / ours: {statistics.median(whole):.0f} (whole calls), "
+          f"{statistics.median(alone):.0f} (fit alone).")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
