@@ -60,6 +60,7 @@ class _Place:
     """A place on the way: B, gamma and what follows from them."""
 
     gamma: FloatArray
+    fixed: FloatArray
     B: FloatArray
     u: FloatArray
     b: FloatArray
@@ -122,23 +123,28 @@ def find_modes(
 def _start(
     model: GlmmModel, T: FloatArray, gamma: FloatArray, dispersion: float, B: FloatArray | None
 ) -> _Place:
-    q = model.parts[-1].rows.stop
+    q, fixed = model.parts[-1].rows.stop, model.predictor(gamma)
     for begin in ([] if B is None else [B]) + [np.zeros(q)]:
-        place = _place(model, T, gamma, begin, dispersion)
+        place = _place(model, T, gamma, fixed, begin, dispersion)
         if math.isfinite(place.value):
             return place
     raise np.linalg.LinAlgError("no density at these parameters")
 
 
 def _place(
-    model: GlmmModel, T: FloatArray, gamma: FloatArray, B: FloatArray, dispersion: float
+    model: GlmmModel,
+    T: FloatArray,
+    gamma: FloatArray,
+    fixed: FloatArray,
+    B: FloatArray,
+    dispersion: float,
 ) -> _Place:
     u = model.spherical(T, B)
     b = model.effects(T, u)
-    eta = model.predictor(gamma) + model.products.Z @ b
+    eta = fixed + model.products.Z @ b
     terms = model.rows(eta, dispersion)
     value = -2.0 * float(terms.loglik.sum()) + float(u @ u)
-    return _Place(gamma=gamma, B=B, u=u, b=b, eta=eta, terms=terms, value=value)
+    return _Place(gamma=gamma, fixed=fixed, B=B, u=u, b=b, eta=eta, terms=terms, value=value)
 
 
 def _weights(model: GlmmModel, terms: RowTerms, count: int) -> Iterator[tuple[FloatArray, bool]]:
@@ -169,7 +175,9 @@ def _next(
     dB, dgamma, share = B - here.B, gamma - here.gamma, 1.0
     largest = _ROUNDING * (abs(here.value) + 1.0)
     while True:
-        there = _place(model, T, here.gamma + share * dgamma, here.B + share * dB, dispersion)
+        moved = here.gamma + share * dgamma
+        fixed = model.predictor(moved) if joint else here.fixed
+        there = _place(model, T, moved, fixed, here.B + share * dB, dispersion)
         if there.value <= here.value + largest:
             return there, share
         share *= 0.5
@@ -190,7 +198,7 @@ def _full_step(
     """B and gamma after a full step: penalised least squares of the working response."""
     products, X = model.products, model.products.X
     if not joint:
-        working = weights * (here.eta - model.predictor(here.gamma)) + here.terms.g
+        working = weights * (here.eta - here.fixed) + here.terms.g
         stats = products.at(weights, working[:, None])
         found = eliminate(T, stats)
         if not math.isfinite(found.logdet):

@@ -67,10 +67,10 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
 
 
 def _fitted(X: FloatArray, z: FloatArray, w: FloatArray) -> FloatArray:
-    """Weighted least squares; the smallest solution where there are several."""
-    root = np.sqrt(w)
+    """Weighted least squares in well-scaled columns; NaN where there is no solution."""
+    weighted = X * w[:, None]
     try:
-        return np.linalg.lstsq(X * root[:, None], z * root, rcond=None)[0]
+        return np.linalg.solve(weighted.T @ X, weighted.T @ z)
     except np.linalg.LinAlgError:
         return np.full(X.shape[1], np.nan)
 
