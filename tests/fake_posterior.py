@@ -71,4 +71,5 @@ def fake_bayesfit(
         run=Run(sampler="normal", form="marginal", tune=0, seed=1),
         data_name=fit.data_name,
         weights_column=weights_column,
+        source=fit.model,
     )

@@ -458,6 +458,11 @@ row("posterior simulate", lambda f: f.simulate(2, seed=1), "simulate", **DRAWS)
 row("with_posterior_predictive", lambda f: pd.Series(next(iter(f.with_posterior_predictive(
     seed=1).data["posterior_predictive"].data_vars.values())).values.ravel()),
     **DRAWS)  # fmt: skip
+row("posterior contest", lambda f: f.contest("x = 1").to_frame().select_dtypes("number"),
+    "contest Emmeans.draws", refused=NO_COEFFICIENT, **DRAWS)  # fmt: skip
+row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("number"),
+    "nm.emmeans", refused=where(["no fixed effects"], "OptionError: no fixed effects"),
+    **DRAWS)  # fmt: skip
 row("loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), **DRAWS)
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class BayesEstimates:
     offset_name: str | None = None
     weights_column: str | None = None
     messages: tuple[str, ...] = ()
+    source: Any = None
 
     # --- the draws -----------------------------------------------------------------------------
     @property

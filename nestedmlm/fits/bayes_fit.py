@@ -17,10 +17,12 @@ from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.from_draws import fit_of_foreign_draws
 from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.fits.posterior_verbs.contest import contest
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
 from nestedmlm.fits.posterior_verbs.icc import icc
 from nestedmlm.fits.posterior_verbs.loo import loo
+from nestedmlm.fits.posterior_verbs.other_models import update, with_data
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.fits.posterior_verbs.predict import predict
 from nestedmlm.fits.posterior_verbs.pymc_model import pymc_model
@@ -65,6 +67,8 @@ class BayesFit(BayesEstimates):
         given as an array.
     messages : tuple of str
         What was wrong with the sampling, and about the design.
+    source : Model or None
+        The formula with its data; None for a fit that was loaded from a file.
 
     Examples
     --------
@@ -132,12 +136,17 @@ class BayesFit(BayesEstimates):
     # --- criticism -----------------------------------------------------------------------------
     diagnose = diagnose
     hypothesis = hypothesis
+    contest = contest
     loo = loo
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict
     simulate = simulate
     with_posterior_predictive = with_posterior_predictive
+
+    # --- other models and data -----------------------------------------------------------------
+    update = update
+    with_data = with_data
 
     # --- files ---------------------------------------------------------------------------------
     save = save

@@ -64,6 +64,7 @@ def fit_of_draws[F: BayesEstimates](
         offset_name=source.offset_name,
         weights_column=model_source.weights_column,
         messages=source.design.messages,
+        source=model_source,
     )
     found = problems(fit)
     if not found:

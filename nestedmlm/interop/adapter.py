@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.data_of import data_of
 from nestedmlm.formula.nodes import variables_in
 from nestedmlm.inference.effects.cluster_robust import SUMS, ClusterRobust
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.posterior.draws import effect_draws
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
@@ -25,11 +29,11 @@ def adapter_class() -> type:
     from marginaleffects.classes.model import ModelAbstract, ModelVault
 
     class LmerModel(ModelAbstract):  # type: ignore[misc]
-        """An `LmerFit` as marginaleffects sees it."""
+        """A fit as marginaleffects sees it."""
 
         df_resid = float("inf")  # normal tests: a mixed model has no one residual df
 
-        def __init__(self, fit: LmerFit, *, re_form: Any = False) -> None:
+        def __init__(self, fit: LmerFit | BayesFit, *, re_form: Any = False) -> None:
             _check(fit, re_form)
             self.re_form = re_form
             # what is added to X beta has a column of its own, with a coefficient known to be one
@@ -78,7 +82,7 @@ def adapter_class() -> type:
     return LmerModel
 
 
-def _check(fit: LmerFit, re_form: Any) -> None:
+def _check(fit: LmerFit | BayesFit, re_form: Any) -> None:
     if re_form not in (False, None):
         raise OptionError("re_form must be False (population) or None (each row's group)")
     if fit.design.schema.offset_array:
@@ -88,25 +92,25 @@ def _check(fit: LmerFit, re_form: Any) -> None:
         )
 
 
-def _has_offset(fit: LmerFit) -> bool:
+def _has_offset(fit: LmerFit | BayesFit) -> bool:
     schema = fit.design.schema
     return bool(schema.offsets) or schema.offset_column is not None
 
 
-def predictors(fit: LmerFit) -> list[str]:
+def predictors(fit: LmerFit | BayesFit) -> list[str]:
     """Columns of the data that the fixed part uses."""
     schema = fit.design.schema
     nodes = [v.node for v in (*schema.fixed.terms.variables, *schema.offsets)]
     used = dict.fromkeys(name for node in nodes for name in variables_in(node))
-    columns = set(Frame(fit.model.data).column_names)
+    columns = set(Frame(data_of(fit)).column_names)
     return [name for name in used if name in columns]
 
 
-def model_data(fit: LmerFit) -> Any:
+def model_data(fit: LmerFit | BayesFit) -> Any:
     """Rows of the fit as a polars frame: the columns that the model uses, text as Enum."""
     import polars as pl
 
-    frame = Frame(fit.model.data)
+    frame = Frame(data_of(fit))
     columns = {}
     for name in dict.fromkeys([*fit.design.formula.names, fit.design.schema.offset_column]):
         if name is not None and name in frame:
@@ -147,13 +151,13 @@ def _polars(series: pd.Series) -> Any:
     return pl.Series(text.tolist(), dtype=pl.Enum(sorted(set(text.dropna()))))
 
 
-def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
+def rows(fit: LmerFit | BayesFit, data: Any, re_form: Any) -> FloatArray:
     """X of new rows with their offset (and random effects) as one more column."""
     design = fit.design
     none: tuple[int, ...] | None = () if re_form is False else None
     new = design.new(data, new_levels="population", matrices=none, groups=none)
     added = np.zeros(len(new.X)) if new.offset is None else np.array(new.offset, dtype=float)
-    for (Z, codes), b in zip(new.terms, fit.solution.b, strict=True):
+    for (Z, codes), b in zip(new.terms, _effects(fit), strict=True):
         if re_form is None:
             known = codes >= 0
             effect = np.einsum("ij,ij->i", Z, b[np.where(known, codes, 0)])
@@ -161,7 +165,16 @@ def rows(fit: LmerFit, data: Any, re_form: Any) -> FloatArray:
     return np.column_stack([new.X, added])
 
 
-def _adjusted(fit: LmerFit, asked: str | ClusterRobust) -> FloatArray:
+def _effects(fit: LmerFit | BayesFit) -> Sequence[FloatArray]:
+    """Random effects of each term, (J, k): conditional modes, or posterior means."""
+    if fit.engine != "posterior":
+        return fit.solution.b
+    return [b.mean(axis=0) for b in effect_draws(fit.data, fit.design)]
+
+
+def _adjusted(fit: LmerFit | BayesFit, asked: str | ClusterRobust) -> FloatArray:
+    if fit.engine == "posterior":
+        raise OptionError("vcov= of a posterior is True or False: its draws have one covariance")
     if asked == "kenward-roger":
         return df_method(fit.core, asked).cov
     if isinstance(asked, ClusterRobust) or asked in SUMS:

@@ -1,4 +1,4 @@
-"""marginaleffects for an `LmerFit`: predictions, comparisons, slopes."""
+"""marginaleffects for a fit: predictions, comparisons, slopes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.interop.adapter import adapter_class
 
@@ -21,12 +22,15 @@ _SLOPES = ("slopes", "avg_slopes")
 _WIDE, _NARROW = 1.0, 1e-5
 
 
-def marginaleffects_model(fit: LmerFit, *, re_form: Any = False) -> Any:
+def marginaleffects_model(fit: LmerFit | BayesFit, *, re_form: Any = False) -> Any:
     """Wrap a fit as a model of marginaleffects, to be given to any of its functions.
 
     Parameters
     ----------
-    fit : LmerFit
+    fit : LmerFit or BayesFit
+        Of a posterior, its means and covariance: estimates and standard errors of linear
+        functions are the posterior's means and standard deviations, intervals normal ones
+        (`nestedmlm.emmeans` has quantiles).
     re_form : False or None
         False: the population's mean, random effects at zero. None: each row's group, its random
         effects as known numbers (their uncertainty does not count); unknown groups are at zero.
@@ -65,7 +69,7 @@ def _package() -> ModuleType:
 
 
 def _through(name: str) -> Callable[..., Any]:
-    """The function of marginaleffects that also takes an `LmerFit`."""
+    """The function of marginaleffects that also takes a fit."""
 
     def call(model: Any, *args: Any, re_form: Any = False, **options: Any) -> Any:
         found = getattr(_package(), name)
@@ -75,11 +79,11 @@ def _through(name: str) -> Callable[..., Any]:
         return found(_adapted(model, re_form), *args, **options)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"""Call ``marginaleffects.{name}`` with an `LmerFit`.
+    call.__doc__ = f"""Call ``marginaleffects.{name}`` with a fit.
 
     Parameters
     ----------
-    model : LmerFit
+    model : LmerFit or BayesFit
     *args, **options
         Those of ``marginaleffects.{name}``.
     re_form : False or None
@@ -102,7 +106,7 @@ def _adapted(model: Any, re_form: Any) -> Any:
 
 
 def _is_fit(model: Any) -> bool:
-    return isinstance(model, LmerFit)
+    return isinstance(model, LmerFit | BayesFit)
 
 
 predictions = _through("predictions")

@@ -54,7 +54,7 @@ def effect(
     at : mapping of str to value, optional
         Values at which other predictors are held.
     data : table, optional
-        What the model was fitted to; needed for a `BayesFit`, which does not keep it.
+        What the model was fitted to; needed for a `BayesFit` that was loaded from a file.
     level : float
         Probability inside the intervals.
     ax : matplotlib axes, optional
@@ -113,9 +113,11 @@ def effect(
 def _data(fit: EitherFit, data: Any) -> Any:
     if data is not None:
         return data
-    if fit.engine == "posterior":
-        raise OptionError("a BayesFit does not keep the data: give them with data=")
-    return fit.model.data
+    if fit.engine != "posterior":
+        return fit.model.data
+    if fit.source is None:
+        raise OptionError("a BayesFit that was loaded does not hold its data: give them with data=")
+    return fit.source.data
 
 
 def _is_number(value: Any) -> bool:

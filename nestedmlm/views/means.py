@@ -12,10 +12,12 @@ import pandas as pd
 
 from nestedmlm.design.frame.values import level_label
 from nestedmlm.inference.means.adjustments import ADJUSTMENTS
+from nestedmlm.views.posterior.cells import level_names
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, justify, round_r, zapsmall
 from nestedmlm.views.render.view import View, blank, note
 
+_POSTERIOR = "posterior"  # in the place of a method of degrees of freedom
 _LEAST_DIGITS = 3  # significant, as emmeans prints
 _STEPWISE = frozenset(["holm", "hochberg", "fdr"])  # intervals are Bonferroni's
 
@@ -111,7 +113,8 @@ def _label_cells(column: pd.Series, digits: int) -> tuple[list[str], bool]:
 def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str]]]:
     frame = table.frame
     known = ~frame["estimate"].isna().to_numpy()
-    endless = bool(np.all(np.isinf(frame["df"][known])))
+    posterior = table.ddf == _POSTERIOR
+    endless = not posterior and bool(np.all(np.isinf(frame["df"][known])))
 
     def plain(name: str, values: Any = None) -> list[str]:
         numbers = zapsmall(frame[name] if values is None else values)
@@ -119,6 +122,12 @@ def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str
 
     estimates = plain("estimate")
     estimates = [text if ok else "nonEst" for text, ok in zip(estimates, known, strict=True)]
+    if posterior:
+        out = [(table.name, estimates), ("Post.SD", plain("std_error"))]
+        if table.intervals:
+            names = level_names(table.level)
+            out += [(names[0], plain("conf_low")), (names[1], plain("conf_high"))]
+        return out if table.intervals else [*out, ("P(>0)", _fixed(frame["probability"], 3))]
     out = [
         (table.name, estimates),
         ("SE", plain("std_error")),
@@ -171,6 +180,9 @@ def _footer(table: MarginalTable) -> list[str]:
     lines = []
     if table.averaged:
         lines.append(f"Results are averaged over the levels of: {', '.join(table.averaged)}")
+    if table.ddf == _POSTERIOR:
+        lines.append("Posterior means, standard deviations and equal-tailed intervals")
+        return [*lines, *table.notes]
     method = "asymptotic" if table.ddf == "none" else table.ddf
     lines.append(f"Degrees-of-freedom method: {method}")
     if table.intervals:

@@ -38,6 +38,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "`BayesFit.hypothesis()`",
         {"posterior", "views/posterior", "fits/posterior_verbs"},
     ),
+    "contest": ("contrasts of the fixed effects", {"fits/verbs", "fits/posterior_verbs"}),
     "icc": ("intraclass correlations", {"fits/verbs", "fits/posterior_verbs"}),
     "icc_r2": ("shares of variance", {"inference/variances", "posterior"}),
     "fragility": (

@@ -19,6 +19,10 @@ BOTH = (nm.LmerFit, nm.BayesFit)
 OF_ONE_ENGINE = {
     ("diagnose", "tol"): "of the rank of a covariance; draws are never singular",
     ("icc", "by_group"): "a posterior's table has every group",
+    ("contest", "joint"): "an F test of all; draws have the probability of each",
+    ("contest", "ddf"): "of t tests, which a posterior has not",
+    ("contest", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
+    ("update", "options"): "of sampling",
     ("icc", "nsim"): "of that bootstrap",
     ("icc", "progress"): "of that bootstrap",
     ("icc", "seed"): "of that bootstrap",

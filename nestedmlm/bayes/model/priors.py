@@ -116,6 +116,11 @@ class PriorSet(Mapping[str, PriorRow]):
         return str(self.to_frame().to_html(index=False, border=0, justify="left"))
 
 
+def is_given(row: PriorRow) -> bool:
+    """Whether a prior was given by the user."""
+    return row.rule.startswith(_USER)
+
+
 def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> PriorSet:
     """Default priors of a design, with the user's in their place.
 
@@ -134,7 +139,7 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
     """
     if isinstance(user, PriorSet):
         return PriorSet(default_priors(design).rows).replace(
-            {name: row.prior for name, row in user.items() if row.rule.startswith(_USER)}
+            {name: row.prior for name, row in user.items() if is_given(row)}
         )
     return default_priors(design).replace(user)
 

@@ -10,6 +10,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, check_level, checked
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.data_of import data_of
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.marginal_means import Emmeans
@@ -22,8 +24,11 @@ from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.means.response_scale import response_scale
 from nestedmlm.inference.means.simultaneous import split_rows
+from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.linear_functions import CoefficientDraws
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 TYPES = ("link", "response")
@@ -33,7 +38,7 @@ _INTERACTION = "NOTE: Results may be misleading due to involvement in interactio
 
 @checked
 def emmeans(
-    fit: LmerFit | PooledFit,
+    fit: LmerFit | BayesFit | PooledFit,
     specs: str | Sequence[str],
     *,
     by: str | Sequence[str] | None = None,
@@ -48,8 +53,9 @@ def emmeans(
 
     Parameters
     ----------
-    fit : LmerFit, GlmerFit or PooledFit
-        Of a pooled one the grid is that of the first data set, as in R.
+    fit : LmerFit, GlmerFit, BayesFit or PooledFit
+        Of a posterior, the draws of the means (nothing is adjusted, there are no degrees of
+        freedom). Of a pooled one the grid is that of the first data set, as in R.
     specs : str or sequence of str
         The predictors whose levels (or combinations of levels) get a mean: ``"recipe"``,
         ``["recipe", "temperature"]``, or as in R ``"~ recipe | temperature"``. ``"1"`` is the
@@ -112,7 +118,7 @@ def emmeans(
     _check_fit(fit)
     check_choice(type, "type", TYPES)
     keep, groups = _read_specs(specs, by)
-    grid = reference_grid(fit.design, fit.model.data, at=at)
+    grid = reference_grid(fit.design, data_of(fit), at=at)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
     return _estimates(
         fit,
@@ -131,7 +137,7 @@ def emmeans(
 
 @checked
 def emtrends(
-    fit: LmerFit | PooledFit,
+    fit: LmerFit | BayesFit | PooledFit,
     specs: str | Sequence[str],
     *,
     var: str,
@@ -189,7 +195,7 @@ def emtrends(
     """
     _check_fit(fit)
     keep, groups = _read_specs(specs, by)
-    data = fit.model.data
+    data = data_of(fit)
     step = _STEP_SHARE_OF_RANGE * covariate_range(fit.design, data, var)
     grid = reference_grid(fit.design, data, at=at)
     up, down = (
@@ -216,7 +222,7 @@ def emtrends(
 
 
 def _estimates(
-    fit: LmerFit | PooledFit,
+    fit: LmerFit | BayesFit | PooledFit,
     grid: Grid,
     cells: Cells,
     *,
@@ -224,7 +230,7 @@ def _estimates(
     offset: FloatArray,
     groups: tuple[str, ...],
     name: str,
-    method: DfMethod,
+    method: DfMethod | CoefficientDraws,
     level: float,
     notes: tuple[str, ...],
     response: bool = False,
@@ -237,7 +243,7 @@ def _estimates(
         labels=labels,
         L=L,
         offset=offset,
-        fitted=fit.core,
+        fitted=None if isinstance(fit, BayesEstimates) else fit.core,
         ddf=method,
         by=by,
         name=name,
@@ -245,22 +251,32 @@ def _estimates(
         means=tuple(float(len(rows)) for rows in blocks),
         averaged=cells.averaged,
         notes=notes,
-        scale=response_scale(fit.core.family, response=response),
+        scale=response_scale(_family(fit), response=response),
     )
 
 
-def _check_fit(fit: LmerFit | PooledFit) -> None:
-    if not isinstance(fit, Estimates | PooledFit):
+def _family(fit: LmerFit | BayesFit | PooledFit) -> Any:
+    """The family of responses; None of a Gaussian fit, as posteriors are."""
+    return None if isinstance(fit, BayesEstimates) else fit.core.family
+
+
+def _check_fit(fit: LmerFit | BayesFit | PooledFit) -> None:
+    if not isinstance(fit, Estimates | BayesEstimates | PooledFit):
         raise OptionError(
-            f"marginal means are of an LmerFit or a GlmerFit, not of a {fit.__class__.__name__}"
+            "marginal means are of an LmerFit, a GlmerFit or a BayesFit, not of a "
+            f"{fit.__class__.__name__}"
         )
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 
 
 def _method(
-    fit: LmerFit | PooledFit, ddf: str | None, vcov: str | ClusterRobust | None
-) -> DfMethod:
+    fit: LmerFit | BayesFit | PooledFit, ddf: str | None, vcov: str | ClusterRobust | None
+) -> DfMethod | CoefficientDraws:
+    if isinstance(fit, BayesEstimates):
+        if ddf is not None or vcov is not None:
+            raise OptionError("ddf= and vcov= are of fits by likelihood; a posterior has draws")
+        return CoefficientDraws(beta=fixed_draws(fit.data, fit.design))
     if ddf is None and fit.core.reference == "t":
         plain = fit.REML and fit.penalty is None and vcov is None
         ddf = "kenward-roger" if plain else "satterthwaite"
@@ -299,13 +315,13 @@ def _words(text: str) -> list[str]:
 
 
 def _notes(
-    fit: LmerFit | PooledFit, grid: Grid, keep: tuple[str, ...], groups: tuple[str, ...]
+    fit: LmerFit | BayesFit | PooledFit, grid: Grid, keep: tuple[str, ...], groups: tuple[str, ...]
 ) -> tuple[str, ...]:
     own = {*keep, *groups}
     notes = []
     response = strip_groups(fit.design.formula.response)
     transformed = isinstance(response, Call) and response.func.name != "I"
-    if transformed and fit.core.family is None:
+    if transformed and _family(fit) is None:
         notes.append(f"Results are given on the {deparse(response)} (not the response) scale.")
     if own and any(own < term for term in grid.terms):
         notes.append(_INTERACTION)

@@ -20,6 +20,7 @@ from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import Comparisons, make_comparisons
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
+from nestedmlm.posterior.linear_functions import CoefficientDraws
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View, Viewable
 
@@ -38,10 +39,10 @@ class Emmeans(Viewable):
         Coefficients of the fixed effects; NaN where the model cannot tell.
     offset : (r,) array
         Added to the estimates.
-    fitted : Fitted or PooledFitted
-        The fit.
-    ddf : DfMethod
-        Method of degrees of freedom.
+    fitted : Fitted, PooledFitted or None
+        The fit; None for a posterior.
+    ddf : DfMethod or CoefficientDraws
+        Method of degrees of freedom, or draws of a posterior.
     by : tuple of str
         Columns of `labels` that split the rows into families.
     name : str
@@ -83,8 +84,8 @@ class Emmeans(Viewable):
     labels: pd.DataFrame
     L: FloatArray
     offset: FloatArray
-    fitted: Fitted | PooledFitted
-    ddf: DfMethod
+    fitted: Fitted | PooledFitted | None
+    ddf: DfMethod | CoefficientDraws
     by: tuple[str, ...]
     name: str
     level: float
@@ -98,6 +99,9 @@ class Emmeans(Viewable):
     scale: ResponseScale | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self.ddf, CoefficientDraws):
+            whole = {f.name: getattr(self, f.name) for f in fields(self)}
+            return _made, (whole,)
         # the method holds functions: it is made again where it is unpickled
         state = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ddf"}
         return _restored, (state, self.ddf.method, self.ddf.vcov)
@@ -110,8 +114,13 @@ class Emmeans(Viewable):
         -------
         DataFrame
             Intervals and p-values are adjusted as `adjust` says, within each family; the tests
-            are of zero (of a ratio, of one). Rows that cannot be estimated are NaN.
+            are of zero (of a ratio, of one). Rows that cannot be estimated are NaN. Of a
+            posterior: ``estimate, std_error, conf_low, conf_high`` (mean, standard deviation,
+            equal-tailed interval) and ``probability`` of being above zero.
         """
+        if isinstance(self.ddf, CoefficientDraws):
+            own = self.ddf.table(self.L, self.offset, level=self.level)
+            return pd.concat([self.labels, own], axis=1)
         functions = LinearFunctions(
             L=self.L,
             offset=self.offset,
@@ -193,7 +202,8 @@ class Emmeans(Viewable):
             make_comparisons(method, _row_names(self.labels, own, rows), ref=ref, reverse=reverse)
             for rows in blocks
         ]
-        chosen = check_adjust(made[0].adjust if adjust is None else adjust)
+        default = "none" if isinstance(self.ddf, CoefficientDraws) else made[0].adjust
+        chosen = self._adjustment(default if adjust is None else adjust)
         notes = self.notes
         if chosen == "tukey" and not made[0].pairwise:
             chosen = "sidak"
@@ -280,10 +290,39 @@ class Emmeans(Viewable):
         """
         return self._shown(None, adjust, intervals=False, tests=True)
 
+    def draws(self) -> FloatArray:
+        """Draws of every row of a posterior, (S, r).
+
+        Raises
+        ------
+        OptionError
+            For a fit by likelihood, which has none.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> model = nm.Model("angle ~ recipe + (1 | recipe:replicate)", nm.load_dataset("cake"))
+        >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
+        >>> nm.emmeans(posterior, "recipe").draws().shape
+        (1000, 3)
+        """
+        if not isinstance(self.ddf, CoefficientDraws):
+            raise OptionError("a fit by likelihood has no draws: sample its posterior (sample())")
+        return self.ddf.of(self.L, self.offset)
+
+    def _adjustment(self, asked: str) -> str:
+        chosen = check_adjust(asked)
+        if isinstance(self.ddf, CoefficientDraws) and chosen != "none":
+            raise OptionError(
+                f"adjust={asked!r}: p-values are adjusted for their number, posterior "
+                "probabilities are not; use draws() for joint statements"
+            )
+        return chosen
+
     def _shown(
         self, level: float | None, adjust: str | None, *, intervals: bool, tests: bool
     ) -> Emmeans:
-        chosen = self.adjust if adjust is None else check_adjust(adjust)
+        chosen = self.adjust if adjust is None else self._adjustment(adjust)
         if chosen == "tukey" and not self.pairwise:
             raise OptionError("adjust='tukey' is for pairwise differences; use 'sidak' or 'holm'")
         used = self.level if level is None else check_level(level)
@@ -314,6 +353,10 @@ class Emmeans(Viewable):
         if self.scale is None:
             return ()
         return self.scale.notes(intervals=self.intervals, tests=self.tests)
+
+
+def _made(state: dict[str, Any]) -> Emmeans:
+    return Emmeans(**state)
 
 
 def _restored(state: dict[str, Any], method: str, vcov: ClusterRobust | None) -> Emmeans:

@@ -1,0 +1,31 @@
+"""The data that a fit of either engine was made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.imputation.pooled_fit import PooledFit
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def data_of(fit: LmerFit | BayesFit | PooledFit) -> Any:
+    """The caller's table.
+
+    Raises
+    ------
+    OptionError
+        For a posterior that was loaded from a file, which does not hold the data.
+    """
+    if not isinstance(fit, BayesEstimates):
+        return fit.model.data
+    if fit.source is None:
+        raise OptionError(
+            "a posterior that was loaded from a file does not hold its data: sample it anew, or "
+            "pickle it"
+        )
+    return fit.source.data

@@ -1,0 +1,106 @@
+"""The posterior of a changed formula, or of other data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestedmlm.arguments import checked
+from nestedmlm.bayes.model.priors import is_given
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.model import Model
+
+
+@checked
+def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
+    """Sample the posterior of a changed formula, ``.`` standing for what was there.
+
+    Parameters
+    ----------
+    formula : str
+        For example ``". ~ . + x"``.
+    **options
+        Those of `Model.sample` that are to be others than this posterior's. Priors that were given
+        stay, as far as the new model has their parameters.
+
+    Returns
+    -------
+    BayesFit
+
+    Raises
+    ------
+    FormulaError
+    OptionError
+        For a posterior that was loaded from a file, or of a PyMC model of the user's.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.update(". ~ . - (1 | Subject) + (Days | Subject)").parameters().shape[0]
+    6
+    """
+    return _sampled(fit, _source(fit).update(formula), options)
+
+
+@checked
+def with_data(fit: BayesEstimates, data: Any, **options: Any) -> BayesFit:
+    """Sample the posterior of the same model for other data.
+
+    Parameters
+    ----------
+    data : table
+    **options
+        Those of `Model.sample` that are to be others than this posterior's.
+
+    Returns
+    -------
+    BayesFit
+
+    Raises
+    ------
+    DataError
+    OptionError
+        For a posterior that was loaded from a file, or of a PyMC model of the user's.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
+    >>> posterior.with_data(nm.load_dataset("Dyestuff2")).nobs
+    30
+    """
+    return _sampled(fit, _source(fit).with_data(data), options)
+
+
+def _source(fit: BayesEstimates) -> Model:
+    if fit.source is None:
+        raise OptionError("a posterior that was loaded from a file does not hold its data")
+    if fit.priors is None:
+        raise OptionError("this posterior is of a PyMC model of yours: edit that one")
+    source: Model = fit.source
+    return source
+
+
+def _sampled(fit: BayesEstimates, model: Model, options: dict[str, Any]) -> BayesFit:
+    """Sample as the posterior was sampled, with the priors that were given."""
+    known = model.priors
+    given = {
+        name: row.prior
+        for name, row in (fit.priors or {}).items()
+        if is_given(row) and name in known
+    }
+    own = {
+        "priors": given or None,
+        "marginal": fit.run.form == "marginal",
+        "sampler": fit.run.sampler,
+        "draws": fit.n_draws,
+        "chains": fit.n_chains,
+        "seed": fit.run.seed,
+    }
+    return model.sample(**(own | options))

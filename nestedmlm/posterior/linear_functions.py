@@ -1,0 +1,50 @@
+"""Linear functions of the fixed effects, draw by draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.posterior.summaries import estimates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoefficientDraws:
+    """Draws of the fixed effects: the part of a method of degrees of freedom, for posteriors.
+
+    Attributes
+    ----------
+    beta : (S, p) array
+    """
+
+    method: ClassVar[str] = "posterior"
+    vcov: ClassVar[None] = None
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    beta: FloatArray
+
+    @property
+    def cov(self) -> FloatArray:
+        """Posterior covariance matrix, (p, p)."""
+        return np.atleast_2d(np.cov(self.beta.T))
+
+    def of(self, L: FloatArray, offset: FloatArray) -> FloatArray:
+        """Draws of linear functions, (S, r); NaN where L is."""
+        out: FloatArray = self.beta @ L.T + offset
+        return out
+
+    def table(self, L: FloatArray, offset: FloatArray, *, level: float) -> pd.DataFrame:
+        """``estimate, std_error, conf_low, conf_high, probability`` of linear functions.
+
+        The posterior mean and standard deviation, the equal-tailed interval, and the probability
+        of being above zero.
+        """
+        draws = self.of(L, offset)
+        found = estimates(draws, level=level)
+        above = np.where(np.isnan(draws[0]), np.nan, (draws > 0.0).mean(axis=0))
+        names = {"sd": "std_error", "lower": "conf_low", "upper": "conf_high"}
+        return found.rename(columns=names).assign(probability=above)
