@@ -54,6 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="numeric columns that are codes of a factor",
     )
     fit.add_argument("--weights", metavar="COL", help="column with prior weights")
+    fit.add_argument("--family", help="of a generalized model: binomial, poisson, ...")
+    fit.add_argument("--link", help="of the family, where it is not the usual one")
+    fit.add_argument(
+        "--nagq", type=int, default=1, metavar="N", help="quadrature points (1: Laplace)"
+    )
     fit.add_argument(
         "--ddf",
         metavar="METHOD",
@@ -111,6 +116,9 @@ def _fit(arguments: argparse.Namespace) -> Iterator[str]:
         factors=arguments.factor,
         weights=arguments.weights,
         ddf=arguments.ddf,
+        family=arguments.family,
+        link=arguments.link,
+        nAGQ=arguments.nagq,
         json=arguments.json,
     )
 

@@ -231,8 +231,9 @@ def glmer(
         Starting covariance parameters (theta).
     control : Control, optional
         Settings of the optimizer.
-    penalty : Penalty, optional
-        Prior that keeps estimates from running away.
+    penalty : {"normal", "wishart"}, Penalty or a pair, optional
+        Prior that keeps estimates from running away: ``normal``, a weak one of the fixed effects,
+        where groups are separated; ``wishart``, of the covariances, away from the boundary.
 
     Returns
     -------

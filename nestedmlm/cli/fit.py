@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import nestedmlm as nm
 from nestedmlm.cli.tables import read_table, save_json, table_name, with_factors
@@ -17,6 +18,9 @@ def fit(
     factors: Sequence[str] = (),
     weights: str | None = None,
     ddf: str | None = None,
+    family: str | None = None,
+    link: str | None = None,
+    nAGQ: int = 1,
     json: Path | None = None,
 ) -> Iterator[str]:
     """Fit one model and yield its summary.
@@ -35,6 +39,10 @@ def fit(
         Column with prior weights.
     ddf : str, optional
         Method of degrees of freedom.
+    family, link : str, optional
+        Of a generalized model.
+    nAGQ : int
+        Quadrature points of a generalized model.
     json : pathlib.Path, optional
         File to which the numbers are saved.
 
@@ -44,8 +52,11 @@ def fit(
         The summary.
     """
     frame = with_factors(read_table(data), factors)
-    specified = nm.Model(formula, frame, weights=weights, env={}, data_name=table_name(data))
-    model = specified.fit(REML=reml)
+    specified = nm.Model(
+        formula, frame, weights=weights, env={}, data_name=table_name(data), family=family,
+        link=link,
+    )  # fmt: skip
+    model: Any = specified.fit(REML=reml if family is None else None, nAGQ=nAGQ)
     summary = model.summary() if ddf is None else model.summary(ddf)
     yield str(summary)
     if json is not None:
@@ -64,7 +75,7 @@ def fit(
             "llf": model.llf,
             "aic": model.aic,
             "bic": model.bic,
-            "sigma": model.sigma,
+            **({"sigma": model.sigma} if family is None else {"dispersion": model.dispersion}),
             "theta": model.theta,
             "tables": summary.tables,
         }

@@ -59,7 +59,11 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.update import update
     from nestedmlm.fits.verbs.varcorr import varcorr
     from nestedmlm.fits.verbs.variance_partition import variance_partition
-    from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
+    from nestedmlm.optimum.glmm.solve_glmm import (
+        GlmmSolved,
+        solve_glmm,
+        warn_uncertified_glmm,
+    )
     from nestedmlm.views.render.view import View
     from nestedmlm.views.summary import fit_view
 else:  # each loads when it is first asked for
@@ -312,6 +316,8 @@ def fit_generalized_design(
     )  # fmt: skip
     warn_uncertified_glmm(found)
     notes = [*design.messages]
+    if found.separated:
+        notes.append(found.certificate.message)
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)
@@ -334,5 +340,12 @@ def fit_generalized_design(
         information=information,
         certificate=found.certificate,
         messages=tuple(notes),
-        penalty=found.penalty,
+        penalty=_used_penalty(found),
     )
+
+
+def _used_penalty(found: GlmmSolved) -> Any:
+    """Penalties that were used: none, one, or a pair, as `glmer` takes them."""
+    both = (found.penalty, found.coefficient_penalty)
+    used = tuple(one for one in both if one is not None)
+    return None if not used else used[0] if len(used) == 1 else used

@@ -118,6 +118,22 @@ def test_fit_with_weights(tmp_path, capsys):
     assert f"{fit.criterion:.1f}" in capsys.readouterr().out
 
 
+def test_fit_of_a_family(tmp_path, capsys):
+    path, kept = tmp_path / "cbpp.csv", tmp_path / "out.json"
+    nm.load_dataset("cbpp").to_csv(path, index=False)
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    argv = ["fit", formula, str(path), "--factor", "period", "herd", "--family", "binomial"]
+    assert main([*argv, "--json", str(kept)]) == 0
+    text = capsys.readouterr().out
+    assert " Family: binomial  ( logit )" in text
+    assert "period4      -1.5803     0.4274  -3.697 0.000218 ***" in text
+    assert json.loads(kept.read_text())["criterion"] == pytest.approx(184.0526, abs=1e-4)
+    assert main([*argv, "--link", "probit", "--nagq", "7"]) == 0
+    text = capsys.readouterr().out
+    assert "nAGQ = 7" in text
+    assert "( probit )" in text
+
+
 def test_fit_saves_json(sleep_csv, tmp_path, capsys):
     target = tmp_path / "fit.json"
     assert main(["fit", SLOPES, str(sleep_csv), "--json", str(target)]) == 0

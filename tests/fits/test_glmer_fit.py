@@ -391,3 +391,17 @@ def test_the_check_foresees_the_refit_by_quadrature(cbpp, random):
     assert foreseen.to_numpy() == pytest.approx(change.to_numpy(), abs=0.2 * change.abs().max())
     with pytest.raises(OptionError, match="give more points"):
         better.check_approximation(nAGQ=7)
+
+
+def test_separation_is_said_and_a_weak_prior_cures_it():
+    data = pd.DataFrame({"y": np.repeat([0, 1], 30), "x": np.repeat([0.0, 1.0], 30),
+                         "g": np.arange(60) % 6})  # fmt: skip
+    with pytest.warns(nm.ConvergenceWarning, match="x"):
+        fit = nm.glmer("y ~ x + (1 | g)", data, family="binomial")
+    assert not fit.converged
+    assert any("x" in text and "penalty" in text for text in fit.messages)
+    cured = nm.glmer("y ~ x + (1 | g)", data, family="binomial", penalty="normal")
+    assert cured.converged
+    assert abs(cured.fixef["x"]) < 20.0
+    again = cured.refitted(cured.design)  # with the same prior
+    assert again.fixef["x"] == pytest.approx(cured.fixef["x"], rel=1e-4)
