@@ -35,17 +35,19 @@ else:  # each loads when it is first asked for
 def lmer(
     formula: str | Formula, data: list[Any], *, REML: bool = ..., weights: Any = ..., offset:
     Any = ..., contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str
-    = ..., dispersion: str | None = ..., residual: str | None = ..., env: Mapping[str, Any] |
-    None = ..., start: FloatArray | None = ..., control: Control | None = ..., penalty: Penalty
-    | str | None = ..., method: str | None = ...,
+    = ..., dispersion: str | None = ..., residual: str | None = ...,
+    fixed: Mapping[str, float] | None = ..., env: Mapping[str, Any] | None = ...,
+    start: FloatArray | None = ..., control: Control | None = ...,
+    penalty: Penalty | str | None = ..., method: str | None = ...,
 ) -> PooledFit: ...  # fmt: skip
 @overload
 def lmer(
     formula: str | Formula, data: Any, *, REML: bool = ..., weights: Any = ..., offset: Any =
     ..., contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str = ...,
-    dispersion: str | None = ..., residual: str | None = ..., env: Mapping[str, Any] | None =
-    ..., start: FloatArray | None = ..., control: Control | None = ..., penalty: Penalty | str |
-    None = ..., method: str | None = ...,
+    dispersion: str | None = ..., residual: str | None = ...,
+    fixed: Mapping[str, float] | None = ..., env: Mapping[str, Any] | None = ...,
+    start: FloatArray | None = ..., control: Control | None = ...,
+    penalty: Penalty | str | None = ..., method: str | None = ...,
 ) -> LmerFit: ...  # fmt: skip
 @checked
 def lmer(
@@ -60,6 +62,7 @@ def lmer(
     double_bar: str = "split",
     dispersion: str | None = None,
     residual: str | None = None,
+    fixed: Mapping[str, float] | None = None,
     env: Mapping[str, Any] | None = None,
     start: FloatArray | None = None,
     control: Control | None = None,
@@ -94,6 +97,8 @@ def lmer(
     residual : str, optional
         Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1`, `car1`, `cs`,
         `us`, `toep`, `ad1` or one that was registered.
+    fixed : mapping of str to float, optional
+        What is known: ``{"sigma": 1}``, with `weights` one over each row's sampling variance.
     env : mapping of str to object, optional
         Variables and functions that the formula may use where the data have no such column; by
         default data and functions written by the caller. Give functions of packages here:
@@ -146,9 +151,9 @@ def lmer(
     1    rho     0.653
     """
     if is_source(data):
-        if dispersion is not None or residual is not None:
+        if dispersion is not None or residual is not None or fixed is not None:
             raise OptionError(
-                "dispersion= and residual= need the rows in memory, and data in partitions are "
+                "dispersion=, residual= and fixed= need the rows in memory; data in partitions are "
                 "fitted from sums over them: read the table first"
             )
         sums = summarise(
@@ -162,12 +167,13 @@ def lmer(
         each: Any = partial(
             lmer, formula, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
             na_action=na_action, double_bar=double_bar, dispersion=dispersion, residual=residual,
-            env=env, start=start, control=control, penalty=penalty, method=method,
+            fixed=fixed, env=env, start=start, control=control, penalty=penalty, method=method,
         )  # fmt: skip
         return pooled_fit([each(table) for table in data])
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, dispersion=dispersion, residual=residual, env=env,
+        double_bar=double_bar, dispersion=dispersion, residual=residual, fixed=fixed,
+        env=env,
     )  # fmt: skip
     return model.fit(REML=REML, start=start, control=control, penalty=penalty, method=method)
 

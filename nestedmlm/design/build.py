@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_number, checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
 from nestedmlm.design.frame.response_kinds import response_kind
@@ -97,6 +97,7 @@ def build_design(
     double_bar: str = "split",
     dispersion: str | None = None,
     residual: str | None = None,
+    sigma: float | None = None,
     env: Mapping[str, Any] | None = None,
     family: Family | None = None,
     require_random: bool = True,
@@ -121,6 +122,9 @@ def build_design(
         One-sided formula of the residuals' log standard deviation: ``"~ Sex"``.
     residual : str, optional
         Correlation of residuals within blocks: ``"ar1(Days | Subject)"``.
+    sigma : float, optional
+        The residual standard deviation of a row of weight 1, where it is known: a factor may then
+        have as many levels as there are rows.
     env : mapping, optional
         The caller's variables, for names that are no columns.
     family : Family, optional
@@ -179,8 +183,12 @@ def build_design(
     design = join(variables, fixed, random)
     if arguments is not None:
         design = _with_residual(design, residual_rows(arguments, variables.values, variables.n))
+    if sigma is not None:
+        known = check_number(sigma, "sigma", positive=True)
+        rows = replace(rows_here(design.rows, "a known sigma"), sigma=known)
+        design = replace(design, rows=rows)
     if check:
-        free = kind.free_dispersion
+        free = kind.free_dispersion and sigma is None
         check_levels(design.factors, design.n, free_dispersion=free)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
     said = remarks(design, variables.missing, normal=family is None)

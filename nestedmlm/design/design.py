@@ -127,6 +127,11 @@ class Design:
         return None if self.rows is None else self.rows.residual
 
     @property
+    def sigma(self) -> float | None:
+        """The residual standard deviation where it is known and not estimated."""
+        return None if self.rows is None else self.rows.sigma
+
+    @property
     def index(self) -> pd.Index:
         """Labels of the rows used."""
         return rows_here(self.rows, "the index").index

@@ -39,6 +39,8 @@ class Rows:
         Which of all rows are used.
     residual : ResidualRows or None
         Where residuals differ or correlate.
+    sigma : float or None
+        The residual standard deviation (of a row of weight 1), where it is known.
     """
 
     y: FloatArray
@@ -51,6 +53,7 @@ class Rows:
     full_index: pd.Index
     kept: npt.NDArray[np.bool_]
     residual: ResidualRows | None = None
+    sigma: float | None = None
 
     @property
     def n(self) -> int:
@@ -80,6 +83,7 @@ class Rows:
             index=self.index[rows],
             full_index=self.index[rows],
             kept=np.ones(len(rows), dtype=bool),
+            sigma=self.sigma,
         )
 
 

@@ -200,7 +200,9 @@ class LinearEstimates(Estimates):
     def npar(self) -> int:
         """Number of parameters: fixed effects, covariance parameters, sigma, the residuals'."""
         residual = self.solution.stats.residual
-        return self.design.p + len(self.theta) + 1 + (0 if residual is None else len(residual.free))
+        sigma = 1 if self.design.sigma is None else 0
+        rest = 0 if residual is None else len(residual.free)
+        return self.design.p + len(self.theta) + sigma + rest
 
     # --- estimates -----------------------------------------------------------------------------
     @property

@@ -101,8 +101,7 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
-                "report": "report",
-                "variance_partition": "variance_partition",
+                "report": "report", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )

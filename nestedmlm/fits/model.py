@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_number, checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
@@ -81,6 +81,9 @@ class Model:
         Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1` (whole steps,
         gaps count), `car1` (any times), `cs`, `us`, `toep`, `ad1` or one that was registered;
         ``hom=False`` for a variance of each time, ``by=group`` for a matrix of each group.
+    fixed : mapping of str to float, optional
+        Parameters that are known: ``{"sigma": 1}``, with ``weights`` one over the sampling variance
+        of each row, for a meta-analysis. A grouping factor may then have a level for each row.
     env : mapping of str to object, optional
         Variables and functions that the formula may use where the data have no such column; by
         default data and functions written by the caller, where `Model` is called. Give functions
@@ -134,16 +137,17 @@ class Model:
         double_bar: str = "split",
         dispersion: str | None = None,
         residual: str | None = None,
+        fixed: Mapping[str, float] | None = None,
         env: Mapping[str, Any] | None = None,
         data_name: str | None = None,
         family: Any = None,
         link: Any = None,
     ) -> None:
         parsed = _parsed(formula, double_bar)
-        if family is not None and (dispersion is not None or residual is not None):
+        if family is not None and any(v is not None for v in (dispersion, residual, fixed)):
             raise OptionError(
-                "dispersion= and residual= are of the residuals of linear models: leave them out, "
-                "or the family"
+                "dispersion=, residual= and fixed= are of the residuals of linear models: leave "
+                "them out, or the family"
             )
         options = ModelOptions(
             weights=weights,
@@ -154,6 +158,7 @@ class Model:
             dispersion=dispersion,
             residual=residual,
             family=None if family is None else generalized_family(family, link),
+            sigma=read_fixed(fixed),
         )
         caller = Caller.here()
         source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
@@ -372,6 +377,15 @@ class Model:
         True
         """
         return Model._of(self.formula, self.source.with_data(data))
+
+
+def read_fixed(fixed: Mapping[str, float] | None) -> float | None:
+    """The known residual standard deviation, the only parameter that can be known."""
+    if fixed is None:
+        return None
+    if set(fixed) != {"sigma"}:
+        raise OptionError(f"fixed= knows sigma alone: fixed={{'sigma': 1}}, not {dict(fixed)!r}")
+    return check_number(fixed["sigma"], "sigma in fixed=", positive=True)
 
 
 def _parsed(formula: str | Formula, double_bar: str) -> Formula:

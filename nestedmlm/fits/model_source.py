@@ -32,6 +32,8 @@ class ModelOptions:
     dispersion, residual : str or None
     family : Family or None
         Of a generalized model.
+    sigma : float or None
+        The residual standard deviation, where it is known.
     """
 
     weights: Any = None
@@ -42,6 +44,7 @@ class ModelOptions:
     dispersion: str | None = None
     residual: str | None = None
     family: Family | None = None
+    sigma: float | None = None
 
     @property
     def weights_name(self) -> str | None:
@@ -91,6 +94,7 @@ class Source:
             double_bar=options.double_bar,
             dispersion=options.dispersion,
             residual=options.residual,
+            sigma=options.sigma,
             env=self.env.values,
             family=options.family,
         )
@@ -177,6 +181,7 @@ def read_source(
             dispersion=options.dispersion,
             residual=options.residual,
             family=options.family,
+            sigma=options.sigma,
         ),
         data_name=caller.name_of(data) if data_name is None else data_name,
     )

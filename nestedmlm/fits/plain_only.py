@@ -1,4 +1,4 @@
-"""Verbs that know nothing of residuals that differ or correlate, and say so."""
+"""Verbs that know nothing of other residuals than lme4's (structures, a known sigma) and say so."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ def refuse_residuals(fit: Any, what: str, instead: str = "") -> None:
     Raises
     ------
     ResidualStructureError
-        If the fit has ``dispersion=`` or ``residual=``.
+        If the fit has ``dispersion=``, ``residual=`` or ``fixed=``.
     """
     if getattr(fit, "design", None) is not None and fit.design.residual is not None:
         raise ResidualStructureError(
             f"{what} is not worked out for residuals that differ or correlate (dispersion=, "
             f"residual=){instead and ': ' + instead}"
         )
+    if getattr(fit, "design", None) is not None and fit.design.sigma is not None:
+        raise ResidualStructureError(
+            f"{what} is not worked out for a known sigma (fixed=){instead and ': ' + instead}"
+        )
 
 
 @cache
 def plain_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of a verb: refuse fits whose residuals differ or correlate."""
+    """Decorator of a verb: refuse fits with other residuals than lme4's."""
 
     @wraps(function)
     def verb(fit: Any, *args: Any, **kwargs: Any) -> Any:

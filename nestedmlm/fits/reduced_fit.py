@@ -32,6 +32,11 @@ def fit_reduced(fit: LmerFit, formula: str, *, REML: bool) -> LmerFit | Flat:
     parsed = parse_formula(formula, double_bar=fit.design.formula.double_bar)
     if parsed.bars or fit.design.residual is not None:
         smaller: LmerFit | Flat = fit_like(fit, fit.model.reduced(parsed), REML=REML)
+    elif fit.design.sigma is not None:
+        raise ModelComparisonError(
+            f"{formula} has no random effects left, and a linear model with a known sigma is not "
+            "worked out: compare models that keep one"
+        )
     else:
         design = fit.model.source.reduced(parsed).linear_design(parsed)
         smaller = without_random_effects(fit, design, REML=REML)

@@ -117,12 +117,35 @@ def degrees(stats: CrossProducts, REML: bool) -> Degrees:
     return Degrees(float(df), float(reml), float(constant))
 
 
+class ResidualPart(NamedTuple):
+    """Share of the residual sum of squares in the criterion: its value, and its derivative."""
+
+    value: float
+    slope: float
+
+
+def residual_part(r2: float, df: float, sigma: float | None) -> ResidualPart:
+    """``df log r^2`` with sigma profiled out, or ``r^2 / sigma^2`` and constants where it is known.
+
+    The constant of `degrees` goes with both.
+    """
+    if sigma is None:
+        return ResidualPart(df * logarithm(r2), df / r2)
+    rest = df * (2.0 * math.log(sigma) + math.log(df) - 1.0)
+    return ResidualPart(r2 / sigma**2 + rest, sigma**-2)
+
+
 def logarithm(r2: float) -> float:
     """``log r2``; NaN where rounding left nothing of it."""
     return math.log(r2) if r2 > 0.0 else math.nan
 
 
 def criterion(logdet: float, log_sxx: float, r2: float, stats: CrossProducts, REML: bool) -> float:
-    """REML criterion or -2 log-likelihood, sigma profiled, from the elimination's results."""
+    """REML criterion or -2 log-likelihood, from the elimination's results.
+
+    Sigma is profiled out unless it is known.
+    """
     df, reml, constant = degrees(stats, REML)
-    return logdet + reml * log_sxx + df * logarithm(r2) + constant
+    if r2 <= 0.0 and stats.sigma is None:
+        return math.nan
+    return logdet + reml * log_sxx + residual_part(r2, df, stats.sigma).value + constant

@@ -42,7 +42,7 @@ class Solution:
         Penalised weighted residual sum of squares, from the residuals themselves where there are
         rows.
     sigma : float
-        ``sqrt(pwrss / (n - p))`` for REML, ``sqrt(pwrss / n)`` for ML.
+        ``sqrt(pwrss / (n - p))`` for REML, ``sqrt(pwrss / n)`` for ML; or what is known.
     beta : (p,) array
         Fixed effects.
     vcov : (p, p) array
@@ -152,7 +152,7 @@ def results_of(
     beta = stats.beta0 - Ri @ v[:-1]
     pwrss = r2 if design.rows is None else _squares(design, beta, b, stats) + u2
     df = stats.n - stats.p if REML else stats.n
-    sigma2 = pwrss / df
+    sigma2 = pwrss / df if stats.sigma is None else stats.sigma**2
     return Solution(
         theta=theta,
         T=relative_factors(theta, plan.shapes),

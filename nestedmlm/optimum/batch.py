@@ -212,7 +212,8 @@ def _fit_one(
     ev = optimum.evaluation
     out["theta"][j] = optimum.theta
     out["criterion"][j] = ev.criterion
-    out["sigma"][j] = np.sqrt(ev.r2 / degrees(stats, REML).df)
+    df = degrees(stats, REML).df
+    out["sigma"][j] = np.sqrt(ev.r2 / df) if stats.sigma is None else stats.sigma
     out["beta"][j] = stats.beta0 - stats.R_x_inverse @ ev.v[:-1]
     out["std_error"][j] = out["sigma"][j] * _unit_errors(ev.S_inverse, stats)
     out["converged"][j] = optimum.certificate.holds

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.likelihood.criterion import residual_part
 from nestedmlm.likelihood.elimination import working_variates
 from nestedmlm.likelihood.plan import (
     Plan,
@@ -153,9 +154,10 @@ def average_information(ev: Evaluation, plan: Plan, stats: CrossProducts, df: fl
     """Average information for the free entries of each ``T_f T_f'``.
 
     With e = V^{-1}(y - X beta), w = Z'e and the working variates ``f = Z dG w``:
-    ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``.
+    ``[f_i' P f_j - (e'f_i)(e'f_j) / r^2] df / r^2``; where sigma is known ``f_i' P f_j / sigma^2``.
     """
     made = working_variates(stats, ev.state, ev.v, free_entries(plan).array)
     out: FloatArray = made.gram - made.BF @ ev.S_inverse @ made.BF.T
-    out -= np.outer(made.Fe, made.Fe) / ev.r2
-    return out * (df / ev.r2)
+    if stats.sigma is None:  # sigma is profiled out, too
+        out -= np.outer(made.Fe, made.Fe) / ev.r2
+    return out * residual_part(ev.r2, df, stats.sigma).slope

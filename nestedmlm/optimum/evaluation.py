@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.likelihood.criterion import degrees, logarithm, profile
+from nestedmlm.likelihood.criterion import degrees, profile, residual_part
 from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
 from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, linear_map
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -50,7 +50,8 @@ class Evaluation:
 def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> Evaluation:
     """Evaluate the criterion, its gradient and what second-order methods need.
 
-    ``criterion = log|M| + reml log|S_xx| + df log r^2``, and the elimination pulls the adjoints of
+    ``criterion = log|M| + reml log|S_xx| + df log r^2`` (``r^2 / sigma^2`` in the place of the last
+    where sigma is known), and the elimination pulls the adjoints of
     log|M| and S back to each ``T_f T_f'``: exact also where T is singular.
 
     Raises
@@ -62,10 +63,11 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
     T, J = _factors(phi, plan)
     state = eliminate(T, stats)
     log_sxx, r2, v, inverse = profile(state.S)
-    M = adjoint(state, 1.0, reml * inverse + v[:, None] * v * (df / r2))
+    rest = residual_part(r2, df, stats.sigma)
+    M = adjoint(state, 1.0, reml * inverse + v[:, None] * v * rest.slope)
     return Evaluation(
         phi=phi,
-        criterion=state.logdet + reml * log_sxx + df * logarithm(r2) + constant,
+        criterion=state.logdet + reml * log_sxx + rest.value + constant,
         gradient=J.T @ twice_products(M, T, stats.parts),
         T=T,
         M=M,

@@ -49,7 +49,8 @@ CONVERGED, ROUNDING, EXHAUSTED = range(3)
 
 def applies(plan: Plan, stats: CrossProducts) -> bool:
     """Whether `descend` can fit this model."""
-    return plan.linear and stats.crossed is None and len(stats.blocks) == 1
+    plain = stats.crossed is None and stats.sigma is None
+    return plan.linear and plain and len(stats.blocks) == 1
 
 
 class FusedDescent(NamedTuple):

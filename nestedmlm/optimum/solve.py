@@ -109,6 +109,10 @@ def solve(
     plan = make_plan(design, stats)
     prior = resolve_penalty(penalty, plan)
     exact = stats.sparse is None
+    if stats.sigma is not None and (not exact or control.optimizer != "newton"):
+        raise OptionError(
+            "a known sigma is fitted by Newton's method to the exact criterion: leave method= out"
+        )
     find = OPTIMIZERS[control.optimizer if exact else "iterative"]
     seconds = refit_seconds(stats, 1) if exact else 0.0  # in the sweeps, which those do without
     try:

@@ -11,6 +11,7 @@ Columns are scaled first (`nestedmlm.statistics.scaling`); results are mapped ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,7 +71,8 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
     if design.rows is None and design.sums is not None:
         return cell_products(design, design.sums, method)
     with thread_for_rows(design.n):
-        return _cross_products(design, method)
+        found = _cross_products(design, method)
+    return found if design.sigma is None else replace(found, sigma=design.sigma)
 
 
 def nested_cross_products(design: Design, allowed: Sequence[bool]) -> CrossProducts:

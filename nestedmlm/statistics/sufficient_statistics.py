@@ -77,6 +77,8 @@ class CrossProducts:
         The same sums with a smaller dense block, while an optimum is looked for (`with_leaves`).
     residual : ResidualAt or None
         Where residuals differ or correlate: their covariance, which is in all sums.
+    sigma : float or None
+        The residual standard deviation, where it is known.
     """
 
     n: int
@@ -94,6 +96,7 @@ class CrossProducts:
     sparse: SparseCrossed | None = None
     leaves: LeafLevels | None = None
     residual: ResidualAt | None = None
+    sigma: float | None = None
 
     @property
     def factors(self) -> tuple[int, ...]:

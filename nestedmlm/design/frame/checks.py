@@ -89,7 +89,8 @@ def check_levels(
         names = ", ".join(many)
         raise GroupingError(
             "number of levels of each grouping factor must be < number of observations "
-            f"(problems: {names})"
+            f"(problems: {names}); where the variance of each row is known (meta-analysis), give "
+            "weights=, one over it, and fixed={'sigma': 1}"
         )
 
 

@@ -103,7 +103,8 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
     directions = covariance_directions(fitted.phi, s.plan)
     found = variance_derivatives(fitted, directions)
     Phi = found.Phi
-    spread, flat = _spread(found, s.stats.n, s.stats.p)
+    known = s.stats.sigma is not None
+    spread, flat = _spread(found, s.stats.n, s.stats.p, known=known)
     ratios = spread[1:, 1:]
     inner = weighted_products(fitted, directions, ratios)
     weighted = np.tensordot(ratios, found.X_dV_X, axes=(1, 0))
@@ -188,9 +189,22 @@ def _match(A1: float, A2: float, q: int) -> Approximation:
     return Approximation(df=df, scaling=scaling)
 
 
-def _spread(found: VarianceDerivatives, n: int, p: int) -> tuple[FloatArray, int]:
-    """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions."""
+def _spread(
+    found: VarianceDerivatives, n: int, p: int, *, known: bool = False
+) -> tuple[FloatArray, int]:
+    """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions.
+
+    Where sigma is known, component 0 does not move.
+    """
     IE = expected_information(found, n, p)
+    if known:
+        spread, flat = _twice_inverse(IE[1:, 1:])
+        return np.pad(spread, (1, 0)), flat
+    return _twice_inverse(IE)
+
+
+def _twice_inverse(IE: FloatArray) -> tuple[FloatArray, int]:
+    """``2 IE^+`` without what the data do not identify, and how much that is."""
     d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
     values, vectors = np.linalg.eigh(IE * np.outer(d, d))
     keep = values > _ZERO_EIGENVALUE

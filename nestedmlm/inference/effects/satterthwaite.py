@@ -75,7 +75,9 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
     exact = s.stats.sparse is None
     found = variance_derivatives(fitted, directions, traces=exact)
     H = _hessian(fitted, found, phi, free)
-    spread, flat = twice_inverse(H)
+    spread, flat = twice_inverse(H if s.stats.sigma is None else H[:-1, :-1])
+    if s.stats.sigma is not None:  # nothing of sigma is uncertain
+        spread = np.pad(spread, (0, 1))
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])

@@ -110,7 +110,17 @@ def held_coordinates(parameter: ModelParameter, solution: Solution) -> Coordinat
     parameter : ModelParameter
     solution : Solution
         The model at the estimate.
+
+    Raises
+    ------
+    ResidualStructureError
+        For a known sigma.
     """
+    if solution.stats.sigma is not None:
+        raise ResidualStructureError(
+            "likelihood profiles are not worked out for a known sigma (fixed=): Wald intervals "
+            "are, conf_int(method='wald')"
+        )
     coordinates = free_coordinates(solution)
     if parameter.kind == "sigma":
         return replace(

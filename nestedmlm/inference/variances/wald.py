@@ -75,6 +75,8 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
         return VarianceEstimates(parameters=chosen, estimate=estimate, se=se, covariance=covariance)
     slopes = _scaled_slopes(chosen, fitted)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
+    if solution.stats.sigma is not None:
+        se[[p.kind == "sigma" for p in chosen]] = np.nan
     se[[_at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]] = np.nan
     return VarianceEstimates(
         parameters=chosen, estimate=estimate, se=se, covariance=2.0 * slopes @ slopes.T
@@ -144,7 +146,8 @@ def _scaled_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArr
     plan, stats = solution.plan, solution.stats
     coordinates = free_coordinates(solution)
     z = coordinates.start
-    free = np.flatnonzero(~np.concatenate([[False], _on_boundary(solution, coordinates)]))
+    held = np.concatenate([[stats.sigma is not None], _on_boundary(solution, coordinates)])
+    free = np.flatnonzero(~held)
 
     def gradient(at: FloatArray) -> FloatArray:
         slope = deviance_at(at, coordinates, REML=REML).gradient
