@@ -48,9 +48,9 @@ R_COLUMNS = {"group": "grpvar", "level": "grp", "estimate": "condval", "std_erro
 def lmer(
     formula: str | Formula, data: Any, *, REML: bool = True, weights: Any = None,
     offset: Any = None, contrasts: Mapping[str, Any] | None = None, na_action: str = "omit",
-    double_bar: str = "split", env: Mapping[str, Any] | None = None,
-    start: FloatArray | None = None, control: Control | None = None,
-    penalty: Penalty | str | None = None,
+    double_bar: str = "split", dispersion: str | None = None, residual: str | None = None,
+    env: Mapping[str, Any] | None = None, start: FloatArray | None = None,
+    control: Control | None = None, penalty: Penalty | str | None = None,
 ) -> LmerFit:  # fmt: skip
     """Fit a linear mixed model and stop where lme4's ``lmer`` stops.
 
@@ -62,8 +62,9 @@ def lmer(
         Theta to start from; by default lme4's start.
     control : Control, optional
         By default ``Control(optimizer="lme4")``: lme4's ``nloptwrap`` and checks at the boundary.
+    dispersion, residual : str, optional
     penalty : {"wishart"} or Penalty, optional
-        Only with a `control` of the other optimizer: lme4 has none.
+        Only with a `control` of the other optimizer: lme4 has none of these.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def lmer(
     Raises
     ------
     OptionError
-        For a penalty or a registered covariance structure.
+        For a penalty, a registered covariance structure, and residuals that differ or correlate.
     DataError
         Where the path leads to covariances at which the criterion cannot be computed.
 
@@ -103,8 +104,8 @@ def lmer(
     """
     return api.lmer(  # type: ignore[no-any-return]  # one table, one fit
         formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts,
-        na_action=na_action, double_bar=double_bar, env=env, start=start,
-        control=control or STOP, penalty=penalty,
+        na_action=na_action, double_bar=double_bar, dispersion=dispersion, residual=residual,
+        env=env, start=start, control=control or STOP, penalty=penalty,
     )  # fmt: skip
 
 
