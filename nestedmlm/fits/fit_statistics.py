@@ -32,6 +32,20 @@ def _of_likelihood(
     return lambda fit: {} if fit.engine == "posterior" or fit.engine == "pooled" else read(fit)
 
 
+def _icc(fit: TabledFit) -> dict[str, Any]:
+    """The adjusted ICC; of a posterior what the residual leaves."""
+    if fit.engine == "pooled":
+        return {}
+    found = fit.icc()
+    if fit.engine == "posterior":
+        return {"ICC (adjusted)": 1.0 - float(found.loc["Residual", "estimate"])}
+    return {"ICC (adjusted)": float(found["adjusted"])}
+
+
+def _sigma(fit: TabledFit) -> dict[str, Any]:
+    return {} if fit.engine == "pooled" else {"Residual SD": float(fit.sigma)}
+
+
 # name -> label and value; a statistic that does not apply has no label
 STATISTICS: Mapping[str, Callable[[TabledFit], dict[str, Any]]] = MappingProxyType(
     {
@@ -44,7 +58,21 @@ STATISTICS: Mapping[str, Callable[[TabledFit], dict[str, Any]]] = MappingProxyTy
         "aic": _of_likelihood(lambda fit: {"AIC": fit.aic}),
         "bic": _of_likelihood(lambda fit: {"BIC": fit.bic}),
         "r2": _r2,
+        "icc": _icc,
+        "sigma": _sigma,
+        "loglik": _of_likelihood(
+            lambda fit: {"REML log-likelihood" if fit.REML else "Log-likelihood": fit.llf}
+        ),
+        "npar": _of_likelihood(lambda fit: {"Parameters": int(fit.npar)}),
+        "singular": _of_likelihood(lambda fit: {"Singular": "yes" if fit.is_singular() else "no"}),
+        "aic_ml": _of_likelihood(lambda fit: {"AIC (ML)": fit.refit_ml().aic}),
+        "bic_ml": _of_likelihood(lambda fit: {"BIC (ML)": fit.refit_ml().bic}),
     }
+)
+DEFAULT = ("method", "nobs", "groups", "criterion", "aic", "bic", "r2")
+# those that hold for one criterion and one set of rows only
+STATISTIC_NAMES: Mapping[str, str] = MappingProxyType(
+    {"criterion": "criteria", "loglik": "log-likelihoods", "aic": "AIC", "bic": "BIC"}
 )
 
 

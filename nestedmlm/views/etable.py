@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +11,17 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.views.posterior.cells import by_spread
-from nestedmlm.views.render.blocks import Table
+from nestedmlm.views.posterior.cells import to_decimal
+from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, note
+from nestedmlm.views.term_labels import group_label, label_of
 
-SPREADS = ("se", "ci", "none")
+SPREADS = ("se", "ci", "p", "none")
 SECTIONS = MappingProxyType({"fixed": "Fixed effects", "random": "Random effects", "fit": "Fit"})
+NUMBERS = ("estimate", "std_error", "conf_low", "conf_high", "df", "statistic", "p_value")
+
+Row = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -29,18 +33,24 @@ class ModelTable(Viewable):
     names : tuple of str
         Of the models.
     parameters : DataFrame
-        ``model, term, kind, group, effect, estimate, std_error, conf_low, conf_high``; one row for
-        each parameter and model.
+        ``model, term, kind, group, effect, estimate, std_error, conf_low, conf_high, df,
+        statistic, p_value``; one row for each parameter and model. The last three are there where
+        stars or p-values are.
     fit : DataFrame
         Fit statistics by model; None where one does not apply.
-    spread : {"se", "ci", "none"}
+    spread : {"se", "ci", "p", "none"}
         What stands below the estimates.
     level : float
         Probability inside the intervals.
     labels : mapping of str to str
-        Other names for rows.
-    title, note : str
-        Above a table of `to_gt`, and below every table.
+        Other names for rows, and for parts of them.
+    stars : mapping of str to float
+        Symbols and the p-values below which they stand; empty for none.
+    notes : tuple of str
+        What stands below the table.
+    variables : tuple of str
+        Of the models' fixed effects, which labels go by.
+    title : str
 
     Examples
     --------
@@ -61,19 +71,23 @@ class ModelTable(Viewable):
     spread: str
     level: float
     labels: Mapping[str, str]
+    stars: Mapping[str, float] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     title: str = ""
-    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+        object.__setattr__(self, "stars", MappingProxyType(dict(self.stars)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         # a mapping proxy does not pickle
-        return _table_of, (values | {"labels": dict(self.labels)},)
+        plain = {"labels": dict(self.labels), "stars": dict(self.stars)}
+        return _table_of, (values | plain,)
 
     def to_frame(self) -> pd.DataFrame:
-        """Every number, as in `parameters`; fit statistics last.
+        """Every number, the columns of `parameters`; fit statistics last.
 
         Returns
         -------
@@ -86,40 +100,43 @@ class ModelTable(Viewable):
             if value is not None and not isinstance(value, str)
         ]
         columns = list(self.parameters.columns)
-        rows = pd.DataFrame(stats, columns=columns).astype({"estimate": float})
-        numbers = {name: float for name in ("std_error", "conf_low", "conf_high")}
+        rows = pd.DataFrame(stats, columns=columns)
+        numbers = {name: float for name in NUMBERS if name in columns}
         return pd.concat([self.parameters, rows.astype(numbers)], ignore_index=True)
 
-    def rows(self) -> list[tuple[str, str, tuple[str, ...]]]:
+    def rows(self) -> list[Row]:
         """Section, label and formatted cells of every line, from top to bottom."""
-        out = []
+        out: list[Row] = []
+        sds = self.parameters[self.parameters["kind"] == "sd"]["term"]
+        effects = {str(name).removeprefix("sd_").rpartition("|")[0] for name in sds}
         for section, kinds in (("fixed", ("fixed",)), ("random", ("sd", "cor", "par", "sigma"))):
             part = self.parameters[self.parameters["kind"].isin(kinds)]
             for name in _in_order(part):
-                out += self._lines(section, name, part[part["term"] == name])
+                out += self._lines(section, name, part[part["term"] == name], effects)
         for name, values in self.fit.iterrows():
-            cells = tuple(_statistic(value) for value in values)
-            out.append((SECTIONS["fit"], str(name), cells))
+            kind, colon, group = str(name).partition(": ")
+            shown = f"{kind}{colon}{group_label(group, self.labels)}" if colon else str(name)
+            label = self.labels.get(str(name), shown)
+            out.append((SECTIONS["fit"], label, tuple(_statistic(value) for value in values)))
         return out
 
     def _lines(
-        self, section: str, name: str, part: pd.DataFrame
-    ) -> list[tuple[str, str, tuple[str, ...]]]:
-        label = self.labels.get(name, name)
-        shown = by_spread(
-            part, ("estimate", "std_error", "conf_low", "conf_high"), "std_error"
-        ).set_index("model")
+        self, section: str, name: str, part: pd.DataFrame, effects: Collection[str]
+    ) -> list[Row]:
+        label = label_of(name, self.labels, self.variables, effects)
+        numbers = part.set_index("model")
+        decimals = _decimals(part["std_error"].to_numpy(dtype=float))
         upper, lower = [], []
         for model in self.names:
-            if model not in shown.index:
+            if model not in numbers.index:
                 upper.append("")
                 lower.append("")
                 continue
-            row = shown.loc[model]
-            known = np.isfinite(part.set_index("model").loc[model, "std_error"])
-            number = part.set_index("model").loc[model, "estimate"]
-            upper.append(row["estimate"] if known else _plain(number))
-            lower.append(_below(row, self.spread) if known else "")
+            row = numbers.loc[model]
+            known = np.isfinite(row["std_error"])
+            text = to_decimal(row["estimate"], decimals) if known else _plain(row["estimate"])
+            upper.append(text + _stars(row["p_value"], self.stars))
+            lower.append(_below(row, self.spread, decimals) if known else "")
         lines = [(SECTIONS[section], label, tuple(upper))]
         if any(lower):
             lines.append((SECTIONS[section], "", tuple(lower)))
@@ -132,6 +149,7 @@ class ModelTable(Viewable):
         cells: list[tuple[str, ...]] = []
         sections: list[int] = []
         previous = None
+        room = max(map(len, self.stars), default=0)
         for section, label, row in rows:
             if section != previous:
                 sections.append(len(labels))
@@ -139,7 +157,7 @@ class ModelTable(Viewable):
                 cells.append(("",) * len(self.names))
                 previous = section
             labels.append(f"  {label}" if label else "")
-            cells.append(row)
+            cells.append(tuple(_padded(cell, room) for cell in row))
         table = Table(
             name="models",
             frame=self.to_frame(),
@@ -148,11 +166,9 @@ class ModelTable(Viewable):
             columns=self.names,
             sections=tuple(sections),
         )
-        said = [line for line in (self._legend(), self.note) if line]
-        return View((table, note(*said)) if said else (table,))
-
-    def _legend(self) -> str:
-        return _LEGENDS[self.spread].format(100 * self.level)
+        title: tuple[Block, ...] = (Text((self.title,), role="title"),) if self.title else ()
+        below: tuple[Block, ...] = (note(*self.notes),) if self.notes else ()
+        return View((*title, table, *below))
 
     def to_gt(self) -> Any:
         """Make a table of the package great_tables, to be styled and saved further.
@@ -178,20 +194,13 @@ class ModelTable(Viewable):
         frame.insert(0, "section", [section for section, _, _ in rows])
         gt = GT(frame, rowname_col="term", groupname_col="section")
         gt = gt.cols_align(align="right", columns=list(self.names))
+        # no rule may part an estimate from its standard error, so there are none in the body
+        gt = gt.tab_options(table_body_hlines_style="none", data_row_padding="2px")
         if self.title:
             gt = gt.tab_header(title=self.title)
-        for line in (self._legend(), self.note):
-            gt = gt.tab_source_note(line) if line else gt
+        for line in self.notes:
+            gt = gt.tab_source_note(line)
         return gt
-
-
-_LEGENDS = MappingProxyType(
-    {
-        "se": "Standard errors (of posteriors: standard deviations) in parentheses.",
-        "ci": "{:g} % intervals in brackets: Wald's, of posteriors equal-tailed.",
-        "none": "",
-    }
-)
 
 
 def _in_order(part: pd.DataFrame) -> list[str]:
@@ -200,11 +209,27 @@ def _in_order(part: pd.DataFrame) -> list[str]:
     return [n for n in names if n != "sigma"] + [n for n in names if n == "sigma"]
 
 
+def _decimals(spreads: Any) -> int:
+    """Decimals of a whole row: what three digits of the smallest standard error ask for."""
+    known = spreads[np.isfinite(spreads) & (spreads > 0)]
+    return max(2 - int(np.floor(np.log10(known.min()))), 0) if known.size else 0
+
+
+def _stars(p: Any, stars: Mapping[str, float]) -> str:
+    below = [symbol for symbol, limit in stars.items() if p < limit]
+    return min(below, key=lambda symbol: stars[symbol], default="")
+
+
+def _padded(cell: str, room: int) -> str:
+    """Blanks where other cells have stars, so that digits stand below each other."""
+    return cell + " " * (room - (len(cell) - len(cell.rstrip("*†‡+")))) if room and cell else cell
+
+
 def _statistic(value: Any) -> str:
-    if value is None:
-        return ""
     if isinstance(value, str):
         return value
+    if value is None or np.isnan(value):
+        return ""
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
@@ -214,13 +239,22 @@ def _plain(number: float) -> str:
     return format_numbers([number], digits=4)[0].strip() if np.isfinite(number) else ""
 
 
-def _below(row: pd.Series, spread: str) -> str:
-    texts = {
-        "se": f"({row['std_error']})",
-        "ci": f"[{row['conf_low']}, {row['conf_high']}]",
-        "none": "",
-    }
-    return texts[spread]
+def format_p(p: float) -> str:
+    """``p = 0.031``, ``p < 0.001``; blank where there is none."""
+    if not np.isfinite(p):
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _below(row: pd.Series, spread: str, decimals: int) -> str:
+    if spread == "p":
+        return format_p(float(row["p_value"]))
+    if spread == "se":
+        return f"({to_decimal(row['std_error'], decimals)})"
+    if spread == "ci":
+        low, high = (to_decimal(row[end], decimals) for end in ("conf_low", "conf_high"))
+        return f"[{low}, {high}]"
+    return ""
 
 
 def _table_of(values: dict[str, Any]) -> ModelTable:

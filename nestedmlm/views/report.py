@@ -95,8 +95,8 @@ class Report(Viewable):
         parts = [_written(p, _markdown, "*{}*") for p in self.paragraphs]
         return "\n\n".join([*parts, *(_markdown(r) for r in self.references)]) + "\n"
 
-    def to_latex(self) -> str:
-        """Write as LaTeX that needs no package, symbols in italics."""
+    def to_latex(self, *, booktabs: bool = False) -> str:
+        """Write as LaTeX that needs no package, symbols in italics; a report has no rules."""
         parts = [_written(p, _latex, r"\textit{{{}}}") for p in self.paragraphs]
         return "\n\n".join([*parts, *(_latex(r) for r in self.references)]) + "\n"
 

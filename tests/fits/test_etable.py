@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from fake_posterior import fake_bayesfit
@@ -122,3 +124,121 @@ def test_the_hooks_of_maketables(fits):
     assert bayes.__maketables_stat__("aic") is None
     keys = one.__maketables_default_stat_keys__
     assert all(one.__maketables_stat__(key) is not None for key in keys)
+
+
+def test_decimals_are_equal_within_a_row(fits):
+    lines = {line.split()[0]: line.split()[1:] for line in str(nm.etable(*fits)).splitlines()}
+    assert [len(cell.partition(".")[2]) for cell in lines["Days"]] == [3, 3, 3]
+
+
+def test_stars_and_p_values(fits):
+    one, two, bayes = fits
+    text = str(nm.etable(two, bayes, names=["a", "b"], stars=True, stats=[]))
+    assert "10.47***" in text and "* p < 0.05, ** p < 0.01, *** p < 0.001" in text
+    assert "Posteriors have no p-values." in text
+    own = nm.etable(two, stars={"x": 1e-30}, stats=[])
+    assert "10.47x" not in str(own) and "x p < 1e-30" in str(own)
+    p = nm.etable(two, spread="p", stats=[]).to_frame().set_index("term")["p_value"]
+    assert p["Days"] == pytest.approx(two.pvalues["Days"])
+    assert "p < 0.001" in str(nm.etable(two, spread="p", stats=[]))
+    kr = nm.etable(two, stars=True, ddf="KR", stats=[])
+    assert "Kenward and Roger" in str(kr)
+    table = two.tidy("fixed", ddf="kenward-roger")
+    assert kr.parameters["df"][1] == pytest.approx(table["df"][1])
+    with pytest.raises(nm.NestedMLMError, match="between 0 and 1"):
+        nm.etable(one, stars={"*": 5})
+
+
+def test_criteria_that_cannot_be_compared_are_named(fits):
+    one, two, _ = fits
+    ml = one.refit_ml()
+    assert "REML fits (two) and ML fits (ml) cannot be compared" in str(nm.etable(ml, two))
+    assert "cannot be compared" not in str(nm.etable(ml, two, stats=["nobs", "aic_ml"]))
+    assert "cannot be compared" not in str(nm.etable(one, two))
+    other = nm.lmer("Reaction ~ 1 + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    assert "different fixed effects" in str(nm.etable(one, other))
+    part = nm.lmer(SLEEP, nm.load_dataset("sleepstudy").iloc[10:])
+    assert "different rows" in str(nm.etable(two, part, stats=["bic"]))
+
+
+def test_statistics_by_name(fits):
+    one, _two, bayes = fits
+    frame = nm.etable(
+        one, bayes, names=["a", "b"], stats=["loglik", "npar", "icc", "singular", "aic_ml"]
+    ).fit
+    assert frame.loc["REML log-likelihood", "a"] == one.llf
+    assert frame.loc["AIC (ML)", "a"] == one.refit_ml().aic
+    assert frame.loc["ICC (adjusted)", "a"] == pytest.approx(one.icc()["adjusted"])
+    assert frame.loc["Singular", "a"] == "no" and frame["b"].isna().sum() == 4
+
+
+def test_labels_reach_inside():
+    fit = nm.lmer(
+        "angle ~ recipe * temp + (temp | recipe:replicate)", nm.load_dataset("cake"), REML=False
+    )
+    text = str(nm.etable(fit, labels={"recipe": "Recipe", "temp": "heat", "B": "second"}))
+    for label in ("Recipe: second × heat", "Recipe: C", "sd_heat|Recipe:replicate",
+                  "cor_heat.(Intercept)|Recipe:replicate", "Groups: Recipe:replicate"):  # fmt: skip
+        assert label in text
+    assert "Two" in str(nm.etable(fit, labels={"recipeB": "Two"}))
+
+
+FORMATS = {
+    ".docx": "docx", ".xlsx": "openpyxl", ".tex": None, ".html": None, ".md": None, ".txt": None,
+    ".csv": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_files(fits, suffix, tmp_path, monkeypatch):
+    if FORMATS[suffix]:
+        pytest.importorskip(FORMATS[suffix])
+    table = nm.etable(*fits, stars=True, title="Sleep", labels={"Days": "Nights & days"})
+    path = table.save(tmp_path / f"t{suffix}")
+    assert path.stat().st_size > 300
+    if FORMATS[suffix]:
+        monkeypatch.setitem(sys.modules, FORMATS[suffix], None)
+        with pytest.raises(nm.NestedMLMError, match=r"nestedmlm\[tables\]"):
+            table.save(path)
+    elif suffix != ".csv":
+        assert "251.41" in path.read_text(encoding="utf-8")
+
+
+def test_a_word_table_has_three_rules_and_the_cells(fits, tmp_path):
+    docx = pytest.importorskip("docx")
+    table = nm.etable(*fits, stars=True, title="Sleep", labels={"Days": "Nights & days"})
+    found = docx.Document(str(table.save(tmp_path / "t.docx")))
+    assert found.paragraphs[0].text == "Sleep"
+    cells = [[cell.text for cell in row.cells] for row in found.tables[0].rows]
+    assert cells[0] == ["", *table.names]
+    assert cells[4] == ["Nights & days", "10.467***", "10.467***", cells[4][3]]
+    xml = found.tables[0]._tbl.xml
+    assert xml.count("<w:top ") == len(cells[0]) and xml.count("<w:bottom ") == 2 * len(cells[0])
+    assert len(found.tables) == 1
+    many = docx.Document(str(fits[1].summary().save(tmp_path / "s.docx")))
+    assert len(many.tables) == 4
+
+
+def test_a_workbook_has_numbers(fits, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    table = nm.etable(fits[0], names=["a"], spread="none")
+    book = openpyxl.load_workbook(table.save(tmp_path / "t.xlsx"))
+    cells = {row[0].value: row[1] for row in book["table"].iter_rows()}
+    assert cells["Days"].value == 10.467 and cells["Days"].number_format == "0.000"
+    rows = list(book["numbers models"].iter_rows(values_only=True))
+    assert rows[2][1] == "Days" and rows[2][3] == pytest.approx(fits[0].fixef["Days"])
+
+
+def test_booktabs_and_great_tables_without_rules(fits):
+    tex = nm.etable(*fits).to_latex(booktabs=True)
+    assert tex.index(r"\toprule") < tex.index(r"\midrule") < tex.index(r"\bottomrule")
+    assert "hline" not in tex and "hline" in nm.etable(*fits).to_latex()
+    pytest.importorskip("great_tables")
+    css = nm.etable(*fits).to_gt().as_raw_html()
+    body = css[css.index(".gt_row {") :]
+    assert "border-top-style: none" in body[: body.index("}")]
+
+
+def test_an_unknown_ending_is_refused(fits, tmp_path):
+    with pytest.raises(nm.NestedMLMError, match="which format"):
+        nm.etable(fits[0]).save(tmp_path / "t.pdf")

@@ -26,19 +26,26 @@ _ROLES = {
 }
 
 
-def render(blocks: Sequence[Block]) -> str:
+PLAIN = (r"\hline", r"\hline", r"\hline")
+BOOKTABS = (r"\toprule", r"\midrule", r"\bottomrule")
+
+
+def render(blocks: Sequence[Block], *, booktabs: bool = False) -> str:
     """Write blocks as LaTeX, paragraphs and ``tabular`` environments.
 
     Parameters
     ----------
     blocks : sequence of Text or Table
+    booktabs : bool
+        Rules of the package booktabs.
 
     Returns
     -------
     str
         Ends with a newline.
     """
-    parts = (_text(b) if isinstance(b, Text) else _table(b) for b in blocks)
+    rules = BOOKTABS if booktabs else PLAIN
+    parts = (_text(b) if isinstance(b, Text) else _table(b, rules) for b in blocks)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -67,7 +74,7 @@ def _cell(text: str) -> str:
     return escape(number)
 
 
-def _table(block: Table) -> str:
+def _table(block: Table, rules: tuple[str, str, str]) -> str:
     aligns = ["r" if block.is_numeric(j) else "l" for j in range(len(block.columns))]
     rows = [[_cell(cell) for cell in row] for row in block.cells]
     head = [escape(name) for name in block.columns]
@@ -83,11 +90,11 @@ def _table(block: Table) -> str:
     body = [" & ".join(row) + r" \\" for row in rows]
     lines = [
         rf"\begin{{tabular}}{{{''.join(aligns)}}}",
-        r"\hline",
+        rules[0],
         " & ".join(head) + r" \\",
-        r"\hline",
+        rules[1],
         *body,
-        r"\hline",
+        rules[2],
         r"\end{tabular}",
     ]
     return "\n".join(lines)

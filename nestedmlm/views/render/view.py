@@ -6,11 +6,16 @@ nothing: text (as R prints), HTML, Markdown and LaTeX are four ways to write the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
-from nestedmlm.views.render import html, latex, markdown
+from nestedmlm.errors import OptionError
+from nestedmlm.views.render import excel, html, latex, markdown, word
 from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
 
 __all__ = ["Block", "Table", "Text", "View", "Viewable"]
@@ -127,8 +132,13 @@ class Viewable:
         """
         return markdown.render(self.view().blocks)
 
-    def to_latex(self) -> str:
-        r"""Write as LaTeX that needs no package.
+    def to_latex(self, *, booktabs: bool = False) -> str:
+        r"""Write as LaTeX that needs no package, or booktabs alone.
+
+        Parameters
+        ----------
+        booktabs : bool
+            Rules of the package booktabs: ``\toprule``, ``\midrule``, ``\bottomrule``.
 
         Returns
         -------
@@ -148,7 +158,37 @@ class Viewable:
         \hline
         \end{tabular}
         """
-        return latex.render(self.view().blocks)
+        return latex.render(self.view().blocks, booktabs=booktabs)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        r"""Write a file whose format goes by the end of its name.
+
+        Parameters
+        ----------
+        path : str or path
+            ``.docx`` (Word), ``.xlsx`` (Excel; numbers to the last digit on further sheets),
+            ``.tex`` (a fragment for ``\input``, with booktabs' rules), ``.html``, ``.md``,
+            ``.txt``, ``.csv`` (the numbers of `to_frame`).
+
+        Returns
+        -------
+        pathlib.Path
+            Where it was written.
+
+        Raises
+        ------
+        OptionError
+            For another ending, or if python-docx or openpyxl is not installed.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm, tempfile
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> path = fit.varcorr().save(f"{tempfile.mkdtemp()}/variances.tex")
+        >>> print(path.name, path.read_text().count("rule"))
+        variances.tex 3
+        """
+        return save_document(self, Path(path))
 
     def __str__(self) -> str:
         return self.to_text()
@@ -188,3 +228,49 @@ def blank() -> Text:
 def note(*lines: str) -> Text:
     """Return lines of lesser weight, such as a legend."""
     return Text(lines, role="note")
+
+
+def _write_text(write: Callable[[Viewable], str]) -> Callable[[Viewable, Path], None]:
+    return lambda view, path: _put(path, write(view))
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+
+
+def _latex_file(view: Viewable) -> str:
+    return "% needs \\usepackage{booktabs}\n" + view.to_latex(booktabs=True)
+
+
+def _html_file(view: Viewable) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>nestedmlm</title>'
+        f'</head>\n<body style="font-family:sans-serif">{view.to_html()}</body></html>'
+    )
+
+
+_WRITERS: Mapping[str, Callable[[Viewable, Path], None]] = MappingProxyType(
+    {
+        ".docx": lambda view, path: word.write(view.view().blocks, path),
+        ".xlsx": lambda view, path: excel.write(view.view().blocks, path),
+        ".tex": _write_text(_latex_file),
+        ".html": _write_text(_html_file),
+        ".md": _write_text(Viewable.to_markdown),
+        ".txt": _write_text(Viewable.to_text),
+        ".csv": lambda view, path: view.to_frame().to_csv(path, index=_has_names(view)),
+    }
+)
+
+
+def _has_names(view: Viewable) -> bool:
+    return not isinstance(view.to_frame().index, pd.RangeIndex)
+
+
+def save_document(view: Viewable, path: Path) -> Path:
+    """Write a view to a file (see `Viewable.save`)."""
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        known = ", ".join(_WRITERS)
+        raise OptionError(f"{path.name}: the end of the name says which format; known: {known}")
+    writer(view, path)
+    return path
