@@ -206,7 +206,9 @@ def _notes(
 def _incomparable(fits: Mapping[str, TabledFit], stats: Sequence[str]) -> Iterator[str]:
     """Say which criteria that stand in one row cannot be compared."""
     shown = [STATISTIC_NAMES[name] for name in stats if name in STATISTIC_NAMES]
-    own = {name: fit for name, fit in fits.items() if fit.engine not in ("posterior", "pooled")}
+    own: dict[str, Any] = {
+        name: fit for name, fit in fits.items() if fit.engine not in ("posterior", "pooled")
+    }
     if not shown or len(own) < 2:
         return
     what = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

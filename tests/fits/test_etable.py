@@ -226,7 +226,7 @@ def test_a_workbook_has_numbers(fits, tmp_path):
     cells = {row[0].value: row[1] for row in book["table"].iter_rows()}
     assert cells["Days"].value == 10.467 and cells["Days"].number_format == "0.000"
     rows = list(book["numbers models"].iter_rows(values_only=True))
-    assert rows[2][1] == "Days" and rows[2][3] == pytest.approx(fits[0].fixef["Days"])
+    assert rows[2][1] == "Days" and rows[2][5] == pytest.approx(fits[0].fixef["Days"])
 
 
 def test_booktabs_and_great_tables_without_rules(fits):
