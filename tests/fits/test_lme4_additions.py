@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -108,6 +111,8 @@ def test_least_squares_by_group() -> None:
     expected = np.sqrt(squares[0] / 8 * np.diag(np.linalg.inv(X.T @ X)))
     np.testing.assert_allclose(alone, expected)
     assert "144 residual" in str(found)
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert str(again) == str(found)
 
 
 def test_a_group_that_does_not_determine_a_slope() -> None:
