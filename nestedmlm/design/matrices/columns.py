@@ -156,6 +156,7 @@ def _product(readers: Sequence[Reader]) -> Reader:
         for reader in readers[1:]:
             factor = np.empty_like(out)
             reader(rows, factor)
-            out *= factor
+            with np.errstate(invalid="ignore", over="ignore"):  # whoever sums looks for infinity
+                out *= factor
 
     return read

@@ -48,6 +48,15 @@ class PartitionFrame(Frame):
         super().__init__(data)
         self.label, self.kinds = label, kinds
 
+    def column(self, name: str) -> Vector:
+        """Return a column as numbers or a factor (read once)."""
+        if name not in self:
+            there = ", ".join(self.column_names[:MOST_LEVELS])
+            raise PartitionError(
+                f"{self.label}: the column {name} is not there; its columns are {there}", self.label
+            )
+        return super().column(name)
+
     def _load(self, name: str) -> Vector:
         value = super()._load(name)
         kind = self.kinds.get(name)

@@ -68,29 +68,30 @@ def cells_of_rows(
     runs = np.empty((len(places), len(starts)))
     edge = np.searchsorted(starts, [*pieces.tolist(), n])
     to_basis = np.linalg.inv(basis).T
-    buffer, at = np.empty((d, _ROWS_AT_ONCE)), 0
-    for number, low in enumerate(pieces.tolist()):
-        rows = slice(low, min(low + _ROWS_AT_ONCE, n))
-        raw = buffer[:, : rows.stop - low]
-        for reader, out in zip(readers, raw, strict=True):
-            reader(rows, out)
-        c = to_basis @ raw
-        sums += c.sum(axis=1)
-        weighted = c if w is None else c * w[rows]
-        total += weighted @ c.T
-        if plain is not None:
-            plain += c @ c.T
-        own = slice(int(edge[number]), int(edge[number + 1]))
-        begin = starts[own] - low
-        at = 0
-        for a in range(kz):  # all products of one column of z at once
-            products = weighted[a] * c[a:]
-            into = runs[at : at + d - a, own]
-            if by_run:
-                np.add.reduceat(products, begin, axis=1, out=into)
-            else:
-                into[:] = products
-            at += d - a
+    buffer = np.empty((d, _ROWS_AT_ONCE))
+    with np.errstate(invalid="ignore", over="ignore"):  # whoever asked looks for infinity
+        for number, low in enumerate(pieces.tolist()):
+            rows = slice(low, min(low + _ROWS_AT_ONCE, n))
+            raw = buffer[:, : rows.stop - low]
+            for reader, out in zip(readers, raw, strict=True):
+                reader(rows, out)
+            c = to_basis @ raw
+            sums += c.sum(axis=1)
+            weighted = c if w is None else c * w[rows]
+            total += weighted @ c.T
+            if plain is not None:
+                plain += c @ c.T
+            own = slice(int(edge[number]), int(edge[number + 1]))
+            begin = starts[own] - low
+            at = 0
+            for a in range(kz):  # all products of one column of z at once
+                products = weighted[a] * c[a:]
+                into = runs[at : at + d - a, own]
+                if by_run:
+                    np.add.reduceat(products, begin, axis=1, out=into)
+                else:
+                    into[:] = products
+                at += d - a
     J = len(first)
     cell = codes[starts]
     return Cells(
