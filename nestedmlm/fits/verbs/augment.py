@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from nestedmlm.inference.rows import row_tables
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.partitions.sources import is_source
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.summaries.partitioned_rows import write_augmented
+from nestedmlm.inference.rows import prediction, row_tables
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def augment(fit: LmerFit, data: Any = None) -> pd.DataFrame:
+def augment(
+    fit: LmerFit, data: Any = None, *, sink: str | Path | None = None
+) -> pd.DataFrame | Path:
     """The data with what the fit says of each row.
 
     Parameters
     ----------
-    data : table, optional
+    data : table, or data in partitions, optional
         The table the model was fitted to, with any other columns that should be kept; by
-        default the columns that the model uses.
+        default the columns that the model uses. Data in partitions need a `sink`.
+    sink : str or Path, optional
+        A Parquet file that data in partitions are written to, one after the other, with ``fitted,
+        fixed`` and, where the response is a column, ``resid``.
 
     Returns
     -------
-    DataFrame
+    DataFrame, or Path of the sink
         On the caller's index, after the data's columns: ``fitted, resid, hat, cooksd, fixed``
         (the population's mean), ``mu, offset, sqrt_x_wt, sqrt_rwt, weights, wtres``. A name
         that the data have already gets a dot in front.
@@ -32,6 +44,8 @@ def augment(fit: LmerFit, data: Any = None) -> pd.DataFrame:
     ------
     DataError
         If `data` has another number of rows.
+    OptionError
+        If data in partitions have no sink, or a table has one.
 
     Examples
     --------
@@ -42,8 +56,30 @@ def augment(fit: LmerFit, data: Any = None) -> pd.DataFrame:
     0   1545     A  1509.893  35.107  0.164   0.118
     1   1440     A  1509.893 -69.893  0.164   0.467
     """
+    partitions = data is not None and is_source(data)
+    if partitions != (sink is not None):
+        raise OptionError(
+            "sink= names the Parquet file that data in partitions are written to: give both, or a "
+            "table alone"
+        )
+    if sink is not None:
+        return write_augmented(data, partial(_beside, fit), sink)
     numbers = row_tables.row_numbers(fit.solution, fit.design)
     if data is not None:
         return row_tables.beside(fit.design, data, numbers)
     own = row_tables.model_columns(fit.design, fit.model.data, fit.model.weights_column)
     return row_tables.joined(own, numbers)
+
+
+def _beside(fit: LmerFit, table: Any) -> pd.DataFrame:
+    """Fitted values of a partition."""
+    predict = partial(prediction.predict, fit.solution, fit.design, table)
+    options = prediction.PredictionOptions
+    fitted = predict(options=options(new_levels="population"))
+    fixed = predict(options=options(re_form=False))
+    out = pd.DataFrame({"fitted": np.asarray(fitted), "fixed": np.asarray(fixed)})
+    name = fit.design.formula.response_text
+    frame = Frame(table)
+    if name in frame:
+        out["resid"] = frame.series(name).to_numpy(dtype=float) - out["fitted"].to_numpy()
+    return out

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
+from nestedmlm.design.partitions.sources import is_source
+from nestedmlm.fits.summaries.partitioned_rows import predicted
 from nestedmlm.inference.rows import prediction
 
 if TYPE_CHECKING:
@@ -33,9 +36,10 @@ def predict(
 
     Parameters
     ----------
-    newdata : table, optional
+    newdata : table, or data in partitions, optional
         New rows; the response, and the columns of random effects that `re_form` leaves out,
-        need not be there.
+        need not be there. A path or pattern of Parquet files or an Arrow stream gives an iterator,
+        one Series (or DataFrame) a partition; a Dask DataFrame a lazy Series.
     type : {"link", "response"}
         Linear predictor, or expected response of a generalized model (of a binomial one the
         probability); the same in a linear model.
@@ -121,4 +125,7 @@ def predict(
         na_action=na_action,
         use_residuals=use_residuals,
     )
-    return prediction.predict(fit.solution, fit.design, newdata, options=options)
+    make = partial(prediction.predict, fit.solution, fit.design, options=options)
+    if newdata is not None and is_source(newdata):
+        return cast(pd.Series, predicted(newdata, make))
+    return make(newdata)
