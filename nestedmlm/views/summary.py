@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nestedmlm.errors import RowsNotHereError
 from nestedmlm.views import fit_blocks
 from nestedmlm.views.effect_tests import METHOD_NAMES, stars_legend
 from nestedmlm.views.protocols import Printed
@@ -160,9 +161,10 @@ def _correlation_table(cov: pd.DataFrame) -> Table:
 
 
 def _residuals(fit: Printed) -> list[Block]:
-    if fit.design.rows is None:  # fitted from sums over rows
+    try:
+        scaled = np.asarray(fit.residuals("pearson", scaled=True), dtype=float)
+    except RowsNotHereError:  # fitted from sums over rows
         return []
-    scaled = np.asarray(fit.residuals("pearson", scaled=True), dtype=float)
     values = quantiles(scaled)
     cells = format_numbers(zapsmall(values, DIGITS + 1), digits=DIGITS)
     table = Table(
