@@ -40,6 +40,12 @@ def two_engines() -> Any:
     return fit.plot.comparison(fit.sample(seed=1, progress=False), ax=ax)
 
 
+def singular() -> Any:
+    """Slopes that the data cannot tell from intercepts: the ellipse is a line."""
+    fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
+    return fit.plot.singularity(figsize=(4.6, 3.4))
+
+
 def surface() -> Any:
     return sleepstudy_fit().plot.likelihood_surface(figsize=(5.2, 4.2))
 
@@ -159,6 +165,7 @@ def house() -> Any:
 PICTURES: dict[str, Callable[[], Any]] = {
     "trellis": trellis,
     "two_engines": two_engines,
+    "singular": singular,
     "surface": surface,
     "even_criterion": even_criterion,
     "elimination": elimination,
