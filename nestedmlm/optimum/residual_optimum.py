@@ -185,7 +185,7 @@ class ResidualPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Found:
+class Found:
     """Found point: where one start led to."""
 
     here: ResidualPoint
@@ -224,14 +224,14 @@ def optimize_residuals(
     found, used = [], 0 if simple is None else simple.certificate.evaluations
     for point in _starts(objective, simple):
         try:
-            found.append(_descend(objective, point, control))
+            found.append(descend_from(objective, point, control))
         except np.linalg.LinAlgError:
             continue
     least = np.inf if simple is None else simple.evaluation.criterion
     if not found or min(f.here.value for f in found) > least + _SAME:
         neutral = np.concatenate([np.zeros(sums.model.q), *sums.model.neutral])
         phi = _phi_of(simple, plan)
-        found.append(_descend(objective, np.concatenate([phi, neutral]), control))
+        found.append(descend_from(objective, np.concatenate([phi, neutral]), control))
     best = min(found, key=lambda f: f.here.value)
     here, ev = best.here, best.here.evaluation
     doubt = _verdict(here, best.descent.converged)
@@ -303,7 +303,7 @@ def _off_zero(phi: FloatArray, plan: Plan) -> FloatArray:
     return np.concatenate(parts)
 
 
-def _descend(objective: ResidualObjective, point: FloatArray, control: Control) -> _Found:
+def descend_from(objective: ResidualObjective, point: FloatArray, control: Control) -> Found:
     """Descend together; then off every boundary of the random effects, and together again.
 
     Raises
@@ -333,7 +333,7 @@ def _descend(objective: ResidualObjective, point: FloatArray, control: Control) 
         gain, here = here.value - moved.value, moved
         if gain <= _SAME:
             break
-    return _Found(here=here, descent=descent, inner=inner, evaluations=used, start=point)
+    return Found(here=here, descent=descent, inner=inner, evaluations=used, start=point)
 
 
 def _verdict(here: ResidualPoint, converged: bool) -> str | None:
