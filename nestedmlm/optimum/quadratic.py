@@ -99,7 +99,8 @@ def bounded_step(
             free &= ~pushed
             continue
         down = step < 0.0
-        share = float(np.min((lower - point)[down] / step[down], initial=1.0))
+        with np.errstate(over="ignore"):  # a step of next to nothing meets no bound
+            share = float(np.min((lower - point)[down] / step[down], initial=1.0))
         if share < 1.0:
             step *= share
             predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)

@@ -60,5 +60,5 @@ def test_products_are_the_terms_written_out() -> None:
     assert short.criterion == pytest.approx(long.criterion, abs=1e-9)
     assert list(short.ngrps.index) == list(long.ngrps.index)
     nested = nm.lmer("y ~ 1 + (1 | f/g)", d)
-    assert nested.ranef().grp.iloc[0] == "0:0"
+    assert nested.ranef().level.iloc[0] == "0:0"
     assert nm.lmer("y ~ 1 + (1 | f) + (1 | g:f)", d).criterion == pytest.approx(nested.criterion)
