@@ -463,7 +463,15 @@ row("posterior contest", lambda f: f.contest("x = 1").to_frame().select_dtypes("
 row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("number"),
     "nm.emmeans", refused=where(["no fixed effects"], "OptionError: no fixed effects"),
     **DRAWS)  # fmt: skip
-row("loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), **DRAWS)
+row("posterior loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), "loo", **DRAWS)
+row("group loo", lambda f: pd.Series(
+    [f.loo(refit="none", progress=False).elpd, f.loo(refit="none", progress=False).rmse,
+     f.loo(refit="none", progress=False).se]),
+    "loo GroupLoo.elpd GroupLoo.rmse GroupLoo.se", question="rows", refused=where(
+        [name for name in EVERYWHERE if name not in ONE_FACTOR],
+        "OptionError: all others are nested"), only=(*ONE_FACTOR, "plain"))  # fmt: skip
+row("group loo table", lambda f: f.loo(refit="none", progress=False).to_frame(),
+    "loo GroupLoo.to_frame", question="rows", only=ONE_FACTOR)  # fmt: skip
 
 # --- pictures -----------------------------------------------------------------------------------
 NO_PREDICTOR = where(["no fixed effects"], "OptionError: no predictor")

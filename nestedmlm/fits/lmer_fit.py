@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.influence import dfbeta, dfbetas, influence
     from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
+    from nestedmlm.fits.verbs.loo import loo
     from nestedmlm.fits.verbs.model_matrix import model_matrix
     from nestedmlm.fits.verbs.polish import polish
     from nestedmlm.fits.verbs.power import power
@@ -98,7 +99,7 @@ else:  # each loads when it is first asked for
             {  # refused where residuals differ or correlate
                 "augment": "augment", "elimination": "elimination",
                 "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
-                "leverage": "cooks_distance hatvalues", "profile": "profile",
+                "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
                 "report": "report", "variance_partition": "variance_partition",
@@ -221,6 +222,7 @@ class LmerFit(LinearEstimates):
     cooks_distance = cooks_distance
     influence = influence
     fragility = fragility
+    loo = loo
     dfbeta = dfbeta
     dfbetas = dfbetas
     model_matrix = model_matrix

@@ -53,6 +53,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "iterative elimination of large crossed factors",
         {"likelihood/elimination", "optimum"},
     ),
+    "loo": (
+        "leave-one-out cross-validation",
+        {"fits/verbs", "fits/posterior_verbs", "views"},
+    ),
     "means": ("estimated marginal means", {"views", "plots"}),
     "modes": ("conditional modes", {"inference/rows", "likelihood/glmm", "plots"}),
     "parameters": (

@@ -90,7 +90,7 @@ def check_levels(
         raise GroupingError(
             "number of levels of each grouping factor must be < number of observations "
             f"(problems: {names}); where the variance of each row is known (meta-analysis), give "
-            "weights=, one over it, and fixed={'sigma': 1}"
+            "lmer weights=, one over it, and fixed={'sigma': 1}"
         )
 
 
