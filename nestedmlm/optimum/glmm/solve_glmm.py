@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.arguments import check_choice, check_count
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
@@ -43,6 +43,7 @@ COV_METHODS = ("hessian", "conditional")
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 _TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
 _VISITS_SHARE = 3  # times the eliminations that a linear model's fit takes
+_FLAT_SHARE = 1e-9  # share of the largest curvature below which one is none
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -105,14 +106,17 @@ class GlmmSolved:
     def covariance(self) -> FloatArray:
         """Half the covariance of (phi, gamma, log dispersion): the inverse of `hessian`.
 
-        Parameters on their bound stay there: zero. So are directions without curvature.
+        Parameters on their bound stay there: zero. So are covariances without curvature.
         """
         lower = self.here._objective.lower
         free = np.ones(len(self.hessian), dtype=bool)
         if lower is not None:
             free = self.here.point > lower
         out = np.zeros_like(self.hessian)
-        out[np.ix_(free, free)] = inverse_of_curvature(self.hessian[np.ix_(free, free)])
+        effects = np.zeros(len(free), dtype=bool)
+        effects[self.model.plan.n_theta : self.model.plan.n_theta + self.solution.stats.p] = True
+        H = self.hessian[np.ix_(free, free)]
+        out[np.ix_(free, free)] = inverse_of_curvature(H, effects[free])
         return out
 
     def cov_params(self, method: str = "hessian") -> FloatArray:
@@ -136,14 +140,27 @@ class GlmmSolved:
         return 2.0 * (Ri @ self.covariance[nt : nt + p, nt : nt + p] @ Ri.T)
 
 
-def inverse_of_curvature(H: FloatArray) -> FloatArray:
-    """Inverse of a Hessian; directions without curvature count as known.
+def inverse_of_curvature(H: FloatArray, effects: BoolArray) -> FloatArray:
+    """Inverse of a Hessian where some directions have no curvature.
 
-    These are covariances that the data say nothing of: at a zero variance its correlations.
+    Those of covariances count as known: at a zero variance the data say nothing of correlations.
+    Those of fixed effects (separation) get the largest variance that can be computed.
+
+    Parameters
+    ----------
+    H : (n, n) array
+    effects : (n,) array
+        Which parameters are fixed effects.
+
+    Returns
+    -------
+    (n, n) array
     """
     values, vectors = np.linalg.eigh(H)
-    kept = values > 1e-9 * max(float(values[-1]), 1e-300)
-    return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    least = _FLAT_SHARE * max(float(values[-1]), 1e-300)
+    share = (vectors[effects] ** 2).sum(axis=0)  # of each direction that is fixed effects
+    kept = (values > least) | (share > 0.5)
+    return (vectors[:, kept] / np.maximum(values[kept], least)) @ vectors[:, kept].T
 
 
 def solve_glmm(
