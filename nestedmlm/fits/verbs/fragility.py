@@ -41,7 +41,7 @@ def fragility(
     *,
     rhs: float = 0.0,
     level: float = 0.95,
-    ddf: str = "satterthwaite",
+    ddf: str | None = None,
     refits: int = 500,
     progress: bool = True,
 ) -> Fragility:
@@ -62,8 +62,8 @@ def fragility(
         Hypothetical value, on top of that in a text.
     level : float
         Significant is a p-value below ``1 - level``.
-    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        Degrees of freedom of the test.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
+        Degrees of freedom of the test; by default Satterthwaite's.
     refits : int
         With more groups than this, only so many are refitted one by one: those that move the
         statistic most while the covariances are held.

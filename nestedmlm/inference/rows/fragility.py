@@ -88,7 +88,7 @@ class ChangingSet:
 type Tested = Callable[[IntArray], Evidence]
 
 
-def contrast_evidence(fitted: Fitted, L: FloatArray, rhs: float, ddf: str) -> Tested:
+def contrast_evidence(fitted: Fitted, L: FloatArray, rhs: float, ddf: str | None) -> Tested:
     """Test of ``L beta = rhs`` without some rows.
 
     Parameters
@@ -96,7 +96,7 @@ def contrast_evidence(fitted: Fitted, L: FloatArray, rhs: float, ddf: str) -> Te
     fitted : Fitted
     L : (p,) array
     rhs : float
-    ddf : str
+    ddf : str or None
         Method of degrees of freedom.
     """
     names = np.array(fitted.design.x_names)
@@ -136,7 +136,7 @@ def ratio_evidence(small: Fitted, large: Fitted, df: float) -> Tested:
 
 
 def held_evidence(
-    fitted: Fitted, L: FloatArray, rhs: float, ddf: str, sets: Sequence[IntArray]
+    fitted: Fitted, L: FloatArray, rhs: float, ddf: str | None, sets: Sequence[IntArray]
 ) -> tuple[Evidence, ...]:
     """Test of ``L beta = rhs`` without each group, the covariances and the df held: no refits.
 
