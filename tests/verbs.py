@@ -516,6 +516,8 @@ for case in (
     "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
     "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "etable", "maketables",
+    "elimination", "plot caterpillar", "plot qq_random_effects", "plot diagnostics",
+    "plot shrinkage", "plot forest", "plot variance partition", "plot singularity",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], engines=(*VERBS[case].engines, "glmer"))
 
@@ -531,6 +533,8 @@ row("predict response", lambda f: f.predict(new_rows(), type="response", se_fit=
 row("augment generalized", lambda f: f.augment().filter(regex="^(resid|pearson|mu)$"), **OWN)
 row("residuals quantile", lambda f: f.residuals("quantile", seed=1), **OWN)
 row("refit generalized", lambda f: f.refit(1.0 - f.design.y).params, **OWN)
+row("generalized variance_parameters", lambda f: f.variance_parameters()["estimate"],
+    "variance_parameters", **OWN)  # fmt: skip
 row("conf_int generalized", lambda f: f.conf_int("beta_"), "conf_int", **OWN)
 row("overdispersion", lambda f: f.overdispersion(), **OWN)
 row("zero_inflation", lambda f: f.zero_inflation(nsim=9, seed=1), **OWN)

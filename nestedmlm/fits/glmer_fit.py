@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.conf_int import conf_int
     from nestedmlm.fits.verbs.contest import contest
     from nestedmlm.fits.verbs.drop1 import drop1
+    from nestedmlm.fits.verbs.elimination import elimination
     from nestedmlm.fits.verbs.glance import glance
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.model_matrix import model_matrix
@@ -58,12 +59,14 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.tidy import tidy
     from nestedmlm.fits.verbs.update import update
     from nestedmlm.fits.verbs.varcorr import varcorr
+    from nestedmlm.fits.verbs.variance_parameters import variance_parameters
     from nestedmlm.fits.verbs.variance_partition import variance_partition
     from nestedmlm.optimum.glmm.solve_glmm import (
         GlmmSolved,
         solve_glmm,
         warn_uncertified_glmm,
     )
+    from nestedmlm.plots.accessor import FitPlots
     from nestedmlm.views.render.view import View
     from nestedmlm.views.summary import fit_view
 else:  # each loads when it is first asked for
@@ -85,6 +88,7 @@ else:  # each loads when it is first asked for
                 "verbs.conf_int": "conf_int",
                 "verbs.contest": "contest",
                 "verbs.drop1": "drop1",
+                "verbs.elimination": "elimination",
                 "verbs.glance": "glance",
                 "verbs.icc": "icc",
                 "verbs.model_matrix": "model_matrix",
@@ -98,13 +102,16 @@ else:  # each loads when it is first asked for
                 "verbs.tidy": "tidy",
                 "verbs.update": "update",
                 "verbs.varcorr": "varcorr",
+                "verbs.variance_parameters": "variance_parameters",
                 "verbs.variance_partition": "variance_partition",
             },
             wrap=checked,
         )
     )
     globals().update(
-        late_imports("nestedmlm", {"views.summary": "fit_view"}, wrap=checked)
+        late_imports(
+            "nestedmlm", {"plots.accessor": "FitPlots", "views.summary": "fit_view"}, wrap=checked
+        )
     )
     globals().update(
         late_imports(
@@ -166,6 +173,7 @@ class GlmerFit(GeneralizedEstimates):
 
     # --- estimates -----------------------------------------------------------------------------
     varcorr = varcorr
+    variance_parameters = variance_parameters
     ranef = ranef
     coef = coef
     pvalues = property(pvalues)
@@ -211,6 +219,9 @@ class GlmerFit(GeneralizedEstimates):
     # --- simulation ----------------------------------------------------------------------------
     simulate = simulate
     bootstrap = bootstrap
+
+    # --- how it was computed -------------------------------------------------------------------
+    elimination = elimination
 
     # --- further fits --------------------------------------------------------------------------
     refit = refit
@@ -262,6 +273,22 @@ class GlmerFit(GeneralizedEstimates):
             control=control,
             penalty=self.penalty,
         )
+
+    # --- pictures ------------------------------------------------------------------------------
+    @property
+    def plot(self) -> FitPlots:
+        """Pictures: ``fit.plot.caterpillar()``; `fit.plot()` alone draws quantile residuals.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX)",
+        ...                nm.load_dataset("grouseticks"), family="poisson")
+        >>> len(fit.plot())
+        4
+        """
+        pictured: Any = self
+        return FitPlots(pictured)
 
     if not TYPE_CHECKING:
         __getattr__ = absent

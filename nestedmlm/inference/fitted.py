@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from nestedmlm.optimum.penalty import Penalty
 
 
+def require_linear(family: Family | None, what: str) -> None:
+    """Refuse what takes the response for normal, for a model with a family.
+
+    Raises
+    ------
+    OptionError
+    """
+    if family is not None:
+        raise OptionError(
+            f"{what} takes the response for normal, and this model has the {family.name} family: "
+            "it is for linear models"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approximation:
     """An approximation of the integral over the random effects of a generalized model.

@@ -10,7 +10,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes, panels
-from nestedmlm.plots.source import grouping, lines_over, variable
+from nestedmlm.plots.source import grouping, lines_over, require_normal, variable
 from nestedmlm.views.protocols import EitherFit, Fit
 
 MAX_PANELS = 24  # groups shown one by one; of more, some spread over their order
@@ -60,6 +60,7 @@ def spaghetti(
     """
     from matplotlib.collections import LineCollection
 
+    require_normal(fit, "spaghetti")
     ax = axes(ax, figsize=figsize)
     name, values = variable(fit, x)
     f = grouping(fit, group)
@@ -132,6 +133,7 @@ def trellis(
     >>> [ax.get_title(loc="left") for ax in many]
     ['308', '309', '310']
     """
+    require_normal(fit, "trellis")
     name, values = variable(fit, x)
     f = grouping(fit, group)
     factor = fit.design.factors[f]

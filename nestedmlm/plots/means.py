@@ -14,6 +14,7 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
+from nestedmlm.inference.means.response_scale import ResponseScale, response_scale
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.posterior.draws import fixed_draws
@@ -106,7 +107,8 @@ def effect(
     if by is not None:
         style.legend(ax, title=by, title_fontsize=style.SMALL, loc="center left",
                      bbox_to_anchor=(1.0, 0.5))  # fmt: skip
-    y = fit.design.formula.response_text
+    scale = _scale(fit)
+    y = fit.design.formula.response_text if scale is None else scale.mean
     return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, level))
 
 
@@ -156,9 +158,23 @@ def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.D
     estimate = L @ np.asarray(fit.params, dtype=float) + offset
     se = np.sqrt(np.einsum("ij,jk,ik->i", L, fit.cov_params().to_numpy(dtype=float), L))
     reach = float(ndtri(0.5 + 0.5 * level)) * se
-    return pd.DataFrame(
-        {"estimate": estimate, "conf_low": estimate - reach, "conf_high": estimate + reach}
+    frame = pd.DataFrame(
+        {
+            "estimate": estimate,
+            "std_error": se,
+            "conf_low": estimate - reach,
+            "conf_high": estimate + reach,
+        }
     )
+    scale = _scale(fit)
+    return frame if scale is None else scale.transformed(frame)
+
+
+def _scale(fit: EitherFit) -> ResponseScale | None:
+    """Scale of the response of a generalized model, on which its means are drawn."""
+    if fit.engine == "posterior":
+        return None
+    return response_scale(fit.core.family, response=True)
 
 
 def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:

@@ -14,7 +14,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.quantiles import draw_quantiles
-from nestedmlm.plots.source import modes
+from nestedmlm.plots.source import modes, unit_of
 from nestedmlm.views.protocols import EitherFit, Fit
 
 MAX_LABELS = 60  # more levels than this go without labels
@@ -187,7 +187,7 @@ def standardised_modes(fit: Fit) -> list[tuple[str, str, FloatArray]]:
     for (factor, column), part in fit.ranef().groupby(["group", "term"], sort=False):
         total = variances.get((factor, column), 0.0)
         own = total - part["std_error"].to_numpy(dtype=float) ** 2
-        known = own > 1e-8 * max(total, fit.sigma**2)
+        known = own > 1e-8 * max(total, unit_of(fit) ** 2)
         if np.any(known):
             z = part["estimate"].to_numpy(dtype=float)[known] / np.sqrt(own[known])
             out.append((str(factor), str(column), z))

@@ -14,7 +14,7 @@ from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
-from nestedmlm.plots.source import mode_arrays
+from nestedmlm.plots.source import mode_arrays, unit_of
 from nestedmlm.posterior.draws import covariance_draws
 from nestedmlm.views.protocols import EitherFit, Fit
 
@@ -83,7 +83,7 @@ def _covariances(fit: EitherFit) -> list[FloatArray]:
 
 def _panel(ax: Any, fit: Fit, term: Any, cov: FloatArray, b: FloatArray) -> None:
     size = term_sizes(term)
-    values = np.linalg.eigvalsh(cov * np.outer(size, size)) / fit.sigma**2
+    values = np.linalg.eigvalsh(cov * np.outer(size, size)) / unit_of(fit) ** 2
     rank = int(np.sum(np.sqrt(np.maximum(values, 0.0)) >= SINGULAR))
     k = len(term.columns)
     verdict = "full rank" if rank == k else f"rank {rank} of {k}"

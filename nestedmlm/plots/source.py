@@ -11,10 +11,12 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"
+_SEED = 1  # of residuals that are drawn within the jumps of a distribution function
 
 
 def require_likelihood(fit: EitherFit, what: str) -> LikelihoodFit:
@@ -27,6 +29,23 @@ def require_likelihood(fit: EitherFit, what: str) -> LikelihoodFit:
     if fit.engine == "posterior":
         raise OptionError(f"{what} belongs to the fit by likelihood: give an LmerFit")
     return fit
+
+
+def unit_of(fit: Fit) -> float:
+    """Residual SD; 1 in a generalized model."""
+    likely: Any = fit
+    return float(fit.sigma if fit.engine == "posterior" else likely.core.scale)
+
+
+def require_normal(fit: EitherFit, what: str) -> None:
+    """Refuse a generalized model where lines and responses are drawn on one scale.
+
+    Raises
+    ------
+    OptionError
+    """
+    if fit.engine != "posterior":
+        require_linear(fit.core.family, what)
 
 
 def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) -> list[str]:
@@ -47,9 +66,13 @@ def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) ->
 def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     """Fitted values and Pearson residuals in units of sigma, rows used only, shapes (n,).
 
-    Normalized residuals where they differ or correlate.
+    Normalized residuals where they differ or correlate; quantile residuals of a generalized model,
+    which are standard normal, too.
     """
     fitted = _used(fit, fit.fittedvalues)
+    generalized: Any = fit
+    if fit.engine != "posterior" and generalized.core.family is not None:
+        return fitted, _used(fit, generalized.residuals("quantile", seed=_SEED))
     if fit.engine != "posterior" and fit.design.residual is not None:
         likely: Any = fit
         return fitted, _used(fit, likely.residuals("normalized"))

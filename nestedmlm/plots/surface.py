@@ -8,6 +8,7 @@ import numpy as np
 
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.profile.surface import criterion_surface
 from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
 from nestedmlm.plots import style
@@ -67,6 +68,7 @@ def likelihood_surface(
     from scipy.stats import chi2
 
     fit = require_likelihood(fit, "the likelihood surface")
+    require_linear(fit.core.family, "the likelihood surface")
     pair = chosen_pair(fit, parameters)
     surface = criterion_surface(fit.solution, pair, REML=fit.REML, size=size)
     ax = axes(ax, figsize=figsize or (6.0, 4.6))

@@ -405,3 +405,40 @@ def test_separation_is_said_and_a_weak_prior_cures_it():
     assert abs(cured.fixef["x"]) < 20.0
     again = cured.refitted(cured.design)  # with the same prior
     assert again.fixef["x"] == pytest.approx(cured.fixef["x"], rel=1e-4)
+
+
+# --- nothing takes the response for normal ------------------------------------------------------
+NORMAL = {
+    "power": lambda fit: nm.power(fit, "period2", nsim=2, progress=False),
+    "rlrt": lambda fit: nm.rlrt(fit, nsim=10),
+    "boundary": lambda fit: nm.anova(fit.update(". ~ . - period"), fit, test="boundary"),
+    "profile": lambda fit: fit.conf_int(method="profile"),
+    "vcov": lambda fit: fit.summary(vcov="CR2"),
+    "priors": lambda fit: fit.model.priors,
+    "sample": lambda fit: fit.model.sample(draws=5, chains=1),
+    "to_pymc": lambda fit: fit.model.to_pymc(),
+    "pytensor": lambda fit: fit.model.pytensor(),
+    "spaghetti": lambda fit: fit.plot.spaghetti("period2"),
+    "trellis": lambda fit: fit.plot.trellis("period2"),
+    "surface": lambda fit: fit.plot.likelihood_surface(),
+    "picture of priors": lambda fit: fit.plot.priors(),
+}
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_what_takes_the_response_for_normal_is_refused(fit, name):
+    with pytest.raises(OptionError, match="linear models"):
+        NORMAL[name](fit)
+
+
+def test_effects_are_drawn_on_the_scale_of_the_response(fit):
+    ax = fit.plot.effect("period")
+    assert ax.get_ylabel() == "prob"
+    low, high = ax.get_ylim()
+    assert -0.1 < low < high < 1.0
+
+
+def test_every_member_of_a_linear_fit_is_there_or_says_why_not():
+    linear, own = ({n for n in dir(cls) if not n.startswith("_")} for cls in
+                   (nm.LmerFit, nm.GlmerFit))  # fmt: skip
+    assert linear - own == set(ABSENT)

@@ -23,6 +23,15 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "influence": f"{_LINEAR}; leave groups out and fit again: fit.refitted(design)",
         "dfbeta": _LINEAR,
         "dfbetas": _LINEAR,
+        "residual_cov": "there are no residual covariances: fit.residuals(type)",
+        "profile": 'its intervals are Wald\'s or by bootstrap: fit.conf_int(method="boot")',
+        "polish": "every fit goes to its optimum: fit.converged",
+        "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
+        "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",
+        "fragility": f"it rests on influence: {_LINEAR}",
+        "report": "its sentences are of linear models: fit.summary(), fit.tidy()",
+        "sample": "its posterior is not offered: nm.pymc_lmer is for linear models",
+        "to_pymc": "its PyMC model is not offered: nm.pymc_lmer is for linear models",
         "step": "degrees of freedom rule its tests: fit.drop1() and nm.anova compare models",
     }
 )

@@ -11,20 +11,18 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
-from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.means.contrast_names import contrast_labels, row_names
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.adjustments import check_adjust
-from nestedmlm.inference.means.families import Comparisons, make_comparisons
+from nestedmlm.inference.means.families import make_comparisons
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View, Viewable
-
-_PARENTHESES = frozenset("-+*/")  # a label with one of these is bracketed in a contrast's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -199,7 +197,7 @@ class Emmeans(Viewable):
         own = [name for name in self.labels if name not in groups]
         blocks = split_rows(self.labels, groups)
         made = [
-            make_comparisons(method, _row_names(self.labels, own, rows), ref=ref, reverse=reverse)
+            make_comparisons(method, row_names(self.labels, own, rows), ref=ref, reverse=reverse)
             for rows in blocks
         ]
         default = "none" if isinstance(self.ddf, CoefficientDraws) else made[0].adjust
@@ -211,7 +209,7 @@ class Emmeans(Viewable):
         pieces = list(zip(made, blocks, strict=True))
         return replace(
             self,
-            labels=_contrast_labels(self.labels, groups, blocks, made),
+            labels=contrast_labels(self.labels, groups, blocks, made),
             L=np.concatenate([_combine(m.coef, self.L[rows]) for m, rows in pieces]),
             offset=np.concatenate([m.coef @ self.offset[rows] for m, rows in pieces]),
             by=tuple(groups),
@@ -367,48 +365,9 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _row_names(labels: pd.DataFrame, own: Sequence[str], rows: np.ndarray) -> list[str]:
-    """Name each mean by its levels; numbers follow the name of their variable, as in R."""
-    parts = []
-    for name in own:
-        texts = [level_label(value) for value in labels[name]]
-        if all(_is_number(text) for text in texts):
-            texts = [f"{name}{text}" for text in texts]
-        parts.append(texts)
-    joined = [" ".join(row) for row in zip(*parts, strict=True)] if parts else [""] * len(labels)
-    return [_bracketed(joined[row]) for row in rows.tolist()]
-
-
-def _bracketed(label: str) -> str:
-    return f"({label})" if _PARENTHESES & set(label) else label
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _combine(coef: FloatArray, L: FloatArray) -> FloatArray:
     """``coef @ L`` where a zero coefficient lets what cannot be estimated alone."""
     out: FloatArray = coef @ np.nan_to_num(L)
     missing = np.isnan(L).any(axis=1)
     out[(coef[:, missing] != 0).any(axis=1)] = np.nan
     return out
-
-
-def _contrast_labels(
-    labels: pd.DataFrame,
-    by: Sequence[str],
-    blocks: Sequence[np.ndarray],
-    made: Sequence[Comparisons],
-) -> pd.DataFrame:
-    names = [name for comparisons in made for name in comparisons.names]
-    first = [int(b[0]) for b, m in zip(blocks, made, strict=True) for _ in m.names]
-    groups = labels[list(by)].iloc[first].reset_index(drop=True)
-    # contrasts of contrasts: as emmeans names them
-    taken = sum(str(name).startswith("contrast") for name in by)
-    own = pd.Series(names, name=f"contrast{taken or ''}", dtype=object)
-    return pd.concat([own, groups], axis=1)

@@ -13,6 +13,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.resampling.response_distribution import seed_sequence
 from nestedmlm.inference.variances.added_effects import added_effects, same_fixed_effects
 from nestedmlm.inference.variances.chibar import ROUNDING
@@ -121,6 +122,8 @@ def rlrt(
     >>> round(test.statistic, 3), test.pvalue < 0.01, test.exact
     (6.369, True, True)
     """
+    for fit in (m0, m1):
+        require_linear(None if fit is None else fit.core.family, "the restricted likelihood ratio")
     fits = [_by_reml(fit) for fit in (m0, m1) if fit is not None]
     large, term, smaller = _single(fits[0]) if len(fits) == 1 else _pair(fits[0], fits[1])
     difference = smaller - large.reml_criterion

@@ -21,6 +21,7 @@ from nestedmlm.fits.simulation.extend import extended
 from nestedmlm.fits.simulation.planned_power import assurance, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
 from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
     draw_frame,
@@ -193,10 +194,12 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
     if not isinstance(source, Estimates):
         raise OptionError(f"a fit of lmer or a Scenario is needed, not {type(source).__name__}")
     refuse_residuals(source, "a scenario of simulated data")
+    require_linear(source.core.family, "a scenario of simulated data")
     s = source.solution
+    likely: Any = source
     return Scenario(
         model=source.model, design=source.design, beta=s.beta, theta=s.theta, sigma=s.sigma,
-        REML=source.REML,
+        REML=likely.REML,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.profile.profile import profile_parameters
 from nestedmlm.inference.variances.parameters import (
     NAMES,
@@ -136,6 +137,7 @@ def profile_fit(
             "a profile needs the exact criterion, and that of an iterative fit has a Monte Carlo "
             'error: conf_int(method="wald")'
         )
+    require_linear(fit.core.family, "a profile of the deviance")
     if fit.penalty is not None:
         raise OptionError(
             "a penalised fit has no profile: the likelihood alone is not what it maximises; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.statistics.crossproducts import cross_products
 
@@ -37,5 +38,6 @@ def pytensor(model: Model, *, REML: bool = True) -> CriterionGraph:
     """
     from nestedmlm.optimum.graph import criterion_graph
 
+    require_linear(model.family, "the graph of the criterion")
     stats = cross_products(model.design)
     return criterion_graph(make_plan(model.design, stats), stats, REML)

@@ -13,6 +13,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.from_draws import fit_of_draws
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.optimum.solve import solve
 from nestedmlm.posterior.run import read_run
 
@@ -99,6 +100,9 @@ def sample(
     50.0
     """
     from nestedmlm.bayes.sampling import sampling, start  # xarray
+
+    specified = source.model if isinstance(source, Estimates) else source
+    require_linear(specified.family, "the posterior")
 
     if pymc_model is not None and priors is not None:
         raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")

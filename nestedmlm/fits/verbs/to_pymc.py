@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nestedmlm.fits.estimates import Estimates
+from nestedmlm.inference.fitted import require_linear
+
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
@@ -48,4 +51,6 @@ def to_pymc(
     """
     from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
 
+    model = source.model if isinstance(source, Estimates) else source
+    require_linear(model.family, "the PyMC model")
     return build_model(source.design, priors, marginal=marginal, noncentered=noncentered)
