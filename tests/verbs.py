@@ -282,6 +282,13 @@ row("tidy boot", lambda f: by(f.tidy(conf_int=True, conf_method="boot", nsim=5, 
     only=REFITTED, alone=ZERO, sigma=RESIDUAL, **SUMMARY | {"close": 1e-5})  # fmt: skip
 row("glance", lambda f: f.glance(), sigma=("sigma",), alone=ONE_MORE, **SUMMARY)
 row("augment", lambda f: f.augment().filter(regex="^(resid|hat|cooks_distance)$"), **SUMMARY)
+NOT_LME4S = where(["compound symmetry", "diagonal", "autoregressive", "symmetric, three"],
+                  "OptionError: no structure like that") | where(
+    ["penalised"], "OptionError: knows no penalties") | where(
+    ["weights array", "offset array"], "OptionError: came as an array") | where(
+    ["contrasts"], "OptionError: not translated")  # fmt: skip
+row("r_code", lambda f: pd.Series([float(f.r_code().rsplit(" ", 1)[1])]), question="summaries",
+    refused=NOT_LME4S)  # fmt: skip
 row("report", lambda f: f.report().to_frame().select_dtypes("number"), "report Report.to_frame",
     question="summaries", engines=BOTH, empty=NONE)  # fmt: skip
 row("report text", lambda f: pd.Series([f.report().to_markdown() > f.report().to_latex()]),

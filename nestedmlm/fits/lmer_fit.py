@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
     from nestedmlm.fits.verbs.r2 import r2
+    from nestedmlm.fits.verbs.r_code import r_code
     from nestedmlm.fits.verbs.ranef import coef, ranef
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit, refit_ml
@@ -102,7 +103,7 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
-                "report": "report", "variance_partition": "variance_partition",
+                "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
@@ -196,6 +197,7 @@ class LmerFit(LinearEstimates):
     glance = glance
     augment = augment
     report = report
+    r_code = r_code
 
     # --- tests ---------------------------------------------------------------------------------
     anova = anova

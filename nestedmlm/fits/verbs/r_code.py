@@ -1,0 +1,66 @@
+"""R code that evaluates lme4's own deviance function at the theta of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestedmlm.errors import OptionError
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+_DATA = "data"  # what R calls the table where the caller's name is not known
+
+
+def r_code(fit: LmerFit) -> str:
+    """Lines of R that check this fit: lme4's deviance function at our theta.
+
+    Returns
+    -------
+    str
+        To be run in R with the data in a data frame of the same name (``data`` where the name is
+        not known). Nothing is optimised there: the number is lme4's value of the criterion at
+        `theta`, and no optimum of lme4's own can be below that of a certified fit.
+
+    Raises
+    ------
+    OptionError
+        For what lme4 1.1 has not: other covariance structures, penalties; and for weights, offsets
+        or contrasts that were given as arrays, which are in no column.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> sleepstudy = nm.load_dataset("sleepstudy")
+    >>> print(nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy).r_code())
+    library(lme4)
+    devfun <- lmer(Reaction ~ Days + (1 | Subject), data = sleepstudy, REML = TRUE,
+                   devFunOnly = TRUE)
+    theta <- c(1.1...)
+    devfun(theta)  # nestedmlm: 1786.46508...
+    """
+    design, options = fit.design, fit.model.source.options
+    own = [term.text for term in design.terms if term.structure.name != "us"]
+    if own:
+        raise OptionError(f"lme4 1.1 has no structure like that of ({own[0]}), so there is no code")
+    if fit.penalty is not None:
+        raise OptionError("lme4 knows no penalties, so its deviance function is another one")
+    if options.contrasts is not None:
+        raise OptionError("contrasts= are not translated: set the factors' contrasts in R")
+    arguments = {"weights": options.weights, "offset": options.offset}
+    for name, given in arguments.items():
+        if given is not None and not isinstance(given, str):
+            raise OptionError(f"{name} came as an array: make it a column, and give its name")
+    table = fit.data_name if fit.data_name and fit.data_name.isidentifier() else _DATA
+    first = f"devfun <- lmer({fit.formula}, data = {table}, REML = {str(fit.REML).upper()},"
+    extra = "".join(f" {name} = {value}," for name, value in arguments.items() if value)
+    theta = ", ".join(repr(float(value)) for value in fit.theta)
+    return "\n".join(
+        (
+            "library(lme4)",
+            f"{first}{extra}",
+            "               devFunOnly = TRUE)",
+            f"theta <- c({theta})",
+            f"devfun(theta)  # nestedmlm: {fit.criterion!r}",
+        )
+    )
