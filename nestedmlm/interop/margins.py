@@ -63,7 +63,7 @@ def _package() -> ModuleType:
         import marginaleffects
     except ImportError as problem:
         raise OptionError(
-            "marginaleffects is not installed: pip install 'nestedmlm[margins]'"
+            "marginaleffects is not installed: pip install marginaleffects"
         ) from problem
     return marginaleffects  # type: ignore[no-any-return]
 

@@ -90,6 +90,6 @@ def _pyplot() -> Any:
         import matplotlib.pyplot as plt
     except ImportError as problem:
         raise OptionError(
-            "plots need matplotlib, which is not installed: pip install 'nestedmlm[plots]'"
+            "plots need matplotlib, which is not installed: pip install matplotlib"
         ) from problem
     return plt

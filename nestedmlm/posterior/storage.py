@@ -165,7 +165,7 @@ def _netcdf_engine() -> str:
         if all(importlib.util.find_spec(module) is not None for module in modules):
             return engine
     raise OptionError(
-        "NetCDF needs h5netcdf and h5py: pip install 'nestedmlm[netcdf]'; a path that does not end "
+        "NetCDF needs h5netcdf and h5py: pip install h5netcdf h5py; a path that does not end "
         "in .nc is written as Zarr, which needs nothing more"
     )
 

@@ -186,7 +186,7 @@ class ModelTable(Viewable):
             from great_tables import GT
         except ImportError as problem:
             raise OptionError(
-                "to_gt needs great_tables, which is not installed: pip install 'nestedmlm[tables]'"
+                "to_gt needs great_tables, which is not installed: pip install great-tables"
             ) from problem
         rows = self.rows()
         frame = pd.DataFrame([cells for _, _, cells in rows], columns=list(self.names))

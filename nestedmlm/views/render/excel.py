@@ -36,7 +36,7 @@ def write(blocks: Sequence[Block], path: Path) -> None:
     except ImportError as problem:
         raise OptionError(
             "an Excel file needs openpyxl, which is not installed: pip install openpyxl, or "
-            "pip install 'nestedmlm[tables]'"
+            "pip install openpyxl"
         ) from problem
     book = openpyxl.Workbook()
     sheet = book.active

@@ -33,7 +33,7 @@ def write(blocks: Sequence[Block], path: Path) -> None:
     except ImportError as problem:
         raise OptionError(
             "a Word file needs python-docx, which is not installed: pip install python-docx, or "
-            "pip install 'nestedmlm[tables]'"
+            "pip install python-docx"
         ) from problem
     document = docx.Document()
     for block in blocks:

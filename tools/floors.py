@@ -1,0 +1,70 @@
+"""The oldest and the newest dependencies: `python tools/floors.py oldest` (or ``newest``).
+
+Makes a virtual environment in a temporary folder, installs the floors of pyproject.toml (the oldest
+releases that they admit, as far as PyMC's own floors allow) or whatever is newest, and runs the
+tests there. SPEC 0: floors are about two years old; those of pyproject.toml passed this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# PyMC's half follows PyTensor, whose SciPy is newer than ours need be: it is tested in a second step
+BAYES = ("arviz", "nutpie", "pymc", "pytensor", "xarray", "pyarrow")
+TOOLS = ("pytest>=9,<10", "hypothesis>=6")
+LIKELIHOOD_TESTS = (
+    "tests/test_goldens.py tests/formula tests/design tests/inference tests/fits".split()
+)
+BAYES_TESTS = "tests/bayes/test_bayes_psis.py tests/posterior tests/fits/test_bayesfit.py".split()
+
+
+def requirements() -> dict[str, str]:
+    """What the package needs, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["plots"]]
+    return {re.split(r"[<>=!\[ ]", line, maxsplit=1)[0]: line for line in lines}
+
+
+def floor(requirement: str) -> str:
+    """The oldest releases that a requirement admits: ``pandas>=2.2,<4`` is ``pandas==2.2.*``."""
+    name, version = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]
+    return f"{name}=={version}.*" if version.count(".") < 2 else f"{name}=={version}"
+
+
+def run(*command: str | Path) -> None:
+    """Run a command from the checkout, one BLAS thread."""
+    print("$", *command, flush=True)
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run(list(map(str, command)), cwd=ROOT, env=env, check=True)
+
+
+def main() -> None:
+    """Install and test."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", choices=["oldest", "newest"])
+    parser.add_argument("--python", default=sys.executable)
+    options = parser.parse_args()
+    needed = requirements()
+    oldest = options.which == "oldest"
+    first = {n: floor(r) if oldest else r for n, r in needed.items() if n not in BAYES}
+    second = {**needed, **first, "numpy": needed["numpy"], "scipy": needed["scipy"]}
+    with tempfile.TemporaryDirectory() as name:
+        run(options.python, "-m", "venv", name)
+        python = Path(name) / "bin" / "python"
+        test = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not r")
+        run(python, "-m", "pip", "install", "--quiet", *first.values(), *TOOLS)
+        run(*test, "-W", "default", *LIKELIHOOD_TESTS, "--ignore=tests/fits/test_bayesfit.py")
+        run(python, "-m", "pip", "install", "--quiet", *second.values())
+        run(*test, *BAYES_TESTS)
+
+
+if __name__ == "__main__":
+    main()
