@@ -26,7 +26,8 @@ MODELS = {
         "sleepstudy",
         "Reaction ~ Days + (1 | Subject)",
         {"residual": "ar1(Days | Subject)"},
-        "lme(Reaction ~ Days, random = ~ 1 | Subject, correlation = corAR1(form = ~ Days), data = d)",
+        "lme(Reaction ~ Days, random = ~ 1 | Subject, correlation = corAR1(form = ~ Days),"
+        " data = d)",
         "",
     ),
     "Orthodont, slopes, SD by sex": (

@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="numeric columns that are codes of a factor",
     )
     fit.add_argument("--weights", metavar="COL", help="column with prior weights")
+    fit.add_argument("--dispersion", help='formula of the log residual SD, such as "~ sex"')
+    fit.add_argument("--residual", help='residual correlations, such as "ar1(day | subject)"')
     fit.add_argument("--family", help="of a generalized model: binomial, poisson, ...")
     fit.add_argument("--link", help="of the family, where it is not the usual one")
     fit.add_argument(
@@ -115,6 +117,8 @@ def _fit(arguments: argparse.Namespace) -> Iterator[str]:
         reml=not arguments.ml,
         factors=arguments.factor,
         weights=arguments.weights,
+        dispersion=arguments.dispersion,
+        residual=arguments.residual,
         ddf=arguments.ddf,
         family=arguments.family,
         link=arguments.link,

@@ -18,6 +18,8 @@ def fit(
     factors: Sequence[str] = (),
     weights: str | None = None,
     ddf: str | None = None,
+    dispersion: str | None = None,
+    residual: str | None = None,
     family: str | None = None,
     link: str | None = None,
     nAGQ: int = 1,
@@ -39,6 +41,8 @@ def fit(
         Column with prior weights.
     ddf : str, optional
         Method of degrees of freedom.
+    dispersion, residual : str, optional
+        Residuals that differ or correlate, as `nestedmlm.lmer` takes them.
     family, link : str, optional
         Of a generalized model.
     nAGQ : int
@@ -54,7 +58,7 @@ def fit(
     frame = with_factors(read_table(data), factors)
     specified = nm.Model(
         formula, frame, weights=weights, env={}, data_name=table_name(data), family=family,
-        link=link,
+        link=link, dispersion=dispersion, residual=residual,
     )  # fmt: skip
     model: Any = specified.fit(REML=reml if family is None else None, nAGQ=nAGQ)
     summary = model.summary() if ddf is None else model.summary(ddf)

@@ -35,7 +35,7 @@ from nestedmlm.design.residual import (
     residual_remarks,
     residual_rows,
 )
-from nestedmlm.design.residual_checks import check_beside
+from nestedmlm.design.residual_checks import check_beside, check_known_sigma
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError
@@ -182,6 +182,7 @@ def build_design(
         raise FormulaError("the random-effects terms have no columns", formula.text)
     design = join(variables, fixed, random)
     if arguments is not None:
+        check_known_sigma(sigma)
         design = _with_residual(design, residual_rows(arguments, variables.values, variables.n))
     if sigma is not None:
         known = check_number(sigma, "sigma", positive=True)

@@ -90,6 +90,20 @@ def _check_times(rows: ResidualRows) -> None:
             )
 
 
+def check_known_sigma(sigma: float | None) -> None:
+    """Refuse a sigma that is known: it is profiled out here.
+
+    Raises
+    ------
+    ResidualStructureError
+    """
+    if sigma is not None:
+        raise ResidualStructureError(
+            "fixed={'sigma': ...} beside dispersion= or residual= is not worked out: leave one out "
+            "(known variances of the rows are weights=)"
+        )
+
+
 def check_beside(rows: ResidualRows, factors: Sequence[Any], terms: Sequence[Any]) -> None:
     """Refuse random effects that the residuals' structure contains.
 

@@ -345,6 +345,8 @@ def test_options_that_do_not_apply():
     for how in ({"penalty": "wishart"}, {"method": "lme4"}):
         with pytest.raises(OptionError, match="Newton"):
             nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex", **how)
+    with pytest.raises(ResidualStructureError, match="known variances"):
+        nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex", fixed={"sigma": 1.0})
     model = nm.Model(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex")
     for call in (lambda: model.sample(), lambda: model.priors, lambda: model.to_pymc()):
         with pytest.raises(ResidualStructureError):
