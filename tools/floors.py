@@ -17,7 +17,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# PyMC's half follows PyTensor, whose SciPy is newer than ours need be: it is tested in a second step
+# PyMC's half follows PyTensor, whose SciPy is newer than ours need be: tested in a second step
 BAYES = ("arviz", "nutpie", "pymc", "pytensor", "xarray", "pyarrow")
 TOOLS = ("pytest>=9,<10", "hypothesis>=6")
 LIKELIHOOD_TESTS = (

@@ -350,5 +350,5 @@ def test_what_is_never_written_is_not_read(text, message):
 def test_netcdf_without_a_library(bayes, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert storage.importlib.util.find_spec("h5py") is None
-    with pytest.raises(nm.errors.OptionError, match=r"pip install 'nestedmlm\[netcdf\]'"):
+    with pytest.raises(nm.errors.OptionError, match=r"pip install h5netcdf h5py"):
         bayes.save(tmp_path / "fit.nc")

@@ -102,7 +102,7 @@ def test_plot(pair):
 def test_plot_without_matplotlib(pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(nm.errors.OptionError, match=r"pip install 'nestedmlm\[plots\]'"):
+    with pytest.raises(nm.errors.OptionError, match=r"pip install matplotlib"):
         nm.plots.comparison(*pair)
 
 

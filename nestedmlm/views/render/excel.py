@@ -35,8 +35,7 @@ def write(blocks: Sequence[Block], path: Path) -> None:
         import openpyxl
     except ImportError as problem:
         raise OptionError(
-            "an Excel file needs openpyxl, which is not installed: pip install openpyxl, or "
-            "pip install openpyxl"
+            "an Excel file needs openpyxl, which is not installed: pip install openpyxl"
         ) from problem
     book = openpyxl.Workbook()
     sheet = book.active

@@ -32,8 +32,7 @@ def write(blocks: Sequence[Block], path: Path) -> None:
         import docx
     except ImportError as problem:
         raise OptionError(
-            "a Word file needs python-docx, which is not installed: pip install python-docx, or "
-            "pip install python-docx"
+            "a Word file needs python-docx, which is not installed: pip install python-docx"
         ) from problem
     document = docx.Document()
     for block in blocks:
