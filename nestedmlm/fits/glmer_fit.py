@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.contest import contest
     from nestedmlm.fits.verbs.drop1 import drop1
     from nestedmlm.fits.verbs.elimination import elimination
+    from nestedmlm.fits.verbs.fragility import fragility
     from nestedmlm.fits.verbs.glance import glance
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.model_matrix import model_matrix
@@ -89,6 +90,7 @@ else:  # each loads when it is first asked for
                 "verbs.contest": "contest",
                 "verbs.drop1": "drop1",
                 "verbs.elimination": "elimination",
+                "verbs.fragility": "fragility",
                 "verbs.glance": "glance",
                 "verbs.icc": "icc",
                 "verbs.model_matrix": "model_matrix",
@@ -189,6 +191,7 @@ class GlmerFit(GeneralizedEstimates):
     contest = contest
     drop1 = drop1
     ranova = ranova
+    fragility = fragility
 
     # --- intervals -----------------------------------------------------------------------------
     conf_int = conf_int

@@ -25,6 +25,7 @@ PARTS = frozenset(
 ELSEWHERE = {
     "LmerFit.sample": "tests/bayes/test_bayes_sampled.py",
     "LmerFit.to_pymc": "tests/bayes/test_bayes_hierarchical.py",
+    "GlmerFit.fragility": "tests/inference/rows/test_fragility.py",
     "BayesFit.from_pymc": "tests/bayes/test_bayes_sampled.py",
     "BayesFit.save": "tests/posterior/test_bayes_storage.py",
     "Model.sample": "tests/bayes/test_bayes_sampled.py",

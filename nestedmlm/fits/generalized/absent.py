@@ -28,7 +28,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "polish": "every fit goes to its optimum: fit.converged",
         "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
         "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",
-        "fragility": f"it rests on influence: {_LINEAR}",
         "report": "its sentences are of linear models: fit.summary(), fit.tidy()",
         "sample": "its posterior is not offered: nm.pymc_lmer is for linear models",
         "to_pymc": "its PyMC model is not offered: nm.pymc_lmer is for linear models",

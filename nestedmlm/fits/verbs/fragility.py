@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import IntArray
 from nestedmlm.arguments import check_level
-from nestedmlm.errors import ModelComparisonError, OptionError
+from nestedmlm.errors import ConvergenceWarning, ModelComparisonError, OptionError
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
 from nestedmlm.inference.effects.contrasts import read_contrasts
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.fragility import (
+    NO_ROWS,
     ChangingSet,
     Evidence,
+    Refit,
     Tested,
     alone_enough,
     changes_of,
@@ -25,13 +29,13 @@ from nestedmlm.inference.rows.fragility import (
     ratio_evidence,
     smallest_set,
 )
+from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.views.fragility import Fragility
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 _NUMBERS = ["estimate", "std_error", "df", "statistic", "p_value"]
-_NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 def fragility(
@@ -100,9 +104,9 @@ def fragility(
     core, contrast, value = fit.core, given.L[0], float(given.rhs[0])
     what = left_out(fit, by)
     held = None
-    if len(what.sets) > refits:
+    if len(what.sets) > refits and core.family is None:  # exact without refits: linear models only
         held = held_evidence(core, contrast, value, ddf, what.sets)
-    tested = contrast_evidence(core, contrast, value, ddf)
+    tested = contrast_evidence(refit_without(fit), contrast, value, ddf)
     name = L.strip() if isinstance(L, str) else given.labels[0]
     return search(tested, what, name, value, level, held, refits, progress)
 
@@ -124,9 +128,23 @@ def ratio_fragility(
     df = large.npar - small.npar
     if df < 1:
         raise ModelComparisonError("the larger model has no parameter more: there is no test")
-    tested = ratio_evidence(small.core, large.core, float(df))
+    tested = ratio_evidence(refit_without(small), refit_without(large), float(df))
     what = left_out(large, by)
     return search(tested, what, f"{names[1]} against {names[0]}", 0.0, level, None, 0, progress)
+
+
+def refit_without(fit: LmerFit) -> Refit:
+    """What fits the model without some rows, as it was fitted."""
+
+    def refit(gone: IntArray) -> tuple[Fitted, bool]:
+        if not gone.size:
+            return fit.core, fit.converged
+        with warnings.catch_warnings():  # the table says which are not certified
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = fit.refitted(without_rows(fit.design, gone))
+        return found.core, found.converged
+
+    return refit
 
 
 def search(
@@ -141,7 +159,7 @@ def search(
 ) -> Fragility:
     """Leave out each group, then sets of them, and put what was found into a view."""
     alpha = 1.0 - check_level(level)
-    whole = tested(_NO_ROWS)
+    whole = tested(NO_ROWS)
     changes = changes_of(whole, rhs, alpha)
     singly = leave_out_singly(tested, what.sets, held=held, refits=refits, progress=progress)
     found = [smallest_set(tested, what.sets, change, whole, singly) for change in changes]

@@ -18,10 +18,9 @@ from nestedmlm.errors import NestedMLMError
 from nestedmlm.inference.effects.ddf import RowTests, df_method, row_tests
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.deletion import delete_held
-from nestedmlm.inference.rows.subset import without_rows
-from nestedmlm.optimum.solve import solve
 from nestedmlm.progress import track
 
+NO_ROWS: IntArray = np.zeros(0, dtype=np.int64)
 _MOST = 0.5  # share of the groups that are left out together at most
 
 
@@ -86,23 +85,24 @@ class ChangingSet:
 
 
 type Tested = Callable[[IntArray], Evidence]
+type Refit = Callable[[IntArray], tuple[Fitted, bool]]
 
 
-def contrast_evidence(fitted: Fitted, L: FloatArray, rhs: float, ddf: str | None) -> Tested:
+def contrast_evidence(refit: Refit, L: FloatArray, rhs: float, ddf: str | None) -> Tested:
     """Test of ``L beta = rhs`` without some rows.
 
     Parameters
     ----------
-    fitted : Fitted
+    refit : callable (rows left out) -> (Fitted, whether its optimum is certified)
     L : (p,) array
     rhs : float
     ddf : str or None
         Method of degrees of freedom.
     """
-    names = np.array(fitted.design.x_names)
+    names = np.array(refit(NO_ROWS)[0].design.x_names)
 
     def tested(gone: IntArray) -> Evidence:
-        rest, converged = _refit(fitted, gone)
+        rest, converged = refit(gone)
         kept = np.isin(names, rest.design.x_names)
         if np.any(L[~kept]):
             return Evidence()
@@ -112,21 +112,23 @@ def contrast_evidence(fitted: Fitted, L: FloatArray, rhs: float, ddf: str | None
     return tested
 
 
-def ratio_evidence(small: Fitted, large: Fitted, df: float) -> Tested:
+def ratio_evidence(small: Refit, large: Refit, df: float) -> Tested:
     """Likelihood ratio test of two models without some rows.
 
     Parameters
     ----------
-    small, large : Fitted
-        Fitted by maximum likelihood.
+    small, large : callable (rows left out) -> (Fitted, whether its optimum is certified)
+        By maximum likelihood.
     df : float
         Difference of their numbers of parameters.
     """
     from scipy.special import chdtrc
 
+    columns = large(NO_ROWS)[0].design.p - small(NO_ROWS)[0].design.p
+
     def tested(gone: IntArray) -> Evidence:
-        (lower, first), (higher, second) = _refit(small, gone), _refit(large, gone)
-        if small.design.p - lower.design.p != large.design.p - higher.design.p:
+        (lower, first), (higher, second) = small(gone), large(gone)
+        if higher.design.p - lower.design.p != columns:
             return Evidence()  # what only the larger model has cannot be estimated
         statistic = max(0.0, lower.solution.deviance - higher.solution.deviance)
         p_value = float(chdtrc(df, statistic))
@@ -321,11 +323,3 @@ def _or_nothing(tested: Tested, gone: IntArray) -> Evidence:
         return tested(gone)
     except (NestedMLMError, np.linalg.LinAlgError):
         return Evidence()
-
-
-def _refit(fitted: Fitted, gone: IntArray) -> tuple[Fitted, bool]:
-    """Fit without some rows: the fit, and whether its optimum is certified."""
-    rest = without_rows(fitted.design, gone) if gone.size else fitted.design
-    found = solve(rest, REML=fitted.REML, start=fitted.solution.theta, penalty=fitted.penalty)
-    left = Fitted(design=rest, solution=found.solution, REML=found.REML, penalty=fitted.penalty)
-    return left, found.certificate.holds

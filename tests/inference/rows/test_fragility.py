@@ -142,3 +142,30 @@ def test_likelihood_ratio_asks_for_a_model_that_is_tested(made):
     reml = nm.anova(*(nm.lmer(f.formula, made) for f in (small, large)), refit=False)
     with pytest.raises(ModelComparisonError, match="REML"):
         reml.fragility("g")
+
+
+# --- generalized models --------------------------------------------------------------------------
+CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+
+
+def test_generalized_models_are_refitted_as_they_were_fitted():
+    data = nm.load_dataset("cbpp")
+    fit = nm.glmer(CBPP, data, family="binomial", nAGQ=5)
+    found = fit.fragility("period2", by="herd")
+    rest = nm.glmer(CBPP, data[data["herd"].astype(str) != "7"], family="binomial", nAGQ=5)
+    row = found.without.loc["7"]
+    expected = rest.tidy("fixed").set_index("term").loc["period2"]
+    for column in ("estimate", "std_error", "statistic", "p_value"):
+        assert row[column] == pytest.approx(expected[column], rel=1e-4), column
+    assert np.isinf(row["df"])
+
+
+def test_likelihood_ratio_of_generalized_models():
+    data = nm.load_dataset("cbpp")
+    large = nm.glmer(CBPP, data, family="binomial")
+    small = large.update(". ~ . - period")
+    found = nm.anova(small, large).fragility("herd")
+    rest = data[data["herd"].astype(str) != "7"]
+    fits = [nm.glmer(f.formula, rest, family="binomial") for f in (small, large)]
+    expected = fits[0].criterion - fits[1].criterion
+    assert found.without.loc["7", "statistic"] == pytest.approx(expected, rel=1e-5)
