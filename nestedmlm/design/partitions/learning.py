@@ -84,8 +84,9 @@ def _pilot(source: Source, reading: Reading) -> ValuesFrame:
     for number, part in enumerate((source.first or source.partitions)()):
         if source.count is not None and number not in some and parts:
             continue
-        take = partial(_pilot_rows, reading, PILOT_ROWS // len(some))
-        rows = on_partition(take, part.read(reading.columns), part.label)
+        most = PILOT_ROWS // len(some)
+        take = partial(_pilot_rows, reading, most)
+        rows = on_partition(take, part.some(reading.columns, most), part.label)
         if rows:
             parts.append(rows)
         if source.count is None and len(parts) == 1:

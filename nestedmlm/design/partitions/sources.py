@@ -31,11 +31,18 @@ class Partition:
         ``columns -> table``.
     identity : str
         Tells it from all others, wherever they are read; empty where nothing does.
+    head : callable or None
+        ``(columns, number) -> table`` of the first rows, where that takes less than reading all.
     """
 
     label: str
     read: Callable[[Sequence[str]], Any]
     identity: str = ""
+    head: Callable[[Sequence[str], int], Any] | None = None
+
+    def some(self, columns: Sequence[str], number: int) -> Any:
+        """Some rows, at least so many if there are."""
+        return self.read(columns) if self.head is None else self.head(columns, number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +207,7 @@ def _fragments(data: Any) -> Iterator[Partition]:
                 own,
                 partial(_read_fragment, part, data.schema, own),
                 f"{identity}#{ids[0]}-{ids[-1]}" if identity else "",
+                partial(_read_fragment, part, data.schema, own),
             )
 
 
@@ -226,7 +234,9 @@ def _identity(path: str) -> str:
     return f"{Path(path).resolve()}@{about.st_size}:{about.st_mtime_ns}"
 
 
-def _read_fragment(fragment: Any, schema: Any, label: str, columns: Sequence[str]) -> Any:
+def _read_fragment(
+    fragment: Any, schema: Any, label: str, columns: Sequence[str], first: int | None = None
+) -> Any:
     import pyarrow.dataset as ds
 
     physical = fragment.physical_schema
@@ -241,8 +251,11 @@ def _read_fragment(fragment: Any, schema: Any, label: str, columns: Sequence[str
     for name in keys:  # of directories such as year=2024
         if name in columns:
             physical = physical.append(schema.field(name))
+    how = {"schema": physical, "columns": list(columns)}
     try:
-        return fragment.to_table(schema=physical, columns=list(columns))
+        if first is None:
+            return fragment.to_table(**how)
+        return fragment.scanner(**how, batch_size=first).head(first)
     except OSError as error:
         raise PartitionError(f"{label} cannot be read: {error}", label) from error
 
