@@ -470,6 +470,8 @@ row("posterior contest", lambda f: f.contest("x = 1").to_frame().select_dtypes("
 row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("number"),
     "nm.emmeans", refused=where(["no fixed effects"], "OptionError: no fixed effects"),
     **DRAWS)  # fmt: skip
+row("log_evidence", lambda f: pd.Series([f.log_evidence(draws=2000, seed=1).log]),
+    only=("plain",), close=1e-2, **DRAWS)  # fmt: skip
 row("posterior loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), "loo", **DRAWS)
 row("group loo", lambda f: pd.Series(
     [f.loo(refit="none", progress=False).elpd, f.loo(refit="none", progress=False).rmse,

@@ -21,6 +21,7 @@ from nestedmlm.fits.posterior_verbs.contest import contest
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
 from nestedmlm.fits.posterior_verbs.icc import icc
+from nestedmlm.fits.posterior_verbs.log_evidence import log_evidence
 from nestedmlm.fits.posterior_verbs.loo import loo
 from nestedmlm.fits.posterior_verbs.other_models import update, with_data
 from nestedmlm.fits.posterior_verbs.parameters import parameters
@@ -138,6 +139,7 @@ class BayesFit(BayesEstimates):
     hypothesis = hypothesis
     contest = contest
     loo = loo
+    log_evidence = log_evidence
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict

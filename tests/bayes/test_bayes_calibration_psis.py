@@ -231,8 +231,8 @@ def wider(kind):
 # the design that shows a mistake in so many simulations, and the mistake
 MISTAKES = {
     "a likelihood tempered by 0.8": ("many coefficients", 80, {"edit": temper}),
-    "SD priors of twice the scale": ("few", 80, {"changed": wider("few")}),
-    "an intercept that is centred elsewhere": ("few", 80, {"edit": miscentre}),
+    "SD priors of twice the scale": ("few", 160, {"changed": wider("few")}),
+    "an intercept that is centred elsewhere": ("few", 160, {"edit": miscentre}),
 }
 
 

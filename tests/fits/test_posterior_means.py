@@ -94,7 +94,7 @@ def test_rows_for_marginaleffects_have_the_posteriors_effects(fit, posterior):
     pytest.importorskip("polars")
     data = model_data(posterior)
     found = rows(posterior, data.head(3), None)
-    modes = posterior.ranef().set_index("grp")["condval"]
+    modes = posterior.ranef().set_index("level")["estimate"]
     labels = fit.design.factors[0].levels[fit.design.factors[0].codes[:3]]
     np.testing.assert_allclose(found[:, -1], modes.loc[labels])
 

@@ -1,0 +1,51 @@
+"""The marginal likelihood of a posterior's model."""
+
+from __future__ import annotations
+
+from nestedmlm.arguments import checked
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.evidence import Evidence, evidence
+
+
+@checked
+def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = None) -> Evidence:
+    """Logarithm of the marginal likelihood ``p(y)``, for Bayes factors; with its error.
+
+    It depends on the priors, also where the posterior does not: compare models whose priors are
+    meant. The logarithm of a Bayes factor is the difference of two.
+
+    Parameters
+    ----------
+    draws : int
+        Of importance sampling, by whatever sampler the posterior was drawn.
+    seed : int, optional
+
+    Returns
+    -------
+    Evidence
+        ``.log``, its Monte-Carlo standard error ``.mcse`` and the Pareto ``.khat`` of the weights.
+
+    Raises
+    ------
+    OptionError
+        If a prior is improper, a function, or not known (a PyMC model of the user's).
+    SamplingError
+        If importance sampling does not cover the posterior.
+
+    Notes
+    -----
+    The mean importance weight (Vehtari et al. 2024 smooth its tail) times the constants of the
+    proposal; random effects are integrated out exactly.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("diameter ~ 1 + (1 | plate) + (1 | sample)", nm.load_dataset("Penicillin"))
+    >>> posterior = model.sample(sampler="psis", draws=250, seed=1)
+    >>> round(posterior.log_evidence(seed=1).log, 1)  # by quadrature -174.488
+    -174.5
+    """
+    if fit.priors is None:
+        raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
+    return evidence(fit.design, fit.priors, draws=draws, seed=seed)
