@@ -1,4 +1,4 @@
-"""Residuals that differ or correlate, beside nlme and glmmTMB: CPU seconds of whole calls, in turns.
+"""Residuals that differ or correlate, beside nlme and glmmTMB: CPU seconds of whole calls.
 
 Usage: ``OPENBLAS_NUM_THREADS=1 python -m benchmarks.bench_residuals [--runs 3]``. Each program reads
 the same CSV file and is timed warm, design included. A program that fails or that does not express

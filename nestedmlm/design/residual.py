@@ -287,11 +287,14 @@ def residual_remarks(rows: ResidualRows) -> tuple[str, ...]:
         said.append(f"{single} of {len(sizes)} blocks of {rows.block_name} have one row")
     if structure.whole_gaps:
         order = np.lexsort((time, block))
-        gaps = np.diff(time[order])[np.diff(block[order]) == 0]
-        wide = int(np.sum(gaps > 1))
+        gaps = np.rint(np.diff(time[order])[np.diff(block[order]) == 0]).astype(np.int64)
+        step = int(np.gcd.reduce(gaps)) if len(gaps) else 1
+        wide = int(np.sum(gaps > step))
         if wide:
             said.append(
-                f"{wide} gaps wider than 1 in {rows.time_name} count: the correlation over d steps "
-                "is rho ** d"
+                f"{wide} gaps wider than {step} in {rows.time_name} count: the correlation over d "
+                "steps is rho ** d"
             )
+        elif step > 1:
+            said.append(f"a step of {rows.time_name} is {step}: rho is the correlation over it")
     return tuple(said)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.residual_structures import GAPS
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
 from nestedmlm.likelihood.plan import Plan, start_phi, theta_of_phi
@@ -30,6 +31,7 @@ from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.pair_sums import PairSums
+from nestedmlm.statistics.residual_model import ResidualModel
 
 _DIFFERENCE_STEP = 1e-5  # of exact gradients, in free parameters
 _SAME = 1e-9  # deviance units within which two points are equally good
@@ -39,6 +41,7 @@ _EDGE_LOG_RATIO = 12.0  # |log| of a ratio of standard deviations: further is a 
 _NEAR_EDGE = 6.0  # the same where the criterion still falls, or is flat
 _LEAST_CURVATURE = 0.1  # of the criterion in a log ratio, whose standard error is then above 4
 _EDGE_CORRELATION = 1e-6  # distance from 1 of a correlation
+_FARTHEST = 10.0  # |log| of sigma at zero over that at the predictors' means
 _NAMED = 0.3  # share of a flat direction from which a parameter is named
 
 
@@ -219,7 +222,9 @@ def optimize_residuals(
         If the criterion cannot be computed at any start.
     """
     control, began = control or Control(), time.perf_counter()
-    objective = ResidualObjective(plan=plan, sums=sums, REML=REML)
+    whole = ResidualObjective(plan=plan, sums=sums, REML=REML)
+    model, shift = sums.model.centered()
+    objective = whole if not shift.any() else _replaced(whole, model)
     simple = _without_structure(objective, start, control)
     found, used = [], 0 if simple is None else simple.certificate.evaluations
     for point in _starts(objective, simple):
@@ -233,8 +238,9 @@ def optimize_residuals(
         phi = _phi_of(simple, plan)
         found.append(descend_from(objective, np.concatenate([phi, neutral]), control))
     best = min(found, key=lambda f: f.here.value)
-    here, ev = best.here, best.here.evaluation
-    doubt = _verdict(here, best.descent.converged)
+    here = best.here if objective is whole else whole.at(_uncentered(best.here, shift))
+    ev = here.evaluation
+    doubt = _verdict(best.here, best.descent.converged)
     holds = doubt is None and best.descent.converged and (best.inner is None or best.inner.holds)
     theta = theta_of_phi(here.point[: plan.n_theta], plan, here.stats)
     return Optimum(
@@ -244,7 +250,7 @@ def optimize_residuals(
         information=None,
         certificate=Certificate(
             holds=bool(holds),
-            gradient=float(np.max(np.abs(here.gradient), initial=0.0)),
+            gradient=float(np.max(np.abs(best.here.gradient), initial=0.0)),
             predicted_decrease=max(float(best.descent.predicted), 0.0),
             min_eigenvalue=min_slope(ev, plan),
             escape_gain=0.0 if best.inner is None else best.inner.here.escape_gain,
@@ -260,6 +266,38 @@ def optimize_residuals(
             snaps=0 if best.inner is None else best.inner.log.snaps,
         ),
     )
+
+
+def _replaced(objective: ResidualObjective, model: ResidualModel) -> ResidualObjective:
+    return replace(objective, sums=replace(objective.sums, model=model))
+
+
+def _uncentered(here: ResidualPoint, shift: FloatArray) -> FloatArray:
+    """The point in the predictors as they are: sigma is then another, and so are ratios to it.
+
+    Raises
+    ------
+    ResidualStructureError
+        If that sigma is out of reach.
+    """
+    plan, parts, at = here.objective.plan, [], 0
+    away = float(shift @ here.free[: len(shift)])
+    if abs(away) > _FARTHEST:
+        names = here.objective.sums.model.names
+        far = ", ".join(name for name, x in zip(names, shift, strict=False) if x)
+        raise ResidualStructureError(
+            f"{far}: the predictor is far from zero, where sigma is defined, which would be "
+            f"exp({away:.0f}) times its value at the data: centre it, '~ I(x - 2000)' or "
+            "'~ scale(x)'"
+        )
+    ratio = float(np.exp(away))
+    for s in plan.shapes:
+        own = here.point[at : at + s.count].copy()
+        n_sd = s.count if s.structure.linear else s.count - len(s.structure.parameters(s.k))
+        own[:n_sd] *= ratio
+        parts.append(own)
+        at += s.count
+    return np.concatenate([*parts, here.free])
 
 
 _ADVICE = (

@@ -163,7 +163,10 @@ def decay(structure: ResidualStructure, rows: IntArray, block: IntArray, time: F
     b, t = block[order], time[order]
     new = np.concatenate([[True], b[1:] != b[:-1]])
     own = np.diff(t)[~new[1:]]
-    unit = 1.0 if structure.whole_gaps or not len(own) else float(np.median(own))
+    unit = 1.0
+    if len(own):  # steps are counted in their greatest common divisor
+        steps = np.rint(own).astype(np.int64)
+        unit = float(np.gcd.reduce(steps) if structure.whole_gaps else np.median(own))
     digits = _DIGITS_OF_GAPS - 1
     gaps, place = np.unique(np.round(own / unit, digits), return_inverse=True)
     first, current = order[new], order[~new]

@@ -9,7 +9,7 @@ crossproducts are ``sum_m c_m B_m``: see `nestedmlm.statistics.pair_sums`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from nestedmlm.statistics.residual_visits import visits
 
 if TYPE_CHECKING:
     from nestedmlm.design.residual import ResidualRows
+
+
+_FAR = 3.0  # means of predictors, in their standard deviations, from which they are centered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,8 +115,22 @@ class ResidualModel:
         for part, own in self._parts():
             if self.structure is not None:
                 value = np.asarray(self.structure.natural(free[own], self._k(part)))
-                out.append(value ** (1.0 / getattr(part, "unit", 1.0)))
+                unit = 1.0 if self.structure.whole_gaps else getattr(part, "unit", 1.0)
+                out.append(value ** (1.0 / unit))
         return np.concatenate(out)
+
+    def centered(self) -> tuple[ResidualModel, FloatArray]:
+        """The same with predictors of the log standard deviation near their means.
+
+        Returns
+        -------
+        ResidualModel
+        shift : (q,) array
+            What was taken off; zero where the mean is not far from zero.
+        """
+        mean = self.counts @ self.classes / self.counts.sum()
+        shift = np.where(np.abs(mean) > _FAR, mean, 0.0)
+        return replace(self, classes=self.classes - shift), shift
 
     def _k(self, part: Correlation) -> int:
         return int(getattr(part, "largest", self.levels))

@@ -415,3 +415,30 @@ def test_intervals_of_shares(ar1):
         ar1.bootstrap(3, seed=1, progress=False).conf_int("bca")
     found = ar1.icc(level=0.8, nsim=20, seed=1, progress=False)
     assert found.loc["adjusted", "conf_low"] < found.loc["adjusted", "conf_high"]
+
+
+# --- units and origins --------------------------------------------------------------------------
+def test_steps_of_time_in_other_units():
+    d = visits().assign(tens=lambda x: (10 * x.age).astype(int), index=lambda x: x.age / 2)
+    one, other = (nm.lmer(f"{MEANS} + (1 | Subject)", d, residual=f"ar1({t} | Subject)")
+                  for t in ("tens", "index"))  # fmt: skip
+    assert one.converged and one.criterion == pytest.approx(other.criterion, abs=1e-9)
+    assert one.dispersion["estimate"].to_numpy() == pytest.approx(
+        other.dispersion["estimate"].to_numpy(), rel=1e-5
+    )
+    assert any("a step of tens is 20" in m for m in one.messages)
+
+
+@pytest.mark.parametrize("random", ["(1 | Subject)", "(age | Subject)", "cs(age | Subject)"])
+def test_predictors_of_the_dispersion_far_from_zero(random):
+    d = ORTHODONT.assign(year=2000.0 + ORTHODONT.age, far=ORTHODONT.age + 40.0)
+    near, far = (nm.lmer(f"{MEANS} + {random}", d, dispersion=f"~ {x}") for x in ("age", "far"))
+    assert near.converged and far.converged
+    assert far.criterion == pytest.approx(near.criterion, abs=1e-8)
+    a, b = near.dispersion["estimate"], far.dispersion["estimate"]
+    assert b[1] == pytest.approx(a[1], rel=1e-4)
+    assert b[0] == pytest.approx(a[0] * np.exp(-40.0 * b[1]), rel=1e-3)
+    np.testing.assert_allclose(far.bse, near.bse, rtol=1e-5)
+    np.testing.assert_allclose(far.tidy("fixed")["df"], near.tidy("fixed")["df"], rtol=1e-3)
+    with pytest.raises(ResidualStructureError, match="year.*centre it"):
+        nm.lmer(f"{MEANS} + {random}", d, dispersion="~ year")
