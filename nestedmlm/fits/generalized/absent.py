@@ -24,6 +24,8 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "dfbeta": _LINEAR,
         "dfbetas": _LINEAR,
         "residual_cov": "there are no residual covariances: fit.residuals(type)",
+        "loo": "leave groups out and fit again: fit.refitted(design)",
+        "r_code": "it writes lme4's function of a linear model",
         "profile": 'its intervals are Wald\'s or by bootstrap: fit.conf_int(method="boot")',
         "polish": "every fit goes to its optimum: fit.converged",
         "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",

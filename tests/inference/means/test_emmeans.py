@@ -265,7 +265,7 @@ def test_single_comparisons_are_not_adjusted():
 
 # --- refusals ------------------------------------------------------------------------------------
 BAD = {
-    "no fit": (lambda f: nm.emmeans(f.design, "recipe"), "or a GlmerFit, not of a Design"),
+    "no fit": (lambda f: nm.emmeans(f.design, "recipe"), "not of a Design"),
     "unknown predictor": (lambda f: nm.emmeans(f, "nothing"), "no predictor is called nothing"),
     "grouping factor": (lambda f: nm.emmeans(f, "replicate"), "the predictors: recipe"),
     "unknown at": (lambda f: nm.emmeans(f, "recipe", at={"z": 1}), "at names z"),
