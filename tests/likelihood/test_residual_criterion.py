@@ -16,7 +16,7 @@ from nestedmlm.likelihood.elimination.speed import Speed, fixed
 from nestedmlm.likelihood.plan import flat_factors, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.likelihood.pls import dense_z
 from nestedmlm.likelihood.solution import results_at
-from nestedmlm.optimum.residual_optimum import ResidualObjective
+from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.statistics.pair_sums import pair_sums
 
 STRUCTURES = {

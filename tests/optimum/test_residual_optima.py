@@ -11,11 +11,8 @@ from nestedmlm.likelihood.elimination.speed import Speed, fixed
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.optimize import optimize
-from nestedmlm.optimum.residual_optimum import (
-    ResidualObjective,
-    descend_from,
-    optimize_residuals,
-)
+from nestedmlm.optimum.residual_objective import ResidualObjective
+from nestedmlm.optimum.residual_optimum import descend_from, optimize_residuals
 from nestedmlm.statistics.pair_sums import pair_sums
 
 FORMULA = "y ~ t + (t | g)"

@@ -18,7 +18,7 @@ from nestedmlm.inference.variances.directions import Directions, parameter_direc
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.plan import flat_of_theta
-from nestedmlm.optimum.residual_optimum import residual_point
+from nestedmlm.optimum.residual_objective import residual_point
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import cut_into_blocks
 from nestedmlm.statistics.pair_sums import PairSums
