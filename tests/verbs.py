@@ -379,6 +379,9 @@ SINGULAR = where(["zero variance"], "the twin is not singular")
 
 row("is_singular", lambda f: pd.Series([f.is_singular()]), r="isSingular", question="singularity",
     alone=SINGULAR)  # fmt: skip
+row("check", lambda f: f.check(nsim=9).to_frame().query(
+    "check == 'outliers' and term.isna()")["value"], "check Check.to_frame", engines=BOTH,
+    question="checks")  # fmt: skip
 row("diagnose", lambda f: f.diagnose(), "diagnose Diagnosis.table", question="singularity",
     engines=BOTH, alone=SINGULAR, sparse=True)  # fmt: skip
 row("diagnose next", lambda f: pd.Series([f.diagnose().singular, bool(f.diagnose().next)]),
@@ -492,6 +495,7 @@ NOT_DRAWN = {
 for case, names, engines, call in (
     ("diagnostics", "diagnostics residuals qq_residuals scale_location", BOTH,
      lambda p: p.diagnostics()),
+    ("check", "check", BOTH, lambda p: p.check(nsim=3)),
     ("caterpillar", "caterpillar", BOTH, lambda p: p.caterpillar()),
     ("qq_random_effects", "qq_random_effects", LMER, lambda p: p.qq_random_effects()),
     ("shrinkage", "shrinkage", BOTH, lambda p: p.shrinkage()),

@@ -34,6 +34,7 @@ from nestedmlm.fits.posterior_verbs.save import save
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
 from nestedmlm.fits.posterior_verbs.varcorr import varcorr
+from nestedmlm.fits.verbs.check import check
 from nestedmlm.plots.accessor import FitPlots
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class BayesFit(BayesEstimates):
     r2 = r2
 
     # --- criticism -----------------------------------------------------------------------------
+    check = check
     diagnose = diagnose
     hypothesis = hypothesis
     contest = contest

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.anova import anova
     from nestedmlm.fits.verbs.augment import augment
     from nestedmlm.fits.verbs.bootstrap import bootstrap
+    from nestedmlm.fits.verbs.check import check
     from nestedmlm.fits.verbs.conf_int import conf_int
     from nestedmlm.fits.verbs.contest import contest
     from nestedmlm.fits.verbs.dispersion import dispersion, residual_cov
@@ -103,7 +104,7 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
-                "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
+                "check": "check", "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
@@ -232,6 +233,7 @@ class LmerFit(LinearEstimates):
     # --- singular fits -------------------------------------------------------------------------
     is_singular = is_singular
     repca = repca
+    check = check
     diagnose = diagnose
     simplify = simplify
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from nestedmlm.plots.allocation import allocation
 from nestedmlm.plots.bootstrap import bootstrap_densities
+from nestedmlm.plots.check import check
 from nestedmlm.plots.coefficients import forest
 from nestedmlm.plots.comparison import comparison
 from nestedmlm.plots.diagnostics import diagnostics
@@ -31,6 +32,7 @@ __all__ = [
     "allocation",
     "bootstrap_densities",
     "caterpillar",
+    "check",
     "comparison",
     "cooks_distance",
     "diagnostics",

@@ -59,6 +59,7 @@ class FitPlots:
     _of: EitherFit
 
     caterpillar = Picture(plots.caterpillar)
+    check = Picture(plots.check)
     comparison = Picture(plots.comparison)
     cooks_distance = Picture(plots.cooks_distance)
     diagnostics = Picture(plots.diagnostics)

@@ -58,6 +58,7 @@ BOTH = {
     "residuals": lambda fit: plots.residuals(fit),
     "scale_location": lambda fit: plots.scale_location(fit),
     "qq_residuals": lambda fit: plots.qq_residuals(fit),
+    "check": lambda fit: plots.check(fit, nsim=5),
     "diagnostics": lambda fit: plots.diagnostics(fit),
     "caterpillar": lambda fit: plots.caterpillar(fit),
     "qq_random_effects": lambda fit: plots.qq_random_effects(fit),

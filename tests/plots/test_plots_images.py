@@ -69,6 +69,7 @@ DRAWN = {
     "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
     "comparison": lambda f: f["sleep"].plot.comparison(f["posterior"], figsize=WIDE),
     "cooks_distance": lambda f: f["sleep"].plot.cooks_distance(figsize=SIZE),
+    "check": lambda f: f["sleep"].plot.check(figsize=(9, 6)),
     "diagnostics": lambda f: f["sleep"].plot.diagnostics(figsize=SQUARE),
     "effect": lambda f: f["cake"].plot.effect("temp", by="recipe", figsize=SIZE),
     "forest": lambda f: f["cake"].plot.forest(f["sleep"], random=True, figsize=SQUARE),
