@@ -104,7 +104,8 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
-                "check": "check", "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
+                "check": "check", "report": "report", "r_code": "r_code",
+                "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )

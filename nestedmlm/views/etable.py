@@ -19,7 +19,7 @@ from nestedmlm.views.term_labels import group_label, label_of
 
 SPREADS = ("se", "ci", "p", "none")
 SECTIONS = MappingProxyType({"fixed": "Fixed effects", "random": "Random effects", "fit": "Fit"})
-NUMBERS = ("estimate", "std_error", "conf_low", "conf_high", "df", "statistic", "p_value")
+NUMBERS = ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high")
 
 Row = tuple[str, str, tuple[str, ...]]
 
@@ -33,9 +33,9 @@ class ModelTable(Viewable):
     names : tuple of str
         Of the models.
     parameters : DataFrame
-        ``model, term, kind, group, effect, estimate, std_error, conf_low, conf_high, df,
-        statistic, p_value``; one row for each parameter and model. The last three are there where
-        stars or p-values are.
+        ``model, term, kind, group, effect, estimate, std_error, df, statistic, p_value, conf_low,
+        conf_high``; one row for each parameter and model. df, statistic and p_value are there
+        where stars or p-values are.
     fit : DataFrame
         Fit statistics by model; None where one does not apply.
     spread : {"se", "ci", "p", "none"}

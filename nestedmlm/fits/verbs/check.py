@@ -17,7 +17,7 @@ from nestedmlm.views.check import Check, Finding
 from nestedmlm.views.protocols import Fit
 
 _MOST_NAMED = 5  # rows, groups
-_P = 0.05
+_P = 0.05  # level of every test
 _COLUMNS = ["check", "term", "group", "statistic", "value", "p_value", "verdict"]
 
 
@@ -73,7 +73,7 @@ def check(fit: Fit, *, nsim: int = 200, seed: int | None = 1) -> Check:
 
 @dataclass(slots=True)
 class _Notes:
-    """What was found so far."""
+    """Findings and numbers of the checks so far."""
 
     findings: list[Finding] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)

@@ -10,7 +10,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
 
 _SIZE = {"title": 11, "heading": 11, "text": 10, "note": 9}  # points
-_CELL_SIZE = 10
+_CELL_SIZE = 10  # points
 _RULES = {"top": 8, "header": 4, "bottom": 8}  # eighths of a point
 _SUB = 0.15  # inches that a row stands in below its section
 
