@@ -199,7 +199,7 @@ def test_files(fits, suffix, tmp_path, monkeypatch):
     if FORMATS[suffix]:
         monkeypatch.setitem(sys.modules, FORMATS[suffix], None)
         with pytest.raises(
-            nm.NestedMLMError, match="not installed: pip install (python-docx|openpyxl)$"
+            nm.NestedMLMError, match=r"not installed: pip install (python-docx|openpyxl)$"
         ):
             table.save(path)
     elif suffix != ".csv":
