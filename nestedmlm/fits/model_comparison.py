@@ -18,7 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ModelComparisonError, NestedMLMWarning
+from nestedmlm.errors import ModelComparisonError, NestedMLMWarning, RowsNotHereError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
@@ -290,9 +290,11 @@ def _family(fit: LmerFit) -> str:
 
 def _same_responses(one: Design, other: Design) -> bool:
     """Whether two designs have the same response, or were made of the same sums."""
-    if one.sums is not None and other.sums is not None:
-        return one.sums.cells is other.sums.cells
-    return bool(np.array_equal(one.y, other.y))
+    try:
+        return bool(np.array_equal(one.y, other.y))
+    except RowsNotHereError:
+        sums = one.sums, other.sums
+        return None not in sums and sums[0].cells is sums[1].cells  # type: ignore[union-attr]
 
 
 def _likelihood_ratios(
