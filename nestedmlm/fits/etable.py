@@ -20,7 +20,7 @@ from nestedmlm.fits.fit_statistics import (
 )
 from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.views.etable import NUMBERS, SPREADS, ModelTable
-from nestedmlm.views.parameters import fit_names, parameter_table
+from nestedmlm.views.parameters import fit_names, given_fits, parameter_table
 from nestedmlm.views.protocols import TabledFit
 
 STARS: Mapping[str, float] = MappingProxyType({"*": 0.05, "**": 0.01, "***": 0.001})
@@ -35,7 +35,7 @@ _METHODS = MappingProxyType(
 
 @checked
 def etable(
-    *fits: TabledFit,
+    *fits: TabledFit | Sequence[TabledFit] | Mapping[str, TabledFit],
     names: Sequence[str] | None = None,
     spread: str = "se",
     stars: bool | Mapping[str, float] = False,
@@ -52,6 +52,7 @@ def etable(
     Parameters
     ----------
     *fits : LmerFit, PooledFit or BayesFit
+        Or one list of them, or a dictionary by their names.
     names : sequence of str, optional
         Of the columns; by default the names of the caller's variables, or M1, M2, …
     spread : {"se", "ci", "p", "none"}
@@ -128,14 +129,15 @@ def etable(
         raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")
     if ddf not in _METHODS:
         raise OptionError(f"ddf must be one of {', '.join(_METHODS)}, not {ddf!r}")
+    models, names = given_fits(fits, names)
     if names is None:
-        names = Caller.here().distinct_names_of(fits)
+        names = Caller.here().distinct_names_of(models)
     wanted = DEFAULT if stats is None else tuple(stats)
     if unknown := [name for name in wanted if name not in STATISTICS]:
         known = ", ".join(STATISTICS)
         raise OptionError(f"no statistic {', '.join(map(str, unknown))}; known: {known}")
     symbols = _symbols(stars)
-    by_name = dict(zip(_model_names(fits, names), fits, strict=True))
+    by_name = dict(zip(_model_names(models, names), models, strict=True))
     tested = bool(symbols) or spread == "p"
     return ModelTable(
         names=tuple(by_name),
@@ -149,7 +151,7 @@ def etable(
         stars=symbols,
         notes=tuple(_notes(by_name, wanted, spread, symbols, _method(ddf, vcov), level, vcov)),
         variables=tuple(dict.fromkeys(
-            v.name for fit in fits for v in fit.design.schema.fixed.terms.variables
+            v.name for fit in models for v in fit.design.schema.fixed.terms.variables
         )),
         title=title,
     )  # fmt: skip

@@ -13,11 +13,12 @@ from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model_comparison import BOUNDARY, PairTest, compare_models
 from nestedmlm.fits.simulation.lrt import bootstrap_test
 from nestedmlm.views.anova import AnovaResult
+from nestedmlm.views.parameters import given_fits
 
 
 @checked
 def anova(
-    *fits: LmerFit | Sequence[LmerFit],
+    *fits: LmerFit | Sequence[LmerFit] | Mapping[str, LmerFit],
     refit: bool = True,
     names: Sequence[str] | None = None,
     test: str = "chisq",
@@ -31,8 +32,8 @@ def anova(
     Parameters
     ----------
     *fits : LmerFit or GlmerFit
-        Or one list of them. Several: sorted by number of parameters, each tested against the one
-        before. One: its sequential sums of squares.
+        Or one list of them, or a dictionary by their names. Several: sorted by number of
+        parameters, each tested against the one before. One: its sequential sums of squares.
     refit : bool
         Refit REML fits by maximum likelihood first (their REML criteria cannot be compared when
         fixed effects differ); ``.messages`` says so.
@@ -80,7 +81,7 @@ def anova(
     >>> nm.anova(batches, casks, test="boundary").notes
     ('casks against batches: 1/2 chisq(0) + 1/2 chisq(1)',)
     """
-    given = fits[0] if len(fits) == 1 and isinstance(fits[0], Sequence) else fits
+    given, names = given_fits(fits, names)
     models = [_fitted(fit) for fit in given]
     if test != "chisq" and any(fit.core.family is not None for fit in models):
         raise OptionError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -47,6 +47,26 @@ def parameter_table(
         table = fit.parameters(level=level)[list(COLUMNS)]
         return table if random else table[table["kind"] == "fixed"]
     return wald_parameters(fit.core, level=level, random=random, vcov=vcov)
+
+
+def given_fits(
+    fits: Sequence[Any], names: Sequence[str] | None
+) -> tuple[tuple[Any, ...], Sequence[str] | None]:
+    """Fits that were given one by one, in one list, or in one dictionary by their names.
+
+    Raises
+    ------
+    OptionError
+        For names beside a dictionary, which has its own.
+    """
+    if len(fits) != 1:
+        return tuple(fits), names
+    (one,) = fits
+    if isinstance(one, Mapping):
+        if names is not None:
+            raise OptionError("a dictionary of fits has their names: leave out names=")
+        return tuple(one.values()), [str(name) for name in one]
+    return (tuple(one), names) if isinstance(one, list | tuple) else (tuple(fits), names)
 
 
 def fit_names(fits: Sequence[Any], names: Sequence[str] | None) -> list[str]:

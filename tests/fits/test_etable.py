@@ -81,7 +81,7 @@ def test_refusals(fits):
         (lambda: nm.etable(one, stats=["x"]), "known"),
         (lambda: nm.etable(one, two, names=["a"]), "one for each"),
         (lambda: nm.etable(one, two, names=["a", "a"]), "different"),
-        (lambda: nm.etable([one, two]), "one by one"),
+        (lambda: nm.etable([one, [two]]), "one by one"),
     ):
         with pytest.raises(nm.NestedMLMError, match=text):
             call()

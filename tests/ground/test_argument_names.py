@@ -62,3 +62,13 @@ def test_degrees_of_freedom_in_any_spelling(text, fit):
 def test_every_old_name_leads_to_a_name_that_is_no_old_name():
     for names in OLD_ARGUMENTS.values():
         assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level"})
+
+
+def test_models_one_by_one_in_a_list_or_in_a_dictionary(fit):
+    less = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    for compare in (lambda *f, **o: nm.anova(*f, refit=False, **o), nm.etable):
+        expected = str(compare(less, fit, names=["less", "more"]))
+        assert str(compare([less, fit], names=["less", "more"])) == expected
+        assert str(compare({"less": less, "more": fit})) == expected
+        with pytest.raises(OptionError, match="leave out names="):
+            compare({"less": less, "more": fit}, names=["a", "b"])
