@@ -40,4 +40,4 @@ def run(code: str, namespace: dict[str, Any]) -> Any:
 if __name__ == "__main__":
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "README.md")
     wrong = differences(path.read_text(encoding="utf-8"))
-    sys.exit("\n\n".join(wrong))
+    sys.exit("\n\n".join(wrong) or 0)
