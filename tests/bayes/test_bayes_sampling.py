@@ -98,7 +98,7 @@ def test_pymc_computes_the_log_likelihood(sleep):
 
     tree = DataTree.from_dict({"posterior": draws.to_dataset()})
     with model:
-        found = pm.compute_log_likelihood(tree, progress=False)
+        found = pm.compute_log_likelihood(tree, progressbar=False)
     values = found["log_likelihood"]["Reaction"].values[0]
     posterior, y = draws.to_dataset(), sleep[0].design.y
     mu, sigma = posterior["mu"].values[0], posterior["sigma"].values[0][:, None]
