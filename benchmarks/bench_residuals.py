@@ -1,8 +1,8 @@
 """Residuals that differ or correlate, beside nlme and glmmTMB: CPU seconds of whole calls.
 
-Usage: ``OPENBLAS_NUM_THREADS=1 python -m benchmarks.bench_residuals [--runs 3]``. Each program reads
-the same CSV file and is timed warm, design included. A program that fails or that does not express
-a model shows ``-``; the last columns say how far above our criterion it stopped (glmmTMB's
+Usage: ``OPENBLAS_NUM_THREADS=1 python -m benchmarks.bench_residuals [--runs 3]``. Each program
+reads the same CSV file and is timed warm, design included. A program that fails or that does not
+express a model shows ``-``; the last columns say how far above our criterion it stopped (glmmTMB's
 unstructured fits hold a tiny residual variance, hence a little below). R's mmrm is not timed.
 """
 

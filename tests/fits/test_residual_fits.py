@@ -440,5 +440,5 @@ def test_predictors_of_the_dispersion_far_from_zero(random):
     assert b[0] == pytest.approx(a[0] * np.exp(-40.0 * b[1]), rel=1e-3)
     np.testing.assert_allclose(far.bse, near.bse, rtol=1e-5)
     np.testing.assert_allclose(far.tidy("fixed")["df"], near.tidy("fixed")["df"], rtol=1e-3)
-    with pytest.raises(ResidualStructureError, match="year.*centre it"):
+    with pytest.raises(ResidualStructureError, match=r"year.*centre it"):
         nm.lmer(f"{MEANS} + {random}", d, dispersion="~ year")

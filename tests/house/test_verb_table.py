@@ -19,13 +19,15 @@ ROOT = Path(__file__).parents[2]
 PARTS = frozenset(
     "model design core solution certificate messages penalty formula data_name weights_name "
     "weights_column "
-    "offset_name data run priors given_model solved family".split()
+    "offset_name data run priors given_model solved family source".split()
 )
 # members that are tested where they are at home
 ELSEWHERE = {
     "LmerFit.sample": "tests/bayes/test_bayes_sampled.py",
     "LmerFit.to_pymc": "tests/bayes/test_bayes_hierarchical.py",
     "GlmerFit.fragility": "tests/inference/rows/test_fragility.py",
+    "BayesFit.update": "tests/posterior/test_evidence.py",
+    "BayesFit.with_data": "tests/fits/test_posterior_means.py",
     "BayesFit.from_pymc": "tests/bayes/test_bayes_sampled.py",
     "BayesFit.save": "tests/posterior/test_bayes_storage.py",
     "Model.sample": "tests/bayes/test_bayes_sampled.py",
