@@ -18,7 +18,6 @@ from verb_row import (
     BOTH,
     DRAWN,
     EVERYWHERE,
-    GENERALIZED,
     GLMER,
     LMER,
     PROFILED,
@@ -552,8 +551,6 @@ row("conf_int generalized", lambda f: f.conf_int("beta_"), "conf_int", **OWN)
 row("overdispersion", lambda f: f.overdispersion(), **OWN)
 row("zero_inflation", lambda f: f.zero_inflation(nsim=9, seed=1), **OWN)
 row("simulated_residuals", lambda f: f.simulated_residuals(nsim=9, seed=1), **OWN)
-row("check_approximation", lambda f: f.check_approximation()["change"],
-    refused=where(GENERALIZED, "OptionError: needs one grouping factor"), **OWN)  # fmt: skip
 row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
 row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)

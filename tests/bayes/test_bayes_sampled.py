@@ -221,7 +221,7 @@ def test_an_edited_model_is_sampled_and_answers(fit):
     model = fit.to_pymc(marginal=True)
     with model:
         pm.Potential("near 5", -0.5 * ((model["Days"] - 5.0) / 0.5) ** 2)
-    edited = fit.sample(pymc_model=model, draws=300, chains=2, seed=1, progress=False)
+    edited = fit.sample(pymc_model=model, draws=800, chains=2, seed=1, progress=False)
     assert edited.model is model and edited.priors is None
     assert 4.5 < edited.fixef["Days"] < 7.0 < fit.fixef["Days"]
     assert "log_likelihood" not in edited.data.children  # the model's own may be another

@@ -124,7 +124,6 @@ def test_degrees_of_freedom_and_intervals(vaccine):
     ("call", "said"),
     [
         (lambda f: f.conf_int(), "not worked out for a known sigma"),
-        (lambda f: f.bootstrap(3), "not worked out for a known sigma"),
         (lambda f: f.influence("study"), "not worked out for a known sigma"),
         (lambda f: f.sample(), "not worked out for a known sigma"),
         (lambda f: f.ranova(), "no random effects left"),
@@ -134,6 +133,13 @@ def test_what_is_not_worked_out_says_so(vaccine, call, said):
     fit = nm.lmer("y ~ 1 + (1 | study)", vaccine, **KNOWN)
     with pytest.raises(NestedMLMError, match=said):
         call(fit)
+
+
+def test_bootstrap_holds_what_is_known(vaccine):
+    fit = nm.lmer("y ~ 1 + (1 | study)", vaccine, **KNOWN)
+    drawn = fit.bootstrap(200, seed=1, progress=False).t
+    assert (drawn["sigma"] == 1.0).all()
+    assert drawn["(Intercept)"].std() == pytest.approx(fit.bse.iloc[0], rel=0.2)
 
 
 def test_what_cannot_be_fixed(vaccine):

@@ -25,6 +25,7 @@ PARTS = frozenset(
 ELSEWHERE = {
     "LmerFit.sample": "tests/bayes/test_bayes_sampled.py",
     "LmerFit.to_pymc": "tests/bayes/test_bayes_hierarchical.py",
+    "GlmerFit.check_approximation": "tests/fits/test_glmer_fit.py",
     "GlmerFit.fragility": "tests/inference/rows/test_fragility.py",
     "BayesFit.update": "tests/posterior/test_evidence.py",
     "BayesFit.with_data": "tests/fits/test_posterior_means.py",

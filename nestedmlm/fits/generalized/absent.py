@@ -33,6 +33,8 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "report": "its sentences are of linear models: fit.summary(), fit.tidy()",
         "sample": "its posterior is not offered: nm.pymc_lmer is for linear models",
         "to_pymc": "its PyMC model is not offered: nm.pymc_lmer is for linear models",
+        "check": "its residuals are checked by fit.simulated_residuals(), fit.overdispersion() and "
+        "fit.zero_inflation()",
         "step": "degrees of freedom rule its tests: fit.drop1() and nm.anova compare models",
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestedmlm.errors import OptionError
+from nestedmlm.formula.structures import UNSTRUCTURED
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -40,7 +41,7 @@ def r_code(fit: LmerFit) -> str:
     devfun(theta)  # nestedmlm: 1786.46508...
     """
     design, options = fit.design, fit.model.source.options
-    own = [term.text for term in design.terms if term.structure.name != "us"]
+    own = [term.text for term in design.terms if term.structure.name != UNSTRUCTURED]
     if own:
         raise OptionError(f"lme4 1.1 has no structure like that of ({own[0]}), so there is no code")
     if fit.penalty is not None:
