@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.views.render import apa
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.latex import escape as latex_escape
@@ -95,6 +96,7 @@ class Report(Viewable):
         parts = [_written(p, _markdown, "*{}*") for p in self.paragraphs]
         return "\n\n".join([*parts, *(_markdown(r) for r in self.references)]) + "\n"
 
+    @checked
     def to_latex(self, *, booktabs: bool = False) -> str:
         """Write as LaTeX that needs no package, symbols in italics; a report has no rules."""
         parts = [_written(p, _latex, r"\textit{{{}}}") for p in self.paragraphs]

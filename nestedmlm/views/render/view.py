@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.views.render import excel, html, latex, markdown, word
 from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
@@ -132,6 +133,7 @@ class Viewable:
         """
         return markdown.render(self.view().blocks)
 
+    @checked
     def to_latex(self, *, booktabs: bool = False) -> str:
         r"""Write as LaTeX that needs no package, or booktabs alone.
 
