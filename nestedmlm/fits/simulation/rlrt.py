@@ -122,8 +122,6 @@ def rlrt(
     >>> round(test.statistic, 3), test.pvalue < 0.01, test.exact
     (6.369, True, True)
     """
-    for fit in (m0, m1):
-        require_linear(None if fit is None else fit.core.family, "the restricted likelihood ratio")
     fits = [_by_reml(fit) for fit in (m0, m1) if fit is not None]
     large, term, smaller = _single(fits[0]) if len(fits) == 1 else _pair(fits[0], fits[1])
     difference = smaller - large.reml_criterion
@@ -147,6 +145,7 @@ def rlrt(
 def _by_reml(fit: LmerFit) -> LmerFit:
     if not isinstance(fit, Estimates):
         raise OptionError(f"rlrt takes fits of lmer, not {type(fit).__name__}")
+    require_linear(fit.core.family, "the restricted likelihood ratio")
     refuse_residuals(fit, "rlrt", "compare fits by nm.anova()")
     if fit.penalty is not None:
         raise ModelComparisonError("a penalised fit has no likelihood ratio: refit without penalty")
