@@ -337,9 +337,10 @@ def test_effect_is_emmeans(cake, tmp_path):
     assert (low, high) == (175.0, 225.0)
 
 
-def test_effect_of_a_posterior_needs_the_data(posterior):
-    with pytest.raises(nm.NestedMLMError, match="data="):
-        plots.effect(posterior, "Days")
+def test_effect_of_a_posterior_is_drawn_from_the_data_of_its_model(posterior):
+    own = plots.effect(posterior, "Days").lines[0]
+    given = plots.effect(posterior, "Days", data=nm.load_dataset("sleepstudy")).lines[0]
+    np.testing.assert_allclose(own.get_ydata(), given.get_ydata())
 
 
 @pytest.mark.parametrize("kind", ["dist", "rank", "trace", "forest", "pair"])
