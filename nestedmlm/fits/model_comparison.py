@@ -325,7 +325,7 @@ def _likelihood_ratios(
     table = pd.DataFrame(dict(zip(LRT_COLUMNS, columns, strict=True)), index=pd.Index(labels))
     data = fits[0].data_name
     heading = ([f"Data: {data}"] if data is not None else []) + ["Models:"]
-    heading += [f"{label}: {fit.formula}" for label, fit in zip(labels, fits, strict=True)]
+    heading += [f"{label}: {_written(fit)}" for label, fit in zip(labels, fits, strict=True)]
     apart = tuple(
         f"{labels[i - 1]} is not nested in {labels[i]}: its p-value means "
         "nothing; compare AIC or BIC"
@@ -340,6 +340,13 @@ def _likelihood_ratios(
         fits=tuple(fits),
     )
     return plain if test is None else _with_test(plain, fits, labels, test)
+
+
+def _written(fit: LmerFit) -> str:
+    """A model's formula, and its residuals where they have a structure."""
+    options = fit.model.source.options
+    own = {"dispersion": options.dispersion, "residual": options.residual}
+    return ", ".join([fit.formula, *(f"{k} = {v}" for k, v in own.items() if v is not None)])
 
 
 def _with_test(
