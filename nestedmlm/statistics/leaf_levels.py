@@ -117,8 +117,11 @@ def leaf_levels(stats: CrossProducts, crossed: Crossed, leaves: _Leaves) -> Leaf
         inner.panel(i + 1)[...] = block.panel(i)
     columns = part.rows.start + leaves.levels[:, None] * part.k + np.arange(part.k)
     _fill_leaf_panels(inner, block, crossed, columns, leaves.nodes, place_of)
-    rest = crossed.Q[columns.ravel()][:, leaves.kept].reshape(*columns.shape, -1)
-    entries, values = _entries(stats, crossed, leaves.kept, parent, place_of, rest)
+    # levels of one factor do not meet each other: only columns of other factors do
+    others = np.flatnonzero((leaves.kept < part.rows.start) | (leaves.kept >= part.rows.stop))
+    rest = crossed.Q[np.ix_(columns.ravel(), leaves.kept[others])].reshape(*columns.shape, -1)
+    met = _leaf_entries_of(rest, others)
+    entries, values = _entries(stats, crossed, leaves.kept, parent, place_of, met)
     trailing = tuple(
         (p.k, p.levels - (len(leaves.levels) if t == leaves.place else 0))
         for t, p in enumerate(crossed.parts)
@@ -202,7 +205,7 @@ def _entries(
     kept: IntArray,
     parent: IntArray,
     place_of: IntArray,
-    rest: FloatArray,
+    met: tuple[IntArray, IntArray, FloatArray],
 ) -> tuple[Entries, FloatArray]:
     """Entries of the leaves and of the chain in the smaller dense block, and their values.
 
@@ -230,7 +233,7 @@ def _entries(
         known = crossed.values[old.value[i] : old.value[i + 1]].reshape(int(K[i]), -1)
         found[:, np.searchsorted(keys, wanted)] = known[:, stays[i]]
         values.append(found.ravel())
-    leaf, leaf_col, leaf_values = _leaf_entries(new, parent, place_of, rest)
+    leaf, leaf_col, leaf_values = _leaf_entries(new, parent, place_of, met)
     up = _entry_of(new, parent[leaf], leaf_col, q)
     counts = np.bincount(leaf, minlength=len(parent))
     ptr = np.concatenate([[0], np.cumsum(counts)])
@@ -244,15 +247,23 @@ def _entries(
     ), np.concatenate([leaf_values.ravel(), *values])
 
 
-def _leaf_entries(
-    chain: Entries, parent: IntArray, place_of: IntArray, rest: FloatArray
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Columns of other crossed factors that each leaf meets: (leaf, column, (k, E) values)."""
+def _leaf_entries_of(rest: FloatArray, others: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Products of leaves with columns of other crossed factors: (leaf, column, (k, E) values)."""
     which, col = np.nonzero(rest.any(axis=1))
-    leaf, values = place_of[which], rest[which, :, col].T
+    return which, others[col], rest[which, :, col].T
+
+
+def _leaf_entries(
+    chain: Entries,
+    parent: IntArray,
+    place_of: IntArray,
+    met: tuple[IntArray, IntArray, FloatArray],
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Entries of all levels of the new factor, sorted; each has one."""
+    leaf, col, values = place_of[met[0]], met[1], met[2]
     alone = np.setdiff1d(np.arange(len(parent)), leaf)
     some = chain.col[chain.ptr[parent[alone]]]  # any column that the parent meets
     leaf, col = np.concatenate([leaf, alone]), np.concatenate([col, some])
-    values = np.concatenate([values, np.zeros((rest.shape[1], len(alone)))], axis=1)
+    values = np.concatenate([values, np.zeros((len(values), len(alone)))], axis=1)
     order = np.lexsort((col, leaf))
     return leaf[order], col[order], values[:, order]
