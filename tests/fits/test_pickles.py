@@ -101,6 +101,10 @@ def others() -> dict[str, Callable[[], Any]]:
         "PowerCurve": lambda: fit.extend(along="f1", n=40).power_curve(
             "x", along="f1", breaks=[20, 30], nsim=2, seed=1, progress=False
         ),
+        "ResidualComparison": lambda: nm.compare_residuals(
+            nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy")),
+            ["ar1(Days | Subject)"],
+        ),
         "Rlrt": lambda: nm.rlrt(fit_of("no variance"), nsim=50, seed=1),
         "PriorTable": lambda: fit.model.priors,
         "Scenario": lambda: fit.extend(along="f1", n=40),
