@@ -33,11 +33,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
 
+# One process for each core; each keeps the fixtures it made, so tests stay in order.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.summaries.summary_plan import SummaryPlan, plan
     from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
-    from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+    from nestedmlm.inference.effects.df_record import ClusterRobust
     from nestedmlm.optimum.control import Control
     from nestedmlm.optimum.penalty import Penalty
     from nestedmlm.optimum.warmup import warmup
@@ -158,7 +158,7 @@ _PLACES = {
         "fits.summaries.data_summary": "Summary",
         "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",
-        "inference.effects.cluster_robust": "ClusterRobust",
+        "inference.effects.df_record": "ClusterRobust",
         "optimum.control": "Control",
         "optimum.penalty": "Penalty",
         "optimum.warmup": "warmup",

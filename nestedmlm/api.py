@@ -10,7 +10,6 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.partitions.sources import is_source
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.glmer_fit import GlmerFit, fit_generalized_design
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.model import Model
 from nestedmlm.formula import Formula
@@ -20,15 +19,16 @@ from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.glmer_fit import GlmerFit, fit_generalized_design
     from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
     from nestedmlm.fits.summaries.summarise import summarise
 else:  # each loads when it is first asked for
-    globals().update(
-        late_imports(
-            "nestedmlm.fits",
-            {"imputation.pooled_fit": "pooled_fit", "summaries.summarise": "summarise"},
-        )
-    )
+    # fmt: off
+    globals().update(late_imports("nestedmlm.fits", {
+        "glmer_fit": "fit_generalized_design", "imputation.pooled_fit": "pooled_fit",
+        "summaries.summarise": "summarise",
+    }))
+    # fmt: on
 
 
 @overload

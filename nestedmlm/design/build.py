@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,10 @@ from nestedmlm.design.residual_checks import check_beside, check_known_sigma
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError
-from nestedmlm.families import Family
 from nestedmlm.formula.formula import Formula, parse_formula
+
+if TYPE_CHECKING:
+    from nestedmlm.families import Family
 
 FloatArray = npt.NDArray[np.float64]
 

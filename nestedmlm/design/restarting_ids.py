@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fdtrc, gammaln
 
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.rows import Rows
@@ -135,6 +134,8 @@ class _Cells:
 
     def chained(self) -> bool:
         """Whether absent ids are so much the last ones that this is no accident."""
+        from scipy.special import gammaln  # a plain fit does not wait for it
+
         inside = self.in_order()
         size, ids = inside.sum(axis=1), inside.shape[1]
         last_first = (inside & (np.arange(ids) < size[:, None])).sum(axis=1) == size
@@ -262,6 +263,8 @@ def effect_tests(outer: IntArray, inner: IntArray, rows: Rows) -> tuple[float, f
 
     The models: fixed effects and parents; and ids; and cells.
     """
+    from scipy.special import fdtrc  # a plain fit does not wait for it
+
     w = np.ones(rows.n) if rows.weights is None else rows.weights
     y = rows.y if rows.offset is None else rows.y - rows.offset
     columns = np.column_stack([rows.X, y - np.average(y, weights=w)])

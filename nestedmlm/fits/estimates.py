@@ -12,8 +12,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.joint_covariance import joint_covariance
 from nestedmlm.likelihood.solution import Solution

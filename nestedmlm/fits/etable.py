@@ -18,7 +18,7 @@ from nestedmlm.fits.fit_statistics import (
     STATISTICS,
     statistics_frame,
 )
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views.etable import NUMBERS, SPREADS, ModelTable
 from nestedmlm.views.parameters import fit_names, given_fits, parameter_table
 from nestedmlm.views.protocols import TabledFit

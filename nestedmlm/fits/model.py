@@ -13,9 +13,6 @@ from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.families import Family
-from nestedmlm.fits.generalized.options import generalized_family
-from nestedmlm.fits.glmer_fit import fit_generalized
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
@@ -28,6 +25,9 @@ from nestedmlm.optimum.penalty import Penalty
 
 if TYPE_CHECKING:
     from nestedmlm.bayes.model.priors import resolve_priors
+    from nestedmlm.families import Family
+    from nestedmlm.fits.generalized.options import generalized_family
+    from nestedmlm.fits.glmer_fit import fit_generalized
     from nestedmlm.fits.summaries.summary_source import SummarySource
     from nestedmlm.fits.verbs.pytensor_graph import pytensor
     from nestedmlm.fits.verbs.sample import sample
@@ -35,17 +35,15 @@ if TYPE_CHECKING:
     from nestedmlm.plots.accessor import ModelPlots
     from nestedmlm.views.posterior.priors import PriorTable
 else:  # each loads when it is first asked for
-    globals().update(
-        late_imports(
-            "nestedmlm",
-            {
-                "bayes.model.priors": "resolve_priors",
-                "plots.accessor": "ModelPlots",
-                "views.posterior.priors": "PriorTable",
-            },
-            wrap=checked,
-        )
-    )
+    # fmt: off
+    globals().update(late_imports("nestedmlm", {
+        "bayes.model.priors": "resolve_priors", "plots.accessor": "ModelPlots",
+        "views.posterior.priors": "PriorTable",
+    }, wrap=checked))
+    globals().update(late_imports("nestedmlm.fits", {
+        "generalized.options": "generalized_family", "glmer_fit": "fit_generalized",
+    }))
+    # fmt: on
     globals().update(
         late_imports(
             "nestedmlm.fits.verbs",

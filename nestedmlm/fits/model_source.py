@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nestedmlm.callers import Caller
 from nestedmlm.design.build import build_design, fixed_part, join
@@ -15,8 +15,10 @@ from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import read_variables
 from nestedmlm.design.residual import read_arguments
 from nestedmlm.errors import DataError
-from nestedmlm.families import Family
 from nestedmlm.formula import Formula
+
+if TYPE_CHECKING:
+    from nestedmlm.families import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

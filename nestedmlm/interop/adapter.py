@@ -14,8 +14,8 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.data_of import data_of
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.inference.effects.cluster_robust import SUMS, ClusterRobust
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.df_record import ROBUST_TYPES, ClusterRobust
 from nestedmlm.posterior.draws import effect_draws
 
 if TYPE_CHECKING:
@@ -177,9 +177,9 @@ def _adjusted(fit: LmerFit | BayesFit, asked: str | ClusterRobust) -> FloatArray
         raise OptionError("vcov= of a posterior is True or False: its draws have one covariance")
     if asked == "kenward-roger":
         return df_method(fit.core, asked).cov
-    if isinstance(asked, ClusterRobust) or asked in SUMS:
+    if isinstance(asked, ClusterRobust) or asked in ROBUST_TYPES:
         return df_method(fit.core, "none", asked).cov
     raise OptionError(
-        f"vcov must be True, False, 'kenward-roger', {', '.join(map(repr, SUMS))}, a "
+        f"vcov must be True, False, 'kenward-roger', {', '.join(map(repr, ROBUST_TYPES))}, a "
         f"nestedmlm.ClusterRobust or a matrix, not {asked!r}"
     )

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,21 +14,37 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.graph_objective import graph_objective
-from nestedmlm.optimum.iterative import optimize_iteratively
-from nestedmlm.optimum.nloptwrap import stop_as_lme4
 from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
-from nestedmlm.optimum.residual_optimum import optimize_residuals
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
-from nestedmlm.statistics.pair_sums import pair_sums
+
+if TYPE_CHECKING:
+    from nestedmlm.optimum.graph_objective import graph_objective
+    from nestedmlm.optimum.iterative import optimize_iteratively
+    from nestedmlm.optimum.nloptwrap import stop_as_lme4
+    from nestedmlm.optimum.residual_optimum import optimize_residuals
+    from nestedmlm.statistics.pair_sums import pair_sums
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm",
+            {
+                "optimum.graph_objective": "graph_objective",
+                "optimum.iterative": "optimize_iteratively",
+                "optimum.nloptwrap": "stop_as_lme4",
+                "optimum.residual_optimum": "optimize_residuals",
+                "statistics.pair_sums": "pair_sums",
+            },
+        )
+    )
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
     {

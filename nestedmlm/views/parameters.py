@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.tidy.wald_parameters import COLUMNS, pooled_parameters, wald_parameters
 from nestedmlm.views.protocols import TabledFit
 

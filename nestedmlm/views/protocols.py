@@ -7,19 +7,20 @@ knows what it owes. `fit.engine` tells the two apart, for the reader and for the
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
-from nestedmlm.bayes.model.priors import PriorSet
-from nestedmlm.design.design import Design
-from nestedmlm.inference.fitted import Fitted, PooledFitted
-from nestedmlm.likelihood.solution import Solution
-from nestedmlm.optimum.certificate import Certificate
-from nestedmlm.posterior.run import Run
-from nestedmlm.views.profile import Profile
-from nestedmlm.views.render.view import View, Viewable
-from nestedmlm.views.varcorr import VarCorr
+if TYPE_CHECKING:  # annotations only: a heading must not load the Bayesian half
+    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.design.design import Design
+    from nestedmlm.inference.fitted import Fitted, PooledFitted
+    from nestedmlm.likelihood.solution import Solution
+    from nestedmlm.optimum.certificate import Certificate
+    from nestedmlm.posterior.run import Run
+    from nestedmlm.views.profile import Profile
+    from nestedmlm.views.render.view import View, Viewable
+    from nestedmlm.views.varcorr import VarCorr
 
 
 class Described(Protocol):

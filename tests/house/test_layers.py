@@ -224,7 +224,13 @@ def test_import_is_light():
 LATER = (
     "formulae", "numba", "scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.sparse",
     "nestedmlm.plots", "nestedmlm.bayes.sampling", "nestedmlm.fits.simulation",
-    "nestedmlm.fits.bayes_fit", "nestedmlm.posterior.records", "nestedmlm.inference.means",
+    "nestedmlm.fits.bayes_fit", "nestedmlm.posterior", "nestedmlm.inference.means",
+    "nestedmlm.bayes", "nestedmlm.families", "nestedmlm.fits.generalized",
+    "nestedmlm.fits.imputation", "nestedmlm.fits.summaries", "nestedmlm.inference.imputation",
+    "nestedmlm.inference.effects.cluster_robust", "nestedmlm.inference.effects.kenward_roger",
+    "nestedmlm.inference.profile", "nestedmlm.inference.resampling", "nestedmlm.optimum.glmm",
+    "nestedmlm.optimum.residual_optimum", "nestedmlm.statistics.pair_sums",
+    "nestedmlm.views.render.excel", "nestedmlm.views.render.html", "nestedmlm.views.render.word",
 )  # fmt: skip
 
 FIT = f"""

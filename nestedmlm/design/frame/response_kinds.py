@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,11 @@ from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.operators import as_numbers
 from nestedmlm.design.frame.values import Factor, Matrix, drop_unused
 from nestedmlm.errors import ResponseError
-from nestedmlm.families import Family
-from nestedmlm.families.family import accept
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Node
+
+if TYPE_CHECKING:
+    from nestedmlm.families import Family
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,14 +45,14 @@ class ResponseKind:
     free_dispersion : bool
         Whether a dispersion is estimated; without one, a grouping factor may have a level for
         each row.
-    check : callable
+    check : callable or None
         ``(y, weights)``: the family's own check.
     """
 
     name: str = "real"
     family: str = "gaussian"
     free_dispersion: bool = True
-    check: Callable[[FloatArray, FloatArray], None] = accept
+    check: Callable[[FloatArray, FloatArray], None] | None = None
 
 
 REAL = ResponseKind()
@@ -192,7 +194,8 @@ def check_values(
         check_response(y, name)
     here = Checked(y=y, weights=weights, trials=trials, kind=kind, name=name, index=index)
     KINDS[kind.name](here)
-    kind.check(y, np.ones(len(y)) if weights is None else weights)
+    if kind.check is not None:
+        kind.check(y, np.ones(len(y)) if weights is None else weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

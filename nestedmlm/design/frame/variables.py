@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,11 @@ from nestedmlm.design.frame.response_kinds import (
 from nestedmlm.design.frame.values import Factor, Vector, drop_unused, missing_rows, take_rows
 from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_variables
 from nestedmlm.errors import DataError, OptionError, WeightsError
-from nestedmlm.families import Family
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms, Variable
+
+if TYPE_CHECKING:
+    from nestedmlm.families import Family
 
 FloatArray = npt.NDArray[np.float64]
 NA_ACTIONS = ("omit", "exclude", "raise")

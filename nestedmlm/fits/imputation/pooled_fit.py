@@ -15,8 +15,8 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.imputation.compare import compare
 from nestedmlm.fits.verbs.anova import term_table
 from nestedmlm.fits.verbs.contest import contest
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import PooledFitted
 from nestedmlm.inference.imputation.pooled_tests import pool_of
 from nestedmlm.inference.imputation.rubin import missing_shares

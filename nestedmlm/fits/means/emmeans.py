@@ -17,8 +17,8 @@ from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted

@@ -13,8 +13,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.means.contrast_names import contrast_labels, row_names
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import make_comparisons

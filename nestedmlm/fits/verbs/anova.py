@@ -10,8 +10,8 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.model_comparison import sequential_anova
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, JointTest, df_method, joint_test
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.effects.hypotheses import (
     Values,
     missing_cells,

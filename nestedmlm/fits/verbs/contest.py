@@ -10,9 +10,9 @@ import pandas as pd
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.anova import f_frame
 from nestedmlm.fits.verbs.summary import row_numbers
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.contrasts import read_contrasts
 from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views.effect_tests import ROW_COLUMNS, TestTable
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pandas as pd
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
 from nestedmlm.fits.verbs.anova import f_frame, read_predictors
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.effects.hypotheses import droppable, marginal_contrasts
 from nestedmlm.views.effect_tests import DROP1_COLUMNS, METHOD_NAMES, TestTable
 

@@ -10,8 +10,8 @@ import pandas as pd
 from nestedmlm.arguments import check_level
 from nestedmlm.fits.fit_statistics import nakagawa_r2
 from nestedmlm.fits.singularity.diagnosis import diagnose
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, df_method, intervals, row_tests
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views import report as sentences
 from nestedmlm.views.effect_tests import METHOD_NAMES
 from nestedmlm.views.report import Report, Sentence

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import DfMethod, RowTests, df_method, row_tests
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views.effect_tests import COEFFICIENT_COLUMNS
 from nestedmlm.views.render.view import View
 from nestedmlm.views.summary import summary_view

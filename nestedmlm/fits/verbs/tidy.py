@@ -12,8 +12,8 @@ import pandas as pd
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.conf_int import check_exponentiate
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy as frames
 from nestedmlm.inference.tidy.ran_pars import check_scale, ran_pars_frame, residual_pars_frame

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestedmlm.covariance import split_parameters
-from nestedmlm.fits.verbs.dispersion import residual_blocks, residual_notes
+from nestedmlm.late import late_imports
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.verbs.dispersion import residual_blocks, residual_notes
+else:  # of residuals that differ or correlate only
+    globals().update(
+        late_imports("nestedmlm.fits.verbs", {"dispersion": "residual_blocks residual_notes"})
+    )
 
 
 def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
@@ -41,7 +46,7 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
               Days         35.072  9.6043
      Residual             654.941
     """
-    scale = fit.core.scale
+    scale, plain = fit.core.scale, fit.design.residual is None
     return VarCorr(
         corr=corr,
         blocks=tuple(
@@ -62,6 +67,6 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
             )
         ),
         sigma=scale if fit.core.family is None else None,
-        residual=residual_blocks(fit.solution, fit.design),
-        notes=residual_notes(fit.solution, fit.design),
+        residual=() if plain else residual_blocks(fit.solution, fit.design),
+        notes=() if plain else residual_notes(fit.solution, fit.design),
     )

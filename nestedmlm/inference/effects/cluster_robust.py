@@ -28,6 +28,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
 from nestedmlm.errors import MemoryLimitError, OptionError, ResidualStructureError
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
 from nestedmlm.inference.rows.deletion import inverse_rows
@@ -36,37 +37,6 @@ from nestedmlm.statistics.memory import available_memory
 
 _SINGULAR = 1e-9  # share of its information that a cluster may leave of a coefficient
 _NULL = 1e-12  # relative eigenvalue of a matrix whose inverse root is taken that counts as zero
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterRobust:
-    """Cluster-robust covariance: which one, and what the clusters are.
-
-    Parameters
-    ----------
-    type : {"CR2", "CR0", "CR1", "CR3"}
-        CR2 is right in expectation if the model is; CR3 is somewhat too large, CR0 too small.
-    cluster : str, optional
-        A grouping factor in which all others are nested; by default the one there is.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> fit = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
-    >>> robust = nm.ClusterRobust(type="CR3", cluster="batch")
-    >>> fit.cov_params(robust).round(3)
-                 (Intercept)
-    (Intercept)        0.509
-    """
-
-    type: str = "CR2"
-    cluster: str | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.type, str) or self.type not in SUMS:
-            raise OptionError(
-                f"vcov={self.type!r} is unknown; known: {', '.join(SUMS)} (cluster-robust)"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

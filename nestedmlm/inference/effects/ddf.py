@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,19 +18,32 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.cluster_robust import (
-    ClusterRobust,
-    RobustCovariance,
-    robust_covariance,
-    robust_joint_df,
-    robust_row_df,
-)
-from nestedmlm.inference.effects.df_record import DfMethod
-from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
+from nestedmlm.inference.effects.df_record import ClusterRobust, DfMethod
 from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
 from nestedmlm.inference.fitted import Fitted, PooledFitted
-from nestedmlm.inference.imputation.pooled_tests import pooled_method
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.threads import blas_threads
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.effects.cluster_robust import (
+        RobustCovariance,
+        robust_covariance,
+        robust_joint_df,
+        robust_row_df,
+    )
+    from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
+    from nestedmlm.inference.imputation.pooled_tests import pooled_method
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm.inference",
+            {
+                "effects.cluster_robust": "robust_covariance robust_joint_df robust_row_df",
+                "effects.kenward_roger": "approximate kenward_roger",
+                "imputation.pooled_tests": "pooled_method",
+            },
+        )
+    )
 
 __all__ = [
     "METHODS", "DfMethod", "JointTest", "RowTests", "coefficient_tests", "df_method", "intervals",

@@ -6,7 +6,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
+from nestedmlm.errors import OptionError
+
+ROBUST_TYPES = ("CR0", "CR1", "CR2", "CR3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRobust:
+    """Cluster-robust covariance: which one, and what the clusters are.
+
+    Parameters
+    ----------
+    type : {"CR2", "CR0", "CR1", "CR3"}
+        CR2 is right in expectation if the model is; CR3 is somewhat too large, CR0 too small.
+    cluster : str, optional
+        A grouping factor in which all others are nested; by default the one there is.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
+    >>> robust = nm.ClusterRobust(type="CR3", cluster="batch")
+    >>> fit.cov_params(robust).round(3)
+                 (Intercept)
+    (Intercept)        0.509
+    """
+
+    type: str = "CR2"
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.type, str) or self.type not in ROBUST_TYPES:
+            raise OptionError(
+                f"vcov={self.type!r} is unknown; known: {', '.join(ROBUST_TYPES)} (cluster-robust)"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

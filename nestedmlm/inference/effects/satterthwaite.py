@@ -12,22 +12,30 @@ covariance of the estimates by nothing (to first order), so it adds nothing to i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.identified_inverse import twice_inverse
-from nestedmlm.inference.effects.residual_movement import covariance_movement
 from nestedmlm.inference.effects.variance_derivatives import (
     VarianceDerivatives,
     variance_derivatives,
 )
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import parameter_directions
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.penalty import penalty_terms
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.effects.residual_movement import covariance_movement
+else:  # of residuals that differ or correlate only
+    globals().update(
+        late_imports("nestedmlm.inference.effects", {"residual_movement": "covariance_movement"})
+    )
 
 _AVERAGE = "Satterthwaite's method by average information (iterative fit)"
 _DIFFERENCE_STEP = 1e-5  # for second derivatives of T T', which involve no data

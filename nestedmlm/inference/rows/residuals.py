@@ -5,13 +5,24 @@ The semantics are those of lme4 (reference/lme4.md, 2.8).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError, ResidualStructureError
-from nestedmlm.inference.rows.joint import design_rows, fixed_forms, relative_variances
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.solution import Solution
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.rows.joint import design_rows, fixed_forms, relative_variances
+else:  # of standardized residuals only
+    globals().update(
+        late_imports(
+            "nestedmlm.inference.rows", {"joint": "design_rows fixed_forms relative_variances"}
+        )
+    )
 
 PLAIN = ("response", "working")
 WEIGHTED = ("pearson", "deviance")

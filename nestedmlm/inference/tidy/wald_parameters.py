@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.inference.effects.cluster_robust import ClusterRobust
 from nestedmlm.inference.effects.ddf import coefficient_tests, intervals
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.variances.wald import variance_parameters
 

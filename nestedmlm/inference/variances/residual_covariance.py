@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from nestedmlm.design.residual import ResidualRows
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.variances.correlation import correlation_matrix
 from nestedmlm.likelihood.solution import Solution
-from nestedmlm.statistics.pair_sums import ResidualAt
+
+if TYPE_CHECKING:
+    from nestedmlm.statistics.pair_sums import ResidualAt
 
 _MOST_TIMES = 60  # different times of one matrix
 KINDS = ("cov", "cor")

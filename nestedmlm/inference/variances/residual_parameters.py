@@ -14,10 +14,10 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.residual_structures import BLOCK
 from nestedmlm.inference.variances.correlation import correlation_matrix
-from nestedmlm.statistics.pair_sums import ResidualAt
 
 if TYPE_CHECKING:
     from nestedmlm.design.residual import ResidualRows
+    from nestedmlm.statistics.pair_sums import ResidualAt
 
 Bounds = tuple[float, float]
 _INFINITE = float("inf")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,6 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import relative_factors, split_parameters
 from nestedmlm.design.design import Design
-from nestedmlm.inference.effects.residual_movement import covariance_movement
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at
@@ -28,9 +28,17 @@ from nestedmlm.inference.variances.parameters import (
     values_at,
 )
 from nestedmlm.inference.variances.residual_parameters import residual_values
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.plan import term_places, theta_of_phi
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.penalty import penalty_terms
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.effects.residual_movement import covariance_movement
+else:  # of residuals that differ or correlate only
+    globals().update(
+        late_imports("nestedmlm.inference.effects", {"residual_movement": "covariance_movement"})
+    )
 
 _DIFFERENCE_STEP = 1e-4  # relative to the parameter
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero

@@ -11,13 +11,27 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
-from nestedmlm.views.render import excel, html, latex, markdown, word
+from nestedmlm.late import Late
 from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
+
+if TYPE_CHECKING:
+    from nestedmlm.views.render.excel import write as write_excel
+    from nestedmlm.views.render.html import render as render_html
+    from nestedmlm.views.render.latex import render as render_latex
+    from nestedmlm.views.render.markdown import render as render_markdown
+    from nestedmlm.views.render.word import write as write_word
+else:  # a format loads when it is first written
+    render_html = Late("nestedmlm.views.render.html", "render")
+    render_latex = Late("nestedmlm.views.render.latex", "render")
+    render_markdown = Late("nestedmlm.views.render.markdown", "render")
+    write_excel = Late("nestedmlm.views.render.excel", "write")
+    write_word = Late("nestedmlm.views.render.word", "write")
 
 __all__ = ["Block", "Table", "Text", "View", "Viewable"]
 
@@ -112,7 +126,7 @@ class Viewable:
         >>> fit.varcorr().to_html().count("<tr")
         3
         """
-        return html.render(self.view().blocks)
+        return render_html(self.view().blocks)
 
     def to_markdown(self) -> str:
         """Write as Markdown with pipe tables.
@@ -131,7 +145,7 @@ class Viewable:
         | Batch | (Intercept) | 42.001 |
         | Residual |  | 49.510 |
         """
-        return markdown.render(self.view().blocks)
+        return render_markdown(self.view().blocks)
 
     @checked
     def to_latex(self, *, booktabs: bool = False) -> str:
@@ -160,7 +174,7 @@ class Viewable:
         \hline
         \end{tabular}
         """
-        return latex.render(self.view().blocks, booktabs=booktabs)
+        return render_latex(self.view().blocks, booktabs=booktabs)
 
     def save(self, path: str | PathLike[str]) -> Path:
         r"""Write a file whose format goes by the end of its name.
@@ -253,8 +267,8 @@ def _html_file(view: Viewable) -> str:
 
 _WRITERS: Mapping[str, Callable[[Viewable, Path], None]] = MappingProxyType(
     {
-        ".docx": lambda view, path: word.write(view.view().blocks, path),
-        ".xlsx": lambda view, path: excel.write(view.view().blocks, path),
+        ".docx": lambda view, path: write_word(view.view().blocks, path),
+        ".xlsx": lambda view, path: write_excel(view.view().blocks, path),
         ".tex": _write_text(_latex_file),
         ".html": _write_text(_html_file),
         ".md": _write_text(Viewable.to_markdown),
