@@ -17,10 +17,11 @@ def dense_parts(d: Any, stats: Any, plan: Any, T: np.ndarray, directions: Any) -
     for f, (terms, K) in enumerate(zip(plan.factors, plan.widths, strict=True)):
         factor = d.factors[stats.factors[f]]
         X = np.hstack([d.terms[t].X @ stats.transforms[t] for t in terms])
-        J = len(factor.levels)
+        J = factor.effects
+        basis = np.eye(J) if factor.basis is None else factor.basis
         block = np.zeros((d.n, J * K))
         for row, code in enumerate(factor.codes):
-            block[row, code * K : (code + 1) * K] = X[row]
+            block[row] = np.kron(basis[code], X[row])
         own = T[at : at + K * K].reshape(K, K)
         at += K * K
         V = V + block @ np.kron(np.eye(J), own @ own.T) @ block.T

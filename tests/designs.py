@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.design.build import build_design
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.grouping import GroupingFactor
 
 FORMULAS = {
     "one factor": "y ~ x + z + (1 | f1)",
@@ -62,6 +64,36 @@ def design(kind: str, *, weighted: bool = False, offset: bool = False) -> Design
         weights="w" if weighted else None,
         offset="off" if offset else None,
     )
+
+
+# formula, and the columns of the basis of each factor that has one
+BASES = {
+    "alone": ("y ~ x + z + (1 | f1)", {"f1": 30}),
+    "slopes alone": ("y ~ x + z + (x | f1)", {"f1": 34}),
+    "few functions": ("y ~ x + (1 | f1)", {"f1": 6}),
+    "in a chain": ("y ~ x + (1 | f1) + (x | f2)", {"f1": 30}),
+    "above a chain of two": ("y ~ z + (x | f1) + (1 | f2) + (z | c1)", {"c1": 9}),
+    "beside crossed": ("y ~ z + (x | f1) + (1 | c1) + (x | c2)", {"c1": 5}),
+    "several": ("y ~ x + (1 | f1) + (1 | c1) + (z | c2)", {"c1": 4, "c2": 3}),
+    "two alone": ("y ~ x + (1 | c1) + (0 + z | f1)", {"c1": 7, "f1": 12}),
+    "by weights of one": ("y ~ 0 + cs(x + z | f1)", {"f1": 8}),
+}
+
+
+def basis_design(kind: str, *, weighted: bool = False) -> Design:
+    """A design whose bases have three rows more than there are levels with rows."""
+    formula, sizes = BASES[kind]
+    d = build_design(formula, data(), weights="w" if weighted else None, offset="off")
+    rng = np.random.default_rng(3)
+
+    def with_basis(factor: GroupingFactor) -> GroupingFactor:
+        if factor.name not in sizes:
+            return factor
+        levels = np.append(factor.levels, ["new 1", "new 2", "new 3"]).astype(object)
+        basis = rng.normal(size=(len(levels), sizes[factor.name])) * 3.0
+        return replace(factor, levels=levels, basis=basis)
+
+    return replace(d, factors=tuple(with_basis(f) for f in d.factors))
 
 
 def central_difference(

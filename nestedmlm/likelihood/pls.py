@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def dense_z(design: Design) -> list[FloatArray]:
-    """Return the dense (n, J k) matrix of each random-effects term, level-major."""
+    """Return the dense (n, q k) matrix of each random-effects term, effect by effect."""
     out = []
     for term in design.terms:
         factor = design.factors[term.factor]
@@ -26,7 +26,7 @@ def dense_z(design: Design) -> list[FloatArray]:
         Z = np.zeros((n, len(factor.levels) * k))
         for row, code in enumerate(factor.codes):
             Z[row, code * k : (code + 1) * k] = term.X[row]
-        out.append(Z)
+        out.append(Z if factor.basis is None else Z @ np.kron(factor.basis, np.eye(k)))
     return out
 
 

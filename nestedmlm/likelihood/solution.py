@@ -236,8 +236,23 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
         cov = solution.sigma**2 * (T @ inner @ T.T)
         for t in plan.factors[place]:
             own, W = term_columns(plan)[t], stats.transforms[t]
+            if (basis := stats.basis(place)) is not None:
+                found = solution.sigma**2 * _basis_covariances(solution, place, basis)
+                out[t] = W @ found[:, own, own] @ W.T
+                continue
             out[t] = (W @ cov[:, own, own] @ W.T)[stats.level_order(place)]
     return tuple(out)
+
+
+def _basis_covariances(solution: Solution, place: int, basis: FloatArray) -> FloatArray:
+    """Relative conditional covariance of each level's effects where a factor has a basis."""
+    dense, part = solution.state.dense, solution.stats.parts[place]
+    assert dense is not None
+    own = slice(*(x - solution.stats.chain_effects for x in (part.rows.start, part.rows.stop)))
+    G = dense.G[own, own].reshape(part.levels, part.k, part.levels, part.k)
+    half = np.tensordot(basis, G, axes=1)  # level, column, basis function, column
+    out: FloatArray = np.einsum("jarb,jr->jab", half, basis, optimize=True)
+    return out
 
 
 def _by_term(
@@ -247,7 +262,7 @@ def _by_term(
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
     u2 = 0.0
     for place, part in enumerate(stats.parts):
-        modes = part.by_level(b)[stats.level_order(place)]
+        modes = stats.of_levels(place, part.by_level(b))
         u2 += float(np.sum((part.by_level(w) @ part.matrix(T_flat)) ** 2))
         for t in plan.factors[place]:
             out[t] = modes[:, term_columns(plan)[t]] @ stats.transforms[t].T

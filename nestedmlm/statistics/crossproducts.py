@@ -19,14 +19,22 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.late import Late
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
 from nestedmlm.statistics.cells.cell_products import cell_products
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
-from nestedmlm.statistics.forest import LEVELS, cut_into_blocks
+from nestedmlm.statistics.forest import LEVELS, Block, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.one_thread import thread_for_rows
 from nestedmlm.statistics.parts import stacked_parts
-from nestedmlm.statistics.scaling import least_squares, orthonormal, pieces, scaled_columns
+from nestedmlm.statistics.scaling import (
+    Recoded,
+    gram,
+    least_squares,
+    orthonormal,
+    pieces,
+    scaled_columns,
+)
 from nestedmlm.statistics.sparse import ExactOnly, largest_first, sparse_crossed
 from nestedmlm.statistics.sufficient_statistics import (
     Crossed,
@@ -39,6 +47,8 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 __all__ = ["CrossProducts", "Crossed", "cross_products"]
+
+sum_with_bases = Late("nestedmlm.statistics.basis_sums", "sum_with_bases")
 
 
 def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
@@ -128,8 +138,12 @@ def _cross_products(
     ]
     widths = [sum(z.X.shape[1] for z in own) for own in of_factor]
     codes = [f.codes for f in design.factors]
-    sizes = [len(f.levels) for f in design.factors]
+    sizes = [f.effects for f in design.factors]
     names = [f.name for f in design.factors]
+    bases = [f.basis for f in design.factors]
+    with_basis = any(basis is not None for basis in bases)
+    if with_basis:  # a row meets all its columns: it stands in the dense block
+        method, allowed = _exact_method(method), [basis is None for basis in bases]
     order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
@@ -140,10 +154,15 @@ def _cross_products(
         own = [z.size * x if z.is_multiple_of(X) else z.rows(rows) for z in chain]
         return np.concatenate([*own, x, (y[rows] - beta @ x)[None]])
 
-    nodes = order.node_of_level[0].astype(np.int32)[codes[order.chain[0]]]
-    most = int(J[0]) if order.trailing or allowed is not None else LEVELS
-    blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
-    F = sum_panels(nodes, order.parents, blocks, columns, w)
+    blocks: tuple[Block, ...] = ()
+    nodes = np.zeros(0, dtype=np.int32)
+    if order.chain:
+        nodes = order.node_of_level[0].astype(np.int32)[codes[order.chain[0]]]
+        most = int(J[0]) if order.trailing or allowed is not None else LEVELS
+        blocks = cut_into_blocks(K, J, order.parents, len(beta) + 1, most=most)
+        F = sum_panels(nodes, order.parents, blocks, columns, w)
+    else:
+        F = gram(Recoded(X=columns(slice(None)).T), w)
     check_reproduced(F[-1, -1], _sum_of_squares(y, w))
     crossed = others = None
     if order.trailing:
@@ -156,7 +175,9 @@ def _cross_products(
         tcode = np.stack([codes[f] for f in order.trailing])
         levels = [sizes[f] for f in order.trailing]
         all_w = np.ones(design.n) if w is None else w
-        if iterative:
+        if with_basis:
+            crossed = sum_with_bases(order, codes, sizes, bases, (*Z, *Zt), Y, w)
+        elif iterative:
             own = blocks[0].panel(0)
             others = sparse_crossed(own, nodes, Z[0], tcode, levels, Zt, Y, all_w)
             blocks = crossed = cast(Any, ExactOnly())
@@ -173,7 +194,18 @@ def _cross_products(
         transforms=transforms,
         **_fixed_effects(design, R_x, beta),
         sparse=others,
+        bases=tuple(bases[f] for f in order.chain + order.trailing) if with_basis else (),
     )
+
+
+def _exact_method(method: str) -> str:
+    """The exact elimination, which is the only one for factors with a basis."""
+    if method == "iterative":
+        raise OptionError(
+            'method="iterative" is for crossed grouping factors whose levels are independent; '
+            "effects of relatives and smooths are eliminated exactly: leave method= out"
+        )
+    return "exact"
 
 
 def _chosen_order(

@@ -44,7 +44,8 @@ def elimination_order(
 ) -> Order:
     """Choose the chain that eliminates most columns; the rest is the trailing block.
 
-    Only factors that are `allowed` (default: all) may stand in the chain.
+    Only factors that are `allowed` (default: all) may stand in the chain, which has none where
+    none is.
     """
     columns = [j * k for j, k in zip(sizes, widths, strict=True)]
     by_size = sorted(range(len(codes)), key=lambda f: (-sizes[f], f))
@@ -65,7 +66,7 @@ def elimination_order(
             break  # nothing is left out: no other start eliminates more
     chain, parents = best
     trailing = sorted((f for f in by_size if f not in chain), key=lambda f: -columns[f])
-    nodes, ups = _number(sizes[chain[-1]], parents)
+    nodes, ups = _number(sizes[chain[-1]], parents) if chain else ([], [])
     return Order(
         chain=tuple(chain), trailing=tuple(trailing), parents=tuple(ups), node_of_level=tuple(nodes)
     )

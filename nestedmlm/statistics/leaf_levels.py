@@ -71,7 +71,7 @@ class _Leaves:
 
 def with_leaves(stats: CrossProducts) -> CrossProducts:
     """The statistics with `leaves`, where moving them out of the dense block repays."""
-    crossed = None if stats.sparse is not None else stats.crossed
+    crossed = None if stats.sparse is not None or stats.bases else stats.crossed
     if crossed is None or stats.leaves is not None or len(crossed.Q) < LARGE_COLUMNS:
         return stats
     found = max(

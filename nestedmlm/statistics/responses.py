@@ -121,13 +121,17 @@ def _sums(
     terms, _ = scaled_columns(design, w)
     out = []
     for i, f in enumerate(stats.factors):
-        codes = stats.level_order(i)[design.factors[f].codes]
+        codes, basis = design.factors[f].codes, stats.basis(i)
+        if basis is None:
+            codes = stats.level_order(i)[codes]
         rows = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[rows], np.arange(stats.parts[i].levels))
+        met, starts = np.unique(codes[rows], return_index=True)  # of a basis some may have no rows
         Z = np.vstack(
             [z.rows(rows) for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
         )
         R = np.ascontiguousarray(resid[rows].T)
         parts = [np.add.reduceat(R * z, starts, axis=1) for z in Z * w[rows]]
+        if basis is not None:
+            parts = [part @ basis[met] for part in parts]
         out.append(np.stack(parts, axis=1))
     return tuple(out)

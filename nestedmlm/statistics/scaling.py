@@ -139,6 +139,12 @@ def scaled_columns(
         _scaled_term(t.X, t.structure, t.hom, w, X if t.X is design.X else None)
         for t in design.terms
     ]
+    for i, term in enumerate(design.terms):
+        factor = design.factors[term.factor]
+        if factor.basis is not None:  # its rows get a mean square of one, too
+            own = np.einsum("ij,ij->i", factor.basis, factor.basis)[factor.codes]
+            size = 1.0 / math.sqrt(own.mean() or 1.0)
+            scaled[i] = (scaled[i][0].times(size), scaled[i][1] * size)
     return tuple(s[0] for s in scaled), tuple(s[1] for s in scaled)
 
 

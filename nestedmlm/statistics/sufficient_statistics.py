@@ -56,7 +56,8 @@ class CrossProducts:
     order : Order
         Which factor is eliminated when.
     parts : tuple of FactorPart
-        Of each factor, in the order of elimination.
+        Of each factor, in the order of elimination; of one with a basis the levels are its
+        columns.
     blocks : tuple of Block
         The chain's panels.
     crossed : Crossed or None
@@ -79,6 +80,8 @@ class CrossProducts:
         Where residuals differ or correlate: their covariance, which is in all sums.
     sigma : float or None
         The residual standard deviation, where it is known.
+    bases : tuple of (J, q) arrays or None
+        Of each factor, in the order of elimination; empty where no factor has one.
     """
 
     n: int
@@ -97,6 +100,7 @@ class CrossProducts:
     leaves: LeafLevels | None = None
     residual: ResidualAt | None = None
     sigma: float | None = None
+    bases: tuple[FloatArray | None, ...] = ()
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -112,6 +116,24 @@ class CrossProducts:
     def chain_parts(self) -> tuple[FactorPart, ...]:
         """Parts of the chain's factors, which come first."""
         return self.parts[: len(self.order.chain)]
+
+    @property
+    def chain_effects(self) -> int:
+        """Number of random effects of the chain: those of crossed factors come after them."""
+        chain = self.chain_parts
+        return chain[-1].rows.stop if chain else 0
+
+    def basis(self, place: int) -> FloatArray | None:
+        """Basis of a factor, by its place in the order of elimination; None: it has none."""
+        return self.bases[place] if self.bases else None
+
+    def of_levels(self, place: int, effects: FloatArray) -> FloatArray:
+        """Effects of the user's levels from those of a factor in the elimination, levels first."""
+        basis = self.basis(place)
+        if basis is None:
+            return effects[self.level_order(place)]
+        out: FloatArray = np.tensordot(basis, effects, axes=1)
+        return out
 
     def level_order(self, place: int) -> IntArray:
         """Where each of the user's levels stands in the order of elimination.

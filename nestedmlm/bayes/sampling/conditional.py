@@ -136,7 +136,8 @@ def _one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProdu
     trailing = np.zeros(0)
     if e.dense is not None and stats.crossed is not None:
         trailing = e.dense.b @ v + _trailing_noise(T, e.dense.Q, noise[cut:], stats)
-    return np.concatenate([_draw_chain(stats, e, v, trailing, noise[:cut]), trailing])
+    chain = _draw_chain(stats, e, v, trailing, noise[:cut]) if cut else np.zeros(0)
+    return np.concatenate([chain, trailing])
 
 
 def _draw_chain(
@@ -189,7 +190,8 @@ def _by_name(
     found: dict[str, FloatArray] = {}
     names = parameter_names(design).terms
     for place, part in enumerate(stats.parts):
-        effects = b[:, part.rows].reshape(len(b), part.levels, part.k)[:, stats.level_order(place)]
+        effects = b[:, part.rows].reshape(len(b), part.levels, part.k)
+        effects = stats.of_levels(place, effects.swapaxes(0, 1)).swapaxes(0, 1)
         for t in plan.factors[place]:
             own = effects[:, :, term_columns(plan)[t]] @ stats.transforms[t].T
             found |= {name: own[:, :, j] for j, name in enumerate(names[t].variables)}

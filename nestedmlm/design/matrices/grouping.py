@@ -28,7 +28,12 @@ class GroupingFactor:
     variables : tuple of str
         The columns it is made of.
     levels : ndarray of object, shape (J,)
-        Original values for one column, ``"x:y"`` for combinations; only those observed.
+        Original values for one column, ``"x:y"`` for combinations; only those observed, unless
+        there is a `basis`.
+    basis : ndarray, shape (J, q), or None
+        Effects of the levels are ``basis @ v`` with independent v, so that their covariance is
+        ``basis basis'`` times the term's: the Cholesky factor of a relationship matrix, or
+        functions of a smooth at its values. None: effects of the levels are independent.
     number : int
         Its place in `Design.factors`.
     rows : Rows or None
@@ -40,9 +45,15 @@ class GroupingFactor:
     name: str
     variables: tuple[str, ...]
     levels: npt.NDArray[np.object_]
+    basis: npt.NDArray[np.float64] | None = None
     number: int = 0
     rows: Rows | None = None
     sums: Sums | None = None
+
+    @property
+    def effects(self) -> int:
+        """Independent effects of each column: one for each level, or for each basis column."""
+        return int(self.levels.size if self.basis is None else self.basis.shape[1])
 
     @property
     def combinations(self) -> npt.NDArray[np.int32]:

@@ -211,6 +211,8 @@ def _crossed_solve(stats: CrossProducts, state: Eliminated, chain: int, q_t: int
         )
     crossed = stats.crossed
     assert crossed is not None
+    if not stats.blocks:
+        return np.zeros((0, q_t))
     (block,), (kept,), e = stats.blocks, state.chain, crossed.entries
     D = np.empty((q, q_t))
     for low in range(0, q_t, _COLUMNS_TOGETHER):

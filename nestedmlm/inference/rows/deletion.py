@@ -163,11 +163,15 @@ def _lost_information(
         return products
     out = np.full((len(sets), *solution.state.S.shape), np.nan)
     for g, own in enumerate(sets):
-        units, place = touched_columns(solution, rows[own])
+        if rows.whole is not None:  # rows touch all columns of a basis: they are their own units
+            units, Z = rows[own], np.eye(len(own))
+        else:
+            units, place = touched_columns(solution, rows[own])
         if len(units) > _MANY_EFFECTS:
             continue
-        Z = np.zeros((len(own), len(units)))
-        np.put_along_axis(Z, place, np.hstack([rows.Z[own], rows.Zt[own]]), axis=1)
+        if rows.whole is None:
+            Z = np.zeros((len(own), len(units)))
+            np.put_along_axis(Z, place, np.hstack([rows.Z[own], rows.Zt[own]]), axis=1)
         P, N = random_gram(solution, units), (Z.T * w[own]) @ Z
         ZB = Z.T @ B[own]
         out[g] = (B[own].T / w[own]) @ B[own]

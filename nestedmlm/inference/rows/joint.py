@@ -26,9 +26,11 @@ from nestedmlm.likelihood.elimination import Factor, whole_factor
 from nestedmlm.likelihood.elimination.primitives import times_block
 from nestedmlm.likelihood.elimination.sweeps import upper_times
 from nestedmlm.likelihood.solution import Solution
+from nestedmlm.statistics.crossproducts import CrossProducts
 
 TermRows = Sequence[tuple[FloatArray, IntArray]]
 _ROWS_AT_ONCE = 65_536  # at a time
+_ENTRIES_AT_ONCE = 10_000_000  # of rows that meet all columns of a dense block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,19 +43,26 @@ class ZRows:
         Node of each chain factor (-1: an unknown level, which counts as zero), and entries.
     tstart, Zt : (n, m_t) and (n, sum Kt) arrays
         First dense column of the level of each trailing factor (-1: unknown), and entries.
+    whole : (n, q_t) array or None
+        Where a trailing factor has a basis, all entries in the dense block; `tstart` is -1 then.
     """
 
     nodes: IntArray
     Z: FloatArray
     tstart: IntArray
     Zt: FloatArray
+    whole: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def __getitem__(self, rows: slice | IntArray) -> ZRows:
         return ZRows(
-            nodes=self.nodes[rows], Z=self.Z[rows], tstart=self.tstart[rows], Zt=self.Zt[rows]
+            nodes=self.nodes[rows],
+            Z=self.Z[rows],
+            tstart=self.tstart[rows],
+            Zt=self.Zt[rows],
+            whole=None if self.whole is None else self.whole[rows],
         )
 
 
@@ -95,15 +104,36 @@ def z_rows(solution: Solution, terms: TermRows) -> ZRows:
             nodes[known, f] = stats.level_order(f)[own_codes[known]]
         elif stats.crossed is not None:
             part = stats.crossed.parts[f - m]
-            tstart[known, f - m] = part.rows.start + own_codes[known] * part.k
+            if not stats.bases:
+                tstart[known, f - m] = part.rows.start + own_codes[known] * part.k
     Z = np.hstack(entries)
     cut = sum(part.k for part in stats.chain_parts)
+    whole = _whole_rows(stats, codes, Z[:, cut:]) if stats.bases else None
     return ZRows(
         nodes=nodes,
         Z=np.ascontiguousarray(Z[:, :cut]),
         tstart=tstart,
         Zt=np.ascontiguousarray(Z[:, cut:]),
+        whole=whole,
     )
+
+
+def _whole_rows(stats: CrossProducts, codes: Sequence[np.ndarray], Zt: FloatArray) -> FloatArray:
+    """Rows of the dense block's columns, where some factors have a basis."""
+    assert stats.crossed is not None
+    m, off = len(stats.order.chain), 0
+    out = np.zeros((len(Zt), len(stats.crossed.Q)))
+    for f, part in enumerate(stats.crossed.parts, start=m):
+        known, basis = np.flatnonzero(codes[f] >= 0), stats.basis(f)
+        own = out[:, part.rows].reshape(len(Zt), part.levels, part.k)  # a view
+        for c in range(part.k):
+            z = Zt[known, off + c]
+            if basis is None:
+                own[known, codes[f][known], c] = z
+            else:
+                own[known, :, c] = z[:, None] * basis[codes[f][known]]
+        off += part.k
+    return out
 
 
 def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
@@ -117,6 +147,8 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
     out = np.zeros((len(rows), stats.p + 1))
     for known, at, z in _places(solution, rows):
         out[known] -= z[:, None] * b[at]
+    if rows.whole is not None:
+        out -= rows.whole @ b[stats.chain_effects :]
     if stats.p:
         out[:, :-1] += np.linalg.solve(stats.R_x.T, X.T).T
     return out
@@ -125,11 +157,16 @@ def gls_rows(solution: Solution, X: FloatArray, rows: ZRows) -> FloatArray:
 def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
     """``z'(G - G Z'V^{-1}Z G) z`` of every row, shape (n,)."""
     out = np.empty(len(rows))
-    for low in range(0, len(rows), _ROWS_AT_ONCE):
-        block = slice(low, low + _ROWS_AT_ONCE)
+    dense = 0 if rows.whole is None else rows.whole.shape[1]
+    step = min(_ROWS_AT_ONCE, 1 + _ENTRIES_AT_ONCE // dense) if dense else _ROWS_AT_ONCE
+    for low in range(0, len(rows), step):
+        block = slice(low, low + step)
         half = _half_solved(solution, rows[block])
         out[block] = half.chain.power(2).sum(axis=1)
-        if half.crossed is not None and solution.state.dense is not None:
+        if dense and half.crossed is not None and solution.state.dense is not None:
+            left = half.crossed.toarray()
+            out[block] += np.einsum("ij,ij->i", left @ solution.state.dense.G, left)
+        elif half.crossed is not None and solution.state.dense is not None:
             A, G = half.crossed, solution.state.dense.G
             products = np.empty(A.nnz)
             times_block(products, A.data, G, A.indptr.astype(np.int64), A.indices)
@@ -222,7 +259,7 @@ def _places(solution: Solution, rows: ZRows) -> Iterator[tuple[IntArray, IntArra
         for c in range(part.k):
             yield known, at + c, rows.Z[known, off + c]
         off += part.k
-    off, first = 0, stats.chain_parts[-1].rows.stop
+    off, first = 0, stats.chain_effects
     for f, part in enumerate(stats.parts[m:]):  # tstart counts columns of the dense block
         known = np.flatnonzero(rows.tstart[:, f] >= 0)
         for c in range(part.k):
@@ -268,7 +305,7 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
             if i + 1 < len(factors):
                 levels[path][known] = stats.order.parents[i][node]
         off += k
-    n, first = len(rows), stats.chain_parts[-1].rows.stop
+    n, first = len(rows), stats.chain_effects
     if stats.crossed is None:
         return HalfSolved(chain=left.matrix((n, first)), crossed=None)
     off = 0
@@ -277,8 +314,10 @@ def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
         for c in range(part.k):
             crossed.add(known, rows.tstart[known, f] + c, rows.Zt[known, off + c])
         off += part.k
-    shape = (n, len(stats.crossed.Q))
-    return HalfSolved(chain=left.matrix((n, first)), crossed=crossed.matrix(shape))
+    found = crossed.matrix((n, len(stats.crossed.Q)))
+    if rows.whole is not None:
+        found = found + scipy.sparse.csr_array(rows.whole)
+    return HalfSolved(chain=left.matrix((n, first)), crossed=found)
 
 
 def _leave_crossed(
@@ -309,6 +348,8 @@ class _Left:
 
     def matrix(self, shape: tuple[int, int]) -> scipy.sparse.csr_array:
         """The matrix."""
+        if not self.row:
+            return scipy.sparse.csr_array(shape)
         where = (np.concatenate(self.row), np.concatenate(self.at))
         return scipy.sparse.csr_array(
             scipy.sparse.coo_array((np.concatenate(self.value), where), shape=shape)

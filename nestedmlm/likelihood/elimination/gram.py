@@ -15,7 +15,7 @@ def gram(stats: CrossProducts, e: Eliminated, F: FloatArray) -> FloatArray:
     """Return ``(Z F)' V^{-1} (Z F)`` for coefficient vectors `F` (q, n) in elimination order."""
     n, chain = F.shape[1], stats.chain_parts
     own = [part.by_level(F).transpose(1, 2, 0) for part in chain]  # levels last
-    Ft = np.ascontiguousarray(F[chain[-1].rows.stop :].T)
+    Ft = np.ascontiguousarray(F[stats.chain_effects :].T)
     half, Rt = np.zeros((n, n)), np.zeros_like(Ft)
     for block, kept in zip(stats.blocks, e.chain, strict=True):
         parts = [f[..., levels] for f, levels in zip(own, block.levels, strict=True)]

@@ -124,8 +124,9 @@ def _numbers(stats: CrossProducts) -> int:
     """Numbers that one point's sweep holds at a time."""
     crossed = 0 if stats.crossed is None else len(stats.crossed.Q)
     width = sum(part.k for part in stats.chain_parts) + crossed + stats.p + 1
-    chain = max(part.levels * width * max(part.k, width - part.k - crossed - stats.p - 1)
-                for part in stats.chain_parts)  # fmt: skip
+    sizes = (part.levels * width * max(part.k, width - part.k - crossed - stats.p - 1)
+             for part in stats.chain_parts)  # fmt: skip
+    chain = max(sizes, default=0)
     return chain + (crossed + stats.p + 1) ** 2
 
 
@@ -253,7 +254,7 @@ def _draw(
 ) -> None:  # fmt: skip
     """From the top down, given the ancestors: ``b = N'(H [v, -b_above] + noise)``."""
     chain = stats.chain_parts
-    cut, drawn = chain[-1].rows.stop, np.zeros((len(v), 0))
+    cut, drawn = stats.chain_effects, np.zeros((len(v), 0))
     if trailing is not None:
         score = np.einsum("mqr,mr->mq", trailing.half, v) + noise[:, cut:]
         solved = np.linalg.solve(trailing.root.transpose(0, 2, 1), score[:, :, None])

@@ -158,33 +158,45 @@ def _nested(T: FloatArray, stats: CrossProducts) -> Eliminated:
 def _crossed(T: FloatArray, stats: CrossProducts) -> Eliminated:
     run, crossed = sweeps(), stats.crossed
     assert crossed is not None
+    S, info, BB = _sums(len(stats.F), len(T))
+    S += stats.F
+    if not stats.blocks:
+        found = _dense(T, stats, crossed.Q.copy(), crossed.R, S, info, BB)
+        return Eliminated(logdet=found[0], S=S, info=info, BB=BB, chain=(), dense=found[1])
     (block,), e = stats.blocks, crossed.entries
     s = block.shape
-    S, info, BB = _sums(s.r, len(T))
-    S += stats.F
     panels, cross = block.panels.copy(), crossed.values.copy()
     N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
     Hc, Q, Rt = np.empty(len(cross)), crossed.Q.copy(), np.ascontiguousarray(crossed.R.T)
     logdet = run.go_up_crossed(s, e, block.starts, T, panels, cross, N, H, Hc, S, Q, Rt)
+    logdet_t, dense = _dense(T, stats, Q, Rt.T, S, info, BB)
+    bt = np.ascontiguousarray(dense.b.T)
+    run.go_down_crossed(
+        s, e, block.parent, panels, cross, N, H, Hc, dense.G, bt, B, b, info, BB, own
+    )
+    half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=cross, Hc=Hc)
+    return Eliminated(logdet=logdet + logdet_t, S=S, info=info, BB=BB, chain=(half,), dense=dense)
+
+
+def _dense(
+    T: FloatArray, stats: CrossProducts, Q: FloatArray, R: FloatArray, S: FloatArray,
+    info: FloatArray, BB: FloatArray,
+) -> tuple[float, Dense]:  # fmt: skip
+    """Eliminate the dense block, once the chain is gone from Q and R; S, info and BB are filled."""
+    crossed = stats.crossed
+    assert crossed is not None
     whole = stats.parts[len(stats.order.chain) :]  # of the crossed factors, among all
     factors = [part.matrix(T) for part in whole]
-    logdet_t, G = trailing.eliminate(Q, factors, crossed.parts)
-    R = Rt.T
-    bt = G @ R
-    S -= R.T @ bt
-    run.go_down_crossed(
-        s, e, block.parent, panels, cross, N, H, Hc, G, np.ascontiguousarray(bt.T), B, b, info, BB,
-        own,
-    )  # fmt: skip
-    Bt = R - Q @ bt
-    own_t = tuple(trailing.information(Q, G, factors, crossed.parts))
-    for A, part, dense_part in zip(own_t, whole, crossed.parts, strict=True):
-        mine = dense_part.by_level(Bt)
+    logdet, G = trailing.eliminate(Q, factors, crossed.parts)
+    b = G @ R
+    S -= R.T @ b
+    B = R - Q @ b
+    own = tuple(trailing.information(Q, G, factors, crossed.parts))
+    for A, part, dense_part in zip(own, whole, crossed.parts, strict=True):
+        mine = dense_part.by_level(B)
         part.matrix(info)[...] = A.sum(axis=0)
         part.matrix(BB)[...] = np.einsum("jar,jbs->abrs", mine, mine)
-    half = Half(panels=panels, N=N, H=H, B=B, b=b, own=own, cross=cross, Hc=Hc)
-    dense = Dense(Q=Q, R=R, G=G, b=bt, B=Bt, own=own_t)
-    return Eliminated(logdet=logdet + logdet_t, S=S, info=info, BB=BB, chain=(half,), dense=dense)
+    return logdet, Dense(Q=Q, R=R, G=G, b=b, B=B, own=own)
 
 
 def _sums(r: int, squares: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -222,7 +234,7 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
         for k, pieces in _by_factor(stats, e)
     ]
     half = len(parts) // 2
-    if not parts:
+    if not parts and e.dense is None:
         return np.zeros((0, r)), np.zeros((0, r))
     dense = ([], []) if e.dense is None else ([e.dense.b], [e.dense.B])
     return np.vstack([*parts[:half], *dense[0]]), np.vstack([*parts[half:], *dense[1]])
@@ -363,23 +375,25 @@ def _crossed_variates(
     run, crossed, dense = sweeps(), stats.crossed, e.dense
     assert crossed is not None
     assert dense is not None
-    (block,), (half,), n = stats.blocks, e.chain, len(entries)
-    s, own = block.shape, entries[entries[:, 0] < len(block.shape.K)]
-    gram, BF, Fe, W = np.zeros((n, n)), np.zeros((n, s.r)), np.zeros(n), np.empty(s.wide[-1])
+    n, m = len(entries), len(stats.order.chain)
+    own = entries[entries[:, 0] < m]
+    gram, BF, Fe = np.zeros((n, n)), np.zeros((n, len(v))), np.zeros(n)
     w, Ft = dense.B @ v, np.zeros((n, len(dense.Q)))
     for q in range(len(own), n):
         f, a, b = entries[q].tolist()
-        part = crossed.parts[f - len(s.K)]
+        part = crossed.parts[f - m]
         Ft[q, part.column(a)] = w[part.column(b)]
         Ft[q, part.column(b)] = w[part.column(a)]
     BF[len(own) :] = Ft[len(own) :] @ dense.B
     Fe[len(own) :] = Ft[len(own) :] @ w
     Rt = np.zeros_like(Ft)
-    run.residual_scores(s, block.parent, v, half.B, W)
-    run.add_information_crossed(
-        s, crossed.entries, block.starts, own, block.panels, crossed.values, half.N, half.H,
-        half.Hc, half.B, W, Ft, gram, BF, Fe, Rt,
-    )  # fmt: skip
+    for block, half in zip(stats.blocks, e.chain, strict=True):
+        s, W = block.shape, np.empty(block.shape.wide[-1])
+        run.residual_scores(s, block.parent, v, half.B, W)
+        run.add_information_crossed(
+            s, crossed.entries, block.starts, own, block.panels, crossed.values, half.N, half.H,
+            half.Hc, half.B, W, Ft, gram, BF, Fe, Rt,
+        )  # fmt: skip
     FQ = Ft @ crossed.Q
     Rt += FQ
     gram = gram + gram.T + Ft @ FQ.T - Rt @ dense.G @ Rt.T

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dense_tests import dense_parts
-from designs import FORMULAS, design
+from designs import BASES, FORMULAS, basis_design, design
 
 from nestedmlm.inference.effects.trace_sums import direction_traces, pair_traces
 from nestedmlm.inference.variances.directions import covariance_directions, parameter_directions
@@ -15,7 +15,7 @@ from nestedmlm.statistics.crossproducts import cross_products
 
 
 def at_random(kind: str, *, weighted: bool = False):
-    d = design(kind, weighted=weighted)
+    d = (basis_design if kind in BASES else design)(kind, weighted=weighted)
     stats = cross_products(d)
     plan = make_plan(d, stats)
     phi = start_phi(plan) + 0.3 * np.random.default_rng(1).normal(size=plan.n_theta)
@@ -23,7 +23,7 @@ def at_random(kind: str, *, weighted: bool = False):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", FORMULAS)
+@pytest.mark.parametrize("kind", [*FORMULAS, *BASES])
 def test_traces_equal_the_dense_ones(kind, weighted):
     d, stats, plan, phi = at_random(kind, weighted=weighted)
     T = flat_factors(np, phi, plan)
