@@ -30,6 +30,7 @@ from nestedmlm.design.matrices.reterms import (
 )
 from nestedmlm.design.remarks import rank_message, remarks
 from nestedmlm.design.residual import (
+    ResidualArguments,
     ResidualRows,
     read_arguments,
     residual_remarks,
@@ -167,7 +168,6 @@ def build_design(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
         )
     others = () if arguments is None else arguments.formulas
-    kind = response_kind(family)
     variables = read_variables(
         formula,
         data,
@@ -178,10 +178,32 @@ def build_design(
         family=family,
         others=others,
     )
+    return built_design(
+        variables,
+        contrasts,
+        arguments=arguments,
+        sigma=sigma,
+        family=family,
+        require_random=require_random,
+        check=check,
+    )
+
+
+def built_design(
+    variables: Variables,
+    contrasts: Mapping[str, Any] | None = None,
+    *,
+    arguments: ResidualArguments | None = None,
+    sigma: float | None = None,
+    family: Family | None = None,
+    require_random: bool = True,
+    check: bool = True,
+) -> Design:
+    """Make the design of variables that were read; see `build_design`."""
     fixed = fixed_part(variables, contrasts)
     random = random_part(variables, fixed)
     if require_random and not random.blocks:
-        raise FormulaError("the random-effects terms have no columns", formula.text)
+        raise FormulaError("the random-effects terms have no columns", variables.formula.text)
     design = join(variables, fixed, random)
     if arguments is not None:
         check_known_sigma(sigma)
@@ -191,7 +213,7 @@ def build_design(
         rows = replace(rows_here(design.rows, "a known sigma"), sigma=known)
         design = replace(design, rows=rows)
     if check:
-        free = kind.free_dispersion and sigma is None
+        free = response_kind(family).free_dispersion and sigma is None
         check_levels(design.factors, design.n, free_dispersion=free)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
     said = remarks(design, variables.missing, normal=family is None)
@@ -225,7 +247,7 @@ def fixed_part(variables: Variables, contrasts: Mapping[str, Any] | None = None)
     DataError
         For infinite values.
     """
-    _check_contrasts(contrasts, variables)
+    check_contrasts(contrasts, variables)
     spec = learn_matrix(variables.fixed, variables.values, contrasts)
     full = build_matrix(spec, variables.values, variables.n)
     check_finite(full, spec.names)
@@ -315,7 +337,13 @@ def join(variables: Variables, fixed: Fixed, random: Random | None = None) -> De
     )
 
 
-def _check_contrasts(contrasts: Mapping[str, Any] | None, variables: Variables) -> None:
+def check_contrasts(contrasts: Mapping[str, Any] | None, variables: Variables) -> None:
+    """Refuse contrasts of what is no factor of the fixed part.
+
+    Raises
+    ------
+    OptionError
+    """
     values = variables.values
     factors = [v.name for v in variables.fixed.variables if isinstance(values.get(v.name), Factor)]
     for name in contrasts or {}:

@@ -16,7 +16,7 @@ import pandas as pd
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.matrices.newdesign import NewDesign, make_new_design
 from nestedmlm.design.matrices.reterms import ReTerm
-from nestedmlm.design.rows import Rows, rows_here
+from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.design.sums import Sums
 from nestedmlm.formula.formula import Formula
@@ -55,9 +55,10 @@ class Design:
         lme4's order.
     na_action : str
     messages : tuple of str
-    rows : Rows or None
+    rows : Rows, LateRows or None
+        Of a large table they are built when something first asks for them.
     sums : Sums or None
-        What there is in the place of rows, if anything.
+        What there is in the place of rows, or beside rows that are not built; if anything.
 
     Examples
     --------
@@ -81,20 +82,20 @@ class Design:
     terms: tuple[ReTerm, ...]
     na_action: str
     messages: tuple[str, ...]
-    rows: Rows | None = None
+    rows: Rows | LateRows | None = None
     sums: Sums | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.rows, Rows):  # whoever has rows in hand may have changed them
+            object.__setattr__(self, "sums", None)
         # factors and terms find their own rows, whichever way this design was made
         for name in ("factors", "terms"):
             parts: tuple[Any, ...] = getattr(self, name)
-            own = (replace(part, number=i, rows=self.rows) for i, part in enumerate(parts))
+            own = (
+                replace(part, number=i, rows=self.rows, sums=self.sums)
+                for i, part in enumerate(parts)
+            )
             object.__setattr__(self, name, tuple(own))
-        if self.sums is not None:
-            for name in ("factors", "terms"):
-                parts = getattr(self, name)
-                own = (replace(part, sums=self.sums) for part in parts)
-                object.__setattr__(self, name, tuple(own))
 
     @property
     def p(self) -> int:
@@ -146,7 +147,7 @@ class Design:
         """Which of all rows of the data are used."""
         return rows_here(self.rows, "which rows are used").kept
 
-    def with_rows(self, rows: Rows | None) -> Design:
+    def with_rows(self, rows: Rows | LateRows | None) -> Design:
         """The same columns with other rows, or with none.
 
         Parameters
@@ -223,14 +224,11 @@ class Design:
         >>> design.with_columns([0]).x_names
         ('(Intercept)',)
         """
-        rows = self.rows
-        if rows is not None:
-            rows = replace(rows, X=np.ascontiguousarray(rows.X[:, list(kept)]))
         return replace(
             self,
             x_names=tuple(self.x_names[j] for j in kept),
             x_assign=tuple(self.x_assign[j] for j in kept),
-            rows=rows,
+            rows=None if self.rows is None else self.rows.with_columns(kept),
             sums=None if self.sums is None else self.sums.with_columns(kept),
         )
 
@@ -256,18 +254,11 @@ class Design:
         """
         terms = [self.terms[t] for t in kept]
         used = sorted({term.factor for term in terms})
-        rows = self.rows
-        if rows is not None:
-            rows = replace(
-                rows,
-                matrices=tuple(rows.matrices[t] for t in kept),
-                codes=tuple(rows.codes[f] for f in used),
-            )
         return replace(
             self,
             terms=tuple(replace(term, factor=used.index(term.factor)) for term in terms),
             factors=tuple(self.factors[f] for f in used),
-            rows=rows,
+            rows=None if self.rows is None else self.rows.with_terms(kept, used),
             sums=None if self.sums is None else self.sums.with_terms(kept, used),
         )
 

@@ -21,28 +21,47 @@ _CONSTANT = 1e-14  # share of a column's squares about its mean that is only rou
 
 def fixed_matrix(design: Design) -> FloatArray:
     """A matrix with the products of the fixed effects' columns: X, or a few rows like it."""
-    if design.rows is None and design.sums is not None:
+    if design.sums is not None:
         return design.sums.root[:, list(design.sums.x)]
     return design.X
 
 
 def term_matrix(term: ReTerm) -> FloatArray:
     """A matrix with the products of a term's columns: its own, or a few rows like it."""
-    if term.rows is None and term.sums is not None:
+    if term.sums is not None:
         return term.sums.root[:, list(term.sums.terms[term.number])]
     return term.X
+
+
+def with_same_rows(one: Design, other: Design) -> tuple[Design, Design]:
+    """Two designs of the same data, as designs whose matrices have the same rows.
+
+    Those of the same sums have them; of others the rows of the data are taken.
+
+    Raises
+    ------
+    RowsNotHereError
+        If they were made of different sums, and one has no rows.
+    """
+    if one.sums is None and other.sums is None:
+        return one, other
+    if one.sums is not None and other.sums is not None and one.sums.same_data(other.sums):
+        return one, other
+    wanted = "whether one model is part of another that was made of other sums"
+    one, other = (d.with_rows(rows_here(d.rows, wanted)) for d in (one, other))
+    return one, other
 
 
 def term_products(term: ReTerm) -> FloatArray:
     """``X'X / n`` of a term's columns, (k, k)."""
     X = term_matrix(term)
-    n = len(X) if term.sums is None or term.rows is not None else term.sums.cells.tally.n
+    n = len(X) if term.sums is None else term.sums.cells.tally.n
     return X.T @ X / n
 
 
 def term_sizes(term: ReTerm) -> FloatArray:
     """Root mean squares of a term's columns, (k,)."""
-    if term.rows is None and term.sums is not None:
+    if term.sums is not None:
         return np.sqrt(term_products(term).diagonal())
     return np.asarray(np.sqrt(np.mean(term.X**2, axis=0)))
 
@@ -124,8 +143,8 @@ def group_sizes(design: Design, factor: int) -> npt.NDArray[np.int64]:
 
 
 def _sums(design: Design) -> Sums | None:
-    """Sums, where there are no rows."""
-    if design.rows is None and design.sums is not None:
+    """Sums, where there are any: rows beside them have the same, and may not be built."""
+    if design.sums is not None:
         return design.sums
     rows_here(design.rows, "means of columns")
     return None

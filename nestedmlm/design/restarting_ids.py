@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm.design.matrices.grouping import GroupingFactor
-from nestedmlm.design.rows import Rows
+from nestedmlm.design.matrices.grouping import GroupingFactor, is_nested
+from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.formula.bars import Bar, random_term, written
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula
@@ -145,13 +145,16 @@ class _Cells:
         return surprise > -log(CHAIN_ODDS)
 
 
-def restarting_ids(factors: Sequence[GroupingFactor], rows: Rows) -> tuple[RestartingIds, ...]:
+def restarting_ids(
+    factors: Sequence[GroupingFactor], rows: Rows | LateRows
+) -> tuple[RestartingIds, ...]:
     """Find grouping factors whose ids restart in each level of another one.
 
     Parameters
     ----------
     factors : sequence of GroupingFactor
-    rows : Rows
+    rows : Rows or LateRows
+        Which are built only where factors cross.
 
     Returns
     -------
@@ -196,16 +199,21 @@ class _Evidence:
     differ: float
 
 
-def _evidence(outer: GroupingFactor, inner: GroupingFactor, rows: Rows) -> _Evidence | None:
+def _evidence(
+    outer: GroupingFactor, inner: GroupingFactor, late: Rows | LateRows
+) -> _Evidence | None:
     parents, ids = len(outer.levels), len(inner.levels)
     if parents < MIN_PARENTS:
         return None
-    if _nested(inner.codes, ids, outer.codes) or _nested(outer.codes, parents, inner.codes):
+    if is_nested(inner.combinations, ids, outer.combinations):
+        return None
+    if is_nested(outer.combinations, parents, inner.combinations):
         return None  # told by the codes at once, before labels are read
     if not _count_up(inner.levels):
         return None
-    if parents * ids > MAX_CELLS_PER_ROW * rows.n:
+    if parents * ids > MAX_CELLS_PER_ROW * late.n:
         return None
+    rows = rows_here(late, "the test of ids that restart")
     cells = _Cells(_sums_by_cell(outer.codes, inner.codes, ids, np.ones(rows.n)))
     if not cells.crossed() or cells.same_sets() < SAME_SETS:
         return None
@@ -246,16 +254,10 @@ def _told_apart(
         if pair <= set(other.variables):
             return True
         levels = len(other.levels)
-        if all(_nested(other.codes, levels, above.codes) for above in (outer, inner)):
+        own = other.combinations
+        if all(is_nested(own, levels, above.combinations) for above in (outer, inner)):
             return True
     return False
-
-
-def _nested(codes: IntArray, levels: int, above: IntArray) -> bool:
-    """Whether each level lies in one level of the factor above."""
-    parent = np.zeros(levels, dtype=above.dtype)
-    parent[codes] = above
-    return bool(np.array_equal(parent[codes], above))
 
 
 def effect_tests(outer: IntArray, inner: IntArray, rows: Rows) -> tuple[float, float]:

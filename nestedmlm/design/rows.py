@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,18 @@ class Rows:
         """Number of rows used."""
         return len(self.y)
 
+    def with_columns(self, kept: Sequence[int]) -> Rows:
+        """Keep some columns of the fixed effects, by their places."""
+        return replace(self, X=np.ascontiguousarray(self.X[:, list(kept)]))
+
+    def with_terms(self, kept: Sequence[int], factors: Sequence[int]) -> Rows:
+        """Keep some random-effects terms, and the factors they need, by their places."""
+        return replace(
+            self,
+            matrices=tuple(self.matrices[t] for t in kept),
+            codes=tuple(self.codes[f] for f in factors),
+        )
+
     def take(self, rows: npt.NDArray[Any], codes: Sequence[IntArray]) -> Rows:
         """Take some rows, in any order and repeated or not, with group codes given for them.
 
@@ -87,7 +100,58 @@ class Rows:
         )
 
 
-def rows_here(rows: Rows | None, wanted: str) -> Rows:
+@dataclass(frozen=True, slots=True, eq=False)
+class LateRows:
+    """The rows of a design that are built when something first asks for them.
+
+    They are those that the design's sums were made of.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows used.
+    build : callable
+        Makes the `Rows`.
+    """
+
+    n: int
+    build: Callable[[], Rows]
+    _built: dict[str, Rows] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def residual(self) -> None:
+        """No structure of residuals."""
+        return
+
+    @property
+    def sigma(self) -> None:
+        """No known standard deviation."""
+        return
+
+    def here(self) -> Rows:
+        """The rows, built once."""
+        if not self._built:
+            self._built["rows"] = self.build()
+        return self._built["rows"]
+
+    def with_columns(self, kept: Sequence[int]) -> LateRows:
+        """Keep some columns of the fixed effects, by their places."""
+        return LateRows(self.n, partial(_some_columns, self, tuple(kept)))
+
+    def with_terms(self, kept: Sequence[int], factors: Sequence[int]) -> LateRows:
+        """Keep some random-effects terms, and the factors they need, by their places."""
+        return LateRows(self.n, partial(_some_terms, self, tuple(kept), tuple(factors)))
+
+
+def _some_columns(late: LateRows, kept: Sequence[int]) -> Rows:
+    return late.here().with_columns(kept)
+
+
+def _some_terms(late: LateRows, kept: Sequence[int], factors: Sequence[int]) -> Rows:
+    return late.here().with_terms(kept, factors)
+
+
+def rows_here(rows: Rows | LateRows | None, wanted: str) -> Rows:
     """Return the rows, where there are any.
 
     Raises
@@ -101,7 +165,7 @@ def rows_here(rows: Rows | None, wanted: str) -> Rows:
             "them. Give it the rows of the data, design.with_rows(nm.build_design(formula, "
             "data).rows), or ask about rows of new data, design.new(data)"
         )
-    return rows
+    return rows.here() if isinstance(rows, LateRows) else rows
 
 
 def frozen(array: Any) -> Any:

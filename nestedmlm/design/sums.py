@@ -39,6 +39,18 @@ class Sums:
     codes: tuple[IntArray, ...]
     root: npt.NDArray[np.float64]
 
+    def same_data(self, other: Sums) -> bool:
+        """Whether other sums are of the same columns of the same rows."""
+        mine, theirs = self.cells, other.cells
+        return mine is theirs or all(
+            np.array_equal(one, two)
+            for one, two in (
+                (mine.basis, theirs.basis),
+                (mine.total, theirs.total),
+                (mine.counts, theirs.counts),
+            )
+        )
+
     def with_columns(self, kept: Sequence[int]) -> Sums:
         """Keep some columns of the fixed effects, by their places."""
         return replace(self, x=tuple(self.x[j] for j in kept))

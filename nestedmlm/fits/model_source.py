@@ -12,10 +12,18 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.frame.environment import Environment, plain_variables
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.snapshots import snapshot
-from nestedmlm.design.frame.variables import read_variables
+from nestedmlm.design.frame.variables import Variables, read_variables
 from nestedmlm.design.residual import read_arguments
 from nestedmlm.errors import DataError
 from nestedmlm.formula import Formula
+from nestedmlm.late import late_imports
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.summed_table import summed_design
+else:  # loads when the first large table comes
+    globals().update(late_imports("nestedmlm.fits", {"summed_table": "summed_design"}))
+
+MANY_ROWS = 100_000  # of a table, from which sums over them pay
 
 if TYPE_CHECKING:
     from nestedmlm.families import Family
@@ -86,6 +94,9 @@ class Source:
     def design(self, formula: Formula) -> Design:
         """Make the design of a formula; see `build_design`."""
         options = self.options
+        plain = (options.dispersion, options.residual, options.sigma, options.family)
+        if formula.bars and plain == (None,) * 4 and Frame(self.data).n >= MANY_ROWS:
+            return summed_design(self, formula)
         return build_design(
             formula,
             self.data,
@@ -103,8 +114,13 @@ class Source:
 
     def linear_design(self, formula: Formula) -> Design:
         """Make the design of a formula without random-effects terms."""
+        variables = self.variables(formula)
+        return join(variables, fixed_part(variables, self.options.contrasts))
+
+    def variables(self, formula: Formula) -> Variables:
+        """Read the variables of a formula."""
         options = self.options
-        variables = read_variables(
+        return read_variables(
             formula,
             self.data,
             weights=options.weights,
@@ -113,7 +129,6 @@ class Source:
             env=self.env.values,
             family=options.family,
         )
-        return join(variables, fixed_part(variables, options.contrasts))
 
     def reduced(self, formula: Formula) -> Source:
         """Keep what applies to a formula that has fewer terms: contrasts of the factors left."""

@@ -39,8 +39,8 @@ class Solution:
     reml_criterion, deviance : float
         REML criterion and -2 log-likelihood at theta (beta and sigma profiled out of each).
     pwrss : float
-        Penalised weighted residual sum of squares, from the residuals themselves where there are
-        rows.
+        Penalised weighted residual sum of squares, from the residuals themselves where the design
+        has its rows in hand.
     sigma : float
         ``sqrt(pwrss / (n - p))`` for REML, ``sqrt(pwrss / n)`` for ML; or what is known.
     beta : (p,) array
@@ -53,7 +53,7 @@ class Solution:
         ``X beta + Z b + offset``; computed when it is first asked for.
     discrepancy : float
         Relative difference between `pwrss` and its value from the crossproducts; NaN where the
-        design has no rows, as `pwrss` is the latter then.
+        design has sums, as `pwrss` is the latter then.
     design : Design
         The model's.
     stats, plan, state
@@ -150,7 +150,7 @@ def results_of(
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
-    pwrss = r2 if design.rows is None else _squares(design, beta, b, stats) + u2
+    pwrss = r2 if design.sums is not None else _squares(design, beta, b, stats) + u2
     df = stats.n - stats.p if REML else stats.n
     sigma2 = pwrss / df if stats.sigma is None else stats.sigma**2
     return Solution(
@@ -199,7 +199,7 @@ def _squares(
 
 
 def _discrepancy(design: Design, pwrss: float, r2: float) -> float:
-    if design.rows is None:
+    if design.sums is not None:
         return math.nan
     return abs(pwrss - r2) / pwrss if pwrss > 0 else 0.0
 

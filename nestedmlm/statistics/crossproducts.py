@@ -78,7 +78,7 @@ def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:
             "this is not worked out for residuals that differ or correlate (dispersion=, "
             "residual=): ask it of the model without them"
         )
-    if design.rows is None and design.sums is not None:
+    if design.sums is not None and (design.rows is None or method != "iterative"):
         return cell_products(design, design.sums, method)
     with thread_for_rows(design.n):
         found = _cross_products(design, method)

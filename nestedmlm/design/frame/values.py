@@ -275,8 +275,8 @@ def missing_rows(value: Vector) -> npt.NDArray[np.bool_] | None:
     return missing if missing.any() else None
 
 
-def take_rows(value: Vector, kept: npt.NDArray[np.bool_]) -> Vector:
-    """Keep some rows."""
+def take_rows(value: Vector, kept: npt.NDArray[Any] | slice) -> Vector:
+    """Keep some rows: those of a mask or a slice, or by their numbers."""
     if isinstance(value, Factor):
         return replace(value, codes=value.codes[kept])
     if isinstance(value, Matrix):

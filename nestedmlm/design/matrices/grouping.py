@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused, object_array
 from nestedmlm.design.matrices.modelmatrix import level_table
-from nestedmlm.design.rows import Rows, rows_here
+from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.design.sums import Sums
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
@@ -36,7 +36,7 @@ class GroupingFactor:
         functions of a smooth at its values. None: effects of the levels are independent.
     number : int
         Its place in `Design.factors`.
-    rows : Rows or None
+    rows : Rows, LateRows or None
         Those of the design, where it has them.
     sums : Sums or None
         In their place.
@@ -47,7 +47,7 @@ class GroupingFactor:
     levels: npt.NDArray[np.object_]
     basis: npt.NDArray[np.float64] | None = None
     number: int = 0
-    rows: Rows | None = None
+    rows: Rows | LateRows | None = None
     sums: Sums | None = None
 
     @property
@@ -57,8 +57,8 @@ class GroupingFactor:
 
     @property
     def combinations(self) -> npt.NDArray[np.int32]:
-        """The level of each row, or of each observed combination where there are only sums."""
-        if self.rows is None and self.sums is not None:
+        """The level of each row, or of each observed combination where there are sums."""
+        if self.sums is not None:
             return self.sums.codes[self.number]
         return self.codes
 
@@ -139,6 +139,22 @@ def learn_group(
         levels=_read_only(object_array(labels) if pairs else first.levels),
     )
     return spec, grouping, _read_only(codes.astype(np.int32, copy=False))
+
+
+def is_nested(codes: npt.NDArray[Any], levels: int, above: npt.NDArray[Any]) -> bool:
+    """Whether each level of a factor lies in one level of another, by their codes.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,)
+    levels : int
+        Of the factor.
+    above : ndarray of int, shape (n,)
+        Codes of the other.
+    """
+    parent = np.zeros(levels, dtype=above.dtype)
+    parent[codes] = above
+    return bool(np.array_equal(parent[codes], above))
 
 
 def _compact(

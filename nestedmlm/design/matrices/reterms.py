@@ -14,7 +14,7 @@ from nestedmlm.design.frame.checks import check_finite
 from nestedmlm.design.frame.values import Vector
 from nestedmlm.design.matrices.grouping import GroupingFactor, GroupSpec, learn_group
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, build_matrix, learn_matrix
-from nestedmlm.design.rows import Rows, frozen, rows_here
+from nestedmlm.design.rows import LateRows, Rows, frozen, rows_here
 from nestedmlm.design.sums import Sums
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
@@ -42,7 +42,7 @@ class ReTerm:
         ``"ses | schoolid"``.
     number : int
         Its place in `Design.terms`.
-    rows : Rows or None
+    rows : Rows, LateRows or None
         Those of the design, where it has them.
     sums : Sums or None
         In their place.
@@ -55,7 +55,7 @@ class ReTerm:
     name: str
     text: str
     number: int = 0
-    rows: Rows | None = None
+    rows: Rows | LateRows | None = None
     sums: Sums | None = None
 
     @property

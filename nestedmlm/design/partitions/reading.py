@@ -48,6 +48,17 @@ class CompleteRows:
     rows: int
     missing: dict[str, int]
 
+    def some(self, rows: npt.NDArray[Any]) -> CompleteRows:
+        """Some of them, by their numbers."""
+        return CompleteRows(
+            values={name: take_rows(value, rows) for name, value in self.values.items()},
+            y=self.y[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            offset=None if self.offset is None else self.offset[rows],
+            rows=len(rows),
+            missing={},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:

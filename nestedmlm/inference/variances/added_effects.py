@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design, GroupingFactor, ReTerm
-from nestedmlm.design.moments import fixed_matrix, term_matrix
+from nestedmlm.design.moments import fixed_matrix, term_matrix, with_same_rows
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.resampling.resampling import nested_in
 
@@ -58,6 +58,7 @@ def spans(small: Design, large: Design) -> bool:
         return True
     if large.p == 0:
         return False
+    small, large = with_same_rows(small, large)
     return _explains(fixed_matrix(large), fixed_matrix(small))
 
 
@@ -70,6 +71,7 @@ def added_effects(small: Design, large: Design) -> Difference:
         If the smaller model's random effects are not part of the larger one's, or the difference
         lies in a structured covariance (``cs``, ``ar1``), whose parameters are no entries.
     """
+    small, large = with_same_rows(small, large)
     pairs = {
         (t, s): _columns(large.terms[t], small.terms[s])
         for t in range(len(large.terms))
@@ -111,6 +113,7 @@ def nested(small: Design, large: Design) -> bool:
     """
     if not spans(small, large):
         return False
+    small, large = with_same_rows(small, large)
     try:
         added_effects(small, large)
     except ModelComparisonError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.values import Factor, Vector, as_factor
 from nestedmlm.design.matrices.columns import Column, Reader, column_readers, columns_of
@@ -74,9 +74,9 @@ class CellPlan:
         """
         frame = self.reading.frame(table, label)
         if frame.n <= ROWS_AT_ONCE:
-            return self._of_rows(self.reading.complete(frame), label)
+            return self.of_rows(self.reading.complete(frame), label)
         parts = [
-            self._of_rows(self.reading.complete(self.reading.frame(some, label)), label)
+            self.of_rows(self.reading.complete(self.reading.frame(some, label)), label)
             for some in _slices(table, frame.n)
         ]
         return merge(parts)
@@ -84,9 +84,33 @@ class CellPlan:
     def empty(self) -> Cells:
         """Sums of no rows; of a plan that has its pilot."""
         none = some_rows(self.pilot, slice(0, 0))
-        return self._of_rows(self.reading.complete(none), "no rows")
+        return self.of_rows(self.reading.complete(none), "no rows")
 
-    def _of_rows(self, rows: CompleteRows, label: str) -> Cells:
+    def of_rows(
+        self,
+        rows: CompleteRows,
+        label: str,
+        numbered: tuple[IntArray, IntArray] | None = None,
+    ) -> Cells:
+        """Sum the products of complete rows by cell.
+
+        Parameters
+        ----------
+        rows : CompleteRows
+        label : str
+            For messages.
+        numbered : (codes, first), optional
+            `combinations` of the groups, where the caller has them.
+
+        Returns
+        -------
+        Cells
+
+        Raises
+        ------
+        PartitionError
+            For infinite values.
+        """
         y = rows.y if rows.offset is None else rows.y - rows.offset
         if not np.isfinite(y).all():
             raise PartitionError(
@@ -101,9 +125,10 @@ class CellPlan:
             *column_readers(self.columns, values, known),
             partial(_copy, y),
         ]
-        keys = {name: _key(rows.values[name]) for name in self.groups}
         tally = _tally(rows, values, known)
-        cells = cells_of_rows(readers, keys, rows.weights, self.basis, self.kz, tally)
+        cells = cells_of_rows(
+            readers, keys_of(rows, self.groups), rows.weights, self.basis, self.kz, tally, numbered
+        )
         if not np.isfinite(cells.total).all():
             self._refuse_infinite(readers, len(y), label)
         return cells
@@ -136,7 +161,7 @@ class CellPlan:
         size[size == 0] = 1.0
         U = triangular_root(F / size / size[:, None])
         R = triangular_root(F) @ self.basis
-        left = np.abs(R.diagonal()) / np.linalg.norm(R, axis=0).clip(min=1e-300)
+        left = np.abs(R.diagonal()) / np.hypot.reduce(R, axis=0).clip(min=1e-300)
         there = left > _UNSEEN  # the others add nothing to the columns before them
         if not there.any() or U.diagonal()[there].min() >= _LEAST_PIVOT:
             return None
@@ -159,24 +184,52 @@ def plan_cells(learned: Learned, specs: Sequence[MatrixSpec], groups: Sequence[s
     CellPlan
         With a basis in which some rows' columns are orthonormal.
     """
+    rows = learned.reading.complete(learned.pilot)
+    return plan_of(learned.reading, learned.known, specs, groups, rows, learned.pilot)
+
+
+def plan_of(
+    reading: Reading,
+    known: Mapping[str, Vector],
+    specs: Sequence[MatrixSpec],
+    groups: Sequence[str],
+    some: CompleteRows,
+    pilot: Any = None,
+) -> CellPlan:
+    """Plan the sums of a formula whose variables are known.
+
+    Parameters
+    ----------
+    reading : Reading
+    known : mapping of str to Vector
+    specs, groups
+        As `plan_cells` takes them.
+    some : CompleteRows
+        Those that the basis is made of.
+    pilot : Frame, optional
+        The same as a table.
+
+    Returns
+    -------
+    CellPlan
+    """
     fixed, *bars = (columns_of(spec) for spec in specs)
     of_terms = tuple(dict.fromkeys(column for own in bars for column in own))
     columns = tuple(dict.fromkeys([*of_terms, *fixed]))
     plan = CellPlan(
-        reading=learned.reading,
-        known=learned.known,
+        reading=reading,
+        known=known,
         columns=columns,
         kz=len(of_terms),
         groups=tuple(groups),
         basis=np.eye(len(columns) + 1),
-        pilot=learned.pilot,
+        pilot=pilot,
     )
-    return replace(plan, basis=_basis(_raw_factor(plan, learned)))
+    return replace(plan, basis=_basis(_raw_factor(plan, some)))
 
 
-def _raw_factor(plan: CellPlan, learned: Learned) -> FloatArray:
-    """R factor of the weighted columns of the pilot's rows, per row."""
-    rows = plan.reading.complete(learned.pilot)
+def _raw_factor(plan: CellPlan, rows: CompleteRows) -> FloatArray:
+    """R factor of the columns of some rows, per row."""
     n = len(rows.y)
     C = np.zeros((len(plan.columns) + 1, n))
     values = {name: rows.values[name] for name in plan.known}
@@ -192,7 +245,7 @@ def _raw_factor(plan: CellPlan, learned: Learned) -> FloatArray:
 def _basis(R: FloatArray) -> FloatArray:
     """R with a diagonal where it saw nothing, so that it can be inverted."""
     R = np.triu(R)
-    size = np.linalg.norm(R, axis=0)
+    size = np.hypot.reduce(R, axis=0)  # squares of what is huge or tiny are not finite, or 0
     weak = np.abs(R.diagonal()) <= _UNSEEN * size
     R[weak] = 0.0
     R[weak, weak] = np.where(size > 0, size, 1.0)[weak]
@@ -238,6 +291,11 @@ def _tally(rows: CompleteRows, values: Mapping[str, Vector], known: Mapping[str,
         missing=rows.missing,
         used=used,
     )
+
+
+def keys_of(rows: CompleteRows, groups: Sequence[str]) -> dict[str, Vector]:
+    """Grouping variables of complete rows."""
+    return {name: _key(rows.values[name]) for name in groups}
 
 
 def _key(value: Vector) -> Vector:
