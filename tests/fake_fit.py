@@ -72,7 +72,7 @@ def fake_fit(name: str, **changes: Any) -> Any:
         residuals=lambda type, scaled: pd.Series(case["resid"]),
         design=SimpleNamespace(
             messages=(), y=np.arange(case["nobs"]), x_assign=tuple(range(len(names))),
-            x_terms=tuple(names[1:]), n=case["nobs"], p=0, terms=(), factors=(),
+            x_terms=tuple(names[1:]), n=case["nobs"], p=0, terms=(), factors=(), sums=None,
         ),
         messages=(),
         converged=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.callers import Caller
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:  # loads when the first large table comes
     globals().update(late_imports("nestedmlm.fits", {"summed_table": "summed_design"}))
 
+_SUMMED = ("weights", "offset", "contrasts", "na_action", "double_bar")  # sums know these options
 MANY_ROWS = 100_000  # of a table, from which sums over them pay
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class ModelOptions:
     residual: str | None = None
     family: Family | None = None
     sigma: float | None = None
+
+    @property
+    def summed(self) -> bool:
+        """Whether a model with these options can be fitted from sums over its rows."""
+        others = (field for field in fields(self) if field.name not in _SUMMED)
+        return all(getattr(self, field.name) is None for field in others)
 
     @property
     def weights_name(self) -> str | None:
@@ -94,8 +101,7 @@ class Source:
     def design(self, formula: Formula) -> Design:
         """Make the design of a formula; see `build_design`."""
         options = self.options
-        plain = (options.dispersion, options.residual, options.sigma, options.family)
-        if formula.bars and plain == (None,) * 4 and Frame(self.data).n >= MANY_ROWS:
+        if formula.bars and options.summed and Frame(self.data).n >= MANY_ROWS:
             return summed_design(self, formula)
         return build_design(
             formula,

@@ -180,3 +180,17 @@ def test_posterior_of_sums_is_that_of_rows():
     assert np.allclose(again, rows, rtol=1e-7, atol=1e-9, equal_nan=True)
     with pytest.raises(RowsNotHereError):
         sums.predict()
+
+
+def test_fits_of_a_summary_that_was_read_twice_are_compared(tmp_path):
+    whole = nm.summarise("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    whole.save(tmp_path / "x.nms")
+    small, large = (
+        nm.load_summary(tmp_path / "x.nms").fit(formula, REML=False)
+        for formula in ("Reaction ~ 1 + (Days | Subject)", None)
+    )
+    found = nm.anova(small, large).to_frame()["p_value"].iloc[-1]
+    expected = nm.anova(
+        whole.fit("Reaction ~ 1 + (Days | Subject)", REML=False), whole.fit(REML=False)
+    )
+    assert found == pytest.approx(expected.to_frame()["p_value"].iloc[-1], rel=1e-9)
