@@ -9,7 +9,9 @@ from parts_of_tables import parts_of, source_of
 from test_sources import DATA
 
 import nestedmlm as nm
-from nestedmlm.errors import NewLevelsError, PartitionError
+from nestedmlm.errors import NewLevelsError, OverlapError, PartitionError
+from nestedmlm.fits.summaries import saved, summarise
+from nestedmlm.statistics.cells import cell_plan
 
 FORMULA = "score ~ ses * sector + (ses | school) + (1 | room)"
 THIRDS = [DATA.iloc[:1500], DATA.iloc[1500:2500], DATA.iloc[2500:]]
@@ -162,3 +164,63 @@ def test_digits_of_shifted_data():
         moved = DATA.assign(score=DATA.score + shift, age=DATA.age + 2000.0)
         fit = nm.summarise(formula, parts_of(moved)).fit()
         assert fit.criterion == pytest.approx(like.criterion, abs=bound)
+
+
+def files_of(folder):
+    for number, part in enumerate(THIRDS):
+        part.to_parquet(folder / f"{number}.parquet")
+    return [folder / f"{number}.parquet" for number in range(3)]
+
+
+@pytest.mark.parametrize("what", ["longer", "other values", "gone"])
+def test_files_that_change_between_the_looks(what, tmp_path, monkeypatch):
+    """The second file is written anew after its levels were learned."""
+    files = files_of(tmp_path)
+    plan = summarise.plan_cells
+
+    def then_change(*arguments):
+        if what == "gone":
+            files[1].unlink()
+        else:
+            other = pd.concat(THIRDS) if what == "longer" else THIRDS[1].assign(ses=THIRDS[0].age)
+            other.to_parquet(files[1])
+        return plan(*arguments)
+
+    monkeypatch.setattr(summarise, "plan_cells", then_change)
+    with pytest.raises(PartitionError, match=r"1\.parquet.*has changed since the data were opened"):
+        nm.summarise(FORMULA, tmp_path)
+
+
+def test_a_file_that_changes_while_it_is_predicted(tmp_path):
+    files = files_of(tmp_path)
+    predictions = nm.lmer(FORMULA, tmp_path).predict(tmp_path)
+    next(predictions)
+    pd.concat(THIRDS).to_parquet(files[2])
+    with pytest.raises(PartitionError, match=r"2\.parquet.*has changed"):
+        list(predictions)
+
+
+def test_ids_that_are_used_again_in_each_parent():
+    data = DATA.assign(pupil=np.arange(len(DATA)) % 7)
+    formula = "score ~ ses + (1 | school / pupil)"
+    same(nm.summarise(formula, parts_of(data)).fit(), nm.lmer(formula, data))
+
+
+def test_large_partitions_are_taken_in_slices(monkeypatch):
+    monkeypatch.setattr(cell_plan, "ROWS_AT_ONCE", 300)
+    same(*of_parts(as_it_is, as_it_is, as_it_is))
+
+
+def test_sums_of_another_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved, "FORMAT", 999)
+    nm.summarise(FORMULA, DATA).save(tmp_path / "s")
+    monkeypatch.undo()
+    with pytest.raises(nm.DataError, match="this summary is of format 999"):
+        nm.load_summary(tmp_path / "s")
+
+
+def test_a_partition_twice(tmp_path):
+    files_of(tmp_path)
+    s = nm.summarise(FORMULA, tmp_path)
+    with pytest.raises(OverlapError, match=r"0\.parquet"):
+        s + nm.summarise(FORMULA, tmp_path / "0.parquet", like=s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -81,7 +81,10 @@ class PartitionFrame(Frame):
                 missing = np.full(self.n, -1, dtype=np.int32)
                 return Factor(codes=missing, levels=known.levels, kind=known.kind)
             self._refuse(name, _described(known), _described(value))
-        codes = level_table(value.levels, known.levels)[value.codes]
+        table = level_table(value.levels, known.levels)
+        if np.array_equal(table[:-1], np.arange(len(known.levels))):
+            return replace(known, codes=value.codes)
+        codes = table[value.codes]
         new = np.unique(value.codes[(codes < 0) & (value.codes >= 0)])
         if new.size:
             labels = ", ".join(value.labels[j] for j in new[:MOST_LEVELS])
@@ -90,7 +93,7 @@ class PartitionFrame(Frame):
                 f"first read: {labels}; the data have changed, or are others than those of "
                 "like=: summarise all of them anew"
             )
-        return Factor(codes=codes, levels=known.levels, kind=known.kind, ordered=known.ordered)
+        return replace(known, codes=codes)
 
     def _refuse(self, name: str, wanted: str, found: str) -> NoReturn:
         raise PartitionError(

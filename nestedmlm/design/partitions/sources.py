@@ -14,9 +14,8 @@ import pandas as pd
 
 from nestedmlm.design.frame.arrow_columns import is_arrow
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.errors import DataError, PartitionError
-
-PARTITION_ROWS = 500_000  # rows read at a time, where the data leave the choice to us
+from nestedmlm.design.partitions.fragments import PARTITION_ROWS, file_state, read_fragment
+from nestedmlm.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,8 +195,9 @@ def _fragments(data: Any) -> Iterator[Partition]:
     for number, fragment in enumerate(data.get_fragments()):
         path = getattr(fragment, "path", "")
         label, identity = path or f"fragment {number + 1}", _identity(path)
+        state = file_state(fragment)
         if not hasattr(fragment, "row_groups"):
-            read = partial(_read_fragment, fragment, data.schema, label)
+            read = partial(read_fragment, fragment, data.schema, label, state)
             yield Partition(label, read, identity)
             continue
         for ids in _grouped([(group.id, group.num_rows) for group in fragment.row_groups]):
@@ -205,9 +205,9 @@ def _fragments(data: Any) -> Iterator[Partition]:
             part = fragment.subset(row_group_ids=ids)
             yield Partition(
                 own,
-                partial(_read_fragment, part, data.schema, own),
+                partial(read_fragment, part, data.schema, own, state),
                 f"{identity}#{ids[0]}-{ids[-1]}" if identity else "",
-                partial(_read_fragment, part, data.schema, own),
+                partial(read_fragment, part, data.schema, own, state),
             )
 
 
@@ -232,32 +232,6 @@ def _identity(path: str) -> str:
     except OSError:
         return path
     return f"{Path(path).resolve()}@{about.st_size}:{about.st_mtime_ns}"
-
-
-def _read_fragment(
-    fragment: Any, schema: Any, label: str, columns: Sequence[str], first: int | None = None
-) -> Any:
-    import pyarrow.dataset as ds
-
-    physical = fragment.physical_schema
-    keys = ds.get_partition_keys(fragment.partition_expression)
-    for name in columns:
-        if name not in physical.names and name not in keys:
-            raise PartitionError(
-                f"{label}: the column {name} is not there; its columns are "
-                f"{', '.join(physical.names[:20])}",
-                label,
-            )
-    for name in keys:  # of directories such as year=2024
-        if name in columns:
-            physical = physical.append(schema.field(name))
-    how = {"schema": physical, "columns": list(columns)}
-    try:
-        if first is None:
-            return fragment.to_table(**how)
-        return fragment.scanner(**how, batch_size=first).head(first)
-    except OSError as error:
-        raise PartitionError(f"{label} cannot be read: {error}", label) from error
 
 
 def _open_table(data: Any) -> Source:
