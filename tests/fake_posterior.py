@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import nestedmlm as nm
-from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
+from nestedmlm.bayes.model.names import coordinates, dimensions, pairs, parameter_names
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.posterior import datatree
 from nestedmlm.posterior.run import Run
@@ -34,10 +34,10 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
         if own.correlation is not None:
             k = len(own.columns)
             rho = np.tanh(0.3 * rng.standard_normal(size) + 0.2)
-            corr = np.eye(k) + rho[:, None, None] * (1 - np.eye(k)) / max(1, k - 1)
+            corr = np.repeat(rho[:, None] / max(1, k - 1), len(pairs(k)), axis=1)
             values[own.correlation] = corr
             if own.rho is not None:
-                values[own.rho] = corr[:, 0, 1]
+                values[own.rho] = corr[:, 0]
         group = design.factors[term.factor].name
         for column, name in zip(term.columns, own.variables, strict=True):
             rows = modes[(modes.group == group) & (modes.term == column)]

@@ -467,6 +467,10 @@ row("posterior simulate", lambda f: f.simulate(2, seed=1), "simulate", **DRAWS)
 row("with_posterior_predictive", lambda f: pd.Series(next(iter(f.with_posterior_predictive(
     seed=1).data["posterior_predictive"].data_vars.values())).values.ravel()),
     **DRAWS)  # fmt: skip
+row("with_prior", lambda f: pd.Series({name: float(values.mean()) for name, values in
+    f.with_prior(draws=5, seed=1).data["log_prior"].data_vars.items()}), **DRAWS)  # fmt: skip
+row("with_log_likelihood", lambda f: pd.Series(next(iter(f.with_log_likelihood()
+    .data["log_likelihood"].data_vars.values())).values.ravel()), **DRAWS)  # fmt: skip
 row("posterior contest", lambda f: f.contest("x = 1").to_frame().select_dtypes("number"),
     "contest Emmeans.draws", refused=NO_COEFFICIENT, **DRAWS)  # fmt: skip
 row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("number"),
@@ -475,6 +479,8 @@ row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("nu
 row("log_evidence", lambda f: pd.Series([f.log_evidence(draws=2000, seed=1).log]),
     only=("plain",), close=1e-2, **DRAWS)  # fmt: skip
 row("posterior loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), "loo", **DRAWS)
+row("kfold", lambda f: pd.Series([f.kfold(2, draws=1000, **QUIET).n_folds]), only=("plain",),
+    **DRAWS)  # fmt: skip
 row("group loo", lambda f: pd.Series(
     [f.loo(refit="none", progress=False).elpd, f.loo(refit="none", progress=False).rmse,
      f.loo(refit="none", progress=False).se]),
@@ -509,6 +515,9 @@ for case, names, engines, call in (
     ("leverage", "leverage", LMER, lambda p: p.leverage()),
     ("cook's distance", "cooks_distance", LMER, lambda p: p.cooks_distance()),
     ("posterior", "posterior", BAYES, lambda p: p.posterior()),
+    ("ppc", "ppc", BOTH, lambda p: p.ppc(draws=3)),
+    ("prior predictive", "ppc", BOTH, lambda p: p.ppc(kind="prior", draws=3)),
+    ("prior_posterior", "prior_posterior", BAYES, lambda p: p.prior_posterior()),
     ("priors", "priors", BOTH, lambda p: p.priors()),
 ):  # fmt: skip
     drawn_by = " ".join(f"plots.{name} FitPlots.{name}" for name in names.split())

@@ -22,7 +22,7 @@ from nestedmlm.fits.posterior_verbs.diagnose import diagnose
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
 from nestedmlm.fits.posterior_verbs.icc import icc
 from nestedmlm.fits.posterior_verbs.log_evidence import log_evidence
-from nestedmlm.fits.posterior_verbs.loo import loo
+from nestedmlm.fits.posterior_verbs.loo import kfold, loo
 from nestedmlm.fits.posterior_verbs.other_models import update, with_data
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.fits.posterior_verbs.predict import predict
@@ -34,6 +34,7 @@ from nestedmlm.fits.posterior_verbs.save import save
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
 from nestedmlm.fits.posterior_verbs.varcorr import varcorr
+from nestedmlm.fits.posterior_verbs.with_prior import with_log_likelihood, with_prior
 from nestedmlm.fits.verbs.check import check
 from nestedmlm.plots.accessor import FitPlots
 
@@ -141,12 +142,15 @@ class BayesFit(BayesEstimates):
     hypothesis = hypothesis
     contest = contest
     loo = loo
+    kfold = kfold
     log_evidence = log_evidence
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict
     simulate = simulate
     with_posterior_predictive = with_posterior_predictive
+    with_prior = with_prior
+    with_log_likelihood = with_log_likelihood
 
     # --- other models and data -----------------------------------------------------------------
     update = update

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.generalized.options import generalized_family
     from nestedmlm.fits.glmer_fit import fit_generalized
     from nestedmlm.fits.summaries.summary_source import SummarySource
+    from nestedmlm.fits.verbs.prior_predictive import prior_predictive
     from nestedmlm.fits.verbs.pytensor_graph import pytensor
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.to_pymc import to_pymc
@@ -43,14 +44,11 @@ else:  # each loads when it is first asked for
     globals().update(late_imports("nestedmlm.fits", {
         "generalized.options": "generalized_family", "glmer_fit": "fit_generalized",
     }))
+    globals().update(late_imports("nestedmlm.fits.verbs", {
+        "prior_predictive": "prior_predictive", "pytensor_graph": "pytensor", "sample": "sample",
+        "to_pymc": "to_pymc",
+    }, wrap=plain_only))
     # fmt: on
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.verbs",
-            {"pytensor_graph": "pytensor", "sample": "sample", "to_pymc": "to_pymc"},
-            wrap=plain_only,
-        )
-    )
 
 _log = logging.getLogger("nestedmlm")
 
@@ -268,6 +266,7 @@ class Model:
     if not TYPE_CHECKING:
         __getattr__ = renamed(OLD_NAMES)
 
+    prior_predictive = prior_predictive
     pytensor = pytensor
     to_pymc = to_pymc
     sample = sample

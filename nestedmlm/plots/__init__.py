@@ -20,6 +20,8 @@ from nestedmlm.plots.influence import cooks_distance, leverage
 from nestedmlm.plots.means import effect
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
+from nestedmlm.plots.ppc import ppc
+from nestedmlm.plots.prior_posterior import prior_posterior
 from nestedmlm.plots.priors import priors
 from nestedmlm.plots.profile import profile_pairs, profile_zeta
 from nestedmlm.plots.residuals import qq_residuals, residuals, scale_location
@@ -42,6 +44,8 @@ __all__ = [
     "leverage",
     "likelihood_surface",
     "posterior",
+    "ppc",
+    "prior_posterior",
     "priors",
     "profile_pairs",
     "profile_zeta",

@@ -68,6 +68,8 @@ class FitPlots:
     leverage = Picture(plots.leverage)
     likelihood_surface = Picture(plots.likelihood_surface)
     posterior = Picture(plots.posterior)
+    ppc = Picture(plots.ppc)
+    prior_posterior = Picture(plots.prior_posterior)
     priors = Picture(plots.priors)
     profile_pairs = Picture(plots.profile_pairs)
     profile_zeta = Picture(plots.profile_zeta)
@@ -103,6 +105,7 @@ class ModelPlots:
 
     _of: Specified
 
+    ppc = Picture(plots.ppc)
     priors = Picture(plots.priors)
 
     __call__ = priors

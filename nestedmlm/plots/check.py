@@ -11,9 +11,8 @@ from nestedmlm.inference.rows.assumption_checks import inflation
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.diagnostics import diagnostics
+from nestedmlm.plots.ppc import draw_densities
 from nestedmlm.views.protocols import Fit
-
-_GRID = 80  # places at which densities are drawn
 
 
 @checked
@@ -56,24 +55,16 @@ def check(
     count = 5 if not fit.design.terms else 6
     many = panels(count, ax, columns=3, figsize=figsize, panel=(4.2, 3.3))
     diagnostics(fit, ax=many[: count - 2])
-    _densities(many[-2], fit, nsim, seed)
+    _simulated(many[-2], fit, nsim, seed)
     _inflation(many[-1], fit)
     return many
 
 
-def _densities(ax: Any, fit: Fit, nsim: int, seed: int | None) -> None:
+def _simulated(ax: Any, fit: Fit, nsim: int, seed: int | None) -> None:
     """Draw the density of the response over those of simulated ones."""
-    from scipy.stats import gaussian_kde
-
     whole: Any = fit
     drawn = whole.simulate(nsim, seed=seed).to_numpy(dtype=float)
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    y = fit.design.y
-    grid = np.linspace(min(y.min(), drawn.min()), max(y.max(), drawn.max()), _GRID)
-    for column in drawn.T:
-        ax.plot(grid, gaussian_kde(column)(grid), color=style.GREY, alpha=0.35, linewidth=0.7)
-    ax.plot(grid, gaussian_kde(y)(grid), color=style.BLUE, linewidth=1.8)
-    ax.set_yticks([])
+    draw_densities(ax, fit.design.y, drawn[np.isfinite(drawn).all(axis=1)])
     style.dress(ax, x=f"data, over {nsim} draws from the model", heading="Simulated responses")
 
 

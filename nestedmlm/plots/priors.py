@@ -10,6 +10,7 @@ import numpy as np
 import scipy  # its stats load on first use, which takes half a second
 
 from nestedmlm.arguments import checked
+from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors
 from nestedmlm.errors import OptionError
@@ -21,20 +22,6 @@ from nestedmlm.views.protocols import EitherFit, Specified
 _COLOUR = style.BLUE
 _COLUMNS = 3  # of panels
 _TAIL = 0.01  # probability left out on either side that has a tail
-
-
-def _gamma(p: Mapping[str, float]) -> tuple[float, float]:
-    """Shape and rate, from either of PyMC's parametrisations."""
-    if "mu" in p:
-        return p["mu"] ** 2 / p["sigma"] ** 2, p["mu"] / p["sigma"] ** 2
-    return p["alpha"], p["beta"]
-
-
-def _inverse_gamma(p: Mapping[str, float]) -> tuple[float, float]:
-    if "mu" in p:
-        shape = 2.0 + p["mu"] ** 2 / p["sigma"] ** 2
-        return shape, p["mu"] * (shape - 1.0)
-    return p["alpha"], p["beta"]
 
 
 # SciPy's distribution for each of PyMC's; a half one is its symmetric twin, cut at zero
@@ -53,10 +40,10 @@ SCIPY: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
         "Laplace": lambda p: scipy.stats.laplace(p["mu"], p["b"]),
         "Logistic": lambda p: scipy.stats.logistic(p["mu"], p["s"]),
         "Uniform": lambda p: scipy.stats.uniform(p["lower"], p["upper"] - p["lower"]),
-        "Exponential": lambda p: scipy.stats.expon(scale=p.get("scale") or 1.0 / p["lam"]),
-        "Gamma": lambda p: scipy.stats.gamma(_gamma(p)[0], scale=1.0 / _gamma(p)[1]),
+        "Exponential": lambda p: scipy.stats.expon(scale=exponential_mean(p)),
+        "Gamma": lambda p: scipy.stats.gamma(gamma_rate(p)[0], scale=1.0 / gamma_rate(p)[1]),
         "InverseGamma": lambda p: scipy.stats.invgamma(
-            _inverse_gamma(p)[0], scale=_inverse_gamma(p)[1]
+            inverse_gamma_scale(p)[0], scale=inverse_gamma_scale(p)[1]
         ),
         "LogNormal": lambda p: scipy.stats.lognorm(p["sigma"], scale=np.exp(p["mu"])),
         "Weibull": lambda p: scipy.stats.weibull_min(p["alpha"], scale=p["beta"]),
@@ -133,14 +120,21 @@ def priors(
     >>> [ax.get_title(loc="left") for ax in nm.plots.priors(model)]
     ['Intercept', '1|Batch_sigma', 'sigma']
     """
-    chosen = _priors_of(of).replace(priors)
+    chosen = priors_of(of).replace(priors)
     cells = panels(len(chosen), ax, columns=_COLUMNS, figsize=figsize, panel=(3.4, 2.3))
     for cell, (name, row) in zip(cells, chosen.items(), strict=True):
         _panel(cell, name, row)
     return cells
 
 
-def _priors_of(of: Specified | EitherFit) -> PriorSet:
+def priors_of(of: Specified | EitherFit) -> PriorSet:
+    """Priors of a model, of the model of a fit, or those that a posterior was sampled with.
+
+    Raises
+    ------
+    OptionError
+        If the posterior is of a PyMC model of the user's.
+    """
     if not hasattr(of, "priors"):  # a fit by likelihood: those of its model
         likely: Any = of
         require_linear(likely.core.family, "the table of default priors")

@@ -16,10 +16,12 @@ from nestedmlm.bayes.model.names import (
     response_name,
     without_slash,
 )
+from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
+from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
 FIXED_DIM = "fixed"
@@ -115,6 +117,22 @@ def merge(data: Any, more: Any, *, replace: bool = False) -> Any:
         if replace or name not in out.children:
             out[name] = group.copy()
     return out
+
+
+def add_log_likelihood(data: Any, design: Design) -> Any:
+    """Copy a tree with the rows' log-likelihood."""
+    values = {response_name(design): row_log_likelihood(data, design)}
+    return merge(data, row_tree({"log_likelihood": values}, design))
+
+
+def add_log_prior(data: Any, design: Design, priors: PriorSet) -> Any:
+    """Copy a tree with the log-prior of every draw, a variable for each prior."""
+    from xarray import Dataset, DataTree
+
+    values = log_prior(data, design, priors)
+    coords = {d: data["posterior"].coords[d].values for d in ("chain", "draw")}
+    own = Dataset({k: (("chain", "draw"), v) for k, v in values.items()}, coords=coords)
+    return merge(data, DataTree.from_dict({"log_prior": own}), replace=True)
 
 
 def constant_data(design: Design) -> dict[str, Any]:

@@ -6,11 +6,13 @@ chains times draws.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.density.correlations import correlation_matrices
 from nestedmlm.bayes.model.names import TermNames, parameter_names
 from nestedmlm.design.design import Design
 
@@ -70,8 +72,44 @@ def _covariance(data: Any, term: TermNames) -> FloatArray:
     sd = sd_draws(data, term)
     if term.correlation is None:
         return sd[:, :, None] ** 2 * np.eye(sd.shape[1])
-    cov: FloatArray = stacked(data, term.correlation) * sd[:, :, None] * sd[:, None, :]
+    R = correlation_matrices(stacked(data, term.correlation), sd.shape[1])
+    cov: FloatArray = R * sd[:, :, None] * sd[:, None, :]
     return cov
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarginalDraws:
+    """Draws of all but the random effects.
+
+    Attributes
+    ----------
+    beta : (S, p) array
+    sigma : (S,) array
+    covariances : tuple of (S, k, k) arrays
+        Of each term, in the user's units.
+    """
+
+    beta: FloatArray
+    sigma: FloatArray
+    covariances: tuple[FloatArray, ...]
+
+
+def marginal_draws(data: Any, design: Design, chosen: IntArray | None = None) -> MarginalDraws:
+    """Read the draws of all but the random effects off a posterior.
+
+    Parameters
+    ----------
+    data : DataTree
+    design : Design
+    chosen : array of int, optional
+        Which draws, by default all.
+    """
+    kept: Any = slice(None) if chosen is None else chosen
+    return MarginalDraws(
+        beta=fixed_draws(data, design)[kept],
+        sigma=sigma_draws(data, design)[kept],
+        covariances=tuple(cov[kept] for cov in covariance_draws(data, design)),
+    )
 
 
 def roots(cov: FloatArray) -> FloatArray:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestedmlm.bayes.density.marginal_density import marginal_density
-from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.priors import PriorSet, require_proper
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
-
-_IMPROPER = ("Flat", "HalfFlat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +40,7 @@ def evidence(design: Design, priors: PriorSet, *, draws: int, seed: int | None) 
     SamplingError
         If importance sampling does not cover the posterior.
     """
-    for name, row in priors.items():
-        if not isinstance(row.prior, Prior):
-            raise OptionError(f"the prior of {name!r} is a function: its density is not known here")
-        if row.prior.distribution in _IMPROPER:
-            raise OptionError(
-                f"the prior of {name!r} is {row.prior}, which is no probability: the marginal "
-                "likelihood is not defined; give a proper prior"
-            )
+    require_proper(priors, "the marginal likelihood is not defined")
     density = marginal_density(design, priors)
     found = psis_sample(density, find_peak(density), draws=draws, seed=seed)
     return Evidence(log=found.log_evidence, mcse=found.evidence_error, khat=found.khat)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
+from nestedmlm.bayes.model.names import PAIR_DIM
 from nestedmlm.errors import FormulaError
 
 _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -211,6 +212,8 @@ def _subscript(node: Any, reader: _Reader) -> FloatArray:
         raise reader.error("a label is a number or a text in quotes", node.slice) from None
     labels = label if isinstance(label, tuple) else (label,)
     dims = found.dims[2:]
+    if len(labels) == 2 and len(dims) == 1 and str(dims[0]).endswith(PAIR_DIM):
+        labels = (_pair(found[dims[0]].values, *labels),)
     if len(labels) != len(dims):
         raise reader.error(f"{found.name} needs {len(dims)} labels, got {len(labels)}", node)
     for dim, one in zip(dims, labels, strict=True):
@@ -220,6 +223,12 @@ def _subscript(node: Any, reader: _Reader) -> FloatArray:
         found = found.isel({dim: int(places[0])})
     values: FloatArray = np.asarray(found.values)
     return values
+
+
+def _pair(pairs: Any, one: Any, other: Any) -> str:
+    """The label of a correlation of two columns, in whichever order they are named."""
+    turned = f"{other}, {one}"
+    return turned if turned in pairs else f"{one}, {other}"
 
 
 _EVALUATE: Mapping[type, Callable[[Any, _Reader], Any]] = {

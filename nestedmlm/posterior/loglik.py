@@ -9,8 +9,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
 from nestedmlm.design.design import Design
-from nestedmlm.posterior.draws import draw_shape
-from nestedmlm.posterior.grouploo import choose_factor, group_log_likelihood
+from nestedmlm.posterior.draws import draw_shape, marginal_draws
+from nestedmlm.posterior.left_out_density import left_out_log_density
 from nestedmlm.posterior.row_draws import RowDraws, fitted_rows
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
@@ -44,31 +44,43 @@ def loo_rows(data: Any, design: Design) -> Any:
     from arviz import loo
 
     if "log_likelihood" in data:
-        return loo(data)
+        return loo(data, pointwise=True)
     values = row_log_likelihood(data, design)
-    return loo(_tree(data, values, OBS_DIM, list(range(design.n))))
+    return loo(_tree(data, values, OBS_DIM, list(range(design.n))), pointwise=True)
 
 
-def loo_groups(data: Any, design: Design, group: str | None, *, max_draws: int | None) -> Any:
+def loo_integrated_rows(data: Any, design: Design, *, max_draws: int | None) -> Any:
+    """PSIS leave-one-out of the rows by their densities given the others; an ``ELPDData``."""
+    labels = list(range(design.n))
+    return _loo_units(data, design, np.arange(design.n), OBS_DIM, labels, max_draws)
+
+
+def loo_groups(data: Any, design: Design, f: int, *, max_draws: int | None) -> Any:
     """PSIS leave-one-group-out by the groups' marginal likelihoods; an ``ELPDData``."""
-    from arviz import loo
+    factor = design.factors[f]
+    labels: list[Any] = factor.levels.tolist()
+    return _loo_units(data, design, factor.codes, factor_dim(design, f), labels, max_draws)
 
-    f = choose_factor(design, group)
-    chains, draws = draw_shape(data)
-    kept = _thinned(chains, draws, max_draws)
-    values = group_log_likelihood(data, design, f, chosen=kept.ravel())
+
+def factor_dim(design: Design, f: int) -> str:
+    """The dimension of a grouping factor's levels in a posterior."""
     names = parameter_names(design).terms
-    dim = next(
+    return next(
         own.factor_dim for term, own in zip(design.terms, names, strict=True) if term.factor == f
     )
+
+
+def _loo_units(
+    data: Any, design: Design, units: IntArray, dim: str, labels: list[Any], most: int | None
+) -> Any:
+    from arviz import loo
+
+    chains, draws = draw_shape(data)
+    kept = _thinned(chains, draws, most)
+    values = left_out_log_density(marginal_draws(data, design, kept.ravel()), design, units)
     thin = data["posterior"].isel(draw=kept[0])
-    tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, _labels(design, f))
-    return loo(tree)
-
-
-def _labels(design: Design, f: int) -> list[Any]:
-    labels: list[Any] = design.factors[f].levels.tolist()
-    return labels
+    tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, labels)
+    return loo(tree, pointwise=True)
 
 
 def _thinned(chains: int, draws: int, most: int | None) -> IntArray:

@@ -138,7 +138,7 @@ def new_rows(
     for t in used:
         (X, codes), unseen, b = new.terms[t], new.unseen[t], effects[t]
         if new_levels == "sample" and (unseen >= 0).any():
-            fresh = _sample_levels(covs[t], int(unseen.max()) + 1, rng)
+            fresh = sample_levels(covs[t], int(unseen.max()) + 1, rng)
             codes = np.where(unseen >= 0, unseen + b.shape[1], codes)
             b = np.concatenate([b, fresh], axis=1)
         terms.append((only_columns(X, chosen[t]), codes, b))
@@ -152,7 +152,7 @@ def new_rows(
     return rows, new.index
 
 
-def _sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> FloatArray:
+def sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> FloatArray:
     """Random effects of `levels` new groups for every draw, shape (S, levels, k)."""
     z = rng.standard_normal((len(cov), levels, cov.shape[1]))
     out: FloatArray = z @ roots(cov)
@@ -259,7 +259,7 @@ def replicate(
     if new_groups:
         covs = [cov[chosen] for cov in covariance_draws(data, design)]
         effects = [
-            _sample_levels(cov, b.shape[1], rng) for cov, b in zip(covs, effects, strict=True)
+            sample_levels(cov, b.shape[1], rng) for cov, b in zip(covs, effects, strict=True)
         ]
     picked = RowDraws(
         X=rows.X,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.names import TermNames, parameter_names
+from nestedmlm.bayes.model.names import TermNames, pairs, parameter_names
 from nestedmlm.design.design import Design, ReTerm
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.rows.modes import coefficient_tables
@@ -75,22 +75,21 @@ def list_parameters(design: Design) -> tuple[Parameter, ...]:
 
 
 def _correlations(term: ReTerm, names: TermNames) -> list[Parameter]:
-    """The lower triangle of the correlation matrix, column by column."""
+    """The correlations, each once."""
     if names.correlation is None:
         return []
-    k, columns, own = len(term.columns), term.columns, names.columns
+    columns = term.columns
     return [
         Parameter(
             kind="cor",
             group=term.name,
             var1=columns[j],
             var2=columns[i],
-            name=f"{names.correlation}[{own[i]}, {own[j]}]",
+            name=f"{names.correlation}[{label}]",
             variable=names.correlation,
-            at=(i, j),
+            at=(m,),
         )
-        for j in range(k)
-        for i in range(j + 1, k)
+        for m, ((i, j), label) in enumerate(zip(pairs(len(columns)), names.pairs, strict=True))
     ]
 
 

@@ -122,15 +122,15 @@ def ranks(truth, draws, y):
 
 
 def thinned(posterior, names):
-    """Every so-manyth draw of a one-chain posterior; of the correlation matrix its number."""
+    """Every so-manyth draw of a one-chain posterior."""
     length = posterior.sizes["draw"]
     keep = np.arange(DRAWS) * (length // DRAWS) + length // DRAWS - 1
     return {name: posterior[name].to_numpy()[0, keep] for name in names}
 
 
 def number_of(draws):
-    """Draws with the correlation in place of its matrix."""
-    return {**draws, "school_corr": draws["school_corr"][:, 0, 1]}
+    """Draws with the correlation as a number."""
+    return {**draws, "school_corr": draws["school_corr"][:, 0]}
 
 
 def p_values(rows):

@@ -166,7 +166,7 @@ def scores(kind, simulations, seed, *, edit=lambda den, of: den, changed=None):
         effects = draw_random_effects(of.with_response(y), draws, rng, stats=den.stats)
         for own in names.terms:
             if own.correlation and not own.rho:
-                draws[own.correlation] = draws[own.correlation][:, 0, 1]
+                draws[own.correlation] = draws[own.correlation][:, 0]
         single = [*names.fixed, "sigma", *(sd for own in names.terms for sd in own.sds)]
         single += [own.rho or own.correlation for own in names.terms if own.correlation]
         row = {name: np.sum(draws[name] < truth[name]) for name in single}

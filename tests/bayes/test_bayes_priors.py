@@ -12,6 +12,7 @@ from designs import data, design
 from scipy.stats import norm
 
 import nestedmlm as nm
+from nestedmlm.bayes.density.correlations import correlation_matrices
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.model.distributions import FAMILIES, FOLDED, Prior
 from nestedmlm.bayes.model.hierarchical import hierarchical_model
@@ -142,7 +143,7 @@ def test_lkj_is_the_lkj_density():
         found = []
         for _ in range(3):
             x = own.initial + 0.3 * rng.normal(size=own.ndim)
-            R = own.to_values(x)["f1_corr"]
+            R = correlation_matrices(own.to_values(x)["f1_corr"], 3)
             ratio = own.logp_grad(x)[0] - flat.logp_grad(x)[0]
             found.append(ratio - (eta - 1.0) * np.linalg.slogdet(R)[1])
         np.testing.assert_allclose(found, found[0], atol=1e-9)

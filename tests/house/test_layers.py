@@ -72,6 +72,7 @@ ONLY_IN = {
 LATE_IMPORTS = {
     "bayes.model.pymc_model": "PyMC",
     "bayes.model.numba_dispatch": "PyTensor's Numba backend",
+    "bayes.sampling.posterior_dataset": "xarray",
     "bayes.sampling.pymc_samplers": "PyMC",
     "bayes.sampling.sampling": "xarray",
     "bayes.sampling.start": "xarray",

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "BayesFit.with_data": "tests/fits/test_posterior_means.py",
     "BayesFit.from_pymc": "tests/bayes/test_bayes_sampled.py",
     "BayesFit.save": "tests/posterior/test_bayes_storage.py",
+    "Model.prior_predictive": "tests/posterior/test_prior_groups.py",
     "Model.sample": "tests/bayes/test_bayes_sampled.py",
     "Model.to_pymc": "tests/bayes/test_bayes_hierarchical.py",
     "Model.pytensor": "nestedmlm/fits/model.py",  # its doctest

@@ -79,6 +79,8 @@ DRAWN = {
     "leverage": lambda f: f["sleep"].plot.leverage(figsize=SIZE),
     "likelihood_surface": lambda f: f["pastes"].plot.likelihood_surface(size=21, figsize=SIZE),
     "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
+    "ppc": lambda f: f["posterior"].plot.ppc(draws=20, figsize=SIZE),
+    "prior_posterior": lambda f: f["posterior"].plot.prior_posterior(figsize=SQUARE),
     "priors": lambda f: f["sleep"].plot.priors(figsize=SQUARE),
     "profile_pairs": lambda f: nm.plots.profile_pairs(f["profile"], figsize=SIZE),
     "profile_zeta": lambda f: nm.plots.profile_zeta(f["profile"], figsize=WIDE),

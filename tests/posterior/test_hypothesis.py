@@ -35,7 +35,9 @@ def draws(bayes, name):
         ("sqrt(`1|Subject_sigma`) > 5", lambda d: np.sqrt(d("1|Subject_sigma")) > 5),
         ("`Days|Subject`[308] > 9", lambda d: d("Days|Subject")[..., 0] > 9),
         ("`Days|Subject`['309'] < -8", lambda d: d("Days|Subject")[..., 1] < -8),
-        ("`Subject_corr`['Days', '1'] > 0", lambda d: d("Subject_corr")[..., 1, 0] > 0),
+        ("`Subject_corr`['Days', '1'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
+        ("`Subject_corr`['1', 'Days'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
+        ("`Subject_corr`['Days, 1'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
     ],
 )
 def test_probabilities(bayes, text, truth):

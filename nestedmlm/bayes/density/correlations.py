@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.names import pairs
 from nestedmlm.covariance.structure import COMPLEX_STEP, Structure
 
 Pullback = Callable[[FloatArray], FloatArray]
@@ -30,6 +31,14 @@ class CorrelationRows(Protocol):
 def lower_places(k: int) -> list[tuple[int, int]]:
     """Places of a lower triangle, row by row."""
     return [(i, j) for i in range(k) for j in range(i + 1)]
+
+
+def correlation_matrices(values: FloatArray, k: int) -> FloatArray:
+    """Correlation matrices (…, k, k) of the correlations (…, k (k - 1) / 2) of `pairs`."""
+    out = np.ones((*values.shape[:-1], k, k))
+    for m, (i, j) in enumerate(pairs(k)):
+        out[..., i, j] = out[..., j, i] = values[..., m]
+    return out
 
 
 @dataclass(frozen=True, slots=True)

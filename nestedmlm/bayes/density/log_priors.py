@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import lgamma, log, pi
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -102,23 +103,18 @@ def _flat(p: Parameters) -> LogDensity:
 
 
 def _exponential(p: Parameters) -> LogDensity:
-    mean = _exponential_mean(p)
+    mean = exponential_mean(p)
     return lambda x: (-np.log(mean) - x / mean, -1.0 / mean + 0.0 * x)
 
 
 def _gamma(p: Parameters) -> LogDensity:
-    alpha, beta = p.get("alpha"), p.get("beta")
-    if alpha is None or beta is None:
-        alpha, beta = (p["mu"] / p["sigma"]) ** 2, p["mu"] / p["sigma"] ** 2
+    alpha, beta = gamma_rate(p)
     constant = alpha * np.log(beta) - _lgamma(alpha)
     return lambda x: (constant + (alpha - 1.0) * np.log(x) - beta * x, (alpha - 1.0) / x - beta)
 
 
 def _inverse_gamma(p: Parameters) -> LogDensity:
-    alpha, beta = p.get("alpha"), p.get("beta")
-    if alpha is None or beta is None:
-        ratio = (p["mu"] / p["sigma"]) ** 2
-        alpha, beta = ratio + 2.0, p["mu"] * (ratio + 1.0)
+    alpha, beta = inverse_gamma_scale(p)
     constant = alpha * np.log(beta) - _lgamma(alpha)
     return lambda x: (
         constant - (alpha + 1.0) * np.log(x) - beta / x,
@@ -170,8 +166,24 @@ def _twice(density: LogDensity) -> LogDensity:
     return at
 
 
-def _exponential_mean(p: Parameters) -> FloatArray:
+def exponential_mean(p: Mapping[str, Any]) -> Any:
+    """Mean of an exponential distribution, from either of PyMC's parameters."""
     return p["scale"] if "scale" in p else 1.0 / p["lam"]
+
+
+def gamma_rate(p: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Shape and rate of a gamma distribution, from either of PyMC's parametrisations."""
+    if "alpha" in p:
+        return p["alpha"], p["beta"]
+    return (p["mu"] / p["sigma"]) ** 2, p["mu"] / p["sigma"] ** 2
+
+
+def inverse_gamma_scale(p: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Shape and scale of an inverse gamma distribution, from either of PyMC's parametrisations."""
+    if "alpha" in p:
+        return p["alpha"], p["beta"]
+    ratio = (p["mu"] / p["sigma"]) ** 2
+    return ratio + 2.0, p["mu"] * (ratio + 1.0)
 
 
 LOG_DENSITIES: Mapping[str, Callable[[Parameters], LogDensity]] = MappingProxyType(

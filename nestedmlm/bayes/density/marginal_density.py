@@ -250,8 +250,8 @@ def marginal_density(
         for term, own in zip(design.terms, names.terms, strict=True)
     ]
     each.append(make_coordinate(names.sigma, given_prior(priors, names.sigma)))
-    shapes = {own.correlation: len(own.variables) for own in names.terms if own.correlation}
-    dims = {own.correlation: own.expr_dims for own in names.terms if own.correlation}
+    shapes = {own.correlation: (len(own.pairs),) for own in names.terms if own.correlation}
+    dims = {own.correlation: (own.pair_dim,) for own in names.terms if own.correlation}
     return MarginalDensity(
         stats=stats,
         coordinates=Coordinates.of(each),
@@ -261,7 +261,7 @@ def marginal_density(
         variables=tuple(
             PosteriorVariable(
                 name=name,
-                shape=(shapes[name],) * 2 if name in shapes else (),
+                shape=shapes.get(name, ()),
                 dims=dims.get(name, ()),
             )
             for name in names.parameters

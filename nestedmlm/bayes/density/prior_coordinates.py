@@ -206,7 +206,12 @@ class Coordinates:
                 used[c.name] += 1
             else:
                 x.append(c.start)
-        return np.array([_INVERSE[c.scale](v, *c.ends) for c, v in zip(self.each, x, strict=True)])
+        return self.points(np.array(x))
+
+    def points(self, x: FloatArray) -> FloatArray:
+        """The points where the variables have the values x (…, d): what `variables` turns back."""
+        own = [_INVERSE[c.scale](x[..., i], *c.ends) for i, c in enumerate(self.each)]
+        return np.stack(own, axis=-1)
 
 
 def _sorted_alike(each: Sequence[Coordinate]) -> Iterator[_Alike]:
@@ -234,12 +239,8 @@ def _sigmoid(z: FloatArray) -> FloatArray:
     return out
 
 
-def _logit(value: float, low: float, high: float) -> float:
-    return float(np.log(value - low) - np.log(high - value))
-
-
-_INVERSE: Mapping[str, Callable[..., float]] = {
-    REAL: lambda value, *ends: value,
-    LOG: lambda value, *ends: float(np.log(value)),
-    INTERVAL: _logit,
+_INVERSE: Mapping[str, Callable[..., FloatArray]] = {
+    REAL: lambda value, low, high: value,
+    LOG: lambda value, low, high: np.log(value),
+    INTERVAL: lambda value, low, high: np.log(value - low) - np.log(high - value),
 }

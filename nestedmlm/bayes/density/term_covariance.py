@@ -21,7 +21,7 @@ from nestedmlm.bayes.density.prior_coordinates import (
     given_prior,
     make_scale,
 )
-from nestedmlm.bayes.model.names import TermNames, structured_parameters
+from nestedmlm.bayes.model.names import TermNames, pairs, structured_parameters
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 
@@ -87,7 +87,7 @@ class TermCovariance:
         return sds[..., at] * L, pullback
 
     def named(self, z: FloatArray, x: FloatArray) -> dict[str, FloatArray]:
-        """Standard deviations, parameters and correlation matrices at points in rows."""
+        """Standard deviations, parameters and correlations at points in rows."""
         own = self.names
         out = {name: np.abs(x[:, at]) for name, at in zip(own.sds, self.sds, strict=False)}
         if self.rows is None or own.correlation is None:
@@ -100,22 +100,22 @@ class TermCovariance:
         L[:, 0, 0] = 1.0
         at = np.array(lower_places(k)[1:]).T
         L[:, at[0], at[1]] = self.rows.rows(values)[0]
-        R = L @ L.transpose(0, 2, 1)
-        R[:, np.arange(k), np.arange(k)] = 1.0
+        i, j = np.array(pairs(k)).T
         signs = np.sign(x[:, self.sds]) if self.free_signs else np.ones((len(x), k))
-        return {**out, own.correlation: R * signs[:, :, None] * signs[:, None, :]}
+        R = np.einsum("mpl,mpl->mp", L[:, i], L[:, j]) * signs[:, i] * signs[:, j]
+        return {**out, own.correlation: R}
 
     def _values(self, z: FloatArray, x: FloatArray) -> FloatArray:
         """What the rows are made of: logits, or values of the structure's parameters."""
         if not self.parameters:
             return z[..., self.par]
-        starts = np.array([_origin(p) for p in self.parameters])
+        starts = np.array([origin(p) for p in self.parameters])
         out: FloatArray = starts + self._directions * x[..., self.par]
         return out
 
     @property
     def _directions(self) -> FloatArray:
-        return np.array([_direction(p) for p in self.parameters])
+        return np.array([direction(p) for p in self.parameters])
 
 
 def add_term(
@@ -152,13 +152,13 @@ def add_term(
     )
 
 
-def _origin(p: Parameter) -> float:
+def origin(p: Parameter) -> float:
     """What a parameter is counted from."""
     low, high = ends(p)
     return p.lower if low else p.upper if high else 0.0
 
 
-def _direction(p: Parameter) -> float:
+def direction(p: Parameter) -> float:
     """What its variable is multiplied with."""
     low, high = ends(p)
     if low and high:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from nestedmlm.bayes.model.names import (
     PARTIAL,
     RAW,
     TermNames,
+    pairs,
     structured_parameters,
     unbounded_name,
 )
@@ -86,7 +86,7 @@ def term_factor(
     how = _unstructured if term.structure.free_correlations else _structured
     rows = how(term, names, priors)
     factor = TermFactor(sds=sds, rows=rows)
-    pm.Deterministic(names.correlation, correlation_matrix(factor), dims=names.expr_dims)
+    pm.Deterministic(names.correlation, correlations(factor), dims=names.pair_dim)
     return factor
 
 
@@ -110,19 +110,19 @@ def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:
     return raw
 
 
-def correlation_matrix(factor: TermFactor) -> Any:
-    """``L L'`` with the signs of the standard deviations."""
+def correlations(factor: TermFactor) -> Any:
+    """Entries of ``L L'`` below its diagonal, with the signs of the standard deviations."""
     k = len(factor.rows)
     if k > _ELEMENTWISE:
         L = pt.stack([pt.stack([_entry(factor.rows, i, j) for j in range(k)]) for i in range(k)])
         signs = pt.sign(pt.stack(factor.sds))
-        return pt.dot(L, L.T) * signs[:, None] * signs[None, :]
-    cells: dict[tuple[int, int], Any] = {(i, i): pt.constant(1.0) for i in range(k)}
-    for i, j in product(range(k), range(k)):
-        if j < i:
-            value = sum(_entry(factor.rows, i, m) * _entry(factor.rows, j, m) for m in range(j + 1))
-            cells[i, j] = cells[j, i] = value * pt.sign(factor.sds[i]) * pt.sign(factor.sds[j])
-    return pt.stack([pt.stack([cells[i, j] for j in range(k)]) for i in range(k)])
+        i, j = np.array(pairs(k)).T
+        return (pt.dot(L, L.T) * signs[:, None] * signs[None, :])[i, j]
+    cells = []
+    for i, j in pairs(k):
+        value = sum(_entry(factor.rows, i, m) * _entry(factor.rows, j, m) for m in range(j + 1))
+        cells.append(value * pt.sign(factor.sds[i]) * pt.sign(factor.sds[j]))
+    return pt.stack(cells)
 
 
 def _entry(rows: Entries, i: int, j: int) -> Any:
@@ -147,14 +147,14 @@ def _unstructured(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
     if not isinstance(prior, Prior):
         L = _called(names.correlation + PARTIAL, prior, (k, k), n=k)
         return tuple(tuple(L[i, j] for j in range(i + 1)) for i in range(k))
-    pairs = [(i, j) for i in range(1, k) for j in range(i)]
-    a = np.array([prior["eta"] + 0.5 * (k - 2 - j) for _, j in pairs])
+    places = [(i, j) for i in range(1, k) for j in range(i)]
+    a = np.array([prior["eta"] + 0.5 * (k - 2 - j) for _, j in places])
     name = names.correlation + PARTIAL
     if k == 2:  # a scalar spares the indexing
-        unit = {pairs[0]: pm.Beta(name, a[0], a[0])}
+        unit = {places[0]: pm.Beta(name, a[0], a[0])}
     else:
-        vector = pm.Beta(name, a, a, shape=len(pairs))
-        unit = {pair: vector[m] for m, pair in enumerate(pairs)}
+        vector = pm.Beta(name, a, a, shape=len(places))
+        unit = {place: vector[m] for m, place in enumerate(places)}
     rows: list[tuple[Any, ...]] = [(None,)]
     for i in range(1, k):
         left: Any = None  # what the row's unit length leaves for the columns to come

@@ -26,6 +26,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
 FREE = "_parameter_raw"  # what a parameter of a structure is made from that is no rho
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
+PAIR_DIM = "__pair_dim"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
 
 
@@ -51,8 +52,8 @@ class TermNames:
         ``"schoolid_range"``: all parameters of a structured correlation, `rho` among them.
     factor_dim : str
         ``"schoolid__factor_dim"``.
-    expr_dims : tuple of str
-        Dimensions of the correlation matrix.
+    pair_dim : str
+        ``"schoolid__pair_dim"``: the dimension of the correlations, one for each pair of columns.
     """
 
     label: str
@@ -63,7 +64,12 @@ class TermNames:
     rho: str | None
     parameters: tuple[str, ...]
     factor_dim: str
-    expr_dims: tuple[str, str]
+    pair_dim: str
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """Labels of the correlations: ``"ses, 1"``."""
+        return tuple(f"{self.columns[i]}, {self.columns[j]}" for i, j in pairs(len(self.columns)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,7 @@ class ParameterNames:
 
     @property
     def covariance(self) -> tuple[str, ...]:
-        """Names of standard deviations, rho and correlation matrices, term by term."""
+        """Names of standard deviations, rho and correlations, term by term."""
         out: list[str] = []
         for t in self.terms:
             out += [*t.sds, *t.parameters, *([t.correlation] if t.correlation else [])]
@@ -100,6 +106,11 @@ class ParameterNames:
     def effects(self) -> tuple[str, ...]:
         """Names of the random effects, column by column."""
         return tuple(v for t in self.terms for v in t.variables)
+
+
+def pairs(k: int) -> list[tuple[int, int]]:
+    """Pairs (i, j) of k columns whose correlations are kept: a lower triangle column by column."""
+    return [(i, j) for j in range(k) for i in range(j + 1, k)]
 
 
 def parameter_names(design: Design) -> ParameterNames:
@@ -120,7 +131,7 @@ def coordinates(design: Design) -> dict[str, list[Any]]:
     for term, names in zip(design.terms, parameter_names(design).terms, strict=True):
         out[names.factor_dim] = design.factors[term.factor].levels.tolist()
         if names.correlation:
-            out |= {dim: list(names.columns) for dim in names.expr_dims}
+            out[names.pair_dim] = list(names.pairs)
     return out
 
 
@@ -130,7 +141,7 @@ def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
     for t in parameter_names(design).terms:
         out |= dict.fromkeys(t.variables, (t.factor_dim,))
         if t.correlation:
-            out[t.correlation] = t.expr_dims
+            out[t.correlation] = (t.pair_dim,)
     return out
 
 
@@ -210,5 +221,5 @@ def _term_names(design: Design, term: ReTerm, label: str) -> TermNames:
         rho=parameters[0] if term.structure.common_correlation(len(columns)) else None,
         parameters=parameters,
         factor_dim=f"{without_slash(design.factors[term.factor].name)}__factor_dim",
-        expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
+        pair_dim=label + PAIR_DIM,
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
 
 _USER = "given by the user"
+_IMPROPER = ("Flat", "HalfFlat")
 _CENTRED = ", at the means of the predictors"
 
 
@@ -119,6 +120,40 @@ class PriorSet(Mapping[str, PriorRow]):
 def is_given(row: PriorRow) -> bool:
     """Whether a prior was given by the user."""
     return row.rule.startswith(_USER)
+
+
+def require_known(priors: PriorSet) -> None:
+    """Refuse priors that are functions, whose densities are not known here.
+
+    Raises
+    ------
+    OptionError
+    """
+    for name, row in priors.items():
+        if not isinstance(row.prior, Prior):
+            raise OptionError(f"the prior of {name!r} is a function: its density is not known here")
+
+
+def require_proper(priors: PriorSet, otherwise: str) -> None:
+    """Refuse priors that are no probabilities, or functions.
+
+    Parameters
+    ----------
+    priors : PriorSet
+    otherwise : str
+        What does not work with one.
+
+    Raises
+    ------
+    OptionError
+    """
+    require_known(priors)
+    for name, row in priors.items():
+        if isinstance(row.prior, Prior) and row.prior.distribution in _IMPROPER:
+            raise OptionError(
+                f"the prior of {name!r} is {row.prior}, which is no probability: {otherwise}; "
+                "give a proper prior"
+            )
 
 
 def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> PriorSet:

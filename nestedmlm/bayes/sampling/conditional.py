@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.correlations import correlation_matrices
 from nestedmlm.bayes.model.names import TermNames, parameter_names
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
@@ -43,7 +44,7 @@ def draw_random_effects(
     ----------
     design : Design
     draws : mapping of str to array, first axis the n draws
-        Fixed effects, standard deviations, correlation matrices and sigma by their names.
+        Fixed effects, standard deviations, correlations and sigma by their names.
     rng : numpy.random.Generator
     stats : CrossProducts, optional
         ``cross_products(design)`` where the caller has it already.
@@ -109,7 +110,8 @@ def covariance_factors(own: TermNames, draws: Draws) -> FloatArray:
     sds = np.broadcast_to(sds, (len(sds), k))
     if own.correlation is None:
         return sds[:, :, None] * np.eye(k)
-    return sds[:, :, None] * _cholesky(np.asarray(draws[own.correlation], dtype=float))
+    R = correlation_matrices(np.asarray(draws[own.correlation], dtype=float), k)
+    return sds[:, :, None] * _cholesky(R)
 
 
 def flat_factor_draws(design: Design, draws: Draws, stats: CrossProducts, plan: Plan) -> FloatArray:

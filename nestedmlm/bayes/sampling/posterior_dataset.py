@@ -22,7 +22,23 @@ def posterior_dataset(density: LogDensity, points: FloatArray) -> xr.Dataset:
         Unconstrained.
     """
     chains, draws, ndim = points.shape
-    named = density.named(points.reshape(-1, ndim))
+    return named_dataset(density, density.named(points.reshape(-1, ndim)), (chains, draws))
+
+
+def named_dataset(
+    density: LogDensity, named: Mapping[str, FloatArray], shape: tuple[int, int]
+) -> xr.Dataset:
+    """Values of a density's named variables, one row for each draw, as a dataset.
+
+    Parameters
+    ----------
+    density : LogDensity
+    named : mapping of str to array
+        As `LogDensity.named` returns them.
+    shape : tuple of int
+        Chains and draws of each.
+    """
+    chains, draws = shape
     out = {}
     for v in density.variables:
         dims = v.dims or tuple(f"{v.name}_dim_{i}" for i in range(len(v.shape)))

@@ -45,6 +45,8 @@ class Weighted:
     ----------
     points : (n, ndim) array
         Resampled by the smoothed weights.
+    logp : (n,) array
+        Log-density at the points.
     variance : (n,) array
         What each draw adds to the variance of a mean: that of ``mean(h)`` is
         ``mean(variance (h - mean(h))^2)``.
@@ -60,6 +62,7 @@ class Weighted:
     """
 
     points: FloatArray
+    logp: FloatArray
     variance: FloatArray
     khat: float
     ess: float
@@ -106,8 +109,10 @@ def psis_sample(
     if found.khat > MAX_KHAT:
         raise SamplingError(_advice(f"its Pareto k is {found.khat:.2f}, above {MAX_KHAT}"))
     chosen = systematic(found.weights, draws, rng)
+    own = found.points[chosen]
     return Weighted(
-        points=target.points(found.points[chosen]),
+        points=target.points(own),
+        logp=found.logp[chosen] - target.log_jacobian(own),
         variance=_variances(found.weights, draws)[chosen],
         khat=found.khat,
         ess=min(found.ess, float(draws)),
@@ -194,6 +199,7 @@ class _Round:
     """Proposals inside the domain, their smoothed weights (sum 1), k-hat; the mean weight."""
 
     points: FloatArray
+    logp: FloatArray
     weights: FloatArray
     khat: float
     log_mean: float
@@ -234,6 +240,7 @@ def _round(target: Target, around: Peak, n: int, rng: np.random.Generator) -> _R
     constant = len(target.density.folded) * log(2.0) - _proposal_constant(target, around)
     return _Round(
         points=u[possible],
+        logp=log_p[possible],
         weights=w / total,
         khat=khat,
         log_mean=float(ratios.max()) + log(total / n) + constant,

@@ -18,8 +18,10 @@ def psis_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     result = psis_sample(target, peak, draws=settings.draws * settings.chains, seed=settings.seed)
     points = result.points.reshape(settings.chains, settings.draws, target.ndim)
     extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
-    variance = result.variance.reshape(settings.chains, settings.draws)
-    stats = xr.Dataset({IMPORTANCE: (("chain", "draw"), variance)})
+    # the draws are independent: no momentum, and an energy that is the potential alone
+    values = {"lp": result.logp, "energy": -result.logp, IMPORTANCE: result.variance}
+    shape = (settings.chains, settings.draws)
+    stats = xr.Dataset({k: (("chain", "draw"), v.reshape(shape)) for k, v in values.items()})
     return make_tree(
         posterior_dataset(target, points), stats, {**attributes(settings, "marginal"), **extra}
     )

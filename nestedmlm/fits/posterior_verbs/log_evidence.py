@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nestedmlm.arguments import checked
-from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.posterior.evidence import Evidence, evidence
 
 
@@ -46,6 +46,4 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     >>> round(posterior.log_evidence(seed=1).log, 1)  # by quadrature -174.488
     -174.5
     """
-    if fit.priors is None:
-        raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
-    return evidence(fit.design, fit.priors, draws=draws, seed=seed)
+    return evidence(fit.design, known_priors(fit), draws=draws, seed=seed)

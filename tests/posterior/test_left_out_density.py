@@ -10,15 +10,20 @@ from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
 from nestedmlm.design.matrices.zmatrix import z_matrix
-from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
-from nestedmlm.posterior.grouploo import choose_factor, components, group_log_likelihood
+from nestedmlm.posterior.draws import covariance_draws, fixed_draws, marginal_draws, sigma_draws
+from nestedmlm.posterior.left_out_density import (
+    choose_factor,
+    components,
+    group_log_likelihood,
+    left_out_log_density,
+)
 
 KINDS = ["slope", "nested chain of three", "crossed", "nested within crossed", "compound symmetry",
          "several terms on one factor", "no fixed effects"]  # fmt: skip
 
 
-def dense(posterior, design, f, s):
-    """log p(y_j | y_-j) of every group at draw s, as differences of joint densities."""
+def dense_normal(posterior, design, s):
+    """Mean and covariance of all rows at draw s."""
     sigma = sigma_draws(posterior, design)[s]
     Z = z_matrix(design).toarray()
     cov = [c[s] for c in covariance_draws(posterior, design)]
@@ -35,13 +40,21 @@ def dense(posterior, design, f, s):
     V = Z @ G @ Z.T + np.diag(sigma**2 / w)
     mean = design.X @ fixed_draws(posterior, design)[s]
     mean = mean if design.offset is None else mean + design.offset
-    total = multivariate_normal(mean, V).logpdf(design.y)
-    out = []
-    for j in range(len(design.factors[f].levels)):
-        rest = design.factors[f].codes != j
-        others = multivariate_normal(mean[rest], V[np.ix_(rest, rest)]).logpdf(design.y[rest])
-        out.append(total - others)
-    return np.array(out)
+    return mean, V
+
+
+def dense(posterior, design, units, s, held=()):
+    """log p(y_j | y_others) of units at draw s, as differences of joint densities."""
+    mean, V = dense_normal(posterior, design, s)
+
+    def joint(rows):
+        return multivariate_normal(mean[rows], V[np.ix_(rows, rows)]).logpdf(design.y[rows])
+
+    if len(held):
+        rest = ~np.isin(units, held)
+        return np.array([joint(rest | (units == j)) - joint(rest) for j in held])
+    everything = np.ones(design.n, dtype=bool)
+    return np.array([joint(everything) - joint(units != j) for j in range(units.max() + 1)])
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -53,8 +66,27 @@ def test_every_factor_against_dense(kind, weighted):
     for f in range(len(fit.design.factors)):
         found = group_log_likelihood(posterior, fit.design, f)
         assert found.shape == (3, len(fit.design.factors[f].levels))
-        expected = dense(posterior, fit.design, f, 1)
+        expected = dense(posterior, fit.design, fit.design.factors[f].codes, 1)
         np.testing.assert_allclose(found[1], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_units_held_out_together_against_dense(kind, weighted):
+    options = {"weights": "w", "offset": "off"} if weighted else {}
+    fit = nm.lmer(FORMULAS[kind], data(n=90), **options)
+    design, posterior = fit.design, fake_posterior(fit, chains=1, draws=3)
+    draws = marginal_draws(posterior, design)
+    rows, groups = np.arange(design.n), design.factors[0].codes
+    found = left_out_log_density(draws, design, rows)
+    np.testing.assert_allclose(found[1], dense(posterior, design, rows, 1), rtol=1e-8, atol=1e-8)
+    for units in (rows, groups):
+        held = np.zeros(units.max() + 1, dtype=bool)
+        held[[0, 2, 3, 6]] = True
+        found = left_out_log_density(draws, design, units, held=held)
+        expected = dense(posterior, design, units, 2, np.flatnonzero(held))
+        np.testing.assert_allclose(found[2, held], expected, rtol=1e-8, atol=1e-8)
+        assert np.isnan(found[:, ~held]).all()
 
 
 def test_nested_groups_sum_to_the_marginal_likelihood():
@@ -64,7 +96,8 @@ def test_nested_groups_sum_to_the_marginal_likelihood():
     design = fit.design
     f = choose_factor(design, None)
     assert design.factors[f].name == "f3"
-    assert sum(1 for _ in components(design, f)) == len(design.factors[f].levels)
+    codes = design.factors[f].codes
+    assert sum(1 for _ in components(design, codes)) == len(design.factors[f].levels)
     found = group_log_likelihood(posterior, design, f).sum(axis=1)
     assert found[2] == pytest.approx(dense_total(posterior, design, 2), rel=1e-10)
 
@@ -99,14 +132,14 @@ def test_which_group():
         bayes.loo("group")
     with pytest.raises(nm.errors.OptionError, match="'f9' is no grouping factor; known: f1, c1"):
         bayes.loo("group", group="f9")
-    with pytest.raises(nm.errors.OptionError, match="unit='rows' is unknown; known: row, group"):
+    with pytest.raises(nm.errors.OptionError, match="unit must be one of row, group, not 'rows'"):
         bayes.loo("rows")
 
 
 def test_too_many_effects_are_refused(monkeypatch):
-    from nestedmlm.posterior import grouploo
+    from nestedmlm.posterior import left_out_density
 
     fit = nm.lmer(FORMULAS["crossed"], data())
-    monkeypatch.setattr(grouploo, "_MAX_EFFECTS", 10)
+    monkeypatch.setattr(left_out_density, "_MAX_EFFECTS", 10)
     with pytest.raises(nm.errors.MemoryLimitError, match="random effects hang together"):
         group_log_likelihood(fake_posterior(fit, chains=1, draws=4), fit.design, 0)

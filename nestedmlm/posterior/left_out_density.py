@@ -1,15 +1,19 @@
-"""Log-likelihood of a whole group given the other groups, random effects integrated out.
+"""Log-density of left-out rows given the others, random effects integrated out.
 
-With ``V = W^{-1} + Z Sigma Z' / sigma^2`` and ``r = y - X beta - offset``, the rows j of one group
-given all other rows are Gaussian with precision ``A = (V^{-1})_jj / sigma^2`` and
+With ``V = W^{-1} + Z Sigma Z' / sigma^2`` and ``r = y - X beta - offset``, the rows j of one unit
+(a group, a row) given all others are Gaussian with precision ``A = (V^{-1})_jj / sigma^2`` and
 
     log p(y_j | y_-j) = -1/2 [ n_j log(2 pi sigma^2) - log|A_jj| + g' A_jj^{-1} g / sigma^2 ],
 
 ``g = (V^{-1} r)_j``, where A_jj here is the block of ``V^{-1}``. Nothing of size n is formed:
 ``V^{-1} = W - W Z G Z'W`` with ``G = Sigma/sigma^2 (I + Z'WZ Sigma/sigma^2)^{-1}``, so that with
-``C = Z_j'W Z_j`` and ``P = I - G_jj C``
+``C = Z_j'W Z_j``, ``g = W (r - Z_j b)``, b the conditional modes, and ``P = I - G_jj C``
 
     log|A_jj| = log|W_j| + log|P|,     g'A^{-1}g = g'W^{-1}g + (Z_j'g)' P^{-1} G_jj (Z_j'g).
+
+Where G and b are of other rows than the unit's (several units are left out at once), its rows are
+Gaussian around ``Z_j b`` with covariance ``W_j^{-1} + Z_j G_jj Z_j'``: the same with ``-G_jj`` in
+the place of ``G_jj`` in P and in the quadratic form, and ``-log|P|``.
 
 Rows fall apart into components that share no group; each is done by itself, for many draws at
 once. In a nested design the outermost factor's groups are the components and the formula is the
@@ -26,23 +30,23 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import MemoryLimitError, OptionError
-from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
+from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
 
 _MAX_EFFECTS = 4000  # random effects of one component, which are a dense matrix here
 _CHUNK = 4_000_000  # numbers in one stack of matrices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Group:
-    """The rows of one group to leave out, as crossproducts.
+class Unit:
+    """The rows of one unit to leave out, as crossproducts.
 
     Attributes
     ----------
     code : int
-        Its level.
+        Its number.
     at : (m,) array
         Random effects of the component that touch its rows.
     C : (m, m) array
@@ -54,6 +58,8 @@ class Group:
     rows : int
     log_w : float
         Sum of the logarithms of the weights.
+    z, xy : arrays
+        Of its first row: all there is where a unit is a row.
     """
 
     code: int
@@ -63,6 +69,8 @@ class Group:
     F: FloatArray
     rows: int
     log_w: float
+    z: FloatArray
+    xy: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,12 +83,12 @@ class Component:
         Number of random effects.
     terms : tuple of (int, int, int)
         Term, first column, number of levels; a term's columns lie level by level.
-    groups : tuple of Group
+    units : tuple of Unit
     """
 
     q: int
     terms: tuple[tuple[int, int, int], ...]
-    groups: tuple[Group, ...]
+    units: tuple[Unit, ...]
 
 
 def choose_factor(design: Design, name: str | None) -> int:
@@ -141,57 +149,125 @@ def group_log_likelihood(
     MemoryLimitError
         If too many random effects hang together in one component.
     """
-    beta, sigma = fixed_draws(data, design), sigma_draws(data, design)
-    covs = covariance_draws(data, design)
-    if chosen is not None:
-        beta, sigma = beta[chosen], sigma[chosen]
-        covs = tuple(cov[chosen] for cov in covs)
-    relative = [cov / sigma[:, None, None] ** 2 for cov in covs]
-    v = np.column_stack([-beta, np.ones(len(beta))])  # residuals are [X y] v
-    out = np.empty((len(sigma), len(design.factors[f].levels)))
-    for component in components(design, f):
-        size = max(1, _CHUNK // max(1, component.q**2))
-        for start in range(0, len(sigma), size):
+    draws = marginal_draws(data, design, chosen)
+    return left_out_log_density(draws, design, design.factors[f].codes)
+
+
+def left_out_log_density(
+    draws: MarginalDraws, design: Design, units: IntArray, *, held: BoolArray | None = None
+) -> FloatArray:
+    """Log-density of units of rows given other rows, for each draw.
+
+    Parameters
+    ----------
+    draws : MarginalDraws
+    design : Design
+    units : (n,) array of int
+        The unit of each row: 0, 1, …, none missing.
+    held : (U,) array of bool, optional
+        Units that are left out together: each is predicted from those that are not. By default
+        each is predicted from all others.
+
+    Returns
+    -------
+    (S, U) array
+        NaN for units that are not `held`.
+
+    Raises
+    ------
+    MemoryLimitError
+        If too many random effects hang together in one component.
+    """
+    count = int(units.max()) + 1
+    out = np.full((len(draws.sigma), count), np.nan)
+    relative = [cov / draws.sigma[:, None, None] ** 2 for cov in draws.covariances]
+    v = np.column_stack([-draws.beta, np.ones(len(draws.beta))])  # residuals are [X y] v
+    log_density = _of_rows if count == design.n else _of_units
+    for component in components(design, units):
+        codes = np.array([unit.code for unit in component.units])
+        asked = np.ones(len(codes), dtype=bool) if held is None else held[codes]
+        if not asked.any():
+            continue
+        size = max(1, _CHUNK // max(1, component.q * (component.q + len(codes))))
+        for start in range(0, len(v), size):
             part = slice(start, start + size)
-            out[part, [group.code for group in component.groups]] = _log_density(
-                component, [cov[part] for cov in relative], v[part], sigma[part]
+            out[part, codes[asked]] = log_density(
+                component,
+                [cov[part] for cov in relative],
+                v[part],
+                draws.sigma[part],
+                None if held is None else asked,
             )
     return out
 
 
-def _log_density(
-    component: Component, relative: list[FloatArray], v: FloatArray, sigma: FloatArray
-) -> FloatArray:
-    """Log-densities of a component's groups, shape (S, g)."""
+def _training(
+    component: Component, relative: list[FloatArray], v: FloatArray, held: BoolArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """``G`` and the conditional modes, given the units that are not held out."""
     C = np.zeros((component.q, component.q))
     Zr = np.zeros((len(v), component.q))
-    for group in component.groups:
-        C[np.ix_(group.at, group.at)] += group.C
-        Zr[:, group.at] += v @ group.E.T
+    for i, unit in enumerate(component.units):
+        if held is None or not held[i]:
+            C[np.ix_(unit.at, unit.at)] += unit.C
+            Zr[:, unit.at] += v @ unit.E.T
     G = _conditional_covariance(component, C, relative)
-    b = np.einsum("sqr,sr->sq", G, Zr)  # conditional modes
-    values = [
-        _group_log_density(group, G[:, group.at[:, None], group.at], b[:, group.at], v, sigma)
-        for group in component.groups
-    ]
+    return G, np.einsum("sqr,sr->sq", G, Zr)
+
+
+def _of_units(
+    component: Component, relative: list[FloatArray], v: FloatArray, sigma: FloatArray,
+    held: BoolArray | None,
+) -> FloatArray:  # fmt: skip
+    """Log-densities of a component's units that are asked for, shape (S, g)."""
+    G, b = _training(component, relative, v, held)
+    sign = -1.0 if held is None else 1.0
+    values = []
+    for i, unit in enumerate(component.units):
+        if held is None or held[i]:
+            own = G[:, unit.at[:, None], unit.at]
+            values.append(_unit_log_density(unit, own, b[:, unit.at], v, sigma, sign))
     return np.column_stack(values)
 
 
-def _group_log_density(
-    group: Group, G: FloatArray, b: FloatArray, v: FloatArray, sigma: FloatArray
+def _unit_log_density(
+    unit: Unit, G: FloatArray, b: FloatArray, v: FloatArray, sigma: FloatArray, sign: float
 ) -> FloatArray:
-    """The formula of this module's docstring for one group and every draw, shape (S,)."""
-    Zr, bC = v @ group.E.T, b @ group.C
-    P = np.eye(len(group.at)) - G @ group.C
+    """The formula of this module's docstring for one unit and every draw, shape (S,)."""
+    Zr, bC = v @ unit.E.T, b @ unit.C
+    P = np.eye(len(unit.at)) + sign * G @ unit.C
     Zg = Zr - bC  # Z_j'g, as g = W (r - Z_j b)
-    gWg = np.einsum("sr,rt,st->s", v, group.F, v) - np.sum(b * (Zr + Zg), axis=1)
+    gWg = np.einsum("sr,rt,st->s", v, unit.F, v) - np.sum(b * (Zr + Zg), axis=1)
     middle = np.linalg.solve(P, G @ Zg[:, :, None])[:, :, 0]
-    quadratic = gWg + np.sum(Zg * middle, axis=1)
-    log_det = group.log_w + np.linalg.slogdet(P)[1]
+    quadratic = gWg - sign * np.sum(Zg * middle, axis=1)
+    log_det = unit.log_w - sign * np.linalg.slogdet(P)[1]
     density: FloatArray = -0.5 * (
-        group.rows * np.log(2.0 * np.pi * sigma**2) - log_det + quadratic / sigma**2
+        unit.rows * np.log(2.0 * np.pi * sigma**2) - log_det + quadratic / sigma**2
     )
     return density
+
+
+def _of_rows(
+    component: Component, relative: list[FloatArray], v: FloatArray, sigma: FloatArray,
+    held: BoolArray | None,
+) -> FloatArray:  # fmt: skip
+    """The same where every unit is one row, for all rows at once."""
+    G, b = _training(component, relative, v, held)
+    own = [unit for i, unit in enumerate(component.units) if held is None or held[i]]
+    w = np.exp([unit.log_w for unit in own])
+    Z, Xy = np.zeros((len(own), component.q)), np.empty((len(own), v.shape[1]))
+    for i, unit in enumerate(own):
+        Z[i, unit.at], Xy[i] = unit.z, unit.xy
+    spread = np.einsum("sqn,nq->sn", G @ Z.T, Z)
+    away = v @ Xy.T - b @ Z.T
+    if held is None:  # precision w - w^2 z'Gz, and g = w (r - z'b)
+        variance = 1.0 / (w * (1.0 - w * spread))
+        away = w * away * variance
+    else:
+        variance = 1.0 / w + spread
+    scaled = variance * sigma[:, None] ** 2
+    out: FloatArray = -0.5 * (np.log(2.0 * np.pi * scaled) + away**2 / scaled)
+    return out
 
 
 def _conditional_covariance(
@@ -211,13 +287,13 @@ def _conditional_covariance(
     return out
 
 
-def components(design: Design, f: int) -> Iterator[Component]:
-    """Take the design apart into rows that share no group."""
+def components(design: Design, units: IntArray) -> Iterator[Component]:
+    """Take the design apart into rows that share no group, and these into units."""
     labels = _row_components(design)
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     for rows in np.split(order, ends):
-        yield _component(design, f, rows)
+        yield _component(design, units, rows)
 
 
 def _row_components(design: Design) -> IntArray:
@@ -233,7 +309,7 @@ def _row_components(design: Design) -> IntArray:
     return labels
 
 
-def _component(design: Design, f: int, rows: IntArray) -> Component:
+def _component(design: Design, units: IntArray, rows: IntArray) -> Component:
     w = np.ones(len(rows)) if design.weights is None else design.weights[rows]
     y = design.y[rows] if design.offset is None else design.y[rows] - design.offset[rows]
     Xy = np.column_stack([design.X[rows], y])
@@ -241,18 +317,19 @@ def _component(design: Design, f: int, rows: IntArray) -> Component:
     sizes = [len(codes[t.factor][0]) * len(t.columns) for t in design.terms]
     if sum(sizes) > _MAX_EFFECTS:
         raise MemoryLimitError(
-            f"{sum(sizes)} random effects hang together; leaving groups out needs dense matrices "
+            f"{sum(sizes)} random effects hang together; integrating them out needs dense matrices "
             f"of that size for every draw (at most {_MAX_EFFECTS}); use loo() by rows"
         )
     starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-    own = codes[f][1]
-    groups = []
-    for g, code in enumerate(codes[f][0].tolist()):
-        mine = np.flatnonzero(own == g)
+    numbers, own = np.unique(units[rows], return_inverse=True)
+    order = np.argsort(own, kind="stable")
+    ends = np.cumsum(np.bincount(own))[:-1]
+    found = []
+    for code, mine in zip(numbers.tolist(), np.split(order, ends), strict=True):
         Z, at = _dense_z(design, rows[mine], [c[1][mine] for c in codes], starts)
         wZ = w[mine, None] * Z
-        groups.append(
-            Group(
+        found.append(
+            Unit(
                 code=code,
                 at=at,
                 C=Z.T @ wZ,
@@ -260,13 +337,15 @@ def _component(design: Design, f: int, rows: IntArray) -> Component:
                 F=Xy[mine].T @ (w[mine, None] * Xy[mine]),
                 rows=len(mine),
                 log_w=float(np.log(w[mine]).sum()),
+                z=Z[0],
+                xy=Xy[mine[0]],
             )
         )
     terms = tuple(
         (t, start, len(codes[term.factor][0]))
         for t, (term, start) in enumerate(zip(design.terms, starts, strict=False))
     )
-    return Component(q=starts[-1], terms=terms, groups=tuple(groups))
+    return Component(q=starts[-1], terms=terms, units=tuple(found))
 
 
 def _dense_z(

@@ -1,0 +1,73 @@
+"""Draws from the priors of a marginal posterior, by NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
+from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.model.distributions import Prior
+
+Draw = Callable[[np.random.Generator, Mapping[str, float], int], FloatArray]
+
+
+def draw_priors(
+    density: MarginalDensity, n: int, rng: np.random.Generator
+) -> dict[str, FloatArray]:
+    """Draw all parameters from their priors.
+
+    Parameters
+    ----------
+    density : MarginalDensity
+        With proper priors.
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to array
+        The named variables, n rows of each.
+    """
+    x = np.column_stack([draw_prior(c.prior, n, rng) for c in density.coordinates.each])
+    return density.named(density.coordinates.points(x))
+
+
+def draw_prior(prior: Prior, n: int, rng: np.random.Generator) -> FloatArray:
+    """Draw n values of a variable with a proper prior."""
+    return DRAWS[prior.distribution](rng, dict(prior.parameters), n)
+
+
+def _gamma(rng: np.random.Generator, p: Mapping[str, float], n: int) -> FloatArray:
+    alpha, beta = gamma_rate(p)
+    return rng.gamma(alpha, 1.0 / beta, n)
+
+
+def _inverse_gamma(rng: np.random.Generator, p: Mapping[str, float], n: int) -> FloatArray:
+    alpha, beta = inverse_gamma_scale(p)
+    out: FloatArray = beta / rng.gamma(alpha, 1.0, n)
+    return out
+
+
+DRAWS: Mapping[str, Draw] = MappingProxyType(
+    {
+        "Normal": lambda rng, p, n: rng.normal(p["mu"], p["sigma"], n),
+        "StudentT": lambda rng, p, n: p["mu"] + p["sigma"] * rng.standard_t(p["nu"], n),
+        "Cauchy": lambda rng, p, n: p["alpha"] + p["beta"] * rng.standard_cauchy(n),
+        "Laplace": lambda rng, p, n: rng.laplace(p["mu"], p["b"], n),
+        "Logistic": lambda rng, p, n: rng.logistic(p["mu"], p["s"], n),
+        "Uniform": lambda rng, p, n: rng.uniform(p["lower"], p["upper"], n),
+        "HalfNormal": lambda rng, p, n: np.abs(rng.normal(0.0, p["sigma"], n)),
+        "HalfStudentT": lambda rng, p, n: p["sigma"] * np.abs(rng.standard_t(p["nu"], n)),
+        "HalfCauchy": lambda rng, p, n: p["beta"] * np.abs(rng.standard_cauchy(n)),
+        "Exponential": lambda rng, p, n: rng.exponential(exponential_mean(p), n),
+        "Gamma": _gamma,
+        "InverseGamma": _inverse_gamma,
+        "LogNormal": lambda rng, p, n: rng.lognormal(p["mu"], p["sigma"], n),
+        "Weibull": lambda rng, p, n: p["beta"] * rng.weibull(p["alpha"], n),
+        "Beta": lambda rng, p, n: rng.beta(p["alpha"], p["beta"], n),
+    }
+)

@@ -1,0 +1,27 @@
+"""The priors of a posterior, for verbs that need them."""
+
+from __future__ import annotations
+
+from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.inference.fitted import require_linear
+
+
+def known_priors(fit: BayesEstimates) -> PriorSet:
+    """The priors that a posterior of a linear model was sampled with.
+
+    Raises
+    ------
+    OptionError
+        If they are not known (a PyMC model of the user's).
+    ResidualStructureError
+        For residuals that differ or correlate.
+    """
+    if fit.priors is None:
+        raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
+    if fit.source is not None:
+        require_linear(fit.source.family, "what needs the priors of a posterior")
+    refuse_residuals(fit, "what needs the priors of a posterior")
+    return fit.priors

@@ -1,0 +1,100 @@
+"""Prior and posterior density of each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nestedmlm.arguments import checked
+from nestedmlm.errors import OptionError
+from nestedmlm.plots import style
+from nestedmlm.plots.backend import panels
+from nestedmlm.plots.priors import prior_curve, priors_of
+from nestedmlm.plots.source import named
+from nestedmlm.posterior.parameter_priors import draws_on_scale, parameter_priors
+from nestedmlm.posterior.summaries import list_parameters
+from nestedmlm.views.protocols import EitherFit
+
+_PRIOR, _POSTERIOR = style.ORANGE, style.BLUE
+_GRID = 200  # places at which a posterior's density is drawn
+
+
+@checked
+def prior_posterior(
+    fit: EitherFit,
+    names: str | Sequence[str] | None = None,
+    *,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """Density of each parameter before and after the data.
+
+    The prior is its exact density: of the intercept, where there are predictors, that of the
+    intercept at their means, whose posterior is drawn; of one of several correlations its own.
+
+    Parameters
+    ----------
+    fit : BayesFit
+    names : str or sequence of str, optional
+        Parameters as ``fit.parameters()`` names them; by default all of these.
+    ax : axes or array of axes, optional
+        One for each parameter.
+    figsize : tuple, optional
+        Inches of a new figure.
+
+    Returns
+    -------
+    array of matplotlib axes
+
+    Raises
+    ------
+    OptionError
+        If the fit has no draws, a name is unknown, the priors are not known or one is a function.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> fit = model.sample(sampler="psis", draws=100, seed=1)
+    >>> [ax.get_title(loc="left") for ax in nm.plots.prior_posterior(fit)]
+    ['Intercept', '1|Batch_sigma', 'sigma']
+    """
+    if fit.engine != "posterior":
+        raise OptionError("only a BayesFit has a posterior; make one with fit.sample()")
+    found = {
+        own.name: (p, own)
+        for p, own in zip(
+            list_parameters(fit.design), parameter_priors(fit.design, priors_of(fit)), strict=True
+        )
+    }
+    chosen = named(names, list(found), "parameter")
+    cells = panels(len(chosen), ax, columns=3, figsize=figsize, panel=(3.4, 2.3))
+    for cell, name in zip(cells, chosen, strict=True):
+        parameter, own = found[name]
+        draws = draws_on_scale(fit.data, fit.design, parameter, own).ravel()
+        _panel(cell, name, own, draws)
+        if own.centred:
+            cell.set_xlabel("at the means of the predictors", fontsize=style.SMALL)
+    cells[0].legend(frameon=False, fontsize=style.SMALL)
+    return cells
+
+
+def _panel(panel: Any, name: str, own: Any, draws: np.ndarray) -> None:
+    from scipy.stats import gaussian_kde
+
+    curve = prior_curve(own.prior)
+    if curve is not None:
+        x, density = own.origin + own.direction * curve[0], curve[1] / abs(own.direction)
+        panel.fill_between(x, density, color=_PRIOR, alpha=style.BAND, linewidth=0.0)
+        panel.plot(x, density, color=_PRIOR, linewidth=1.2, label="prior")
+    if np.ptp(draws) > 0.0:
+        grid = np.linspace(draws.min(), draws.max(), _GRID)
+        density = gaussian_kde(draws)(grid)
+        panel.plot(grid, density, color=_POSTERIOR, linewidth=1.8, label="posterior")
+        panel.set_ylim(0.0, 1.08 * density.max())
+    panel.set_title(name, fontsize=10, loc="left")
+    panel.set_yticks([])
+    panel.tick_params(labelsize=style.SMALL)
+    panel.spines[["top", "right", "left"]].set_visible(False)

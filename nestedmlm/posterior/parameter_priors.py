@@ -1,0 +1,145 @@
+"""The prior of each parameter, beside its draws: log-densities, and what they are densities of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lgamma, log
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.correlations import correlation_matrices
+from nestedmlm.bayes.density.log_priors import LOG_DENSITIES
+from nestedmlm.bayes.density.prior_coordinates import given_prior
+from nestedmlm.bayes.density.term_covariance import direction, origin
+from nestedmlm.bayes.model.centring import centring
+from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.names import parameter_names, structured_parameters
+from nestedmlm.bayes.model.priors import PriorSet, require_known
+from nestedmlm.covariance import Parameter as StructureParameter
+from nestedmlm.design.design import Design
+from nestedmlm.posterior.draws import chained
+from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_draws
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ParameterPrior:
+    """The prior of one parameter of `list_parameters`, by itself.
+
+    Attributes
+    ----------
+    name : str
+        Of the parameter.
+    prior : Prior
+        Of ``(value - origin) / direction``; of one correlation among k columns an LKJ of two.
+    centred : bool
+        Whether it is of the intercept at the means of the predictors.
+    origin, direction : float
+        Of a parameter of a structured correlation, whose range is another one.
+    """
+
+    name: str
+    prior: Prior
+    centred: bool = False
+    origin: float = 0.0
+    direction: float = 1.0
+
+    def log_density(self, values: FloatArray) -> FloatArray:
+        """Log-prior of values of the parameter (of the intercept at the means, if `centred`)."""
+        x = (values - self.origin) / self.direction
+        if self.prior.distribution == "LKJ":
+            eta = float(self.prior["eta"])
+            beta = {"alpha": np.array(eta), "beta": np.array(eta)}
+            out: FloatArray = LOG_DENSITIES["Beta"](beta)(0.5 * (x + 1.0))[0] - log(2.0)
+            return out
+        given = {k: np.array(v) for k, v in self.prior.parameters}
+        own: FloatArray = LOG_DENSITIES[self.prior.distribution](given)(x)[0]
+        return own - log(abs(self.direction))
+
+
+def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior]:
+    """The priors of `list_parameters`, in its order.
+
+    Raises
+    ------
+    OptionError
+        If one is a function.
+    """
+    require_known(priors)
+    how = centring(design)
+    ranges: dict[str, StructureParameter] = {}
+    widths: dict[str | None, int] = {}
+    for term, own in zip(design.terms, parameter_names(design).terms, strict=True):
+        ranges |= dict(zip(own.parameters, structured_parameters(term), strict=True))
+        widths[own.correlation] = len(own.columns)
+    out = []
+    for p in list_parameters(design):
+        prior = given_prior(priors, p.variable)
+        if p.variable in ranges:
+            own_range = ranges[p.variable]
+            out.append(
+                ParameterPrior(
+                    name=p.name,
+                    prior=prior,
+                    origin=origin(own_range),
+                    direction=direction(own_range),
+                )
+            )
+            continue
+        if prior.distribution == "LKJ":
+            prior = Prior("LKJ", eta=prior["eta"] + 0.5 * (widths[p.variable] - 2))
+        centred = how.intercept is not None and p.var1 == design.x_names[how.intercept]
+        out.append(ParameterPrior(name=p.name, prior=prior, centred=centred and p.kind == "fixed"))
+    return out
+
+
+def draws_on_scale(
+    data: Any, design: Design, parameter: Parameter, own: ParameterPrior
+) -> FloatArray:
+    """Draws (chains, draws) of what a prior is of: the parameter, or the intercept at the means."""
+    draws = parameter_draws(data, parameter)
+    if not own.centred:
+        return draws
+    how, names = centring(design), parameter_names(design).fixed
+    for mean, name in zip(how.means.tolist(), names, strict=True):
+        if mean:
+            draws = draws + mean * chained(data, name)
+    return draws
+
+
+def log_prior(data: Any, design: Design, priors: PriorSet) -> dict[str, FloatArray]:
+    """Log-priors of the draws, (chains, draws) by the names of the priors.
+
+    The densities are those of the parameters as they are reported (no Jacobians of a sampler's
+    scale), correlation matrices by their LKJ density. Random effects are no part of the priors.
+
+    Raises
+    ------
+    OptionError
+        If a prior is a function.
+    """
+    parameters, found = list_parameters(design), parameter_priors(design, priors)
+    out: dict[str, FloatArray] = {}
+    for p, own in zip(parameters, found, strict=True):
+        if own.prior.distribution == "LKJ":
+            continue
+        out[p.variable] = own.log_density(draws_on_scale(data, design, p, own))
+    for names in parameter_names(design).terms:
+        if names.correlation in priors and names.correlation is not None:
+            k, eta = len(names.columns), float(given_prior(priors, names.correlation)["eta"])
+            R = correlation_matrices(chained(data, names.correlation), k)
+            out[names.correlation] = (eta - 1.0) * np.linalg.slogdet(R)[1] - log_lkj_integral(
+                eta, k
+            )
+    return {name: out[name] for name in priors}
+
+
+def log_lkj_integral(eta: float, k: int) -> float:
+    """Logarithm of the LKJ density's integral (Lewandowski, Kurowicka & Joe 2009, eq. 16)."""
+    total = 0.0
+    for m in range(1, k):
+        b = eta + 0.5 * (k - 1 - m)
+        total += (2.0 * eta - 2.0 + k - m) * (k - m) * log(2.0)
+        total += (k - m) * (2.0 * lgamma(b) - lgamma(2.0 * b))
+    return total

@@ -1,0 +1,113 @@
+"""Posteriors without some rows, of the same priors: for exact cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import BoolArray
+from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
+from nestedmlm.bayes.model.priors import PriorSet, require_known
+from nestedmlm.bayes.sampling.mode import Peak, find_peak
+from nestedmlm.bayes.sampling.psis import psis_sample
+from nestedmlm.design.design import Design
+from nestedmlm.errors import DataError, SamplingError
+from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+
+_RANK = 1e-10  # relative size of a singular value that counts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refits:
+    """A posterior to be sampled again without some of its rows.
+
+    Random effects stay integrated out, so that a refit costs what importance sampling does; where
+    that is refused, NUTS draws as many.
+
+    Attributes
+    ----------
+    design : Design
+    priors : PriorSet
+        Those of the whole posterior: rules that scale priors from the data are not applied anew.
+    draws : int
+        Of each refit.
+    seed : int or None
+    """
+
+    design: Design
+    priors: PriorSet
+    draws: int
+    seed: int | None
+
+    @cached_property
+    def peak(self) -> Peak:
+        """The mode of the posterior with all rows, from which the others start."""
+        require_known(self.priors)
+        return find_peak(marginal_density(self.design, self.priors))
+
+    def without(self, left_out: BoolArray) -> MarginalDraws:
+        """Draws of the posterior without some rows.
+
+        Parameters
+        ----------
+        left_out : (n,) array of bool
+
+        Raises
+        ------
+        DataError
+            If a fixed effect appears in no other row.
+        """
+        start = self.peak.x
+        stats = statistics_without(self.design, left_out)
+        density = marginal_density(self.design, self.priors, stats=stats)
+        data = {"posterior": self._sampled(density, start)}
+        return marginal_draws(data, self.design)
+
+    def _sampled(self, density: MarginalDensity, start: Any) -> Any:
+        from nestedmlm.bayes.sampling.posterior_dataset import posterior_dataset  # xarray
+
+        try:
+            peak = find_peak(density, start)
+            found = psis_sample(density, peak, draws=self.draws, seed=self.seed)
+        except SamplingError:
+            from nestedmlm.bayes.sampling.sampling import sample  # xarray
+
+            return sample(
+                density, draws=-(-self.draws // 2), chains=2, seed=self.seed, progress=False,
+                target_accept=0.95,
+            )["posterior"]  # fmt: skip
+        return posterior_dataset(density, found.points[None])
+
+
+def statistics_without(design: Design, left_out: BoolArray) -> CrossProducts:
+    """Sufficient statistics of a design without some rows, all levels in place.
+
+    Parameters
+    ----------
+    design : Design
+    left_out : (n,) array of bool
+
+    Raises
+    ------
+    DataError
+        If a fixed effect appears in no other row.
+    """
+    w = np.ones(design.n) if design.weights is None else design.weights
+    kept = ~left_out
+    if not kept.any():
+        raise DataError("no rows are left to learn from")
+    X = design.X[kept]
+    size = np.linalg.svd(X / np.linalg.norm(design.X, axis=0), compute_uv=False)
+    if design.p and (len(size) < design.p or size[-1] <= _RANK * size[0]):
+        raise DataError(
+            "without these rows the fixed effects are not all told apart "
+            f"({', '.join(design.x_names)}): a level may appear in no other row"
+        )
+    with np.errstate(divide="ignore"):  # of their sum of log weights, which is put right
+        stats = cross_products(design.with_weights(np.where(kept, w, 0.0)))
+    log_w = float(np.log(w[kept]).sum()) if design.weights is not None else 0.0
+    return replace(stats, n=int(kept.sum()), sum_log_w=log_w)
