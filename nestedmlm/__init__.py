@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.build import build_design
     from nestedmlm.design.design import Design
     from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.capsule.capsule import Capsule, load_capsule
     from nestedmlm.fits.etable import etable
     from nestedmlm.fits.fit_comparison import anova
     from nestedmlm.fits.glmer_fit import GlmerFit
@@ -70,6 +71,7 @@ __all__ = [
     "Assurance",
     "BayesFit",
     "Bootstrap",
+    "Capsule",
     "ClusterRobust",
     "Control",
     "ConvergenceWarning",
@@ -107,6 +109,7 @@ __all__ = [
     "list_datasets",
     "lmer",
     "load_bayesfit",
+    "load_capsule",
     "load_dataset",
     "load_summary",
     "plan",
@@ -134,6 +137,7 @@ _PLACES = {
         "design.build": "build_design",
         "design.design": "Design",
         "fits.bayes_fit": "BayesFit",
+        "fits.capsule.capsule": "Capsule load_capsule",
         "fits.etable": "etable",
         "fits.fit_comparison": "anova",
         "fits.glmer_fit": "GlmerFit",

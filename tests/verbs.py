@@ -288,6 +288,10 @@ NOT_LME4S = where(["compound symmetry", "diagonal", "autoregressive", "symmetric
     ["contrasts"], "OptionError: not translated")  # fmt: skip
 row("r_code", lambda f: pd.Series([float(f.r_code().rsplit(" ", 1)[1])]), question="summaries",
     refused=NOT_LME4S)  # fmt: skip
+row("capsule", lambda f: f.capsule().verify()["recomputed"],
+    "capsule Capsule.verify", question="summaries", refused=where(
+        ["penalised"], "OptionError: without a penalty") | where(
+        ["weights array", "offset array"], "DataError: must be the name of a column"))  # fmt: skip
 row("report", lambda f: f.report().to_frame().select_dtypes("number"), "report Report.to_frame",
     question="summaries", engines=BOTH, empty=NONE)  # fmt: skip
 row("report text", lambda f: pd.Series([f.report().to_markdown() > f.report().to_latex()]),

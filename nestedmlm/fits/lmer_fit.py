@@ -30,6 +30,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 
 if TYPE_CHECKING:
     from nestedmlm.fits import maketables
+    from nestedmlm.fits.capsule.capsule import capsule
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
@@ -113,7 +114,10 @@ else:  # each loads when it is first asked for
     globals().update(
         late_imports(
             "nestedmlm",
-            {"fits.singularity.diagnosis": "diagnose", "fits.singularity.simplify": "simplify"},
+            {
+                "fits.capsule.capsule": "capsule", "fits.singularity.diagnosis": "diagnose",
+                "fits.singularity.simplify": "simplify",
+            },
             wrap=plain_only,
         )
     )
@@ -200,6 +204,7 @@ class LmerFit(LinearEstimates):
     augment = augment
     report = report
     r_code = r_code
+    capsule = capsule
 
     # --- tests ---------------------------------------------------------------------------------
     anova = anova

@@ -53,7 +53,7 @@ def wrapped_title(first: str, kind: str) -> Text:
 def method_title(fit: Printed) -> str:
     """Words of the title: REML, or maximum likelihood, penalised or not."""
     # the blank after "likelihood" is lme4's
-    kind = "Linear mixed model" if len(fit.ngrps) else "Generalized least squares"
+    kind = "Linear mixed model" if fit.design.factors else "Generalized least squares"
     return f"{kind} fit by {'REML' if fit.REML else 'maximum likelihood '}"
 
 
@@ -91,7 +91,7 @@ def criteria(fit: Printed, *, digits: int) -> Block:
 
 def heading_of_components(fit: Printed) -> Block:
     """What stands above the variance components."""
-    return Text(("Random effects:" if len(fit.ngrps) else "Residuals:",), role="heading")
+    return Text(("Random effects:" if fit.design.factors else "Residuals:",), role="heading")
 
 
 def dispersion(fit: Printed) -> list[Block]:
@@ -107,9 +107,10 @@ def dispersion(fit: Printed) -> list[Block]:
 
 def groups(fit: Described) -> Block:
     """Numbers of observations and of levels of each grouping factor."""
-    if not len(fit.ngrps):
+    ngrps = fit.ngrps
+    if not len(ngrps):
         return Text((f"Number of obs: {fit.nobs}",))
-    counts = "; ".join(f"{name}, {count}" for name, count in fit.ngrps.items())
+    counts = "; ".join(f"{name}, {count}" for name, count in ngrps.items())
     head = f"Number of obs: {fit.nobs}, groups: "
     # R separates what it prints by a blank: there are two after the colon
     return Text((f"{head} {counts}",), wrapped=tuple(fill_lines([head, counts])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -108,7 +110,7 @@ def _fixed_effects(
     columns = tuple(map(str, frame.columns))
     table = Table(
         name="coefficients",
-        frame=named_frame(frame),
+        frame=partial(named_frame, frame),
         cells=tuple(map(tuple, cells)),
         rows=tuple(map(str, frame.index)),
         columns=(*columns, "") if starred else columns,
@@ -151,7 +153,7 @@ def _correlation_table(cov: pd.DataFrame) -> Table:
     )
     return Table(
         name="correlation",
-        frame=pd.DataFrame(corr, index=cov.index, columns=cov.columns),
+        frame=partial(pd.DataFrame, corr, index=cov.index, columns=cov.columns),
         cells=cells,
         rows=tuple(abbreviate(names, 11)[1:]),
         columns=tuple(abbreviate(names, 6)[:-1]),
@@ -169,7 +171,7 @@ def _residuals(fit: Printed) -> list[Block]:
     cells = format_numbers(zapsmall(values, DIGITS + 1), digits=DIGITS)
     table = Table(
         name="residuals",
-        frame=pd.DataFrame([values], index=["scaled residuals"], columns=list(QUANTILES)),
+        frame=partial(pd.DataFrame, [values], index=["scaled residuals"], columns=list(QUANTILES)),
         cells=(tuple(cells),),
         rows=("",),
         columns=QUANTILES,

@@ -110,6 +110,19 @@ class VarCorr(Viewable):
             correlations); the residual, where there is one, is last. `term` is the name in
             ``fit.conf_int()``. Missing names are None.
         """
+        columns = zip(
+            ("term", "group", "var1", "var2", "vcov", "estimate"),
+            zip(*self.components(), strict=True),
+            strict=True,
+        )
+        # object columns: pandas' string type would turn None into NaN
+        types = {"vcov": float, "estimate": float}
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
+        )
+
+    def components(self) -> list[tuple[str, str, str | None, str | None, float, float]]:
+        """The rows of `to_frame`, without a frame."""
         rows: list[tuple[str, str | None, str | None, float, float]] = []
         for block in (*self.blocks, *self.residual):
             own, sd, corr = block.columns, block.sd, block.corr
@@ -128,16 +141,7 @@ class VarCorr(Viewable):
             rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         factors = {block.name: block.factor for block in (*self.blocks, *self.residual)}
         names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
-        columns = zip(
-            ("term", "group", "var1", "var2", "vcov", "estimate"),
-            (names, *zip(*rows, strict=True)),
-            strict=True,
-        )
-        # object columns: pandas' string type would turn None into NaN
-        types = {"vcov": float, "estimate": float}
-        return pd.DataFrame(
-            {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
-        )
+        return [(name, *row) for name, row in zip(names, rows, strict=True)]
 
     def view(self) -> View:
         """Build the document: standard deviations and correlations, 5 significant digits."""
@@ -194,7 +198,7 @@ def varcorr_table(
     headings = [heading, *[""] * (n_corr - 1)] if n_corr else []
     return Table(
         name="varcorr",
-        frame=varcorr.to_frame(),
+        frame=varcorr.to_frame,
         cells=tuple(map(tuple, cells)),
         rows=("",) * len(cells),
         columns=("Groups", "Name", *comp, *headings),

@@ -40,7 +40,7 @@ def test_varcorr(name):
 def test_messages_come_last():
     dropped = "fixed-effect model matrix is rank deficient so dropping 1 column / coefficient"
     singular = "boundary (singular) fit: see fit.diagnose()"
-    design = SimpleNamespace(messages=(dropped,))
+    design = SimpleNamespace(messages=(dropped,), factors=("g",))
     fit = fake_fit("M16", design=design, messages=(dropped, singular))
     for view in (summary_view(fit), fit_view(fit)):
         assert str(view).splitlines()[-4:] == [

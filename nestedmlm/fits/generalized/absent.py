@@ -25,6 +25,7 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "dfbetas": _LINEAR,
         "residual_cov": "there are no residual covariances: fit.residuals(type)",
         "loo": "leave groups out and fit again: fit.refitted(design)",
+        "capsule": "the sums that it holds are those of a linear model",
         "r_code": "it writes lme4's function of a linear model",
         "profile": 'its intervals are Wald\'s or by bootstrap: fit.conf_int(method="boot")',
         "polish": "every fit goes to its optimum: fit.converged",

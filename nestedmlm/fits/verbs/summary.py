@@ -80,8 +80,8 @@ def pvalues(fit: LmerFit) -> pd.Series:
 def coefficient_frame(fit: LmerFit, method: DfMethod) -> pd.DataFrame:
     """Table of coefficients with their tests."""
     numbers = row_numbers(row_tests(method, np.eye(fit.design.p)))
-    columns = list(COEFFICIENT_COLUMNS[method.reference])
-    return pd.DataFrame(numbers, index=list(fit.design.x_names))[columns]
+    columns = COEFFICIENT_COLUMNS[method.reference]
+    return pd.DataFrame({name: numbers[name] for name in columns}, index=list(fit.design.x_names))
 
 
 def row_numbers(found: RowTests) -> dict[str, FloatArray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,14 @@ from nestedmlm.inference.effects.ddf import coefficient_tests
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.max_distributions import t_critical
 from nestedmlm.inference.tidy import tidy as frames
-from nestedmlm.inference.tidy.ran_pars import check_scale, ran_pars_frame, residual_pars_frame
+from nestedmlm.inference.tidy.ran_pars import check_scale, entries_of, ran_pars_columns
 from nestedmlm.inference.variances.structured_correlations import structured_correlations
-from nestedmlm.inference.variances.wald import variance_estimates, variance_frame
+from nestedmlm.inference.variances.wald import parameter_labels, variance_estimates, wald_limits
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+
+Columns = dict[str, Any]
 
 METHODS = ("wald", "profile", "boot")
 LIMITS = ["conf_low", "conf_high"]
@@ -143,9 +145,6 @@ def tidy_frame(fit: LmerFit, options: TidyOptions) -> pd.DataFrame:
     check_scale(options.scales)
     limits = _intervals(fit, options, wanted)
     pieces = {effect: _PIECES[effect](fit, options, limits) for effect in wanted}
-    if not options.conf_int:
-        drop = ["conf_low", "conf_high"]
-        pieces = {name: piece.drop(columns=drop, errors="ignore") for name, piece in pieces.items()}
     return frames.stack(pieces, conf_int=options.conf_int)
 
 
@@ -164,58 +163,70 @@ def _intervals(fit: LmerFit, options: TidyOptions, wanted: Sequence[str]) -> pd.
     )
 
 
-def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+def _fixed(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> Columns:
     tests = coefficient_tests(fit.core, np.eye(fit.design.p), options.ddf, vcov=options.vcov)
-    frame = tests.to_frame()
     names = list(fit.design.x_names)
-    half = t_critical(options.level, tests.df) * tests.se
-    frame = frame.assign(
-        term=names, conf_low=tests.estimate - half, conf_high=tests.estimate + half
-    )
-    if fit.core.reference == "z":
-        frame = frame.drop(columns="df")
-    elif options.ddf == "none":
-        frame = frame.drop(columns=["df", "p_value"])
+    half = t_critical(options.level, tests.df) * tests.se if options.conf_int else tests.se
+    ends = tests.estimate - half, tests.estimate + half
     if limits is not None:
-        frame[["conf_low", "conf_high"]] = limits.reindex(names)[LIMITS].to_numpy()
+        ends = limits.reindex(names)[LIMITS].to_numpy().T
+    estimate, se = tests.estimate, tests.se
     if options.exponentiate:
-        frame["std_error"] *= np.exp(frame["estimate"])
-        changed = ["estimate", "conf_low", "conf_high"]
-        frame[changed] = np.exp(frame[changed])
-    return frame
+        estimate, ends = np.exp(estimate), tuple(np.exp(ends))
+        se = se * estimate
+    out: Columns = {"term": names, "estimate": estimate, "std_error": se}
+    out.update(zip(LIMITS, ends, strict=True), statistic=tests.statistic)
+    if fit.core.reference == "z":
+        return {**out, "p_value": tests.p_value}
+    return out if options.ddf == "none" else {**out, "df": tests.df, "p_value": tests.p_value}
 
 
-def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
-    estimates = variance_estimates(fit.core)
-    found = variance_frame(estimates, fit.design, level=options.level)
-    if limits is not None:
-        found[LIMITS] = limits.reindex(found.index)[LIMITS].to_numpy()
-    level = options.level if limits is None else None
-    pairs = structured_correlations(estimates, found[LIMITS].to_numpy(), fit.design, level=level)
-    everything = pd.concat([found, pairs]) if len(pairs) else found
-    scale = check_scale(options.scales)
-    found_rows = ran_pars_frame(fit.varcorr().to_frame(), everything, fit.design, scale=scale)
-    if fit.design.residual is None:
-        return found_rows
-    return pd.concat([found_rows, residual_pars_frame(found)], ignore_index=True)
+def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> Columns:
+    found, design = variance_estimates(fit.core), fit.design
+    names = [p.name for p in found.parameters]
+    if limits is None:
+        ends, level = wald_limits(found, options.level), options.level
+    else:
+        ends, level = limits.reindex(names)[LIMITS].to_numpy(), None
+    own = [
+        (p.kind, *parameter_labels(p, design), (float(se), float(low), float(high)))
+        for p, se, (low, high) in zip(found.parameters, found.se, ends, strict=True)
+    ]
+    pairs = structured_correlations(found, ends, design, level=level)
+    out = ran_pars_columns(
+        fit.varcorr().components(),
+        entries_of([*own, *pairs], design),
+        scale=check_scale(options.scales),
+    )
+    residual = [i for i, p in enumerate(found.parameters) if p.kind == "residual"]
+    if not residual:
+        return out
+    more = ("Residual",) * len(residual), found.estimate[residual], found.se[residual]
+    columns = [names[i] for i in residual], *more, *ends[residual].T
+    return {
+        name: [*out[name], *values]
+        for name, values in zip(
+            ("term", "group", "estimate", "std_error", *LIMITS), columns, strict=True
+        )
+    }
 
 
-def _with_limits(frame: pd.DataFrame, options: TidyOptions) -> pd.DataFrame:
+def _with_limits(frame: pd.DataFrame, options: TidyOptions) -> Columns:
     low, high = frames.normal_interval(
         frame["estimate"].to_numpy(), frame["std_error"].to_numpy(), options.level
     )
-    return frame.assign(conf_low=low, conf_high=high)
+    return {**{name: frame[name].to_numpy() for name in frame}, "conf_low": low, "conf_high": high}
 
 
-def _ran_vals(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+def _ran_vals(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> Columns:
     return _with_limits(frames.ran_vals_frame(fit.solution, fit.design), options)
 
 
-def _ran_coefs(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> pd.DataFrame:
+def _ran_coefs(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -> Columns:
     return _with_limits(frames.ran_coefs_frame(fit.solution, fit.design), options)
 
 
-_PIECES: dict[str, Callable[[LmerFit, TidyOptions, pd.DataFrame | None], pd.DataFrame]] = {
+_PIECES: dict[str, Callable[[LmerFit, TidyOptions, pd.DataFrame | None], Columns]] = {
     "fixed": _fixed,
     "ran_pars": _ran_pars,
     "ran_vals": _ran_vals,

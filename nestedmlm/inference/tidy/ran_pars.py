@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
-import pandas as pd
 
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.variances.parameters import variance_name
 
-SCALES = {"sdcor": "estimate", "vcov": "vcov"}  # of the variance components
+Component = tuple[str, str, str | None, str | None, float, float]
+Entry = tuple[str, str | None, str | None]
+Numbers = tuple[float, float, float]  # standard error, lower, upper
+
+SCALES = ("sdcor", "vcov")  # of the variance components
+_COLUMNS = ("term", "group", "estimate", "std_error", "conf_low", "conf_high")
+_UNKNOWN: Numbers = (np.nan, np.nan, np.nan)
 
 
 def check_scale(scales: str | None) -> str:
@@ -20,26 +28,26 @@ def check_scale(scales: str | None) -> str:
     return scale
 
 
-def ran_pars_frame(
-    varcorr: pd.DataFrame, limits: pd.DataFrame, design: Design, *, scale: str = "sdcor"
-) -> pd.DataFrame:
+def ran_pars_columns(
+    components: Sequence[Component],
+    known: Mapping[Entry, Numbers],
+    *,
+    scale: str = "sdcor",
+) -> dict[str, Sequence[Any]]:
     """Variance parameters, their standard errors and intervals.
 
     Parameters
     ----------
-    varcorr : DataFrame
-        ``VarCorr.to_frame()``: ``group, var1, var2, estimate, vcov``.
-    limits : DataFrame
-        Rows ``kind, group, var1, var2, std_error, conf_low, conf_high``, as
-        `nestedmlm.inference.variances.wald.variance_parameters` has them, and
-        `nestedmlm.inference.variances.structured_correlations.structured_correlations`.
-    design : Design
+    components : sequence of (term, group, var1, var2, vcov, estimate)
+        Rows of ``VarCorr.to_frame()``.
+    known : mapping
+        Standard error and limits of each entry of the covariance blocks: `entries_of`.
     scale : {"sdcor", "vcov"}
         Standard deviations and correlations, or variances and covariances.
 
     Returns
     -------
-    DataFrame
+    dict
         ``term, group, estimate, std_error, conf_low, conf_high``: of each block the lower triangle
         column by column (``sd_(Intercept)|Subject``, ``cor_Days.(Intercept)|Subject``,
         ``sd_Days|Subject``), then ``sigma``, under the names of ``conf_int``; variances and
@@ -47,72 +55,48 @@ def ran_pars_frame(
         delta method and its limits are the squares of those of the standard deviation; covariances
         have none.
     """
-    known = _by_entry(limits, design)
+    places: dict[str, dict[str | None, int]] = {}  # of each block's columns
+    for _, group, var1, var2, _, _ in components:
+        if var2 is None:
+            block = places.setdefault(group, {})
+            block.setdefault(var1, len(block))
+    order = {group: i for i, group in enumerate(places)}
     rows = []
-    for group, block in varcorr.groupby("group", sort=False):
-        place: dict[object, int] = {
-            name: i for i, name in enumerate(block.loc[block["var2"].isna(), "var1"])
-        }
-        for row in block.itertuples():
-            term = row.term if scale == "sdcor" else variance_name(row.term)
-            numbers = known.get((str(group), row.var1, row.var2), (np.nan,) * 3)
-            if np.isnan(row.estimate):  # of a pair with a standard deviation of zero
-                numbers = (np.nan,) * 3
-            if scale == "vcov":
-                numbers = _squared(row, numbers)
-            key = (place[row.var1], place[row.var2 or row.var1])
-            rows.append((str(group), key, str(term), float(getattr(row, SCALES[scale])), *numbers))
-    order: dict[object, int] = {str(group): i for i, group in enumerate(varcorr["group"].unique())}
-    rows.sort(key=lambda row: (order[row[0]], row[1]))
-    names = ["group", "term", "estimate", "std_error", "conf_low", "conf_high"]
-    return pd.DataFrame([(row[0], *row[2:]) for row in rows], columns=names)
+    for term, group, var1, var2, vcov, estimate in components:
+        numbers = _UNKNOWN if np.isnan(estimate) else known.get((group, var1, var2), _UNKNOWN)
+        if scale == "vcov":
+            term, numbers = variance_name(term), _squared(var2, estimate, numbers)
+            estimate = vcov
+        key = (order[group], places[group][var1], places[group][var2 or var1])
+        rows.append((key, term, group, estimate, *numbers))
+    rows.sort(key=lambda row: row[0])
+    return dict(zip(_COLUMNS, list(zip(*rows, strict=True))[1:], strict=True))
 
 
-def residual_pars_frame(limits: pd.DataFrame) -> pd.DataFrame:
-    """Parameters of residuals that differ or correlate, as they stand: ratios, slopes, rho.
+def entries_of(
+    rows: Iterable[tuple[str, str, str | None, str | None, Numbers]], design: Design
+) -> dict[Entry, Numbers]:
+    """Standard error and limits of each entry of the covariance blocks.
 
     Parameters
     ----------
-    limits : DataFrame
-        As for `ran_pars_frame`; rows of the kind ``residual`` are taken.
+    rows : iterable of (kind, group, var1, var2, (std_error, conf_low, conf_high))
+        Of the variance parameters. One standard deviation may stand for all columns.
+    design : Design
     """
-    own = limits[limits["kind"] == "residual"]
-    return pd.DataFrame(
-        {
-            "group": "Residual",
-            "term": own.index.to_numpy(dtype=object),
-            "estimate": own["estimate"].to_numpy(dtype=float),
-            "std_error": own["std_error"].to_numpy(dtype=float),
-            "conf_low": own["conf_low"].to_numpy(dtype=float),
-            "conf_high": own["conf_high"].to_numpy(dtype=float),
-        }
-    )
-
-
-Entry = tuple[str, str | None, str | None]
-
-
-def _by_entry(limits: pd.DataFrame, design: Design) -> dict[Entry, tuple[float, ...]]:
-    """Standard error and limits of each entry of the covariance blocks.
-
-    One standard deviation may stand for all columns.
-    """
-    out: dict[Entry, tuple[float, ...]] = {}
+    out: dict[Entry, Numbers] = {}
     terms = {term.name: term for term in design.terms}
-    for row in limits.itertuples():
-        numbers = (float(row.std_error), float(row.conf_low), float(row.conf_high))
-        term = terms.get(str(row.group))
-        columns = () if term is None else term.columns
-        entries: list[tuple[str | None, str | None]] = [(row.var1, row.var2)]
-        if row.kind == "sd" and term is not None and term.hom:
-            entries = [(column, None) for column in columns]
-        out.update({(str(row.group), *entry): numbers for entry in entries})
+    for kind, group, var1, var2, numbers in rows:
+        term = terms.get(group)
+        if kind == "sd" and term is not None and term.hom:
+            out.update({(group, column, None): numbers for column in term.columns})
+        else:
+            out[group, var1, var2] = numbers
     return out
 
 
-def _squared(row: object, numbers: tuple[float, ...]) -> tuple[float, ...]:
-    if getattr(row, "var2", None) is not None:
-        return (np.nan,) * 3
+def _squared(var2: str | None, sd: float, numbers: Numbers) -> Numbers:
+    if var2 is not None:
+        return _UNKNOWN
     se, low, high = numbers
-    sd: float = row.estimate  # type: ignore[attr-defined]
     return (2.0 * sd * se, low**2, high**2)

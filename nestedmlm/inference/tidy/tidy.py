@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,31 +90,39 @@ def normal_interval(estimate: FloatArray, se: FloatArray, level: float) -> tuple
     return estimate - z * se, estimate + z * se
 
 
-def stack(pieces: dict[str, pd.DataFrame], *, conf_int: bool) -> pd.DataFrame:
+def stack(pieces: Mapping[str, Mapping[str, Any]], *, conf_int: bool) -> pd.DataFrame:
     """Put the tables of several kinds of effects under each other.
+
+    Parameters
+    ----------
+    pieces : mapping of str to mapping of str to arrays
+        Columns of each kind of effects.
+    conf_int : bool
+        Whether ``conf_low, conf_high`` are shown.
 
     Returns
     -------
     DataFrame
-        The columns of `COLUMNS` that some piece has (``conf_low, conf_high`` when asked for);
-        missing names are None, missing numbers NaN.
+        The columns of `COLUMNS` that some piece has; missing names are None, missing numbers NaN.
     """
-    frames = [piece.assign(effect=effect) for effect, piece in pieces.items()]
-    known = {column for frame in frames for column in frame.columns}
-    if conf_int:
-        known |= {"conf_low", "conf_high"}
-    columns = [column for column in COLUMNS if column in known]
-    data: dict[str, Any] = {}
-    for column in columns:
+    limits = {"conf_low", "conf_high"}
+    known = {"effect"}.union(*pieces.values()) - limits | (limits if conf_int else set())
+    lengths = {effect: len(piece["term"]) for effect, piece in pieces.items()}
+    data: dict[str, Any] = {"effect": np.repeat(np.array([*pieces], object), [*lengths.values()])}
+    for column in known - {"effect"}:
         text = column in _TEXT
-        parts = [_column(frame, column, text) for frame in frames]
-        data[column] = np.concatenate(parts)
+        kind, missing = (object, None) if text else (float, np.nan)
+        data[column] = np.concatenate(
+            [
+                np.asarray(piece.get(column, [missing] * lengths[effect]), dtype=kind)
+                for effect, piece in pieces.items()
+            ]
+        )
+    # object columns: pandas' string type would turn None into NaN
     return pd.DataFrame(
-        {name: pd.Series(v, dtype=object if name in _TEXT else float) for name, v in data.items()}
+        {
+            name: pd.Series(data[name], dtype=data[name].dtype, copy=False)
+            for name in COLUMNS
+            if name in data
+        }
     )
-
-
-def _column(frame: pd.DataFrame, column: str, text: bool) -> Any:
-    if column in frame:
-        return frame[column].to_numpy(dtype=object if text else float)
-    return np.full(len(frame), None if text else np.nan, dtype=object if text else float)

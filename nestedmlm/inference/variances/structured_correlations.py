@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
@@ -25,7 +24,7 @@ _PLACES = 65  # of an interval, where its image is looked for
 
 def structured_correlations(
     found: VarianceEstimates, limits: FloatArray, design: Design, *, level: float | None
-) -> pd.DataFrame:
+) -> list[tuple[str, str, str, str, Numbers]]:
     """Standard errors and intervals of all correlations of structured terms.
 
     Parameters
@@ -42,9 +41,9 @@ def structured_correlations(
 
     Returns
     -------
-    DataFrame
-        ``kind`` (``cor``), ``group, var1, var2, std_error, conf_low, conf_high``, one row for each
-        pair of columns of each term. A correlation that *is* a parameter has that parameter's
+    list
+        ``("cor", group, var1, var2, (std_error, conf_low, conf_high))`` for each pair of columns of
+        each term. A correlation that *is* a parameter has that parameter's
         numbers; one that nothing moves has none.
     """
     rows = []
@@ -63,11 +62,10 @@ def structured_correlations(
         pairs = [(i, j) for j in range(k) for i in range(j + 1, k)]
         numbers = _numbers(fitted, pairs, level)
         rows += [
-            ("cor", term.name, term.columns[j], term.columns[i], *three)
+            ("cor", term.name, term.columns[j], term.columns[i], three)
             for (i, j), three in zip(pairs, numbers, strict=True)
         ]
-    names = ["kind", "group", "var1", "var2", "std_error", "conf_low", "conf_high"]
-    return pd.DataFrame(rows, columns=names)
+    return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

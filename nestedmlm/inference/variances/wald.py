@@ -120,12 +120,9 @@ def variance_parameters(fitted: Fitted, *, level: float = 0.95) -> pd.DataFrame:
 
 def variance_frame(found: VarianceEstimates, design: Design, *, level: float) -> pd.DataFrame:
     """The frame that `variance_parameters` returns."""
-    z = normal_quantile(level)
     chosen, estimate, se = found.parameters, found.estimate, found.se
-    limits = np.array(
-        [wald_interval(p, e, s, z) for p, e, s in zip(chosen, estimate, se, strict=True)]
-    ).reshape(-1, 2)
-    rows = [(p.kind, *_labels(p, design)) for p in chosen]
+    limits = wald_limits(found, level)
+    rows = [(p.kind, *parameter_labels(p, design)) for p in chosen]
     frame = pd.DataFrame(
         {
             **{
@@ -144,6 +141,16 @@ def variance_frame(found: VarianceEstimates, design: Design, *, level: float) ->
     frame.index = pd.Index([p.name for p in chosen], name="term")
     frame.attrs["messages"] = _messages(chosen, se)
     return frame
+
+
+def wald_limits(found: VarianceEstimates, level: float) -> FloatArray:
+    """Wald intervals of variance parameters, shape (n, 2)."""
+    z = normal_quantile(level)
+    limits = [
+        wald_interval(p, e, s, z)
+        for p, e, s in zip(found.parameters, found.estimate, found.se, strict=True)
+    ]
+    return np.array(limits).reshape(-1, 2)
 
 
 def _scaled_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
@@ -265,7 +272,8 @@ def wald_interval(p: ModelParameter, estimate: float, se: float, z: float) -> tu
     return estimate - z * se, estimate + z * se
 
 
-def _labels(p: ModelParameter, design: Design) -> tuple[str, str | None, str | None]:
+def parameter_labels(p: ModelParameter, design: Design) -> tuple[str, str | None, str | None]:
+    """Names of a parameter in ``VarCorr.to_frame()``: group, var1, var2."""
     if p.kind == "sigma":
         return "Residual", None, None
     if p.kind == "residual":

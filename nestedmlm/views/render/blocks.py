@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,8 +38,8 @@ class Table:
     ----------
     name : str
         Key in `Viewable.tables`; empty for a table whose numbers are in another one.
-    frame : pandas.DataFrame
-        Raw numbers.
+    frame : DataFrame, or callable that makes it
+        Raw numbers; made when they are asked for, since most tables are only printed.
     cells : tuple of tuple of str
         Formatted cells, row by row.
     rows : tuple of str
@@ -58,7 +59,7 @@ class Table:
     """
 
     name: str
-    frame: pd.DataFrame
+    frame: pd.DataFrame | Callable[[], pd.DataFrame]
     cells: tuple[tuple[str, ...], ...]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -67,6 +68,11 @@ class Table:
     gap: int = 1
     numeric: tuple[int, ...] | None = None
     sections: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> pd.DataFrame:
+        """The raw numbers."""
+        return self.frame() if callable(self.frame) else self.frame
 
     @property
     def labelled(self) -> bool:

@@ -109,7 +109,7 @@ def _set_widths(sheet: Any) -> None:
 
 
 def _add_numbers(book: Any, block: Table) -> None:
-    frame = block.frame
+    frame = block.numbers
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     sheet = book.create_sheet(f"numbers {block.name}"[:_SHEET_NAME])

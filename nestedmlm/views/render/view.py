@@ -67,7 +67,7 @@ class Viewable:
     def tables(self) -> dict[str, pd.DataFrame]:
         """The raw numbers behind the tables, by name."""
         return {
-            block.name: block.frame.copy()
+            block.name: block.numbers.copy()
             for block in self.view().blocks
             if isinstance(block, Table) and block.name
         }
