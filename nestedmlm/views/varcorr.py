@@ -112,7 +112,7 @@ class VarCorr(Viewable):
         """
         columns = zip(
             ("term", "group", "var1", "var2", "vcov", "estimate"),
-            zip(*self.components(), strict=True),
+            zip(*component_rows(self), strict=True),
             strict=True,
         )
         # object columns: pandas' string type would turn None into NaN
@@ -121,32 +121,35 @@ class VarCorr(Viewable):
             {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns}
         )
 
-    def components(self) -> list[tuple[str, str, str | None, str | None, float, float]]:
-        """The rows of `to_frame`, without a frame."""
-        rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for block in (*self.blocks, *self.residual):
-            own, sd, corr = block.columns, block.sd, block.corr
-            rows += [
-                (block.name, own[i], None, float(block.cov[i, i]), float(sd[i]))
-                for i in range(len(own))
-            ]
-            if not block.structure.correlated:
-                continue
-            rows += [
-                (block.name, own[j], own[i], float(block.cov[i, j]), float(corr[i, j]))
-                for j in range(len(own))
-                for i in range(j + 1, len(own))
-            ]
-        if self.sigma is not None and not self.residual:
-            rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        factors = {block.name: block.factor for block in (*self.blocks, *self.residual)}
-        names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
-        return [(name, *row) for name, row in zip(names, rows, strict=True)]
-
     def view(self) -> View:
         """Build the document: standard deviations and correlations, 5 significant digits."""
         table = varcorr_table(self, comp=("Std.Dev.",) if self.corr else ("Variance",))
         return View((table, *residual_text(self)))
+
+
+def component_rows(
+    varcorr: VarCorr,
+) -> list[tuple[str, str, str | None, str | None, float, float]]:
+    """The rows of ``VarCorr.to_frame``: term, group, var1, var2, vcov, estimate."""
+    rows: list[tuple[str, str | None, str | None, float, float]] = []
+    for block in (*varcorr.blocks, *varcorr.residual):
+        own, sd, corr = block.columns, block.sd, block.corr
+        rows += [
+            (block.name, own[i], None, float(block.cov[i, i]), float(sd[i]))
+            for i in range(len(own))
+        ]
+        if not block.structure.correlated:
+            continue
+        rows += [
+            (block.name, own[j], own[i], float(block.cov[i, j]), float(corr[i, j]))
+            for j in range(len(own))
+            for i in range(j + 1, len(own))
+        ]
+    if varcorr.sigma is not None and not varcorr.residual:
+        rows.append(("Residual", None, None, varcorr.sigma**2, varcorr.sigma))
+    factors = {block.name: block.factor for block in (*varcorr.blocks, *varcorr.residual)}
+    names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
+    return [(name, *row) for name, row in zip(names, rows, strict=True)]
 
 
 def residual_text(varcorr: VarCorr) -> tuple[Text, ...]:

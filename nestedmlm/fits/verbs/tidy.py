@@ -19,6 +19,7 @@ from nestedmlm.inference.tidy import tidy as frames
 from nestedmlm.inference.tidy.ran_pars import check_scale, entries_of, ran_pars_columns
 from nestedmlm.inference.variances.structured_correlations import structured_correlations
 from nestedmlm.inference.variances.wald import parameter_labels, variance_estimates, wald_limits
+from nestedmlm.views.varcorr import component_rows
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -194,7 +195,7 @@ def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -
     ]
     pairs = structured_correlations(found, ends, design, level=level)
     out = ran_pars_columns(
-        fit.varcorr().components(),
+        component_rows(fit.varcorr()),
         entries_of([*own, *pairs], design),
         scale=check_scale(options.scales),
     )
