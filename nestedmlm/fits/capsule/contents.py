@@ -1,4 +1,4 @@
-"""What a capsule holds: a fit and the sums over rows it was made of, as plain lists and numbers."""
+"""Contents of a capsule: a fit and the sums over rows it was made of, as numbers and lists."""
 
 from __future__ import annotations
 
