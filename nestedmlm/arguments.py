@@ -197,6 +197,8 @@ def check_kinds(value: Any, name: str, accepted: Sequence[str]) -> Any:
         except OptionError:
             continue
     listed = " or ".join(_WORDS.get(kind, kind) for kind in accepted)
+    if name in POSITIVE:
+        listed = listed.replace("a number", "a positive number")
     raise OptionError(f"{name} must be {listed}, not {value!r}")
 
 

@@ -306,6 +306,8 @@ row("icc interval", lambda f: f.icc(level=0.9, nsim=5, seed=1), only=REFITTED, a
 row("r2", lambda f: f.r2(), engines=BOTH, alone=UNIT, **SHARES)
 row("r2 by group", lambda f: f.r2(by_group=True), alone=UNIT, unknown=NO_SHARE,
     **SHARES)  # fmt: skip
+row("partial_r2", lambda f: f.partial_r2(ddf=SATTERTHWAITE).loc[["a"]], refused=where(
+    ["no fixed effects"], "OptionError: no fixed effects"), **SHARES)  # fmt: skip
 row("variance_partition", lambda f: f.variance_partition().to_frame(),
     "variance_partition VariancePartition.to_frame", alone=UNIT,
     **SHARES | {"sparse": True})  # fmt: skip
@@ -314,6 +316,7 @@ row("variance_partition", lambda f: f.variance_partition().to_frame(),
 OFFSETS = where(["offset column", "offset formula", "offset array"], "the offset is in the mean")
 NO_MEAN = where(["no fixed effects"], "OptionError: no fixed effects")
 SAME_SLOPES = where(["rank deficient"], "the slopes of x and of x2 cannot be told apart")
+OF_SLOPES = ("emtrends", "interaction contrasts")
 for case, covers, call in (
     ("emmeans", "nm.emmeans Emmeans.to_frame", lambda f: nm.emmeans(f, "a").to_frame()),
     ("emmeans 1", "nm.emmeans", lambda f: nm.emmeans(f, "1").to_frame()),
@@ -323,13 +326,20 @@ for case, covers, call in (
     ("means test", "Emmeans.test", lambda f: nm.emmeans(f, "a").test(adjust="holm").to_frame()),
     ("means interval", "Emmeans.conf_int", lambda f: nm.emmeans(f, "a").conf_int(0.9).to_frame()),
     ("means vcov", "Emmeans.vcov", lambda f: pd.DataFrame(nm.emmeans(f, "a").vcov())),
-    ("emtrends", "nm.emtrends", lambda f: nm.emtrends(f, "a", var="x").to_frame()),
-):
-    mean = covers not in ("Emmeans.pairs", "Emmeans.contrast", "Emmeans.vcov", "nm.emtrends")
+    ("emtrends", "nm.emtrends emtrends", lambda f: f.emtrends("a", var="x").to_frame()),
+    ("means letters", "Emmeans.cld emmeans LetterDisplay.to_frame",
+     lambda f: f.emmeans("a").cld().to_frame().drop(columns="letters")),
+    ("effect sizes", "Emmeans.eff_size EffectSizes.to_frame",
+     lambda f: f.emmeans("a").pairs(adjust="none").eff_size(2.0).to_frame()),
+    ("interaction contrasts", "Emmeans.contrast",
+     lambda f: f.emmeans(["a", "x"], at={"x": [0, 1]}).contrast(interaction="eff").to_frame()),
+):  # fmt: skip
+    mean = case in ("emmeans", "emmeans 1", "emmeans print", "means test", "means interval",
+                    "means letters")  # fmt: skip
     row(case, call, covers, question="means", refused=NO_MEAN,
         only=REFITTED if "pairs" in covers else EVERYWHERE,
-        alone=KR_ZERO | (OFFSETS if mean else {}) | (SAME_SLOPES if case == "emtrends" else {}),
-        unknown=SAME_SLOPES if case == "emtrends" else {})  # fmt: skip
+        alone=KR_ZERO | (OFFSETS if mean else {}) | (SAME_SLOPES if case in OF_SLOPES else {}),
+        unknown=SAME_SLOPES if case in OF_SLOPES else {})  # fmt: skip
 
 # --- tests --------------------------------------------------------------------------------------
 SQUARES = where(["equal weights"], "sums of squares are in the unit of the weights")
@@ -406,6 +416,9 @@ row("refit_many tests", lambda f: by(f.refit_many(
     np.column_stack([f.design.y, f.design.y + 1.0])).tidy(), "response", "term"), "refit_many",
     refused=where(["penalised"], "OptionError: knows no penalties"), **FITS)  # fmt: skip
 row("polish", lambda f: f.polish().params, **FITS)
+row("standardized", lambda f: f.standardized().params, refused=where(
+    ["pickled", "offset column", "offset formula", "offset array"], "Error: offset")
+    | where(["weights array"], "DataError: array"), **FITS)  # fmt: skip
 row("refit_ml", lambda f: f.refit_ml().params, r="refitML", **FITS)
 NO_FACTOR = where(["contrasts"], "OptionError: contrasts for 'a'")  # of the term that goes
 row("update", lambda f: f.update(". ~ . - a").params, r="update", refused=NO_FACTOR, **FITS)
@@ -477,9 +490,13 @@ row("with_log_likelihood", lambda f: pd.Series(next(iter(f.with_log_likelihood()
     .data["log_likelihood"].data_vars.values())).values.ravel()), **DRAWS)  # fmt: skip
 row("posterior contest", lambda f: f.contest("x = 1").to_frame().select_dtypes("number"),
     "contest Emmeans.draws", refused=NO_COEFFICIENT, **DRAWS)  # fmt: skip
-row("posterior means", lambda f: nm.emmeans(f, "1").to_frame().select_dtypes("number"),
-    "nm.emmeans", refused=where(["no fixed effects"], "OptionError: no fixed effects"),
+row("posterior means", lambda f: f.emmeans("1").to_frame().select_dtypes("number"),
+    "nm.emmeans emmeans", refused=where(["no fixed effects"], "OptionError: no fixed effects"),
     **DRAWS)  # fmt: skip
+row("posterior slopes", lambda f: f.emtrends("1", var="x").eff_size(method="identity").to_frame()
+    .select_dtypes("number"), "emtrends Emmeans.eff_size",
+    refused=where(["no fixed effects"], "OptionError: no fixed effects"),
+    unknown=SAME_SLOPES, **DRAWS)  # fmt: skip
 row("log_evidence", lambda f: pd.Series([f.log_evidence(draws=2000, seed=1).log]),
     only=("plain",), close=1e-2, **DRAWS)  # fmt: skip
 row("posterior loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), "loo", **DRAWS)
@@ -539,9 +556,11 @@ for case in (
     "simulate", "simulate conditional", "simulate new", "bootstrap", "tidy",
     "tidy everything", "tidy vcov", "glance", "summary", "icc", "icc by group", "r2",
     "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
+    "means letters", "effect sizes", "interaction contrasts",
     "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
-    "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "etable", "maketables",
-    "elimination", "plot caterpillar", "plot qq_random_effects", "plot diagnostics",
+    "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
+    "etable", "maketables", "elimination", "plot caterpillar", "plot qq_random_effects",
+    "plot diagnostics",
     "plot shrinkage", "plot forest", "plot variance partition", "plot singularity",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], engines=(*VERBS[case].engines, "glmer"))

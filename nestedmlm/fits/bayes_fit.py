@@ -16,6 +16,7 @@ from nestedmlm.deprecations import renamed
 from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.from_draws import fit_of_foreign_draws
+from nestedmlm.fits.means.emmeans import emmeans, emtrends
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.posterior_verbs.contest import contest
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
@@ -135,6 +136,10 @@ class BayesFit(BayesEstimates):
     coef = coef
     icc = icc
     r2 = r2
+
+    # --- means ---------------------------------------------------------------------------------
+    emmeans = emmeans
+    emtrends = emtrends
 
     # --- criticism -----------------------------------------------------------------------------
     check = check

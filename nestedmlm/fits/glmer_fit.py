@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         zero_inflation,
     )
     from nestedmlm.fits.generalized.residuals import resid, residuals
+    from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit
     from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.standardized import standardized
     from nestedmlm.fits.verbs.summary import pvalues, summary
     from nestedmlm.fits.verbs.tidy import tidy
     from nestedmlm.fits.verbs.update import update
@@ -100,6 +102,7 @@ else:  # each loads when it is first asked for
                 "verbs.ranova": "ranova",
                 "verbs.refit": "refit",
                 "verbs.simulate": "simulate",
+                "verbs.standardized": "standardized",
                 "verbs.summary": "pvalues summary",
                 "verbs.tidy": "tidy",
                 "verbs.update": "update",
@@ -120,6 +123,7 @@ else:  # each loads when it is first asked for
             "nestedmlm.optimum.glmm", {"solve_glmm": "solve_glmm warn_uncertified_glmm"}
         )
     )
+    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",
@@ -193,6 +197,10 @@ class GlmerFit(GeneralizedEstimates):
     ranova = ranova
     fragility = fragility
 
+    # --- means ---------------------------------------------------------------------------------
+    emmeans = emmeans
+    emtrends = emtrends
+
     # --- intervals -----------------------------------------------------------------------------
     conf_int = conf_int
 
@@ -228,6 +236,7 @@ class GlmerFit(GeneralizedEstimates):
 
     # --- further fits --------------------------------------------------------------------------
     refit = refit
+    standardized = standardized
     update = update
 
     @checked

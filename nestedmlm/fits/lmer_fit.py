@@ -31,6 +31,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 if TYPE_CHECKING:
     from nestedmlm.fits import maketables
     from nestedmlm.fits.capsule.capsule import capsule
+    from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.leverage import cooks_distance, hatvalues
     from nestedmlm.fits.verbs.loo import loo
     from nestedmlm.fits.verbs.model_matrix import model_matrix
+    from nestedmlm.fits.verbs.partial_r2 import partial_r2
     from nestedmlm.fits.verbs.polish import polish
     from nestedmlm.fits.verbs.power import power
     from nestedmlm.fits.verbs.predict import predict
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.standardized import standardized
     from nestedmlm.fits.verbs.step import step
     from nestedmlm.fits.verbs.summary import pvalues, summary
     from nestedmlm.fits.verbs.tidy import tidy
@@ -86,7 +89,8 @@ else:  # each loads when it is first asked for
                 "anova": "anova", "bootstrap": "bootstrap", "conf_int": "conf_int",
                 "contest": "contest",
                 "drop1": "drop1", "glance": "glance", "icc": "icc",
-                "model_matrix": "model_matrix", "polish": "polish", "predict": "predict",
+                "model_matrix": "model_matrix", "partial_r2": "partial_r2", "polish": "polish",
+                "predict": "predict",
                 "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
                 "refit": "refit refit_ml", "dispersion": "dispersion residual_cov",
                 "residuals": "resid residuals", "simulate": "simulate",
@@ -104,7 +108,8 @@ else:  # each loads when it is first asked for
                 "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
-                "step": "step", "to_pymc": "to_pymc", "fragility": "fragility",
+                "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
+                "fragility": "fragility",
                 "check": "check", "report": "report", "r_code": "r_code",
                 "variance_partition": "variance_partition",
             },
@@ -132,6 +137,7 @@ else:  # each loads when it is first asked for
             wrap=checked,
         )
     )
+    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",
@@ -213,6 +219,10 @@ class LmerFit(LinearEstimates):
     ranova = ranova
     step = step
 
+    # --- means ---------------------------------------------------------------------------------
+    emmeans = emmeans
+    emtrends = emtrends
+
     # --- intervals -----------------------------------------------------------------------------
     conf_int = conf_int
     profile = profile
@@ -220,6 +230,7 @@ class LmerFit(LinearEstimates):
     # --- shares of variance --------------------------------------------------------------------
     icc = icc
     r2 = r2
+    partial_r2 = partial_r2
     variance_partition = variance_partition
 
     # --- rows ----------------------------------------------------------------------------------
@@ -257,6 +268,7 @@ class LmerFit(LinearEstimates):
     refit_many = refit_many
     refit_ml = refit_ml
     polish = polish
+    standardized = standardized
     update = update
 
     @checked

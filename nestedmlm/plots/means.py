@@ -1,4 +1,4 @@
-"""Marginal means along a predictor: what the model predicts, averaged over the others."""
+"""Marginal means: what the model predicts along a predictor, and means that were estimated."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
@@ -23,6 +24,7 @@ from nestedmlm.views.protocols import EitherFit, Fit
 
 _POINTS = 60  # along a numeric predictor
 _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart
+_ROW = 0.42  # inches that a row of means is high
 _DODGE = 0.5  # of the distance between two levels, over which the lines of `by` are spread
 
 
@@ -110,6 +112,85 @@ def effect(
     scale = _scale(fit)
     y = fit.design.formula.response_text if scale is None else scale.mean
     return style.dress(ax, x=variable, y=y, heading=_heading(variable, cells.averaged, level))
+
+
+def marginal_means(
+    found: Any, *, ax: Any = None, figsize: tuple[float, float] | None = None
+) -> Any:
+    """Estimated means or contrasts with their intervals, one below the other.
+
+    Parameters
+    ----------
+    found : Emmeans, EffectSizes or LetterDisplay
+        From `nestedmlm.emmeans` and what it compares. Families (``by``) have a colour and a mark
+        each; contrasts a line at nothing; a letter display its letters.
+    ax : matplotlib axes, optional
+    figsize : tuple, optional
+        Inches of a new figure; by default as high as its rows need.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+    >>> ax = nm.plots.marginal_means(nm.emmeans(fit, "recipe"))
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['A', 'B', 'C']
+    """
+    table = found.table
+    frame = table.frame
+    own = [name for name in table.labels if name not in table.by]
+    words = (
+        frame[own].map(level_label).agg(", ".join, axis=1) if own else frame["estimate"].map(str)
+    )
+    rows = list(dict.fromkeys(words))
+    size = figsize or (6.4, 1.2 + _ROW * len(rows) * max(1.0, 0.6 * len(table.blocks)))
+    ax = axes(ax, figsize=size)
+    for k, block in enumerate(table.blocks):
+        part = frame.iloc[block]
+        shift = 0.0 if len(table.blocks) == 1 else _DODGE * (0.5 - (k + 0.5) / len(table.blocks))
+        place = np.array([len(rows) - 1 - rows.index(word) for word in words.iloc[block]]) + shift
+        first = part.iloc[0]
+        label = ", ".join(f"{name} = {level_label(first[name])}" for name in table.by)
+        _interval_points(ax, part, place, k, label)
+        if table.letters is not None:
+            for text, high, y in zip(part["letters"], part["conf_high"], place, strict=True):
+                ax.annotate(text, (high, y), xytext=(5, 0), textcoords="offset points",
+                            va="center", fontsize=style.SMALL)  # fmt: skip
+    style.categories(ax, [style.shorten(row, 32) for row in rows])
+    if table.contrasts:
+        style.zero_line(ax, vertical=True, at=table.null or 0.0)
+    if table.null:
+        _ratio_axis(ax)
+    if table.by:
+        style.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    heading = f"{100 * table.level:g} % intervals"
+    if table.averaged:
+        heading += f", averaged over {', '.join(table.averaged)}"
+    y = "" if table.contrasts else ", ".join(own)
+    return style.dress(ax, x=table.name, y=y, heading=heading)
+
+
+def _ratio_axis(ax: Any) -> None:
+    """A logarithmic axis with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _interval_points(ax: Any, part: pd.DataFrame, place: FloatArray, k: int, label: str) -> None:
+    estimate = part["estimate"].to_numpy(dtype=float)
+    reach = np.abs(part[["conf_low", "conf_high"]].to_numpy(dtype=float).T - estimate)
+    color, mark = style.CYCLE[k % len(style.CYCLE)], style.MARKS[k % len(style.MARKS)]
+    ax.errorbar(
+        estimate, place, xerr=reach, fmt=mark, color=color, markersize=6, linewidth=1.8, label=label
+    )
 
 
 def _data(fit: EitherFit, data: Any) -> Any:

@@ -59,6 +59,13 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
     return estimates(draws / draws.sum(axis=1, keepdims=True), level=level, index=index)
 
 
+def row_sd_draws(data: Any, design: Design) -> dict[str, FloatArray]:
+    """Standard deviation of a row given the predictors, ``total`` and ``residual``, (S,) each."""
+    residual = residual_variance(design, sigma_draws(data, design))
+    total = residual + sum(term_variances(data, design))
+    return {"total": np.sqrt(total), "residual": np.sqrt(residual)}
+
+
 def term_variances(data: Any, design: Design) -> list[FloatArray]:
     """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,8 @@ class CoefficientDraws:
     Attributes
     ----------
     beta : (S, p) array
+    row_sd : mapping or None
+        Draws (S,) of the standard deviation of a row, ``total`` and ``residual``, for effect sizes.
     """
 
     method: ClassVar[str] = "posterior"
@@ -26,6 +29,7 @@ class CoefficientDraws:
     notes: ClassVar[tuple[str, ...]] = ()
 
     beta: FloatArray
+    row_sd: Mapping[str, FloatArray] | None = None
 
     @property
     def cov(self) -> FloatArray:
@@ -44,7 +48,5 @@ class CoefficientDraws:
         of being above zero.
         """
         draws = self.of(L, offset)
-        found = estimates(draws, level=level)
         above = np.where(np.isnan(draws[0]), np.nan, (draws > 0.0).mean(axis=0))
-        names = {"sd": "std_error", "lower": "conf_low", "upper": "conf_high"}
-        return found.rename(columns=names).assign(probability=above)
+        return estimates(draws, level=level).assign(probability=above)

@@ -42,6 +42,10 @@ class MarginalTable:
         See `nestedmlm.fits.means.marginal_means.Emmeans`.
     null : float or None
         What tests are of, where it is not zero.
+    letters : tuple of str or None
+        Of a compact letter display: the letters of each row.
+    contrasts : bool
+        Whether the rows are contrasts.
     """
 
     frame: pd.DataFrame
@@ -59,6 +63,8 @@ class MarginalTable:
     averaged: tuple[str, ...]
     notes: tuple[str, ...]
     null: float | None = None
+    letters: tuple[str, ...] | None = None
+    contrasts: bool = False
 
 
 def marginal_view(table: MarginalTable) -> View:
@@ -101,6 +107,10 @@ def _columns(
         cells.append(texts)
         headings.append(heading)
         numeric.append(len(cells) - 1)
+    if table.letters is not None:
+        heading, *texts = justify([".group", *table.letters], right=False)
+        cells.append(texts)
+        headings.append(heading)
     return cells, tuple(headings), tuple(numeric)
 
 
@@ -189,8 +199,13 @@ def _footer(table: MarginalTable) -> list[str]:
         lines.append(f"Confidence level used: {table.level:g}")
         lines += _says(table, "Conf-level adjustment", "estimates")
     if table.tests:
-        lines += _says(table, "P value adjustment", "tests")
+        lines += adjustment_note(table)
     return [*lines, *table.notes]
+
+
+def adjustment_note(table: MarginalTable) -> list[str]:
+    """The line about adjusted p-values; none where there is nothing to adjust."""
+    return _says(table, "P value adjustment", "tests")
 
 
 def _says(table: MarginalTable, what: str, of: str) -> list[str]:

@@ -33,6 +33,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
     ),
     "elimination": ("`fit.elimination()`", {"fits/verbs", "views"}),
     "estimates": ("the numbers of a fit, labelled", {"fits", "fits/generalized"}),
+    "effect_sizes": ("standardised differences of means", {"fits/means", "inference/means"}),
     "etable": ("models side by side", {"views", "fits"}),
     "extend": ("data with more groups or rows", {"fits/verbs", "fits/simulation"}),
     "hypothesis": (
@@ -64,6 +65,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "what a model's parameters are called and worth",
         {"inference/variances", "views", "fits/posterior_verbs"},
     ),
+    "partial_r2": ("partial R-squared of a term", {"fits/verbs", "inference/effects"}),
     "power": ("power of a test", {"fits/verbs", "fits/simulation"}),
     "predict": ("`fit.predict()`", {"fits/verbs", "fits/posterior_verbs"}),
     "priors": ("priors", {"bayes/model", "views/posterior", "plots"}),

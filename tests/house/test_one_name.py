@@ -131,6 +131,9 @@ FRAMES = {
     "bootstrap conf_int": lambda f, g, b: f.bootstrap(**FEW).conf_int(),
     "influence": lambda f, g, b: f.influence("Subject", refit="none").to_frame(),
     "emmeans": lambda f, g, b: nm.emmeans(f, "Days").to_frame(),
+    "partial_r2": lambda f, g, b: f.partial_r2(),
+    "eff_size": lambda f, g, b: f.emtrends("1", var="Days").eff_size(method="identity").to_frame(),
+    "cld": lambda f, g, b: f.emmeans("Days").cld().to_frame(),
     "emtrends": lambda f, g, b: nm.emtrends(f, "1", var="Days").to_frame(),
     "etable": lambda f, g, b: nm.etable(f, b).to_frame(),
     "repca": lambda f, g, b: f.repca().to_frame(),
@@ -183,6 +186,22 @@ def test_any_two_tables_join(fits):
         "sigma",
     ]  # fmt: skip
     assert list(lme4.ranef(fit)) == ["grpvar", "term", "grp", "condval", "condsd"]  # R's
+
+
+# what frames of earlier versions called their columns, and what these are called now
+EARLIER = {
+    "lower": "conf_low", "upper": "conf_high", "se": "std_error", "sd": "std_error",
+    "condval": "estimate", "condsd": "std_error", "sdcor": "estimate",
+    "prediction": "estimate", "grp": "level", "grpvar": "group",
+    "parameter": "term", "name": "term",
+}  # fmt: skip
+
+
+def test_the_page_says_what_columns_were_called():
+    text = PAGE.read_text(encoding="utf-8").partition("## Earlier names of columns")[2]
+    for old, new in EARLIER.items():
+        line = next(line for line in text.splitlines() if f"`{old}`" in line.split("|")[1])
+        assert f"`{new}`" in line, old
 
 
 def test_the_page_has_every_name():

@@ -37,6 +37,8 @@ ELSEWHERE = {
     "Model.pytensor": "nestedmlm/fits/model.py",  # its doctest
     "Model.priors": "tests/bayes/test_bayes_priors.py",
     "Model.plot": "tests/plots/test_accessor.py",
+    "Emmeans.plot": "tests/inference/means/test_contrasts_of_means.py",
+    "Emmeans.table": "tests/plots/test_plots.py",
 }
 
 
@@ -98,6 +100,10 @@ RESULTS_ELSEWHERE = {
         "tests/fits/test_pooled_fit.py",
     ),
     "Allocation.plot": "tests/plots/test_plots_images.py",
+    "EffectSizes.plot": "tests/inference/means/test_contrasts_of_means.py",
+    "LetterDisplay.plot": "tests/inference/means/test_contrasts_of_means.py",
+    "PooledFit.emmeans": "tests/inference/means/test_contrasts_of_means.py",
+    "PooledFit.emtrends": "tests/inference/means/test_contrasts_of_means.py",
     "Allocation.to_frame": "tests/fits/test_planned_power.py",
     "Assurance.estimate": "tests/fits/test_planned_power.py",
     "Assurance.to_frame": "tests/fits/test_planned_power.py",
@@ -133,6 +139,7 @@ PICTURES_ELSEWHERE = {
     "plots.bootstrap_densities": "tests/plots/test_plots.py",
     "plots.comparison": "tests/views/test_comparison.py",
     "plots.fragility": "tests/plots/test_plots_images.py",
+    "plots.marginal_means": "tests/plots/test_plots_images.py",
     "plots.profile_pairs": "tests/plots/test_plots.py",
     "plots.profile_zeta": "tests/plots/test_plots.py",
 }

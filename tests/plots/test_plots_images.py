@@ -33,6 +33,7 @@ SIZE, WIDE, SQUARE = (3.2, 2.4), (5.2, 2.4), (4.8, 4.0)
 NOT_OF_A_FIT = {
     "allocation": "planned before there is a fit",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
+    "marginal_means": "of which means is asked of `nestedmlm.emmeans`",
     "fragility": "the hypothesis and the groups are asked of `fragility`",
 }
 
@@ -78,6 +79,9 @@ DRAWN = {
     ),
     "leverage": lambda f: f["sleep"].plot.leverage(figsize=SIZE),
     "likelihood_surface": lambda f: f["pastes"].plot.likelihood_surface(size=21, figsize=SIZE),
+    "marginal_means": lambda f: nm.plots.marginal_means(
+        nm.emmeans(f["cake"], "recipe", by="temp", at={"temp": [180, 220]}).cld(), figsize=SIZE
+    ),
     "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
     "ppc": lambda f: f["posterior"].plot.ppc(draws=20, figsize=SIZE),
     "prior_posterior": lambda f: f["posterior"].plot.prior_posterior(figsize=SQUARE),

@@ -28,6 +28,8 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "capsule": "the sums that it holds are those of a linear model",
         "r_code": "it writes lme4's function of a linear model",
         "profile": 'its intervals are Wald\'s or by bootstrap: fit.conf_int(method="boot")',
+        "partial_r2": "its tests have no denominator degrees of freedom: fit.r2() has shares of "
+        "variance on the latent or the observed scale",
         "polish": "every fit goes to its optimum: fit.converged",
         "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
         "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",

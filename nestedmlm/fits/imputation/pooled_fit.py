@@ -20,6 +20,7 @@ from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import PooledFitted
 from nestedmlm.inference.imputation.pooled_tests import pool_of
 from nestedmlm.inference.imputation.rubin import missing_shares
+from nestedmlm.late import late_imports
 from nestedmlm.views.effect_tests import TestTable
 from nestedmlm.views.pooled import pooled_view
 from nestedmlm.views.render.view import View, Viewable
@@ -27,7 +28,10 @@ from nestedmlm.views.varcorr import VarCorr
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.model import Model
+else:
+    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -66,6 +70,10 @@ class PooledFit(Viewable):
     """
 
     fits: tuple[LmerFit, ...]
+
+    # --- means ---------------------------------------------------------------------------------
+    emmeans = emmeans
+    emtrends = emtrends
 
     # --- what it is of -------------------------------------------------------------------------
     @property

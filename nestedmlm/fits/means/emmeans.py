@@ -25,6 +25,7 @@ from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_
 from nestedmlm.inference.means.response_scale import response_scale
 from nestedmlm.inference.means.simultaneous import split_rows
 from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.icc_r2 import row_sd_draws
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _STEP_SHARE_OF_RANGE = 1e-3  # of a covariate's range: half the distance over wh
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 
 
-@checked
 def emmeans(
     fit: LmerFit | BayesFit | PooledFit,
     specs: str | Sequence[str],
@@ -135,7 +135,6 @@ def emmeans(
     )
 
 
-@checked
 def emtrends(
     fit: LmerFit | BayesFit | PooledFit,
     specs: str | Sequence[str],
@@ -276,7 +275,9 @@ def _method(
     if isinstance(fit, BayesEstimates):
         if ddf is not None or vcov is not None:
             raise OptionError("ddf= and vcov= are of fits by likelihood; a posterior has draws")
-        return CoefficientDraws(beta=fixed_draws(fit.data, fit.design))
+        return CoefficientDraws(
+            beta=fixed_draws(fit.data, fit.design), row_sd=row_sd_draws(fit.data, fit.design)
+        )
     if ddf is None and fit.core.reference == "t":
         plain = fit.REML and fit.penalty is None and vcov is None
         ddf = "kenward-roger" if plain else "satterthwaite"
@@ -326,3 +327,7 @@ def _notes(
     if own and any(own < term for term in grid.terms):
         notes.append(_INTERACTION)
     return tuple(notes)
+
+
+if not TYPE_CHECKING:  # classes bind both as methods: decorators hide their types in such a circle
+    emmeans, emtrends = checked(emmeans), checked(emtrends)

@@ -12,14 +12,15 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.means.contrast_names import contrast_labels, row_names
+from nestedmlm.fits.means.comparisons import adjustment_of, compare_means, interaction_contrasts
+from nestedmlm.fits.means.effect_sizes import eff_size
+from nestedmlm.fits.means.letter_display import cld
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
-from nestedmlm.inference.means.adjustments import check_adjust
-from nestedmlm.inference.means.families import make_comparisons
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
+from nestedmlm.plots.means import marginal_means as draw_means
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View, Viewable
@@ -61,6 +62,8 @@ class Emmeans(Viewable):
         More lines below the table.
     scale : ResponseScale or None
         Of a generalized model: link or response.
+    contrasts : tuple of str
+        Columns of `labels` that hold names of contrasts.
 
     Examples
     --------
@@ -95,6 +98,7 @@ class Emmeans(Viewable):
     averaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scale: ResponseScale | None = None
+    contrasts: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if isinstance(self.ddf, CoefficientDraws):
@@ -130,8 +134,8 @@ class Emmeans(Viewable):
         if self.scale is not None:
             numbers = self.scale.transformed(numbers)
             if self.scale.ratios:
-                own = [name for name in labels if str(name).startswith("contrast")]
-                labels = labels.assign(**{n: labels[n].map(self.scale.label) for n in own})
+                named = {n: labels[n].map(self.scale.label) for n in self.contrasts}
+                labels = labels.assign(**named)
         return pd.concat([labels, numbers], axis=1)
 
     def vcov(self) -> FloatArray:
@@ -148,6 +152,7 @@ class Emmeans(Viewable):
         by: str | Sequence[str] | None = None,
         ref: Any = None,
         reverse: bool = False,
+        interaction: bool | str | Sequence[Any] | Mapping[str, Any] = False,
     ) -> Emmeans:
         """Compare the rows of each family.
 
@@ -165,6 +170,10 @@ class Emmeans(Viewable):
             The control of ``trt.vs.ctrl``, by label or position.
         reverse : bool
             Change the sign of every difference.
+        interaction : bool, str, sequence or mapping
+            Contrasts of contrasts: a method for each variable, one after another (``"pairwise"``
+            for all, ``["pairwise", "poly"]``, ``{"recipe": "consec", "temp": "poly"}``; True: the
+            `method`). They are not adjusted unless asked for, as in R's emmeans.
 
         Returns
         -------
@@ -189,39 +198,25 @@ class Emmeans(Viewable):
          A - rest      1.5 2.13 42   0.705  0.4846
         <BLANKLINE>
         Degrees-of-freedom method: kenward-roger
+
+        Does the slope of temperature differ between recipes?
+
+        >>> both = nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)",
+        ...                nm.load_dataset("cake"))
+        >>> means = nm.emmeans(both, ["recipe", "temp"], at={"temp": [180, 200]})
+        >>> means.contrast(interaction="pairwise")
+         recipe_pairwise temp_pairwise estimate    SE  df t.ratio p.value
+         A - B           180 - 200       0.2171 0.798 222   0.272  0.7857
+         A - C           180 - 200       0.0419 0.798 222   0.053  0.9582
+         B - C           180 - 200      -0.1752 0.798 222  -0.220  0.8264
+        <BLANKLINE>
+        Degrees-of-freedom method: kenward-roger
         """
-        groups = self.by if by is None else _names(by)
-        unknown = [name for name in groups if name not in self.labels]
-        if unknown:
-            raise OptionError(f"by={', '.join(unknown)}: the columns are {', '.join(self.labels)}")
-        own = [name for name in self.labels if name not in groups]
-        blocks = split_rows(self.labels, groups)
-        made = [
-            make_comparisons(method, row_names(self.labels, own, rows), ref=ref, reverse=reverse)
-            for rows in blocks
-        ]
-        default = "none" if isinstance(self.ddf, CoefficientDraws) else made[0].adjust
-        chosen = self._adjustment(default if adjust is None else adjust)
-        notes = self.notes
-        if chosen == "tukey" and not made[0].pairwise:
-            chosen = "sidak"
-            notes = (*notes, "adjust: tukey is for pairwise differences only; sidak was used")
-        pieces = list(zip(made, blocks, strict=True))
-        return replace(
-            self,
-            labels=contrast_labels(self.labels, groups, blocks, made),
-            L=np.concatenate([_combine(m.coef, self.L[rows]) for m, rows in pieces]),
-            offset=np.concatenate([m.coef @ self.offset[rows] for m, rows in pieces]),
-            by=tuple(groups),
-            name="estimate",
-            adjust=chosen,
-            pairwise=made[0].pairwise,
-            means=tuple(float(len(rows)) for rows in blocks),
-            intervals=False,
-            tests=True,
-            notes=notes,
-            scale=None if self.scale is None else replace(self.scale, contrasts=True),
-        )
+        groups = self._groups(by)
+        if interaction is not False:
+            asked = method if interaction is True else interaction
+            return interaction_contrasts(self, asked, by=groups, adjust=adjust, reverse=reverse)
+        return compare_means(self, method, by=groups, adjust=adjust, ref=ref, reverse=reverse)
 
     @checked
     def pairs(
@@ -260,6 +255,9 @@ class Emmeans(Viewable):
         ['A - B', 'A - C', 'B - C']
         """
         return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse)
+
+    eff_size = eff_size
+    cld = cld
 
     # --- what is printed -----------------------------------------------------------------------
     @checked
@@ -308,19 +306,20 @@ class Emmeans(Viewable):
             raise OptionError("a fit by likelihood has no draws: sample its posterior (sample())")
         return self.ddf.of(self.L, self.offset)
 
-    def _adjustment(self, asked: str) -> str:
-        chosen = check_adjust(asked)
-        if isinstance(self.ddf, CoefficientDraws) and chosen != "none":
-            raise OptionError(
-                f"adjust={asked!r}: p-values are adjusted for their number, posterior "
-                "probabilities are not; use draws() for joint statements"
-            )
-        return chosen
+    def _groups(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
+        """Columns within whose values rows are compared."""
+        if by is None:
+            return self.by
+        groups = (by,) if isinstance(by, str) else tuple(by)
+        unknown = [name for name in groups if name not in self.labels]
+        if unknown:
+            raise OptionError(f"by={', '.join(unknown)}: the columns are {', '.join(self.labels)}")
+        return groups
 
     def _shown(
         self, level: float | None, adjust: str | None, *, intervals: bool, tests: bool
     ) -> Emmeans:
-        chosen = self.adjust if adjust is None else self._adjustment(adjust)
+        chosen = self.adjust if adjust is None else adjustment_of(self, adjust)
         if chosen == "tukey" and not self.pairwise:
             raise OptionError("adjust='tukey' is for pairwise differences; use 'sidak' or 'holm'")
         used = self.level if level is None else check_level(level)
@@ -328,7 +327,35 @@ class Emmeans(Viewable):
 
     def view(self) -> View:
         """Build the document, in the layout of R's emmeans."""
-        table = MarginalTable(
+        return marginal_view(self.table)
+
+    @checked
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Draw the rows with their intervals; see `nestedmlm.plots.marginal_means`.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+        figsize : tuple, optional
+            Inches of a new figure.
+
+        Returns
+        -------
+        matplotlib axes
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+        >>> nm.emmeans(fit, "recipe").pairs().plot().get_xlabel()
+        'estimate'
+        """
+        return draw_means(self, ax=ax, figsize=figsize)
+
+    @property
+    def table(self) -> MarginalTable:
+        """What `view` prints: numbers, labels and notes."""
+        return MarginalTable(
             frame=self.to_frame(),
             labels=tuple(map(str, self.labels)),
             by=self.by,
@@ -344,8 +371,8 @@ class Emmeans(Viewable):
             averaged=self.averaged,
             notes=(*self.ddf.notes, *self.notes, *self._scale_notes()),
             null=1.0 if self.scale is not None and self.scale.ratios else None,
+            contrasts=bool(self.contrasts),
         )
-        return marginal_view(table)
 
     def _scale_notes(self) -> tuple[str, ...]:
         if self.scale is None:
@@ -359,15 +386,3 @@ def _made(state: dict[str, Any]) -> Emmeans:
 
 def _restored(state: dict[str, Any], method: str, vcov: ClusterRobust | None) -> Emmeans:
     return Emmeans(**state, ddf=df_method(state["fitted"], method, vcov))
-
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _combine(coef: FloatArray, L: FloatArray) -> FloatArray:
-    """``coef @ L`` where a zero coefficient lets what cannot be estimated alone."""
-    out: FloatArray = coef @ np.nan_to_num(L)
-    missing = np.isnan(L).any(axis=1)
-    out[(coef[:, missing] != 0).any(axis=1)] = np.nan
-    return out

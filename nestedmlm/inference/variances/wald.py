@@ -7,7 +7,7 @@ gradient. What lies on the boundary is held there and has no standard error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,9 @@ else:  # of residuals that differ or correlate only
 
 _DIFFERENCE_STEP = 1e-4  # relative to the parameter
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero
+
+# what is read of theta, the relative factors and the residual standard deviation
+Reading = Callable[[FloatArray, Sequence[FloatArray], float], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +84,12 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
         known = [not _at_end(p, e, solution.sigma) for p, e in zip(chosen, estimate, strict=True)]
         se = np.where(known & (se > 0.0), se, np.nan)
         return VarianceEstimates(parameters=chosen, estimate=estimate, se=se, covariance=covariance)
-    slopes = _scaled_slopes(chosen, fitted)
+
+    def values(theta: FloatArray, T: Sequence[FloatArray], sigma: float) -> FloatArray:
+        shapes = solution.plan.shapes
+        return values_at(chosen, shapes, theta=theta, T=T, sigma=sigma, beta=solution.beta)
+
+    slopes = scaled_slopes(values, fitted)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
     if solution.stats.sigma is not None:
         se[[p.kind == "sigma" for p in chosen]] = np.nan
@@ -153,10 +161,13 @@ def wald_limits(found: VarianceEstimates, level: float) -> FloatArray:
     return np.array(limits).reshape(-1, 2)
 
 
-def _scaled_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
-    """S with covariance ``2 S S'``: slopes of the parameters in units of the curvature."""
+def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
+    """S with covariance ``2 S S'`` of what is read: its slopes in units of the curvature.
+
+    NaN where the Hessian is singular. Fits with other residuals than lme4's go another way.
+    """
     if fitted.solved is not None:
-        return _generalized_slopes(chosen, fitted)
+        return _generalized_slopes(read, fitted)
     solution, REML, penalty = fitted.solution, fitted.REML, fitted.penalty
     plan, stats = solution.plan, solution.stats
     coordinates = free_coordinates(solution)
@@ -176,15 +187,12 @@ def _scaled_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArr
             W @ T[e].reshape(W.shape)
             for W, e in zip(stats.transforms, term_places(plan), strict=True)
         ]
-        theta = theta_of_phi(at[1:], plan, stats)
-        return values_at(
-            chosen, plan.shapes, theta=theta, T=factors, sigma=np.exp(at[0]), beta=solution.beta
-        )
+        return read(theta_of_phi(at[1:], plan, stats), factors, float(np.exp(at[0])))
 
     H = _derivative(gradient, z, free)
     roots, vectors = np.linalg.eigh(0.5 * (H + H.T))
     if roots[0] <= 1e-10 * max(roots[-1], 1e-300):
-        return np.full((len(chosen), len(free)), np.nan)
+        return np.full((len(values(z)), len(free)), np.nan)
     out: FloatArray = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
     return out
 
@@ -210,7 +218,7 @@ def _residual_covariance(chosen: Sequence[ModelParameter], fitted: Fitted) -> Fl
     return np.asarray(slopes @ covariance_movement(fitted).spread @ slopes.T)
 
 
-def _generalized_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> FloatArray:
+def _generalized_slopes(read: Reading, fitted: Fitted) -> FloatArray:
     """The same of a generalized model, whose Hessian is in all parameters."""
     solution, solved = fitted.solution, fitted.solved
     assert solved is not None
@@ -219,8 +227,7 @@ def _generalized_slopes(chosen: Sequence[ModelParameter], fitted: Fitted) -> Flo
 
     def values(phi: FloatArray) -> FloatArray:
         theta = theta_of_phi(phi, plan, stats)
-        T = relative_factors(theta, plan.shapes)
-        return values_at(chosen, plan.shapes, theta=theta, T=T, sigma=1.0, beta=solution.beta)
+        return read(theta, relative_factors(theta, plan.shapes), 1.0)
 
     inverse = solved.covariance[:n_theta, :n_theta]
     roots, vectors = np.linalg.eigh(0.5 * (inverse + inverse.T))
