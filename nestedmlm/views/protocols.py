@@ -7,6 +7,7 @@ knows what it owes. `fit.engine` tells the two apart, for the reader and for the
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
@@ -162,6 +163,30 @@ class Fit(Described, Protocol):
     def check(self, *, nsim: int = 200, seed: int | None = 1) -> Viewable: ...
     def diagnose(self) -> Viewable: ...
     def contest(self, L: Any, rhs: Any = 0.0, *, level: float = 0.95) -> Viewable: ...
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        type: str = "link",
+        ddf: str | None = None,
+        level: float = 0.95,
+        vcov: Any = None,
+    ) -> Viewable: ...
+    def emtrends(
+        self,
+        specs: str | Sequence[str],
+        *,
+        var: str,
+        by: str | Sequence[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        ddf: str | None = None,
+        level: float = 0.95,
+        vcov: Any = None,
+    ) -> Viewable: ...
     def update(self, formula: str) -> Any: ...
     def summary(self) -> View: ...
     def report(self, *, level: float = 0.95) -> Viewable: ...

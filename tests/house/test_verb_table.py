@@ -38,7 +38,7 @@ ELSEWHERE = {
     "Model.priors": "tests/bayes/test_bayes_priors.py",
     "Model.plot": "tests/plots/test_accessor.py",
     "Emmeans.plot": "tests/inference/means/test_contrasts_of_means.py",
-    "Emmeans.table": "tests/plots/test_plots.py",
+    "Emmeans.table": "tests/inference/means/test_contrasts_of_means.py",
 }
 
 

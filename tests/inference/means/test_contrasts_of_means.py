@@ -290,6 +290,8 @@ def test_pictures_have_a_row_for_each_mean_and_a_line_for_contrasts(cake, odds):
     ax = cake.emmeans("temperature", by="recipe").plot()
     assert len(ax.get_yticklabels()) == 6 and len(ax.get_legend().get_texts()) == 3
     assert ax.get_ylabel() == "temperature"
+    assert not cake.emmeans("recipe").table.contrasts
+    assert cake.emmeans("recipe").pairs().table.contrasts
     letters = cake.emmeans("temperature").cld().plot()
     assert {text.get_text() for text in letters.texts} >= {"a"}
     ratio = odds.emmeans("period", type="response").pairs().plot()
