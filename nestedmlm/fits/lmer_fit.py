@@ -87,11 +87,9 @@ else:  # each loads when it is first asked for
             "nestedmlm.fits.verbs",
             {
                 "anova": "anova", "bootstrap": "bootstrap", "conf_int": "conf_int",
-                "contest": "contest",
-                "drop1": "drop1", "glance": "glance", "icc": "icc",
+                "contest": "contest", "drop1": "drop1", "glance": "glance", "icc": "icc",
                 "model_matrix": "model_matrix", "partial_r2": "partial_r2", "polish": "polish",
-                "predict": "predict",
-                "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
+                "predict": "predict", "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
                 "refit": "refit refit_ml", "dispersion": "dispersion residual_cov",
                 "residuals": "resid residuals", "simulate": "simulate",
                 "summary": "pvalues summary", "tidy": "tidy", "update": "update",
@@ -109,8 +107,7 @@ else:  # each loads when it is first asked for
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
                 "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
-                "fragility": "fragility",
-                "check": "check", "report": "report", "r_code": "r_code",
+                "fragility": "fragility", "check": "check", "report": "report", "r_code": "r_code",
                 "variance_partition": "variance_partition",
             },
             wrap=plain_only,
@@ -130,8 +127,7 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm",
             {
-                "fits.singularity.rank": "is_singular repca",
-                "plots.accessor": "FitPlots",
+                "fits.singularity.rank": "is_singular repca", "plots.accessor": "FitPlots",
                 "views.summary": "fit_view",
             },
             wrap=checked,
