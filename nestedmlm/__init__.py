@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nestedmlm.datasets import list_datasets, load_dataset
     from nestedmlm.design.build import build_design
     from nestedmlm.design.design import Design
+    from nestedmlm.design.pedigree import Pedigree, pedigree
     from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.capsule.capsule import Capsule, load_capsule
     from nestedmlm.fits.etable import etable
@@ -85,6 +86,7 @@ __all__ = [
     "Model",
     "NestedMLMError",
     "NestedMLMWarning",
+    "Pedigree",
     "Penalty",
     "PlannedPower",
     "PooledFit",
@@ -112,6 +114,7 @@ __all__ = [
     "load_capsule",
     "load_dataset",
     "load_summary",
+    "pedigree",
     "plan",
     "planned_power",
     "plots",
@@ -136,6 +139,7 @@ _PLACES = {
         "datasets": "list_datasets load_dataset",
         "design.build": "build_design",
         "design.design": "Design",
+        "design.pedigree": "Pedigree pedigree",
         "fits.bayes_fit": "BayesFit",
         "fits.capsule.capsule": "Capsule load_capsule",
         "fits.etable": "etable",

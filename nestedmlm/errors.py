@@ -64,6 +64,10 @@ class GroupingError(DataError):
     """A grouping factor (or its term) that cannot be estimated from the data."""
 
 
+class RelationshipError(DataError):
+    """Known relationships that do not fit the data, or that a question does not allow for."""
+
+
 class NewLevelsError(DataError, KeyError):
     """New data hold levels that were not there when the model was fitted."""
 

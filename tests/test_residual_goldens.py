@@ -23,7 +23,7 @@ ortho_site_us ovary_ar1 ovary_car1 oxboys_car1 penicillin_half sleep_ar1_gls sle
 sleep_ar1_rs sleep_days_exp sleep_paired_us sleep_phase
 """.split()
 HETEROGENEOUS = {"arh1": "ar1", "toeph": "toep", "adh": "ad1", "csh": "cs"}
-OTHER_TERMS = ("relationship", "s(")  # kinship and smooths: not offered
+OTHER_TERMS = ("relationship", "s(")  # kinship: fits/test_relationships.py; smooths
 
 
 @pytest.fixture(scope="module")

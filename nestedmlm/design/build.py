@@ -39,13 +39,17 @@ from nestedmlm.design.residual import (
 from nestedmlm.design.residual_checks import check_beside, check_known_sigma
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
-from nestedmlm.errors import FormulaError, OptionError
+from nestedmlm.errors import FormulaError, OptionError, ResidualStructureError
 from nestedmlm.formula.formula import Formula, parse_formula
+from nestedmlm.late import Late
 
 if TYPE_CHECKING:
     from nestedmlm.families import Family
 
 FloatArray = npt.NDArray[np.float64]
+
+read_relationships = Late("nestedmlm.design.relationship", "read_relationships")
+with_relationships = Late("nestedmlm.design.relationship", "with_relationships")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -100,6 +104,7 @@ def build_design(
     double_bar: str = "split",
     dispersion: str | None = None,
     residual: str | None = None,
+    relationship: Mapping[str, Any] | None = None,
     sigma: float | None = None,
     env: Mapping[str, Any] | None = None,
     family: Family | None = None,
@@ -125,6 +130,8 @@ def build_design(
         One-sided formula of the residuals' log standard deviation: ``"~ Sex"``.
     residual : str, optional
         Correlation of residuals within blocks: ``"ar1(Days | Subject)"``.
+    relationship : mapping of str to DataFrame, (matrix, labels) or Pedigree, optional
+        Known relationships between the levels of grouping factors: ``{"id": A}``.
     sigma : float, optional
         The residual standard deviation of a row of weight 1, where it is known: a factor may then
         have as many levels as there are rows.
@@ -182,6 +189,7 @@ def build_design(
         variables,
         contrasts,
         arguments=arguments,
+        relationship=relationship,
         sigma=sigma,
         family=family,
         require_random=require_random,
@@ -194,6 +202,7 @@ def built_design(
     contrasts: Mapping[str, Any] | None = None,
     *,
     arguments: ResidualArguments | None = None,
+    relationship: Mapping[str, Any] | None = None,
     sigma: float | None = None,
     family: Family | None = None,
     require_random: bool = True,
@@ -205,6 +214,8 @@ def built_design(
     if require_random and not random.blocks:
         raise FormulaError("the random-effects terms have no columns", variables.formula.text)
     design = join(variables, fixed, random)
+    if relationship is not None:
+        design = with_relationships(design, read_relationships(relationship, variables.formula))
     if arguments is not None:
         check_known_sigma(sigma)
         design = _with_residual(design, residual_rows(arguments, variables.values, variables.n))
@@ -222,6 +233,11 @@ def built_design(
 
 def _with_residual(design: Design, residual: ResidualRows) -> Design:
     """The design with residuals that differ or correlate."""
+    if any(factor.basis is not None for factor in design.factors):
+        raise ResidualStructureError(
+            "residuals that differ or correlate (dispersion=, residual=) are not worked out beside "
+            "effects of relatives (relationship=) or smooths: leave one of them out"
+        )
     check_beside(residual, design.factors, design.terms)
     said = (*design.messages, *residual_remarks(residual))
     rows = replace(rows_here(design.rows, "the residuals"), residual=residual)

@@ -78,6 +78,9 @@ class Model:
         Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1` (whole steps,
         gaps count), `car1` (any times), `cs`, `us`, `toep`, `ad1` or one that was registered;
         ``hom=False`` for a variance of each time, ``by=group`` for a matrix of each group.
+    relationship : mapping of str to DataFrame, (matrix, labels) or Pedigree, optional
+        Known relationships between levels, ``{"id": A}``: their effects have the covariance A
+        times the term's. The index of A has the levels; see `nestedmlm.pedigree`.
     fixed : mapping of str to float, optional
         Parameters that are known: ``{"sigma": 1}``, with ``weights`` one over the sampling variance
         of each row, for a meta-analysis. A grouping factor may then have a level for each row.
@@ -134,6 +137,7 @@ class Model:
         double_bar: str = "split",
         dispersion: str | None = None,
         residual: str | None = None,
+        relationship: Mapping[str, Any] | None = None,
         fixed: Mapping[str, float] | None = None,
         env: Mapping[str, Any] | None = None,
         data_name: str | None = None,
@@ -141,10 +145,10 @@ class Model:
         link: Any = None,
     ) -> None:
         parsed = _parsed(formula, double_bar)
-        if family is not None and any(v is not None for v in (dispersion, residual, fixed)):
+        linear = (dispersion, residual, relationship, fixed)
+        if family is not None and any(v is not None for v in linear):
             raise OptionError(
-                "dispersion=, residual= and fixed= are of the residuals of linear models: leave "
-                "them out, or the family"
+                "dispersion=, residual=, relationship= and fixed= are of linear models: drop them"
             )
         options = ModelOptions(
             weights=weights,
@@ -154,6 +158,7 @@ class Model:
             double_bar=double_bar,
             dispersion=dispersion,
             residual=residual,
+            relationship=relationship,
             family=None if family is None else generalized_family(family, link),
             sigma=read_fixed(fixed),
         )

@@ -347,6 +347,8 @@ def _written(fit: LmerFit) -> str:
     """A model's formula, and its residuals where they have a structure."""
     options = fit.model.source.options
     own = {"dispersion": options.dispersion, "residual": options.residual}
+    if options.relationship is not None:
+        own["relationship"] = ", ".join(options.relationship)
     return ", ".join([fit.formula, *(f"{k} = {v}" for k, v in own.items() if v is not None)])
 
 

@@ -19,15 +19,15 @@ from nestedmlm.formula import Formula
 from nestedmlm.late import late_imports
 
 if TYPE_CHECKING:
+    from nestedmlm.design.relationship import Relationship, read_relationships
+    from nestedmlm.families import Family
     from nestedmlm.fits.summed_table import summed_design
-else:  # loads when the first large table comes
+else:  # each loads when it is first asked for: large tables, known relationships
     globals().update(late_imports("nestedmlm.fits", {"summed_table": "summed_design"}))
+    globals().update(late_imports("nestedmlm.design", {"relationship": "read_relationships"}))
 
 _SUMMED = ("weights", "offset", "contrasts", "na_action", "double_bar")  # sums know these options
 MANY_ROWS = 100_000  # of a table, from which sums over them pay
-
-if TYPE_CHECKING:
-    from nestedmlm.families import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +41,7 @@ class ModelOptions:
     na_action : str
     double_bar : str
     dispersion, residual : str or None
+    relationship : mapping of str to Relationship, or None
     family : Family or None
         Of a generalized model.
     sigma : float or None
@@ -54,6 +55,7 @@ class ModelOptions:
     double_bar: str = "split"
     dispersion: str | None = None
     residual: str | None = None
+    relationship: Mapping[str, Relationship] | None = None
     family: Family | None = None
     sigma: float | None = None
 
@@ -113,6 +115,7 @@ class Source:
             double_bar=options.double_bar,
             dispersion=options.dispersion,
             residual=options.residual,
+            relationship=_of_formula(options.relationship, formula),
             sigma=options.sigma,
             env=self.env.values,
             family=options.family,
@@ -203,11 +206,26 @@ def read_source(
             double_bar=options.double_bar,
             dispersion=options.dispersion,
             residual=options.residual,
+            relationship=(
+                None
+                if options.relationship is None
+                else read_relationships(options.relationship, formula)
+            ),
             family=options.family,
             sigma=options.sigma,
         ),
         data_name=caller.name_of(data) if data_name is None else data_name,
     )
+
+
+def _of_formula(
+    given: Mapping[str, Relationship] | None, formula: Formula
+) -> Mapping[str, Relationship] | None:
+    """Relationships of the grouping factors that a formula has left."""
+    if given is None:
+        return None
+    names = {bar.group_name for bar in formula.bars}
+    return {name: own for name, own in given.items() if name in names} or None
 
 
 def _argument_name(argument: Any, default: str) -> str | None:

@@ -34,6 +34,7 @@ from nestedmlm.statistics.one_thread import one_thread
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.grouping import refuse_related
 
 XTOL_ABS = FTOL_ABS = 1e-8  # lme4's `nloptwrap`: absolute changes of theta and of the criterion
 XTOL_REL = 1e-4  # relative change of theta: nloptr's own default, which lme4 does not replace
@@ -105,6 +106,7 @@ def stop_as_lme4(
     lme4 1.1-31 and 2.0: ``mkLmerDevfun``, ``optimizeLmer``, ``check.boundary``, ``nloptwrap``.
     """
     _refuse_what_lme4_lacks(plan, penalty)
+    refuse_related(design.factors, "lme4's optimizer")
     began = time.perf_counter()
     lower, upper = term_bounds(plan.shapes)
     first = lme4_start(design, plan) if start is None else checked_start(plan, start)

@@ -159,6 +159,14 @@ def sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> Flo
     return out
 
 
+def _of_basis(effects: FloatArray, basis: FloatArray | None) -> FloatArray:
+    """Effects of levels, (S, J, k), from independent ones, where a factor has a basis."""
+    if basis is None:
+        return effects
+    out: FloatArray = np.einsum("jq,sqk->sjk", basis, effects, optimize=True)
+    return out
+
+
 def _row_sigma(data: Any, design: Design, weights: FloatArray | None) -> FloatArray:
     """Residual standard deviation of rows with these prior weights, shape (S, m) or (S, 1)."""
     sigma = sigma_draws(data, design)[:, None]
@@ -258,8 +266,10 @@ def replicate(
     effects = [b[chosen] for _, _, b in rows.terms]
     if new_groups:
         covs = [cov[chosen] for cov in covariance_draws(data, design)]
+        factors = [design.factors[term.factor] for term in design.terms]
         effects = [
-            sample_levels(cov, b.shape[1], rng) for cov, b in zip(covs, effects, strict=True)
+            _of_basis(sample_levels(cov, factor.effects, rng), factor.basis)
+            for cov, factor in zip(covs, factors, strict=True)
         ]
     picked = RowDraws(
         X=rows.X,

@@ -144,7 +144,7 @@ def _cross_products(
     with_basis = any(basis is not None for basis in bases)
     if with_basis:  # a row meets all its columns: it stands in the dense block
         method, allowed = _exact_method(method), [basis is None for basis in bases]
-    order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed)
+    order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed, with_basis)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
     chain = [z for f in order.chain for z in of_factor[f]]
@@ -215,12 +215,14 @@ def _chosen_order(
     widths: Sequence[int],
     names: Sequence[str],
     allowed: Sequence[bool] | None = None,
+    related: bool = False,
 ) -> tuple[Order, bool]:
     """Order of elimination, and whether it is an iterative one."""
     order = elimination_order(codes, sizes, widths, allowed)
     dense = DenseBlock(
         factors=tuple(names[f] for f in order.trailing),
         columns=sum(sizes[f] * widths[f] for f in order.trailing),
+        related=related,
     )
     if method == "exact":
         dense.refuse_what_does_not_fit()

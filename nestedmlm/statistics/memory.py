@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nestedmlm.errors import MemoryLimitError
 
 _COPIES = 5  # the block, its factor, inverse and two products live at once
+_PRODUCTS_PER_SECOND = 1e10  # of one processor, for the time that a fit would take
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
@@ -48,10 +49,13 @@ class DenseBlock:
     factors : tuple of str
     columns : int
         Levels times columns of all of them.
+    related : bool
+        Whether levels of some factor are not independent, which only the exact elimination knows.
     """
 
     factors: tuple[str, ...]
     columns: int
+    related: bool = False
 
     @property
     def needed(self) -> int:
@@ -71,6 +75,13 @@ class DenseBlock:
 
     def refuse_what_does_not_fit(self) -> None:
         """Raise MemoryLimitError if the block is larger than what is free."""
+        if not self.fits() and self.related:
+            minutes = 20 * self.columns**3 / _PRODUCTS_PER_SECOND / 60
+            raise MemoryLimitError(
+                f"the {self}, and {written_bytes(available_memory())} are free; it would take "
+                f"about {minutes:,.0f} minutes. Leave out levels without rows that have no "
+                "relatives with some, or take fewer functions of a smooth."
+            )
         if not self.fits():
             raise MemoryLimitError(
                 f"the {self}, and {written_bytes(available_memory())} are free. Drop a crossed "

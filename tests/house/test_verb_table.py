@@ -157,7 +157,7 @@ def test_functions_of_fits_have_a_row():
 # functions of the package that take no fit, or two kinds of them
 NO_FITS = frozenset(
     "build_design lmer glmer pymc_lmer list_datasets load_dataset load_bayesfit scenario simulate "
-    "power_curve allocation compare warmup summarise plan load_summary load_capsule "
+    "power_curve allocation compare pedigree warmup summarise plan load_summary load_capsule "
     "show_versions".split()
 )
 

@@ -29,6 +29,7 @@ from nestedmlm.bayes.model.names import (
 )
 from nestedmlm.bayes.model.parameterisation import parameterisation
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.design.matrices.grouping import refuse_related
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
@@ -58,7 +59,13 @@ def hierarchical_model(
     pymc.Model
         Response (``y_data`` for a response y), matrices, codes, weights and offset are
         ``pm.Data``, so new data can be set. ``mu`` is a Deterministic of one number per row.
+
+    Raises
+    ------
+    RelationshipError
+        If levels of a factor are related.
     """
+    refuse_related(design.factors, "the hierarchical form (marginal=True knows relatives)")
     priors = resolve_priors(design, priors)
     names = parameter_names(design)
     choices = parameterisation(design, noncentered)

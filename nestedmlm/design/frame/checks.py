@@ -80,6 +80,7 @@ def check_levels(
     ------
     GroupingError
     """
+    factors = [f for f in factors if f.basis is None]  # of relatives each may have a row of its own
     single = [f.name for f in factors if f.levels.size < 2]
     if single:
         names = ", ".join(single)
@@ -112,6 +113,8 @@ def check_effects(
     if not all(term.structure.free_correlations for term in terms):
         return
     for term in terms:
+        if factors[term.factor].basis is not None:
+            continue
         effects = len(term.columns) * factors[term.factor].levels.size
         if n < effects + free_dispersion:
             raise GroupingError(

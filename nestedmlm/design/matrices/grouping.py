@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.design.sums import Sums
+from nestedmlm.errors import RelationshipError
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
 
@@ -34,6 +35,8 @@ class GroupingFactor:
         Effects of the levels are ``basis @ v`` with independent v, so that their covariance is
         ``basis basis'`` times the term's: the Cholesky factor of a relationship matrix, or
         functions of a smooth at its values. None: effects of the levels are independent.
+    kind : str
+        What the basis is of, for printing: ``"pedigree"``, ``"relationship"``.
     number : int
         Its place in `Design.factors`.
     rows : Rows, LateRows or None
@@ -46,6 +49,7 @@ class GroupingFactor:
     variables: tuple[str, ...]
     levels: npt.NDArray[np.object_]
     basis: npt.NDArray[np.float64] | None = None
+    kind: str = ""
     number: int = 0
     rows: Rows | LateRows | None = None
     sums: Sums | None = None
@@ -66,6 +70,22 @@ class GroupingFactor:
     def codes(self) -> npt.NDArray[np.int32]:
         """The level of each row, shape (n,)."""
         return rows_here(self.rows, f"the group of {self.name}").codes[self.number]
+
+
+def refuse_related(factors: Iterable[GroupingFactor], what: str) -> None:
+    """Refuse a question that takes effects of a factor's levels for independent.
+
+    Raises
+    ------
+    RelationshipError
+        If some factor has a basis.
+    """
+    names = [factor.name for factor in factors if factor.basis is not None]
+    if names:
+        raise RelationshipError(
+            f"{what} takes the levels of a factor for independent, and those of "
+            f"{', '.join(names)} are not"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
@@ -129,7 +130,8 @@ def spherical_effects(fit: LmerFit) -> FloatArray:
         factor = d.factors[term.factor]
         sums = np.zeros((len(factor.levels), len(term.columns)))
         np.add.at(sums, factor.codes, term.X * e[:, None])
-        out.append((sums @ T).ravel())
+        own = sums if factor.basis is None else factor.basis.T @ sums
+        out.append((own @ T).ravel())
     return np.concatenate(out)
 
 
@@ -205,6 +207,7 @@ def _scales_and_units(T: FloatArray) -> FloatArray:
 
 def _theta_places(fit: LmerFit) -> Any:
     """Which theta stands in each stored entry of Lambdat, column by column, from 0 on."""
+    refuse_related(fit.design.factors, "getME 'Lind'")
     blocks, before = [], 0
     for term, shape in zip(fit.design.terms, fit.solution.plan.shapes, strict=True):
         places = shape.structure.free_entries(shape.k, shape.hom)

@@ -44,6 +44,8 @@ def r_code(fit: LmerFit) -> str:
     own = [term.text for term in design.terms if term.structure.name != UNSTRUCTURED]
     if own:
         raise OptionError(f"lme4 1.1 has no structure like that of ({own[0]}), so there is no code")
+    if any(factor.basis is not None for factor in design.factors):
+        raise OptionError("lme4 knows no related levels, so its deviance function is another one")
     if fit.penalty is not None:
         raise OptionError("lme4 knows no penalties, so its deviance function is another one")
     if options.contrasts is not None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nestedmlm.covariance import split_parameters
 from nestedmlm.late import late_imports
 from nestedmlm.views.varcorr import VarCorr, VarCorrBlock
 
 if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.verbs.dispersion import residual_blocks, residual_notes
 else:  # of residuals that differ or correlate only
@@ -68,5 +71,18 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
         ),
         sigma=scale if fit.core.family is None else None,
         residual=() if plain else residual_blocks(fit.solution, fit.design),
-        notes=() if plain else residual_notes(fit.solution, fit.design),
+        notes=(
+            *_relationship_notes(fit.design),
+            *(() if plain else residual_notes(fit.solution, fit.design)),
+        ),
+    )
+
+
+def _relationship_notes(design: Design) -> tuple[str, ...]:
+    """Which factors' levels are related, and how many have rows."""
+    related = (f for f in design.factors if f.basis is not None and f.kind)
+    return tuple(
+        f"Levels of {f.name} are related ({f.kind}): {len(f.levels):,}, "
+        f"{len(np.unique(f.codes)):,} with rows"
+        for f in related
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import Solution
@@ -91,6 +92,7 @@ def residual(design: Design, solution: Solution) -> LevelResampler:
     OptionError
         If a factor has too few levels for its random effects.
     """
+    refuse_related(design.factors, "a bootstrap of the levels' effects")
     rows = semiparametric(design, solution)
     e = rows.residuals - rows.residuals.mean()
     e *= solution.sigma / np.sqrt(np.mean(e**2))
@@ -165,15 +167,21 @@ def top_factor(design: Design, by: str | None = None) -> int:
     ------
     OptionError
         If there is no such factor, or no factor called `by`.
+    RelationshipError
+        If levels of the factors whose groups are taken are related.
     """
     names = [f.name for f in design.factors]
     if by is not None:
         if by not in names:
             raise OptionError(f"by={by!r} is no grouping factor; they are {', '.join(names)}")
+        outer = design.factors[names.index(by)].codes
+        nested = [g for g in design.factors if nested_in(g.codes, outer)]
+        refuse_related(nested, "a bootstrap of cases")
         return names.index(by)
     for f in sorted(range(len(names)), key=lambda f: len(design.factors[f].levels)):
         outer = design.factors[f].codes
         if all(nested_in(g.codes, outer) for g in design.factors):
+            refuse_related(design.factors, "a bootstrap of cases")
             return f
     raise OptionError(
         f"the grouping factors ({', '.join(names)}) are not nested in one of them: say with by= "
@@ -217,16 +225,20 @@ def row_sets(codes: IntArray, size: int) -> list[IntArray]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Groups:
-    """Levels of a grouping factor among some rows, and the level of each of these rows."""
+    """Levels of a grouping factor among some rows: which of the old ones, and that of each row."""
 
-    levels: np.ndarray
+    kept: np.ndarray
     codes: np.ndarray
 
 
 def take_rows(design: Design, rows: np.ndarray, groups: Sequence[Groups]) -> Design:
     """Make the design of some rows, with groups given for them by grouping factor."""
     factors = tuple(
-        replace(factor, levels=own.levels)
+        replace(
+            factor,
+            levels=factor.levels[own.kept],
+            basis=None if factor.basis is None else factor.basis[own.kept],
+        )
         for factor, own in zip(design.factors, groups, strict=True)
     )
     taken = rows_here(design.rows, "taking some of them").take(rows, [own.codes for own in groups])
@@ -238,5 +250,4 @@ def _taken(factor: GroupingFactor, rows: np.ndarray, group: np.ndarray) -> Group
     codes = factor.codes[rows].astype(np.int64)
     key = group * len(factor.levels) + codes
     observed, new = np.unique(key, return_inverse=True)
-    levels = factor.levels[observed % len(factor.levels)]
-    return Groups(levels=levels, codes=new.astype(np.int32))
+    return Groups(kept=observed % len(factor.levels), codes=new.astype(np.int32))

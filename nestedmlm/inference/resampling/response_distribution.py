@@ -36,15 +36,18 @@ class DrawnEffects:
     codes : (n,) array of int
         Level of each row; -1 where the effect is in the fixed part already.
     size : int
-        Number of levels.
+        Independent effects of each column: levels, or columns of the basis and new levels.
     T : (k, k) array
         Relative factor: ``Cov(b) = sigma^2 T T'``.
+    basis : (J, q) array or None
+        Of effects that are not independent.
     """
 
     X: FloatArray
     codes: npt.NDArray[np.integer[Any]]
     size: int
     T: FloatArray
+    basis: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +95,9 @@ class ResponseDistribution:
         y = np.zeros(len(self.mean))
         for e in self.effects:
             b = rng.standard_normal((e.size, e.T.shape[0])) @ (self.sigma * e.T.T)
+            if e.basis is not None:
+                q = e.basis.shape[1]
+                b = np.concatenate([e.basis @ b[:q], b[q:]])
             if e.size:
                 part = np.einsum("ij,ij->i", e.X, b.take(e.codes, axis=0))
                 y += part if e.codes.min() >= 0 else np.where(e.codes >= 0, part, 0.0)
@@ -168,8 +174,9 @@ def response_distribution(
             DrawnEffects(
                 X=term.X,
                 codes=design.factors[term.factor].codes,
-                size=len(design.factors[term.factor].levels),
+                size=design.factors[term.factor].effects,
                 T=t,
+                basis=design.factors[term.factor].basis,
             )
             for term, t, flag in zip(design.terms, T, kept, strict=True)
             if not flag
@@ -229,14 +236,15 @@ def response_distribution_for(
     effects = []
     rows = zip(design.terms, new.terms, new.unseen, T, b, kept, strict=True)
     for term, (X, codes), unseen, t, modes, flag in rows:
-        size = len(design.factors[term.factor].levels)
+        factor, new_levels = design.factors[term.factor], int(unseen.max(initial=-1)) + 1
+        size, basis = factor.effects, factor.basis
         if flag:
             known = np.einsum("ij,ij->i", X, modes[np.maximum(codes, 0)])
             mean = mean + np.where(codes >= 0, known, 0.0)
-            labels = unseen
+            labels, size, basis = unseen, 0, None
         else:
-            labels = np.where(codes >= 0, codes, size + unseen)
-        effects.append(DrawnEffects(X=X, codes=labels, size=int(labels.max(initial=-1)) + 1, T=t))
+            labels = np.where(codes >= 0, codes, len(factor.levels) + unseen)
+        effects.append(DrawnEffects(X=X, codes=labels, size=size + new_levels, T=t, basis=basis))
     spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
     distribution = ResponseDistribution(
         mean=mean,

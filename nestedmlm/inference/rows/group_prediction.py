@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import relative_factors
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
@@ -68,6 +69,7 @@ def predict_groups(
         If a fixed effect cannot be estimated without one of the groups.
     """
     design = fitted.design
+    refuse_related(design.factors, "leaving one group out")
     f = _outer_factor(design, group)
     codes = design.factors[f].codes
     sets = [np.flatnonzero(codes == g) for g in range(len(design.factors[f].levels))]

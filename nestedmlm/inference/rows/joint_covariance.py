@@ -17,10 +17,11 @@ MOST_EFFECTS = 5000  # a dense matrix of this size takes 200 MB
 
 def relative_factor(design: Design, T: tuple[FloatArray, ...]) -> scipy.sparse.csr_array:
     """Lambda: the relative covariance factor of all random effects, level by level."""
-    sizes = [len(design.factors[term.factor].levels) for term in design.terms]
-    blocks = [
-        scipy.sparse.kron(scipy.sparse.eye_array(J), t) for t, J in zip(T, sizes, strict=True)
-    ]
+    blocks = []
+    for t, term in zip(T, design.terms, strict=True):
+        factor = design.factors[term.factor]
+        levels = scipy.sparse.eye_array(len(factor.levels))
+        blocks.append(scipy.sparse.kron(levels if factor.basis is None else factor.basis, t))
     return scipy.sparse.block_diag(blocks, format="csr")
 
 
@@ -69,11 +70,10 @@ def joint_covariance(solution: Solution, design: Design) -> pd.DataFrame:
     ZL = (z_matrix(design) @ Lambda).toarray()
     A = np.hstack([design.X, ZL])
     system = A.T @ (w[:, None] * A)
-    spherical = np.arange(design.p, size)
+    spherical = np.arange(design.p, len(system))
     system[spherical, spherical] += 1.0
     inverse = np.linalg.inv(system)
-    L = Lambda.toarray()
-    inverse[design.p :] = L @ inverse[design.p :]
-    inverse[:, design.p :] = inverse[:, design.p :] @ L.T
+    L = scipy.linalg.block_diag(np.eye(design.p), Lambda.toarray())
+    inverse = L @ inverse @ L.T
     labels = [*design.x_names, *names]
     return pd.DataFrame(solution.sigma**2 * inverse, index=labels, columns=labels)

@@ -203,6 +203,15 @@ def _less_known(rows: PredictedRows, design: Design, found: Forecast) -> Predict
     return replace(rows, X=X, terms=tuple(terms))
 
 
+def _sized(design: Design, f: int, codes: IntArray, Z: FloatArray) -> FloatArray:
+    """Rows of Z times the sizes of their levels' effects, where a basis makes these differ."""
+    basis = design.factors[f].basis
+    if basis is None:
+        return Z
+    size = np.sqrt(np.einsum("ij,ij->i", basis, basis))
+    return Z * np.where(codes >= 0, size[np.maximum(codes, 0)], 1.0)[:, None]
+
+
 def _rows_of_the_fit(
     solution: Solution, design: Design, chosen: tuple[Mask, ...], options: PredictionOptions
 ) -> PredictedRows:
@@ -219,7 +228,8 @@ def _rows_of_the_fit(
         effects=tuple(zip(solution.b, codes, strict=True)),
         unknown=tuple(np.zeros_like(t.X) for t in design.terms),
         left_out=tuple(
-            only_columns(t.X, ~keep) for t, keep in zip(design.terms, chosen, strict=True)
+            _sized(design, t.factor, own, only_columns(t.X, ~keep))
+            for t, keep, own in zip(design.terms, chosen, codes, strict=True)
         ),
     )
 
@@ -267,7 +277,8 @@ def _rows_of_new_data(
         effects=tuple(effects),
         unknown=tuple(unknown),
         left_out=tuple(
-            only_columns(X, ~keep) for (X, _), keep in zip(new.terms, chosen, strict=True)
+            _sized(design, term.factor, codes, only_columns(X, ~keep))
+            for term, (X, codes), keep in zip(design.terms, new.terms, chosen, strict=True)
         ),
     )
 

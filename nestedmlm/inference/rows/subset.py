@@ -27,4 +27,4 @@ def without_rows(design: Design, gone: IntArray) -> Design:
 
 def _kept_levels(factor: GroupingFactor, rows: IntArray) -> Groups:
     observed, codes = np.unique(factor.codes[rows], return_inverse=True)
-    return Groups(levels=factor.levels[observed], codes=codes.astype(np.int32))
+    return Groups(kept=observed, codes=codes.astype(np.int32))

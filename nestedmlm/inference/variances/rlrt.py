@@ -45,6 +45,7 @@ def spectrum(design: Design, term: int) -> tuple[FloatArray, FloatArray, int]:
     """
     chosen = design.terms[term]
     codes = design.factors[chosen.factor].codes
+    basis = design.factors[chosen.factor].basis
     size = len(design.factors[chosen.factor].levels)
     if size > _MAX_LEVELS:
         raise MemoryLimitError(
@@ -60,7 +61,7 @@ def spectrum(design: Design, term: int) -> tuple[FloatArray, FloatArray, int]:
         else np.zeros((0, size))
     )
     M = np.diag(np.bincount(codes, z**2, size)) - C.T @ C
-    mu = np.linalg.eigvalsh(M)
+    mu = np.linalg.eigvalsh(M if basis is None else basis.T @ M @ basis)
     mu = mu[mu > _ZERO_SHARE_OF_EIGENVALUE * mu[-1]] / mu[-1]
     values, counts = np.unique(np.round(mu, _EQUAL_DIGITS), return_counts=True)
     return values, counts.astype(float), design.n - design.p - len(mu)
