@@ -176,6 +176,11 @@ _PLACES = {
     for name in names.split()
 }
 
+if "ipykernel" in sys.modules:
+    from nestedmlm.notebook import plain_notices
+
+    plain_notices()
+
 if not TYPE_CHECKING:
     _old = MethodType(
         renamed({"plot_compare": "fit.plot.comparison(posterior)"}), sys.modules[__name__]

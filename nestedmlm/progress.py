@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nestedmlm.notebook import Line, in_notebook
+
+_COLUMNS = 79  # characters that a bar is wide in a notebook
 _EVERY_SECONDS = 0.2  # seconds between two updates
 _FIRST_SECONDS = 1.0  # seconds before the first: short work says nothing
 _log = logging.getLogger("nestedmlm")
@@ -16,7 +19,7 @@ _log = logging.getLogger("nestedmlm")
 def track[Item](
     items: Iterable[Item], total: int, label: str, *, show: bool = True
 ) -> Iterator[Item]:
-    """Yield `items` beside tqdm's bar: a line on standard error, or a widget in a notebook.
+    """Yield `items` beside tqdm's bar: a line on standard error, in a notebook one that goes.
 
     Parameters
     ----------
@@ -31,12 +34,14 @@ def track[Item](
     if not show or total < 1:
         yield from items
         return
-    options = {
+    options: dict[str, Any] = {
         "total": total,
         "desc": label,
         "delay": _FIRST_SECONDS,
         "mininterval": _EVERY_SECONDS,
     }
+    if in_notebook():  # a line of output that is empty in the end: nothing is left in the page
+        options |= {"file": Line(), "leave": False, "ncols": _COLUMNS}
     with _tqdm()(**options) as bar:
         for item in items:
             yield item
@@ -82,11 +87,11 @@ def interruptible() -> Iterator[None]:
 
 
 def _tqdm() -> Any:
-    """The bar for where we run; plain text, without a warning, in a notebook without widgets."""
+    """The bar, without warnings."""
     from tqdm import TqdmWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
     return tqdm

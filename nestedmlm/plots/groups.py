@@ -158,6 +158,10 @@ def trellis(
     if ax is None:
         figure.supxlabel(name, fontsize=10)
         figure.supylabel(fit.design.formula.response_text, fontsize=10)
+        if len(codes) < len(factor.levels):
+            said = f"{len(codes)} of the {len(factor.levels):,} levels of {factor.name}"
+            spread = "" if levels is not None else ", spread over the order of their means"
+            figure.suptitle(f"{said}{spread}", fontsize=style.SMALL, x=0.01, ha="left")
     return many
 
 

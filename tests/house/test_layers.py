@@ -24,6 +24,7 @@ GROUND = frozenset(
         "errors",
         "_typing",
         "callers",
+        "notebook",
         "progress",
         "arguments",
         "argument_names",

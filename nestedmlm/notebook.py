@@ -1,0 +1,54 @@
+"""Output in notebooks: messages without a red box, bars that leave nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs us."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+class PlainNotices(logging.Handler):
+    """Handler that prints messages as output of the cell, where Python would put them on stderr.
+
+    A notebook sets standard error in a red box. Handlers that the user gave the root logger have
+    the word: with them nothing is printed here.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        if not logging.getLogger().handlers:
+            sys.stdout.write(f"{record.getMessage()}\n")
+
+
+class Line:
+    """A stream for one line that is written again and again, and gone when it is empty."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def write(self, text: str) -> None:
+        """Show a text in the place of the one before."""
+        from IPython.display import display
+
+        shown = {"text/plain": text.strip()}
+        if self._handle is not None:
+            self._handle.update(shown, raw=True)
+        elif shown["text/plain"]:
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+
+
+def plain_notices() -> None:
+    """Print messages plainly in a notebook; once, however often it is called."""
+    log = logging.getLogger("nestedmlm")
+    if in_notebook() and not any(isinstance(one, PlainNotices) for one in log.handlers):
+        log.addHandler(PlainNotices(logging.WARNING))
