@@ -500,6 +500,7 @@ row("posterior slopes", lambda f: f.emtrends("1", var="x").eff_size(method="iden
 row("log_evidence", lambda f: pd.Series([f.log_evidence(draws=2000, seed=1).log]),
     only=("plain",), close=1e-2, **DRAWS)  # fmt: skip
 row("posterior loo", lambda f: pd.Series(f.loo(max_draws=20).elpd), "loo", **DRAWS)
+row("sensitivity", lambda f: f.sensitivity(), only=("plain",), **DRAWS)
 row("kfold", lambda f: pd.Series([f.kfold(2, draws=1000, **QUIET).n_folds]), only=("plain",),
     **DRAWS)  # fmt: skip
 row("group loo", lambda f: pd.Series(

@@ -32,6 +32,7 @@ from nestedmlm.fits.posterior_verbs.r2 import r2
 from nestedmlm.fits.posterior_verbs.ranef import coef, ranef
 from nestedmlm.fits.posterior_verbs.report import report
 from nestedmlm.fits.posterior_verbs.save import save
+from nestedmlm.fits.posterior_verbs.sensitivity import sensitivity
 from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
 from nestedmlm.fits.posterior_verbs.summary import summary
 from nestedmlm.fits.posterior_verbs.varcorr import varcorr
@@ -149,6 +150,7 @@ class BayesFit(BayesEstimates):
     loo = loo
     kfold = kfold
     log_evidence = log_evidence
+    sensitivity = sensitivity
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict

@@ -11,7 +11,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.posterior.summaries import LEVEL
-from nestedmlm.views.posterior.comparison import compare
+from nestedmlm.views.posterior.comparison import compare_engines
 from nestedmlm.views.protocols import EitherFit
 
 _CLASSICAL, _POSTERIOR = style.ORANGE, style.BLUE
@@ -63,7 +63,7 @@ def comparison(
     """
     from scipy.stats import norm
 
-    compared = compare(lmer_fit, bayes_fit, level=level)
+    compared = compare_engines(lmer_fit, bayes_fit, level=level)
     table = compared.table
     ax = axes(ax, figsize=figsize or (7.5, 1.2 + 0.42 * len(table)))
     unit = table["sd"].where(table["sd"] > 0, 1.0)

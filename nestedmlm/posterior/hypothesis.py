@@ -32,6 +32,7 @@ _COMPARE: Mapping[type, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _OPERATORS = "only + - * / ** are understood; names such as `1|school` stand in backticks"
 _PLACEHOLDER = "_quoted_"
+_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")  # R's reader writes one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,10 +45,13 @@ class HypothesisDraws:
         Whether it is true in each draw.
     difference : (chains, draws) array or None
         Larger minus smaller side where the hypothesis is one comparison.
+    point : bool
+        Whether it is an equality, which holds in no draw.
     """
 
     holds: BoolArray
     difference: FloatArray | None
+    point: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
     Parameters
     ----------
     text : str
-        For example ``"ses > 0"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
+        For example ``"ses > 0"``, ``"ses = 0"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
         ``"0 < ses < 15"``, ``"`1|schoolid`[12] > 0"``.
     posterior : Dataset or DataTree node
         With dims chain and draw.
@@ -79,6 +83,7 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
     """
     if not isinstance(text, str) or not text.strip():
         raise FormulaError(f"a hypothesis is a text such as 'ses > 0', got {text!r}")
+    text = _EQUALS.sub("==", text)
     code, quoted = _place_names(text, [str(name) for name in posterior.data_vars])
     reader = _Reader(text.strip(), quoted, posterior)
     try:
@@ -90,7 +95,18 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
             "are no identifiers in backticks: `1|schoolid_sigma`"
         )
         raise FormulaError(message, reader.text, at) from None
-    return _compare(tree, reader)
+    return _point(tree, reader) or _compare(tree, reader)
+
+
+def _point(node: ast.expr, reader: _Reader) -> HypothesisDraws | None:
+    """An equality of two sides, if that is all."""
+    if not (isinstance(node, ast.Compare) and [type(op) for op in node.ops] == [ast.Eq]):
+        return None
+    difference = np.asarray(_value(node.left, reader) - _value(node.comparators[0], reader))
+    if difference.ndim != 2:
+        raise reader.error("a comparison needs a parameter on at least one side", node)
+    holds = np.zeros(difference.shape, dtype=bool)
+    return HypothesisDraws(holds=holds, difference=difference, point=True)
 
 
 def _place_names(text: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -130,8 +146,8 @@ def _compare(node: ast.expr, reader: _Reader) -> HypothesisDraws:
         compare = _COMPARE.get(type(sign))
         if compare is None:
             raise reader.error(
-                "a hypothesis is one of >, >=, <, <=: a parameter of a continuous posterior equals "
-                "a number with probability zero; look at its interval, or test a small range",
+                "a hypothesis is one of >, >=, <, <=, or a single equality ('ses = 0'), which "
+                "stands by itself",
                 node,
             )
         swap = isinstance(sign, ast.Lt | ast.LtE)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nestedmlm._typing import BoolArray
+from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.hypothesis import evaluate
+from nestedmlm.posterior.point_hypothesis import Evaluate, PointDensities
 from nestedmlm.posterior.summaries import ESTIMATES, estimates
 
 
-def hypothesis_table(texts: Sequence[str], data: Any, *, level: float) -> pd.DataFrame:
+def hypothesis_table(
+    texts: Sequence[str],
+    data: Any,
+    *,
+    level: float,
+    densities: Callable[[Evaluate], PointDensities],
+) -> pd.DataFrame:
     """Evaluate hypotheses.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    data : DataTree
+    level : float
+    densities : callable
+        Of a point hypothesis: see `point_densities`.
 
     Returns
     -------
@@ -26,19 +41,40 @@ def hypothesis_table(texts: Sequence[str], data: Any, *, level: float) -> pd.Dat
     """
     if not texts:
         raise OptionError("no hypothesis given; write for example 'ses > 0'")
-    rows = [_row(text, data, level) for text in texts]
+    rows = [_row(text, data, level, densities) for text in texts]
     return pd.DataFrame(rows, index=pd.Index(list(texts), name="hypothesis"))
 
 
-def _row(text: str, data: Any, level: float) -> dict[str, float]:
+def _row(
+    text: str, data: Any, level: float, densities: Callable[[Evaluate], PointDensities]
+) -> dict[str, float]:
     evaluated = evaluate(text, data["posterior"])
     numbers = dict.fromkeys(ESTIMATES, np.nan)
     if evaluated.difference is not None:
         found = estimates(evaluated.difference.reshape(-1, 1), level=level).iloc[0]
         numbers = {name: float(found[name]) for name in ESTIMATES}
+    if evaluated.point:
+        return numbers | _of_point(densities(lambda own: _difference(text, own)), data)
     p = float(evaluated.holds.mean())
     odds = p / (1.0 - p) if p < 1.0 else np.inf
     return {**numbers, "probability": p, "mcse": _error(data, evaluated.holds, p), "odds": odds}
+
+
+def _difference(text: str, posterior: Any) -> FloatArray:
+    found = evaluate(text, posterior).difference
+    assert found is not None
+    return found
+
+
+def _of_point(found: PointDensities, data: Any) -> dict[str, float]:
+    """Odds of a point, the probability that they make of one half, and its Monte-Carlo error."""
+    odds = found.odds
+    p = odds / (1.0 + odds) if np.isfinite(odds) else 1.0
+    values = np.exp(found.log_posterior - found.log_posterior.max())
+    ess = float(diagnostics(data, values[:, :, None])["ess_bulk"].iloc[0])
+    size = ess if np.isfinite(ess) and ess > 0 else float(values.size)
+    relative = float(values.std() / values.mean()) / np.sqrt(size)
+    return {"probability": p, "mcse": p * (1.0 - p) * relative, "odds": odds}
 
 
 def _error(data: Any, holds: BoolArray, p: float) -> float:

@@ -207,7 +207,8 @@ class Tempered(MarginalDensity):
 
     def logp_grad(self, z):
         value, gradient = super().logp_grad(z)
-        prior, slopes, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
+        with np.errstate(all="ignore"):
+            prior, slopes, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
         return prior + 0.8 * (value - prior), slopes + 0.8 * (gradient - slopes)
 
 

@@ -108,8 +108,8 @@ def test_plain_pymc_and_nutpie_sample_a_marginal_model():
     model = fit.to_pymc(marginal=True)
     compiled = nutpie.compile_pymc_model(model)
     for draws in (
-        nutpie.sample(compiled, draws=500, tune=300, chains=2, seed=1, progress_bar=False),
-        pm.sample(500, tune=300, chains=2, cores=1, random_seed=1, progressbar=False, model=model),
+        nutpie.sample(compiled, draws=1000, tune=300, chains=2, seed=1, progress_bar=False),
+        pm.sample(1000, tune=300, chains=2, cores=1, random_seed=1, progressbar=False, model=model),
     ):
         posterior = nm.BayesFit.from_pymc(draws, fit, model=model)
         table = nm.compare(fit, posterior).table

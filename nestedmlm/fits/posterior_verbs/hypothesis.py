@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.posterior.hypothesis_probabilities import hypothesis_table
+from nestedmlm.posterior.point_hypothesis import point_densities
 from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior.hypothesis import HypothesisResult
 
@@ -22,7 +24,8 @@ def hypothesis(
     hypotheses : str or sequence of str
         ``"ses > 0"``, ``"10 < ses < 15"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
         ``"`1|schoolid`[12] > 0 and ses > 10"``: the posterior's names, those that are no
-        identifiers in backticks.
+        identifiers in backticks. ``"ses = 0"``: odds are the Bayes factor of the point against
+        the rest (Savage-Dickey), the probability what they make of one half.
     level : float
         Probability inside the intervals.
 
@@ -34,6 +37,15 @@ def hypothesis(
     ------
     FormulaError
         If a hypothesis cannot be understood.
+    OptionError
+        For a point, if the priors are improper, functions, or not known.
+
+    Notes
+    -----
+    The Bayes factor of a point is the density of the posterior over that of the prior (Dickey &
+    Lientz 1970, Ann. Math. Stat. 41: 214-226). For linear functions of fixed effects with normal
+    priors both densities are exact but for an average over the covariances; others are kernel
+    estimates, which need draws near the point. It depends on the priors: give those that are meant.
 
     Examples
     --------
@@ -44,5 +56,10 @@ def hypothesis(
     True
     """
     texts = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
-    table = hypothesis_table(texts, fit.data, level=level)
+    table = hypothesis_table(
+        texts,
+        fit.data,
+        level=level,
+        densities=lambda own: point_densities(own, fit.data, fit.design, known_priors(fit)),
+    )
     return HypothesisResult(table=table, level=level, draws=fit.n_chains * fit.n_draws)

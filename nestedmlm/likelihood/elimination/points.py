@@ -87,9 +87,14 @@ def eliminate_points(T: FloatArray, stats: CrossProducts) -> Points:
             logdet[i], S[i] = e.logdet, e.S
         return Points(logdet=logdet, S=S)
     panels = _panels(stats)
-    for rows in _stacks(T, stats):
-        with np.errstate(all="ignore"):
-            logdet[rows], S[rows], _, _ = _eliminate(T[rows], stats, panels)
+    stacks = [np.arange(m)[rows] for rows in _stacks(T, stats)]
+    while stacks:
+        rows = stacks.pop()
+        try:
+            with np.errstate(all="ignore"):
+                logdet[rows], S[rows], _, _ = _eliminate(T[rows], stats, panels)
+        except np.linalg.LinAlgError:  # some point's: the others are found in the halves
+            stacks += np.array_split(rows, 2) if len(rows) > 1 else []
     return Points(logdet=logdet, S=S)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_choice, checked
+from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.views.posterior import cells
+from nestedmlm.views.posterior.posterior_comparison import PosteriorComparison, compare_posteriors
 from nestedmlm.views.protocols import EitherFit
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
@@ -70,15 +73,31 @@ LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
 
 
 @checked
-def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float = LEVEL) -> Comparison:
-    """Put a fit and the posterior of the same model side by side; a view.
+def compare(
+    *fits: EitherFit,
+    level: float = LEVEL,
+    unit: str = "row",
+    refit: bool = False,
+    names: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> Comparison | PosteriorComparison:
+    """Put a fit and the posterior of the same model side by side, or several posteriors; a view.
 
     Parameters
     ----------
-    lmer_fit : LmerFit
-    bayes_fit : BayesFit
+    *fits : LmerFit and BayesFit, or several BayesFit
+        A fit and its posterior: parameter by parameter. Posteriors of several models of the same
+        response: by leave-one-out and Bayes factors.
     level : float
         Probability inside the posterior intervals.
+    unit : {"row", "group"}
+        Of several posteriors: what is left out, random effects integrated out either way.
+    refit : bool
+        Of several posteriors: sample again without what has too large a Pareto k.
+    names : sequence of str, optional
+        Of several posteriors; by default the names of the caller's variables.
+    seed : int, optional
+        Of evidences and refits.
 
     Returns
     -------
@@ -86,11 +105,15 @@ def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float = LEVEL) 
         ``.table`` holds, per parameter, the estimate and its standard error, posterior mean, SD
         and interval, and the shift in standard errors. Variance components whose posterior is
         piled up at zero are noted.
+    PosteriorComparison
+        Of several posteriors: differences of elpd with their standard errors, and logarithms of
+        Bayes factors from `BayesFit.log_evidence`.
 
     Raises
     ------
     ModelComparisonError
-        If the two are not of the same model and data.
+        If a fit and a posterior are not of the same model and data, or posteriors not of the same
+        response.
     OptionError
         If an argument is no such fit.
 
@@ -101,6 +124,38 @@ def compare(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float = LEVEL) 
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> nm.compare(fit, posterior).table.index.tolist()
     ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
+    >>> narrow = fit.sample(priors={"1|Batch_sigma": nm.Prior("HalfNormal", sigma=1)},
+    ...                     sampler="psis", draws=1000, seed=1)
+    >>> wide = fit.sample(sampler="psis", draws=1000, seed=1)
+    >>> nm.compare(narrow, wide, seed=1).table.index.tolist()
+    ['wide', 'narrow']
+    """
+    if len(fits) > 1 and all(getattr(fit, "engine", None) == "posterior" for fit in fits):
+        check_choice(unit, "unit", ("row", "group"))
+        chosen = names or Caller.here().distinct_names_of(fits)
+        chosen = chosen or [f"M{i + 1}" for i in range(len(fits))]
+        if len(chosen) != len(fits):
+            raise OptionError(f"{len(chosen)} names for {len(fits)} posteriors")
+        return compare_posteriors(fits, chosen, unit=unit, refit=refit, seed=seed)
+    if len(fits) != 2:
+        raise OptionError("compare takes an LmerFit and a BayesFit, or several BayesFits")
+    lmer_fit, bayes_fit = fits
+    return compare_engines(lmer_fit, bayes_fit, level=level)
+
+
+def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) -> Comparison:
+    """Put a fit and the posterior of the same model side by side.
+
+    Parameters
+    ----------
+    lmer_fit : LmerFit
+    bayes_fit : BayesFit
+    level : float
+
+    Raises
+    ------
+    ModelComparisonError
+    OptionError
     """
     if not hasattr(lmer_fit, "engine") or lmer_fit.engine == "posterior":
         raise _no_such_fit(lmer_fit, "LmerFit", "nm.lmer")

@@ -1,0 +1,51 @@
+"""Sensitivity of a posterior to each prior, by power-scaling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.design.design import Design
+from nestedmlm.posterior.loglik import row_log_likelihood
+from nestedmlm.posterior.parameter_priors import log_prior
+from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+
+
+def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFrame:
+    """Power-scaling sensitivity of each parameter to all priors, the likelihood, and each prior.
+
+    Parameters
+    ----------
+    data : DataTree
+    design : Design
+    priors : PriorSet
+
+    Returns
+    -------
+    DataFrame
+        By parameter: ``prior``, ``likelihood``, and a column for each prior, by its name.
+
+    Raises
+    ------
+    OptionError
+        If a prior is a function.
+    """
+    from arviz import from_dict, psense
+
+    before = log_prior(data, design, priors)
+    chains, draws = next(iter(before.values())).shape
+    total = row_log_likelihood(data, design).reshape(chains, draws, -1).sum(axis=-1)
+    parameters = {p.name: parameter_draws(data, p) for p in list_parameters(design)}
+    tree = from_dict(
+        {"posterior": parameters, "log_prior": before, "log_likelihood": {"total": total}}
+    )
+
+    def of(group: str, names: list[str] | None = None) -> list[float]:
+        found = psense(tree, group=group, group_var_names=names)
+        return [float(found[name]) for name in parameters]
+
+    columns = {"prior": of("prior"), "likelihood": of("likelihood")}
+    columns |= {name: of("prior", [name]) for name in priors}
+    return pd.DataFrame(columns, index=pd.Index(parameters, name="variable"))

@@ -1,0 +1,113 @@
+"""Posteriors of several models side by side: predictive accuracy and Bayes factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.errors import ModelComparisonError, OptionError, SamplingError
+from nestedmlm.views.posterior import cells
+from nestedmlm.views.render.blocks import Block, Text
+from nestedmlm.views.render.view import View, Viewable, note
+
+_COLUMNS = ("elpd_diff", "diff_se", "elpd", "se", "p_loo", "khat", "log_evidence", "log_bf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PosteriorComparison(Viewable):
+    """Models compared by their posteriors, the best predictions first.
+
+    Attributes
+    ----------
+    table : DataFrame
+        By model: ``elpd_diff`` and ``diff_se``, the difference of expected log predictive
+        densities to the first model and its standard error over the units; ``elpd, se, p_loo`` and
+        the largest Pareto k, ``khat``; ``log_evidence`` and ``log_bf``, the logarithm of the Bayes
+        factor against the first model (NaN where a prior has none).
+    unit : {"row", "group"}
+    notes : tuple of str
+        Why there is no evidence of a model.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    >>> narrow = {"1|Batch_sigma": nm.Prior("HalfNormal", sigma=1)}
+    >>> posteriors = [model.sample(sampler="psis", seed=1),
+    ...               model.sample(priors=narrow, sampler="psis", seed=1)]
+    >>> nm.compare(*posteriors, names=["wide", "narrow"], seed=1).table.index.tolist()
+    ['wide', 'narrow']
+    """
+
+    table: pd.DataFrame
+    unit: str
+    notes: tuple[str, ...]
+
+    def view(self) -> View:
+        """Build the document."""
+        headings = ("elpd diff", "SE diff", "elpd", "SE", "p_loo", "k-hat", "log evid.", "log BF")
+        columns = {
+            name: (heading, cells.fixed_point(2))
+            for name, heading in zip(_COLUMNS, headings, strict=True)
+        }
+        rows = [str(name) for name in self.table.index]
+        units = "rows" if self.unit == "row" else "groups"
+        blocks: list[Block] = [
+            cells.frame_table("comparison", self.table, columns, rows=rows),
+            note(f"Leave-one-out of {units}, random effects integrated out; differences to the "
+                 "first model."),
+        ]  # fmt: skip
+        return View((*blocks, Text(self.notes)) if self.notes else tuple(blocks))
+
+
+def compare_posteriors(
+    fits: Sequence[Any], names: Sequence[str], *, unit: str, refit: bool, seed: int | None
+) -> PosteriorComparison:
+    """Compare posteriors of the same rows.
+
+    Parameters
+    ----------
+    fits : sequence of BayesFit
+    names : sequence of str
+    unit : {"row", "group"}
+        What is left out.
+    refit : bool
+        Sample again without what has too large a Pareto k.
+    seed : int or None
+
+    Raises
+    ------
+    ModelComparisonError
+        If they are not of the same response.
+    """
+    first = fits[0].design
+    for name, fit in zip(names, fits, strict=True):
+        if fit.design.n != first.n or not np.array_equal(fit.design.y, first.y):
+            raise ModelComparisonError(f"{name} is of another response than {names[0]}")
+    rows, values, notes = {}, {}, []
+    for name, fit in zip(names, fits, strict=True):
+        options = {"integrated": True} if unit == "row" else {}
+        found = fit.loo(unit, refit=refit, seed=seed, progress=False, **options)
+        values[name] = found.elpd_i.values
+        log_evidence = np.nan
+        try:
+            log_evidence = fit.log_evidence(seed=seed).log
+        except (OptionError, SamplingError) as problem:
+            notes.append(f"{name}: {problem}")
+        rows[name] = {
+            "elpd": found.elpd, "se": found.se, "p_loo": found.p,
+            "khat": float(found.pareto_k.max()), "log_evidence": log_evidence,
+        }  # fmt: skip
+    if len({len(own) for own in values.values()}) > 1:
+        raise ModelComparisonError("the models leave out different groups: compare them by rows")
+    table = pd.DataFrame(rows).T.sort_values("elpd", ascending=False, kind="stable")
+    best = table.index[0]
+    away = {name: values[name] - values[best] for name in table.index}
+    table["elpd_diff"] = [away[name].sum() for name in table.index]
+    table["diff_se"] = [np.sqrt(len(d) * d.var(ddof=1)) for d in away.values()]
+    table["log_bf"] = table["log_evidence"] - table.loc[best, "log_evidence"]
+    return PosteriorComparison(table=table[list(_COLUMNS)], unit=unit, notes=tuple(notes))
