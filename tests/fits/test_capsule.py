@@ -145,6 +145,10 @@ def test_what_is_refused(tmp_path):
         nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEP, weights=SLEEP["w"]).capsule()
     with pytest.raises(nm.NestedMLMError):
         nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEP, residual="ar1(Days | Subject)").capsule()
+    related = pd.DataFrame(np.eye(18) + 0.1, *[SLEEP["Subject"].unique()] * 2)
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEP, relationship={"Subject": related})
+    with pytest.raises(nm.NestedMLMError, match="independent"):
+        fit.capsule()
     (tmp_path / "other.json").write_text("{}", "utf-8")
     with pytest.raises(DataError, match="no capsule"):
         nm.load_capsule(tmp_path / "other.json")

@@ -165,6 +165,8 @@ def capsule(
     OptionError
         For penalties, a known sigma, an iterative fit, and more random effects than a dense matrix
         can hold.
+    RelationshipError
+        If levels of a factor are related.
     DataError
         If a cell has fewer than `min_rows` rows, or weights came as an array.
 
