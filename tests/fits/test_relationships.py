@@ -202,7 +202,7 @@ LEVELS_DIFFER = frozenset(
      "bootstrap fun", "predict new", "predict new sample", "predict new lower",
      "predict new random only", "icc interval"}
 )  # fmt: skip
-REFUSED = frozenset({"r_code", "cov_params CR2", "extend"})
+REFUSED = frozenset({"r_code", "cov_params CR2", "extend", "capsule"})
 
 
 def answer(case: str, fit: nm.LmerFit):
