@@ -26,6 +26,11 @@ def fixed_matrix(design: Design) -> FloatArray:
     return design.X
 
 
+def all_fixed_columns(sums: Sums) -> FloatArray:
+    """A few rows like X before columns were dropped."""
+    return sums.root[:, list(sums.every)]
+
+
 def term_matrix(term: ReTerm) -> FloatArray:
     """A matrix with the products of a term's columns: its own, or a few rows like it."""
     if term.sums is not None:

@@ -25,6 +25,8 @@ class Sums:
         Sums by observed combination of all grouping factors.
     x : tuple of int
         Place of each column of the fixed effects among the columns of the cells.
+    every : tuple of int
+        The same of all columns of `Schema.fixed`, those that were dropped among them.
     terms : tuple of tuple of int
         The same of each random-effects term, in the order of `Design.terms`.
     codes : tuple of ndarray of int32, shape (cells,)
@@ -35,6 +37,7 @@ class Sums:
 
     cells: Cells
     x: tuple[int, ...]
+    every: tuple[int, ...]
     terms: tuple[tuple[int, ...], ...]
     codes: tuple[IntArray, ...]
     root: npt.NDArray[np.float64]

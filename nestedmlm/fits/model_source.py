@@ -100,6 +100,11 @@ class Source:
     options: ModelOptions
     data_name: str | None = None
 
+    @property
+    def predictors(self) -> Any:
+        """What means and hypotheses are told of the predictors: the data."""
+        return self.data
+
     def design(self, formula: Formula) -> Design:
         """Make the design of a formula; see `build_design`."""
         options = self.options

@@ -54,7 +54,9 @@ def without_random_effects(
     """Fit the fixed effects of a design alone, by the family of a fit."""
     if fit.core.family is not None:
         return generalized_linear_fit(design, fit.core.family)
-    return linear_fit(design, partial(predictor_values, design, fit.model.data), REML=REML)
+    return linear_fit(
+        design, partial(predictor_values, design, fit.model.source.predictors), REML=REML
+    )
 
 
 def fit_like(fit: LmerFit, model: Model, *, REML: bool) -> LmerFit:

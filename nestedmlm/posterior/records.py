@@ -33,12 +33,13 @@ from nestedmlm.errors import DataError, NestedMLMError, OptionError
 from nestedmlm.formula import Formula, nodes, parse_formula, terms
 from nestedmlm.posterior import plain_values, run
 from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, write_value
-from nestedmlm.statistics.cells import cell_plan, cell_sums
+from nestedmlm.statistics.cells import cell_plan, cell_sums, predictor_tally
 
 _MODULES = (
     distributions, priors, design, rows, schema, splines, transforms, column_statistics,
     group_columns, grouping, modelmatrix, values, columns, sums, partition_frame, reading,
     reterms, nodes, terms, run, cell_sums, cell_plan,
+    predictor_tally,
 )  # fmt: skip
 RECORDS: Mapping[str, type] = MappingProxyType(
     {

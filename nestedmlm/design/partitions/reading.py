@@ -20,7 +20,7 @@ from nestedmlm.design.schema import predictor_variables
 from nestedmlm.errors import PartitionError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula
-from nestedmlm.formula.nodes import Call, Node, walk
+from nestedmlm.formula.nodes import Call, Node, variables_in, walk
 from nestedmlm.formula.terms import Terms
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,6 +39,8 @@ class CompleteRows:
         Number of all rows.
     missing : dict of str to int
         How many values each incomplete variable lacks.
+    columns : dict of str to Vector, or None
+        Columns of the data that the fixed effects and offsets use, where they were read.
     """
 
     values: dict[str, Vector]
@@ -47,6 +49,7 @@ class CompleteRows:
     offset: FloatArray | None
     rows: int
     missing: dict[str, int]
+    columns: dict[str, Vector] | None = None
 
     def some(self, rows: npt.NDArray[Any]) -> CompleteRows:
         """Some of them, by their numbers."""
@@ -90,6 +93,15 @@ class Reading:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     states: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def fixed_columns(self) -> list[str]:
+        """Columns of the data that the fixed effects and the offsets use."""
+        own = (*predictor_variables(self.fixed), *self.fixed.offsets, *self.formula.offsets)
+        names = dict.fromkeys(name for variable in own for name in variables_in(variable.node))
+        if self.offset is not None:
+            names[self.offset] = None
+        return list(names)
+
     def frame(self, table: Any, label: str) -> PartitionFrame:
         """A partition's columns."""
         return PartitionFrame(table, label, self.kinds)
@@ -112,8 +124,10 @@ class Reading:
             self.formula, self.fixed, evaluator, weights=self.weights, offset=self.offset
         )
         values, y, w, offset = found.values, found.y, found.weights, found.offset
+        columns = {name: frame.column(name) for name in self.fixed_columns if name in frame}
         if found.missing:
             kept = ~np.logical_or.reduce(list(found.missing.values()))
+            columns = {name: take_rows(value, kept) for name, value in columns.items()}
             values = {name: take_rows(value, kept) for name, value in values.items()}
             y = y[kept]
             w = None if w is None else w[kept]
@@ -125,6 +139,7 @@ class Reading:
             offset=offset,
             rows=frame.n,
             missing={name: int(mask.sum()) for name, mask in found.missing.items()},
+            columns=columns,
         )
 
 

@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.fits.data_of import data_of
+from nestedmlm.fits.data_of import predictors_of
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.marginal_means import Emmeans
@@ -118,7 +118,7 @@ def emmeans(
     _check_fit(fit)
     check_choice(type, "type", TYPES)
     keep, groups = _read_specs(specs, by)
-    grid = reference_grid(fit.design, data_of(fit), at=at)
+    grid = reference_grid(fit.design, predictors_of(fit), at=at)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
     return _estimates(
         fit,
@@ -194,7 +194,7 @@ def emtrends(
     """
     _check_fit(fit)
     keep, groups = _read_specs(specs, by)
-    data = data_of(fit)
+    data = predictors_of(fit)
     step = _STEP_SHARE_OF_RANGE * covariate_range(fit.design, data, var)
     grid = reference_grid(fit.design, data, at=at)
     up, down = (

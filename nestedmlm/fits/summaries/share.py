@@ -12,6 +12,7 @@ from nestedmlm.design.frame.values import Factor
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.statistics.cells.cell_sums import Cells, Tally
 from nestedmlm.statistics.cells.combinations import combinations, plain_codes
+from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
 if TYPE_CHECKING:
     from nestedmlm.fits.summaries.data_summary import Summary
@@ -83,7 +84,7 @@ def share(summary: Summary, *, min_rows: int = 10, groups: Sequence[str] | None 
     return replace(
         summary,
         plan=replace(summary.plan, pilot=None),
-        cells=replace(cells, keys=_renamed(cells), tally=_without_extremes(cells)),
+        cells=replace(cells, keys=_renamed(cells), tally=_without_extremes(cells, min_rows)),
         sources=(),
         source_name="shared sums",
         parts=1,
@@ -127,13 +128,33 @@ def _renamed(cells: Cells) -> dict[str, np.ndarray]:
     return keys
 
 
-def _without_extremes(cells: Cells) -> Tally:
-    """Counts with the mean and a few standard deviations for the extremes of the response."""
+def _without_extremes(cells: Cells, min_rows: int) -> Tally:
+    """Counts with the mean and a few standard deviations for the extremes of the response.
+
+    Combinations of the predictors are left out where one has few rows, as are their extremes.
+    """
     y = cells.basis[:, -1]
     plain = cells.total if cells.plain is None else cells.plain
     mean = float(cells.sums @ y) / cells.tally.n
     square = float(y @ plain @ y) / cells.tally.n
     spread = _FAR * max(square - mean**2, 0.0) ** 0.5
     return replace(
-        cells.tally, low=mean - spread, high=mean + spread, at_low=0, at_high=0, missing={}
+        cells.tally,
+        low=mean - spread,
+        high=mean + spread,
+        at_low=0,
+        at_high=0,
+        missing={},
+        predictors=_shared_predictors(cells.tally.predictors, min_rows),
     )
+
+
+def _shared_predictors(tally: PredictorTally | None, min_rows: int) -> PredictorTally | None:
+    """Combinations of predictors of which none is rare, and means in the place of extremes."""
+    if tally is None or (tally.counts < min_rows).any():
+        return None
+    numbers = {
+        name: own if name in tally.values else replace(own, low=own.mean, high=own.mean)
+        for name, own in tally.numbers.items()
+    }
+    return replace(tally, numbers=numbers)

@@ -11,6 +11,7 @@ from nestedmlm.errors import RowsNotHereError
 from nestedmlm.fits.model_source import ModelOptions
 from nestedmlm.formula import Formula
 from nestedmlm.statistics.cells.cell_design import cell_design
+from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
 if TYPE_CHECKING:
     from nestedmlm.fits.summaries.data_summary import Summary
@@ -43,6 +44,20 @@ class SummarySource:
         RowsNotHereError
         """
         self._refuse("the data")
+
+    @property
+    def predictors(self) -> PredictorTally:
+        """What the sums tell of the predictors' own columns.
+
+        Raises
+        ------
+        RowsNotHereError
+            Of sums that were made without it, or shared without rare combinations.
+        """
+        tally = self.summary.cells.tally.predictors
+        if tally is None:
+            self._refuse("which combinations of the factors' levels occur")
+        return tally
 
     @property
     def data_name(self) -> str:

@@ -103,7 +103,7 @@ def term_table(fit: LmerFit | PooledFit, method: DfMethod, *, type: str) -> Test
 
 def read_predictors(fit: LmerFit | PooledFit) -> Values:
     """Make a function that reads the predictors, once, when they are needed."""
-    return cache(lambda: predictor_values(fit.design, fit.model.data))
+    return cache(lambda: predictor_values(fit.design, fit.model.source.predictors))
 
 
 def f_frame(method: DfMethod, contrasts: Mapping[str, FloatArray], rhs: Any = 0.0) -> pd.DataFrame:

@@ -21,16 +21,19 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.frame.values import Vector, take_rows
+from nestedmlm.design.frame.values import Factor, Matrix, Vector, take_rows, vector_length
 from nestedmlm.design.matrices.modelmatrix import Coding, MatrixSpec, build_matrix
 from nestedmlm.design.matrices.qr import kept_columns
-from nestedmlm.design.moments import fixed_matrix
+from nestedmlm.design.moments import all_fixed_columns, fixed_matrix
 from nestedmlm.design.schema import matrix_values
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, RowsNotHereError
+from nestedmlm.formula.nodes import variables_in
+from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
 Values = Callable[[], Mapping[str, Vector]]
 
@@ -39,11 +42,73 @@ _ROUNDING_SHARE_OF_ENTRY = 1e-8  # an entry of a contrast this small is rounding
 
 
 def predictor_values(design: Design, data: Any) -> dict[str, Vector]:
-    """Values of the fixed effects' variables on the rows of the design."""
+    """Values of the fixed effects' variables on the rows of the design, or on rows like them.
+
+    Parameters
+    ----------
+    design : Design
+    data : table or PredictorTally
+        Of a tally the rows are made up: every observed combination of the factors, with any numbers
+        for the other variables. Hypotheses depend on what occurs, not on how often.
+
+    Raises
+    ------
+    RowsNotHereError
+        If sums do not tell which combinations occur, or columns depend on each other by their
+        numbers.
+    """
+    if isinstance(data, PredictorTally):
+        return _values_like(design, data)
     found = matrix_values((design.schema.fixed,), design.schema.evaluator(Frame(data)))
     if design.kept.all():
         return found
     return {name: take_rows(value, design.kept) for name, value in found.items()}
+
+
+def _values_like(design: Design, tally: PredictorTally) -> dict[str, Vector]:
+    spec, n = design.schema.fixed, len(tally.counts)
+    factors = {
+        variable: coding.levels is not None
+        for variable, coding in zip(spec.terms.variables, spec.codings, strict=True)
+    }
+    used = {name for v, own in factors.items() if own for name in variables_in(v.node)}
+    if not n or not used <= set(tally.values):
+        raise RowsNotHereError(
+            "sums do not hold which combinations of the factors occur (there are too many, or a "
+            "factor is made of a column with many values): make the factor a column of the data, "
+            "or fit data in memory"
+        )
+    times = len(spec.names) + 1  # rows of a combination: enough for any numbers to be independent
+    rng = np.random.default_rng(n)
+    # a row for each combination, then all again, and again
+    frame = Frame({name: _as_column(value, times) for name, value in tally.values.items()})
+    evaluator = design.schema.evaluator(frame)
+    found: dict[str, Vector] = {}
+    for (variable, is_factor), coding in zip(factors.items(), spec.codings, strict=True):
+        if is_factor:
+            found[variable.name] = evaluator.vector(variable.node)
+        else:
+            found[variable.name] = Matrix(
+                rng.normal(size=(n * times, len(coding.suffixes))), coding.suffixes
+            )
+    X = build_matrix(spec, found, n * times)
+    if tuple(kept_columns(X).tolist()) != tuple(design.schema.kept):
+        raise RowsNotHereError(
+            "columns of this model depend on each other by their numbers, which sums over rows "
+            f"do not hold: leave out {', '.join(design.dropped) or 'one of them'}, or fit data in "
+            "memory"
+        )
+    return found
+
+
+def _as_column(value: Vector, times: int) -> Any:
+    """A column as pandas takes it, several times end to end."""
+    if isinstance(value, Factor):
+        own = np.tile(value.codes, times)
+        if value.kind == "logical":
+            return own.astype(bool)
+        return pd.Categorical.from_codes(own, categories=value.levels, ordered=value.ordered)
+    return np.tile(np.asarray(value), times)
 
 
 def term_contrasts(design: Design, type: str, values: Values) -> dict[str, FloatArray]:
@@ -96,17 +161,21 @@ def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
         return {
             label: _rows(design, design.x_terms.index(label)) for label in marginal_terms(design)
         }
-    full = build_matrix(design.schema.fixed, values(), design.n)
+    X = fixed_matrix(design)
+    if design.sums is not None:
+        full = all_fixed_columns(design.sums)
+    else:
+        full = build_matrix(design.schema.fixed, values(), design.n)
     assign = np.asarray(design.schema.fixed.assign)
     out = {}
     for label in marginal_terms(design):
         others = full[:, assign != design.x_terms.index(label) + 1]
         U, s, _ = np.linalg.svd(others, full_matrices=False)
         U = U[:, s > _SHARE_OUTSIDE_SPAN * s.max(initial=0.0)]
-        rest = design.X - U @ (U.T @ design.X)
+        rest = X - U @ (U.T @ X)
         size = np.linalg.norm(rest, axis=0)
-        own = size > _SHARE_OUTSIDE_SPAN * np.linalg.norm(design.X, axis=0)
-        found, s, _ = np.linalg.svd(design.X.T @ rest[:, own], full_matrices=False)
+        own = size > _SHARE_OUTSIDE_SPAN * np.linalg.norm(X, axis=0)
+        found, s, _ = np.linalg.svd(X.T @ rest[:, own], full_matrices=False)
         out[label] = found[:, s > _SHARE_OUTSIDE_SPAN * s.max(initial=0.0)].T
     return out
 
@@ -116,7 +185,8 @@ def missing_cells(design: Design, values: Values) -> list[str]:
     spec = _indicators(design.schema.fixed)
     if all(coding.levels is None for coding in spec.codings):
         return []
-    columns = build_matrix(spec, values(), design.n)
+    found = values()
+    columns = build_matrix(spec, found, _number(found))
     empty = np.flatnonzero(~columns.any(axis=0))
     return [spec.names[j] for j in empty if len(spec.terms.terms[spec.assign[j] - 1]) > 1]
 
@@ -129,6 +199,11 @@ def containing_terms(spec: MatrixSpec) -> list[list[int]]:
         [s for s, big in enumerate(terms) if small < big and small & numeric == big & numeric]
         for small in terms
     ]
+
+
+def _number(values: Mapping[str, Vector]) -> int:
+    """Number of rows of some variables, at least one."""
+    return vector_length(next(iter(values.values())))
 
 
 def _rows(design: Design, term: int) -> FloatArray:
@@ -179,14 +254,15 @@ def _type_3(design: Design, values: Values) -> dict[str, FloatArray]:
         return {label: _rows(design, t) for t, label in enumerate(design.x_terms)}
     found = values()
     treatment = _treatment(spec)
-    X = build_matrix(treatment, found, design.n)
+    n = _number(found)
+    X = build_matrix(treatment, found, n)
     kept = kept_columns(X)
     X, assign = X[:, kept], np.asarray(treatment.assign)[kept]
     names = [treatment.names[j] for j in kept]
     indicators = _indicators(spec)
     inverse = np.linalg.pinv(X)
     # rows: columns of all indicators; columns: those of X
-    L = _clean((inverse @ build_matrix(indicators, found, design.n)).T)
+    L = _clean((inverse @ build_matrix(indicators, found, n)).T)
     containers = containing_terms(spec)
     for t in sorted(range(len(containers)), key=lambda t: -len(spec.terms.terms[t])):
         if containers[t]:
@@ -195,7 +271,7 @@ def _type_3(design: Design, values: Values) -> dict[str, FloatArray]:
             L[:, own] = _clean(L[:, own] - over @ np.linalg.lstsq(over, L[:, own], rcond=1e-10)[0])
     place = {name: j for j, name in enumerate(indicators.names)}
     L = L[[place[name] for name in names]]
-    to_user = inverse @ design.X
+    to_user = inverse @ build_matrix(spec, found, n)[:, list(design.schema.kept)]
     out = {}
     for t, label in enumerate(design.x_terms):
         rows = L[:, assign == t + 1].T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,36 @@ import pandas as pd
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Factor, Vector, take_rows
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, RowsNotHereError
 from nestedmlm.formula.nodes import Name, variables_in
 from nestedmlm.formula.terms import Variable
+from nestedmlm.statistics.cells.predictor_tally import MOST_VALUES, NumberTally, PredictorTally
 
 _KEPT_VALUES = 2  # a covariate with no more values than this keeps them all (emmeans' cov.keep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictorTable:
+    """Columns of the data that the fixed part and the offset use.
+
+    Attributes
+    ----------
+    columns : dict of str to Vector
+        On the rows of the fit; of sums, in each observed combination of those with few values.
+    counts : (K,) array of int, or None
+        Rows of the fit behind each; None where each is one.
+    numbers : mapping of str to NumberTally
+        Of sums: numeric columns with many values, of which `columns` has the mean.
+    """
+
+    columns: dict[str, Vector]
+    counts: np.ndarray | None = None
+    numbers: Mapping[str, NumberTally] = field(default_factory=dict)
+
+    def count(self, cells: np.ndarray, size: int, inside: np.ndarray) -> np.ndarray:
+        """Rows of the fit in each of some cells."""
+        weights = None if self.counts is None else self.counts[inside]
+        return np.bincount(cells[inside], weights, minlength=size)
 
 
 def covariate_range(design: Design, data: Any, name: str) -> float:
@@ -26,13 +52,16 @@ def covariate_range(design: Design, data: Any, name: str) -> float:
     OptionError
         If it is no numeric predictor.
     """
-    columns = predictor_columns(design, Frame(data))
-    column = columns.get(name)
+    table = predictor_table(design, data)
+    column = table.columns.get(name)
     if not isinstance(column, np.ndarray):
-        numeric = [n for n, c in columns.items() if isinstance(c, np.ndarray)]
+        numeric = [n for n, c in table.columns.items() if isinstance(c, np.ndarray)]
         raise OptionError(
             f"var={name!r} is no numeric predictor; these are: {', '.join(numeric) or 'none'}"
         )
+    if name in table.numbers:
+        # of shared sums, which hide the extremes, any step of the size of the mean will do
+        return table.numbers[name].high - table.numbers[name].low or abs(column[0]) or 1.0
     return float(np.ptp(column.astype(float)))
 
 
@@ -40,18 +69,57 @@ def _variables(design: Design) -> tuple[Variable, ...]:
     return (*design.schema.fixed.terms.variables, *design.schema.offsets)
 
 
-def predictor_columns(design: Design, frame: Frame) -> dict[str, Vector]:
-    """Columns of the data that the fixed part and the offset use, on the rows of the fit."""
+def _predictor_names(design: Design) -> list[str]:
     names = dict.fromkeys(n for v in _variables(design) for n in variables_in(v.node))
     if design.schema.offset_column is not None:
         names[design.schema.offset_column] = None
+    return list(names)
+
+
+def predictor_table(design: Design, data: Any) -> PredictorTable:
+    """Columns that the fixed part and the offset use, of the rows of the fit or of their sums.
+
+    Parameters
+    ----------
+    design : Design
+    data : table or PredictorTally
+
+    Raises
+    ------
+    DataError
+        If the table has other rows than at the fit.
+    RowsNotHereError
+        If the sums do not tell which combinations of the factors occur.
+    """
+    names = _predictor_names(design)
+    if isinstance(data, PredictorTally):
+        return _table_of_tally(names, data)
+    frame = Frame(data)
     if frame.n != design.kept.size:
         raise DataError(
             f"the data now have {frame.n} rows, the model was fitted to {design.kept.size}: "
             "they were changed after the fit"
         )
     read = {name: take_rows(frame.column(name), design.kept) for name in names if name in frame}
-    return {name: value for name, value in read.items() if not _is_other(value)}
+    return PredictorTable(columns={n: value for n, value in read.items() if not _is_other(value)})
+
+
+def _table_of_tally(names: Sequence[str], tally: PredictorTally) -> PredictorTable:
+    """A row for each combination; numeric columns of many values are their mean."""
+    K = len(tally.counts)
+    if not K:
+        raise RowsNotHereError(
+            "the factors of this model have so many combinations of levels that sums do not hold "
+            "which of them occur: fit a formula with fewer factors, or data in memory"
+        )
+    columns, many = dict[str, Vector](), dict[str, NumberTally]()
+    for name in names:
+        if name in tally.values:
+            columns[name] = tally.values[name]
+        elif name in tally.numbers:
+            many[name] = tally.numbers[name]
+            columns[name] = np.full(K, many[name].mean)
+    return PredictorTable(columns=columns, counts=tally.counts, numbers=many)
 
 
 def _is_other(value: Vector) -> bool:
@@ -72,8 +140,24 @@ def coerced_names(design: Design, columns: Mapping[str, Vector]) -> set[str]:
     return out
 
 
-def reference_values(column: Vector, *, coerced: bool) -> tuple[tuple[Any, ...], bool]:
-    """Reference values of a column, and whether it counts as a factor."""
+def reference_values(
+    table: PredictorTable, name: str, *, coerced: bool
+) -> tuple[tuple[Any, ...], bool]:
+    """Reference values of a column, and whether it counts as a factor.
+
+    Raises
+    ------
+    RowsNotHereError
+        For a numeric column that the formula makes a factor of, of which sums hold the mean only.
+    """
+    column = table.columns[name]
+    if name in table.numbers:
+        if coerced:
+            raise RowsNotHereError(
+                f"{name} has more than {MOST_VALUES} values, which sums do not hold: make the "
+                "factor a column of the data, or fit data in memory"
+            )
+        return (table.numbers[name].mean,), False
     if isinstance(column, Factor):
         used = np.unique(column.codes[column.codes >= 0])
         return tuple(column.levels[used].tolist()), True
@@ -81,7 +165,7 @@ def reference_values(column: Vector, *, coerced: bool) -> tuple[tuple[Any, ...],
     unique = np.unique(values[~np.isnan(values)])
     if coerced or unique.size <= _KEPT_VALUES:
         return tuple(unique.tolist()), True
-    return (float(np.mean(values)),), False
+    return (float(np.average(values, weights=table.counts)),), False
 
 
 def as_list(value: Any) -> list[Any]:

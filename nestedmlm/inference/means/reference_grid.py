@@ -17,19 +17,21 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.frame.values import Factor, Vector
+from nestedmlm.design.frame.values import Factor, Vector, vector_length
 from nestedmlm.design.matrices.modelmatrix import build_matrix
+from nestedmlm.design.moments import all_fixed_columns
 from nestedmlm.design.schema import matrix_values, offset_numbers
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.nodes import variables_in
 from nestedmlm.inference.means.nesting import Nesting, find_nesting
 from nestedmlm.inference.means.predictors import (
+    PredictorTable,
     as_column,
     as_list,
     asked_values,
     cell_columns,
     coerced_names,
-    predictor_columns,
+    predictor_table,
     reference_values,
     row_positions,
 )
@@ -115,7 +117,8 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
     OptionError
         If `at` names a variable that is no predictor, or a level that a factor does not have.
     """
-    columns = predictor_columns(design, Frame(data))
+    table = predictor_table(design, data)
+    columns = table.columns
     coerced = coerced_names(design, columns)
     given = {name: as_list(value) for name, value in (at or {}).items()}
     unknown = [name for name in given if name not in columns]
@@ -124,7 +127,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         raise OptionError(f"at names {', '.join(unknown)}; the predictors are: {known}")
     levels, factors = {}, {}
     for name, column in columns.items():
-        values, is_factor = reference_values(column, coerced=name in coerced)
+        values, is_factor = reference_values(table, name, coerced=name in coerced)
         if name in given:
             values = asked_values(name, given[name], column)
         if is_factor and (name not in given or isinstance(column, Factor) or name in coerced):
@@ -133,7 +136,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
     codes = _expand([len(values) for values in levels.values()])
     cells = cell_columns(levels, codes, columns)
     X, offset = _rows_of(design, cells, len(codes))
-    weight = _cell_weights(design, columns, factors, levels, codes)
+    weight = _cell_weights(table, factors, levels, codes)
     terms = _term_variables(design)
     return Grid(
         levels=levels,
@@ -151,7 +154,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
 
 def shifted(grid: Grid, design: Design, data: Any, *, variable: str, by: float) -> Grid:
     """Return the grid with one covariate moved, for slopes."""
-    columns = predictor_columns(design, Frame(data))
+    columns = predictor_table(design, data).columns
     moved = tuple(float(value) + by for value in grid.levels[variable])
     cells = cell_columns({**grid.levels, variable: moved}, grid.codes, columns)
     X, _ = _rows_of(design, cells, len(grid.codes))
@@ -188,8 +191,7 @@ def _rows_of(design: Design, cells: pd.DataFrame, m: int) -> tuple[FloatArray, F
 
 
 def _cell_weights(
-    design: Design,
-    columns: Mapping[str, Vector],
+    table: PredictorTable,
     factors: Mapping[str, Sequence[Any]],
     levels: Mapping[str, Sequence[Any]],
     codes: np.ndarray,
@@ -197,17 +199,17 @@ def _cell_weights(
     """Rows of the data in each combination of the factors' levels."""
     if not factors:
         return np.ones(len(codes))
-    rows = np.zeros(design.n, dtype=np.int64)
+    n = vector_length(table.columns[next(iter(factors))])
+    rows, inside = np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool)
     cells = np.zeros(len(codes), dtype=np.int64)
-    inside = np.ones(design.n, dtype=bool)
     for j, name in enumerate(levels):
         if name not in factors:
             continue
-        own = row_positions(columns[name], factors[name])
+        own = row_positions(table.columns[name], factors[name])
         inside &= own >= 0
         rows = rows * len(factors[name]) + own
         cells = cells * len(factors[name]) + codes[:, j]
-    counts = np.bincount(rows[inside], minlength=int(cells.max()) + 1)
+    counts = table.count(rows, int(cells.max()) + 1, inside)
     return np.asarray(counts[cells], dtype=float)
 
 
@@ -227,9 +229,12 @@ def _null_basis(design: Design, columns: Mapping[str, Vector]) -> FloatArray:
     null = np.zeros((size, len(dropped)))
     if not dropped:
         return null
-    rows = pd.DataFrame({name: as_column(value) for name, value in columns.items()})
-    evaluator = schema.evaluator(Frame(rows))
-    X = build_matrix(schema.fixed, matrix_values((schema.fixed,), evaluator), design.n)
+    if design.sums is not None:
+        X = all_fixed_columns(design.sums)
+    else:
+        rows = pd.DataFrame({name: as_column(value) for name, value in columns.items()})
+        evaluator = schema.evaluator(Frame(rows))
+        X = build_matrix(schema.fixed, matrix_values((schema.fixed,), evaluator), design.n)
     solution = np.linalg.lstsq(X[:, list(schema.kept)], X[:, dropped], rcond=None)[0]
     null[list(schema.kept)] = -solution
     null[dropped, range(len(dropped))] = 1.0

@@ -95,6 +95,7 @@ def cell_design(
         sums=Sums(
             cells=cells,
             x=tuple(x[j] for j in kept),
+            every=x,
             terms=tuple(_places(block.spec, place, formula) for block in blocks),
             codes=tuple(block.codes for block in groups.values()),
             root=_root(cells),

@@ -20,6 +20,7 @@ from nestedmlm.errors import FormulaError, PartitionError
 from nestedmlm.statistics.cells.accumulate import cells_of_rows
 from nestedmlm.statistics.cells.cell_sums import Cells, Tally, triangular_factor, triangular_root
 from nestedmlm.statistics.cells.merge import merge
+from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
 ROWS_AT_ONCE = 500_000  # of a partition: more are taken in slices
 _UNSEEN = 1e-8  # share of a column's size: of less the basis has seen nothing
@@ -290,6 +291,7 @@ def _tally(rows: CompleteRows, values: Mapping[str, Vector], known: Mapping[str,
         at_high=int((y == high).sum()),
         missing=rows.missing,
         used=used,
+        predictors=PredictorTally.of(rows.columns, n) if n and rows.columns is not None else None,
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.values import Vector
+from nestedmlm.statistics.cells.predictor_tally import PredictorTally, tally_of
 
 _NO_PIVOT = 1e-14  # share of a column's square below which it adds nothing to those before it
 
@@ -40,6 +41,8 @@ class Tally:
         How many values each incomplete variable lacks.
     used : mapping of str to array of int
         For each factor among the predictors, the rows of each level.
+    predictors : PredictorTally or None
+        Of the fixed effects' own columns; None where it was not made.
     """
 
     n: int = 0
@@ -53,6 +56,7 @@ class Tally:
     at_high: int = 0
     missing: Mapping[str, int] = field(default_factory=dict)
     used: Mapping[str, IntArray] = field(default_factory=dict)
+    predictors: PredictorTally | None = None
 
     def __add__(self, other: Tally) -> Tally:
         missing, used = dict(self.missing), dict(self.used)
@@ -73,6 +77,7 @@ class Tally:
             at_high=sum(t.at_high for t in (self, other) if t.high == high),
             missing=missing,
             used=used,
+            predictors=tally_of([t.predictors for t in (self, other) if t.n]),
         )
 
 
