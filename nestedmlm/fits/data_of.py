@@ -46,4 +46,5 @@ def _model_of(fit: LmerFit | BayesFit | PooledFit) -> Model:
             "a posterior that was loaded from a file does not hold its data: sample it anew, or "
             "pickle it"
         )
-    return fit.source
+    model: Model = fit.source
+    return model
