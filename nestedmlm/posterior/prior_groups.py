@@ -12,11 +12,11 @@ from nestedmlm.bayes.model.names import coordinates as names_of_coordinates
 from nestedmlm.bayes.model.names import dimensions, parameter_names, response_name
 from nestedmlm.bayes.model.priors import PriorSet, require_proper
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.posterior.datatree import constant_data, row_tree
 from nestedmlm.posterior.draws import covariance_draws
 from nestedmlm.posterior.loglik import LARGEST
-from nestedmlm.posterior.row_draws import all_draws, fitted_rows, sample_levels
+from nestedmlm.posterior.row_draws import all_draws, fitted_rows, of_basis, sample_levels
 
 
 def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | None) -> Any:
@@ -42,6 +42,8 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
     from nestedmlm.bayes.sampling.posterior_dataset import named_dataset  # xarray
 
     require_proper(priors, "nothing can be drawn from it")
+    if design.sigma is not None:
+        raise ResidualStructureError("draws from the priors are not worked out for a known sigma")
     if draws * design.n > LARGEST:
         raise OptionError(
             f"{draws} responses of {design.n} rows take more than half a gigabyte: ask for at most "
@@ -54,7 +56,8 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
     effects: dict[str, Any] = {}
     covs = covariance_draws({"posterior": own}, design)
     for term, names, cov in zip(design.terms, parameter_names(design).terms, covs, strict=True):
-        b = sample_levels(cov, len(design.factors[term.factor].levels), rng)
+        factor = design.factors[term.factor]
+        b = of_basis(sample_levels(cov, factor.effects, rng), factor.basis)
         for j, name in enumerate(names.variables):
             effects[name] = (("chain", "draw", *dims[name]), b[None, :, :, j])
     own = own.assign(effects).assign_coords(

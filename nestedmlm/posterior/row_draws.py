@@ -159,7 +159,7 @@ def sample_levels(cov: FloatArray, levels: int, rng: np.random.Generator) -> Flo
     return out
 
 
-def _of_basis(effects: FloatArray, basis: FloatArray | None) -> FloatArray:
+def of_basis(effects: FloatArray, basis: FloatArray | None) -> FloatArray:
     """Effects of levels, (S, J, k), from independent ones, where a factor has a basis."""
     if basis is None:
         return effects
@@ -268,7 +268,7 @@ def replicate(
         covs = [cov[chosen] for cov in covariance_draws(data, design)]
         factors = [design.factors[term.factor] for term in design.terms]
         effects = [
-            _of_basis(sample_levels(cov, factor.effects, rng), factor.basis)
+            of_basis(sample_levels(cov, factor.effects, rng), factor.basis)
             for cov, factor in zip(covs, factors, strict=True)
         ]
     picked = RowDraws(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from designs import FORMULAS, data
 from fake_posterior import fake_bayesfit
@@ -164,3 +167,22 @@ def test_what_nothing_can_be_drawn_from():
         family.prior_predictive()
     with pytest.raises(nm.errors.ResidualStructureError):
         nm.Model("Yield ~ 1 + (1 | Batch)", model.data, fixed={"sigma": 50}).prior_predictive()
+
+
+def test_related_levels_are_drawn_related_and_not_left_out():
+    data = nm.load_dataset("Dyestuff")
+    levels = sorted(data["Batch"].unique())
+    related = pd.DataFrame(0.9 * np.ones((6, 6)) + 0.1 * np.eye(6), index=levels, columns=levels)
+    model = nm.Model("Yield ~ 1 + (1 | Batch)", data, relationship={"Batch": related})
+    effects = model.prior_predictive(draws=2000, seed=1)["prior"]["1|Batch"].values[0]
+    apart = np.corrcoef(effects.T)[np.triu_indices(6, 1)]
+    np.testing.assert_allclose(apart, 0.9, atol=0.05)
+    posterior = fake_bayesfit(nm.Model("Yield ~ 1 + (1 | Batch)", data).fit())
+    posterior = replace(posterior, design=model.design)
+    for ask in (lambda: posterior.loo("group"), lambda: posterior.loo(integrated=True),
+                lambda: posterior.kfold("Batch", draws=1000, progress=False)):  # fmt: skip
+        with pytest.raises(nm.errors.RelationshipError):
+            ask()
+    known = nm.Model("Yield ~ 1 + (1 | Batch)", data, fixed={"sigma": 50}).fit()
+    with pytest.raises(nm.errors.ResidualStructureError, match="a known sigma"):
+        known.plot.ppc(kind="prior")
