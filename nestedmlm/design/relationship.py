@@ -27,6 +27,7 @@ from nestedmlm.formula.formula import Formula
 
 FloatArray = npt.NDArray[np.float64]
 MOST_RELATIVES = 20_000  # their relationships alone take 3 GB
+_PRODUCTS_PER_SECOND = 2e9  # of one busy processor; a fit takes about 20 q^3
 _SYMMETRIC = 1e-8  # largest difference of A and its transpose, as a share of its largest entry
 _POSITIVE = 1e-10  # smallest eigenvalue that counts, as a share of the largest
 _LEAST_PIVOT = 1e-5  # of a Cholesky factor, as a share of the largest: below it A is singular
@@ -130,7 +131,7 @@ def _read(name: str, given: Any) -> Relationship:
 
 def _check_size(name: str, q: int) -> None:
     if q > MOST_RELATIVES:
-        memory, hours = 5 * 8 * q**2 / 2**30, 10 * 2 * q**3 / 1e10 / 3600
+        memory, hours = 5 * 8 * q**2 / 2**30, 20 * q**3 / _PRODUCTS_PER_SECOND / 3600
         raise MemoryLimitError(
             f"the relationship of {name} has {q:,} members: eliminating them takes about "
             f"{memory:,.0f} GiB of memory and {hours:,.0f} hours on one processor; leave out those "

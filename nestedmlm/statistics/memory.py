@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nestedmlm.errors import MemoryLimitError
 
 _COPIES = 5  # the block, its factor, inverse and two products live at once
-_PRODUCTS_PER_SECOND = 1e10  # of one processor, for the time that a fit would take
+_PRODUCTS_PER_SECOND = 2e9  # of one processor, for the time that a fit would take
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
