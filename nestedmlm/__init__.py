@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.capsule.capsule import Capsule, load_capsule
     from nestedmlm.fits.etable import etable
     from nestedmlm.fits.fit_comparison import anova
+    from nestedmlm.fits.generalized.pymc_glmer import pymc_glmer
     from nestedmlm.fits.glmer_fit import GlmerFit
     from nestedmlm.fits.imputation.pool import pool
     from nestedmlm.fits.imputation.pooled_fit import PooledFit
@@ -121,6 +122,7 @@ __all__ = [
     "pool",
     "power",
     "power_curve",
+    "pymc_glmer",
     "pymc_lmer",
     "rlrt",
     "scenario",
@@ -144,6 +146,7 @@ _PLACES = {
         "fits.capsule.capsule": "Capsule load_capsule",
         "fits.etable": "etable",
         "fits.fit_comparison": "anova",
+        "fits.generalized.pymc_glmer": "pymc_glmer",
         "fits.glmer_fit": "GlmerFit",
         "fits.imputation.pool": "pool",
         "fits.imputation.pooled_fit": "PooledFit",

@@ -228,7 +228,9 @@ def built_design(
         check_levels(design.factors, design.n, free_dispersion=free)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
     said = remarks(design, variables.missing, normal=family is None)
-    return replace(design, messages=(*design.messages, *said)) if said else design
+    if said or family is not None:
+        design = replace(design, messages=(*design.messages, *said), family=family)
+    return design
 
 
 def _with_residual(design: Design, residual: ResidualRows) -> Design:

@@ -23,6 +23,7 @@ from nestedmlm.formula.formula import Formula
 
 if TYPE_CHECKING:
     from nestedmlm.design.residual import ResidualRows
+    from nestedmlm.families.family import Family
 
 __all__ = ["Design", "GroupingFactor", "NewDesign", "ReTerm", "Rows"]
 
@@ -59,6 +60,8 @@ class Design:
         Of a large table they are built when something first asks for them.
     sums : Sums or None
         What there is in the place of rows, or beside rows that are not built; if anything.
+    family : Family or None
+        Of a generalized model; None: any numbers, taken for normal.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class Design:
     messages: tuple[str, ...]
     rows: Rows | LateRows | None = None
     sums: Sums | None = None
+    family: Family | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, Rows):  # whoever has rows in hand may have changed them

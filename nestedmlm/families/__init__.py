@@ -15,10 +15,12 @@ from nestedmlm.families.constructors import (
     inverse_gaussian,
     negative_binomial,
     poisson,
+    student_t,
 )
 from nestedmlm.families.family import Family
 from nestedmlm.families.family_table import FAMILIES, register_family, resolve_family
 from nestedmlm.families.links import LINKS, Link
+from nestedmlm.families.pymc_likelihood import PymcLikelihood, PymcRows, SampledParameter
 from nestedmlm.families.row_terms import DispersionTerms, RowTerms, dispersion_rows, rows
 
 __all__ = [
@@ -27,7 +29,10 @@ __all__ = [
     "DispersionTerms",
     "Family",
     "Link",
+    "PymcLikelihood",
+    "PymcRows",
     "RowTerms",
+    "SampledParameter",
     "beta",
     "binomial",
     "dispersion_rows",
@@ -39,4 +44,5 @@ __all__ = [
     "register_family",
     "resolve_family",
     "rows",
+    "student_t",
 ]

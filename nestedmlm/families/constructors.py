@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
+from nestedmlm.arguments import check_number
 from nestedmlm.errors import OptionError
 from nestedmlm.families import beta_density as b
 from nestedmlm.families import exponential as e
+from nestedmlm.families import pymc_likelihood as pymc
+from nestedmlm.families import student_t_density as t
 from nestedmlm.families.family import Family
 from nestedmlm.families.links import LINKS, Link
 
@@ -79,6 +83,7 @@ def binomial(link: str | Link = "logit") -> Family:
         unit_deviance=e.binomial_deviance,
         draw=e.binomial_draw,
         start_mean=e.binomial_start,
+        pymc=pymc.BINOMIAL,
     )
 
 
@@ -114,6 +119,7 @@ def poisson(link: str | Link = "log") -> Family:
         unit_deviance=e.poisson_deviance,
         draw=e.poisson_draw,
         start_mean=e.count_start,
+        pymc=pymc.POISSON,
     )
 
 
@@ -157,6 +163,7 @@ def negative_binomial(theta: float | None = None, link: str | Link = "log") -> F
         draw=e.negative_binomial_draw,
         start_mean=e.count_start,
         start_dispersion=e.negative_binomial_start,
+        pymc=pymc.NEGATIVE_BINOMIAL,
     )
     return made if theta is None else made.with_dispersion(theta)
 
@@ -199,6 +206,7 @@ def gamma(link: str | Link = "log") -> Family:
         draw=e.gamma_draw,
         start_mean=e.positive_start,
         start_dispersion=e.gamma_start,
+        pymc=pymc.GAMMA,
         canonical="inverse",
     )
 
@@ -239,6 +247,7 @@ def inverse_gaussian(link: str | Link = "log") -> Family:
         draw=e.inverse_gaussian_draw,
         start_mean=e.positive_start,
         start_dispersion=e.inverse_gaussian_start,
+        pymc=pymc.INVERSE_GAUSSIAN,
         canonical="1/mu^2",
     )
 
@@ -279,6 +288,7 @@ def gaussian(link: str | Link = "log") -> Family:
         draw=e.gaussian_draw,
         start_mean=e.positive_start,
         start_dispersion=e.gaussian_start,
+        pymc=pymc.GAUSSIAN,
         canonical="identity",
     )
 
@@ -319,4 +329,56 @@ def beta(link: str | Link = "logit") -> Family:
         draw=b.beta_draw,
         start_mean=b.share_start,
         start_dispersion=b.beta_start,
+        pymc=pymc.BETA,
+    )
+
+
+def student_t(nu: float | None = None, link: str | Link = "identity") -> Family:
+    """Student's t family: numbers with outliers, for robust linear mixed models.
+
+    Of posteriors only (`nestedmlm.pymc_glmer`): its density is not concave, and there is no maximum
+    likelihood of it here.
+
+    Parameters
+    ----------
+    nu : float, optional
+        Degrees of freedom; without it, they are sampled with the other parameters.
+    link : {"identity", "log", "inverse"} or Link
+
+    Returns
+    -------
+    Family
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> [parameter.name for parameter in nm.families.student_t().pymc.parameters]
+    ['sigma', 'nu']
+    """
+    if nu is not None:
+        nu = check_number(nu, "nu", positive=True)
+    return Family(
+        name="t",
+        label="t",
+        link=choose_link("t", link, ("identity", "log", "inverse")),
+        dispersion="estimated",
+        dispersion_name="sigma^2",
+        scaled=True,
+        log_kernel=partial(t.t_kernel, nu=nu),
+        log_constant=t.t_constant,
+        unit_deviance=partial(t.t_deviance, nu=nu),
+        draw=partial(t.t_draw, nu=nu),
+        start_mean=e.positive_start,
+        start_dispersion=e.gaussian_start,
+        pymc=pymc.PymcLikelihood(
+            distribution=partial(t.t_rows, nu=nu),
+            parameters=t.t_parameters(nu),
+            known_parameter=nu,
+            log_density=partial(t.t_density_at, nu=nu),
+            draw=partial(t.t_draw_at, nu=nu),
+        ),
     )

@@ -127,8 +127,7 @@ def negative_binomial_kernel(y: FloatArray, mean: Mean, a: FloatArray, theta: fl
 
 def log_rising(y: FloatArray, theta: float) -> FloatArray:
     """``log Gamma(y + theta) / Gamma(theta)``, at large theta without cancellation."""
-    large = theta > 1e4
-    if not large:
+    if np.all(np.less_equal(theta, 1e4)):
         return special.gammaln(y + theta) - special.gammaln(theta)  # type: ignore[no-any-return]
     # log of the rising factorial: log B(theta, y) has it to full precision
     safe = np.where(y > 0.0, y, 1.0)

@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.families.links import Link, Mean, mean_of
+from nestedmlm.families.pymc_likelihood import PymcLikelihood
 
 
 class Variance(NamedTuple):
@@ -96,6 +97,8 @@ class Family:
         ``(y, mu, weights)`` to a first dispersion.
     check : callable
         ``(y, weights)``: raises for responses that the family cannot have made.
+    pymc : PymcLikelihood or None
+        How its rows are written in a PyMC model.
 
     Examples
     --------
@@ -124,6 +127,12 @@ class Family:
     start_mean: Callable[[FloatArray, FloatArray], FloatArray]
     start_dispersion: Callable[[FloatArray, FloatArray, FloatArray], float] | None = None
     check: Callable[[FloatArray, FloatArray], None] = accept
+    pymc: PymcLikelihood | None = None
+
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether there are derivatives of the density, which maximum likelihood takes."""
+        return self.variance is not None or self.mean_derivatives is not None
 
     @property
     def has_dispersion(self) -> bool:

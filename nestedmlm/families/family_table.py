@@ -23,6 +23,7 @@ _TABLE: dict[str, Constructor] = {
     "inverse_gaussian": c.inverse_gaussian,
     "beta": c.beta,
     "gaussian": c.gaussian,
+    "t": c.student_t,
 }
 FAMILIES: MappingProxyType[str, Constructor] = MappingProxyType(_TABLE)  # for everybody to read
 
@@ -36,6 +37,9 @@ _SPELLINGS = {
     "wald": "inverse_gaussian",
     "beta_family": "beta",
     "normal": "gaussian",
+    "student_t": "t",
+    "student": "t",
+    "studentt": "t",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -49,6 +49,8 @@ class Link:
         Of `eta`: ``1 - mu`` and the logarithms, where they can be had without cancellation.
     whole : callable, optional
         ``eta -> (Mean, derivatives)`` at once, where they have much in common.
+    symbolic : callable, optional
+        `mu` of PyTensor variables, of a link of one's own in a PyMC model.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Link:
     log_mu: Elementwise | None = None
     log_complement: Elementwise | None = None
     whole: Callable[[FloatArray], tuple[Mean, Slopes]] | None = None
+    symbolic: Callable[[Any], Any] | None = None
 
     def mean_and_derivatives(self, eta: FloatArray) -> tuple[Mean, Slopes]:
         """The mean with its logarithms, and its three derivatives in eta.

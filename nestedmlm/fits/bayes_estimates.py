@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
+from nestedmlm.errors import NotDefinedError
+from nestedmlm.families import Family
 from nestedmlm.posterior import row_draws, summaries
 from nestedmlm.posterior.draws import draw_shape, fixed_draws, sigma_draws
 from nestedmlm.posterior.run import Run
@@ -75,8 +78,26 @@ class BayesEstimates:
 
     # --- estimates -----------------------------------------------------------------------------
     @property
+    def family(self) -> Family | None:
+        """Family of a generalized model, with its link; None of a linear one."""
+        return self.design.family
+
+    @property
     def sigma(self) -> float:
-        """Posterior mean of the residual standard deviation."""
+        """Posterior mean of the residual standard deviation.
+
+        Raises
+        ------
+        NotDefinedError
+            For a family that has none.
+        """
+        names = parameter_names(self.design)
+        if names.sigma not in names.beside:
+            own = ", ".join(names.beside) or "nothing"
+            raise NotDefinedError(
+                "there is no residual standard deviation: beside the mean this family has "
+                f"{own}; see fit.parameters()"
+            )
         return float(sigma_draws(self.data, self.design).mean())
 
     @property
@@ -113,7 +134,10 @@ class BayesEstimates:
     # --- rows ----------------------------------------------------------------------------------
     @property
     def fittedvalues(self) -> pd.Series:
-        """Posterior means of ``X beta + Z b + offset``, on the caller's index."""
+        """Posterior means of the expected responses given the random effects.
+
+        On the caller's index.
+        """
         return self.design.align(row_draws.mean_fitted(self.data, self.design)).rename("fitted")
 
     @property

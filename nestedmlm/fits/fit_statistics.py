@@ -43,7 +43,9 @@ def _icc(fit: TabledFit) -> dict[str, Any]:
 
 
 def _sigma(fit: TabledFit) -> dict[str, Any]:
-    return {} if fit.engine == "pooled" else {"Residual SD": float(fit.sigma)}
+    if fit.engine == "pooled" or (fit.engine == "posterior" and fit.design.family is not None):
+        return {}
+    return {"Residual SD": float(fit.sigma)}
 
 
 # name -> label and value; a statistic that does not apply has no label

@@ -56,10 +56,12 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.ranef import coef, ranef
     from nestedmlm.fits.verbs.ranova import ranova
     from nestedmlm.fits.verbs.refit import refit
+    from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
     from nestedmlm.fits.verbs.standardized import standardized
     from nestedmlm.fits.verbs.summary import pvalues, summary
     from nestedmlm.fits.verbs.tidy import tidy
+    from nestedmlm.fits.verbs.to_pymc import to_pymc
     from nestedmlm.fits.verbs.update import update
     from nestedmlm.fits.verbs.varcorr import varcorr
     from nestedmlm.fits.verbs.variance_parameters import variance_parameters
@@ -101,10 +103,12 @@ else:  # each loads when it is first asked for
                 "verbs.ranef": "coef ranef",
                 "verbs.ranova": "ranova",
                 "verbs.refit": "refit",
+                "verbs.sample": "sample",
                 "verbs.simulate": "simulate",
                 "verbs.standardized": "standardized",
                 "verbs.summary": "pvalues summary",
                 "verbs.tidy": "tidy",
+                "verbs.to_pymc": "to_pymc",
                 "verbs.update": "update",
                 "verbs.varcorr": "varcorr",
                 "verbs.variance_parameters": "variance_parameters",
@@ -201,7 +205,6 @@ class GlmerFit(GeneralizedEstimates):
     emmeans = emmeans
     emtrends = emtrends
 
-    # --- intervals -----------------------------------------------------------------------------
     conf_int = conf_int
 
     # --- shares of variance --------------------------------------------------------------------
@@ -238,6 +241,8 @@ class GlmerFit(GeneralizedEstimates):
     refit = refit
     standardized = standardized
     update = update
+    to_pymc = to_pymc
+    sample = sample
 
     @checked
     def refitted(
@@ -347,6 +352,11 @@ def fit_generalized_design(
     """Optimise, then report: what every route to a generalized fit goes through."""
     family = model.family
     assert family is not None
+    if not family.has_derivatives:
+        raise OptionError(
+            f"the {family.name} family has no maximum likelihood here: sample its posterior, "
+            f"nm.pymc_glmer(formula, data, family={family.name!r})"
+        )
     check_choice(information, "information", INFORMATION)
     check_quadrature(nAGQ, design)
     found = solve_glmm(

@@ -18,7 +18,6 @@ from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, refuse_residuals
 from nestedmlm.formula import Formula, parse_formula, update_formula
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
@@ -252,7 +251,6 @@ class Model:
     def priors(self) -> PriorTable:
         """Default priors of the Bayesian model, each with the rule that set it; a view."""
         refuse_residuals(self, "a prior")
-        require_linear(self.family, "the table of default priors")
         return PriorTable(resolve_priors(self.design).rows)
 
     @property

@@ -16,6 +16,7 @@ from nestedmlm.fits.data_of import data_of
 from nestedmlm.formula.nodes import variables_in
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.effects.df_record import ROBUST_TYPES, ClusterRobust
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.draws import effect_draws
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def adapter_class() -> type:
 
 
 def _check(fit: LmerFit | BayesFit, re_form: Any) -> None:
+    require_linear(fit.design.family, "the adapter to marginaleffects")
     if re_form not in (False, None):
         raise OptionError("re_form must be False (population) or None (each row's group)")
     if fit.design.schema.offset_array:

@@ -233,6 +233,8 @@ def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.D
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":
         draws = fixed_draws(fit.data, fit.design) @ L.T + offset
+        own = _scale(fit)
+        draws = draws if own is None else own.shown(draws)
         return estimates(draws, level=level)[["estimate", "conf_low", "conf_high"]]
     from scipy.special import ndtri
 
@@ -253,9 +255,8 @@ def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.D
 
 def _scale(fit: EitherFit) -> ResponseScale | None:
     """Scale of the response of a generalized model, on which its means are drawn."""
-    if fit.engine == "posterior":
-        return None
-    return response_scale(fit.core.family, response=True)
+    family = fit.design.family if fit.engine == "posterior" else fit.core.family
+    return response_scale(family, response=True)
 
 
 def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:

@@ -98,7 +98,7 @@ def _drawn(of: Any, kind: str, draws: int, seed: int | None, fitted: bool) -> Fl
 
 
 def _family(fit: Any) -> Any:
-    return None if fit.engine == "posterior" else fit.core.family
+    return fit.design.family if fit.engine == "posterior" else fit.core.family
 
 
 def draw_densities(ax: Any, y: FloatArray, drawn: FloatArray) -> None:

@@ -14,7 +14,6 @@ from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inv
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.views.protocols import EitherFit, Specified
@@ -136,8 +135,6 @@ def priors_of(of: Specified | EitherFit) -> PriorSet:
         If the posterior is of a PyMC model of the user's.
     """
     if not hasattr(of, "priors"):  # a fit by likelihood: those of its model
-        likely: Any = of
-        require_linear(likely.core.family, "the table of default priors")
         return resolve_priors(of.design)
     given: PriorSet | None = of.priors
     if given is None:

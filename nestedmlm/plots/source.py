@@ -34,7 +34,9 @@ def require_likelihood(fit: EitherFit, what: str) -> LikelihoodFit:
 def unit_of(fit: Fit) -> float:
     """Residual SD; 1 in a generalized model."""
     likely: Any = fit
-    return float(fit.sigma if fit.engine == "posterior" else likely.core.scale)
+    if fit.engine == "posterior":
+        return 1.0 if fit.design.family is not None else float(fit.sigma)
+    return float(likely.core.scale)
 
 
 def require_normal(fit: EitherFit, what: str) -> None:
@@ -44,8 +46,8 @@ def require_normal(fit: EitherFit, what: str) -> None:
     ------
     OptionError
     """
-    if fit.engine != "posterior":
-        require_linear(fit.core.family, what)
+    family = fit.design.family if fit.engine == "posterior" else fit.core.family
+    require_linear(family, what)
 
 
 def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) -> list[str]:
@@ -69,6 +71,8 @@ def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     Normalized residuals where they differ or correlate; quantile residuals of a generalized model,
     which are standard normal, too.
     """
+    if fit.engine == "posterior":
+        require_linear(fit.design.family, "residuals of a posterior in units of sigma")
     fitted = _used(fit, fit.fittedvalues)
     generalized: Any = fit
     if fit.engine != "posterior" and generalized.core.family is not None:

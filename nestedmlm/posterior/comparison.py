@@ -8,23 +8,24 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.names import DISPERSION
 from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
+from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
-from nestedmlm.likelihood.solution import Solution
 from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_table
 
 
 def comparison_table(
-    solution: Solution, design: Design, data: Any, posterior_design: Design, *, level: float
+    fitted: Fitted, data: Any, posterior_design: Design, *, level: float
 ) -> pd.DataFrame:
     """Put the parameters of two fits side by side.
 
     Parameters
     ----------
-    solution, design : Solution, Design
-        Of the fit by likelihood.
+    fitted : Fitted
+        The fit by likelihood.
     data, posterior_design : DataTree, Design
         Of the posterior.
     level : float
@@ -44,11 +45,12 @@ def comparison_table(
     ModelComparisonError
         If the fits are not of the same model and data.
     """
+    solution, design = fitted.solution, fitted.design
     check_same(design, posterior_design)
     posterior = parameter_table(data, posterior_design, level=level)
     estimate = _estimates(solution, design)
     std_error = np.full(len(estimate), np.nan)
-    std_error[: design.p] = np.sqrt(np.diag(solution.vcov))
+    std_error[: design.p] = np.sqrt(np.diag(fitted.vcov))
     mean, sd = posterior["estimate"].to_numpy(), posterior["std_error"].to_numpy()
     unit = np.where(np.isnan(std_error), sd, std_error)
     shift = np.full(len(mean), np.nan)
@@ -77,6 +79,7 @@ def check_same(one: Design, other: Design) -> None:
         "numbers of rows": one.n == other.n,
         "fixed effects": one.x_names == other.x_names,
         "random effects": _random_part(one) == _random_part(other),
+        "families": _family(one) == _family(other),
         "responses": one.n == other.n and np.array_equal(one.y, other.y),
     }
     different = [what for what, same in problems.items() if not same]
@@ -85,6 +88,10 @@ def check_same(one: Design, other: Design) -> None:
             f"these fits have different {' and '.join(different)}: compare a fit with the "
             "posterior of the same model, for example fit.sample()"
         )
+
+
+def _family(design: Design) -> tuple[str, ...]:
+    return () if design.family is None else (design.family.name, design.family.link.name)
 
 
 def _random_part(design: Design) -> list[tuple[Any, ...]]:
@@ -99,7 +106,7 @@ def _random_part(design: Design) -> list[tuple[Any, ...]]:
     ]
 
 
-def _estimates(solution: Solution, design: Design) -> FloatArray:
+def _estimates(solution: Any, design: Design) -> FloatArray:
     """Values of `list_parameters` at a solution; NaN for a correlation with no variance."""
     terms = {t.name: (t.columns, T) for t, T in zip(design.terms, solution.T, strict=True)}
     beta = dict(zip(design.x_names, solution.beta, strict=True))
@@ -114,9 +121,16 @@ def _estimates(solution: Solution, design: Design) -> FloatArray:
         )
     }
 
+    beside: dict[str, float] = {}
+    if design.family is not None:
+        pymc, dispersion = design.family.pymc, solution.dispersion
+        beside = {DISPERSION: dispersion} if pymc is None else pymc.at_dispersion(dispersion)
+
     def value(p: Parameter) -> float:
+        if p.kind == "family":
+            return beside[p.name]
         if p.kind == "sigma" or p.var1 is None:
-            return solution.sigma
+            return float(solution.sigma)
         if p.kind == "fixed":
             return float(beta[p.var1])
         if p.kind == "par":

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.counted import counted
 from nestedmlm.bayes.model.names import (
-    MU,
     OBS_DIM,
     is_auxiliary,
+    is_mean,
     parameter_names,
     response_name,
     without_slash,
@@ -47,9 +48,13 @@ def check_parameters(data: Any, design: Design) -> None:
 
 
 def without_auxiliary(data: Any) -> Any:
-    """Copy a tree without variables that only make sampling easy, and without the long ``mu``."""
+    """Copy a tree without variables that only make sampling easy, and without the long mean."""
     posterior = data["posterior"].to_dataset()
-    names = [name for name in posterior.data_vars if is_auxiliary(str(name)) or name == MU]
+    names = [
+        name
+        for name, variable in posterior.data_vars.items()
+        if is_auxiliary(str(name)) or is_mean(str(name), variable.dims)
+    ]
     out = data.copy()
     out["posterior"] = type(data)(posterior.drop_vars(names))
     return out
@@ -79,7 +84,7 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
     if design.rows is None:
         return data.copy()
     groups: dict[str, dict[str, Any]] = {
-        "observed_data": {response_name(design): design.y},
+        "observed_data": {response_name(design): counted(design)},
         "constant_data": constant_data(design),
     }
     if log_likelihood and fits_in_memory(data, design):
@@ -169,6 +174,6 @@ def add_posterior_predictive(data: Any, design: Design, *, seed: int | None) -> 
     """Copy a tree with one replicated response per draw in ``posterior_predictive``."""
     rng = np.random.default_rng(seed)
     draws = all_draws(fitted_rows(data, design), kind="response", rng=rng)
-    values: FloatArray = draws.reshape(*draw_shape(data), design.n)
+    values: FloatArray = counted(design, draws.reshape(*draw_shape(data), design.n))
     more = row_tree({"posterior_predictive": {response_name(design): values}}, design)
     return merge(data, more, replace=True)

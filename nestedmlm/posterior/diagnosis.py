@@ -25,7 +25,8 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     """How much of each standard deviation's posterior lies next to zero.
 
     "Next to zero" is below 5 % of sigma once multiplied with the root mean square of its column,
-    so that the units of a predictor do not matter.
+    so that the units of a predictor do not matter. In a generalized model the unit of the linear
+    predictor is in the place of sigma.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
         at_boundary``: `density_ratio` is the density of that stretch over that of the densest one
         of its width.
     """
-    sigma = sigma_draws(data, design)
+    sigma = sigma_draws(data, design) if design.family is None else np.ones(1)
     scale = {
         (term.name, column): size
         for term in design.terms
@@ -63,11 +64,12 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def boundary_sentences(table: pd.DataFrame) -> tuple[str, ...]:
+def boundary_sentences(table: pd.DataFrame, *, linear: bool = True) -> tuple[str, ...]:
     """Say in words which posteriors are piled up at zero."""
+    unit = "of the residual's" if linear else "of a unit of the linear predictor"
     return tuple(
         f"{row.group}, {row.var1}: {100 * row.share_near_zero:.0f} % of the draws have a standard "
-        f"deviation below {row.threshold:.3g}, which is {100 * NEAR_ZERO:.0f} % of the residual's; "
+        f"deviation below {row.threshold:.3g}, which is {100 * NEAR_ZERO:.0f} % {unit}; "
         f"{100 * UPPER:.0f} % have one below {row.conf_high:.3g}. The data do not tell it from "
         "zero."
         for row in table[table["at_boundary"]].itertuples()

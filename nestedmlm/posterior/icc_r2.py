@@ -10,9 +10,18 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.moments import term_products
-from nestedmlm.inference.variances.icc_r2 import fixed_variance, mean_variance, residual_variance
+from nestedmlm.errors import OptionError
+from nestedmlm.families import Family
+from nestedmlm.inference.variances.icc_r2 import (
+    distribution_variances,
+    fixed_variance,
+    mean_predictor,
+    mean_variance,
+    residual_variance,
+)
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.row_draws import fitted_rows
+from nestedmlm.posterior.row_responses import dispersion_draws
 from nestedmlm.posterior.summaries import LEVEL, estimates
 
 
@@ -29,11 +38,15 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
         conf_high``.
     """
     fixed = fixed_variance(design, fixed_draws(data, design))
-    random = sum(term_variances(data, design))
-    residual = residual_variance(design, sigma_draws(data, design))
-    fitted = _variance_of_fitted(data, design)
+    terms, residual = split_variance(data, design)
+    random = sum(terms)
     total = fixed + random + residual
-    draws = np.column_stack([fitted / (fitted + residual), fixed / total, (fixed + random) / total])
+    if design.family is None:
+        fitted = _variance_of_fitted(data, design)
+        bayes = fitted / (fitted + residual)
+    else:
+        bayes = _bayes_share(data, design, design.family)
+    draws = np.column_stack([bayes, fixed / total, (fixed + random) / total])
     index = pd.Index(["bayes", "marginal", "conditional"], name="term")
     return estimates(draws, level=level, index=index)
 
@@ -51,9 +64,10 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
     """
     names = [factor.name for factor in design.factors]
     shares = {name: np.zeros(1) for name in names}
-    for term, variance in zip(design.terms, term_variances(data, design), strict=True):
+    terms, residual = split_variance(data, design)
+    for term, variance in zip(design.terms, terms, strict=True):
         shares[names[term.factor]] = shares[names[term.factor]] + variance
-    shares["Residual"] = residual_variance(design, sigma_draws(data, design))
+    shares["Residual"] = residual
     draws = np.column_stack(list(shares.values()))
     index = pd.Index(list(shares), name="group")
     return estimates(draws / draws.sum(axis=1, keepdims=True), level=level, index=index)
@@ -64,6 +78,45 @@ def row_sd_draws(data: Any, design: Design) -> dict[str, FloatArray]:
     residual = residual_variance(design, sigma_draws(data, design))
     total = residual + sum(term_variances(data, design))
     return {"total": np.sqrt(total), "residual": np.sqrt(residual)}
+
+
+def split_variance(data: Any, design: Design) -> tuple[list[FloatArray], FloatArray]:
+    """Variances of the terms, and of the residual, in every draw, (S,) each.
+
+    Of a generalized model on the latent scale; an effect of each row counts as residual there, as
+    in `nestedmlm.inference.variances.icc_r2.variance_shares`.
+    """
+    terms, family = term_variances(data, design), design.family
+    if family is None:
+        return terms, residual_variance(design, sigma_draws(data, design))
+    beta = fixed_draws(data, design)
+    residual = distribution_variances(
+        family, mean_predictor(design, beta), sum(terms, np.zeros(len(beta))),
+        np.ravel(dispersion_draws(data, family)), scale="latent",
+    )  # fmt: skip
+    for t, term in enumerate(design.terms):
+        if len(design.factors[term.factor].levels) == design.n:
+            residual, terms[t] = residual + terms[t], np.zeros(len(beta))
+    return terms, residual
+
+
+def _bayes_share(data: Any, design: Design, family: Family) -> FloatArray:
+    """Variance over the rows of the expected responses, over that plus the mean variance (S,)."""
+    rows, dispersion = fitted_rows(data, design), dispersion_draws(data, family)
+    if family.variance is None:
+        raise OptionError(f"the {family.name} family has no variance function")
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    divided = family.scaled or family.name == "binomial"  # by the weights
+    total = squares = own = np.zeros(len(rows.beta))
+    for block in rows.blocks():
+        mean = family.link.mean(rows.eta(block))
+        variance = family.variance(mean, dispersion).V * (dispersion if family.scaled else 1.0)
+        total = total + mean.mu.sum(axis=1)
+        squares = squares + np.einsum("sr,sr->s", mean.mu, mean.mu)
+        own = own + (variance / (weights[block] if divided else 1.0)).sum(axis=1)
+    fitted = squares / design.n - (total / design.n) ** 2
+    out: FloatArray = fitted / (fitted + own / design.n)
+    return out
 
 
 def term_variances(data: Any, design: Design) -> list[FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,12 +41,20 @@ class CoefficientDraws:
         out: FloatArray = self.beta @ L.T + offset
         return out
 
-    def table(self, L: FloatArray, offset: FloatArray, *, level: float) -> pd.DataFrame:
+    def table(
+        self,
+        L: FloatArray,
+        offset: FloatArray,
+        *,
+        level: float,
+        shown: Callable[[FloatArray], FloatArray] | None = None,
+    ) -> pd.DataFrame:
         """``estimate, std_error, conf_low, conf_high, probability`` of linear functions.
 
         The posterior mean and standard deviation, the equal-tailed interval, and the probability
-        of being above zero.
+        of being above zero; `shown` takes draws to another scale, for all but that probability.
         """
         draws = self.of(L, offset)
+        found = estimates(draws if shown is None else shown(draws), level=level)
         above = np.where(np.isnan(draws[0]), np.nan, (draws > 0.0).mean(axis=0))
-        return estimates(draws, level=level).assign(probability=above)
+        return found.assign(probability=above)

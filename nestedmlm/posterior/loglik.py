@@ -11,7 +11,7 @@ from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape, marginal_draws
 from nestedmlm.posterior.left_out_density import left_out_log_density
-from nestedmlm.posterior.row_draws import RowDraws, fitted_rows
+from nestedmlm.posterior.row_draws import fitted_rows
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
 
@@ -27,16 +27,8 @@ def row_log_likelihood(data: Any, design: Design) -> FloatArray:
     rows = fitted_rows(data, design)
     out = np.empty((len(rows.beta), design.n))
     for block in rows.blocks():
-        out[:, block] = _normal(design.y[block], rows, block)
+        out[:, block] = rows.responses.log_density(design.y[block], rows.eta(block), block)
     return out.reshape(*draw_shape(data), design.n)
-
-
-def _normal(y: FloatArray, rows: RowDraws, block: slice) -> FloatArray:
-    sigma = rows.sigma if rows.sigma.shape[1] == 1 else rows.sigma[:, block]
-    density: FloatArray = (
-        -0.5 * ((y - rows.eta(block)) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2.0 * np.pi)
-    )
-    return density
 
 
 def loo_rows(data: Any, design: Design) -> Any:

@@ -1,4 +1,8 @@
-"""The random effects of a marginal posterior: drawn given the parameters, exactly."""
+"""The random effects of a marginal posterior: drawn given the parameters.
+
+Exactly in a linear model; by the Laplace approximation in a generalized one, whose marginal
+posterior is approximate too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
-from nestedmlm.bayes.sampling.conditional import draw_random_effects
+from nestedmlm.bayes.sampling.conditional import draw_laplace_effects, draw_random_effects
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.draws import draw_shape, stacked
 
@@ -38,7 +42,8 @@ def add_random_effects(data: Any, design: Design, *, seed: int | None) -> Any:
         return data
     needed = {name: stacked(data, name) for name in parameter_names(design).parameters}
     rng = np.random.default_rng(None if seed is None else (seed, _STREAM))
-    found = draw_random_effects(design, needed, rng)
+    draw = draw_random_effects if design.family is None else draw_laplace_effects
+    found = draw(design, needed, rng)
     posterior, dims = data["posterior"].to_dataset(), dimensions(design)
     coords = {d: values for d, values in coordinates(design).items() if d not in posterior.coords}
     posterior = posterior.assign(

@@ -30,6 +30,7 @@ from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.matrices import columns, grouping, modelmatrix, reterms
 from nestedmlm.design.partitions import partition_frame, reading
 from nestedmlm.errors import DataError, NestedMLMError, OptionError
+from nestedmlm.families import FAMILIES, Family, resolve_family
 from nestedmlm.formula import Formula, nodes, parse_formula, terms
 from nestedmlm.posterior import plain_values, run
 from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, write_value
@@ -199,6 +200,26 @@ def _read_structure(name: str, store: Store) -> Structure:
     return STRUCTURES[name]
 
 
+def _write_family(family: Family, store: Store, where: str) -> Any:
+    """Its name, its link's and the parameter that is fixed, if any."""
+    made = resolve_family(family.name, family.link.name) if family.name in FAMILIES else None
+    if made is None or made.link != family.link:
+        raise DataError(
+            f"this posterior cannot be saved: {where} is a family or a link of yours, which is "
+            "functions; the draws alone can be written: fit.data.to_netcdf(path)"
+        )
+    nu = None if family.pymc is None else family.pymc.known_parameter
+    return [family.name, family.link.name, family.dispersion_value, nu]
+
+
+def _read_family(content: Any, store: Store) -> Family:
+    name, link, dispersion, nu = content
+    if name not in FAMILIES:
+        raise DataError(f"there is no family {name!r} in this version of nestedmlm")
+    family = FAMILIES[name](link=link) if nu is None else FAMILIES[name](nu=nu, link=link)
+    return family if dispersion is None else family.with_dispersion(dispersion)
+
+
 def _write_prior(prior: distributions.Prior, store: Store, where: str) -> Any:
     return [prior.distribution, dict(prior.parameters)]
 
@@ -276,6 +297,7 @@ WRITERS: Mapping[type, tuple[str, Writer]] = {
     **dict.fromkeys(RECORDS.values(), ("record", _write_record)),
     Formula: ("formula", _write_formula),
     Structure: ("structure", _write_structure),
+    Family: ("family", _write_family),
     distributions.Prior: ("prior", _write_prior),
     priors.PriorSet: ("priors", _write_priors),
     Environment: ("environment", _write_environment),
@@ -287,6 +309,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "formula": _read_formula,
         "structure": _read_structure,
+        "family": _read_family,
         "prior": _read_prior,
         "priors": _read_priors,
         "environment": _read_environment,

@@ -21,11 +21,11 @@ from nestedmlm.posterior.draws import (
     effect_draws,
     fixed_draws,
     roots,
-    sigma_draws,
 )
+from nestedmlm.posterior.row_responses import Responses, responses_of
 from nestedmlm.posterior.summaries import estimates
 
-KINDS = ("mean", "response")
+KINDS = ("mean", "response", "link")
 _NUMBERS_TOGETHER = 8_000_000  # numbers held at once while rows are summarised
 
 
@@ -40,18 +40,18 @@ class RowDraws:
     terms : tuple of ((m, k) array, (m,) codes, (S, J, k) draws)
         Codes of -1 stand for a random effect of zero.
     beta : (S, p) array
-    sigma : (S, m) or (S, 1) array
-        Residual standard deviation of each row.
+    responses : NormalResponses or FamilyResponses
+        How responses are distributed at these predictors.
     """
 
     X: FloatArray
     offset: FloatArray | None
     terms: tuple[tuple[FloatArray, IntArray, FloatArray], ...]
     beta: FloatArray
-    sigma: FloatArray
+    responses: Responses
 
     def eta(self, rows: slice) -> FloatArray:
-        """Expected values of some rows, shape (S, rows)."""
+        """Linear predictors of some rows, shape (S, rows)."""
         # rows first: what is picked and added is then contiguous
         out: FloatArray = self.X[rows] @ self.beta.T
         if self.offset is not None:
@@ -59,6 +59,10 @@ class RowDraws:
         for X, codes, b in self.terms:
             _add_effect(out, X[rows], codes[rows], b)
         return out.T
+
+    def mean(self, rows: slice) -> FloatArray:
+        """Expected responses of some rows, shape (S, rows)."""
+        return self.responses.mean(self.eta(rows))
 
     def blocks(self) -> list[slice]:
         """Blocks of rows whose draws fit in memory."""
@@ -96,7 +100,7 @@ def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> RowDraws:
         offset=design.offset,
         terms=terms,
         beta=fixed_draws(data, design),
-        sigma=_row_sigma(data, design, design.weights),
+        responses=responses_of(data, design, design.weights),
     )
 
 
@@ -147,7 +151,7 @@ def new_rows(
         offset=new.offset,
         terms=tuple(terms),
         beta=fixed_draws(data, design),
-        sigma=_row_sigma(data, design, weights),
+        responses=responses_of(data, design, weights),
     )
     return rows, new.index
 
@@ -165,12 +169,6 @@ def of_basis(effects: FloatArray, basis: FloatArray | None) -> FloatArray:
         return effects
     out: FloatArray = np.einsum("jq,sqk->sjk", basis, effects, optimize=True)
     return out
-
-
-def _row_sigma(data: Any, design: Design, weights: FloatArray | None) -> FloatArray:
-    """Residual standard deviation of rows with these prior weights, shape (S, m) or (S, 1)."""
-    sigma = sigma_draws(data, design)[:, None]
-    return sigma if weights is None else sigma / np.sqrt(weights)
 
 
 def summarise_rows(
@@ -193,16 +191,14 @@ def summarise_rows(
 def row_drawer(
     rows: RowDraws, kind: str, rng: np.random.Generator
 ) -> Callable[[slice], FloatArray]:
-    """Choose what draws of a row are: expected values, or responses with residual noise."""
+    """Choose what draws of a row are: linear predictors, expected values, or responses."""
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
 
     def response(block: slice) -> FloatArray:
-        eta = rows.eta(block)
-        sigma = rows.sigma if rows.sigma.shape[1] == 1 else rows.sigma[:, block]
-        return eta + sigma * rng.standard_normal(eta.shape)
+        return rows.responses.draw(rows.eta(block), block, rng)
 
-    return rows.eta if kind == "mean" else response
+    return {"link": rows.eta, "mean": rows.mean, "response": response}[kind]
 
 
 def all_draws(rows: RowDraws, *, kind: str, rng: np.random.Generator) -> FloatArray:
@@ -233,8 +229,11 @@ def draws_array(
 def mean_fitted(data: Any, design: Design) -> FloatArray:
     """Posterior means of the expected values of the fitted rows, shape (n,).
 
-    They are linear in the draws, so the means of the draws are all it takes.
+    Of a linear model they are linear in the draws, so the means of the draws are all it takes.
     """
+    if design.family is not None:
+        rows = fitted_rows(data, design)
+        return np.concatenate([rows.mean(block).mean(axis=0) for block in rows.blocks()])
     out = design.X @ fixed_draws(data, design).mean(axis=0)
     if design.offset is not None:
         out = out + design.offset
@@ -276,6 +275,6 @@ def replicate(
         offset=rows.offset,
         terms=tuple((X, codes, b) for (X, codes, _), b in zip(rows.terms, effects, strict=True)),
         beta=rows.beta[chosen],
-        sigma=rows.sigma[chosen],
+        responses=rows.responses.chosen(chosen),
     )
     return all_draws(picked, kind="response", rng=rng).T

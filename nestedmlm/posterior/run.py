@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+# what `marginal=` asks for by the form that it gives
+MARGINAL_OF_FORM: Mapping[str, bool | str] = MappingProxyType(
+    {"marginal": True, "hierarchical": False, "laplace": "laplace", "weighted": "auto"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +21,9 @@ class Run:
     ----------
     sampler : str
         ``nutpie``, ``pymc``, …, ``psis``.
-    form : {"marginal", "hierarchical"}
+    form : {"marginal", "hierarchical", "laplace", "weighted"}
+        Random effects integrated out, sampled with the rest, integrated out approximately, or that
+        with importance weights, which make it exact.
     tune : int
         Draws of warm-up per chain; 0 for importance sampling.
     khat : float or None

@@ -28,8 +28,9 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"fixed", "sd", "cor", "par", "sigma"}
-        ``par``: a parameter of a structured correlation that is no correlation itself.
+    kind : {"fixed", "sd", "cor", "par", "sigma", "family"}
+        ``par``: a parameter of a structured correlation that is no correlation itself; ``family``:
+        one that a family has beside the mean.
     group : str
         Name of the random-effects term (as in VarCorr); empty for a fixed effect, ``Residual``
         for sigma.
@@ -54,7 +55,10 @@ class Parameter:
 
 
 def list_parameters(design: Design) -> tuple[Parameter, ...]:
-    """List fixed effects, then standard deviations and correlations of each term, then sigma."""
+    """List fixed effects, then standard deviations and correlations of each term, then sigma.
+
+    In the place of sigma a generalized model has the parameters of its family, if any.
+    """
     names = parameter_names(design)
     out = [
         Parameter(kind="fixed", group="", var1=column, var2=None, name=name, variable=name)
@@ -68,10 +72,15 @@ def list_parameters(design: Design) -> tuple[Parameter, ...]:
         ]
         free = term.structure.free_correlations
         out += _correlations(term, own) if free else _structured(term, own)
-    sigma = Parameter(
-        kind="sigma", group="Residual", var1=None, var2=None, name=names.sigma, variable=names.sigma
+    family = design.family
+    kind, group = ("sigma", "Residual") if family is None else ("family", family.name)
+    return (
+        *out,
+        *(
+            Parameter(kind=kind, group=group, var1=None, var2=None, name=name, variable=name)
+            for name in names.beside
+        ),
     )
-    return (*out, sigma)
 
 
 def _correlations(term: ReTerm, names: TermNames) -> list[Parameter]:
@@ -108,8 +117,10 @@ def _structured(term: ReTerm, names: TermNames) -> list[Parameter]:
 
 def reported_names(design: Design) -> list[str]:
     """Names of `list_parameters` as ``LmerFit.conf_int`` has them."""
-    variances = [p.name for p in model_parameters(design) if p.kind != "beta"]
-    return [*design.x_names, *variances]
+    linear = design.family is None
+    variances = [p.name for p in model_parameters(design, residual=linear) if p.kind != "beta"]
+    own = () if linear else parameter_names(design).beside
+    return [*design.x_names, *variances, *own]
 
 
 def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
@@ -153,7 +164,7 @@ def parameter_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Da
 def varcorr_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
     """The parameter table without fixed effects, and ``vcov``: means of variances, covariances.
 
-    NaN for a parameter of a structure that is no entry of a covariance matrix.
+    NaN for a parameter of a structure, or of a family, that is no entry of a covariance matrix.
     """
     table = parameter_table(data, design, level=level)
     table = table[table["kind"] != "fixed"]
@@ -171,8 +182,8 @@ def varcorr_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Data
 def _second_moment(
     data: Any, p: Parameter, sd: Mapping[tuple[str, str | None], FloatArray]
 ) -> FloatArray:
-    if p.kind == "par":
-        return np.full(1, np.nan)  # of a structure: no entry of a covariance matrix
+    if p.kind in ("par", "family"):
+        return np.full(1, np.nan)  # no entry of a covariance matrix
     first = sd[p.group, p.var1]
     if p.kind != "cor":
         return first**2

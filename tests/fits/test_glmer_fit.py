@@ -414,14 +414,10 @@ NORMAL = {
     "boundary": lambda fit: nm.anova(fit.update(". ~ . - period"), fit, test="boundary"),
     "profile": lambda fit: fit.conf_int(method="profile"),
     "vcov": lambda fit: fit.summary(vcov="CR2"),
-    "priors": lambda fit: fit.model.priors,
-    "sample": lambda fit: fit.model.sample(draws=5, chains=1),
-    "to_pymc": lambda fit: fit.model.to_pymc(),
     "pytensor": lambda fit: fit.model.pytensor(),
     "spaghetti": lambda fit: fit.plot.spaghetti("period2"),
     "trellis": lambda fit: fit.plot.trellis("period2"),
     "surface": lambda fit: fit.plot.likelihood_surface(),
-    "picture of priors": lambda fit: fit.plot.priors(),
 }
 
 

@@ -25,6 +25,8 @@ PARTS = frozenset(
 ELSEWHERE = {
     "LmerFit.sample": "tests/bayes/test_bayes_sampled.py",
     "LmerFit.to_pymc": "tests/bayes/test_bayes_hierarchical.py",
+    "GlmerFit.sample": "tests/bayes/test_bayes_laplace.py",
+    "GlmerFit.to_pymc": "tests/bayes/test_bayes_laplace.py",
     "GlmerFit.check_approximation": "tests/fits/test_glmer_fit.py",
     "GlmerFit.fragility": "tests/inference/rows/test_fragility.py",
     "BayesFit.update": "tests/posterior/test_evidence.py",
@@ -156,8 +158,9 @@ def test_functions_of_fits_have_a_row():
 
 # functions of the package that take no fit, or two kinds of them
 NO_FITS = frozenset(
-    "build_design lmer glmer pymc_lmer list_datasets load_dataset load_bayesfit scenario simulate "
-    "power_curve allocation compare pedigree warmup summarise plan load_summary load_capsule "
+    "build_design lmer glmer pymc_lmer pymc_glmer list_datasets load_dataset load_bayesfit "
+    "scenario simulate power_curve allocation compare pedigree warmup summarise plan load_summary "
+    "load_capsule "
     "show_versions".split()
 )
 

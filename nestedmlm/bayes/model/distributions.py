@@ -32,6 +32,19 @@ def _family(*signatures: str) -> Family:
     return Family(tuple(read(text) for text in signatures))
 
 
+_SCALES = {
+    "HalfNormal": _family("sigma+"),
+    "HalfStudentT": _family("nu+ sigma+"),
+    "HalfCauchy": _family("beta+"),
+    "Exponential": _family("lam+", "scale+"),
+    "Gamma": _family("alpha+ beta+", "mu+ sigma+"),
+    "InverseGamma": _family("alpha+ beta+", "mu+ sigma+"),
+    "LogNormal": _family("mu sigma+"),
+    "Weibull": _family("alpha+ beta+"),
+    "Uniform": _family("lower upper"),
+    "HalfFlat": _family(""),
+}
+
 # Distributions of a PyMC model that suit each role, with the parameters that can be given.
 FAMILIES: Mapping[str, Mapping[str, Family]] = MappingProxyType(
     {
@@ -44,18 +57,8 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = MappingProxyType(
             "Uniform": _family("lower upper"),
             "Flat": _family(""),
         },
-        "standard deviation": {
-            "HalfNormal": _family("sigma+"),
-            "HalfStudentT": _family("nu+ sigma+"),
-            "HalfCauchy": _family("beta+"),
-            "Exponential": _family("lam+", "scale+"),
-            "Gamma": _family("alpha+ beta+", "mu+ sigma+"),
-            "InverseGamma": _family("alpha+ beta+", "mu+ sigma+"),
-            "LogNormal": _family("mu sigma+"),
-            "Weibull": _family("alpha+ beta+"),
-            "Uniform": _family("lower upper"),
-            "HalfFlat": _family(""),
-        },
+        "standard deviation": _SCALES,
+        "positive parameter": _SCALES,
         "correlation matrix": {"LKJ": _family("eta+")},
         "common correlation": {"Beta": _family("alpha+ beta+")},
     }
@@ -173,11 +176,11 @@ def check_prior(name: str, prior: Prior, role: str) -> None:
                 f"got {given[parameter]:g}"
             )
     if "upper" in given:
-        low = max(given["lower"], 0.0) if role == "standard deviation" else given["lower"]
+        low = max(given["lower"], 0.0) if FAMILIES[role] is _SCALES else given["lower"]
         if given["upper"] <= low or given["lower"] < low:
             raise OptionError(
                 f"the prior of {name!r}: Uniform needs lower < upper"
-                + (" and lower >= 0" if role == "standard deviation" else "")
+                + (" and lower >= 0" if FAMILIES[role] is _SCALES else "")
             )
 
 

@@ -1,4 +1,4 @@
-"""The hierarchical model: every random effect a variable, for people to edit.
+"""The hierarchical model: every random effect a variable, for people to edit; any family.
 
 The same priors, names and posterior as the marginal model. The graph is kept small: one vector
 for each column of each term, Cholesky factors element by element, nothing per group.
@@ -13,13 +13,16 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nestedmlm.bayes.model.counted import counted
 from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
+from nestedmlm.bayes.model.family_rows import observe_rows
 from nestedmlm.bayes.model.fixed import fixed_effects
 from nestedmlm.bayes.model.names import (
     INTERCEPT,
     MU,
     OBS_DIM,
     OFFSET,
+    ParameterNames,
     TermNames,
     coordinates,
     parameter_names,
@@ -58,10 +61,14 @@ def hierarchical_model(
     -------
     pymc.Model
         Response (``y_data`` for a response y), matrices, codes, weights and offset are
-        ``pm.Data``, so new data can be set. ``mu`` is a Deterministic of one number per row.
+        ``pm.Data``, so new data can be set. The expected response, ``mu`` (``p`` of a binomial
+        one), is a Deterministic of one number per row. A binomial response with trials is in
+        successes.
 
     Raises
     ------
+    OptionError
+        For unknown priors or terms, and for a family that has no PyMC likelihood.
     RelationshipError
         If levels of a factor are related.
     """
@@ -85,11 +92,20 @@ def hierarchical_model(
                 mu = mu + (b[codes] if _is_one(term, j) else b[codes] * data["Z", i][:, j])
         if "offset" in data:
             mu = mu + data["offset"]
-        sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
-        spread = sigma / pt.sqrt(data["weights"]) if "weights" in data else sigma
-        mu = pm.Deterministic(MU, mu, dims=OBS_DIM)
-        pm.Normal(response_name(design), mu, spread, observed=data["y"], dims=OBS_DIM)
+        if design.family is None:
+            _normal_rows(design, names, priors, mu, data)
+        else:
+            observe_rows(design, design.family, priors, mu, data)
     return model
+
+
+def _normal_rows(
+    design: Design, names: ParameterNames, priors: PriorSet, mu: Any, data: Mapping[Any, Any]
+) -> None:
+    sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
+    spread = sigma / pt.sqrt(data["weights"]) if "weights" in data else sigma
+    mu = pm.Deterministic(MU, mu, dims=OBS_DIM)
+    pm.Normal(response_name(design), mu, spread, observed=data["y"], dims=OBS_DIM)
 
 
 def _effects(term: ReTerm, own: TermNames, priors: PriorSet, *, centred: bool) -> list[Any]:
@@ -144,7 +160,7 @@ def _data(design: Design, taken: set[str]) -> dict[Any, Any]:
             name += "_"
         return pm.Data(name, values, dims=dims)
 
-    out: dict[Any, Any] = {"y": pm.Data(response_data_name(design), design.y, dims=OBS_DIM)}
+    out: dict[Any, Any] = {"y": pm.Data(response_data_name(design), counted(design), dims=OBS_DIM)}
     if design.p:
         out["X"] = add("X", design.X, OBS_DIM, FIXED_DIM)
     for f, factor in enumerate(design.factors):

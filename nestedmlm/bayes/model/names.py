@@ -8,17 +8,23 @@ one factor share a column, lme4's unique term names (``classid.1``) keep them ap
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.covariance import Parameter
+from nestedmlm.families import Family, SampledParameter
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
 
 SIGMA, MU, OBS_DIM = "sigma", "mu", "__obs__"
+PROBABILITY = "p"  # mean of a binomial response
+DISPERSION = "dispersion"  # of a family that says nothing of PyMC
+PLAIN = SampledParameter(name=DISPERSION, prior=("HalfCauchy", (("beta", 1.0),)))
 IMPORTANCE = "importance_variance"  # in sample_stats, of draws by importance sampling
 LIKELIHOOD = "marginal_likelihood"  # name of the marginal form's potential
+LAPLACE = "laplace_likelihood"  # the same where effects are integrated out approximately
 INTERCEPT = "Intercept"
 CENTRED_INTERCEPT = "Intercept_centred"
 
@@ -27,7 +33,7 @@ RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
 FREE = "_parameter_raw"  # what a parameter of a structure is made from that is no rho
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
 PAIR_DIM = "__pair_dim"
-_RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD}
+_RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD, LAPLACE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +86,23 @@ class ParameterNames:
     ----------
     fixed : tuple of str
         In the order of ``design.x_names``.
-    sigma : str
+    mean : str
+        Of the expected response: ``mu``, or ``p`` of a binomial one.
+    beside : tuple of str
+        What stands beside the mean: ``sigma``, or a family's own, ``alpha``.
     terms : tuple of TermNames
         In the order of ``design.terms``.
     """
 
     fixed: tuple[str, ...]
-    sigma: str
+    mean: str
+    beside: tuple[str, ...]
     terms: tuple[TermNames, ...]
+
+    @property
+    def sigma(self) -> str:
+        """The residual standard deviation of a linear model."""
+        return SIGMA
 
     @property
     def covariance(self) -> tuple[str, ...]:
@@ -99,8 +114,8 @@ class ParameterNames:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Fixed effects, covariance parameters, sigma."""
-        return (*self.fixed, *self.covariance, self.sigma)
+        """Fixed effects, covariance parameters, sigma (or a family's own in its place)."""
+        return (*self.fixed, *self.covariance, *self.beside)
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -116,9 +131,12 @@ def pairs(k: int) -> list[tuple[int, int]]:
 def parameter_names(design: Design) -> ParameterNames:
     """Name the parameters of a design."""
     labels = _labels(design)
+    mean, beside = _of_family(design)
+    reserved = {*_RESERVED, mean, *beside}
     return ParameterNames(
-        fixed=tuple(_fixed_name(n) for n in design.x_names),
-        sigma=SIGMA,
+        fixed=tuple(_fixed_name(n, reserved) for n in design.x_names),
+        mean=mean,
+        beside=beside,
         terms=tuple(
             _term_names(design, t, label) for t, label in zip(design.terms, labels, strict=True)
         ),
@@ -168,11 +186,49 @@ def is_auxiliary(name: str) -> bool:
     return name == CENTRED_INTERCEPT or name.endswith(endings)
 
 
-def _fixed_name(column: str) -> str:
+def _of_family(design: Design) -> tuple[str, tuple[str, ...]]:
+    """Names of the expected response, and of what stands beside it."""
+    if design.family is None:
+        return MU, (SIGMA,)
+    likelihood = design.family.pymc
+    if likelihood is None:
+        return MU, (DISPERSION,) if design.family.has_dispersion else ()
+    return likelihood.mean, tuple(p.name for p in sampled_parameters(design.family))
+
+
+def sampled_parameters(family: Family) -> tuple[SampledParameter, ...]:
+    """What a family samples beside the mean: not a dispersion that is fixed."""
+    if family.pymc is None:
+        return (PLAIN,) if family.has_dispersion else ()
+    return tuple(
+        p for p in family.pymc.parameters if p.power is None or family.dispersion != "fixed"
+    )
+
+
+def dispersion_of(family: Family, values: Mapping[str, Any]) -> Any:
+    """A family's dispersion at values (or draws) of what is sampled beside its mean."""
+    if not family.has_dispersion:
+        return family.value_of(None)
+    return values[DISPERSION] if family.pymc is None else family.pymc.dispersion(values)
+
+
+def form_of(model: Any) -> str:
+    """How a PyMC model treats the random effects: ``marginal``, ``laplace``, ``hierarchical``."""
+    potentials = {potential.name for potential in model.potentials}
+    forms = {LIKELIHOOD: "marginal", LAPLACE: "laplace"}
+    return next((form for name, form in forms.items() if name in potentials), "hierarchical")
+
+
+def is_mean(name: str, dims: Sequence[Any]) -> bool:
+    """Whether a variable is the expected response of every row, which is long."""
+    return name in (MU, PROBABILITY) and OBS_DIM in dims
+
+
+def _fixed_name(column: str, reserved: set[str]) -> str:
     if column == "(Intercept)":
         return INTERCEPT
     column = without_slash(column)
-    return f"{column}_" if column in _RESERVED or column == INTERCEPT else column
+    return f"{column}_" if column in reserved or column == INTERCEPT else column
 
 
 def _column_name(column: str) -> str:

@@ -9,6 +9,8 @@ The rules (y is the response minus the offset, W the weights):
 - correlation matrices: LKJ(2); the common correlation of ``cs`` and ``ar1``: Beta(2, 2),
   stretched onto the interval of admissible values;
 - other parameters of a structured correlation: by their range, see `_structured_row`.
+
+Those of generalized models, on the scale of the link: `nestedmlm.bayes.model.link_priors`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm.bayes.model.distributions import Prior, check_prior
-from nestedmlm.bayes.model.names import TermNames, parameter_names, structured_parameters
+from nestedmlm.bayes.model.link_priors import LinkScale, beside_prior, link_scale
+from nestedmlm.bayes.model.names import (
+    TermNames,
+    parameter_names,
+    sampled_parameters,
+    structured_parameters,
+)
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.design.moments import column_moments, mean_weight, response_moments, term_sizes
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 _USER = "given by the user"
 _IMPROPER = ("Flat", "HalfFlat")
 _CENTRED = ", at the means of the predictors"
+_WIDE = 2.5  # units of the prior of a fixed effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,40 +190,57 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
 
 def default_priors(design: Design) -> PriorSet:
     """Weakly informative priors, scaled from the data by the rules above."""
-    y = response_moments(design)
-    mean_y, sd_y = y.mean, y.sd
+    family = design.family
+    scale = _response_scale(design) if family is None else link_scale(design, family)
     names = parameter_names(design)
-    rows = {name: _fixed_row(design, j, mean_y, sd_y) for j, name in enumerate(names.fixed)}
+    rows = {name: _fixed_row(design, j, scale) for j, name in enumerate(names.fixed)}
     for term, own in zip(design.terms, names.terms, strict=True):
-        rows |= _term_rows(term, own, sd_y)
-    rows[names.sigma] = _sigma_row(design, sd_y)
+        rows |= _term_rows(term, own, scale)
+    if family is None:
+        rows[names.sigma] = _sigma_row(design, scale.unit)
+    else:
+        for parameter in sampled_parameters(family):
+            prior, rule = beside_prior(parameter, design.y)
+            rows[parameter.name] = PriorRow(prior, "positive parameter", rule)
     return PriorSet(rows)
 
 
-def _fixed_row(design: Design, j: int, mean_y: float, sd_y: float) -> PriorRow:
+def _response_scale(design: Design) -> LinkScale:
+    """The scale of a linear model: that of its response."""
+    y = response_moments(design)
+    return LinkScale(centre=y.mean, unit=y.sd, centre_rule="mean y", unit_rule="sd y", effect=1.0)
+
+
+def _units(number: float, scale: LinkScale, over: str = "") -> str:
+    """A number of units in words: ``2.5 sd y / sd x``."""
+    many = "" if number == 1.0 and scale.unit_rule else f"{number:g}"
+    return " ".join(part for part in (many, scale.unit_rule) if part) + over
+
+
+def _fixed_row(design: Design, j: int, scale: LinkScale) -> PriorRow:
     if design.x_names[j] == "(Intercept)":
-        rule = "mean y, 2.5 sd y"
+        rule = f"{scale.centre_rule}, {_units(_WIDE, scale)}"
         rule += _CENTRED if design.p > 1 else ""
-        prior = Prior("Normal", mu=mean_y, sigma=2.5 * sd_y)
+        prior = Prior("Normal", mu=scale.centre, sigma=_WIDE * scale.unit)
     else:
         x = column_moments(design, j)
         spread, word = x.sd, "sd"
         if spread == 0.0:  # a constant column that is not called the intercept
             spread, word = x.rms, "rms"
-        rule = f"0, 2.5 sd y / {word} x"
-        prior = Prior("Normal", mu=0.0, sigma=2.5 * sd_y / spread)
+        rule = f"0, {_units(_WIDE, scale, f' / {word} x')}"
+        prior = Prior("Normal", mu=0.0, sigma=_WIDE * scale.unit / spread)
     return PriorRow(prior, "fixed effect", rule)
 
 
-def _term_rows(term: ReTerm, names: TermNames, sd_y: float) -> dict[str, PriorRow]:
+def _term_rows(term: ReTerm, names: TermNames, scale: LinkScale) -> dict[str, PriorRow]:
     rms = term_sizes(term)
     common = len(names.sds) < len(names.variables)
     sizes = [float(np.sqrt(np.mean(rms**2)))] if common else rms.tolist()
     columns = term.columns if len(names.sds) == len(term.columns) else ("",)
     rows = {}
     for name, column, size in zip(names.sds, columns, sizes, strict=True):
-        rule = "sd y" if column == "(Intercept)" else "sd y / rms x"
-        prior = Prior("HalfNormal", sigma=sd_y / (size or 1.0))
+        rule = _units(scale.effect, scale, "" if column == "(Intercept)" else " / rms x")
+        prior = Prior("HalfNormal", sigma=scale.effect * scale.unit / (size or 1.0))
         rows[name] = PriorRow(prior, "standard deviation", rule)
     if names.rho:
         prior = Prior("Beta", alpha=2, beta=2)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pymc as pm
 
 from nestedmlm.bayes.model.hierarchical import hierarchical_model
+from nestedmlm.bayes.model.laplace_model import laplace_model
 from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.priors import PriorSet
-from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -30,8 +30,9 @@ def build_model(
     design : Design
     priors : PriorSet or mapping, optional
         See `nestedmlm.bayes.model.priors.resolve_priors`.
-    marginal : {"auto", True, False}
-        Integrate the random effects out; "auto" does, as every Gaussian model has that form.
+    marginal : {"auto", True, False, "laplace"}
+        Integrate the random effects out; "auto" does in a linear model. Of a generalized one,
+        "laplace" does, approximately.
     noncentered : "auto" or bool
         Parameterisation of the random effects of the other form.
 
@@ -42,10 +43,10 @@ def build_model(
     Raises
     ------
     OptionError
-        For an unknown form, unknown priors, or priors that do not suit their parameter.
+        For unknown priors, or priors that do not suit their parameter.
     """
-    if marginal != "auto" and not isinstance(marginal, bool):
-        raise OptionError(f"marginal must be 'auto', True or False, not {marginal!r}")
-    if marginal:
+    if design.family is None and marginal:
         return marginal_model(design, priors)
+    if marginal == "laplace":
+        return laplace_model(design, priors)
     return hierarchical_model(design, priors, noncentered=noncentered)

@@ -8,11 +8,16 @@ import numpy as np
 import pymc as pm
 from pytensor.graph.traversal import ancestors
 
+from nestedmlm.bayes.density.laplace_density import require_derivatives
 from nestedmlm.bayes.density.marginal_likelihood import contrast
+from nestedmlm.bayes.model.counted import counted
+from nestedmlm.bayes.model.laplace_op import LaplaceApproximation
 from nestedmlm.bayes.model.likelihood import MarginalLikelihood
 from nestedmlm.bayes.model.marginal import is_marginal
-from nestedmlm.bayes.model.names import LIKELIHOOD, response_data_name
+from nestedmlm.bayes.model.names import LAPLACE, LIKELIHOOD, form_of, response_data_name
 from nestedmlm.errors import DataError
+from nestedmlm.likelihood.glmm.glmm_model import make_model
+from nestedmlm.likelihood.glmm.laplace_likelihood import LaplaceLikelihood
 from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:
@@ -47,8 +52,15 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
             f"a response of this model is {design.n} finite numbers; got an array of shape "
             f"{y.shape}" + ("" if np.all(np.isfinite(y)) else " with missing or infinite values")
         )
+    if form_of(model) == "laplace":
+        for variable in ancestors([model[LAPLACE]]):
+            if variable.owner is not None and isinstance(variable.owner.op, LaplaceApproximation):
+                data, family = variable.owner.op.data, require_derivatives(design.family)
+                own = make_model(design.with_response(y), family)
+                data.likelihood = LaplaceLikelihood(model=own)
+        return
     if not is_marginal(model):
-        pm.set_data({response_data_name(design): y}, model=model)
+        pm.set_data({response_data_name(design): counted(design, y)}, model=model)
         return
     stats = cross_products(design.with_response(y))
     for variable in ancestors([model[LIKELIHOOD]]):

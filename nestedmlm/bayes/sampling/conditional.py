@@ -17,11 +17,19 @@ from scipy.linalg import cholesky, solve_triangular
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.correlations import correlation_matrices
-from nestedmlm.bayes.model.names import TermNames, parameter_names
+from nestedmlm.bayes.density.laplace_density import require_derivatives
+from nestedmlm.bayes.model.names import (
+    TermNames,
+    dispersion_of,
+    parameter_names,
+    sampled_parameters,
+)
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
 from nestedmlm.likelihood.elimination.points import draw_effects, serves
 from nestedmlm.likelihood.elimination.sweeps import lower_times
+from nestedmlm.likelihood.glmm.glmm_model import make_model
+from nestedmlm.likelihood.glmm.laplace_likelihood import LaplaceLikelihood
 from nestedmlm.likelihood.plan import Plan, make_plan, scatters, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
@@ -64,7 +72,7 @@ def draw_random_effects(
         b = draw_effects(T, v, noise, stats)
     else:
         b = np.array([_one_draw(*own, stats) for own in zip(T, v, noise, strict=True)])
-    return _by_name(b, design, stats, plan)
+    return effects_by_name(b, design, stats, plan)
 
 
 def draw_fitted(
@@ -99,7 +107,7 @@ def draw_fitted(
 def fixed_draws(design: Design, draws: Draws) -> FloatArray:
     """The fixed effects as one (n draws, p) array."""
     names = parameter_names(design)
-    n = len(draws[names.sigma])
+    n = len(next(iter(draws.values())))
     return np.column_stack([draws[f] for f in names.fixed]) if names.fixed else np.zeros((n, 0))
 
 
@@ -117,7 +125,10 @@ def covariance_factors(own: TermNames, draws: Draws) -> FloatArray:
 def flat_factor_draws(design: Design, draws: Draws, stats: CrossProducts, plan: Plan) -> FloatArray:
     """Flat relative factors in scaled columns, elimination order, one row for each draw."""
     names = parameter_names(design)
-    sigma = np.asarray(draws[names.sigma], dtype=float)
+    first = next(iter(draws.values()))
+    sigma = np.ones(len(first))  # generalized models have absolute factors
+    if design.family is None:
+        sigma = np.asarray(draws[names.sigma], dtype=float)
     out = np.zeros((len(sigma), sum(k * k for k in plan.widths)))
     for own, P, W in zip(names.terms, scatters(plan), stats.transforms, strict=True):
         T = np.linalg.inv(W) @ covariance_factors(own, draws)
@@ -185,7 +196,43 @@ def _trailing_noise(
     return out
 
 
-def _by_name(
+def draw_laplace_effects(
+    design: Design, draws: Draws, rng: np.random.Generator
+) -> dict[str, FloatArray]:
+    """Draw the random effects of a generalized model once for each draw, by their approximation.
+
+    Normal around the conditional modes, with the curvature there.
+
+    Parameters
+    ----------
+    design : Design
+        With a family.
+    draws : mapping of str to array, first axis the n draws
+        Fixed effects, standard deviations, correlation matrices and what the family has beside its
+        mean, by their names.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to (n, J) array
+    """
+    family = require_derivatives(design.family)
+    model = make_model(design, family)
+    likelihood, stats, plan = LaplaceLikelihood(model=model), model.products.empty, model.plan
+    beta = fixed_draws(design, draws) @ stats.R_x.T
+    T = flat_factor_draws(design, draws, stats, plan)
+    beside = {p.name: np.asarray(draws[p.name]) for p in sampled_parameters(family)}
+    dispersion = np.broadcast_to(dispersion_of(family, beside), len(beta))
+    v = np.append(np.zeros(stats.p), 1.0)
+    b = np.empty((len(beta), stats.q))
+    with np.errstate(all="ignore"):
+        for s, (own, gamma, value) in enumerate(zip(T, beta, dispersion, strict=True)):
+            found = likelihood.value(own, gamma, float(value))
+            b[s] = _one_draw(own, v, rng.standard_normal(stats.q), found.stats)
+    return effects_by_name(b, design, stats, plan)
+
+
+def effects_by_name(
     b: FloatArray, design: Design, stats: CrossProducts, plan: Plan
 ) -> dict[str, FloatArray]:
     """Split draws in elimination order into named random effects in the user's columns."""

@@ -18,8 +18,8 @@ from pymc.initial_point import make_initial_point_expression
 from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.density.marginal_density import PosteriorVariable
-from nestedmlm.bayes.model.names import MU, RAW, SCALE_SUFFIX, is_auxiliary
+from nestedmlm.bayes.density.named_coordinates import PosteriorVariable
+from nestedmlm.bayes.model.names import RAW, SCALE_SUFFIX, form_of, is_auxiliary, is_mean
 from nestedmlm.errors import OptionError
 
 _ONCE = Mode(linker="py", optimizer=None)  # for functions that are called once
@@ -60,6 +60,11 @@ class Density:
     folded: tuple[int, ...]
     _logp_grad: Callable[..., Any]
     _expand: Callable[..., Any]
+
+    @property
+    def form(self) -> str:
+        """How the model treats the random effects."""
+        return form_of(self.model)
 
     @property
     def together(self) -> bool:
@@ -167,9 +172,13 @@ def density(model: pm.Model, *, compiler: str = "python") -> Density:
 
 
 def reported_names(model: pm.Model) -> list[str]:
-    """Variables of a posterior: all but those that only help sampling, and the long ``mu``."""
+    """Variables of a posterior: all but those that only help sampling, and the long mean."""
     variables = (*model.free_RVs, *model.deterministics)
-    return [v.name for v in variables if not is_auxiliary(v.name) and v.name != MU]
+    return [
+        v.name
+        for v in variables
+        if not (is_auxiliary(v.name) or is_mean(v.name, _dims(model, v.name)))
+    ]
 
 
 def _compiled(inputs: Sequence[Any], outputs: Sequence[Any], compiler: str) -> Callable[..., Any]:

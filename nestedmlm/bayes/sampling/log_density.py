@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.density.marginal_density import PosteriorVariable
+from nestedmlm.bayes.density.named_coordinates import PosteriorVariable
 
 
 class LogDensity(Protocol):
     """A log-density on unconstrained coordinates, with its gradient and its named variables."""
+
+    @property
+    def form(self) -> str:
+        """How it treats the random effects; see `nestedmlm.posterior.run.Run`."""
+        ...
 
     @property
     def ndim(self) -> int:

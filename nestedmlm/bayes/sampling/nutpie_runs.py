@@ -38,7 +38,7 @@ def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     tree = run_nutpie(compiled, settings, cores=settings.cores or 1)
     z = tree["posterior"]["x"].to_numpy()
     posterior = posterior_dataset(target, peak.x + z @ peak.root.T)
-    return make_tree(posterior, statistics(tree), attributes(settings, "marginal"))
+    return make_tree(posterior, statistics(tree), attributes(settings, target.form))
 
 
 def standardised(

@@ -10,11 +10,14 @@ from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.bayes.sampling.settings import Settings, attributes
+from nestedmlm.bayes.sampling.weighted_density import WeightedDensity
 
 
 def psis_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     """Sample a density by importance around its mode."""
     peak = find_peak(target, target.at(settings.start) if settings.start else None)
+    if isinstance(target, WeightedDensity):
+        target = target.ready(peak.x)
     result = psis_sample(target, peak, draws=settings.draws * settings.chains, seed=settings.seed)
     points = result.points.reshape(settings.chains, settings.draws, target.ndim)
     extra = {"khat": result.khat, "ess": result.ess, "tune": 0}
@@ -23,5 +26,5 @@ def psis_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     shape = (settings.chains, settings.draws)
     stats = xr.Dataset({k: (("chain", "draw"), v.reshape(shape)) for k, v in values.items()})
     return make_tree(
-        posterior_dataset(target, points), stats, {**attributes(settings, "marginal"), **extra}
+        posterior_dataset(target, points), stats, {**attributes(settings, target.form), **extra}
     )

@@ -10,7 +10,7 @@ import pymc as pm
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.model.marginal import is_marginal
+from nestedmlm.bayes.model.names import form_of
 from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.nutpie_runs import (
     Unevaluable,
@@ -73,11 +73,6 @@ def nutpie_c(model: pm.Model, settings: Settings) -> xr.DataTree:
     tree = run_nutpie(python_model(target, logp, jittered), settings, cores=settings.cores or 1)
     posterior = posterior_dataset(target, tree["posterior"]["x"].to_numpy())
     return make_tree(posterior, statistics(tree), attributes(settings, form_of(model)))
-
-
-def form_of(model: pm.Model) -> str:
-    """Which of the two forms a model has."""
-    return "marginal" if is_marginal(model) else "hierarchical"
 
 
 def pymc_sampler(model: pm.Model, settings: Settings) -> xr.DataTree:

@@ -12,7 +12,8 @@ from typing import Any
 import xarray as xr
 
 from nestedmlm.bayes.density.marginal_density import MarginalDensity
-from nestedmlm.bayes.model.names import LIKELIHOOD
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
+from nestedmlm.bayes.model.names import form_of
 from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run
 from nestedmlm.bayes.sampling.settings import Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
@@ -42,7 +43,7 @@ def sample(
 
     Parameters
     ----------
-    model : MarginalDensity or pymc.Model
+    model : MarginalDensity, LaplaceDensity or pymc.Model
         A density in closed form, and a marginal model, are sampled without compilation.
     sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
         "auto" is nutpie. "psis" gives `draws` times `chains` independent draws by importance
@@ -77,8 +78,8 @@ def sample(
     SamplingError
         If importance sampling fails (k-hat above 0.7).
     """
-    closed = isinstance(model, MarginalDensity)
-    marginal = closed or _is_marginal(model)
+    closed = isinstance(model, NamedCoordinates)
+    marginal = closed or form_of(model) != "hierarchical"
     name = "nutpie" if sampler == "auto" else sampler
     row = SAMPLERS.get(name) if isinstance(name, str) else None
     if row is None:
@@ -115,11 +116,6 @@ def _seconds(model: Any, settings: Settings) -> float:
     else:
         evaluations = 8 * draws
     return evaluations * visit_seconds(stats)
-
-
-def _is_marginal(model: Any) -> bool:
-    """Whether a PyMC model has the random effects integrated out."""
-    return any(potential.name == LIKELIHOOD for potential in model.potentials)
 
 
 def _require(sampler: str, packages: tuple[str, ...]) -> None:

@@ -11,8 +11,10 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import (
     CENTRED_INTERCEPT,
+    DISPERSION,
     PARTIAL,
     RAW,
+    SIGMA,
     TermNames,
     parameter_names,
     structured_parameters,
@@ -38,6 +40,7 @@ def start_values(
     T: Sequence[FloatArray],
     sigma: float,
     theta: FloatArray | None = None,
+    dispersion: float | None = None,
 ) -> dict[str, Any]:
     """Values of free variables at estimates of a fit.
 
@@ -49,9 +52,12 @@ def start_values(
     T : sequence of (k, k) arrays
         Relative factor of each term, user's columns.
     sigma : float
+        1 in a generalized model.
     theta : (n_theta,) array, optional
         lme4's parameters, which hold those of structured correlations; without them a sampler
         starts these where the optimizer does, but for a correlation that can be read off T.
+    dispersion : float, optional
+        Of a generalized model's family.
 
     Returns
     -------
@@ -63,12 +69,21 @@ def start_values(
     how = centring(design)
     if how.intercept is not None:
         found[CENTRED_INTERCEPT] = float(beta[how.intercept] + how.means @ beta)
-    found[names.sigma] = sigma
+    found |= _beside(design, sigma, dispersion)
     for term, own, factor, par in zip(
         design.terms, names.terms, T, _structured(design, theta), strict=True
     ):
         found |= _term_values(term, own, sigma * np.asarray(factor), sigma, par)
     return {name: value for name, value in found.items() if name in free}
+
+
+def _beside(design: Design, sigma: float, dispersion: float | None) -> dict[str, float]:
+    """Sigma, or what a family has beside its mean."""
+    if design.family is None:
+        return {SIGMA: sigma}
+    if design.family.pymc is None:
+        return {} if dispersion is None else {DISPERSION: dispersion}
+    return design.family.pymc.at_dispersion(dispersion)
 
 
 def _structured(design: Design, theta: FloatArray | None) -> list[FloatArray]:

@@ -255,8 +255,8 @@ def _estimates(
 
 
 def _family(fit: LmerFit | BayesFit | PooledFit) -> Any:
-    """The family of responses; None of a Gaussian fit, as posteriors are."""
-    return None if isinstance(fit, BayesEstimates) else fit.core.family
+    """The family of responses; None of a linear model."""
+    return fit.design.family if isinstance(fit, BayesEstimates) else fit.core.family
 
 
 def _check_fit(fit: LmerFit | BayesFit | PooledFit) -> None:
@@ -275,8 +275,10 @@ def _method(
     if isinstance(fit, BayesEstimates):
         if ddf is not None or vcov is not None:
             raise OptionError("ddf= and vcov= are of fits by likelihood; a posterior has draws")
+        linear = fit.design.family is None
         return CoefficientDraws(
-            beta=fixed_draws(fit.data, fit.design), row_sd=row_sd_draws(fit.data, fit.design)
+            beta=fixed_draws(fit.data, fit.design),
+            row_sd=row_sd_draws(fit.data, fit.design) if linear else None,
         )
     if ddf is None and fit.core.reference == "t":
         plain = fit.REML and fit.penalty is None and vcov is None

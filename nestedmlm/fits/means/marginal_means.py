@@ -121,8 +121,8 @@ class Emmeans(Viewable):
             equal-tailed interval) and ``probability`` of being above zero.
         """
         if isinstance(self.ddf, CoefficientDraws):
-            own = self.ddf.table(self.L, self.offset, level=self.level)
-            return pd.concat([self.labels, own], axis=1)
+            own = self.ddf.table(self.L, self.offset, level=self.level, shown=self._shown_draws)
+            return pd.concat([self._labels(), own], axis=1)
         functions = LinearFunctions(
             L=self.L,
             offset=self.offset,
@@ -130,13 +130,20 @@ class Emmeans(Viewable):
             means=self.means,
         )
         numbers = simultaneous_table(functions, self.ddf, level=self.level, adjust=self.adjust)
-        labels = self.labels
         if self.scale is not None:
             numbers = self.scale.transformed(numbers)
-            if self.scale.ratios:
-                named = {n: labels[n].map(self.scale.label) for n in self.contrasts}
-                labels = labels.assign(**named)
-        return pd.concat([labels, numbers], axis=1)
+        return pd.concat([self._labels(), numbers], axis=1)
+
+    def _labels(self) -> pd.DataFrame:
+        """Labels of the rows; those of ratios have a slash."""
+        labels = self.labels
+        if self.scale is None or not self.scale.ratios:
+            return labels
+        return labels.assign(**{n: labels[n].map(self.scale.label) for n in self.contrasts})
+
+    def _shown_draws(self, eta: FloatArray) -> FloatArray:
+        """Draws on the scale that is shown."""
+        return eta if self.scale is None else self.scale.shown(eta)
 
     def vcov(self) -> FloatArray:
         """Covariance matrix of the estimates, (r, r)."""
@@ -304,7 +311,7 @@ class Emmeans(Viewable):
         """
         if not isinstance(self.ddf, CoefficientDraws):
             raise OptionError("a fit by likelihood has no draws: sample its posterior (sample())")
-        return self.ddf.of(self.L, self.offset)
+        return self._shown_draws(self.ddf.of(self.L, self.offset))
 
     def _groups(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
         """Columns within whose values rows are compared."""
@@ -377,6 +384,8 @@ class Emmeans(Viewable):
     def _scale_notes(self) -> tuple[str, ...]:
         if self.scale is None:
             return ()
+        if isinstance(self.ddf, CoefficientDraws) and self.scale.moved:
+            return ()  # every draw is on the scale that is shown
         return self.scale.notes(intervals=self.intervals, tests=self.tests)
 
 

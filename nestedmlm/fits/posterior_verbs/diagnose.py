@@ -36,7 +36,7 @@ def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
     return BayesDiagnosis(
         problems=problems(fit),
         table=boundary,
-        boundary=boundary_sentences(boundary),
+        boundary=boundary_sentences(boundary, linear=fit.design.family is None),
         level=UPPER,
         restarting=tuple(
             ids.message(fit.design.formula)

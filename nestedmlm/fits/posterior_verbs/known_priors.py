@@ -21,7 +21,6 @@ def known_priors(fit: BayesEstimates) -> PriorSet:
     """
     if fit.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
-    if fit.source is not None:
-        require_linear(fit.source.family, "what needs the priors of a posterior")
+    require_linear(fit.design.family, "what needs the priors of a posterior")
     refuse_residuals(fit, "what needs the priors of a posterior")
     return fit.priors

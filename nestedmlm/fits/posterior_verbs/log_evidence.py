@@ -29,7 +29,8 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     Raises
     ------
     OptionError
-        If a prior is improper, a function, or not known (a PyMC model of the user's).
+        If a prior is improper, a function, or not known (a PyMC model of the user's); for a
+        generalized model.
     SamplingError
         If importance sampling does not cover the posterior.
 

@@ -13,6 +13,7 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
 from nestedmlm.posterior.left_out_density import choose_factor
 from nestedmlm.posterior.loglik import loo_groups, loo_integrated_rows, loo_rows
@@ -69,7 +70,9 @@ def loo(
     Raises
     ------
     OptionError
-        For an unknown unit or grouping factor; of refits if the priors are not known.
+        For an unknown unit or grouping factor; of refits if the priors are not known; for
+        anything but plain rows of a generalized model, whose random effects cannot be integrated
+        out exactly.
     DataError
         If a unit's rows are all that tell of a fixed effect.
 
@@ -90,6 +93,8 @@ def loo(
     True
     """
     check_choice(unit, "unit", UNITS)
+    if unit == "group" or integrated or refit:
+        require_linear(fit.design.family, "cross-validation with random effects integrated out")
     if unit == "group" and integrated:
         raise OptionError("groups are left out with their random effects integrated out anyway")
     units: IntArray = np.arange(fit.design.n)

@@ -8,6 +8,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.bayes.model.priors import is_given
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.run import MARGINAL_OF_FORM
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
@@ -97,7 +98,7 @@ def _sampled(fit: BayesEstimates, model: Model, options: dict[str, Any]) -> Baye
     }
     own = {
         "priors": given or None,
-        "marginal": fit.run.form == "marginal",
+        "marginal": MARGINAL_OF_FORM[fit.run.form],
         "sampler": fit.run.sampler,
         "draws": fit.n_draws,
         "chains": fit.n_chains,

@@ -34,9 +34,10 @@ def predict(
     Parameters
     ----------
     newdata : table, optional
-    kind : {"mean", "response"}
-        The expected value of a row, or a new response there, with residual noise of variance
-        sigma^2 over the row's prior weight.
+    kind : {"mean", "response", "link"}
+        The expected response of a row (``link``: its linear predictor, which in a linear model is
+        the same), or a new response there, with residual noise of variance sigma^2 over the row's
+        prior weight, or drawn from the family; of a binomial model the share of its trials.
     re_form : None, False or str
         Which random effects count, as for a `LmerFit`: all, none (``"~ 0"``), or those of
         ``"~ (1 | schoolid)"``.
@@ -46,8 +47,8 @@ def predict(
     offset : str or array, optional
         A column of `newdata` or one number per row, in place of the fit's argument ``offset``.
     weights : str or array, optional
-        Prior weights of new rows, for ``kind="response"`` of a weighted fit; the name of the
-        fit's column is remembered.
+        Prior weights of new rows (of a binomial model, numbers of trials), for
+        ``kind="response"`` of a weighted fit; the name of the fit's column is remembered.
     level : float
         Probability inside the intervals.
     draws : bool

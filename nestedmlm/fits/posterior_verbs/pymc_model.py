@@ -7,6 +7,7 @@ from typing import Any
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.posterior.run import MARGINAL_OF_FORM
 
 
 @checked
@@ -24,4 +25,4 @@ def pymc_model(fit: BayesEstimates) -> Any:
         raise OptionError("the PyMC model of this fit was given by the user and is not saved")
     from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
 
-    return build_model(fit.design, fit.priors, marginal=fit.run.form == "marginal")
+    return build_model(fit.design, fit.priors, marginal=MARGINAL_OF_FORM[fit.run.form])

@@ -8,6 +8,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.fits.posterior_verbs.r2 import r2
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.summaries import ESTIMATES, LEVEL
 from nestedmlm.views import report as sentences
 from nestedmlm.views.posterior.summary import sampling_lines
@@ -28,6 +29,11 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     Report
         A view with ``to_markdown`` and ``to_latex``; numbers as the APA prints them.
 
+    Raises
+    ------
+    OptionError
+        For a generalized model: its sentences are of linear ones.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -37,6 +43,7 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     Yield was modelled by a linear mixed model, Yield ~ 1 + (1 | Batch), fitted to
     30 observations (6 Batch) by sampling from its posterior. Priors: Intercept ~
     """
+    require_linear(fit.design.family, "the report of a posterior")
     table = parameters(fit, level=level)
     fixed = table[table["kind"] == "fixed"]
     numbers = fixed[list(ESTIMATES)].reset_index()

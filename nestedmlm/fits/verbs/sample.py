@@ -6,18 +6,21 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
+from nestedmlm.bayes.density.laplace_density import laplace_density
+from nestedmlm.bayes.density.marginal_density import marginal_density
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.sampling.weighted_density import weighted_density
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.from_draws import fit_of_draws
-from nestedmlm.inference.fitted import require_linear
-from nestedmlm.optimum.solve import solve
+from nestedmlm.fits.generalized.starting_estimates import LAPLACE, check_form, starting_estimates
 from nestedmlm.posterior.run import read_run
 
 if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
 
@@ -102,21 +105,17 @@ def sample(
     from nestedmlm.bayes.sampling import sampling, start  # xarray
 
     specified = source.model if isinstance(source, Estimates) else source
-    require_linear(specified.family, "the posterior")
-
+    check_form(marginal, generalized=specified.family is not None)
     if pymc_model is not None and priors is not None:
         raise OptionError("give priors when the PyMC model is made (to_pymc), not when sampling it")
     resolved = None if pymc_model is not None else resolve_priors(source.design, priors)
     built = pymc_model
     if resolved is not None:
-        closed = in_closed_form(resolved, marginal=marginal, sampler=sampler, backend=backend)
-        built = marginal_density(source.design, resolved) if closed else None
+        built = density_of(
+            source.design, resolved, marginal=marginal, sampler=sampler, backend=backend, seed=seed
+        )
     if built is None:
         built = _pymc_model(source, resolved, marginal)
-    if isinstance(source, Estimates):
-        s = source.solution
-    else:
-        s = solve(source.design, REML=True).solution  # to start from: it need not be certified
     data = sampling.sample(
         built,
         sampler=sampler,
@@ -128,16 +127,48 @@ def sample(
         seed=seed,
         progress=progress,
         target_accept=target_accept,
-        start=start.start_values(
-            _free_names(built), source.design, beta=s.beta, T=s.T, sigma=s.sigma, theta=s.theta
-        ),
+        start=start.start_values(_free_names(built), source.design, **starting_estimates(source)),
     )
     run = read_run(data, seed=seed)
-    model = None if isinstance(built, MarginalDensity) else built
+    model = None if isinstance(built, NamedCoordinates) else built
     return fit_of_draws(BayesFit, source, data, priors=resolved, model=model, run=run)
 
 
-def in_closed_form(priors: PriorSet, *, marginal: bool | str, sampler: str, backend: str) -> bool:
+def density_of(
+    design: Design,
+    priors: PriorSet,
+    *,
+    marginal: bool | str,
+    sampler: str,
+    backend: str,
+    seed: int | None,
+) -> NamedCoordinates | None:
+    """The density in closed form that is sampled; None where it is a PyMC model.
+
+    Raises
+    ------
+    OptionError
+        For importance sampling of a generalized model that cannot be.
+    """
+    asked = {"sampler": sampler, "backend": backend}
+    if design.family is None:
+        closed = in_closed_form(priors, marginal=marginal, **asked)
+        return marginal_density(design, priors) if closed else None
+    if marginal == LAPLACE:
+        return laplace_density(design, priors) if in_closed_form(priors, **asked) else None
+    if sampler != "psis":
+        return None
+    if marginal is False or not in_closed_form(priors, **asked):
+        raise OptionError(
+            "sampler='psis' weighs the Laplace approximation (marginal='auto'), and takes priors "
+            "that are nm.Prior; sample the hierarchical model with nutpie"
+        )
+    return weighted_density(design, priors, seed=seed)
+
+
+def in_closed_form(
+    priors: PriorSet, *, sampler: str, backend: str, marginal: bool | str = True
+) -> bool:
     """Whether a posterior is sampled without PyMC; why not is said where one might expect it."""
     if not (marginal is True or marginal == "auto"):
         return False
@@ -161,6 +192,6 @@ def _pymc_model(source: Model | LmerFit, priors: PriorSet | None, marginal: bool
 
 def _free_names(built: Any) -> set[str]:
     """Names of the free variables of a density or a PyMC model."""
-    if isinstance(built, MarginalDensity):
+    if isinstance(built, NamedCoordinates):
         return set(built.names)
     return {rv.name for rv in built.free_RVs}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.inference.fitted import require_linear
+from nestedmlm.fits.generalized.starting_estimates import check_form
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -52,5 +52,5 @@ def to_pymc(
     from nestedmlm.bayes.model.pymc_model import build_model  # PyMC
 
     model = source.model if isinstance(source, Estimates) else source
-    require_linear(model.family, "the PyMC model")
+    check_form(marginal, generalized=model.family is not None)
     return build_model(source.design, priors, marginal=marginal, noncentered=noncentered)

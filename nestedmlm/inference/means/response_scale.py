@@ -88,6 +88,10 @@ class ResponseScale:
             conf_high=high,
         )
 
+    def shown(self, eta: FloatArray) -> FloatArray:
+        """Numbers of the link's scale on the scale that is shown."""
+        return self._mu(eta) if self.moved else eta
+
     def _mu(self, eta: FloatArray) -> FloatArray:
         return np.exp(eta) if self.ratios else self.link.mu(eta)
 

@@ -12,6 +12,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
 from nestedmlm.design.design import Design
 from nestedmlm.design.moments import fixed_deviations, mean_inverse_weight, term_products
+from nestedmlm.errors import OptionError
+from nestedmlm.families import Family
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.new_residuals import relative_residual_variance
 
@@ -114,23 +116,42 @@ def distribution_variance(fitted: Fitted, random: float, *, scale: str) -> float
     Nakagawa, Johnson & Schielzeth (2017), table 1 and supplement; the mean response counts the
     variance of the random effects, ``exp(eta + random / 2)`` with a log link.
     """
+    assert fitted.family is not None
+    found = distribution_variances(
+        fitted.family, mean_predictor(fitted.design, fitted.solution.beta)[None],
+        np.array([random]), fitted.family.value_of(fitted.dispersion), scale=scale,
+    )  # fmt: skip
+    return float(found[0])
+
+
+def mean_predictor(design: Design, beta: FloatArray) -> FloatArray:
+    """Mean over the rows of ``X beta`` and the offset; `beta` is (…, p)."""
+    out: FloatArray = beta @ design.X.mean(axis=0)
+    return out if design.offset is None else out + float(np.mean(design.offset))
+
+
+def distribution_variances(
+    family: Family, predictor: FloatArray, random: FloatArray, dispersion: Any, *, scale: str
+) -> FloatArray:
+    """The same at mean predictors, variances and dispersions, (S,) each, or one dispersion.
+
+    Raises
+    ------
+    OptionError
+        For an unknown scale, and a family without a variance function.
+    """
     check_choice(scale, "scale", SCALES)
-    family, design = fitted.family, fitted.design
-    assert family is not None
     link = family.link
     if scale == "latent" and link.name in _LATENT and family.name == "binomial":
-        return _LATENT[link.name]
-    eta = design.X @ fitted.solution.beta
-    if design.offset is not None:
-        eta = eta + design.offset
-    centre = float(np.mean(eta)) + (0.5 * random if link.name == "log" else 0.0)
-    at = np.array([centre])
-    mu = link.mu(at)
-    variance = float(family.variance_at(mu, fitted.dispersion)[0])
+        return np.full(len(predictor), _LATENT[link.name])
+    if family.variance is None:
+        raise OptionError(f"the {family.name} family has no variance function")
+    at = predictor + (0.5 * random if link.name == "log" else 0.0)
+    variance = family.variance(link.mean(at), dispersion).V
     if family.scaled:
-        variance *= family.value_of(fitted.dispersion)
-    delta = variance / float(link.derivatives(at)[0][0]) ** 2
-    return float(np.log1p(delta)) if scale == "latent" and link.name == "log" else delta
+        variance = variance * dispersion
+    delta: FloatArray = variance / link.derivatives(at)[0] ** 2
+    return np.log1p(delta) if scale == "latent" and link.name == "log" else delta
 
 
 def mean_variance(products: FloatArray, cov: FloatArray) -> FloatArray:

@@ -85,7 +85,7 @@ def compare(
 
     Parameters
     ----------
-    *fits : LmerFit and BayesFit, or several BayesFit
+    *fits : LmerFit or GlmerFit and BayesFit, or several BayesFit
         A fit and its posterior: parameter by parameter. Posteriors of several models of the same
         response: by leave-one-out and Bayes factors.
     level : float
@@ -163,13 +163,11 @@ def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) 
         raise _no_such_fit(bayes_fit, "BayesFit", "nm.pymc_lmer or fit.sample")
     boundary = boundary_table(bayes_fit.data, bayes_fit.design)
     return Comparison(
-        table=comparison_table(
-            lmer_fit.solution, lmer_fit.design, bayes_fit.data, bayes_fit.design, level=level
-        ),
+        table=comparison_table(lmer_fit.core, bayes_fit.data, bayes_fit.design, level=level),
         formula=lmer_fit.formula,
         method=lmer_fit.engine,
         level=level,
-        notes=boundary_sentences(boundary),
+        notes=boundary_sentences(boundary, linear=bayes_fit.design.family is None),
     )
 
 

@@ -13,9 +13,12 @@ from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, blank
 
 TITLE = "Linear mixed model, draws from the posterior"
+GENERALIZED_TITLE = "Generalized linear mixed model, draws from the posterior"
 _FORMS = {
     "marginal": "random effects integrated out, then drawn given the rest",
     "hierarchical": "random effects sampled with the rest",
+    "laplace": "APPROXIMATE: random effects integrated out by the Laplace approximation",
+    "weighted": "random effects integrated out by importance weights of each group",
 }
 
 
@@ -36,7 +39,7 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, level: float) -> Vi
         With tables ``varcorr`` and ``coefficients``.
     """
     fixed = table[table["kind"] == "fixed"]
-    blocks: list[Block] = [Text((TITLE,), role="title"), *fit_blocks.call(fit), blank()]
+    blocks: list[Block] = [*_title(fit), *fit_blocks.call(fit), blank()]
     blocks += [Text(sampling_lines(fit, table)), blank()]
     blocks += [
         Text(("Random effects:",), role="heading"),
@@ -47,6 +50,17 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, level: float) -> Vi
         heading = Text(("Fixed effects:",), role="heading")
         blocks += [blank(), heading, fixed_block(fixed, level)]
     return View((*blocks, *_notes(fit)), main="coefficients")
+
+
+def _title(fit: PrintedPosterior) -> list[Block]:
+    """First line; then the family, where there is one."""
+    family = fit.design.family
+    if family is None:
+        return [Text((TITLE,), role="title")]
+    return [
+        Text((GENERALIZED_TITLE,), role="title"),
+        Text((f" Family: {family.name}  ( {family.link.name} )",)),
+    ]
 
 
 def fixed_block(table: pd.DataFrame, level: float) -> Table:

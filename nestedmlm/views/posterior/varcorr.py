@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from nestedmlm.bayes.model.names import SIGMA
+from nestedmlm.errors import NotDefinedError
 from nestedmlm.posterior.summaries import ESTIMATES
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.blocks import Table
@@ -29,8 +32,17 @@ class BayesVarCorr(Viewable):
 
     @property
     def sigma(self) -> float:
-        """Posterior mean of the residual standard deviation."""
-        return float(self.table["estimate"].iloc[-1])
+        """Posterior mean of the residual standard deviation.
+
+        Raises
+        ------
+        NotDefinedError
+            In a generalized model without one.
+        """
+        found = self.table.loc[self.table["variable"] == SIGMA, "estimate"]
+        if not len(found):
+            raise NotDefinedError("there is no residual standard deviation in this model")
+        return float(found.iloc[0])
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows of lme4's ``as.data.frame(VarCorr(m))``, with spread and interval.
@@ -87,8 +99,10 @@ def varcorr_block(table: pd.DataFrame, level: float, *, frame: pd.DataFrame | No
     )
 
 
-def _name(row: object) -> str:
+def _name(row: Any) -> str:
     kind, var1, var2 = (getattr(row, name) for name in ("kind", "var1", "var2"))
     if kind == "cor":
         return f"corr({var1}, {var2})"
+    if kind == "family":
+        return str(row.variable)
     return var1 or ""

@@ -1,0 +1,85 @@
+"""The Laplace approximation as a function of the parameters, each search for modes from the last.
+
+Who asks for it again and again (a descent, a sampler) is near the point it asked for before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.likelihood.elimination.speed import Speed, speed
+from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
+from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
+from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.statistics.parts import twice_products
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LaplaceLikelihood:
+    """The Laplace approximation of a model at flat factors, fixed effects and dispersion.
+
+    Attributes
+    ----------
+    model : GlmmModel
+    warm : list
+        B of the last modes, if any.
+    """
+
+    model: GlmmModel
+    warm: list[FloatArray] = field(default_factory=list)
+
+    def value(self, T: FloatArray, gamma: FloatArray, dispersion: float) -> Approximation:
+        """The approximation at parameters.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If there is none.
+        """
+        modes = find_modes(self.model, T, gamma, dispersion, B=self._start)
+        found = laplace(self.model, T, modes)
+        self.warm[:] = [modes.B]
+        return found
+
+    def slopes(
+        self, T: FloatArray, gamma: FloatArray, dispersion: float
+    ) -> tuple[Approximation, Slopes]:
+        """The approximation and its exact derivatives.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If there is none.
+        """
+        B = self._start
+        if speed() == Speed.DESCENT and applies(self.model):
+            q = self.model.parts[-1].rows.stop
+            begin = np.zeros(q) if B is None else B
+            found, slopes = first_order(compiled_laplace(), self.model, T, gamma, dispersion, begin)
+            self.warm[:] = [found.modes.B]
+            return found, slopes
+        found = self.value(T, gamma, dispersion)
+        return found, laplace_slopes(self.model, T, found, dispersion)
+
+    def log_likelihood(
+        self, T: FloatArray, gamma: FloatArray, dispersion: float
+    ) -> tuple[float, FloatArray, FloatArray, float]:
+        """The approximate log-likelihood; its gradient in T, gamma and the log dispersion.
+
+        Minus infinity, with zeros, where there is none.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                found, own = self.slopes(T, gamma, dispersion)
+        except (np.linalg.LinAlgError, ArithmeticError):
+            return -np.inf, np.zeros_like(T), np.zeros_like(gamma), 0.0
+        of_T = twice_products(own.M, T, self.model.parts)
+        return -0.5 * found.value, -0.5 * of_T, -0.5 * own.gamma, -0.5 * own.log_dispersion
+
+    @property
+    def _start(self) -> FloatArray | None:
+        return self.warm[0] if self.warm else None

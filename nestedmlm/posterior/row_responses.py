@@ -1,0 +1,129 @@
+"""Responses of rows given their linear predictors: normal ones, or those of a family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.names import dispersion_of, sampled_parameters
+from nestedmlm.design.design import Design
+from nestedmlm.families import Family
+from nestedmlm.posterior.draws import sigma_draws, stacked
+
+type Block = slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NormalResponses:
+    """Normal responses.
+
+    Attributes
+    ----------
+    sigma : (S, m) or (S, 1) array
+        Residual standard deviation of each row.
+    """
+
+    sigma: FloatArray
+
+    def mean(self, eta: FloatArray) -> FloatArray:
+        """Expected responses."""
+        return eta
+
+    def draw(self, eta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
+        """Responses at linear predictors of a block of rows, (S, rows)."""
+        return eta + self._of(block) * rng.standard_normal(eta.shape)
+
+    def log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of a block's responses, (S, rows)."""
+        sigma = self._of(block)
+        out: FloatArray = (
+            -0.5 * ((y - eta) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2.0 * np.pi)
+        )
+        return out
+
+    def chosen(self, draws: Any) -> NormalResponses:
+        """The same of some draws."""
+        return replace(self, sigma=self.sigma[draws])
+
+    def _of(self, block: Block) -> FloatArray:
+        return self.sigma if self.sigma.shape[1] == 1 else self.sigma[:, block]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FamilyResponses:
+    """Responses of a family.
+
+    Attributes
+    ----------
+    family : Family
+    values : dict of str to (S, 1) array
+        Parameters beside the mean.
+    weights : (m,) array or None
+        Trials, or prior weights.
+    """
+
+    family: Family
+    values: dict[str, FloatArray]
+    weights: FloatArray | None
+
+    def mean(self, eta: FloatArray) -> FloatArray:
+        """Expected responses."""
+        return self.family.link.mu(eta)
+
+    def draw(self, eta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
+        """Responses at linear predictors of a block of rows, (S, rows)."""
+        mu, a = self.mean(eta), np.broadcast_to(self._weights(block), eta.shape)
+        pymc = self.family.pymc
+        if pymc is not None and pymc.draw is not None:
+            return pymc.draw(mu, a, self.values, rng)
+        return self.family.draw(mu, a, self._dispersion(), rng)
+
+    def log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of a block's responses, (S, rows)."""
+        a, pymc = self._weights(block), self.family.pymc
+        with np.errstate(all="ignore"):
+            mean = self.family.link.mean(eta)
+            if pymc is not None and pymc.log_density is not None:
+                kernel = pymc.log_density(y, mean, a, self.values)
+            else:
+                kernel = self.family.log_kernel(y, mean, a, self._dispersion())
+        out: FloatArray = kernel + self.family.log_constant(y, np.broadcast_to(a, y.shape))
+        return np.where(np.isnan(out), -np.inf, out)
+
+    def chosen(self, draws: Any) -> FamilyResponses:
+        """The same of some draws."""
+        return replace(self, values={name: value[draws] for name, value in self.values.items()})
+
+    def _weights(self, block: Block) -> Any:
+        return np.ones(1) if self.weights is None else self.weights[block]
+
+    def _dispersion(self) -> Any:
+        """Of every draw, (S, 1), or one number."""
+        return dispersion_of(self.family, self.values)
+
+
+def dispersion_draws(data: Any, family: Family) -> Any:
+    """Dispersion of a family in every draw, (S, 1), or the one number that it is."""
+    return dispersion_of(family, _values(data, family))
+
+
+def _values(data: Any, family: Family) -> dict[str, FloatArray]:
+    return {p.name: stacked(data, p.name)[:, None] for p in sampled_parameters(family)}
+
+
+type Responses = NormalResponses | FamilyResponses
+
+
+def responses_of(data: Any, design: Design, weights: FloatArray | None) -> Responses:
+    """How responses of rows with these prior weights (or trials) are distributed in each draw."""
+    if design.family is None:
+        sigma = sigma_draws(data, design)[:, None]
+        return NormalResponses(sigma=sigma if weights is None else sigma / np.sqrt(weights))
+    return FamilyResponses(
+        family=design.family,
+        values=_values(data, design.family),
+        weights=weights,
+    )

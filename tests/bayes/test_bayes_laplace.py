@@ -1,0 +1,254 @@
+"""Random effects of generalized models integrated out: approximately, and by importance weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special, stats
+
+import nestedmlm as nm
+from nestedmlm.bayes.density.laplace_density import laplace_density
+from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.bayes.sampling.weighted_density import weighted_density
+from nestedmlm.errors import OptionError
+
+NODES = 30
+
+
+def tiny() -> pd.DataFrame:
+    """Five groups of six rows of 0 and 1: as far from normal as an example gets."""
+    rng = np.random.default_rng(11)
+    g = np.repeat(np.arange(5), 6)
+    eta = -0.3 + rng.normal(0, 1.5, 5)[g]
+    return pd.DataFrame({"yes": rng.binomial(1, special.expit(eta)), "g": g})
+
+
+@cache
+def model() -> nm.Model:
+    return nm.Model("yes ~ 1 + (1 | g)", tiny(), family="binomial")
+
+
+@cache
+def grid() -> dict[str, np.ndarray]:
+    """The exact posterior of (intercept, SD) on a grid, and the mean of each group's effect."""
+    data = tiny()
+    won, n = data.groupby("g")["yes"].sum().to_numpy(), 6
+    x, w = special.roots_hermitenorm(NODES)
+    w = w / w.sum()
+    beta, sd = np.linspace(-8, 8, 161), np.linspace(0.025, 12, 240)
+    B, S = np.meshgrid(beta, sd, indexing="ij")
+    logp = stats.norm.logpdf(B, 0, 2.5) + stats.halfnorm.logpdf(S, scale=2.5)
+    first = []  # of each group: the integral with b and without
+    for k in won:
+        eta = B[..., None] + S[..., None] * x
+        density = np.exp(k * special.log_expit(eta) + (n - k) * special.log_expit(-eta))
+        total = density @ w
+        first.append(((density * x) @ w / total) * S)
+        logp = logp + np.log(total)
+    p = np.exp(logp - logp.max())
+    p /= p.sum()
+    return {"beta": B, "sd": S, "p": p, "b": np.array([(f * p).sum() for f in first])}
+
+
+def quantile(values: np.ndarray, p: np.ndarray, level: float) -> float:
+    order = np.argsort(values.ravel())
+    return float(values.ravel()[order][np.searchsorted(np.cumsum(p.ravel()[order]), level)])
+
+
+@cache
+def posterior():
+    return model().fit().sample(sampler="psis", seed=2, draws=500, progress=False)
+
+
+def test_importance_weights_give_the_posterior_that_quadrature_gives():
+    exact, found = grid(), posterior()
+    assert found.run.form == "weighted" and found.run.khat < 0.7
+    table = found.parameters()
+    for name, values in (("(Intercept)", exact["beta"]), ("sd_(Intercept)|g", exact["sd"])):
+        p, row = exact["p"], table.loc[name]
+        mean = (values * p).sum()
+        sd = np.sqrt(((values - mean) ** 2 * p).sum())
+        assert row["estimate"] == pytest.approx(mean, abs=4 * sd / np.sqrt(row["ess_bulk"]))
+        assert row["std_error"] == pytest.approx(sd, rel=0.1)
+        for column, level in (("conf_low", 0.025), ("conf_high", 0.975)):
+            at = np.mean(found.data["posterior"][table.loc[name, "variable"]].values
+                         <= quantile(values, p, level))  # fmt: skip
+            assert at == pytest.approx(level, abs=0.02), column
+    b = found.ranef()["estimate"].to_numpy()
+    np.testing.assert_allclose(b, exact["b"], atol=0.15)
+
+
+@pytest.mark.slow
+def test_the_laplace_approximation_alone_is_another_posterior():
+    exact = grid()
+    for sampler in ("psis", "nutpie"):
+        approximate = model().sample(
+            sampler=sampler, marginal="laplace", seed=2, draws=500, progress=False
+        )
+        assert approximate.run.form == "laplace"
+        mean = (exact["sd"] * exact["p"]).sum()
+        estimate = approximate.parameters().loc["sd_(Intercept)|g", "estimate"]
+        assert 0.02 < abs(estimate - mean) < 0.5  # near, and not the same
+
+
+def test_the_laplace_density_is_that_of_maximum_likelihood_and_is_called_approximate():
+    named = replace(posterior(), run=replace(posterior().run, form="laplace"))
+    assert "APPROXIMATE" in named.summary().to_text()
+    density = laplace_density(model().design)
+    at = [(0.3, 0.5), (-1.0, 2.0)]
+    points = np.array([density.at({"Intercept": b, "1|g_sigma_raw": s}) for b, s in at])
+    fit = model().fit()
+    for (b, s), value in zip(at, density.logp_points(points), strict=True):
+        there = fit.solved.here._objective
+        stats_ = there.stats
+        phi = np.array([s]) / 1.0
+        point = np.concatenate([phi, stats_.R_x @ np.array([b])])
+        prior = stats.norm.logpdf(b, 0, 2.5) + stats.norm.logpdf(s, 0, 2.5)
+        assert value == pytest.approx(prior - 0.5 * there.evaluate(point).criterion, abs=1e-8)
+
+
+CASES = {
+    "binomial": ("cbind(k, 8 - k) ~ x + (x | g)", {}),
+    "negativebinomial": ("count ~ x + (1 | g) + (1 | h)", {}),
+    "gamma": ("size ~ x + (x || g)", {"weights": "w"}),
+    "beta": ("share ~ x + (1 | g)", {"link": "probit"}),
+    "poisson": ("count ~ x + offset(o) + (1 | g / h)", {}),
+}
+
+
+@cache
+def case(family: str) -> nm.Model:
+    rng = np.random.default_rng(4)
+    n = 48
+    g, x = np.arange(n) % 6, rng.normal(size=n)
+    eta = 0.3 + 0.4 * x + rng.normal(0, 0.5, 6)[g]
+    p = special.expit(eta)
+    data = pd.DataFrame(
+        {
+            "x": x, "g": g, "h": np.arange(n) // 6 % 4, "k": rng.binomial(8, p),
+            "count": rng.poisson(np.exp(eta)), "size": rng.gamma(3, np.exp(eta) / 3) + 0.01,
+            "share": np.clip(rng.beta(6 * p, 6 * (1 - p)), 0.02, 0.98),
+            "w": rng.uniform(0.5, 2, n), "o": rng.normal(0, 0.2, n),
+        }
+    )  # fmt: skip
+    formula, options = CASES[family]
+    return nm.Model(formula, data, family=family, **options)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_gradients_are_exact_and_the_op_is_the_same_density(family):
+    from nestedmlm.bayes.sampling.density import density  # PyMC loads here
+
+    own = laplace_density(case(family).design)
+    source = case(family).fit() if family == "poisson" else case(family)
+    op = density(source.to_pymc(marginal="laplace"))
+    assert op.form == own.form == "laplace"
+    rng = np.random.default_rng(9)
+    z = own.initial + 0.2 * rng.normal(size=own.ndim)
+    value, gradient = own.logp_grad(z)
+    steps = 1e-5 * np.eye(own.ndim)
+    up, down = own.logp_points(z + steps), own.logp_points(z - steps)
+    np.testing.assert_allclose(gradient, (up - down) / 2e-5, rtol=2e-5, atol=2e-5)
+    value_op, gradient_op = op.logp_grad(z)
+    assert value_op == pytest.approx(value, abs=1e-7)
+    np.testing.assert_allclose(gradient_op, gradient, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["binomial", "gamma"])
+def test_weights_are_those_of_the_integral(family):
+    """Mean weights against adaptive quadrature, which maximum likelihood takes."""
+    model = case(family)
+    fit = model.fit(nAGQ=25) if family == "binomial" else model.fit()
+    priors = resolve_priors(model.design)
+    density = weighted_density(model.design, priors, seed=3)
+    s = fit.solution
+    from nestedmlm.bayes.sampling.start import start_values
+
+    start = start_values(density.names, model.design, beta=s.beta, T=s.T, sigma=1.0,
+                         theta=s.theta, dispersion=s.dispersion)  # fmt: skip
+    z = density.at(start)
+    ready = density.ready(z)
+    prior, _, _ = ready.coordinates.log_prior(z, ready.coordinates.variables(z))
+    near = z + 1e-9 * np.random.default_rng(1).normal(size=(200, len(z)))
+    values = ready.logp_points(near) - prior
+    assert values.std() < 0.5  # as many draws as that takes
+    found = special.logsumexp(values) - np.log(len(values))
+    T, _ = ready.approximation(z)
+    from nestedmlm.likelihood.glmm.modes import find_modes
+    from nestedmlm.likelihood.glmm.quadrature import integrate, make_grid
+
+    glmm = ready.likelihood.model
+    x = ready.coordinates.variables(z)
+    gamma, dispersion = ready.G @ x[ready.beta], float(ready.dispersion(x))
+    modes = find_modes(glmm, T, gamma, dispersion)
+    exact = -0.5 * integrate(glmm, make_grid(glmm, 25), T, modes, dispersion).value
+    assert found == pytest.approx(exact, abs=4 * values.std() / np.sqrt(200) + 1e-3)
+    # asked again, a point has the same density and the same effects
+    assert ready.logp_points(near[:1])[0] == values[0] + prior
+    one, other = (ready.named(near[:1])["1|g"] for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_what_cannot_be_weighed_is_refused():
+    with pytest.raises(OptionError, match=r"has 2 \(.*\), whose effects hang together"):
+        case("negativebinomial").sample(sampler="psis")
+    with pytest.raises(OptionError, match="takes priors that are nm"):
+        model().sample(sampler="psis", marginal=False)
+    robust = nm.Model("size ~ x + (1 | g)", case("gamma").data, family="t")
+    for options in ({"sampler": "psis"}, {"marginal": "laplace"}):
+        with pytest.raises(OptionError, match="sample them with the rest"):
+            robust.sample(**options)
+
+
+def test_verbs_of_a_posterior_are_on_the_scale_of_the_response():
+    found, data = posterior(), tiny()
+    mean = found.predict()["estimate"].to_numpy()
+    link = found.predict(kind="link", draws=True).values
+    np.testing.assert_allclose(mean, special.expit(link).mean(axis=(0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(found.fittedvalues, mean)
+    np.testing.assert_allclose(found.resid, data["yes"] - mean)
+    y = found.predict(kind="response", draws=True, seed=1).values
+    assert set(np.unique(y)) == {0.0, 1.0}
+    new = found.predict({"g": ["new"]}, new_levels="sample", seed=1)
+    assert 0 < new["conf_low"].item() < new["estimate"].item() < new["conf_high"].item() < 1
+    loglik = found.data["log_likelihood"]["yes"].values
+    np.testing.assert_allclose(loglik, stats.bernoulli.logpmf(data["yes"], special.expit(link)))
+    with pytest.warns(nm.SamplingWarning, match="Pareto"):  # five groups
+        assert found.loo().n_data_points == 30
+    replicated = found.with_posterior_predictive(seed=1).data["posterior_predictive"]["yes"]
+    assert abs(replicated.mean().item() - data["yes"].mean()) < 0.1
+    assert found.icc()["estimate"].sum() == pytest.approx(1.0)
+    sd2 = found.data["posterior"]["1|g_sigma"].values.ravel() ** 2
+    shares = sd2 / (sd2 + np.pi**2 / 3)
+    assert found.icc().loc["g", "estimate"] == pytest.approx(shares.mean())
+    assert (found.r2()["estimate"].between(0, 1)).all()
+    fit = model().fit()
+    table = nm.compare(fit, found).table
+    assert table["inside"].all()
+    odds = nm.emmeans(found, "1", type="response").to_frame()
+    beta = found.data["posterior"]["Intercept"].values
+    assert odds["estimate"].item() == pytest.approx(special.expit(beta).mean())
+    for refused in ("report", "check", "log_evidence"):
+        with pytest.raises(OptionError, match="takes the response for normal"):
+            getattr(found, refused)()
+    with pytest.raises(OptionError, match="takes the response for normal"):
+        found.loo("group")
+    with pytest.raises(nm.NestedMLMError, match="no residual standard deviation"):
+        _ = found.sigma
+
+
+def test_a_posterior_of_a_family_is_saved_pickled_and_sampled_again(tmp_path):
+    import pickle
+
+    found = posterior()
+    again = nm.load_bayesfit(found.save(tmp_path / "tiny.zarr"))
+    assert again.family.name == "binomial" and again.family.link.name == "logit"
+    pd.testing.assert_frame_equal(again.predict(), found.predict())
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(found)).icc(), found.icc())
+    other = found.with_data(tiny().assign(yes=lambda d: 1 - d["yes"]))
+    assert other.run.form == "weighted"
+    assert other.params.item() == pytest.approx(-found.params.item(), abs=0.3)
