@@ -13,6 +13,7 @@ import pytest
 from test_sources import pupils
 
 import nestedmlm as nm
+from benchmarks import bench_scale
 from nestedmlm.errors import PartitionError
 
 dd = pytest.importorskip("dask.dataframe", reason="needs Dask: pip install nestedmlm[dask]")
@@ -103,3 +104,21 @@ def test_a_worker_that_is_killed_changes_no_bit():
         assert np.array_equal(one.cells.products, plain.cells.products)
         assert np.array_equal(one.cells.total, plain.cells.total)
     assert again.fit().criterion == plain.fit().criterion
+
+
+@pytest.mark.slow
+def test_ten_million_rows_on_two_processes(tmp_path):
+    bench_scale.write(tmp_path, 10_000_000)
+    files = f"{tmp_path}/*.parquet"
+    here = nm.summarise(bench_scale.FORMULA, files)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        there = nm.summarise(bench_scale.FORMULA, dd.read_parquet(files))
+    one, other = here.fit(), there.fit()
+    assert one.nobs == other.nobs == 10_000_000
+    assert one.converged and other.converged
+    assert other.criterion == pytest.approx(one.criterion, rel=1e-13)
