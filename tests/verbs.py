@@ -560,7 +560,7 @@ for case in (
     "means letters", "effect sizes", "interaction contrasts",
     "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
-    "etable", "maketables", "elimination", "plot caterpillar", "plot qq_random_effects",
+    "etable", "maketables", "elimination", "profile", "plot caterpillar", "plot qq_random_effects",
     "plot diagnostics",
     "plot shrinkage", "plot forest", "plot variance partition", "plot singularity",
 ):  # fmt: skip

@@ -21,9 +21,9 @@ def _of(mean: Mean, number: float) -> FloatArray:
 
 
 def _times_log(y: FloatArray, logarithm: FloatArray) -> FloatArray:
-    """``y log x``, zero where y is."""
+    """``y log x``, zero where y is; NaN where x is negative."""
     out = y * logarithm
-    return np.where(y > 0.0, out, 0.0) if np.isnan(out.sum()) else out
+    return np.where((y == 0.0) & (logarithm == -np.inf), 0.0, out) if np.isnan(out.sum()) else out
 
 
 # --- binomial: y is a share of a trials ----------------------------------------------------------
@@ -227,9 +227,10 @@ def inverse_gaussian_variance(mean: Mean, _: float) -> Variance:
 
 
 def inverse_gaussian_kernel(y: FloatArray, mean: Mean, a: FloatArray, phi: float) -> FloatArray:
-    """Log-density up to ``-(log 2 pi + 3 log y) / 2``."""
+    """Log-density up to ``-(log 2 pi + 3 log y) / 2``; NaN of means that are not positive."""
     nu = a / phi
-    out: FloatArray = 0.5 * np.log(nu) - 0.5 * nu * (y - mean.mu) ** 2 / (y * mean.mu**2)
+    mu = np.where(mean.mu > 0.0, mean.mu, np.nan)
+    out: FloatArray = 0.5 * np.log(nu) - 0.5 * nu * (y - mu) ** 2 / (y * mu**2)
     return out
 
 

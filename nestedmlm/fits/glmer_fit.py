@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.model_matrix import model_matrix
     from nestedmlm.fits.verbs.predict import predict
+    from nestedmlm.fits.verbs.profile import profile
     from nestedmlm.fits.verbs.r2 import r2
     from nestedmlm.fits.verbs.ranef import coef, ranef
     from nestedmlm.fits.verbs.ranova import ranova
@@ -99,6 +100,7 @@ else:  # each loads when it is first asked for
                 "verbs.icc": "icc",
                 "verbs.model_matrix": "model_matrix",
                 "verbs.predict": "predict",
+                "verbs.profile": "profile",
                 "verbs.r2": "r2",
                 "verbs.ranef": "coef ranef",
                 "verbs.ranova": "ranova",
@@ -206,6 +208,7 @@ class GlmerFit(GeneralizedEstimates):
     emtrends = emtrends
 
     conf_int = conf_int
+    profile = profile
 
     # --- shares of variance --------------------------------------------------------------------
     icc = icc

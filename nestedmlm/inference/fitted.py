@@ -129,8 +129,11 @@ class Fitted:
 
     @property
     def parameters(self) -> tuple[ModelParameter, ...]:
-        """Standard deviations, correlations, sigma where there is one, fixed effects."""
-        return model_parameters(self.design, residual=self.family is None)
+        """Standard deviations, correlations, sigma or the family's dispersion, fixed effects."""
+        if self.family is None:
+            return model_parameters(self.design)
+        name = self.family.dispersion_name if self.family.has_dispersion else ""
+        return model_parameters(self.design, residual=False, dispersion=name)
 
     @property
     def phi(self) -> FloatArray:

@@ -19,6 +19,8 @@ from nestedmlm.families import (
     rows,
 )
 from nestedmlm.families.family_table import temporary_families
+from nestedmlm.families.row_terms import log_densities
+from nestedmlm.likelihood.glmm.fused_rows import fill_rows, row_codes
 
 f = nm.families
 
@@ -280,3 +282,17 @@ def test_a_link_of_ones_own():
     )  # fmt: skip
     np.testing.assert_allclose(own.g, 2 * usual.g)
     np.testing.assert_allclose(own.h1, 8 * usual.h1)
+
+
+@pytest.mark.parametrize("name", ["poisson", "negativebinomial", "gamma", "inverse_gaussian"])
+def test_a_negative_mean_has_no_density(name):
+    """Not even of a count of zero: a mode must not be looked for beyond the range of the mean."""
+    family = resolve_family(name, "identity")
+    y = np.array([0.0 if name in ("poisson", "negativebinomial") else 1.5, 2.0])
+    with np.errstate(invalid="ignore"):
+        found = log_densities(family, np.array([-0.3, -0.1]), y, np.ones(2), 0.5)
+        there = log_densities(family, np.array([0.3, 0.1]), y, np.ones(2), 0.5)
+    assert np.isnan(found).all()
+    assert np.isfinite(there).all()
+    codes = row_codes(family)
+    assert np.isnan(fill_rows(*codes, 0.5, y, np.ones(2), np.array([-0.3, 0.1]), np.empty((5, 2))))

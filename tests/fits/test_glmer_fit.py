@@ -412,7 +412,6 @@ NORMAL = {
     "power": lambda fit: nm.power(fit, "period2", nsim=2, progress=False),
     "rlrt": lambda fit: nm.rlrt(fit, nsim=10),
     "boundary": lambda fit: nm.anova(fit.update(". ~ . - period"), fit, test="boundary"),
-    "profile": lambda fit: fit.conf_int(method="profile"),
     "vcov": lambda fit: fit.summary(vcov="CR2"),
     "pytensor": lambda fit: fit.model.pytensor(),
     "spaghetti": lambda fit: fit.plot.spaghetti("period2"),

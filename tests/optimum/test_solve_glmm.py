@@ -6,6 +6,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import nestedmlm as nm
@@ -308,3 +309,27 @@ def test_a_penalty_keeps_the_variance_off_zero():
     found = solved("y ~ x + (1 | g)", data, "poisson", penalty="wishart")
     assert found.solution.theta[0] > 0.01
     assert found.certificate.holds
+
+
+@pytest.mark.parametrize("seed", [0, 14])
+def test_an_optimum_beside_a_pole(seed):
+    """Observed information that loses its definiteness takes the approximation to -infinity.
+
+    A descent that follows it down is not certified; the optimum is the one of quadrature, which
+    has no pole there.
+    """
+    rng = np.random.default_rng(seed)
+    J = int(rng.integers(6, 15))
+    n = J * int(rng.integers(4, 12))
+    g, x = np.arange(n) % J, rng.normal(size=n)
+    rng.integers(0, 5, n)
+    mu = np.maximum(2.5 + 0.5 * x + rng.normal(0.0, 0.4, J)[g] * (seed % 3 > 0), 0.3)
+    family = nm.families.inverse_gaussian("identity")
+    y = np.maximum(family.random(mu, 1.0, float(rng.choice([0.05, 0.2, 0.6])), rng), 1e-6)
+    data = pd.DataFrame({"x": x, "g": g.astype(str), "y": y})
+    form = {0: "y ~ x + (1 | g)", 14: "y ~ x + (x || g)"}[seed]
+    fit = nm.glmer(form, data, family=family)
+    assert fit.converged
+    bounded = nm.glmer(form, data, family=family, information="expected")
+    assert fit.criterion == pytest.approx(bounded.criterion, abs=1e-6)
+    assert (fit.fittedvalues > 0.0).all()

@@ -27,7 +27,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "loo": "leave groups out and fit again: fit.refitted(design)",
         "capsule": "the sums that it holds are those of a linear model",
         "r_code": "it writes lme4's function of a linear model",
-        "profile": 'its intervals are Wald\'s or by bootstrap: fit.conf_int(method="boot")',
         "partial_r2": "its tests have no denominator degrees of freedom: fit.r2() has shares of "
         "variance on the latent or the observed scale",
         "polish": "every fit goes to its optimum: fit.converged",

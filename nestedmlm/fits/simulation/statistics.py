@@ -128,11 +128,7 @@ def parameters_of(fit: LmerFit) -> pd.Series:
     wanted = fit.core.parameters
     values = dict(zip(wanted, parameter_values(wanted, fit.solution), strict=True))
     ordered = sorted(wanted, key=lambda p: p.kind != "beta")
-    out = pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
-    family = fit.core.family
-    if family is not None and family.has_dispersion:
-        out[family.dispersion_name] = fit.core.dispersion
-    return out
+    return pd.Series([values[p] for p in ordered], [p.name for p in ordered], name="t0")
 
 
 def as_statistics(result: Any, fun: Fun) -> pd.Series:

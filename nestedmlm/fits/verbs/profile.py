@@ -9,7 +9,6 @@ import numpy as np
 
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.profile.profile import profile_parameters
 from nestedmlm.inference.variances.parameters import (
     NAMES,
@@ -18,10 +17,16 @@ from nestedmlm.inference.variances.parameters import (
     old_names,
     select,
 )
+from nestedmlm.late import late_imports
 from nestedmlm.views.profile import Profile
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.inference.profile.generalized_deviance import check_profiled
+else:  # of generalized models only
+    globals().update(
+        late_imports("nestedmlm.inference.profile", {"generalized_deviance": "check_profiled"})
+    )
 
 _STEPS = 8  # steps of a profile from the estimate to the cutoff, as in lme4
 _MARGIN = 1.03  # an interval needs the profile a little beyond its quantile
@@ -63,11 +68,15 @@ def profile(
     Raises
     ------
     OptionError
-        For an unknown parameter or option, and for a penalised fit.
+        For an unknown parameter or option, for a penalised fit, and for ``nAGQ=0``.
+    NotDefinedError
+        For a generalized model whose responses are separated: there is no maximum.
 
     Notes
     -----
-    lme4's ``profile``: of the maximum-likelihood fit, also where this fit is by REML. Bates,
+    lme4's ``profile``: of the maximum-likelihood fit, also where this fit is by REML. That of a
+    generalized model is of its -2 log-likelihood, by the Laplace approximation or quadrature as it
+    was fitted, and has an estimated dispersion (in place of sigma), which lme4's has not. Bates,
     Mächler, Bolker & Walker (2015), section 5.1. The fits along a profile start from the
     tangent of the path with exact gradients, and pass smoothly through standard deviations of
     zero and correlations of one.
@@ -137,37 +146,41 @@ def profile_fit(
             "a profile needs the exact criterion, and that of an iterative fit has a Monte Carlo "
             'error: conf_int(method="wald")'
         )
-    require_linear(fit.core.family, "a profile of the deviance")
     if fit.penalty is not None:
         raise OptionError(
             "a penalised fit has no profile: the likelihood alone is not what it maximises; "
             "fit without penalty, or use method='wald' or method='boot'"
         )
-    # a profile is taken around the optimum, also of a fit that stopped before it
-    best = fit.refit_ml() if fit.REML or fit.converged else fit.polish()
+    core = fit.core
+    if core.solved is not None:
+        check_profiled(core.solved)
+        found: Any = core.solved
+    else:  # a profile is taken around the optimum, also of a fit that stopped before it
+        found = (fit.refit_ml() if fit.REML or fit.converged else fit.polish()).solution
     if level is None:
         reach = _default_cutoff(fit.npar) if cutoff is None else _checked(cutoff)
         step, zetas = reach / _STEPS, [normal_quantile(p) for p in _USUAL]
     else:
         zetas = [normal_quantile(level)]
         reach, step = _MARGIN * zetas[0], 0.5 * zetas[0]
-    found = profile_parameters(
-        best.design,
-        best.solution,
+    made = profile_parameters(
+        fit.design,
+        found,
         wanted.parameters,
+        everything=core.parameters,
         cutoff=reach,
         step=step,
         zetas=[*(-z for z in zetas), *zetas],
         progress=progress,
     )
     renamed = dict(zip((p.name for p in wanted.parameters), wanted.names, strict=True))
-    points = found.points.assign(term=found.points["term"].map(renamed))
+    points = made.points.assign(term=made.points["term"].map(renamed))
     return Profile(
-        names=wanted.names[: len(found.curves)],
-        curves=found.curves,
+        names=wanted.names[: len(made.curves)],
+        curves=made.curves,
         points=points,
-        deviance=found.solution.deviance,
-        messages=found.messages,
+        deviance=made.solution.deviance,
+        messages=made.messages,
     )
 
 

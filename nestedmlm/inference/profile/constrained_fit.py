@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
-from nestedmlm.inference.profile.coordinates import Coordinates
-from nestedmlm.inference.profile.deviance import DevianceAt, deviance_at, hessian_at
+from nestedmlm.inference.profile.coordinates import Coordinates, Criterion, PointAt
+from nestedmlm.inference.profile.deviance import LINEAR
 from nestedmlm.optimum.trust_region import minimize
 
 _TOLERANCE_IN_DEVIANCE = 1e-7  # deviance units that a further step may still promise
@@ -27,14 +27,19 @@ class ConstrainedFit:
 
     Attributes
     ----------
-    deviance : DevianceAt
-        At that optimum.
+    deviance : PointAt
+        At that optimum: its z, value and gradient.
     hessian : callable () -> (n, n) array
         In all coordinates, the held one included.
     """
 
-    deviance: DevianceAt
+    deviance: PointAt
     hessian: Callable[[], FloatArray]
+
+
+def criterion_of(coordinates: Coordinates) -> Criterion:
+    """What is minimised in these coordinates."""
+    return coordinates.criterion or LINEAR
 
 
 def fit_constrained(
@@ -45,7 +50,7 @@ def fit_constrained(
     Trust-region Newton steps; where they end at standard deviations of different signs (another
     model), again with bounds at zero.
     """
-    held = {coordinates.held} if also is None else {coordinates.held, also}
+    held = {coordinates.held, *coordinates.still} | (set() if also is None else {also})
     try:
         here = _descend(z, held, coordinates)
     except (np.linalg.LinAlgError, FloatingPointError):
@@ -122,7 +127,7 @@ def _fit_by_lbfgs(z: FloatArray, held: Collection[int], coordinates: Coordinates
         at = z.copy()
         at[free] = x
         try:
-            found = deviance_at(at, coordinates)
+            found = criterion_of(coordinates).at(at, coordinates)
         except (np.linalg.LinAlgError, FloatingPointError):
             return np.inf, np.zeros_like(x)
         return found.value / n, found.gradient[free] / n
@@ -143,8 +148,9 @@ def _fit_by_lbfgs(z: FloatArray, held: Collection[int], coordinates: Coordinates
 
 
 def _local(z: FloatArray, free: BoolArray, coordinates: Coordinates) -> _FreeCoordinates:
-    at = deviance_at(z, coordinates)
-    hessian = cache(lambda: hessian_at(at, coordinates))
+    criterion = criterion_of(coordinates)
+    at = criterion.at(z, coordinates)
+    hessian = cache(lambda: criterion.hessian(at, coordinates))
     return _FreeCoordinates(found=ConstrainedFit(deviance=at, hessian=hessian), free=free)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +31,46 @@ from nestedmlm.likelihood.solution import Solution
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 _REAL_STEP = 1e-4  # of second derivatives, relative to the coordinate
+
+
+class PointAt(Protocol):
+    """A criterion where it has been evaluated: what a profile takes of it."""
+
+    @property
+    def z(self) -> FloatArray:
+        """The point."""
+
+    @property
+    def value(self) -> float:
+        """Deviance, or -2 log-likelihood."""
+
+    @property
+    def gradient(self) -> FloatArray:
+        """First derivatives in z."""
+
+    @property
+    def gamma(self) -> FloatArray:
+        """Fixed effects in orthonormal columns."""
+
+    @property
+    def dispersion(self) -> float | None:
+        """Of the family, where it has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Criterion:
+    """A criterion that is minimised along a profile, as functions.
+
+    Attributes
+    ----------
+    at : callable (z, coordinates) -> PointAt
+        Value and gradient.
+    hessian : callable (point, coordinates) -> (n, n) array
+        Second derivatives, at least nearly.
+    """
+
+    at: Callable[[FloatArray, Coordinates], Any]
+    hessian: Callable[[Any, Coordinates], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +100,10 @@ class Coordinates:
         Row of ``R_x^{-1}`` that belongs to the held fixed effect.
     beta0 : float
         Where that effect's value is counted from.
+    still : tuple of int
+        Indices of entries that never move: log sigma of a generalized model.
+    criterion : Criterion or None
+        What is minimised; None: the deviance of a linear model.
     to_natural, from_natural : callables
         Between the held coordinate and the parameter as it is reported.
     lower, upper : float
@@ -75,6 +120,8 @@ class Coordinates:
     removable: tuple[int, ...] = ()
     contrast: FloatArray | None = None
     beta0: float = 0.0
+    still: tuple[int, ...] = ()
+    criterion: Criterion | None = None
     to_natural: Callable[[float], float] = float
     from_natural: Callable[[float], float] = float
     lower: float = -np.inf
@@ -99,7 +146,7 @@ def free_coordinates(solution: Solution) -> Coordinates:
             "likelihood profiles are not worked out for residuals that differ or correlate: Wald "
             "intervals are, conf_int(method='wald')"
         )
-    return _join([free_term(term) for term in _terms_at(solution)], solution)
+    return join_terms([free_term(term) for term in terms_at(solution)], solution)
 
 
 def held_coordinates(parameter: ModelParameter, solution: Solution) -> Coordinates:
@@ -123,17 +170,19 @@ def held_coordinates(parameter: ModelParameter, solution: Solution) -> Coordinat
         )
     coordinates = free_coordinates(solution)
     if parameter.kind == "sigma":
-        return replace(
-            coordinates,
-            held=0,
-            to_natural=math.exp,
-            from_natural=lambda s: math.log(max(s, 1e-300)),
-        )
+        return hold_logarithm(coordinates, 0)
     if parameter.kind == "beta":
         return _hold_beta(coordinates, parameter.i, solution.beta)
+    return hold_in_term(coordinates, parameter, solution)
+
+
+def hold_in_term(
+    coordinates: Coordinates, parameter: ModelParameter, solution: Solution
+) -> Coordinates:
+    """Coordinates in which a parameter of a term's covariance is an entry."""
     t = parameter.term
-    own = held_term(parameter, _terms_at(solution)[t])
-    coordinates = _join([*coordinates.terms[:t], own, *coordinates.terms[t + 1 :]], solution)
+    own = held_term(parameter, terms_at(solution)[t])
+    coordinates = join_terms([*coordinates.terms[:t], own, *coordinates.terms[t + 1 :]], solution)
     first = coordinates.places[t][0].start
     return replace(
         coordinates,
@@ -153,13 +202,24 @@ def held_term(parameter: ModelParameter, term: TermAt) -> TermCoordinates:
     return held_sd(parameter, term) if parameter.kind == "sd" else held_correlation(parameter, term)
 
 
-def _terms_at(solution: Solution) -> list[TermAt]:
+def terms_at(solution: Solution) -> list[TermAt]:
+    """The terms of a model at its estimate."""
     plan, stats = solution.plan, solution.stats
     parts = split_parameters(phi_of_theta(solution.theta, plan, stats), plan.shapes)
     return [
         TermAt(shape=shape, W=W, T=T, phi=phi, sigma=solution.sigma)
         for shape, W, T, phi in zip(plan.shapes, stats.transforms, solution.T, parts, strict=True)
     ]
+
+
+def hold_logarithm(coordinates: Coordinates, at: int) -> Coordinates:
+    """Hold an entry that is the logarithm of a parameter."""
+    return replace(
+        coordinates,
+        held=at,
+        to_natural=math.exp,
+        from_natural=lambda s: math.log(max(s, 1e-300)),
+    )
 
 
 def _hold_beta(coordinates: Coordinates, j: int, beta: FloatArray) -> Coordinates:
@@ -172,7 +232,8 @@ def _hold_beta(coordinates: Coordinates, j: int, beta: FloatArray) -> Coordinate
     )
 
 
-def _join(terms: Sequence[TermCoordinates], solution: Solution) -> Coordinates:
+def join_terms(terms: Sequence[TermCoordinates], solution: Solution) -> Coordinates:
+    """Coordinates of the whole model: log sigma, then each term's own."""
     places: list[tuple[slice, np.ndarray]] = []
     signed: list[np.ndarray] = []
     at = 1

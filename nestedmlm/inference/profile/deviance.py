@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
+    Criterion,
     factors_at,
     jacobian_at,
     second_derivatives_at,
@@ -32,6 +33,26 @@ from nestedmlm.likelihood.elimination import Eliminated
 from nestedmlm.statistics.parts import twice_products
 
 _LARGEST_LOG_SIGMA = 300.0  # of log sigma
+
+
+class FactorsAt(Protocol):
+    """Factors at a point, with their derivatives and the criterion's in ``T T'``."""
+
+    @property
+    def z(self) -> FloatArray:
+        """The point."""
+
+    @property
+    def T(self) -> FloatArray:
+        """Flat factors."""
+
+    @property
+    def M(self) -> FloatArray:
+        """The criterion's derivative in each ``T_f T_f'``."""
+
+    @property
+    def J(self) -> FloatArray:
+        """Derivative of T in z."""
 
 
 class FixedEffectsAt(NamedTuple):
@@ -89,6 +110,16 @@ class DevianceAt:
     J: FloatArray
     fixed: FixedEffectsAt
     state: Eliminated
+
+    @property
+    def gamma(self) -> FloatArray:
+        """Fixed effects in orthonormal columns."""
+        return -self.fixed.v[:-1]
+
+    @property
+    def dispersion(self) -> None:
+        """A linear model's is its sigma."""
+        return None
 
 
 def deviance_at(z: FloatArray, coordinates: Coordinates, *, REML: bool = False) -> DevianceAt:
@@ -157,7 +188,7 @@ def hessian_at(at: DevianceAt, coordinates: Coordinates) -> FloatArray:
     n = len(at.z)
     _, B = elimination.solve(stats, at.state)
     w = B @ fixed.v
-    F, exact = _directions(at, w, coordinates)
+    F, exact = covariance_directions(at, w, coordinates)
     BF = B.T @ F
     H = precision * (elimination.gram(stats, at.state, F) - BF.T @ fixed.inverse @ BF)
     H += exact + second_derivatives_at(at.z, coordinates, at.T_bar)
@@ -174,8 +205,8 @@ def hessian_at(at: DevianceAt, coordinates: Coordinates) -> FloatArray:
     return 0.5 * (H + H.T)
 
 
-def _directions(
-    at: DevianceAt, w: FloatArray, coordinates: Coordinates
+def covariance_directions(
+    at: FactorsAt, w: FloatArray, coordinates: Coordinates
 ) -> tuple[FloatArray, FloatArray]:
     """Working variates' coefficients ``dG w`` for each coordinate, and the exact part ``2 M``."""
     n = len(at.z)
@@ -189,3 +220,6 @@ def _directions(
         F[own, part.rows] = (part.by_level(w) @ dG).reshape(len(own), -1)
         exact[np.ix_(own, own)] += 2.0 * dT.reshape(-1, k * k) @ (M @ dT).reshape(-1, k * k).T
     return np.ascontiguousarray(F.T), exact
+
+
+LINEAR = Criterion(at=deviance_at, hessian=hessian_at)

@@ -13,9 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestedmlm.inference.profile.constrained_fit import ConstrainedFit, fit_constrained
+from nestedmlm.inference.profile.constrained_fit import (
+    ConstrainedFit,
+    criterion_of,
+    fit_constrained,
+)
 from nestedmlm.inference.profile.coordinates import Coordinates
-from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.profile.interpolation import inverse
 from nestedmlm.inference.profile.point import (
     LowerDeviance,
@@ -38,6 +41,8 @@ _END_GAP = 1e-7
 _MAX_DISTANCE = 1e6
 _MAX_POINTS = 60
 _TRIES = 6
+
+_NO_NUMBERS = (np.linalg.LinAlgError, FloatingPointError)  # where a criterion does not exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,7 +157,7 @@ class PathBuilder:
         for _ in range(_TRIES):
             try:
                 return self.point(here, goal, side)
-            except (np.linalg.LinAlgError, FloatingPointError):
+            except _NO_NUMBERS:
                 goal = here.coordinate + 0.25 * (goal - here.coordinate)
         return None
 
@@ -165,9 +170,11 @@ class PathBuilder:
             Where the fit is better than the optimum.
         """
         gap = goal - start.coordinate
-        fit = self._fit_from(
-            start.fit.deviance.z + gap * tangent(start.fit, self.coordinates), goal
-        )
+        along = gap * tangent(start.fit, self.coordinates)
+        try:
+            fit = self._fit_from(start.fit.deviance.z + along, goal)
+        except _NO_NUMBERS:  # the tangent may leave the range of a mean
+            fit = self._fit_from(start.fit.deviance.z.copy(), goal)
         promised = abs(start.zeta + start.slope * gap)
         if fit.deviance.value - self.base > (_RETRY * promised) ** 2:
             fit = self.retry(fit, start, goal)
@@ -200,7 +207,9 @@ class PathBuilder:
             here, beyond = points[i], points[i + 1]
             if abs(here.zeta) <= abs(beyond.zeta) + _FALL:
                 continue
-            again = self.point(beyond, here.coordinate, side)
+            again = self.advance(beyond, here.coordinate, side)
+            if again is None or again.coordinate != here.coordinate:
+                continue
             if abs(again.zeta) < abs(here.zeta):
                 points[i] = again
         return points
@@ -229,7 +238,7 @@ def follow_profile(
     LowerDeviance
         Where the profile comes to a better fit than the optimum.
     """
-    before = deviance_at(coordinates.start, coordinates).value
+    before = criterion_of(coordinates).at(coordinates.start, coordinates).value
     centre = fit_constrained(coordinates.start, coordinates)
     if centre.deviance.value < before - lower:
         raise LowerDeviance(centre, coordinates)
@@ -273,7 +282,10 @@ def refine_path(path: ProfilePath, *, zetas: Sequence[float], lower: float = LOW
             pair = points[left : left + 2]
             goal = _crossing(pair[0], pair[1], zeta)
             start = min(pair, key=lambda p: abs(p.zeta))  # the basin of the estimate
-            points.insert(left + 1, builder.point(start, goal, 1 if zeta > 0 else -1))
+            point = builder.advance(start, goal, 1 if zeta > 0 else -1)
+            if point is None:
+                break
+            points.insert(left + 1, point)
     return replace(path, points=tuple(points))
 
 

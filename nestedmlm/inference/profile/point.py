@@ -62,7 +62,7 @@ def point_at_estimate(fit: ConstrainedFit, coordinates: Coordinates) -> ProfileP
 def tangent(fit: ConstrainedFit, coordinates: Coordinates) -> FloatArray:
     """Derivative of the best fit in the held coordinate."""
     H = fit.hessian()
-    free = np.arange(len(H)) != coordinates.held
+    free = ~np.isin(np.arange(len(H)), [coordinates.held, *coordinates.still])
     values, vectors = np.linalg.eigh(H[free][:, free])
     used = values > _FLAT_SHARE_OF_CURVATURE * max(values[-1], 1e-300)
     slopes = vectors.T @ H[free, coordinates.held]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,12 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
+    PointAt,
     factors_at,
     held_coordinates,
     theta_at,
 )
 from nestedmlm.inference.profile.curve import ProfileCurve, make_curve
-from nestedmlm.inference.profile.deviance import DevianceAt
 from nestedmlm.inference.profile.path import LOWER, ProfilePath, follow_profile, refine_path
 from nestedmlm.inference.profile.point import LowerDeviance
 from nestedmlm.inference.variances.parameters import (
@@ -26,12 +27,28 @@ from nestedmlm.inference.variances.parameters import (
     parameter_values,
     values_at,
 )
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import term_places
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.progress import gather
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.profile.generalized_deviance import generalized_coordinates
+    from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution
+    from nestedmlm.optimum.glmm.solve_glmm import GlmmSolved, solved_again
+else:  # of generalized models only
+    globals().update(
+        late_imports(
+            "nestedmlm",
+            {
+                "inference.profile.generalized_deviance": "generalized_coordinates",
+                "optimum.glmm.solve_glmm": "solved_again",
+            },
+        )
+    )
 
 _RESTARTS = 5  # from better fits that a profile has come to
 
@@ -42,7 +59,7 @@ class Profiles:
 
     Attributes
     ----------
-    solution : Solution
+    solution : Solution or GlmmSolution
         The maximum-likelihood fit they are profiles of.
     curves : tuple of ProfileCurve
         In the order asked for.
@@ -53,7 +70,7 @@ class Profiles:
         Warnings for the reader: ends that are infinite, a lower deviance that was found, ...
     """
 
-    solution: Solution
+    solution: Solution | GlmmSolution
     curves: tuple[ProfileCurve, ...]
     points: pd.DataFrame
     messages: tuple[str, ...]
@@ -61,9 +78,10 @@ class Profiles:
 
 def profile_parameters(
     design: Design,
-    solution: Solution,
+    found: Solution | GlmmSolved,
     chosen: Sequence[ModelParameter],
     *,
+    everything: Sequence[ModelParameter] | None = None,
     cutoff: float,
     step: float,
     zetas: Sequence[float] = (),
@@ -74,10 +92,12 @@ def profile_parameters(
     Parameters
     ----------
     design : Design
-    solution : Solution
+    found : Solution or GlmmSolved
         The model at its maximum-likelihood estimate.
     chosen : sequence of ModelParameter
         What to profile.
+    everything : sequence of ModelParameter, optional
+        What to report at every point; by default the parameters of a linear model.
     cutoff, step : float
         How far to go on each side and in which steps, in units of zeta.
     zetas : sequence of float
@@ -92,19 +112,22 @@ def profile_parameters(
     that were done; a message says so.
     """
     messages: list[str] = []
+    everything = model_parameters(design) if everything is None else everything
     for attempt in range(_RESTARTS):
         lower = LOWER if attempt < _RESTARTS - 1 else np.inf  # the last one takes what it finds
+        solution = solution_of(found)
         try:
             with (
                 held(refit_seconds(solution.stats, 20 * len(chosen))),
                 blas_threads(solution.stats),
             ):
-                each = ((p, _profile_one(p, solution, cutoff, step, lower, zetas)) for p in chosen)
+                each = ((p, _profile_one(p, found, cutoff, step, lower, zetas)) for p in chosen)
                 pairs = gather(each, len(chosen), "profiles", show=progress)
             break
-        except LowerDeviance as found:
+        except LowerDeviance as lower_one:
             before = solution.deviance
-            solution = _refitted_from(found, design, solution)
+            found = _refitted_from(lower_one, design, found)
+            solution = solution_of(found)
             messages.append(
                 f"profiling found a deviance lower by {before - solution.deviance:.3g}: the "
                 "profiles are those of the better fit; refit with start="
@@ -114,7 +137,6 @@ def profile_parameters(
         messages.append(f"interrupted: {len(pairs)} of {len(chosen)} parameters are profiled")
     values = parameter_values([p for p, _ in pairs], solution)
     curves = [_curve(p, float(value), path) for (p, path), value in zip(pairs, values, strict=True)]
-    everything = model_parameters(design)
     frames = [_points(p, path, everything) for p, path in pairs if path is not None]
     points = pd.concat(frames, ignore_index=True) if frames else _no_points(everything)
     messages += [m for c, (_, path) in zip(curves, pairs, strict=True) for m in _remarks(c, path)]
@@ -123,26 +145,40 @@ def profile_parameters(
     )
 
 
+def solution_of(found: Solution | GlmmSolved) -> Any:
+    """The solution of a linear model is itself; that of a generalized one is in what was found."""
+    return found if isinstance(found, Solution) else found.solution
+
+
 def _profile_one(
     parameter: ModelParameter,
-    solution: Solution,
+    found: Solution | GlmmSolved,
     cutoff: float,
     step: float,
     lower: float,
     zetas: Sequence[float],
 ) -> ProfilePath | None:
     """Profile one parameter; None where it is not defined at the estimate."""
-    if np.isnan(parameter_values([parameter], solution)[0]):
+    if np.isnan(parameter_values([parameter], solution_of(found))[0]):
         return None
-    coordinates = held_coordinates(parameter, solution)
+    if isinstance(found, Solution):
+        coordinates = held_coordinates(parameter, found)
+    else:
+        coordinates = generalized_coordinates(parameter, found)
     path = follow_profile(coordinates, cutoff=cutoff, step=step, lower=lower)
     return refine_path(path, zetas=zetas, lower=lower)
 
 
-def _refitted_from(found: LowerDeviance, design: Design, solution: Solution) -> Solution:
+def _refitted_from(
+    lower: LowerDeviance, design: Design, found: Solution | GlmmSolved
+) -> Solution | GlmmSolved:
     """The optimum from where a profile came to a lower deviance."""
-    plan, stats = solution.plan, solution.stats
-    theta = theta_at(found.fit.deviance.z, found.coordinates)
+    at = lower.fit.deviance
+    theta = theta_at(at.z, lower.coordinates)
+    if not isinstance(found, Solution):
+        beta = np.linalg.solve(found.solution.stats.R_x, at.gamma)
+        return solved_again(found, design, theta=theta, beta=beta, dispersion=at.dispersion)
+    plan, stats = found.plan, found.stats
     best = optimize(plan, stats, REML=False, start=theta)
     return results_at(design, best.theta, REML=False, stats=stats)
 
@@ -190,7 +226,7 @@ def _no_points(everything: Sequence[ModelParameter]) -> pd.DataFrame:
 
 
 def values_of(
-    at: DevianceAt, coordinates: Coordinates, parameters: Sequence[ModelParameter]
+    at: PointAt, coordinates: Coordinates, parameters: Sequence[ModelParameter]
 ) -> FloatArray:
     """Values of all parameters at one constrained fit."""
     plan, stats = coordinates.plan, coordinates.stats
@@ -198,7 +234,7 @@ def values_of(
     factors = [
         W @ T[e].reshape(W.shape) for W, e in zip(stats.transforms, term_places(plan), strict=True)
     ]
-    beta = stats.beta0 - np.linalg.solve(stats.R_x, at.fixed.v[:-1]) if stats.p else stats.beta0
+    beta = stats.beta0 + np.linalg.solve(stats.R_x, at.gamma) if stats.p else stats.beta0
     return values_at(
         parameters,
         plan.shapes,
@@ -206,6 +242,7 @@ def values_of(
         T=factors,
         sigma=float(np.exp(at.z[0])),
         beta=beta,
+        dispersion=at.dispersion,
     )
 
 

@@ -27,7 +27,8 @@ class ModelParameter:
     ----------
     kind : str
         ``sd``, ``cor`` (of two columns), ``par`` (of a structured correlation), ``sigma``,
-        ``residual`` (of residuals that differ or correlate) or ``beta``.
+        ``residual`` (of residuals that differ or correlate), ``dispersion`` (of a family) or
+        ``beta``.
     term : int
         Random-effects term; -1 for the others.
     i, j : int
@@ -49,11 +50,14 @@ class ModelParameter:
     upper: float = np.inf
 
 
-def model_parameters(design: Design, *, residual: bool = True) -> tuple[ModelParameter, ...]:
+def model_parameters(
+    design: Design, *, residual: bool = True, dispersion: str = ""
+) -> tuple[ModelParameter, ...]:
     """List a model's parameters: each term's standard deviations, correlations; sigma; beta.
 
     That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``. A generalized model
-    has no `residual` and no sigma.
+    has no `residual` and no sigma; where its family has a dispersion that is estimated,
+    `dispersion` is its name.
     """
     found: list[ModelParameter] = []
     for t, term in enumerate(design.terms):
@@ -72,6 +76,8 @@ def model_parameters(design: Design, *, residual: bool = True) -> tuple[ModelPar
             ModelParameter(kind="residual", i=i, name=name, lower=low, upper=high)
             for i, (name, (low, high)) in enumerate(residual_names(design.residual))
         ]
+    if dispersion:
+        found.append(ModelParameter(kind="dispersion", name=dispersion, lower=0.0))
     found += [ModelParameter(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
     return tuple(found)
 
@@ -189,6 +195,7 @@ def parameter_values(parameters: Sequence[ModelParameter], solution: Solution) -
         sigma=solution.sigma,
         beta=solution.beta,
         residual=_of_residuals(solution),
+        dispersion=getattr(solution, "dispersion", None),
     )
 
 
@@ -206,6 +213,7 @@ def values_at(
     sigma: float,
     beta: FloatArray,
     residual: FloatArray | None = None,
+    dispersion: float | None = None,
 ) -> FloatArray:
     """Values of `parameters` at relative factors `T` (user's columns) and the rest."""
     parts = split_parameters(theta, shapes)
@@ -226,6 +234,7 @@ def values_at(
         "par": structured,
         "sigma": lambda p: sigma,
         "residual": lambda p: np.nan if residual is None else float(residual[p.i]),
+        "dispersion": lambda p: np.nan if dispersion is None else float(dispersion),
         "beta": lambda p: float(beta[p.i]),
     }
     return np.array([values[p.kind](p) for p in parameters])

@@ -43,7 +43,7 @@ else:  # of residuals that differ or correlate only
 _DIFFERENCE_STEP = 1e-4  # relative to the parameter
 _BOUNDARY = 1e-4  # relative standard deviations and distances to a bound below this are zero
 
-# what is read of theta, the relative factors and the residual standard deviation
+# what is read of theta, the relative factors and sigma; of a generalized model its dispersion, or 1
 Reading = Callable[[FloatArray, Sequence[FloatArray], float], FloatArray]
 
 
@@ -87,7 +87,10 @@ def variance_estimates(fitted: Fitted) -> VarianceEstimates:
 
     def values(theta: FloatArray, T: Sequence[FloatArray], sigma: float) -> FloatArray:
         shapes = solution.plan.shapes
-        return values_at(chosen, shapes, theta=theta, T=T, sigma=sigma, beta=solution.beta)
+        unit, dispersion = (sigma, None) if fitted.family is None else (1.0, sigma)
+        return values_at(
+            chosen, shapes, theta=theta, T=T, sigma=unit, beta=solution.beta, dispersion=dispersion
+        )
 
     slopes = scaled_slopes(values, fitted)
     se = np.sqrt(2.0 * np.sum(slopes**2, axis=1))
@@ -112,10 +115,11 @@ def variance_parameters(fitted: Fitted, *, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index: ``sd_Days|Subject`` and so on, the last row ``sigma``. Columns ``kind`` (``sd``,
-        ``cor``, ``par``, ``sigma``), ``group, var1, var2`` (as ``VarCorr.to_frame()`` has them; for
-        ``par`` the parameter's name), ``effect`` (``ran_pars``), ``estimate, std_error, conf_low,
-        conf_high``. On the boundary standard error and limits are NaN, and ``attrs["messages"]``
+        Index: ``sd_Days|Subject`` and so on, the last row ``sigma`` or a family's dispersion.
+        Columns ``kind`` (``sd``, ``cor``, ``par``, ``sigma``, ``dispersion``), ``group, var1,
+        var2`` (as ``VarCorr.to_frame()`` has them; for ``par`` the parameter's name), ``effect``
+        (``ran_pars``), ``estimate, std_error, conf_low, conf_high``. On the boundary standard
+        error and limits are NaN, and ``attrs["messages"]``
         says so.
 
     Notes
@@ -224,14 +228,18 @@ def _generalized_slopes(read: Reading, fitted: Fitted) -> FloatArray:
     assert solved is not None
     plan, stats = solution.plan, solution.stats
     n_theta = plan.n_theta
+    dispersion = [-1] if solved.model.family.has_dispersion else []
 
-    def values(phi: FloatArray) -> FloatArray:
-        theta = theta_of_phi(phi, plan, stats)
-        return read(theta, relative_factors(theta, plan.shapes), 1.0)
+    def values(z: FloatArray) -> FloatArray:
+        theta = theta_of_phi(z[:n_theta], plan, stats)
+        scale = float(np.exp(z[-1])) if dispersion else 1.0
+        return read(theta, relative_factors(theta, plan.shapes), scale)
 
-    inverse = solved.covariance[:n_theta, :n_theta]
+    own = [*range(n_theta), *dispersion]
+    inverse = solved.covariance[np.ix_(own, own)]
     roots, vectors = np.linalg.eigh(0.5 * (inverse + inverse.T))
-    slopes = _derivative(values, fitted.phi, np.arange(n_theta))
+    z = np.concatenate([fitted.phi, np.log([solution.dispersion] if dispersion else [])])
+    slopes = _derivative(values, z, np.arange(len(z)))
     out: FloatArray = slopes @ (vectors * np.sqrt(np.maximum(roots, 0.0)))
     return out
 
@@ -283,7 +291,7 @@ def parameter_labels(p: ModelParameter, design: Design) -> tuple[str, str | None
     """Names of a parameter in ``VarCorr.to_frame()``: group, var1, var2."""
     if p.kind == "sigma":
         return "Residual", None, None
-    if p.kind == "residual":
+    if p.kind in ("residual", "dispersion"):
         return "Residual", p.name, None
     term = design.terms[p.term]
     if p.kind == "par":

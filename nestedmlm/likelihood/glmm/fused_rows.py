@@ -133,6 +133,8 @@ def density_of_row(
     if family == BINOMIAL:
         won = y * log_mu if y > 0.0 else 0.0
         return a * (won + ((1.0 - y) * log_rest if y < 1.0 else 0.0))
+    if family != GAUSSIAN and mu < 0.0:
+        return np.nan
     if family == POISSON:
         return a * ((y * log_mu if y > 0.0 else 0.0) - mu)
     if family == NEGATIVE_BINOMIAL:

@@ -58,6 +58,11 @@ class GlmmModel:
         """Whether log|M| has the weights of Newton's method."""
         return self.observed or self.family.is_canonical
 
+    @property
+    def bounded(self) -> bool:
+        """Whether log|M| cannot fall below zero: the expected information is never negative."""
+        return not self.observed or self.family.is_canonical
+
     def rows(self, eta: FloatArray, dispersion: float) -> RowTerms:
         """Derivatives of the rows' log-densities."""
         return rows(self.family, eta, self.y, self.weights, dispersion)

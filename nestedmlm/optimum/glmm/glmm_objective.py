@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ from nestedmlm.statistics.parts import twice_products
 _PATIENCE = 25  # evaluations before the Hessian is taken from differences
 _DIFFERENCE = 1e-3  # of a step of differences, in standard errors
 _LARGEST_DIFFERENCE = 1e-3  # in the coordinates
-_LEAST_CURVATURE = 1e-3  # of the log dispersion: the model must not be flat far from the optimum
+LEAST_CURVATURE = 1e-3  # of the log dispersion: the model must not be flat far from the optimum
 _LARGEST_EXPONENT = 300.0  # of a log dispersion
 
 
@@ -61,6 +61,15 @@ class GlmmEvaluation(Evaluation):
 
     point: FloatArray
     dispersion: float
+    approximation: Approximation
+    slopes: Slopes
+
+
+class CriterionAt(NamedTuple):
+    """-2 log-likelihood at given factors, with its derivative in them and in the rest."""
+
+    value: float
+    of_T: FloatArray
     approximation: Approximation
     slopes: Slopes
 
@@ -108,10 +117,10 @@ class GlmmObjective(Objective):
         """Whether compiled loops evaluate the criterion."""
         return not self.joint and speed() == Speed.DESCENT and applies(self.model)
 
-    def approximate(self, point: FloatArray) -> tuple[FloatArray, Approximation, Slopes]:
-        """Factors, the approximate likelihood and its derivatives."""
-        phi, gamma, dispersion = self.split(point)
-        T = flat_factors(np, phi, self.plan)
+    def approximate(
+        self, T: FloatArray, gamma: FloatArray, dispersion: float
+    ) -> tuple[Approximation, Slopes]:
+        """The Laplace approximation at factors T, and its derivatives."""
         if not np.isfinite(T).all():
             raise np.linalg.LinAlgError("relative factors that are no numbers")
         known, B = self.warm
@@ -124,13 +133,12 @@ class GlmmObjective(Objective):
             found = laplace(self.model, T, modes)
             slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
         self.warm[:] = [found.modes.gamma, found.modes.B]
-        return T, found, slopes
+        return found, slopes
 
-    def evaluate(self, point: FloatArray) -> GlmmEvaluation:
-        """The criterion and its derivatives."""
-        phi, _, dispersion = self.split(point)
+    def criterion_at(self, T: FloatArray, gamma: FloatArray, dispersion: float) -> CriterionAt:
+        """The criterion at factors T, and its derivatives in them and the other parameters."""
         with np.errstate(all="ignore"):
-            T, found, slopes = self.approximate(point)
+            found, slopes = self.approximate(T, gamma, dispersion)
             value, of_T = found.value, twice_products(slopes.M, T, self.model.parts)
             if self.grid is not None:
                 exact = integrate(self.model, self.grid, T, found.modes, dispersion)
@@ -139,6 +147,14 @@ class GlmmObjective(Objective):
                 slopes = replace(
                     slopes, M=M.ravel(), gamma=exact.gamma, log_dispersion=exact.log_dispersion
                 )
+        return CriterionAt(value=value, of_T=of_T, approximation=found, slopes=slopes)
+
+    def evaluate(self, point: FloatArray) -> GlmmEvaluation:
+        """The criterion and its derivatives."""
+        phi, gamma, dispersion = self.split(point)
+        with np.errstate(all="ignore"):
+            T = flat_factors(np, phi, self.plan)
+        value, of_T, found, slopes = self.criterion_at(T, gamma, dispersion)
         gradient = [jacobian(phi, self.plan).T @ of_T]
         gradient += [] if self.joint else [slopes.gamma]
         if self.model.family.has_dispersion:
@@ -284,7 +300,7 @@ class GlmmObjectiveAt(ObjectiveAt):
             if self._objective.precision is not None:
                 H[nt : nt + p, nt : nt + p] += 2.0 * self._objective.precision
         if self._objective.model.family.has_dispersion:
-            H[-1, -1] = max(abs(ev.slopes.dispersion_curvature), _LEAST_CURVATURE)
+            H[-1, -1] = max(abs(ev.slopes.dispersion_curvature), LEAST_CURVATURE)
         return H if self.penalty_curvature is None else H + np.diag(self.penalty_curvature)
 
     @cached_property

@@ -251,6 +251,42 @@ def solve_glmm(
     )
 
 
+def solved_again(
+    found: GlmmSolved,
+    design: Design,
+    *,
+    theta: FloatArray,
+    beta: FloatArray,
+    dispersion: float | None,
+) -> GlmmSolved:
+    """The same model's optimum from another start.
+
+    Parameters
+    ----------
+    found : GlmmSolved
+        The model, and how it was fitted.
+    design : Design
+    theta, beta : arrays
+        Where to start.
+    dispersion : float or None
+
+    Returns
+    -------
+    GlmmSolved
+    """
+    start: dict[str, object] = {"theta": theta, "beta": beta, "dispersion": dispersion}
+    both = tuple(one for one in (found.penalty, found.coefficient_penalty) if one is not None)
+    return solve_glmm(
+        design,
+        found.model.family,
+        nAGQ=found.nAGQ,
+        information=found.information,
+        start=start,
+        control=found.certificate.control,
+        penalty=both or None,
+    )
+
+
 def warn_uncertified_glmm(found: GlmmSolved) -> None:
     """Warn of an optimum that is not certified."""
     if not found.certificate.holds:
@@ -268,11 +304,36 @@ def _best_optimum(
             tried.append(local_optimum(objective, other, shorter))
         except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
             continue
-    best = min(tried, key=lambda found: found.here.value - _SAME * found.holds)
+    if not objective.model.bounded and not any(found.holds for found in tried):
+        tried += _beside_expected(objective, tried[0].start, control)
+    # where the approximation has poles, what is lower and no optimum is on its way to one
+    poles = not objective.model.bounded and any(found.holds for found in tried)
+    best = min(
+        (found for found in tried if found.holds or not poles),
+        key=lambda found: found.here.value - _SAME * found.holds,
+    )
     if best.exhausted and best is not tried[0]:
         best = local_optimum(objective, best.here.point, control)
         tried.append(best)
     return best, tried
+
+
+def _beside_expected(
+    objective: GlmmObjective, start: FloatArray, control: Control
+) -> list[LocalOptimum]:
+    """The optimum beside that with the expected information, if it can be computed.
+
+    The observed information of a log-density that is not concave may lose its definiteness; the
+    Laplace approximation falls without bound there, and a descent that comes near follows it down.
+    With the expected information it is bounded.
+    """
+    model = replace(objective.model, observed=False)
+    bounded = replace(objective, model=model, grid=None, warm=list(objective.warm))
+    try:
+        near = local_optimum(bounded, start, control)
+        return [local_optimum(objective, near.here.point, control)]
+    except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+        return []
 
 
 def _first_optimum(objective: GlmmObjective, start: object, control: Control) -> LocalOptimum:
