@@ -39,8 +39,8 @@ OF_ONE_ENGINE = {
     ("varcorr", "level"): "of a posterior interval; estimates have `conf_int`",
     ("cov_params", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
     ("summary", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
-    ("loo", "refit"): "how estimates without a group are found; a posterior weights its draws",
-    ("loo", "progress"): "of refits",
+    ("loo", "integrated"): "random effects integrated out of a posterior's rows",
+    ("loo", "seed"): "of a posterior's refits",
     ("loo", "max_draws"): "of a posterior's draws",
     ("report", "ddf"): "of t tests, which a posterior has not",
     ("report", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
@@ -65,6 +65,7 @@ OF_ONE_ENGINE = {
 
 # (verb, argument) -> why its default is another for each engine
 OF_OTHER_DEFAULT = {
+    ("loo", "refit"): "how often, of a fit; whether at all, of a posterior that weights its draws",
     ("loo", "unit"): "rows given their random effects are a posterior's; a fit predicts groups",
     ("icc", "level"): "a bootstrap is asked for; a posterior's intervals are always there",
     ("r2", "level"): "a bootstrap is asked for; a posterior's intervals are always there",
