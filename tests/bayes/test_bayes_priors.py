@@ -310,3 +310,26 @@ def test_every_prior_but_the_flat_ones_has_a_curve(role):
                 x, density = curve
                 # all but the tails that are cut off
                 assert 0.9 < np.trapezoid(density, x) < 1.001, prior
+
+
+def test_priors_of_classes():
+    of = build_design("y ~ x + z + (x | f1) + (1 | f2)", data())
+    slope, narrow = Prior("Normal", mu=0, sigma=1), Prior("HalfNormal", sigma=2)
+    lkj, own = Prior("LKJ", eta=4), Prior("Exponential", lam=1)
+    given = {"x|f1_sigma": own, "slopes": slope, "sds": narrow, "correlations": lkj}
+    found = resolve_priors(of, given)
+    changed = {n: row.prior for n, row in found.items() if n not in ("Intercept", "sigma")}
+    assert changed == {
+        "x": slope, "z": slope, "1|f1_sigma": narrow, "x|f1_sigma": own, "f1_corr": lkj,
+        "1|f2_sigma": narrow,
+    }  # fmt: skip
+    default = resolve_priors(of)
+    assert found["sigma"] == default["sigma"] and found["Intercept"] == default["Intercept"]
+    assert found["z"].rule == "given by the user for all slopes"
+    assert resolve_priors(of, found)["z"].prior == slope  # as `update` hands them on
+    twice = found.replace({"slopes": Prior("Normal", mu=0, sigma=3)})
+    assert twice["x"].prior == twice["z"].prior == Prior("Normal", mu=0, sigma=3)
+    with pytest.raises(OptionError, match="no correlations to give"):
+        resolve_priors(build_design("y ~ x + (1 | f1)", data()), {"correlations": lkj})
+    with pytest.raises(OptionError, match="is not a prior for 'x', a fixed effect"):
+        resolve_priors(of, {"slopes": narrow})

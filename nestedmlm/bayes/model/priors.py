@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ import numpy as np
 from nestedmlm.bayes.model.distributions import Prior, check_prior
 from nestedmlm.bayes.model.link_priors import LinkScale, beside_prior, link_scale
 from nestedmlm.bayes.model.names import (
+    INTERCEPT,
+    SCALE_SUFFIX,
     TermNames,
     parameter_names,
     sampled_parameters,
@@ -96,6 +99,13 @@ class PriorSet(Mapping[str, PriorRow]):
     def replace(self, priors: Mapping[str, Any] | None) -> PriorSet:
         """Return a copy with some priors replaced, checked.
 
+        Parameters
+        ----------
+        priors : mapping of str to Prior or callable, or None
+            By parameter, or by class: ``"slopes"`` (fixed effects but for the intercept), ``"sds"``
+            (standard deviations of random effects), ``"correlations"``. What is given for one
+            parameter goes before what is given for its class.
+
         Raises
         ------
         OptionError
@@ -109,8 +119,18 @@ class PriorSet(Mapping[str, PriorRow]):
                 f"{type(priors).__name__}"
             )
         changed = dict(self.rows)
+        classes = [name for name in priors if name in CLASSES and name not in self.rows]
+        for name in classes:  # a prior of one parameter goes before that of its class
+            members = CLASSES[name](self.rows)
+            if not members:
+                raise OptionError(f"this model has no {name} to give a prior")
+            for own in members:
+                row = _checked(own, priors[name], self.rows)
+                rule = row.rule.replace(_USER, f"{_USER} for all {name}")
+                changed[own] = PriorRow(row.prior, row.role, rule)
         for name, prior in priors.items():
-            changed[name] = _checked(name, prior, self.rows)
+            if name not in classes:
+                changed[name] = _checked(name, prior, self.rows)
         return PriorSet(changed)
 
     def __repr__(self) -> str:
@@ -124,6 +144,26 @@ class PriorSet(Mapping[str, PriorRow]):
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(index=False, border=0, justify="left"))
+
+
+def _with_role(role: str) -> Callable[[Mapping[str, PriorRow]], list[str]]:
+    return lambda rows: [name for name, row in rows.items() if row.role == role]
+
+
+# classes of parameters that can be given one prior, and the names of their members
+CLASSES: Mapping[str, Callable[[Mapping[str, PriorRow]], list[str]]] = MappingProxyType(
+    {
+        "slopes": lambda rows: [
+            name
+            for name, row in takewhile(lambda item: item[1].role == "fixed effect", rows.items())
+            if name != INTERCEPT
+        ],
+        "sds": lambda rows: [
+            name for name in _with_role("standard deviation")(rows) if name.endswith(SCALE_SUFFIX)
+        ],
+        "correlations": _with_role("correlation matrix"),
+    }
+)
 
 
 def is_given(row: PriorRow) -> bool:
