@@ -228,13 +228,10 @@ class GlmerFit(GeneralizedEstimates):
     diagnose = diagnose
     simplify = simplify
 
-    # --- simulation ----------------------------------------------------------------------------
+    # --- simulation, and how it was computed ---------------------------------------------------
     simulate = simulate
     bootstrap = bootstrap
-
-    # --- how it was computed -------------------------------------------------------------------
     elimination = elimination
-
     # --- further fits --------------------------------------------------------------------------
     refit = refit
     standardized = standardized
