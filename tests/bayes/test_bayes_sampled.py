@@ -148,7 +148,7 @@ def test_few_draws_warn(fit):
         ({"chains": 0}, "chains must be a positive integer, not 0"),
         ({"draws": 10.5}, "draws must be a positive integer, not 10.5"),
         ({"sampler": "gibbs"}, "sampler must be one of auto, nutpie"),
-        ({"marginal": "yes"}, "marginal must be 'auto', True or False, not 'yes'"),
+        ({"marginal": "yes"}, "marginal must be one of 'auto', True, False, not 'yes'"),
         ({"priors": {"dayz": nm.Prior("Normal", mu=0, sigma=1)}}, "no parameter 'dayz'"),
     ],
 )

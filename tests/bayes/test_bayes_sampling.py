@@ -53,7 +53,7 @@ def moments(tree, name, chains=True):
     from arviz_stats.base import array_stats
 
     x = tree["posterior"][name].to_numpy()
-    x = x.reshape(*x.shape[:2], -1)[..., -1] if x.ndim == 2 else x[..., 0, 1]
+    x = x.reshape(*x.shape[:2], -1)[..., 0]
     ess = array_stats.ess(x, chain_axis=0, draw_axis=1) if chains else tree["posterior"].ess
     return x.mean(), x.std(), x.std() / np.sqrt(min(ess, x.size))
 
