@@ -78,7 +78,9 @@ def fake_fit(name: str, **changes: Any) -> Any:
         messages=(),
         converged=True,
         model=SimpleNamespace(
-            source=SimpleNamespace(options=SimpleNamespace(dispersion=None, residual=None))
+            source=SimpleNamespace(
+                options=SimpleNamespace(dispersion=None, residual=None, relationship=None)
+            )
         ),
         certificate=SimpleNamespace(
             evaluations=12, monte_carlo_error=0.0, control=SimpleNamespace(optimizer="newton")

@@ -150,7 +150,7 @@ def results_of(
     b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
-    pwrss = r2 if design.sums is not None else _squares(design, beta, b, stats) + u2
+    pwrss = r2 if _from_sums(design) else _squares(design, beta, b, stats) + u2
     df = stats.n - stats.p if REML else stats.n
     sigma2 = pwrss / df if stats.sigma is None else stats.sigma**2
     return Solution(
@@ -198,8 +198,12 @@ def _squares(
     return total
 
 
+def _from_sums(design: Design) -> bool:
+    return design.rows is None or design.sums is not None
+
+
 def _discrepancy(design: Design, pwrss: float, r2: float) -> float:
-    if design.sums is not None:
+    if _from_sums(design):
         return math.nan
     return abs(pwrss - r2) / pwrss if pwrss > 0 else 0.0
 

@@ -281,9 +281,9 @@ def test_control_that_contradicts_itself(options, message):
 
 
 def test_it_takes_what_lmer_takes():
-    """But for the method, which is what it is about, and a known sigma, which lme4 has not."""
+    """But for the method, which is what it is about, and for what lme4 has not."""
     ours, theirs = (dict(inspect.signature(f).parameters) for f in (lme4.lmer, nm.lmer))
-    for name in ("method", "fixed"):
+    for name in ("method", "fixed", "relationship"):
         theirs.pop(name, None)
     assert list(ours) == list(theirs)
     assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]

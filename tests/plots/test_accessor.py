@@ -51,7 +51,7 @@ def test_method_is_the_function(name, sleep, posterior):
 
 
 def test_model_draws_what_needs_no_fit(sleep):
-    assert members(ModelPlots) == {"priors"}
+    assert members(ModelPlots) == {"ppc", "priors"}
     assert sleep.model.plot.priors.__func__ is nm.plots.priors
 
 
@@ -72,7 +72,7 @@ def test_accessor_alone_draws(sleep, posterior):
 
 def test_accessor_lists_its_pictures(sleep):
     assert repr(sleep.plot).endswith("spaghetti, trellis, variance_partition")
-    assert repr(sleep.model.plot) == "Pictures, each a method: priors"
+    assert repr(sleep.model.plot) == "Pictures, each a method: ppc, priors"
     assert members(FitPlots) <= set(dir(sleep.plot))
 
 
