@@ -98,6 +98,7 @@ def others() -> dict[str, Callable[[], Any]]:
         "Assurance": lambda: fit.extend(along="f1", n=40).assurance(posterior, "x"),
         "LmList": lambda: lme4.lmList("Yield ~ 1 | Batch", nm.load_dataset("Dyestuff")),
         "Comparison": lambda: nm.compare(fit, posterior),
+        "PosteriorComparison": lambda: nm.compare(posterior, posterior),
         "PowerCurve": lambda: fit.extend(along="f1", n=40).power_curve(
             "x", along="f1", breaks=[20, 30], nsim=2, seed=1, progress=False
         ),
@@ -111,6 +112,7 @@ def others() -> dict[str, Callable[[], Any]]:
     }
 
 
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")  # the draws are few
 @pytest.mark.parametrize("name", sorted(others()))
 def test_results_of_functions(name: str) -> None:
     result = others()[name]()
