@@ -1,25 +1,16 @@
-"""The marginal log-likelihood as one PyTensor Op that brings its gradient along.
-
-A sampler always wants both, and one visit of the elimination gives both.
-"""
+"""The marginal log-likelihood as one PyTensor Op that brings its gradient along."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_implemented
-from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.op import Op
+from pytensor.graph.basic import Apply
 
 from nestedmlm.bayes.density.marginal_likelihood import Result, marginal_likelihood
+from nestedmlm.bayes.model.likelihood_op import LikelihoodOp
 from nestedmlm.statistics.crossproducts import CrossProducts
-
-# entries, beta, sigma, P, C, c
-INPUT_TYPES = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
-_PARAMETERS = 3  # inputs that are parameters; the rest is data
 
 
 class Data:
@@ -29,30 +20,20 @@ class Data:
         self.stats = stats
 
 
-class MarginalLikelihood(Op):
+class MarginalLikelihood(LikelihoodOp):
     """``(entries, beta, sigma, P, C, c) -> (value, and its gradient in the first three)``.
 
     ``value = -1/2 (log|M| + v'S v / sigma^2)`` with ``(log|M|, S) = eliminate(T)``,
     ``T = P entries / sigma`` and ``v = c + C beta``: what of the log-likelihood needs the data.
-    Only the value can be differentiated, and only in the first three inputs.
 
     Parameters
     ----------
     data : Data
     """
 
-    __props__ = ("data",)
-
-    def __init__(self, data: Data) -> None:
-        self.data = data
-
-    def make_node(self, *inputs: Any) -> Apply:
-        """Type the node; the only checks are of number, types and dimensions."""
-        variables = [pt.as_tensor_variable(i) for i in inputs]
-        found = tuple((v.type.dtype, v.type.ndim) for v in variables)
-        if found != INPUT_TYPES:
-            raise TypeError(f"the marginal likelihood takes {INPUT_TYPES}, got {found}")
-        return Apply(self, variables, [pt.dscalar(), pt.dvector(), pt.dvector(), pt.dscalar()])
+    what = "marginal likelihood"
+    # entries, beta, sigma, P, C, c
+    input_types: ClassVar = tuple(("float64", ndim) for ndim in (1, 1, 0, 2, 2, 1))
 
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Evaluate value and gradient."""
@@ -68,17 +49,3 @@ class MarginalLikelihood(Op):
             return marginal_likelihood(data.stats, *inputs)
 
         return evaluate
-
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        """Multiply the gradient that is there already."""
-        data = [disconnected_type() for _ in inputs[_PARAMETERS:]]
-        if any(not isinstance(c.type, DisconnectedType) for c in cotangents[1:]):
-            problem = "the marginal likelihood has no second derivatives"
-            parameters = enumerate(inputs[:_PARAMETERS])
-            return [*(grad_not_implemented(self, i, x, problem) for i, x in parameters), *data]
-        return [*(cotangents[0] * bar for bar in outputs[1:]), *data]
-
-    def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """All outputs depend on the parameters; the rest is data."""
-        n_out, n_data = len(node.outputs), len(node.inputs) - _PARAMETERS
-        return [[True] * n_out] * _PARAMETERS + [[False] * n_out] * n_data

@@ -14,7 +14,6 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from pytensor.graph.traversal import ancestors
 
 from nestedmlm.bayes.density.marginal_likelihood import (
     contrast,
@@ -25,6 +24,7 @@ from nestedmlm.bayes.density.marginal_likelihood import (
 from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
 from nestedmlm.bayes.model.fixed import fixed_effects
 from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
+from nestedmlm.bayes.model.likelihood_op import data_of
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -81,11 +81,7 @@ def is_marginal(model: pm.Model) -> bool:
 
 def statistics_of(model: pm.Model) -> CrossProducts | None:
     """The statistics that a marginal model's likelihood is made of; None for another model."""
-    for variable in ancestors([model[LIKELIHOOD]]) if is_marginal(model) else ():
-        if variable.owner is not None and isinstance(variable.owner.op, MarginalLikelihood):
-            stats: CrossProducts = variable.owner.op.data.stats
-            return stats
-    return None
+    return data_of(model, LIKELIHOOD).stats if is_marginal(model) else None
 
 
 def log_likelihood(

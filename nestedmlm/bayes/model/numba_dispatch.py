@@ -1,4 +1,4 @@
-"""Numba's dispatch of marginal likelihoods inside a PyTensor graph.
+"""Numba's dispatch of likelihoods inside a PyTensor graph.
 
 Imported when a marginal model is made, so that ``pm.sample`` and ``nutpie.compile_pymc_model`` know
 the Ops. The elimination chooses its own speed, so PyTensor's object mode calls it.
@@ -13,17 +13,10 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_and_cache_key,
 )
 
-from nestedmlm.bayes.model.laplace_op import LaplaceApproximation
-from nestedmlm.bayes.model.likelihood import MarginalLikelihood
+from nestedmlm.bayes.model.likelihood_op import LikelihoodOp
 
 
-@register_funcify_and_cache_key(MarginalLikelihood)
-def numba_marginal_likelihood(op: MarginalLikelihood, node: Any, **kwargs: Any) -> Any:
-    """Return the function, and no key: it belongs to one data set."""
-    return generate_fallback_impl(op, node=node, **kwargs), None
-
-
-@register_funcify_and_cache_key(LaplaceApproximation)
-def numba_laplace(op: LaplaceApproximation, node: Any, **kwargs: Any) -> Any:
+@register_funcify_and_cache_key(LikelihoodOp)
+def numba_likelihood(op: LikelihoodOp, node: Any, **kwargs: Any) -> Any:
     """Return the function, and no key: it belongs to one data set."""
     return generate_fallback_impl(op, node=node, **kwargs), None

@@ -11,8 +11,7 @@ from pytensor.graph.traversal import ancestors
 from nestedmlm.bayes.density.laplace_density import require_derivatives
 from nestedmlm.bayes.density.marginal_likelihood import contrast
 from nestedmlm.bayes.model.counted import counted
-from nestedmlm.bayes.model.laplace_op import LaplaceApproximation
-from nestedmlm.bayes.model.likelihood import MarginalLikelihood
+from nestedmlm.bayes.model.likelihood_op import data_of
 from nestedmlm.bayes.model.marginal import is_marginal
 from nestedmlm.bayes.model.names import LAPLACE, LIKELIHOOD, form_of, response_data_name
 from nestedmlm.errors import DataError
@@ -53,18 +52,14 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
             f"{y.shape}" + ("" if np.all(np.isfinite(y)) else " with missing or infinite values")
         )
     if form_of(model) == "laplace":
-        for variable in ancestors([model[LAPLACE]]):
-            if variable.owner is not None and isinstance(variable.owner.op, LaplaceApproximation):
-                data, family = variable.owner.op.data, require_derivatives(design.family)
-                own = make_model(design.with_response(y), family)
-                data.likelihood = LaplaceLikelihood(model=own)
+        own = make_model(design.with_response(y), require_derivatives(design.family))
+        data_of(model, LAPLACE).likelihood = LaplaceLikelihood(model=own)
         return
     if not is_marginal(model):
         pm.set_data({response_data_name(design): counted(design, y)}, model=model)
         return
     stats = cross_products(design.with_response(y))
+    data_of(model, LIKELIHOOD).stats = stats
     for variable in ancestors([model[LIKELIHOOD]]):
-        if variable.owner is not None and isinstance(variable.owner.op, MarginalLikelihood):
-            variable.owner.op.data.stats = stats
-        elif variable.name == f"{LIKELIHOOD}_c":
+        if variable.name == f"{LIKELIHOOD}_c":
             variable.set_value(contrast(stats))

@@ -1,6 +1,7 @@
-"""The Laplace approximation as a function of the parameters, each search for modes from the last.
+"""The Laplace approximation as a function of the parameters, in compiled loops where they pay.
 
-Who asks for it again and again (a descent, a sampler) is near the point it asked for before.
+Who asks for it again and again (a descent, a sampler) is near the point it asked for before: each
+search for modes starts from the last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,40 @@ from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
 from nestedmlm.statistics.parts import twice_products
+
+
+def in_loops(model: GlmmModel) -> bool:
+    """Whether compiled loops evaluate the approximation and its derivatives."""
+    return speed() == Speed.DESCENT and applies(model)
+
+
+def laplace_with_slopes(
+    model: GlmmModel,
+    T: FloatArray,
+    gamma: FloatArray,
+    dispersion: float,
+    B: FloatArray | None,
+    *,
+    joint: bool = False,
+) -> tuple[Approximation, Slopes]:
+    """The approximation and its exact derivatives, by the quicker of two routes.
+
+    Parameters
+    ----------
+    model, T, gamma, dispersion, B, joint
+        As of `nestedmlm.likelihood.glmm.modes.find_modes`.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If there is none.
+    """
+    if not joint and in_loops(model):
+        begin = np.zeros(model.parts[-1].rows.stop) if B is None else B
+        return first_order(compiled_laplace(), model, T, gamma, dispersion, begin)
+    modes = find_modes(model, T, gamma, dispersion, B=B, joint=joint)
+    found = laplace(model, T, modes)
+    return found, laplace_slopes(model, T, found, dispersion, joint=joint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,15 +90,9 @@ class LaplaceLikelihood:
         numpy.linalg.LinAlgError
             If there is none.
         """
-        B = self._start
-        if speed() == Speed.DESCENT and applies(self.model):
-            q = self.model.parts[-1].rows.stop
-            begin = np.zeros(q) if B is None else B
-            found, slopes = first_order(compiled_laplace(), self.model, T, gamma, dispersion, begin)
-            self.warm[:] = [found.modes.B]
-            return found, slopes
-        found = self.value(T, gamma, dispersion)
-        return found, laplace_slopes(self.model, T, found, dispersion)
+        found, slopes = laplace_with_slopes(self.model, T, gamma, dispersion, self._start)
+        self.warm[:] = [found.modes.B]
+        return found, slopes
 
     def log_likelihood(
         self, T: FloatArray, gamma: FloatArray, dispersion: float

@@ -25,11 +25,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import working_variates
-from nestedmlm.likelihood.elimination.speed import Speed, speed
-from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
-from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
-from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes
+from nestedmlm.likelihood.glmm.laplace_likelihood import in_loops, laplace_with_slopes
 from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, symmetric_derivative
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
@@ -112,11 +110,6 @@ class GlmmObjective(Objective):
             dispersion = math.exp(point[-1])
         return point[:nt], point[nt : nt + p], dispersion
 
-    @property
-    def in_loops(self) -> bool:
-        """Whether compiled loops evaluate the criterion."""
-        return not self.joint and speed() == Speed.DESCENT and applies(self.model)
-
     def approximate(
         self, T: FloatArray, gamma: FloatArray, dispersion: float
     ) -> tuple[Approximation, Slopes]:
@@ -124,14 +117,8 @@ class GlmmObjective(Objective):
         if not np.isfinite(T).all():
             raise np.linalg.LinAlgError("relative factors that are no numbers")
         known, B = self.warm
-        if self.in_loops:
-            run = compiled_laplace()
-            found, slopes = first_order(run, self.model, T, gamma, dispersion, B)
-        else:
-            start = known if self.joint else gamma
-            modes = find_modes(self.model, T, start, dispersion, B=B, joint=self.joint)
-            found = laplace(self.model, T, modes)
-            slopes = laplace_slopes(self.model, T, found, dispersion, joint=self.joint)
+        start = known if self.joint else gamma
+        found, slopes = laplace_with_slopes(self.model, T, start, dispersion, B, joint=self.joint)
         self.warm[:] = [found.modes.gamma, found.modes.B]
         return found, slopes
 
@@ -207,7 +194,8 @@ class GlmmObjective(Objective):
     def route(self) -> str:
         """How the criterion is evaluated."""
         way = "Laplace" if self.nAGQ == 1 else f"nAGQ = {self.nAGQ}"
-        return f"{way}, {'compiled loops' if self.in_loops else super().route}"
+        compiled = not self.joint and in_loops(self.model)
+        return f"{way}, {'compiled loops' if compiled else super().route}"
 
     @property
     def lower(self) -> FloatArray | None:
