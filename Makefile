@@ -33,8 +33,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
 
-# One process for each core; each keeps the fixtures it made, so tests stay in order.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# One process for each core. A file stays in one: its tests share what they made and noticed.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from pytensor.graph.basic import Apply
 
-from nestedmlm.bayes.density.marginal_likelihood import Result, marginal_likelihood
+from nestedmlm.bayes.density.marginal_likelihood import marginal_likelihood
 from nestedmlm.bayes.model.likelihood_op import LikelihoodOp
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -37,15 +36,6 @@ class MarginalLikelihood(LikelihoodOp):
 
     def perform(self, node: Apply, inputs: Any, outputs: Any) -> None:
         """Evaluate value and gradient."""
-        value, entries_bar, beta_bar, sigma_bar = self.function()(*inputs, True)
+        value, entries_bar, beta_bar, sigma_bar = marginal_likelihood(self.data.stats, *inputs)
         outputs[0][0], outputs[3][0] = np.asarray(value), np.asarray(sigma_bar)
         outputs[1][0], outputs[2][0] = entries_bar, beta_bar
-
-    def function(self) -> Callable[..., Result]:
-        """Return the function of the inputs' values and of whether the gradient is wanted."""
-        data = self.data
-
-        def evaluate(*inputs: Any) -> Result:
-            return marginal_likelihood(data.stats, *inputs)
-
-        return evaluate

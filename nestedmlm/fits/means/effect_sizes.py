@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,22 +12,22 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, checked
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.means.means_display import MeansDisplay
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.means.effect_sizes import effect_size_table
 from nestedmlm.inference.means.simultaneous import COLUMNS, split_rows
 from nestedmlm.inference.variances.row_sd import KINDS, RowSd, row_sd
-from nestedmlm.plots.means import marginal_means as draw_means
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 from nestedmlm.posterior.summaries import estimates
-from nestedmlm.views.means import MarginalTable, marginal_view
-from nestedmlm.views.render.view import View, Viewable
+from nestedmlm.views.means import MarginalTable
+from nestedmlm.views.render.view import Viewable
 
 if TYPE_CHECKING:
     from nestedmlm.fits.means.marginal_means import Emmeans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class EffectSizes(Viewable):
+class EffectSizes(MeansDisplay, Viewable):
     """Standardised differences of means; prints as R's ``emmeans::eff_size``.
 
     Attributes
@@ -51,18 +51,6 @@ class EffectSizes(Viewable):
     sigma: float
     edf: float
     table: MarginalTable
-
-    def to_frame(self) -> pd.DataFrame:
-        """Labels, ``estimate, std_error, df, conf_low, conf_high``; of a posterior without df."""
-        return self.table.frame.copy()
-
-    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw the sizes with their intervals; see `nestedmlm.plots.marginal_means`."""
-        return draw_means(self, ax=ax, figsize=figsize)
-
-    def view(self) -> View:
-        """Build the document, in the layout of R's emmeans."""
-        return marginal_view(self.table)
 
 
 @checked

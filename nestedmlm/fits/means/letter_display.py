@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.means.means_display import MeansDisplay
 from nestedmlm.inference.means.letters import compact_letters
 from nestedmlm.inference.means.simultaneous import split_rows
-from nestedmlm.plots.means import marginal_means as draw_means
 from nestedmlm.posterior.linear_functions import CoefficientDraws
-from nestedmlm.views.means import MarginalTable, adjustment_note, marginal_view
-from nestedmlm.views.render.view import View, Viewable
+from nestedmlm.views.means import MarginalTable, adjustment_note
+from nestedmlm.views.render.view import Viewable
 
 if TYPE_CHECKING:
     from nestedmlm.fits.means.marginal_means import Emmeans
@@ -27,7 +26,7 @@ _SHARED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LetterDisplay(Viewable):
+class LetterDisplay(MeansDisplay, Viewable):
     """Means with their compact letter display, in order of size.
 
     Attributes
@@ -50,18 +49,6 @@ class LetterDisplay(Viewable):
     alpha: float
     adjust: str
     table: MarginalTable
-
-    def to_frame(self) -> pd.DataFrame:
-        """The frame of the means, in order of size within families, with ``letters``."""
-        return self.table.frame.copy()
-
-    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw the means with their letters; see `nestedmlm.plots.marginal_means`."""
-        return draw_means(self, ax=ax, figsize=figsize)
-
-    def view(self) -> View:
-        """Build the document."""
-        return marginal_view(self.table)
 
 
 @checked

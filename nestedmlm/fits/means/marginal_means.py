@@ -15,19 +15,19 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.means.comparisons import adjustment_of, compare_means, interaction_contrasts
 from nestedmlm.fits.means.effect_sizes import eff_size
 from nestedmlm.fits.means.letter_display import cld
+from nestedmlm.fits.means.means_display import MeansDisplay
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
-from nestedmlm.plots.means import marginal_means as draw_means
 from nestedmlm.posterior.linear_functions import CoefficientDraws
-from nestedmlm.views.means import MarginalTable, marginal_view
-from nestedmlm.views.render.view import View, Viewable
+from nestedmlm.views.means import MarginalTable
+from nestedmlm.views.render.view import Viewable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Emmeans(Viewable):
+class Emmeans(MeansDisplay, Viewable):
     """Linear functions of the fixed effects with labels; prints as R's emmeans.
 
     Attributes
@@ -331,33 +331,6 @@ class Emmeans(Viewable):
             raise OptionError("adjust='tukey' is for pairwise differences; use 'sidak' or 'holm'")
         used = self.level if level is None else check_level(level)
         return replace(self, level=used, adjust=chosen, intervals=intervals, tests=tests)
-
-    def view(self) -> View:
-        """Build the document, in the layout of R's emmeans."""
-        return marginal_view(self.table)
-
-    @checked
-    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw the rows with their intervals; see `nestedmlm.plots.marginal_means`.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, optional
-        figsize : tuple, optional
-            Inches of a new figure.
-
-        Returns
-        -------
-        matplotlib axes
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
-        >>> nm.emmeans(fit, "recipe").pairs().plot().get_xlabel()
-        'estimate'
-        """
-        return draw_means(self, ax=ax, figsize=figsize)
 
     @property
     def table(self) -> MarginalTable:
