@@ -68,6 +68,37 @@ def test_the_page_recomputes_the_same(capsule, tmp_path):
     assert np.isclose(found["steepest"], max(map(abs, expected["gradient"])), atol=1e-7)
 
 
+STUB = """
+const cells = Array.from({length: count}, () => ({})), other = {};
+globalThis.document = {
+  getElementById: (id) => (id === "capsule" ? {textContent: json} : other),
+  querySelectorAll: () => cells,
+};
+globalThis.setTimeout = (f) => f();
+eval(script);
+console.log(JSON.stringify(cells.map((cell) => cell.textContent)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_each_number_stands_beside_its_own(tmp_path):
+    """The page's own script, in the place of a browser."""
+    fit = nm.lmer("Reaction ~ Days + I(Days^2) + (Days | Subject)", SLEEP)
+    fit.capsule(tmp_path / "fit.html")
+    text = (tmp_path / "fit.html").read_text("utf-8")
+    shown = re.findall(r"<tr><th>(.+?)</th><td>(.+?)</td>", text)
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    data = re.findall(r'id="capsule">(.*?)</script>', text, re.S)[0]
+    given = f"count = {len(shown)}, json = {json.dumps(data)}, script = {json.dumps(script)}"
+    (tmp_path / "run.js").write_text(f"const {given};{STUB}", "utf-8")
+    done = subprocess.run(
+        ["node", tmp_path / "run.js"], capture_output=True, text=True, check=True, timeout=120
+    )
+    again = [float(value) for value in json.loads(done.stdout)]
+    assert np.allclose(again, [float(value) for _, value in shown], rtol=1e-8)
+    assert dict(shown)["Days std_error"] == f"{fit.bse['Days']:.10g}"
+
+
 def test_the_verifier_needs_numpy_alone(capsule, tmp_path):
     path = tmp_path / "fit.json"
     capsule.save(path)

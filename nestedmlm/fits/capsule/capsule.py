@@ -91,16 +91,13 @@ class Capsule:
         >>> bool(checked["difference"].abs().max() < 1e-6), checked.attrs["gradient"] < 1e-5
         (True, True)
         """
-        c, found = self.contents, verifier.recompute(dict(self.contents))
-        fixed = c["fixed"]
-        rows = {
-            "criterion": (c["criterion"], found["criterion"]),
-            "sigma": (c["sigma"], found["sigma"]),
+        contents = dict(self.contents)
+        found = verifier.recompute(contents)
+        columns = {
+            "estimate": verifier.in_the_file(contents),
+            "recomputed": verifier.by_name(contents["fixed"]["columns"], found),
         }
-        for j, name in enumerate(fixed["columns"]):
-            rows[name] = fixed["estimate"][j], found["beta"][j]
-            rows[f"{name} std_error"] = fixed["std_error"][j], found["std_error"][j]
-        frame = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "recomputed"])
+        frame = pd.DataFrame(columns)
         frame["difference"] = frame["recomputed"] - frame["estimate"]
         frame.index.name = "term"
         frame.attrs["gradient"] = float(np.abs(found["gradient"]).max(initial=0.0))

@@ -8,6 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from nestedmlm.fits.capsule.verifier import in_the_file
+
 _HERE = Path(__file__).parent
 
 
@@ -27,27 +29,18 @@ def page(contents: Mapping[str, Any], text: str) -> str:
         HTML, with the capsule, the verifier in Python, and the same in JavaScript, which the page
         runs.
     """
-    fixed, made = contents["fixed"], contents["versions"]
-    rows = [
-        ("criterion", contents["criterion"]),
-        ("sigma", contents["sigma"]),
-        *zip(fixed["columns"], fixed["estimate"], strict=True),
-        *zip(
-            [f"{name}, standard error" for name in fixed["columns"]],
-            fixed["std_error"],
-            strict=True,
-        ),
-    ]
     cells = "\n".join(
         f'<tr><th>{escape(name)}</th><td>{value:.10g}</td><td class="recomputed"></td></tr>'
-        for name, value in rows
+        for name, value in in_the_file(dict(contents)).items()
     )
     return Template((_HERE / "page.html").read_text("utf-8")).substitute(
         formula=escape(contents["formula"]),
         how="REML" if contents["REML"] else "maximum likelihood",
         certificate=escape(contents["certificate"]["message"]),
         disclosure=escape(contents["disclosure"]),
-        versions=escape(", ".join(f"{name} {version}" for name, version in made.items())),
+        versions=escape(
+            ", ".join(f"{name} {version}" for name, version in contents["versions"].items())
+        ),
         made=escape(contents["made"]),
         rows=cells,
         verifier=escape((_HERE / "verifier.py").read_text("utf-8")),

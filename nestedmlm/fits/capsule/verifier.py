@@ -94,23 +94,33 @@ def recompute(capsule: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def by_name(columns: list[str], numbers: dict[str, Any]) -> dict[str, float]:
+    """Criterion, sigma, and each fixed effect with its standard error."""
+    named = {"criterion": numbers["criterion"], "sigma": numbers["sigma"]}
+    for name, b, se in zip(columns, numbers["beta"], numbers["std_error"], strict=True):
+        named |= {name: b, f"{name} std_error": se}
+    return named
+
+
+def in_the_file(capsule: dict[str, Any]) -> dict[str, float]:
+    """The numbers that a capsule states, by name."""
+    fixed = capsule["fixed"]
+    stated = {"beta": fixed["estimate"], "std_error": fixed["std_error"]}
+    return by_name(fixed["columns"], {**capsule, **stated})
+
+
 def report(capsule: dict[str, Any]) -> str:
     """The numbers in the file and those recomputed, as text."""
-    found, fixed = recompute(capsule), capsule["fixed"]
+    found = recompute(capsule)
     lines = [
         f"{capsule['formula']}  ({'REML' if capsule['REML'] else 'maximum likelihood'})",
-        f"{'':<24}{'in the file':>18}{'recomputed':>18}",
-        f"{'criterion':<24}{capsule['criterion']:>18.8f}{found['criterion']:>18.8f}",
-        f"{'sigma':<24}{capsule['sigma']:>18.8g}{found['sigma']:>18.8g}",
+        f"{'':<32}{'in the file':>18}{'recomputed':>18}",
     ]
-    for j, name in enumerate(fixed["columns"]):
-        lines += [
-            f"{name:<24}{fixed['estimate'][j]:>18.8g}{found['beta'][j]:>18.8g}",
-            f"{'  standard error':<24}{fixed['std_error'][j]:>18.8g}{found['std_error'][j]:>18.8g}",
-        ]
+    again = by_name(capsule["fixed"]["columns"], found)
+    lines += [f"{n:<32}{x:>18.10g}{again[n]:>18.10g}" for n, x in in_the_file(capsule).items()]
     steepest = max(map(abs, found["gradient"]), default=0.0)
-    return "\n".join([*lines, f"largest derivative of the criterion in theta: {steepest:.1e}"])
+    return "\n".join([*lines, f"largest derivative of the criterion in theta: {steepest:.1e}", ""])
 
 
 if __name__ == "__main__":
-    print(report(json.loads(Path(sys.argv[1]).read_text("utf-8"))))  # noqa: T201
+    sys.stdout.write(report(json.loads(Path(sys.argv[1]).read_text("utf-8"))))
