@@ -35,7 +35,7 @@ from nestedmlm.statistics.scaling import (
     pieces,
     scaled_columns,
 )
-from nestedmlm.statistics.sparse import ExactOnly, largest_first, sparse_crossed
+from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed, largest_first, sparse_crossed
 from nestedmlm.statistics.sufficient_statistics import (
     Crossed,
     CrossProducts,
@@ -166,23 +166,11 @@ def _cross_products(
     check_reproduced(F[-1, -1], _sum_of_squares(y, w))
     crossed = others = None
     if order.trailing:
-        whole = slice(None)
-        Z, Zt = (
-            [np.vstack([z.rows(whole) for z in of_factor[f]]).T for f in some]
-            for some in (order.chain, order.trailing)
-        )
-        Y = columns(whole)[-len(beta) - 1 :].T
-        tcode = np.stack([codes[f] for f in order.trailing])
-        levels = [sizes[f] for f in order.trailing]
-        all_w = np.ones(design.n) if w is None else w
-        if with_basis:
-            crossed = sum_with_bases(order, codes, sizes, bases, (*Z, *Zt), Y, w)
-        elif iterative:
-            own = blocks[0].panel(0)
-            others = sparse_crossed(own, nodes, Z[0], tcode, levels, Zt, Y, all_w)
-            blocks = crossed = cast(Any, ExactOnly())
-        else:
-            crossed = _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, all_w)
+        Y = columns(slice(None))[-len(beta) - 1 :].T
+        own = blocks[0].panel(0) if iterative else None
+        crossed, others = _sum_trailing(design, order, of_factor, Y, nodes, own)
+    if others is not None:
+        blocks = crossed = cast(Any, ExactOnly())
     return CrossProducts(
         n=design.n,
         p=design.p,
@@ -196,6 +184,33 @@ def _cross_products(
         sparse=others,
         bases=tuple(bases[f] for f in order.chain + order.trailing) if with_basis else (),
     )
+
+
+def _sum_trailing(
+    design: Design,
+    order: Order,
+    of_factor: Sequence[Sequence[Any]],
+    Y: FloatArray,
+    nodes: IntArray,
+    own: FloatArray | None,
+) -> tuple[Crossed | None, SparseCrossed | None]:
+    """Sums of what is crossed with the chain: dense, or sparse beside the chain's own panel."""
+    factors, w = design.factors, design.weights
+    codes, sizes = [f.codes for f in factors], [f.effects for f in factors]
+    Z, Zt = (
+        [np.vstack([z.rows(slice(None)) for z in of_factor[f]]).T for f in some]
+        for some in (order.chain, order.trailing)
+    )
+    bases = [f.basis for f in factors]
+    if any(basis is not None for basis in bases):
+        return sum_with_bases(order, codes, sizes, bases, (*Z, *Zt), Y, w), None
+    tcode = np.stack([codes[f] for f in order.trailing])
+    levels = [sizes[f] for f in order.trailing]
+    all_w = np.ones(design.n) if w is None else w
+    if own is not None:
+        return None, sparse_crossed(own, nodes, Z[0], tcode, levels, Zt, Y, all_w)
+    J = np.array([sizes[f] for f in order.chain])
+    return _crossed(nodes, order.parents, J, Z, tcode, levels, Zt, Y, all_w), None
 
 
 def _exact_method(method: str) -> str:
