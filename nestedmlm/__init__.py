@@ -26,7 +26,7 @@ from nestedmlm.late import late_name
 
 if TYPE_CHECKING:
     from nestedmlm import families, plots
-    from nestedmlm.api import glmer, lmer, pymc_lmer
+    from nestedmlm.api import lmer, pymc_lmer
     from nestedmlm.bayes.model.distributions import Prior
     from nestedmlm.datasets import list_datasets, load_dataset
     from nestedmlm.design.build import build_design
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.capsule.capsule import Capsule, load_capsule
     from nestedmlm.fits.etable import etable
     from nestedmlm.fits.fit_comparison import anova
+    from nestedmlm.fits.generalized.glmer import glmer
     from nestedmlm.fits.generalized.pymc_glmer import pymc_glmer
     from nestedmlm.fits.glmer_fit import GlmerFit
     from nestedmlm.fits.imputation.pool import pool
@@ -136,7 +137,7 @@ __all__ = [
 _PLACES = {
     name: f"{__name__}.{module}"
     for module, names in {
-        "api": "glmer lmer pymc_lmer",
+        "api": "lmer pymc_lmer",
         "bayes.model.distributions": "Prior",
         "datasets": "list_datasets load_dataset",
         "design.build": "build_design",
@@ -146,6 +147,7 @@ _PLACES = {
         "fits.capsule.capsule": "Capsule load_capsule",
         "fits.etable": "etable",
         "fits.fit_comparison": "anova",
+        "fits.generalized.glmer": "glmer",
         "fits.generalized.pymc_glmer": "pymc_glmer",
         "fits.glmer_fit": "GlmerFit",
         "fits.imputation.pool": "pool",
