@@ -19,9 +19,8 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import OptionError, ResidualStructureError
-from nestedmlm.late import Late
+from nestedmlm.late import late_imports
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
-from nestedmlm.statistics.cells.cell_products import cell_products
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
@@ -45,10 +44,18 @@ from nestedmlm.statistics.sufficient_statistics import (
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
+    from nestedmlm.statistics.basis_sums import sum_with_bases
+    from nestedmlm.statistics.cells.cell_products import cell_products
+else:  # each loads when it is first asked for
+    globals().update(
+        late_imports(
+            "nestedmlm.statistics",
+            {"basis_sums": "sum_with_bases", "cells.cell_products": "cell_products"},
+        )
+    )
+
 
 __all__ = ["CrossProducts", "Crossed", "cross_products"]
-
-sum_with_bases = Late("nestedmlm.statistics.basis_sums", "sum_with_bases")
 
 
 def cross_products(design: Design, *, method: str = "exact") -> CrossProducts:

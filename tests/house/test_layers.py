@@ -232,6 +232,7 @@ LATER = (
     "nestedmlm.inference.effects.cluster_robust", "nestedmlm.inference.effects.kenward_roger",
     "nestedmlm.inference.profile", "nestedmlm.inference.resampling", "nestedmlm.optimum.glmm",
     "nestedmlm.optimum.residual_optimum", "nestedmlm.statistics.pair_sums",
+    "nestedmlm.statistics.cells", "nestedmlm.statistics.basis_sums",
     "nestedmlm.views.render.excel", "nestedmlm.views.render.html", "nestedmlm.views.render.word",
 )  # fmt: skip
 
