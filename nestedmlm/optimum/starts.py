@@ -15,6 +15,7 @@ from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.moments import start_of_moments
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -34,7 +35,8 @@ def starting_point(plan: Plan, stats: CrossProducts, start: object) -> FloatArra
         If `start` is no vector of the model's covariance parameters.
     """
     if start is None:
-        return start_phi(plan)
+        moments = start_of_moments(plan, stats)
+        return start_phi(plan) if moments is None else moments
     # A zero column has zero gradient whatever the data say: never start on one
     parts = split_parameters(phi_of_theta(checked_start(plan, start), plan, stats), plan.shapes)
     return np.concatenate(

@@ -9,7 +9,7 @@ import pytest
 from designs import FORMULAS, design
 
 from nestedmlm.likelihood import elimination
-from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.elimination import primitives, speed
 from nestedmlm.likelihood.plan import flat_factors, make_plan, start_phi
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.statistics import crossproducts
@@ -46,6 +46,20 @@ def test_compiled_sweeps_are_the_same_functions(kind, monkeypatch) -> None:
     plain = everything(T, stats, plan)
     monkeypatch.setattr(speed, "PATIENCE_SECONDS", -1.0)
     agree(everything(T, stats, plan), plain)
+
+
+@pytest.mark.parametrize("kind", [k for k in FORMULAS if "crossed" in k])
+def test_whole_matrices_and_pairs_of_entries_give_the_same_numbers(kind, monkeypatch) -> None:
+    _, stats, plan, T = parts(kind)
+    found = []
+    for full in (True, False):
+        monkeypatch.setattr(primitives, "_is_full", lambda ptr, size, full=full: full)
+        found.append([*everything(T, stats, plan), inverse_of(T, stats)])
+    agree(*found)
+
+
+def inverse_of(T, stats):
+    return elimination.inverse_on_pattern(stats, elimination.eliminate(T, stats))
 
 
 @pytest.mark.parametrize("kind", [k for k in FORMULAS if cross_products(design(k)).crossed is None])

@@ -168,10 +168,10 @@ def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
             out[block] += np.einsum("ij,ij->i", left @ solution.state.dense.G, left)
         elif half.crossed is not None and solution.state.dense is not None:
             A, G = half.crossed, solution.state.dense.G
-            products = np.empty(A.nnz)
-            times_block(products, A.data, G, A.indptr.astype(np.int64), A.indices)
+            products = np.empty((1, A.nnz))
+            times_block(products, A.data[None], G, A.indptr.astype(np.int64), A.indices)
             row = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
-            out[block] += np.bincount(row, products * A.data, minlength=A.shape[0])
+            out[block] += np.bincount(row, products[0] * A.data, minlength=A.shape[0])
     return out
 
 

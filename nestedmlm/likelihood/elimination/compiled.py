@@ -117,11 +117,12 @@ def _chosen_of_parents(X: Any, parent: Any) -> Any:
     return loops._of_parents_2 if X.ndim == 2 else loops._of_parents_3
 
 
-_BY_NODE = ("add_by_node", "subtract_by_node", "times_block")
+_SUMS = ("add_products", "total", "log_total", "add_by_node", "times_block", "add_by_level")
 _PLAIN = (
-    "invert_root", "sum_children", "take", "add_taken", "subtract_taken", "subtract_at",
-    "subtract_pairs",
+    "invert_root", "sum_children", "add_taken", "subtract_taken", "subtract_at", "subtract_gram",
+    "add_by_column",
 )  # fmt: skip
+_HELPERS = (("dot", SUMS), ("is_full", JIT), ("spread", JIT))  # the loops call them
 
 
 def _loops() -> dict[str, Any]:
@@ -129,8 +130,9 @@ def _loops() -> dict[str, Any]:
     out = {name: _by_rank_and_factor(name) for name in ("scale", "add_scaled", "subtract_scaled")}
     out |= {name: _by_rank(name) for name in ("copy", "add", "subtract")}
     out |= {"fill": _fill, "of_parents": _of_parents}
-    vars(loops)["dot"] = _jit(loops.dot, **SUMS)  # others call it
-    for name in ("add_products", "total", "log_total", *_BY_NODE):
+    for name, options in _HELPERS:
+        vars(loops)[name] = _jit(vars(loops)[name], **options)
+    for name in _SUMS:
         out[name] = _jit(vars(loops)[name], **SUMS)
     for name in _PLAIN:
         out[name] = _jit(vars(loops)[name], **JIT)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.likelihood.elimination.primitives import (
+    add_by_column,
+    add_by_level,
     add_by_node,
     add_products,
     add_scaled,
@@ -25,8 +27,7 @@ from nestedmlm.likelihood.elimination.primitives import (
     of_parents,
     scale,
     subtract_at,
-    subtract_by_node,
-    subtract_pairs,
+    subtract_gram,
     subtract_scaled,
     subtract_taken,
     sum_children,
@@ -88,14 +89,10 @@ def go_up_crossed(
         logdet += half_solve(T[s.square[i] : s.square[i + 1]], P, n)
         upper_times(n, P, k, k + w, h)
         upper_times_entries(n, node, cross[e.value[i] : e.value[i + 1]].reshape(k, count), hc)
-        t = np.empty(count)
         for a in range(k):
             add_products(S, -1.0, h[a, anc:], h[a, anc:])
-            subtract_pairs(Qtt, hc[a], ptr, col)
-            for x in range(r):
-                fill(t, 0.0)
-                add_taken(t, h[a, anc + x], node, hc[a])
-                subtract_at(Qrt[x], col, t)
+        subtract_gram(Qtt, hc, ptr, col)
+        add_by_column(Qrt, -1.0, h[:, anc:], hc, node, ptr, col)
         if i + 1 == m:
             break
         pass_up(h, update)
@@ -149,7 +146,6 @@ def go_down_crossed(
         ptr = e.ptr[s.level[i] + i : s.level[i + 1] + i + 1]
         Pc = cross[e.value[i] : e.value[i + 1]].reshape(k, count)
         hc = Hc[e.value[i] : e.value[i + 1]].reshape(k, count)
-        bc = of_parents(brt, col)
         A = own[s.root[i] : s.root[i + 1]].reshape(k, k, levels)
         NQ = np.empty((k, k, levels))
         upper_times(n, P, 0, k, NQ)
@@ -163,10 +159,9 @@ def go_down_crossed(
                 subtract_scaled(D[a], NQ[c, a], h[c, :anc])
                 subtract_scaled(Bi[a], NQ[c, a], h[c, anc:])
                 subtract_taken(Dc[a], NQ[c, a], node, hc[c])
-            for x in range(r):
-                subtract_by_node(Bi[a, x], Dc[a], bc[x], ptr)
             for x in range(anc):
                 subtract_scaled(Bi[a], D[a, x], above[x])
+        add_by_level(Bi, -1.0, brt, Dc, ptr, col)
         sandwich(D, Dc, inverse, inverse_c, Gtt, node, ptr, col, V, Vc)
         for a in range(k):
             for c in range(a + 1):
@@ -176,7 +171,7 @@ def go_down_crossed(
                     subtract_scaled(t, NQ[f, a], NQ[f, c])
                 for x in range(anc):
                     subtract_scaled(t, V[a, x], D[c, x])
-                subtract_by_node(t, Vc[a], Dc[c], ptr)
+                add_by_node(t, -1.0, Vc[a], Dc[c], ptr)
                 at = s.square[i] + a * k + c
                 info[at] += total(t)
                 add_products(BB[at], 1.0, Bi[a], Bi[c])
@@ -185,8 +180,7 @@ def go_down_crossed(
             copy(z[a], h[a, anc:])
             for x in range(anc):
                 subtract_scaled(z[a], h[a, x], above[x])
-            for x in range(r):
-                subtract_by_node(z[a, x], hc[a], bc[x], ptr)
+        add_by_level(z, -1.0, brt, hc, ptr, col)
         lower_times(n, z, bi)
         if i == 0:
             break
@@ -209,14 +203,14 @@ def sandwich(
     Vc: Any,
 ) -> None:  # fmt: skip
     """``[V Vc] = [D Dc] P`` with P the inverse's block of a level's ancestors and columns."""
+    times_block(Vc, Dc, Gtt, ptr, col)
     for a in range(D.shape[0]):
         fill(V[a], 0.0)
-        times_block(Vc[a], Dc[a], Gtt, ptr, col)
         for x in range(D.shape[1]):
             add_scaled(V[a], D[a, x], inverse[x])
             add_taken(Vc[a], D[a, x], node, inverse_c[x])
         for x in range(D.shape[1]):
-            add_by_node(V[a, x], Dc[a], inverse_c[x], ptr)
+            add_by_node(V[a, x], 1.0, Dc[a], inverse_c[x], ptr)
 
 
 def with_own_inverse_crossed(
@@ -226,7 +220,7 @@ def with_own_inverse_crossed(
     out = with_own_inverse(N, Y, V, inverse)
     for a in range(Yc.shape[0]):
         for b in range(a + 1):
-            add_by_node(out[a, b], Vc[a], Yc[b], ptr)
+            add_by_node(out[a, b], 1.0, Vc[a], Yc[b], ptr)
             if b < a:
                 copy(out[b, a], out[a, b])
     return out

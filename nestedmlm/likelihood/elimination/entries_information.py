@@ -14,14 +14,12 @@ from nestedmlm.likelihood.elimination.information import (
 )
 from nestedmlm.likelihood.elimination.primitives import (
     add,
-    add_by_node,
+    add_by_column,
+    add_by_level,
     add_products,
-    add_taken,
+    copy,
     fill,
-    scale,
-    subtract_at,
     sum_children,
-    take,
 )
 from nestedmlm.likelihood.elimination.sweeps import upper_times
 
@@ -59,36 +57,28 @@ def add_information_crossed(
         ptr = e.ptr[s.level[i] + i : s.level[i + 1] + i + 1]
         Pc = cross0[e.value[i] : e.value[i + 1]].reshape(k, count)
         hc = Hc[e.value[i] : e.value[i + 1]].reshape(k, count)
-        tc = np.empty(count)
         high = end_of_factor(entries, low, i)
         across = np.zeros((k, k, n - low))
         X = np.zeros((n - low, levels))
         for row in range(k):
             variate_row(s, i, entries, low, P[row], w, X)
-            for q in range(own, n):  # variates of the dense block
-                take(tc, Ft[q], col)
-                fill(X[q - low], 0.0)
-                add_by_node(X[q - low], Pc[row], tc, ptr)
+            fill(X[own - low :], 0.0)  # variates of the dense block
+            dense = X[own - low :].reshape(1, n - own, levels)
+            add_by_level(dense, 1.0, Ft[own:], Pc[row : row + 1], ptr, col)
             add_products(across[row], 1.0, w[:k], X)
             add(up[row, low:], X)
         add_own_products(entries, low, high, across, w, Bi, gram, BF, Fe)
+        scores = np.zeros((k, high - low, levels))
         for q in range(low, high):
             a, b = entries[q, 1], entries[q, 2]
-            fill(tc, 0.0)
-            add_taken(tc, w[b], node, Pc[a])
-            if a != b:
-                add_taken(tc, w[a], node, Pc[b])
-            scale(tc, -1.0, tc)
-            subtract_at(Rt[q], col, tc)
+            copy(scores[a, q - low], w[b])
+            copy(scores[b, q - low], w[a])
+        add_by_column(Rt[low:high], 1.0, scores, Pc, node, ptr, col)
         half = np.empty((k, n, levels))
         upper_times(root, up[:k], 0, n, half)
         for a in range(k):
             add_products(gram, -0.5, half[a], half[a])
-        for q in range(n):
-            fill(tc, 0.0)
-            for a in range(k):
-                add_taken(tc, half[a, q], node, hc[a])
-            subtract_at(Rt[q], col, tc)
+        add_by_column(Rt, -1.0, half, hc, node, ptr, col)
         if i + 1 == m:
             break
         pass_variates(entries, low, high, P, w, h, half, up)

@@ -196,12 +196,6 @@ def log_total(x: Any) -> float:
     return s + math.log(product)
 
 
-def take(out: Any, x: Any, index: Any) -> None:
-    """``out = x[index]``."""
-    for e in range(out.shape[0]):
-        out[e] = x[index[e]]
-
-
 def add_taken(out: Any, s: Any, node: Any, x: Any) -> None:
     """``out += s[node] x``."""
     for e in range(out.shape[0]):
@@ -214,22 +208,13 @@ def subtract_taken(out: Any, s: Any, node: Any, x: Any) -> None:
         out[e] -= s[node[e]] * x[e]
 
 
-def add_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out += sum of x y`` over each level's entries."""
+def add_by_node(out: Any, sign: float, x: Any, y: Any, ptr: Any) -> None:
+    """``out += sign x y`` summed over each level's entries."""
     for g in range(out.shape[0]):
         s = 0.0
         for e in range(ptr[g], ptr[g + 1]):
             s += x[e] * y[e]
-        out[g] += s
-
-
-def subtract_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out -= sum of x y`` over each level's entries."""
-    for g in range(out.shape[0]):
-        s = 0.0
-        for e in range(ptr[g], ptr[g + 1]):
-            s += x[e] * y[e]
-        out[g] -= s
+        out[g] += sign * s
 
 
 def subtract_at(out: Any, index: Any, x: Any) -> None:
@@ -238,32 +223,89 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
         out[index[e]] -= x[e]
 
 
-def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
-    """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
+def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
+    """``out -= X' X`` summed over the rows; of `out` the lower triangle counts."""
+    size = out.shape[0]
+    if is_full(ptr, size):
+        X = spread(x, ptr, col, size)
+        out -= np.dot(X.T, X)
+        return
     for g in range(ptr.shape[0] - 1):
-        low = ptr[g]
-        if ptr[g + 1] - low == out.shape[0]:  # all columns: nothing to look up
-            for e in range(out.shape[0]):
-                row, s = out[e], x[low + e]
-                for c in range(e + 1):
-                    row[c] -= s * x[low + c]
-            continue
-        for e in range(low, ptr[g + 1]):
-            row, s = out[col[e]], x[e]
-            for c in range(low, e + 1):
-                row[col[c]] -= s * x[c]
+        low, high = ptr[g], ptr[g + 1]
+        for a in range(x.shape[0]):
+            for e in range(low, high):
+                row, s = out[col[e]], x[a, e]
+                for c in range(low, e + 1):
+                    row[col[c]] -= s * x[a, c]
 
 
 def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
-    """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
-    for g in range(ptr.shape[0] - 1):
-        low, high = ptr[g], ptr[g + 1]
-        if high - low == G.shape[0]:
+    """``out = X G`` at the entries, row by row."""
+    size, levels = G.shape[0], ptr.shape[0] - 1
+    if is_full(ptr, size):
+        product = np.dot(spread(x, ptr, col, size), G)
+        for a in range(x.shape[0]):
+            for g in range(levels):
+                row = product[a * levels + g]
+                for e in range(ptr[g], ptr[g + 1]):
+                    out[a, e] = row[col[e]]
+        return
+    for a in range(x.shape[0]):
+        for g in range(levels):
+            low, high = ptr[g], ptr[g + 1]
             for e in range(low, high):
-                out[e] = dot(x[low:high], G[e - low])
-            continue
-        for e in range(low, high):
-            row, s = G[col[e]], 0.0  # G is symmetric
-            for c in range(low, high):
-                s += x[c] * row[col[c]]
-            out[e] = s
+                row, s = G[col[e]], 0.0  # G is symmetric
+                for c in range(low, high):
+                    s += x[a, c] * row[col[c]]
+                out[a, e] = s
+
+
+def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, col: Any) -> None:
+    """``out += sign s X`` summed over the rows."""
+    size, levels = out.shape[1], ptr.shape[0] - 1
+    if is_full(ptr, size):
+        X = spread(x, ptr, col, size)
+        for a in range(x.shape[0]):
+            left = np.ascontiguousarray(s[a])
+            out += sign * np.dot(left, X[a * levels : (a + 1) * levels])
+        return
+    for a in range(x.shape[0]):
+        for w in range(out.shape[0]):
+            row, values = out[w], s[a, w]
+            for e in range(x.shape[1]):
+                row[col[e]] += sign * values[node[e]] * x[a, e]
+
+
+def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> None:
+    """``out += sign F X'`` row by row."""
+    size, levels = F.shape[1], ptr.shape[0] - 1
+    if is_full(ptr, size):
+        X, left = spread(x, ptr, col, size), np.ascontiguousarray(F)
+        for a in range(x.shape[0]):
+            out[a] += sign * np.dot(left, X[a * levels : (a + 1) * levels].T)
+        return
+    for a in range(x.shape[0]):
+        for w in range(F.shape[0]):
+            row = F[w]
+            for g in range(levels):
+                t = 0.0
+                for e in range(ptr[g], ptr[g + 1]):
+                    t += row[col[e]] * x[a, e]
+                out[a, w, g] += sign * t
+
+
+def is_full(ptr: Any, size: int) -> bool:
+    """Whether levels meet so many of the columns that products with zeros are the faster."""
+    return bool(2 * ptr[-1] >= (ptr.shape[0] - 1) * size)
+
+
+def spread(x: Any, ptr: Any, col: Any, size: int) -> Any:
+    """The matrices themselves, one below the other: (k J, q)."""
+    levels = ptr.shape[0] - 1
+    out = np.zeros((x.shape[0] * levels, size))
+    for a in range(x.shape[0]):
+        for g in range(levels):
+            row = out[a * levels + g]
+            for e in range(ptr[g], ptr[g + 1]):
+                row[col[e]] = x[a, e]
+    return out

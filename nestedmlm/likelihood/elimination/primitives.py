@@ -81,11 +81,6 @@ def log_total(x: Any) -> float:
 # --- entries: x and y (E,) are per entry, s (J,) per level, `node` is the entry's level ----------
 
 
-def take(out: Any, x: Any, index: Any) -> None:
-    """``out = x[index]``."""
-    np.take(x, index, out=out)
-
-
 def add_taken(out: Any, s: Any, node: Any, x: Any) -> None:
     """``out += s[node] x``."""
     out += s[node] * x
@@ -96,14 +91,9 @@ def subtract_taken(out: Any, s: Any, node: Any, x: Any) -> None:
     out -= s[node] * x
 
 
-def subtract_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out -= sum of x y`` over each level's entries (one at least)."""
-    out -= np.add.reduceat(x * y, ptr[:-1])
-
-
-def add_by_node(out: Any, x: Any, y: Any, ptr: Any) -> None:
-    """``out += sum of x y`` over each level's entries (one at least)."""
-    out += np.add.reduceat(x * y, ptr[:-1])
+def add_by_node(out: Any, sign: float, x: Any, y: Any, ptr: Any) -> None:
+    """``out += sign x y`` summed over each level's entries (one at least)."""
+    out += sign * np.add.reduceat(x * y, ptr[:-1])
 
 
 def subtract_at(out: Any, index: Any, x: Any) -> None:
@@ -111,30 +101,77 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
     out -= np.bincount(index, weights=x, minlength=out.shape[0])
 
 
-def subtract_pairs(out: Any, x: Any, ptr: Any, col: Any) -> None:
-    """``out[col[e], col[c]] -= x[e] x[c]`` for all pairs e >= c of entries of one level."""
+# --- products with what entries hold: rows x (k, E) are k sparse matrices (J, q) of one pattern ---
+
+
+def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
+    """``out -= X' X`` summed over the rows; of `out`, (q, q), the lower triangle counts."""
     size = out.shape[0]
-    if len(x) == (len(ptr) - 1) * size:  # every level meets every column
-        X = x.reshape(-1, size)
-        out -= np.tril(X.T @ X)
+    if _is_full(ptr, size):
+        X = _spread(x, ptr, col, size).reshape(-1, size)
+        out -= X.T @ X
         return
     for left, right in _pairs(ptr):
         keep = left >= right
         left, right = left[keep], right[keep]
         places = col[left] * size + col[right]
-        sums = np.bincount(places, weights=x[left] * x[right], minlength=size * size)
-        out -= sums.reshape(size, size)
+        products = np.einsum("ae,ae->e", x[:, left], x[:, right])
+        out -= np.bincount(places, weights=products, minlength=size * size).reshape(size, size)
 
 
 def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
-    """``out[e] = sum of x[c] G[col[c], col[e]]`` over the entries c of the same level."""
-    if len(x) == (len(ptr) - 1) * len(G):  # every level meets every column
-        np.matmul(x.reshape(-1, len(G)), G, out=out.reshape(-1, len(G)))
+    """``out = X G`` at the entries, row by row: `out` is (k, E), G symmetric."""
+    size = len(G)
+    if _is_full(ptr, size):
+        product = _spread(x, ptr, col, size).reshape(-1, size) @ G
+        out[...] = product.reshape(len(x), -1)[:, _places(ptr, col, size)]
         return
     for left, right in _pairs(ptr):
         first, last = left[0], left[-1] + 1
-        products = x[right] * G[col[right], col[left]]
-        out[first:last] = np.bincount(left - first, weights=products, minlength=last - first)
+        block = G[col[right], col[left]]
+        for row, values in zip(out, x, strict=True):
+            row[first:last] = np.bincount(left - first, values[right] * block, last - first)
+
+
+def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, col: Any) -> None:
+    """``out += sign s X`` summed over the rows: `s` is (k, w, J) and `out` (w, q)."""
+    size = out.shape[1]
+    if _is_full(ptr, size):
+        X = _spread(x, ptr, col, size)
+        for left, right in zip(s, X, strict=True):
+            out += sign * (left @ right)
+        return
+    for w in range(len(out)):
+        products = np.einsum("ae,ae->e", s[:, w].take(node, axis=1), x)
+        out[w] += sign * np.bincount(col, products, size)
+
+
+def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> None:
+    """``out += sign F X'`` row by row: F is (w, q) and `out` (k, w, J)."""
+    size = F.shape[1]
+    if _is_full(ptr, size):
+        out += sign * (F @ _spread(x, ptr, col, size).transpose(0, 2, 1))
+        return
+    met = F.take(col, axis=1)
+    for mine, row in zip(out, x, strict=True):
+        mine += sign * np.add.reduceat(met * row, ptr[:-1], axis=1)
+
+
+def _is_full(ptr: Any, size: int) -> bool:
+    """Whether levels meet so many of the columns that products with zeros are the faster."""
+    return bool(2 * ptr[-1] >= (len(ptr) - 1) * size)
+
+
+def _places(ptr: Any, col: Any, size: int) -> Any:
+    """Where the entries stand in a matrix of levels times columns, flat."""
+    return np.repeat(np.arange(len(ptr) - 1) * size, np.diff(ptr)) + col
+
+
+def _spread(x: Any, ptr: Any, col: Any, size: int) -> Any:
+    """The matrices themselves, (k, J, q)."""
+    out = np.zeros((len(x), (len(ptr) - 1) * size))
+    out[:, _places(ptr, col, size)] = x
+    return out.reshape(len(x), -1, size)
 
 
 def _pairs(ptr: Any, most: int = 2_000_000) -> Any:

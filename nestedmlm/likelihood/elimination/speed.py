@@ -39,6 +39,7 @@ DESCENT_PATIENCE_SECONDS = 5.0  # the same before a whole descent is compiled
 _CALL_SECONDS = 1e-6  # seconds of a NumPy call on a short vector
 _NUMBER_SECONDS = 5e-9  # and of each number of a long one
 _PAIR_SECONDS = 1.5e-8  # seconds for a pair of entries that meet in the dense block
+_FULL_PAIR_SECONDS = 3e-10  # and where levels meet most columns: products of whole matrices
 
 
 class Speed(IntEnum):
@@ -64,9 +65,12 @@ def visit_seconds(stats: CrossProducts) -> float:
         numbers += part.levels * width * (width + stats.p + 1)
     seconds = calls * _CALL_SECONDS + numbers * _NUMBER_SECONDS
     if stats.crossed is not None:
-        met = np.diff(stats.crossed.entries.first) ** 2.0
-        levels = [part.levels for part in stats.chain_parts]
-        seconds += float((met / levels).sum()) * _PAIR_SECONDS
+        columns = len(stats.crossed.Q)
+        met = np.diff(stats.crossed.entries.first).tolist()
+        for part, entries_met in zip(stats.chain_parts, met, strict=True):
+            full = 2 * entries_met >= part.levels * columns
+            pairs = part.k * entries_met**2 / max(part.levels, 1)
+            seconds += pairs * (_FULL_PAIR_SECONDS if full else _PAIR_SECONDS)
     return seconds
 
 
