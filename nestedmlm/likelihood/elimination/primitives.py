@@ -123,8 +123,9 @@ def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
     """``out = X G`` at the entries, row by row: `out` is (k, E), G symmetric."""
     size = len(G)
     if _is_full(ptr, size):
-        product = _spread(x, ptr, col, size).reshape(-1, size) @ G
-        out[...] = product.reshape(len(x), -1)[:, _places(ptr, col, size)]
+        product = (_spread(x, ptr, col, size).reshape(-1, size) @ G).reshape(len(x), -1)
+        complete = product.shape == out.shape
+        out[...] = product if complete else product[:, _places(ptr, col, size)]
         return
     for left, right in _pairs(ptr):
         first, last = left[0], left[-1] + 1
@@ -169,6 +170,8 @@ def _places(ptr: Any, col: Any, size: int) -> Any:
 
 def _spread(x: Any, ptr: Any, col: Any, size: int) -> Any:
     """The matrices themselves, (k, J, q)."""
+    if ptr[-1] == (len(ptr) - 1) * size:
+        return x.reshape(len(x), -1, size)
     out = np.zeros((len(x), (len(ptr) - 1) * size))
     out[:, _places(ptr, col, size)] = x
     return out.reshape(len(x), -1, size)
