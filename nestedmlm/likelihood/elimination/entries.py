@@ -163,18 +163,8 @@ def go_down_crossed(
                 subtract_scaled(Bi[a], D[a, x], above[x])
         add_by_level(Bi, -1.0, brt, Dc, ptr, col)
         sandwich(D, Dc, inverse, inverse_c, Gtt, node, ptr, col, V, Vc)
-        for a in range(k):
-            for c in range(a + 1):
-                t = A[a, c]
-                copy(t, P[a, c])
-                for f in range(k):
-                    subtract_scaled(t, NQ[f, a], NQ[f, c])
-                for x in range(anc):
-                    subtract_scaled(t, V[a, x], D[c, x])
-                add_by_node(t, -1.0, Vc[a], Dc[c], ptr)
-                at = s.square[i] + a * k + c
-                info[at] += total(t)
-                add_products(BB[at], 1.0, Bi[a], Bi[c])
+        mine = slice(s.square[i], s.square[i + 1])
+        add_derivatives(P, NQ, D, V, Dc, Vc, ptr, Bi, A, info[mine], BB[mine])
         z = np.empty((k, r, levels))
         for a in range(k):
             copy(z[a], h[a, anc:])
@@ -196,6 +186,26 @@ def go_down_crossed(
         inverse = of_parents(with_own_inverse_crossed(n, Y, Yc, V, Vc, inverse, ptr), children)
         inverse_c = of_parents(own_crossed(Vc, inverse_c), places)
         above = of_parents(with_own_rows(bi, above), children)
+
+
+def add_derivatives(
+    P: Any, NQ: Any, D: Any, V: Any, Dc: Any, Vc: Any, ptr: Any, B: Any, own: Any, info: Any,
+    BB: Any,
+) -> None:  # fmt: skip
+    """Fill ``own = Z_g'V^-1 Z_g`` of a factor's levels g; add it, and ``B B'``, up over them."""
+    k = D.shape[0]
+    for a in range(k):
+        for c in range(a + 1):
+            t = own[a, c]
+            copy(t, P[a, c])
+            for f in range(k):
+                subtract_scaled(t, NQ[f, a], NQ[f, c])
+            for x in range(D.shape[1]):
+                subtract_scaled(t, V[a, x], D[c, x])
+            add_by_node(t, -1.0, Vc[a], Dc[c], ptr)
+            at = a * k + c
+            info[at] += total(t)
+            add_products(BB[at], 1.0, B[a], B[c])
 
 
 def sandwich(
