@@ -34,7 +34,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
 
 # One process for each core. A file stays in one: its tests share what they made and noticed.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# BLAS takes one thread in each: threads of several processes would wait for one another.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: lint
 	$(PYTEST) -m "not slow"
