@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.fits import model_source
+from nestedmlm.statistics.cells import table_design
 
 PLAIN = "y ~ x + a + (x | f1) + (1 | c1)"
 FULL = "y ~ x + a + offset(off) + (x | f1) + (1 | c1)"
@@ -121,6 +123,20 @@ def mapping() -> dict[str, np.ndarray]:
     return {name: column.to_numpy() for name, column in rows().items()}
 
 
+def from_sums() -> nm.LmerFit:
+    """A fit that never had rows."""
+    return nm.summarise(PLAIN, rows()).fit()
+
+
+def of_a_large_table() -> nm.LmerFit:
+    """A fit whose rows are built when something asks for them, as of a table of 1e5 rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_source, "MANY_ROWS", 1)
+        patch.setattr(table_design, "_FEW_ROWS", 0)
+        patch.setattr(table_design, "_all_nested", lambda *_: True)
+        return lmer()
+
+
 S = Situation
 SITUATIONS: dict[str, Situation] = {
     "plain": S(fit=plain),
@@ -166,6 +182,8 @@ SITUATIONS: dict[str, Situation] = {
     "no intercept": S(fit=lambda: lmer("y ~ 0 + a + x + (0 + x | f1) + (1 | c1)")),
     "no fixed effects": S(fit=lambda: lmer("y ~ 0 + (1 | f1)")),
     "penalised": S(fit=lambda: lmer(penalty="wishart")),
+    "from sums": S(fit=from_sums, twin=plain),
+    "large table": S(fit=of_a_large_table, twin=plain),
 }  # fmt: skip
 TWINS = tuple(name for name, own in SITUATIONS.items() if own.twin)
 

@@ -42,12 +42,14 @@ ASKED = {"bayes": POSTERIORS, "glmer": GENERALIZED}
 # where dear verbs are asked
 REFITTED = ("pickled", "ML", "equal weights", "offset column", "offset formula", "offset array",
             "zero variance", "rank deficient", "missing rows", "diagonal", "autoregressive",
-            "symmetric, three", "no fixed effects", "penalised")  # fmt: skip
+            "symmetric, three", "no fixed effects", "penalised", "from sums",
+            "large table")  # fmt: skip
 PROFILED = ("pickled", "permuted", "equal weights", "offset column", "offset formula",
-            "zero variance", "rank deficient", "compound symmetry", "penalised")  # fmt: skip
+            "zero variance", "rank deficient", "compound symmetry", "penalised", "from sums",
+            "large table")  # fmt: skip
 DRAWN = ("plain", "pickled", "ML", "weights array", "offset column", "offset array",
          "degenerate slopes", "rank deficient", "missing rows", "double bar", "diagonal",
-         "no intercept", "no fixed effects", "polars")  # fmt: skip
+         "no intercept", "no fixed effects", "polars", "from sums", "large table")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -594,3 +594,26 @@ row("simulated_residuals", lambda f: f.simulated_residuals(nsim=9, seed=1), **OW
 row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
 row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)
+
+# --- fits without rows --------------------------------------------------------------------------
+# all others give the number of the fit that has rows, to 1e-9 (`fits/test_verbs.py`)
+for case in (
+    "cov_params CR2", "predict", "predict se", "predict se alone", "predict partial",
+    "predict population",
+    "predict random only", "predict new lower", "fittedvalues", "resid", "residuals working",
+    "residuals marginal", "residuals scaled", "residuals standardized",
+    "residuals marginal standardized", "rstudent external", "hatvalues", "rstudent", "dfbeta",
+    "dfbetas", "cooks_distance", "model_matrix", "influence cases held", "influence held",
+    "influence one step", "influence full", "conf_int boot", "simulate", "simulate conditional",
+    "simulate partial", "simulate new", "extend", "extend power", "bootstrap",
+    "bootstrap conditional", "bootstrap semiparametric", "bootstrap residual", "bootstrap fun",
+    "bootstrap cases", "bootstrap bca", "power lrt", "power z", "power satterthwaite",
+    "planned_power", "power random", "anova bootstrap", "rlrt", "tidy boot", "augment",
+    "icc interval", "r2 by group", "variance_partition", "fragility", "check", "refit",
+    "refit_many", "refit_many tests", "standardized", "Model.with_data", "Model.data",
+    "pooled predict", "plot diagnostics", "plot check", "plot shrinkage", "plot spaghetti",
+    "plot trellis", "plot effect of a number", "plot effect of a factor", "plot leverage",
+    "plot cook's distance", "plot ppc", "plot prior predictive",
+):  # fmt: skip
+    VERBS[case] = replace(VERBS[case], refused={**VERBS[case].refused, **where(
+        ["from sums"], "RowsNotHereError: is a matter of rows.*with nm\\.lmer")})  # fmt: skip

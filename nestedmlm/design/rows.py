@@ -162,8 +162,9 @@ def rows_here(rows: Rows | LateRows | None, wanted: str) -> Rows:
     if rows is None:
         raise RowsNotHereError(
             f"{wanted} is a matter of rows, and this design has none: it was made of sums over "
-            "them. Give it the rows of the data, design.with_rows(nm.build_design(formula, "
-            "data).rows), or ask about rows of new data, design.new(data)"
+            "them. Fit data that are in memory with nm.lmer; or give the rows: fit.predict(data) "
+            "and fit.augment(data) go through data of any size, and a design takes them by "
+            "design.with_rows(nm.build_design(formula, data).rows)"
         )
     return rows.here() if isinstance(rows, LateRows) else rows
 
