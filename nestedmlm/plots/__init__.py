@@ -17,6 +17,7 @@ from nestedmlm.plots.diagnostics import diagnostics
 from nestedmlm.plots.fragility import fragility
 from nestedmlm.plots.groups import spaghetti, trellis
 from nestedmlm.plots.influence import cooks_distance, leverage
+from nestedmlm.plots.loo import loo
 from nestedmlm.plots.means import effect, marginal_means
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
@@ -43,6 +44,7 @@ __all__ = [
     "fragility",
     "leverage",
     "likelihood_surface",
+    "loo",
     "marginal_means",
     "posterior",
     "ppc",

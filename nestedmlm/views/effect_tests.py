@@ -31,6 +31,7 @@ CONTRAST_COLUMNS = ("Estimate", "Std. Error", "df", "t value", "lower", "upper",
 CHISQ_COLUMNS = ("Chisq", "Df", "Pr(>Chisq)")
 Z_COLUMNS = ("Estimate", "Std. Error", "z value", "Pr(>|z|)")
 Z_CONTRAST_COLUMNS = ("Estimate", "Std. Error", "z value", "lower", "upper", "Pr(>|z|)")
+ELPD_COLUMNS = ("elpd", "elpd_diff", "diff_se")
 RANOVA_COLUMNS = ("npar", "logLik", "AIC", "LRT", "Df", "Pr(>Chisq)")
 DROP1_COLUMNS = ("npar", "AIC", "LRT", "Pr(Chi)")
 POOLED_COLUMNS = ("RIV", "NumDF", "DenDF", "F value", "Pr(>F)")

@@ -57,7 +57,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
     ),
     "loo": (
         "leave-one-out cross-validation",
-        {"fits/verbs", "fits/posterior_verbs", "views"},
+        {"fits/verbs", "fits/posterior_verbs", "plots", "views"},
     ),
     "means": ("estimated marginal means", {"views", "plots"}),
     "modes": ("conditional modes", {"inference/rows", "likelihood/glmm", "plots"}),

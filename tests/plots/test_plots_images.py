@@ -34,6 +34,7 @@ NOT_OF_A_FIT = {
     "allocation": "planned before there is a fit",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
     "marginal_means": "of which means is asked of `nestedmlm.emmeans`",
+    "loo": "the groups, and what a model is compared with, are asked of `loo` and `nm.compare`",
     "fragility": "the hypothesis and the groups are asked of `fragility`",
 }
 
@@ -79,6 +80,9 @@ DRAWN = {
     ),
     "leverage": lambda f: f["sleep"].plot.leverage(figsize=SIZE),
     "likelihood_surface": lambda f: f["pastes"].plot.likelihood_surface(size=21, figsize=SIZE),
+    "loo": lambda f: nm.plots.loo(
+        nm.compare(f["sleep"], f["sleep"].update(". ~ Days + (1 | Subject)")), figsize=SIZE
+    ),
     "marginal_means": lambda f: nm.plots.marginal_means(
         nm.emmeans(f["cake"], "recipe", by="temp", at={"temp": [180, 220]}).cld(), figsize=SIZE
     ),

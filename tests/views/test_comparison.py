@@ -81,8 +81,10 @@ def test_wrong_arguments(pair):
     fit, bayes = pair
     with pytest.raises(nm.errors.OptionError, match="BayesFit is no LmerFit"):
         nm.compare(bayes, fit)
-    with pytest.raises(nm.errors.OptionError, match="LmerFit is no BayesFit"):
-        nm.compare(fit, fit)
+    with pytest.raises(nm.errors.OptionError, match="or several fits"):
+        nm.compare(fit)
+    with pytest.raises(nm.errors.OptionError, match="DataFrame is no LmerFit"):
+        nm.compare(fit, nm.load_dataset("sleepstudy"))
 
 
 def test_plot(pair):

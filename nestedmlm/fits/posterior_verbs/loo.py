@@ -14,6 +14,7 @@ from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.inference.fitted import require_linear
+from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
 from nestedmlm.posterior.left_out_density import choose_factor
 from nestedmlm.posterior.loglik import loo_groups, loo_integrated_rows, loo_rows
@@ -38,7 +39,8 @@ def loo(
 
     Parameters
     ----------
-    unit : {"row", "group"}
+    unit : {"row", "group"} or str
+        The name of a grouping factor stands for ``"group"`` with that `group`.
         ``row``: each row given its random effects (what ``az.loo(fit.data)`` does).
         ``group``: all rows of one group at once, ``p(y_j | y_-j)``, the random effects
         integrated out: the log-density of the group's rows given the other rows at each draw
@@ -92,6 +94,7 @@ def loo(
     >>> bool(exact.pareto_k.max() < 0.7)
     True
     """
+    unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", UNITS)
     if unit == "group" or integrated or refit:
         require_linear(fit.design.family, "cross-validation with random effects integrated out")

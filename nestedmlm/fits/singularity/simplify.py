@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nestedmlm.arguments import check_choice
 from nestedmlm.fits.model_comparison import compare_models
 from nestedmlm.fits.reduced_fit import fit_like
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
 from nestedmlm.views.anova import AnovaResult
+from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, blank
 
@@ -32,14 +34,15 @@ class Path(Viewable):
         One for each fit.
     taken : tuple of Recommendation
         The steps between them: one less than fits.
-    comparison : AnovaResult or None
-        Likelihood ratio tests between the fits; None where there is only one.
+    comparison : AnovaResult, LooComparison or None
+        Of the fits, by likelihood ratio tests or predictions of new groups; None where there is
+        only one.
     """
 
     fits: tuple[LmerFit, ...]
     diagnoses: tuple[Diagnosis, ...]
     taken: tuple[Recommendation, ...]
-    comparison: AnovaResult | None
+    comparison: AnovaResult | LooComparison | None
 
     @property
     def final(self) -> LmerFit:
@@ -72,7 +75,7 @@ class Path(Viewable):
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The path and, where models were compared, the likelihood ratio tests."""
+        """The path and, where models were compared, the comparison."""
         found = {"path": self.table}
         return found if self.comparison is None else {**found, **self.comparison.tables}
 
@@ -93,19 +96,35 @@ class Path(Viewable):
         return View((*blocks, blank(), *self.comparison.view().blocks))
 
 
-def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
+def simplify(
+    fit: LmerFit,
+    *,
+    max_steps: int = MAX_STEPS,
+    criterion: str = "lrt",
+    group: str | None = None,
+) -> Path:
     """Fit the models that `diagnose` recommends until one is not singular.
 
     Parameters
     ----------
     max_steps : int
         Give up after so many refits.
+    criterion : {"lrt", "elpd"}
+        How the models are compared: by likelihood ratio tests, or by their predictions of new
+        groups, each group left out and predicted by the others.
+    group : str, optional
+        Of ``"elpd"``: which groups, as in `loo`.
 
     Returns
     -------
     Path
-        A view of the models, with likelihood ratio tests. It ends early where nothing simpler
-        is recommended or no random effects would be left.
+        A view of the models and their comparison. It ends early where nothing simpler is
+        recommended or no random effects would be left.
+
+    Raises
+    ------
+    OptionError
+        For an unknown criterion, and where it predicts groups if no factor contains all others.
 
     Examples
     --------
@@ -113,7 +132,12 @@ def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
     >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
     >>> fit.simplify().final.formula
     'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
+    >>> fit.simplify(criterion="elpd").comparison.table[["elpd_diff", "diff_se"]].round(2)
+            elpd_diff  diff_se
+    step 1       0.00     0.00
+    start       -0.67     0.84
     """
+    check_choice(criterion, "criterion", ("lrt", "elpd"))
     fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()
     while _troubled(diagnoses[-1]) and len(taken) < max_steps:
         step = next(iter(diagnoses[-1].next), None)
@@ -123,7 +147,11 @@ def simplify(fit: LmerFit, *, max_steps: int = MAX_STEPS) -> Path:
         diagnoses.append(diagnose(fits[-1]))
         taken.append(step)
     names = [_name(i) for i in range(len(fits))]
-    comparison = compare_models(fits, names=names) if len(fits) > 1 else None
+    comparison: AnovaResult | LooComparison | None = None
+    if len(fits) > 1 and criterion == "elpd":
+        comparison = compare_group_loos(fits, names, group=group)
+    elif len(fits) > 1:
+        comparison = compare_models(fits, names=names)
     return Path(
         fits=tuple(fits), diagnoses=tuple(diagnoses), taken=tuple(taken), comparison=comparison
     )

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_choice
-from nestedmlm.inference.rows.group_prediction import predict_groups
+from nestedmlm.errors import DataError, OptionError
+from nestedmlm.fits.verbs.influence import LeftOut, left_out
+from nestedmlm.inference.means.linear import LinearFit
+from nestedmlm.inference.rows.group_prediction import (
+    GroupPredictions,
+    named_unit,
+    outer_factors,
+    predict_groups,
+    predict_groups_linear,
+)
 from nestedmlm.views.loo import GroupLoo
 
 if TYPE_CHECKING:
@@ -27,10 +36,12 @@ def loo(
 
     Parameters
     ----------
-    unit : {"group"}
-        Rows given their random effects are a posterior's matter.
+    unit : {"group"} or str
+        Rows given their random effects are a posterior's matter. The name of a grouping factor
+        stands for ``"group"`` with that `group`.
     group : str, optional
-        Which grouping factor; by default the one that contains all others.
+        A grouping factor, or another column of the data, in whose groups all grouping factors are
+        nested; by default the factor that contains all others.
     refit : {"full", "one-step", "none"}
         Without each group theta is optimised anew, moved by one Newton step, or held.
     progress : bool
@@ -44,7 +55,9 @@ def loo(
     Raises
     ------
     OptionError
-        For another unit, or if no factor holds all others.
+        For another unit, or if two groups share a random effect.
+    ColumnNotFoundError
+        If `group` is neither a factor nor a column.
     DataError
         If a fixed effect cannot be estimated without one of the groups.
 
@@ -65,11 +78,48 @@ def loo(
     <BLANKLINE>
     Each of 18 Subject predicted by the others (theta: full); worst predicted per row: 332
     """
+    unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", ("group",))
-    found = predict_groups(fit.core, group, refit=refit, progress=progress)
-    factor = fit.design.factors[found.factor]
+    what = groups_of(fit, group)
+    return group_loo(fit, what, refit=refit, progress=progress)
+
+
+def groups_of(fit: LmerFit, group: str | None) -> LeftOut:
+    """The groups to be predicted: those asked for, or of the factor that contains all others.
+
+    Raises
+    ------
+    OptionError
+        If no factor contains all others.
+    """
+    outer = outer_factors(fit.design)
+    if group is None and not outer:
+        raise OptionError(
+            "a new group shares no random effect with the others, and there is no factor in which "
+            "all others are nested: say group="
+        )
+    return left_out(fit, outer[0] if group is None else group)
+
+
+def group_loo(
+    fit: LmerFit | LinearFit, what: LeftOut, *, refit: str = "full", progress: bool = True
+) -> GroupLoo:
+    """Predict each group by the fit to the others, whether or not there are random effects."""
+    if isinstance(fit, LinearFit):
+        return _named(predict_groups_linear(fit, what.sets), what, "full")
+    found = predict_groups(fit.core, what.sets, refit=refit, progress=progress)
+    return _named(found, what, refit)
+
+
+def _named(found: GroupPredictions, what: LeftOut, refit: str) -> GroupLoo:
+    lost = np.flatnonzero(np.isnan(found.elpd))
+    if len(lost):
+        raise DataError(
+            f"without {what.by} {what.labels[lost[0]]} a fixed effect cannot be estimated, so its "
+            "rows cannot be predicted by the others"
+        )
     columns = {
         "rows": found.rows, "elpd": found.elpd, "rmse": np.sqrt(found.squares / found.rows)
     }  # fmt: skip
-    index = pd.Index(factor.levels[: len(found.rows)], name=factor.name)
-    return GroupLoo(group=factor.name, table=pd.DataFrame(columns, index=index), refit=refit)
+    index = pd.Index(what.labels[: len(found.rows)], name=what.by)
+    return GroupLoo(group=what.by, table=pd.DataFrame(columns, index=index), refit=refit)

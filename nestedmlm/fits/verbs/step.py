@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.reduced_fit import fit_reduced, without
 from nestedmlm.fits.verbs.drop1 import droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
+from nestedmlm.fits.verbs.step_elpd import step_by_elpd
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit, term_tests, without_term
@@ -33,6 +35,8 @@ _HEADING = "Backward reduced fixed-effect table:"
 def step(
     fit: LmerFit,
     *,
+    criterion: str = "p",
+    group: str | None = None,
     ddf: str | None = None,
     alpha_random: float = 0.1,
     alpha_fixed: float = 0.05,
@@ -44,6 +48,11 @@ def step(
 
     Parameters
     ----------
+    criterion : {"p", "elpd"}
+        What decides: p-values, or predictions of new groups. Then the term goes without which each
+        group is best predicted by the fit to the others, while that is no worse than with it.
+    group : str, optional
+        Of ``"elpd"``: which groups, as in `loo`.
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
         Degrees of freedom; by default Satterthwaite's. A generalized model has z tests.
     alpha_random, alpha_fixed : float
@@ -58,6 +67,12 @@ def step(
     StepResult
         ``.random``, ``.fixed``: what went, in order, and what stayed; ``.final``: the model.
 
+    Raises
+    ------
+    OptionError
+        For an unknown criterion, a term in `keep` that is not there, and where new groups are
+        predicted if no factor contains all others.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -65,13 +80,24 @@ def step(
     >>> fit = nm.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", cake)
     >>> fit.step().final.formula
     'angle ~ temperature + (1 | recipe:replicate)'
+    >>> fit.step(criterion="elpd", group="replicate").final.formula
+    'angle ~ temperature + (1 | recipe:replicate)'
     """
+    check_choice(criterion, "criterion", ("p", "elpd"))
     fixed_limit = alpha_fixed if reduce_fixed else 1.0
     ddf = fit.core.ddf(ddf)
     wrong = [label for label in keep if label not in fit.design.x_terms]
     if wrong:
         raise OptionError(
             f"keep names {', '.join(wrong)}; the terms are {', '.join(fit.design.x_terms)}"
+        )
+    if criterion == "elpd":
+        return step_by_elpd(
+            fit,
+            group=group,
+            reduce_random=reduce_random,
+            reduce_fixed=reduce_fixed,
+            keep=keep,
         )
     random, middle = _step_random(fit, alpha_random if reduce_random else 1.0)
     if isinstance(middle, LinearFit):

@@ -10,7 +10,9 @@ logarithms is on the scale of a posterior's leave-one-group-out elpd.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +20,15 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import relative_factors
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_related
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import OptionError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
 from nestedmlm.inference.rows.deletion import DeletionEstimates
 from nestedmlm.inference.rows.leaveout import leave_out
 from nestedmlm.likelihood.plan import term_shapes
+
+if TYPE_CHECKING:
+    from nestedmlm.inference.means.linear import LinearFit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,31 +37,29 @@ class GroupPredictions:
 
     Attributes
     ----------
-    factor : int
     rows : (J,) int array
         Of each group.
     elpd : (J,) array
-        Log predictive densities.
+        Log predictive densities; NaN where a fixed effect cannot be estimated without the group.
     squares : (J,) array
         Sums of the squared errors of prediction.
     """
 
-    factor: int
     rows: IntArray
     elpd: FloatArray
     squares: FloatArray
 
 
 def predict_groups(
-    fitted: Fitted, group: str | None = None, *, refit: str = "full", progress: bool = True
+    fitted: Fitted, sets: Sequence[IntArray], *, refit: str = "full", progress: bool = True
 ) -> GroupPredictions:
     """Predict each group by the fit to the other groups.
 
     Parameters
     ----------
     fitted : Fitted
-    group : str, optional
-        A factor in which all others are nested; by default the one with the fewest levels.
+    sets : sequence of int arrays
+        The rows of each group: every row in one, and every level of the grouping factors in one.
     refit : {"full", "one-step", "none"}
         How theta is found without the group; see `leave_out`.
     progress : bool
@@ -64,50 +67,66 @@ def predict_groups(
     Raises
     ------
     OptionError
-        If no factor holds all others, or `group` does not.
-    DataError
-        If a fixed effect cannot be estimated without one of the groups.
+        If two groups share a random effect.
     """
     design = fitted.design
     refuse_related(design.factors, "leaving one group out")
-    f = _outer_factor(design, group)
-    codes = design.factors[f].codes
-    sets = [np.flatnonzero(codes == g) for g in range(len(design.factors[f].levels))]
-    found = leave_out(fitted, sets, refit=refit, progress=progress)
-    lost = np.flatnonzero(np.isnan(found.beta).any(axis=1))
-    if len(lost):
-        level = design.factors[f].levels[lost[0]]
-        raise DataError(
-            f"without {design.factors[f].name} {level} a fixed effect cannot be estimated, so its "
-            "rows cannot be predicted by the others"
-        )
-    done = len(found.sigma)  # fewer after Ctrl-C
-    scores = [_score(design, sets[g], found, g) for g in range(done)]
-    elpd, squares = (np.array(part) for part in zip(*scores, strict=True))
-    rows = np.array([len(own) for own in sets[:done]])
-    return GroupPredictions(factor=f, rows=rows, elpd=elpd, squares=squares)
-
-
-def _outer_factor(design: Design, group: str | None) -> int:
-    names = [f.name for f in design.factors]
-    if group is not None and group not in names:
-        raise OptionError(f"group={group!r} is no grouping factor; there are {', '.join(names)}")
-    outer = [
-        i
-        for i, f in enumerate(design.factors)
-        if all(nested_in(o.codes, f.codes) for o in design.factors)
-    ]
-    chosen = [i for i in outer if group in (None, names[i])]
-    if not chosen:
+    codes = np.empty(design.n, dtype=np.int64)
+    for g, own in enumerate(sets):
+        codes[own] = g
+    if not all(nested_in(factor.codes, codes) for factor in design.factors):
         raise OptionError(
             "a new group shares no random effect with the others: take a factor in which all "
-            f"others are nested ({', '.join(names[i] for i in outer) or 'there is none here'})"
+            f"others are nested ({', '.join(outer_factors(design)) or 'there is none here'})"
         )
-    return min(chosen, key=lambda i: len(design.factors[i].levels))
+    found = leave_out(fitted, list(sets), refit=refit, progress=progress)
+    done = len(found.sigma)  # fewer after Ctrl-C
+    return _gathered(sets[:done], [_score(design, sets[g], found, g) for g in range(done)])
+
+
+def predict_groups_linear(fit: LinearFit, sets: Sequence[IntArray]) -> GroupPredictions:
+    """As `predict_groups`, by a linear model without random effects."""
+    X, w = fit.X[:, fit.kept], fit.w
+    information, moments = X.T @ (w[:, None] * X), X.T @ (w * fit.y)
+    scores = []
+    for own in sets:
+        rest = information - X[own].T @ (w[own, None] * X[own])
+        if np.linalg.matrix_rank(rest, hermitian=True) < len(rest):
+            scores.append((np.nan, np.nan))
+            continue
+        unscaled = np.linalg.inv(rest)
+        beta = unscaled @ (moments - X[own].T @ (w[own] * fit.y[own]))
+        others = np.delete(np.arange(fit.nobs), own)
+        rss = float(np.sum(w[others] * (fit.y[others] - X[others] @ beta) ** 2))
+        sigma2 = rss / (len(others) - (len(beta) if fit.REML else 0))
+        V = sigma2 * (np.diag(1.0 / w[own]) + X[own] @ unscaled @ X[own].T)
+        scores.append(_log_density(fit.y[own] - X[own] @ beta, V))
+    return _gathered(sets, scores)
+
+
+def outer_factors(design: Design) -> list[str]:
+    """Factors in which all others are nested, the one with the fewest levels first."""
+    outer = [f for f in design.factors if all(nested_in(o.codes, f.codes) for o in design.factors)]
+    return [f.name for f in sorted(outer, key=lambda f: len(f.levels))]
+
+
+def named_unit(design: Design, unit: str, group: str | None) -> tuple[str, str | None]:
+    """Read a factor's name in the place of a unit: ``"school"`` is the group of that name."""
+    if group is None and unit not in ("row", "group") and unit in [f.name for f in design.factors]:
+        return "group", unit
+    return unit, group
+
+
+def _gathered(sets: Sequence[IntArray], scores: Sequence[tuple[float, float]]) -> GroupPredictions:
+    elpd, squares = (np.array(part) for part in zip(*scores, strict=True))
+    rows = np.array([len(own) for own in sets])
+    return GroupPredictions(rows=rows, elpd=elpd, squares=squares)
 
 
 def _score(design: Design, own: IntArray, found: DeletionEstimates, g: int) -> tuple[float, float]:
     """Log predictive density of a group's rows, and their squared errors."""
+    if np.isnan(found.beta[g]).any():
+        return np.nan, np.nan
     n, X = len(own), design.X[own]
     V = np.diag(np.ones(n) if design.weights is None else 1.0 / design.weights[own])
     factors = relative_factors(found.theta[g], term_shapes(design))
@@ -119,7 +138,13 @@ def _score(design: Design, own: IntArray, found: DeletionEstimates, g: int) -> t
     rest = design.y[own] - X @ found.beta[g]
     if design.offset is not None:
         rest = rest - design.offset[own]
+    return _log_density(rest, V)
+
+
+def _log_density(rest: FloatArray, V: FloatArray) -> tuple[float, float]:
+    """Logarithm of a normal density of mean zero, and the sum of squares."""
     L = np.linalg.cholesky(V)
     half = np.linalg.solve(L, rest)
     log_det = 2.0 * float(np.log(L.diagonal()).sum())
-    return -0.5 * (n * np.log(2.0 * np.pi) + log_det + float(half @ half)), float(rest @ rest)
+    constant = len(rest) * np.log(2.0 * np.pi)
+    return -0.5 * (constant + log_det + float(half @ half)), float(rest @ rest)

@@ -10,9 +10,11 @@ import pandas as pd
 from nestedmlm.arguments import check_choice, checked
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.summaries import LEVEL
+from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.posterior.posterior_comparison import PosteriorComparison, compare_posteriors
 from nestedmlm.views.protocols import EitherFit
@@ -76,28 +78,37 @@ LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
 def compare(
     *fits: EitherFit,
     level: float = LEVEL,
-    unit: str = "row",
+    unit: str | None = None,
+    group: str | None = None,
     refit: bool = False,
     names: Sequence[str] | None = None,
     seed: int | None = None,
-) -> Comparison | PosteriorComparison:
-    """Put a fit and the posterior of the same model side by side, or several posteriors; a view.
+    progress: bool = False,
+) -> Comparison | LooComparison | PosteriorComparison:
+    """Put models side by side: parameters of a fit and its posterior, or predictions of several.
 
     Parameters
     ----------
-    *fits : LmerFit or GlmerFit and BayesFit, or several BayesFit
-        A fit and its posterior: parameter by parameter. Posteriors of several models of the same
-        response: by leave-one-out and Bayes factors.
+    *fits : LmerFit, GlmerFit, BayesFit
+        A fit and the posterior of the same model: parameter by parameter. Several fits, or fits
+        and posteriors with `unit`: by their predictions of new groups. Posteriors of several
+        models: by leave-one-out and Bayes factors.
     level : float
         Probability inside the posterior intervals.
-    unit : {"row", "group"}
-        Of several posteriors: what is left out, random effects integrated out either way.
+    unit : {"row", "group"} or str, optional
+        What is predicted by the others, random effects integrated out: of posteriors rows by
+        default; of fits groups. The name of a grouping factor stands for ``"group"`` with that
+        `group`.
+    group : str, optional
+        Which groups; by default of the factor that contains all others.
     refit : bool
-        Of several posteriors: sample again without what has too large a Pareto k.
+        Of posteriors: sample again without what has too large a Pareto k.
     names : sequence of str, optional
-        Of several posteriors; by default the names of the caller's variables.
+        By default the names of the caller's variables.
     seed : int, optional
         Of evidences and refits.
+    progress : bool
+        Show a line of progress for each model.
 
     Returns
     -------
@@ -105,6 +116,9 @@ def compare(
         ``.table`` holds, per parameter, the estimate and its standard error, posterior mean, SD
         and interval, and the shift in standard errors. Variance components whose posterior is
         piled up at zero are noted.
+    LooComparison
+        Of several fits, or fits and posteriors: elpd of new groups on one scale, differences to
+        the best with their standard errors.
     PosteriorComparison
         Of several posteriors: differences of elpd with their standard errors, and logarithms of
         Bayes factors from `BayesFit.log_evidence`.
@@ -112,10 +126,10 @@ def compare(
     Raises
     ------
     ModelComparisonError
-        If a fit and a posterior are not of the same model and data, or posteriors not of the same
-        response.
+        If a fit and a posterior are not of the same model and data, or models to be compared by
+        predictions not of the same response.
     OptionError
-        If an argument is no such fit.
+        If an argument is no such fit; of fits for rows, and if no factor contains all others.
 
     Examples
     --------
@@ -124,23 +138,39 @@ def compare(
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> nm.compare(fit, posterior).table.index.tolist()
     ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
+    >>> nm.compare(fit, posterior, unit="Batch").table["engine"].sort_index().to_dict()
+    {'fit': 'REML', 'posterior': 'posterior'}
     >>> narrow = fit.sample(priors={"1|Batch_sigma": nm.Prior("HalfNormal", sigma=1)},
     ...                     sampler="psis", draws=1000, seed=1)
     >>> wide = fit.sample(sampler="psis", draws=1000, seed=1)
     >>> nm.compare(narrow, wide, seed=1).table.index.tolist()
     ['wide', 'narrow']
     """
-    if len(fits) > 1 and all(getattr(fit, "engine", None) == "posterior" for fit in fits):
-        check_choice(unit, "unit", ("row", "group"))
-        chosen = names or Caller.here().distinct_names_of(fits)
-        chosen = chosen or [f"M{i + 1}" for i in range(len(fits))]
-        if len(chosen) != len(fits):
-            raise OptionError(f"{len(chosen)} names for {len(fits)} posteriors")
-        return compare_posteriors(fits, chosen, unit=unit, refit=refit, seed=seed)
-    if len(fits) != 2:
-        raise OptionError("compare takes an LmerFit and a BayesFit, or several BayesFits")
-    lmer_fit, bayes_fit = fits
-    return compare_engines(lmer_fit, bayes_fit, level=level)
+    if len(fits) < 2:
+        raise OptionError("compare takes an LmerFit and a BayesFit, or several fits of either kind")
+    posteriors = [getattr(fit, "engine", None) == "posterior" for fit in fits]
+    if posteriors == [False, True] and unit is None and group is None:
+        return compare_engines(fits[0], fits[1], level=level)
+    for fit in fits:
+        if not hasattr(fit, "design") or not hasattr(fit, "loo"):
+            raise _no_such_fit(fit, "LmerFit", "nm.lmer")
+    if posteriors[0] and not all(posteriors) and unit is None and group is None:
+        raise _no_such_fit(fits[0], "LmerFit", "nm.lmer")
+    default = "row" if all(posteriors) and group is None else "group"
+    unit, group = named_unit(fits[0].design, unit or default, group)
+    check_choice(unit, "unit", ("row", "group"))
+    if unit == "row" and not all(posteriors):
+        raise OptionError(
+            "rows are left out of posteriors only; of fits by REML or maximum likelihood compare "
+            "predictions of new groups: unit='group'"
+        )
+    chosen = names or Caller.here().distinct_names_of(fits)
+    chosen = chosen or [f"M{i + 1}" for i in range(len(fits))]
+    if len(chosen) != len(fits):
+        raise OptionError(f"{len(chosen)} names for {len(fits)} fits")
+    if all(posteriors):
+        return compare_posteriors(fits, chosen, unit=unit, group=group, refit=refit, seed=seed)
+    return compare_group_loos(fits, chosen, group=group, refit=refit, seed=seed, progress=progress)
 
 
 def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) -> Comparison:

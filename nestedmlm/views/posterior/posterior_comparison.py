@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import ModelComparisonError, OptionError, SamplingError
+from nestedmlm.views.loo_comparison import check_responses
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
@@ -65,7 +66,13 @@ class PosteriorComparison(Viewable):
 
 
 def compare_posteriors(
-    fits: Sequence[Any], names: Sequence[str], *, unit: str, refit: bool, seed: int | None
+    fits: Sequence[Any],
+    names: Sequence[str],
+    *,
+    unit: str,
+    group: str | None = None,
+    refit: bool = False,
+    seed: int | None = None,
 ) -> PosteriorComparison:
     """Compare posteriors of the same rows.
 
@@ -75,6 +82,8 @@ def compare_posteriors(
     names : sequence of str
     unit : {"row", "group"}
         What is left out.
+    group : str, optional
+        Which grouping factor.
     refit : bool
         Sample again without what has too large a Pareto k.
     seed : int or None
@@ -84,13 +93,10 @@ def compare_posteriors(
     ModelComparisonError
         If they are not of the same response.
     """
-    first = fits[0].design
-    for name, fit in zip(names, fits, strict=True):
-        if fit.design.n != first.n or not np.array_equal(fit.design.y, first.y):
-            raise ModelComparisonError(f"{name} is of another response than {names[0]}")
+    check_responses(fits, names)
     rows, values, notes = {}, {}, []
     for name, fit in zip(names, fits, strict=True):
-        options = {"integrated": True} if unit == "row" else {}
+        options = {"integrated": True} if unit == "row" else {"group": group}
         found = fit.loo(unit, refit=refit, seed=seed, progress=False, **options)
         values[name] = found.elpd_i.values
         log_evidence = np.nan

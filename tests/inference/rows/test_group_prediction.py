@@ -9,7 +9,7 @@ from fake_posterior import fake_bayesfit
 from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import ColumnNotFoundError, DataError, OptionError
 from nestedmlm.inference.rows.group_prediction import predict_groups
 
 
@@ -52,7 +52,8 @@ def test_nested_factors_weights_and_offsets():
         Z = term.X[own]
         V += Z @ T @ T.T @ Z.T * np.equal.outer(codes, codes)
     beta = fit.fixef.to_numpy() + rest.dfbeta().iloc[1].to_numpy()
-    refit = predict_groups(fit.core, outer.name, refit="none")
+    sets = [np.flatnonzero(outer.codes == g) for g in range(len(outer.levels))]
+    refit = predict_groups(fit.core, sets, refit="none")
     assert found.to_frame()["elpd"].to_numpy() == pytest.approx(refit.elpd)
     residual = fit.design.y[own] - X @ beta - fit.design.offset[own]
     assert found.to_frame()["rmse"].iloc[1] == pytest.approx(np.sqrt(residual @ residual / n))
@@ -70,7 +71,9 @@ def test_it_is_on_the_scale_of_a_posteriors(sleep):
 def test_refusals(sleep):
     with pytest.raises(OptionError, match="unit must be one of group"):
         sleep.loo("row")
-    with pytest.raises(OptionError, match="is no grouping factor"):
+    with pytest.raises(OptionError, match="shares no random effect"):
+        sleep.loo(group="Days")
+    with pytest.raises(ColumnNotFoundError, match="neither a grouping factor"):
         sleep.loo(group="school")
     nested = nm.lmer("strength ~ 1 + (1 | batch/cask)", nm.load_dataset("Pastes"))
     assert nested.loo(progress=False).group == "batch"
