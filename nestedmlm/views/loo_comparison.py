@@ -39,7 +39,7 @@ class LooComparison(Viewable):
     >>> intercepts = nm.lmer("Reaction ~ Days + (1 | Subject)", data)
     >>> found = nm.compare(intercepts, slopes)
     >>> found.table["elpd_diff"].round(2).to_dict()
-    {'slopes': 0.0, 'intercepts': -15.77}
+    {'slopes': 0.0, 'intercepts': -15.79}
     >>> found.groups.shape
     (18, 2)
     """
