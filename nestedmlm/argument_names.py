@@ -28,7 +28,23 @@ OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "progressbar": ("progress",),  # PyMC
         "random_state": ("seed",),  # SciPy, scikit-learn
         "re_formula": ("re_form",),  # brms
+        "reml": ("REML",),  # statsmodels
         "rng": ("seed",),
+    }
+)
+# by function: what others write as an argument, and where it stands here
+ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "lmer": {
+            "family": "write nm.glmer(formula, data, family=...)",  # lme4's lmer once took it
+            "groups": 'groups stand in the formula, "y ~ x + (1 | g)"',  # statsmodels
+            "vc_formula": 'variance components stand in the formula, "(1 | a) + (1 | b)"',
+        },
+        "etable": {
+            "file": 'write nm.etable(...).save("table.docx")',  # modelsummary's output, sjPlot's
+            "output": 'write nm.etable(...).save("table.docx")',
+            "p_values": 'write spread="p", or stars=True',
+        },
     }
 )
 SAME_ARGUMENTS: Mapping[str, str] = MappingProxyType({"random_seed": "seed"})  # taken as they are
@@ -63,7 +79,7 @@ def current_arguments(
     Raises
     ------
     OldArgumentError
-        For another spelling; the text has the argument to write.
+        For another spelling, or what is no argument here; the text has what to write.
 
     Examples
     --------
@@ -77,6 +93,8 @@ def current_arguments(
     out = {}
     for name, value in given.items():
         if name not in known:
+            if cure := ELSEWHERE.get(function, {}).get(name):
+                raise OldArgumentError(f"{function} has no {name}: {cure}")
             for new in OLD_ARGUMENTS.get(name, ()):
                 if new in known:
                     raise OldArgumentError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 from nestedmlm.callers import PACKAGE
@@ -65,13 +66,17 @@ def deprecated[**P, R](
     return decorate
 
 
-def renamed(names: Mapping[str, str]) -> Callable[[Any, str], Any]:
+def renamed(
+    names: Mapping[str, str], elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Any, str], Any]:
     """Make the ``__getattr__`` of a class with members that are spelled otherwise now.
 
     Parameters
     ----------
     names : mapping of str to str
         What to write instead, by old name.
+    elsewhere : mapping of str to str, optional
+        The same of what was never a name here, but is one in other packages.
 
     Returns
     -------
@@ -94,6 +99,8 @@ def renamed(names: Mapping[str, str]) -> Callable[[Any, str], Any]:
         if name in names:
             owner = getattr(self, "__name__", type(self).__name__)  # of a module, of a class
             raise RenamedError(f"{owner}.{name} is gone: write {names[name]}")
+        if name in elsewhere:
+            raise RenamedError(f"{type(self).__name__} has no {name}: write {elsewhere[name]}")
         # missing, or a property that failed: Python's own error says which
         return object.__getattribute__(self, name)
 

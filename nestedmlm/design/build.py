@@ -40,7 +40,7 @@ from nestedmlm.design.residual_checks import check_beside, check_known_sigma
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError, ResidualStructureError
-from nestedmlm.formula.formula import Formula, parse_formula
+from nestedmlm.formula.formula import Formula, as_formula
 from nestedmlm.late import Late
 
 if TYPE_CHECKING:
@@ -165,9 +165,7 @@ def build_design(
     >>> [(f.name, len(f.levels)) for f in design.factors]
     [('Subject', 18)]
     """
-    if isinstance(formula, str) or formula.double_bar != double_bar:
-        text = formula if isinstance(formula, str) else formula.text
-        formula = parse_formula(text, double_bar=double_bar)
+    formula = as_formula(formula, double_bar)
     arguments = read_arguments(dispersion, residual)
     require_random = require_random and arguments is None
     if require_random and not formula.bars:

@@ -17,7 +17,7 @@ from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.from_draws import fit_of_foreign_draws
 from nestedmlm.fits.means.emmeans import emmeans, emtrends
-from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.fits.old_names import OLD_NAMES, POSTERIOR_ELSEWHERE
 from nestedmlm.fits.posterior_verbs.contest import contest
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
@@ -191,7 +191,7 @@ class BayesFit(BayesEstimates):
         return FitPlots(self)
 
     if not TYPE_CHECKING:
-        __getattr__ = renamed(OLD_NAMES)
+        __getattr__ = renamed(OLD_NAMES, POSTERIOR_ELSEWHERE)
 
     # --- views ---------------------------------------------------------------------------------
     summary = summary

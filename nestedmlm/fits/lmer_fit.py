@@ -17,7 +17,7 @@ from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import LinearEstimates
-from nestedmlm.fits.old_names import OLD_NAMES
+from nestedmlm.fits.old_names import NAMES_ELSEWHERE, OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only
 from nestedmlm.inference.variances.identification import confoundings
 from nestedmlm.late import late_imports, late_property
@@ -341,7 +341,7 @@ class LmerFit(LinearEstimates):
         return FitPlots(self)
 
     if not TYPE_CHECKING:
-        __getattr__ = renamed(OLD_NAMES)
+        __getattr__ = renamed(OLD_NAMES, NAMES_ELSEWHERE)
 
     def __repr__(self) -> str:
         return str(fit_view(self))

@@ -17,7 +17,7 @@ from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, refuse_residuals
-from nestedmlm.formula import Formula, parse_formula, update_formula
+from nestedmlm.formula import Formula, as_formula, update_formula
 from nestedmlm.late import late_imports
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
@@ -143,7 +143,7 @@ class Model:
         family: Any = None,
         link: Any = None,
     ) -> None:
-        parsed = _parsed(formula, double_bar)
+        parsed = as_formula(formula, double_bar)
         linear = (dispersion, residual, relationship, fixed)
         if family is not None and any(v is not None for v in linear):
             raise OptionError(
@@ -307,7 +307,7 @@ class Model:
         >>> model.with_formula("log(Yield) ~ 1 + (1 | Batch)").formula.display
         'log(Yield) ~ 1 + (1 | Batch)'
         """
-        return Model._of(_parsed(formula, self.formula.double_bar), self.source)
+        return Model._of(as_formula(formula, self.formula.double_bar), self.source)
 
     def reduced(self, formula: str | Formula) -> Model:
         """Make the model of a formula with fewer terms on the same data.
@@ -325,7 +325,7 @@ class Model:
         >>> model.reduced("angle ~ temp + (1 | replicate)").design.x_names
         ('(Intercept)', 'temp')
         """
-        parsed = _parsed(formula, self.formula.double_bar)
+        parsed = as_formula(formula, self.formula.double_bar)
         return Model._of(parsed, self.source.reduced(parsed))
 
     @property
@@ -388,10 +388,3 @@ def read_fixed(fixed: Mapping[str, float] | None) -> float | None:
     if set(fixed) != {"sigma"}:
         raise OptionError(f"fixed= knows sigma alone: fixed={{'sigma': 1}}, not {dict(fixed)!r}")
     return check_number(fixed["sigma"], "sigma in fixed=", positive=True)
-
-
-def _parsed(formula: str | Formula, double_bar: str) -> Formula:
-    """A formula read with this meaning of ``||``."""
-    if isinstance(formula, Formula):
-        return formula if formula.double_bar == double_bar else _parsed(formula.text, double_bar)
-    return parse_formula(formula, double_bar=double_bar)

@@ -1,4 +1,8 @@
-"""Old names of the members of LmerFit, BayesFit and Model: before pictures had an accessor."""
+"""Names of members that are spelled otherwise here.
+
+Old ones of LmerFit, BayesFit and Model, from before pictures had an accessor, and those that R and
+statsmodels have for the members of a fit.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +24,30 @@ OLD_NAMES: Mapping[str, str] = MappingProxyType(
         "plot_priors": "model.plot.priors()",
     }
 )  # fmt: skip
+
+# of fits by REML, maximum likelihood or the Laplace approximation: statsmodels' and R's names
+NAMES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "bse_fe": "fit.bse",
+        "confint": "fit.conf_int()",
+        "cov_re": "fit.varcorr()",
+        "fe_params": "fit.fixef",
+        "logLik": "fit.llf",
+        "pairs": 'fit.emmeans("x").pairs()',
+        "pvalue": "fit.pvalues",
+        "random_effects": "fit.ranef()",
+        "rsquared": "fit.r2()",
+        "save": "pickle.dump(fit, file), or joblib.dump(fit, path)",
+        "t_test": 'fit.contest("x = 0")',
+        "vcov": "fit.cov_params()",
+        "wald_test": 'fit.contest("x = 0")',
+    }
+)
+# of posteriors
+POSTERIOR_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "conf_int": "fit.parameters(), which has intervals",
+        "posterior": "fit.data.posterior",
+        "tidy": "fit.parameters()",
+    }
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nestedmlm.formula.bars import Bar, random_term
 from nestedmlm.formula.deparse import deparse
-from nestedmlm.formula.formula import Formula, parse_formula, parse_right_side
+from nestedmlm.formula.formula import Formula, as_formula, parse_formula, parse_right_side
 from nestedmlm.formula.terms import Terms, Variable
 from nestedmlm.formula.update import update_formula
 
@@ -13,6 +13,7 @@ __all__ = [
     "Formula",
     "Terms",
     "Variable",
+    "as_formula",
     "deparse",
     "parse_formula",
     "parse_right_side",

@@ -233,10 +233,31 @@ def parse_formula(text: str, *, double_bar: str = "split") -> Formula:
     'y ~ x + ((1 | g) + (0 + x | g))'
     """
     if not isinstance(text, str):
-        raise FormulaError(f"a formula is a string, not {type(text).__name__}")
+        kind = type(text).__name__
+        raise FormulaError(f'the formula is text, "y ~ x + (1 | g)", and comes first; not {kind}')
     if double_bar not in DOUBLE_BAR:
         raise OptionError(f"double_bar={double_bar!r} is unknown; known: {', '.join(DOUBLE_BAR)}")
     return _parse(text, double_bar)
+
+
+def as_formula(formula: Formula | str, double_bar: str) -> Formula:
+    """A formula, or its text, read with this meaning of ``||``.
+
+    Raises
+    ------
+    FormulaError, OptionError
+        As `parse_formula`.
+
+    Examples
+    --------
+    >>> as_formula(parse_formula("y ~ x + (x || g)"), "diag").display
+    'y ~ x + (x || g)'
+    """
+    if not isinstance(formula, Formula):
+        return parse_formula(formula, double_bar=double_bar)
+    if formula.double_bar == double_bar:
+        return formula
+    return parse_formula(formula.text, double_bar=double_bar)
 
 
 @lru_cache(maxsize=512)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import nestedmlm as nm
 from nestedmlm.argument_names import OLD_ARGUMENTS, df_method_name
-from nestedmlm.errors import OldArgumentError, OptionError
+from nestedmlm.errors import FormulaError, OldArgumentError, OptionError, RenamedError
+from nestedmlm.fits.old_names import NAMES_ELSEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,35 @@ def test_pictures_and_functions_refuse_it_too(fit):
         fit.plot.caterpillar(prob=0.9)
     with pytest.raises(OldArgumentError, match=r"emmeans has no alpha: write level=0\.99"):
         nm.emmeans(fit, "Days", alpha=0.01)
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "write"),
+    [
+        (nm.lmer, {"family": "binomial"}, r"lmer has no family: write nm\.glmer"),
+        (nm.lmer, {"groups": "Subject"}, r"stand in the formula"),
+        (nm.lmer, {"reml": False}, "write REML=False"),
+        (nm.etable, {"file": "a.docx"}, r"save\(\"table\.docx\"\)"),
+        (nm.etable, {"p_values": True}, 'spread="p"'),
+    ],
+)
+def test_what_stands_elsewhere_is_said(function, given, write):
+    with pytest.raises(OldArgumentError, match=write):
+        function("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), **given)
+
+
+def test_names_of_other_packages_on_a_fit(fit):
+    for name, write in NAMES_ELSEWHERE.items():
+        with pytest.raises(RenamedError, match=f"LmerFit has no {name}: write "):
+            getattr(fit, name)
+        assert not hasattr(fit, name)
+        own = re.match(r"fit\.(\w+)", write)
+        assert own is None or own[1] in dir(fit)
+
+
+def test_formula_comes_first():
+    with pytest.raises(FormulaError, match="comes first; not DataFrame"):
+        nm.lmer(nm.load_dataset("sleepstudy"), "Reaction ~ Days + (1 | Subject)")
 
 
 def test_what_is_no_name_of_anything_is_pythons_own_error(fit):

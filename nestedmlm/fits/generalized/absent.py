@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from nestedmlm.errors import NotDefinedError
+from nestedmlm.errors import NotDefinedError, RenamedError
+from nestedmlm.fits.old_names import NAMES_ELSEWHERE
 
 _LINEAR = "it is a matter of linear models"
 ABSENT: Mapping[str, str] = MappingProxyType(
@@ -45,8 +46,10 @@ def absent(fit: Any, name: str) -> Any:
 
     Raises
     ------
-    NotDefinedError
+    NotDefinedError, RenamedError
     """
     if name in ABSENT:
         raise NotDefinedError(f"{name} of a generalized model is not defined: {ABSENT[name]}")
+    if name in NAMES_ELSEWHERE:
+        raise RenamedError(f"GlmerFit has no {name}: write {NAMES_ELSEWHERE[name]}")
     return object.__getattribute__(fit, name)

@@ -22,7 +22,7 @@ from nestedmlm.design.partitions.sources import Source, open_source
 from nestedmlm.errors import DataError, FormulaError, OptionError
 from nestedmlm.fits.model_source import ModelOptions
 from nestedmlm.fits.summaries.data_summary import Summary
-from nestedmlm.formula import Formula, parse_formula
+from nestedmlm.formula import Formula, as_formula
 from nestedmlm.statistics.cells.cell_memory import check_cells, hint_at_many
 from nestedmlm.statistics.cells.cell_plan import CellPlan, learn_specs, plan_cells
 from nestedmlm.statistics.cells.cell_sums import Cells
@@ -133,9 +133,7 @@ def planned(
 ) -> tuple[CellPlan, Source, ModelOptions]:
     """Plan the sums of a formula: levels, transforms and a basis. See `summarise`."""
     caller = Caller.here()
-    if isinstance(formula, str) or formula.double_bar != double_bar:
-        text = formula if isinstance(formula, str) else formula.text
-        formula = parse_formula(text, double_bar=double_bar)
+    formula = as_formula(formula, double_bar)
     if not formula.bars:
         raise FormulaError(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
