@@ -233,8 +233,9 @@ def parse_formula(text: str, *, double_bar: str = "split") -> Formula:
     'y ~ x + ((1 | g) + (0 + x | g))'
     """
     if not isinstance(text, str):
-        kind = type(text).__name__
-        raise FormulaError(f'the formula is text, "y ~ x + (1 | g)", and comes first; not {kind}')
+        raise FormulaError(
+            f'the formula is text, "y ~ x + (1 | g)", and comes first; not {type(text).__name__}'
+        )
     if double_bar not in DOUBLE_BAR:
         raise OptionError(f"double_bar={double_bar!r} is unknown; known: {', '.join(DOUBLE_BAR)}")
     return _parse(text, double_bar)
