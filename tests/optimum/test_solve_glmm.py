@@ -102,6 +102,28 @@ def test_one_node_is_laplace_and_more_nodes_converge():
     assert abs(value[11] - value[7]) < 1e-3 < abs(value[3] - value[1])
 
 
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_few_nodes_for_slopes_are_certified(nodes):
+    # a grid turns with the columns of T: the approximation's M promised decreases that are none
+    found = solved("y ~ x + (x | g)", outcomes(seed=4, n=90), "binomial", nAGQ=nodes)
+    assert found.certificate.holds
+
+
+@pytest.mark.parametrize("T", [[[0.9, 0.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_the_way_off_the_boundary_is_that_of_the_integral(T, link):
+    here = solved("y ~ x + (x | g)", outcomes(), "binomial", link, nAGQ=3).here
+    objective, T = here._objective, np.array(T)
+    gamma = objective.split(here.point)[1]
+    base = objective.criterion_at(T.ravel(), gamma, 1.0)
+    away = np.array([-0.5, 0.9]) if T.any() else np.array([1.0, 0.0])
+    more, step = np.outer(away, away), 1e-5
+    grown = np.linalg.qr(np.column_stack([T, np.sqrt(step) * away]).T, mode="r").T
+    value = objective.criterion_at(grown.ravel(), gamma, 1.0).value
+    slope = float(np.sum(base.slopes.M.reshape(2, 2) * more))
+    assert abs((value - base.value) / step - slope) < 1e-3 * (1 + abs(slope))
+
+
 def test_units_of_a_slope_change_nothing():
     data = counts()
     base = solved("y ~ x + (x | g)", data, "poisson")

@@ -143,7 +143,7 @@ def _column(evaluator: Evaluator, node: Node, name: str) -> FloatArray:
 def _of_counts(successes: FloatArray, trials: FloatArray) -> Response:
     """Proportions of successes; NaN without trials, which says nothing and is left out."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        y = np.where(trials == 0, np.nan, successes / trials)
+        y = np.where((trials == 0) & (successes == 0), np.nan, successes / trials)
     return Response(y=y, trials=trials)
 
 
@@ -190,10 +190,12 @@ def check_values(
     """
     if trials is not None and not np.isfinite(trials).all():
         raise ResponseError(f"the response {name} holds infinite values")
-    if trials is None or np.ptp(y) != 0 or y[0] in (0.0, 1.0):
-        check_response(y, name)
     here = Checked(y=y, weights=weights, trials=trials, kind=kind, name=name, index=index)
+    if trials is None:
+        check_response(y, name)
     KINDS[kind.name](here)
+    if trials is not None and (np.ptp(y) != 0 or y[0] in (0.0, 1.0)):
+        check_response(y, name)
     if kind.check is not None:
         kind.check(y, np.ones(len(y)) if weights is None else weights)
 
@@ -233,7 +235,10 @@ class Checked:
         if advice is None and np.unique(y).size == 2:
             advice = f"write I({self.name} == {y.max():g}) for two values"
         what = "a binomial response is 0, 1 or a proportion of trials"
-        self.refuse((y < 0) | (y > 1), what, advice=advice)
+        bad = (y < 0) | (y > 1)
+        if trials is not None:  # -1 of -2 is a half
+            bad |= trials < 0
+        self.refuse(bad, what, advice=advice)
         if trials is not None:
             counts = trials * y
             self.refuse(_fractional(counts), "successes are whole numbers", values=counts,

@@ -24,11 +24,12 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import OptionError
 from nestedmlm.families.row_terms import dispersion_rows, scores
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
-from nestedmlm.likelihood.glmm.modes import Modes
+from nestedmlm.likelihood.glmm.modes import Modes, find_modes
 from nestedmlm.likelihood.plan import SINGULAR
 
 MOST_COLUMNS = 3  # random effects of a level: nodes are their power
 MOST_NODES = 100  # in each direction
+_INSIDE = 1e-6  # relative variance added where a covariance is singular
 _NUMBERS_AT_ONCE = 2_000_000  # rows times nodes: their temporary arrays stay small
 
 
@@ -200,28 +201,58 @@ def integrate(
     )
 
 
-def symmetric_derivative(T: FloatArray, of_T: FloatArray, M: FloatArray) -> FloatArray:
-    """``dL / d(T T')`` from the derivative in T, where T has a null space completed by `M`.
+def slope_of_integral(
+    model: GlmmModel, grid: Grid, T: FloatArray, of_T: FloatArray, modes: Modes, dispersion: float
+) -> FloatArray:
+    """``M = d criterion / d(T T')`` of the integral by quadrature, flat.
+
+    The grid is turned with the columns of T, so the criterion is a function of ``T T'`` only by way
+    of its Cholesky factor. Where T has a null space, M is that of a point a little inside: the
+    approximation's own M is another one there (of a conditional integral, or of the expected
+    information), and would promise decreases that do not exist.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    grid : Grid
+    T, of_T : flat arrays
+        Factor, and the criterion's derivative in it.
+    modes : Modes
+        At T.
+    dispersion : float
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the criterion does not exist beside the boundary.
+    """
+    (part,) = model.parts
+    F, G = part.matrix(T), part.matrix(of_T)
+    if np.linalg.svd(F, compute_uv=False)[-1] < SINGULAR:
+        S = F @ F.T
+        F = np.linalg.cholesky(S + _INSIDE * max(1.0, float(np.trace(S))) * np.eye(part.k))
+        beside = find_modes(model, F.ravel(), modes.gamma, dispersion, B=modes.B)
+        G = part.matrix(integrate(model, grid, F.ravel(), beside, dispersion).T)
+    return symmetric_derivative(F, G).ravel()
+
+
+def symmetric_derivative(T: FloatArray, of_T: FloatArray) -> FloatArray:
+    """``dL / d(T T')`` from the one in a lower-triangular T (Murray 2016, arXiv 1602.07527).
 
     Parameters
     ----------
     T, of_T : (K, K) arrays
-        Factor, and the criterion's derivative in it: ``2 M T``.
-    M : (K, K) array
-        That of the Laplace approximation, which at a zero variance is that of the integral.
+        Factor, not singular, and the criterion's derivative in it.
 
     Returns
     -------
     (K, K) array
     """
-    left, size, right = np.linalg.svd(T)
-    known = size > SINGULAR
-    own = left.T @ M @ left
-    half = 0.5 * (left.T @ of_T @ right.T)[:, known] / size[known]
-    own[:, known] = half
-    own[np.ix_(known, ~known)] = half[~known].T
-    out: FloatArray = left @ (0.5 * (own + own.T)) @ left.T
-    return out
+    half = np.tril(T.T @ np.tril(of_T))
+    np.fill_diagonal(half, 0.5 * np.diagonal(half))
+    left = np.linalg.solve(T.T, half)
+    out: FloatArray = np.linalg.solve(T.T, left.T)
+    return 0.5 * (out + out.T)
 
 
 def _products(grid: Grid, w: FloatArray) -> FloatArray:

@@ -28,7 +28,7 @@ from nestedmlm.likelihood.elimination import working_variates
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes
 from nestedmlm.likelihood.glmm.laplace_likelihood import in_loops, laplace_with_slopes
-from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, symmetric_derivative
+from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, slope_of_integral
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
@@ -129,10 +129,12 @@ class GlmmObjective(Objective):
             value, of_T = found.value, twice_products(slopes.M, T, self.model.parts)
             if self.grid is not None:
                 exact = integrate(self.model, self.grid, T, found.modes, dispersion)
-                (part,), value, of_T = self.model.parts, exact.value, exact.T
-                M = symmetric_derivative(*(part.matrix(m) for m in (T, of_T, slopes.M)))
+                value, of_T = exact.value, exact.T
                 slopes = replace(
-                    slopes, M=M.ravel(), gamma=exact.gamma, log_dispersion=exact.log_dispersion
+                    slopes,
+                    M=slope_of_integral(self.model, self.grid, T, of_T, found.modes, dispersion),
+                    gamma=exact.gamma,
+                    log_dispersion=exact.log_dispersion,
                 )
         return CriterionAt(value=value, of_T=of_T, approximation=found, slopes=slopes)
 
