@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.moments import term_sizes
 from nestedmlm.posterior.draws import sigma_draws
+from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
 
 NEAR_ZERO = 0.05  # of sigma: an effect that moves no row by more cannot be told from none
 PILED_UP = 0.5  # density next to zero, relative to the highest, from which a posterior is piled up
+_SURE = 2.0  # Monte-Carlo standard errors by which that must be exceeded, so that no seed decides
 _LEAST_SHARE = 0.02  # of draws near zero; fewer say nothing about the density there
 MAX_R_HAT, MIN_ESS_PER_CHAIN = 1.01, 100
 LEAST_CHAINS = 4  # as many chains' worth of independent draws
@@ -32,8 +35,11 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
     -------
     DataFrame
         ``group, var1, estimate, conf_high, threshold, share_near_zero, density_ratio,
-        at_boundary``: `density_ratio` is the density of that stretch over that of the densest one
-        of its width.
+        ratio_error, at_boundary``: `density_ratio` is the density of that stretch over that of the
+        densest one of its width, `ratio_error` its Monte-Carlo standard error (of as many
+        independent draws as the standard deviation has effective ones). Piled up at the boundary
+        is a posterior whose ratio is above one half by two of these errors: by less, another seed
+        might say otherwise.
     """
     sigma = sigma_draws(data, design) if design.family is None else np.ones(1)
     scale = {
@@ -42,13 +48,16 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
         for column, size in zip(term.columns, term_sizes(term).tolist(), strict=True)
     }
     rows = []
-    for parameter in list_parameters(design):
-        if parameter.kind != "sd":
-            continue
-        draws = parameter_draws(data, parameter).ravel()
+    parameters = [p for p in list_parameters(design) if p.kind == "sd"]
+    chains = np.stack([parameter_draws(data, p) for p in parameters], axis=-1)
+    each = zip(
+        parameters, chains.reshape(-1, len(parameters)).T, _effective(data, chains), strict=True
+    )
+    for parameter, draws, effective in each:
         rms = scale[parameter.group, str(parameter.var1)]
         stretch = np.bincount((draws * rms / (NEAR_ZERO * sigma)).astype(np.int64))
         share, ratio = stretch[0] / len(draws), stretch[0] / stretch.max()
+        error = _ratio_error(stretch * effective / len(draws))
         rows.append(
             {
                 "group": parameter.group,
@@ -58,10 +67,24 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
                 "threshold": NEAR_ZERO * float(sigma.mean()) / rms if rms > 0 else np.inf,
                 "share_near_zero": share,
                 "density_ratio": ratio,
-                "at_boundary": bool(share > _LEAST_SHARE and ratio > PILED_UP),
+                "ratio_error": error,
+                "at_boundary": bool(share > _LEAST_SHARE and ratio - _SURE * error > PILED_UP),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _effective(data: Any, chains: FloatArray) -> FloatArray:
+    """Effective draws of each standard deviation; all of them where that is not known."""
+    found = diagnostics(data, chains)["ess_bulk"].to_numpy(dtype=float)
+    most = chains.shape[0] * chains.shape[1]
+    return np.where(np.isfinite(found), np.minimum(found, most), most)
+
+
+def _ratio_error(counts: FloatArray) -> float:
+    """Standard error of the first count over the largest, of independent draws."""
+    first, most = float(counts[0]), float(counts.max())
+    return first / most * float(np.sqrt(1.0 / first + 1.0 / most)) if first > 0.0 else 0.0
 
 
 def boundary_sentences(table: pd.DataFrame, *, linear: bool = True) -> tuple[str, ...]:

@@ -123,6 +123,10 @@ def test_piled_up_posterior_is_quoted(pair):
     table = boundary_table(piled.data, fit.design).set_index("var1")
     assert table.loc["Days", "at_boundary"]
     assert not table.loc["(Intercept)", "at_boundary"]
+    assert table.loc["Days", "ratio_error"] == pytest.approx(
+        np.sqrt(2 / (1000 * table.loc["Days", "share_near_zero"])),
+        rel=0.3,
+    )
     rms = np.sqrt(np.mean(fit.design.terms[0].X[:, 1] ** 2))
     post = piled.data["posterior"]
     below = (post["Days|Subject_sigma"] * rms < 0.05 * post["sigma"]).values.mean()
@@ -132,6 +136,21 @@ def test_piled_up_posterior_is_quoted(pair):
     assert sentence in str(nm.compare(fit, piled))
     assert bayes.diagnose().boundary == ()
     assert "No standard deviation is piled up" in str(bayes.diagnose())
+
+
+def test_no_seed_decides_whether_a_posterior_is_piled_up(pair):
+    """A density at zero of nearly half the highest is called piled up in no sample of it."""
+    fit, bayes = pair
+    verdicts, ratios = [], []
+    for seed in range(40):
+        # |N(m, 1)|: relative to its highest, the density at zero is 0.47 for m = 1.7
+        values = np.abs(np.random.default_rng(seed).normal(1.7, 1.0, (4, 250)))
+        drawn = with_sd(bayes, "Days|Subject_sigma", values)
+        row = boundary_table(drawn.data, fit.design).set_index("var1").loc["Days"]
+        verdicts.append(row["at_boundary"])
+        ratios.append(row["density_ratio"])
+    assert np.mean(np.array(ratios) > 0.5) > 0.2  # the estimate alone would say both
+    assert np.mean(verdicts) <= 0.05
 
 
 def test_units_of_a_predictor_do_not_matter():

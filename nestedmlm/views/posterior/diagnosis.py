@@ -21,7 +21,7 @@ class BayesDiagnosis(Viewable):
         What is wrong with the sampling, and what to do; empty if nothing is.
     table : DataFrame
         One row per standard deviation of a random effect: ``group, var1, estimate, conf_high,
-        threshold, share_near_zero, density_ratio, at_boundary`` (see
+        threshold, share_near_zero, density_ratio, ratio_error, at_boundary`` (see
         `nestedmlm.posterior.diagnosis.boundary_table`).
     boundary : tuple of str
         A sentence for each standard deviation whose posterior is piled up at zero.
