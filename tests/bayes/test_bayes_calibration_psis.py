@@ -207,6 +207,8 @@ class Tempered(MarginalDensity):
 
     def logp_grad(self, z):
         value, gradient = super().logp_grad(z)
+        if not np.isfinite(value):  # beyond the domain the prior has no number, either
+            return value, gradient
         with np.errstate(all="ignore"):
             prior, slopes, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
         return prior + 0.8 * (value - prior), slopes + 0.8 * (gradient - slopes)
