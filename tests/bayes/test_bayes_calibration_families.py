@@ -231,33 +231,27 @@ def marginal_ranks(
     return pd.DataFrame(rows)
 
 
-class TemperedLaplace(LaplaceDensity):
+class Tempered:
     """The same density with its likelihood to the power of 0.8."""
 
     def logp_grad(self, z):
-        value, gradient = LaplaceDensity.logp_grad(self, z)
+        value, gradient = super().logp_grad(z)
         if not np.isfinite(value):
             return value, gradient
         prior, slopes, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
         return prior + 0.8 * (value - prior), slopes + 0.8 * (gradient - slopes)
 
-    def _log_likelihood(self, z):
-        return 0.8 * LaplaceDensity._log_likelihood(self, z)
+    def logp_points(self, z):
+        prior, _, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
+        return prior + 0.8 * (super().logp_points(z) - prior)
 
 
-class TemperedWeights(WeightedDensity):
-    """As `TemperedLaplace`."""
-
-    logp_grad = TemperedLaplace.logp_grad
-
-    def _weigh(self, z):
-        value, *rest = WeightedDensity._weigh(self, z)
-        return (0.8 * value, *rest)
+class TemperedLaplace(Tempered, LaplaceDensity):
+    """Of the Laplace approximation."""
 
 
 def temper(den: Any) -> Any:
-    kind = TemperedWeights if isinstance(den, WeightedDensity) else TemperedLaplace
-    return kind(**{f.name: getattr(den, f.name) for f in fields(den)})
+    return TemperedLaplace(**{f.name: getattr(den, f.name) for f in fields(den)})
 
 
 def miscentre(den: Any) -> Any:
@@ -354,10 +348,9 @@ def hierarchical_ranks(
     for i in range(simulations):
         truth, y = simulate(design, rng)
         data = {response_data_name(design): counted(design, y)}
-        tree = nutpie.sample(
-            compiled.with_data(**data), draws=10 * DRAWS, tune=400, chains=1, cores=1, seed=seed + i, target_accept=0.9, progress_bar=False,
-            save_warmup=False,
-        )  # fmt: skip
+        tree = nutpie.sample(compiled.with_data(**data), draws=10 * DRAWS, tune=400, chains=1,
+                             cores=1, seed=seed + i, target_accept=0.9, progress_bar=False,
+                             save_warmup=False)  # fmt: skip
         post = tree["posterior"]
         draws = {v: post[v].to_numpy()[0, 9::10] for v in [*names.parameters, *names.effects]}
         rows.append(ranks(design, truth, draws, y))
