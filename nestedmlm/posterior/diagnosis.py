@@ -78,7 +78,8 @@ def _effective(data: Any, chains: FloatArray) -> FloatArray:
     """Effective draws of each standard deviation; all of them where that is not known."""
     found = diagnostics(data, chains)["ess_bulk"].to_numpy(dtype=float)
     most = chains.shape[0] * chains.shape[1]
-    return np.where(np.isfinite(found), np.minimum(found, most), most)
+    out: FloatArray = np.where(np.isfinite(found), np.minimum(found, most), most)
+    return out
 
 
 def _ratio_error(counts: FloatArray) -> float:
