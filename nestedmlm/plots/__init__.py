@@ -22,6 +22,7 @@ from nestedmlm.plots.means import effect, marginal_means
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
 from nestedmlm.plots.ppc import ppc
+from nestedmlm.plots.prior_influence import prior_influence
 from nestedmlm.plots.prior_posterior import prior_posterior
 from nestedmlm.plots.priors import priors
 from nestedmlm.plots.profile import profile_pairs, profile_zeta
@@ -48,6 +49,7 @@ __all__ = [
     "marginal_means",
     "posterior",
     "ppc",
+    "prior_influence",
     "prior_posterior",
     "priors",
     "profile_pairs",

@@ -99,6 +99,7 @@ def others() -> dict[str, Callable[[], Any]]:
         "LmList": lambda: lme4.lmList("Yield ~ 1 | Batch", nm.load_dataset("Dyestuff")),
         "Comparison": lambda: nm.compare(fit, posterior),
         "LooComparison": lambda: nm.compare(fit_of("no variance"), fit_of("no variance")),
+        "PriorInfluence": lambda: nm.compare(fit, posterior).why(draws=1000, seed=1, tips=False),
         "PosteriorComparison": lambda: nm.compare(posterior, posterior),
         "PowerCurve": lambda: fit.extend(along="f1", n=40).power_curve(
             "x", along="f1", breaks=[20, 30], nsim=2, seed=1, progress=False

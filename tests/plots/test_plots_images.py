@@ -34,6 +34,7 @@ NOT_OF_A_FIT = {
     "allocation": "planned before there is a fit",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
     "marginal_means": "of which means is asked of `nestedmlm.emmeans`",
+    "prior_influence": "of a comparison: `nm.compare(fit, posterior).why()`",
     "loo": "the groups, and what a model is compared with, are asked of `loo` and `nm.compare`",
     "fragility": "the hypothesis and the groups are asked of `fragility`",
 }
@@ -88,6 +89,9 @@ DRAWN = {
     ),
     "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
     "ppc": lambda f: f["posterior"].plot.ppc(draws=20, figsize=SIZE),
+    "prior_influence": lambda f: nm.plots.prior_influence(
+        nm.compare(f["sleep"], f["posterior"]).why(draws=1000, seed=1, tips=False), figsize=WIDE
+    ),
     "prior_posterior": lambda f: f["posterior"].plot.prior_posterior(figsize=SQUARE),
     "priors": lambda f: f["sleep"].plot.priors(figsize=SQUARE),
     "profile_pairs": lambda f: nm.plots.profile_pairs(f["profile"], figsize=SIZE),

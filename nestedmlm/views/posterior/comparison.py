@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from nestedmlm.arguments import check_choice, checked
+from nestedmlm.arguments import check_choice, check_count, checked
+from nestedmlm.bayes.density.prior_coordinates import given_prior
+from nestedmlm.bayes.model.priors import PriorSet, require_known
 from nestedmlm.callers import Caller
-from nestedmlm.errors import OptionError
+from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
-from nestedmlm.posterior.summaries import LEVEL
+from nestedmlm.posterior.prior_influence import influence_table
+from nestedmlm.posterior.prior_scales import Redraws
+from nestedmlm.posterior.summaries import LEVEL, list_parameters
+from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.posterior.posterior_comparison import PosteriorComparison, compare_posteriors
+from nestedmlm.views.posterior.prior_influence import PriorInfluence
 from nestedmlm.views.protocols import EitherFit
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
@@ -39,6 +48,7 @@ class Comparison(Viewable):
         Probability inside the intervals.
     notes : tuple of str
         Variance components at the boundary.
+    posterior : BayesFit
     """
 
     table: pd.DataFrame
@@ -46,6 +56,77 @@ class Comparison(Viewable):
     method: str
     level: float
     notes: tuple[str, ...]
+    posterior: Any
+
+    @checked
+    def why(
+        self, *, draws: int = 4000, seed: int | None = None, tips: bool = True
+    ) -> PriorInfluence:
+        """Say where the estimates and the posterior part, and why: of linear models; a view.
+
+        The posterior is drawn anew with flat priors, which splits each difference into what the
+        priors do and what averaging over the covariances does; and with priors narrower and wider,
+        until a parameter's interval moves over zero (of standard deviations: over the estimate).
+
+        Parameters
+        ----------
+        draws : int
+            Of each new posterior, by importance sampling.
+        seed : int, optional
+        tips : bool
+            Look for the widths of the priors at which conclusions change.
+
+        Returns
+        -------
+        PriorInfluence
+            ``.table``, ``.sentences()``; `nestedmlm.plots.prior_influence` draws it.
+
+        Raises
+        ------
+        OptionError
+            If priors are functions or not known (a PyMC model of the user's), and for generalized
+            models.
+        ResidualStructureError
+            For residuals that differ or correlate.
+        RelationshipError
+            For related levels of a grouping factor.
+
+        Notes
+        -----
+        `BayesFit.sensitivity` says how far each posterior moves when a prior counts a little more
+        (power-scaling); this says how much wider or narrower it would have to be.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+        >>> posterior = fit.sample(sampler="psis", draws=1000, seed=1)
+        >>> why = nm.compare(fit, posterior).why(draws=1000, seed=1)
+        >>> why.table["verdict"].tolist()
+        ['above', 'around', 'around']
+        """
+        posterior = self.posterior
+        priors = require_redrawable(posterior)
+        check_count(draws, "draws")
+        redraws = Redraws(
+            design=posterior.design,
+            stats=cross_products(posterior.design),
+            priors=priors,
+            draws=draws,
+            seed=seed,
+        )
+        table, notes = influence_table(
+            posterior.data, redraws, self.table, level=self.level, tips=tips
+        )
+        return PriorInfluence(
+            table=table,
+            priors={
+                p.name: given_prior(priors, p.variable) for p in list_parameters(posterior.design)
+            },
+            level=self.level,
+            method=self.method,
+            notes=(*notes, *self.notes),
+        )
 
     def view(self) -> View:
         """Build the document."""
@@ -198,7 +279,29 @@ def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) 
         method=lmer_fit.engine,
         level=level,
         notes=boundary_sentences(boundary, linear=bayes_fit.design.family is None),
+        posterior=bayes_fit,
     )
+
+
+def require_redrawable(posterior: Any) -> PriorSet:
+    """The priors of a posterior that importance sampling can draw anew.
+
+    Raises
+    ------
+    OptionError, ResidualStructureError, RelationshipError
+    """
+    design = posterior.design
+    if posterior.priors is None:
+        raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
+    require_linear(design.family, "why")
+    refuse_related(design.factors, "why")
+    if design.residual is not None or design.sigma is not None:
+        raise ResidualStructureError(
+            "why is not worked out for residuals that differ or correlate, or a known sigma"
+        )
+    require_known(posterior.priors)
+    found: PriorSet = posterior.priors
+    return found
 
 
 def _no_such_fit(argument: object, kind: str, made: str) -> OptionError:
