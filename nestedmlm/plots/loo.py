@@ -12,7 +12,7 @@ from nestedmlm.views.loo import GroupLoo
 from nestedmlm.views.loo_comparison import LooComparison
 
 _NAMED = 5  # groups named
-_SIZE = 16.0  # square points of a mark
+_SIZE = 14.0  # square points of a mark
 
 
 def loo(

@@ -1,4 +1,4 @@
-"""Why a posterior differs from a fit: what averaging and what the priors do to each parameter."""
+"""Influence of the priors as a picture: what averaging and what priors do to each parameter."""
 
 from __future__ import annotations
 

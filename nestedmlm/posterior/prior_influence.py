@@ -1,4 +1,4 @@
-"""What the priors have to do with a posterior: shares of curvature, pulls, conflicts."""
+"""Influence of the priors on a posterior: shares of curvature, pulls, conflicts."""
 
 from __future__ import annotations
 

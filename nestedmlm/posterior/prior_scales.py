@@ -27,7 +27,7 @@ from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.summaries import Parameter, parameter_draws
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_STEP = 0.25  # of the search, in doublings of the prior's width
+_DOUBLINGS = 0.25  # of the search, in doublings of the prior's width
 WIDEST = 7.0  # doublings searched in each direction: 1/128 to 128 times
 _GOOD_K = 0.5  # Pareto k up to which reweighted quantiles are used
 _BISECTIONS = 12  # of the last step: to a thousandth of it
@@ -158,7 +158,7 @@ class Redraws:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tip:
-    """How far a prior was made narrower or wider, and what came of it.
+    """Tipping point: how far a prior was made narrower or wider, and what came of it.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ def tipping_width(
     values = parameter_draws(data, parameter).ravel()
     before, reached = where_interval_lies(values, np.ones(len(values)), reference, level), 0.0
     own = log_prior(data, redraws.design, redraws.priors)[name].ravel()
-    for t in direction * np.arange(_STEP, WIDEST + _STEP, _STEP):
+    for t in direction * np.arange(_DOUBLINGS, WIDEST + _DOUBLINGS, _DOUBLINGS):
         priors = redraws.widened(name, t)
         if priors is None:
             break
@@ -248,7 +248,7 @@ def tipping_width(
         return Tip(width=np.nan, reached=2.0**reached)
     if where_interval_lies(values, np.ones(len(values)), reference, level) == before:
         return Tip(width=np.nan, reached=2.0**reached)
-    near, far = reached - direction * _STEP, reached
+    near, far = reached - direction * _DOUBLINGS, reached
     for _ in range(_BISECTIONS):  # the draws at the end of the last step, weighted
         middle = 0.5 * (near + far)
         priors = redraws.widened(name, middle)

@@ -68,6 +68,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "partial_r2": ("partial R-squared of a term", {"fits/verbs", "inference/effects"}),
     "power": ("power of a test", {"fits/verbs", "fits/simulation"}),
     "predict": ("`fit.predict()`", {"fits/verbs", "fits/posterior_verbs"}),
+    "prior_influence": (
+        "what the priors have to do with a posterior",
+        {"posterior", "plots", "views/posterior"},
+    ),
     "priors": ("priors", {"bayes/model", "views/posterior", "plots"}),
     "profile": (
         "profiles of the deviance",

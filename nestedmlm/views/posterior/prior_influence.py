@@ -1,4 +1,4 @@
-"""Where an estimate and a posterior part, and why: what `Comparison.why` gives."""
+"""Influence of the priors: where an estimate and a posterior part, and why, of `Comparison.why`."""
 
 from __future__ import annotations
 
