@@ -19,6 +19,7 @@ import numpy as np
 
 from nestedmlm.argument_names import current_arguments, df_method_name
 from nestedmlm.errors import NestedMLMError, OptionError
+from nestedmlm.native_frames import native
 
 # whether errors show the way through the package: NESTEDMLM_TRACEBACK=full in the environment
 FULL_TRACEBACK = os.environ.get("NESTEDMLM_TRACEBACK") == "full"
@@ -169,7 +170,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
             if not kwargs.keys() <= names:
                 kwargs = current_arguments(function.__name__, kwargs, names)  # type: ignore[assignment]
             rest = {name: checked_value(name, value) for name, value in kwargs.items()}
-            return function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
+            found = function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
+            return native(found, args, kwargs)  # type: ignore[no-any-return]
         except NestedMLMError as error:
             if FULL_TRACEBACK:
                 raise

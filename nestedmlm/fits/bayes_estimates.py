@@ -62,6 +62,10 @@ class BayesEstimates:
 
     # --- the model -----------------------------------------------------------------------------
     @property
+    def _native(self) -> str:
+        return "pandas" if self.source is None else str(self.source._native)
+
+    @property
     def formula(self) -> str:
         """The formula as lme4 prints it."""
         return self.design.formula.display

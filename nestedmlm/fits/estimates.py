@@ -88,6 +88,10 @@ class Estimates:
         return self.design.n
 
     @property
+    def _native(self) -> str:
+        return self.model._native
+
+    @property
     def df_resid(self) -> int:
         """``nobs - npar``."""
         return self.nobs - self.npar

@@ -19,6 +19,7 @@ from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, refuse_residuals
 from nestedmlm.formula import Formula, as_formula, update_formula
 from nestedmlm.late import late_imports
+from nestedmlm.native_frames import kind_of_table
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 
@@ -337,6 +338,12 @@ class Model:
     def data(self) -> Any:
         """The caller's table as it was given, out of reach of later edits."""
         return self.source.data
+
+    @property
+    def _native(self) -> str:
+        """The kind of table that was given, which frames come back as (`native_frames`)."""
+        given = self.source.data if isinstance(self.source, Source) else None
+        return kind_of_table(given) or "pandas"
 
     @property
     def data_name(self) -> str | None:

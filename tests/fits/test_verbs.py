@@ -13,8 +13,10 @@ from verb_row import ASKED, ENGINES, PROFILED, Verb
 from verbs import NEW, QUIET, VERBS
 
 import nestedmlm as nm
+from nestedmlm import native_frames
 from nestedmlm.design.rows import LateRows
 from nestedmlm.errors import ModelComparisonError, NestedMLMError
+from nestedmlm.native_frames import to_native
 from nestedmlm.views.render.view import Viewable
 
 # what is fitted from sums is the same fit, and answers to as many digits
@@ -59,8 +61,9 @@ def answer_of_twin(verb: Verb, situation: str) -> Any:
 @pytest.mark.parametrize(
     ("engine", "case", "situation"), CELLS, ids=["-".join(cell) for cell in CELLS]
 )
-def test_cell(engine: str, case: str, situation: str) -> None:
+def test_cell(engine: str, case: str, situation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     verb, fit = VERBS[case], engine_fit(engine, situation)
+    seen = watch_frames(monkeypatch) if situation == "polars" else None
     if situation in verb.refused:
         name, _, words = verb.refused[situation].rpartition("Error: ")
         with pytest.raises(NestedMLMError, match=words) as caught:
@@ -68,6 +71,8 @@ def test_cell(engine: str, case: str, situation: str) -> None:
         assert not name or type(caught.value).__name__ == f"{name}Error"
         return
     found = answer(verb, fit)
+    if seen is not None and isinstance(found, pd.DataFrame | pd.Series):
+        assert seen or case in PANDAS, "a frame that is not the user's kind of table"
     if isinstance(found, str):
         assert len(found) > 50
     elif verb.question == "pictures":
@@ -77,6 +82,56 @@ def test_cell(engine: str, case: str, situation: str) -> None:
             axes.flat[0].figure.draw_without_rendering()
     else:
         assert_numbers(verb, situation, fit, found, engine)
+
+
+# numbers of properties, and of records' fields, which are pandas' whatever the data were
+PANDAS = {
+    "params", "fixef", "bse", "tvalues", "pvalues", "engine", "nobs", "ngrps", "criterion",
+    "reml_criterion", "deviance", "llf", "aic", "bic", "df_resid", "npar", "converged", "REML",
+    "sigma", "varcorr sigma", "theta", "getME", "fittedvalues", "resid", "means vcov",
+    "is_singular", "Model.data", "Model.weights_column", "pooled params", "pooled fixef",
+    "pooled bse", "pooled sigma",
+    # of another fit, a mapping, a text
+    "refitted", "refit", "polish", "standardized", "refit_ml", "update", "Model.update",
+    "Model.reduced", "Model.with_formula", "Model.with_data", "refit_many", "simplify final",
+    "capsule", "r_code", "diagnose next", "report text",
+    # `.table` and `.tables`, as they are printed
+    "summary satterthwaite", "summary residual", "summary none", "summary kenward-roger",
+    "anova I", "anova II", "anova III", "anova kenward-roger", "anova none", "contest",
+    "contest rows", "fragility", "ranova", "ranova whole", "step", "drop1", "drop1 Chisq",
+    "simplify", "pooled summary", "pooled anova", "pooled contest", "maketables", "vcovAdj",
+    # asked about new rows that are pandas'
+    "predict new", "predict new sample", "predict new lower", "predict new random only",
+}  # fmt: skip
+
+
+def watch_frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Frames that users of polars would get, which are held against pandas' and kept so."""
+    seen = []
+
+    def kept(frame: Any, *index: str) -> Any:
+        found = to_native(frame, *index)
+        if not isinstance(frame, dict):  # whose parts come here, too
+            assert type(found).__module__.startswith("polars") and len(found) == len(frame)
+            same_numbers(frame, found)
+        seen.append(found)
+        return frame
+
+    monkeypatch.setattr(native_frames, "to_native", kept)
+    return seen
+
+
+def pandas_of(frame: Any) -> pd.DataFrame:
+    return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+
+
+def same_numbers(own: Any, ours: Any) -> None:
+    """Columns of numbers survive, in their order."""
+    table = own.to_frame(own.name or "value") if isinstance(own, pd.Series) else own
+    for name in table.select_dtypes("number"):
+        column = ours if not hasattr(ours, "columns") else ours[str(name)]
+        values = column.cast(float).to_numpy()
+        np.testing.assert_array_equal(values, table[name].to_numpy(dtype=float, na_value=np.nan))
 
 
 def assert_numbers(verb: Verb, situation: str, fit: Any, found: Any, engine: str) -> None:
@@ -175,7 +230,7 @@ def test_situations_are_what_they_are_called(situation):
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_the_estimates_of_tidy_are_the_fits(situation):
     fit = fit_of(situation)
-    found = fit.tidy(("fixed", "ran_pars"))
+    found = pandas_of(fit.tidy(("fixed", "ran_pars")))
     np.testing.assert_allclose(found.loc[found["effect"] == "fixed", "estimate"], fit.params)
     last = found.iloc[-1]
     assert (last["term"], last["estimate"]) == ("sigma", pytest.approx(fit.sigma))
@@ -185,7 +240,7 @@ def test_the_estimates_of_tidy_are_the_fits(situation):
 @pytest.mark.parametrize("situation", [name for name in SITUATIONS if name != "from sums"])
 def test_augment_is_aligned(situation):
     fit = fit_of(situation)
-    found = fit.augment()
+    found = pandas_of(fit.augment())
     assert found.index.equals(fit.fittedvalues.index)
     response = fit.formula.split(" ~ ")[0]
     gap = found[response] - found["fitted"] - found["resid"]

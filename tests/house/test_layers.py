@@ -30,6 +30,7 @@ GROUND = frozenset(
         "argument_names",
         "deprecations",
         "late",
+        "native_frames",
     }
 )
 

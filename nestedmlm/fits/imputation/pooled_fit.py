@@ -87,6 +87,10 @@ class PooledFit(Viewable):
         return PooledFitted(parts=tuple(fit.core for fit in self.fits))
 
     @property
+    def _native(self) -> str:  # type: ignore[override]
+        return self.model._native
+
+    @property
     def model(self) -> Model:
         """The model of the first data set."""
         return self.fits[0].model

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from nestedmlm.arguments import checked
+from nestedmlm.native_frames import native_method
 from nestedmlm.plots.means import marginal_means as draw_means
 from nestedmlm.views.means import MarginalTable, marginal_view
 from nestedmlm.views.render.view import View
@@ -25,6 +26,7 @@ class MeansDisplay:
 
     __slots__ = ()
 
+    @native_method
     def to_frame(self: HasTable) -> pd.DataFrame:
         """The numbers that are printed, with their labels; without df of a posterior."""
         return self.table.frame.copy()

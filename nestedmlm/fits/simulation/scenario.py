@@ -80,6 +80,10 @@ class Scenario:
     sigma: float
     REML: bool = True
 
+    @property
+    def _native(self) -> str:
+        return self.model._native
+
     def __repr__(self) -> str:
         d = self.design
         groups = "; ".join(f"{f.name}, {len(f.levels)}" for f in d.factors)

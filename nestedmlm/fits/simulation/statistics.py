@@ -18,6 +18,7 @@ from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_col
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
 from nestedmlm.inference.resampling.resampling import take_groups
 from nestedmlm.inference.variances.parameters import parameter_values
+from nestedmlm.native_frames import as_series
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -133,6 +134,7 @@ def parameters_of(fit: LmerFit) -> pd.Series:
 
 def as_statistics(result: Any, fun: Fun) -> pd.Series:
     """Give names to what a user's function returned."""
+    result = as_series(result)
     if isinstance(result, Mapping):
         result = pd.Series(dict(result))
     if isinstance(result, pd.DataFrame):

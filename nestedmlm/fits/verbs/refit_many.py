@@ -16,6 +16,7 @@ from nestedmlm.fits.verbs.refit import used_rows
 from nestedmlm.inference.effects.ddf import METHODS, df_method
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.solution import results_at
+from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
 
@@ -58,7 +59,9 @@ class ResponseFits(Batch):
     df: FloatArray
     statistic: FloatArray
     p_value: FloatArray
+    _native: str = "pandas"
 
+    @native_method
     def tidy(self) -> pd.DataFrame:
         """Long form: a row for each response and fixed effect.
 
@@ -142,6 +145,7 @@ def refit_many(
         df=df,
         statistic=statistic,
         p_value=_two_sided(statistic, df),
+        _native=fit._native,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import isfunction
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ import pandas as pd
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.late import Late
+from nestedmlm.native_frames import native_method
 from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
 
 if TYPE_CHECKING:
@@ -42,7 +44,15 @@ class Viewable:
     Dataclasses that inherit this must be made with ``repr=False``.
     """
 
-    __slots__ = ()
+    _native: str
+    __slots__ = ("_native",)  # the kind of table that its frames come as, where it is not pandas'
+
+    def __init_subclass__(cls) -> None:
+        """Public methods give frames as `native_frames` do."""
+        super().__init_subclass__()
+        for name, member in [*vars(cls).items()]:
+            if name[0] != "_" and name != "view" and isfunction(member):
+                setattr(cls, name, native_method(member))
 
     def view(self) -> View:
         """Build the document.
@@ -72,6 +82,7 @@ class Viewable:
             if isinstance(block, Table) and block.name
         }
 
+    @native_method
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers of the main table (all of them are in `tables`).
 
