@@ -136,11 +136,11 @@ def as_series(result: Any) -> Any:
 
 def _are_rows(index: pd.Index) -> bool:
     numbered = not isinstance(index, pd.MultiIndex) and pd.api.types.is_integer_dtype(index.dtype)
-    return bool(numbered) and index.name is None
+    return bool(numbered and index.name is None)
 
 
 def _are_all(index: pd.Index) -> bool:
-    return bool(numbered and index.name is None)
+    return bool(index.equals(pd.RangeIndex(len(index))))
 
 
 def _labels(index: pd.Index, unnamed: str) -> dict[str, pd.Series]:

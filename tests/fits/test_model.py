@@ -112,6 +112,8 @@ def test_edits_after_the_fit_change_no_answer(made, edit):
         found, wanted = ask(fit), ask(again)
         if isinstance(found, pd.Series):
             pd.testing.assert_series_equal(found, wanted)
+        elif isinstance(found, pl.DataFrame):
+            assert found.equals(wanted), verb
         else:
             pd.testing.assert_frame_equal(found, wanted, obj=verb)
 

@@ -58,7 +58,7 @@ class PriorRow:
     rule: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PriorSet(Mapping[str, PriorRow]):
     """The priors of a model by parameter name: a frozen mapping, printed as a table.
 
