@@ -132,8 +132,8 @@ def of_a_large_table() -> nm.LmerFit:
     """A fit whose rows are built when something asks for them, as of a table of 1e5 rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model_source, "MANY_ROWS", 1)
-        patch.setattr(table_design, "_FEW_ROWS", 0)
-        patch.setattr(table_design, "_all_nested", lambda *_: True)
+        patch.setattr(table_design, "FEW_ROWS", 0)
+        patch.setattr(table_design, "all_nested", lambda *_: True)
         return lmer()
 
 

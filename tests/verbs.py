@@ -599,21 +599,26 @@ row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to
 # all others give the number of the fit that has rows, to 1e-9 (`fits/test_verbs.py`)
 for case in (
     "cov_params CR2", "predict", "predict se", "predict se alone", "predict partial",
-    "predict population",
-    "predict random only", "predict new lower", "fittedvalues", "resid", "residuals working",
-    "residuals marginal", "residuals scaled", "residuals standardized",
+    "predict population", "predict random only", "predict new lower", "fittedvalues", "resid",
+    "residuals working", "residuals marginal", "residuals scaled", "residuals standardized",
     "residuals marginal standardized", "rstudent external", "hatvalues", "rstudent", "dfbeta",
     "dfbetas", "cooks_distance", "model_matrix", "influence cases held", "influence held",
-    "influence one step", "influence full", "conf_int boot", "simulate", "simulate conditional",
-    "simulate partial", "simulate new", "extend", "extend power", "bootstrap",
-    "bootstrap conditional", "bootstrap semiparametric", "bootstrap residual", "bootstrap fun",
-    "bootstrap cases", "bootstrap bca", "power lrt", "power z", "power satterthwaite",
-    "planned_power", "power random", "anova bootstrap", "rlrt", "tidy boot", "augment",
-    "icc interval", "r2 by group", "variance_partition", "fragility", "check", "refit",
-    "refit_many", "refit_many tests", "standardized", "Model.with_data", "Model.data",
+    "influence one step", "influence full", "simulate", "simulate conditional", "simulate partial",
+    "simulate new", "extend", "extend power", "bootstrap semiparametric", "bootstrap residual",
+    "bootstrap cases", "bootstrap bca", "augment", "variance_partition", "fragility", "check",
+    "refit", "refit_many", "refit_many tests", "standardized", "Model.with_data", "Model.data",
     "pooled predict", "plot diagnostics", "plot check", "plot shrinkage", "plot spaghetti",
     "plot trellis", "plot effect of a number", "plot effect of a factor", "plot leverage",
     "plot cook's distance", "plot ppc", "plot prior predictive",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], refused={**VERBS[case].refused, **where(
         ["from sums"], "RowsNotHereError: is a matter of rows.*with nm\\.lmer")})  # fmt: skip
+
+# the same distribution, drawn from sums: `summaries/test_condensed.py`
+for case in ("bootstrap", "bootstrap conditional", "bootstrap fun", "conf_int boot", "tidy boot",
+             "icc interval", "power lrt", "power z", "power satterthwaite", "power random",
+             "anova bootstrap"):  # fmt: skip
+    of_rows = case in ("bootstrap fun", "icc interval")  # where a table has them
+    VERBS[case] = replace(VERBS[case], alone={**VERBS[case].alone, **where(
+        ["from sums", "large table"][: 1 if of_rows else 2],
+        "other draws of the same distribution")})  # fmt: skip

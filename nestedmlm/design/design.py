@@ -16,7 +16,7 @@ import pandas as pd
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.matrices.newdesign import NewDesign, make_new_design
 from nestedmlm.design.matrices.reterms import ReTerm
-from nestedmlm.design.rows import LateRows, Rows, rows_here
+from nestedmlm.design.rows import CondensedRows, LateRows, Rows, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.design.sums import Sums
 from nestedmlm.formula.formula import Formula
@@ -90,7 +90,8 @@ class Design:
     family: Family | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.rows, Rows):  # whoever has rows in hand may have changed them
+        if isinstance(self.rows, Rows) and not isinstance(self.rows, CondensedRows):
+            # whoever has rows in hand may have changed them
             object.__setattr__(self, "sums", None)
         # factors and terms find their own rows, whichever way this design was made
         for name in ("factors", "terms"):
@@ -183,7 +184,11 @@ class Design:
         >>> (design.with_response(2 * design.y).y / design.y).mean()
         np.float64(2.0)
         """
-        return replace(self, rows=replace(rows_here(self.rows, "the response"), y=y))
+        rows = rows_here(self.rows, "the response")
+        sums = self.sums
+        if sums is not None and isinstance(rows, CondensedRows):
+            sums = sums.with_response(rows, y)
+        return replace(self, rows=replace(rows, y=y), sums=sums)
 
     def with_weights(self, weights: Any) -> Design:
         """The same rows with other prior weights.

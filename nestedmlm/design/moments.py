@@ -101,6 +101,8 @@ class ColumnMoments:
 def response_moments(design: Design) -> ColumnMoments:
     """Of the response less the offset."""
     sums = _sums(design)
+    if sums is not None and sums.drawn:
+        rows_here(None, "the mean of a response that was drawn from sums")
     if sums is not None:
         return _moments(sums, -1)
     y = design.y if design.offset is None else design.y - design.offset

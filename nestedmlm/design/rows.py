@@ -100,6 +100,28 @@ class Rows:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CondensedRows(Rows):
+    """A few rows with the sums of all rows, to draw responses for; none of the data's.
+
+    Attributes
+    ----------
+    columns : (m, d) array
+        All columns that were summed, in the basis of the sums.
+    cell : (m,) array of int
+        The cell of each row; -1 where the random effects are zero.
+    spread : (m,) array
+        1, or 0 of a row without residual.
+    left : int
+        Degrees of freedom of the last row, whose square stands for those of all other rows.
+    """
+
+    columns: FloatArray
+    cell: npt.NDArray[np.int64]
+    spread: FloatArray
+    left: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LateRows:
     """The rows of a design that are built when something first asks for them.

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from nestedmlm.design.rows import CondensedRows
+    from nestedmlm.statistics.cells.cell_plan import CellPlan
     from nestedmlm.statistics.cells.cell_sums import Cells
 
 IntArray = npt.NDArray[np.int32]
@@ -33,6 +35,10 @@ class Sums:
         The level of each cell, for each grouping factor in the order of `Design.factors`.
     root : (d, d) array
         A few rows whose columns have the products of the columns of all rows, without weights.
+    plan : CellPlan
+        What the columns are, and of which variables.
+    drawn : bool
+        Whether the response was drawn for condensed rows: its moments are not known.
     """
 
     cells: Cells
@@ -41,6 +47,8 @@ class Sums:
     terms: tuple[tuple[int, ...], ...]
     codes: tuple[IntArray, ...]
     root: npt.NDArray[np.float64]
+    plan: CellPlan
+    drawn: bool = False
 
     def same_data(self, other: Sums) -> bool:
         """Whether other sums are of the same columns of the same rows."""
@@ -52,6 +60,31 @@ class Sums:
                 (mine.total, theirs.total),
                 (mine.counts, theirs.counts),
             )
+        )
+
+    def with_response(self, rows: CondensedRows, y: npt.NDArray[np.float64]) -> Sums:
+        """Sums with the response of condensed rows in the place of that of the data.
+
+        Parameters
+        ----------
+        rows : CondensedRows
+            Of these sums.
+        y : (m,) array
+            Less the offset.
+        """
+        cells, basis, columns = self.cells, self.cells.basis, rows.columns
+        own = (y - columns[:, :-1] @ basis[:-1, -1]) / basis[-1, -1]
+        some, cell = rows.cell >= 0, rows.cell[rows.cell >= 0]
+        products, ends = cells.products.copy(), np.cumsum(cells.d - np.arange(cells.kz)) - 1
+        for a, end in enumerate(ends.tolist()):  # the last of each row of z c' is the response's
+            products[end] = np.bincount(cell, columns[some, a] * own[some], cells.size)
+        total = cells.total.copy()
+        total[:-1, -1] = total[-1, :-1] = columns[:, :-1].T @ own
+        total[-1, -1] = own @ own
+        size = float(np.sqrt(y @ y / max(cells.tally.n, 1)))
+        tally = replace(cells.tally, low=-size, high=size)
+        return replace(
+            self, cells=replace(cells, products=products, total=total, tally=tally), drawn=True
         )
 
     def with_columns(self, kept: Sequence[int]) -> Sums:

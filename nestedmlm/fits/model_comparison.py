@@ -24,11 +24,15 @@ from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
 from nestedmlm.inference.variances.added_effects import nested
 from nestedmlm.inference.variances.boundary import null_distribution
+from nestedmlm.late import late_imports
 from nestedmlm.views.anova import LRT_COLUMNS, SS_COLUMNS, AnovaResult
 from nestedmlm.views.fragility import Fragility
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.shared_sums import with_shared_sums
+else:  # loads when fits of large tables are compared
+    globals().update(late_imports("nestedmlm.fits", {"shared_sums": "with_shared_sums"}))
 
 REFIT_MESSAGE = "refitting model(s) with ML (instead of REML)"
 
@@ -202,6 +206,7 @@ def compare_models(
     if test is not None:
         for fit in fits:
             refuse_residuals(fit, "this test of variances", "the chi-squared one is")
+    fits = with_shared_sums(fits)
     _check_same_data(fits, labels)
     _refuse_iterative(fits, labels)
     messages = _announce(fits, refit)
@@ -276,7 +281,7 @@ def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
             "values in a variable that only some models use have this effect: drop those rows first"
         )
     for label, fit in zip(labels[1:], fits[1:], strict=True):
-        if not _same_responses(fits[0].design, fit.design):
+        if not same_responses(fits[0].design, fit.design):
             raise ModelComparisonError(
                 f"{labels[0]} and {label} were fitted to different responses: likelihoods can be "
                 "compared only for the same values of the same response in the same rows"
@@ -288,7 +293,7 @@ def _family(fit: LmerFit) -> str:
     return "gaussian (identity)" if family is None else f"{family.name} ({family.link.name})"
 
 
-def _same_responses(one: Design, other: Design) -> bool:
+def same_responses(one: Design, other: Design) -> bool:
     """Whether two designs have the same response, or were made of the same sums."""
     if one.sums is not None and other.sums is not None and one.sums.same_data(other.sums):
         return True

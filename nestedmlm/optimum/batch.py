@@ -103,8 +103,9 @@ def refit_many(
         If `Y` has the wrong shape or holds what is no number.
     """
     Y = np.asarray(Y, dtype=np.float64)
-    if Y.ndim != 2 or Y.shape[0] != design.n:
-        raise DataError(f"Y must have one row for each of the {design.n} rows, got {Y.shape}")
+    n = design.n if design.rows is None else design.rows.n
+    if Y.ndim != 2 or Y.shape[0] != n:
+        raise DataError(f"Y must have one row for each of the {n} rows, got {Y.shape}")
     if not np.all(np.isfinite(Y)):
         raise DataError("the responses hold missing or infinite values")
     if workers < 1:
@@ -114,7 +115,7 @@ def refit_many(
     with held(refit_seconds(stats, Y.shape[1])):
         parts = [
             _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
-            for chunk in in_chunks(design, stats, Y, _chunk_size(stats))
+            for chunk in in_chunks(design, stats, Y, _chunk_size(stats, n))
         ]
     return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
 
@@ -126,8 +127,8 @@ def _ignore(done: int) -> None:
     """Progress callback that does nothing."""
 
 
-def _chunk_size(stats: CrossProducts) -> int:
-    return max(1, _CHUNK_BYTES // (8 * max(stats.q, stats.n)))
+def _chunk_size(stats: CrossProducts, n: int) -> int:
+    return max(1, _CHUNK_BYTES // (8 * max(stats.q, n)))
 
 
 def _refit_chunk(

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
-_FEW_ROWS = 2000  # products of so few rows take one thread by themselves
+FEW_ROWS = 2000  # products of so few rows take one thread by themselves
 
 
 @cache
@@ -24,4 +24,4 @@ def one_thread() -> AbstractContextManager[Any]:
 
 def thread_for_rows(n: int) -> AbstractContextManager[Any]:
     """Context for products of n rows and a few columns: threads never pay for those."""
-    return one_thread() if n > _FEW_ROWS else nullcontext()
+    return one_thread() if n > FEW_ROWS else nullcontext()

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, ResidualStructureError
 from nestedmlm.statistics.crossproducts import CrossProducts
-from nestedmlm.statistics.scaling import scaled_columns
+from nestedmlm.statistics.scaling import Recoded, scaled_columns
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -118,7 +119,12 @@ def in_chunks(
 def _sums(
     design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray
 ) -> tuple[FloatArray, ...]:
-    terms, _ = scaled_columns(design, w)
+    if isinstance(design.rows, CondensedRows):  # scaled as the sums of all rows are
+        terms = tuple(
+            Recoded(X=t.X).then(W) for t, W in zip(design.terms, stats.transforms, strict=True)
+        )
+    else:
+        terms, _ = scaled_columns(design, w)
     out = []
     for i, f in enumerate(stats.factors):
         codes, basis = design.factors[f].codes, stats.basis(i)

@@ -247,9 +247,7 @@ def test_augment_is_aligned(situation):
     np.testing.assert_allclose(gap.dropna(), 0.0, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "situation", [name for name in PROFILED if name not in ("penalised", "from sums")]
-)
+@pytest.mark.parametrize("situation", [name for name in PROFILED if name != "penalised"])
 def test_bootstrap_intervals_have_every_parameter(situation):
     fit = fit_of(situation)
     found = fit.conf_int(method="boot", nsim=8, **QUIET)

@@ -12,7 +12,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.families import Family, resolve_family
 
 MOST_NAGQ = 100  # quadrature points of an effect, as in lme4
-_FEW_ROWS = 5  # of 0 and 1 in a group: with fewer the Laplace approximation may be far off
+FEW_ROWS = 5  # of 0 and 1 in a group: with fewer the Laplace approximation may be far off
 INFORMATION = ("auto", "expected", "observed")
 
 
@@ -67,4 +67,4 @@ def few_rows_of_a_group(design: Design) -> float | None:
         return None
     counts = np.bincount(min(design.factors, key=lambda f: len(f.levels)).codes)
     median = float(np.median(counts))
-    return median if median < _FEW_ROWS else None
+    return median if median < FEW_ROWS else None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestedmlm.design.moments import with_same_rows
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.fits.model_comparison import PairOutcome, PairTest
 from nestedmlm.fits.simulation.refits import refit_columns
 from nestedmlm.fits.simulation.replicates import (
-    TOGETHER,
     Outcome,
     Streams,
     check_workers,
     run_replicates,
+    together,
 )
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
@@ -26,6 +27,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
 from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.statistics.cells.condensed import condensed
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -66,13 +68,14 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
     def run(small: LmerFit, large: LmerFit, statistic: float) -> PairOutcome:
         _check_nested(small, large)
         s = small.solution
+        small, large = _of_the_same_rows(small, large)
         distribution = response_distribution(small.design, beta=s.beta, T=s.T, sigma=s.sigma)
         outcome = run_replicates(
             RatioDraws(distribution=distribution, small=small, large=large, workers=workers),
             streams(root, nsim),
             label="bootstrap",
             progress=progress,
-            chunk=TOGETHER * workers,
+            chunk=together(small.design, workers),
             ahead=sum(refit_seconds(fit.solution.stats, nsim) for fit in (small, large)),
         )
         draws = outcome.values[~outcome.failed, 0]
@@ -84,6 +87,12 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
         return PairOutcome(pvalue=(1 + extreme) / (1 + len(draws)), note=note, draws=draws)
 
     return PairTest(column="Pr(bootstrap)", run=run)
+
+
+def _of_the_same_rows(small: LmerFit, large: LmerFit) -> tuple[LmerFit, LmerFit]:
+    """The fits with designs that one response belongs to."""
+    one, other = with_same_rows(small.design, large.design)
+    return replace(small, design=condensed(one)), replace(large, design=condensed(other))
 
 
 def _check_nested(small: LmerFit, large: LmerFit) -> None:

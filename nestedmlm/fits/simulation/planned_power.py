@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from nestedmlm.inference.effects.planned_test import PlannedTest, planned_test
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
+from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.views.render.blocks import Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -314,6 +315,7 @@ def _fixed(scenario: Scenario, effect: str) -> TestedEffect:
 
 def _any_response(scenario: Scenario) -> tuple[Design, CrossProducts]:
     """The design with a response that the planned test does not depend on, and its statistics."""
+    scenario = replace(scenario, design=condensed(scenario.design))
     own = scenario.design.with_response(scenario.distribution.draw(np.random.default_rng(0)))
     return own, cross_products(own)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ import pandas as pd
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.powertests import prepare_test
-from nestedmlm.fits.simulation.replicates import TOGETHER, check_workers, run_replicates
+from nestedmlm.fits.simulation.replicates import check_workers, run_replicates, together
 from nestedmlm.fits.simulation.tested_effect import find_effect
 from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
 from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -236,12 +237,13 @@ def power(
     tested = find_effect(scenario.design, effect)
     if effect_size is not None:
         scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
+    scenario = replace(scenario, design=condensed(scenario.design))
+    tested = replace(tested, design=scenario.design)
     root = seed_sequence(seed)
     ways = streams(root, nsim)
     task = prepare_test(scenario, tested, test, workers=workers)
-    together = TOGETHER * workers
     outcome = run_replicates(
-        task, ways, label="power", progress=progress, chunk=together,
+        task, ways, label="power", progress=progress, chunk=together(scenario.design, workers),
         ahead=refit_seconds(cross_products(scenario.design), nsim),
     )  # fmt: skip
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")

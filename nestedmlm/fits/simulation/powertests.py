@@ -230,7 +230,7 @@ def _random_exact(scene: Scenario, tested: TestedEffect, workers: int) -> PValue
     """Restricted likelihood ratio against its finite-sample distribution."""
     term, null = tested.term, tested.null
     assert term is not None
-    sizes: tuple[int, ...] = (scene.design.terms[term].X.shape[1],)
+    sizes: tuple[int, ...] = (len(scene.design.terms[term].columns),)
     if null is not None:
         added = added_effects(null, scene.design)
         sizes = added.sizes + (2,) * bool(added.covariances)

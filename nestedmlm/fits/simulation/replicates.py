@@ -19,11 +19,14 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count
+from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.progress import gather, interruptible
 
 TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
+
+_BYTES = 2**28  # of responses that are held at once
 
 Streams = Sequence[np.random.SeedSequence]
 
@@ -47,6 +50,13 @@ class Outcome:
 
 
 type Task = Callable[[Streams], Outcome]
+
+
+def together(design: Design, workers: int) -> int:
+    """Replicates whose responses are drawn and refitted together, so that they fit in memory."""
+    rows = design.rows
+    most = TOGETHER if rows is None else min(TOGETHER, _BYTES // (8 * max(rows.n, 1) * workers))
+    return max(most, 1) * workers
 
 
 def run_replicates(

@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.fits.model_comparison import same_responses
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.resampling.response_distribution import seed_sequence
@@ -19,6 +20,7 @@ from nestedmlm.inference.variances.added_effects import added_effects, same_fixe
 from nestedmlm.inference.variances.chibar import ROUNDING
 from nestedmlm.inference.variances.rlrt import draw_rlrt, spectrum
 from nestedmlm.likelihood.solution import results_at
+from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.frame_columns import named_frame
 from nestedmlm.views.render.rformat import format_numbers, format_pvalues
@@ -128,7 +130,7 @@ def rlrt(
     statistic = difference if difference > ROUNDING else 0.0
     root = seed_sequence(seed)
     draws = draw_rlrt(
-        *spectrum(large.design, term),
+        *spectrum(condensed(large.design), term),
         nsim=nsim,
         rng=np.random.default_rng(root),
     )
@@ -153,7 +155,7 @@ def _by_reml(fit: LmerFit) -> LmerFit:
 
 
 def _single(fit: LmerFit) -> tuple[LmerFit, int, float]:
-    if len(fit.theta) != 1 or len(fit.design.terms) != 1 or fit.design.terms[0].X.shape[1] != 1:
+    if len(fit.theta) != 1 or len(fit.design.terms) != 1 or len(fit.design.terms[0].columns) != 1:
         raise ModelComparisonError(
             "a single model must have a single variance to test; give the model without the "
             "variance in question too: nm.rlrt(m0, m1)"
@@ -164,7 +166,7 @@ def _single(fit: LmerFit) -> tuple[LmerFit, int, float]:
 
 def _pair(one: LmerFit, two: LmerFit) -> tuple[LmerFit, int, float]:
     small, large = sorted((one, two), key=lambda fit: fit.npar)
-    if not np.array_equal(small.design.y, large.design.y):
+    if not same_responses(small.design, large.design):
         raise ModelComparisonError("the models were fitted to different responses")
     if not same_fixed_effects(small.design, large.design):
         raise ModelComparisonError(
@@ -178,7 +180,7 @@ def _pair(one: LmerFit, two: LmerFit) -> tuple[LmerFit, int, float]:
             "other effects; use anova(test='boundary') or anova(test='bootstrap')"
         )
     term, column, _ = added.variances[0][0]
-    if large.design.terms[term].X.shape[1] != 1:
+    if len(large.design.terms[term].columns) != 1:
         raise ModelComparisonError(
             f"column {column + 1} of ({large.design.terms[term].text}) is part of a larger block: "
             "write it as a term of its own, (0 + x | g)"

@@ -28,6 +28,7 @@ from nestedmlm.inference.resampling.response_distribution import (
     response_distribution,
 )
 from nestedmlm.likelihood.plan import term_shapes
+from nestedmlm.statistics.cells.condensed import condensed
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -96,7 +97,8 @@ class Scenario:
     def distribution(self) -> ResponseDistribution:
         """Distribution of the response."""
         T = relative_factors(self.theta, term_shapes(self.design))
-        return response_distribution(self.design, beta=self.beta, T=T, sigma=self.sigma)
+        design = self.design if self.design.rows is not None else condensed(self.design)
+        return response_distribution(design, beta=self.beta, T=T, sigma=self.sigma)
 
     @checked
     def simulate(self, nsim: int = 1, seed: int | None = None) -> pd.DataFrame:
@@ -109,7 +111,8 @@ class Scenario:
         seed : int, optional
             The same seed, the same responses.
         """
-        return draw_frame(self.distribution, self.design.index, nsim=nsim, seed=seed)
+        index = self.design.index
+        return draw_frame(self.distribution, index, nsim=nsim, seed=seed)
 
     @checked
     def with_params(

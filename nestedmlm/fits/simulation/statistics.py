@@ -12,6 +12,8 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.moments import fixed_matrix
+from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
@@ -72,6 +74,8 @@ class Refitter:
 
     def _one(self, rng: np.random.Generator) -> tuple[FloatArray, str]:
         design = self.fit.design.with_response(self.responses.draw(rng))
+        if isinstance(design.rows, CondensedRows):  # which are not the data's
+            design = design.with_rows(None)
         return statistics_of(self.fit, design, self.fun)
 
 
@@ -96,7 +100,7 @@ class GroupResampler:
 
 def statistics_of(fit: LmerFit, design: Design, fun: Fun | None) -> tuple[FloatArray, str]:
     """Fit a design as `fit` was fitted; its statistics and what there is to say about it."""
-    if np.linalg.matrix_rank(design.X) < design.p:
+    if np.linalg.matrix_rank(fixed_matrix(design)) < design.p:
         raise DataError("the resampled rows do not identify all fixed effects")
     if fun is None:
         batch = refit_one(design, REML=fit.REML, start=fit.theta, penalty=fit.penalty)

@@ -23,7 +23,7 @@ from nestedmlm.views.varcorr import VarCorrBlock
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
-_FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
+FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
 _EXACT_CORRELATION_GAP = 1e-6  # a correlation this close to 1 or -1 is called exact
 
 
@@ -364,7 +364,7 @@ def _explanation(term: TermDiagnosis) -> list[Block]:
     lines = [f"{term.name}: {term.finding} (rank {term.collapse.rank} of {k})."]
     lines += _meaning(term).split("\n")
     lines.append(f"Each of the {term.groups} levels of {term.group} holds {rows}.")
-    if k > 1 and term.rows_mean < _FEW_ROWS * k:
+    if k > 1 and term.rows_mean < FEW_ROWS * k:
         lines.append(f"So few rows per level can hardly tell {k} effects of one level apart.")
     if not term.next:
         lines += [

@@ -17,7 +17,7 @@ from nestedmlm.arguments import (
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.simulation.replicates import TOGETHER, Task, check_workers, run_replicates
+from nestedmlm.fits.simulation.replicates import Task, check_workers, run_replicates, together
 from nestedmlm.fits.simulation.statistics import (
     Fun,
     GroupResampler,
@@ -34,6 +34,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
 from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.statistics.cells.condensed import condensed
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -89,6 +90,10 @@ def bootstrap(
 
     Notes
     -----
+    Of a fit from sums, and of a table of 1e5 rows and more (without `fun`), the parametric
+    bootstrap draws the sums that responses of all rows would have: their distribution is the same,
+    the draws given a seed are others, and no replicate passes over the rows.
+
     lme4's ``bootMer``. Failed refits are rows of NaN and listed in ``.failures``.
 
     Examples
@@ -114,7 +119,7 @@ def bootstrap(
     task = _TASKS[type](fit, fun, len(t0), conditions, by)
     chunk = 1
     if isinstance(task, Refitter) and fun is None and fit.penalty is None:
-        task, chunk, workers = replace(task, workers=workers), TOGETHER * workers, 1
+        task, chunk, workers = replace(task, workers=workers), together(task.fit.design, workers), 1
     ahead = refit_seconds(fit.solution.stats, nsim)
     outcome = run_replicates(
         task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk, ahead=ahead
@@ -141,6 +146,8 @@ def bootstrap(
 def _parametric(fit: LmerFit, fun: Fun | None, size: int, re_form: Any, by: str | None) -> Task:
     s = fit.solution
     keep = chosen_columns(fit.design, re_form)
+    if fun is None or fit.design.rows is None:  # of the rows of a large table `fun` may ask
+        fit = replace(fit, design=condensed(fit.design))
     distribution = response_distribution(
         fit.design,
         beta=s.beta,

@@ -85,6 +85,9 @@ def null_design(design: Design) -> Design:
     The rows are the same even where predictors have missing values, so that the two models can be
     compared.
     """
+    if design.sums is not None and "(Intercept)" in design.x_names:
+        only = design.with_columns([design.x_names.index("(Intercept)")])
+        return replace(only, x_assign=(0,), x_terms=(), dropped=(), messages=())
     rows = rows_here(design.rows, "the model without predictors")
     return replace(
         design,

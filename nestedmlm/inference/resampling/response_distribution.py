@@ -17,6 +17,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_count, check_seed
 from nestedmlm.design.design import Design
+from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.families import Family
 from nestedmlm.inference.rows.re_form import Mask
@@ -70,6 +71,9 @@ class ResponseDistribution:
         Of a generalized model: mean and effects make the linear predictor.
     dispersion : float or None
         The family's.
+    left : int or None
+        Of condensed rows: the last row's residual is the root of a chi-squared with these degrees
+        of freedom.
     """
 
     mean: FloatArray
@@ -79,6 +83,7 @@ class ResponseDistribution:
     roots: tuple[tuple[IntArray, FloatArray], ...] = ()
     family: Family | None = None
     dispersion: float | None = None
+    left: int | None = None
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw one response, (n,)."""
@@ -86,6 +91,8 @@ class ResponseDistribution:
             mu = self.family.link.mu(self.mean + self._effects(rng))
             return self.family.random(mu, self.spread**-2.0, self.dispersion, rng)
         noise = rng.standard_normal(len(self.mean))
+        if self.left is not None:
+            noise[-1] = np.sqrt(rng.chisquare(self.left)) if self.left else 0.0
         for rows, L in self.roots:
             noise[rows] = np.einsum("bij,bj->bi", L, noise[rows])
         return self.mean + self.sigma * self.spread * noise + self._effects(rng)
@@ -182,11 +189,18 @@ def response_distribution(
             if not flag
         ),
         sigma=float(sigma),
-        spread=np.ones(design.n) if design.weights is None else 1.0 / np.sqrt(design.weights),
+        spread=_spread(design),
+        left=design.rows.left if isinstance(design.rows, CondensedRows) else None,
         roots=() if residual is None else residual.model.roots(residual.free),
         family=family,
         dispersion=dispersion,
     )
+
+
+def _spread(design: Design) -> FloatArray:
+    if isinstance(design.rows, CondensedRows):
+        return design.rows.spread
+    return np.ones(design.n) if design.weights is None else 1.0 / np.sqrt(design.weights)
 
 
 def response_distribution_for(

@@ -126,6 +126,8 @@ def _components(solution: Solution, design: Design, total: float) -> pd.DataFram
 def _slopes(solution: Solution, design: Design) -> pd.DataFrame:
     pieces = []
     for f, factor in enumerate(design.factors):
+        if all(t.columns == ("(Intercept)",) for t in design.terms if t.factor == f):
+            continue
         names, X, cov = _factor_columns(solution, design, f)
         for j, name in enumerate(names):
             values = X[:, j]

@@ -99,6 +99,7 @@ def cell_design(
             terms=tuple(_places(block.spec, place, formula) for block in blocks),
             codes=tuple(block.codes for block in groups.values()),
             root=_root(cells),
+            plan=plan,
         ),
     )
     _check(design, cells.tally)

@@ -9,7 +9,7 @@ from nestedmlm.statistics.cells.cell_sums import Cells
 from nestedmlm.statistics.memory import available_memory, written_bytes
 
 _COPIES = 3  # of the cells that live at once while they are merged
-_FEW_ROWS = 5  # rows of a cell, on average, below which sums are hardly smaller than the data
+FEW_ROWS = 5  # rows of a cell, on average, below which sums are hardly smaller than the data
 _MANY = 1_000_000  # cells that are worth a hint
 _log = logging.getLogger("nestedmlm")
 
@@ -34,7 +34,7 @@ def check_cells(cells: Cells) -> None:
 
 def hint_at_many(cells: Cells) -> None:
     """Say in the log that sums are hardly smaller than the data, where that is so."""
-    if cells.size > _MANY and cells.size * _FEW_ROWS > cells.tally.n:
+    if cells.size > _MANY and cells.size * FEW_ROWS > cells.tally.n:
         _log.warning(
             "%d combinations of groups in %d rows: the sums are hardly smaller than the data",
             cells.size,

@@ -30,7 +30,7 @@ from nestedmlm.statistics.cells.cell_sums import Cells
 from nestedmlm.statistics.cells.combinations import combinations, plain_codes
 from nestedmlm.statistics.sufficient_statistics import LARGEST, SMALLEST
 
-_FEW_ROWS = 5  # rows of a cell, on average, below which sums are hardly smaller than the rows
+FEW_ROWS = 5  # rows of a cell, on average, below which sums are hardly smaller than the rows
 _MOST_TURNS = 3  # until the basis fits
 _MARGIN = 1e10  # of columns' sizes to those whose squares cannot be computed
 
@@ -72,7 +72,7 @@ def table_design(variables: Variables, contrasts: Mapping[str, Any] | None) -> D
     )
     keys = keys_of(rows, groups)
     numbered = combinations([plain_codes(value) for value in keys.values()])
-    if len(numbered[1]) * _FEW_ROWS > variables.n or not _all_nested(variables, numbered[1]):
+    if len(numbered[1]) * FEW_ROWS > variables.n or not all_nested(variables, numbered[1]):
         return None
     found = _cells(rows, reading, groups, contrasts, numbered)
     if found is None:
@@ -107,7 +107,7 @@ def _reading(variables: Variables) -> Reading:
     )
 
 
-def _all_nested(variables: Variables, first: IntArray) -> bool:
+def all_nested(variables: Variables, first: IntArray) -> bool:
     """Whether of any two grouping factors one is nested in the other, from a row of each cell."""
     values = {
         part.name: take_rows(variables.values[part.name], first)
