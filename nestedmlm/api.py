@@ -200,10 +200,10 @@ def pymc_lmer(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
-    na_action: str = "omit",
-    double_bar: str = "split",
+    na_action: str = "omit", double_bar: str = "split",
     env: Mapping[str, Any] | None = None,
-) -> BayesFit:
+    dispersion: str | None = None, residual: str | None = None,
+) -> BayesFit:  # fmt: skip
     """Draw from the posterior of a linear mixed model.
 
     Parameters
@@ -253,6 +253,7 @@ def pymc_lmer(
         Variables and functions that the formula may use where the data have no such column; by
         default data and functions written by the caller. Give functions of packages here:
         ``env={"rank": scipy.stats.rankdata}``.
+    dispersion, residual : str, optional, as in `lmer`
 
     Returns
     -------
@@ -279,10 +280,9 @@ def pymc_lmer(
     """
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env,
+        double_bar=double_bar, env=env, dispersion=dispersion, residual=residual,
     )  # fmt: skip
     return model.sample(
         priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,
-        sampler=sampler, backend=backend, seed=seed, progress=progress,
-        target_accept=target_accept,
+        sampler=sampler, backend=backend, seed=seed, progress=progress, target_accept=target_accept
     )  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.parameter import middle, unbounded
+from nestedmlm.covariance.parameter import Parameter, middle, unbounded
 from nestedmlm.covariance.structure import Structure
 from nestedmlm.covariance.table import STRUCTURES
 from nestedmlm.errors import OptionError
@@ -59,6 +59,11 @@ class ResidualStructure:
         Whether gaps must be whole numbers.
     is_root : bool
         Whether `matrix` is ``L L'`` with L's lower triangle, after its first entry, the parameters.
+    ends : callable k -> tuple of Parameter
+        The parameters with the ends of their values; none where `is_root`.
+    rate : float or None
+        A parameter is at the share ``1 / (1 + exp(-rate free))`` of its range; None: its free
+        number is that of a term's parameter.
     """
 
     name: str
@@ -72,6 +77,8 @@ class ResidualStructure:
     takes_hom: bool = True
     whole_gaps: bool = False
     is_root: bool = False
+    ends: Callable[[int], tuple[Parameter, ...]] = lambda k: ()
+    rate: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return residual_structure, (self.name,)
@@ -87,6 +94,22 @@ def _one(name: str) -> Callable[[int], tuple[str, ...]]:
 
 def _lags(k: int) -> tuple[str, ...]:
     return tuple(f"rho{lag}" for lag in range(1, k))
+
+
+def _between(
+    names: Callable[[int], tuple[str, ...]], low: Callable[[int], float]
+) -> Callable[[int], tuple[Parameter, ...]]:
+    """Parameters between an end that may depend on the number of levels, and 1."""
+    return lambda k: tuple(Parameter(name, lower=low(k), upper=1.0) for name in names(k))
+
+
+def lowest_common(k: int) -> float:
+    """The end below the correlation of k exchangeable residuals."""
+    return -1.0 / (k - 1) if k > 1 else 0.0
+
+
+def _any_correlation(k: int) -> float:
+    return -1.0
 
 
 def _unstructured(free: Any, k: int) -> Any:
@@ -147,6 +170,7 @@ def _from_term(structure: Structure) -> ResidualStructure:
         neutral=middle_of,
         matrix=matrix,
         natural=lambda free, k: np.array(structure.bounded(np, list(free), k)),
+        ends=structure.parameters,
     )
 
 
@@ -159,17 +183,20 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
                 start=lambda k: np.array([np.arctanh(START_CORRELATION)]),
                 neutral=lambda k: np.full(1, _NEARLY_NONE),
                 matrix=lambda free, k: np.tanh(free[0]), natural=_tanh,
+                ends=_between(_one("rho"), _any_correlation), rate=2.0,
             ),
             ResidualStructure(
                 name="car1", time=GAPS, parameters=_one("rho"),
                 start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, np.log(_NEARLY_NONE)),
                 matrix=lambda free, k: _expit(free[0]), natural=lambda free, k: _expit(free),
+                ends=_between(_one("rho"), lambda k: 0.0), rate=1.0,
             ),
             ResidualStructure(
                 name="cs", time=BLOCK, parameters=_one("rho"),
                 start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, -np.log(max(k - 1, 1))),
                 matrix=lambda free, k: _above_bound(free[0], k),
                 natural=lambda free, k: _above_bound(free, k),
+                ends=_between(_one("rho"), lowest_common), rate=1.0,
             ),
             ResidualStructure(
                 name="us", time=LEVELS, parameters=_unstructured_names, default_hom=False,
@@ -179,10 +206,12 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
             ResidualStructure(
                 name="toep", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_toeplitz, natural=_tanh,
+                ends=_between(_lags, _any_correlation), rate=2.0,
             ),
             ResidualStructure(
                 name="ad1", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_antedependent, natural=_tanh,
+                ends=_between(_lags, _any_correlation), rate=2.0,
             ),
         )
     }
@@ -191,7 +220,7 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
 
 def _above_bound(x: Any, k: int) -> Any:
     """A correlation of k exchangeable residuals: above -1/(k-1), 0 at ``log(k - 1)`` below."""
-    low = -1.0 / (k - 1) if k > 1 else 0.0
+    low = lowest_common(k)
     return low + (1.0 - low) * _expit(x)
 
 

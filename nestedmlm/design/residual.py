@@ -49,6 +49,12 @@ class ResidualArguments:
     term: ResidualTerm | None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The arguments as they were written, for readers."""
+        out = () if self.dispersion_text is None else (f"log SD {self.dispersion_text}",)
+        return out if self.term is None else (*out, self.term.text)
+
+    @property
     def formulas(self) -> tuple[Formula, ...]:
         """Formulas that name all variables."""
         term = () if self.term is None else self.term.formulas
@@ -73,6 +79,8 @@ class ResidualRows:
         Columns of the log-linear model of the standard deviations, without the intercept.
     names : tuple of str
         Of the parameters: those of `log_sd`, then those of the correlations.
+    log_sd_names : tuple of str
+        What a posterior calls those of `log_sd`: ``sigma_Sex[Female]``, ``sigma_Days``.
     block_name, time_name : str
     block_levels : ndarray of object
     time_labels : tuple of str
@@ -95,6 +103,7 @@ class ResidualRows:
     time: FloatArray | None
     log_sd: FloatArray
     names: tuple[str, ...]
+    log_sd_names: tuple[str, ...]
     block_name: str
     time_name: str
     block_levels: npt.NDArray[np.object_]
@@ -150,13 +159,14 @@ def residual_rows(
     ------
     ResidualStructureError, FormulaError
     """
-    spec, columns, log_sd, names = _dispersion(arguments.dispersion, values, n)
+    spec, columns, log_sd, names, variables = _dispersion(arguments.dispersion, values, n)
     strata, stratum = _strata(arguments.dispersion, values)
     term = arguments.term
     if term is None:
         return checked_rows(ResidualRows(
             arguments=arguments, structure=None, hom=True, block=None, by=None, time=None,
-            log_sd=log_sd, names=tuple(names), block_name="", time_name="",
+            log_sd=log_sd, names=tuple(names), log_sd_names=tuple(variables), block_name="",
+            time_name="",
             block_levels=np.zeros(0, dtype=object), time_labels=(), by_levels=(), strata=strata,
             stratum=stratum, spec=spec, columns=columns,
         ))  # fmt: skip
@@ -174,17 +184,20 @@ def residual_rows(
         if g:
             extra.append(own)
             names.append(f"sd_ratio[{by_levels[g]}]")
+            variables.append(f"sigma_{term.by.name}[{by_levels[g]}]")  # type: ignore[union-attr]
         if not hom and structure.takes_hom:
             level = np.searchsorted(np.unique(time), time) if structure.time == GAPS else time
             for v, label in enumerate(labels[1:], start=1):
                 extra.append(own * (level == v))
                 names.append(f"sd_ratio[{label}{ending}]")
+                variables.append(f"sigma_{term.time.name}[{label}{ending}]")  # type: ignore[union-attr]
     k = len(labels)
     for ending in suffix:
         names += [f"{name}{ending}" for name in structure.parameters(k)]
     return checked_rows(ResidualRows(
         arguments=arguments, structure=structure, hom=hom, block=block, by=by, time=time,
-        log_sd=np.column_stack([log_sd, *extra]), names=tuple(names), block_name=factor.name,
+        log_sd=np.column_stack([log_sd, *extra]), names=tuple(names),
+        log_sd_names=tuple(variables), block_name=factor.name,
         time_name="" if term.time is None else term.time.name, block_levels=factor.levels,
         time_labels=labels, by_levels=by_levels, strata=strata, stratum=stratum, spec=spec,
         columns=columns,
@@ -193,21 +206,22 @@ def residual_rows(
 
 def _dispersion(
     formula: Formula | None, values: Mapping[str, Vector], n: int
-) -> tuple[MatrixSpec | None, tuple[int, ...], FloatArray, list[str]]:
+) -> tuple[MatrixSpec | None, tuple[int, ...], FloatArray, list[str], list[str]]:
     if formula is None:
-        return None, (), np.zeros((n, 0)), []
+        return None, (), np.zeros((n, 0)), [], []
     spec = learn_matrix(formula.fixed_terms(), values)
     full = build_matrix(spec, values, n)
     check_finite(full, spec.names)
     columns = tuple(j for j, name in enumerate(spec.names) if name != "(Intercept)")
     X = full[:, list(columns)]
-    names = []
+    names, variables = [], []
     for j, column in zip(columns, X.T, strict=True):
         name, strata = spec.names[j], bool(np.isin(column, (0.0, 1.0)).all())
         plain = [v.name for v in formula.fixed_terms().variables if v.name == name[: len(v.name)]]
-        short = name[len(plain[0]) :] if strata and len(plain) == 1 and ":" not in name else name
-        names.append(f"sd_ratio[{short or name}]" if strata else f"dispersion[{name}]")
-    return spec, columns, np.ascontiguousarray(X), names
+        level = name[len(plain[0]) :] if strata and len(plain) == 1 and ":" not in name else ""
+        names.append(f"sd_ratio[{level or name}]" if strata else f"dispersion[{name}]")
+        variables.append(f"sigma_{plain[0]}[{level}]" if level else f"sigma_{name}")
+    return spec, columns, np.ascontiguousarray(X), names, variables
 
 
 def _strata(

@@ -18,7 +18,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import LinearEstimates
 from nestedmlm.fits.old_names import NAMES_ELSEWHERE, OLD_NAMES
-from nestedmlm.fits.plain_only import plain_only
+from nestedmlm.fits.plain_only import plain_only, unknown_sigma
 from nestedmlm.inference.variances.identification import confoundings
 from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
@@ -105,14 +105,15 @@ else:  # each loads when it is first asked for
                 "augment": "augment", "elimination": "elimination",
                 "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
-                "refit_many": "refit_many", "residuals": "rstudent", "sample": "sample",
-                "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
-                "fragility": "fragility", "check": "check", "report": "report", "r_code": "r_code",
-                "variance_partition": "variance_partition",
+                "refit_many": "refit_many", "residuals": "rstudent", "step": "step",
+                "standardized": "standardized", "fragility": "fragility", "check": "check",
+                "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
     )
+    drawn = {"sample": "sample", "to_pymc": "to_pymc"}
+    globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
     globals().update(
         late_imports(
             "nestedmlm",
@@ -126,10 +127,8 @@ else:  # each loads when it is first asked for
     globals().update(
         late_imports(
             "nestedmlm",
-            {
-                "fits.singularity.rank": "is_singular repca", "plots.accessor": "FitPlots",
-                "views.summary": "fit_view",
-            },
+            {"fits.singularity.rank": "is_singular repca", "plots.accessor": "FitPlots",
+             "views.summary": "fit_view"},
             wrap=checked,
         )
     )

@@ -16,7 +16,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
-from nestedmlm.fits.plain_only import plain_only, refuse_residuals
+from nestedmlm.fits.plain_only import plain_only, refuse_known_sigma, unknown_sigma
 from nestedmlm.formula import Formula, as_formula, update_formula
 from nestedmlm.late import late_imports
 from nestedmlm.native_frames import kind_of_table
@@ -45,9 +45,10 @@ else:  # each loads when it is first asked for
         "generalized.options": "generalized_family", "glmer_fit": "fit_generalized",
     }))
     globals().update(late_imports("nestedmlm.fits.verbs", {
-        "prior_predictive": "prior_predictive", "pytensor_graph": "pytensor", "sample": "sample",
-        "to_pymc": "to_pymc",
+        "prior_predictive": "prior_predictive", "pytensor_graph": "pytensor",
     }, wrap=plain_only))
+    drawn = {"sample": "sample", "to_pymc": "to_pymc"}
+    globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
     # fmt: on
 
 _log = logging.getLogger("nestedmlm")
@@ -251,7 +252,7 @@ class Model:
     @property
     def priors(self) -> PriorTable:
         """Default priors of the Bayesian model, each with the rule that set it; a view."""
-        refuse_residuals(self, "a prior")
+        refuse_known_sigma(self, "a prior")
         return PriorTable(resolve_priors(self.design).rows)
 
     @property

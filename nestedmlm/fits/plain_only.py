@@ -31,6 +31,17 @@ def refuse_residuals(fit: Any, what: str, instead: str = "") -> None:
             f"{what} is not worked out for residuals that differ or correlate (dispersion=, "
             f"residual=){instead and ': ' + instead}"
         )
+    refuse_known_sigma(fit, what, instead)
+
+
+def refuse_known_sigma(fit: Any, what: str, instead: str = "") -> None:
+    """Refuse a question that is not worked out for a known sigma.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the fit has ``fixed=``.
+    """
     if getattr(fit, "design", None) is not None and fit.design.sigma is not None:
         raise ResidualStructureError(
             f"{what} is not worked out for a known sigma (fixed=){instead and ': ' + instead}"
@@ -44,6 +55,18 @@ def plain_only(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def verb(fit: Any, *args: Any, **kwargs: Any) -> Any:
         refuse_residuals(fit, function.__name__)
+        return function(fit, *args, **kwargs)
+
+    return checked(verb)
+
+
+@cache
+def unknown_sigma(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a verb: refuse fits with a known sigma."""
+
+    @wraps(function)
+    def verb(fit: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_known_sigma(fit, function.__name__)
         return function(fit, *args, **kwargs)
 
     return checked(verb)

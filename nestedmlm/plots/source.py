@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.modes import require_effects
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
@@ -77,7 +77,12 @@ def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     generalized: Any = fit
     if fit.engine != "posterior" and generalized.core.family is not None:
         return fitted, _used(fit, generalized.residuals("quantile", seed=_SEED))
-    if fit.engine != "posterior" and fit.design.residual is not None:
+    if fit.design.residual is not None:
+        if fit.engine == "posterior":
+            raise ResidualStructureError(
+                "residuals of a posterior in units of their standard deviations are not worked out "
+                "where they differ or correlate: ask the fit by likelihood"
+            )
         likely: Any = fit
         return fitted, _used(fit, likely.residuals("normalized"))
     residual = fit.design.y - fitted

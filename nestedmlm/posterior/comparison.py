@@ -14,6 +14,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
+from nestedmlm.inference.variances.residual_parameters import residual_names, residual_values
 from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_table
 
 
@@ -80,6 +81,7 @@ def check_same(one: Design, other: Design) -> None:
         "fixed effects": one.x_names == other.x_names,
         "random effects": _random_part(one) == _random_part(other),
         "families": _family(one) == _family(other),
+        "residuals (dispersion=, residual=)": _residual_part(one) == _residual_part(other),
         "responses": one.n == other.n and np.array_equal(one.y, other.y),
     }
     different = [what for what, same in problems.items() if not same]
@@ -106,6 +108,10 @@ def _random_part(design: Design) -> list[tuple[Any, ...]]:
     ]
 
 
+def _residual_part(design: Design) -> tuple[str, ...]:
+    return () if design.residual is None else design.residual.names
+
+
 def _estimates(solution: Any, design: Design) -> FloatArray:
     """Values of `list_parameters` at a solution; NaN for a correlation with no variance."""
     terms = {t.name: (t.columns, T) for t, T in zip(design.terms, solution.T, strict=True)}
@@ -120,15 +126,11 @@ def _estimates(solution: Any, design: Design) -> FloatArray:
             strict=True,
         )
     }
-
-    beside: dict[str, float] = {}
-    if design.family is not None:
-        pymc, dispersion = design.family.pymc, solution.dispersion
-        beside = {DISPERSION: dispersion} if pymc is None else pymc.at_dispersion(dispersion)
+    beside = _beside(solution, design)
 
     def value(p: Parameter) -> float:
-        if p.kind == "family":
-            return beside[p.name]
+        if p.kind in ("family", "residual"):
+            return beside[p.var1 or p.name]
         if p.kind == "sigma" or p.var1 is None:
             return float(solution.sigma)
         if p.kind == "fixed":
@@ -142,3 +144,15 @@ def _estimates(solution: Any, design: Design) -> FloatArray:
         return float(correlation_matrix(cov)[i, columns.index(p.var2)])
 
     return np.array([value(p) for p in list_parameters(design)])
+
+
+def _beside(solution: Any, design: Design) -> dict[str, float]:
+    """Values of what a family has beside the mean, or of residuals that differ or correlate."""
+    if design.residual is not None:
+        names = [name for name, _ in residual_names(design.residual)]
+        found = residual_values(solution.stats.residual, solution.sigma)
+        return dict(zip(names, found.tolist(), strict=True))
+    if design.family is None:
+        return {}
+    pymc, dispersion = design.family.pymc, solution.dispersion
+    return {DISPERSION: dispersion} if pymc is None else pymc.at_dispersion(dispersion)

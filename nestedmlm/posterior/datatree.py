@@ -75,7 +75,7 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
     data : DataTree
         With ``posterior``; never changed.
     log_likelihood : bool
-        Add it, unless it would take more than half a gigabyte.
+        Add it, unless it would take more than half a gigabyte, or residuals correlate.
 
     Returns
     -------
@@ -87,7 +87,9 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
         "observed_data": {response_name(design): counted(design)},
         "constant_data": constant_data(design),
     }
-    if log_likelihood and fits_in_memory(data, design):
+    # rows of a block are dependent: their log-densities do not add up to the likelihood
+    dependent = design.residual is not None and design.residual.block is not None
+    if log_likelihood and not dependent and fits_in_memory(data, design):
         groups["log_likelihood"] = {response_name(design): row_log_likelihood(data, design)}
     return merge(data, row_tree(groups, design))
 

@@ -21,6 +21,7 @@ from nestedmlm.inference.variances.icc_r2 import (
 )
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.row_draws import fitted_rows
+from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.posterior.row_responses import dispersion_draws
 from nestedmlm.posterior.summaries import LEVEL, estimates
 
@@ -39,7 +40,7 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
     """
     fixed = fixed_variance(design, fixed_draws(data, design))
     terms, residual = split_variance(data, design)
-    random = sum(terms)
+    random = sum(terms, np.zeros(1))
     total = fixed + random + residual
     if design.family is None:
         fitted = _variance_of_fitted(data, design)
@@ -75,8 +76,8 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
 
 def row_sd_draws(data: Any, design: Design) -> dict[str, FloatArray]:
     """Standard deviation of a row given the predictors, ``total`` and ``residual``, (S,) each."""
-    residual = residual_variance(design, sigma_draws(data, design))
-    total = residual + sum(term_variances(data, design))
+    residual = mean_residual_variance(data, design)
+    total = residual + sum(term_variances(data, design), start=np.zeros(1))
     return {"total": np.sqrt(total), "residual": np.sqrt(residual)}
 
 
@@ -88,7 +89,7 @@ def split_variance(data: Any, design: Design) -> tuple[list[FloatArray], FloatAr
     """
     terms, family = term_variances(data, design), design.family
     if family is None:
-        return terms, residual_variance(design, sigma_draws(data, design))
+        return terms, mean_residual_variance(data, design)
     beta = fixed_draws(data, design)
     residual = distribution_variances(
         family, mean_predictor(design, beta), sum(terms, np.zeros(len(beta))),
@@ -117,6 +118,16 @@ def _bayes_share(data: Any, design: Design, family: Family) -> FloatArray:
     fitted = squares / design.n - (total / design.n) ** 2
     out: FloatArray = fitted / (fitted + own / design.n)
     return out
+
+
+def mean_residual_variance(data: Any, design: Design) -> FloatArray:
+    """Average residual variance of the rows, shape (S,)."""
+    sigma, own = sigma_draws(data, design), residual_draws(data, design)
+    if own is None:
+        out: FloatArray = residual_variance(design, sigma)
+        return out
+    w = 1.0 if design.weights is None else design.weights
+    return sigma**2 * np.mean(own.row_sd() ** 2 / w, axis=1)
 
 
 def term_variances(data: Any, design: Design) -> list[FloatArray]:

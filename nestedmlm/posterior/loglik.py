@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.bayes.model.names import OBS_DIM, parameter_names
+from nestedmlm.bayes.model.names import OBS_DIM, parameter_names, without_slash
 from nestedmlm.design.design import Design
+from nestedmlm.posterior.block_density import block_log_density
 from nestedmlm.posterior.draws import draw_shape, marginal_draws
 from nestedmlm.posterior.left_out_density import left_out_log_density
 from nestedmlm.posterior.row_draws import fitted_rows
+from nestedmlm.posterior.row_residuals import residual_draws
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
 
@@ -23,10 +25,13 @@ def fits_in_memory(data: Any, design: Design) -> bool:
 
 
 def row_log_likelihood(data: Any, design: Design) -> FloatArray:
-    """Log-density of each row given its random effects, shape (chains, draws, n)."""
+    """Log-density of each row given its random effects, shape (chains, draws, n).
+
+    Where residuals correlate, given the other rows of its block too.
+    """
     rows = fitted_rows(data, design)
     out = np.empty((len(rows.beta), design.n))
-    for block in rows.blocks():
+    for block in rows.joint_blocks():
         out[:, block] = rows.responses.log_density(design.y[block], rows.eta(block), block)
     return out.reshape(*draw_shape(data), design.n)
 
@@ -54,6 +59,15 @@ def loo_groups(data: Any, design: Design, f: int, *, max_draws: int | None) -> A
     return _loo_units(data, design, factor.codes, factor_dim(design, f), labels, max_draws)
 
 
+def loo_blocks(data: Any, design: Design, *, max_draws: int | None) -> Any:
+    """PSIS leave-one-out of the blocks of residuals that correlate; an ``ELPDData``."""
+    rows = design.residual
+    assert rows is not None
+    assert rows.block is not None
+    dim, labels = f"{without_slash(rows.block_name)}__factor_dim", rows.block_levels.tolist()
+    return _loo_units(data, design, rows.block, dim, labels, max_draws)
+
+
 def factor_dim(design: Design, f: int) -> str:
     """The dimension of a grouping factor's levels in a posterior."""
     names = parameter_names(design).terms
@@ -69,7 +83,11 @@ def _loo_units(
 
     chains, draws = draw_shape(data)
     kept = _thinned(chains, draws, most)
-    values = left_out_log_density(marginal_draws(data, design, kept.ravel()), design, units)
+    drawn, own = marginal_draws(data, design, kept.ravel()), residual_draws(data, design)
+    if own is None:
+        values = left_out_log_density(drawn, design, units)
+    else:
+        values = block_log_density(drawn, own.chosen(kept.ravel()), design, units)
     thin = data["posterior"].isel(draw=kept[0])
     tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, labels)
     return loo(tree, pointwise=True)

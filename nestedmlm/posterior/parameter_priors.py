@@ -19,6 +19,7 @@ from nestedmlm.bayes.model.names import parameter_names, structured_parameters
 from nestedmlm.bayes.model.priors import PriorSet, require_known
 from nestedmlm.covariance import Parameter as StructureParameter
 from nestedmlm.design.design import Design
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.posterior.draws import chained
 from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_draws
 
@@ -65,8 +66,15 @@ def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior]:
     ------
     OptionError
         If one is a function.
+    ResidualStructureError
+        If residuals differ or correlate, whose priors are of other quantities than are reported.
     """
     require_known(priors)
+    if design.residual is not None:
+        raise ResidualStructureError(
+            "priors beside posteriors are not worked out for residuals that differ or correlate "
+            "(dispersion=, residual=): draw from the priors by sampling to_pymc()"
+        )
     how = centring(design)
     ranges: dict[str, StructureParameter] = {}
     widths: dict[str | None, int] = {}

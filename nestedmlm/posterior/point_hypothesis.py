@@ -22,13 +22,16 @@ from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, require_proper
-from nestedmlm.bayes.sampling.conditional import flat_factor_draws
+from nestedmlm.bayes.sampling.conditional import Draws, flat_factor_draws
+from nestedmlm.bayes.sampling.residual_draws import free_draws
 from nestedmlm.design.design import Design
 from nestedmlm.errors import FormulaError, OptionError
+from nestedmlm.likelihood.elimination import eliminate
 from nestedmlm.likelihood.elimination.points import eliminate_points
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.posterior.draws import draw_shape, stacked
-from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 PRIOR_DRAWS = 100_000  # of a prior whose density is estimated
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -102,12 +105,12 @@ def _linear(evaluate: Evaluate, design: Design) -> tuple[float, FloatArray] | No
 def _normal_densities(
     constant: float, L: FloatArray, data: Any, design: Design, priors: PriorSet
 ) -> PointDensities:
-    names, stats = parameter_names(design), cross_products(design)
+    names = parameter_names(design)
     own = [priors[name].prior for name in names.fixed]
     mean, sd = (np.array([p[key] for p in own]) for key in ("mu", "sigma"))  # type: ignore[index]
     L = L @ centring(design).matrix()  # of the coefficients that have these priors
     draws = {name: stacked(data, name) for name in names.parameters}
-    S = eliminate_points(flat_factor_draws(design, draws, stats, make_plan(design, stats)), stats).S
+    stats, S = _remaining(design, draws)
     C, c = contrast_slopes(design, stats), contrast(stats)
     weight = 1.0 / draws[names.sigma] ** 2
     curvature = C.T @ S @ C * weight[:, None, None] + np.diag(1.0 / sd**2)
@@ -118,6 +121,18 @@ def _normal_densities(
         log_posterior=_log_normal(centre, variance).reshape(draw_shape(data)),
         log_prior=float(_log_normal(constant + L @ mean, np.sum((L * sd) ** 2))),
     )
+
+
+def _remaining(design: Design, draws: Draws) -> tuple[CrossProducts, FloatArray]:
+    """Statistics of the data, and what remains of them in each draw once effects are eliminated."""
+    sums = None if design.residual is None else pair_sums(design)
+    stats = cross_products(design) if sums is None else sums.base
+    T = flat_factor_draws(design, draws, stats, make_plan(design, stats))
+    if sums is None:
+        return stats, eliminate_points(T, stats).S
+    free = free_draws(design, sums.model, draws)
+    own = [eliminate(t, sums.at(x)).S for t, x in zip(T, free, strict=True)]
+    return stats, np.array(own)
 
 
 def _log_normal(mean: Any, variance: Any) -> Any:

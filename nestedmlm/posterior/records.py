@@ -18,7 +18,8 @@ import scipy.special
 
 from nestedmlm.bayes.model import distributions, priors
 from nestedmlm.covariance import STRUCTURES, Structure
-from nestedmlm.design import design, rows, schema, sums
+from nestedmlm.covariance.residual_structures import ResidualStructure, residual_structure
+from nestedmlm.design import design, residual, rows, schema, sums
 from nestedmlm.design.frame import (
     column_statistics,
     group_columns,
@@ -37,7 +38,7 @@ from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, 
 from nestedmlm.statistics.cells import cell_plan, cell_sums, predictor_tally
 
 _MODULES = (
-    distributions, priors, design, rows, schema, splines, transforms, column_statistics,
+    distributions, priors, design, residual, rows, schema, splines, transforms, column_statistics,
     group_columns, grouping, modelmatrix, values, columns, sums, partition_frame, reading,
     reterms, nodes, terms, run, cell_sums, cell_plan,
     predictor_tally,
@@ -220,6 +221,24 @@ def _read_family(content: Any, store: Store) -> Family:
     return family if dispersion is None else family.with_dispersion(dispersion)
 
 
+def _write_residual(arguments: residual.ResidualArguments, store: Store, where: str) -> Any:
+    """The arguments ``dispersion`` and ``residual`` by their texts."""
+    return [arguments.dispersion_text, arguments.term.text if arguments.term else None]
+
+
+def _read_residual(content: Any, store: Store) -> residual.ResidualArguments | None:
+    dispersion, term = content
+    return residual.read_arguments(dispersion, term)
+
+
+def _write_residual_structure(own: ResidualStructure, store: Store, where: str) -> str:
+    return own.name
+
+
+def _read_residual_structure(name: str, store: Store) -> ResidualStructure:
+    return residual_structure(name)
+
+
 def _write_prior(prior: distributions.Prior, store: Store, where: str) -> Any:
     return [prior.distribution, dict(prior.parameters)]
 
@@ -298,6 +317,8 @@ WRITERS: Mapping[type, tuple[str, Writer]] = {
     Formula: ("formula", _write_formula),
     Structure: ("structure", _write_structure),
     Family: ("family", _write_family),
+    residual.ResidualArguments: ("residual arguments", _write_residual),
+    ResidualStructure: ("residual structure", _write_residual_structure),
     distributions.Prior: ("prior", _write_prior),
     priors.PriorSet: ("priors", _write_priors),
     Environment: ("environment", _write_environment),
@@ -310,6 +331,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "formula": _read_formula,
         "structure": _read_structure,
         "family": _read_family,
+        "residual arguments": _read_residual,
+        "residual structure": _read_residual_structure,
         "prior": _read_prior,
         "priors": _read_priors,
         "environment": _read_environment,

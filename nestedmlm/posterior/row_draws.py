@@ -22,7 +22,7 @@ from nestedmlm.posterior.draws import (
     fixed_draws,
     roots,
 )
-from nestedmlm.posterior.row_responses import Responses, responses_of
+from nestedmlm.posterior.row_responses import Responses, fitted_responses, new_responses
 from nestedmlm.posterior.summaries import estimates
 
 KINDS = ("mean", "response", "link")
@@ -40,7 +40,7 @@ class RowDraws:
     terms : tuple of ((m, k) array, (m,) codes, (S, J, k) draws)
         Codes of -1 stand for a random effect of zero.
     beta : (S, p) array
-    responses : NormalResponses or FamilyResponses
+    responses : NormalResponses, CorrelatedResponses or FamilyResponses
         How responses are distributed at these predictors.
     """
 
@@ -68,6 +68,10 @@ class RowDraws:
         """Blocks of rows whose draws fit in memory."""
         size = max(1, _NUMBERS_TOGETHER // max(1, len(self.beta)))
         return [slice(i, i + size) for i in range(0, len(self.X), size)]
+
+    def joint_blocks(self) -> list[slice]:
+        """Blocks of rows whose responses are independent of one another's, given the draws."""
+        return [slice(None)] if self.responses.correlated else self.blocks()
 
 
 def _add_effect(out: FloatArray, X: FloatArray, codes: IntArray, b: FloatArray) -> None:
@@ -100,7 +104,7 @@ def fitted_rows(data: Any, design: Design, *, re_form: Any = None) -> RowDraws:
         offset=design.offset,
         terms=terms,
         beta=fixed_draws(data, design),
-        responses=responses_of(data, design, design.weights),
+        responses=fitted_responses(data, design),
     )
 
 
@@ -113,9 +117,12 @@ def new_rows(
     re_form: Any = None,
     offset: Any = None,
     weights: FloatArray | None = None,
+    response: bool = False,
     rng: np.random.Generator,
 ) -> tuple[RowDraws, pd.Index]:
     """Rows of other data, with their prior weights (None: all are 1), and their index.
+
+    With `response` residual standard deviations are the rows' own where they differ.
 
     Raises
     ------
@@ -151,7 +158,7 @@ def new_rows(
         offset=new.offset,
         terms=tuple(terms),
         beta=fixed_draws(data, design),
-        responses=responses_of(data, design, weights),
+        responses=new_responses(data, design, newdata if response else None, weights),
     )
     return rows, new.index
 
@@ -205,7 +212,7 @@ def all_draws(rows: RowDraws, *, kind: str, rng: np.random.Generator) -> FloatAr
     """Every draw of every row, shape (S, m)."""
     draw = row_drawer(rows, kind, rng)
     out = np.empty((len(rows.beta), len(rows.X)))
-    for block in rows.blocks():
+    for block in rows.joint_blocks():
         out[:, block] = draw(block)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from nestedmlm.bayes.model.names import dispersion_of, sampled_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.families import Family
 from nestedmlm.posterior.draws import sigma_draws, stacked
+from nestedmlm.posterior.row_residuals import ResidualDraws, residual_draws
 
 type Block = slice
 
@@ -25,6 +26,8 @@ class NormalResponses:
     sigma : (S, m) or (S, 1) array
         Residual standard deviation of each row.
     """
+
+    correlated: ClassVar[bool] = False
 
     sigma: FloatArray
 
@@ -53,6 +56,49 @@ class NormalResponses:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CorrelatedResponses(NormalResponses):
+    """Normal responses of the fitted rows, which correlate: a block of all rows is drawn as one.
+
+    Attributes
+    ----------
+    scale : (S, 1) or (S, n) array
+        Sigma over the root of the prior weights.
+    residuals : ResidualDraws
+    """
+
+    correlated: ClassVar[bool] = True
+
+    scale: FloatArray
+    residuals: ResidualDraws
+
+    def draw(self, eta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
+        """Responses at linear predictors of a block of rows, (S, rows)."""
+        if block != slice(None):
+            return NormalResponses.draw(self, eta, block, rng)
+        return eta + self.scale * self.residuals.noise(rng)
+
+    def log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of each row given the other rows, (S, n): all rows are one block.
+
+        Source: Buerkner, Gabry & Vehtari (2021), Computational Statistics 36: 1243-1261.
+        """
+        left, sd = self.residuals.conditional((y - eta) / self.scale)
+        out: FloatArray = (
+            -0.5 * (left / sd) ** 2 - np.log(sd * self.scale) - 0.5 * np.log(2.0 * np.pi)
+        )
+        return out
+
+    def chosen(self, draws: Any) -> CorrelatedResponses:
+        """The same of some draws."""
+        return replace(
+            self,
+            sigma=self.sigma[draws],
+            scale=self.scale[draws],
+            residuals=self.residuals.chosen(draws),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FamilyResponses:
     """Responses of a family.
 
@@ -64,6 +110,8 @@ class FamilyResponses:
     weights : (m,) array or None
         Trials, or prior weights.
     """
+
+    correlated: ClassVar[bool] = False
 
     family: Family
     values: dict[str, FloatArray]
@@ -117,13 +165,43 @@ def _values(data: Any, family: Family) -> dict[str, FloatArray]:
 type Responses = NormalResponses | FamilyResponses
 
 
-def responses_of(data: Any, design: Design, weights: FloatArray | None) -> Responses:
-    """How responses of rows with these prior weights (or trials) are distributed in each draw."""
-    if design.family is None:
-        sigma = sigma_draws(data, design)[:, None]
-        return NormalResponses(sigma=sigma if weights is None else sigma / np.sqrt(weights))
-    return FamilyResponses(
-        family=design.family,
-        values=_values(data, design.family),
-        weights=weights,
-    )
+def fitted_responses(data: Any, design: Design) -> Responses:
+    """How responses of the fitted rows are distributed in each draw."""
+    if design.family is not None:
+        return _of_family(data, design.family, design.weights)
+    scale, own = _scale(data, design, design.weights), residual_draws(data, design)
+    if own is None:
+        return NormalResponses(sigma=scale)
+    sigma = scale * own.row_sd()
+    if not own.correlated:
+        return NormalResponses(sigma=sigma)
+    return CorrelatedResponses(sigma=sigma, scale=scale, residuals=own)
+
+
+def new_responses(data: Any, design: Design, newdata: Any, weights: FloatArray | None) -> Responses:
+    """How responses of other rows are distributed in each draw.
+
+    Parameters
+    ----------
+    data : DataTree
+    design : Design
+    newdata : DataFrame or None
+        What standard deviations that differ are read from; None where only means are asked for.
+    weights : (m,) array or None
+        Prior weights, or trials.
+    """
+    if design.family is not None:
+        return _of_family(data, design.family, weights)
+    scale = _scale(data, design, weights)
+    own = None if newdata is None else residual_draws(data, design)
+    return NormalResponses(sigma=scale if own is None else scale * own.new_row_sd(design, newdata))
+
+
+def _of_family(data: Any, family: Family, weights: FloatArray | None) -> FamilyResponses:
+    return FamilyResponses(family=family, values=_values(data, family), weights=weights)
+
+
+def _scale(data: Any, design: Design, weights: FloatArray | None) -> FloatArray:
+    """Sigma over the root of the prior weights, (S, 1) or (S, m)."""
+    sigma = sigma_draws(data, design)[:, None]
+    return sigma if weights is None else sigma / np.sqrt(weights)

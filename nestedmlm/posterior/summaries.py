@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import TermNames, pairs, parameter_names
 from nestedmlm.design.design import Design, ReTerm
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.rows.modes import coefficient_tables
 from nestedmlm.inference.variances.parameters import model_parameters
+from nestedmlm.inference.variances.residual_parameters import residual_names
 from nestedmlm.posterior.draws import chained, effect_draws, fixed_draws, stacked
 from nestedmlm.posterior.effective_draws import DIAGNOSTICS, diagnostics
 
@@ -28,9 +29,9 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"fixed", "sd", "cor", "par", "sigma", "family"}
+    kind : {"fixed", "sd", "cor", "par", "sigma", "family", "residual"}
         ``par``: a parameter of a structured correlation that is no correlation itself; ``family``:
-        one that a family has beside the mean.
+        one that a family has beside the mean; ``residual``: of residuals that differ or correlate.
     group : str
         Name of the random-effects term (as in VarCorr); empty for a fixed effect, ``Residual``
         for sigma.
@@ -43,6 +44,8 @@ class Parameter:
         The variable of the posterior.
     at : tuple of int
         Where in that variable.
+    log : bool
+        Whether the variable is the logarithm.
     """
 
     kind: str
@@ -52,12 +55,14 @@ class Parameter:
     name: str
     variable: str
     at: tuple[int, ...] = ()
+    log: bool = False
 
 
 def list_parameters(design: Design) -> tuple[Parameter, ...]:
-    """List fixed effects, then standard deviations and correlations of each term, then sigma.
+    """List fixed effects, standard deviations and correlations of each term, sigma, the residuals'.
 
-    In the place of sigma a generalized model has the parameters of its family, if any.
+    In the order of `nestedmlm.inference.variances.parameters.model_parameters`. In the place of
+    sigma a generalized model has the parameters of its family, if any.
     """
     names = parameter_names(design)
     out = [
@@ -80,7 +85,32 @@ def list_parameters(design: Design) -> tuple[Parameter, ...]:
             Parameter(kind=kind, group=group, var1=None, var2=None, name=name, variable=name)
             for name in names.beside
         ),
+        *_of_residuals(design),
     )
+
+
+def _of_residuals(design: Design) -> Iterator[Parameter]:
+    """Parameters of residuals that differ or correlate; ratios of standard deviations as such."""
+    own = parameter_names(design).residual
+    shown = iter(residual_names(design.residual) if design.residual is not None else ())
+
+    def parameter(variable: str, name: str, **where: Any) -> Parameter:
+        label = next(shown)[0]
+        return Parameter(
+            kind="residual", group="Residual", var1=label, var2=None, name=name, variable=variable,
+            log=label.startswith("sd_ratio"), **where,
+        )  # fmt: skip
+
+    for name in own.log_sd:
+        yield parameter(name, name)
+    for group in own.groups:
+        for name in (*group.parameters, *group.sds):
+            yield parameter(name, name)
+        k = len(group.visits) if group.correlation else 0
+        for j in range(k):
+            for i in range(j + 1, k):
+                place = f"[{group.visits[i]}, {group.visits[j]}]"
+                yield parameter(str(group.correlation), f"{group.correlation}{place}", at=(i, j))
 
 
 def _correlations(term: ReTerm, names: TermNames) -> list[Parameter]:
@@ -128,7 +158,7 @@ def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
     draws = chained(data, parameter.variable)
     for place in reversed(parameter.at):
         draws = draws[..., place]
-    return draws
+    return np.exp(draws) if parameter.log else draws
 
 
 def parameter_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:
@@ -182,7 +212,7 @@ def varcorr_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Data
 def _second_moment(
     data: Any, p: Parameter, sd: Mapping[tuple[str, str | None], FloatArray]
 ) -> FloatArray:
-    if p.kind in ("par", "family"):
+    if p.kind in ("par", "family", "residual"):
         return np.full(1, np.nan)  # no entry of a covariance matrix
     first = sd[p.group, p.var1]
     if p.kind != "cor":
@@ -254,6 +284,8 @@ def effects_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.Data
                 found = estimates(stacked(data, variable), level=level)
                 labels = {"group": factor.name, "term": column, "level": factor.levels}
                 pieces.append(pd.DataFrame(labels).join(found))
+    if not pieces:
+        raise ResidualStructureError("this model has no random effects")
     return pd.concat(pieces, ignore_index=True)
 
 

@@ -101,7 +101,7 @@ class ResidualModel:
         """Free parameters of next to no correlation, for each group."""
         if self.structure is None:
             return []
-        return [self.structure.neutral(self._k(part)) for part in self.correlations]
+        return [self.structure.neutral(self.levels_of(part)) for part in self.correlations]
 
     def natural(self, free: FloatArray) -> FloatArray:
         """Values of the parameters: ratios of standard deviations, and correlations.
@@ -114,7 +114,7 @@ class ResidualModel:
         out = [ratios]
         for part, own in self._parts():
             if self.structure is not None:
-                value = np.asarray(self.structure.natural(free[own], self._k(part)))
+                value = np.asarray(self.structure.natural(free[own], self.levels_of(part)))
                 unit = 1.0 if self.structure.whole_gaps else getattr(part, "unit", 1.0)
                 out.append(value ** (1.0 / unit))
         return np.concatenate(out)
@@ -132,7 +132,8 @@ class ResidualModel:
         shift = np.where(np.abs(mean) > _FAR, mean, 0.0)
         return replace(self, classes=self.classes - shift), shift
 
-    def _k(self, part: Correlation) -> int:
+    def levels_of(self, part: Correlation) -> int:
+        """Levels of a correlation: of the times, or rows of the largest block."""
         return int(getattr(part, "largest", self.levels))
 
     @property
@@ -246,7 +247,7 @@ def residual_model(rows: ResidualRows) -> ResidualModel:
         Blocks, times and the log-linear model of the rows.
     """
     n, q = rows.log_sd.shape
-    unit = np.array([_unit(column) for column in rows.log_sd.T]).reshape(q)
+    unit = np.array([column_unit(column) for column in rows.log_sd.T]).reshape(q)
     classes, row_class = np.unique(rows.log_sd / unit, axis=0, return_inverse=True)
     row_class = row_class.reshape(n)
     block = np.arange(n) if rows.block is None else rows.block
@@ -292,7 +293,7 @@ def _correlation(
     return visits(structure, rows.levels, some, block, time.astype(np.int64))
 
 
-def _unit(column: FloatArray) -> float:
+def column_unit(column: FloatArray) -> float:
     """A size of the column, 1 for indicators: steps of the optimizer are then of one size."""
     spread = float(column.std())
     return 1.0 if spread == 0.0 or np.isin(column, (0.0, 1.0)).all() else spread

@@ -17,11 +17,12 @@ from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.sampling import samplers
 from nestedmlm.bayes.sampling.conditional import covariance_factors
+from nestedmlm.bayes.sampling.correlation_roots import partial_correlations
 from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.bayes.sampling.sampling import sample
-from nestedmlm.bayes.sampling.start import partial_correlations, start_values
+from nestedmlm.bayes.sampling.start import start_values
 from nestedmlm.design.build import build_design
 from nestedmlm.errors import MissingSamplerError, OptionError, SamplingError
 

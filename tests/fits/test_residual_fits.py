@@ -351,10 +351,6 @@ def test_options_that_do_not_apply():
             nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex", **how)
     with pytest.raises(ResidualStructureError, match="known variances"):
         nm.lmer(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex", fixed={"sigma": 1.0})
-    model = nm.Model(f"{MEANS} + (1 | Subject)", ORTHODONT, dispersion="~ Sex")
-    for call in (lambda: model.sample(), lambda: model.priors, lambda: model.to_pymc()):
-        with pytest.raises(ResidualStructureError):
-            call()
 
 
 def test_a_stratum_without_variance_is_at_the_edge():

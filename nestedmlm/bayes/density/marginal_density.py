@@ -15,6 +15,7 @@ from nestedmlm.bayes.density.marginal_likelihood import (
     entry_places,
     likelihood_constant,
     marginal_likelihood,
+    residual_likelihood,
 )
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
 from nestedmlm.bayes.density.prior_coordinates import (
@@ -23,12 +24,15 @@ from nestedmlm.bayes.density.prior_coordinates import (
     given_prior,
     make_coordinate,
 )
+from nestedmlm.bayes.density.residual_coordinates import ResidualCoordinates, add_residuals
 from nestedmlm.bayes.density.term_covariance import add_term
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.likelihood.elimination import eliminate
 from nestedmlm.likelihood.elimination.points import eliminate_points, serves
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -41,7 +45,7 @@ class MarginalDensity(NamedCoordinates):
     Attributes
     ----------
     stats : CrossProducts
-        Of the data.
+        Of the data; of residuals that differ or correlate what does not depend on how.
     P, C, c : arrays
         Of `nestedmlm.bayes.density.marginal_likelihood.marginal_likelihood`.
     """
@@ -61,7 +65,7 @@ class MarginalDensity(NamedCoordinates):
     @property
     def together(self) -> bool:
         """Whether points in rows cost less than one after the other."""
-        return serves(self.stats)
+        return self.residual is None and serves(self.stats)
 
     def with_response(self, design: Design) -> MarginalDensity:
         """The density of another response (or offset): priors and coordinates stay.
@@ -71,8 +75,12 @@ class MarginalDensity(NamedCoordinates):
         design : Design
             That of the density but for the response.
         """
-        stats = cross_products(design)
-        return replace(self, stats=stats, c=contrast(stats))
+        if self.residual is None:
+            stats = cross_products(design)
+            return replace(self, stats=stats, c=contrast(stats))
+        sums = pair_sums(design)
+        own = replace(self.residual, sums=sums)
+        return replace(self, stats=sums.base, residual=own, c=contrast(sums.base))
 
     # --- the density ---------------------------------------------------------------------------
     def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
@@ -85,10 +93,16 @@ class MarginalDensity(NamedCoordinates):
             value, gradient, slopes = self.coordinates.log_prior(z, x)
             entries, pullback = self._entries(z, x)
             sigma = float(x[self.sigma])
+            own = entries, x[self.beta], sigma
             try:
-                found = marginal_likelihood(
-                    self.stats, entries, x[self.beta], sigma, self.P, self.C, self.c
-                )
+                if self.residual is None:
+                    found = marginal_likelihood(self.stats, *own, self.P, self.C, self.c)
+                else:
+                    free, back = self.residual.free(z, x)
+                    found, free_bar = residual_likelihood(
+                        self.residual.sums, *own, free, self.P, self.C, self.c
+                    )
+                    back(free_bar, slopes, gradient)
             except (np.linalg.LinAlgError, ZeroDivisionError):
                 return -np.inf, np.zeros(self.ndim)
             likelihood, entries_bar, beta_bar, sigma_bar = found
@@ -116,17 +130,35 @@ class MarginalDensity(NamedCoordinates):
         return self.of_contrasts(logdet, np.einsum("mr,mrs,ms->m", v, S, v), x[:, self.sigma])
 
     def of_contrasts(self, logdet: FloatArray, vSv: FloatArray, sigma: FloatArray) -> FloatArray:
-        """Marginal log-likelihood, given ``log|M|`` and ``v'S v``."""
+        """Marginal log-likelihood, given `remaining`'s logdet and ``v'S v``."""
         out: FloatArray = -0.5 * (logdet + vSv / sigma**2) - self.stats.n * np.log(sigma)
         return out + likelihood_constant(self.stats)
 
     def remaining(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """``log|M|`` and S at points in rows: (m,) and (m, p + 1, p + 1) arrays."""
+        """``log|M| + log|R|`` and S at points in rows: (m,) and (m, p + 1, p + 1) arrays."""
         with np.errstate(all="ignore"):
             x = self.coordinates.variables(z)
             entries, _ = self._entries(z, x)
-            found = eliminate_points(entries @ self.P.T / x[:, [self.sigma]], self.stats)
-        return found.logdet, found.S
+            T = entries @ self.P.T / x[:, [self.sigma]]
+            if self.residual is None:
+                found = eliminate_points(T, self.stats)
+                return found.logdet, found.S
+            return self._remaining_with(self.residual, T, z, x)
+
+    def _remaining_with(
+        self, residual: ResidualCoordinates, T: FloatArray, z: FloatArray, x: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """`remaining` where each point has sums of its own; NaN where there is no covariance."""
+        m, r = len(z), self.stats.p + 1
+        logdet, S = np.full(m, np.nan), np.full((m, r, r), np.nan)
+        for i in range(m):
+            try:
+                stats = residual.sums.at(residual.free(z[i], x[i])[0])
+                e = eliminate(T[i], stats)
+            except np.linalg.LinAlgError:
+                continue
+            logdet[i], S[i] = e.logdet - (stats.sum_log_w - self.stats.sum_log_w), e.S
+        return logdet, S
 
 
 def marginal_density(
@@ -150,7 +182,8 @@ def marginal_density(
     -------
     MarginalDensity
     """
-    stats = stats or cross_products(design)
+    sums = None if design.residual is None else pair_sums(design)
+    stats = sums.base if sums is not None else stats or cross_products(design)
     priors = resolve_priors(design, priors)
     names = parameter_names(design)
     each = fixed_coordinates(design, priors)
@@ -159,15 +192,18 @@ def marginal_density(
         add_term(each, term, own, priors)
         for term, own in zip(design.terms, names.terms, strict=True)
     ]
+    sigma = len(each)
     each.append(make_coordinate(names.sigma, given_prior(priors, names.sigma)))
+    residual = None if sums is None else add_residuals(each, names, sums, priors)
     return MarginalDensity(
         stats=stats,
         coordinates=Coordinates.of(each),
         beta=beta,
-        beside=((names.sigma, len(each) - 1),),
+        beside=((names.sigma, sigma),),
         centring=centring(design),
         variables=posterior_variables(design),
         coords={k: tuple(v) for k, v in coordinates(design).items()},
+        residual=residual,
         _fixed=names.fixed,
         _terms=tuple(terms),
         P=entry_places([term.places for term in terms], design, stats),

@@ -15,13 +15,15 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.centring import centring
-from nestedmlm.likelihood.elimination import adjoint, eliminate
+from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
+from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
 from nestedmlm.likelihood.plan import make_plan, scatters
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
+    from nestedmlm.statistics.pair_sums import PairSums
 
 Result = tuple[float, FloatArray, FloatArray, float]
 
@@ -39,17 +41,56 @@ def marginal_likelihood(
     value, entries_bar, beta_bar, sigma_bar
         The adjoints are zero unless `gradient`.
     """
+    return _visit(stats, entries, beta, sigma, P, C, c, gradient)[0]
+
+
+def residual_likelihood(
+    sums: PairSums, entries: FloatArray, beta: FloatArray, sigma: float, free: FloatArray,
+    P: FloatArray, C: FloatArray, c: FloatArray, gradient: bool = True,
+) -> tuple[Result, FloatArray]:  # fmt: skip
+    """`marginal_likelihood`, and ``-1/2 log|R|``, at free parameters of the residuals.
+
+    Returns
+    -------
+    Result
+    free_bar : (n_free,) array
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If there is no covariance there.
+    """
+    stats = sums.at(free)
+    (value, of_entries, of_beta, of_sigma), e, S_bar = _visit(
+        stats, entries, beta, sigma, P, C, c, gradient
+    )
+    value += 0.5 * (stats.sum_log_w - sums.base.sum_log_w)
+    found = value, of_entries, of_beta, of_sigma
+    if not gradient or not len(free):
+        return found, np.zeros(len(free))
+    at = stats.residual
+    assert at is not None
+    J, L = sums.model.jacobian(free, at.c)
+    return found, sums.pull(panel_adjoint(stats, e, -0.5, S_bar)) @ J - 0.5 * L
+
+
+def _visit(
+    stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
+    C: FloatArray, c: FloatArray, gradient: bool,
+) -> tuple[Result, Eliminated, FloatArray]:  # fmt: skip
+    """The likelihood with its adjoints, the elimination, and the adjoint of S."""
     sigma = float(sigma)
     T, v = P @ entries / sigma, c + C @ beta
     e = eliminate(T, stats)
     Sv = e.S @ v
     quadratic = float(v @ Sv) / sigma**2
     value = -0.5 * (e.logdet + quadratic)
+    S_bar = np.outer(v, v) * (-0.5 / sigma**2)
     if not gradient:
-        return value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0
-    M = adjoint(e, -0.5, np.outer(v, v) * (-0.5 / sigma**2))
-    T_bar = twice_products(M, T, stats.parts)
-    return value, P.T @ T_bar / sigma, -C.T @ Sv / sigma**2, (quadratic - float(T_bar @ T)) / sigma
+        return (value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0), e, S_bar
+    T_bar = twice_products(adjoint(e, -0.5, S_bar), T, stats.parts)
+    bars = P.T @ T_bar / sigma, -C.T @ Sv / sigma**2, (quadratic - float(T_bar @ T)) / sigma
+    return (value, *bars), e, S_bar
 
 
 def likelihood_constant(stats: CrossProducts) -> float:
@@ -85,4 +126,4 @@ def entry_places(
             unit = np.zeros_like(W)
             unit[:, j] = inverse[:, i]
             columns.append(place @ unit.ravel())
-    return np.column_stack(columns)
+    return np.column_stack(columns) if columns else np.zeros((0, 0))

@@ -10,9 +10,10 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.density.prior_coordinates import Coordinates
+from nestedmlm.bayes.density.residual_coordinates import ResidualCoordinates
 from nestedmlm.bayes.density.term_covariance import TermCovariance
 from nestedmlm.bayes.model.centring import Centring
-from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.model.names import coordinates, dimensions, parameter_names
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class NamedCoordinates:
     variables : tuple of PosteriorVariable
         What `named` returns.
     coords : mapping of str to tuple
+    residual : ResidualCoordinates or None
+        Of residuals that differ or correlate.
     """
 
     coordinates: Coordinates
@@ -54,6 +57,7 @@ class NamedCoordinates:
     centring: Centring
     variables: tuple[PosteriorVariable, ...]
     coords: Mapping[str, tuple[Any, ...]]
+    residual: ResidualCoordinates | None = None
     _fixed: tuple[str, ...]
     _terms: tuple[TermCovariance, ...]
 
@@ -99,7 +103,8 @@ class NamedCoordinates:
         out = dict(zip(self._fixed, beta.T, strict=True))
         for term in self._terms:
             out |= term.named(z, x)
-        return out | {name: x[:, at] for name, at in self.beside}
+        out |= {name: x[:, at] for name, at in self.beside}
+        return out if self.residual is None else out | self.residual.named(z, x)
 
     def to_values(self, z: FloatArray) -> dict[str, FloatArray]:
         """The named variables at one point."""
@@ -119,19 +124,18 @@ class NamedCoordinates:
                 first = last
             return out
 
-        return np.concatenate([own for own, _ in found], axis=-1), pullback
+        none = np.zeros((*z.shape[:-1], 0))
+        return np.concatenate([none, *(own for own, _ in found)], axis=-1), pullback
 
 
 def posterior_variables(design: Design) -> tuple[PosteriorVariable, ...]:
     """The named variables of a design's posterior without its random effects."""
-    names = parameter_names(design)
-    shapes = {own.correlation: (len(own.pairs),) for own in names.terms if own.correlation}
-    dims = {own.correlation: (own.pair_dim,) for own in names.terms if own.correlation}
+    labels, dims = coordinates(design), dimensions(design)
     return tuple(
         PosteriorVariable(
             name=name,
-            shape=shapes.get(name, ()),
+            shape=tuple(len(labels[dim]) for dim in dims.get(name, ())),
             dims=dims.get(name, ()),
         )
-        for name in names.parameters
+        for name in parameter_names(design).parameters
     )

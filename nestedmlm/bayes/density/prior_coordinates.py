@@ -104,11 +104,16 @@ def correlation_coordinates(term: ReTerm, names: TermNames, priors: PriorSet) ->
             make_coordinate(unbounded_name(n) if any(ends(p)) else n, given_prior(priors, n))
             for n, p in pairs
         ]
-    eta = given_prior(priors, names.correlation)["eta"]
+    return partial_coordinates(names.correlation, k, priors)
+
+
+def partial_coordinates(name: str, k: int, priors: PriorSet) -> list[Coordinate]:
+    """Those of the partial correlations of an unstructured matrix with k columns."""
+    eta = given_prior(priors, name)["eta"]
     out = []
     for _, j in ((i, j) for i in range(1, k) for j in range(i)):
         a = eta + 0.5 * (k - 2 - j)
-        out.append(make_coordinate(names.correlation + PARTIAL, Prior("Beta", alpha=a, beta=a)))
+        out.append(make_coordinate(name + PARTIAL, Prior("Beta", alpha=a, beta=a)))
     return out
 
 

@@ -102,7 +102,7 @@ def _sign_free(term: ReTerm, names: TermNames, priors: PriorSet) -> bool:
 def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:
     """Make a standard deviation; where it can be folded, its signed twin is returned."""
     if not isinstance(prior, Prior):
-        return _called(name, prior, ())
+        return called(name, prior, ())
     if not folded or prior.distribution not in FOLDED:
         return prior.variable(name)
     raw = FOLDED[prior.distribution](prior).variable(name + RAW)
@@ -137,19 +137,24 @@ def _identity(k: int) -> Entries:
 
 
 def _unstructured(term: ReTerm, names: TermNames, priors: PriorSet) -> Entries:
-    """LKJ through canonical partial correlations, each ``2 Beta(a, a) - 1``; stick-breaking.
+    assert names.correlation is not None
+    return unstructured_rows(names.correlation, len(term.columns), priors)
+
+
+def unstructured_rows(correlation: str, k: int, priors: PriorSet) -> Entries:
+    """Rows of an unstructured correlation's Cholesky factor, in the model that is being built.
+
+    LKJ through canonical partial correlations, each ``2 Beta(a, a) - 1``; stick-breaking.
 
     Lewandowski, Kurowicka & Joe (2009): column j (from 0) has ``a = eta + (k - 2 - j) / 2``.
     """
-    assert names.correlation is not None
-    k = len(term.columns)
-    prior = priors[names.correlation].prior
+    prior = priors[correlation].prior
     if not isinstance(prior, Prior):
-        L = _called(names.correlation + PARTIAL, prior, (k, k), n=k)
+        L = called(correlation + PARTIAL, prior, (k, k), n=k)
         return tuple(tuple(L[i, j] for j in range(i + 1)) for i in range(k))
     places = [(i, j) for i in range(1, k) for j in range(i)]
     a = np.array([prior["eta"] + 0.5 * (k - 2 - j) for _, j in places])
-    name = names.correlation + PARTIAL
+    name = correlation + PARTIAL
     if k == 2:  # a scalar spares the indexing
         unit = {places[0]: pm.Beta(name, a[0], a[0])}
     else:
@@ -179,7 +184,7 @@ def _structured_parameter(name: str, parameter: Parameter, priors: PriorSet) -> 
     """A parameter within its range: stretched from (0, 1), counted from its end, or free."""
     prior = priors[name].prior
     if not isinstance(prior, Prior):
-        return _called(name, prior, ())
+        return called(name, prior, ())
     low, high = ends(parameter)
     if not (low or high):
         return prior.variable(name)
@@ -189,7 +194,7 @@ def _structured_parameter(name: str, parameter: Parameter, priors: PriorSet) -> 
     return pm.Deterministic(name, parameter.lower + free if low else parameter.upper - free)
 
 
-def _called(name: str, prior: Callable[..., Any], shape: tuple[int, ...], **options: Any) -> Any:
+def called(name: str, prior: Callable[..., Any], shape: tuple[int, ...], **options: Any) -> Any:
     """Let the user's function make a variable, and check its shape."""
     value = pt.as_tensor_variable(prior(name, **options))
     known = tuple(value.type.shape)

@@ -32,6 +32,7 @@ from nestedmlm.bayes.model.names import (
 )
 from nestedmlm.bayes.model.parameterisation import parameterisation
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.residual_graph import observe, residual_variables
 from nestedmlm.design.matrices.grouping import refuse_related
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def hierarchical_model(
         Response (``y_data`` for a response y), matrices, codes, weights and offset are
         ``pm.Data``, so new data can be set. The expected response, ``mu`` (``p`` of a binomial
         one), is a Deterministic of one number per row. A binomial response with trials is in
-        successes.
+        successes. Where residuals correlate, the response is the rows given those before them in
+        their blocks (``ar1``, ``car1``), or one `pymc.MvNormal` for each pattern of visits.
 
     Raises
     ------
@@ -105,7 +107,11 @@ def _normal_rows(
     sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
     spread = sigma / pt.sqrt(data["weights"]) if "weights" in data else sigma
     mu = pm.Deterministic(MU, mu, dims=OBS_DIM)
-    pm.Normal(response_name(design), mu, spread, observed=data["y"], dims=OBS_DIM)
+    if design.residual is None:
+        pm.Normal(response_name(design), mu, spread, observed=data["y"], dims=OBS_DIM)
+    else:
+        made = residual_variables(design, names, priors, sigma)
+        observe(made, design, mu, spread, data["y"])
 
 
 def _effects(term: ReTerm, own: TermNames, priors: PriorSet, *, centred: bool) -> list[Any]:

@@ -18,9 +18,8 @@ from pytensor.graph.traversal import ancestors
 class LikelihoodOp(Op):
     """``inputs -> (value, and its gradient in the parameters)``.
 
-    The parameters, the first inputs, are two vectors and a scalar; the rest is data. Only the value
-    can be differentiated, and only in the parameters. A subclass says what the inputs are, and has
-    `perform`.
+    The parameters are the first inputs; the rest is data. Only the value can be differentiated, and
+    only in the parameters. A subclass says what the inputs are, and has `perform`.
 
     Parameters
     ----------
@@ -43,7 +42,8 @@ class LikelihoodOp(Op):
         found = tuple((v.type.dtype, v.type.ndim) for v in variables)
         if found != self.input_types:
             raise TypeError(f"the {self.what} takes {self.input_types}, got {found}")
-        return Apply(self, variables, [pt.dscalar(), pt.dvector(), pt.dvector(), pt.dscalar()])
+        bars = [pt.tensor(dtype=t, shape=(None,) * d) for t, d in found[: self.parameters]]
+        return Apply(self, variables, [pt.dscalar(), *bars])
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
         """Multiply the gradient that is there already."""

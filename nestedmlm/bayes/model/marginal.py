@@ -27,7 +27,9 @@ from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
 from nestedmlm.bayes.model.likelihood_op import data_of
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
 from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.residual_graph import residual_variables
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +62,8 @@ def marginal_model(
     from nestedmlm.bayes.model import numba_dispatch  # noqa: F401 (pm.sample and nutpie need it)
 
     priors = resolve_priors(design, priors)
-    stats = stats or cross_products(design)
+    sums = None if design.residual is None else pair_sums(design)
+    stats = sums.base if sums is not None else stats or cross_products(design)
     names = parameter_names(design)
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("__factor_dim")}
     with pm.Model(coords=coords) as model:
@@ -70,7 +73,11 @@ def marginal_model(
             for term, own in zip(design.terms, names.terms, strict=True)
         ]
         sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
-        pm.Potential(LIKELIHOOD, log_likelihood(factors, sampled, sigma, design, stats))
+        free = pt.zeros(0)
+        if sums is not None:
+            free = residual_variables(design, names, priors, sigma).free
+        data = Data(stats, sums)
+        pm.Potential(LIKELIHOOD, log_likelihood(factors, sampled, sigma, free, design, data))
     return model
 
 
@@ -85,7 +92,7 @@ def statistics_of(model: pm.Model) -> CrossProducts | None:
 
 
 def log_likelihood(
-    factors: list[TermFactor], sampled: list[Any], sigma: Any, design: Design, stats: CrossProducts
+    factors: list[TermFactor], sampled: list[Any], sigma: Any, free: Any, design: Design, data: Data
 ) -> Any:
     """The marginal log-likelihood as a graph.
 
@@ -96,14 +103,18 @@ def log_likelihood(
     sampled : list of p scalars
         From `nestedmlm.bayes.model.fixed.fixed_effects`.
     sigma : scalar
-    design, stats : Design, CrossProducts
+    free : vector
+        Parameters of residuals that differ or correlate; none otherwise.
+    design, data : Design, Data
     """
+    stats = data.stats
     P = entry_places([tuple(factor.entries()) for factor in factors], design, stats)
     entries = [value for factor in factors for value in factor.entries().values()]
     beta = pt.stack(sampled) if sampled else pt.zeros(0)
-    data = {"P": P, "C": contrast_slopes(design, stats), "c": contrast(stats)}
-    op = MarginalLikelihood(Data(stats))
-    value, *_ = op(pt.stack(entries), beta, sigma, *(_shared(n, v) for n, v in data.items()))
+    maps = {"P": P, "C": contrast_slopes(design, stats), "c": contrast(stats)}
+    at = pt.stack(entries) if entries else pt.zeros(0)
+    op = MarginalLikelihood(data)
+    value, *_ = op(at, beta, sigma, free, *(_shared(n, v) for n, v in maps.items()))
     return value - stats.n * pt.log(sigma) + likelihood_constant(stats)
 
 

@@ -17,6 +17,7 @@ from nestedmlm.families import Family, SampledParameter
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
+    from nestedmlm.design.residual import ResidualRows
 
 SIGMA, MU, OBS_DIM = "sigma", "mu", "__obs__"
 PROBABILITY = "p"  # mean of a binomial response
@@ -31,6 +32,7 @@ CENTRED_INTERCEPT = "Intercept_centred"
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
 FREE = "_parameter_raw"  # what a parameter of a structure is made from that is no rho
+RESIDUAL = "residual"  # the label of the residuals' correlations
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
 PAIR_DIM = "__pair_dim"
 _RESERVED = {SIGMA, MU, "theta", CENTRED_INTERCEPT, LIKELIHOOD, LAPLACE}
@@ -79,6 +81,57 @@ class TermNames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorrelationNames:
+    """Names of the correlations of residuals within the blocks of one group.
+
+    Attributes
+    ----------
+    label : str
+        ``"residual"``, or ``"residual|drug"`` of a group.
+    parameters : tuple of str
+        ``"residual_rho"``; none of an unstructured matrix.
+    sds : tuple of str
+        ``"residual_sd[VIS2]"``: of an unstructured matrix, the first visit's left out.
+    correlation : str or None
+        ``"residual_corr"`` of an unstructured matrix.
+    expr_dims : tuple of str
+    visits : tuple of str
+    """
+
+    label: str
+    parameters: tuple[str, ...]
+    sds: tuple[str, ...]
+    correlation: str | None
+    expr_dims: tuple[str, str]
+    visits: tuple[str, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.parameters, *self.sds, *([self.correlation] if self.correlation else []))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualNames:
+    """Names of what residuals that differ or correlate add to a posterior.
+
+    Attributes
+    ----------
+    log_sd : tuple of str
+        ``"sigma_Sex[Female]"``: logarithms of ratios of standard deviations, and slopes.
+    groups : tuple of CorrelationNames
+    """
+
+    log_sd: tuple[str, ...]
+    groups: tuple[CorrelationNames, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.log_sd, *(name for group in self.groups for name in group.variables))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterNames:
     """Names of everything a posterior of a design holds.
 
@@ -92,12 +145,15 @@ class ParameterNames:
         What stands beside the mean: ``sigma``, or a family's own, ``alpha``.
     terms : tuple of TermNames
         In the order of ``design.terms``.
+    residual : ResidualNames
+        Empty where residuals neither differ nor correlate.
     """
 
     fixed: tuple[str, ...]
     mean: str
     beside: tuple[str, ...]
     terms: tuple[TermNames, ...]
+    residual: ResidualNames = ResidualNames(log_sd=(), groups=())
 
     @property
     def sigma(self) -> str:
@@ -114,8 +170,8 @@ class ParameterNames:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Fixed effects, covariance parameters, sigma (or a family's own in its place)."""
-        return (*self.fixed, *self.covariance, *self.beside)
+        """Fixed effects, covariance parameters, sigma (or a family's own), the residuals'."""
+        return (*self.fixed, *self.covariance, *self.beside, *self.residual.variables)
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -140,7 +196,32 @@ def parameter_names(design: Design) -> ParameterNames:
         terms=tuple(
             _term_names(design, t, label) for t, label in zip(design.terms, labels, strict=True)
         ),
+        residual=_residual_names(design.residual),
     )
+
+
+def _residual_names(rows: ResidualRows | None) -> ResidualNames:
+    if rows is None:
+        return ResidualNames(log_sd=(), groups=())
+    log_sd = tuple(without_slash(name) for name in rows.log_sd_names)
+    if rows.structure is None:
+        return ResidualNames(log_sd=log_sd, groups=())
+    out, labels = [], tuple(without_slash(label) for label in rows.time_labels)
+    for ending in ("",) if rows.by is None else (f"|{level}" for level in rows.by_levels):
+        ending = without_slash(ending)
+        label, whole = RESIDUAL + ending, rows.structure.is_root
+        own = rows.structure.ends(rows.levels)
+        out.append(
+            CorrelationNames(
+                label=label,
+                parameters=tuple(f"{label}_{without_slash(p.name)}" for p in own),
+                sds=tuple(f"{RESIDUAL}_sd[{v}{ending}]" for v in labels[1:]) if whole else (),
+                correlation=label + CORRELATION_SUFFIX if whole else None,
+                expr_dims=(f"{label}__expr_dim", f"{label}__expr_dim_aux"),
+                visits=labels,
+            )
+        )
+    return ResidualNames(log_sd=log_sd, groups=tuple(out))
 
 
 def coordinates(design: Design) -> dict[str, list[Any]]:
@@ -150,6 +231,9 @@ def coordinates(design: Design) -> dict[str, list[Any]]:
         out[names.factor_dim] = design.factors[term.factor].levels.tolist()
         if names.correlation:
             out[names.pair_dim] = list(names.pairs)
+    for group in parameter_names(design).residual.groups:
+        if group.correlation:
+            out |= {dim: list(group.visits) for dim in group.expr_dims}
     return out
 
 
@@ -160,6 +244,9 @@ def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
         out |= dict.fromkeys(t.variables, (t.factor_dim,))
         if t.correlation:
             out[t.correlation] = (t.pair_dim,)
+    for group in parameter_names(design).residual.groups:
+        if group.correlation:
+            out[group.correlation] = group.expr_dims
     return out
 
 

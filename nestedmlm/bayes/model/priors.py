@@ -8,7 +8,10 @@ The rules (y is the response minus the offset, W the weights):
 - sigma: HalfNormal(sd y), times the root mean weight where there are weights;
 - correlation matrices: LKJ(2); the common correlation of ``cs`` and ``ar1``: Beta(2, 2),
   stretched onto the interval of admissible values;
-- other parameters of a structured correlation: by their range, see `_structured_row`.
+- other parameters of a structured correlation: by their range, see `_structured_row`;
+- residuals that differ: logarithms of ratios of their standard deviations Normal(0, 1), slopes per
+  standard deviation of the predictor; correlations of residuals as those of random effects (car1:
+  at the median gap); of an unstructured matrix each visit's standard deviation as sigma.
 
 Those of generalized models, on the scale of the link: `nestedmlm.bayes.model.link_priors`.
 """
@@ -28,6 +31,7 @@ from nestedmlm.bayes.model.link_priors import LinkScale, beside_prior, link_scal
 from nestedmlm.bayes.model.names import (
     INTERCEPT,
     SCALE_SUFFIX,
+    ResidualNames,
     TermNames,
     parameter_names,
     sampled_parameters,
@@ -35,13 +39,16 @@ from nestedmlm.bayes.model.names import (
 )
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
+from nestedmlm.covariance.residual_structures import GAPS, ResidualStructure
 from nestedmlm.design.moments import column_moments, mean_weight, response_moments, term_sizes
 from nestedmlm.errors import OptionError
+from nestedmlm.statistics.residual_model import column_unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nestedmlm.design.design import Design, ReTerm
+    from nestedmlm.design.residual import ResidualRows
 
 _USER = "given by the user"
 _IMPROPER = ("Flat", "HalfFlat")
@@ -242,7 +249,38 @@ def default_priors(design: Design) -> PriorSet:
         for parameter in sampled_parameters(family):
             prior, rule = beside_prior(parameter, design.y)
             rows[parameter.name] = PriorRow(prior, "positive parameter", rule)
+    if design.residual is not None:
+        rows |= _residual_rows(design.residual, names.residual, rows[names.sigma])
     return PriorSet(rows)
+
+
+def _residual_rows(own: ResidualRows, names: ResidualNames, sigma: PriorRow) -> dict[str, PriorRow]:
+    rows = {}
+    for name, column in zip(names.log_sd, own.log_sd.T, strict=True):
+        unit = column_unit(column)
+        rule = "log ratio of standard deviations" if unit == 1.0 else "log SD, 1 / sd x"
+        rows[name] = PriorRow(Prior("Normal", mu=0.0, sigma=1.0 / unit), "fixed effect", rule)
+    structure = own.structure
+    for group in names.groups:
+        assert structure is not None
+        for name, p in zip(group.parameters, structure.ends(own.levels), strict=True):
+            rows[name] = _structured_row(p) if structure.rate is None else _between_row(structure)
+        rows |= {name: PriorRow(sigma.prior, sigma.role, sigma.rule) for name in group.sds}
+        if group.correlation:
+            rows[group.correlation] = _unstructured_row()
+    return rows
+
+
+def _between_row(structure: ResidualStructure) -> PriorRow:
+    rule = "Beta(2, 2) stretched onto the admissible correlations"
+    if structure.time == GAPS and not structure.whole_gaps:
+        rule += ", of rows at the median gap"
+    return PriorRow(Prior("Beta", alpha=2, beta=2), "common correlation", rule)
+
+
+def _unstructured_row() -> PriorRow:
+    rule = "LKJ(2): correlations near -1 and 1 less likely"
+    return PriorRow(Prior("LKJ", eta=2), "correlation matrix", rule)
 
 
 def _response_scale(design: Design) -> LinkScale:
@@ -290,8 +328,7 @@ def _term_rows(term: ReTerm, names: TermNames, scale: LinkScale) -> dict[str, Pr
         for name, parameter in zip(names.parameters, structured_parameters(term), strict=True):
             rows[name] = _structured_row(parameter)
     elif names.correlation:
-        rule = "LKJ(2): correlations near -1 and 1 less likely"
-        rows[names.correlation] = PriorRow(Prior("LKJ", eta=2), "correlation matrix", rule)
+        rows[names.correlation] = _unstructured_row()
     return rows
 
 

@@ -14,10 +14,12 @@ from nestedmlm.bayes.model.counted import counted
 from nestedmlm.bayes.model.likelihood_op import data_of
 from nestedmlm.bayes.model.marginal import is_marginal
 from nestedmlm.bayes.model.names import LAPLACE, LIKELIHOOD, form_of, response_data_name
+from nestedmlm.bayes.model.residual_graph import observed_rows
 from nestedmlm.errors import DataError
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace_likelihood import LaplaceLikelihood
 from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -56,10 +58,16 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
         data_of(model, LAPLACE).likelihood = LaplaceLikelihood(model=own)
         return
     if not is_marginal(model):
-        pm.set_data({response_data_name(design): counted(design, y)}, model=model)
+        data = {response_data_name(design): counted(design, y)}
+        if design.residual is not None:
+            data |= {name: y[rows] for name, rows in observed_rows(design)}
+        pm.set_data(data, model=model)
         return
-    stats = cross_products(design.with_response(y))
-    data_of(model, LIKELIHOOD).stats = stats
+    of_y = design.with_response(y)
+    sums = None if design.residual is None else pair_sums(of_y)
+    stats = cross_products(of_y) if sums is None else sums.base
+    own = data_of(model, LIKELIHOOD)
+    own.stats, own.sums = stats, sums
     for variable in ancestors([model[LIKELIHOOD]]):
         if variable.name == f"{LIKELIHOOD}_c":
             variable.set_value(contrast(stats))

@@ -24,6 +24,8 @@ from nestedmlm.bayes.model.names import (
     parameter_names,
     sampled_parameters,
 )
+from nestedmlm.bayes.sampling.correlation_roots import cholesky_roots
+from nestedmlm.bayes.sampling.residual_draws import free_draws
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
 from nestedmlm.likelihood.elimination.points import draw_effects, serves
@@ -32,6 +34,7 @@ from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace_likelihood import LaplaceLikelihood
 from nestedmlm.likelihood.plan import Plan, make_plan, scatters, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -62,13 +65,22 @@ def draw_random_effects(
     dict of str to (n, J) array
         ``"1|schoolid"`` and so on, levels in the order of the factor's.
     """
-    stats = stats or cross_products(design)
+    sums = None if design.residual is None else pair_sums(design)
+    stats = sums.base if sums is not None else stats or cross_products(design)
     plan = make_plan(design, stats)
     sigma = np.asarray(draws[parameter_names(design).sigma], dtype=float)
     T = flat_factor_draws(design, draws, stats, plan)
     v = contrast_draws(design, draws, stats)
     noise = rng.standard_normal((len(sigma), stats.q)) * sigma[:, None]
-    if serves(stats):
+    if sums is not None:
+        free = free_draws(design, sums.model, draws)
+        b = np.array(
+            [
+                _one_draw(*own, sums.at(x))
+                for own, x in zip(zip(T, v, noise, strict=True), free, strict=True)
+            ]
+        )
+    elif serves(stats):
         b = draw_effects(T, v, noise, stats)
     else:
         b = np.array([_one_draw(*own, stats) for own in zip(T, v, noise, strict=True)])
@@ -119,7 +131,7 @@ def covariance_factors(own: TermNames, draws: Draws) -> FloatArray:
     if own.correlation is None:
         return sds[:, :, None] * np.eye(k)
     R = correlation_matrices(np.asarray(draws[own.correlation], dtype=float), k)
-    return sds[:, :, None] * _cholesky(R)
+    return sds[:, :, None] * cholesky_roots(R)
 
 
 def flat_factor_draws(design: Design, draws: Draws, stats: CrossProducts, plan: Plan) -> FloatArray:
@@ -245,15 +257,3 @@ def effects_by_name(
             own = effects[:, :, term_columns(plan)[t]] @ stats.transforms[t].T
             found |= {name: own[:, :, j] for j, name in enumerate(names[t].variables)}
     return {name: found[name] for own in names for name in own.variables}
-
-
-def _cholesky(R: FloatArray) -> FloatArray:
-    """Cholesky factors of (n, k, k) correlation matrices, also where they are singular."""
-    L = np.zeros_like(R)
-    for j in range(R.shape[1]):
-        left = R[:, j, j] - np.sum(L[:, j, :j] ** 2, axis=1)
-        L[:, j, j] = np.sqrt(np.clip(left, 0.0, None))
-        safe = np.where(L[:, j, j] > 1e-8, L[:, j, j], np.inf)
-        rest = R[:, j + 1 :, j] - np.einsum("nim,nm->ni", L[:, j + 1 :, :j], L[:, j, :j])
-        L[:, j + 1 :, j] = rest / safe[:, None]
-    return L

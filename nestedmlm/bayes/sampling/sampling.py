@@ -17,7 +17,6 @@ from nestedmlm.bayes.model.names import form_of
 from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run
 from nestedmlm.bayes.sampling.settings import Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
-from nestedmlm.likelihood.elimination.points import serves
 from nestedmlm.likelihood.elimination.speed import held, visit_seconds
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
@@ -107,12 +106,12 @@ def sample(
 
 def _seconds(model: Any, settings: Settings) -> float:
     """Seconds of uncompiled sweeps that the draws take."""
-    if not isinstance(model, MarginalDensity):
+    if not isinstance(model, MarginalDensity) or not model.stats.blocks:
         return 0.0
     stats = model.stats
     draws = (settings.draws + settings.tune) * settings.chains
     if settings.sampler == "psis":  # points are eliminated together
-        evaluations = _CLIMB if serves(stats) else _CLIMB + 2 * draws
+        evaluations = _CLIMB if model.together else _CLIMB + 2 * draws
     else:
         evaluations = 8 * draws
     return evaluations * visit_seconds(stats)

@@ -20,12 +20,15 @@ from nestedmlm.bayes.model.names import (
     structured_parameters,
     unbounded_name,
 )
+from nestedmlm.bayes.sampling.correlation_roots import partial_correlations
+from nestedmlm.bayes.sampling.residual_draws import residual_start
 from nestedmlm.covariance import Parameter, TermShape, split_parameters
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.design.moments import term_sizes
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
+    from nestedmlm.statistics.pair_sums import ResidualAt
 
 _SMALLEST_RELATIVE_SD = 0.05  # of a column at its root mean square: at zero there is no gradient
 _LARGEST_CORRELATION = 0.95  # correlations are kept away from their boundary
@@ -41,6 +44,7 @@ def start_values(
     sigma: float,
     theta: FloatArray | None = None,
     dispersion: float | None = None,
+    residual: ResidualAt | None = None,
 ) -> dict[str, Any]:
     """Values of free variables at estimates of a fit.
 
@@ -58,6 +62,8 @@ def start_values(
         starts these where the optimizer does, but for a correlation that can be read off T.
     dispersion : float, optional
         Of a generalized model's family.
+    residual : ResidualAt, optional
+        Of residuals that differ or correlate.
 
     Returns
     -------
@@ -74,6 +80,8 @@ def start_values(
         design.terms, names.terms, T, _structured(design, theta), strict=True
     ):
         found |= _term_values(term, own, sigma * np.asarray(factor), sigma, par)
+    if residual is not None:
+        found |= residual_start(design, residual, sigma)
     return {name: value for name, value in found.items() if name in free}
 
 
@@ -140,19 +148,3 @@ def _parameter_values(name: str, p: Parameter, value: float) -> dict[str, float]
         return {name: value}
     distance = np.clip(value - p.lower if low else p.upper - value, *_DISTANCES)
     return {name: p.lower + distance if low else p.upper - distance, unbounded_name(name): distance}
-
-
-def partial_correlations(R: FloatArray) -> FloatArray:
-    """Canonical partial correlations of a correlation matrix, pairs (i, j < i) row by row."""
-    k = len(R)
-    L, out = np.zeros((k, k)), []
-    for i in range(k):
-        left = 1.0
-        for j in range(i):
-            value = R[i, j] - L[i, :j] @ L[j, :j]
-            L[i, j] = value / L[j, j] if L[j, j] > 1e-8 else 0.0
-            room = np.sqrt(max(left, 0.0))
-            out.append(L[i, j] / room if room > 1e-8 else 0.0)
-            left -= L[i, j] ** 2
-        L[i, i] = np.sqrt(max(left, 0.0))
-    return np.clip(np.array(out), -1.0, 1.0)

@@ -51,6 +51,6 @@ def starting_estimates(source: Model | LmerFit) -> dict[str, Any]:
         s = solve_glmm(source.design, model.family).solution
     found = {"beta": s.beta, "T": s.T, "sigma": s.sigma, "theta": s.theta}
     if model.family is None:
-        return found
+        return found | {"residual": s.stats.residual}
     own = s.dispersion if model.family.has_derivatives else s.sigma**2
     return found | {"dispersion": own}

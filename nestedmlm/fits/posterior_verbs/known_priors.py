@@ -5,7 +5,7 @@ from __future__ import annotations
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.inference.fitted import require_linear
 
 
@@ -17,10 +17,10 @@ def known_priors(fit: BayesEstimates) -> PriorSet:
     OptionError
         If they are not known (a PyMC model of the user's).
     ResidualStructureError
-        For residuals that differ or correlate.
+        For a known sigma.
     """
     if fit.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
     require_linear(fit.design.family, "what needs the priors of a posterior")
-    refuse_residuals(fit, "what needs the priors of a posterior")
+    refuse_known_sigma(fit, "what needs the priors of a posterior")
     return fit.priors

@@ -12,12 +12,13 @@ from nestedmlm.arguments import check_choice, check_count, checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
 from nestedmlm.posterior.left_out_density import choose_factor
-from nestedmlm.posterior.loglik import loo_groups, loo_integrated_rows, loo_rows
+from nestedmlm.posterior.loglik import loo_blocks, loo_groups, loo_integrated_rows, loo_rows
 from nestedmlm.posterior.reduced_posterior import Refits
 
 UNITS = ("row", "group")
@@ -26,7 +27,7 @@ UNITS = ("row", "group")
 @checked
 def loo(
     fit: BayesEstimates,
-    unit: str = "row",
+    unit: str | None = None,
     *,
     group: str | None = None,
     integrated: bool = False,
@@ -42,6 +43,8 @@ def loo(
     unit : {"row", "group"} or str
         The name of a grouping factor stands for ``"group"`` with that `group`.
         ``row``: each row given its random effects (what ``az.loo(fit.data)`` does).
+        The default, but for residuals that correlate, whose rows are given the other rows of their
+        block too.
         ``group``: all rows of one group at once, ``p(y_j | y_-j)``, the random effects
         integrated out: the log-density of the group's rows given the other rows at each draw
         of (beta, covariances, sigma) is exact, and these draws are importance-weighted. If no
@@ -49,7 +52,8 @@ def loo(
         marginal likelihood; for classes within schools it conditions on the school's other
         classes.
     group : str, optional
-        Which grouping factor; by default the one that contains all others.
+        Which grouping factor; by default the one that contains all others, or the blocks of
+        residuals that correlate.
     integrated : bool
         Of rows: integrate the random effects out too. The same quantity, ``p(y_i | y_-i)``, with
         weights that vary far less, where groups are small.
@@ -94,21 +98,29 @@ def loo(
     >>> bool(exact.pareto_k.max() < 0.7)
     True
     """
+    own = fit.design.residual
+    blocks = own is not None and own.block is not None
+    unit = ("group" if blocks else "row") if unit is None else unit
     unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", UNITS)
     if unit == "group" or integrated or refit:
         require_linear(fit.design.family, "cross-validation with random effects integrated out")
+    if integrated or refit:
+        refuse_residuals(fit, "loo with integrated= or refit=", "loo() alone is")
     if unit == "group" and integrated:
         raise OptionError("groups are left out with their random effects integrated out anyway")
     units: IntArray = np.arange(fit.design.n)
     f = 0
-    if unit == "group":
+    by_block = unit == "group" and own is not None and blocks and group in (None, own.block_name)
+    if unit == "group" and not by_block:
         f = choose_factor(fit.design, group)
         units = fit.design.factors[f].codes
     refits = _refits(fit, fit.n_chains * fit.n_draws, seed) if refit else None
     with warnings.catch_warnings(record=True) as caught:  # ArviZ's name a line of ArviZ
         warnings.simplefilter("always")
-        if unit == "group":
+        if by_block:
+            found = loo_blocks(fit.data, fit.design, max_draws=max_draws)
+        elif unit == "group":
             found = loo_groups(fit.data, fit.design, f, max_draws=max_draws)
         elif integrated:
             found = loo_integrated_rows(fit.data, fit.design, max_draws=max_draws)
@@ -175,6 +187,7 @@ def kfold(
     >>> found.n_folds, bool(abs(found.elpd - posterior.loo("group").elpd) < 0.5)
     (6, True)
     """
+    refuse_residuals(fit, "kfold", "loo() is")
     refits = _refits(fit, check_count(draws, "draws"), seed)
     return k_fold(fit.data, refits, folds, group=group, progress=progress)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import checked
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.posterior.row_draws import KINDS, draws_array, fitted_rows, new_rows, summarise_rows
@@ -81,6 +81,12 @@ def predict(
     """
     rng = np.random.default_rng(seed)
     _check_arguments(newdata, kind, offset=offset, weights=weights)
+    own = fit.design.residual
+    if newdata is not None and draws and kind == "response" and own is not None and own.structure:
+        raise ResidualStructureError(
+            "draws of new responses together are not worked out for residuals that correlate: ask "
+            "for their intervals (draws=False), or for draws of kind='mean'"
+        )
     if newdata is None:
         rows = fitted_rows(fit.data, fit.design, re_form=re_form)
         index = fit.design.index
@@ -94,6 +100,7 @@ def predict(
             re_form=re_form,
             offset=offset,
             weights=new_weights(fit.design, newdata, given) if kind == "response" else None,
+            response=kind == "response",
             rng=rng,
         )
     if draws:

@@ -71,6 +71,9 @@ def _model(fit: BayesEstimates) -> str:
         f"fitted to {fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by sampling from its "
         "posterior."
     )
+    if fit.design.residual is not None:
+        said = fit.design.residual.arguments.texts
+        text += f" Residuals: {', '.join(said)}; their SD is that where all of it is zero."
     if fit.priors is None:
         return f"{text} The priors are those of a PyMC model of the authors'."
     priors = [f"{name} ~ {row.prior}" for name, row in fit.priors.items()]

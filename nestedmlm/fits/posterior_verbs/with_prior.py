@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from nestedmlm.arguments import check_count, checked
 from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.posterior.datatree import add_log_likelihood, add_log_prior, merge
 from nestedmlm.posterior.prior_groups import prior_groups
@@ -44,6 +45,7 @@ def with_prior[F: BayesEstimates](fit: F, *, draws: int = 1000, seed: int | None
     >>> sorted(posterior.data["log_prior"].data_vars)
     ['1|Batch_sigma', 'Intercept', 'sigma']
     """
+    refuse_residuals(fit, "with_prior")
     priors = known_priors(fit)
     more = prior_groups(fit.design, priors, draws=check_count(draws, "draws"), seed=seed)
     data = add_log_prior(fit.data, fit.design, priors)
@@ -69,5 +71,6 @@ def with_log_likelihood[F: BayesEstimates](fit: F) -> F:
     >>> posterior.data["log_likelihood"]["Yield"].shape
     (4, 250, 30)
     """
+    refuse_residuals(fit, "with_log_likelihood")
     known_priors(fit)
     return replace(fit, data=add_log_likelihood(fit.data, fit.design))

@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count, check_level, checked
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.fits.simulation.tested_effect import TestedEffect, find_effect
 from nestedmlm.inference.effects.planned_test import PlannedTest, planned_test
@@ -271,6 +272,7 @@ def assurance(
     """
     check_level(alpha, "alpha")
     check_count(draws, "draws", least=1)
+    refuse_residuals(posterior, "assurance")
     tested = _fixed(scenario, effect)
     _check_alike(scenario.design, posterior.design)
     columns = list(tested.columns)

@@ -17,7 +17,7 @@ from nestedmlm.design.residual import ResidualRows
 from nestedmlm.errors import NewLevelsError, ResidualStructureError
 from nestedmlm.formula.nodes import Node
 from nestedmlm.likelihood.solution import Solution
-from nestedmlm.statistics.pair_sums import ResidualAt
+from nestedmlm.statistics.residual_model import ResidualModel
 
 
 def relative_residual_variance(
@@ -42,7 +42,7 @@ def relative_residual_variance(
         return 1.0
     if data is None:
         return at.model.row_sd(at.free) ** 2
-    return NewRows(rows, at, design, data).variance()
+    return NewRows(rows, at.model, design, data).variance(at.free)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,14 +92,14 @@ def forecast(solution: Solution, design: Design, data: Any, known: FloatArray) -
         )
     if design.weights is not None:
         raise ResidualStructureError("use_residuals=True is not worked out with prior weights")
-    return NewRows(rows, at, design, data).forecast(known)
+    return NewRows(rows, at.model, design, data).forecast(known, at.free)
 
 
 class NewRows:
     """New rows of a model whose residuals differ or correlate."""
 
-    def __init__(self, rows: ResidualRows, at: ResidualAt, design: Design, data: Any) -> None:
-        self.rows, self.at, self.design = rows, at, design
+    def __init__(self, rows: ResidualRows, model: ResidualModel, design: Design, data: Any) -> None:
+        self.rows, self.model, self.design = rows, model, design
         frame = Frame(data)
         self.n = frame.n
         evaluator = design.schema.evaluator(frame)
@@ -171,9 +171,9 @@ class NewRows:
             out[(self.group == g) & ((own == t) | (not by_time))] = rows.log_sd[same][0, j]
         return out
 
-    def variance(self) -> FloatArray:
-        """Variance of the rows' residuals over sigma^2."""
-        model, free = self.at.model, self.at.free
+    def variance(self, free: FloatArray) -> FloatArray:
+        """Variance of the rows' residuals over sigma^2, at free parameters of the model."""
+        model = self.model
         sd = np.exp(self.log_sd / model.unit @ free[: model.q])
         if self._by_visit and self.time is not None:
             for g, (part, own) in enumerate(zip(model.correlations, model.cuts, strict=True)):
@@ -183,15 +183,15 @@ class NewRows:
         out: FloatArray = sd**2
         return out
 
-    def forecast(self, known: FloatArray) -> Forecast:
+    def forecast(self, known: FloatArray, free: FloatArray) -> Forecast:
         """See `forecast`."""
-        rows, model, free = self.rows, self.at.model, self.at.free
+        rows, model = self.rows, self.model
         term = rows.arguments.term
         assert term is not None
         if self.time is None:
             self._place_in_time()
         time = np.zeros(self.n) if self.time is None else self.time
-        variance = self.variance()
+        variance = self.variance(free)
         expected, left, used = np.zeros(self.n), variance.copy(), []
         if len(term.bar.parts) != 1:
             raise ResidualStructureError("use_residuals=True takes blocks of one variable")

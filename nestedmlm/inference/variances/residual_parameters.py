@@ -33,16 +33,17 @@ def residual_names(rows: ResidualRows) -> list[tuple[str, Bounds]]:
     if structure is None:
         return out
     if not structure.is_root:
-        low = -1.0
+        k = rows.levels
         if structure.time == BLOCK and rows.block is not None:
-            low = -1.0 / (np.bincount(rows.block).max() - 1.0)
-        low = 0.0 if structure.name == "car1" else low
-        return [*out, *((name, (low, 1.0)) for name in rows.names[q:])]
+            k = int(np.bincount(rows.block).max())
+        own, names = structure.ends(k), rows.names[q:]
+        bounds = [(p.lower, p.upper) for p in own] * (len(names) // max(len(own), 1))
+        return [*out, *zip(names, bounds, strict=True)]
     groups = [""] if rows.by is None else [f"|{level}" for level in rows.by_levels]
     labels = rows.time_labels
     for ending in groups:
-        own = labels[1:]  # the first is sigma's, or sigma's times the group's ratio
-        out += [(f"residual_sd[{label}{ending}]", (0.0, _INFINITE)) for label in own]
+        # the first is sigma's, or sigma's times the group's ratio
+        out += [(f"residual_sd[{label}{ending}]", (0.0, _INFINITE)) for label in labels[1:]]
         out += [
             (f"residual_cor[{labels[i]},{labels[j]}{ending}]", (-1.0, 1.0))
             for j in range(len(labels))

@@ -44,8 +44,10 @@ def summary_view(fit: PrintedPosterior, table: pd.DataFrame, level: float) -> Vi
     blocks += [
         Text(("Random effects:",), role="heading"),
         varcorr_block(table[table["kind"] != "fixed"], level),
-        fit_blocks.groups(fit),
     ]
+    if fit.design.residual is not None:
+        blocks.append(Text((f"Residuals: {', '.join(fit.design.residual.arguments.texts)}",)))
+    blocks.append(fit_blocks.groups(fit))
     if len(fixed):
         heading = Text(("Fixed effects:",), role="heading")
         blocks += [blank(), heading, fixed_block(fixed, level)]

@@ -1,0 +1,119 @@
+"""Covariance of the rows' residuals at every draw, where residuals differ or correlate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.model.names import parameter_names
+from nestedmlm.bayes.sampling.residual_draws import free_draws
+from nestedmlm.design.design import Design
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.inference.rows.new_residuals import NewRows
+from nestedmlm.posterior.draws import stacked
+from nestedmlm.statistics.residual_model import ResidualModel, residual_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResidualDraws:
+    """The residuals' covariance at S draws, relative to sigma^2 and without the prior weights.
+
+    Attributes
+    ----------
+    model : ResidualModel
+    free : (S, n_free) array
+        Its free parameters.
+    """
+
+    model: ResidualModel
+    free: FloatArray
+
+    @property
+    def correlated(self) -> bool:
+        """Whether residuals correlate within blocks."""
+        return self.model.structure is not None
+
+    def row_sd(self) -> FloatArray:
+        """Standard deviation of each row, (S, n)."""
+        m = self.model
+        out: FloatArray = np.exp(self.free[:, : m.q] @ m.classes.T)[:, m.row_class]
+        if m.structure is None or not m.structure.is_root:
+            return out
+        visit = m.time.astype(np.int64)
+        for cut, by_size in zip(m.cuts, m.blocks, strict=True):
+            rows = np.concatenate([own.ravel() for own in by_size])
+            sd = [np.sqrt(np.diag(m.structure.matrix(x, m.levels))) for x in self.free[:, cut]]
+            out[:, rows] *= np.array(sd)[:, visit[rows]]
+        return out
+
+    def new_row_sd(self, design: Design, data: Any) -> FloatArray:
+        """Standard deviation of new rows, (S, m); see `NewRows` for what is refused."""
+        assert design.residual is not None
+        rows = NewRows(design.residual, self.model, design, data)
+        return np.sqrt([rows.variance(free) for free in self.free]).reshape(-1, Frame(data).n)
+
+    def noise(self, rng: np.random.Generator) -> FloatArray:
+        """One draw of all residuals over sigma and the root of the weights, for each draw."""
+        out = rng.standard_normal((len(self.free), len(self.model.row_class)))
+        for own, free in zip(out, self.free, strict=True):
+            for rows, root in self.model.roots(free):
+                own[rows] = np.einsum("bij,bj->bi", root, own[rows])
+        return out
+
+    def coefficients(self) -> FloatArray:
+        """Coefficients of the pairs of rows that make ``R^-1``, (S, M)."""
+        return np.array([self.model.coefficients(free)[0] for free in self.free])
+
+    def block_logdet(self) -> tuple[IntArray, FloatArray]:
+        """A row of each block, and the log-determinants of the blocks' matrices, (S, blocks)."""
+        some, found = [], []
+        for free in self.free:
+            parts = list(self.model.matrices(free))
+            some = [rows[:, 0] for rows, _ in parts]
+            found.append(np.concatenate([np.linalg.slogdet(R)[1] for _, R in parts]))
+        return np.concatenate(some), np.array(found)
+
+    def conditional(self, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What is left of each row's residual given those of its block, and its SD over sigma.
+
+        Parameters
+        ----------
+        rest : (S, n) array
+            Residuals times the root of the weights.
+
+        Returns
+        -------
+        left, sd : (S, n) arrays
+            ``(R^-1 e)_t / (R^-1)_tt`` and ``(R^-1)_tt^-1/2``.
+        """
+        left, sd = np.empty_like(rest), np.empty_like(rest)
+        for s, free in enumerate(self.free):
+            for rows, R in self.model.matrices(free):
+                inverse = np.linalg.inv(R)
+                own = np.einsum("bkk->bk", inverse)
+                left[s, rows] = np.einsum("bij,bj->bi", inverse, rest[s, rows]) / own
+                sd[s, rows] = own**-0.5
+        return left, sd
+
+    def chosen(self, draws: IntArray) -> ResidualDraws:
+        """Those of some draws."""
+        return replace(self, free=self.free[draws])
+
+
+def residual_draws(data: Any, design: Design) -> ResidualDraws | None:
+    """The residuals' covariance of a posterior; None where residuals neither differ nor correlate.
+
+    Parameters
+    ----------
+    data : DataTree
+    design : Design
+    """
+    if design.residual is None:
+        return None
+    names = parameter_names(design)
+    model = residual_model(design.residual)
+    needed = {name: stacked(data, name) for name in (names.sigma, *names.residual.variables)}
+    return ResidualDraws(model=model, free=free_draws(design, model, needed))
