@@ -23,6 +23,8 @@ import pandas as pd
 import nestedmlm as nm
 from nestedmlm.covariance import STRUCTURES, Parameter, cholesky, register
 
+type Options = Mapping[str, object]
+
 ABOVE = 1e-5  # deviance units by which a certified fit may be above another one
 
 
@@ -34,11 +36,17 @@ class Comparison:
     ----------
     formula : str
     contains : tuple of str
-        Formulas whose criterion cannot be lower.
+        Formulas whose criterion, with the same options, cannot be lower.
+    options : mapping
+        Options of the fit: family, residual and others; with a family it is `glmer`'s.
+    contains_with : tuple of pairs
+        Formulas and options whose criterion cannot be lower.
     """
 
     formula: str
     contains: tuple[str, ...] = ()
+    options: Options = MappingProxyType({})
+    contains_with: tuple[tuple[str, Options], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,63 @@ def tiny(rng: np.random.Generator) -> pd.DataFrame:
     w = rng.uniform(0.2, 3.0, n) if rng.random() < 0.5 else np.ones(n)
     named = {"a": [f"a{i}" for i in a], "b": [f"b{i}" for i in b]}
     return pd.DataFrame({"y": y, "x": x, "g": g, "w": w, **named})
+
+
+def counts(rng: np.random.Generator) -> pd.DataFrame:
+    """Rows of `slopes`, of which each response of a generalized model is drawn."""
+    rows = slopes(rng)
+    x, n = rows.x - rows.x.mean(), len(rows)
+    eta = np.clip(0.5 * (rows.y - 1.0) + 0.2 * x, -4.0, 4.0)
+    return rows.assign(
+        x=x, hit=rng.binomial(1, 1.0 / (1.0 + np.exp(-eta))), count=rng.poisson(np.exp(eta)),
+        over=rng.negative_binomial(2.0, 1.0 / (1.0 + np.exp(eta) / 2.0), n),
+        size=rng.gamma(2.0, np.exp(eta) / 2.0), t=[f"t{i % 3}" for i in range(n)],
+    )  # fmt: skip
+
+
+def series(rng: np.random.Generator) -> pd.DataFrame:
+    """Eight to 16 blocks at three to five times; residuals that may decay, and may differ."""
+    groups, k = int(rng.integers(8, 17)), int(rng.integers(3, 6))
+    rho, u = rng.choice([-0.5, 0.0, 0.3, 0.9]), rng.choice([0.0, 0.5, 2.0])
+    lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+    e = rng.normal(size=(groups, k)) @ np.linalg.cholesky(rho**lag).T
+    e *= np.exp(rng.choice([0.0, 0.5]) * rng.normal(size=k))
+    g, t = np.repeat(np.arange(groups), k), np.tile(np.arange(k), groups)
+    rows = pd.DataFrame({"g": g, "t": t, "x": rng.normal(size=groups * k)})
+    rows = rows.assign(y=u * rng.normal(size=groups)[g] + e.ravel(), f=rows.t.map("t{}".format))
+    return rows[rng.random(len(rows)) < 0.9] if rng.random() < 0.5 else rows
+
+
+def _kinship() -> pd.DataFrame:
+    """A relationship of 13 levels, of which designs of `slopes` have some."""
+    root = np.random.default_rng(13).normal(size=(13, 20))
+    return pd.DataFrame(root @ root.T / 20.0, range(13), range(13))
+
+
+def _generalized(response: str, family: str, *simpler: str) -> tuple[Comparison, ...]:
+    options = {"family": family}
+    nested = tuple((f"{response} ~ x + (x | g)", {"family": other}) for other in simpler)
+    return (
+        Comparison(
+            formula=f"{response} ~ x + (x | g)", options=options, contains_with=nested,
+            contains=(f"{response} ~ x + (x || g)", f"{response} ~ x + (1 | g)"),
+        ),
+        Comparison(
+            formula=f"{response} ~ 1 + ar1(0 + t | g)", options=options,
+            contains=(f"{response} ~ 1 + (1 | g)", f"{response} ~ 1 + diag(0 + t | g, hom = TRUE)"),
+        ),
+        Comparison(
+            formula=f"{response} ~ x + cs(x | g)", options=options,
+            contains=(f"{response} ~ x + (x | g)",),
+        ),
+    )  # fmt: skip
+
+
+def _of_residuals(formula: str, structure: str, *simpler: str) -> Comparison:
+    return Comparison(
+        formula=formula, options={"residual": structure}, contains=(),
+        contains_with=tuple((formula, {"residual": other} if other else {}) for other in simpler),
+    )  # fmt: skip
 
 
 _AR1, _CS = "ar1(0 + t | g", "cs(0 + t | g"
@@ -170,6 +235,50 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 Comparison(formula="y ~ x + (x | g)", contains=("y ~ x + (x || g)",)),
             ),
         ),
+        "binomial": Kind(rows=counts, comparisons=_generalized("hit", "binomial")),
+        "poisson": Kind(rows=counts, comparisons=_generalized("count", "poisson")),
+        "negative binomial": Kind(
+            rows=counts, comparisons=_generalized("over", "negativebinomial", "poisson")
+        ),
+        "gamma": Kind(rows=counts, comparisons=_generalized("size", "gamma")),
+        "residuals": Kind(
+            rows=series,
+            comparisons=(
+                _of_residuals("y ~ x + (1 | g)", "ar1(t | g)", "", "car1(t | g)"),
+                _of_residuals("y ~ x + (1 | g)", "car1(t | g)", ""),
+                _of_residuals("y ~ x", "ar1(t | g, hom=False)", "ar1(t | g)"),
+                _of_residuals("y ~ x", "toep(f | g)", "ar1(t | g)", "cs(1 | g)"),
+                _of_residuals("y ~ x", "ad1(f | g)", "ar1(t | g)"),
+                _of_residuals(
+                    "y ~ x",
+                    "us(f | g)",
+                    "toep(f | g)",
+                    "ad1(f | g, hom=False)",
+                    "cs(f | g, hom=False)",
+                    "ar1(t | g, hom=False)",
+                ),
+                Comparison(
+                    formula="y ~ x + (1 | g)",
+                    options={"dispersion": "~ f"},
+                    contains_with=(("y ~ x + (1 | g)", {"dispersion": "~ t"}),),
+                ),
+            ),
+        ),
+        "relatives": Kind(
+            rows=slopes,
+            comparisons=(
+                Comparison(
+                    formula="y ~ x + (x | g)",
+                    options={"relationship": {"g": _kinship()}},
+                    contains=("y ~ x + (x || g)", "y ~ x + (1 | g)"),
+                ),
+                Comparison(
+                    formula="y ~ x + cs(x | g)",
+                    options={"relationship": {"g": _kinship()}},
+                    contains=("y ~ x + (x | g)",),
+                ),
+            ),
+        ),
     }
 )
 
@@ -201,32 +310,43 @@ def designs(kind: str, count: int, *, seed: int) -> Iterator[tuple[str, pd.DataF
 
 def misses(label: str, rows: pd.DataFrame, compared: Comparison, *, starts: int) -> Iterator[Miss]:
     """Fits of one model that lie above what it contains, or above another start."""
-    fit = _fit(compared.formula, rows)
-    others = {formula: _fit(formula, rows).criterion for formula in compared.contains}
-    rng = np.random.default_rng(len(rows))
+    fit = _fit(compared.formula, rows, **compared.options)
+    nested = [(formula, compared.options) for formula in compared.contains]
+    others = {
+        _written(formula, options): _fit(formula, rows, **options).criterion
+        for formula, options in [*nested, *compared.contains_with]
+    }
+    rng, written = np.random.default_rng(len(rows)), _written(compared.formula, compared.options)
     for _ in range(starts):
         start = _random_theta(fit, rng)
-        other = _fit(compared.formula, rows, start=start)
+        other = _fit(compared.formula, rows, start=start, **compared.options)
         others[f"start {start.round(3).tolist()}"] = other.criterion
         if other.criterion > fit.criterion + ABOVE:
             yield Miss(
-                label=label, formula=f"{compared.formula} from {start.round(3).tolist()}",
+                label=label, formula=f"{written} from {start.round(3).tolist()}",
                 other="the default start", above=other.criterion - fit.criterion,
                 certified=other.converged,
             )  # fmt: skip
     other, lowest = min(others.items(), key=lambda item: item[1], default=("", np.inf))
     if fit.criterion > lowest + ABOVE:
         yield Miss(
-            label=label, formula=compared.formula, other=other, above=fit.criterion - lowest,
+            label=label, formula=written, other=other, above=fit.criterion - lowest,
             certified=fit.converged,
         )  # fmt: skip
 
 
-def _fit(formula: str, rows: pd.DataFrame, **options: object) -> nm.LmerFit:
-    return nm.lmer(formula, rows, weights="w" if "w" in rows else None, **options)
+def _written(formula: str, options: Options) -> str:
+    texts = {name: value for name, value in options.items() if isinstance(value, str)}
+    return ", ".join([formula, *(f"{name}={value!r}" for name, value in texts.items())])
 
 
-def _random_theta(fit: nm.LmerFit, rng: np.random.Generator) -> np.ndarray:
+def _fit(formula: str, rows: pd.DataFrame, **options: object) -> nm.LmerFit | nm.GlmerFit:
+    weights = "w" if "w" in rows else None
+    fitted = nm.glmer if "family" in options else nm.lmer
+    return fitted(formula, rows, weights=weights, **options)
+
+
+def _random_theta(fit: nm.LmerFit | nm.GlmerFit, rng: np.random.Generator) -> np.ndarray:
     """A theta within its bounds: ends of the correlations now and then, sizes of all orders."""
     out = []
     for term in fit.design.terms:
@@ -237,7 +357,7 @@ def _random_theta(fit: nm.LmerFit, rng: np.random.Generator) -> np.ndarray:
         share = rng.choice([0.0, 0.1, 0.5, 0.9, 1.0], size=len(lower))
         theta[both] = (lower + share * np.where(both, upper - lower, 0.0))[both]
         out.append(theta)
-    return np.concatenate(out)
+    return np.concatenate([*out, np.zeros(0)])
 
 
 def main() -> None:

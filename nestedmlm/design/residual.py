@@ -228,7 +228,7 @@ def _strata(
     formula: Formula | None, values: Mapping[str, Vector]
 ) -> tuple[tuple[str, ...], IntArray | None]:
     """Combinations of levels that occur; none where some variable is a number."""
-    found = [] if formula is None else [values[v.name] for v in formula.fixed_terms().variables]
+    found = [] if formula is None else [values[v.name] for v in formula.fixed_terms().used]
     if not found or not all(isinstance(value, Factor) for value in found):
         return (), None
     labels, codes = [""], np.zeros(1, dtype=np.int64)

@@ -21,6 +21,7 @@ from nestedmlm.fits.generalized.options import (
     check_quadrature,
     few_rows_of_a_group,
 )
+from nestedmlm.inference.variances.identification import confoundings
 from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
@@ -365,6 +366,8 @@ def fit_generalized_design(
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)
+    shared = confoundings(design, solution, REML=False)
+    notes += [f"{one.message} (see fit.diagnose())" for one in shared]
     if (
         nAGQ == 1
         and family.name == "binomial"

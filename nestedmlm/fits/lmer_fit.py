@@ -381,10 +381,10 @@ def fit_design(
         notes.append(SINGULAR_MESSAGE)
     if found.solution.stats.sparse is not None:
         notes.append(f"crossed factors eliminated iteratively: {found.certificate.message}")
-    if design.residual is None:
-        s, H = found.solution, found.information
-        shared = confoundings(design, s, REML=found.REML, information=H)
-        notes += [f"{one.message} (see fit.diagnose())" for one in shared]
+    s, H = found.solution, found.information
+    shared = confoundings(design, s, REML=found.REML, information=H)
+    hint = " (see fit.diagnose())" if design.residual is None else ""
+    notes += [f"{one.message}{hint}" for one in shared]
     if found.penalty is not None:
         name = found.penalty.name
         notes.append(f"covariances penalised: {name} (the criterion is without the penalty)")

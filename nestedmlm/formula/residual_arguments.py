@@ -84,11 +84,11 @@ def parse_residual(text: str) -> ResidualTerm:
     if len(formula.bars) != 1:
         raise FormulaError(f"{said}: blocks are levels of one factor (write a:b for a/b)", text)
     bar = formula.bars[0]
-    variables = [v for v in bar.terms.variables if left not in ("1", "")]
-    if len(variables) > 1:
+    variables = bar.terms.used
+    if len(variables) > 1 or bool(variables) == (left in ("1", "")):
         raise FormulaError(f"{said}: left of the bar stands one variable, the time", text)
     grouped = None if by is None else parse_formula(f"y ~ {by}")
-    terms = None if grouped is None else grouped.fixed_terms().variables
+    terms = None if grouped is None else grouped.fixed_terms().used
     if terms is not None and len(terms) != 1:
         raise FormulaError("by= takes one variable, whose groups have a matrix each", text)
     return ResidualTerm(
@@ -116,7 +116,7 @@ def parse_dispersion(text: str) -> Formula:
     Raises
     ------
     FormulaError
-        If it is none, has bars, or leaves out the intercept.
+        If it is none, has bars or offsets, or leaves out the intercept.
 
     Examples
     --------
@@ -135,6 +135,8 @@ def parse_dispersion(text: str) -> Formula:
         raise FormulaError("dispersion= has an intercept, the log of sigma: leave it in", text)
     if not terms.terms:
         raise FormulaError("dispersion= names no variable: leave it out", text)
+    if terms.offsets:
+        raise FormulaError("dispersion= takes no offset(): known variances are weights=", text)
     return formula
 
 

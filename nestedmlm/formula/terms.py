@@ -66,6 +66,12 @@ class Terms:
     offsets: tuple[Variable, ...]
     mentioned: tuple[Variable, ...]
 
+    @property
+    def used(self) -> tuple[Variable, ...]:
+        """Variables that are in some term: neither offsets nor what was taken out with ``-``."""
+        indices = {index for term in self.terms for index in term}
+        return tuple(v for index, v in enumerate(self.variables) if index in indices)
+
 
 MOST_TERMS = 10_000  # of a formula; a*b*... of 13 factors has 8191
 _FORMULA_OPS = frozenset(["+", "-", "*", "/", ":", "%in%", "^"])

@@ -442,3 +442,26 @@ def test_predictors_of_the_dispersion_far_from_zero(random):
     np.testing.assert_allclose(far.tidy("fixed")["df"], near.tidy("fixed")["df"], rtol=1e-3)
     with pytest.raises(ResidualStructureError, match=r"year.*centre it"):
         nm.lmer(f"{MEANS} + {random}", d, dispersion="~ year")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dispersion": "~ Sex + offset(age)"},
+        {"residual": "ar1(offset(age) | Subject)"},
+        {"residual": "ar1(-age | Subject)"},
+        {"residual": "cs(0 | Subject)"},
+        {"residual": "us(visit | Subject, by=offset(age))"},
+    ],
+)
+def test_variables_in_no_term_are_refused(options):
+    with pytest.raises(FormulaError, match=r"takes no offset|one variable"):
+        nm.lmer(MEANS, visits(), **options)
+
+
+def test_what_is_taken_out_of_the_dispersion_is_no_stratum():
+    one, other = (
+        nm.lmer("distance ~ age + (1 | Subject)", ORTHODONT, dispersion=text)
+        for text in ("~ Sex", "~ Sex - age")
+    )
+    assert one.criterion == other.criterion

@@ -14,6 +14,7 @@ from nestedmlm.design.build import build_design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families import resolve_family
 from nestedmlm.likelihood.glmm.dense import dense_laplace
+from nestedmlm.optimum import moments
 from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
 
 
@@ -307,6 +308,17 @@ def test_a_start_leads_to_the_same_optimum():
         start={"theta": [2.0], "beta": [1.0, -1.0], "dispersion": 30.0},
     )
     assert abs(base.solution.deviance - other.solution.deviance) < 1e-6
+
+
+def test_large_crossed_factors_start_without_sums(monkeypatch):
+    # the sums that moments are made of are not there before the first weights are
+    rng = np.random.default_rng(5)
+    d = pd.DataFrame({"u": rng.integers(0, 9, 120), "v": rng.integers(0, 7, 120)})
+    d["y"] = rng.poisson(np.exp(0.4 * rng.normal(size=9)[d.u] + 0.4 * rng.normal(size=7)[d.v]))
+    usual = nm.glmer("y ~ 1 + (1 | u) + (1 | v)", d, family="poisson")
+    monkeypatch.setattr(moments, "LARGE_COLUMNS", 1)
+    fit = nm.glmer("y ~ 1 + (1 | u) + (1 | v)", d, family="poisson")
+    assert fit.criterion == pytest.approx(usual.criterion, abs=1e-6)
 
 
 def test_what_is_found_survives_pickling():

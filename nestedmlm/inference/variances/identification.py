@@ -4,11 +4,15 @@ Two terms whose effects enter the rows in the same way have one variance between
 likelihood knows its sum, and any split of it fits as well. Their columns in the information of the
 variance parameters depend on each other, to rounding: in the average information, which every fit
 has, and then in the expected information too.
+
+Which effects enter the rows in the same way is a matter of the columns alone. For generalized
+models, and for residuals that differ or correlate, the linear model with the same columns answers,
+its residual variance known: what is confounded with that is not confounded there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +21,13 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import split_parameters
 from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.moments import term_matrix
+from nestedmlm.design.rows import rows_here
 from nestedmlm.inference.effects.variance_derivatives import variance_derivatives
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.inference.variances.expected_information import expected_information
 from nestedmlm.likelihood.plan import Plan, jacobian, phi_of_theta, term_columns, term_places
+from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.objective import Objective
 
@@ -88,19 +94,26 @@ def confoundings(
     tuple of Confounding
         None where crossed factors are eliminated iteratively.
     """
+    other = design.family is not None or design.residual is not None
+    if not design.terms:
+        return ()
+    if solution.stats.sparse is not None and (other or information is None):
+        return ()  # an iterative elimination does not work it out
+    if other:
+        design = _linear(design)
+        solution = results_at(design, solution.theta)
     plan = solution.plan
     phi = phi_of_theta(solution.theta, plan, solution.stats)
-    if information is None and solution.stats.sparse is not None:
-        return ()  # an iterative elimination does not work it out
-    if information is None:
+    if information is None and not other:
         objective = Objective(plan=plan, stats=solution.stats, REML=REML)
         information = objective.at(phi).curvature.information
     parameters = _parameters(phi, plan)
-    own = _of_parameters(information, parameters, plan)
-    if not _null_vectors(own).shape[1]:
-        return ()
+    if information is not None and not other:
+        own = _of_parameters(information, parameters, plan)
+        if not _null_vectors(own).shape[1]:
+            return ()
     # few groups can hide from the average information what the expected one knows
-    own = _expected(parameters, design, solution, REML)
+    own = _expected(parameters, design, solution, REML, known=other or design.sigma is not None)
     owner = np.array([t for t, _ in parameters])
     found, left = list[Confounding](), list(range(len(plan.shapes)))
     while True:
@@ -113,6 +126,12 @@ def confoundings(
         gone = _redundant_term(design, own, owner, left, terms) if len(terms) > 1 else None
         found.append(_confounding(design, terms, gone))
         left.remove(terms[0] if gone is None else gone)
+
+
+def _linear(design: Design) -> Design:
+    """The linear model with the same columns."""
+    rows = rows_here(design.rows, "what the data can tell apart")
+    return replace(design, family=None, rows=replace(rows, residual=None))
 
 
 def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
@@ -146,9 +165,14 @@ def _of_parameters(
 
 
 def _expected(
-    parameters: list[tuple[int, FloatArray]], design: Design, solution: Solution, REML: bool
+    parameters: list[tuple[int, FloatArray]],
+    design: Design,
+    solution: Solution,
+    REML: bool,
+    *,
+    known: bool,
 ) -> FloatArray:
-    """Expected information in the parameters, sigma profiled out."""
+    """Expected information in the parameters, sigma profiled out unless it is known."""
     plan, factors, matrices = solution.plan, list[int](), list[FloatArray]()
     for t, E in parameters:
         f = next(f for f, terms in enumerate(plan.factors) if t in terms)
@@ -161,7 +185,9 @@ def _expected(
         Directions(factor=np.array(factors), matrices=tuple(matrices)),
     )
     IE = expected_information(found, design.n, design.p, REML=REML and design.p > 0)
-    out: FloatArray = IE[1:, 1:] - np.outer(IE[1:, 0], IE[0, 1:]) / IE[0, 0]
+    out: FloatArray = IE[1:, 1:]
+    if not known:
+        out = out - np.outer(IE[1:, 0], IE[0, 1:]) / IE[0, 0]
     return 0.5 * (out + out.T)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+from nestedmlm.likelihood.plan import start_phi
 from nestedmlm.optimum.starts import starting_point
 
 _START_STEPS = 25  # of reweighted least squares
@@ -110,7 +111,8 @@ def starting_points(
         if dispersion <= 0.0:
             raise OptionError(f"start: a positive dispersion, not {dispersion}")
     theta = given.get("theta")
-    phi = starting_point(model.plan, empty, theta)
+    # there are no sums yet from which moments could be had
+    phi = start_phi(model.plan) if theta is None else starting_point(model.plan, empty, theta)
     if theta is None and model.family.scaled:
         phi = _scaled(phi, model, _SHARE_OF_SD * np.sqrt(dispersion))
     for share in _SMALLER:

@@ -82,3 +82,28 @@ def test_few_groups_are_no_confounding() -> None:
 def test_an_unidentified_variance_has_an_interval_without_a_warning(rows: pd.DataFrame) -> None:
     table = nm.lmer("y ~ cond + (cond || id)", rows).variance_parameters()
     assert np.all(np.isfinite(table["estimate"]))
+
+
+@pytest.mark.parametrize("case", ["double bar of a factor", "one term twice", "a line"])
+def test_confounded_effects_of_other_models_are_named(case: str, rows: pd.DataFrame) -> None:
+    term, what, redundant = CONFOUNDED[case]
+    counts = rows.assign(y=np.random.default_rng(1).poisson(np.exp(0.3 * rows.y.clip(-3, 3))))
+    generalized = nm.glmer(f"y ~ cond + {term}", counts, family="poisson")
+    for fit in (generalized, nm.lmer(f"y ~ cond + {term}", rows, dispersion="~ cond")):
+        (one,) = [m for m in fit.messages if "arbitrary" in m]
+        assert what in one
+        assert f"leave out {redundant}: the model is the same" in one
+    assert what in str(generalized.diagnose()).replace("\n", " ")
+
+
+def test_what_only_the_residual_of_a_linear_model_hides_is_not_named(rows: pd.DataFrame) -> None:
+    # one level for each row: an overdispersion by condition, which counts do tell
+    rng = np.random.default_rng(2)
+    eta = np.where(rows.cond == "a", 0.2, 0.9) * rng.normal(size=len(rows))
+    counts = rows.assign(y=rng.poisson(np.exp(1.0 + eta)), row=np.arange(len(rows)))
+    fit = nm.glmer("y ~ cond + (1 | id) + diag(0 + cond | row)", counts, family="poisson")
+    assert not [m for m in fit.messages if "arbitrary" in m]
+    known = rows.assign(row=np.arange(len(rows)))
+    given = nm.lmer("y ~ 1 + diag(0 + cond | row)", known, weights=np.full(480, 9.0),
+                    fixed={"sigma": 1.0})  # fmt: skip
+    assert not [m for m in given.messages if "arbitrary" in m]
