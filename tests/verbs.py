@@ -319,6 +319,10 @@ row("variance_partition", lambda f: f.variance_partition().to_frame(),
     "variance_partition VariancePartition.to_frame", alone=UNIT,
     **SHARES | {"sparse": True})  # fmt: skip
 
+# what there is to say of curves: `fits/test_smooths.py`
+row("smooths", lambda f: f.smooths().to_frame(), "smooths Smooths.to_frame", question="estimates",
+    refused=where(EVERYWHERE, "OptionError: no smooth terms"))  # fmt: skip
+
 # --- means --------------------------------------------------------------------------------------
 OFFSETS = where(["offset column", "offset formula", "offset array"], "the offset is in the mean")
 NO_MEAN = where(["no fixed effects"], "OptionError: no fixed effects")

@@ -172,7 +172,7 @@ def residual_rows(
         ))  # fmt: skip
     structure = residual_structure(term.structure)
     hom = structure.default_hom if term.hom is None or not structure.takes_hom else term.hom
-    _, factor, codes = learn_group(term.bar, values)
+    _, factor, codes = learn_group(term.bar, values, n)
     block = codes.astype(np.int64)
     time, labels = _time(term, structure, hom, values, n)
     by, by_levels = _groups(term, values, block, factor.name)

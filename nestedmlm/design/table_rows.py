@@ -50,7 +50,7 @@ def table_rows(variables: Variables, design: Design) -> Rows:
         y=frozen(variables.y),
         X=X,
         matrices=tuple(matrices),
-        codes=tuple(frozen(group_codes(group, values)) for group in schema.groups),
+        codes=tuple(frozen(group_codes(group, values, n)) for group in schema.groups),
         weights=None if variables.weights is None else frozen(variables.weights),
         offset=None if variables.offset is None else frozen(variables.offset),
         index=variables.index,

@@ -78,7 +78,8 @@ class BayesEstimates:
     @property
     def ngrps(self) -> pd.Series:
         """Number of levels of each grouping factor."""
-        return pd.Series({f.name: len(f.levels) for f in self.design.factors}, dtype="int64")
+        counts = {f.name: len(f.levels) for f in self.design.factors if not f.is_whole}
+        return pd.Series(counts, dtype="int64")
 
     # --- estimates -----------------------------------------------------------------------------
     @property

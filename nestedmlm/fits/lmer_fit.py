@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.residuals import resid, residuals, rstudent
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.smooths import smooths
     from nestedmlm.fits.verbs.standardized import standardized
     from nestedmlm.fits.verbs.step import step
     from nestedmlm.fits.verbs.summary import pvalues, summary
@@ -102,8 +103,8 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "augment": "augment", "elimination": "elimination",
-                "extend": "extend", "influence": "dfbeta dfbetas influence", "power": "power",
+                "augment": "augment", "elimination": "elimination", "extend": "extend",
+                "smooths": "smooths", "influence": "dfbeta dfbetas influence", "power": "power",
                 "leverage": "cooks_distance hatvalues", "loo": "loo", "profile": "profile",
                 "refit_many": "refit_many", "residuals": "rstudent", "step": "step",
                 "standardized": "standardized", "fragility": "fragility", "check": "check",
@@ -136,10 +137,8 @@ else:  # each loads when it is first asked for
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",
-            {
-                "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
-                "default_stat_keys"
-            },
+            {"maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
+             "default_stat_keys"},
         )
     )
 # fmt: on
@@ -227,6 +226,7 @@ class LmerFit(LinearEstimates):
     r2 = r2
     partial_r2 = partial_r2
     variance_partition = variance_partition
+    smooths = smooths
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict

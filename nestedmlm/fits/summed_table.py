@@ -34,6 +34,8 @@ def summed_design(source: Source, formula: Formula) -> Design:
     As `build_design`.
     """
     variables = source.variables(formula)
+    if any(bar.smooth is not None for bar in formula.bars):  # learned from rows
+        return built_design(variables, source.options.contrasts)
     design = table_design(variables, source.options.contrasts)
     if design is None:
         return built_design(variables, source.options.contrasts)

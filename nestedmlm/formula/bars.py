@@ -6,7 +6,7 @@ What each form means is lme4's (reference/lme4.md, 2.1 and 2.3).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from nestedmlm.errors import FormulaError
@@ -26,6 +26,7 @@ from nestedmlm.formula.nodes import (
     strip_groups,
     walk,
 )
+from nestedmlm.formula.smooths import Smooth, is_smooth, read_smooth
 from nestedmlm.formula.structures import (
     DIAGONAL,
     DOUBLE_BAR,
@@ -63,6 +64,8 @@ class Bar:
         The variables whose combination is the grouping factor, in order.
     pos : int
         Where the bar stands in the formula's text.
+    smooth : Smooth or None
+        Whose penalised part this is; of one curve if there are no `parts`.
     """
 
     lhs: Node
@@ -74,6 +77,7 @@ class Bar:
     group_text: str
     parts: tuple[Variable, ...]
     pos: int
+    smooth: Smooth | None = None
 
     @property
     def group_name(self) -> str:
@@ -83,12 +87,17 @@ class Bar:
 
     @property
     def text(self) -> str:
-        """The bar without parentheses: ``ses | schoolid``."""
+        """The bar without parentheses: ``ses | schoolid``; a smooth as it was written."""
+        if not self.parts:
+            return self.lhs_text
         return f"{self.lhs_text} | {self.group_text}"
 
     @property
     def node(self) -> Node:
         """The term's syntax, as `random_term` makes it."""
+        if self.smooth is not None:
+            own = self.smooth.node
+            return random_term(own, self.group) if self.parts else own
         return random_term(self.lhs, self.group, self.structure, self.hom)
 
     @property
@@ -156,15 +165,16 @@ def term_nodes(terms: Terms) -> dict[str, Node]:
     return {label: joined(":", nodes) for label, nodes in zip(terms.labels, products, strict=True)}
 
 
-def _parts(node: Node, op: str) -> Iterator[Node]:
-    """Yield what an operator joins, left to right."""
-    stack = [node]
+def _variables(group: Node) -> tuple[Variable, ...]:
+    """What ``:`` joins in a grouping factor, left to right."""
+    stack, found = [group], []
     while stack:
         node = strip_groups(stack.pop())
-        if isinstance(node, Binary) and node.op == op:
+        if isinstance(node, Binary) and node.op == ":":
             stack += [node.right, node.left]
         else:
-            yield node
+            found.append(Variable(deparse(node), node))
+    return tuple(found)
 
 
 def structure_call(node: Node) -> Call | None:
@@ -185,17 +195,17 @@ def structure_call(node: Node) -> Call | None:
 
 
 def covariance_names(node: Node) -> tuple[Name, ...]:
-    """Return the names that say which covariance structure a term has."""
-    calls = (structure_call(n) for n in walk(node))
-    return tuple(call.func for call in calls if call is not None)
+    """Return the names that say which covariance structure a term has, or that it is smooth."""
+    calls = (n if is_smooth(n) else structure_call(n) for n in walk(node))
+    return tuple(call.func for call in calls if isinstance(call, Call))
 
 
 def _contains_bar(node: Node) -> Node | None:
-    """Return the first bar in `node` that is meant as a random-effects term, or None."""
+    """Return the first random-effects term or smooth in `node`, or None."""
     stack = [node]
     while stack:
         node = stack.pop()
-        if is_bar(node) or structure_call(node) is not None:
+        if is_bar(node) or is_smooth(node) or structure_call(node) is not None:
             return node
         if not isinstance(node, Call):
             stack += reversed(list(children(node)))
@@ -213,9 +223,9 @@ def split_bars(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
     Returns
     -------
     fixed : Node or None
-        What is left without the bars; None when nothing is.
+        What is left without the bars, and what smooths do not penalise; None when nothing is.
     bars : tuple of Node
-        Each a bar (``Binary``) or a structure call, in text order.
+        Each a bar (``Binary``), a structure call or a smooth, in text order.
 
     Raises
     ------
@@ -237,6 +247,9 @@ def _strip(node: Node, bars: list[Node]) -> Task:
     if is_bar(inner) or structure_call(inner) is not None:
         bars.append(inner)
         return None
+    if (smooth := read_smooth(inner)) is not None:
+        bars.append(inner)
+        return smooth.null_space
     if isinstance(node, Group):
         kept = yield _strip(node.inner, bars)
         return None if kept is None else Group(kept, pos=node.pos)
@@ -249,12 +262,15 @@ def _strip(node: Node, bars: list[Node]) -> Task:
             return left if right is None else right
         return Binary("+", left, right, pos=node.pos)
     if isinstance(node, Binary) and node.op == "-":
-        _refuse_bar(node.right, "a random-effects term cannot be taken out with '-': leave it out")
+        _refuse_bar(
+            node.right,
+            "a random-effects term or a smooth cannot be taken out with '-': leave it out",
+        )
         left = yield _strip(node.left, bars)
         if left is None:
             return Unary("-", node.right, pos=node.pos)
         return Binary("-", left, node.right, pos=node.pos)
-    _refuse_bar(node, "a random-effects term can only be added with '+'")
+    _refuse_bar(node, "a random-effects term or a smooth can only be added with '+'")
     return node
 
 
@@ -278,10 +294,13 @@ def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
     -------
     tuple of Bar
     """
+    if (smooth := read_smooth(node)) is not None:
+        return (_smooth_bar(smooth, Literal(1), smooth.label, node.pos),)
     structure, hom, bar = _unwrap(node)
-    for nested in walk(bar.left):
-        if is_bar(nested):
-            raise FormulaError("a random-effects term has one bar, not two", None, bar.pos)
+    if any(map(is_bar, walk(bar.left))):
+        raise FormulaError("a random-effects term has one bar, not two", None, bar.pos)
+    if any(map(is_smooth, walk(bar.left))):
+        return _curves(bar, structure)
     groups = expand_group(bar.right)
     together = bar.op == "||" and double_bar == "diag"
     if together:
@@ -296,11 +315,37 @@ def expand_bar(node: Node, *, double_bar: str) -> tuple[Bar, ...]:
             terms=expand_terms(side),
             lhs_text=deparse(side),
             group_text=deparse(group),
-            parts=tuple(Variable(deparse(part), part) for part in _parts(group, ":")),
+            parts=_variables(group),
             pos=bar.pos,
         )
         for side in sides
         for group in groups
+    )
+
+
+def _curves(bar: Binary, structure: str) -> tuple[Bar, ...]:
+    """A term ``(s(x) | g)``: what is penalised of each level's curve."""
+    smooth = read_smooth(bar.left)
+    if smooth is None or structure != UNSTRUCTURED or bar.op != "|":
+        text = "a smooth stands alone left of its bar, beside (x | g): (s(x) | g)"
+        raise FormulaError(text, None, bar.pos)
+    groups = expand_group(bar.right)
+    return tuple(_smooth_bar(smooth, group, deparse(group), bar.pos) for group in groups)
+
+
+def _smooth_bar(smooth: Smooth, group: Node, group_text: str, pos: int) -> Bar:
+    """The term of what is penalised: independent coefficients with one SD."""
+    return Bar(
+        lhs=smooth.node,
+        group=group,
+        structure=DIAGONAL,
+        hom=True,
+        terms=smooth.terms,
+        lhs_text=smooth.name,
+        group_text=group_text,
+        parts=() if isinstance(group, Literal) else _variables(group),
+        pos=pos,
+        smooth=smooth,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.moments import term_products
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
@@ -132,6 +133,7 @@ def mean_residual_variance(data: Any, design: Design) -> FloatArray:
 
 def term_variances(data: Any, design: Design) -> list[FloatArray]:
     """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
+    refuse_curves(design.factors, "a share of the variance")
     return [
         mean_variance(term_products(term), cov)
         for term, cov in zip(design.terms, covariance_draws(data, design), strict=True)

@@ -32,7 +32,7 @@ from scipy.sparse.csgraph import connected_components
 
 from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import MemoryLimitError, OptionError
 from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
 
@@ -182,6 +182,7 @@ def left_out_log_density(
         If levels of a factor are related.
     """
     refuse_related(design.factors, "the density of what is left out")
+    refuse_curves(design.factors, "the density of what is left out")
     count = int(units.max()) + 1
     out = np.full((len(draws.sigma), count), np.nan)
     relative = [cov / draws.sigma[:, None, None] ** 2 for cov in draws.covariances]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import RowsNotHereError
+from nestedmlm.late import Late
 from nestedmlm.views import fit_blocks
 from nestedmlm.views.effect_tests import METHOD_NAMES, stars_legend
 from nestedmlm.views.protocols import Printed
@@ -21,6 +22,8 @@ from nestedmlm.views.short import fit_view
 from nestedmlm.views.varcorr import COMPONENTS, residual_text, varcorr_table
 
 __all__ = ["fit_view", "summary_view"]
+
+smooth_blocks = Late("nestedmlm.views.smooths", "smooth_blocks")
 
 DIGITS = 4  # significant digits
 MAX_CORRELATION = 12  # more fixed effects than this: their correlations are not shown
@@ -40,6 +43,7 @@ def summary_view(
     coefficients: pd.DataFrame | None = None,
     cov: pd.DataFrame | None = None,
     method: str = "none",
+    smooths: pd.DataFrame | None = None,
     notes: tuple[str, ...] = (),
 ) -> View:
     """Build the summary of a fit.
@@ -55,6 +59,8 @@ def summary_view(
         Covariance of the fixed effects, where it is not the fit's.
     method : str
         The method of the tests, for the title.
+    smooths : DataFrame, optional
+        Table of the smooth terms.
     notes : tuple of str
         What to say of the tests, below.
 
@@ -78,6 +84,7 @@ def summary_view(
         fit_blocks.groups(fit),
         *fit_blocks.dispersion(fit),
         *_fixed_effects(fit, correlation, coefficients, cov),
+        *([] if smooths is None else [blank(), *smooth_blocks(smooths)]),
         *fit_blocks.messages(fit),
     ]
     if notes:

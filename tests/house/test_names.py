@@ -97,6 +97,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "`fit.summary()`",
         {"fits/verbs", "fits/posterior_verbs", "views", "views/posterior"},
     ),
+    "smooths": (
+        "smooth terms",
+        {"formula", "design", "inference/effects", "fits/verbs", "views"},
+    ),
     "surface": ("the criterion over two standard deviations", {"inference/profile", "plots"}),
     "tidy": ("broom's `tidy`", {"inference/tidy", "fits/verbs"}),
     "update": ("R's `update`", {"formula", "fits/verbs"}),

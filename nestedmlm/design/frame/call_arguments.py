@@ -8,7 +8,15 @@ from nestedmlm.formula.nodes import Call, Node
 
 
 class Context(Protocol):
-    """The evaluator as functions of a formula see it."""
+    """The evaluator as functions of a formula see it.
+
+    Attributes
+    ----------
+    states : dict
+        What was learned at the fit, by R's text of the call.
+    """
+
+    states: dict[str, Any]
 
     def refuse(self, message: str, node: Node, name: str) -> NoReturn:
         """Raise a `FormulaError` that marks `name` in the formula."""

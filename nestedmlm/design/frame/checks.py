@@ -80,7 +80,8 @@ def check_levels(
     ------
     GroupingError
     """
-    factors = [f for f in factors if f.basis is None]  # of relatives each may have a row of its own
+    # of relatives each may have a row of its own; a smooth of all data is one level
+    factors = [f for f in factors if f.basis is None and not f.is_whole]
     single = [f.name for f in factors if f.levels.size < 2]
     if single:
         names = ", ".join(single)
@@ -113,7 +114,7 @@ def check_effects(
     if not all(term.structure.free_correlations for term in terms):
         return
     for term in terms:
-        if factors[term.factor].basis is not None:
+        if factors[term.factor].basis is not None or term.smooth:
             continue
         effects = len(term.columns) * factors[term.factor].levels.size
         if n < effects + free_dispersion:

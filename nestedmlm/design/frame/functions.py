@@ -332,7 +332,19 @@ def _cbind(context: Context, node: Call) -> Matrix:
     return Matrix(np.column_stack(columns), names)
 
 
+def _smooth(context: Context, node: Call) -> Any:
+    """The penalised functions of a smooth, at new values."""
+    basis = context.states.get(deparse(node))
+    if basis is None:
+        context.refuse(
+            "s() is a term of its own: y ~ s(x) + ..., or (s(x) | g)", node, node.func.name
+        )
+    x = as_numbers(context.value(node.args[0].value), deparse(node))
+    return Matrix(basis(x))
+
+
 FUNCTIONS: dict[str, Handler] = {
+    "s": _smooth,
     **{name: _elementwise(*row) for name, row in _ELEMENTWISE.items()},
     "pmin": _extreme(np.minimum),
     "pmax": _extreme(np.maximum),

@@ -26,12 +26,15 @@ from nestedmlm.design.schema import argument_numbers, offset_numbers, predictor_
 from nestedmlm.errors import DataError, OptionError, WeightsError
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms, Variable
+from nestedmlm.late import Late
 
 if TYPE_CHECKING:
     from nestedmlm.families import Family
 
 FloatArray = npt.NDArray[np.float64]
 NA_ACTIONS = ("omit", "exclude", "raise")
+
+learn_smooths = Late("nestedmlm.design.smooths", "learn_smooths")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -155,6 +158,8 @@ def read_variables(
     check_values(used_y, used_weights, used_trials, kind=kind, name=name, index=index)
     if used_trials is not None:
         used_weights = used_trials if used_weights is None else used_trials * used_weights
+    if any(bar.smooth is not None for bar in formula.bars):
+        learn_smooths(formula, trimmed, evaluator.states)
     used_offset = total[kept] if some and total is not None else total
     if used_offset is not None:
         check_finite(used_offset[:, None], ["the offset"])
@@ -273,7 +278,8 @@ def _checked_weights(weights: FloatArray) -> FloatArray:
 def _used(formula: Formula, fixed: Terms) -> Iterable[Variable]:
     yield from predictor_variables(fixed)
     for bar in formula.bars:
-        yield from predictor_variables(bar.terms)
+        smooth = bar.smooth  # learned later, of the complete rows
+        yield from predictor_variables(bar.terms) if smooth is None else smooth.variables
         yield from bar.parts
 
 

@@ -13,7 +13,7 @@ from nestedmlm.design.frame.values import Factor, Vector, as_factor, drop_unused
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.design.sums import Sums
-from nestedmlm.errors import RelationshipError
+from nestedmlm.errors import NotDefinedError, RelationshipError
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.nodes import variables_in
 
@@ -27,7 +27,7 @@ class GroupingFactor:
     name : str
         lme4's name: ``schoolid``; ``b:a`` for the inner factor of ``a/b``.
     variables : tuple of str
-        The columns it is made of.
+        The columns it is made of; none for a smooth's own factor, which has one level.
     levels : ndarray of object, shape (J,)
         Original values for one column, ``"x:y"`` for combinations; only those observed, unless
         there is a `basis`.
@@ -60,6 +60,11 @@ class GroupingFactor:
         return int(self.levels.size if self.basis is None else self.basis.shape[1])
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all rows are its one level: the coefficients of a smooth of all data."""
+        return not self.variables
+
+    @property
     def combinations(self) -> npt.NDArray[np.int32]:
         """The level of each row, or of each observed combination where there are sums."""
         if self.sums is not None:
@@ -85,6 +90,22 @@ def refuse_related(factors: Iterable[GroupingFactor], what: str) -> None:
         raise RelationshipError(
             f"{what} takes the levels of a factor for independent, and those of "
             f"{', '.join(names)} are not"
+        )
+
+
+def refuse_curves(factors: Iterable[GroupingFactor], what: str) -> None:
+    """Refuse a question that has no answer yet for smooths of all data.
+
+    Raises
+    ------
+    NotDefinedError
+        If a factor is a smooth's own.
+    """
+    names = [factor.name for factor in factors if factor.is_whole]
+    if names:
+        raise NotDefinedError(
+            f"{what} is not worked out for a model with smooths ({', '.join(names)}); see "
+            "fit.smooths() and fit.predict()"
         )
 
 
@@ -117,7 +138,7 @@ def _read_only(array: Any) -> Any:
 
 
 def learn_group(
-    bar: Bar, values: Mapping[str, Vector]
+    bar: Bar, values: Mapping[str, Vector], n: int
 ) -> tuple[GroupSpec, GroupingFactor, npt.NDArray[np.int32]]:
     """Make the grouping factor of a bar from the values of its variables (no missing rows).
 
@@ -125,6 +146,8 @@ def learn_group(
     ----------
     bar : Bar
     values : mapping of str to Vector
+    n : int
+        Number of rows.
 
     Returns
     -------
@@ -134,6 +157,8 @@ def learn_group(
     ndarray of int32, shape (n,)
         The level of each row.
     """
+    if not bar.parts:
+        return _whole(bar.group_name, n)
     factors = [drop_unused(as_factor(values[part.name], name=part.name)) for part in bar.parts]
     first = factors[0]
     codes: npt.NDArray[Any] = first.codes
@@ -159,6 +184,13 @@ def learn_group(
         levels=_read_only(object_array(labels) if pairs else first.levels),
     )
     return spec, grouping, _read_only(codes.astype(np.int32, copy=False))
+
+
+def _whole(name: str, n: int) -> tuple[GroupSpec, GroupingFactor, npt.NDArray[np.int32]]:
+    """The factor of a smooth of all data: one level."""
+    grouping = GroupingFactor(name=name, variables=(), levels=_read_only(object_array([name])))
+    spec = GroupSpec(name=name, parts=(), levels=(), pairs=())
+    return spec, grouping, _read_only(np.zeros(n, dtype=np.int32))
 
 
 def is_nested(codes: npt.NDArray[Any], levels: int, above: npt.NDArray[Any]) -> bool:
@@ -192,19 +224,21 @@ def _compact(
     return observed, table[key]
 
 
-def group_codes(spec: GroupSpec, values: Mapping[str, Vector]) -> npt.NDArray[np.int32]:
+def group_codes(spec: GroupSpec, values: Mapping[str, Vector], n: int) -> npt.NDArray[np.int32]:
     """Find the codes of new rows: -1 for an unseen level or combination, or a missing value.
 
     Parameters
     ----------
     spec : GroupSpec
     values : mapping of str to Vector
+    n : int
+        Number of rows.
 
     Returns
     -------
     ndarray of int32, shape (n,)
     """
-    codes: npt.NDArray[Any] | None = None
+    codes: npt.NDArray[Any] | None = None if spec.parts else np.zeros(n, dtype=np.int32)
     for number, (part, levels) in enumerate(zip(spec.parts, spec.levels, strict=True)):
         factor = as_factor(values[part], name=part)
         own = level_table(factor.levels, levels)[factor.codes]
@@ -242,6 +276,8 @@ def unseen_codes(
     """
     factors: list[Factor] = [as_factor(values[part], name=part) for part in spec.parts]
     rows = np.flatnonzero(codes < 0)
+    if not rows.size:
+        return np.full(codes.shape, -1, dtype=np.int32)
     own = np.column_stack([factor.codes[rows] for factor in factors])
     out = np.full(codes.shape, -1, dtype=np.int32)
     out[rows] = np.unique(own, axis=0, return_inverse=True)[1].reshape(-1)

@@ -99,7 +99,8 @@ def _find_groups(
     """Codes of the wanted grouping factors, and numbers of their unseen levels."""
     specs = {f: schema.groups[f] for f in sorted(wanted)}
     found = group_values(tuple(specs.values()), schema.formula, evaluator)
-    codes = {f: group_codes(spec, found) for f, spec in specs.items()}
+    n = evaluator.frame.n
+    codes = {f: group_codes(spec, found, n) for f, spec in specs.items()}
     return codes, {f: unseen_codes(spec, codes[f], found) for f, spec in specs.items()}
 
 

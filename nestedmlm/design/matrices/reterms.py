@@ -19,8 +19,42 @@ from nestedmlm.design.sums import Sums
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms
+from nestedmlm.late import Late
 
 FloatArray = npt.NDArray[np.float64]
+
+smooth_parts = Late("nestedmlm.design.smooths", "smooth_parts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """The curve whose penalised part a random-effects term is.
+
+    Attributes
+    ----------
+    label : str
+        As mgcv's: ``s(x)``, ``s(x):z``, ``s(x):fA``.
+    x : str
+        R's text of what it is a function of.
+    by : str or None
+        Numbers that multiply the curve, or the factor that has one for each level.
+    level : str or None
+        Of the factor `by`.
+    lines : int
+        Unpenalised columns that it has among the fixed effects: none of a curve for each level of
+        a grouping factor, two of one that numbers multiply.
+    low, high, mean : float
+        Of x at the fit.
+    """
+
+    label: str
+    x: str
+    by: str | None
+    level: str | None
+    lines: int
+    low: float
+    high: float
+    mean: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +74,8 @@ class ReTerm:
         As in VarCorr, unique: ``classid``, ``classid.1``.
     text : str
         ``"ses | schoolid"``.
+    smooth : Curve or None
+        The curve whose penalised part this is.
     number : int
         Its place in `Design.terms`.
     rows : Rows, LateRows or None
@@ -54,6 +90,7 @@ class ReTerm:
     hom: bool
     name: str
     text: str
+    smooth: Curve | None = None
     number: int = 0
     rows: Rows | LateRows | None = None
     sums: Sums | None = None
@@ -74,6 +111,7 @@ class Block:
     group: GroupSpec
     factor: GroupingFactor
     codes: npt.NDArray[np.int32]
+    smooth: Curve | None = None
 
 
 def _same_matrix(a: Terms, b: Terms) -> bool:
@@ -100,18 +138,29 @@ def make_blocks(
         if not found[0].names:  # (0 | g): nothing to estimate, as in lme4
             continue
         if bar.group_text not in made:
-            made[bar.group_text] = learn_group(bar, values)
+            made[bar.group_text] = learn_group(bar, values, n)
         (spec, X), (group, factor, codes) = found, made[bar.group_text]
-        blocks.append(Block(bar, spec, X, group, factor, codes))
+        if bar.smooth is None:
+            blocks.append(Block(bar, spec, X, group, factor, codes))
+        else:
+            blocks += [
+                Block(bar, own, columns, group, factor, codes, curve)
+                for curve, own, columns in smooth_parts(bar, spec, X, values)
+            ]
     return blocks
 
 
 def lme4_order(blocks: list[Block]) -> list[Block]:
-    """Reorder as lme4: only if some term has more levels than the one before it."""
+    """Reorder as lme4: only if some term has more levels than the one before it.
+
+    Curves of all data are last, as they were written.
+    """
+    curves = [block for block in blocks if block.factor.is_whole]
+    blocks = [block for block in blocks if not block.factor.is_whole]
     sizes = [block.factor.levels.size for block in blocks]
     if all(later <= earlier for earlier, later in pairwise(sizes)):
-        return blocks
-    return [blocks[i] for i in sorted(range(len(blocks)), key=sizes.__getitem__)[::-1]]
+        return blocks + curves
+    return [blocks[i] for i in sorted(range(len(blocks)), key=sizes.__getitem__)[::-1]] + curves
 
 
 def first_of_each_factor(blocks: list[Block]) -> dict[str, Block]:
@@ -128,6 +177,8 @@ def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm,
     terms = []
     for block, factor in zip(blocks, factor_of, strict=True):
         name = block.factor.name
+        if block.smooth is not None and block.factor.is_whole:
+            name = block.smooth.label  # s(x):fA: each level has an SD of its own
         count = taken.get(name, 0)
         taken[name] = count + 1
         terms.append(
@@ -138,6 +189,7 @@ def make_terms(blocks: list[Block], factor_of: tuple[int, ...]) -> tuple[ReTerm,
                 hom=block.bar.hom,
                 name=f"{name}.{count}" if count else name,
                 text=block.bar.text,
+                smooth=block.smooth,
             )
         )
     return tuple(terms)

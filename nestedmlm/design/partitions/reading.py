@@ -185,6 +185,12 @@ def nodes_of(reading: Reading) -> dict[str, Node]:
     offsets = (*fixed.offsets, *formula.offsets)
     for variable in (*predictor_variables(fixed), *offsets, *fixed.mentioned):
         nodes.setdefault(variable.name, variable.node)
+    smooth = next((bar.smooth for bar in formula.bars if bar.smooth is not None), None)
+    if smooth is not None:
+        raise PartitionError(
+            f"{smooth.name}: a smooth learns from all rows at once, and these data come in "
+            "partitions or sums; give the rows"
+        )
     for bar in formula.bars:
         for variable in (*predictor_variables(bar.terms), *bar.parts, *bar.terms.mentioned):
             nodes.setdefault(variable.name, variable.node)

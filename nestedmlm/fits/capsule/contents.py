@@ -14,7 +14,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, relative_factors
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.summaries.saved import to_arrow
 from nestedmlm.fits.summaries.summarise import summarise
@@ -72,6 +72,7 @@ def capsule_contents(fit: LmerFit, min_rows: int | None) -> dict[str, Any]:
 
 def _check(fit: LmerFit) -> None:
     refuse_related(fit.design.factors, "a capsule")
+    refuse_curves(fit.design.factors, "a capsule")
     if fit.penalty is not None or fit.solution.stats.sigma is not None:
         raise OptionError(
             "a capsule holds a fit by REML or maximum likelihood, without a penalty and without a "

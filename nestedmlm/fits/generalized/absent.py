@@ -24,6 +24,7 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "influence": f"{_LINEAR}; leave groups out and fit again: fit.refitted(design)",
         "dfbeta": _LINEAR,
         "dfbetas": _LINEAR,
+        "smooths": "its curves are predicted, fit.predict(newdata), without a test",
         "residual_cov": "there are no residual covariances: fit.residuals(type)",
         "loo": "leave groups out and fit again: fit.refitted(design)",
         "capsule": "the sums that it holds are those of a linear model",

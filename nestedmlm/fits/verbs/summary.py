@@ -10,12 +10,15 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.ddf import DfMethod, RowTests, df_method, row_tests
 from nestedmlm.inference.effects.df_record import ClusterRobust
+from nestedmlm.late import Late
 from nestedmlm.views.effect_tests import COEFFICIENT_COLUMNS
 from nestedmlm.views.render.view import View
 from nestedmlm.views.summary import summary_view
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+
+smooth_table = Late("nestedmlm.fits.verbs.smooths", "smooth_table")
 
 
 def summary(
@@ -58,8 +61,9 @@ def summary(
     Days           10.467      1.546  17.0      6.771      0.0
     """
     plain = fit.core.ddf(ddf) == "none" and vcov is None and fit.core.reference == "t"
+    smooths = smooth_table(fit) if _has_tested_smooths(fit) else None
     if plain or not fit.design.p:
-        return summary_view(fit, correlation=correlation)
+        return summary_view(fit, correlation=correlation, smooths=smooths)
     method = df_method(fit.core, ddf, vcov)
     names = list(fit.design.x_names)
     return summary_view(
@@ -68,8 +72,16 @@ def summary(
         coefficients=coefficient_frame(fit, method),
         cov=None if vcov is None else pd.DataFrame(method.cov, names, names),
         method=fit.core.ddf(ddf),
+        smooths=smooths,
         notes=method.notes,
     )
+
+
+def _has_tested_smooths(fit: LmerFit) -> bool:
+    """Whether there are curves, and `LmerFit.smooths` answers for them."""
+    design, family = fit.design, fit.core.family
+    tested = family is None and design.rows is not None and design.residual is None
+    return tested and any(term.smooth is not None for term in design.terms)
 
 
 def pvalues(fit: LmerFit) -> pd.Series:

@@ -56,8 +56,8 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
             VarCorrBlock(
                 name=term.name,
                 factor=fit.design.factors[term.factor].name,
-                columns=term.columns,
-                cov=scale**2 * (T @ T.T),
+                columns=term.columns if term.smooth is None else (term.smooth.label,),
+                cov=scale**2 * (T @ T.T if term.smooth is None else T[:1, :1] ** 2),
                 structure=term.structure,
                 hom=term.hom,
                 par=par,

@@ -27,7 +27,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import MemoryLimitError, OptionError, ResidualStructureError
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
@@ -191,6 +191,7 @@ def _products(found: RobustCovariance, L: FloatArray) -> FloatArray:
 def _clusters(design: Design, name: str | None) -> GroupingFactor:
     """A factor in which all others are nested: `name`, or the one with the fewest levels."""
     refuse_related(design.factors, "a cluster-robust covariance")
+    refuse_curves(design.factors, "a cluster-robust covariance")
     names = [f.name for f in design.factors]
     if name is not None and name not in names:
         raise OptionError(f"cluster={name!r} is no grouping factor; there are {', '.join(names)}")

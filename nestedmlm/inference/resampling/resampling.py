@@ -13,7 +13,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.solution import Solution
@@ -93,6 +93,7 @@ def residual(design: Design, solution: Solution) -> LevelResampler:
         If a factor has too few levels for its random effects.
     """
     refuse_related(design.factors, "a bootstrap of the levels' effects")
+    refuse_curves(design.factors, "a bootstrap of the levels' effects")
     rows = semiparametric(design, solution)
     e = rows.residuals - rows.residuals.mean()
     e *= solution.sigma / np.sqrt(np.mean(e**2))
@@ -177,10 +178,12 @@ def top_factor(design: Design, by: str | None = None) -> int:
         outer = design.factors[names.index(by)].codes
         nested = [g for g in design.factors if nested_in(g.codes, outer)]
         refuse_related(nested, "a bootstrap of cases")
+        refuse_curves(nested, "a bootstrap of cases")
         return names.index(by)
-    for f in sorted(range(len(names)), key=lambda f: len(design.factors[f].levels)):
+    own = [f for f, factor in enumerate(design.factors) if not factor.is_whole]
+    for f in sorted(own, key=lambda f: len(design.factors[f].levels)):
         outer = design.factors[f].codes
-        if all(nested_in(g.codes, outer) for g in design.factors):
+        if all(nested_in(design.factors[g].codes, outer) for g in own):
             refuse_related(design.factors, "a bootstrap of cases")
             return f
     raise OptionError(

@@ -19,7 +19,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import relative_factors
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
@@ -71,6 +71,7 @@ def predict_groups(
     """
     design = fitted.design
     refuse_related(design.factors, "leaving one group out")
+    refuse_curves(design.factors, "leaving one group out")
     codes = np.empty(design.n, dtype=np.int64)
     for g, own in enumerate(sets):
         codes[own] = g

@@ -249,6 +249,30 @@ def relative_variances(solution: Solution, X: FloatArray | None, terms: TermRows
     return random_forms(solution, rows) + fixed_forms(solution, d)
 
 
+def relative_covariances(
+    solution: Solution,
+    one: tuple[FloatArray, TermRows],
+    other: tuple[FloatArray, TermRows],
+) -> FloatArray:
+    """``[x z] C [x z]'`` of every row of one set with every row of another, shape (n, m).
+
+    Parameters
+    ----------
+    solution : Solution
+    one, other : pairs of an (n, p) array and the rows of each term
+        As `relative_variances` takes them.
+    """
+    rows = [z_rows(solution, terms) for _, terms in (one, other)]
+    d = [gls_rows(solution, X, z)[:, :-1] for (X, _), z in zip((one, other), rows, strict=True)]
+    half = [_half_solved(solution, z) for z in rows]
+    out: FloatArray = (half[0].chain @ half[1].chain.T).toarray()
+    if half[0].crossed is not None and half[1].crossed is not None:
+        assert solution.state.dense is not None
+        out += half[0].crossed @ (solution.state.dense.G @ half[1].crossed.toarray().T)
+    inverse = profile(solution.state.S).inverse[:-1, :-1]
+    return out + d[0] @ inverse @ d[1].T
+
+
 def _places(solution: Solution, rows: ZRows) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """For each column of ``[Z Zt]``: rows whose level is known, the effect they meet, entries."""
     stats, m = solution.stats, len(solution.stats.order.chain)

@@ -85,6 +85,8 @@ def coefficient_tables(
     fixed = dict(zip(design.x_names, beta.tolist(), strict=True))
     out = {}
     for f, factor in enumerate(design.factors):
+        if factor.is_whole:  # coefficients of a smooth
+            continue
         own = [(t.columns, b) for t, b in zip(design.terms, modes, strict=True) if t.factor == f]
         extra = [c for columns, _ in own for c in columns if c not in fixed]
         names = [*dict.fromkeys(extra), *fixed]

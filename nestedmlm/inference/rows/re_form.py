@@ -27,7 +27,8 @@ def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
     design : Design
     re_form : None, False or str
         None: all random effects. False or ``"~ 0"``: none. A formula of random-effects terms,
-        ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
+        ``"~ (1 | schoolid)"``: those, matched by grouping factor and column. Curves of all data,
+        ``s(x)``, always count: they are part of the mean.
 
     Returns
     -------
@@ -48,7 +49,9 @@ def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
     """
     if re_form is None:
         return tuple(np.ones(len(t.columns), dtype=bool) for t in design.terms)
-    out = tuple(np.zeros(len(t.columns), dtype=bool) for t in design.terms)
+    out = tuple(
+        np.full(len(t.columns), design.factors[t.factor].is_whole, dtype=bool) for t in design.terms
+    )
     for bar in _bars(design, re_form):
         _choose(design, bar, out)
     return out

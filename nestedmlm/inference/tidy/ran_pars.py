@@ -89,7 +89,8 @@ def entries_of(
     for kind, group, var1, var2, numbers in rows:
         term = terms.get(group)
         if kind == "sd" and term is not None and term.hom:
-            out.update({(group, column, None): numbers for column in term.columns})
+            own = term.columns if term.smooth is None else (term.smooth.label,)
+            out.update({(group, column, None): numbers for column in own})
         else:
             out[group, var1, var2] = numbers
     return out

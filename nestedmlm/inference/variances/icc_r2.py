@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.moments import fixed_deviations, mean_inverse_weight, term_products
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
@@ -71,6 +72,7 @@ def variance_shares(fitted: Fitted, *, scale: str = "latent") -> Shares:
     slopes: their variance depends on the row, so its average over the rows is taken.
     """
     solution, design = fitted.solution, fitted.design
+    refuse_curves(design.factors, "a share of the variance")
     covs = (fitted.scale**2 * (T @ T.T) for T in solution.T)
     fixed = float(fixed_variance(design, solution.beta))
     terms = [

@@ -85,6 +85,8 @@ def model_parameters(
 def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
     k, columns = len(term.columns), term.columns
     labels = ("*",) if term.hom and k > 1 else columns
+    if term.smooth is not None:  # one SD of all its coefficients
+        labels = (term.smooth.label,)
     out = [
         ModelParameter(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
         for i, label in enumerate(labels)

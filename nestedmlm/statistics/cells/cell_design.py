@@ -72,7 +72,7 @@ def cell_design(
     U = triangular_root(0.5 * (cells.total + cells.total.T))
     kept = tuple(kept_columns((U @ cells.basis)[:, list(x)]).tolist())
     every = [
-        Block(bar, spec, np.zeros((0, len(spec.names))), *learn_group(bar, cells.keys))
+        Block(bar, spec, np.zeros((0, len(spec.names))), *learn_group(bar, cells.keys, 0))
         for bar, spec in zip(formula.bars, bars, strict=True)
         if spec.names
     ]

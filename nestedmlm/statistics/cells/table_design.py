@@ -114,7 +114,9 @@ def all_nested(variables: Variables, first: IntArray) -> bool:
         for bar in variables.formula.bars
         for part in bar.parts
     }
-    factors = {bar.group_text: learn_group(bar, values)[1:] for bar in variables.formula.bars}
+    factors = {
+        bar.group_text: learn_group(bar, values, len(first))[1:] for bar in variables.formula.bars
+    }
     ordered = sorted(factors.values(), key=lambda own: -len(own[0].levels))
     return all(
         is_nested(codes, len(factor.levels), above)

@@ -1,0 +1,106 @@
+"""Smooth terms of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.arguments import check_count
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.smooths import (
+    curve_band,
+    effective_df,
+    residual_df,
+    smooth_terms,
+    smooth_test,
+)
+from nestedmlm.views.smooths import COLUMNS, Smooths
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.lmer_fit import LmerFit
+
+
+def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
+    """Smooth terms: effective degrees of freedom, tests, curves with bands.
+
+    Parameters
+    ----------
+    points : int
+        Values of x for each curve, evenly spaced over the range of the data.
+    level : float
+        Of the pointwise bands.
+
+    Returns
+    -------
+    Smooths
+        A view; ``.terms`` and ``.curves`` are DataFrames.
+
+    Raises
+    ------
+    OptionError
+        If the model has no smooth terms.
+
+    Notes
+    -----
+    All is given the SDs, as in mgcv's ``summary`` and ``plot``: the F test that a curve is zero
+    (Wood 2013, Biometrika 100(1), 221-228), and Bayesian bands of the centred curve, which cover
+    it on average over x (Marra & Wood 2012, Scandinavian Journal of Statistics 39(1), 53-74).
+    Whether a curve is more than a straight line is the test of its SD: ``fit.ranova()``.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("Reaction ~ s(Days, k=5) + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    >>> fit.smooths()
+    Smooth terms:
+            edf Ref.df Std.Dev.     F p-value
+    s(Days)   1      1        0 169.4  <2e-16
+    <BLANKLINE>
+    edf: effective degrees of freedom; 1 is a straight line.
+    F: test of no curve at all, given the SDs (Wood 2013).
+    """
+    check_count(points, "points", least=2)
+    design, solution = fit.design, fit.solution
+    bands = []
+    for t in smooth_terms(design):
+        band = curve_band(solution, design, t, points=points, level=level)
+        columns = {name: getattr(band, name) for name in band.__dataclass_fields__}
+        bands.append(pd.DataFrame({"term": design.terms[t].name, **columns}))
+    empty = pd.DataFrame(columns=["term", "x", "estimate", "std_error", "conf_low", "conf_high"])
+    return Smooths(
+        terms=smooth_table(fit),
+        curves=pd.concat(bands, ignore_index=True) if bands else empty,
+        level=level,
+    )
+
+
+def smooth_table(fit: LmerFit) -> pd.DataFrame:
+    """Sizes and tests of the smooth terms.
+
+    Raises
+    ------
+    OptionError
+        If there are none.
+    """
+    design, solution = fit.design, fit.solution
+    own = [t for t, term in enumerate(design.terms) if term.smooth is not None]
+    if not own:
+        raise OptionError("the model has no smooth terms: y ~ s(x) + (1 | g) has one")
+    df = residual_df(solution, design)
+    whole, rows = smooth_terms(design), []
+    for t in own:
+        sd = float(solution.sigma * solution.T[t][0, 0])
+        if t not in whole:
+            edf = effective_df(solution, design, t)
+            rows.append((edf, np.nan, sd, np.nan, np.nan))
+            continue
+        found = smooth_test(solution, design, t, df)
+        rows.append((found.edf, found.ref_df, sd, found.statistic, found.p_value))
+    names = [design.terms[t].name for t in own]
+    labels = [
+        name if t in whole else f"({design.terms[t].text})"
+        for t, name in zip(own, names, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS), index=pd.Index(labels, name="term"))

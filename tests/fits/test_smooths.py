@@ -1,0 +1,226 @@
+"""Smooth terms: numbers against mgcv 1.8-41 (`gam` by REML), new data, what is refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.design.smooth_bases import learn_basis
+
+N = 120
+
+
+def table() -> pd.DataFrame:
+    i = np.arange(N)
+    x = np.round(10 * ((i * 0.618034) % 1), 3)
+    g = i % 8
+    wave = np.sin(7 * i + 1)  # no random numbers: R has the same
+    curve = np.where(i % 2 == 0, 2 * np.sin(x), 0.3 * (x - 5) ** 2 / 5)
+    return pd.DataFrame({
+        "y": np.round(curve + 0.4 * np.cos(3 * g) + 0.5 * wave, 5),
+        "x": x,
+        "z": np.round(np.cos(2 * i), 3),
+        "f": np.where(i % 2 == 0, "A", "B"),
+        "g": [f"g{k}" for k in g],
+        "w": 1 + 0.5 * np.sin(i),
+    })  # fmt: skip
+
+
+# of each model: sigma, sum of the leverages; of each curve edf, Ref.df, F (where mgcv's is not one
+# of two), estimates and standard errors at three values; two predictions with standard errors
+MGCV = {
+    "y ~ s(x, k=8) + (1 | g)": dict(
+        sigma=0.652216222934, total=12.2576440043,
+        terms={"s(x)": (6.120247983, 6.739973486)},
+        curves=[0.31469823519, -1.41336030604, -0.189733772967],
+        errors=[0.277094826073, 0.130681826788, 0.274801377004],
+        new=[0.120266239758, -1.26299591197], new_errors=[0.194829559783, 0.992641212131],
+    ),
+    "y ~ f + s(x, by=f, k=8, bs='cr') + (1 | g)": dict(
+        sigma=0.25035556124, total=18.6281795595,
+        terms={"s(x):fA": (6.880261692, 6.993971138), "s(x):fB": (4.905475096, 5.797007654)},
+        curves=[-0.354055224856, -2.12821774218, -1.62661072305,
+                1.11323144911, -0.702878950755, 1.15075125604],
+        errors=[0.144674525793, 0.068945017487, 0.161147980293,
+                0.146822671504, 0.0617792707891, 0.136494328535],
+        new=[0.439000623915, 2.23587132072], new_errors=[0.0933948632785, 0.437818508623],
+    ),
+    "y ~ s(x, by=z, k=8, bs='ps') + (1 | g)": dict(
+        sigma=1.03973509811, total=6.470900791,
+        terms={"s(x):z": (2.000000001, 2.000000002)},
+        curves=[0.0414227937146, -0.013645953715, -0.0687147013884],
+        errors=[0.26655647874, 0.133998011974, 0.256176495448],
+        new=[0.511156517067, 0.374213445518], new_errors=[0.25040202977, 0.249651833104],
+    ),
+    "y ~ s(x, k=8, bs='cr') + s(z, k=6) + (1 | g)": dict(
+        sigma=0.640697697175, total=13.3197273148,
+        terms={"s(x)": (6.108812514, 6.731462804), "s(z)": (1.000000001, 1.000000002)},
+        curves=[0.358742504351, -1.40263432969, -0.294132768623,
+                0.0262928797585, 0.000139701556962, -0.0260134766366],
+        errors=[0.260251994996, 0.124133349471, 0.274712941523,
+                0.0831926961865, 0.000442034633299, 0.0823086431948],
+        new=[0.0971997522587, -1.64722370509], new_errors=[0.206253896316, 0.99503593931],
+    ),
+}  # fmt: skip
+WEIGHTED = "y ~ s(x, k=8, bs='cr') + s(z, k=6) + (1 | g)"
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[str, nm.LmerFit]:
+    data = table()
+    return {text: nm.lmer(text, data, weights="w" if text == WEIGHTED else None) for text in MGCV}
+
+
+@pytest.mark.parametrize("text", MGCV)
+def test_sizes_and_curves_are_mgcvs(fits, text):
+    fit, known = fits[text], MGCV[text]
+    assert fit.sigma == pytest.approx(known["sigma"], rel=1e-7)
+    assert fit.hatvalues().sum() == pytest.approx(known["total"], rel=1e-6)
+    found = fit.smooths(points=3)
+    assert list(found.terms.index) == list(known["terms"])
+    sizes = np.array(list(known["terms"].values()))
+    np.testing.assert_allclose(found.terms[["edf", "ref_df"]], sizes, rtol=1e-6)
+    np.testing.assert_allclose(found.curves["estimate"], known["curves"], atol=3e-6)
+    np.testing.assert_allclose(found.curves["std_error"], known["errors"], rtol=3e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("text", MGCV)
+def test_new_values_are_predicted_as_by_mgcv(fits, text):
+    new = table().head(2).assign(x=[3.3333, 12.0])  # neither was there; one is outside
+    found = fits[text].predict(new, se_fit=True)
+    np.testing.assert_allclose(found["estimate"], MGCV[text]["new"], atol=3e-6)
+    np.testing.assert_allclose(found["std_error"], MGCV[text]["new_errors"], rtol=1e-6)
+
+
+def test_f_statistic_and_p_value_are_mgcvs(fits):
+    """Where the rank is whole, mgcv's statistic does not depend on the sign of a vector."""
+    own = fits["y ~ s(x, by=z, k=8, bs='ps') + (1 | g)"].smooths().terms.loc["s(x):z"]
+    assert own["statistic"] == pytest.approx(0.03648095941, rel=1e-6)
+    assert own["p_value"] == pytest.approx(0.9641876723, rel=1e-6)
+
+
+def test_likelihood_is_mgcvs():
+    """`gam(method = "ML")`; its REML differs by a constant, that of the scale of the lines."""
+    fit = nm.lmer("y ~ f + s(x, by=f, k=8, bs='cr') + (1 | g)", table(), REML=False)
+    assert fit.deviance == pytest.approx(59.4947902741, rel=1e-9)
+
+
+def test_population_includes_the_curve(fits):
+    fit = fits["y ~ s(x, k=8) + (1 | g)"]
+    data = table()
+    curve = fit.predict(data, re_form=False)
+    both = fit.predict(data) - curve
+    assert np.ptp(curve - fit.fixef["(Intercept)"]) > 1.0
+    # what is left is one number for each group
+    assert np.ptp(both.groupby(data.g).transform("mean") - both) < 1e-10
+
+
+def test_curves_for_each_level_are_one_variance():
+    """``(s(x) | g)`` is the basis as columns with one SD, as `diag` has it."""
+    data = table()
+    fit = nm.lmer("y ~ x + (1 | g) + (s(x, k=5) | g)", data)
+    for j, column in enumerate(learn_basis(data.x, k=5)(data.x).T):
+        data[f"c{j}"] = column
+    twin = nm.lmer("y ~ x + (1 | g) + diag(0 + c0 + c1 + c2 | g, hom=True)", data)
+    assert fit.reml_criterion == pytest.approx(twin.reml_criterion, rel=1e-9)
+    np.testing.assert_allclose(fit.solution.fitted, twin.solution.fitted, atol=1e-5)
+    assert fit.smooths().terms.index.tolist() == ["(s(x, k = 5) | g)"]
+
+
+def test_bases_are_learned_from_complete_rows():
+    """A row without a response moves neither knots nor the constraint, as in mgcv."""
+    data = table()
+    more = pd.concat([data, data.head(1).assign(x=50.0, y=np.nan)], ignore_index=True)
+    one, two = (nm.lmer("y ~ s(x, k=8) + (1 | g)", d) for d in (data, more))
+    assert two.reml_criterion == pytest.approx(one.reml_criterion, rel=1e-10)
+
+
+def test_names_and_places(fits):
+    fit = fits["y ~ f + s(x, by=f, k=8, bs='cr') + (1 | g)"]
+    components = fit.varcorr().to_frame()
+    assert components["term"].tolist()[1:3] == ["sd_s(x):fA|s(x):f", "sd_s(x):fB|s(x):f"]
+    assert "Number of obs: 120, groups:  g, 8" in str(fit.summary())
+    assert "Smooth terms:" in str(fit.summary())
+    assert fit.ngrps.to_dict() == {"g": 8}
+    assert fit.formula == 'y ~ f + s(x, by = f, k = 8, bs = "cr") + (1 | g)'
+    assert pickle.loads(pickle.dumps(fit)).predict(table().head(1)).iloc[0] == pytest.approx(
+        fit.predict(table().head(1)).iloc[0], rel=1e-12
+    )
+
+
+def test_curve_without_the_penalised_part_is_a_line(fits):
+    """A response on a line: no SD, one degree of freedom, the straight line's test."""
+    data = table().assign(y=lambda d: d.x + 0.1 * np.cos(5 * np.arange(N)))
+    fit = nm.lmer("y ~ s(x, k=6) + (1 | g)", data)
+    line = nm.lmer("y ~ x + (1 | g)", data)
+    own = fit.smooths().terms.loc["s(x)"]
+    if own["sd"] == 0.0:
+        assert own["edf"] == 1.0
+        assert own["statistic"] == pytest.approx(line.tvalues["x"] ** 2, rel=1e-6)
+
+
+def test_several_curves_beside_crossed_factors_are_the_dense_model(fits):
+    """The engine against generalized least squares with V written out."""
+    data = table().assign(h=lambda d: [f"h{i % 5}" for i in range(N)])
+    fit = nm.lmer("y ~ s(x, k=6) + s(z, k=5, bs='cr') + (1 | g) + (1 | h)", data)
+    V, design = np.eye(N), fit.design
+    for term, T in zip(design.terms, fit.solution.T, strict=True):
+        codes = design.factors[term.factor].codes
+        Z = (codes[:, None] == np.arange(codes.max() + 1))[:, :, None] * term.X[:, None, :]
+        Z = (Z @ T).reshape(N, -1)
+        V += Z @ Z.T
+    X, W = design.X, np.linalg.inv(V)
+    beta = np.linalg.solve(X.T @ W @ X, X.T @ W @ design.y)
+    np.testing.assert_allclose(fit.solution.beta, beta, rtol=1e-7, atol=1e-8)
+    r = design.y - X @ beta
+    assert fit.sigma == pytest.approx(np.sqrt(r @ W @ r / (N - X.shape[1])), rel=1e-8)
+
+
+REFUSED = {
+    "icc": lambda f: f.icc(),
+    "r2": lambda f: f.r2(),
+    "variance_partition": lambda f: f.variance_partition(),
+    "emmeans": lambda f: f.emmeans("x"),
+    "capsule": lambda f: f.capsule("never.json"),
+    "cluster-robust": lambda f: f.cov_params("CR2"),
+}
+
+
+@pytest.mark.parametrize("verb", REFUSED)
+def test_what_is_not_worked_out_is_refused(fits, verb):
+    with pytest.raises(nm.errors.NestedMLMError, match=r"smooths|curve"):
+        REFUSED[verb](fits["y ~ s(x, k=8) + (1 | g)"])
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("y ~ s(x, m=2)", "no option m"),
+        ("y ~ s(x, z)", "one variable"),
+        ("y ~ s(x, bs='re')", "no basis"),
+        ("y ~ s(x, k=2)", "too small"),
+        ("y ~ s(x, k=500)", "different values"),
+        ("y ~ s(f)", "categorical|numeric|numbers"),
+        ("y ~ z:s(x)", "only be added"),
+        ("y ~ x - s(x)", "cannot be taken out"),
+        ("y ~ (x + s(x) | g)", "stands alone"),
+        ("y ~ log(s(x)) + (1 | g)", "term of its own"),
+    ],
+)
+def test_formulas_that_are_refused(text, said):
+    with pytest.raises(nm.errors.NestedMLMError, match=said):
+        nm.lmer(text, table())
+
+
+def test_data_without_rows_are_refused():
+    with pytest.raises(nm.errors.PartitionError, match="learns from all rows"):
+        nm.summarise("y ~ s(x) + (1 | g)", table())
+
+
+def test_no_smooths_are_said(fits):
+    with pytest.raises(nm.errors.OptionError, match="no smooth terms"):
+        nm.lmer("y ~ x + (1 | g)", table()).smooths()
