@@ -27,7 +27,7 @@ import pandas as pd  # noqa: E402
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from glmm_cases import kind_of, read_fits, read_table  # noqa: E402
+from glmm_cases import read_fits, read_table  # noqa: E402
 
 from nestedmlm.design.build import build_design  # noqa: E402
 from nestedmlm.families import resolve_family  # noqa: E402
@@ -102,7 +102,7 @@ def ours(model: dict, data: pd.DataFrame, times: int) -> tuple[float, float, flo
         start = time.process_time()
         design = build_design(
             model["formula"], data, weights=model["args"].get("weights"),
-            offset=model["args"].get("offset"), response=kind_of(family),
+            offset=model["args"].get("offset"), family=family,
         )  # fmt: skip
         begun = time.process_time()
         found = solve_glmm(design, family, nAGQ=model["nAGQ"])
