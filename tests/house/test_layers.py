@@ -230,6 +230,7 @@ LATER = (
     "nestedmlm.fits.bayes_fit", "nestedmlm.posterior", "nestedmlm.inference.means",
     "nestedmlm.bayes", "nestedmlm.families", "nestedmlm.fits.generalized",
     "nestedmlm.fits.imputation", "nestedmlm.fits.summaries", "nestedmlm.inference.imputation",
+    "nestedmlm.inference.effects.generalized_sandwich",
     "nestedmlm.inference.effects.cluster_robust", "nestedmlm.inference.effects.kenward_roger",
     "nestedmlm.inference.profile", "nestedmlm.inference.resampling", "nestedmlm.optimum.glmm",
     "nestedmlm.optimum.residual_optimum", "nestedmlm.statistics.pair_sums",

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from nestedmlm.arguments import check_choice, checked
+from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
+from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Approximation, Fitted
 
 if TYPE_CHECKING:
@@ -90,11 +93,17 @@ class GeneralizedEstimates(Estimates):
         return (self.params / self.bse).rename("z_value")
 
     @checked
-    def cov_params(self, *, method: str = "hessian") -> pd.DataFrame:
+    def cov_params(
+        self, vcov: str | ClusterRobust | None = None, *, method: str = "hessian"
+    ) -> pd.DataFrame:
         """Covariance matrix of the fixed effects, (p, p).
 
         Parameters
         ----------
+        vcov : {"CR0", "CR1"} or ClusterRobust, optional
+            Cluster-robust covariance in the place of the model's: the sandwich of the marginal
+            likelihood (as approximated) in all parameters, by the scores of whole clusters; CR1
+            times ``m / (m - 1)`` for m clusters.
         method : {"hessian", "conditional"}
             From the Hessian in all parameters, as lme4's default; or given the covariance
             parameters, ``(X'V^{-1}X)^{-1}`` at the conditional modes (lme4's
@@ -115,8 +124,13 @@ class GeneralizedEstimates(Estimates):
         period2           -0.026    0.094
         """
         check_choice(method, "method", VCOV_METHODS)
+        if vcov is not None and method != "hessian":
+            raise OptionError("give either vcov= or method=")
         names = list(self.design.x_names)
-        return pd.DataFrame(self.solved.cov_params(method), index=names, columns=names)
+        cov = self.solved.cov_params(method)
+        if vcov is not None:
+            cov = df_method(self.core, "none", vcov).cov
+        return pd.DataFrame(cov, index=names, columns=names)
 
     @property
     def fittedvalues(self) -> pd.Series:

@@ -122,7 +122,7 @@ def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
         )
     if not p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
-    cluster = _clusters(design, asked.cluster)
+    cluster = find_clusters(design, asked.cluster)
     count = len(cluster.levels)
     if count < 2:
         raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
@@ -188,7 +188,7 @@ def _products(found: RobustCovariance, L: FloatArray) -> FloatArray:
 
 
 # --- clusters -----------------------------------------------------------------------------------
-def _clusters(design: Design, name: str | None) -> GroupingFactor:
+def find_clusters(design: Design, name: str | None) -> GroupingFactor:
     """A factor in which all others are nested: `name`, or the one with the fewest levels."""
     refuse_related(design.factors, "a cluster-robust covariance")
     refuse_curves(design.factors, "a cluster-robust covariance")

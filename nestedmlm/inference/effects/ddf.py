@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         robust_joint_df,
         robust_row_df,
     )
+    from nestedmlm.inference.effects.generalized_sandwich import generalized_sandwich
     from nestedmlm.inference.effects.kenward_roger import approximate, kenward_roger
     from nestedmlm.inference.imputation.pooled_tests import pooled_method
 else:  # each loads when it is first asked for
@@ -39,6 +40,7 @@ else:  # each loads when it is first asked for
             "nestedmlm.inference",
             {
                 "effects.cluster_robust": "robust_covariance robust_joint_df robust_row_df",
+                "effects.generalized_sandwich": "generalized_sandwich",
                 "effects.kenward_roger": "approximate kenward_roger",
                 "imputation.pooled_tests": "pooled_method",
             },
@@ -139,14 +141,14 @@ def df_method(
     method = fitted.ddf(method)
     if method not in METHODS:
         raise OptionError(f"ddf={method!r} is unknown; known: {', '.join(METHODS)}")
-    if vcov is not None and fitted.family is not None:
-        raise OptionError("cluster-robust covariances (vcov=) are for linear models")
     if isinstance(fitted, PooledFitted):
         return pooled_method([df_method(part, method, vcov) for part in fitted.parts])
     with blas_threads(fitted.solution.stats):
         if vcov is None:
             return METHODS[method](fitted)
         asked = vcov if isinstance(vcov, ClusterRobust) else ClusterRobust(type=vcov)
+        if fitted.family is not None:
+            return _generalized_robust(fitted, asked)
         return _robust(fitted, method, asked)
 
 
@@ -340,6 +342,16 @@ def _robust(fitted: Fitted, method: str, asked: ClusterRobust) -> DfMethod:
         lambda L, estimate: (_wald(L, estimate, found.cov), *joint(found, L)),
     )  # fmt: skip
     return replace(made, vcov=asked)
+
+
+def _generalized_robust(fitted: Fitted, asked: ClusterRobust) -> DfMethod:
+    """Tests of a generalized model with the sandwich covariance of its likelihood: z tests."""
+    cov, notes = generalized_sandwich(fitted, asked)
+    made = _constant(fitted, name="none")
+    return replace(
+        made, cov=cov, notes=notes, vcov=asked,
+        joint=lambda L, estimate: (_wald(L, estimate, cov), float("inf"), 1.0),
+    )  # fmt: skip
 
 
 def _robust_constant(df: Callable[[RobustCovariance], float]) -> tuple[Any, Any]:

@@ -1,0 +1,154 @@
+"""Cluster-robust covariance of a generalized model's fixed effects: the sandwich of its likelihood.
+
+All parameters count, ``psi = (phi, gamma, log dispersion)``: with H the Hessian of the negative
+marginal log-likelihood and s_g the gradient of cluster g's own log-likelihood, both of the
+approximation the model was fitted with (Laplace, or quadrature),
+
+    V = H^{-1} (sum_g s_g s_g') H^{-1},
+
+of which the block of the fixed effects is taken (Huber 1967; White 1982). CR1 multiplies it by
+``m / (m - 1)``. Clusters hold whole random effects, so that the likelihood is their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.design.design import Design
+from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.cluster_robust import find_clusters
+from nestedmlm.inference.effects.df_record import ClusterRobust
+from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.resampling.resampling import Groups, row_sets, take_rows
+from nestedmlm.likelihood.glmm.glmm_model import make_model
+from nestedmlm.likelihood.glmm.quadrature import make_grid
+from nestedmlm.likelihood.plan import flat_factors, phi_of_theta, theta_of_phi
+from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
+
+_STEP_OF_SCORE = 1e-4  # of central differences, in standard errors of a parameter
+
+
+def generalized_sandwich(
+    fitted: Fitted, asked: ClusterRobust
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Compute the sandwich covariance at a generalized fit.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        With a family.
+    asked : ClusterRobust
+
+    Returns
+    -------
+    cov : (p, p) array
+    notes : tuple of str
+        Line for below a table.
+
+    Raises
+    ------
+    OptionError
+        For CR2 and CR3, ``nAGQ=0``, penalised fits, models without fixed effects, and clusters
+        that share random effects.
+    """
+    solved, design = fitted.solved, fitted.design
+    assert solved is not None
+    if asked.type not in _FACTORS:
+        raise OptionError(
+            f"vcov={asked.type!r} adjusts residuals of linear models; of a generalized one there "
+            f"are {' and '.join(_FACTORS)}, the sandwich of its likelihood"
+        )
+    if solved.nAGQ == 0:
+        raise OptionError("vcov= needs a likelihood of the fixed effects: fit with nAGQ=1 or more")
+    if solved.penalty is not None or solved.coefficient_penalty is not None:
+        raise OptionError("vcov= is of the likelihood, and this fit is penalised")
+    if not design.p:
+        raise OptionError("the model has no fixed effects, whose covariance this is")
+    cluster = find_clusters(design, asked.cluster)
+    count = len(cluster.levels)
+    if count < 2:
+        raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
+    scores = cluster_scores(fitted, row_sets(cluster.codes.astype(np.int64), count))
+    nt, p = solved.model.plan.n_theta, design.p
+    half = 2.0 * solved.covariance[nt : nt + p] @ scores.T  # H is half the Hessian of -2 log L
+    back = np.linalg.inv(solved.solution.stats.R_x)
+    cov = _FACTORS[asked.type](count) * (back @ half) @ (back @ half).T
+    return cov, (f"{asked.type} covariance, clusters: {cluster.name}, {count}",)
+
+
+def cluster_scores(fitted: Fitted, sets: list[IntArray]) -> FloatArray:
+    """Gradient of each cluster's log-likelihood in (phi, gamma, log dispersion), (m, n).
+
+    Parameters
+    ----------
+    fitted : Fitted
+    sets : list of int arrays
+        Rows of each cluster.
+
+    Notes
+    -----
+    Central differences of the cluster's likelihood, whose fixed part is an offset there: a cluster
+    may know nothing of some columns.
+    """
+    solved = fitted.solved
+    assert solved is not None
+    point = solved.here.point
+    size = 2.0 * np.sqrt(np.diag(solved.covariance))
+    back = np.linalg.inv(solved.solution.stats.R_x)
+    out = np.zeros((len(sets), len(point)))
+    for g, own in enumerate(sets):
+        likelihood = _cluster_likelihood(fitted, own, back)
+        for i in np.flatnonzero(size > 0.0):  # a covariance on its bound stays there
+            e = np.zeros(len(point))
+            e[i] = _STEP_OF_SCORE * size[i]
+            out[g, i] = (likelihood(point + e) - likelihood(point - e)) / (2.0 * e[i])
+    return out
+
+
+def _cluster_likelihood(
+    fitted: Fitted, own: IntArray, back: FloatArray
+) -> Callable[[FloatArray], float]:
+    """The log-likelihood of some rows as a function of the model's point."""
+    solved = fitted.solved
+    assert solved is not None
+    here, nt, p = solved.here, solved.model.plan.n_theta, fitted.design.p
+    whole = here._objective
+    X = fitted.design.X[own]
+    offset = np.zeros(len(own)) if fitted.design.offset is None else fitted.design.offset[own]
+    part = _rows_alone(fitted.design, own)
+    model = make_model(part, solved.model.family, information=solved.information)
+
+    def at(point: FloatArray) -> float:
+        phi, gamma, dispersion = whole.split(point)
+        theta = theta_of_phi(phi, solved.model.plan, solved.solution.stats)
+        moved = replace(model, offset=offset + X @ (back @ gamma))
+        objective = GlmmObjective(
+            plan=moved.plan, stats=moved.products.empty, REML=False, penalty=None, model=moved,
+            nAGQ=solved.nAGQ, grid=make_grid(moved, solved.nAGQ) if solved.nAGQ > 1 else None,
+            warm=[np.zeros(0), np.zeros(moved.parts[-1].rows.stop)],
+        )  # fmt: skip
+        own_phi = phi_of_theta(theta, moved.plan, moved.products.empty)
+        T = flat_factors(np, own_phi, moved.plan)
+        return -0.5 * objective.criterion_at(T, np.zeros(0), dispersion).value
+
+    assert nt + p <= len(here.point)
+    return at
+
+
+def _rows_alone(design: Design, own: IntArray) -> Design:
+    """The design of some rows without its fixed effects."""
+    groups = []
+    for factor in design.factors:
+        observed, codes = np.unique(factor.codes[own], return_inverse=True)
+        groups.append(Groups(kept=observed, codes=codes.astype(np.int32)))
+    return take_rows(design.with_columns([]), own, groups)
+
+
+_FACTORS: Mapping[str, Callable[[int], float]] = MappingProxyType(
+    {"CR0": lambda m: 1.0, "CR1": lambda m: m / (m - 1.0)}
+)
