@@ -98,7 +98,7 @@ def run_replicates(
     what = f"{label} replicates"
     with held(ahead) as chosen:
         here = workers == 1
-        source = map(task, chunks) if here else _elsewhere(task, chunks, workers, chosen)
+        source = map(task, chunks) if here else elsewhere(task, chunks, workers, chosen)
         done = [o for o in gather(_each(source), len(ways), what, show=progress) if o is not None]
     return Outcome(
         values=np.concatenate([o.values for o in done]),
@@ -119,8 +119,27 @@ def check_workers(workers: int) -> None:
     check_count(workers, "workers")
 
 
-def _elsewhere(task: Task, chunks: list[Streams], workers: int, chosen: Speed) -> Iterator[Outcome]:
-    """Outcomes in order from a pool of fresh processes (fork is unsafe beside threads)."""
+def elsewhere[Item, Found](
+    task: Callable[[Item], Found], chunks: Sequence[Item], workers: int, chosen: Speed
+) -> Iterator[Found]:
+    """What a task finds, in order, from a pool of fresh processes (fork is unsafe beside threads).
+
+    Parameters
+    ----------
+    task : callable
+        Must survive cloudpickle.
+    chunks : sequence
+        What it is called with, one after the other.
+    workers : int
+        Processes.
+    chosen : Speed
+        Which copy of the sweeps they run, so that numbers do not depend on where.
+
+    Raises
+    ------
+    OptionError
+        Where processes cannot be started.
+    """
     import cloudpickle
 
     pool = ProcessPoolExecutor(
@@ -147,11 +166,10 @@ def _receive(pickled: bytes, chosen: Speed) -> None:
     _TASK[:] = [pickle.loads(pickled), chosen]
 
 
-def _work(ways: Streams) -> Outcome:
+def _work(chunk: Any) -> Any:
     task, chosen = _TASK
     with held(choice=chosen):
-        outcome: Outcome = task(ways)
-    return outcome
+        return task(chunk)
 
 
 def attempts(run: Callable[[np.random.Generator], tuple[FloatArray, str]], ways: Streams,

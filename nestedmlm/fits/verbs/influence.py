@@ -13,18 +13,28 @@ from nestedmlm._typing import IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
+from nestedmlm.fits.simulation.leave_out_elsewhere import leave_out_elsewhere
+from nestedmlm.fits.simulation.replicates import check_workers
 from nestedmlm.inference.resampling.resampling import row_sets
 from nestedmlm.inference.rows.deletion import DeletionEstimates, covariance_entries
-from nestedmlm.inference.rows.leaveout import leave_out
+from nestedmlm.inference.rows.leaveout import HELD, leave_out
 from nestedmlm.inference.variances.parameters import component_names, variance_name
+from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.views.influence import Influence
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
+_NEAR = 0.2  # work of a refit that starts where it nearly ends, beside one of a drawn response
+
 
 def influence(
-    fit: LmerFit, groups: Any = None, *, refit: str = "full", progress: bool = True
+    fit: LmerFit,
+    groups: Any = None,
+    *,
+    refit: str = "full",
+    workers: int = 1,
+    progress: bool = True,
 ) -> Influence:
     """Estimates without each case, or without each group; a view.
 
@@ -37,6 +47,9 @@ def influence(
         Refit, starting at the fit's theta (as lme4's ``influence``); move theta by one Newton
         step with the remaining rows' exact gradient; or hold theta, which needs no refit and
         is exact for the fixed effects and sigma given theta.
+    workers : int
+        Processes for refits. The results do not depend on it. Scripts need the usual guard
+        ``if __name__ == "__main__"``.
     progress : bool
         Show a line of progress for long work.
 
@@ -60,7 +73,17 @@ def influence(
     Name: cooks_distance, dtype: float64
     """
     what = left_out(fit, groups)
-    found = leave_out(fit.core, what.sets, refit=refit, progress=progress)
+    check_workers(workers)
+    if refit == HELD:
+        return _influence(fit, what, leave_out(fit.core, what.sets, refit=refit), refit)
+    ahead = _NEAR * refit_seconds(fit.solution.stats, len(what.sets))
+    with held(ahead) as chosen:  # one choice, so that numbers do not depend on where they are made
+        if workers == 1:
+            found = leave_out(fit.core, what.sets, refit=refit, progress=progress)
+        else:
+            found = leave_out_elsewhere(
+                fit.core, what.sets, refit, workers, chosen, progress=progress
+            )
     return _influence(fit, what, found, refit)
 
 

@@ -11,12 +11,14 @@ import nestedmlm as nm
 from nestedmlm import lme4
 from nestedmlm.design.build import build_design
 from nestedmlm.errors import ColumnNotFoundError, DataError, GroupingError, OptionError
+from nestedmlm.fits.simulation import leave_out_elsewhere
 from nestedmlm.inference.resampling import resampling
 from nestedmlm.inference.rows import deletion, subset
 from nestedmlm.inference.rows.residuals import hat_values
 from nestedmlm.likelihood.plan import make_plan, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.views.influence import Influence
 
 REFITS = ("full", "one-step", "none")
 
@@ -198,6 +200,37 @@ def test_36_without_group_variance_all_is_as_in_lm() -> None:
     assert fit.hatvalues().to_numpy() == pytest.approx(np.full(30, h))
     assert fit.rstudent(external=True).to_numpy() == pytest.approx(e / without / np.sqrt(1 - h))
     assert fit.cooks_distance().to_numpy() == pytest.approx(e**2 * h / (s2 * (1 - h) ** 2))
+
+
+def same(one: Influence, two: Influence) -> None:
+    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame(), check_exact=True)
+    assert np.array_equal(one.vcov_without, two.vcov_without)
+
+
+@pytest.mark.parametrize("refit", ["full", "one-step"])
+def test_results_do_not_depend_on_chunks(slopes, refit, monkeypatch):
+    """What processes are handed, done here: the same bits, in the same order."""
+    handed = []
+
+    def here(task, chunks, workers, chosen):
+        handed.append([len(chunk) for chunk in chunks])
+        return map(task, chunks)
+
+    monkeypatch.setattr(leave_out_elsewhere, "elsewhere", here)
+    options = {"refit": refit, "progress": False}
+    same(slopes.influence("Subject", workers=2, **options), slopes.influence("Subject", **options))
+    assert handed == [[3, 3, 3, 3, 3, 3]]
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_processes(slopes):
+    options = {"progress": False}
+    same(slopes.influence("Subject", workers=2, **options), slopes.influence("Subject", **options))
+    two = nm.lmer(
+        "Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff").query("Batch in ['A', 'B']")
+    )
+    with pytest.raises(GroupingError, match="one level left"):
+        two.influence("Batch", workers=2, **options)
 
 
 # --- what is left out: lme4's influence() ------------------------------------------------------
