@@ -16,6 +16,7 @@ import nestedmlm as nm
 from benchmarks import bench_scale
 from nestedmlm.errors import PartitionError
 
+dask = pytest.importorskip("dask")
 dd = pytest.importorskip("dask.dataframe", reason="needs Dask: pip install nestedmlm[dask]")
 distributed = pytest.importorskip("distributed")
 
@@ -57,6 +58,17 @@ def test_categories_that_dask_does_not_know(client):
     frame["sector"] = frame.sector.astype("category")  # not known
     fit = nm.lmer(FORMULA, frame)
     assert fit.criterion == pytest.approx(IN_MEMORY.criterion, abs=1e-7)
+
+
+def test_categories_of_each_partition(client):
+    def used(part):
+        return part.assign(sector=part.sector.cat.remove_unused_categories())
+
+    parts = [used(DATA[DATA.sector != "other"]), used(DATA[DATA.sector == "other"])]
+    frame = dd.from_map(lambda k: parts[k], range(2), meta=DATA.head(0))
+    fit = nm.lmer(FORMULA, frame)
+    assert fit.criterion == pytest.approx(IN_MEMORY.criterion, abs=1e-7)
+    assert list(fit.fixef.index) == list(IN_MEMORY.fixef.index)
 
 
 def test_errors_of_a_partition_come_back(client):
@@ -104,6 +116,30 @@ def test_a_worker_that_is_killed_changes_no_bit():
         assert np.array_equal(one.cells.products, plain.cells.products)
         assert np.array_equal(one.cells.total, plain.cells.total)
     assert again.fit().criterion == plain.fit().criterion
+
+
+@pytest.mark.slow
+def test_a_partition_that_kills_its_workers_is_named():
+    def deadly(part, partition_info=None):
+        return part if not len(part) else part.assign(fatal=partition_info["number"] == 2)
+
+    def read(fatal):  # in the formula: the task of the sums dies, not that of the partition
+        if np.any(fatal):
+            os._exit(1)
+        return 1.0 * np.asarray(fatal) + 0.0
+
+    frame = dd.from_pandas(DATA.assign(fatal=False), npartitions=4).map_partitions(
+        deadly, meta=DATA.head(0).assign(fatal=False)
+    )
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster),
+        pytest.raises(PartitionError, match=r"^partition \d: every worker.* died.*smaller"),
+    ):
+        nm.summarise("score ~ ses + read(fatal) + (1 | school)", frame)
 
 
 @pytest.mark.slow

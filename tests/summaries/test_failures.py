@@ -113,6 +113,15 @@ def test_partitions_that_do_not_fit_are_named(case):
         of_parts(as_it_is, change, as_it_is)
 
 
+@pytest.mark.parametrize("looks", [lambda x: x - np.mean(x), lambda x: np.argsort(x) * 1.0])
+def test_functions_that_look_at_the_whole_column(looks):
+    with pytest.raises(PartitionError, match=r"looks at the whole column.*scale\(x\) or center"):
+        nm.summarise("score ~ looks(ses) + (1 | school)", source_of(THIRDS))
+    fit = nm.summarise("score ~ np.log1p(age) + (1 | school)", source_of(THIRDS)).fit()
+    like = nm.lmer("score ~ np.log1p(age) + (1 | school)", DATA)
+    assert fit.criterion == pytest.approx(like.criterion, abs=1e-8)
+
+
 def test_errors_say_the_partition_and_survive_pickling():
     import pickle
 

@@ -96,6 +96,31 @@ def test_tables_in_memory_are_no_sources_but_can_be_summed(table):
     assert summed.criterion == pytest.approx(IN_MEMORY.criterion, abs=1e-8)
 
 
+@pytest.mark.parametrize("kind", ["folder", "pattern", "data set"])
+def test_folders_that_are_columns(kind, tmp_path):
+    data = DATA.assign(sector=DATA.sector.astype(str))
+    data.loc[data.index[:9], "sector"] = None
+    keys = ds.partitioning(pa.schema([("sector", pa.string())]), flavor="hive")
+    ds.write_dataset(pa.Table.from_pandas(data), tmp_path, format="parquet", partitioning=keys)
+    source = {"folder": tmp_path, "pattern": f"{tmp_path}/*/*.parquet",
+              "data set": ds.dataset(tmp_path, partitioning=keys)}[kind]  # fmt: skip
+    formula = "score ~ ses + sector + (ses | school)"
+    fit, like = nm.lmer(formula, source), nm.lmer(formula, data)
+    assert fit.criterion == pytest.approx(like.criterion, abs=1e-8)
+    assert fit.nobs == len(DATA) - 9
+    predicted = pd.concat(fit.predict(source))
+    assert predicted.notna().sum() == len(DATA) - 9
+
+
+def test_folders_of_columns_that_the_files_have(tmp_path):
+    folder = tmp_path / "sector=private" / "room=07"
+    folder.mkdir(parents=True)
+    DATA.drop(columns="room").to_parquet(folder / "a.parquet")
+    fit = nm.lmer("score ~ ses + sector + (ses | school)", tmp_path)
+    like = nm.lmer("score ~ ses + sector + (ses | school)", DATA)
+    assert fit.criterion == pytest.approx(like.criterion, abs=1e-8)
+
+
 def test_a_stream_that_is_read_once():
     formula = "score ~ ses + age + (ses | school) + (1 | room)"
     fit = nm.lmer(formula, batches())

@@ -78,7 +78,7 @@ def read_fragment(
                 label,
             )
     for name in keys:  # of directories such as year=2024
-        if name in columns:
+        if name in columns and name not in physical.names:
             physical = physical.append(schema.field(name))
     try:
         if first is not None and hasattr(fragment, "row_groups") and not keys:

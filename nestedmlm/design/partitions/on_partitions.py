@@ -110,11 +110,24 @@ def _on_dask(
     results: list[Any] = [
         run(fixed, part, f"partition {k}") for k, part in enumerate(source.delayed(columns))
     ]
+    labels = {own.key: f"partition {k}" for k, own in enumerate(results)}
     if merge is not None:
         together = delayed(merge, pure=True)
         while len(results) > 1:
             results = [
                 together(results[k : k + _BRANCHES]) for k in range(0, len(results), _BRANCHES)
             ]
-    found: list[Any] = list(compute(*results))  # type: ignore[no-untyped-call]
+    try:
+        found: list[Any] = list(compute(*results))  # type: ignore[no-untyped-call]
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # distributed's, which need not be there
+            raise
+        task: Any = getattr(error, "task", None)
+        number = task[-1] if isinstance(task, tuple) else None  # of what makes the partition
+        label = labels.get(task, "a partition" if number is None else f"partition {number}")
+        raise PartitionError(
+            f"{label}: every worker that took it died, most likely for want of memory; make the "
+            f"partitions smaller, frame.repartition(partition_size='100MB') ({error})",
+            label,
+        ) from error
     return found

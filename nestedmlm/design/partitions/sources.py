@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +104,7 @@ def open_source(data: Any) -> Source:
     Parameters
     ----------
     data : str, Path, list of them, pyarrow Dataset, Table or stream, Dask DataFrame, table
-        A path may have wildcards, or be a directory.
+        A path may have wildcards, or be a directory; folders such as ``year=2024`` are columns.
 
     Returns
     -------
@@ -157,6 +158,7 @@ def _collected(frame: Any) -> Any:
 
 
 def _open_paths(given: Any) -> Source:
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
     paths = [str(path) for path in (given if isinstance(given, list | tuple) else [given])]
@@ -173,11 +175,35 @@ def _open_paths(given: Any) -> Source:
             )
     if not found:
         raise DataError(f"no file matches {', '.join(paths)}")
+    files = found if len(found) > 1 else found[0]
     try:
-        data = ds.dataset(found if len(found) > 1 else found[0], format="parquet")
+        data = ds.dataset(files, format="parquet")
+        if folders := _folders(data):
+            keys = ds.partitioning(folders, flavor="hive")
+            schema = pa.schema([*data.schema, *folders])
+            data = ds.dataset(files, schema=schema, format="parquet", partitioning=keys)
     except Exception as error:  # whatever Arrow says of what is no Parquet
         raise DataError(f"{found[0]} cannot be read as Parquet ({error})") from error
     return _open_dataset(data, ", ".join(paths))
+
+
+def _folders(data: Any) -> Any:
+    """Columns of folders such as ``year=2024`` (Hive's), unless the files have them; or None."""
+    import pyarrow as pa
+
+    named = [
+        dict(part.split("=", 1) for part in Path(file).parts[:-1] if "=" in part)
+        for file in data.files
+    ]
+    names = [name for name in named[0] if all(name in keys for keys in named)] if named else []
+    fields = []
+    for name in names:
+        if name in data.schema.names:
+            continue
+        values = {keys[name] for keys in named} - {"__HIVE_DEFAULT_PARTITION__"}
+        whole = all(re.fullmatch(r"-?\d{1,18}", value) for value in values)
+        fields.append(pa.field(name, pa.int64() if whole else pa.string()))
+    return pa.schema(fields) if fields else None
 
 
 def _open_dataset(data: Any, name: str) -> Source:
