@@ -15,7 +15,7 @@ from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.moments import start_of_moments
+from nestedmlm.optimum.minque import start_of_moments
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.statistics.crossproducts import CrossProducts
 

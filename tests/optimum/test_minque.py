@@ -11,7 +11,7 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.plan import make_plan, start_phi
-from nestedmlm.optimum import moments, starts
+from nestedmlm.optimum import minque, starts
 from nestedmlm.statistics.crossproducts import cross_products
 
 FORMULAS = (
@@ -45,20 +45,20 @@ def multiplied_out(design, stats) -> dict[int, float]:
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_equations_are_those_of_minque(ratings, formula, monkeypatch) -> None:
-    monkeypatch.setattr(moments, "LARGE_COLUMNS", 0)
+    monkeypatch.setattr(minque, "LARGE_COLUMNS", 0)
     design = build_design(formula, ratings)
     stats = cross_products(design)
     plan = make_plan(design, stats)
-    found = moments.start_of_moments(plan, stats)
+    found = minque.start_of_moments(plan, stats)
     ours = dict(zip([t.factor for t in design.terms], found, strict=True))
     for factor, expected in multiplied_out(design, stats).items():
-        assert ours[factor] == pytest.approx(max(expected, moments._LEAST), rel=1e-8)
+        assert ours[factor] == pytest.approx(max(expected, minque.LEAST), rel=1e-8)
 
 
 def test_the_optimum_is_the_same_and_nearer(ratings, monkeypatch) -> None:
     fit = partial(nm.lmer, FORMULAS[2], ratings)
     far = fit()
-    monkeypatch.setattr(moments, "LARGE_COLUMNS", 0)
+    monkeypatch.setattr(minque, "LARGE_COLUMNS", 0)
     near = fit()
     assert near.criterion == pytest.approx(far.criterion, abs=1e-8)
     assert near.certificate.evaluations < far.certificate.evaluations
@@ -66,19 +66,19 @@ def test_the_optimum_is_the_same_and_nearer(ratings, monkeypatch) -> None:
 
 @pytest.mark.parametrize("formula", ["y ~ x + (x | a) + (1 | b)", "y ~ x + (1 | a) + (1 | school)"])
 def test_other_models_start_as_ever(ratings, formula, monkeypatch) -> None:
-    monkeypatch.setattr(moments, "LARGE_COLUMNS", 0)
+    monkeypatch.setattr(minque, "LARGE_COLUMNS", 0)
     design = build_design(formula, ratings)
     stats = cross_products(design)
     plan = make_plan(design, stats)
-    assert moments.start_of_moments(plan, stats) is None
+    assert minque.start_of_moments(plan, stats) is None
     np.testing.assert_array_equal(starts.starting_point(plan, stats, None), start_phi(plan))
 
 
 def test_no_residual_variance_is_no_trap(ratings, monkeypatch) -> None:
     """A response that the groups explain exactly has no residual variance to divide by."""
-    monkeypatch.setattr(moments, "LARGE_COLUMNS", 0)
+    monkeypatch.setattr(minque, "LARGE_COLUMNS", 0)
     exact = ratings.assign(y=ratings["a"] % 7 + ratings["b"] % 3 + 0.0)
     design = build_design("y ~ 1 + (1 | a) + (1 | b)", exact)
     stats = cross_products(design)
-    found = moments.start_of_moments(make_plan(design, stats), stats)
-    assert np.all((found >= moments._LEAST) & (found <= moments._MOST))
+    found = minque.start_of_moments(make_plan(design, stats), stats)
+    assert np.all((found >= minque.LEAST) & (found <= minque.MOST))

@@ -17,8 +17,8 @@ from nestedmlm.likelihood.plan import Plan, linear_map
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import LARGE_COLUMNS
 
-_LEAST = 0.05  # relative standard deviation where the moments give none: zero is a trap
-_MOST = 20.0  # and where they give no residual variance
+LEAST = 0.05  # relative standard deviation where the moments give none: zero is a trap
+MOST = 20.0  # and where they give no residual variance
 
 
 def start_of_moments(plan: Plan, stats: CrossProducts) -> FloatArray | None:
@@ -49,8 +49,8 @@ def start_of_moments(plan: Plan, stats: CrossProducts) -> FloatArray | None:
     A = np.block([[squares, traces[:, None]], [traces, np.array([[float(stats.n - stats.p)]])]])
     moments = np.append([u[rows] @ u[rows] for rows in of], stats.F[-1, -1])
     *variances, residual = np.linalg.lstsq(A, moments)[0].tolist()
-    ratios = np.array(variances) / residual if residual > 0.0 else np.full(len(of), _MOST**2)
-    T = np.sqrt(np.clip(ratios, _LEAST**2, _MOST**2))
+    ratios = np.array(variances) / residual if residual > 0.0 else np.full(len(of), MOST**2)
+    T = np.sqrt(np.clip(ratios, LEAST**2, MOST**2))
     return np.asarray(linear_map(plan).T @ T)
 
 
