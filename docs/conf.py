@@ -87,6 +87,7 @@ NOTEBOOKS = {
     "singular": "tutorials",
     "classroom_bayes": "tutorials",
     "power": "tutorials",
+    "contraception": "tutorials",
     "from_statsmodels": "coming-from",
 }
 NEEDS_CLASSROOM = ("classroom", "classroom_bayes")

@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 NEEDS_CLASSROOM = {"classroom", "classroom_bayes"}
 NEEDS_MODULE = {"from_statsmodels": "statsmodels"}
-SLOW = {"classroom_bayes"}
+SLOW = {"classroom_bayes", "contraception"}
 
 # what must be among the output: a sentence of each notebook's point
 SHOWN = {
@@ -26,6 +26,7 @@ SHOWN = {
         "(False, True)",
     ],
     "classroom_bayes": ["REML estimates and posterior means", "classid, ses: ", "elpd_diff"],
+    "contraception": ["16.372", "odds.ratio", "ML estimates and posterior means"],
     "crossed": ["lecturer (Intercept)"],
     "from_statsmodels": ["Mixed Linear Model Regression Results", "sd_Days|Subject"],
     "power": ["Power for Days by number of Subject", "kenward-roger"],
