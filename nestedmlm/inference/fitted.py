@@ -175,8 +175,8 @@ class PooledFitted:
 
     @property
     def reference(self) -> str:
-        """Distribution of tests of the fixed effects: ``t``, or ``z`` of generalized models."""
-        return self.parts[0].reference
+        """Distribution of tests of the fixed effects: ``t``, also of generalized models."""
+        return "t"
 
     def ddf(self, method: str | None = None) -> str:
         """Method of degrees of freedom: the one asked for, or what goes with the models."""

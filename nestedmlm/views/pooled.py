@@ -28,10 +28,16 @@ def pooled_view(fit: PrintedPool, coefficients: pd.DataFrame, *, notes: tuple[st
     notes : tuple of str
         Lines below.
     """
+    family = fit.core.family
+    kind = (
+        "Linear mixed model"
+        if family is None
+        else (f"Generalized linear mixed model ({family.name}, {family.link.name})")
+    )
     by = "REML" if fit.REML else "maximum likelihood"
     blocks: list[Block] = [
         Text(
-            (f"Linear mixed model fit by {by}, pooled over {len(fit.fits)} imputed data sets",),
+            (f"{kind} fit by {by}, pooled over {len(fit.fits)} imputed data sets",),
             role="title",
         ),
         Text((f"Formula: {fit.formula}",)),

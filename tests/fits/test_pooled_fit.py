@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.errors import ModelComparisonError, OptionError
+from nestedmlm.errors import ModelComparisonError, NotDefinedError, OptionError
 from nestedmlm.inference.imputation.given_parameters import deviance_of
 
 FORMULA = "Reaction ~ Days + g + (Days | Subject)"
@@ -227,3 +227,82 @@ def test_posteriors_are_stacked(imputed):
     with pytest.raises(OptionError, match="as many chains and draws"):
         short = nm.lmer("Reaction ~ Days + (1 | Subject)", imputed[0])
         nm.pool([fits[0], short.sample(sampler="psis", draws=30, seed=1)])
+
+
+# --- generalized models -------------------------------------------------------------------------
+LATE = "late ~ Days + (1 | Subject)"
+R_LATE = {
+    "estimate": [-3.194903, 0.588121],
+    "std_error": [0.697618, 0.107839],
+    "df": [1836.427, 79.895],
+}
+
+
+@pytest.fixture(scope="module")
+def late_tables() -> list[pd.DataFrame]:
+    data = nm.load_dataset("sleepstudy")
+    data = data.assign(late=(data["Reaction"] > 300).astype(int))
+    return [data.assign(Days=data["Days"] + s * (data["Days"] == 9)) for s in (-1.5, 0.0, 1.0)]
+
+
+@pytest.fixture(scope="module")
+def late(late_tables) -> nm.PooledFit:
+    return nm.glmer(LATE, late_tables, family="binomial")
+
+
+def test_generalized_as_r(late):
+    """R: lme4::glmer (tolPwrss 1e-10) of each table, Rubin's rules with complete df of infinity."""
+    tidy = late.tidy()
+    assert tidy["estimate"].tolist() == pytest.approx(R_LATE["estimate"], abs=2e-5)
+    assert tidy["std_error"].tolist() == pytest.approx(R_LATE["std_error"], abs=2e-5)
+    assert tidy["df"].tolist() == pytest.approx(R_LATE["df"], rel=2e-3)
+    assert late.bse.tolist() == pytest.approx(R_LATE["std_error"], abs=2e-5)
+
+
+def test_generalized_verbs(late, late_tables):
+    fits = [nm.glmer(LATE, table, family="binomial") for table in late_tables]
+    assert nm.pool(fits).params.tolist() == pytest.approx(late.params.tolist())
+    text = str(late)
+    assert "Generalized linear mixed model (binomial, logit)" in text
+    assert "Pr(>|t|)" in text
+    variances = [fit.varcorr().blocks[0].cov[0, 0] for fit in fits]
+    assert late.varcorr().blocks[0].cov[0, 0] == pytest.approx(np.mean(variances))
+    row = late.contest("Days", joint=False).to_frame().iloc[0]
+    assert row["df"] == pytest.approx(late.tidy()["df"].iloc[1])
+    at = {"Days": 5.0}
+    means = late.emmeans("1", at=at).to_frame()
+    each = [fit.emmeans("1", at=at).to_frame()["estimate"].iloc[0] for fit in fits]
+    assert means["estimate"].iloc[0] == pytest.approx(np.mean(each))
+    response = late.emmeans("1", at=at, type="response").to_frame()["estimate"].iloc[0]
+    assert response == pytest.approx(1.0 / (1.0 + np.exp(-np.mean(each))))
+    assert late.anova().to_frame()["p_value"].iloc[0] == pytest.approx(row["p_value"])
+    linear = [fit.predict(late_tables[0]) for fit in fits]
+    assert late.predict(late_tables[0]).to_numpy() == pytest.approx(np.mean(linear, axis=0))
+    robust = late.tidy(vcov="CR1")["std_error"].iloc[1]
+    V = [fit.cov_params("CR1").iloc[1, 1] for fit in fits]
+    between = np.var([fit.params["Days"] for fit in fits], ddof=1)
+    assert robust == pytest.approx(np.sqrt(np.mean(V) + between * 4 / 3))
+
+
+def test_generalized_comparisons(late, late_tables):
+    null = nm.glmer("late ~ 1 + (1 | Subject)", late_tables, family="binomial")
+    wald = late.compare(null).to_frame().iloc[0]
+    assert wald["statistic"] == pytest.approx(late.tidy()["statistic"].iloc[1] ** 2)
+    ratios = late.compare(null, method="D2").to_frame().iloc[0]
+    assert 0.3 < ratios["statistic"] / wald["statistic"] < 3.0
+    with pytest.raises(OptionError, match="D3 evaluates normal likelihoods"):
+        late.compare(null, method="D3")
+
+
+def test_generalized_refusals(late, late_tables):
+    fits = list(late.fits)
+    probit = nm.glmer(LATE, late_tables[0], family="binomial", link="probit")
+    with pytest.raises(OptionError, match="another family, link"):
+        nm.pool([fits[0], probit])
+    linear = nm.lmer(LATE, late_tables[0])
+    with pytest.raises(OptionError, match="all of one kind"):
+        nm.pool([fits[0], linear])
+    with pytest.raises(OptionError, match="degrees of freedom"):
+        late.tidy(ddf="satterthwaite")
+    with pytest.raises(NotDefinedError, match="no residual standard deviation"):
+        _ = late.sigma

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, overload
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.fits.glmer_fit import GlmerFit, fit_generalized_design
+from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
 from nestedmlm.fits.model import Model
 from nestedmlm.formula import Formula
 from nestedmlm.optimum.control import Control
 
 
+@overload
+def glmer(
+    formula: str | Formula, data: list[Any], *, family: Any, link: Any = ..., weights: Any = ...,
+    offset: Any = ..., nAGQ: int = ..., information: str = ...,
+    contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str = ...,
+    env: Mapping[str, Any] | None = ..., start: Any = ..., control: Control | None = ...,
+    penalty: Any = ...,
+) -> PooledFit: ...  # fmt: skip
+@overload
+def glmer(
+    formula: str | Formula, data: Any, *, family: Any, link: Any = ..., weights: Any = ...,
+    offset: Any = ..., nAGQ: int = ..., information: str = ...,
+    contrasts: Mapping[str, Any] | None = ..., na_action: str = ..., double_bar: str = ...,
+    env: Mapping[str, Any] | None = ..., start: Any = ..., control: Control | None = ...,
+    penalty: Any = ...,
+) -> GlmerFit: ...  # fmt: skip
 @checked
 def glmer(
     formula: str | Formula,
@@ -31,7 +49,7 @@ def glmer(
     start: FloatArray | None = None,
     control: Control | None = None,
     penalty: Any = None,
-) -> GlmerFit:
+) -> GlmerFit | PooledFit:
     """Fit a generalized linear mixed model by maximum likelihood.
 
     Parameters
@@ -41,6 +59,7 @@ def glmer(
         ``cbind(success, failure)``, ``p(success, trials)``, 0 and 1, True and False, two levels
         (the first is failure), or a proportion with the numbers of trials as `weights`.
     data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
+        A list of them holds multiply imputed data sets, each of which is fitted.
         One row for each observation. Never changed.
     family : str or Family
         ``binomial``, ``poisson``, ``negativebinomial``, ``gamma``, ``inverse_gaussian``, ``beta``,
@@ -79,6 +98,8 @@ def glmer(
     Returns
     -------
     GlmerFit
+    PooledFit
+        Of a list: pooled by Rubin's rules, as by `pool`.
 
     Raises
     ------
@@ -117,6 +138,13 @@ def glmer(
     (Intercept)      period2      period3      period4
         -1.3985      -0.9923      -1.1287      -1.5803
     """
+    if isinstance(data, list):
+        each: Any = partial(
+            glmer, formula, family=family, link=link, weights=weights, offset=offset,
+            contrasts=contrasts, na_action=na_action, double_bar=double_bar, env=env, nAGQ=nAGQ,
+            information=information, start=start, control=control, penalty=penalty,
+        )  # fmt: skip
+        return pooled_fit([each(data=table) for table in data])
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
         double_bar=double_bar, env=env, family=family, link=link,

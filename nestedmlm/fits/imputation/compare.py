@@ -53,7 +53,8 @@ def compare(fit: PooledFit, null: PooledFit, *, method: str = "D1") -> TestTable
     ModelComparisonError
         If the models are not nested so, or of different data sets.
     OptionError
-        For an unknown method, and D3 with structures whose covariances cannot be averaged.
+        For an unknown method, and D3 of generalized models and with structures whose covariances
+        cannot be averaged.
 
     Notes
     -----
@@ -82,7 +83,7 @@ def _wald(fit: PooledFit, null: PooledFit) -> PooledTest:
             "D1 compares models of which the larger has more fixed effects and the same random "
             "ones: give fits so, or method='D3'"
         )
-    methods = [df_method(one.core, "satterthwaite") for one in fit.fits]
+    methods = [df_method(one.core) for one in fit.fits]
     L = np.eye(len(names))[own]
     pool = pool_of(methods)
     complete = float(np.mean([one.joint(L, L @ one.beta)[1] for one in methods]))
@@ -90,7 +91,9 @@ def _wald(fit: PooledFit, null: PooledFit) -> PooledTest:
 
 
 def _ratios(fit: PooledFit, null: PooledFit) -> tuple[list[LmerFit], list[LmerFit], int]:
-    large, small = [one.refit_ml() for one in fit.fits], [one.refit_ml() for one in null.fits]
+    large, small = (
+        [each.refit_ml() if each.REML else each for each in one.fits] for one in (fit, null)
+    )
     k = large[0].npar - small[0].npar
     if k < 1:
         raise ModelComparisonError("the null model has as many parameters as the model")
@@ -100,10 +103,15 @@ def _ratios(fit: PooledFit, null: PooledFit) -> tuple[list[LmerFit], list[LmerFi
 def _statistics(fit: PooledFit, null: PooledFit) -> PooledTest:
     large, small, k = _ratios(fit, null)
     pairs = zip(small, large, strict=True)
-    return statistics_test(np.array([max(s.deviance - f.deviance, 0.0) for s, f in pairs]), k)
+    return statistics_test(np.array([max(2.0 * (f.llf - s.llf), 0.0) for s, f in pairs]), k)
 
 
 def _likelihoods(fit: PooledFit, null: PooledFit) -> PooledTest:
+    if fit.core.family is not None:
+        raise OptionError(
+            "D3 evaluates normal likelihoods at the pooled parameters; of generalized models take "
+            "method='D1' or 'D2'"
+        )
     large, small, k = _ratios(fit, null)
     own = np.array([s.deviance - f.deviance for s, f in zip(small, large, strict=True)])
     return likelihood_test(own, _at_means(small) - _at_means(large), k)

@@ -8,6 +8,7 @@ from typing import Any, overload
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
+from nestedmlm.fits.glmer_fit import GlmerFit
 from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
 from nestedmlm.fits.imputation.stack import stacked_posterior
 from nestedmlm.fits.lmer_fit import LmerFit
@@ -16,6 +17,8 @@ from nestedmlm.fits.lmer_fit import LmerFit
 @overload
 def pool(fits: Sequence[LmerFit]) -> PooledFit: ...
 @overload
+def pool(fits: Sequence[GlmerFit]) -> PooledFit: ...
+@overload
 def pool(fits: Sequence[BayesFit]) -> BayesFit: ...
 @checked
 def pool(fits: Sequence[Any]) -> PooledFit | BayesFit:
@@ -23,7 +26,7 @@ def pool(fits: Sequence[Any]) -> PooledFit | BayesFit:
 
     Parameters
     ----------
-    fits : sequence of LmerFit, or of BayesFit
+    fits : sequence of LmerFit, of GlmerFit, or of BayesFit
         One for each data set.
 
     Returns
@@ -35,12 +38,12 @@ def pool(fits: Sequence[Any]) -> PooledFit | BayesFit:
     Raises
     ------
     OptionError
-        For fits of different models, of rows of different number, or of both kinds.
+        For fits of different models, of rows of different number, or of several kinds.
 
     Notes
     -----
     R: ``mice::pool``, ``mitml::testEstimates``; ``brms::brm_multiple`` stacks. ``nm.lmer(formula,
-    [first, second, ...])`` fits and pools.
+    [first, second, ...])`` and ``nm.glmer`` of a list fit and pool.
 
     Examples
     --------
@@ -52,9 +55,9 @@ def pool(fits: Sequence[Any]) -> PooledFit | BayesFit:
     {'(Intercept)': 251.62, 'Days': 10.43}
     """
     given = list(fits)
-    if given and all(isinstance(fit, LmerFit) for fit in given):
+    if given and any(all(isinstance(fit, kind) for fit in given) for kind in (LmerFit, GlmerFit)):
         return pooled_fit(given)
     if given and all(isinstance(fit, BayesFit) for fit in given):
         return stacked_posterior(given)
     kinds = ", ".join(dict.fromkeys(type(fit).__name__ for fit in given)) or "nothing"
-    raise OptionError(f"pool takes LmerFits or BayesFits, all of one kind, not {kinds}")
+    raise OptionError(f"pool takes LmerFits, GlmerFits or BayesFits, all of one kind, not {kinds}")

@@ -27,6 +27,7 @@ from nestedmlm.views.render.view import View, Viewable
 from nestedmlm.views.varcorr import VarCorr
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.glmer_fit import GlmerFit
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.model import Model
@@ -40,8 +41,8 @@ class PooledFit(Viewable):
 
     Attributes
     ----------
-    fits : tuple of LmerFit
-        One for each data set.
+    fits : tuple of LmerFit, or of GlmerFit
+        One for each data set. Generalized models have Rubin's large-sample degrees of freedom.
 
     Examples
     --------
@@ -161,7 +162,13 @@ class PooledFit(Viewable):
 
     @property
     def sigma(self) -> float:
-        """Residual standard deviation, from the mean of the variances."""
+        """Residual standard deviation, from the mean of the variances.
+
+        Raises
+        ------
+        NotDefinedError
+            Of generalized models.
+        """
         return float(np.sqrt(np.mean([fit.sigma**2 for fit in self.fits])))
 
     def varcorr(self) -> VarCorr:
@@ -171,7 +178,8 @@ class PooledFit(Viewable):
             replace(one[0], cov=np.mean([block.cov for block in one], axis=0))
             for one in zip(*(v.blocks for v in found), strict=True)
         ]
-        return VarCorr(blocks=tuple(blocks), sigma=self.sigma)
+        linear = self.core.family is None
+        return VarCorr(blocks=tuple(blocks), sigma=self.sigma if linear else None)
 
     def r2(self) -> pd.Series:
         """Marginal and conditional R-squared, means over the data sets."""
@@ -182,7 +190,7 @@ class PooledFit(Viewable):
     def tidy(
         self,
         *,
-        ddf: str = "satterthwaite",
+        ddf: str | None = None,
         vcov: str | ClusterRobust | None = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -190,9 +198,10 @@ class PooledFit(Viewable):
 
         Parameters
         ----------
-        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
             Degrees of freedom of complete data, averaged over the data sets, from which Barnard
-            and Rubin's follow; ``none`` has Rubin's large-sample ones (mitml's default).
+            and Rubin's follow; ``none`` has Rubin's large-sample ones (mitml's default). By
+            default Satterthwaite's, and ``none`` of generalized models.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariances in the place of the models'.
         level : float
@@ -219,14 +228,12 @@ class PooledFit(Viewable):
         return pd.DataFrame(columns)
 
     @checked
-    def summary(
-        self, ddf: str = "satterthwaite", *, vcov: str | ClusterRobust | None = None
-    ) -> View:
+    def summary(self, ddf: str | None = None, *, vcov: str | ClusterRobust | None = None) -> View:
         """Summary as a view: mean variance components, pooled coefficients with tests.
 
         Parameters
         ----------
-        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
             Degrees of freedom of each fit's tests, before they are pooled.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance of the fixed effects in the place of the model's.
@@ -245,7 +252,7 @@ class PooledFit(Viewable):
         self,
         *,
         type: str = "III",
-        ddf: str = "satterthwaite",
+        ddf: str | None = None,
         vcov: str | ClusterRobust | None = None,
     ) -> TestTable:
         """F tests of the terms of the fixed effects, pooled by D1.
@@ -253,7 +260,7 @@ class PooledFit(Viewable):
         Parameters
         ----------
         type : {"III", "II", "I"}
-        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
+        ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
             Degrees of freedom of each fit's tests, before they are pooled.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance of the fixed effects in the place of the model's.
@@ -315,7 +322,13 @@ class PooledFit(Viewable):
         return pd.DataFrame(columns, index=found[0].index)
 
 
-def pooled_fit(fits: Sequence[LmerFit]) -> PooledFit:
+def _likelihood(fit: Any) -> tuple[Any, ...]:
+    """What is alike in fits that can be pooled: family, link, quadrature."""
+    family = fit.core.family
+    return () if family is None else (family.name, family.link.name, fit.core.approximation)
+
+
+def pooled_fit(fits: Sequence[LmerFit | GlmerFit]) -> PooledFit:
     """Check that fits are of one model and pool them.
 
     Raises
@@ -338,6 +351,10 @@ def pooled_fit(fits: Sequence[LmerFit]) -> PooledFit:
                 f"fit {number} has {fit.nobs} rows and the first {first.nobs}: imputed data sets "
                 "have the same rows, with no value missing"
             )
+        if _likelihood(fit) != _likelihood(first):
+            raise OptionError(
+                f"fit {number} is of another family, link or approximation than the first"
+            )
         if fit.REML != first.REML:
             raise OptionError("fits by REML and by maximum likelihood cannot be pooled together")
-    return PooledFit(fits=tuple(fits))
+    return PooledFit(fits=tuple(fits))  # type: ignore[arg-type]

@@ -282,7 +282,7 @@ def _method(
             beta=fixed_draws(fit.data, fit.design),
             row_sd=row_sd_draws(fit.data, fit.design) if linear else None,
         )
-    if ddf is None and fit.core.reference == "t":
+    if ddf is None and fit.core.family is None:
         plain = fit.REML and fit.penalty is None and vcov is None
         ddf = "kenward-roger" if plain else "satterthwaite"
     return df_method(fit.core, ddf, vcov)

@@ -45,4 +45,5 @@ def pooled_method(methods: Sequence[DfMethod]) -> DfMethod:
         rows=rows,
         joint=joint,
         joint_of_rank=None,
+        reference="t",  # of generalized models, too: Rubin's degrees of freedom are finite
     )
