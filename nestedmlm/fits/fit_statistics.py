@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from nestedmlm.errors import NotDefinedError
 from nestedmlm.views.protocols import LikelihoodFit, TabledFit
 
 
@@ -22,7 +23,11 @@ def _groups(fit: TabledFit) -> dict[str, Any]:
 
 
 def _r2(fit: TabledFit) -> dict[str, Any]:
-    return {f"R² {name}": value for name, value in nakagawa_r2(fit).items()}
+    try:
+        found = nakagawa_r2(fit)
+    except NotDefinedError:  # of a model with smooths: the table has no line for it
+        return {}
+    return {f"R² {name}": value for name, value in found.items()}
 
 
 def _of_likelihood(

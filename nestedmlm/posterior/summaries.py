@@ -71,6 +71,8 @@ def list_parameters(design: Design) -> tuple[Parameter, ...]:
     ]
     for term, own in zip(design.terms, names.terms, strict=True):
         shown = term.columns[: len(own.sds)]  # a common one goes by the first column, as in VarCorr
+        if term.smooth is not None:
+            shown = (term.smooth.label,)
         out += [
             Parameter(kind="sd", group=term.name, var1=column, var2=None, name=name, variable=name)
             for column, name in zip(shown, own.sds, strict=True)

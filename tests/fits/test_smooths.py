@@ -224,3 +224,38 @@ def test_data_without_rows_are_refused():
 def test_no_smooths_are_said(fits):
     with pytest.raises(nm.errors.OptionError, match="no smooth terms"):
         nm.lmer("y ~ x + (1 | g)", table()).smooths()
+
+
+def test_posterior_has_the_same_curve(fits):
+    """The same terms with priors: names, and predictions of new values near those of REML."""
+    fit = fits["y ~ s(x, k=8) + (1 | g)"]
+    posterior = fit.sample(sampler="psis", draws=300, seed=1)
+    assert "sd_s(x)|s(x)" in posterior.parameters().index
+    new = table().head(2).assign(x=[3.3333, 12.0])
+    found, likely = posterior.predict(new), fit.predict(new, se_fit=True)
+    np.testing.assert_allclose(found["std_error"], likely["std_error"], rtol=0.2)
+    assert (abs(found["estimate"] - likely["estimate"]) < 0.3 * likely["std_error"]).all()
+    both = posterior.predict(new, re_form=False)["estimate"]
+    assert abs(both - fit.predict(new, re_form=False)).max() < 0.3
+
+
+def test_other_models_have_curves():
+    """A generalized model; a model of nothing else; residuals that differ."""
+    data = table().assign(c=lambda d: (d.y > d.y.median()).astype(int))
+    counts = nm.glmer("c ~ s(x, k=6) + (1 | g)", data, family="binomial")
+    assert counts.predict(data.head(2).assign(x=[3.3333, 12.0])).notna().all()
+    with pytest.raises(nm.errors.NotDefinedError, match="curves are predicted"):
+        counts.smooths()
+    alone = nm.lmer("y ~ s(x, k=8)", data)
+    assert alone.ngrps.empty
+    differ = nm.lmer("y ~ s(x, k=8) + (1 | g)", data, dispersion="~ f")
+    assert differ.reml_criterion < nm.lmer("y ~ s(x, k=8) + (1 | g)", data).reml_criterion
+    with pytest.raises(nm.errors.ResidualStructureError):
+        differ.smooths()
+
+
+def test_singular_curves_are_diagnosed():
+    fit = nm.lmer("y ~ s(z, k=6) + (1 | g)", table())
+    assert fit.simplify().final.formula == "y ~ z + (1 | g)"
+    assert "s(z): the standard deviation of s(z) is zero" in str(fit.diagnose())
+    assert "R²" not in str(nm.etable(fit))

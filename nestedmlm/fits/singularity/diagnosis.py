@@ -199,7 +199,14 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     """
     blocks = fit.varcorr().blocks
     collapses = [
-        _collapse(block, term_matrix(term), values, fit.core.scale, tol)
+        # of a smooth one column stands for all, with their one SD
+        _collapse(
+            block,
+            term_matrix(term)[:, : len(block.columns)],
+            values[: len(block.columns)],
+            fit.core.scale,
+            tol,
+        )
         for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=True)
     ]
     formula: Formula = fit.design.formula

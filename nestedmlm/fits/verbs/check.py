@@ -279,7 +279,10 @@ def _influence(notes: _Notes, fit: Fit) -> None:
     likely: Any = fit
     if not fit.design.p or not fit.design.factors or fit.design.residual is not None:
         return  # with structured residuals nothing is left out by formula
-    factor = min(fit.design.factors, key=lambda f: len(f.levels))
+    factors = [f for f in fit.design.factors if not f.is_whole]
+    if not factors:
+        return
+    factor = min(factors, key=lambda f: len(f.levels))
     distances = likely.influence(factor.name, refit="none", progress=False).cooks_distance()
     worst = distances.sort_values(ascending=False).head(_MOST_NAMED)
     top = float(worst.iloc[0])

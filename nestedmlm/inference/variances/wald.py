@@ -298,7 +298,7 @@ def parameter_labels(p: ModelParameter, design: Design) -> tuple[str, str | None
         return term.name, p.name.rpartition("|")[0], None
     return (
         term.name,
-        term.columns[p.j if p.kind == "cor" else p.i],
+        term.columns[p.j if p.kind == "cor" else p.i] if term.smooth is None else term.smooth.label,
         (term.columns[p.i] if p.kind == "cor" else None),
     )
 
