@@ -273,6 +273,11 @@ def _check_same_data(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
             f"the models have different families ({listed}): they are not nested, and no test "
             "compares them; their AIC do (fit.aic)"
         )
+    if len({getattr(fit, "nAGQ", 1) for fit in fits}) > 1:
+        raise ModelComparisonError(
+            "the models were fitted with different nAGQ: their likelihoods are approximated in "
+            "different ways and cannot be compared; refit them with one"
+        )
     sizes = {label: int(fit.nobs) for label, fit in zip(labels, fits, strict=True)}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{label}: {size}" for label, size in sizes.items())

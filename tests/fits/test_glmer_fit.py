@@ -437,3 +437,24 @@ def test_every_member_of_a_linear_fit_is_there_or_says_why_not():
     linear, own = ({n for n in dir(cls) if not n.startswith("_")} for cls in
                    (nm.LmerFit, nm.GlmerFit))  # fmt: skip
     assert linear - own == set(ABSENT)
+
+
+@pytest.mark.parametrize("other", [{"link": "probit"}, {"offset": np.linspace(0.0, 1.0, 56)}])
+def test_other_links_and_offsets_are_not_nested(cbpp, fit, other):
+    small = nm.glmer("cbind(incidence, size - incidence) ~ 1 + (1 | herd)", cbpp,
+                     family="binomial", **other)  # fmt: skip
+    said = nm.anova(small, fit, names=("small", "large")).messages
+    assert said == ("small is not nested in large: its p-value means nothing; compare AIC or BIC",)
+    weights = (None, np.ones(56), np.linspace(1.0, 2.0, 56))
+    a, b, c = (
+        nm.lmer(f"incidence ~ {x} + (1 | herd)", cbpp, weights=w)
+        for x, w in zip(("1", "period", "period"), weights, strict=True)
+    )
+    assert not nm.anova(a, b, refit=False).notes and len(nm.anova(a, c, refit=False).notes) == 1
+
+
+def test_other_approximations_are_not_compared(cbpp, fit):
+    other = nm.glmer("cbind(incidence, size - incidence) ~ 1 + (1 | herd)", cbpp,
+                     family="binomial", nAGQ=9)  # fmt: skip
+    with pytest.raises(ModelComparisonError, match="different nAGQ"):
+        nm.anova(fit, other)

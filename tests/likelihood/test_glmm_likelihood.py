@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from glmm_designs import FORMS, PAIRS, made
 
+from nestedmlm.likelihood.glmm import fused_laplace, laplace_likelihood
 from nestedmlm.likelihood.glmm.dense import dense_laplace, dense_quadrature
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
@@ -118,3 +119,21 @@ def test_quadrature(form, name, link, nodes, information):
     assert abs(one.value - value) < 1e-10
     np.testing.assert_allclose(jacobian(phi, model.plan).T @ one.T, gradient[:nt], atol=1e-9)
     np.testing.assert_allclose(one.gamma, gradient[nt : nt + 2], atol=1e-9)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_modes_are_found_from_those_of_other_parameters(compiled, monkeypatch):
+    # at these B the density of the counts has underflowed, or nearly
+    design, family, dispersion, level = made("nested", "poisson", "log")
+    model = make_model(design, family)
+    if compiled:  # in Python
+        monkeypatch.setattr(laplace_likelihood, "compiled_laplace", lambda: fused_laplace)
+    monkeypatch.setattr(laplace_likelihood, "in_loops", lambda model: compiled)
+    T = flat_factors(np, 4.0 * start_phi(model.plan), model.plan)
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+    likelihood = laplace_likelihood.LaplaceLikelihood(model=model)
+    cold = likelihood.log_likelihood(T, gamma, dispersion)
+    likelihood.warm[:] = [np.full(model.parts[-1].rows.stop, 45.0)]
+    far = likelihood.log_likelihood(T, gamma, dispersion)
+    assert np.isfinite(cold[0])
+    assert far[0] == pytest.approx(cold[0], abs=1e-8)

@@ -38,3 +38,29 @@ def test_fits_in_threads_are_those_alone(formula: str) -> None:
         together = list(pool.map(fit, range(16)))
     # compiled copies of the sweeps agree to rounding, not bit for bit
     assert np.allclose(alone, together, rtol=1e-7, atol=1e-7)
+
+
+MODELS = {
+    "counts": ("c ~ x + (x | g)", {"family": "poisson"}),
+    "crossed counts": ("c ~ x + (1 | g) + (1 | c2)", {"family": "poisson"}),
+    "residuals": ("y ~ x + (1 | g)", {"residual": "cs(1 | b)"}),
+    "dispersion": ("y ~ x + (1 | g)", {"dispersion": "~ t"}),
+}
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_other_fits_in_threads_are_those_alone(model: str) -> None:
+    formula, options = MODELS[model]
+    fitted = nm.glmer if "family" in options else nm.lmer
+
+    def fit(seed: int) -> np.ndarray:
+        d = rows(seed)
+        d["c"], d["c2"] = np.random.default_rng(seed).poisson(np.exp(0.3 * d.y)), d.c
+        d["b"] = d.g * 10 + np.arange(80) % 4  # blocks within g
+        found = fitted(formula, d, **options)
+        return np.array([found.criterion, *found.params, float(found.converged)])
+
+    alone = [fit(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(fit, range(8)))
+    assert np.allclose(alone, together, rtol=1e-7, atol=1e-7)

@@ -9,7 +9,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design, GroupingFactor, ReTerm
 from nestedmlm.design.moments import fixed_matrix, term_matrix, with_same_rows
-from nestedmlm.errors import ModelComparisonError
+from nestedmlm.errors import ModelComparisonError, RowsNotHereError
 from nestedmlm.inference.resampling.resampling import nested_in
 
 Entry = tuple[int, int, int]  # term, column, column (the first not less than the second)
@@ -109,9 +109,10 @@ def nested(small: Design, large: Design) -> bool:
     """Whether a model may be a special case of another of the same rows.
 
     False only where it is certain: the fixed effects, or the random effects of some grouping
-    factor, lie outside those of the larger model. Structured covariances count as nested.
+    factor, lie outside those of the larger model, or weights, offsets or links differ. Structured
+    covariances count as nested.
     """
-    if not spans(small, large):
+    if not _same_but_effects(small, large) or not spans(small, large):
         return False
     small, large = with_same_rows(small, large)
     try:
@@ -121,6 +122,24 @@ def nested(small: Design, large: Design) -> bool:
             return True
         return all(_inside(small, s, large) for s in range(len(small.terms)))
     return True
+
+
+def _same_but_effects(small: Design, large: Design) -> bool:
+    """Whether two models of the same rows have the same weights, offset and link."""
+    links = {d.family.link.name for d in (small, large) if d.family is not None}
+    if len(links) > 1:
+        return False
+    if small.sums is not None and large.sums is not None and small.sums.same_data(large.sums):
+        return True
+    try:
+        pairs = ((small.weights, large.weights, 1.0), (small.offset, large.offset, 0.0))
+    except RowsNotHereError:
+        return True
+    return all(
+        one is other
+        or bool(np.all((none if one is None else one) == (none if other is None else other)))
+        for one, other, none in pairs
+    )
 
 
 def _inside(small: Design, s: int, large: Design) -> bool:

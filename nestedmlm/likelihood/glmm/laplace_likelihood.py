@@ -46,8 +46,13 @@ def laplace_with_slopes(
         If there is none.
     """
     if not joint and in_loops(model):
-        begin = np.zeros(model.parts[-1].rows.stop) if B is None else B
-        return first_order(compiled_laplace(), model, T, gamma, dispersion, begin)
+        none, run = np.zeros(model.parts[-1].rows.stop), compiled_laplace()
+        if B is not None:
+            try:
+                return first_order(run, model, T, gamma, dispersion, B)
+            except np.linalg.LinAlgError:
+                pass  # as `find_modes`: begin at none
+        return first_order(run, model, T, gamma, dispersion, none)
     modes = find_modes(model, T, gamma, dispersion, B=B, joint=joint)
     found = laplace(model, T, modes)
     return found, laplace_slopes(model, T, found, dispersion, joint=joint)

@@ -98,6 +98,23 @@ def find_modes(
     numpy.linalg.LinAlgError
         If there is no density at the start, or the steps do not converge.
     """
+    try:
+        return _descend(model, T, gamma, dispersion, B, joint)
+    except np.linalg.LinAlgError:
+        if B is None:
+            raise
+        # modes at other parameters may lie where the density has underflowed: begin at none
+        return _descend(model, T, gamma, dispersion, None, joint)
+
+
+def _descend(
+    model: GlmmModel,
+    T: FloatArray,
+    gamma: FloatArray,
+    dispersion: float,
+    B: FloatArray | None,
+    joint: bool,
+) -> Modes:
     here = _start(model, T, gamma, dispersion, B)
     for count in range(1, _MOST_STEPS + 1):
         for weights, newton in _weights(model, here.terms, count):
