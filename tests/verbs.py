@@ -91,6 +91,8 @@ row("dispersion", lambda f: f.dispersion, question="estimates",
     refused=where(EVERYWHERE, PLAIN_RESIDUALS))  # fmt: skip
 row("residual_cov", lambda f: f.residual_cov(), question="estimates",
     refused=where(EVERYWHERE, PLAIN_RESIDUALS))  # fmt: skip
+row("autocorrelation", lambda f: f.autocorrelation(), question="rows",
+    alone=where(["permuted"], "rows of a group in the order of the data"))  # fmt: skip
 
 
 def compared(fit: nm.LmerFit) -> Any:
@@ -542,6 +544,7 @@ for case, names, engines, call in (
     ("forest", "forest", BOTH, lambda p: p.forest(random=True)),
     ("effect of a number", "effect", BOTH, lambda p: p.effect("x", by="a", data=rows())),
     ("effect of a factor", "effect", BOTH, lambda p: p.effect("a", by="x", data=rows())),
+    ("acf", "acf", LMER, lambda p: p.acf()),
     ("variance partition", "variance_partition", BOTH, lambda p: p.variance_partition()),
     ("singularity", "singularity", BOTH, lambda p: p.singularity()),
     ("likelihood_surface", "likelihood_surface", LMER, lambda p: p.likelihood_surface(size=5)),
@@ -613,7 +616,7 @@ for case in (
     "refit", "refit_many", "refit_many tests", "standardized", "Model.with_data", "Model.data",
     "pooled predict", "plot diagnostics", "plot check", "plot shrinkage", "plot spaghetti",
     "plot trellis", "plot effect of a number", "plot effect of a factor", "plot leverage",
-    "plot cook's distance", "plot ppc", "plot prior predictive",
+    "plot cook's distance", "plot ppc", "plot prior predictive", "autocorrelation", "plot acf",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], refused={**VERBS[case].refused, **where(
         ["from sums"], "RowsNotHereError: is a matter of rows.*with nm\\.lmer")})  # fmt: skip

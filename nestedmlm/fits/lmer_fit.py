@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.singularity.simplify import simplify
     from nestedmlm.fits.verbs.anova import anova
     from nestedmlm.fits.verbs.augment import augment
+    from nestedmlm.fits.verbs.autocorrelation import autocorrelation
     from nestedmlm.fits.verbs.bootstrap import bootstrap
     from nestedmlm.fits.verbs.check import check
     from nestedmlm.fits.verbs.conf_int import conf_int
@@ -87,14 +88,14 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {
-                "anova": "anova", "bootstrap": "bootstrap", "conf_int": "conf_int",
-                "contest": "contest", "drop1": "drop1", "glance": "glance", "icc": "icc",
-                "model_matrix": "model_matrix", "partial_r2": "partial_r2", "polish": "polish",
-                "predict": "predict", "r2": "r2", "ranef": "coef ranef", "ranova": "ranova",
-                "refit": "refit refit_ml", "dispersion": "dispersion residual_cov",
-                "residuals": "resid residuals", "simulate": "simulate",
-                "summary": "pvalues summary", "tidy": "tidy", "update": "update",
-                "varcorr": "varcorr", "variance_parameters": "variance_parameters",
+                "anova": "anova", "autocorrelation": "autocorrelation", "bootstrap": "bootstrap",
+                "conf_int": "conf_int", "contest": "contest", "drop1": "drop1", "glance": "glance",
+                "icc": "icc", "model_matrix": "model_matrix", "partial_r2": "partial_r2",
+                "polish": "polish", "predict": "predict", "r2": "r2", "ranef": "coef ranef",
+                "dispersion": "dispersion residual_cov", "ranova": "ranova", "tidy": "tidy",
+                "refit": "refit refit_ml", "residuals": "resid residuals", "simulate": "simulate",
+                "summary": "pvalues summary", "update": "update", "varcorr": "varcorr",
+                "variance_parameters": "variance_parameters",
             },
             wrap=checked,
         )
@@ -118,10 +119,8 @@ else:  # each loads when it is first asked for
     globals().update(
         late_imports(
             "nestedmlm",
-            {
-                "fits.capsule.capsule": "capsule", "fits.singularity.diagnosis": "diagnose",
-                "fits.singularity.simplify": "simplify",
-            },
+            {"fits.capsule.capsule": "capsule", "fits.singularity.diagnosis": "diagnose",
+             "fits.singularity.simplify": "simplify"},
             wrap=plain_only,
         )
     )
@@ -196,6 +195,7 @@ class LmerFit(LinearEstimates):
     pvalues = property(pvalues)
     dispersion = property(dispersion)
     residual_cov = residual_cov
+    autocorrelation = autocorrelation
 
     # --- tables --------------------------------------------------------------------------------
     summary = summary

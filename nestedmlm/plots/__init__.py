@@ -9,6 +9,7 @@ sense.
 from __future__ import annotations
 
 from nestedmlm.plots.allocation import allocation
+from nestedmlm.plots.autocorrelation import acf
 from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.check import check
 from nestedmlm.plots.coefficients import forest
@@ -33,6 +34,7 @@ from nestedmlm.plots.surface import likelihood_surface
 from nestedmlm.plots.variance_partition import variance_partition
 
 __all__ = [
+    "acf",
     "allocation",
     "bootstrap_densities",
     "caterpillar",

@@ -58,6 +58,7 @@ class FitPlots:
 
     _of: EitherFit
 
+    acf = Picture(plots.acf)
     caterpillar = Picture(plots.caterpillar)
     check = Picture(plots.check)
     comparison = Picture(plots.comparison)

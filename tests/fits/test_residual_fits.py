@@ -345,6 +345,31 @@ def test_too_few_blocks_and_what_explains_one_another():
         nm.lmer(MEANS, visits(), residual="us(visit | Subject)", dispersion="~ visit")
 
 
+def test_autocorrelation_is_nlmes():
+    """``ACF(lme(...), resType =)`` of nlme, by lag; fewer rows of some groups, by hand."""
+    formula, d = "Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy")
+    fit = nm.lmer(formula, d, residual="ar1(Days | Subject)")
+    found = fit.autocorrelation(lags=4)
+    pearson = [1.0, 0.5048665554, 0.2669997316, 0.1143498131, 0.0608706188]
+    normalized = [1.0, -0.1074020377, 0.0456582321, -0.0567886744, 0.0354925960]
+    np.testing.assert_allclose(found["pearson"], pearson, atol=2e-6)
+    np.testing.assert_allclose(found["normalized"], normalized, atol=2e-6)
+    assert found["pairs"].tolist() == [180, 162, 144, 126, 108]
+    some = d.sample(120, random_state=1)
+    fit = nm.lmer(formula, some, residual="ar1(Days | Subject)")
+    own = some.assign(r=fit.residuals("normalized"))
+    products = [
+        a * b
+        for _, g in own.sort_values("Days").groupby("Subject", observed=True)
+        for a, b in zip(g.r[:-2], g.r[2:], strict=True)
+    ]
+    found = fit.autocorrelation()
+    assert found.loc[2, "pairs"] == len(products)
+    assert found.loc[2, "normalized"] == pytest.approx(np.mean(products) / np.mean(own.r**2))
+    with pytest.raises(OptionError, match="no groups 'school'; the model has: Subject"):
+        fit.autocorrelation("school")
+
+
 def test_options_that_do_not_apply():
     for how in ({"penalty": "wishart"}, {"method": "lme4"}):
         with pytest.raises(OptionError, match="Newton"):

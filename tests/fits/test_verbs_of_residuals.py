@@ -119,8 +119,9 @@ def differs(a, b) -> bool:
 KNOWN_TEXT = """
 params; fixef; bse; compare_residuals; tvalues; pvalues; engine; nobs; ngrps; criterion;
 reml_criterion; deviance; llf; aic; bic; df_resid; npar; converged; REML; sigma; cov_params;
-varcorr; varcorr sigma; ranef; coef; theta; getME; dispersion; residual_cov; predict; predict
-se; predict partial; predict population; predict new; predict new sample; predict new lower;
+varcorr; varcorr sigma; ranef; coef; theta; getME; dispersion; residual_cov; autocorrelation;
+plot acf; predict; predict se;
+predict partial; predict population; predict new; predict new sample; predict new lower;
 fittedvalues; predict random only; predict new random only; predict se alone; residuals working;
 residuals marginal; residuals scaled; resid; model_matrix; conf_int wald; variance_parameters;
 simulate; simulate conditional; simulate partial; tidy; tidy everything; tidy kenward-roger;

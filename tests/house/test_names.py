@@ -18,6 +18,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "residual_comparison": ("residual structures beside each other", {"fits", "views"}),
     "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),
     "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),
+    "autocorrelation": (
+        "autocorrelation of residuals",
+        {"fits/verbs", "inference/rows", "plots"},
+    ),
     "augment": ("rows beside the data", {"fits/verbs", "fits/generalized"}),
     "bootstrap": (
         "`fit.bootstrap()`",

@@ -63,10 +63,14 @@ def fits():
             icc={"school": 0.1, "room:school": 0.1},
             sizes={"room": [2, 4, 8], "pupil": [2, 4, 8, 16]},
         ),
+        "autoregressive": nm.lmer(
+            "Reaction ~ Days + (1 | Subject)", data("sleepstudy"), residual="ar1(Days | Subject)"
+        ),
     }
 
 
 DRAWN = {
+    "acf": lambda f: f["autoregressive"].plot.acf(figsize=SIZE),
     "allocation": lambda f: f["allocation"].plot(figsize=WIDE),
     "bootstrap_densities": lambda f: nm.plots.bootstrap_densities(f["boot"], figsize=WIDE),
     "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
