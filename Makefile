@@ -6,7 +6,7 @@
 # make bench-all      time everything (hours), then README's table and docs' picture
 # make bench-publish  only the table and the picture, from the last bench-all
 # make docs   write docs/_build/html/index.html
-# make release-check  the wheel in a clean environment: README and demo run from it
+# make release-check  the wheel of the source distribution in a clean environment: README, demo
 # make linkcheck      the links of the documentation (offline: only those inside it)
 # Needs git, make and a Python >= 3.12; PYTHON=/path/to/python picks one. A second run installs nothing.
 

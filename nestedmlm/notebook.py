@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any
 
+IN_RESULT = {"in_result": True}  # `extra` of a message that the result will say as well
+
 
 def in_notebook() -> bool:
     """Whether a Jupyter kernel runs us."""
@@ -18,13 +20,33 @@ class PlainNotices(logging.Handler):
     """Handler that prints messages as output of the cell, where Python would put them on stderr.
 
     A notebook sets standard error in a red box. Handlers that the user gave the root logger have
-    the word: with them nothing is printed here.
+    the word: with them nothing is printed here. What a result says too (`IN_RESULT`) waits for the
+    end of the cell, and is printed unless the cell shows that result.
     """
 
+    def __init__(self, level: int, shell: Any) -> None:
+        super().__init__(level)
+        self._waiting: list[str] = []
+        shell.events.register("post_run_cell", self._print_rest)
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message."""
-        if not logging.getLogger().handlers:
+        """Print a message, or let it wait."""
+        if logging.getLogger().handlers:
+            return
+        if getattr(record, "in_result", False):
+            self._waiting.append(record.getMessage())
+        else:
             sys.stdout.write(f"{record.getMessage()}\n")
+
+    def _print_rest(self, cell: Any) -> None:
+        """Print what waits and does not stand in the result that the cell showed."""
+        waiting, self._waiting = self._waiting, []
+        shown = getattr(cell, "result", None)
+        ours = bool(waiting) and type(shown).__module__.startswith(f"{__package__}.")
+        text = str(shown) if ours else ""
+        for message in dict.fromkeys(waiting):
+            if message not in text:
+                sys.stdout.write(f"{message}\n")
 
 
 class Line:
@@ -51,4 +73,5 @@ def plain_notices() -> None:
     """Print messages plainly in a notebook; once, however often it is called."""
     log = logging.getLogger("nestedmlm")
     if in_notebook() and not any(isinstance(one, PlainNotices) for one in log.handlers):
-        log.addHandler(PlainNotices(logging.WARNING))
+        shell = sys.modules["IPython"].get_ipython()
+        log.addHandler(PlainNotices(logging.WARNING, shell))

@@ -1,7 +1,8 @@
 """What is released works: `make release-check`.
 
-Builds the wheel and installs it, not the checkout, into a new environment in a temporary folder;
-there the versions agree, the README's examples run, and so does the demo.
+Builds the source distribution, the wheel from that, and installs it, not the checkout, into a new
+environment in a temporary folder; there the versions agree, the README's examples run, and so does
+the demo.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ def main() -> None:
         sys.exit(f"versions differ: {', '.join(sorted(said))}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        run(sys.executable, "-m", "venv", folder / "build")
+        builder = folder / "build" / "bin" / "python"
+        run(builder, "-m", "pip", "install", "--quiet", "hatchling>=1.26")
+        run(builder, "-m", "hatchling", "build", "-t", "sdist", "-d", folder)
+        source = next(folder.glob("nestedmlm-*.tar.gz"))
         run(
-            sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, "."
-        )
+            builder, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source,
+            cwd=folder,
+        )  # fmt: skip
         wheel = next(folder.glob("nestedmlm-*.whl"))
         run(sys.executable, "-m", "venv", folder / "venv")
         python = folder / "venv" / "bin" / "python"
@@ -60,7 +67,7 @@ def main() -> None:
         print(run(python, ROOT / "tools" / "readme.py", "README.md", cwd=folder), end="")
         print(run(folder / "venv" / "bin" / "nestedmlm", "--version", cwd=folder), end="")
         print(run(python, "-m", "nestedmlm", "demo", cwd=folder)[-400:])
-    print(f"{wheel.name}: README and demo run from the wheel")
+    print(f"{wheel.name}, built from {source.name}: README and demo run from it")
 
 
 if __name__ == "__main__":

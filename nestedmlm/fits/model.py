@@ -20,6 +20,7 @@ from nestedmlm.fits.plain_only import plain_only, refuse_known_sigma, unknown_si
 from nestedmlm.formula import Formula, as_formula, update_formula
 from nestedmlm.late import late_imports
 from nestedmlm.native_frames import kind_of_table
+from nestedmlm.notebook import IN_RESULT
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
 
@@ -246,7 +247,7 @@ class Model:
             self, self.design, REML=REML, start=start, control=control, penalty=penalty
         )
         if SINGULAR_MESSAGE in fit.messages:
-            _log.warning(SINGULAR_MESSAGE)
+            _log.warning(SINGULAR_MESSAGE, extra=IN_RESULT)
         return fit
 
     @property

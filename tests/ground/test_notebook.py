@@ -9,6 +9,8 @@ CELLS = (
     "fit = nm.lmer('Yield ~ 1 + (1 | Batch)', nm.load_dataset('Dyestuff2'))",
     "import nestedmlm.progress as progress\nprogress._FIRST_SECONDS = 0.0\n"
     "for i in progress.track(range(3), 3, 'replicates'): pass",
+    "nm.lmer('Yield ~ 1 + (1 | Batch)', nm.load_dataset('Dyestuff2'))",
+    "nm.lmer('Yield ~ 1 + (1 | Batch)', nm.load_dataset('Dyestuff2')).varcorr()",
 )
 
 
@@ -26,6 +28,13 @@ def test_messages_are_output_and_come_once(outputs):
     (said,) = outputs[1]
     assert (said.output_type, said.name) == ("stream", "stdout")
     assert said.text == "boundary (singular) fit: see fit.diagnose()\n"
+
+
+def test_what_the_result_says_is_not_said_before(outputs):
+    (shown,) = outputs[3]
+    assert shown.output_type == "execute_result" and "boundary" in shown.data["text/html"]
+    assert [one.output_type for one in outputs[4]] == ["execute_result", "stream"]
+    assert outputs[4][1].text == "boundary (singular) fit: see fit.diagnose()\n"
 
 
 def test_bars_leave_an_empty_line(outputs):
