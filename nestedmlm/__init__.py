@@ -27,7 +27,7 @@ from nestedmlm.late import late_name
 if TYPE_CHECKING:
     from nestedmlm import families, plots
     from nestedmlm.api import lmer, pymc_lmer
-    from nestedmlm.bayes.model.distributions import Prior
+    from nestedmlm.bayes.model.distributions import LKJ, Prior
     from nestedmlm.datasets import list_datasets, load_dataset
     from nestedmlm.design.build import build_design
     from nestedmlm.design.design import Design
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0a1"
 
 __all__ = [
+    "LKJ",
     "Allocation",
     "Assurance",
     "BayesFit",
@@ -138,7 +139,7 @@ _PLACES = {
     name: f"{__name__}.{module}"
     for module, names in {
         "api": "lmer pymc_lmer",
-        "bayes.model.distributions": "Prior",
+        "bayes.model.distributions": "LKJ Prior",
         "datasets": "list_datasets load_dataset",
         "design.build": "build_design",
         "design.design": "Design",

@@ -10,6 +10,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.moments import term_sizes
+from nestedmlm.families import Family
 from nestedmlm.posterior.draws import sigma_draws
 from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.summaries import list_parameters, parameter_draws
@@ -108,6 +109,7 @@ def sampling_problems(
     divergences: int | None,
     independent: bool,
     form: str,
+    family: Family | None = None,
 ) -> tuple[str, ...]:
     """Say what is wrong with the draws, and what to do about it.
 
@@ -120,14 +122,17 @@ def sampling_problems(
     divergences : int or None
     independent : bool
         Whether draws are independent (importance sampling), so that chains say nothing.
-    form : {"marginal", "hierarchical"}
+    form : {"marginal", "hierarchical", "laplace"}
         Of the model that was sampled.
+    family : Family, optional
+        Of a generalized model.
     """
     out = []
     if divergences:
+        integrating = _integrating(form, family)
         out.append(
-            f"{divergences} divergences: "
-            + ("" if form == "marginal" else "sample the marginal form (marginal=True), ")
+            f"{divergences} divergences of the {form} form: "
+            + (f"integrate the random effects out ({integrating}), " if integrating else "")
             + "raise target_accept (0.95, then 0.99), or give tighter priors for the standard "
             "deviations"
         )
@@ -152,3 +157,12 @@ def sampling_problems(
             "chain): draw more"
         )
     return tuple(out)
+
+
+def _integrating(form: str, family: Family | None) -> str:
+    """What asks for a form without random effects; empty if one is in use, or there is none."""
+    if form != "hierarchical":
+        return ""
+    if family is None:
+        return "marginal=True"
+    return "marginal='laplace', approximate" if family.has_derivatives else ""

@@ -333,3 +333,12 @@ def test_priors_of_classes():
         resolve_priors(build_design("y ~ x + (1 | f1)", data()), {"correlations": lkj})
     with pytest.raises(OptionError, match="is not a prior for 'x', a fixed effect"):
         resolve_priors(of, {"slopes": narrow})
+
+
+def test_lkj_is_the_prior_by_its_name():
+    assert nm.LKJ(4) == nm.Prior("LKJ", eta=4) and repr(nm.LKJ(1.5)) == "LKJ(eta=1.5)"
+    for eta in (0, -1.0):
+        with pytest.raises(OptionError, match="eta of LKJ must be positive"):
+            nm.LKJ(eta)
+    with pytest.raises(OptionError, match="must be one number"):
+        nm.LKJ([1, 2])

@@ -30,7 +30,7 @@ def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> posterior = fit.sample(sampler="psis", draws=250, seed=1)
     >>> posterior.diagnose().to_frame().shape
-    (1, 8)
+    (1, 9)
     """
     boundary = boundary_table(fit.data, fit.design)
     return BayesDiagnosis(
@@ -54,4 +54,5 @@ def problems(fit: BayesEstimates) -> tuple[str, ...]:
         divergences=fit.divergences,
         independent=fit.run.khat is not None,
         form=fit.run.form,
+        family=fit.design.family,
     )
