@@ -140,6 +140,35 @@ def test_the_asinh_scale_is_a_change_of_variable(kind):
     assert scaled.logp(u) == -np.inf
 
 
+def test_standard_deviations_near_zero_keep_their_own_scale():
+    """NUTS diverges on the asinh scale where the mode is at zero."""
+    pastes = nm.lmer("strength ~ 1 + (1 | batch / cask)", nm.load_dataset("Pastes"))
+    den = marginal_density(pastes.design)
+    start = {"1|cask:batch_sigma_raw": 3.0, "1|batch_sigma_raw": 1.3, "sigma": 0.8}
+    peak = find_peak(den, den.at(start))
+    cask, batch = (den.names.index(name) for name in list(start)[:2])
+    assert set(asinh_density(den, peak).at) == {cask, batch}
+    assert asinh_density(den, peak, away=2.0).at.tolist() == [cask]
+    assert asinh_density(den, peak, away=50.0) is den
+
+
+# models and the groups' data; the reference models of the guide are in test_bayes_sampled
+SHIPPED = {
+    "Penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
+    "Pastes": "strength ~ 1 + (1 | batch / cask)",
+    "Dyestuff": "Yield ~ 1 + (1 | Batch)",
+    "Dyestuff2": "Yield ~ 1 + (1 | Batch)",
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_nuts_does_not_diverge_at_its_defaults(name):
+    fit = nm.lmer(SHIPPED[name], nm.load_dataset(name))
+    assert fit.sample(sampler="nutpie", seed=1, progress=False).divergences == 0
+
+
 @pytest.mark.parametrize("kind", ["slope", "crossed", "compound symmetry", "no fixed effects"])
 def test_given_the_rest_the_coefficients_are_normal(kind):
     """The density over the conditional's is the same wherever the coefficients are."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.sampling.log_density import LogDensity
-from nestedmlm.bayes.sampling.mode import Peak
+from nestedmlm.bayes.sampling.mode import Peak, find_peak
 
 # Share of the posterior's width at its mode up to which a scale is linear. At a share of one a
 # posterior that piles up at zero has no curvature there; 0.05 to 0.5 do alike.
@@ -98,7 +98,9 @@ class AsinhDensity:
         return out
 
 
-def asinh_density(density: LogDensity, peak: Peak) -> AsinhDensity | LogDensity:
+def asinh_density(
+    density: LogDensity, peak: Peak, *, away: float = 0.0
+) -> AsinhDensity | LogDensity:
     """Put the signed standard deviations of a density on the asinh scale.
 
     Parameters
@@ -106,14 +108,26 @@ def asinh_density(density: LogDensity, peak: Peak) -> AsinhDensity | LogDensity:
     density : Density
     peak : Peak
         Of the density; its widths there decide where a scale is linear.
+    away : float
+        Those only whose mode is at least so many widths from zero.
 
     Returns
     -------
     AsinhDensity or LogDensity
-        The density itself if it has no signed standard deviations.
+        The density itself if it has no such standard deviations.
     """
-    if not density.folded:
+    folded = np.array(density.folded, dtype=int)
+    widths = np.sqrt(np.sum(peak.root[folded] ** 2, axis=1))
+    far = np.abs(peak.x[folded]) >= away * widths
+    if not far.any():
         return density
-    at = np.array(density.folded)
-    widths = LINEAR_SHARE * np.sqrt(np.sum(peak.root[at] ** 2, axis=1))
-    return AsinhDensity(density=density, at=at, widths=widths)
+    return AsinhDensity(density=density, at=folded[far], widths=LINEAR_SHARE * widths[far])
+
+
+def asinh_peak(scaled: AsinhDensity | LogDensity, peak: Peak) -> Peak:
+    """The mode on the scales of `asinh_density`, found from that of the density, signs positive."""
+    if not isinstance(scaled, AsinhDensity):
+        return peak
+    start = peak.x.copy()
+    start[scaled.at] = np.abs(start[scaled.at])
+    return find_peak(scaled, scaled.coordinates(start))

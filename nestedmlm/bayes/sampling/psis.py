@@ -18,13 +18,13 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import MarginalDensity
-from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density
+from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density, asinh_peak
 from nestedmlm.bayes.sampling.conditional_coefficients import (
     ConditionalCoefficients,
     conditional_coefficients,
 )
 from nestedmlm.bayes.sampling.log_density import LogDensity
-from nestedmlm.bayes.sampling.mode import Peak, find_peak
+from nestedmlm.bayes.sampling.mode import Peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.errors import SamplingError
 
@@ -172,11 +172,7 @@ def make_target(density: LogDensity, peak: Peak) -> Target:
     Target
     """
     scaled = asinh_density(density, peak)
-    start = peak.x.copy()
-    if isinstance(scaled, AsinhDensity):
-        start[scaled.at] = np.abs(start[scaled.at])
-        start = scaled.coordinates(start)
-    top = peak if scaled is density else find_peak(scaled, start)
+    top = asinh_peak(scaled, peak)
     closed = isinstance(density, MarginalDensity)
     coefficients = conditional_coefficients(density, peak) if closed else None
     rest = np.arange(density.ndim)
