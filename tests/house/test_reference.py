@@ -49,10 +49,36 @@ def test_script_makes_what_is_kept(subject, shared_data, tmp_path):
     assert made
     for name, text in made.items():
         kept = (FOLDER / subject / name).read_text(encoding="utf-8")
-        if name.endswith(".json"):
+        if name == "stops.json":
+            assert_same_stops(read_json(kept), read_json(text), name)
+        elif name.endswith(".json"):
             assert_same(read_json(kept), read_json(text), name)
         else:
             assert text == kept, name
+
+
+def assert_same_stops(kept, made, where):
+    """The same places, of those that R finds again when the last bits of its criterion change.
+
+    Another build of BLAS changes these bits. Of a place that is lost then, the names are compared;
+    one that was found again when it was kept, and is not now, is compared all the same.
+    """
+    assert [one["id"] for one in kept] == [one["id"] for one in made], where
+    for own, other in zip(kept, made, strict=True):
+        assert list(own) == list(other), own["id"]
+        if own["steady"]:
+            assert_same(own | {"steady": True}, other | {"steady": True}, f"{where}: {own['id']}")
+
+
+def test_places_that_r_loses_are_compared_by_name_only():
+    kept = [
+        {"id": "steady", "steady": True, "feval": 40}, {"id": "lost", "steady": False, "feval": 9},
+    ]  # fmt: skip
+    assert_same_stops(kept, [kept[0] | {"steady": False}, kept[1] | {"feval": 90}], "")
+    with pytest.raises(AssertionError):
+        assert_same_stops(kept, [kept[0] | {"feval": 41}, kept[1]], "")
+    with pytest.raises(AssertionError):
+        assert_same_stops(kept, kept[:1], "")
 
 
 def assert_same(kept, made, where):
