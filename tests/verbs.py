@@ -598,6 +598,9 @@ row("conf_int generalized", lambda f: f.conf_int("beta_"), "conf_int", **OWN)
 row("overdispersion", lambda f: f.overdispersion(), **OWN)
 row("zero_inflation", lambda f: f.zero_inflation(nsim=9, seed=1), **OWN)
 row("simulated_residuals", lambda f: f.simulated_residuals(nsim=9, seed=1), **OWN)
+row("plot simulated_residuals", lambda f: f.plot.simulated_residuals(nsim=9),
+    "plots.simulated_residuals FitPlots.simulated_residuals", question="pictures", engines=GLMER,
+    only=DRAWN)  # fmt: skip
 row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
 row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)

@@ -29,6 +29,7 @@ from nestedmlm.plots.priors import priors
 from nestedmlm.plots.profile import profile_pairs, profile_zeta
 from nestedmlm.plots.residuals import qq_residuals, residuals, scale_location
 from nestedmlm.plots.shrinkage import shrinkage
+from nestedmlm.plots.simulated_residuals import simulated_residuals
 from nestedmlm.plots.singularity import singularity
 from nestedmlm.plots.surface import likelihood_surface
 from nestedmlm.plots.variance_partition import variance_partition
@@ -61,6 +62,7 @@ __all__ = [
     "residuals",
     "scale_location",
     "shrinkage",
+    "simulated_residuals",
     "singularity",
     "spaghetti",
     "trellis",

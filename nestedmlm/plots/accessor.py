@@ -79,6 +79,7 @@ class FitPlots:
     residuals = Picture(plots.residuals)
     scale_location = Picture(plots.scale_location)
     shrinkage = Picture(plots.shrinkage)
+    simulated_residuals = Picture(plots.simulated_residuals)
     singularity = Picture(plots.singularity)
     spaghetti = Picture(plots.spaghetti)
     trellis = Picture(plots.trellis)

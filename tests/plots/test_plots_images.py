@@ -53,6 +53,11 @@ def fits():
         "profile": pastes.profile(names, progress=False),
         "boot": pastes.bootstrap(60, seed=1, progress=False),
         "cake": nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", data("cake")),
+        "ticks": nm.glmer(
+            "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX)",
+            data("grouseticks"),
+            family="poisson",
+        ),
         "allocation": nm.allocation(
             "y ~ arm + (1 | school/room)",
             "arm",
@@ -105,6 +110,7 @@ DRAWN = {
     "residuals": lambda f: f["sleep"].plot.residuals(figsize=SIZE),
     "scale_location": lambda f: f["sleep"].plot.scale_location(figsize=SIZE),
     "shrinkage": lambda f: f["sleep"].plot.shrinkage(figsize=SIZE),
+    "simulated_residuals": lambda f: f["ticks"].plot.simulated_residuals(nsim=99, figsize=WIDE),
     "singularity": lambda f: f["sleep"].plot.singularity(figsize=SIZE),
     "spaghetti": lambda f: f["sleep"].plot.spaghetti(points=True, figsize=SIZE),
     "trellis": lambda f: f["sleep"].plot.trellis(levels=["308", "309", "370"], figsize=WIDE),
