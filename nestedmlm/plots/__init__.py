@@ -14,6 +14,7 @@ from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.check import check
 from nestedmlm.plots.coefficients import forest
 from nestedmlm.plots.comparison import comparison
+from nestedmlm.plots.curves import curves
 from nestedmlm.plots.diagnostics import diagnostics
 from nestedmlm.plots.fragility import fragility
 from nestedmlm.plots.groups import spaghetti, trellis
@@ -42,6 +43,7 @@ __all__ = [
     "check",
     "comparison",
     "cooks_distance",
+    "curves",
     "diagnostics",
     "effect",
     "forest",

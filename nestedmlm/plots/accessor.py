@@ -63,6 +63,7 @@ class FitPlots:
     check = Picture(plots.check)
     comparison = Picture(plots.comparison)
     cooks_distance = Picture(plots.cooks_distance)
+    curves = Picture(plots.curves)
     diagnostics = Picture(plots.diagnostics)
     effect = Picture(plots.effect)
     forest = Picture(plots.forest)

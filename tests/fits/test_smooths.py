@@ -185,6 +185,7 @@ REFUSED = {
     "r2": lambda f: f.r2(),
     "variance_partition": lambda f: f.variance_partition(),
     "emmeans": lambda f: f.emmeans("x"),
+    "effect": lambda f: f.plot.effect("x"),
     "capsule": lambda f: f.capsule("never.json"),
     "cluster-robust": lambda f: f.cov_params("CR2"),
 }

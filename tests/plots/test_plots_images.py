@@ -50,6 +50,10 @@ def fits():
         "sleep": sleep,
         "posterior": fake_bayesfit(sleep),
         "pastes": pastes,
+        "curved": nm.lmer(
+            "Reaction ~ s(Days, k=8) + (1 | Subject)",
+            data("sleepstudy").assign(Reaction=lambda d: d.Reaction + 5 * (d.Days - 4.5) ** 2),
+        ),
         "profile": pastes.profile(names, progress=False),
         "boot": pastes.bootstrap(60, seed=1, progress=False),
         "cake": nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", data("cake")),
@@ -81,6 +85,7 @@ DRAWN = {
     "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
     "comparison": lambda f: f["sleep"].plot.comparison(f["posterior"], figsize=WIDE),
     "cooks_distance": lambda f: f["sleep"].plot.cooks_distance(figsize=SIZE),
+    "curves": lambda f: f["curved"].plot.curves(figsize=SIZE),
     "check": lambda f: f["sleep"].plot.check(figsize=(9, 6)),
     "diagnostics": lambda f: f["sleep"].plot.diagnostics(figsize=SQUARE),
     "effect": lambda f: f["cake"].plot.effect("temp", by="recipe", figsize=SIZE),

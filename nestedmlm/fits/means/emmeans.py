@@ -9,7 +9,6 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, check_level, checked
-from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.data_of import predictors_of
@@ -266,7 +265,6 @@ def _check_fit(fit: LmerFit | BayesFit | PooledFit) -> None:
             "marginal means are of an LmerFit, a GlmerFit or a BayesFit, not of a "
             f"{fit.__class__.__name__}"
         )
-    refuse_curves(fit.design.factors, "a marginal mean or trend")
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, so every mean it predicts is zero")
 

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Factor, Vector, vector_length
+from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.matrices.modelmatrix import build_matrix
 from nestedmlm.design.moments import all_fixed_columns
 from nestedmlm.design.schema import matrix_values, offset_numbers
@@ -117,6 +118,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
     OptionError
         If `at` names a variable that is no predictor, or a level that a factor does not have.
     """
+    refuse_curves(design.factors, "a marginal mean or trend")
     table = predictor_table(design, data)
     columns = table.columns
     coerced = coerced_names(design, columns)
