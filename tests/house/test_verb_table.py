@@ -145,7 +145,6 @@ PICTURES_ELSEWHERE = {
     "plots.bootstrap_densities": "tests/plots/test_plots.py",
     "plots.comparison": "tests/views/test_comparison.py",
     "plots.curves": "tests/plots/test_plots_images.py",
-    "FitPlots.curves": "tests/plots/test_plots_images.py",
     "plots.fragility": "tests/plots/test_plots_images.py",
     "plots.prior_influence": "tests/posterior/test_prior_influence.py",
     "plots.loo": "tests/inference/rows/test_loo_comparison.py",
