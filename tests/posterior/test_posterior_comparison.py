@@ -41,7 +41,7 @@ def test_what_is_not_compared(fits):
         nm.compare(fits[0], other.sample(sampler="psis", draws=250, seed=1), names=["M1", "M2"])
     with pytest.raises(nm.errors.OptionError, match="3 names for 2"):
         nm.compare(*fits, names=["a", "b", "c"])
-    with pytest.raises(nm.errors.OptionError, match="or several BayesFits"):
+    with pytest.raises(nm.errors.OptionError, match="or several fits of either kind"):
         nm.compare(fits[0])
 
 
