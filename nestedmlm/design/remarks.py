@@ -14,6 +14,7 @@ from nestedmlm.design.rows import rows_here
 from nestedmlm.formula.formula import Formula
 
 RANK_DEFICIENT = "fixed-effect model matrix is rank deficient"  # how lme4's warning begins
+EXACT_WHOLE = 2.0**53  # up to which floats hold all whole numbers
 MOST_NAMES = 8  # of dropped columns in one message
 _log = logging.getLogger("nestedmlm")
 
@@ -45,7 +46,8 @@ def remarks(design: Design, missing: Mapping[str, int], *, normal: bool = True) 
     Returns
     -------
     tuple of str
-        Rows left out, a response of two values, ids that restart in each parent.
+        Rows left out, a response of two values, ids that restart in each parent or
+        were merged as floats.
     """
     return tuple(_remarks(design, missing, normal))
 
@@ -57,6 +59,18 @@ def _remarks(design: Design, missing: Mapping[str, int], normal: bool) -> Iterat
         yield remark_on_two_values(design.formula, float(rows.y.min()), float(rows.y.max()))
     for ids in restarting_ids(design.factors, rows):
         yield ids.message(design.formula)
+    for factor in design.factors:
+        yield from remark_on_merged_ids(factor.name, factor.levels)
+
+
+def remark_on_merged_ids(name: str, levels: npt.NDArray[np.object_]) -> Iterator[str]:
+    """Say that whole numbers were read as floats that cannot hold them; levels are sorted."""
+    ends = [level for level in (*levels[:1], *levels[-1:]) if isinstance(level, float)]
+    if any(abs(level) >= EXACT_WHOLE for level in ends):
+        yield (
+            f"{name} has ids beyond 2^53 as floating-point numbers, in which neighbouring ids are "
+            "one: read them as text or as whole numbers (Int64)"
+        )
 
 
 def remark_on_missing(out: int, rows: int, missing: Mapping[str, int]) -> Iterator[str]:

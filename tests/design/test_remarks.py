@@ -219,3 +219,11 @@ def test_f_tests_are_those_of_least_squares(sizes, weighted):
     differ = f.sf(between / (rss2 / (len(y) - r2)), r2 - r1, len(y) - r2)
     found = effect_tests(school.codes, klass.codes, design.rows)
     assert found == pytest.approx((own, differ), rel=1e-7)
+
+
+@pytest.mark.parametrize("kind, said", [("float64", True), ("int64", False), ("str", False)])
+def test_ids_that_floats_have_merged_are_said(kind: str, said: bool) -> None:
+    rng, ids = np.random.default_rng(1), 10**17 + 50 * (np.arange(90) % 9)
+    d = pd.DataFrame({"s": pd.Series(ids).astype(kind), "y": rng.normal(size=90)})
+    fit = nm.lmer("y ~ 1 + (1 | s)", d)
+    assert any("s has ids beyond 2^53" in m for m in fit.messages) == said
