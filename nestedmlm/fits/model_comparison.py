@@ -19,6 +19,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning, RowsNotHereError
+from nestedmlm.fits.generalized.options import two_informations
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
@@ -343,6 +344,7 @@ def _likelihood_ratios(
         for i in range(1, len(fits))
         if df[i] > 0 and not nested(fits[i - 1].design, fits[i].design)
     )
+    apart += two_informations(fits)
     plain = LikelihoodRatios(
         table=table,
         heading=tuple(heading),

@@ -393,6 +393,16 @@ def test_the_check_foresees_the_refit_by_quadrature(cbpp, random):
         better.check_approximation(nAGQ=7)
 
 
+def test_criteria_of_two_informations_are_not_compared_in_silence():
+    data, formula = nm.load_dataset("grouseticks"), "TICKS ~ YEAR + (1 | BROOD)"
+    free = nm.glmer(formula, data, family="negativebinomial")
+    family = nm.families.negative_binomial(theta=3.0)
+    known = nm.glmer(formula, data, family=family)
+    assert "information" in str(nm.anova(known, free))
+    same = nm.glmer(formula, data, family=family, information="observed")
+    assert "information" not in str(nm.anova(same, free))
+
+
 def test_separation_is_said_and_a_weak_prior_cures_it():
     data = pd.DataFrame({"y": np.repeat([0, 1], 30), "x": np.repeat([0.0, 1.0], 30),
                          "g": np.arange(60) % 6})  # fmt: skip

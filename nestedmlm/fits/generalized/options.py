@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,19 @@ def few_rows_of_a_group(design: Design) -> float | None:
     counts = np.bincount(min(design.factors, key=lambda f: len(f.levels)).codes)
     median = float(np.median(counts))
     return median if median < FEW_ROWS else None
+
+
+def two_informations(fits: Sequence[Any]) -> tuple[str, ...]:
+    """Note on criteria whose Laplace approximations have different informations, if they have.
+
+    A negative binomial model with theta estimated has the observed one by default, one with theta
+    given the expected.
+    """
+    used = {fit.solved.model.one_information for fit in fits if hasattr(fit, "solved")}
+    if len(used) < 2:
+        return ()
+    return (
+        "the Laplace approximation has the observed information in some models and the expected "
+        "in others, so part of a difference in deviance is between these: refit with "
+        'information="observed"',
+    )
