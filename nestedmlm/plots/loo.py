@@ -83,7 +83,7 @@ def _several(ax: Any, found: LooComparison, label: int) -> Any:
         ax.scatter(
             x, y, s=_SIZE, color=style.CYCLE[k % len(style.CYCLE)], linewidths=0.0,
             marker=style.MARKS[k % len(style.MARKS)],
-            label=f"{name}: {row['elpd_diff']:.1f} (SE {row['diff_se']:.1f})",
+            label=f"{name}: {row['elpd_diff']:.1f} (SE {row['diff_std_error']:.1f})",
         )  # fmt: skip
     values = away.abs().max(axis=1)
     top = np.argsort(-values.to_numpy(), kind="stable")[:label]

@@ -22,10 +22,10 @@ class LooComparison(Viewable):
     Attributes
     ----------
     table : DataFrame
-        By model: ``engine``; ``elpd_diff`` and ``diff_se``, the difference of expected log
+        By model: ``engine``; ``elpd_diff`` and ``diff_std_error``, the difference of expected log
         predictive densities of new groups to the first model and its standard error over the
-        groups; ``elpd, se``; ``rmse`` of predicted rows (of fits by likelihood); ``khat``, the
-        largest Pareto k (of posteriors).
+        groups; ``elpd, std_error``; ``rmse`` of predicted rows (of fits by likelihood); ``khat``,
+        the largest Pareto k (of posteriors).
     groups : DataFrame
         Log predictive density of each group, a column for each model in the order of the table.
     group : str
@@ -58,7 +58,7 @@ class LooComparison(Viewable):
         two = cells.fixed_point(2)
         columns = {
             "engine": ("", cells.text), "elpd_diff": ("elpd diff", two),
-            "diff_se": ("SE diff", two), "elpd": ("elpd", two), "se": ("SE", two),
+            "diff_std_error": ("SE diff", two), "elpd": ("elpd", two), "std_error": ("SE", two),
             "rmse": ("rmse", cells.significant), "khat": ("k-hat", two),
         }  # fmt: skip
         rows = [str(name) for name in self.table.index]
@@ -142,8 +142,8 @@ def compare_elpd(
     away = groups.sub(groups.iloc[:, 0], axis=0)
     numbers = pd.DataFrame(
         {
-            "elpd_diff": away.sum(), "diff_se": sum_error(away),
-            "elpd": groups.sum(), "se": sum_error(groups),
+            "elpd_diff": away.sum(), "diff_std_error": sum_error(away),
+            "elpd": groups.sum(), "std_error": sum_error(groups),
         }
     )  # fmt: skip
     own = pd.DataFrame(dict(found)).T.reindex(index=order, columns=["engine", "rmse", "khat"])

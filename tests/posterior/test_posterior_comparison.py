@@ -26,8 +26,14 @@ def test_models_side_by_side(fits):
            zip(("intercepts", "slopes"), fits, strict=True)}  # fmt: skip
     away = own["intercepts"].elpd_i.values - own["slopes"].elpd_i.values
     assert table.loc["intercepts", "elpd_diff"] == pytest.approx(away.sum())
-    assert table.loc["intercepts", "diff_se"] == pytest.approx(np.sqrt(180 * away.var(ddof=1)))
-    assert table.loc["slopes", ["elpd_diff", "diff_se", "log_bf"]].tolist() == [0.0, 0.0, 0.0]
+    assert table.loc["intercepts", "diff_std_error"] == pytest.approx(
+        np.sqrt(180 * away.var(ddof=1))
+    )
+    assert table.loc["slopes", ["elpd_diff", "diff_std_error", "log_bf"]].tolist() == [
+        0.0,
+        0.0,
+        0.0,
+    ]
     evidence = [fit.log_evidence(seed=1).log for fit in fits]
     assert table.loc["intercepts", "log_bf"] == pytest.approx(evidence[0] - evidence[1])
     assert "random effects integrated out" in str(found) and "log BF" in str(found)

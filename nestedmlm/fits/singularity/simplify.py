@@ -132,10 +132,10 @@ def simplify(
     >>> fit = nm.lmer("angle ~ temp + (temp | replicate)", nm.load_dataset("cake"))
     >>> fit.simplify().final.formula
     'angle ~ temp + ((1 | replicate) + (0 + temp | replicate))'
-    >>> fit.simplify(criterion="elpd").comparison.table[["elpd_diff", "diff_se"]].round(2)
-            elpd_diff  diff_se
-    step 1       0.00     0.00
-    start       -0.67     0.84
+    >>> fit.simplify(criterion="elpd").comparison.table[["elpd_diff", "diff_std_error"]].round(2)
+            elpd_diff  diff_std_error
+    step 1       0.00            0.00
+    start       -0.67            0.84
     """
     check_choice(criterion, "criterion", ("lrt", "elpd"))
     fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()

@@ -15,7 +15,16 @@ from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.blocks import Block, Text
 from nestedmlm.views.render.view import View, Viewable, note
 
-_COLUMNS = ("elpd_diff", "diff_se", "elpd", "se", "p_loo", "khat", "log_evidence", "log_bf")
+_COLUMNS = (
+    "elpd_diff",
+    "diff_std_error",
+    "elpd",
+    "std_error",
+    "p_loo",
+    "khat",
+    "log_evidence",
+    "log_bf",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -25,8 +34,8 @@ class PosteriorComparison(Viewable):
     Attributes
     ----------
     table : DataFrame
-        By model: ``elpd_diff`` and ``diff_se``, the difference of expected log predictive
-        densities to the first model and its standard error over the units; ``elpd, se, p_loo`` and
+        By model: ``elpd_diff`` and ``diff_std_error``, the difference of expected log predictive
+        densities to the first model and its standard error over the units; ``elpd, std_error, p_loo`` and
         the largest Pareto k, ``khat``; ``log_evidence`` and ``log_bf``, the logarithm of the Bayes
         factor against the first model (NaN where a prior has none).
     unit : {"row", "group"}
@@ -105,7 +114,7 @@ def compare_posteriors(
         except (OptionError, SamplingError) as problem:
             notes.append(f"{name}: {problem}")
         rows[name] = {
-            "elpd": found.elpd, "se": found.se, "p_loo": found.p,
+            "elpd": found.elpd, "std_error": found.se, "p_loo": found.p,
             "khat": float(found.pareto_k.max()), "log_evidence": log_evidence,
         }  # fmt: skip
     if len({len(own) for own in values.values()}) > 1:
@@ -114,6 +123,6 @@ def compare_posteriors(
     best = table.index[0]
     away = {name: values[name] - values[best] for name in table.index}
     table["elpd_diff"] = [away[name].sum() for name in table.index]
-    table["diff_se"] = [np.sqrt(len(d) * d.var(ddof=1)) for d in away.values()]
+    table["diff_std_error"] = [np.sqrt(len(d) * d.var(ddof=1)) for d in away.values()]
     table["log_bf"] = table["log_evidence"] - table.loc[best, "log_evidence"]
     return PosteriorComparison(table=table[list(_COLUMNS)], unit=unit, notes=tuple(notes))

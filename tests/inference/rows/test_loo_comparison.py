@@ -36,7 +36,7 @@ def test_as_refits_by_lme4(fits, pastes):
     assert found.group == "Subject"
     assert found.table["elpd"].tolist() == pytest.approx([-891.335417, -907.121026], abs=2e-6)
     assert found.table.loc["intercepts", "elpd_diff"] == pytest.approx(-15.785608, abs=2e-6)
-    assert found.table.loc["intercepts", "diff_se"] == pytest.approx(15.118667, abs=2e-6)
+    assert found.table.loc["intercepts", "diff_std_error"] == pytest.approx(15.118667, abs=2e-6)
     three = [-61.249755, -47.703471, -47.048942]
     assert found.groups["slopes"].iloc[:3].tolist() == pytest.approx(three, abs=2e-6)
     both, batch, sample = pastes
@@ -44,7 +44,7 @@ def test_as_refits_by_lme4(fits, pastes):
     assert table["elpd"].to_dict() == pytest.approx(
         {"both": -127.546285, "batch": -155.538558, "sample": -126.622304}, abs=2e-5
     )
-    away = nm.compare(both, batch).table.loc["batch", ["elpd_diff", "diff_se"]]
+    away = nm.compare(both, batch).table.loc["batch", ["elpd_diff", "diff_std_error"]]
     assert away.tolist() == pytest.approx([-27.992273, 5.618017], abs=2e-5)
     assert nm.compare(both, sample).group == "batch"  # the coarsest of all models' factors
 
@@ -58,7 +58,7 @@ def test_both_engines(fits):
     assert found.groups["p"].to_numpy() == pytest.approx(elpd)
     away = found.groups["i"] - found.groups["p"]
     assert found.table.loc["i", "elpd_diff"] == pytest.approx(away.sum())
-    assert found.table.loc["i", "diff_se"] == pytest.approx(np.sqrt(18 * away.var()))
+    assert found.table.loc["i", "diff_std_error"] == pytest.approx(np.sqrt(18 * away.var()))
     assert found.table["engine"].to_dict() == {"p": "posterior", "s": "REML", "i": "REML"}
     assert "count the uncertainty of covariances" in str(found)
     assert nm.compare(slopes, posterior).table.index[0] == "(Intercept)"  # parameters
@@ -114,7 +114,7 @@ def test_elimination_by_elpd():
     away = nm.compare(fit, smaller, group="replicate", names=["fit", "smaller"])
     row = found.fixed.loc["recipe:temperature"]
     assert row["elpd_diff"] == pytest.approx(-away.table.loc["fit", "elpd_diff"])
-    assert row["diff_se"] == pytest.approx(away.table.loc["fit", "diff_se"])
+    assert row["diff_std_error"] == pytest.approx(away.table.loc["fit", "diff_std_error"])
     assert found.fixed["Eliminated"].tolist() == [1.0, 2.0, 0.0]
     assert found.random["elpd"].iloc[0] == pytest.approx(away.table.loc["fit", "elpd"])
     kept = fit.step(criterion="elpd", group="replicate", keep=["recipe:temperature"])
