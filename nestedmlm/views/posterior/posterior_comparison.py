@@ -35,9 +35,9 @@ class PosteriorComparison(Viewable):
     ----------
     table : DataFrame
         By model: ``elpd_diff`` and ``diff_std_error``, the difference of expected log predictive
-        densities to the first model and its standard error over the units; ``elpd, std_error, p_loo`` and
-        the largest Pareto k, ``khat``; ``log_evidence`` and ``log_bf``, the logarithm of the Bayes
-        factor against the first model (NaN where a prior has none).
+        densities to the first model and its standard error over the units; ``elpd, std_error,
+        p_loo`` and the largest Pareto k, ``khat``; ``log_evidence`` and ``log_bf``, the logarithm
+        of the Bayes factor against the first model (NaN where a prior has none).
     unit : {"row", "group"}
     notes : tuple of str
         Why there is no evidence of a model.
