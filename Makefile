@@ -33,9 +33,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.installed
 	$(BIN)/python -m nestedmlm demo
 
-# One process for each core. A file stays in one: its tests share what they made and noticed.
+# One process for each core; tests/conftest.py says what stays in one.
 # BLAS takes one thread in each: threads of several processes would wait for one another.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test: lint
 	$(PYTEST) -m "not slow"

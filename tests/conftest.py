@@ -1,4 +1,6 @@
-"""Fixtures for the files that are not part of the repository; missing ones skip with a reason."""
+"""Fixtures for files that are not part of the repository (missing ones skip with a reason), and
+which tests stay in one process.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +31,16 @@ def shared_data() -> Path:
 def reference(shared_data: Path) -> Path:
     """Folder with lme4's reference results (goldens.json, formula_cases/)."""
     return _folder([shared_data.parent / "reference", _SHARED / "reference"], "reference results")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a file in one process, whose tests share what they made and noticed.
+
+    The table of verbs is half of all work: of it, what asks one situation stays in one process.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        asked = getattr(item, "callspec", None)
+        situation = asked.params.get("situation", "") if asked else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {situation}"))
