@@ -19,7 +19,8 @@ def generalized(fit: nm.LmerFit) -> nm.GlmerFit:
     options = fit.model.source.options
     response, _, terms = fit.design.formula.text.partition("~")
     return nm.glmer(
-        f"I({response.strip()} > 5) ~ {terms}", fit.model.data, family="binomial",
+        f"I({response.strip()} + 2.5 * sin(1000 * x) > 5) ~ {terms}",  # not separated by groups
+        fit.model.data, family="binomial",
         weights=options.weights, offset=options.offset, double_bar=options.double_bar,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ exact (complex step).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -64,6 +64,9 @@ class ResidualStructure:
     rate : float or None
         A parameter is at the share ``1 / (1 + exp(-rate free))`` of its range; None: its free
         number is that of a term's parameter.
+    correlations : callable xp, values, k -> (k, k) matrix, or None
+        The matrix of given parameters, in NumPy or PyTensor; None where it is a term's, a number
+        for each gap, or a root.
     """
 
     name: str
@@ -79,6 +82,7 @@ class ResidualStructure:
     is_root: bool = False
     ends: Callable[[int], tuple[Parameter, ...]] = lambda k: ()
     rate: float | None = None
+    correlations: Callable[[Any, Sequence[Any], int], Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return residual_structure, (self.name,)
@@ -132,6 +136,22 @@ def _antedependent(free: Any, k: int) -> Any:
     return np.array(
         [[np.prod(r[min(a, b) : max(a, b)]) for b in range(k)] for a in range(k)], dtype=r.dtype
     )
+
+
+def _common_of(xp: Any, values: Sequence[Any], k: int) -> Any:
+    return values[0] + (1.0 - values[0]) * np.eye(k)
+
+
+def _toeplitz_of(xp: Any, values: Sequence[Any], k: int) -> Any:
+    return xp.stack([1.0, *values])[np.abs(np.subtract.outer(np.arange(k), np.arange(k)))]
+
+
+def _antedependent_of(xp: Any, values: Sequence[Any], k: int) -> Any:
+    cells = [[1.0 + 0.0 * values[0]] * k for _ in range(k)]
+    for i in range(k):
+        for j in range(i + 1, k):
+            cells[i][j] = cells[j][i] = cells[i][j - 1] * values[j - 1]
+    return xp.stack([xp.stack(row) for row in cells])
 
 
 def _none(k: int) -> FloatArray:
@@ -196,7 +216,7 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
                 start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, -np.log(max(k - 1, 1))),
                 matrix=lambda free, k: _above_bound(free[0], k),
                 natural=lambda free, k: _above_bound(free, k),
-                ends=_between(_one("rho"), lowest_common), rate=1.0,
+                ends=_between(_one("rho"), lowest_common), rate=1.0, correlations=_common_of,
             ),
             ResidualStructure(
                 name="us", time=LEVELS, parameters=_unstructured_names, default_hom=False,
@@ -206,12 +226,12 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
             ResidualStructure(
                 name="toep", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_toeplitz, natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0,
+                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_toeplitz_of,
             ),
             ResidualStructure(
                 name="ad1", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_antedependent, natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0,
+                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_antedependent_of,
             ),
         )
     }

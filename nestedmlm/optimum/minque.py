@@ -31,9 +31,9 @@ def start_of_moments(plan: Plan, stats: CrossProducts) -> FloatArray | None:
         its own factor, with a large block of crossed factors.
     """
     crossed = stats.crossed
-    if crossed is None or len(crossed.Q) < LARGE_COLUMNS or len(stats.blocks) > 1:
+    if stats.sparse is not None or crossed is None or len(crossed.Q) < LARGE_COLUMNS:
         return None
-    if not plan.linear or stats.residual is not None or any(p.k > 1 for p in stats.parts):
+    if not plan.linear or len(stats.blocks) > 1 or any(p.k > 1 for p in stats.parts):
         return None
     X, u = _right_sides(stats)
     of = [part.rows for part in stats.parts]

@@ -81,6 +81,9 @@ def test_results_of_verbs(engine: str, case: str) -> None:
         assert_same(result, copy.deepcopy(result))
 
 
+SLEEP = nm.load_dataset("sleepstudy")
+
+
 def others() -> dict[str, Callable[[], Any]]:
     """Results of functions that take more than a fit."""
     fit, posterior = fit_of("plain"), ENGINES["bayes"][1](fit_of("plain"))
@@ -105,11 +108,12 @@ def others() -> dict[str, Callable[[], Any]]:
             "x", along="f1", breaks=[20, 30], nsim=2, seed=1, progress=False
         ),
         "ResidualComparison": lambda: nm.compare_residuals(
-            nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy")),
+            nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEP),
             ["ar1(Days | Subject)"],
         ),
         "Rlrt": lambda: nm.rlrt(fit_of("no variance"), nsim=50, seed=1),
         "PriorTable": lambda: fit.model.priors,
+        "Smooths": lambda: nm.lmer("Reaction ~ s(Days, k=5) + (1 | Subject)", SLEEP).smooths(),
         "Scenario": lambda: fit.extend(along="f1", n=40),
     }
 

@@ -200,7 +200,7 @@ LEVELS_DIFFER = frozenset(
     {"ngrps", "ranef", "coef", "elimination", "influence held", "tidy everything", "simulate",
      "simulate partial", "simulate new", "variance_partition", "diagnose", "fragility",
      "bootstrap fun", "predict new", "predict new sample", "predict new lower",
-     "predict new random only", "icc interval"}
+     "predict new random only", "icc interval", "autocorrelation"}
 )  # fmt: skip
 REFUSED = frozenset({"r_code", "cov_params CR2", "extend", "capsule"})
 

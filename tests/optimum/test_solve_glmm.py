@@ -14,7 +14,7 @@ from nestedmlm.design.build import build_design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families import resolve_family
 from nestedmlm.likelihood.glmm.dense import dense_laplace
-from nestedmlm.optimum import moments
+from nestedmlm.optimum import minque
 from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
 
 
@@ -316,7 +316,7 @@ def test_large_crossed_factors_start_without_sums(monkeypatch):
     d = pd.DataFrame({"u": rng.integers(0, 9, 120), "v": rng.integers(0, 7, 120)})
     d["y"] = rng.poisson(np.exp(0.4 * rng.normal(size=9)[d.u] + 0.4 * rng.normal(size=7)[d.v]))
     usual = nm.glmer("y ~ 1 + (1 | u) + (1 | v)", d, family="poisson")
-    monkeypatch.setattr(moments, "LARGE_COLUMNS", 1)
+    monkeypatch.setattr(minque, "LARGE_COLUMNS", 1)
     fit = nm.glmer("y ~ 1 + (1 | u) + (1 | v)", d, family="poisson")
     assert fit.criterion == pytest.approx(usual.criterion, abs=1e-6)
 

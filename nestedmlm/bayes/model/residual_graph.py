@@ -208,7 +208,12 @@ def _matrix(group: GroupVariables, m: ResidualModel, k: int) -> Any:
         R, sd = _correlations(group.factor), pt.stack(group.factor.sds)
         return R * sd[:, None] * sd[None, :]
     assert m.structure is not None
-    return _MATRICES.get(m.structure.name, _registered)(group.values, k, m.structure.name)
+    made = m.structure.correlations
+    return (
+        _registered(group.values, k, m.structure.name)
+        if made is None
+        else (made(pt, group.values, k))
+    )
 
 
 def _correlations(factor: TermFactor) -> Any:
@@ -222,30 +227,10 @@ def _correlations(factor: TermFactor) -> Any:
     return pt.dot(L, L.T)
 
 
-def _common(values: tuple[Any, ...], k: int, name: str) -> Any:
-    return values[0] + (1.0 - values[0]) * np.eye(k)
-
-
-def _toeplitz(values: tuple[Any, ...], k: int, name: str) -> Any:
-    lags = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-    return pt.stack([pt.constant(1.0), *values])[lags]
-
-
-def _antedependent(values: tuple[Any, ...], k: int, name: str) -> Any:
-    cells: dict[tuple[int, int], Any] = {(i, i): pt.constant(1.0) for i in range(k)}
-    for i in range(k):
-        for j in range(i + 1, k):
-            cells[i, j] = cells[j, i] = cells[i, j - 1] * values[j - 1]
-    return pt.stack([pt.stack([cells[i, j] for j in range(k)]) for i in range(k)])
-
-
 def _registered(values: tuple[Any, ...], k: int, name: str) -> Any:
     rows = STRUCTURES[name].correlation_rows(pt, list(values), k)
     sds = (pt.constant(1.0),) * k
     return _correlations(TermFactor(sds=sds, rows=rows))
-
-
-_MATRICES = {"cs": _common, "toep": _toeplitz, "ad1": _antedependent}
 
 
 def _real(name: str, priors: PriorSet) -> Any:

@@ -13,7 +13,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.reduced_fit import fit_reduced, without
 from nestedmlm.fits.verbs.drop1 import droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
-from nestedmlm.fits.verbs.step_elpd import step_by_elpd
+from nestedmlm.fits.verbs.step_by_elpd import step_by_elpd
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit, term_tests, without_term

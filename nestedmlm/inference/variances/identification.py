@@ -95,7 +95,7 @@ def confoundings(
         None where crossed factors are eliminated iteratively.
     """
     other = design.family is not None or design.residual is not None
-    if not design.terms:
+    if not design.terms or (other and len(design.x_names) >= design.n):
         return ()
     if solution.stats.sparse is not None and (other or information is None):
         return ()  # an iterative elimination does not work it out
@@ -129,9 +129,14 @@ def confoundings(
 
 
 def _linear(design: Design) -> Design:
-    """The linear model with the same columns."""
+    """A linear model with the same columns.
+
+    Its expected information knows no response; but there must be one, which the fixed effects do
+    not reproduce, as they do where a binomial response is separated.
+    """
     rows = rows_here(design.rows, "what the data can tell apart")
-    return replace(design, family=None, rows=replace(rows, residual=None))
+    y = np.random.default_rng(0).normal(size=design.n)
+    return replace(design, family=None, rows=replace(rows, residual=None, y=y))
 
 
 def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
