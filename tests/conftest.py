@@ -33,6 +33,7 @@ def reference(shared_data: Path) -> Path:
     return _folder([shared_data.parent / "reference", _SHARED / "reference"], "reference results")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a file in one process, whose tests share what they made and noticed.
 

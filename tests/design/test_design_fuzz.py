@@ -7,11 +7,11 @@ from random_models import untyped
 
 
 def test_nothing_but_fits_and_errors_of_ours() -> None:
-    assert list(untyped(1, 300)) == []
+    assert list(untyped(1, 60)) == []
 
 
 def test_nothing_but_fits_and_errors_of_ours_at_any_door() -> None:
-    assert list(untyped(2, 120, doors=True)) == []
+    assert list(untyped(2, 40, doors=True)) == []
 
 
 @pytest.mark.slow
