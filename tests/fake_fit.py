@@ -71,6 +71,7 @@ def fake_fit(name: str, **changes: Any) -> Any:
         varcorr=lambda: varcorr(case),
         residuals=lambda type, scaled: pd.Series(case["resid"]),
         design=SimpleNamespace(
+            family=None, weights=None, offset=None,
             messages=(), y=np.arange(case["nobs"]), x_assign=tuple(range(len(names))),
             x_terms=tuple(names[1:]), n=case["nobs"], p=0, terms=(),
             factors=tuple(case["ngrps"]), sums=None,

@@ -251,8 +251,9 @@ def as_formula(formula: Formula | str, double_bar: str) -> Formula:
 
     Examples
     --------
+    >>> from nestedmlm.formula.formula import as_formula, parse_formula
     >>> as_formula(parse_formula("y ~ x + (x || g)"), "diag").display
-    'y ~ x + (x || g)'
+    'y ~ x + diag(x | g)'
     """
     if not isinstance(formula, Formula):
         return parse_formula(formula, double_bar=double_bar)

@@ -124,7 +124,7 @@ def test_sizes_must_agree(models):
 
 
 def test_responses_must_agree(models):
-    models[2].design = SimpleNamespace(y=np.ones(1190), sums=None)
+    models[2].design = SimpleNamespace(y=np.ones(1190), sums=None, family=None)
     with pytest.raises(ModelComparisonError, match="M1 and M3 were fitted to different responses"):
         compare_models(models)
 

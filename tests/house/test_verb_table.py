@@ -167,7 +167,7 @@ def test_functions_of_fits_have_a_row():
 NO_FITS = frozenset(
     "build_design lmer glmer pymc_lmer pymc_glmer list_datasets load_dataset load_bayesfit "
     "scenario simulate power_curve allocation compare pedigree warmup summarise plan load_summary "
-    "load_capsule "
+    "load_capsule LKJ "
     "show_versions".split()
 )
 
