@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.likelihood.elimination.primitives import is_full
+
 
 def _scale_1s(out: Any, s: Any, x: Any) -> None:
     for j in range(out.shape[0]):
@@ -226,7 +228,7 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
 def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out -= X' X`` summed over the rows; of `out` the lower triangle counts."""
     size = out.shape[0]
-    if is_full(ptr, size):
+    if is_full(ptr[-1], ptr.shape[0] - 1, size):
         X = spread(x, ptr, col, size)
         out -= np.dot(X.T, X)
         return
@@ -242,7 +244,7 @@ def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
 def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
     """``out = X G`` at the entries, row by row."""
     size, levels = G.shape[0], ptr.shape[0] - 1
-    if is_full(ptr, size):
+    if is_full(ptr[-1], ptr.shape[0] - 1, size):
         product = np.dot(spread(x, ptr, col, size), G)
         for a in range(x.shape[0]):
             for g in range(levels):
@@ -263,7 +265,7 @@ def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
 def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, col: Any) -> None:
     """``out += sign s X`` summed over the rows."""
     size, levels = out.shape[1], ptr.shape[0] - 1
-    if is_full(ptr, size):
+    if is_full(ptr[-1], ptr.shape[0] - 1, size):
         X = spread(x, ptr, col, size)
         for a in range(x.shape[0]):
             left = np.ascontiguousarray(s[a])
@@ -279,7 +281,7 @@ def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, co
 def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out += sign F X'`` row by row."""
     size, levels = F.shape[1], ptr.shape[0] - 1
-    if is_full(ptr, size):
+    if is_full(ptr[-1], ptr.shape[0] - 1, size):
         X, left = spread(x, ptr, col, size), np.ascontiguousarray(F)
         for a in range(x.shape[0]):
             out[a] += sign * np.dot(left, X[a * levels : (a + 1) * levels].T)
@@ -292,11 +294,6 @@ def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> N
                 for e in range(ptr[g], ptr[g + 1]):
                     t += row[col[e]] * x[a, e]
                 out[a, w, g] += sign * t
-
-
-def is_full(ptr: Any, size: int) -> bool:
-    """Whether levels meet so many of the columns that products with zeros are the faster."""
-    return bool(2 * ptr[-1] >= (ptr.shape[0] - 1) * size)
 
 
 def spread(x: Any, ptr: Any, col: Any, size: int) -> Any:

@@ -107,7 +107,7 @@ def subtract_at(out: Any, index: Any, x: Any) -> None:
 def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out -= X' X`` summed over the rows; of `out`, (q, q), the lower triangle counts."""
     size = out.shape[0]
-    if is_full(ptr, size):
+    if is_full(ptr[-1], len(ptr) - 1, size):
         X = _spread(x, ptr, col, size).reshape(-1, size)
         out -= X.T @ X
         return
@@ -122,7 +122,7 @@ def subtract_gram(out: Any, x: Any, ptr: Any, col: Any) -> None:
 def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
     """``out = X G`` at the entries, row by row: `out` is (k, E), G symmetric."""
     size = len(G)
-    if is_full(ptr, size):
+    if is_full(ptr[-1], len(ptr) - 1, size):
         product = (_spread(x, ptr, col, size).reshape(-1, size) @ G).reshape(len(x), -1)
         complete = product.shape == out.shape
         out[...] = product if complete else product[:, _places(ptr, col, size)]
@@ -137,7 +137,7 @@ def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
 def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, col: Any) -> None:
     """``out += sign s X`` summed over the rows: `s` is (k, w, J) and `out` (w, q)."""
     size = out.shape[1]
-    if is_full(ptr, size):
+    if is_full(ptr[-1], len(ptr) - 1, size):
         X = _spread(x, ptr, col, size)
         for left, right in zip(s, X, strict=True):
             out += sign * (left @ right)
@@ -150,7 +150,7 @@ def add_by_column(out: Any, sign: float, s: Any, x: Any, node: Any, ptr: Any, co
 def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> None:
     """``out += sign F X'`` row by row: F is (w, q) and `out` (k, w, J)."""
     size = F.shape[1]
-    if is_full(ptr, size):
+    if is_full(ptr[-1], len(ptr) - 1, size):
         out += sign * (F @ _spread(x, ptr, col, size).transpose(0, 2, 1))
         return
     met = F.take(col, axis=1)
@@ -158,9 +158,9 @@ def add_by_level(out: Any, sign: float, F: Any, x: Any, ptr: Any, col: Any) -> N
         mine += sign * np.add.reduceat(met * row, ptr[:-1], axis=1)
 
 
-def is_full(ptr: Any, size: int) -> bool:
-    """Whether levels meet so many of the columns that products with zeros are the faster."""
-    return bool(2 * ptr[-1] >= (len(ptr) - 1) * size)
+def is_full(count: int, levels: int, size: int) -> bool:
+    """Whether `count` entries are so many of all that products with zeros are the faster."""
+    return bool(2 * count >= levels * size)
 
 
 def _places(ptr: Any, col: Any, size: int) -> Any:

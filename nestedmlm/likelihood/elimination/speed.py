@@ -32,6 +32,7 @@ from nestedmlm.likelihood.elimination import (
     selected_inverse,
 )
 from nestedmlm.likelihood.elimination import sweeps as nested
+from nestedmlm.likelihood.elimination.primitives import is_full
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 PATIENCE_SECONDS = 0.5  # seconds' worth of uncompiled sweeps before they are compiled
@@ -68,7 +69,7 @@ def visit_seconds(stats: CrossProducts) -> float:
         columns = len(stats.crossed.Q)
         met = np.diff(stats.crossed.entries.first).tolist()
         for part, entries_met in zip(stats.chain_parts, met, strict=True):
-            full = 2 * entries_met >= part.levels * columns
+            full = is_full(entries_met, part.levels, columns)
             pairs = part.k * entries_met**2 / max(part.levels, 1)
             seconds += pairs * (_FULL_PAIR_SECONDS if full else _PAIR_SECONDS)
     return seconds

@@ -15,7 +15,7 @@ from nestedmlm.likelihood.elimination.speed import Speed, speed
 from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
-from nestedmlm.likelihood.glmm.modes import find_modes
+from nestedmlm.likelihood.glmm.modes import find_modes, from_modes
 from nestedmlm.statistics.parts import twice_products
 
 
@@ -47,12 +47,12 @@ def laplace_with_slopes(
     """
     if not joint and in_loops(model):
         none, run = np.zeros(model.parts[-1].rows.stop), compiled_laplace()
-        if B is not None:
-            try:
-                return first_order(run, model, T, gamma, dispersion, B)
-            except np.linalg.LinAlgError:
-                pass  # as `find_modes`: begin at none
-        return first_order(run, model, T, gamma, dispersion, none)
+        return from_modes(
+            lambda start: first_order(
+                run, model, T, gamma, dispersion, none if start is None else start
+            ),
+            B,
+        )
     modes = find_modes(model, T, gamma, dispersion, B=B, joint=joint)
     found = laplace(model, T, modes)
     return found, laplace_slopes(model, T, found, dispersion, joint=joint)

@@ -10,7 +10,7 @@ information as weights and the working response as right-hand side (Bates, Mäch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +98,25 @@ def find_modes(
     numpy.linalg.LinAlgError
         If there is no density at the start, or the steps do not converge.
     """
+    return from_modes(lambda start: _descend(model, T, gamma, dispersion, start, joint), B)
+
+
+def from_modes[R](find: Callable[[FloatArray | None], R], B: FloatArray | None) -> R:
+    """What is found from modes at other parameters, or from none where those lead nowhere.
+
+    They may lie where the density has underflowed.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it is not found from none either.
+    """
     try:
-        return _descend(model, T, gamma, dispersion, B, joint)
+        return find(B)
     except np.linalg.LinAlgError:
         if B is None:
             raise
-        # modes at other parameters may lie where the density has underflowed: begin at none
-        return _descend(model, T, gamma, dispersion, None, joint)
+        return find(None)
 
 
 def _descend(
