@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 
 # One process for each core; tests/conftest.py says what stays in one.
 # BLAS takes one thread in each: threads of several processes would wait for one another.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 test: lint
 	$(PYTEST) -m "not slow"

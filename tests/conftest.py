@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,15 +34,16 @@ def reference(shared_data: Path) -> Path:
     return _folder([shared_data.parent / "reference", _SHARED / "reference"], "reference results")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep a file in one process, whose tests share what they made and noticed.
 
-    The table of verbs is half of all work: of it, what asks one situation stays in one process.
+    But for the table of verbs, which is half of all work: its cells need nothing of one another.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        asked = getattr(item, "callspec", None)
-        situation = asked.params.get("situation", "") if asked else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {situation}"))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "/test_verbs.py::" in nodeid else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
