@@ -126,28 +126,16 @@ def _unstructured_names(k: int) -> tuple[str, ...]:
     return tuple(f"root[{a + 1},{b + 1}]" for a, b in zip(*np.tril_indices(k), strict=True))[1:]
 
 
-def _toeplitz(free: Any, k: int) -> Any:
-    by_lag = np.concatenate([[1.0], np.tanh(free)])
-    return by_lag[np.abs(np.subtract.outer(np.arange(k), np.arange(k)))]
-
-
-def _antedependent(free: Any, k: int) -> Any:
-    r = np.tanh(free)
-    return np.array(
-        [[np.prod(r[min(a, b) : max(a, b)]) for b in range(k)] for a in range(k)], dtype=r.dtype
-    )
-
-
-def _common_of(xp: Any, values: Sequence[Any], k: int) -> Any:
+def _common(xp: Any, values: Sequence[Any], k: int) -> Any:
     return values[0] + (1.0 - values[0]) * np.eye(k)
 
 
-def _toeplitz_of(xp: Any, values: Sequence[Any], k: int) -> Any:
+def _toeplitz(xp: Any, values: Sequence[Any], k: int) -> Any:
     return xp.stack([1.0, *values])[np.abs(np.subtract.outer(np.arange(k), np.arange(k)))]
 
 
-def _antedependent_of(xp: Any, values: Sequence[Any], k: int) -> Any:
-    cells = [[1.0 + 0.0 * values[0]] * k for _ in range(k)]
+def _antedependent(xp: Any, values: Sequence[Any], k: int) -> Any:
+    cells: list[list[Any]] = [[1.0] * k for _ in range(k)]
     for i in range(k):
         for j in range(i + 1, k):
             cells[i][j] = cells[j][i] = cells[i][j - 1] * values[j - 1]
@@ -169,6 +157,11 @@ def _few(k: int) -> FloatArray:
 
 def _tanh(free: Any, k: int) -> Any:
     return np.tanh(free)
+
+
+def _at_tanh(matrix: Callable[[Any, Any, int], Any]) -> Callable[[Any, int], Any]:
+    """A matrix of the parameters as one of their free numbers."""
+    return lambda free, k: matrix(np, np.tanh(free), k)
 
 
 def _from_term(structure: Structure) -> ResidualStructure:
@@ -216,7 +209,7 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
                 start=lambda k: np.zeros(1), neutral=lambda k: np.full(1, -np.log(max(k - 1, 1))),
                 matrix=lambda free, k: _above_bound(free[0], k),
                 natural=lambda free, k: _above_bound(free, k),
-                ends=_between(_one("rho"), lowest_common), rate=1.0, correlations=_common_of,
+                ends=_between(_one("rho"), lowest_common), rate=1.0, correlations=_common,
             ),
             ResidualStructure(
                 name="us", time=LEVELS, parameters=_unstructured_names, default_hom=False,
@@ -225,13 +218,13 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
             ),
             ResidualStructure(
                 name="toep", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
-                matrix=_toeplitz, natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_toeplitz_of,
+                matrix=_at_tanh(_toeplitz), natural=_tanh,
+                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_toeplitz,
             ),
             ResidualStructure(
                 name="ad1", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
-                matrix=_antedependent, natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_antedependent_of,
+                matrix=_at_tanh(_antedependent), natural=_tanh,
+                ends=_between(_lags, _any_correlation), rate=2.0, correlations=_antedependent,
             ),
         )
     }
