@@ -95,8 +95,10 @@ def confoundings(
         None where crossed factors are eliminated iteratively.
     """
     other = design.family is not None or design.residual is not None
-    if not design.terms or (other and len(design.x_names) >= design.n):
+    if not design.terms:
         return ()
+    if other and (solution.plan.n_theta == 1 or len(design.x_names) >= design.n):
+        return ()  # one parameter, beside a known scale, shares with none
     if solution.stats.sparse is not None and (other or information is None):
         return ()  # an iterative elimination does not work it out
     if other:
