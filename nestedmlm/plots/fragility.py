@@ -67,11 +67,8 @@ def fragility(
         ax.vlines(x, low, high, color=style.GREY, linewidth=0.7)
     for some, colour in ((~turned, style.BLUE), (turned, style.ORANGE)):
         ax.scatter(x[some], y[some], s=_SIZE, color=colour, linewidths=0.0, zorder=3)
-    for place in np.flatnonzero(turned)[:label]:
-        ax.annotate(
-            str(frame.index[place]), (x[place], y[place]), xytext=(4, 4),
-            textcoords="offset points", fontsize=style.SMALL - 1, color=style.ORANGE,
-        )  # fmt: skip
+    named = np.flatnonzero(turned)[:label]
+    style.name_points(ax, x[named], y[named], frame.index[named], style.ORANGE)
     return style.dress(
         ax,
         x=f"left out: each {found.by}, in order",

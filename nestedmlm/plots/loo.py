@@ -63,7 +63,7 @@ def _one(ax: Any, found: GroupLoo, label: int) -> Any:
     values = frame["elpd"].div(frame["rows"]).sort_values(kind="stable")
     x, y = np.arange(len(values)), values.to_numpy()
     ax.scatter(x, y, s=_SIZE, color=style.BLUE, linewidths=0.0)
-    _name(ax, x[:label], y[:label], [str(g) for g in values.index[:label]])
+    style.name_points(ax, x[:label], y[:label], values.index[:label], style.GREY)
     return style.dress(
         ax,
         x=f"each {found.group}, predicted by the others, in order",
@@ -88,7 +88,7 @@ def _several(ax: Any, found: LooComparison, label: int) -> Any:
     values = away.abs().max(axis=1)
     top = np.argsort(-values.to_numpy(), kind="stable")[:label]
     heights = [away.iloc[i][away.iloc[i].abs().idxmax()] for i in top]
-    _name(ax, x[top], heights, [str(away.index[i]) for i in top])
+    style.name_points(ax, x[top], heights, away.index[top], style.GREY)
     style.dress(
         ax,
         x=f"each {found.group}, predicted by the others, in order",
@@ -97,11 +97,3 @@ def _several(ax: Any, found: LooComparison, label: int) -> Any:
     )
     style.legend_above(ax)
     return ax
-
-
-def _name(ax: Any, x: Any, y: Any, names: list[str]) -> None:
-    for place, height, name in zip(x, y, names, strict=True):
-        ax.annotate(
-            name, (place, height), xytext=(4, 4), textcoords="offset points",
-            fontsize=style.SMALL - 1, color=style.GREY,
-        )  # fmt: skip

@@ -7,6 +7,7 @@ differ for people who confuse red and green. Text and neutral lines take matplot
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 BLUE = "#2f7fc1"
@@ -59,6 +60,15 @@ def categories(ax: Any, labels: list[str]) -> None:
     ax.set_yticks(range(len(labels))[::-1], labels)
     ax.set_ylim(-0.6, len(labels) - 0.4)
     ax.tick_params(axis="y", length=0)
+
+
+def name_points(ax: Any, x: Any, y: Any, names: Iterable[Any], color: str) -> None:
+    """Write names above and to the right of points."""
+    for place, height, name in zip(x, y, names, strict=True):
+        ax.annotate(
+            str(name), (place, height), xytext=(4, 4), textcoords="offset points",
+            fontsize=SMALL - 1, color=color,
+        )  # fmt: skip
 
 
 def legend(ax: Any, **options: Any) -> None:
