@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.views.render.blocks import Block, Table
 from nestedmlm.views.render.view import View, Viewable, blank, note
+
+
+def sum_error(values: Any) -> Any:
+    """Standard error of a sum (of a frame: of its columns' sums), from the terms' spread."""
+    return np.sqrt(len(values) * values.var(ddof=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -47,8 +53,7 @@ class GroupLoo(Viewable):
     @property
     def se(self) -> float:
         """Standard error of `elpd`, from the spread over the groups."""
-        values = self.table["elpd"].to_numpy()
-        return float(np.sqrt(len(values) * values.var(ddof=1)))
+        return float(sum_error(self.table["elpd"].to_numpy()))
 
     @property
     def rmse(self) -> float:

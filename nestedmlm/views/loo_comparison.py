@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.inference.rows.group_prediction import outer_factors
+from nestedmlm.views.loo import sum_error
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.view import View, Viewable, note
 
@@ -150,11 +151,6 @@ def compare_elpd(
     table = numbers.join(own.astype({"rmse": float, "khat": float}))
     table.insert(0, "engine", table.pop("engine"))
     return LooComparison(table=table, groups=groups, group=group)
-
-
-def sum_error(values: pd.DataFrame) -> pd.Series:
-    """Standard error of the sums of columns, from their spread."""
-    return np.sqrt(len(values) * values.var(ddof=1))
 
 
 def check_responses(fits: Sequence[Any], names: Sequence[str]) -> None:

@@ -14,9 +14,9 @@ from nestedmlm.fits.verbs.influence import LeftOut
 from nestedmlm.fits.verbs.loo import group_loo, groups_of
 from nestedmlm.fits.verbs.ranova import reduced_formulas
 from nestedmlm.inference.effects.hypotheses import droppable
-from nestedmlm.inference.means.linear import LinearFit, without_term
+from nestedmlm.inference.means.linear import LinearFit, uncontained_terms, without_term
 from nestedmlm.views.effect_tests import ELPD_COLUMNS, StepResult
-from nestedmlm.views.loo_comparison import sum_error
+from nestedmlm.views.loo import sum_error
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -111,8 +111,6 @@ def _smaller_random(fit: Any, _: Sequence[str]) -> Mapping[str, Any]:
 
 def _smaller_fixed(fit: Any, keep: Sequence[str]) -> Mapping[str, Any]:
     if isinstance(fit, LinearFit):
-        parts = {t: set(t.split(":")) for t in fit.terms}
-        labels = [t for t in parts if not any(parts[t] < other for other in parts.values())]
-        return {t: without_term(fit, t) for t in labels if t not in keep}
+        return {t: without_term(fit, t) for t in uncontained_terms(fit) if t not in keep}
     labels = [label for label in droppable(fit.design, None) if label not in keep]
     return {t: fit_reduced(fit, without(fit, t), REML=fit.REML) for t in labels}

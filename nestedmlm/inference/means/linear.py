@@ -157,15 +157,18 @@ def without_term(fit: LinearFit, label: str) -> LinearFit:
     )
 
 
+def uncontained_terms(fit: LinearFit) -> list[str]:
+    """Terms that no other contains."""
+    parts = {term: set(term.split(":")) for term in fit.terms}
+    return [t for t, own in parts.items() if not any(own < other for other in parts.values())]
+
+
 def term_tests(fit: LinearFit) -> pd.DataFrame:
     """R's ``drop1(lm, test = "F")``: one row for each term that no other contains."""
     from scipy.special import fdtrc
 
     rows = {}
-    parts = [set(t.split(":")) for t in fit.terms]
-    for label, own in zip(fit.terms, parts, strict=True):
-        if any(own < other for other in parts):
-            continue
+    for label in uncontained_terms(fit):
         smaller = without_term(fit, label)
         df = len(fit.beta) - len(smaller.beta)
         ss = smaller.rss - fit.rss

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import ModelComparisonError, OptionError, SamplingError
+from nestedmlm.views.loo import sum_error
 from nestedmlm.views.loo_comparison import check_responses
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.blocks import Block, Text
@@ -123,6 +124,6 @@ def compare_posteriors(
     best = table.index[0]
     away = {name: values[name] - values[best] for name in table.index}
     table["elpd_diff"] = [away[name].sum() for name in table.index]
-    table["diff_std_error"] = [np.sqrt(len(d) * d.var(ddof=1)) for d in away.values()]
+    table["diff_std_error"] = [sum_error(d) for d in away.values()]
     table["log_bf"] = table["log_evidence"] - table.loc[best, "log_evidence"]
     return PosteriorComparison(table=table[list(_COLUMNS)], unit=unit, notes=tuple(notes))
