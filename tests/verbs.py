@@ -608,7 +608,7 @@ row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to
 # --- fits without rows --------------------------------------------------------------------------
 # all others give the number of the fit that has rows, to 1e-9 (`fits/test_verbs.py`)
 for case in (
-    "cov_params CR2", "predict", "predict se", "predict se alone", "predict partial",
+    "predict", "predict se", "predict se alone", "predict partial",
     "predict population", "predict random only", "predict new lower", "fittedvalues", "resid",
     "residuals working", "residuals marginal", "residuals scaled", "residuals standardized",
     "residuals marginal standardized", "rstudent external", "hatvalues", "rstudent", "dfbeta",

@@ -199,3 +199,14 @@ def test_a_fit_from_sums_has_one_too():
     s = nm.summarise("Reaction ~ Days + (Days | Subject)", pd.DataFrame(SLEEP))
     checked = s.fit().capsule().verify()
     assert checked["difference"].abs().max() < 1e-7
+
+
+def test_a_part_of_what_was_summed_has_its_own():
+    pastes = nm.load_dataset("Pastes").assign(x=np.arange(60) % 7)
+    s = nm.summarise("strength ~ x + (x | batch) + (1 | sample)", pastes)
+    for formula in ("strength ~ x + (1 | batch)", "strength ~ 1 + (1 | batch) + (1 | sample)"):
+        fit = s.fit(formula)
+        made = fit.capsule()
+        assert made.verify()["difference"].abs().max() < 1e-7
+        assert made.summary.fit().formula == fit.formula  # and no group that it has not
+        assert made.contents["statistics"]["cells"]["groups"].keys() == set(fit.ngrps.index)

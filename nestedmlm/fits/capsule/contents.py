@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.summaries.saved import to_arrow
 from nestedmlm.fits.summaries.summarise import summarise
 from nestedmlm.fits.summaries.summary_source import SummarySource
+from nestedmlm.formula import Formula
+from nestedmlm.statistics.cells.cell_design import reading_of
 from nestedmlm.statistics.cells.cell_sums import Cells
 from nestedmlm.views.report import version
 
@@ -35,7 +38,11 @@ _MOST_EFFECTS = 10_000  # that the verifier, which is dense, is asked to take
 def capsule_contents(fit: LmerFit, min_rows: int | None) -> dict[str, Any]:
     """Collect what a capsule holds."""
     _check(fit)
-    summary = _summary(fit).share(min_rows=min_rows or 1)
+    summary = _summary(fit)
+    formula = fit.model.formula
+    own = {part.name for bar in formula.bars for part in bar.parts}
+    groups = [name for name in summary.plan.groups if name in own]
+    summary = _of_formula(summary.share(min_rows=min_rows or 1, groups=groups), formula)
     design = summary.model().design
     few = int((summary.cells.counts < FEW_ROWS).sum())
     return {
@@ -98,6 +105,12 @@ def _summary(fit: LmerFit) -> Summary:
         fit.model.formula, source.data, weights=o.weights, offset=o.offset, contrasts=o.contrasts,
         na_action=o.na_action, double_bar=o.double_bar, env=source.env.values,
     )  # fmt: skip
+
+
+def _of_formula(summary: Summary, formula: Formula) -> Summary:
+    """The same sums for a part of their formula: the one that was fitted."""
+    plan = summary.plan
+    return replace(summary, plan=replace(plan, reading=reading_of(plan.reading, formula)))
 
 
 def _places(design: Design) -> tuple[list[int], list[list[int]]]:

@@ -63,7 +63,7 @@ def share(summary: Summary, *, min_rows: int = 10, groups: Sequence[str] | None 
             raise OptionError(
                 f"{name!r} is no grouping variable; there are {', '.join(summary.plan.groups)}"
             )
-    if groups is not None:
+    if len(wanted) < len(summary.plan.groups):
         summary = _coarser(summary, wanted)
     cells = summary.cells
     few = int((cells.counts < min_rows).sum())

@@ -14,12 +14,16 @@ Degrees of freedom match two moments of ``c' V_CR c`` (Satterthwaite, Bell & McC
 those of the whole matrix (Tipton & Pustejovsky 2015, "AHT"). Of each cluster they need the (p, p)
 matrices ``Q_g = X_g' A_g' W_g X_g`` and ``R_g = X_g' W_g A_g V_g A_g' W_g X_g`` only. All is
 relative to sigma.
+
+A is the same for every root C of ``V = C'C``, and beside the span of the cluster's columns of Z and
+X it is the identity: sums of products by cluster tell all of it (`condensed` rows have them), as
+long as they are of all columns and, for CR2, without weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -28,15 +32,23 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
-from nestedmlm.errors import MemoryLimitError, OptionError, ResidualStructureError
+from nestedmlm.design.rows import CondensedRows
+from nestedmlm.errors import (
+    MemoryLimitError,
+    OptionError,
+    ResidualStructureError,
+    RowsNotHereError,
+)
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import nested_in
 from nestedmlm.inference.rows.deletion import inverse_rows
 from nestedmlm.likelihood.criterion import profile
+from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.memory import available_memory
 
 _SINGULAR = 1e-9  # share of its information that a cluster may leave of a coefficient
+_APART = 1e-10  # share of a column's square that sums by cell may miss: rounding
 _NULL = 1e-12  # relative eigenvalue of a matrix whose inverse root is taken that counts as zero
 
 
@@ -112,6 +124,8 @@ def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
         If a cluster is too large for CR2.
     ResidualStructureError
         For residuals that differ or correlate.
+    RowsNotHereError
+        If the fit is made of sums that do not tell the products of all columns by cluster.
     """
     s, design = fitted.solution, fitted.design
     p = s.stats.p
@@ -122,10 +136,15 @@ def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
         )
     if not p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
+    if design.rows is None:  # sums take the place of the rows, where they tell enough
+        design = condensed(design)
+        fitted = replace(fitted, design=design)
     cluster = find_clusters(design, asked.cluster)
     count = len(cluster.levels)
     if count < 2:
         raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
+    if isinstance(design.rows, CondensedRows):
+        _check_sums(design, design.rows, asked, cluster)
     _, B, _ = inverse_rows(s, design)
     v = profile(s.state.S)[2]
     X = design.X @ s.stats.R_x_inverse
@@ -208,6 +227,26 @@ def find_clusters(design: Design, name: str | None) -> GroupingFactor:
             f"cluster={outer[0].name!r}"
         )
     return min(chosen, key=lambda f: len(f.levels))
+
+
+def _check_sums(
+    design: Design, rows: CondensedRows, asked: ClusterRobust, cluster: GroupingFactor
+) -> None:
+    """Refuse sums that do not tell the products of all columns by cluster."""
+    assert design.sums is not None
+    if asked.type == "CR2" and design.sums.plan.reading.weights is not None:
+        raise RowsNotHereError(
+            "CR2 of weighted rows is more than a matter of sums: take vcov='CR1' or 'CR3'"
+        )
+    rest = np.sum(rows.X[rows.cell < 0] ** 2, axis=0)  # in no cell: in no cluster
+    apart = rest > _APART * np.sum(rows.X**2, axis=0)
+    if apart.any():
+        terms = " + ".join(design.x_terms)
+        raise RowsNotHereError(
+            f"the sums do not tell the products of {', '.join(np.array(design.x_names)[apart])} by "
+            f"{cluster.name}, which vcov= needs: sum them with nm.summarise of a formula that has "
+            f"({terms} | {cluster.name}), and fit this one from it"
+        )
 
 
 def _variance(fitted: Fitted, own: IntArray) -> FloatArray:

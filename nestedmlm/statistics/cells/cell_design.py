@@ -60,7 +60,7 @@ def cell_design(
         If the response is constant.
     GroupingError
     """
-    reading = _reading(plan.reading, formula)
+    reading = reading_of(plan.reading, formula)
     _check_variables(plan, reading)
     terms = [reading.fixed, *(bar.terms for bar in formula.bars)]
     fixed, *bars = (
@@ -111,7 +111,8 @@ def _root(cells: Cells) -> FloatArray:
     return triangular_root(0.5 * (plain + plain.T)) @ cells.basis
 
 
-def _reading(reading: Reading, formula: Formula) -> Reading:
+def reading_of(reading: Reading, formula: Formula) -> Reading:
+    """The reading of a part of the formula that was summed."""
     if formula == reading.formula:
         return reading
     fixed = formula.fixed_terms(reading.columns if formula.has_dot else ())

@@ -11,7 +11,7 @@ from designs import data
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError, ResidualStructureError, RowsNotHereError
 from nestedmlm.inference.effects.ddf import coefficient_tests, df_method, joint_test
 
 TYPES = ("CR0", "CR1", "CR2", "CR3")
@@ -230,6 +230,37 @@ def test_what_does_not_go_together(fits):
     crossed = nm.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", nm.load_dataset("Penicillin"))
     with pytest.raises(OptionError, match="no grouping factor holds all others"):
         crossed.summary(vcov="CR0")
+
+
+SUMMED = {  # the formula that is summed, and the part of it that is fitted
+    "slopes": ("y ~ x + a + (x + a | f2) + (1 | f1)", "y ~ x + a + (x | f2) + (1 | f1)"),
+    "constant in a cell": ("y ~ c + (1 | f2) + (1 | f1)", "y ~ c + (1 | f2) + (1 | f1)"),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("case", SUMMED)
+def test_sums_have_what_rows_have(case, kind):
+    table = data()
+    table["c"] = pd.factorize(table["f1"])[0] ** 2 % 5
+    whole, part = SUMMED[case]
+    fits = nm.summarise(whole, table).fit(part), nm.lmer(part, table)
+    mine, theirs = (fit.tidy("fixed", vcov=kind) for fit in fits)
+    assert np.allclose(mine["std_error"], theirs["std_error"], rtol=1e-9, atol=0)
+    assert np.allclose(mine["df"], theirs["df"], rtol=1e-9, atol=0)
+    mine, theirs = (fit.anova(vcov=kind).table for fit in fits)
+    assert np.allclose(mine, theirs, rtol=1e-8, atol=0)
+
+
+def test_sums_that_do_not_tell():
+    part = "y ~ x + a + (x | f2) + (1 | f1)"
+    with pytest.raises(RowsNotHereError, match=r"of a.* by f2.*has \(x \+ a \| f2\)"):
+        nm.summarise(part, data()).fit().summary(vcov="CR1")
+    summed = nm.summarise("y ~ x + a + (x + a | f2) + (1 | f1)", data(), weights="w").fit(part)
+    rows = nm.lmer(part, data(), weights="w")
+    assert np.allclose(summed.cov_params("CR3"), rows.cov_params("CR3"), rtol=1e-8)
+    with pytest.raises(RowsNotHereError, match="CR2 of weighted rows"):
+        summed.cov_params("CR2")
 
 
 def test_other_residuals_are_refused():
