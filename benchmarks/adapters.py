@@ -73,7 +73,7 @@ def nestedmlm(*, warm: bool = True) -> Adapter:
     import nestedmlm as nm
 
     if warm:
-        nm.warmup()  # loads what is compiled; a process does so itself after half a second's work
+        nm.warmup()  # loads what is compiled, for small fits too
     logging.getLogger("nestedmlm").setLevel(logging.ERROR)  # singular fits are part of the game
 
     def answer(fit: Any) -> Answer:

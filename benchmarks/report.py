@@ -107,9 +107,8 @@ def _conditions(result: Record) -> str:
         f"load before the run {m['load_before']:.2f}.\n\n{listed}.\n\n"
         "Medians of whole calls from formula and data frame to result, default settings, the "
         "programs taking turns within one run; ratios are of CPU seconds where each has one "
-        "thread. nestedmlm: what is compiled is loaded (`nm.warmup()`), as a process does by "
-        "itself after half a second of fits; uncompiled: as a process begins. WRONG: the "
-        "criterion is more than "
+        "thread. nestedmlm: what is compiled is loaded (`nm.warmup()`); uncompiled: as a process "
+        "begins, and goes on with small fits. WRONG: the criterion is more than "
         f"{SAME_OPTIMUM:g} above the best that any program reached."
     )
 

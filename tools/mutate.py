@@ -1,7 +1,8 @@
-"""Sabotage of one function at a time: `python tools/mutate.py FILE TESTS … [-n 20] [-s SEED]`.
+"""Sabotage of one function at a time: `python tools/mutate.py WHERE [TESTS …] [-n 20] [-s SEED]`.
 
-Flips a sign, a comparison, a constant or a condition, runs the tests, puts the file back, and
-prints the mutations that no test noticed. The file is changed while it runs: use a clone.
+Flips a sign, a comparison, a constant or a condition, or removes a statement, in a file or any of
+a folder; runs the tests (those of its room, the files that name the module first), puts the file
+back, and prints the mutations that no test noticed. Files are changed while it runs: use a clone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def changed(node: ast.AST) -> ast.AST | None:
             new.value = not new.value
         case ast.Constant(value=int() | float()):
             new.value = new.value + 1
+        case ast.AugAssign() | ast.Expr(value=ast.Call()):
+            return ast.Pass()
+        case ast.Assign(targets=[ast.Subscript() | ast.Attribute()]):
+            return ast.Pass()
         case _:
             return None
     return new
@@ -61,11 +66,20 @@ def mutations(source: str) -> Iterator[tuple[str, str]]:
                     continue
                 line, start, end = node.lineno - 1, node.col_offset, node.end_col_offset  # type: ignore[attr-defined]
                 raw = lines[line].encode()
-                text = raw[:start] + f"({ast.unparse(new)})".encode() + raw[end:]
+                put = ast.unparse(new) if isinstance(new, ast.Pass) else f"({ast.unparse(new)})"
+                text = raw[:start] + put.encode() + raw[end:]
                 said = (
                     f"{function.name}:{line + 1}: {raw[start:end].decode()} -> {ast.unparse(new)}"
                 )
                 yield said, "".join([*lines[:line], text.decode(), *lines[line + 1 :]])
+
+
+def room_tests(path: Path) -> list[str]:
+    """Test files of the deepest room that has any, those that name the module first."""
+    room = next(t for f in path.parents if (t := Path("tests", *f.parts[1:])).is_dir())
+    found = sorted(room.rglob("test_*.py"))
+    named = {t for t in found if path.stem in t.read_text(encoding="utf-8")}
+    return [str(t) for t in sorted(found, key=lambda t: t not in named)]
 
 
 def survives(path: Path, source: str, tests: list[str]) -> bool:
@@ -83,21 +97,26 @@ def survives(path: Path, source: str, tests: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run a sample of the mutations of one file."""
+    """Run a sample of the mutations of a file or a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("tests", nargs="+")
+    parser.add_argument("where", type=Path)
+    parser.add_argument("tests", nargs="*")
     parser.add_argument("-n", type=int, default=20, help="how many mutations")
     parser.add_argument("-s", "--seed", type=int, default=1)
     given = parser.parse_args()
-    found = list(dict(mutations(given.file.read_text(encoding="utf-8"))).items())
+    files = sorted(given.where.rglob("*.py")) if given.where.is_dir() else [given.where]
+    found = [
+        (path, said, source)
+        for path in files
+        for said, source in dict(mutations(path.read_text(encoding="utf-8"))).items()
+    ]
     chosen = random.Random(given.seed).sample(found, min(given.n, len(found)))
     left = 0
-    for said, source in chosen:
-        if survives(given.file, source, given.tests):
+    for path, said, source in chosen:
+        if survives(path, source, given.tests or room_tests(path)):
             left += 1
-            print(f"survives  {given.file.name} {said}", flush=True)
-    print(f"{given.file}: {len(chosen)} of {len(found)} mutations, {left} survive", flush=True)
+            print(f"survives  {path} {said}", flush=True)
+    print(f"{given.where}: {len(chosen)} of {len(found)} mutations, {left} survive", flush=True)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     converged, arrived = np.zeros(m, dtype=bool), None
-    if speed() == Speed.DESCENT and applies(plan, chunk.stats):
+    if speed(chunk.stats) == Speed.DESCENT and applies(plan, chunk.stats):
         converged, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~converged).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)

@@ -20,7 +20,7 @@ from nestedmlm.covariance import BUILT_IN, term_bounds
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees, profile
 from nestedmlm.likelihood.elimination import eliminate
-from nestedmlm.likelihood.elimination.speed import Speed, fixed, visit_seconds
+from nestedmlm.likelihood.elimination.speed import Speed, held, visit_seconds
 from nestedmlm.likelihood.plan import Plan, flat_of_theta, phi_of_theta
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
@@ -116,7 +116,7 @@ def stop_as_lme4(
             "not negative; without start= the path begins where lme4's does"
         )
     trace = _Trace(criterion=lambda theta: _criterion(theta, plan, stats, REML))
-    with fixed(_speed(stats)), one_thread():
+    with held(choice=_speed(stats)), one_thread():
         theta, used_up = _bobyqa(trace, first, lower, upper)
         if falls_inwards(trace.criterion, theta, lower, upper):
             theta, used_up = _bobyqa(trace, theta, lower, upper)

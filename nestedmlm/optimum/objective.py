@@ -77,8 +77,8 @@ class Objective:
 
     @property
     def route(self) -> str:
-        """Name of the way to descend: that of `ROUTES` which costs least by now."""
-        chosen = speed.speed()
+        """Name of the way to descend: that of `ROUTES` which costs least."""
+        chosen = speed.speed(self.stats)
         whole = chosen == Speed.DESCENT and self.penalty is None
         if whole and fused.applies(self.plan, self.stats):
             return "compiled descent"

@@ -12,7 +12,7 @@ import pytest
 
 from nestedmlm.covariance import relative_factors
 from nestedmlm.design.build import build_design
-from nestedmlm.likelihood.elimination.speed import Speed, fixed
+from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import flat_factors, make_plan, phi_of_theta, theta_of_phi
 from nestedmlm.likelihood.pls import dense_z
 from nestedmlm.likelihood.solution import results_at
@@ -143,7 +143,7 @@ def test_storages_agree(structure, random):
 
 def test_compiled_sweeps_agree():
     _, objective, point = objective_of("ar1", "one", REML=True, weighted=False, stored=True)
-    with fixed(Speed.NUMPY):
+    with held(choice=Speed.NUMPY):
         plain = objective.at(point)
     again = objective.at(point)
     assert plain.value == pytest.approx(again.value, rel=1e-13)

@@ -1,4 +1,4 @@
-"""Which copy of the sweeps runs: chosen by counted work, once for a call; what stands on disk."""
+"""Which copy of the sweeps runs: chosen by a call's own work; what stands on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,13 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.likelihood.elimination import compiled_cache, speed
-from nestedmlm.likelihood.elimination.speed import Speed, held, refit_seconds, visit_seconds
+from nestedmlm.likelihood.elimination.speed import (
+    Speed,
+    held,
+    keeping,
+    refit_seconds,
+    visit_seconds,
+)
 from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, design
 
@@ -22,56 +29,59 @@ SLEEP = "Reaction ~ Days + (Days | Subject)"
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """A process that has not worked yet, with nothing on disk."""
-    monkeypatch.setattr(speed, "work_done", [0.0])
+    """A process that was not told to compile, with nothing on disk."""
+    monkeypatch.setattr(speed, "everything_compiled", [False])
     monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", 5.0)
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: False)
 
 
 def test_work_raises_the_speed_and_disk_does_it_sooner(fresh, monkeypatch) -> None:
-    stats = cross_products(design("nested chain of two"))
-    assert speed.speed() == Speed.NUMPY
-    assert speed.speed(1.0) == Speed.SWEEPS
-    assert speed.speed(6.0) == Speed.DESCENT
-    speed.count(stats)
-    assert speed.work_done[0] == visit_seconds(stats) > 0.0
-    speed.work_done[0] = 0.6
-    assert speed.speed() == Speed.SWEEPS
+    assert speed.repaid(0.4) == Speed.NUMPY
+    assert speed.repaid(1.0) == Speed.SWEEPS
+    assert speed.repaid(6.0) == Speed.DESCENT
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: True)
-    assert speed.speed() == Speed.DESCENT
+    assert speed.repaid(0.4) == Speed.NUMPY
+    assert speed.repaid(1.0) == Speed.DESCENT
 
 
-def test_no_clock_decides(fresh) -> None:
-    """Two processes that do the same count the same, however long it takes."""
-    counted = []
-    for _ in range(2):
-        speed.work_done[0] = 0.0
+def test_a_design_chooses_for_itself(fresh, monkeypatch) -> None:
+    """Neither a clock, nor the fits before, nor those in other threads have a say."""
+    stats = cross_products(design("nested chain of two"))
+    for _ in range(5):
         nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
-        counted.append(speed.work_done[0])
-    assert counted[0] == counted[1] > 0.0
+    assert speed.speed(stats) == Speed.NUMPY
+    with held(100.0), ThreadPoolExecutor(1) as pool:
+        assert speed.speed(stats) == Speed.DESCENT
+        assert pool.submit(speed.speed, stats).result() == Speed.NUMPY
+        assert pool.submit(keeping(speed.speed), stats).result() == Speed.DESCENT
+    monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5 * refit_seconds(stats, 1))
+    assert speed.speed(stats) == Speed.SWEEPS
     source = Path(speed.__file__).read_text(encoding="utf-8")
     assert "import time" not in source
     assert "perf_counter" not in source
 
 
+def test_whoever_says_so_has_everything_compiled(fresh) -> None:
+    speed.compile_from_now_on()
+    assert speed.speed(cross_products(design("nested chain of two"))) == Speed.DESCENT
+
+
 def test_a_call_keeps_its_choice(fresh) -> None:
+    stats = cross_products(design("nested chain of two"))
     with held() as outer:
-        speed.work_done[0] = 100.0
-        assert speed.speed() == outer == Speed.NUMPY
+        assert speed.speed(stats) == outer == Speed.NUMPY
         with held(100.0) as inner:
             assert inner == Speed.NUMPY
-    assert speed.speed() == Speed.DESCENT
-    with held(choice=Speed.NUMPY):
-        assert speed.speed() == Speed.NUMPY
+        with held(choice=Speed.SWEEPS):
+            assert speed.speed(stats) == Speed.SWEEPS
+        assert speed.speed(stats) == Speed.NUMPY
 
 
 def test_a_bootstrap_is_the_same_in_any_number_of_threads(fresh) -> None:
-    """Also where the work done so far would repay compilation in the middle of it."""
     fit = nm.lmer(SLEEP, nm.load_dataset("sleepstudy"))
     draws = []
     for workers in (1, 2, 3):
-        speed.work_done[0] = 0.4
         found = fit.bootstrap(120, seed=3, workers=workers, progress=False)
         draws.append(found.t.to_numpy())
     np.testing.assert_array_equal(draws[0], draws[1])

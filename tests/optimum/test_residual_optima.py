@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from nestedmlm.design.build import build_design
-from nestedmlm.likelihood.elimination.speed import Speed, fixed
+from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.optimize import optimize
@@ -39,7 +39,7 @@ def check(seed: int, starts: int) -> None:
     design = build_design(FORMULA, made(seed), residual="ar1(t | g)")
     sums = pair_sums(design)
     plan = make_plan(design, sums.base)
-    with fixed(Speed.NUMPY):
+    with held(choice=Speed.NUMPY):
         found = optimize_residuals(plan, sums, REML=True)
         without = optimize(plan, sums.base, REML=True).evaluation.criterion
         objective = ResidualObjective(plan=plan, sums=sums, REML=True)

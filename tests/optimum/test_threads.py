@@ -36,8 +36,7 @@ def test_fits_in_threads_are_those_alone(formula: str) -> None:
     alone = [fit(seed) for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(fit, range(16)))
-    # compiled copies of the sweeps agree to rounding, not bit for bit
-    assert np.allclose(alone, together, rtol=1e-7, atol=1e-7)
+    np.testing.assert_array_equal(alone, together)
 
 
 MODELS = {
@@ -63,4 +62,4 @@ def test_other_fits_in_threads_are_those_alone(model: str) -> None:
     alone = [fit(seed) for seed in range(8)]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(fit, range(8)))
-    assert np.allclose(alone, together, rtol=1e-7, atol=1e-7)
+    np.testing.assert_array_equal(alone, together)

@@ -18,6 +18,7 @@ from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.bayes.sampling.settings import Settings, attributes
+from nestedmlm.likelihood.elimination.speed import keeping
 
 _STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_depth", "lp",
           "mean_tree_accept", "acceptance_rate", "energy_error")  # fmt: skip
@@ -85,9 +86,10 @@ def python_model(target: LogDensity, logp: Callable[..., Any], initial: Callable
     """A Python function as nutpie takes it; the draws are points ``x``."""
     from nutpie.compiled_pyfunc import from_pyfunc
 
+    kept = keeping(logp)  # nutpie's threads are its own
     return from_pyfunc(
         target.ndim,
-        lambda: logp,
+        lambda: kept,
         lambda seed1, seed2, chain: lambda x: {"x": x},
         [np.dtype(np.float64)],
         [(target.ndim,)],

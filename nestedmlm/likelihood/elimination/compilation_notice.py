@@ -14,7 +14,7 @@ from numba.core import event
 
 PATIENCE_SECONDS = 2.0  # seconds of compilation before anything is said
 MESSAGE = (
-    "nestedmlm: compiling what this process spends its time in; this takes some 15 seconds and is "
+    "nestedmlm: compiling what this call spends its time in; this takes some 15 seconds and is "
     "kept on disk (nestedmlm.warmup() does it ahead)"
 )
 

@@ -1,18 +1,18 @@
 """Speed of the sweeps: which copy of them runs, and on how many threads.
 
-A process starts with NumPy's: nothing is compiled for a model of a few hundred groups, whose fit
-takes milliseconds. Once its sweeps have cost what compiling repays, they are compiled (some
-seconds, kept on disk for other processes), and later the whole descent.
+Nothing is compiled for a model of a few hundred groups, whose fit takes milliseconds. A call whose
+sweeps cost what compiling repays has them compiled (some seconds, kept on disk for other
+processes), and one of more work the whole descent.
 
-The copies agree to rounding, not bit for bit. So the choice never follows a clock: work is counted
-in the seconds that `visit_seconds` says, and the same calls make the same choices on a loaded
-machine. A public call chooses once, for all that it does (`held`).
+The copies agree to rounding, not bit for bit. So neither a clock nor what the process or another
+thread did before has a say: a public call chooses once, for all that it does (`held`), by its own
+design and the seconds that `visit_seconds` says. The same call has the same digits alone, in a
+loop and in threads; `compile_from_now_on` alone changes that.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,8 +35,8 @@ from nestedmlm.likelihood.elimination import sweeps as nested
 from nestedmlm.likelihood.elimination.primitives import is_full
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-PATIENCE_SECONDS = 0.5  # seconds' worth of uncompiled sweeps before they are compiled
-DESCENT_PATIENCE_SECONDS = 5.0  # the same before a whole descent is compiled
+PATIENCE_SECONDS = 0.5  # seconds' worth of uncompiled sweeps from which they are compiled
+DESCENT_PATIENCE_SECONDS = 5.0  # the same from which a whole descent is
 _CALL_SECONDS = 1e-6  # seconds of a NumPy call on a short vector
 _NUMBER_SECONDS = 5e-9  # and of each number of a long one
 _PAIR_SECONDS = 1.5e-8  # seconds for a pair of entries that meet in the dense block
@@ -51,10 +51,8 @@ class Speed(IntEnum):
     DESCENT = 2
 
 
-work_done = [0.0]  # seconds' worth of sweeps that this process has made
-_lock = threading.Lock()
-_holders: list[Speed] = []  # the choice in force, once for each call that holds it
-_fixed: ContextVar[Speed | None] = ContextVar("_fixed", default=None)
+everything_compiled = [False]  # whether this process was told to compile
+_held: ContextVar[Speed | None] = ContextVar("_held", default=None)  # the choice in force
 
 
 def visit_seconds(stats: CrossProducts) -> float:
@@ -80,60 +78,57 @@ def refit_seconds(stats: CrossProducts, responses: int) -> float:
     return responses * 10.0 * (2.0 * visit_seconds(stats) + 150.0 * _CALL_SECONDS)
 
 
-def count(stats: CrossProducts) -> None:
-    """Count one visit."""
-    if work_done[0] <= DESCENT_PATIENCE_SECONDS:
-        work_done[0] += visit_seconds(stats)
-
-
-def speed(ahead: float = 0.0) -> Speed:
-    """The choice in force; without one, what the work so far repays, and that ahead."""
-    if (own := _fixed.get()) is not None:
-        return own
-    if _holders:
-        return _holders[-1]
-    work = work_done[0] + ahead
-    if work <= PATIENCE_SECONDS:
+def repaid(ahead: float) -> Speed:
+    """What so many seconds of NumPy's work repay."""
+    if everything_compiled[0]:
+        return Speed.DESCENT
+    if ahead <= PATIENCE_SECONDS:
         return Speed.NUMPY
-    if work > DESCENT_PATIENCE_SECONDS or compiled_cache.is_complete():
+    if ahead > DESCENT_PATIENCE_SECONDS or compiled_cache.is_complete():
         return Speed.DESCENT
     return Speed.SWEEPS
 
 
+def speed(stats: CrossProducts) -> Speed:
+    """The choice in force; without one, what a fit of the design repays."""
+    chosen = _held.get()
+    return repaid(refit_seconds(stats, 1)) if chosen is None else chosen
+
+
 @contextmanager
 def held(ahead: float = 0.0, *, choice: Speed | None = None) -> Iterator[Speed]:
-    """Choose once for a call and everything below it, in all threads.
+    """Choose once for a call and everything below it, unless a call above has chosen.
 
     Parameters
     ----------
     ahead : float
         Seconds of NumPy's work that the call brings (`refit_seconds`).
     choice : Speed, optional
-        What another process has chosen.
+        What another process or thread has chosen; it overrules a call above.
     """
-    with _lock:
-        _holders.append(speed(ahead) if choice is None else choice)
-        chosen = _holders[-1]
+    above = _held.get()
+    chosen = choice if choice is not None else repaid(ahead) if above is None else above
+    token = _held.set(chosen)
     try:
         yield chosen
     finally:
-        with _lock:
-            _holders.pop()
+        _held.reset(token)
 
 
-@contextmanager
-def fixed(choice: Speed) -> Iterator[None]:
-    """Keep to one choice in this thread, whatever the process did before or others hold."""
-    token = _fixed.set(choice)
-    try:
-        yield
-    finally:
-        _fixed.reset(token)
+def keeping[**P, R](work: Callable[P, R]) -> Callable[P, R]:
+    """The function with the choice in force here, for threads that others start."""
+    chosen = _held.get()
+
+    def kept(*args: P.args, **options: P.kwargs) -> R:
+        with held(choice=chosen):
+            return work(*args, **options)
+
+    return kept if chosen is not None else work
 
 
 def compile_from_now_on() -> None:
     """Have everything compiled in this process from here on."""
-    work_done[0] = max(work_done[0], 2.0 * DESCENT_PATIENCE_SECONDS)
+    everything_compiled[0] = True
 
 
 @cache
@@ -143,9 +138,9 @@ def _plain() -> SimpleNamespace:
     return SimpleNamespace(**functions)
 
 
-def sweeps() -> Any:
+def sweeps(stats: CrossProducts) -> Any:
     """The functions of the sweeps: NumPy's, or the same compiled."""
-    if speed() == Speed.NUMPY:
+    if speed(stats) == Speed.NUMPY:
         return _plain()
     from nestedmlm.likelihood.elimination.compiled import compiled_sweeps  # Numba is slow to load
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood import trailing
-from nestedmlm.likelihood.elimination.speed import count, on_blocks, sweeps
+from nestedmlm.likelihood.elimination.speed import on_blocks, sweeps
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.parts import FactorPart
@@ -101,7 +101,6 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
     T = lower_triangular(T, stats.parts)
-    count(stats)
     with np.errstate(all="ignore"):
         visit = _nested if stats.crossed is None else _crossed
         return mirrored(visit(T, stats), stats.parts)
@@ -131,7 +130,7 @@ def lower_triangular(T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
 
 
 def _nested(T: FloatArray, stats: CrossProducts) -> Eliminated:
-    run, none = sweeps(), np.empty(0)
+    run, none = sweeps(stats), np.empty(0)
 
     def visit(block: Block) -> Eliminated:
         s = block.shape
@@ -156,7 +155,7 @@ def _nested(T: FloatArray, stats: CrossProducts) -> Eliminated:
 
 
 def _crossed(T: FloatArray, stats: CrossProducts) -> Eliminated:
-    run, crossed = sweeps(), stats.crossed
+    run, crossed = sweeps(stats), stats.crossed
     assert crossed is not None
     S, info, BB = _sums(len(stats.F), len(T))
     S += stats.F
@@ -305,7 +304,7 @@ def inverse_on_pattern(stats: CrossProducts, e: Eliminated) -> FloatArray:
         The panels of block after block without right-hand sides, the crossed parts, and the dense
         block: the order of `nestedmlm.statistics.reweighting.Reweighting.sums`.
     """
-    run, out = sweeps(), []
+    run, out = sweeps(stats), []
     with np.errstate(all="ignore"):
         for block, half in zip(stats.blocks, e.chain, strict=True):
             s = block.shape
@@ -346,7 +345,6 @@ def working_variates(
 ) -> Variates:
     """Exact `nestedmlm.likelihood.elimination.working_variates`."""
     form = _nested_variates if stats.crossed is None else _crossed_variates
-    count(stats)
     with np.errstate(all="ignore"):
         return form(stats, e, v, entries)
 
@@ -354,7 +352,7 @@ def working_variates(
 def _nested_variates(
     stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
 ) -> Variates:
-    run, n = sweeps(), len(entries)
+    run, n = sweeps(stats), len(entries)
 
     def visit(block: Block, half: Half) -> tuple[FloatArray, FloatArray, FloatArray]:
         s = block.shape
@@ -372,7 +370,7 @@ def _nested_variates(
 def _crossed_variates(
     stats: CrossProducts, e: Eliminated, v: FloatArray, entries: IntArray
 ) -> Variates:
-    run, crossed, dense = sweeps(), stats.crossed, e.dense
+    run, crossed, dense = sweeps(stats), stats.crossed, e.dense
     assert crossed is not None
     assert dense is not None
     n, m = len(entries), len(stats.order.chain)

@@ -21,7 +21,7 @@ from nestedmlm.statistics.parts import twice_products
 
 def in_loops(model: GlmmModel) -> bool:
     """Whether compiled loops evaluate the approximation and its derivatives."""
-    return speed() == Speed.DESCENT and applies(model)
+    return speed(model.products.empty) == Speed.DESCENT and applies(model)
 
 
 def laplace_with_slopes(
