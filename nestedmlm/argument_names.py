@@ -7,22 +7,32 @@ spelling is refused with the argument to write, its value converted; two are tak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from inspect import Parameter, Signature
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
-from nestedmlm.errors import OldArgumentError
+from nestedmlm.errors import CallError, OldArgumentError
 
 # other spelling -> the names here, the first that a function has being the one that is meant
 OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "B": ("nsim",),  # boot and other packages of R
         "alpha": ("level",),  # statsmodels, scikit-learn: one minus the level
         "ci": ("level",),
         "ci_prob": ("level",),  # ArviZ
+        "cluster": ("clusters",),
         "conf_level": ("level",),  # broom, marginaleffects
+        "effects": ("beta",),  # of a study that is planned
         "hdi_prob": ("level",),
+        "kind": ("type",),  # of predictions: posteriors say `kind`, as Bambi does
         "level": ("alpha",),  # where a test has a significance level and nothing has an interval
+        "n": ("nsim",),
+        "n_boot": ("nsim",),
+        "n_sim": ("nsim",),
+        "new_data": ("newdata",),
         "prob": ("level",),
         "progress_bar": ("progress",),
         "progressbar": ("progress",),  # PyMC
@@ -30,19 +40,38 @@ OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "re_formula": ("re_form",),  # brms
         "reml": ("REML",),  # statsmodels
         "rng": ("seed",),
+        "sizes": ("breaks",),
+        "type": ("kind",),
     }
 )
 # by function: what others write as an argument, and where it stands here
 ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
+        "conf_int": {
+            "cluster": 'write fit.tidy("fixed", conf_int=True, vcov="CR2")',
+            "vcov": 'write fit.tidy("fixed", conf_int=True, vcov="CR2")',
+        },
+        "emmeans": {
+            "adjust": 'write nm.emmeans(fit, "x").pairs(adjust="holm")',
+            "contr": 'write nm.emmeans(fit, "x").contrast("pairwise")',
+        },
+        "icc": {"conf_int": "write level=0.95"},
         "lmer": {
             "family": "write nm.glmer(formula, data, family=...)",  # lme4's lmer once took it
             "groups": 'groups stand in the formula, "y ~ x + (1 | g)"',  # statsmodels
             "vc_formula": 'variance components stand in the formula, "(1 | a) + (1 | b)"',
         },
+        "pairs": {"type": 'write nm.emmeans(fit, "x", type="response").pairs()'},
+        "predict": dict.fromkeys(
+            ("allow_new_groups", "allow_new_levels", "sample_new_groups"),  # R, Bambi
+            'write new_levels="population" (without effects of new groups), or "sample"',
+        ),
+        "r2": {"conf_int": "write level=0.95"},
         "etable": {
+            "digits": "digits follow each standard error; .to_frame() has all of them",
             "file": 'write nm.etable(...).save("table.docx")',  # modelsummary's output, sjPlot's
             "output": 'write nm.etable(...).save("table.docx")',
+            "fit_stats": "write stats=",
             "p_values": 'write spread="p", or stars=True',
         },
     }
@@ -111,6 +140,68 @@ def _value(name: str, value: Any) -> Any:
     if name in ("alpha", "level") and isinstance(value, Real) and 0 < float(value) < 1:
         return round(1.0 - float(value), 10)
     return value
+
+
+def wrong_call(
+    signature: Signature, function: str, args: Sequence[Any], given: Mapping[str, Any], own: bool
+) -> CallError | None:
+    """Error of a call that does not fit the arguments of the function; None if it does.
+
+    Parameters
+    ----------
+    signature : Signature
+    function : str
+        Its name, for the message.
+    args, given : sequence, mapping
+        Of the call.
+    own : bool
+        The first argument is the object whose method this is: it is not spoken of.
+
+    Examples
+    --------
+    >>> from inspect import signature
+    >>> print(wrong_call(signature(lambda fit, *, nsim=500: 0), "bootstrap", (), {"nsin": 9}, True))
+    bootstrap has no nsin; did you mean nsim?
+    """
+    try:
+        signature.bind(*args, **given)
+    except TypeError:
+        pass
+    else:
+        return None
+    known = list(signature.parameters.values())[own:]
+    listed = ", ".join(
+        f"*{p.name}" if p.kind is Parameter.VAR_POSITIONAL else p.name for p in known
+    )
+    takes = f"it takes {listed}" if listed else "it takes no arguments"
+    names = [p.name for p in known]
+    places = [p for p in known if p.kind in _PLACES]
+    unnamed = len(args) - own
+    for name in given:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            return CallError(
+                f"{function} has no {name}; " + (f"did you mean {close[0]}?" if close else takes)
+            )
+    if unnamed > len(places):
+        return CallError(
+            f"{function} takes {len(places) or 'no'} arguments without their names, not {unnamed}; "
+            f"{takes}"
+        )
+    missing = [
+        p.name
+        for i, p in enumerate(known)
+        if p.default is Parameter.empty
+        and p.kind not in (star, Parameter.VAR_KEYWORD)
+        and p.name not in given
+        and not (p.kind in _PLACES and i < unnamed)
+    ]
+    if not missing:
+        return CallError(f"{function} was given an argument twice; {takes}")
+    return CallError(f"{function} needs {' and '.join(missing)}; {takes}")
+
+
+_PLACES = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def df_method_name(text: str) -> str:

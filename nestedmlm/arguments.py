@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.argument_names import current_arguments, df_method_name
+from nestedmlm.argument_names import current_arguments, df_method_name, wrong_call
 from nestedmlm.errors import NestedMLMError, OptionError
 from nestedmlm.native_frames import native
 
@@ -141,6 +141,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         From the decorated function.
     OldArgumentError
         From the decorated function, for an argument that has another name here.
+    CallError
+        From the decorated function, for arguments that it does not have, or needs.
     """
     if function in _CHECKED:
         return _CHECKED[function]  # type: ignore[no-any-return]
@@ -165,7 +167,7 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            # what is missing or too much, Python says in its own words when the function is called
+            # what is missing or too much, `wrong_call` says once the call has failed
             first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
             if not kwargs.keys() <= names:
                 kwargs = current_arguments(function.__name__, kwargs, names)  # type: ignore[assignment]
@@ -177,6 +179,11 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
                 raise
             # the user's line and the message: what is wrong is not in our code
             raise error.with_traceback(None) from error.__cause__
+        except TypeError:
+            own = len(args) > 0 and hasattr(type(args[0]), function.__name__)  # a method
+            if (wrong := wrong_call(signature, function.__name__, args, kwargs, own)) is None:
+                raise
+            raise wrong from None
 
     _CHECKED[function] = _CHECKED[wrapper] = wrapper
     return wrapper

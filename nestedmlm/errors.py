@@ -117,6 +117,10 @@ class OldArgumentError(NestedMLMError, TypeError):
     """An argument that has another name here; the text has the argument to write."""
 
 
+class CallError(NestedMLMError, TypeError):
+    """A call with an argument that there is not, or without one that is needed."""
+
+
 class ResidualStructureError(NestedMLMError, ValueError):
     """Residuals that differ or correlate, where the data or a question do not allow for them."""
 

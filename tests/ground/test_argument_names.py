@@ -8,7 +8,13 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.argument_names import OLD_ARGUMENTS, df_method_name
-from nestedmlm.errors import FormulaError, OldArgumentError, OptionError, RenamedError
+from nestedmlm.errors import (
+    FormulaError,
+    NestedMLMError,
+    OldArgumentError,
+    OptionError,
+    RenamedError,
+)
 from nestedmlm.fits.old_names import NAMES_ELSEWHERE
 
 
@@ -72,9 +78,39 @@ def test_formula_comes_first():
         nm.lmer(nm.load_dataset("sleepstudy"), "Reaction ~ Days + (1 | Subject)")
 
 
-def test_what_is_no_name_of_anything_is_pythons_own_error(fit):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'foo'"):
-        fit.conf_int(foo=1)
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda fit: fit.conf_int(foo=1), "conf_int has no foo; it takes parm, level, method"),
+        (lambda fit: fit.bootstrap(nsin=9), r"bootstrap has no nsin; did you mean nsim\?"),
+        (lambda fit: fit.bootstrap(n=9), "bootstrap has no n: write nsim=9"),
+        (lambda fit: fit.extend("Subject", 9), "extend takes no arguments without their names"),
+        (lambda fit: fit.extend(along="Subject"), "extend needs n; it takes along, within, n"),
+        (lambda fit: fit.predict(kind="response"), "predict has no kind: write type='response'"),
+        (lambda fit: fit.conf_int(vcov="CR2"), r"write fit\.tidy\("),
+        (lambda fit: fit.emmeans("Days", adjust="holm"), r"write nm\.emmeans\("),
+        (lambda fit: fit.emmeans("Days").pairs(type="response"), 'type="response"'),
+        (lambda fit: nm.glmer("y ~ x + (1 | g)", {}), r"needs family; it takes formula, data"),
+        (lambda fit: nm.scenario("y ~ x", {}, effects={"x": 1}), r"write beta=\{'x': 1\}"),
+        (lambda fit: nm.scenario("y ~ x", {}, effect=1), "scenario has no effect"),
+        (lambda fit: nm.power(fit, effct="Days"), r"power has no effct; did you mean effect\?"),
+        (lambda fit: nm.power_curve(fit, "Days", sizes=[9]), r"write breaks=\[9\]"),
+        (lambda fit: fit.plot.caterpillar(colour=1), "caterpillar has no colour"),
+    ],
+)
+def test_a_call_that_does_not_fit_says_what_would(call, says, fit):
+    with pytest.raises(TypeError, match=says) as caught:  # Python's kind of error, and ours
+        call(fit)
+    assert isinstance(caught.value, NestedMLMError)
+
+
+def test_a_type_error_of_the_work_itself_is_left_alone(fit):
+    def broken(fit):
+        raise TypeError("of the user's function")
+
+    with pytest.raises(TypeError, match="of the user's function") as caught:
+        fit.bootstrap(2, broken, seed=1, progress=False)
+    assert not isinstance(caught.value, NestedMLMError)
 
 
 def test_random_seed_is_seed(fit):
@@ -93,7 +129,7 @@ def test_degrees_of_freedom_in_any_spelling(text, fit):
 
 def test_every_old_name_leads_to_a_name_that_is_no_old_name():
     for names in OLD_ARGUMENTS.values():
-        assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level"})
+        assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level", "kind", "type"})
 
 
 def test_models_one_by_one_in_a_list_or_in_a_dictionary(fit):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nestedmlm.arguments import checked
 from nestedmlm.fits.simulation.planned_power import PlannedPower
 from nestedmlm.fits.simulation.power import Power, PowerCurve
 from nestedmlm.fits.simulation.scenario import Scenario, scenario_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
+@checked
 def power(
     source: LmerFit | Scenario,
     effect: str,
@@ -84,6 +86,7 @@ def power(
     )
 
 
+@checked
 def power_curve(
     source: LmerFit | Scenario,
     effect: str,
@@ -162,6 +165,7 @@ def power_curve(
     )
 
 
+@checked
 def planned_power(
     source: LmerFit | Scenario,
     effect: str,
