@@ -19,20 +19,12 @@ from nestedmlm.errors import CallError, OldArgumentError
 # other spelling -> the names here, the first that a function has being the one that is meant
 OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "B": ("nsim",),  # boot and other packages of R
         "alpha": ("level",),  # statsmodels, scikit-learn: one minus the level
         "ci": ("level",),
         "ci_prob": ("level",),  # ArviZ
-        "cluster": ("clusters",),
         "conf_level": ("level",),  # broom, marginaleffects
-        "effects": ("beta",),  # of a study that is planned
         "hdi_prob": ("level",),
-        "kind": ("type",),  # of predictions: posteriors say `kind`, as Bambi does
         "level": ("alpha",),  # where a test has a significance level and nothing has an interval
-        "n": ("nsim",),
-        "n_boot": ("nsim",),
-        "n_sim": ("nsim",),
-        "new_data": ("newdata",),
         "prob": ("level",),
         "progress_bar": ("progress",),
         "progressbar": ("progress",),  # PyMC
@@ -40,6 +32,19 @@ OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "re_formula": ("re_form",),  # brms
         "reml": ("REML",),  # statsmodels
         "rng": ("seed",),
+    }
+)
+# the same of words that have a meaning of their own in other functions
+NEAR_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "B": ("nsim",),  # boot and other packages of R
+        "cluster": ("clusters",),
+        "effects": ("beta",),  # of a study that is planned
+        "kind": ("type",),  # of predictions: posteriors say `kind`, as Bambi does
+        "n": ("nsim",),
+        "n_boot": ("nsim",),
+        "n_sim": ("nsim",),
+        "new_data": ("newdata",),
         "sizes": ("breaks",),
         "type": ("kind",),
     }
@@ -124,7 +129,7 @@ def current_arguments(
         if name not in known:
             if cure := ELSEWHERE.get(function, {}).get(name):
                 raise OldArgumentError(f"{function} has no {name}: {cure}")
-            for new in OLD_ARGUMENTS.get(name, ()):
+            for new in OLD_ARGUMENTS.get(name, NEAR_ARGUMENTS.get(name, ())):
                 if new in known:
                     raise OldArgumentError(
                         f"{function} has no {name}: write {new}={_value(name, value)!r}"
@@ -192,7 +197,7 @@ def wrong_call(
         p.name
         for i, p in enumerate(known)
         if p.default is Parameter.empty
-        and p.kind not in (star, Parameter.VAR_KEYWORD)
+        and p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
         and p.name not in given
         and not (p.kind in _PLACES and i < unnamed)
     ]

@@ -129,7 +129,7 @@ def test_degrees_of_freedom_in_any_spelling(text, fit):
 
 def test_every_old_name_leads_to_a_name_that_is_no_old_name():
     for names in OLD_ARGUMENTS.values():
-        assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level", "kind", "type"})
+        assert not set(names) & (set(OLD_ARGUMENTS) - {"alpha", "level"})
 
 
 def test_models_one_by_one_in_a_list_or_in_a_dictionary(fit):

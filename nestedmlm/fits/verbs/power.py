@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-@checked
 def power(
     source: LmerFit | Scenario,
     effect: str,
@@ -218,3 +217,7 @@ def planned_power(
     return scenario_of(source).planned_power(
         effect, alpha=alpha, test=test, effect_size=effect_size
     )
+
+
+if not TYPE_CHECKING:  # decorated where it stands, mypy would have to know LmerFit for LmerFit
+    power = checked(power)
