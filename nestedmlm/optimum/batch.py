@@ -30,8 +30,6 @@ from nestedmlm.statistics.responses import Responses, in_chunks
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
-_CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
@@ -115,7 +113,7 @@ def refit_many(
     with held(refit_seconds(stats, Y.shape[1])):
         parts = [
             _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
-            for chunk in in_chunks(design, stats, Y, _chunk_size(stats, n))
+            for chunk in in_chunks(design, stats, Y)
         ]
     return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
 
@@ -125,10 +123,6 @@ _FIELDS = tuple(Batch.__dataclass_fields__)
 
 def _ignore(done: int) -> None:
     """Progress callback that does nothing."""
-
-
-def _chunk_size(stats: CrossProducts, n: int) -> int:
-    return max(1, _CHUNK_BYTES // (8 * max(stats.q, n)))
 
 
 def _refit_chunk(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 _ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
+_CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,9 +110,10 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
 
 
 def in_chunks(
-    design: Design, stats: CrossProducts, Y: FloatArray, size: int
+    design: Design, stats: CrossProducts, Y: FloatArray, *, at_once: int = _CHUNK_BYTES
 ) -> Iterator[Responses]:
-    """Yield `responses` for at most `size` columns at a time, so that memory stays bounded."""
+    """Yield `responses` for some columns at a time, whose sums take `at_once` bytes at most."""
+    size = max(1, at_once // (8 * max(stats.q, len(Y))))
     for at in range(0, Y.shape[1], size):
         yield responses(design, stats, np.ascontiguousarray(Y[:, at : at + size]))
 

@@ -105,7 +105,9 @@ def test_progress_adds_up() -> None:
 def test_chunks_cover_all_columns() -> None:
     d = design("crossed")
     Y = simulated(d, 5)
-    sizes = [chunk.m for chunk in in_chunks(d, cross_products(d), Y, 2)]
+    stats = cross_products(d)
+    two = 2 * 8 * max(stats.q, len(Y))
+    sizes = [chunk.m for chunk in in_chunks(d, stats, Y, at_once=two)]
     assert sizes == [2, 2, 1]
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
-from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.refit import used_rows
 from nestedmlm.inference.effects.ddf import METHODS, df_method
@@ -19,6 +18,7 @@ from nestedmlm.likelihood.solution import results_at
 from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
+from nestedmlm.statistics.responses import in_chunks
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -135,7 +135,7 @@ def refit_many(
         workers=workers,
     )  # fmt: skip
     numbers = {field.name: getattr(found, field.name) for field in fields(Batch)}
-    numbers["std_error"], df = _errors_and_df(fit.design, values, found, fit.REML, ddf)
+    numbers["std_error"], df = _errors_and_df(fit, values, found, ddf)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = found.beta / numbers["std_error"]
     return ResponseFits(
@@ -161,18 +161,20 @@ def benjamini_hochberg(p: FloatArray) -> FloatArray:
 
 
 def _errors_and_df(
-    design: Design, Y: FloatArray, found: Batch, REML: bool, ddf: str
+    fit: LmerFit, Y: FloatArray, found: Batch, ddf: str
 ) -> tuple[FloatArray, FloatArray]:
     """Standard errors and degrees of freedom of every response."""
     m, p = found.beta.shape
-    constant = {"none": np.inf, "residual": float(design.n - design.p)}
+    constant = {"none": np.inf, "residual": float(fit.design.n - fit.design.p)}
     if ddf in constant or not p:
         return found.std_error, np.full((m, p), constant.get(ddf, np.nan))
     errors, df, L = np.empty((m, p)), np.empty((m, p)), np.eye(p)
-    for j in range(m):
-        own = design.with_response(np.ascontiguousarray(Y[:, j]))
-        solution = results_at(own, found.theta[j], REML=REML)
-        method = df_method(Fitted(design=own, solution=solution, REML=REML), ddf)
+    stats = fit.solution.stats
+    each = (c.statistics(j) for c in in_chunks(fit.design, stats, Y) for j in range(c.m))
+    for j, own in enumerate(each):
+        design = fit.design.with_response(np.ascontiguousarray(Y[:, j]))
+        solution = results_at(design, found.theta[j], REML=fit.REML, stats=own)
+        method = df_method(Fitted(design=design, solution=solution, REML=fit.REML), ddf)
         errors[j], df[j] = np.sqrt(np.diag(method.cov)), method.rows(L)
     return errors, df
 
