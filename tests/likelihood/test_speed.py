@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def test_the_folder_on_disk_belongs_to_the_sources(tmp_path) -> None:
     changed = compiled_cache.source_hash(package)
     (package / "statistics" / "a.py").rename(package / "statistics" / "b.py")
     assert len({first, changed, compiled_cache.source_hash(package)}) == 3
+
+
+def test_folders_in_use_stay(tmp_path, monkeypatch) -> None:
+    """A process of other sources may be compiling; what nobody wrote to for days goes."""
+    beside = tmp_path / "__pycache__"
+    for name, days in (("nestedmlm-now", 1), ("nestedmlm-old", 3)):
+        (beside / name).mkdir(parents=True)
+        then = time.time() - 86_400 * days
+        os.utime(beside / name, (then, then))
+    monkeypatch.setattr(compiled_cache, "cache_folder", lambda: beside / "nestedmlm-own")
+    compiled_cache.open_folder()
+    assert {path.name for path in beside.iterdir()} == {"nestedmlm-own", "nestedmlm-now"}
 
 
 CALLEE = """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[2]
 _SOURCES = ("likelihood", "statistics", "optimum")  # folders of the package
 _PREFIX = "nestedmlm-"
+_UNUSED_SECONDS = 2 * 86_400  # after the last file, another state's folder goes
 _COMPLETE = "complete"  # a file that stands there once everything was compiled
 
 
@@ -44,13 +46,16 @@ def cache_folder() -> Path:
 
 
 def open_folder() -> Path:
-    """Make the folder; those of other states of these sources go."""
+    """Make the folder; those of other states of these sources go, once nobody writes there.
+
+    A process that began before an upgrade still compiles into the folder of its own sources.
+    """
     folder = cache_folder()
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         if folder.parent.name == "__pycache__":
-            for other in folder.parent.glob(f"{_PREFIX}*"):
-                if other != folder:
+            for other in set(folder.parent.glob(f"{_PREFIX}*")) - {folder}:
+                if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
                     shutil.rmtree(other, ignore_errors=True)
     return folder
 
