@@ -36,13 +36,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo, messages=sys.stdout)
 
-    fit = commands.add_parser("fit", help="fit one model to a CSV file and print its summary")
+    fit = commands.add_parser(
+        "fit", help="fit one model to a table in a file and print its summary"
+    )
     fit.add_argument("formula", help='such as "y ~ x + (x | school) + (1 | class)"')
     fit.add_argument(
         "data",
         type=Path,
         metavar="data.csv",
-        help="a CSV file with a header; -: standard input",
+        help="a CSV file or a workbook (.xlsx) with a header; -: standard input",
     )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 IN_RESULT = {"in_result": True}  # `extra` of a message that the result will say as well
+
+
+@contextmanager
+def said_by_result() -> Iterator[None]:
+    """Context of several fits of which one result tells: messages of `IN_RESULT` are not logged."""
+    log = logging.getLogger("nestedmlm")
+
+    def others(record: logging.LogRecord) -> bool:
+        return not getattr(record, "in_result", False)
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def in_notebook() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ import pandas as pd
 from nestedmlm.errors import ColumnNotFoundError, DataError, DatasetError
 
 STDIN = "-"
+WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
 def table_name(path: Path) -> str:
@@ -27,7 +29,10 @@ def table_name(path: Path) -> str:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file (compressed files by their suffix; ``-`` is standard input).
+    """Read a CSV file or a workbook (compressed files by their suffix; ``-``: standard input).
+
+    Columns may be separated by commas, or by semicolons or tabs, where the header has no comma;
+    with semicolons, as Excel writes them in much of Europe, numbers have decimal commas.
 
     Parameters
     ----------
@@ -44,15 +49,27 @@ def read_table(path: Path) -> pd.DataFrame:
     DatasetError
         When the file cannot be opened.
     DataError
-        When it is not a CSV file or is empty.
+        When it is neither, or is empty.
     """
+    workbook = path.suffix.lower() in WORKBOOKS
     try:
-        return pd.read_csv(sys.stdin if str(path) == STDIN else path)
+        if workbook:
+            return pd.read_excel(path)
+        source = io.StringIO(sys.stdin.read()) if str(path) == STDIN else path
+        frame = pd.read_csv(source)
+        header = str(frame.columns[0])
+        sep = next((sign for sign in (";", "\t") if sign in header), None)
+        if len(frame.columns) > 1 or sep is None:
+            return frame
+        if isinstance(source, io.StringIO):
+            source.seek(0)
+        return pd.read_csv(source, sep=sep, decimal="," if sep == ";" else ".")
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
         # pandas' own errors are ValueErrors, as is a file of another encoding
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        kind = "a workbook" if workbook else "CSV"
+        raise DataError(f"{path} cannot be read as {kind}: {error}") from error
 
 
 def with_factors(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -77,8 +77,7 @@ def remark_on_missing(out: int, rows: int, missing: Mapping[str, int]) -> Iterat
     """Say how many rows were left out, and for which variables."""
     if out:
         counts = ", ".join(f"{name} ({count})" for name, count in missing.items())
-        noun = "row" if out == 1 else "rows"
-        yield f"{out} of {rows} {noun} left out for missing values: {counts}"
+        yield f"{out} of {rows} rows left out for missing values: {counts}"
 
 
 def remark_on_two_values(formula: Formula, low: float, high: float) -> str:

@@ -49,6 +49,10 @@ class FormulaParser(Parser):  # type: ignore[misc]
             fail(f"{text}; use == to compare", token.pos)
         if before is not None and before.kind in ("IDENTIFIER", "BQNAME", "RIGHT_PAREN", "NUMBER"):
             text = f"{token.lexeme!r} follows {before.lexeme!r} without an operator"
+            if before.kind == token.kind == "IDENTIFIER":
+                name = f"`{before.lexeme} {token.lexeme}`"
+                text += f"; a column whose name has a space stands in backticks, {name}"
+                fail(f"{text}; else write for example {before.lexeme} + {token.lexeme}", token.pos)
             fail(f"{text}; write for example {before.lexeme} + {token.lexeme}", token.pos)
         fail(f"{token.lexeme!r} cannot stand here", token.pos)
 

@@ -105,6 +105,21 @@ def test_fit_prints_the_summary(sleep_csv, capsys):
     assert "Number of obs: 180, groups:  Subject, 18" in out
 
 
+@pytest.mark.parametrize("kind", ["semicolons.csv", "tabs.tsv", "book.xlsx"])
+def test_tables_as_spreadsheets_save_them(kind, tmp_path, sleep_csv, capsys):
+    table, path = nm.load_dataset("sleepstudy"), tmp_path / kind
+    if path.suffix == ".xlsx":
+        pytest.importorskip("openpyxl")
+        table.to_excel(path, index=False)
+    else:
+        how = {"sep": ";", "decimal": ","} if path.suffix == ".csv" else {"sep": "\t"}
+        table.to_csv(path, index=False, **how)
+    assert main(["fit", SLOPES, str(sleep_csv), "--factor", "Subject"]) == 0
+    expected = capsys.readouterr().out.replace("sleep.csv", kind)
+    assert main(["fit", SLOPES, str(path), "--factor", "Subject"]) == 0
+    assert capsys.readouterr().out == expected
+
+
 def test_fit_by_ml(sleep_csv, capsys):
     assert main(["fit", SLOPES, str(sleep_csv), "--ml"]) == 0
     assert "maximum likelihood" in capsys.readouterr().out

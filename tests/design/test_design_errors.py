@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import nestedmlm as nm
 from nestedmlm.design.build import build_design
-from nestedmlm.errors import DataError, GroupingError, ResponseError
+from nestedmlm.errors import DataError, FormulaError, GroupingError, ResponseError
 
 N = 36
 D = pd.DataFrame(
@@ -103,3 +104,15 @@ def test_factor_with_one_level() -> None:
 def test_arithmetic_on_a_category() -> None:
     with pytest.raises(DataError, match="categorical column"):
         build_design("y ~ I(f + 1) + (1|g)", D)
+
+
+def test_a_list_of_rows_is_no_table() -> None:
+    with pytest.raises(DataError, match=r"pandas\.DataFrame\(rows\) makes a table"):
+        build_design("y ~ x + (1 | g)", D.to_dict("records")[0])
+    with pytest.raises(DataError, match=r"pandas\.DataFrame\(rows\)"):
+        nm.lmer("y ~ x + (1 | g)", D.to_dict("records"))
+
+
+def test_a_name_with_a_space_wants_backticks() -> None:
+    with pytest.raises(FormulaError, match="stands in backticks, `Test score`; else write"):
+        build_design("Test score ~ x + (1 | g)", D)

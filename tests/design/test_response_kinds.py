@@ -87,7 +87,7 @@ def test_rows_without_trials_are_left_out_and_said_so():
     data = DATA.assign(n=[5, 0, 3, 2, 8, 9])
     found = design("p(k, n)", data=data)
     assert list(found.index) == list("uwxyz")
-    assert found.messages == ("1 of 6 row left out for missing values: p(k, n) (1)",)
+    assert found.messages == ("1 of 6 rows left out for missing values: p(k, n) (1)",)
 
 
 @pytest.mark.parametrize(

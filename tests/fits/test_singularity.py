@@ -253,6 +253,26 @@ def test_simplify_stops_where_only_a_regression_is_left():
     assert set(path.tables) == {"path"}
 
 
+def test_a_factor_of_two_levels_is_decorrelated_by_a_diagonal_covariance():
+    """`||` would give it a column for each level beside the intercept: one column too many."""
+    frame = FRAME.assign(h=np.where(FRAME.a == "p", "no", "yes"))
+    fit = fit_at("y ~ x + (1 + h | f1)", [0.5, 0.5, 0.0], frame)
+    assert [step.formula for step in diagnose(fit).next] == [
+        "y ~ x + diag(1 + h | f1)", "y ~ x + (1 | f1)",
+    ]  # fmt: skip
+
+
+def test_fits_on_the_way_say_nothing_that_the_path_says(caplog):
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+    cake = nm.load_dataset("cake")
+    slopes = nm.lmer("angle ~ temp + (temp | replicate) + (1 | replicate:recipe)", cake)
+    caplog.clear()
+    assert len(slopes.simplify().fits) > 1
+    assert "boundary" not in caplog.text
+    nm.lmer(fit.formula, nm.load_dataset("Dyestuff2"))  # a fit of the user's own still says it
+    assert "boundary" in caplog.text
+
+
 def test_simplify_leaves_a_good_fit_alone():
     path = simplify(nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff")))
     assert path.formulas == ("Yield ~ 1 + (1 | Batch)",)

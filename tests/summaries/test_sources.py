@@ -151,6 +151,15 @@ def test_files_that_are_no_parquet(tmp_path):
         nm.lmer("y ~ 1 + (1 | x)", tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize(
+    ("name", "reader"), [("a.csv", "read_csv"), ("A.XLSX", "read_excel"), ("a.sav", "read_spss")]
+)
+def test_files_of_other_kinds_say_how_they_are_read(name, reader, tmp_path):
+    (tmp_path / name).write_text("x,y\n1,2\n")
+    with pytest.raises(nm.DataError, match=rf"no Parquet file.*pandas\.{reader}\("):
+        nm.lmer("y ~ 1 + (1 | x)", tmp_path / name)
+
+
 LEARNED = {
     "scale": "score ~ scale(age) + (1 | school)",
     "scale about a number": "score ~ scale(age, center = 12) + (1 | school)",

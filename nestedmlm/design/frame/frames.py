@@ -116,6 +116,11 @@ def _open(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
 
 def _open_mapping(data: Mapping[str, Any]) -> tuple[Callable[[str], Any], Any, pd.Index]:
     lengths = [len(values) for values in data.values() if _is_column(values)]
+    if data and not lengths:
+        raise DataError(
+            "data must be a table, such as a dict of columns; a dict of single values is one row "
+            "(of a list of rows, pandas.DataFrame(rows) makes a table)"
+        )
 
     def read(name: str) -> Any:
         values = data[name]

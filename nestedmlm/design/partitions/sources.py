@@ -157,6 +157,14 @@ def _collected(frame: Any) -> Any:
     )
 
 
+# how files that are no Parquet are read, by the end of their name
+_READERS = {
+    ".csv": "read_csv", ".dta": "read_stata", ".feather": "read_feather", ".ods": "read_excel",
+    ".sas7bdat": "read_sas", ".sav": "read_spss", ".tsv": "read_table",
+    ".txt": "read_csv", ".xls": "read_excel", ".xlsx": "read_excel",
+}  # fmt: skip
+
+
 def _open_paths(given: Any) -> Source:
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -183,6 +191,9 @@ def _open_paths(given: Any) -> Source:
             schema = pa.schema([*data.schema, *folders])
             data = ds.dataset(files, schema=schema, format="parquet", partitioning=keys)
     except Exception as error:  # whatever Arrow says of what is no Parquet
+        if reader := _READERS.get(Path(found[0]).suffix.lower()):
+            how = f'it is no Parquet file: read it first, data = pandas.{reader}("{found[0]}")'
+            raise DataError(f"{found[0]} cannot be read as Parquet: {how}") from None
         raise DataError(f"{found[0]} cannot be read as Parquet ({error})") from error
     return _open_dataset(data, ", ".join(paths))
 

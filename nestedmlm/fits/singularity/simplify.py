@@ -11,6 +11,7 @@ from nestedmlm.arguments import check_choice
 from nestedmlm.fits.model_comparison import compare_models
 from nestedmlm.fits.reduced_fit import fit_like
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
+from nestedmlm.notebook import said_by_result
 from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.render.blocks import Block, Text
@@ -143,7 +144,8 @@ def simplify(
         step = next(iter(diagnoses[-1].next), None)
         if step is None or not step.mixed:
             break
-        fits.append(fit_like(fit, fit.model.with_formula(step.formula), REML=fit.REML))
+        with said_by_result():
+            fits.append(fit_like(fit, fit.model.with_formula(step.formula), REML=fit.REML))
         diagnoses.append(diagnose(fits[-1]))
         taken.append(step)
     names = [_name(i) for i in range(len(fits))]

@@ -157,9 +157,10 @@ def _shared(bar: Bar, collapse: Collapse) -> Step:
 
 def _decorrelate(bar: Bar, collapse: Collapse) -> list[Step]:
     """First without correlations, then without the weakest effect."""
-    owners = columns_of(bar, collapse.columns).values()
-    # `||` keeps the columns of a factor together: there a diagonal covariance has to be asked for
-    single = all(len(columns) == 1 for columns in owners)
+    owners = columns_of(bar, collapse.columns).items()
+    # `||` keeps the columns of a factor together, and gives it one for each level, of two levels
+    # too (column `fb` of `f`): there a diagonal covariance has to be asked for
+    single = all([collapse.columns[j] for j in own] == [label] for label, own in owners)
     kind = DOUBLE_BAR if single else STRUCTURES[bar.structure].simpler[-1]
     change = f"the random effects of {bar.group_text} are uncorrelated"
     first = Step(change=change, terms=(random_term(bar.lhs, bar.group, kind),))
