@@ -213,7 +213,7 @@ def pymc_lmer(
         has every operator and function.
     data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
         One row for each observation. Never changed.
-    priors : mapping of str to Prior or callable, optional
+    priors : mapping of str to Prior, number or callable, optional
         Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
         in place of the defaults, which `Model.priors` shows.
     marginal : {"auto", True, False}

@@ -47,7 +47,7 @@ def prior_influence(
     'posterior mean minus REML estimate, in posterior SDs'
     """
     ax = axes(ax, figsize=figsize)
-    table = found.table
+    table = found.table[found.table["sd"] > 0.0]  # not what is held at a value
     at = np.arange(len(table))[::-1].astype(float)
     style.zero_line(ax, vertical=True)
     for name, label, colour, shift in (

@@ -10,9 +10,9 @@ import numpy as np
 import scipy  # its stats load on first use, which takes half a second
 
 from nestedmlm.arguments import checked
-from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
+from nestedmlm.bayes.density.prior_distributions import SCIPY, truncation
 from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors
+from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors, shown
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
@@ -23,31 +23,12 @@ _COLUMNS = 3  # of panels
 _TAIL = 0.01  # probability left out on either side that has a tail
 
 
-# SciPy's distribution for each of PyMC's; a half one is its symmetric twin, cut at zero
+# the distribution that a half one is, cut at zero
 SYMMETRIC_TWIN: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
     {
         "HalfNormal": lambda p: scipy.stats.norm(0.0, p["sigma"]),
         "HalfStudentT": lambda p: scipy.stats.t(p["nu"], 0.0, p["sigma"]),
         "HalfCauchy": lambda p: scipy.stats.cauchy(0.0, p["beta"]),
-    }
-)
-SCIPY: Mapping[str, Callable[[Mapping[str, float]], Any]] = MappingProxyType(
-    {
-        "Normal": lambda p: scipy.stats.norm(p["mu"], p["sigma"]),
-        "StudentT": lambda p: scipy.stats.t(p["nu"], p["mu"], p["sigma"]),
-        "Cauchy": lambda p: scipy.stats.cauchy(p["alpha"], p["beta"]),
-        "Laplace": lambda p: scipy.stats.laplace(p["mu"], p["b"]),
-        "Logistic": lambda p: scipy.stats.logistic(p["mu"], p["s"]),
-        "Uniform": lambda p: scipy.stats.uniform(p["lower"], p["upper"] - p["lower"]),
-        "Exponential": lambda p: scipy.stats.expon(scale=exponential_mean(p)),
-        "Gamma": lambda p: scipy.stats.gamma(gamma_rate(p)[0], scale=1.0 / gamma_rate(p)[1]),
-        "InverseGamma": lambda p: scipy.stats.invgamma(
-            inverse_gamma_scale(p)[0], scale=inverse_gamma_scale(p)[1]
-        ),
-        "LogNormal": lambda p: scipy.stats.lognorm(p["sigma"], scale=np.exp(p["mu"])),
-        "Weibull": lambda p: scipy.stats.weibull_min(p["alpha"], scale=p["beta"]),
-        "Beta": lambda p: scipy.stats.beta(p["alpha"], p["beta"]),
-        "LKJ": lambda p: scipy.stats.beta(p["eta"], p["eta"], loc=-1.0, scale=2.0),
     }
 )
 NOTES: Mapping[str, str] = MappingProxyType(
@@ -63,6 +44,13 @@ def prior_curve(prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     x, density : arrays, or None
         None for a prior without one (Flat, HalfFlat).
     """
+    if prior.truncated:
+        cut = truncation(prior)
+        ends = np.isfinite([cut.lower, cut.upper])
+        low, high = np.where(ends, (0.0, 1.0), (_TAIL, 1.0 - _TAIL))
+        steep = cut.quantile(np.linspace(low, high, 200))
+        x = np.union1d(np.linspace(steep[0], steep[-1], 200), steep)
+        return x, np.exp(cut.log_density(x))
     parameters = dict(prior.parameters)
     if prior.distribution in SYMMETRIC_TWIN:
         twin = SYMMETRIC_TWIN[prior.distribution](parameters)
@@ -95,7 +83,7 @@ def priors(
     ----------
     of : Model, LmerFit or BayesFit
         The default priors of a model, or those that a posterior was sampled with.
-    priors : mapping of str to Prior or callable, optional
+    priors : mapping of str to Prior, number or callable, optional
         In their place.
     ax : array of axes, optional
         One for each prior.
@@ -144,17 +132,17 @@ def priors_of(of: Specified | EitherFit) -> PriorSet:
 
 def _panel(panel: Any, name: str, row: PriorRow) -> None:
     prior = row.prior
-    known = isinstance(prior, Prior)
     curve = prior_curve(prior) if isinstance(prior, Prior) else None
     panel.set_title(name, fontsize=10, loc="left")
     panel.set_yticks([])
     panel.spines[["top", "right", "left"]].set_visible(False)
-    text = repr(prior) if known else f"{getattr(prior, '__name__', 'function')}()"
+    text = shown(prior)
     note = NOTES.get(prior.distribution, "") if isinstance(prior, Prior) else ""
     panel.set_xlabel(f"{text}\n{note or row.rule}", fontsize=8)
     if curve is None:
         panel.set_xticks([])
-        panel.text(0.5, 0.5, "flat" if known else "made by a function", ha="center", va="center",
+        known = ("known" if prior.constant else "flat") if isinstance(prior, Prior) else ""
+        panel.text(0.5, 0.5, known or "made by a function", ha="center", va="center",
                    transform=panel.transAxes, color="0.4")  # fmt: skip
         return
     x, density = curve

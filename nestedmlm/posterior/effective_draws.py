@@ -79,13 +79,12 @@ def effective(columns: np.ndarray, variance: FloatArray) -> FloatArray:
 def _of_chains(draws: FloatArray) -> pd.DataFrame:
     from arviz import dict_to_dataset, ess, rhat
 
-    if draws.shape[1] < 4:  # too few to say anything
-        return pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(DIAGNOSTICS))
-    data = dict_to_dataset({"x": draws}, check_conventions=False)
-    return pd.DataFrame(
-        {
-            "r_hat": rhat(data)["x"].values,
-            "ess_bulk": ess(data, method="bulk")["x"].values,
-            "ess_tail": ess(data, method="tail")["x"].values,
-        }
+    out = pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(DIAGNOSTICS))
+    varies = np.ptp(draws, axis=(0, 1)) > 0.0  # not what is held at a value
+    if draws.shape[1] < 4 or not varies.any():  # too few to say anything
+        return out
+    data = dict_to_dataset({"x": draws[..., varies]}, check_conventions=False)
+    out.loc[varies] = np.column_stack(
+        [rhat(data)["x"], ess(data, method="bulk")["x"], ess(data, method="tail")["x"]]
     )
+    return out

@@ -10,8 +10,8 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.correlations import correlation_matrices
-from nestedmlm.bayes.density.log_priors import LOG_DENSITIES
 from nestedmlm.bayes.density.prior_coordinates import given_prior
+from nestedmlm.bayes.density.prior_distributions import density_of
 from nestedmlm.bayes.density.term_covariance import direction, origin
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.distributions import Prior
@@ -51,12 +51,13 @@ class ParameterPrior:
         x = (values - self.origin) / self.direction
         if self.prior.distribution == "LKJ":
             eta = float(self.prior["eta"])
-            beta = {"alpha": np.array(eta), "beta": np.array(eta)}
-            out: FloatArray = LOG_DENSITIES["Beta"](beta)(0.5 * (x + 1.0))[0] - log(2.0)
-            return out
-        given = {k: np.array(v) for k, v in self.prior.parameters}
-        own: FloatArray = LOG_DENSITIES[self.prior.distribution](given)(x)[0]
-        return own - log(abs(self.direction))
+            twin = Prior("Beta", alpha=eta, beta=eta)
+            return _log_density(twin, 0.5 * (x + 1.0)) - log(2.0)
+        return _log_density(self.prior, x) - log(abs(self.direction))
+
+
+def _log_density(prior: Prior, x: FloatArray) -> FloatArray:
+    return density_of([prior])(x[..., None])[0][..., 0]
 
 
 def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior]:

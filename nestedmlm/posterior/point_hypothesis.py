@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.marginal_likelihood import contrast, contrast_slopes
+from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import parameter_names
@@ -78,8 +79,9 @@ def point_densities(
     """
     require_proper(priors, "a point has no probability before the data")
     linear = _linear(evaluate, design)
-    fixed = [priors[name].prior for name in parameter_names(design).fixed]
-    if linear is not None and all(getattr(p, "distribution", "") == "Normal" for p in fixed):
+    fixed = [given_prior(priors, name) for name in parameter_names(design).fixed]
+    normal = all(p.distribution == "Normal" and not p.truncated for p in fixed)
+    if linear is not None and normal:
         return _normal_densities(*linear, data, design, priors)
     return _kernel_densities(evaluate, data, design, priors)
 
@@ -106,8 +108,8 @@ def _normal_densities(
     constant: float, L: FloatArray, data: Any, design: Design, priors: PriorSet
 ) -> PointDensities:
     names = parameter_names(design)
-    own = [priors[name].prior for name in names.fixed]
-    mean, sd = (np.array([p[key] for p in own]) for key in ("mu", "sigma"))  # type: ignore[index]
+    own = [given_prior(priors, name) for name in names.fixed]
+    mean, sd = (np.array([p[key] for p in own]) for key in ("mu", "sigma"))
     L = L @ centring(design).matrix()  # of the coefficients that have these priors
     draws = {name: stacked(data, name) for name in names.parameters}
     stats, S = _remaining(design, draws)
@@ -153,6 +155,8 @@ def _kernel_densities(
         raise OptionError(
             "a point hypothesis is of parameters; of random effects test a small range"
         ) from None
+    if np.ptp(before) == 0.0:
+        raise OptionError("the hypothesis is of values that are held constant: it is not open")
     # a point at the end of a range, as a standard deviation of zero: both sides of a mirror
     edge = bool(before.min() >= 0.0 or before.max() <= 0.0)
     after = evaluate(data["posterior"].to_dataset())

@@ -32,7 +32,8 @@ def prior_shares(data: Any, redraws: Redraws, parameters: tuple[Parameter, ...])
 
     With V the covariance of the posterior and H that part of its precision that is the priors',
     ``(V H V)_jj / V_jj``: what is left of ``-Cov((t - mean)^2, log prior) / Var`` when the slopes
-    of the log-prior, which move a posterior and do not narrow it, are taken out by regression.
+    of the log-prior, which move a posterior and do not narrow it, are taken out by regression. NaN
+    of what is held at a value.
     """
     logs = log_prior(data, redraws.design, redraws.priors).values()
     total = np.sum([value.ravel() for value in logs], axis=0)
@@ -40,8 +41,13 @@ def prior_shares(data: Any, redraws: Redraws, parameters: tuple[Parameter, ...])
     away = away - away.mean(axis=0)
     slopes = np.linalg.lstsq(away, total - total.mean(), rcond=None)[0]
     curved = total - total.mean() - away @ slopes
-    share = -np.mean(away**2 * curved[:, None], axis=0) / np.mean(away**2, axis=0)
-    return np.clip(share, 0.0, 1.0)
+    variance = np.mean(away**2, axis=0)
+    share = np.full(len(parameters), np.nan)
+    np.divide(
+        -np.mean(away**2 * curved[:, None], axis=0), variance, out=share, where=variance > 0.0
+    )
+    out: FloatArray = np.clip(share, 0.0, 1.0)
+    return out
 
 
 def tail_probabilities(

@@ -16,13 +16,14 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_coordinates import given_prior
-from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.density.prior_distributions import truncation
+from nestedmlm.bayes.model.distributions import BOUNDS, Prior
+from nestedmlm.bayes.model.priors import PriorSet, is_held
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
-from nestedmlm.errors import SamplingError
+from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.summaries import Parameter, parameter_draws
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -57,7 +58,7 @@ def _concentration(prior: Prior, factor: float) -> Prior | None:
 def _rate(prior: Prior, factor: float) -> Prior:
     """Multiply a mean or a scale, or divide a rate."""
     given = {
-        k: v / factor if k in ("lam", "beta") else v if k == "alpha" else v * factor
+        k: v / factor if k in ("lam", "beta") else v if k in ("alpha", *BOUNDS) else v * factor
         for k, v in prior.parameters
     }
     return Prior(prior.distribution, **given)
@@ -94,6 +95,8 @@ _FLAT = MappingProxyType(
 def scaled_prior(prior: Prior, factor: float) -> Prior | None:
     """The same prior, `factor` times as wide; None where there is no such prior.
 
+    Of a truncated one the distribution that it is cut from gets wider; the ends stay.
+
     Parameters
     ----------
     prior : Prior
@@ -107,12 +110,22 @@ def scaled_prior(prior: Prior, factor: float) -> Prior | None:
     LKJ(eta=0.125)
     """
     known = SCALED.get(prior.distribution)
-    return None if known is None else known(prior, factor)
+    found = None if known is None else known(prior, factor)
+    if found is not None and found.truncated:
+        try:
+            truncation(found)
+        except OptionError:  # next to nothing lies between its ends
+            return None
+    return found
 
 
 def flat_priors(priors: PriorSet) -> PriorSet:
     """The same parameters with priors that say nothing on the scale of each parameter."""
-    flat = {name: _FLAT[row.role] for name, row in priors.items() if row.role in _FLAT}
+    flat = {
+        name: _FLAT[row.role]
+        for name, row in priors.items()
+        if row.role in _FLAT and not is_held(row)
+    }
     return priors.replace(flat)
 
 

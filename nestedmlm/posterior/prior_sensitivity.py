@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.priors import PriorSet, is_held
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.loglik import row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
@@ -25,7 +25,8 @@ def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFra
     Returns
     -------
     DataFrame
-        By parameter: ``prior``, ``likelihood``, and a column for each prior, by its name.
+        By parameter: ``prior``, ``likelihood``, and a column for each prior, by its name. What is
+        held at a value is left out.
 
     Raises
     ------
@@ -34,10 +35,12 @@ def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFra
     """
     from arviz import from_dict, psense
 
-    before = log_prior(data, design, priors)
+    held = [name for name, row in priors.items() if is_held(row)]
+    before = {k: v for k, v in log_prior(data, design, priors).items() if k not in held}
     chains, draws = next(iter(before.values())).shape
     total = row_log_likelihood(data, design).reshape(chains, draws, -1).sum(axis=-1)
-    parameters = {p.name: parameter_draws(data, p) for p in list_parameters(design)}
+    varying = [p for p in list_parameters(design) if p.variable not in held]
+    parameters = {p.name: parameter_draws(data, p) for p in varying}
     tree = from_dict(
         {"posterior": parameters, "log_prior": before, "log_likelihood": {"total": total}}
     )
@@ -47,5 +50,5 @@ def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFra
         return [float(found[name]) for name in parameters]
 
     columns = {"prior": of("prior"), "likelihood": of("likelihood")}
-    columns |= {name: of("prior", [name]) for name in priors}
+    columns |= {name: of("prior", [name]) for name in before}
     return pd.DataFrame(columns, index=pd.Index(parameters, name="variable"))

@@ -180,7 +180,7 @@ def test_a_callable_makes_the_variable():
         ({"f1_corr": Prior("LKJ", eta=-1)}, "eta of LKJ must be positive"),
         ({"sigma": Prior("Uniform", lower=-1, upper=2)}, "lower >= 0"),
         ({"x": Prior("Uniform", lower=2, upper=1)}, "lower < upper"),
-        ({"x": 3.0}, "must be nm.Prior"),
+        ({"x": "3"}, "must be nm.Prior"),
         ([("x", 1)], "priors must map parameter names"),
     ],
 )

@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_likelihood import entry_places
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
 from nestedmlm.bayes.density.prior_coordinates import (
+    CoordinateList,
     Coordinates,
     fixed_coordinates,
     given_prior,
@@ -85,7 +86,7 @@ class LaplaceDensity(NamedCoordinates):
             total = float(value) + likelihood
         if not (np.isfinite(total) and np.isfinite(gradient).all()):
             return -np.inf, np.zeros(self.ndim)
-        return total, gradient
+        return total, gradient[: self.ndim]
 
     def logp_points(self, z: FloatArray) -> FloatArray:
         """Log-density at points in rows; minus infinity where it cannot be evaluated."""
@@ -149,19 +150,19 @@ def laplace_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
     family = require_derivatives(design.family)
     model = make_model(design, family)
     names, stats = parameter_names(design), model.products.empty
-    each = fixed_coordinates(design, priors)
-    beta = np.arange(len(each))
+    made = CoordinateList()
+    beta = made.add(*fixed_coordinates(design, priors))
     terms = [
-        add_term(each, term, own, priors)
+        add_term(made, term, own, priors)
         for term, own in zip(design.terms, names.terms, strict=True)
     ]
-    beside = []
-    for name in names.beside:
-        beside.append((name, len(each)))
-        each.append(make_coordinate(name, given_prior(priors, name)))
+    beside = [
+        (name, int(made.add(make_coordinate(name, given_prior(priors, name)))[0]))
+        for name in names.beside
+    ]
     how = centring(design)
     return {
-        "coordinates": Coordinates.of(each),
+        "coordinates": Coordinates.of(made),
         "beta": beta,
         "beside": tuple(beside),
         "centring": how,

@@ -210,7 +210,7 @@ LOG_DENSITIES: Mapping[str, Callable[[Parameters], LogDensity]] = MappingProxyTy
 
 
 def typical_value(prior: Prior) -> float:
-    """A value in the middle of a prior: where a sampler may start."""
+    """A value in the middle of a prior that is not cut: where a sampler may start."""
     given = dict(prior.parameters)
     name = prior.distribution
     if name == "Uniform":

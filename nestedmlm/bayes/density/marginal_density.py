@@ -19,6 +19,7 @@ from nestedmlm.bayes.density.marginal_likelihood import (
 )
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
 from nestedmlm.bayes.density.prior_coordinates import (
+    CoordinateList,
     Coordinates,
     fixed_coordinates,
     given_prior,
@@ -110,7 +111,7 @@ class MarginalDensity(NamedCoordinates):
             gradient[self.beta] += beta_bar * slopes[self.beta]
             gradient[self.sigma] += (sigma_bar - self.stats.n / sigma) * slopes[self.sigma]
             total = float(value) + likelihood - self.stats.n * float(np.log(sigma))
-        return total + likelihood_constant(self.stats), gradient
+        return total + likelihood_constant(self.stats), gradient[: self.ndim]
 
     def logp(self, z: FloatArray) -> float:
         """Log-density at one point."""
@@ -186,18 +187,17 @@ def marginal_density(
     stats = sums.base if sums is not None else stats or cross_products(design)
     priors = resolve_priors(design, priors)
     names = parameter_names(design)
-    each = fixed_coordinates(design, priors)
-    beta = np.arange(len(each))
+    made = CoordinateList()
+    beta = made.add(*fixed_coordinates(design, priors))
     terms = [
-        add_term(each, term, own, priors)
+        add_term(made, term, own, priors)
         for term, own in zip(design.terms, names.terms, strict=True)
     ]
-    sigma = len(each)
-    each.append(make_coordinate(names.sigma, given_prior(priors, names.sigma)))
-    residual = None if sums is None else add_residuals(each, names, sums, priors)
+    sigma = int(made.add(make_coordinate(names.sigma, given_prior(priors, names.sigma)))[0])
+    residual = None if sums is None else add_residuals(made, names, sums, priors, sigma)
     return MarginalDensity(
         stats=stats,
-        coordinates=Coordinates.of(each),
+        coordinates=Coordinates.of(made),
         beta=beta,
         beside=((names.sigma, sigma),),
         centring=centring(design),

@@ -115,7 +115,7 @@ class NamedCoordinates:
         found = [term.entries(z, x) for term in self._terms]
 
         def pullback(bar: FloatArray, slopes: FloatArray) -> FloatArray:
-            out, first = np.zeros(z.shape), 0
+            out, first = np.zeros(x.shape), 0
             for (own, back), term in zip(found, self._terms, strict=True):
                 last = first + own.shape[-1]
                 of_sds, of_par = back(bar[first:last], slopes)

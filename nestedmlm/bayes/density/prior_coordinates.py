@@ -1,22 +1,25 @@
 """Unconstrained coordinates of a marginal posterior, and their priors.
 
-The coordinates are those of the PyMC model: logarithms of what is positive, logits of what has two
-ends, standard deviations with a sign where their prior is the half of a symmetric one.
+The coordinates are those of the PyMC model: logarithms of the distance from the end of what has
+one, logits of what has two, standard deviations with a sign where their prior is the half of a
+symmetric one. What is held at a value is no coordinate, but stands with the variables: after them,
+so that its place counts from the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.bayes.density.log_priors import LOG_DENSITIES, LogDensity, typical_value
+from nestedmlm.bayes.density.log_priors import LogDensity
+from nestedmlm.bayes.density.prior_distributions import density_of, start_of
 from nestedmlm.bayes.model.centring import centring
-from nestedmlm.bayes.model.distributions import FAMILIES, FOLDED, Prior
+from nestedmlm.bayes.model.distributions import BOUNDS, FAMILIES, Prior, folded
 from nestedmlm.bayes.model.names import (
     CENTRED_INTERCEPT,
     PARTIAL,
@@ -27,12 +30,13 @@ from nestedmlm.bayes.model.names import (
     unbounded_name,
 )
 from nestedmlm.covariance.parameter import ends
+from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
     from nestedmlm.bayes.model.priors import PriorSet
     from nestedmlm.design.design import Design, ReTerm
 
-REAL, LOG, INTERVAL = "real", "log", "interval"
+REAL, LOG, BELOW, INTERVAL = "real", "log", "below", "interval"
 _POSITIVE = frozenset(FAMILIES["standard deviation"]) - {"Uniform"}
 
 
@@ -46,7 +50,8 @@ class Coordinate:
         Of the variable (several coordinates may belong to one vector).
     prior : Prior
         Of the variable; of a signed standard deviation the symmetric one.
-    scale : {"real", "log", "interval"}
+    scale : {"real", "log", "below", "interval"}
+        Of the variable, of its distance from the lower or the upper end, or between both.
     start : float
         Of the variable.
     signed : bool
@@ -65,19 +70,49 @@ class Coordinate:
         given = dict(self.prior.parameters)
         return given.get("lower", 0.0), given.get("upper", 1.0)
 
+    def holds(self, value: float) -> bool:
+        """Whether a value of the variable lies between its ends."""
+        low, high = self.ends
+        above, below = value > low, value < high
+        return {REAL: True, LOG: above, BELOW: below, INTERVAL: above and below}[self.scale]
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateList:
+    """Variables on the way to `Coordinates`: those to sample, and those that are held."""
+
+    free: list[Coordinate] = field(default_factory=list)
+    held: list[Coordinate] = field(default_factory=list)
+
+    def add(self, *each: Coordinate) -> IntArray:
+        """Append some; their places among the variables, of held ones counted from the end."""
+        out = []
+        for c in each:
+            own = self.held if c.prior.constant else self.free
+            own.append(c)
+            out.append(-len(own) if c.prior.constant else len(own) - 1)
+        return np.array(out, dtype=np.int64)
+
 
 def make_coordinate(name: str, prior: Prior) -> Coordinate:
     """The coordinate of a variable with a prior."""
-    kind = prior.distribution
-    scale = LOG if kind in _POSITIVE else INTERVAL if kind in ("Uniform", "Beta") else REAL
-    return Coordinate(name=name, prior=prior, scale=scale, start=typical_value(prior))
+    return Coordinate(name=name, prior=prior, scale=_scale(prior), start=start_of(prior))
+
+
+def _scale(prior: Prior) -> str:
+    kind, given = prior.distribution, BOUNDS & dict(prior.parameters).keys()
+    if kind in ("Uniform", "Beta"):
+        return INTERVAL
+    if kind in _POSITIVE or "lower" in given:
+        return INTERVAL if "upper" in given else LOG
+    return BELOW if given else REAL
 
 
 def make_scale(name: str, prior: Prior) -> Coordinate:
     """The coordinate of a standard deviation of random effects: signed where it can be."""
-    if prior.distribution not in FOLDED:
+    given = folded(prior)
+    if given is None:
         return make_coordinate(name, prior)
-    given = FOLDED[prior.distribution](prior)
     size = dict(given.parameters).get("sigma") or dict(given.parameters).get("beta")
     size = size or dict(given.parameters).get("b") or 2.0
     # off zero, where the gradient vanishes
@@ -131,7 +166,7 @@ class _Alike:
     at: IntArray
     scale: str
     lower: FloatArray
-    width: FloatArray
+    upper: FloatArray
     density: LogDensity
 
 
@@ -142,15 +177,27 @@ class Coordinates:
     Attributes
     ----------
     each : tuple of Coordinate
+    held : (h,) array
+        Values of what is held, the last of the variables.
     """
 
     each: tuple[Coordinate, ...]
+    held: FloatArray
     _alike: tuple[_Alike, ...]
 
     @classmethod
-    def of(cls, each: Sequence[Coordinate]) -> Coordinates:
-        """Sort coordinates by what their priors have in common."""
-        return cls(tuple(each), tuple(_sorted_alike(each)))
+    def of(cls, made: CoordinateList) -> Coordinates:
+        """Sort coordinates by what their priors have in common.
+
+        Raises
+        ------
+        OptionError
+            If there are none.
+        """
+        if not made.free:
+            raise OptionError("every parameter is held at a value: there is nothing to sample")
+        held = np.array([c.start for c in reversed(made.held)], dtype=float)
+        return cls(tuple(made.free), held, tuple(_sorted_alike(made.free)))
 
     def __len__(self) -> int:
         return len(self.each)
@@ -161,13 +208,18 @@ class Coordinates:
         return tuple(c.name for c in self.each)
 
     def variables(self, z: FloatArray) -> FloatArray:
-        """Values of the variables at points (…, d)."""
-        out = np.array(z, dtype=float)
+        """Values of the variables at points (…, d): (…, d + h) with those that are held."""
+        out = np.concatenate(
+            [z, np.broadcast_to(self.held, (*z.shape[:-1], len(self.held)))], axis=-1
+        )
         for own in self._alike:
             if own.scale == LOG:
-                out[..., own.at] = np.exp(z[..., own.at])
+                out[..., own.at] = own.lower + np.exp(z[..., own.at])
+            elif own.scale == BELOW:
+                out[..., own.at] = own.upper - np.exp(z[..., own.at])
             elif own.scale == INTERVAL:
-                out[..., own.at] = own.lower + own.width * _sigmoid(z[..., own.at])
+                width = own.upper - own.lower
+                out[..., own.at] = own.lower + width * _sigmoid(z[..., own.at])
         return out
 
     def log_prior(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -176,13 +228,12 @@ class Coordinates:
         Returns
         -------
         value : (…,) array
-        gradient : (…, d) array
-            In z.
-        slopes : (…, d) array
+        gradient : (…, d + h) array
+            In z; nothing that counts in the places of what is held.
+        slopes : (…, d + h) array
             ``dx/dz``, which other gradients in x have to be multiplied with.
         """
-        value, gradient = np.zeros(z.shape[:-1]), np.empty(z.shape)
-        slopes = np.ones(z.shape)
+        value, gradient, slopes = np.zeros(z.shape[:-1]), np.zeros(x.shape), np.ones(x.shape)
         for own in self._alike:
             height, slope = own.density(x[..., own.at])
             if own.scale == REAL:
@@ -190,27 +241,29 @@ class Coordinates:
                 value = value + height.sum(axis=-1)
                 continue
             at = z[..., own.at]
-            if own.scale == LOG:
-                dx, log_dx, away = x[..., own.at], at, np.ones(())
+            if own.scale == INTERVAL:
+                unit, width = _sigmoid(at), own.upper - own.lower
+                dx, away = width * unit * (1.0 - unit), 1.0 - 2.0 * unit
+                log_dx = np.log(width) - np.abs(at) - 2.0 * np.log1p(np.exp(-np.abs(at)))
             else:
-                unit = _sigmoid(at)
-                dx, away = own.width * unit * (1.0 - unit), 1.0 - 2.0 * unit
-                log_dx = np.log(own.width) - np.abs(at) - 2.0 * np.log1p(np.exp(-np.abs(at)))
+                dx, log_dx, away = np.exp(at), at, np.ones(())
+                if own.scale == BELOW:
+                    dx = -dx
             slopes[..., own.at] = dx
             gradient[..., own.at] = slope * dx + away
             value = value + (height + log_dx).sum(axis=-1)
         return value, gradient, slopes
 
     def point(self, values: Mapping[str, float | FloatArray]) -> FloatArray:
-        """The point where variables have these values; the others start where they do."""
+        """The point where variables have these values; others, or outside, start where they do."""
         x, used = [], {name: 0 for name in values}
         for c in self.each:
+            own = c.start
             if c.name in values:
-                given = np.ravel(values[c.name])
-                x.append(float(given[used[c.name]]))
+                given = float(np.ravel(values[c.name])[used[c.name]])
                 used[c.name] += 1
-            else:
-                x.append(c.start)
+                own = given if c.holds(given) else own
+            x.append(own)
         return self.points(np.array(x))
 
     def points(self, x: FloatArray) -> FloatArray:
@@ -224,18 +277,15 @@ def _sorted_alike(each: Sequence[Coordinate]) -> Iterator[_Alike]:
         c = each[i]
         return (c.scale, c.prior.distribution, *(name for name, _ in c.prior.parameters))
 
-    for (scale, distribution, *parameters), group in groupby(
-        sorted(range(len(each)), key=kind), key=kind
-    ):
+    for (scale, *_), group in groupby(sorted(range(len(each)), key=kind), key=kind):
         at = np.array(list(group))
-        values = {p: np.array([each[i].prior[p] for i in at]) for p in parameters}
         low, high = np.array([each[i].ends for i in at]).T
         yield _Alike(
             at=at,
             scale=scale,
             lower=low,
-            width=high - low,
-            density=LOG_DENSITIES[distribution](values),
+            upper=high,
+            density=density_of([each[i].prior for i in at]),
         )
 
 
@@ -246,6 +296,7 @@ def _sigmoid(z: FloatArray) -> FloatArray:
 
 _INVERSE: Mapping[str, Callable[..., FloatArray]] = {
     REAL: lambda value, low, high: value,
-    LOG: lambda value, low, high: np.log(value),
+    LOG: lambda value, low, high: np.log(value - low),
+    BELOW: lambda value, low, high: np.log(high - value),
     INTERVAL: lambda value, low, high: np.log(value - low) - np.log(high - value),
 }

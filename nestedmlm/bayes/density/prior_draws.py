@@ -10,6 +10,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
 from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.density.prior_distributions import truncation
 from nestedmlm.bayes.model.distributions import Prior
 
 Draw = Callable[[np.random.Generator, Mapping[str, float], int], FloatArray]
@@ -38,6 +39,10 @@ def draw_priors(
 
 def draw_prior(prior: Prior, n: int, rng: np.random.Generator) -> FloatArray:
     """Draw n values of a variable with a proper prior."""
+    if prior.constant:
+        return np.full(n, prior["value"])
+    if prior.truncated:
+        return truncation(prior).quantile(rng.random(n))
     return DRAWS[prior.distribution](rng, dict(prior.parameters), n)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.density.correlations import PartialCorrelations, lower_places
 from nestedmlm.bayes.density.prior_coordinates import (
-    Coordinate,
+    CoordinateList,
     given_prior,
     make_coordinate,
     partial_coordinates,
@@ -175,42 +175,40 @@ class ResidualCoordinates:
 
 
 def add_residuals(
-    each: list[Coordinate], names: ParameterNames, sums: PairSums, priors: PriorSet
+    made: CoordinateList, names: ParameterNames, sums: PairSums, priors: PriorSet, sigma: int
 ) -> ResidualCoordinates:
-    """Append the residuals' coordinates to a list whose last is sigma's.
+    """Append the residuals' coordinates to a list.
 
     Parameters
     ----------
-    each : list of Coordinate
+    made : CoordinateList
         Is appended to.
     names : ParameterNames
     sums : PairSums
     priors : PriorSet
+    sigma : int
+        Its place.
     """
-    own, sigma = names.residual, len(each) - 1
-    log_sd = np.arange(len(each), len(each) + len(own.log_sd))
-    each += [make_coordinate(name, given_prior(priors, name)) for name in own.log_sd]
+    own = names.residual
+    log_sd = made.add(*(make_coordinate(name, given_prior(priors, name)) for name in own.log_sd))
     parts: list[ParameterCoordinate | UnstructuredCoordinates] = []
     of_groups = correlation_parameters(own, sums.model)
     ratios = [None, *log_sd[len(log_sd) - len(own.groups) + 1 :].tolist()]
     for g, group in enumerate(own.groups):
         for parameter in of_groups[g]:
-            parts.append(ParameterCoordinate(at=len(each), parameter=parameter))
             bounded = any(parameter.ends)
             name = unbounded_name(parameter.name) if bounded else parameter.name
-            each.append(make_coordinate(name, given_prior(priors, parameter.name)))
+            at = made.add(make_coordinate(name, given_prior(priors, parameter.name)))
+            parts.append(ParameterCoordinate(at=int(at[0]), parameter=parameter))
         if group.correlation is None:
             continue
-        sds = np.arange(len(each), len(each) + len(group.sds))
-        each += [make_coordinate(name, given_prior(priors, name)) for name in group.sds]
-        first = len(each)
-        each += partial_coordinates(group.correlation, len(sds) + 1, priors)
+        sds = made.add(*(make_coordinate(name, given_prior(priors, name)) for name in group.sds))
         parts.append(
             UnstructuredCoordinates(
                 sigma=sigma,
                 ratio=ratios[g],
                 sds=sds,
-                par=np.arange(first, len(each)),
+                par=made.add(*partial_coordinates(group.correlation, len(sds) + 1, priors)),
                 sd_names=group.sds,
                 correlation=group.correlation,
             )

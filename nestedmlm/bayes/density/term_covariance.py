@@ -16,7 +16,7 @@ from nestedmlm.bayes.density.correlations import (
     lower_places,
 )
 from nestedmlm.bayes.density.prior_coordinates import (
-    Coordinate,
+    CoordinateList,
     correlation_coordinates,
     given_prior,
     make_scale,
@@ -119,23 +119,22 @@ class TermCovariance:
 
 
 def add_term(
-    each: list[Coordinate], term: ReTerm, own: TermNames, priors: PriorSet
+    made: CoordinateList, term: ReTerm, own: TermNames, priors: PriorSet
 ) -> TermCovariance:
     """Append a term's coordinates to a list.
 
     Parameters
     ----------
-    each : list of Coordinate
+    made : CoordinateList
         Is appended to.
     term : ReTerm
     own : TermNames
     priors : PriorSet
     """
-    k, first = len(term.columns), len(each)
-    each += [make_scale(name, given_prior(priors, name)) for name in own.sds]
-    sds = np.arange(first, len(each)) if len(own.sds) == k else np.full(k, first)
-    par_first = len(each)
-    each += correlation_coordinates(term, own, priors)
+    k = len(term.columns)
+    sds = made.add(*(make_scale(name, given_prior(priors, name)) for name in own.sds))
+    sds = sds if len(own.sds) == k else np.full(k, sds[0])
+    par = made.add(*correlation_coordinates(term, own, priors))
     structured = own.correlation is not None and not term.structure.free_correlations
     rows: CorrelationRows | None = None
     if structured:
@@ -145,7 +144,7 @@ def add_term(
     return TermCovariance(
         names=own,
         sds=sds,
-        par=np.arange(par_first, len(each)),
+        par=par,
         parameters=structured_parameters(term) if structured else (),
         rows=rows,
         free_signs=len(own.sds) == 1 or not structured,

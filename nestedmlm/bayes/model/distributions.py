@@ -13,6 +13,8 @@ import numpy as np
 from nestedmlm.errors import OptionError
 
 REAL, POSITIVE = "real", "positive"
+BOUNDS = frozenset({"lower", "upper"})  # of a truncated prior
+CONSTANT = "Constant"  # in the place of a distribution: the value is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = MappingProxyType(
 )
 
 
+_CUT = ("fixed effect", "standard deviation", "positive parameter")  # roles with priors to cut
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Prior:
     """A prior distribution by its PyMC name.
@@ -73,9 +78,11 @@ class Prior:
     ----------
     distribution : str
         For example ``"Normal"`` for a fixed effect, ``"HalfNormal"`` for a standard deviation,
-        ``"LKJ"`` for a correlation matrix.
+        ``"LKJ"`` for a correlation matrix. ``"Constant"``: no distribution, the value is known.
     **parameters : float
         PyMC's parameters of the distribution; numbers of any type (integers, NumPy's, Decimal).
+        `lower` and `upper` cut it off (and make up for what is cut); a standard deviation may then
+        have a ``"Normal"`` or another symmetric one, cut at zero or above. Of a constant `value`.
 
     Raises
     ------
@@ -87,6 +94,8 @@ class Prior:
     >>> from nestedmlm.bayes.model.distributions import Prior
     >>> Prior("HalfNormal", sigma=10)
     HalfNormal(sigma=10)
+    >>> Prior("Normal", mu=0, sigma=1, lower=0)
+    Normal(mu=0, sigma=1, lower=0)
     """
 
     distribution: str
@@ -111,6 +120,17 @@ class Prior:
         # computes in them: 127 squared is then 1, and 1e20 squared infinite
         return np.float64(dict(self.parameters)[parameter])
 
+    @property
+    def truncated(self) -> bool:
+        """Whether it is cut off on one side or both."""
+        given = dict(self.parameters)
+        return self.distribution != "Uniform" and not given.keys().isdisjoint(BOUNDS)
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is a known value."""
+        return self.distribution == CONSTANT
+
     def variable(self, name: str, **options: Any) -> Any:
         """Make the random variable `name` in the PyMC model that is being built.
 
@@ -125,6 +145,16 @@ class Prior:
         """
         import pymc as pm
 
+        if self.constant:
+            return pm.Deterministic(name, pm.math.constant(self["value"]))
+        if self.truncated:
+            whole, (lower, upper) = uncut(self)
+            base = getattr(pm, whole.distribution).dist(
+                **{k: whole[k] for k, _ in whole.parameters}
+            )
+            ends = {"lower": lower, "upper": upper}
+            finite = {k: np.float64(v) for k, v in ends.items() if math.isfinite(v)}
+            return pm.Truncated(name, base, **finite, **options)
         parameters = {k: self[k] for k, _ in self.parameters}
         return getattr(pm, self.distribution)(name, **parameters, **options)
 
@@ -183,6 +213,28 @@ FOLDED: Mapping[str, Callable[[Prior], Prior]] = MappingProxyType(
 )
 
 
+def uncut(prior: Prior) -> tuple[Prior, tuple[float, float]]:
+    """The distribution that a truncated prior is cut from, and where.
+
+    That of an absolute value is cut at zero from the symmetric one.
+    """
+    given = dict(prior.parameters)
+    lower, upper = given.pop("lower", -math.inf), given.pop("upper", math.inf)
+    whole = Prior(prior.distribution, **given)
+    if whole.distribution in FAMILIES["standard deviation"]:
+        lower = max(lower, 0.0)
+    if whole.distribution in FOLDED:
+        whole = FOLDED[whole.distribution](whole)
+    return whole, (lower, upper)
+
+
+def folded(prior: Prior) -> Prior | None:
+    """The symmetric distribution of a standard deviation's sign and size, if there is one."""
+    if prior.truncated or prior.distribution not in FOLDED:
+        return None
+    return FOLDED[prior.distribution](prior)
+
+
 def check_prior(name: str, prior: Prior, role: str) -> None:
     """Refuse a distribution or a parameter that does not suit the role.
 
@@ -191,12 +243,20 @@ def check_prior(name: str, prior: Prior, role: str) -> None:
     OptionError
         Naming what would be allowed.
     """
+    if prior.constant:
+        _check_constant(name, prior, role)
+        return
     allowed = FAMILIES[role]
+    if role in _CUT and prior.truncated:
+        _check_ends(name, prior, role)
+        kept = {k: v for k, v in prior.parameters if k not in BOUNDS}
+        prior, allowed = Prior(prior.distribution, **kept), {**FAMILIES["fixed effect"], **allowed}
     family = allowed.get(prior.distribution)
     if family is None:
         raise OptionError(
             f"{prior.distribution!r} is not a prior for {name!r}, a {role}; use one of "
             f"{', '.join(allowed)}, or a function that makes the PyMC variable"
+            + ("; or cut it at zero: lower=0" if _lacks_end(prior, role) else "")
         )
     given = dict(prior.parameters)
     signature = next((s for s in family.signatures if s.keys() == given.keys()), None)
@@ -219,6 +279,52 @@ def check_prior(name: str, prior: Prior, role: str) -> None:
                 f"the prior of {name!r}: Uniform needs lower < upper"
                 + (" and lower >= 0" if FAMILIES[role] is _SCALES else "")
             )
+
+
+def _lacks_end(prior: Prior, role: str) -> bool:
+    """Whether it is a distribution of any number where only positive ones make sense."""
+    real = prior.distribution in FAMILIES["fixed effect"] and prior.distribution not in _SCALES
+    return FAMILIES[role] is _SCALES and real and "lower" not in dict(prior.parameters)
+
+
+def _check_ends(name: str, prior: Prior, role: str) -> None:
+    """Refuse ends of a truncated prior that leave nothing, or no positive values."""
+    given = dict(prior.parameters)
+    if prior.distribution == "InverseGamma":
+        raise OptionError(
+            f"the prior of {name!r}: PyMC cannot cut an InverseGamma; cut a Gamma or a LogNormal"
+        )
+    if prior.distribution in ("Flat", "HalfFlat"):
+        raise OptionError(
+            f"the prior of {name!r}: {prior.distribution} has no probability to be cut; give "
+            "nm.Prior('Uniform', lower=..., upper=...)"
+        )
+    lower, upper = given.get("lower", -math.inf), given.get("upper", math.inf)
+    positive = prior.distribution in _SCALES or FAMILIES[role] is _SCALES
+    if upper <= max(lower, 0.0 if positive else lower):
+        raise OptionError(f"the prior of {name!r}: no values between lower and upper, got {prior}")
+    if "lower" in given and positive and lower < 0.0:
+        raise OptionError(f"the prior of {name!r} has positive values only: lower must be >= 0")
+    if _lacks_end(prior, role):
+        raise OptionError(
+            f"the prior of {name!r}, a {role}, has positive values only: give lower=0, or "
+            "one of " + ", ".join(_SCALES)
+        )
+
+
+def _check_constant(name: str, prior: Prior, role: str) -> None:
+    given = dict(prior.parameters)
+    if given.keys() != {"value"}:
+        raise OptionError(f"the prior of {name!r}: {CONSTANT} takes (value), got {prior}")
+    if role not in _CUT:
+        raise OptionError(
+            f"{name!r}, a {role}, cannot be held at a value: give it a prior that says nearly that"
+        )
+    if FAMILIES[role] is _SCALES and given["value"] <= 0.0:
+        raise OptionError(
+            f"{name!r}, a {role}, must be positive, got {given['value']:g}; of random effects that "
+            "do not vary leave out the term"
+        )
 
 
 def _number(distribution: str, parameter: str, value: Any) -> float:

@@ -19,7 +19,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nestedmlm.bayes.model.distributions import FOLDED, Prior
+from nestedmlm.bayes.model.distributions import Prior
+from nestedmlm.bayes.model.distributions import folded as folded_prior
 from nestedmlm.bayes.model.names import (
     PARTIAL,
     RAW,
@@ -103,9 +104,10 @@ def scale(name: str, prior: Prior | Callable[..., Any], *, folded: bool) -> Any:
     """Make a standard deviation; where it can be folded, its signed twin is returned."""
     if not isinstance(prior, Prior):
         return called(name, prior, ())
-    if not folded or prior.distribution not in FOLDED:
+    signed = folded_prior(prior) if folded else None
+    if signed is None:
         return prior.variable(name)
-    raw = FOLDED[prior.distribution](prior).variable(name + RAW)
+    raw = signed.variable(name + RAW)
     pm.Deterministic(name, pt.abs(raw))
     return raw
 

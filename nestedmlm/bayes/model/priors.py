@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestedmlm.bayes.model.distributions import Prior, check_prior
+from nestedmlm.bayes.model.distributions import CONSTANT, Prior, check_prior
 from nestedmlm.bayes.model.link_priors import LinkScale, beside_prior, link_scale
 from nestedmlm.bayes.model.names import (
     INTERCEPT,
@@ -98,7 +98,7 @@ class PriorSet(Mapping[str, PriorRow]):
         return pd.DataFrame(
             {
                 "name": list(self.rows),
-                "prior": [_shown(row.prior) for row in self.rows.values()],
+                "prior": [shown(row.prior) for row in self.rows.values()],
                 "rule": [row.rule for row in self.rows.values()],
             }
         )
@@ -108,10 +108,11 @@ class PriorSet(Mapping[str, PriorRow]):
 
         Parameters
         ----------
-        priors : mapping of str to Prior or callable, or None
-            By parameter, or by class: ``"slopes"`` (fixed effects but for the intercept), ``"sds"``
-            (standard deviations of random effects), ``"correlations"``. What is given for one
-            parameter goes before what is given for its class.
+        priors : mapping of str to Prior, number or callable, or None
+            A number holds a parameter at it. By parameter, or by class: ``"slopes"`` (fixed effects
+            but for the intercept), ``"sds"`` (standard deviations of random effects),
+            ``"correlations"``. What is given for one parameter goes before what is given for its
+            class.
 
         Raises
         ------
@@ -171,6 +172,11 @@ CLASSES: Mapping[str, Callable[[Mapping[str, PriorRow]], list[str]]] = MappingPr
         "correlations": _with_role("correlation matrix"),
     }
 )
+
+
+def is_held(row: PriorRow) -> bool:
+    """Whether a parameter is held at a value."""
+    return isinstance(row.prior, Prior) and row.prior.constant
 
 
 def is_given(row: PriorRow) -> bool:
@@ -361,19 +367,26 @@ def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
         raise OptionError(
             f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}"
         )
-    role = rows[name].role
+    role, centred = rows[name].role, rows[name].rule.endswith(_CENTRED)
+    if isinstance(prior, int | float | np.number) and not isinstance(prior, bool):
+        prior = Prior(CONSTANT, value=float(prior))
     if isinstance(prior, Prior):
         check_prior(name, prior, role)
+        if prior.constant and centred:
+            raise OptionError(
+                f"{name!r} has its prior at the means of the predictors and cannot be held at a "
+                "value: write the formula without it (0 + ...) and give the value as an offset"
+            )
     elif not callable(prior):
         raise OptionError(
-            f"the prior of {name!r} must be nm.Prior(...) or a function that makes the PyMC "
-            f"variable, got {prior!r}"
+            f"the prior of {name!r} must be nm.Prior(...), a number to hold it at, or a function "
+            f"that makes the PyMC variable, got {prior!r}"
         )
-    centred = rows[name].rule.endswith(_CENTRED)
     return PriorRow(prior, role, _USER + _CENTRED if centred else _USER)
 
 
-def _shown(prior: Prior | Callable[..., Any]) -> str:
+def shown(prior: Prior | Callable[..., Any]) -> str:
+    """A prior as the table shows it."""
     return (
         repr(prior) if isinstance(prior, Prior) else f"{getattr(prior, '__name__', 'function')}()"
     )

@@ -66,7 +66,7 @@ class ConditionalCoefficients:
             logdet, S = den.remaining(z)
             there, x = np.array(z), den.coordinates.variables(z)
             sigma = x[:, den.sigma]
-            own = den.C[:, np.searchsorted(den.beta, self.at)]
+            own = den.C[:, np.isin(den.beta, self.at)]
             x[:, self.at] = 0.0
             v = den.c + x[:, den.beta] @ den.C.T
             inverse = 1.0 / sigma**2
@@ -102,10 +102,11 @@ def conditional_coefficients(
     Returns
     -------
     ConditionalCoefficients or None
-        None where there is none (none in the model, or each between two ends).
+        None where there is none (none in the model, or each with an end).
     """
     each = density.coordinates.each
-    at = np.array([i for i in density.beta.tolist() if each[i].scale == REAL], dtype=np.int64)
+    free = [i for i in density.beta.tolist() if i >= 0]  # those held are none of the coordinates
+    at = np.array([i for i in free if each[i].scale == REAL], dtype=np.int64)
     if not len(at):
         return None
     widths = np.sqrt(np.sum(peak.root[at] ** 2, axis=1))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.prior_coordinates import make_coordinate
 from nestedmlm.bayes.model.centring import centring
+from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.names import (
     CENTRED_INTERCEPT,
     DISPERSION,
+    INTERCEPT,
     PARTIAL,
     RAW,
     SIGMA,
@@ -27,6 +30,7 @@ from nestedmlm.covariance.parameter import ends
 from nestedmlm.design.moments import term_sizes
 
 if TYPE_CHECKING:
+    from nestedmlm.bayes.model.priors import PriorSet
     from nestedmlm.design.design import Design, ReTerm
     from nestedmlm.statistics.pair_sums import ResidualAt
 
@@ -83,6 +87,20 @@ def start_values(
     if residual is not None:
         found |= residual_start(design, residual, sigma)
     return {name: value for name, value in found.items() if name in free}
+
+
+def within_ends(values: Mapping[str, Any], priors: PriorSet | None) -> dict[str, Any]:
+    """Leave out values that lie where their priors have no probability: others are found there."""
+
+    def possible(name: str, value: Any) -> bool:
+        known = INTERCEPT if name == CENTRED_INTERCEPT else name
+        row = None if priors is None else priors.get(known)
+        prior = None if row is None else row.prior
+        if not isinstance(prior, Prior) or prior.distribution == "LKJ":
+            return True
+        return make_coordinate(name, prior).holds(float(value))
+
+    return {name: value for name, value in values.items() if possible(name, value)}
 
 
 def _beside(design: Design, sigma: float, dispersion: float | None) -> dict[str, float]:

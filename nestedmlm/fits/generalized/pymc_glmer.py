@@ -50,7 +50,7 @@ def pymc_glmer(
         `nestedmlm.families`.
     link : str or Link, optional
         Where it is not the usual one: ``"probit"``, ``"cloglog"``.
-    priors : mapping of str to Prior or callable, optional
+    priors : mapping of str to Prior, number or callable, optional
         Priors by the posterior's names, on the scale of the link, in place of the defaults, which
         ``nm.Model(formula, data, family=...).priors`` shows.
     marginal : {"auto", False, "laplace"}

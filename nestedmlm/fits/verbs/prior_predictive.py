@@ -27,7 +27,7 @@ def prior_predictive(
 
     Parameters
     ----------
-    priors : mapping of str to Prior, optional
+    priors : mapping of str to Prior or number, optional
         By the posterior's names; the rest have the defaults that `Model.priors` shows.
     draws : int
     seed : int, optional

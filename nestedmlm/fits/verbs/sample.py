@@ -48,9 +48,9 @@ def sample(
 
     Parameters
     ----------
-    priors : mapping of str to Prior or callable, optional
+    priors : mapping of str to Prior, number or callable, optional
         Priors by the posterior's names (``{"1|schoolid_sigma": nm.Prior("HalfNormal", sigma=10)}``)
-        in place of the defaults, which `Model.priors` shows.
+        in place of the defaults, which `Model.priors` shows. A number holds a parameter at it.
     marginal : {"auto", True, False}
         Integrate the random effects out and draw them afterwards, exactly (nothing to compile), or
         sample them with the rest (False). The posterior is the same, and so are its names.
@@ -116,6 +116,7 @@ def sample(
         )
     if built is None:
         built = _pymc_model(source, resolved, marginal)
+    values = start.start_values(_free_names(built), source.design, **starting_estimates(source))
     data = sampling.sample(
         built,
         sampler=sampler,
@@ -127,7 +128,7 @@ def sample(
         seed=seed,
         progress=progress,
         target_accept=target_accept,
-        start=start.start_values(_free_names(built), source.design, **starting_estimates(source)),
+        start=start.within_ends(values, resolved),
     )
     run = read_run(data, seed=seed)
     model = None if isinstance(built, NamedCoordinates) else built

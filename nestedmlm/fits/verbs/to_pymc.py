@@ -24,7 +24,7 @@ def to_pymc(
 
     Parameters
     ----------
-    priors : mapping of str to Prior or callable, optional
+    priors : mapping of str to Prior, number or callable, optional
         By the posterior's names; the rest have the defaults that `Model.priors` shows.
     marginal : bool
         Integrate the random effects out.

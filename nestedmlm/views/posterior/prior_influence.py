@@ -72,6 +72,8 @@ class PriorInfluence(Viewable):
         return [self._sentence(row) for _, row in self.table.iterrows()]
 
     def _sentence(self, row: Any) -> str:
+        if row["sd"] == 0.0:
+            return f"{row['variable']} is held at {row['mean']:.6g}."
         said = f"{row['variable']}: {_share(row['prior_share'])} of the curvature is the priors'"
         if np.isfinite(row["from_priors"]):
             moved = (row["from_priors"] / row["sd"], row["from_averaging"] / row["sd"])
