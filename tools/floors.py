@@ -2,7 +2,8 @@
 
 Makes a virtual environment in a temporary folder, installs the floors of pyproject.toml (the oldest
 releases that they admit, as far as PyMC's own floors allow) or whatever is newest, and runs the
-tests there. SPEC 0: floors are about two years old; those of pyproject.toml passed this.
+tests of some rooms there: first without PyMC, whose SciPy is newer than ours need be, then those
+that take a posterior too. SPEC 0: floors are about two years old.
 """
 
 from __future__ import annotations
@@ -18,12 +19,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # PyMC's half follows PyTensor, whose SciPy is newer than ours need be: tested in a second step
-BAYES = ("arviz", "nutpie", "pymc", "pytensor", "xarray", "pyarrow")
-TOOLS = ("pytest>=9,<10", "hypothesis>=6")
-LIKELIHOOD_TESTS = (
-    "tests/test_goldens.py tests/formula tests/design tests/inference tests/fits".split()
-)
-BAYES_TESTS = "tests/bayes/test_bayes_psis.py tests/posterior tests/fits/test_bayesfit.py".split()
+BAYES = ("arviz", "nutpie", "pymc", "pytensor", "xarray")
+TOOLS = ("pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6")
+ROOMS = "formula design inference fits".split()
+OF_POSTERIORS = re.compile(r"arviz|pymc|pytensor|psis|\.sample\(|fake_fit|fake_posterior|verb_row")
+
+
+def tests(posteriors: bool) -> list[str]:
+    """Test files that take a posterior somewhere, or those that do not."""
+    files = [path for room in ROOMS for path in sorted((ROOT / "tests" / room).rglob("test_*.py"))]
+    chosen = [
+        path.relative_to(ROOT)
+        for path in files
+        if posteriors is bool(OF_POSTERIORS.search(path.read_text(encoding="utf-8")))
+    ]
+    more = ["bayes/test_bayes_psis.py", "posterior"] if posteriors else ["test_goldens.py"]
+    return [*map(str, chosen), *(f"tests/{name}" for name in more)]
 
 
 def requirements() -> dict[str, str]:
@@ -59,11 +70,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         run(options.python, "-m", "venv", name)
         python = Path(name) / "bin" / "python"
-        test = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not r")
+        test = (
+            *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not r"),
+            *("--numprocesses", "auto", "--dist", "loadscope"),
+        )
         run(python, "-m", "pip", "install", "--quiet", *first.values(), *TOOLS)
-        run(*test, "-W", "default", *LIKELIHOOD_TESTS, "--ignore=tests/fits/test_bayesfit.py")
+        run(*test, "-W", "default", *tests(posteriors=False))
         run(python, "-m", "pip", "install", "--quiet", *second.values())
-        run(*test, *BAYES_TESTS)
+        run(*test, *tests(posteriors=True))
 
 
 if __name__ == "__main__":
