@@ -49,6 +49,7 @@ NEAR_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "type": ("kind",),
     }
 )
+_DRAWS = "a posterior has draws; write nm.lmer(formula, data).{}({}=...)"
 # by function: what others write as an argument, and where it stands here
 ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -61,6 +62,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "contr": 'write nm.emmeans(fit, "x").contrast("pairwise")',
         },
         "icc": {"conf_int": "write level=0.95"},
+        # functions of one name for both engines, of which a posterior's has fewer arguments
+        **{
+            name: {given: _DRAWS.format(name, given) for given in ("ddf", "vcov")}
+            for name in ("contest", "cov_params", "report", "summary")
+        },
         "lmer": {
             "family": "write nm.glmer(formula, data, family=...)",  # lme4's lmer once took it
             "groups": 'groups stand in the formula, "y ~ x + (1 | g)"',  # statsmodels

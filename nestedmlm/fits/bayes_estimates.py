@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from nestedmlm.arguments import checked
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
@@ -124,6 +125,7 @@ class BayesEstimates:
         draws = fixed_draws(self.data, self.design)
         return summaries.estimates(draws, index=list(self.design.x_names))
 
+    @checked
     def cov_params(self) -> pd.DataFrame:
         """Posterior covariance matrix of the fixed effects, (p, p).
 

@@ -49,5 +49,13 @@ POSTERIOR_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "conf_int": "fit.parameters(), which has intervals",
         "posterior": "fit.data.posterior",
         "tidy": "fit.parameters()",
+        **{
+            name: f"nm.lmer(formula, data).{name}: it is of fits by likelihood"
+            for name in (
+                "anova", "bootstrap", "capsule", "drop1", "extend", "fragility", "power", "profile",
+                "r_code", "ranova", "refit", "simplify", "standardized", "step",
+                "variance_partition",
+            )
+        },
     }
-)
+)  # fmt: skip

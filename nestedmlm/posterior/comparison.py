@@ -82,7 +82,7 @@ def check_same(one: Design, other: Design) -> None:
         "random effects": _random_part(one) == _random_part(other),
         "families": _family(one) == _family(other),
         "residuals (dispersion=, residual=)": _residual_part(one) == _residual_part(other),
-        "responses": one.n == other.n and np.array_equal(one.y, other.y),
+        "responses": one.n == other.n and _same_response(one, other),
     }
     different = [what for what, same in problems.items() if not same]
     if different:
@@ -90,6 +90,12 @@ def check_same(one: Design, other: Design) -> None:
             f"these fits have different {' and '.join(different)}: compare a fit with the "
             "posterior of the same model, for example fit.sample()"
         )
+
+
+def _same_response(one: Design, other: Design) -> bool:
+    if one.sums is not None and other.sums is not None:
+        return one.sums.same_data(other.sums)
+    return np.array_equal(one.y, other.y)
 
 
 def _family(design: Design) -> tuple[str, ...]:
@@ -114,7 +120,10 @@ def _residual_part(design: Design) -> tuple[str, ...]:
 
 def _estimates(solution: Any, design: Design) -> FloatArray:
     """Values of `list_parameters` at a solution; NaN for a correlation with no variance."""
-    terms = {t.name: (t.columns, T) for t, T in zip(design.terms, solution.T, strict=True)}
+    terms = {
+        t.name: (t.columns if t.smooth is None else (t.smooth.label,), T)
+        for t, T in zip(design.terms, solution.T, strict=True)
+    }
     beta = dict(zip(design.x_names, solution.beta, strict=True))
     parts = split_parameters(solution.theta, solution.plan.shapes)
     structured = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.moments import term_sizes
 from nestedmlm.families import Family
 from nestedmlm.posterior.draws import sigma_draws
@@ -43,11 +45,7 @@ def boundary_table(data: Any, design: Design) -> pd.DataFrame:
         might say otherwise.
     """
     sigma = sigma_draws(data, design) if design.family is None else np.ones(1)
-    scale = {
-        (term.name, column): size
-        for term in design.terms
-        for column, size in zip(term.columns, term_sizes(term).tolist(), strict=True)
-    }
+    scale = {(term.name, name): size for term in design.terms for name, size in _sizes(term)}
     rows = []
     parameters = [p for p in list_parameters(design) if p.kind == "sd"]
     chains = np.stack([parameter_draws(data, p) for p in parameters], axis=-1)
@@ -81,6 +79,15 @@ def _effective(data: Any, chains: FloatArray) -> FloatArray:
     most = chains.shape[0] * chains.shape[1]
     out: FloatArray = np.where(np.isfinite(found), np.minimum(found, most), most)
     return out
+
+
+def _sizes(term: ReTerm) -> Iterator[tuple[str, float]]:
+    """By how much an effect of one moves the rows; of a curve, all its effects together."""
+    sizes = term_sizes(term)
+    if term.smooth is not None:
+        yield term.smooth.label, float(np.sqrt(np.sum(sizes**2)))
+    else:
+        yield from zip(term.columns, sizes.tolist(), strict=True)
 
 
 def _ratio_error(counts: FloatArray) -> float:

@@ -147,6 +147,10 @@ def test_etable(pooled, null):
         table["estimate"][2]
     )
     assert "pooled" in str(nm.etable(pooled))
+    robust = nm.etable(pooled, vcov="CR1").to_frame().set_index("term")
+    assert robust.loc["Days", "std_error"] == pytest.approx(
+        np.sqrt(pooled.cov_params(vcov="CR1").loc["Days", "Days"])
+    )
 
 
 # --- comparisons ----------------------------------------------------------------------------------
@@ -210,6 +214,18 @@ def test_refusals(imputed, pooled, null):
         nm.pool([pooled.fits[0], pooled.fits[1].refit_ml()])
     with pytest.raises(OptionError, match="all of one kind, not nothing"):
         nm.pool([])
+
+
+def test_residuals_that_differ(imputed):
+    plain, *others = (nm.lmer("Reaction ~ Days + (1 | Subject)", d) for d in imputed[:2])
+    odd = nm.lmer(
+        "Reaction ~ Days + (1 | Subject)", imputed[1].assign(late=lambda d: d["Days"] > 4),
+        dispersion="~ late",
+    )  # fmt: skip
+    with pytest.raises(OptionError, match="structure of residuals"):
+        nm.pool([plain, odd])
+    assert "their parameters are not pooled" in str(nm.pool([odd, odd]))
+    assert "not pooled" not in str(nm.pool([plain, *others]))
 
 
 def test_posteriors_are_stacked(imputed):
@@ -292,6 +308,14 @@ def test_generalized_comparisons(late, late_tables):
     assert 0.3 < ratios["statistic"] / wald["statistic"] < 3.0
     with pytest.raises(OptionError, match="D3 evaluates normal likelihoods"):
         late.compare(null, method="D3")
+
+
+def test_generalized_tables_have_robust_covariances(late):
+    frame = nm.etable(late, late.fits[0], vcov="CR1", names=["pooled", "one"]).to_frame()
+    for name, fit in {"pooled": late, "one": late.fits[0]}.items():
+        own = frame[frame["model"] == name].set_index("term")["std_error"]
+        expected = np.sqrt(np.diag(fit.cov_params(vcov="CR1")))
+        assert own[fit.design.x_names[-1]] == pytest.approx(expected[-1])
 
 
 def test_generalized_refusals(late, late_tables):

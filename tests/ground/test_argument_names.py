@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
 from nestedmlm.argument_names import OLD_ARGUMENTS, df_method_name
@@ -15,7 +16,7 @@ from nestedmlm.errors import (
     OptionError,
     RenamedError,
 )
-from nestedmlm.fits.old_names import NAMES_ELSEWHERE
+from nestedmlm.fits.old_names import NAMES_ELSEWHERE, POSTERIOR_ELSEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,16 @@ def test_pictures_and_functions_refuse_it_too(fit):
 def test_what_stands_elsewhere_is_said(function, given, write):
     with pytest.raises(OldArgumentError, match=write):
         function("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"), **given)
+
+
+def test_posteriors_name_the_fit_by_likelihood(fit):
+    posterior = fake_bayesfit(fit, chains=2, draws=50)
+    for verb in (posterior.summary, posterior.contest, posterior.cov_params, posterior.report):
+        with pytest.raises(OldArgumentError, match=r"has no vcov: .*nm\.lmer\(formula, data\)"):
+            verb(vcov="CR2")
+    for name, write in POSTERIOR_ELSEWHERE.items():
+        with pytest.raises(RenamedError, match=re.escape(write)):
+            getattr(posterior, name)
 
 
 def test_names_of_other_packages_on_a_fit(fit):

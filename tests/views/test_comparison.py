@@ -53,6 +53,33 @@ def test_every_structure(kind):
     assert np.isfinite(table.loc[table["kind"] != "cor", "estimate"]).all()
 
 
+def test_sums_are_compared_as_rows():
+    frame = nm.load_dataset("sleepstudy")
+    fit, summed = nm.lmer(SLEEP, frame), nm.summarise(SLEEP, frame).fit()
+    draws = {"sampler": "psis", "draws": 50, "seed": 1}
+    mine, theirs = (nm.compare(f, f.sample(**draws)).table for f in (summed, fit))
+    assert np.allclose(mine["shift"], theirs["shift"], rtol=0, atol=1e-6)
+    other = nm.summarise(SLEEP, frame.assign(Reaction=frame["Reaction"] + frame.index)).fit()
+    with pytest.raises(nm.errors.ModelComparisonError, match="different responses"):
+        nm.compare(other, summed.sample(**draws))
+
+
+def test_curves_have_one_standard_deviation():
+    fit = nm.lmer("Reaction ~ s(Days) + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    bayes = fake_bayesfit(fit, chains=2, draws=100)
+    comparison = nm.compare(fit, bayes)
+    estimate = comparison.table["estimate"]
+    varcorr = fit.varcorr().to_frame().set_index("group")["estimate"]
+    assert estimate["sd_s(Days)|s(Days)"] == pytest.approx(varcorr["s(Days)"])
+    near = bayes.diagnose().table.set_index("group")["threshold"]
+    term = next(t for t in fit.design.terms if t.smooth is not None)
+    moved = np.sqrt(np.mean(np.sum(term.X**2, axis=1)))  # by a curve whose effects are 1
+    sigma = float(bayes.data["posterior"]["sigma"].mean())
+    assert near["s(Days)"] == pytest.approx(0.05 * sigma / moved)
+    with pytest.raises(nm.errors.NotDefinedError, match="why is not worked out"):
+        comparison.why()
+
+
 def test_view(pair):
     comparison = nm.compare(*pair)
     text = str(comparison)

@@ -238,7 +238,7 @@ class PooledFit(Viewable):
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance of the fixed effects in the place of the model's.
         """
-        notes = df_method(self.core, ddf, vcov).notes
+        notes = (*df_method(self.core, ddf, vcov).notes, *_residual_note(self))
         return pooled_view(self, self.tidy(ddf=ddf, vcov=vcov), notes=notes)
 
     def view(self) -> View:
@@ -323,9 +323,22 @@ class PooledFit(Viewable):
 
 
 def _likelihood(fit: Any) -> tuple[Any, ...]:
-    """What is alike in fits that can be pooled: family, link, quadrature."""
-    family = fit.core.family
-    return () if family is None else (family.name, family.link.name, fit.core.approximation)
+    """What is alike in fits that can be pooled: family, link, quadrature; residuals."""
+    family, residual = fit.core.family, fit.design.residual
+    if family is not None:
+        return (family.name, family.link.name, fit.core.approximation)
+    return (() if residual is None else residual.arguments.texts, fit.design.sigma)
+
+
+def _residual_note(fit: PooledFit) -> tuple[str, ...]:
+    """What is not in the table of variance components."""
+    residual = fit.design.residual
+    if residual is None:
+        return ()
+    return (
+        f"Residuals: {'; '.join(residual.arguments.texts)}; their parameters are not pooled, see "
+        "each of .fits; Residual is where they are of the first stratum or time",
+    )
 
 
 def pooled_fit(fits: Sequence[LmerFit | GlmerFit]) -> PooledFit:
@@ -353,7 +366,8 @@ def pooled_fit(fits: Sequence[LmerFit | GlmerFit]) -> PooledFit:
             )
         if _likelihood(fit) != _likelihood(first):
             raise OptionError(
-                f"fit {number} is of another family, link or approximation than the first"
+                f"fit {number} is of another family, link, approximation or structure of residuals "
+                "than the first"
             )
         if fit.REML != first.REML:
             raise OptionError("fits by REML and by maximum likelihood cannot be pooled together")

@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import ConvergenceWarning, ModelComparisonError, OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
 from nestedmlm.inference.effects.contrasts import read_contrasts
 from nestedmlm.inference.fitted import Fitted
@@ -125,6 +126,8 @@ def ratio_fragility(
     names : sequence of str
         Of the two models.
     """
+    for fit in (small, large):
+        refuse_residuals(fit, "fragility")
     df = large.npar - small.npar
     if df < 1:
         raise ModelComparisonError("the larger model has no parameter more: there is no test")

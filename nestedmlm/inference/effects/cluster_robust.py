@@ -22,30 +22,23 @@ long as they are of all columns and, for CR2, without weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.design.design import Design, GroupingFactor
+from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.design.rows import CondensedRows
-from nestedmlm.errors import (
-    MemoryLimitError,
-    OptionError,
-    ResidualStructureError,
-    RowsNotHereError,
-)
+from nestedmlm.errors import OptionError, RowsNotHereError
+from nestedmlm.inference.effects.cluster_rows import ClusterRows, Clusters, cluster_rows
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
-from nestedmlm.inference.resampling.resampling import nested_in
-from nestedmlm.inference.rows.deletion import inverse_rows
+from nestedmlm.inference.resampling.resampling import nested_in, row_sets
 from nestedmlm.likelihood.criterion import profile
 from nestedmlm.statistics.cells.condensed import condensed
-from nestedmlm.statistics.memory import available_memory
 
 _SINGULAR = 1e-9  # share of its information that a cluster may leave of a coefficient
 _APART = 1e-10  # share of a column's square that sums by cell may miss: rounding
@@ -102,16 +95,6 @@ class RobustCovariance:
         return (f"{self.type} covariance, clusters: {self.cluster}, {self.clusters}",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Cluster:
-    """Rows of one cluster: ``X, WX, We`` and its (n, n) V and ``X'WX`` where they are asked for."""
-
-    X: FloatArray
-    WX: FloatArray
-    We: FloatArray
-    V: Callable[[], FloatArray]
-
-
 def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
     """Compute a cluster-robust covariance at a fit.
 
@@ -122,41 +105,24 @@ def robust_covariance(fitted: Fitted, asked: ClusterRobust) -> RobustCovariance:
         defined because a coefficient is known from a single cluster.
     MemoryLimitError
         If a cluster is too large for CR2.
-    ResidualStructureError
-        For residuals that differ or correlate.
     RowsNotHereError
         If the fit is made of sums that do not tell the products of all columns by cluster.
     """
     s, design = fitted.solution, fitted.design
     p = s.stats.p
-    if s.stats.residual is not None:
-        raise ResidualStructureError(
-            "cluster-robust covariances are not worked out for residuals that differ or correlate "
-            "(dispersion=, residual=)"
-        )
     if not p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
     if design.rows is None:  # sums take the place of the rows, where they tell enough
         design = condensed(design)
         fitted = replace(fitted, design=design)
     cluster = find_clusters(design, asked.cluster)
-    count = len(cluster.levels)
-    if count < 2:
+    if cluster.count < 2:
         raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
     if isinstance(design.rows, CondensedRows):
         _check_sums(design, design.rows, asked, cluster)
-    _, B, _ = inverse_rows(s, design)
-    v = profile(s.state.S)[2]
-    X = design.X @ s.stats.R_x_inverse
-    residual = B @ v
-    order = np.argsort(cluster.codes, kind="stable")
-    ends = np.cumsum(np.bincount(cluster.codes, minlength=count))
-    members = np.split(order, ends[:-1])
+    members = row_sets(cluster.codes.astype(np.int64), cluster.count)
     M = profile(s.state.S)[3][:p, :p]
-    parts = [
-        _Cluster(X=X[own], WX=B[own, :p], We=residual[own], V=partial(_variance, fitted, own))
-        for own in members
-    ]
+    parts = cluster_rows(fitted, members)
     sums = SUMS[asked.type](parts, M)
     back = s.stats.R_x_inverse
     half = back @ M @ sums.u.T
@@ -207,14 +173,18 @@ def _products(found: RobustCovariance, L: FloatArray) -> FloatArray:
 
 
 # --- clusters -----------------------------------------------------------------------------------
-def find_clusters(design: Design, name: str | None) -> GroupingFactor:
-    """A factor in which all others are nested: `name`, or the one with the fewest levels."""
+def find_clusters(design: Design, name: str | None) -> Clusters:
+    """A factor in which all others are nested: `name`, or the one with the fewest levels.
+
+    The blocks of residuals that correlate are one, too.
+    """
     refuse_related(design.factors, "a cluster-robust covariance")
     refuse_curves(design.factors, "a cluster-robust covariance")
-    names = [f.name for f in design.factors]
+    factors = list(_groupings(design))
+    names = list(dict.fromkeys(f.name for f in factors))
     if name is not None and name not in names:
         raise OptionError(f"cluster={name!r} is no grouping factor; there are {', '.join(names)}")
-    outer = [f for f in design.factors if all(nested_in(o.codes, f.codes) for o in design.factors)]
+    outer = [f for f in factors if all(nested_in(o.codes, f.codes) for o in factors)]
     if not outer:
         raise OptionError(
             f"no grouping factor holds all others ({', '.join(names)}): crossed factors leave no "
@@ -226,11 +196,20 @@ def find_clusters(design: Design, name: str | None) -> GroupingFactor:
             f"rows of different {name} share random effects of {outer[0].name}: take "
             f"cluster={outer[0].name!r}"
         )
-    return min(chosen, key=lambda f: len(f.levels))
+    return min(chosen, key=lambda f: f.count)
+
+
+def _groupings(design: Design) -> Iterator[Clusters]:
+    """All that rows of one cluster may share: random effects, and blocks of residuals."""
+    for factor in design.factors:
+        yield Clusters(name=factor.name, codes=factor.codes, count=len(factor.levels))
+    rows = design.residual
+    if rows is not None and rows.block is not None:
+        yield Clusters(name=rows.block_name, codes=rows.block, count=len(rows.block_levels))
 
 
 def _check_sums(
-    design: Design, rows: CondensedRows, asked: ClusterRobust, cluster: GroupingFactor
+    design: Design, rows: CondensedRows, asked: ClusterRobust, cluster: Clusters
 ) -> None:
     """Refuse sums that do not tell the products of all columns by cluster."""
     assert design.sums is not None
@@ -249,35 +228,19 @@ def _check_sums(
         )
 
 
-def _variance(fitted: Fitted, own: IntArray) -> FloatArray:
-    """V of some rows relative to sigma squared, dense."""
-    design = fitted.design
-    n = len(own)
-    if 4 * 8 * n * n > available_memory():
-        raise MemoryLimitError(
-            f"CR2 needs {n:,} by {n:,} matrices for the largest cluster: take vcov='CR1' or 'CR3'"
-        )
-    V = np.diag(np.ones(n) if design.weights is None else 1.0 / design.weights[own])
-    for term, T in zip(design.terms, fitted.solution.T, strict=True):
-        codes = design.factors[term.factor].codes[own]
-        Z = term.X[own] @ T
-        V += (Z @ Z.T) * (codes[:, None] == codes[None, :])
-    return np.asarray(V)
-
-
 # --- adjustments --------------------------------------------------------------------------------
-def _unadjusted(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+def _unadjusted(parts: list[ClusterRows], M: FloatArray) -> ClusterSums:
     S = np.array([c.X.T @ c.WX for c in parts])
     return ClusterSums(u=np.array([c.X.T @ c.We for c in parts]), Q=S, R=S)
 
 
-def _scaled(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+def _scaled(parts: list[ClusterRows], M: FloatArray) -> ClusterSums:
     plain = _unadjusted(parts, M)
     square = len(parts) / (len(parts) - 1.0)
     return ClusterSums(u=plain.u * np.sqrt(square), Q=plain.Q * np.sqrt(square), R=plain.R * square)
 
 
-def _bell_mccaffrey(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+def _bell_mccaffrey(parts: list[ClusterRows], M: FloatArray) -> ClusterSums:
     """``A = C' G^{-1/2} C`` with ``V = C'C`` and ``G = C (V - X M X') C'``."""
     u, Q, R = [], [], []
     for c in parts:
@@ -294,7 +257,7 @@ def _bell_mccaffrey(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
     return ClusterSums(u=np.array(u), Q=np.array(Q), R=np.array(R))
 
 
-def _jackknife(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
+def _jackknife(parts: list[ClusterRows], M: FloatArray) -> ClusterSums:
     """``X'W (I - X M X'W)^{-1} = (I - S M)^{-1} X'W``."""
     plain = _unadjusted(parts, M)
     left = np.eye(len(M)) - plain.Q @ M
@@ -312,6 +275,6 @@ def _jackknife(parts: list[_Cluster], M: FloatArray) -> ClusterSums:
     )
 
 
-SUMS: Mapping[str, Callable[[list[_Cluster], FloatArray], ClusterSums]] = MappingProxyType(
+SUMS: Mapping[str, Callable[[list[ClusterRows], FloatArray], ClusterSums]] = MappingProxyType(
     {"CR0": _unadjusted, "CR1": _scaled, "CR2": _bell_mccaffrey, "CR3": _jackknife}
 )

@@ -70,7 +70,7 @@ def generalized_sandwich(
     if not design.p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
     cluster = find_clusters(design, asked.cluster)
-    count = len(cluster.levels)
+    count = cluster.count
     if count < 2:
         raise OptionError(f"cluster-robust covariances need two clusters; {cluster.name} has one")
     scores = cluster_scores(fitted, row_sets(cluster.codes.astype(np.int64), count))

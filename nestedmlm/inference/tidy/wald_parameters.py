@@ -42,7 +42,7 @@ def wald_parameters(
         ``kind`` (``fixed``, ``sd``, ``cor``, ``par``, ``sigma``), ``group``, ``effect`` (``fixed``,
         ``ran_pars``), ``estimate, std_error, conf_low, conf_high``.
     """
-    fixed = _fixed(fitted, "none" if vcov is None else "satterthwaite", level, vcov)
+    fixed = _fixed(fitted, "none" if vcov is None else None, level, vcov)
     if not random:
         return fixed
     variances = variance_parameters(fitted, level=level)
@@ -66,7 +66,7 @@ def pooled_parameters(
     level, random, vcov
         See `wald_parameters`.
     """
-    fixed = _fixed(fitted, "satterthwaite", level, vcov)
+    fixed = _fixed(fitted, None, level, vcov)
     if not random:
         return fixed
     kinds = [_kind(row) for row in varcorr.to_dict("records")]
@@ -80,7 +80,7 @@ def _kind(row: dict[Hashable, Any]) -> str:
 
 
 def _fixed(
-    fitted: Fitted | PooledFitted, ddf: str, level: float, vcov: str | ClusterRobust | None
+    fitted: Fitted | PooledFitted, ddf: str | None, level: float, vcov: str | ClusterRobust | None
 ) -> pd.DataFrame:
     tests = coefficient_tests(fitted, np.eye(fitted.design.p), ddf, vcov=vcov)
     lower, upper = intervals(tests, level)

@@ -12,7 +12,7 @@ from nestedmlm.arguments import check_choice, check_count, checked
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.model.priors import PriorSet, require_known
 from nestedmlm.callers import Caller
-from nestedmlm.design.matrices.grouping import refuse_related
+from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
@@ -295,6 +295,7 @@ def require_redrawable(posterior: Any) -> PriorSet:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
     require_linear(design.family, "why")
     refuse_related(design.factors, "why")
+    refuse_curves(design.factors, "why")
     if design.residual is not None or design.sigma is not None:
         raise ResidualStructureError(
             "why is not worked out for residuals that differ or correlate, or a known sigma"

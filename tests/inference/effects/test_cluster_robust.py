@@ -11,7 +11,7 @@ from designs import data
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError, ResidualStructureError, RowsNotHereError
+from nestedmlm.errors import OptionError, RowsNotHereError
 from nestedmlm.inference.effects.ddf import coefficient_tests, df_method, joint_test
 
 TYPES = ("CR0", "CR1", "CR2", "CR3")
@@ -24,10 +24,17 @@ FORMULAS = {
 @pytest.fixture(scope="module")
 def fits() -> dict[str, nm.LmerFit]:
     made = {name: nm.lmer(formula, data()) for name, formula in FORMULAS.items()}
-    return made | {"weights": nm.lmer("y ~ x + a + (1 | f1)", data(), weights="w", REML=False)}
+    timed = data().assign(when=lambda d: d.groupby("f1").cumcount())
+    return made | {
+        "weights": nm.lmer("y ~ x + a + (1 | f1)", data(), weights="w", REML=False),
+        "blocks": nm.lmer("y ~ x + a", timed, weights="w", residual="ar1(when | f1)"),
+        "blocks in groups": nm.lmer("y ~ x + (1 | f2)", timed, residual="cs(1 | f1)"),
+    }
 
 
 def outermost(fit: nm.LmerFit) -> np.ndarray:
+    if not fit.design.factors:
+        return fit.design.residual.block
     return min(fit.design.factors, key=lambda f: len(f.levels)).codes
 
 
@@ -42,6 +49,9 @@ def dense(fit: nm.LmerFit, kind: str):
     """V_CR and P(c), the (m, m) matrix of the clusters' shares, with (n, n) matrices."""
     d, n = fit.design, fit.nobs
     V = np.diag(np.ones(n) if d.weights is None else 1 / d.weights)
+    for b, level in enumerate(() if d.residual is None else d.residual.block_levels):
+        own = np.flatnonzero(d.residual.block == b)
+        V[np.ix_(own, own)] = fit.residual_cov(block=level).to_numpy() / fit.sigma**2
     for term, T in zip(d.terms, fit.solution.T, strict=True):
         codes = d.factors[term.factor].codes
         Z = np.zeros((n, (codes.max() + 1) * len(T)))
@@ -80,7 +90,7 @@ def dense(fit: nm.LmerFit, kind: str):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("case", [*FORMULAS, "weights"])
+@pytest.mark.parametrize("case", [*FORMULAS, "weights", "blocks", "blocks in groups"])
 def test_covariance_and_degrees_of_freedom_are_the_definitions(fits, case, kind):
     fit = fits[case]
     cov, products = dense(fit, kind)
@@ -263,11 +273,12 @@ def test_sums_that_do_not_tell():
         summed.cov_params("CR2")
 
 
-def test_other_residuals_are_refused():
-    table = nm.load_dataset("sleepstudy")
-    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", table, residual="ar1(Days | Subject)")
-    with pytest.raises(ResidualStructureError, match="not worked out"):
-        fit.cov_params("CR2")
+def test_strata_alone_leave_no_clusters():
+    table = nm.load_dataset("sleepstudy").assign(late=lambda d: d["Days"] > 4)
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", table, dispersion="~ late")
+    assert fit.cov_params("CR2").loc["Days", "Days"] != fit.cov_params().loc["Days", "Days"]
+    fit = nm.lmer("Reaction ~ Days", table, residual="ar1(Days | Subject)", dispersion="~ late")
+    assert "clusters: Subject, 18" in str(fit.summary(vcov="CR2"))
 
 
 def test_a_coefficient_of_one_cluster_has_no_jackknife():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.errors import ModelComparisonError, OptionError
+from nestedmlm.errors import ModelComparisonError, OptionError, ResidualStructureError
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,14 @@ def test_generalized_models_are_refitted_as_they_were_fitted():
     for column in ("estimate", "std_error", "statistic", "p_value"):
         assert row[column] == pytest.approx(expected[column], rel=1e-4), column
     assert np.isinf(row["df"])
+
+
+def test_likelihood_ratio_of_other_residuals_is_refused(made):
+    options = {"dispersion": "~ half", "REML": False}
+    made = made.assign(half=np.where(np.arange(len(made)) % 2, "odd", "even"))
+    fits = [nm.lmer(f, made, **options) for f in ("y ~ 1 + (1 | g)", "y ~ x + (1 | g)")]
+    with pytest.raises(ResidualStructureError, match="fragility is not worked out"):
+        nm.anova(*fits).fragility("g")
 
 
 def test_likelihood_ratio_of_generalized_models():
