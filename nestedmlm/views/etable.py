@@ -18,7 +18,21 @@ from nestedmlm.views.render.view import View, Viewable, note
 from nestedmlm.views.term_labels import group_label, label_of
 
 SPREADS = ("se", "ci", "p", "none")
-SECTIONS = MappingProxyType({"fixed": "Fixed effects", "random": "Random effects", "fit": "Fit"})
+SECTIONS = MappingProxyType(
+    {
+        "fixed": "Fixed effects",
+        "random": "Random effects",
+        "residual": "Residuals",
+        "fit": "Fit",
+    }
+)
+# kinds of parameters by section, where residuals have parameters of their own, and else
+_RESIDUALS = {
+    "fixed": ("fixed",),
+    "random": ("sd", "cor", "par"),
+    "residual": ("sigma", "residual"),
+}
+_PLAIN = {"fixed": ("fixed",), "random": ("sd", "cor", "par", "sigma")}
 NUMBERS = ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high")
 
 Row = tuple[str, str, tuple[str, ...]]
@@ -109,9 +123,10 @@ class ModelTable(Viewable):
         out: list[Row] = []
         sds = self.parameters[self.parameters["kind"] == "sd"]["term"]
         effects = {str(name).removeprefix("sd_").rpartition("|")[0] for name in sds}
-        for section, kinds in (("fixed", ("fixed",)), ("random", ("sd", "cor", "par", "sigma"))):
+        own_residuals = (self.parameters["kind"] == "residual").any()
+        for section, kinds in (_RESIDUALS if own_residuals else _PLAIN).items():
             part = self.parameters[self.parameters["kind"].isin(kinds)]
-            for name in _in_order(part):
+            for name in part["term"].unique() if section == "residual" else _in_order(part):
                 out += self._lines(section, name, part[part["term"] == name], effects)
         for name, values in self.fit.iterrows():
             kind, colon, group = str(name).partition(": ")

@@ -147,9 +147,22 @@ def component_rows(
         ]
     if varcorr.sigma is not None and not varcorr.residual:
         rows.append(("Residual", None, None, varcorr.sigma**2, varcorr.sigma))
-    factors = {block.name: block.factor for block in (*varcorr.blocks, *varcorr.residual)}
-    names = component_names([(factors.get(row[0], ""), *row[:3]) for row in rows])
+    factors = {block.name: block.factor for block in varcorr.blocks}
+    own_rows = [row for row in rows if row[0] in factors or not varcorr.residual]
+    names = component_names([(factors.get(row[0], ""), *row[:3]) for row in own_rows])
+    names += [_residual_name(varcorr, *row[:3]) for row in rows[len(own_rows) :]]
     return [(name, *row) for name, row in zip(names, rows, strict=True)]
+
+
+def _residual_name(varcorr: VarCorr, block: str, var1: str | None, var2: str | None) -> str:
+    """Name of a residual component, that of ``conf_int`` where it is a parameter."""
+    first = varcorr.residual[0]
+    if (block, var1, var2) == (first.name, first.columns[0], None):
+        return "sigma"
+    _, bar, level = block.partition(" ")  # "Residual b": of the group b
+    ending = f"|{level}" if bar else ""
+    pair = f"cor[{var2},{var1}" if var2 is not None else f"sd[{var1}"
+    return f"residual_{pair}{ending}]"
 
 
 def residual_text(varcorr: VarCorr) -> tuple[Text, ...]:

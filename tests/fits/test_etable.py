@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -244,3 +245,29 @@ def test_booktabs_and_great_tables_without_rules(fits):
 def test_an_unknown_ending_is_refused(fits, tmp_path):
     with pytest.raises(nm.NestedMLMError, match="which format"):
         nm.etable(fits[0]).save(tmp_path / "t.pdf")
+
+
+def test_negative_numbers_with_stars_and_in_intervals_have_minus_signs():
+    frame = nm.load_dataset("sleepstudy").assign(Days=lambda d: -d.Days)
+    less = nm.lmer("Reaction ~ Days + (1 | Subject)", frame)
+    latex = nm.etable(less, spread="ci", stars=True).to_latex()
+    stars = r"\textasteriskcentered{}" * 3
+    assert f"& $-10.467${stars} \\\\" in latex  # the stars stand outside
+    assert re.search(r"& \[\$-12\.\d+\$, \$-8\.\d+\$\] ", latex)
+
+
+def test_parameters_of_residuals_have_a_section():
+    frame = nm.load_dataset("sleepstudy").query("Days < 3")
+    ar1 = nm.lmer("Reaction ~ Days", frame, residual="ar1(Days | Subject)")
+    us = nm.lmer("Reaction ~ Days", frame, residual="us(Days | Subject)")
+    plain = nm.lmer("Reaction ~ Days + (1 | Subject)", frame)
+    rows = [(s, name) for s, name, _ in nm.etable(ar1, us, stats=["nobs"]).rows() if name]
+    assert [name for s, name in rows if s == "Residuals"] == [
+        "sigma", "rho", "residual_sd[1]", "residual_sd[2]",
+        "residual_cor[1,0]", "residual_cor[2,0]", "residual_cor[2,1]",
+    ]  # fmt: skip
+    assert "Random effects" not in dict(rows)
+    both = [(s, name) for s, name, _ in nm.etable(plain, ar1, stats=["nobs"]).rows() if name]
+    assert ("Random effects", "sd_(Intercept)|Subject") in both and ("Residuals", "sigma") in both
+    alone = [(s, name) for s, name, _ in nm.etable(plain, stats=["nobs"]).rows() if name]
+    assert ("Random effects", "sigma") in alone

@@ -490,3 +490,25 @@ def test_what_is_taken_out_of_the_dispersion_is_no_stratum():
         for text in ("~ Sex", "~ Sex - age")
     )
     assert one.criterion == other.criterion
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"residual": "us(visit | Subject)"},
+        {"residual": "us(visit | Subject, by=Sex)", "REML": False},
+        {"residual": "ar1(age | Subject)", "dispersion": "~ Sex"},
+        {"dispersion": "~ Sex"},
+    ],
+    ids=str,
+)
+def test_parameters_have_the_names_of_conf_int_once(how):
+    fit = nm.lmer("distance ~ age", visits(), **how)
+    wald = fit.conf_int("theta_", method="wald")
+    own = fit.tidy("ran_pars", conf_int=True).set_index("term")
+    assert list(own.index) == list(wald.index)
+    np.testing.assert_allclose(own[["conf_low", "conf_high"]], wald, rtol=1e-8)
+    components = fit.varcorr().to_frame().set_index("term")["estimate"]
+    shared = [name for name in components.index if name in own.index]
+    assert "sigma" in shared and components.index.is_unique
+    np.testing.assert_allclose(components[shared], own.loc[shared, "estimate"], rtol=1e-8)

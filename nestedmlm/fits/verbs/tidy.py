@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,7 +195,7 @@ def _ran_pars(fit: LmerFit, options: TidyOptions, limits: pd.DataFrame | None) -
     ]
     pairs = structured_correlations(found, ends, design, level=level)
     out = ran_pars_columns(
-        component_rows(fit.varcorr()),
+        component_rows(replace(fit.varcorr(), residual=())),  # their parameters follow below
         entries_of([*own, *pairs], design),
         scale=check_scale(options.scales),
     )

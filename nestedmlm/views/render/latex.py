@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
@@ -68,10 +69,12 @@ def _indent(line: str) -> str:
 
 
 def _cell(text: str) -> str:
-    number = text.strip()
-    if number.startswith("-") and number[1:2].isdigit():
-        return f"${number}$"  # a minus sign, not a hyphen
-    return escape(number)
+    """Negative numbers are mathematics: a minus sign, not a hyphen. Stars stand outside."""
+    return _NEGATIVE.sub(r"$\1$", escape(text.strip()))  # nothing of a number is escaped
+
+
+# at the beginning, or behind a bracket or a blank: neither a range nor an exponent
+_NEGATIVE = re.compile(r"(?<![^\s(\[])(-\d[\d.,]*(?<!,)(?:e[-+]\d+)?)")
 
 
 def _table(block: Table, rules: tuple[str, str, str]) -> str:
