@@ -30,6 +30,7 @@ from nestedmlm.optimum.control import Control
 if TYPE_CHECKING:
     from nestedmlm.fits import maketables
     from nestedmlm.fits.generalized.augment import augment
+    from nestedmlm.fits.generalized.check import check
     from nestedmlm.fits.generalized.check_approximation import check_approximation
     from nestedmlm.fits.generalized.overdispersion import (
         overdispersion,
@@ -84,6 +85,7 @@ else:  # each loads when it is first asked for
             "nestedmlm.fits",
             {
                 "generalized.augment": "augment",
+                "generalized.check": "check",
                 "generalized.check_approximation": "check_approximation",
                 "generalized.overdispersion": "overdispersion simulated_residuals zero_inflation",
                 "generalized.residuals": "resid residuals",
@@ -221,6 +223,7 @@ class GlmerFit(GeneralizedEstimates):
     overdispersion = overdispersion
     zero_inflation = zero_inflation
     simulated_residuals = simulated_residuals
+    check = check
     check_approximation = check_approximation
 
     # --- singular fits -------------------------------------------------------------------------

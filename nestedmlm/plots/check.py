@@ -31,7 +31,7 @@ def check(
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, GlmerFit or BayesFit
     nsim : int
         Responses that are drawn from the model.
     seed : int, optional

@@ -17,7 +17,7 @@ def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, GlmerFit or BayesFit
     ax : array of four matplotlib axes, optional
     figsize : tuple, optional
         Inches of a new figure.

@@ -12,7 +12,7 @@ from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.quantiles import draw_quantiles
 from nestedmlm.plots.smoother import smoother
-from nestedmlm.plots.source import rows_of
+from nestedmlm.plots.source import residual_label, rows_of
 from nestedmlm.views.protocols import Fit
 
 _DENSE = 3000  # more points than this are drawn as a density
@@ -22,13 +22,14 @@ _DENSE = 3000  # more points than this are drawn as a density
 def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
     """Residuals against fitted values with a smoother.
 
-    Pearson residuals in units of sigma. Where the curve bends, the model misses a relation; a
+    Pearson residuals in units of sigma; of a generalized model quantile residuals, which are
+    standard normal if the model is right. Where the curve bends, the model misses a relation; a
     slight rise is normal, because groups are pulled towards the mean. Thousands of rows are shown
     as a density.
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, GlmerFit or BayesFit
     ax : matplotlib axes, optional
     figsize : tuple, optional
         Inches of a new figure.
@@ -52,7 +53,7 @@ def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None =
     reach = 1.05 * float(np.max(np.abs(z), initial=1.0))
     ax.set_ylim(-reach, reach)
     return style.dress(
-        ax, x="fitted value", y="residual / σ", heading="Residuals and fitted values"
+        ax, x="fitted value", y=residual_label(fit), heading="Residuals and fitted values"
     )
 
 
@@ -65,7 +66,7 @@ def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | N
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, GlmerFit or BayesFit
     ax : matplotlib axes, optional
     figsize : tuple, optional
         Inches of a new figure.
@@ -86,7 +87,9 @@ def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | N
     style.zero_line(ax, at=ROOT_MEAN)
     _cloud(ax, fitted, np.sqrt(np.abs(z)))
     ax.set_ylim(bottom=0.0)
-    return style.dress(ax, x="fitted value", y="√|residual / σ|", heading="Spread of the residuals")
+    return style.dress(
+        ax, x="fitted value", y=f"√|{residual_label(fit)}|", heading="Spread of the residuals"
+    )
 
 
 ROOT_MEAN = 0.822179  # mean of sqrt|z| of a standard normal z: 2^(1/4) Gamma(3/4) / sqrt(pi)
@@ -104,7 +107,7 @@ def qq_residuals(
 
     Parameters
     ----------
-    fit : LmerFit or BayesFit
+    fit : LmerFit, GlmerFit or BayesFit
     level : float
         The band holds all points of a sample of independent normal residuals with this
         probability.
@@ -126,7 +129,7 @@ def qq_residuals(
     ax = axes(ax, figsize=figsize)
     draw_quantiles(ax, rows_of(fit)[1], level=level)
     return style.dress(
-        ax, x="normal quantile", y="residual / σ", heading="Quantiles of the residuals"
+        ax, x="normal quantile", y=residual_label(fit), heading="Quantiles of the residuals"
     )
 
 

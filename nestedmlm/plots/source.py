@@ -91,6 +91,13 @@ def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     return fitted, residual / fit.sigma
 
 
+def residual_label(fit: Fit) -> str:
+    """What the residuals of `rows_of` are called on an axis."""
+    likely: Any = fit
+    generalized = fit.engine != "posterior" and likely.core.family is not None
+    return "quantile residual" if generalized else "residual / σ"
+
+
 def _used(fit: Fit, values: pd.Series) -> FloatArray:
     found = values.to_numpy(dtype=float)
     out: FloatArray = found[fit.design.kept] if len(found) == len(fit.design.kept) else found

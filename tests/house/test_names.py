@@ -14,7 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 
 # file name -> its one subject, and the folders where it may stand
 SAME: dict[str, tuple[str, set[str]]] = {
-    "check": ("checks of a model's assumptions", {"fits/verbs", "plots", "views"}),
+    "check": (
+        "checks of a model's assumptions",
+        {"fits/verbs", "fits/generalized", "plots", "views"},
+    ),
     "residual_comparison": ("residual structures beside each other", {"fits", "views"}),
     "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),
     "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),

@@ -36,8 +36,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
         "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",
         "report": "its sentences are of linear models: fit.summary(), fit.tidy()",
-        "check": "its residuals are checked by fit.simulated_residuals(), fit.overdispersion() and "
-        "fit.zero_inflation()",
         "step": "degrees of freedom rule its tests: fit.drop1() and nm.anova compare models",
     }
 )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.fits.generalized.residuals import response_at
 from nestedmlm.inference.rows import generalized_residuals as numbers
 from nestedmlm.inference.rows import row_tables
 from nestedmlm.inference.rows.residuals import population
@@ -48,7 +47,7 @@ def augment(fit: GlmerFit, data: Any = None) -> pd.DataFrame:
     0          2    14  0.308
     1          3    12  0.142
     """
-    design, at = fit.design, response_at(fit)
+    design, at = fit.design, numbers.response_at(fit.core)
     columns = {
         "fitted": at.eta,
         "mu": at.mu,

@@ -9,9 +9,8 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.generalized.residuals import response_at
 from nestedmlm.fits.verbs.simulate import simulate
-from nestedmlm.inference.rows.generalized_residuals import pearson
+from nestedmlm.inference.rows.generalized_residuals import pearson, response_at
 
 if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit
@@ -44,7 +43,7 @@ def overdispersion(fit: GlmerFit) -> pd.Series:
     """
     from scipy.special import chdtrc
 
-    statistic = float(np.sum(pearson(response_at(fit), scaled=True) ** 2))
+    statistic = float(np.sum(pearson(response_at(fit.core), scaled=True) ** 2))
     df = fit.df_resid
     return pd.Series(
         {
@@ -95,10 +94,15 @@ def zero_inflation(fit: GlmerFit, *, nsim: int = 250, seed: int | None = None) -
             f"zeros are counted in responses that are counts; those of the {fit.family.name} "
             "family are not"
         )
-    zeros = np.sum(_draws(fit, nsim, seed, use_u=False) == 0.0, axis=0)
-    observed = int(np.sum(fit.design.y == 0.0))
+    return zeros_beside(fit.design.y, drawn_responses(fit, nsim, seed, use_u=False))
+
+
+def zeros_beside(y: FloatArray, drawn: FloatArray) -> pd.Series:
+    """Zeros of a response beside those of drawn ones: what `zero_inflation` returns."""
+    zeros = np.sum(drawn == 0.0, axis=0)
+    observed = int(np.sum(y == 0.0))
     more, less = np.sum(zeros >= observed), np.sum(zeros <= observed)
-    p_value = min(1.0, 2.0 * (1.0 + min(more, less)) / (1.0 + nsim))
+    p_value = min(1.0, 2.0 * (1.0 + min(more, less)) / (1.0 + len(zeros)))
     expected = float(zeros.mean())
     return pd.Series(
         {
@@ -144,7 +148,7 @@ def simulated_residuals(
     >>> bool(u.between(0.0, 1.0).all()), bool(abs(u.mean() - 0.5) < 0.15)
     (True, True)
     """
-    drawn = _draws(fit, nsim, seed, use_u=use_u)
+    drawn = drawn_responses(fit, nsim, seed, use_u=use_u)
     y = fit.design.y[:, None]
     below, upto = np.sum(drawn < y, axis=1), np.sum(drawn <= y, axis=1)
     # half a draw at either end: what no draw exceeds is not impossible
@@ -153,7 +157,7 @@ def simulated_residuals(
     return fit.design.align(u).rename("resid")
 
 
-def _draws(fit: GlmerFit, nsim: int, seed: int | None, *, use_u: bool) -> FloatArray:
+def drawn_responses(fit: GlmerFit, nsim: int, seed: int | None, *, use_u: bool) -> FloatArray:
     """Responses drawn for the rows used, (n, nsim)."""
     made: Any = fit
     drawn: FloatArray = simulate(made, nsim, seed, use_u=use_u).to_numpy(dtype=float)

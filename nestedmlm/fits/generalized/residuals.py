@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.inference.rows.generalized_residuals import (
     WHICH,
-    ResponseAt,
     generalized_residuals,
+    response_at,
 )
 from nestedmlm.inference.rows.residuals import population
 
@@ -60,7 +59,9 @@ def residuals(
     True
     """
     check_choice(which, "which", WHICH)
-    at = response_at(fit, conditional=which == "conditional")
+    core = fit.core
+    eta = population(core.solution, core.design) if which == "marginal" else None
+    at = response_at(core, eta)
     return fit.design.align(generalized_residuals(at, type, scaled=scaled, seed=seed)).rename(
         "resid"
     )
@@ -69,15 +70,3 @@ def residuals(
 def resid(fit: GlmerFit) -> pd.Series:
     """Deviance residuals, on the caller's index."""
     return fit.residuals()
-
-
-def response_at(fit: GlmerFit, *, conditional: bool = True) -> ResponseAt:
-    """Responses of the fit at its linear predictors, with or without the random effects."""
-    design, s = fit.design, fit.core.solution
-    return ResponseAt(
-        family=fit.family,
-        dispersion=fit.dispersion,
-        y=design.y,
-        weights=np.ones(design.n) if design.weights is None else design.weights,
-        eta=s.eta if conditional else population(s, design),
-    )

@@ -11,14 +11,16 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
+from nestedmlm.design.design import GroupingFactor
 from nestedmlm.inference.rows import assumption_checks as checks
 from nestedmlm.plots.source import rows_of
 from nestedmlm.views.check import Check, Finding
 from nestedmlm.views.protocols import Fit
 
 _MOST_NAMED = 5  # rows, groups
-_P = 0.05  # level of every test
-_COLUMNS = ["check", "term", "group", "statistic", "value", "p_value", "verdict"]
+LEVEL = 0.05  # of every test
+_FEWEST_ROWS = 12  # up to which nothing is said of bends
+COLUMNS = ["check", "term", "group", "statistic", "value", "p_value", "verdict"]
 
 
 @checked
@@ -53,26 +55,23 @@ def check(fit: Fit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     >>> [finding.verdict for finding in found.findings]
     ['fine', 'fine', 'fine', 'fine', 'fine', 'fine', 'fine', 'fine']
     """
-    notes = _Notes()
+    notes = Notes()
     fitted, z = rows_of(fit)
-    for part in (_residual_shape, _homogeneity, _outliers):
+    for part in (_residual_shape, _homogeneity):
         part(notes, fit, fitted, z)
-    _linearity(notes, fit, z)
-    _collinearity(notes, fit)
-    _random_effects(notes, fit)
+    note_outliers(notes, fit, z)
+    note_linearity(notes, [(name, *checks.bend(x, z)) for name, x in curves(fit)])
+    note_collinearity(notes, fit)
+    note_random_effects(notes, fit)
     _simulated(notes, fit, nsim, seed)
     if fit.engine != "posterior":
         _influence(notes, fit)
-        _singularity(notes, fit)
-    return Check(
-        formula=fit.design.formula.display,
-        findings=tuple(notes.findings),
-        numbers=pd.DataFrame(notes.rows, columns=_COLUMNS),
-    )
+        note_singularity(notes, fit)
+    return notes.written(fit)
 
 
 @dataclass(slots=True)
-class _Notes:
+class Notes:
     """Findings and numbers of the checks so far."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -97,25 +96,34 @@ class _Notes:
         self.findings.append(Finding(check=check, verdict=verdict, found=found,
                                      advice=advice if verdict != "fine" else ""))  # fmt: skip
 
+    def written(self, fit: Fit) -> Check:
+        """The view of what was found."""
+        return Check(
+            formula=fit.design.formula.display,
+            findings=tuple(self.findings),
+            numbers=pd.DataFrame(self.rows, columns=COLUMNS),
+        )
 
-def _p(p: float) -> str:
+
+def said_p(p: float) -> str:
+    """A p-value as a sentence has it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _of_shape(shape: checks.Shape) -> str:
+def verdict_of_shape(shape: checks.Shape) -> str:
     """Skewness moves estimates more than tails do; both matter beyond what chance explains."""
-    if shape.p_value >= _P:
+    if shape.p_value >= LEVEL:
         return "fine"
     if abs(shape.skewness) > 1.0 or shape.kurtosis > 4.0:
         return "act"
     return "look" if abs(shape.skewness) > 0.5 or abs(shape.kurtosis) > 1.0 else "fine"
 
 
-def _residual_shape(notes: _Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> None:
+def _residual_shape(notes: Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> None:
     shape = checks.shape_of(z)
     if shape is None:
         return
-    name, verdict = "normal residuals", _of_shape(shape)
+    name, verdict = "normal residuals", verdict_of_shape(shape)
     for statistic, value in (("W", shape.W), ("skewness", shape.skewness),
                              ("kurtosis", shape.kurtosis)):  # fmt: skip
         p = shape.p_value if statistic == "W" else np.nan
@@ -124,42 +132,50 @@ def _residual_shape(notes: _Notes, fit: Fit, fitted: FloatArray, z: FloatArray) 
         name,
         verdict,
         f"skewness {shape.skewness:.2f}, excess kurtosis {shape.kurtosis:.2f} (Shapiro and Wilk "
-        f"{_p(shape.p_value)}).",
+        f"{said_p(shape.p_value)}).",
         "Fixed effects and their tests bear this in all but small data; prediction intervals and "
         "variances do not. With skewness, model the logarithm or another transform; with long "
         "tails, look at the outliers and compare with bootstrap(type='residual').",
     )
 
 
-def _homogeneity(notes: _Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> None:
+def _homogeneity(notes: Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> None:
     spread = checks.spread_along(fitted, z)
     if spread is None:
         return
     far = max(spread.ratio, 1.0 / spread.ratio) if spread.ratio > 0 else np.inf
-    verdict = "fine" if spread.p_value >= _P or far < 1.5 else "act" if far > 3.0 else "look"
+    verdict = "fine" if spread.p_value >= LEVEL or far < 1.5 else "act" if far > 3.0 else "look"
     name = "equal spread"
     notes.number(name, "ratio of SDs", spread.ratio, p=spread.p_value, verdict=verdict)
     notes.say(
         name,
         verdict,
         f"residuals of the upper third of fitted values have {spread.ratio:.2f} times the SD of "
-        f"the lower third ({_p(spread.p_value)}).",
+        f"the lower third ({said_p(spread.p_value)}).",
         "Standard errors are too small where the spread is large. Model the logarithm, give "
         "weights, or ask for a cluster-robust covariance (vcov='CR2').",
     )
 
 
-def _outliers(notes: _Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> None:
+def note_outliers(
+    notes: Notes,
+    fit: Fit,
+    z: FloatArray,
+    *,
+    statistic: str = "residual / sigma",
+    unit: str = "residual SDs",
+) -> None:
+    """Rows whose residuals are larger than the largest of as many normal ones."""
     limit = checks.outlier_limit(len(z))
     far = np.flatnonzero(np.abs(z) > limit)
     far = far[np.argsort(-np.abs(z[far]), kind="stable")]
     verdict = "fine" if not far.size else "act" if np.abs(z).max() > 6.0 else "look"
     name = "outliers"
-    notes.number(name, "largest |residual / sigma|", np.abs(z).max(), verdict=verdict)
+    notes.number(name, f"largest |{statistic}|", np.abs(z).max(), verdict=verdict)
     named = []
     for row in far[:_MOST_NAMED]:
         groups = _groups_of(fit, int(row))
-        notes.number(name, "residual / sigma", z[row], term=str(fit.design.index[row]),
+        notes.number(name, statistic, z[row], term=str(fit.design.index[row]),
                      group=groups or None, verdict=verdict)  # fmt: skip
         named.append(f"row {fit.design.index[row]}{f' ({groups})' if groups else ''} {z[row]:+.1f}")
     more = f" and {far.size - _MOST_NAMED} more" if far.size > _MOST_NAMED else ""
@@ -167,7 +183,7 @@ def _outliers(notes: _Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> Non
     notes.say(
         name,
         verdict,
-        f"{found}, beyond {limit:.1f} residual SDs, which all {len(z)} normal residuals keep with "
+        f"{found}, beyond {limit:.1f} {unit}, which all {len(z)} normal residuals keep with "
         "probability 0.95.",
         "Look these rows up: an error in the data is corrected, a true value stays. Fit without "
         "them too, and report both if a conclusion changes.",
@@ -178,20 +194,24 @@ def _groups_of(fit: Fit, row: int) -> str:
     return ", ".join(f"{f.name} {f.levels[f.codes[row]]}" for f in fit.design.factors)
 
 
-def _curves(fit: Fit) -> Iterator[tuple[str, FloatArray]]:
-    """Columns of numeric predictors that could bend."""
+def curves(fit: Fit) -> Iterator[tuple[str, FloatArray]]:
+    """Columns of numeric predictors that could bend, where there are rows enough to tell."""
+    if fit.design.n <= _FEWEST_ROWS:
+        return
     for name, column in zip(fit.design.x_names, fit.design.X.T, strict=True):
         if ":" not in name and len(np.unique(column)) > 4:
             yield name, column
 
 
-def _linearity(notes: _Notes, fit: Fit, z: FloatArray) -> None:
-    found = [(name, *checks.bend(x, z)) for name, x in _curves(fit)] if len(z) > 12 else []
+def note_linearity(
+    notes: Notes, found: list[tuple[str, float, float]], *, unit: str = "residual SDs"
+) -> None:
+    """Bends along predictors: names, sizes and p-values."""
     if not found:
         return
     verdicts = []
     for term, size, p in found:
-        bent = p < _P / len(found) and abs(size) > 0.3
+        bent = p < LEVEL / len(found) and abs(size) > 0.3
         verdicts.append("act" if bent and abs(size) > 1.0 else "look" if bent else "fine")
         notes.number("linearity", "bend", size, term=term, p=p, verdict=verdicts[-1])
     worst = min(found, key=lambda item: item[2])
@@ -201,13 +221,14 @@ def _linearity(notes: _Notes, fit: Fit, z: FloatArray) -> None:
         "linearity",
         verdict,
         f"residuals bend along {bent_terms or 'no predictor'} (most along {worst[0]}: "
-        f"{worst[1]:+.2f} residual SDs at two SDs of the predictor, {_p(worst[2])}).",
+        f"{worst[1]:+.2f} {unit} at two SDs of the predictor, {said_p(worst[2])}).",
         "A straight line misses a relation: try poly(x, 2), ns(x, 3) or a logarithm, and draw "
         "fit.plot.residuals().",
     )
 
 
-def _collinearity(notes: _Notes, fit: Fit) -> None:
+def note_collinearity(notes: Notes, fit: Fit) -> None:
+    """Variance inflation of the terms."""
     design = fit.design
     found = checks.inflation(np.asarray(fit.cov_params(), dtype=float), design.x_assign)
     if not found:
@@ -229,7 +250,8 @@ def _collinearity(notes: _Notes, fit: Fit) -> None:
     )
 
 
-def _random_effects(notes: _Notes, fit: Fit) -> None:
+def note_random_effects(notes: Notes, fit: Fit) -> None:
+    """Shapes of the conditional modes."""
     if not fit.design.terms:
         return
     frame = fit.ranef(condvar=False)
@@ -238,12 +260,14 @@ def _random_effects(notes: _Notes, fit: Fit) -> None:
         shape = checks.shape_of(part["estimate"].to_numpy(dtype=float))
         if shape is None:
             continue
-        own = _of_shape(shape)
+        own = verdict_of_shape(shape)
         verdict = max(verdict, own, key=["fine", "look", "act"].index)
         notes.number("normal random effects", "W", shape.W, term=str(term), group=str(group),
                      p=shape.p_value, verdict=own)  # fmt: skip
         if own != "fine":
-            said.append(f"{term} of {group} (skewness {shape.skewness:.2f}, {_p(shape.p_value)})")
+            said.append(
+                f"{term} of {group} (skewness {shape.skewness:.2f}, {said_p(shape.p_value)})"
+            )
     notes.say(
         "normal random effects",
         verdict,
@@ -253,7 +277,7 @@ def _random_effects(notes: _Notes, fit: Fit) -> None:
     )
 
 
-def _simulated(notes: _Notes, fit: Fit, nsim: int, seed: int | None) -> None:
+def _simulated(notes: Notes, fit: Fit, nsim: int, seed: int | None) -> None:
     whole: Any = fit
     drawn = whole.simulate(nsim, seed=seed).to_numpy(dtype=float)
     if len(drawn) == len(fit.design.kept):
@@ -261,7 +285,7 @@ def _simulated(notes: _Notes, fit: Fit, nsim: int, seed: int | None) -> None:
     found = checks.simulated_tails(fit.design.y, drawn)
     name, verdict, said = "simulated responses", "fine", []
     for statistic, (value, middle, p) in found.items():
-        own = "look" if p < _P / len(found) else "fine"
+        own = "look" if p < LEVEL / len(found) else "fine"
         verdict = max(verdict, own, key=["fine", "look", "act"].index)
         notes.number(name, statistic, value, p=p, verdict=own)
         if own != "fine":
@@ -275,31 +299,43 @@ def _simulated(notes: _Notes, fit: Fit, nsim: int, seed: int | None) -> None:
     )
 
 
-def _influence(notes: _Notes, fit: Fit) -> None:
+def _influence(notes: Notes, fit: Fit) -> None:
     likely: Any = fit
-    if not fit.design.p or not fit.design.factors or fit.design.residual is not None:
+    if fit.design.residual is not None:
         return  # with structured residuals nothing is left out by formula
+    factor = smallest_factor(fit)
+    if factor is not None:
+        influence = likely.influence(factor.name, refit="none", progress=False)
+        note_influence(notes, factor.name, influence.cooks_distance())
+
+
+def smallest_factor(fit: Fit) -> GroupingFactor | None:
+    """The grouping factor with the fewest levels, whose groups are left out one by one."""
     factors = [f for f in fit.design.factors if not f.is_whole]
-    if not factors:
-        return
-    factor = min(factors, key=lambda f: len(f.levels))
-    distances = likely.influence(factor.name, refit="none", progress=False).cooks_distance()
+    if not fit.design.p or not factors:
+        return None
+    return min(factors, key=lambda f: len(f.levels))
+
+
+def note_influence(notes: Notes, name: str, distances: pd.Series) -> None:
+    """Cook's distances of the levels of a grouping factor."""
     worst = distances.sort_values(ascending=False).head(_MOST_NAMED)
     top = float(worst.iloc[0])
     verdict = "act" if top > 1.0 else "look" if top > 0.5 else "fine"
     for level, value in worst.items():
-        notes.number("influence", "Cook's distance", value, group=f"{factor.name} {level}",
+        notes.number("influence", "Cook's distance", value, group=f"{name} {level}",
                      verdict=verdict if value > 0.5 else "fine")  # fmt: skip
     notes.say(
         "influence",
         verdict,
-        f"{factor.name} {worst.index[0]} moves the fixed effects most when left out (Cook's "
+        f"{name} {worst.index[0]} moves the fixed effects most when left out (Cook's "
         f"distance {top:.2f}; beyond 1 it moves them by their own uncertainty).",
         "Fit without it and compare; fit.fragility() says whether a conclusion hangs on it.",
     )
 
 
-def _singularity(notes: _Notes, fit: Fit) -> None:
+def note_singularity(notes: Notes, fit: Fit) -> None:
+    """Variances of zero and correlations of one."""
     likely: Any = fit
     if not fit.design.terms:
         return

@@ -108,14 +108,29 @@ def bend(x: FloatArray, z: FloatArray) -> tuple[float, float]:
     p_value : float
         Of the squared term beside the straight one, by least squares.
     """
+    size, p_value = weighted_bend(x, z, np.ones_like(z))
+    return size / float(z.std()), p_value
+
+
+def weighted_bend(x: FloatArray, z: FloatArray, weights: FloatArray) -> tuple[float, float]:
+    """Curvature by weighted least squares, in the unit of z, and its p-value.
+
+    Of working residuals with the working weights of a generalized model it is in units of the
+    linear predictor: one step of the fit's own algorithm towards a squared term.
+
+    Parameters
+    ----------
+    x, z, weights : (n,) arrays
+    """
     u = (x - x.mean()) / x.std()
-    A = np.column_stack([np.ones_like(u), u, u**2])
-    coefficients, *_ = np.linalg.lstsq(A, z, rcond=None)
-    rest = z - A @ coefficients
+    root = np.sqrt(weights)
+    A = root[:, None] * np.column_stack([np.ones_like(u), u, u**2])
+    coefficients, *_ = np.linalg.lstsq(A, root * z, rcond=None)
+    rest = root * z - A @ coefficients
     df = len(z) - 3
     variance = float(rest @ rest) / df * np.linalg.inv(A.T @ A)[2, 2]
     t = float(coefficients[2] / np.sqrt(variance))
-    return float(4.0 * coefficients[2] / z.std()), float(2.0 * scipy.stats.t.sf(abs(t), df))
+    return float(4.0 * coefficients[2]), float(2.0 * scipy.stats.t.sf(abs(t), df))
 
 
 def inflation(vcov: FloatArray, assign: Sequence[int]) -> dict[int, float]:

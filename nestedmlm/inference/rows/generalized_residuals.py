@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
+from nestedmlm.inference.fitted import Fitted
 
 WHICH = ("conditional", "marginal")
 _LEAST = 1e-15  # how near 0 and 1 a probability may be before its normal quantile is taken
@@ -44,6 +45,26 @@ class ResponseAt:
     def mu(self) -> FloatArray:
         """Expected responses."""
         return self.family.link.mu(self.eta)
+
+
+def response_at(fitted: Fitted, eta: FloatArray | None = None) -> ResponseAt:
+    """Responses of a generalized fit with their family, at its linear predictors or others.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        With a family.
+    eta : (n,) array, optional
+    """
+    design, family = fitted.design, fitted.family
+    assert family is not None
+    return ResponseAt(
+        family=family,
+        dispersion=fitted.dispersion,
+        y=design.y,
+        weights=np.ones(design.n) if design.weights is None else design.weights,
+        eta=fitted.solution.eta if eta is None else eta,
+    )
 
 
 def deviance(at: ResponseAt) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Tests of residuals that are uniform if the model is right."""
+"""Residuals by simulation, and tests that they are uniform."""
 
 from __future__ import annotations
 
@@ -8,6 +8,41 @@ import numpy as np
 import scipy  # its distributions load on first use
 
 from nestedmlm._typing import FloatArray
+
+
+def ranks_among(values: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Places of the columns' values among those of their row, from 0 to 1, (n, m).
+
+    Parameters
+    ----------
+    values : (n, m) array
+        Responses of the same rows, observed or drawn: exchangeable if the model is right.
+    rng : Generator
+        Of the places of ties among each other, and within the steps.
+    """
+    order = np.lexsort((rng.uniform(size=values.shape), values))
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, np.arange(values.shape[1], dtype=float)[None, :], axis=1)
+    out: FloatArray = (ranks + rng.uniform(size=values.shape)) / values.shape[1]
+    return out
+
+
+def distance_from_uniform(u: FloatArray) -> FloatArray:
+    """Largest distance of each column's distribution function from the uniform one, (m,).
+
+    Parameters
+    ----------
+    u : (n, m) array
+    """
+    n = len(u)
+    steps = (np.arange(n)[:, None] + 0.5) / n
+    found: FloatArray = np.abs(np.sort(u, axis=0) - steps).max(axis=0) + 0.5 / n
+    return found
+
+
+def tail_by_draws(value: float, drawn: FloatArray) -> float:
+    """p-value of a statistic that is large beside those of drawn responses."""
+    return float((1.0 + np.sum(drawn >= value)) / (1.0 + len(drawn)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

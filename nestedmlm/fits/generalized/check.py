@@ -1,0 +1,169 @@
+"""Checks of a generalized fit's assumptions in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.fits.generalized.overdispersion import COUNTS, drawn_responses, zeros_beside
+from nestedmlm.fits.verbs.check import (
+    LEVEL,
+    Notes,
+    curves,
+    note_collinearity,
+    note_influence,
+    note_linearity,
+    note_outliers,
+    note_random_effects,
+    note_singularity,
+    said_p,
+    smallest_factor,
+)
+from nestedmlm.inference.rows.assumption_checks import weighted_bend
+from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS, response_at, working
+from nestedmlm.inference.rows.uniform_tests import (
+    distance_from_uniform,
+    ranks_among,
+    tail_by_draws,
+)
+from nestedmlm.inference.rows.working_model import held_changes, working_weights
+from nestedmlm.views.check import Check
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.glmer_fit import GlmerFit
+
+# ratios of the sum of squared Pearson residuals to its degrees of freedom
+_OVERDISPERSED = 1.2  # from where standard errors are a tenth too small
+_FAR_OVERDISPERSED = 1.5  # and a fifth
+_ZEROS_APART = 1.1  # ratio of zeros to those expected, or its inverse, from which it is said
+
+
+def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
+    """Check the assumptions of a model: sentences with what they mean and what to do; a view.
+
+    Parameters
+    ----------
+    nsim : int
+        Responses that are drawn from the model, with new random effects, to compare the data with.
+    seed : int, optional
+        Of these draws.
+
+    Returns
+    -------
+    Check
+        Prints as sentences; ``to_frame()`` has the numbers, ``fit.plot.check()`` is the picture.
+
+    Notes
+    -----
+    *Distribution*: where each response stands among drawn ones is uniform if the model is right
+    (DHARMa's idea); the largest distance from uniform is compared with those of the drawn responses
+    themselves. *Linearity* and *influence* are those of the working linear model at the optimum
+    (one step of the fit's algorithm with a squared term, or without a group; theta held). Outliers
+    are quantile residuals (Dunn and Smyth 1996). *look*: a test at 5 % and a size that matters;
+    *act*: a size that changes conclusions.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD)", nm.load_dataset("grouseticks"),
+    ...                family="poisson")
+    >>> [finding.check for finding in fit.check().findings if finding.verdict == "act"]
+    ['overdispersion']
+    """
+    notes, own = Notes(), _as_fit(fit)
+    drawn = drawn_responses(fit, nsim, seed, use_u=False)
+    _distribution(notes, fit, drawn, seed)
+    if fit.family.name in COUNTS and not _zero_or_one(fit):
+        _overdispersion(notes, fit)
+        _zeros(notes, fit, drawn)
+    if fit.family.name in DISTRIBUTIONS:
+        z = fit.residuals("quantile", seed=seed).dropna().to_numpy(dtype=float)
+        note_outliers(notes, own, z, statistic="quantile residual", unit="SDs")
+    _linearity(notes, fit)
+    note_collinearity(notes, own)
+    note_random_effects(notes, own)
+    _influence(notes, fit)
+    note_singularity(notes, own)
+    return notes.written(own)
+
+
+def _as_fit(fit: GlmerFit) -> Any:
+    """The same, for verbs that linear fits share."""
+    return fit
+
+
+def _zero_or_one(fit: GlmerFit) -> bool:
+    """Whether responses have no size: single trials cannot vary more than their mean says."""
+    w = fit.design.weights
+    return fit.family.name == "binomial" and (w is None or bool(np.all(w == 1.0)))
+
+
+def _distribution(notes: Notes, fit: GlmerFit, drawn: FloatArray, seed: int | None) -> None:
+    rng = np.random.default_rng(seed)
+    u = ranks_among(np.column_stack([fit.design.y, drawn]), rng)
+    distances = distance_from_uniform(u)
+    p = tail_by_draws(distances[0], distances[1:])
+    verdict = "fine" if p >= LEVEL else "act" if distances[0] > 0.2 else "look"
+    notes.number("distribution", "distance from uniform", distances[0], p=p, verdict=verdict)
+    notes.say(
+        "distribution",
+        verdict,
+        f"responses stand among {drawn.shape[1]} draws from the model "
+        f"{'as those among themselves' if verdict == 'fine' else 'where draws do not'} (largest "
+        f"distance from uniform {distances[0]:.2f}, {said_p(p)}).",
+        "The family does not make such data: compare families (poisson, negativebinomial; gamma, "
+        "inverse_gaussian) and draw fit.plot.simulated_residuals().",
+    )
+
+
+def _overdispersion(notes: Notes, fit: GlmerFit) -> None:
+    found = fit.overdispersion()
+    ratio, p = float(found["ratio"]), float(found["p_value"])
+    real = p < LEVEL and ratio > _OVERDISPERSED
+    verdict = "fine" if not real else "act" if ratio > _FAR_OVERDISPERSED else "look"
+    notes.number("overdispersion", "ratio", ratio, p=p, verdict=verdict)
+    notes.say(
+        "overdispersion",
+        verdict,
+        f"squared Pearson residuals are {ratio:.2f} times what the family's variance says "
+        f"({said_p(p)}).",
+        "Standard errors are too small. Try family='negativebinomial' for counts, or a random "
+        "intercept of each row, and compare by AIC.",
+    )
+
+
+def _zeros(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
+    found = zeros_beside(fit.design.y, drawn)
+    ratio, p = float(found["ratio"]), float(found["p_value"])
+    apart = not 1.0 / _ZEROS_APART <= ratio <= _ZEROS_APART
+    verdict = "look" if p < LEVEL and apart else "fine"
+    notes.number("zeros", "observed / expected", ratio, p=p, verdict=verdict)
+    notes.say(
+        "zeros",
+        verdict,
+        f"{found['observed']:.0f} responses are zero, of draws {found['expected']:.1f} "
+        f"({said_p(p)}).",
+        "Zeros may have a cause of their own: a predictor that is missing, overdispersion, or "
+        "units that cannot count at all.",
+    )
+
+
+def _linearity(notes: Notes, fit: GlmerFit) -> None:
+    at = response_at(fit.core)
+    z, weights = working(at), working_weights(at)
+    found = [(name, *weighted_bend(x, z, weights)) for name, x in curves(_as_fit(fit))]
+    note_linearity(notes, found, unit="units of the linear predictor")
+
+
+def _influence(notes: Notes, fit: GlmerFit) -> None:
+    factor = smallest_factor(_as_fit(fit))
+    if factor is None:
+        return
+    sets = [np.flatnonzero(factor.codes == level) for level in range(len(factor.levels))]
+    changes = held_changes(fit.core, sets)
+    inverse = np.linalg.inv(np.asarray(fit.cov_params(), dtype=float))
+    distances = np.einsum("mi,ij,mj->m", changes, inverse, changes) / changes.shape[1]
+    note_influence(notes, factor.name, pd.Series(distances, index=list(factor.levels)).dropna())
