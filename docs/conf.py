@@ -86,6 +86,8 @@ NOTEBOOKS = {
     "crossed": "tutorials",
     "singular": "tutorials",
     "classroom_bayes": "tutorials",
+    "prior_to_report": "tutorials",
+    "reml_zero": "tutorials",
     "power": "tutorials",
     "contraception": "tutorials",
     "from_statsmodels": "coming-from",

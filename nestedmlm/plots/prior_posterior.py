@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
+from nestedmlm.bayes.density.prior_coordinates import make_coordinate
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.priors import prior_curve, priors_of
 from nestedmlm.plots.source import named
-from nestedmlm.posterior.parameter_priors import draws_on_scale, parameter_priors
+from nestedmlm.posterior.parameter_priors import ParameterPrior, draws_on_scale, parameter_priors
 from nestedmlm.posterior.summaries import list_parameters
 from nestedmlm.views.protocols import EitherFit
 
@@ -31,8 +33,10 @@ def prior_posterior(
 ) -> Any:
     """Density of each parameter before and after the data.
 
-    The prior is its exact density: of the intercept, where there are predictors, that of the
-    intercept at their means, whose posterior is drawn; of one of several correlations its own.
+    The posterior is smoothed by a normal kernel, mirrored where values end: it would seem to fall
+    towards a standard deviation of zero otherwise. The prior is its exact density: of the
+    intercept, where there are predictors, that of the intercept at their means, whose posterior is
+    drawn; of one of several correlations its own.
 
     Parameters
     ----------
@@ -81,9 +85,7 @@ def prior_posterior(
     return cells
 
 
-def _panel(panel: Any, name: str, own: Any, draws: np.ndarray) -> None:
-    from scipy.stats import gaussian_kde
-
+def _panel(panel: Any, name: str, own: ParameterPrior, draws: np.ndarray) -> None:
     curve = prior_curve(own.prior)
     if curve is not None:
         x, density = own.origin + own.direction * curve[0], curve[1] / abs(own.direction)
@@ -91,10 +93,31 @@ def _panel(panel: Any, name: str, own: Any, draws: np.ndarray) -> None:
         panel.plot(x, density, color=_PRIOR, linewidth=1.2, label="prior")
     if np.ptp(draws) > 0.0:
         grid = np.linspace(draws.min(), draws.max(), _GRID)
-        density = gaussian_kde(draws)(grid)
+        density = smoothed(draws, grid, *_support(own))
         panel.plot(grid, density, color=_POSTERIOR, linewidth=1.8, label="posterior")
         panel.set_ylim(0.0, 1.08 * density.max())
     panel.set_title(name, fontsize=10, loc="left")
     panel.set_yticks([])
     panel.tick_params(labelsize=style.SMALL)
     panel.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _support(own: ParameterPrior) -> tuple[float, float]:
+    """Between what the values of a parameter lie."""
+    ends = (-1.0, 1.0)
+    if own.prior.distribution != "LKJ":
+        ends = make_coordinate(own.name, own.prior).support
+    low, high = sorted(own.origin + own.direction * end for end in ends)
+    return low, high
+
+
+def smoothed(draws: FloatArray, grid: FloatArray, low: float, high: float) -> FloatArray:
+    """Kernel density of draws at some places, mirrored at the ends of their values."""
+    from scipy.stats import gaussian_kde
+
+    kernel = gaussian_kde(draws)
+    density: FloatArray = kernel(grid)
+    for end in (low, high):
+        if np.isfinite(end):
+            density = density + kernel(2.0 * end - grid)
+    return density

@@ -204,3 +204,14 @@ def test_why_estimate_and_posterior_part(sleep, posterior):
     assert "1|Subject_sigma is held at 25." in said
     assert np.isnan(why.to_frame()["prior_share"].iloc[2])
     assert len(nm.plots.prior_influence(why).get_yticks()) == len(said) - 1
+
+
+def test_the_picture_of_draws_up_to_an_end():
+    """The density at zero of absolute normal draws, which a plain kernel halves."""
+    from nestedmlm.plots.prior_posterior import smoothed
+
+    draws = np.abs(np.random.default_rng(1).normal(size=20_000))
+    found = smoothed(draws, np.array([0.0, 0.5]), 0.0, np.inf)
+    np.testing.assert_allclose(found, 2.0 * scipy.stats.norm.pdf([0.0, 0.5]), rtol=0.05)
+    found = smoothed(7.0 - draws, np.array([7.0, 6.5]), -np.inf, 7.0)
+    np.testing.assert_allclose(found, 2.0 * scipy.stats.norm.pdf([0.0, 0.5]), rtol=0.05)

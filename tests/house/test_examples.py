@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 NEEDS_CLASSROOM = {"classroom", "classroom_bayes"}
 NEEDS_MODULE = {"from_statsmodels": "statsmodels"}
-SLOW = {"classroom_bayes", "contraception"}
+SLOW = {"classroom_bayes", "contraception", "prior_to_report", "reml_zero"}
 
 # what must be among the output: a sentence of each notebook's point
 SHOWN = {
@@ -29,6 +29,8 @@ SHOWN = {
     "contraception": ["16.372", "odds.ratio", "ML estimates and posterior means"],
     "crossed": ["lecturer (Intercept)"],
     "from_statsmodels": ["Mixed Linear Model Regression Results", "sd_Days|Subject"],
+    "prior_to_report": ["Normal(mu=0.1, sigma=0.1, lower=0)", "A - B", "temp > 0.1", "95 % CrI"],
+    "reml_zero": ["2.084048", "The data do not tell it from zero", "HalfNormal(10)", "chocolate"],
     "power": ["Power for Days by number of Subject", "kenward-roger"],
     "singular": ["the standard deviation of (Intercept) is zero", "Random effects near zero"],
     "sleepstudy": ["1743.628", "3.264e-06", "450.326"],

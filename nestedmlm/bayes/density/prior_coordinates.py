@@ -70,11 +70,17 @@ class Coordinate:
         given = dict(self.prior.parameters)
         return given.get("lower", 0.0), given.get("upper", 1.0)
 
+    @property
+    def support(self) -> tuple[float, float]:
+        """Between what its values lie."""
+        low, high = self.ends
+        own = {LOG: (low, np.inf), BELOW: (-np.inf, high), INTERVAL: (low, high)}
+        return own.get(self.scale, (-np.inf, np.inf))
+
     def holds(self, value: float) -> bool:
         """Whether a value of the variable lies between its ends."""
-        low, high = self.ends
-        above, below = value > low, value < high
-        return {REAL: True, LOG: above, BELOW: below, INTERVAL: above and below}[self.scale]
+        low, high = self.support
+        return low < value < high
 
 
 @dataclass(frozen=True, slots=True)
