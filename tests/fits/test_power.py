@@ -225,7 +225,7 @@ def test_rows_within_groups(nested):
     table = nested.extend(within="f1", n=9).model.data
     assert (table.groupby("f1").size() == 9).all()
     both = nested.extend(within="f1 + a", n=2).model.data
-    assert (both.groupby(["f1", "a"]).size() == 2).all()
+    assert (both.groupby(["f1", "a"], observed=True).size() == 2).all()
 
 
 def test_a_numeric_predictor_is_continued(slopes):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.covariance import split_parameters
+from nestedmlm.covariance import TermShape, split_parameters
 from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.moments import term_matrix
 from nestedmlm.design.rows import rows_here
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ROUNDING = 1e-10  # eigenvalue of the information, scaled to a unit diagonal: zero to rounding
 _COLLINEAR = 1e-7  # relative singular value of columns that depend on each other (R's rank rule)
+_STEP = 1e-3  # of a parameter on the boundary, whose square moves the covariance
 _INVOLVED = 1e-4  # share of the largest entry of a null vector that means a parameter
 
 
@@ -152,9 +153,24 @@ def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
         if not directions:
             T = shape.structure.factor(np, parts[t], k, shape.hom)
             slopes = J[term_places(plan)[t], ends[t] : ends[t + 1]].T.reshape(-1, k, k) @ T.T
-            # on the boundary phi does not move the covariance: nothing can be said of it there
-            directions = tuple(h + h.T for h in slopes if np.abs(h).max() > _INVOLVED)
+            own = [
+                h + h.T if np.abs(h).max() > _INVOLVED else _second_order(parts[t], j, shape)
+                for j, h in enumerate(slopes)
+            ]
+            directions = tuple(E for E in own if np.abs(E).max() > _INVOLVED)
         out += [(t, E) for E in directions]
+    return out
+
+
+def _second_order(phi: FloatArray, j: int, shape: TermShape) -> FloatArray:
+    """Where the covariance moves with the square of a parameter, as it does on the boundary.
+
+    Zero where it does not move at all: the correlation of columns without variance.
+    """
+    moved = phi.copy()
+    moved[j] += _STEP
+    here, there = (shape.structure.factor(np, x, shape.k, shape.hom) for x in (phi, moved))
+    out: FloatArray = (there @ there.T - here @ here.T) / _STEP**2
     return out
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.inference.variances.identification import confoundings
+from nestedmlm.likelihood.solution import results_at
 from tests.designs import FORMULAS, data
 
 
@@ -61,6 +62,31 @@ def test_confounded_effects_are_named_with_what_to_leave_out(case: str, rows: pd
 def test_effects_that_can_be_told_apart_are_not_named(term: str, rows: pd.DataFrame) -> None:
     fit = nm.lmer(f"y ~ cond + {term}", rows)
     assert not [m for m in fit.messages if "arbitrary" in m]
+
+
+def test_where_on_the_ridge_the_fit_ends_does_not_matter(rows: pd.DataFrame) -> None:
+    """At a correlation of minus one its parameter moves the covariance to second order only."""
+    fit = nm.lmer("y ~ cond + (1 | id) + cs(0 + cond | id)", rows)
+    variance, (a, b), rho = fit.theta[0] ** 2, fit.theta[1:3], fit.theta[3]
+    total = variance + np.array([[a * a, rho * a * b], [rho * a * b, b * b]])
+
+    def left(shared: float) -> np.ndarray:
+        return total - shared
+
+    def beyond(shared: float) -> float:  # negative once the rest is no covariance
+        return float(np.linalg.det(left(shared)))
+
+    low, high = 0.0, float(np.diag(total).min())
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if beyond(middle) > 0.0 else (low, middle)
+    sds = np.sqrt(np.diag(left(low)))
+    edge = results_at(fit.design, np.array([np.sqrt(low), *sds, -1.0]))
+    assert edge.reml_criterion == pytest.approx(fit.criterion, abs=1e-6)
+    (found,) = confoundings(fit.design, edge, REML=True)
+    assert found.redundant == "(1 | id)"
+    alone = nm.lmer("y ~ cond + cs(0 + cond | id)", rows).design
+    assert not confoundings(alone, results_at(alone, np.array([0.6, 0.8, -1.0])), REML=True)
 
 
 @pytest.mark.parametrize("kind", list(FORMULAS))
