@@ -56,6 +56,10 @@ class PointAt(Protocol):
     def dispersion(self) -> float | None:
         """Of the family, where it has one."""
 
+    @property
+    def residual(self) -> FloatArray | None:
+        """Parameters of residuals that differ or correlate, as they are reported."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Criterion:
@@ -134,18 +138,7 @@ class Coordinates:
 
 
 def free_coordinates(solution: Solution) -> Coordinates:
-    """The optimizer's own coordinates and ``log sigma``: nothing is held.
-
-    Raises
-    ------
-    ResidualStructureError
-        If residuals differ or correlate: their parameters are no coordinates here.
-    """
-    if solution.stats.residual is not None:
-        raise ResidualStructureError(
-            "likelihood profiles are not worked out for residuals that differ or correlate: Wald "
-            "intervals are, conf_int(method='wald')"
-        )
+    """The optimizer's own coordinates and ``log sigma``: nothing is held."""
     return join_terms([free_term(term) for term in terms_at(solution)], solution)
 
 
@@ -171,6 +164,8 @@ def held_coordinates(parameter: ModelParameter, solution: Solution) -> Coordinat
     coordinates = free_coordinates(solution)
     if parameter.kind == "sigma":
         return hold_logarithm(coordinates, 0)
+    if parameter.kind == "residual":  # `residual_coordinates` has its place
+        return coordinates
     if parameter.kind == "beta":
         return _hold_beta(coordinates, parameter.i, solution.beta)
     return hold_in_term(coordinates, parameter, solution)
@@ -324,7 +319,7 @@ def theta_at(z: FloatArray, coordinates: Coordinates) -> FloatArray:
             continue
         L = echelon(W @ T[entries].reshape(W.shape))
         parts.append(shape.structure.theta_of_factor(L, shape.hom))
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _curved(term: TermCoordinates, own: slice) -> list[int]:

@@ -121,6 +121,11 @@ class DevianceAt:
         """A linear model's is its sigma."""
         return None
 
+    @property
+    def residual(self) -> None:
+        """Its residuals have no parameters but sigma."""
+        return None
+
 
 def deviance_at(z: FloatArray, coordinates: Coordinates, *, REML: bool = False) -> DevianceAt:
     """Evaluate the deviance (``REML=False``) or REML criterion and its gradient.

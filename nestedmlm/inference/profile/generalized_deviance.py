@@ -67,6 +67,11 @@ class GeneralizedDevianceAt:
     dispersion: float | None
     found: CriterionAt
 
+    @property
+    def residual(self) -> None:
+        """There are no residuals with parameters."""
+        return None
+
 
 def check_profiled(solved: GlmmSolved) -> None:
     """Refuse a model that has no maximum to profile around.

@@ -37,14 +37,19 @@ from nestedmlm.progress import gather
 
 if TYPE_CHECKING:
     from nestedmlm.inference.profile.generalized_deviance import generalized_coordinates
+    from nestedmlm.inference.profile.residual_deviance import (
+        refitted_residuals,
+        residual_coordinates,
+    )
     from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution
     from nestedmlm.optimum.glmm.solve_glmm import GlmmSolved, solved_again
-else:  # of generalized models only
+else:  # of generalized models, and of residuals that differ or correlate
     globals().update(
         late_imports(
             "nestedmlm",
             {
                 "inference.profile.generalized_deviance": "generalized_coordinates",
+                "inference.profile.residual_deviance": "refitted_residuals residual_coordinates",
                 "optimum.glmm.solve_glmm": "solved_again",
             },
         )
@@ -163,6 +168,8 @@ def _profile_one(
         return None
     if isinstance(found, Solution):
         coordinates = held_coordinates(parameter, found)
+        if found.stats.residual is not None:
+            coordinates = residual_coordinates(parameter, coordinates, found)
     else:
         coordinates = generalized_coordinates(parameter, found)
     path = follow_profile(coordinates, cutoff=cutoff, step=step, lower=lower)
@@ -173,12 +180,14 @@ def _refitted_from(
     lower: LowerDeviance, design: Design, found: Solution | GlmmSolved
 ) -> Solution | GlmmSolved:
     """The optimum from where a profile came to a lower deviance."""
-    at = lower.fit.deviance
+    at: Any = lower.fit.deviance
     theta = theta_at(at.z, lower.coordinates)
     if not isinstance(found, Solution):
         beta = np.linalg.solve(found.solution.stats.R_x, at.gamma)
         return solved_again(found, design, theta=theta, beta=beta, dispersion=at.dispersion)
     plan, stats = found.plan, found.stats
+    if stats.residual is not None:
+        return refitted_residuals(found, design, theta, at.free)
     best = optimize(plan, stats, REML=False, start=theta)
     return results_at(design, best.theta, REML=False, stats=stats)
 
@@ -242,6 +251,7 @@ def values_of(
         T=factors,
         sigma=float(np.exp(at.z[0])),
         beta=beta,
+        residual=at.residual,
         dispersion=at.dispersion,
     )
 

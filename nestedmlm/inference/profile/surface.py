@@ -9,7 +9,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import split_parameters
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError
 from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
@@ -50,8 +50,9 @@ def criterion_surface(
 ) -> Surface:
     """Evaluate the criterion over two standard deviations relative to sigma.
 
-    Fixed effects and sigma are profiled out at every place; correlations and the other relative
-    standard deviations stay at their estimates, so this is a slice of the likelihood.
+    Fixed effects and sigma are profiled out at every place; correlations, the other relative
+    standard deviations and residuals' parameters stay at their estimates: this is a slice of the
+    likelihood.
 
     Parameters
     ----------
@@ -71,10 +72,6 @@ def criterion_surface(
     if pair[0] == pair[1] or any(p.kind != "sd" for p in pair):
         names = " and ".join(p.name for p in pair)
         raise OptionError(f"a surface needs two different standard deviations, not {names}")
-    if solution.stats.residual is not None:
-        raise ResidualStructureError(
-            "a likelihood surface is not worked out for residuals that differ or correlate"
-        )
     at = tuple(_relative_sd(solution, p) for p in pair)
     base = _criterion(solution, solution.theta, REML)
 

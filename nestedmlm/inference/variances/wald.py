@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import relative_factors, split_parameters
 from nestedmlm.design.design import Design
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at
@@ -168,12 +169,22 @@ def wald_limits(found: VarianceEstimates, level: float) -> FloatArray:
 def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
     """S with covariance ``2 S S'`` of what is read: its slopes in units of the curvature.
 
-    NaN where the Hessian is singular. Fits with other residuals than lme4's go another way.
+    NaN where the Hessian is singular.
+
+    Raises
+    ------
+    ResidualStructureError
+        For other residuals than lme4's, which go another way.
     """
     if fitted.solved is not None:
         return _generalized_slopes(read, fitted)
     solution, REML, penalty = fitted.solution, fitted.REML, fitted.penalty
     plan, stats = solution.plan, solution.stats
+    if stats.residual is not None:
+        raise ResidualStructureError(
+            "this interval is not worked out for residuals that differ or correlate: "
+            "conf_int() and variance_parameters() are"
+        )
     coordinates = free_coordinates(solution)
     z = coordinates.start
     held = np.concatenate([[stats.sigma is not None], _on_boundary(solution, coordinates)])
