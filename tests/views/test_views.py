@@ -11,7 +11,8 @@ import pytest
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
-from nestedmlm.views.render.blocks import Table, Text
+from nestedmlm.views.posterior import cells
+from nestedmlm.views.render.blocks import Table, Text, text_lines
 from nestedmlm.views.render.view import View, Viewable
 
 ODD = "a<b> & $x_1$ | `q`"
@@ -147,3 +148,11 @@ def test_no_colours_of_its_own(fits):
 
 def test_a_document_without_tables_has_an_empty_frame():
     assert View((Text(("words",)),)).to_frame().empty
+
+
+def test_headings_of_text_stand_above_it():
+    frame = pd.DataFrame({"name": ["a long name", "b"], "x": [1.0, 20.0]})
+    columns = {"name": ("Name", cells.text), "x": ("x", cells.significant)}
+    lines = text_lines(cells.frame_table("t", frame, columns))
+    assert [line[:6].strip() for line in lines] == ["Name", "a lon", "b"]
+    assert cells.frame_table("t", frame[:0], columns).columns == ()  # nothing to show

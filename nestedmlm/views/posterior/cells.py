@@ -114,13 +114,14 @@ def frame_table(
     written = [column for column in written if any(column[2])]
     labels = tuple(rows) if rows is not None else ("",) * len(source)
     left = [i for i, (_, write, _) in enumerate(written) if write is text]
-    padded = [_left(c) if i in left else c for i, (_, _, c) in enumerate(written)]
+    padded = [_left([h, *c]) if i in left else [h, *c] for i, (h, _, c) in enumerate(written)]
+    lines = list(zip(*padded, strict=True))  # headings of text stand on the left, too
     return Table(
         name=name,
         frame=frame,
-        cells=tuple(zip(*padded, strict=True)),
+        cells=tuple(lines[1:]),
         rows=labels,
-        columns=tuple(heading for heading, _, _ in written),
+        columns=lines[0] if lines else (),
         numeric=tuple(i for i in range(len(written)) if i not in left),
     )
 
