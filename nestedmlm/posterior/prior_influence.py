@@ -126,7 +126,8 @@ def influence_table(
         conflict=tail_probabilities(redraws, parameters, estimate, errors),
     )
     signs = np.array([p.kind in ("fixed", "cor") for p in parameters])
-    table["reference"] = np.where(signs, 0.0, estimate)
+    # an interval of a standard deviation lies above zero whatever the prior: no conclusion
+    table["reference"] = np.where(signs, 0.0, np.where(estimate > 0.0, estimate, np.nan))
     rows = [
         _tips(data, redraws, p, reference, level) if tips and np.isfinite(reference) else _NO_TIPS
         for p, reference in zip(parameters, table["reference"], strict=True)

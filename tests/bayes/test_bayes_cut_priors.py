@@ -215,3 +215,12 @@ def test_the_picture_of_draws_up_to_an_end():
     np.testing.assert_allclose(found, 2.0 * scipy.stats.norm.pdf([0.0, 0.5]), rtol=0.05)
     found = smoothed(7.0 - draws, np.array([7.0, 6.5]), -np.inf, 7.0)
     np.testing.assert_allclose(found, 2.0 * scipy.stats.norm.pdf([0.0, 0.5]), rtol=0.05)
+
+
+def test_nothing_is_concluded_from_an_estimate_of_zero():
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2"))
+    posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    why = nm.compare(fit, posterior).why(draws=250, seed=1)
+    said = {own.split(":")[0]: own for own in why.sentences()}
+    assert "interval" in said["sigma"]
+    assert "interval" not in said["1|Batch_sigma"]
