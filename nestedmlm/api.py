@@ -123,6 +123,19 @@ def lmer(
     LmerFit or PooledFit
         Of a list: pooled by Rubin's rules, as by `pool`.
 
+    Raises
+    ------
+    FormulaError
+        With the place marked: no operator between two terms, no random effects, ...
+    ColumnNotFoundError
+        For a name that is neither a column nor known; says which is near it.
+    DataError
+        If the data are no table, are empty, or hold infinite values.
+    GroupingError
+        If a factor has one level, or as many levels as there are rows.
+    OptionError
+        For an argument of the wrong kind.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -278,6 +278,21 @@ class Emmeans(MeansDisplay, Viewable):
         adjust : str, optional
             Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
             ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+
+        Returns
+        -------
+        Emmeans
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> cake = nm.load_dataset("cake")
+        >>> means = nm.emmeans(nm.lmer("angle ~ recipe + (1 | replicate)", cake), "recipe")
+        >>> means.conf_int(0.9).to_frame()[["conf_low", "conf_high"]].round(1)
+           conf_low  conf_high
+        0      30.1       36.1
+        1      28.7       34.6
+        2      28.6       34.6
         """
         return self._shown(level, adjust, intervals=True, tests=False)
 
@@ -290,6 +305,19 @@ class Emmeans(MeansDisplay, Viewable):
         adjust : str, optional
             Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
             ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+
+        Returns
+        -------
+        Emmeans
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> cake = nm.load_dataset("cake")
+        >>> means = nm.emmeans(nm.lmer("angle ~ recipe + (1 | replicate)", cake), "recipe")
+        >>> pairs = means.pairs().test(adjust="holm")
+        >>> pairs.to_frame()["p_value"].round(3).tolist()
+        [0.201, 0.201, 0.957]
         """
         return self._shown(None, adjust, intervals=False, tests=True)
 

@@ -110,6 +110,18 @@ class Scenario:
             Responses, one in each column.
         seed : int, optional
             The same seed, the same responses.
+
+        Returns
+        -------
+        DataFrame
+            A row for each row of the data.
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> pilot = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> pilot.extend(along="Subject", n=36).simulate(2, seed=1).shape
+        (360, 2)
         """
         index = self.design.index
         return draw_frame(self.distribution, index, nsim=nsim, seed=seed)
@@ -175,6 +187,18 @@ class Scenario:
             Grouping factor within each of whose levels the number of rows becomes `n`.
         n : int
             The new number.
+
+        Returns
+        -------
+        Scenario
+
+        Examples
+        --------
+        >>> import nestedmlm as nm
+        >>> pilot = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+        >>> larger = pilot.extend(along="Subject", n=36).extend(within="Subject", n=5)
+        >>> larger.simulate(1, seed=1).shape
+        (180, 1)
         """
         model, design = extended(self.model, self.design, along=along, within=within, n=n)
         return replace(self, model=model, design=design)
