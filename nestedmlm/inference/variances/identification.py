@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _ROUNDING = 1e-10  # eigenvalue of the information, scaled to a unit diagonal: zero to rounding
 _COLLINEAR = 1e-7  # relative singular value of columns that depend on each other (R's rank rule)
-_STEP = 1e-3  # of a parameter on the boundary, whose square moves the covariance
+_BOUNDARY_STEP = 1e-3  # of a parameter on the boundary, whose square moves the covariance
 _INVOLVED = 1e-4  # share of the largest entry of a null vector that means a parameter
 
 
@@ -168,9 +168,9 @@ def _second_order(phi: FloatArray, j: int, shape: TermShape) -> FloatArray:
     Zero where it does not move at all: the correlation of columns without variance.
     """
     moved = phi.copy()
-    moved[j] += _STEP
+    moved[j] += _BOUNDARY_STEP
     here, there = (shape.structure.factor(np, x, shape.k, shape.hom) for x in (phi, moved))
-    out: FloatArray = (there @ there.T - here @ here.T) / _STEP**2
+    out: FloatArray = (there @ there.T - here @ here.T) / _BOUNDARY_STEP**2
     return out
 
 
