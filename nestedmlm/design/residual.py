@@ -8,7 +8,7 @@ refused here, before any fit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,17 @@ class ResidualRows:
     def levels(self) -> int:
         """Number of levels of the time."""
         return len(self.time_labels)
+
+    def of_rows(self, rows: IntArray) -> ResidualRows:
+        """The same of some rows: parameters stay, also those that these rows say nothing of."""
+        return replace(
+            self,
+            log_sd=self.log_sd[rows],
+            block=None if self.block is None else self.block[rows],
+            by=None if self.by is None else self.by[rows],
+            time=None if self.time is None else self.time[rows],
+            stratum=None if self.stratum is None else self.stratum[rows],
+        )
 
     @property
     def n_dispersion(self) -> int:

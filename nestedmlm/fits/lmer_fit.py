@@ -90,9 +90,9 @@ else:  # each loads when it is first asked for
             {
                 "anova": "anova", "autocorrelation": "autocorrelation", "bootstrap": "bootstrap",
                 "conf_int": "conf_int", "contest": "contest", "drop1": "drop1", "glance": "glance",
-                "icc": "icc", "model_matrix": "model_matrix", "partial_r2": "partial_r2",
-                "polish": "polish", "predict": "predict", "profile": "profile", "r2": "r2",
-                "ranef": "coef ranef",
+                "icc": "icc", "influence": "influence", "model_matrix": "model_matrix",
+                "partial_r2": "partial_r2", "polish": "polish", "predict": "predict",
+                "profile": "profile", "r2": "r2", "ranef": "coef ranef",
                 "dispersion": "dispersion residual_cov", "ranova": "ranova", "tidy": "tidy",
                 "refit": "refit refit_ml", "residuals": "resid residuals", "simulate": "simulate",
                 "summary": "pvalues summary", "update": "update", "varcorr": "varcorr",
@@ -106,7 +106,7 @@ else:  # each loads when it is first asked for
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
                 "augment": "augment", "elimination": "elimination", "extend": "extend",
-                "smooths": "smooths", "influence": "dfbeta dfbetas influence", "power": "power",
+                "smooths": "smooths", "influence": "dfbeta dfbetas", "power": "power",
                 "leverage": "cooks_distance hatvalues", "loo": "loo",
                 "refit_many": "refit_many", "residuals": "rstudent", "step": "step",
                 "standardized": "standardized", "fragility": "fragility", "check": "check",

@@ -13,6 +13,7 @@ from nestedmlm._typing import IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
+from nestedmlm.fits.plain_only import refuse_known_sigma, refuse_residuals
 from nestedmlm.fits.simulation.leave_out_elsewhere import leave_out_elsewhere
 from nestedmlm.fits.simulation.replicates import check_workers
 from nestedmlm.inference.resampling.resampling import row_sets
@@ -61,6 +62,9 @@ def influence(
     Raises
     ------
     OptionError, ColumnNotFoundError, DataError, GroupingError
+    ResidualStructureError
+        For fits with `dispersion=` or `residual=` unless they are refitted (their parameters move
+        with theta), and for those with a known sigma.
 
     Examples
     --------
@@ -72,6 +76,9 @@ def influence(
     309    0.29031
     Name: cooks_distance, dtype: float64
     """
+    if refit != "full":
+        refuse_residuals(fit, f"influence with refit={refit!r}", "refit='full' is")
+    refuse_known_sigma(fit, "influence")
     what = left_out(fit, groups)
     check_workers(workers)
     if refit == HELD:

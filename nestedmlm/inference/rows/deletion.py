@@ -124,7 +124,12 @@ def covariance_entries(design: Design, theta: FloatArray, sigma: FloatArray) -> 
     shapes = term_shapes(design)
     different, which = np.unique(theta, axis=0, return_inverse=True)
     relative = [
-        np.concatenate([(T @ T.T)[lower_indices(len(T))] for T in relative_factors(row, shapes)])
+        np.concatenate(
+            [
+                np.zeros(0),
+                *((T @ T.T)[lower_indices(len(T))] for T in relative_factors(row, shapes)),
+            ]
+        )
         for row in different
     ]
     entries = np.column_stack([np.vstack(relative), np.ones(len(different))])[which.ravel()]

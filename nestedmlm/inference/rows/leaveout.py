@@ -24,6 +24,7 @@ from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import quadratic_step
+from nestedmlm.optimum.solve import solve
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.progress import gather
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -97,6 +98,13 @@ def leave_out(
         for g, gone in enumerate(sets):
             rest = without_rows(design, gone)
             _check_levels(design, rest)
+            if rest.residual is not None:
+                found = solve(rest, REML=REML and rest.p > 0, start=start if start.size else None)
+                out.converged[g] = found.certificate.holds
+                theta = found.solution.theta
+                write_estimates(out, g, design, rest, theta, found.REML, found.solution.stats)
+                yield
+                continue
             stats = cross_products(rest)
             with blas_threads(stats):
                 theta, out.converged[g] = MOVES[refit](
