@@ -120,3 +120,18 @@ def test_places_of_ties_are_exchangeable() -> None:
     u = ranks_among((rng.uniform(size=(400, 60)) < 0.3).astype(float), rng)
     assert np.allclose(np.sort(np.floor(u * 60), axis=1), np.arange(60))
     assert distance_from_uniform(u).max() < 1.63 / np.sqrt(400) * 1.3
+
+
+def test_separated_outcomes_and_small_groups_are_said() -> None:
+    rng = np.random.default_rng(2)
+    d = pd.DataFrame({"g": np.repeat(np.arange(60), 4), "cell": np.tile([0.0, 0.0, 0.0, 1.0], 60)})
+    d["y"] = np.where(d.cell == 1.0, 1, rng.integers(0, 2, 240))
+    with pytest.warns(nm.errors.ConvergenceWarning, match="separate"):
+        fit = nm.glmer("y ~ cell + (1 | g)", d, family="binomial")
+    found = {f.check: f for f in fit.check(nsim=9).findings}
+    assert found["separation"].verdict == "act" and "by cell." in found["separation"].found
+    assert found["approximation"].verdict == "look" and "4 rows" in found["approximation"].found
+    cbpp = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+                    nm.load_dataset("cbpp"), family="binomial")  # fmt: skip
+    sound = {f.check: f.verdict for f in cbpp.check(nsim=9).findings}
+    assert sound["separation"] == "fine" and "approximation" not in sound

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.fits.generalized.options import few_rows_of_a_group
 from nestedmlm.fits.generalized.overdispersion import COUNTS, drawn_responses, zeros_beside
 from nestedmlm.fits.verbs.check import (
     LEVEL,
@@ -87,6 +88,8 @@ def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     note_random_effects(notes, own)
     _influence(notes, fit)
     note_singularity(notes, own)
+    _separation(notes, fit)
+    _approximation(notes, fit)
     return notes.written(own)
 
 
@@ -167,3 +170,36 @@ def _influence(notes: Notes, fit: GlmerFit) -> None:
     inverse = np.linalg.inv(np.asarray(fit.cov_params(), dtype=float))
     distances = np.einsum("mi,ij,mj->m", changes, inverse, changes) / changes.shape[1]
     note_influence(notes, factor.name, pd.Series(distances, index=list(factor.levels)).dropna())
+
+
+def _separation(notes: Notes, fit: GlmerFit) -> None:
+    """Coefficients that grow without bound."""
+    separated = fit.solved.separated
+    if fit.family.scaled:
+        return
+    verdict = "act" if separated else "fine"
+    notes.number("separation", "coefficients without bound", len(separated), verdict=verdict)
+    notes.say(
+        "separation",
+        verdict,
+        f"the data separate the outcomes by {', '.join(separated)}."
+        if separated
+        else "no coefficient grows without bound.",
+        "Estimate and standard error say nothing. Merge cells, leave it out, or give it a weak "
+        "prior: penalty='normal'.",
+    )
+
+
+def _approximation(notes: Notes, fit: GlmerFit) -> None:
+    """Groups too small for the Laplace approximation of a response of 0 and 1."""
+    rows = few_rows_of_a_group(fit.design) if _zero_or_one(fit) and fit.nAGQ <= 1 else None
+    if rows is None:
+        return
+    notes.number("approximation", "median rows of a group", rows, verdict="look")
+    notes.say(
+        "approximation",
+        "look",
+        f"half of the groups have at most {rows:g} rows of 0 or 1.",
+        "The Laplace approximation may be far from the likelihood: fit.check_approximation() says "
+        "how far, and nAGQ=9 is nearer.",
+    )
