@@ -575,7 +575,7 @@ for case in (
     "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
     "etable", "maketables", "elimination", "profile", "plot caterpillar", "plot qq_random_effects",
-    "plot diagnostics", "plot check", "check",
+    "plot diagnostics", "plot check", "check", "report", "report text",
     "plot shrinkage", "plot forest", "plot variance partition", "plot singularity",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], engines=(*VERBS[case].engines, "glmer"))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         simulated_residuals,
         zero_inflation,
     )
+    from nestedmlm.fits.generalized.report import report
     from nestedmlm.fits.generalized.residuals import resid, residuals
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.model import Model
@@ -88,7 +89,7 @@ else:  # each loads when it is first asked for
                 "generalized.check": "check",
                 "generalized.check_approximation": "check_approximation",
                 "generalized.overdispersion": "overdispersion simulated_residuals zero_inflation",
-                "generalized.residuals": "resid residuals",
+                "generalized.report": "report", "generalized.residuals": "resid residuals",
                 "singularity.diagnosis": "diagnose",
                 "singularity.rank": "is_singular repca",
                 "singularity.simplify": "simplify",
@@ -185,6 +186,7 @@ class GlmerFit(GeneralizedEstimates):
 
     # --- tables --------------------------------------------------------------------------------
     summary = summary
+    report = report
     tidy = tidy
     glance = glance
     augment = augment

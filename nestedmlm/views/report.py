@@ -174,7 +174,7 @@ def random_effects(varcorr: pd.DataFrame) -> Sentence:
         else:
             number = apa.estimate(value, apa.with_error(value))
             pieces += [Italic("SD"), f" = {number} ({row['group']}, {row['var1']}); "]
-    return (*pieces, ".")
+    return (*pieces[:-1], pieces[-1].removesuffix("; "), ".")  # no residual follows
 
 
 def explained(marginal: float, conditional: float) -> Sentence:

@@ -74,7 +74,7 @@ def report(
     check_level(level)
     known = bool(fit.design.p)
     keys = ["r2"] if known else []
-    paragraphs: list[Sentence] = [(f"{_model(fit)} {_estimation(fit)}",)]
+    paragraphs: list[Sentence] = [(f"{_model(fit)} {estimation_sentence(fit)}",)]
     variances = sentences.random_effects(fit.varcorr().to_frame())
     table = pd.DataFrame()
     if known:
@@ -108,7 +108,8 @@ def _model(fit: LmerFit) -> str:
     return " ".join([f"{text}.", *notes])
 
 
-def _estimation(fit: LmerFit) -> str:
+def estimation_sentence(fit: LmerFit) -> str:
+    """Whether the optimum was certified, and whether it is singular."""
     optimum = (
         "The optimum was certified."
         if fit.converged

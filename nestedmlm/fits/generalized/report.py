@@ -1,0 +1,140 @@
+"""The report of a generalized fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nestedmlm.arguments import check_level
+from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.report import estimation_sentence
+from nestedmlm.views import report as sentences
+from nestedmlm.views.render import apa
+from nestedmlm.views.report import Report, Sentence
+
+if TYPE_CHECKING:
+    from nestedmlm.fits.glmer_fit import GlmerFit
+
+# what exponentiated coefficients are called, by link
+RATIOS: Mapping[str, str] = MappingProxyType({"logit": "odds ratios", "log": "ratios of means"})
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "poisson": "Poisson", "negativebinomial": "negative binomial", "gaussian": "Gaussian",
+        "inverse_gaussian": "inverse Gaussian",
+    }
+)  # fmt: skip
+_RATIO_COLUMNS = ("ratio", "ratio_low", "ratio_high")
+
+
+def report(fit: GlmerFit, *, level: float = 0.95) -> Report:
+    r"""Paragraphs for a paper: model, estimation, random and fixed effects, software.
+
+    Parameters
+    ----------
+    level : float
+        Of the intervals, which are Wald's.
+
+    Returns
+    -------
+    Report
+        A view with ``to_markdown`` and ``to_latex``; numbers as the APA prints them. With a logit
+        or log link coefficients follow exponentiated: odds ratios, ratios of means.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+    ...                nm.load_dataset("cbpp"), family="binomial")
+    >>> print("\n".join(str(fit.report()).splitlines()[:8]))
+    cbind(incidence, size - incidence) was modelled by a generalized linear mixed
+    model of the binomial family with the logit link, cbind(incidence, size -
+    incidence) ~ period + (1 | herd), fitted to 56 observations (15 herd) by maximum
+    likelihood (Laplace approximation). The optimum was certified. No random effect
+    was estimated at the boundary (the fit is not singular).
+    <BLANKLINE>
+    Random effects: SD = 0.642 (herd, (Intercept)). Fixed effects explained a share
+    of the variance of R² = .09 (marginal), fixed and random effects together R² =
+    """
+    check_level(level)
+    made: Any = fit  # of verbs that linear fits share
+    first = " ".join([_model(fit), *_dispersion(fit), estimation_sentence(made)])
+    paragraphs: list[Sentence] = [(first,)]
+    variances = sentences.random_effects(made.varcorr().to_frame())
+    table, keys = pd.DataFrame(), list[str]()
+    if fit.design.p:
+        table = _coefficients(made, level)
+        paragraphs.append((*variances, *_explained(made)))
+        paragraphs.append(
+            (*sentences.coefficients(table, level), f" {_ratios(fit, table, level)}".rstrip())
+        )
+        keys = ["r2"]
+    else:
+        paragraphs.append(variances)
+    paragraphs.append((sentences.software(),))
+    return Report(paragraphs=tuple(paragraphs), references=sentences.cited(keys), table=table)
+
+
+def _model(fit: GlmerFit) -> str:
+    how = {0: "the approximation at the joint mode", 1: "Laplace approximation"}.get(
+        fit.nAGQ, f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes"
+    )
+    family = FAMILIES.get(fit.family.name, fit.family.name)
+    text = (
+        f"{fit.design.formula.response_text} was modelled by a generalized linear mixed model of "
+        f"the {family} family with the {fit.link} link, {fit.formula}, fitted to "
+        f"{fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by maximum likelihood "
+        f"({how})."
+    )
+    notes = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in fit.design.messages]
+    return " ".join([text, *notes])
+
+
+def _dispersion(fit: GlmerFit) -> list[str]:
+    if fit.dispersion is None:
+        return []
+    value = apa.estimate(fit.dispersion, apa.with_error(fit.dispersion))
+    return [f"The family's {fit.family.dispersion_name} was {value}."]
+
+
+def _explained(fit: Any) -> Sentence:
+    """Shares of the variance on the latent scale, where the family has one."""
+    try:
+        found = fit.r2()
+    except OptionError:
+        return ()
+    return (" ", *sentences.explained(float(found["marginal"]), float(found["conditional"])))
+
+
+def _coefficients(fit: Any, level: float) -> pd.DataFrame:
+    found = fit.tidy("fixed", conf_int=True, level=level).assign(df=np.nan)
+    columns = [
+        "term", "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
+    ]  # fmt: skip
+    table = found[columns]
+    if fit.link not in RATIOS:
+        return table
+    raised = np.exp(table[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float))
+    return table.assign(**dict(zip(_RATIO_COLUMNS, raised.T, strict=True)))
+
+
+def _ratios(fit: GlmerFit, table: pd.DataFrame, level: float) -> str:
+    """Tests, and exponentiated coefficients but the intercept's, in a sentence."""
+    tests = "Tests and intervals are Wald's, by the Hessian of the log-likelihood."
+    rows = [row for row in table.to_dict("records") if row["term"] != "(Intercept)"]
+    if fit.link not in RATIOS or not rows:
+        return tests
+    said = []
+    for row in rows:
+        ratio, low, high = (float(row[name]) for name in _RATIO_COLUMNS)
+        d = apa.with_error(max(high - low, 1e-9) / 4.0)  # about a standard error
+        low_text, high_text = (apa.estimate(x, d) for x in (low, high))
+        said.append(f"{row['term']} {apa.estimate(ratio, d)} [{low_text}, {high_text}]")
+    return f"As {RATIOS[fit.link]} ({100 * level:g} % CI): {'; '.join(said)}. {tests}"
