@@ -146,7 +146,7 @@ def coefficients(table: pd.DataFrame, level: float, interval: str = "CI") -> Sen
         low, high = (apa.estimate(row[name], d) for name in ("conf_low", "conf_high"))
         pieces.append(f"[{low}, {high}]")
         if tested:
-            pieces += [", ", *_test(row["statistic"], row["df"], row["p_value"])]
+            pieces += [", ", *_test(row["statistic"], row.get("df", np.nan), row["p_value"])]
     return (*pieces, ".")
 
 

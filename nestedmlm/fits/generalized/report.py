@@ -114,9 +114,9 @@ def _explained(fit: Any) -> Sentence:
 
 
 def _coefficients(fit: Any, level: float) -> pd.DataFrame:
-    found = fit.tidy("fixed", conf_int=True, level=level).assign(df=np.nan)
+    found = fit.tidy("fixed", conf_int=True, level=level)
     columns = [
-        "term", "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
+        "term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high",
     ]  # fmt: skip
     table = found[columns]
     if fit.link not in RATIOS:
