@@ -33,6 +33,7 @@ _SPELLINGS = {
     "negative_binomial": "negativebinomial",
     "nbinom2": "negativebinomial",
     "nbinom": "negativebinomial",
+    "nb": "negativebinomial",
     "inverse.gaussian": "inverse_gaussian",
     "wald": "inverse_gaussian",
     "beta_family": "beta",

@@ -234,6 +234,7 @@ def test_names_spellings_and_objects_are_one_family():
     assert resolve_family(f.poisson) == resolve_family("poisson", "log") == f.poisson()
     assert resolve_family(f.gamma("inverse"), "inverse").link.name == "inverse"
     assert resolve_family("nbinom2").dispersion == "estimated"
+    assert resolve_family("nb") == resolve_family("negativebinomial")
 
 
 @pytest.mark.parametrize(

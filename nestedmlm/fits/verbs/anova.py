@@ -41,7 +41,7 @@ _ROMAN = {"1": "I", "2": "II", "3": "III"}
 def anova(
     fit: LmerFit,
     *,
-    type: str = "III",
+    type: str | int = "III",
     ddf: str | None = None,
     vcov: str | ClusterRobust | None = None,
 ) -> TestTable | AnovaResult:
@@ -49,7 +49,7 @@ def anova(
 
     Parameters
     ----------
-    type : {"III", "II", "I"}
+    type : {"III", "II", "I", 3, 2, 1}
         Hypotheses: marginal, each given all that do not contain it, sequential (SAS's types).
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
         By default Satterthwaite's; ``none`` gives lme4's sequential sums of squares, without
@@ -82,7 +82,7 @@ def anova(
     """
     if ddf == "none" and vcov is None and fit.core.reference == "t":
         return sequential_anova(fit)
-    return term_table(fit, df_method(fit.core, ddf, vcov), type=type)
+    return term_table(fit, df_method(fit.core, ddf, vcov), type=str(type))
 
 
 def term_table(fit: LmerFit | PooledFit, method: DfMethod, *, type: str) -> TestTable:

@@ -233,7 +233,13 @@ def compare(
     if posteriors == [False, True] and unit is None and group is None:
         return compare_engines(fits[0], fits[1], level=level)
     for fit in fits:
-        if not hasattr(fit, "design") or not hasattr(fit, "loo"):
+        if hasattr(fit, "design") and not hasattr(fit, "loo"):
+            raise OptionError(
+                f"compare leaves groups out of linear models and posteriors, not of a "
+                f"{type(fit).__name__}: nm.anova compares generalized fits by likelihood ratio, "
+                "AIC and BIC"
+            )
+        if not hasattr(fit, "design"):
             raise _no_such_fit(fit, "LmerFit", "nm.lmer")
     if posteriors[0] and not all(posteriors) and unit is None and group is None:
         raise _no_such_fit(fits[0], "LmerFit", "nm.lmer")
