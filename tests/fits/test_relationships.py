@@ -200,9 +200,15 @@ LEVELS_DIFFER = frozenset(
     {"ngrps", "ranef", "coef", "elimination", "influence held", "tidy everything", "simulate",
      "simulate partial", "simulate new", "variance_partition", "diagnose", "fragility",
      "bootstrap fun", "predict new", "predict new sample", "predict new lower",
-     "predict new random only", "icc interval", "autocorrelation"}
+     "predict new random only", "icc interval", "autocorrelation",
+     # other draws: of as many effects as there are levels
+     "bootstrap", "bootstrap conditional", "conf_int boot", "tidy boot", "power lrt", "power z",
+     "power satterthwaite", "power random", "extend power", "anova bootstrap"}
 )  # fmt: skip
-REFUSED = frozenset({"r_code", "cov_params CR2", "extend", "capsule"})
+REFUSED = frozenset(
+    {"r_code", "cov_params CR2", "extend", "capsule", "bootstrap residual",
+     "bootstrap cases", "bootstrap bca"}
+)  # fmt: skip
 
 
 def answer(case: str, fit: nm.LmerFit):
