@@ -615,7 +615,7 @@ for case in (
     "dfbetas", "cooks_distance", "model_matrix", "influence cases held", "influence held",
     "influence one step", "influence full", "simulate", "simulate conditional", "simulate partial",
     "simulate new", "extend", "extend power", "bootstrap semiparametric", "bootstrap residual",
-    "bootstrap cases", "bootstrap bca", "augment", "variance_partition", "fragility", "check",
+    "bootstrap cases", "bootstrap bca", "augment", "fragility", "check",
     "refit", "refit_many", "refit_many tests", "standardized", "Model.with_data", "Model.data",
     "pooled predict", "plot diagnostics", "plot check", "plot shrinkage", "plot spaghetti",
     "plot trellis", "plot effect of a number", "plot effect of a factor", "plot leverage",

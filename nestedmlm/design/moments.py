@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,42 @@ def term_sizes(term: ReTerm) -> FloatArray:
     if term.sums is not None:
         return np.sqrt(term_products(term).diagonal())
     return np.asarray(np.sqrt(np.mean(term.X**2, axis=0)))
+
+
+def term_means(term: ReTerm) -> FloatArray:
+    """Means of a term's columns, (k,)."""
+    if term.sums is not None:
+        return _means(term.sums)[list(term.sums.terms[term.number])]
+    return np.asarray(term.X.mean(axis=0))
+
+
+def term_quantiles(term: ReTerm, j: int, at: Sequence[float]) -> FloatArray | None:
+    """Quantiles of a term's column, by linear interpolation; None of a constant column.
+
+    NaN where sums do not tell them: of a column of the data that is among the fixed effects they
+    count the values, or where there are many know the smallest and the largest.
+    """
+    if term.rows is not None or term.sums is None:
+        values = term.X[:, j]
+        return None if values.min() == values.max() else np.quantile(values, at)
+    place = term.sums.terms[term.number][j]
+    if _deviations(term.sums)[place, place] <= 0.0:
+        return None
+    found, name = np.full(len(at), np.nan), term.columns[j]
+    tally = term.sums.cells.tally.predictors
+    number = None if tally is None else tally.numbers.get(name)
+    if tally is None or number is None:
+        return found
+    if name in tally.values:
+        values, counts = tally.numbered(name)
+        last = np.cumsum(counts) - 1
+        where = np.asarray(at) * last[-1]
+        low, high = (values[np.searchsorted(last, f(where))] for f in (np.floor, np.ceil))
+        return np.asarray(low + (where - np.floor(where)) * (high - low))
+    if number.low < number.high:  # not so of shared sums, which do not tell
+        ends = {0.0: number.low, 1.0: number.high}
+        return np.array([ends.get(q, np.nan) for q in at])
+    return found
 
 
 def fixed_means(design: Design) -> FloatArray:

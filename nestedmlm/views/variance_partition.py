@@ -145,6 +145,8 @@ def _notes(numbers: Partition) -> list[str]:
         lines.append("Correlation: of two rows in the same group (and in the groups around it).")
     if len(numbers.slopes):
         lines.append("Random slopes count with their average over the rows, mean(z' Sigma z).")
+    if numbers.slopes["x"].isna().any():
+        lines.append("NaN: quantiles of predictors that the sums do not tell.")
     total = numbers.levels["variance"].sum() + numbers.fixed
     share = numbers.fixed / total if total > 0 else 0.0
     text = format_numbers([numbers.fixed], digits=DIGITS)[0].strip()

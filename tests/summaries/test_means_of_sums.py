@@ -143,3 +143,24 @@ def test_a_posterior_of_sums() -> None:
         nm.emmeans(fits("interaction")[1].update(". ~ a + x + (1 | g)"), "a").to_frame().iloc[:, 1],
         atol=0.3,
     )
+
+
+def test_variance_partition_of_sums():
+    table = nm.load_dataset("sleepstudy").assign(x=lambda d: np.sin(d.index) + d["Days"])
+    formula = "Reaction ~ Days + x + (Days + x | Subject)"
+    summary = nm.summarise(formula, table)
+    mine, theirs = (f.variance_partition() for f in (summary.fit(), nm.lmer(formula, table)))
+    for by in ("level", "component"):
+        numbers = (p.to_frame(by).select_dtypes("number") for p in (mine, theirs))
+        assert np.allclose(*numbers, rtol=1e-7, equal_nan=True)
+    found = mine.to_frame("slope")["x"].to_numpy()
+    expected = theirs.to_frame("slope")["x"].to_numpy()
+    assert np.allclose(found[:5], expected[:5], rtol=0, atol=1e-12)  # days, which are counted
+    assert np.allclose(found[[5, 9]], expected[[5, 9]])  # and of many values the ends
+    assert np.isnan(found[6:9]).all()
+    assert "NaN: quantiles" in str(mine)
+    known = ~np.isnan(found)
+    variances = (p.to_frame("slope")["variance"][known] for p in (mine, theirs))
+    assert np.allclose(*variances, rtol=1e-6)
+    shared = summary.share(min_rows=10).fit().variance_partition().to_frame("slope")
+    assert shared["x"].iloc[5:].isna().all()  # which may not tell of extremes

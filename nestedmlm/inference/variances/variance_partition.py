@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.design.moments import group_codes, term_products
+from nestedmlm.design.moments import group_codes, term_means, term_products, term_quantiles
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
@@ -34,6 +34,7 @@ class Partition:
     slopes : DataFrame
         ``group, column, quantile, x, variance, sd``: the variance between the groups where the
         random slope's column has the value `x` and the level's other columns are at their means.
+        NaN for quantiles that sums in the place of rows do not tell.
     fixed : float
         Variance over the rows of the fixed effects.
     """
@@ -128,13 +129,13 @@ def _slopes(solution: Solution, design: Design) -> pd.DataFrame:
     for f, factor in enumerate(design.factors):
         if all(t.columns == ("(Intercept)",) for t in design.terms if t.factor == f):
             continue
-        names, X, cov = _factor_columns(solution, design, f)
-        for j, name in enumerate(names):
-            values = X[:, j]
-            if values.min() == values.max():
+        names, means, cov = _factor_columns(solution, design, f)
+        own = [(t, k) for t in design.terms if t.factor == f for k in range(len(t.columns))]
+        for j, (name, (term, k)) in enumerate(zip(names, own, strict=True)):
+            x = term_quantiles(term, k, QUANTILES)
+            if x is None:
                 continue  # an intercept: the variance does not depend on it
-            x = np.quantile(values, QUANTILES)
-            at = np.tile(X.mean(axis=0), (len(x), 1))
+            at = np.tile(means, (len(x), 1))
             at[:, j] = x
             variance = np.einsum("ri,ij,rj->r", at, cov, at)
             piece = {"group": factor.name, "column": name, "quantile": QUANTILES, "x": x}
@@ -147,7 +148,7 @@ def _slopes(solution: Solution, design: Design) -> pd.DataFrame:
 def _factor_columns(
     solution: Solution, design: Design, f: int
 ) -> tuple[list[str], FloatArray, FloatArray]:
-    """Names, columns and covariance of all terms of a factor, side by side."""
+    """Names, means and covariance of the columns of all terms of a factor, side by side."""
     own = [(t, T) for t, T in zip(design.terms, solution.T, strict=True) if t.factor == f]
     names = [column for term, _ in own for column in term.columns]
     cov = np.zeros((len(names), len(names)))
@@ -156,4 +157,4 @@ def _factor_columns(
         stop = start + len(T)
         cov[start:stop, start:stop] = solution.sigma**2 * (T @ T.T)
         start = stop
-    return names, np.hstack([term.X for term, _ in own]), cov
+    return names, np.hstack([term_means(term) for term, _ in own]), cov

@@ -71,6 +71,18 @@ class PredictorTally:
         }
         return _counted(tallies, few, np.ones(n, dtype=np.int64))
 
+    def numbered(self, name: str) -> tuple[FloatArray, IntArray]:
+        """A numeric column's values in order, and how many rows have them.
+
+        Parameters
+        ----------
+        name : str
+            One of both `numbers` and `values`.
+        """
+        x = _numbers(self.values[name])
+        values, which = np.unique(np.asarray(x, dtype=float), return_inverse=True)
+        return values, np.bincount(which, self.counts).round().astype(np.int64)
+
     def __add__(self, other: PredictorTally) -> PredictorTally:
         numbers = {
             name: own + other.numbers[name]
