@@ -13,7 +13,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, take_rows
-from nestedmlm.statistics.cells.combinations import combinations, joined, plain_codes
+from nestedmlm.statistics.cells.combinations import combinations, joined, plain_codes, run_starts
 
 MOST_VALUES = 50  # of a column whose combinations with others are counted
 MOST_COMBINATIONS = 10_000  # more are not counted
@@ -69,7 +69,11 @@ class PredictorTally:
             name: NumberTally(n, float(x.mean()), float(x.min()), float(x.max()))
             for name, x in numbers.items()
         }
-        return _counted(tallies, few, np.ones(n, dtype=np.int64))
+        if not few:
+            return PredictorTally(numbers=tallies, values={}, counts=np.array([n], dtype=np.int64))
+        start = run_starts([_codes(value) for value in few.values()])  # rows like those before them
+        heads = {name: take_rows(value, start) for name, value in few.items()}
+        return _counted(tallies, heads, np.diff(start, append=n))
 
     def numbered(self, name: str) -> tuple[FloatArray, IntArray]:
         """A numeric column's values in order, and how many rows have them.
@@ -114,7 +118,9 @@ def _has_few_values(value: Vector) -> bool:
     codes = plain_codes(value)
     if isinstance(value, Factor) and len(value.levels) <= MOST_VALUES:
         return True
-    return all(len(np.unique(some)) <= MOST_VALUES for some in (codes[:_FIRST_ROWS], codes))
+    if len(np.unique(codes[:_FIRST_ROWS])) > MOST_VALUES:
+        return False
+    return len(np.unique(codes[run_starts([codes])])) <= MOST_VALUES
 
 
 def _counted(
