@@ -111,7 +111,7 @@ def wald_test(
     if k == 1:
         df = float(barnard_rubin(pool, L, np.array([complete]))[0])
     else:
-        df = min(_wald_df(k, pool.m, r, complete), complete)
+        df = min(wald_df(k, pool.m, r, complete), complete)
     return _tested(F, k, df, r)
 
 
@@ -129,10 +129,10 @@ def likelihood_test(own: FloatArray, pooled: FloatArray, k: int) -> PooledTest:
     m = len(own)
     r = (m + 1.0) / (k * (m - 1.0)) * float(own.mean() - pooled.mean())
     F = float(pooled.mean()) / (k * (1.0 + r))
-    return _tested(max(F, 0.0), k, _wald_df(k, m, r, float("inf")), r)
+    return _tested(max(F, 0.0), k, wald_df(k, m, r, float("inf")), r)
 
 
-def _wald_df(k: int, m: int, r: float, complete: float) -> float:
+def wald_df(k: int, m: int, r: float, complete: float) -> float:
     """Denominator degrees of freedom of D1 and D3."""
     t = k * (m - 1.0)
     if r <= 0.0:

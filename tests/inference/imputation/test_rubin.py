@@ -100,3 +100,22 @@ def test_d3_is_meng_and_rubins():
     r = 6 / (2 * 4) * (own.mean() - pooled.mean())
     assert found.F == pytest.approx(pooled.mean() / (2 * (1 + r)))
     assert found.den_df == pytest.approx(4 + 4 * (1 + (1 - 2 / 8) / r) ** 2)
+
+
+def test_joint_degrees_of_freedom_know_how_many_there_were() -> None:
+    """Reiter (2007, Biometrika 94), z multiplied out; never more than of data without gaps."""
+    k, m, r, complete = 2, 10, 0.3, 50.0
+    t = k * (m - 1)
+    a = r * t / (t - 2)
+    whole = complete * (complete + 1) / (complete + 3)
+    c = 1 / (t - 4)
+    c1, c2, d = whole - 2 * (1 + a), whole - 4 * (1 + a), 1 + a
+    z = 1 / c2 + c * (
+        a**2 * c1 / (d**2 * c2) + 8 * a**2 * c1 / (d * c2**2) + 4 * a**2 / (d * c2)
+        + 4 * a**2 / (c2 * c1) + 16 * a**2 * c1 / c2**3 + 8 * a**2 / c2**2
+    )  # fmt: skip
+    assert rubin.wald_df(k, m, r, complete) == pytest.approx(4 + 1 / z, rel=1e-12)
+    sizes = [rubin.wald_df(k, m, r, n) for n in (30.0, 100.0, 1e3, 1e9)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 30.0
+    assert sizes[-1] == pytest.approx(rubin.wald_df(k, m, r, float("inf")), rel=1e-5)
