@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -184,6 +184,11 @@ def explained(marginal: float, conditional: float) -> Sentence:
         f"{apa.below_one(marginal)} (marginal), fixed and random effects together ",
         Italic("R"), f"² = {apa.below_one(conditional)} (conditional).",
     )  # fmt: skip
+
+
+def remark_sentences(notes: Iterable[str]) -> list[str]:
+    """Remarks on the data as sentences."""
+    return [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes]
 
 
 def groups(counts: pd.Series) -> str:

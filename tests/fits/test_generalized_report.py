@@ -45,6 +45,13 @@ def test_what_it_says_of_the_model(options: dict[str, str], said: str, unsaid: s
     assert unsaid not in text
 
 
+def test_weights_offsets_and_penalties_are_said() -> None:
+    data = nm.load_dataset("grouseticks").assign(w=2.0, o=0.1)
+    fit = nm.glmer(TICKS, data, family="poisson", weights="w", offset="o", penalty="normal")
+    text = " ".join(str(fit.report()).split())
+    assert ", with prior weights w, with the offset o, penalised (normal). The optimum" in text
+
+
 def test_a_singular_fit_says_so() -> None:
     data = nm.load_dataset("grouseticks").assign(half=lambda d: np.arange(len(d)) % 2)
     fit = nm.glmer("TICKS ~ YEAR + (1 | BROOD) + (1 | half)", data, family="negativebinomial")

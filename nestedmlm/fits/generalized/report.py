@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.verbs.report import estimation_sentence
+from nestedmlm.fits.verbs.report import estimation_sentence, model_sentence
 from nestedmlm.views import report as sentences
 from nestedmlm.views.render import apa
 from nestedmlm.views.report import Report, Sentence
@@ -87,14 +87,16 @@ def _model(fit: GlmerFit) -> str:
         fit.nAGQ, f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes"
     )
     family = FAMILIES.get(fit.family.name, fit.family.name)
-    text = (
-        f"{fit.design.formula.response_text} was modelled by a generalized linear mixed model of "
-        f"the {family} family with the {fit.link} link, {fit.formula}, fitted to "
-        f"{fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by maximum likelihood "
-        f"({how})."
+    made: Any = fit
+    text = model_sentence(
+        made,
+        f"a generalized linear mixed model of the {family} family with the {fit.link} link",
+        f"maximum likelihood ({how})",
     )
-    notes = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in fit.design.messages]
-    return " ".join([text, *notes])
+    if fit.penalty is not None:
+        used = made.penalty if isinstance(made.penalty, tuple) else (made.penalty,)
+        text += f", penalised ({', '.join(part.name for part in used)})"
+    return " ".join([f"{text}.", *sentences.remark_sentences(fit.design.messages)])
 
 
 def _dispersion(fit: GlmerFit) -> list[str]:

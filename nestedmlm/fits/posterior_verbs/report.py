@@ -82,8 +82,9 @@ def _model(fit: BayesEstimates) -> str:
 
 def _sampling(fit: BayesEstimates, table: pd.DataFrame) -> str:
     made, checks = sampling_lines(fit, table)
-    warned = "".join(f" {note[0].upper()}{note[1:].rstrip('.')}." for note in fit.messages)
-    return f"Draws: {made}. Checks: {checks}.{warned}"
+    return " ".join(
+        [f"Draws: {made}. Checks: {checks}.", *sentences.remark_sentences(fit.messages)]
+    )
 
 
 def _standard_deviations(table: pd.DataFrame) -> pd.DataFrame:

@@ -93,19 +93,23 @@ def report(
 
 
 def _model(fit: LmerFit) -> str:
+    text = model_sentence(fit, "a linear mixed model", _CRITERIA[fit.REML])
+    if fit.penalty is not None:
+        text += f", the covariances penalised ({fit.penalty.name})"
+    return " ".join([f"{text}.", *sentences.remark_sentences(fit.design.messages)])
+
+
+def model_sentence(fit: LmerFit, model: str, criterion: str) -> str:
+    """What was modelled by which model, and how it was fitted to which data, without a stop."""
     text = (
-        f"{fit.design.formula.response_text} was modelled by a linear mixed model, {fit.formula}, "
-        f"fitted to {fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by "
-        f"{_CRITERIA[fit.REML]}"
+        f"{fit.design.formula.response_text} was modelled by {model}, {fit.formula}, fitted to "
+        f"{fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by {criterion}"
     )
     if fit.weights_name is not None:
         text += f", with prior weights {fit.weights_name}"
     if fit.offset_name is not None:
         text += f", with the offset {fit.offset_name}"
-    if fit.penalty is not None:
-        text += f", the covariances penalised ({fit.penalty.name})"
-    notes = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in fit.design.messages]
-    return " ".join([f"{text}.", *notes])
+    return text
 
 
 def estimation_sentence(fit: LmerFit) -> str:
