@@ -572,7 +572,7 @@ for case in (
     "tidy everything", "tidy vcov", "glance", "summary", "icc", "icc by group", "r2",
     "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
     "means letters", "effect sizes", "interaction contrasts",
-    "contest", "contest rows", "ranova", "ranova whole", "drop1 Chisq", "is_singular",
+    "contest", "contest rows", "ranova", "ranova whole", "step", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
     "etable", "maketables", "elimination", "profile", "plot caterpillar", "plot qq_random_effects",
     "plot diagnostics", "plot check", "check", "report", "report text",

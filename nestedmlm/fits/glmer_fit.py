@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
     from nestedmlm.fits.verbs.standardized import standardized
+    from nestedmlm.fits.verbs.step import step
     from nestedmlm.fits.verbs.summary import pvalues, summary
     from nestedmlm.fits.verbs.tidy import tidy
     from nestedmlm.fits.verbs.to_pymc import to_pymc
@@ -102,11 +103,9 @@ else:  # each loads when it is first asked for
                 "verbs.ranef": "coef ranef", "verbs.ranova": "ranova",
                 "verbs.refit": "refit", "verbs.sample": "sample",
                 "verbs.simulate": "simulate", "verbs.standardized": "standardized",
-                "verbs.summary": "pvalues summary",
-                "verbs.tidy": "tidy",
-                "verbs.to_pymc": "to_pymc",
-                "verbs.update": "update",
-                "verbs.varcorr": "varcorr",
+                "verbs.step": "step", "verbs.summary": "pvalues summary",
+                "verbs.tidy": "tidy", "verbs.to_pymc": "to_pymc",
+                "verbs.update": "update", "verbs.varcorr": "varcorr",
                 "verbs.variance_parameters": "variance_parameters",
                 "verbs.variance_partition": "variance_partition",
             },
@@ -196,6 +195,7 @@ class GlmerFit(GeneralizedEstimates):
     contest = contest
     drop1 = drop1
     ranova = ranova
+    step = step
     fragility = fragility
 
     # --- means ---------------------------------------------------------------------------------

@@ -67,6 +67,6 @@ def fit_like(fit: LmerFit, model: Model, *, REML: bool) -> LmerFit:
     return model.fit(nAGQ=how.nAGQ, information=how.information, penalty=fit.penalty)
 
 
-def without(fit: LmerFit, label: str) -> str:
+def without(fit: LmerFit | GeneralizedLinearFit, label: str) -> str:
     """The fit's formula without one term of its fixed effects."""
     return update_formula(fit.design.formula, f". ~ . - {label}")

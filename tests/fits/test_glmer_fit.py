@@ -273,6 +273,23 @@ def test_bootstrap_draws_from_the_family(fit):
         fit.bootstrap(2, type="residual", progress=False)
 
 
+def test_step_eliminates_by_likelihood_ratios(cbpp):
+    data = cbpp.assign(z=np.sin(np.arange(1.0, 57.0)))
+    fit = nm.glmer("cbind(incidence, size - incidence) ~ period + z + (1 | herd)", data,
+                   family="binomial")  # fmt: skip
+    found = fit.step()
+    assert found.final.formula == CBIND
+    assert found.fixed["Eliminated"].to_dict() == {"z": 1.0, "period": 0.0}
+    assert found.fixed.loc["z"].iloc[1:].equals(fit.drop1().table.loc["z"])
+    assert fit.step(keep=["z"]).final.formula == fit.formula
+    # without random effects as R's drop1 of glm(..., binomial), to its digits
+    flat = fit.step(alpha_random=1e-9)
+    assert flat.final.formula == "cbind(incidence, size - incidence) ~ period"
+    assert flat.fixed["LRT"].to_numpy() == pytest.approx([0.034191, 40.715773], abs=6e-7)
+    assert flat.fixed["AIC"].to_numpy() == pytest.approx([206.05840, 240.77417], abs=6e-6)
+    assert flat.fixed["Pr(Chi)"].to_numpy() == pytest.approx([0.8533, 7.5128e-09], rel=1e-4)
+
+
 # --- what is refused ----------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ABSENT)
 def test_what_has_no_meaning_says_so(fit, name):

@@ -35,7 +35,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "polish": "every fit goes to its optimum: fit.converged",
         "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
         "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",
-        "step": "degrees of freedom rule its tests: fit.drop1() and nm.anova compare models",
     }
 )
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
+from nestedmlm.fits.reduced_fit import NONE, Flat, fit_reduced, without
 from nestedmlm.fits.verbs.anova import f_frame, read_predictors
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.effects.hypotheses import droppable, marginal_contrasts
+from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.views.effect_tests import DROP1_COLUMNS, METHOD_NAMES, TestTable
 
 if TYPE_CHECKING:
@@ -97,22 +98,28 @@ def droppable_tests(fit: LmerFit, method: DfMethod, scope: Sequence[str] | None)
 
 def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
     """lme4's ``drop1(test = "Chisq")``: each model is refitted by maximum likelihood."""
+    full = fit.refit_ml() if fit.REML else fit
+    table, smaller = deletions(fit, full, droppable(fit.design, scope))
+    return TestTable(
+        table=table,
+        heading=("Single term deletions", "", "Model:", fit.formula),
+        formulas={label: without(fit, label) for label in smaller},
+    )
+
+
+def deletions(
+    fit: LmerFit, full: LmerFit | GeneralizedLinearFit, labels: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, LmerFit | Flat]]:
+    """Likelihood-ratio tests of terms of `full`, a model of `fit`'s data; models without each."""
     from scipy.special import chdtrc
 
-    full = fit.refit_ml() if fit.REML else fit
-    rows = {NONE: (np.nan, full.aic, np.nan, np.nan)}
-    formulas = {}
-    for label in droppable(fit.design, scope):
-        formulas[label] = without(fit, label)
-        other = fit_reduced(fit, formulas[label], REML=False)
+    rows = {NONE: (np.nan, -2.0 * full.llf + 2.0 * full.npar, np.nan, np.nan)}
+    smaller = {}
+    for label in labels:
+        other = smaller[label] = fit_reduced(fit, without(full, label), REML=False)
         df = full.npar - other.npar
         lrt = max(0.0, 2.0 * (full.llf - other.llf))
         p = float(chdtrc(df, lrt)) if df > 0 else np.nan
         rows[label] = (df, -2.0 * other.llf + 2.0 * other.npar, lrt, p)
-    return TestTable(
-        table=pd.DataFrame.from_dict(
-            rows, orient="index", columns=list(DROP1_COLUMNS), dtype=float
-        ),
-        heading=("Single term deletions", "", "Model:", fit.formula),
-        formulas=formulas,
-    )
+    columns = list(DROP1_COLUMNS)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float), smaller

@@ -10,14 +10,16 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.reduced_fit import fit_reduced, without
-from nestedmlm.fits.verbs.drop1 import droppable_tests
+from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
+from nestedmlm.fits.verbs.drop1 import deletions, droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
 from nestedmlm.fits.verbs.step_by_elpd import step_by_elpd
 from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.hypotheses import droppable
 from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit, term_tests, without_term
 from nestedmlm.views.effect_tests import (
+    DROP1_COLUMNS,
     F_COLUMNS,
     LINEAR_COLUMNS,
     METHOD_NAMES,
@@ -54,7 +56,8 @@ def step(
     group : str, optional
         Of ``"elpd"``: which groups, as in `loo`.
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
-        Degrees of freedom; by default Satterthwaite's. A generalized model has z tests.
+        Degrees of freedom; by default Satterthwaite's. Fixed effects of a generalized model have
+        likelihood-ratio tests, as in `drop1`.
     alpha_random, alpha_fixed : float
         Terms go while the largest p-value is above these.
     reduce_random, reduce_fixed : bool
@@ -82,6 +85,10 @@ def step(
     'angle ~ temperature + (1 | recipe:replicate)'
     >>> fit.step(criterion="elpd", group="replicate").final.formula
     'angle ~ temperature + (1 | recipe:replicate)'
+    >>> ticks = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
+    ...                  nm.load_dataset("grouseticks"), family="poisson")
+    >>> ticks.step(alpha_random=0.05).final.formula
+    'TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX)'
     """
     check_choice(criterion, "criterion", ("p", "elpd"))
     fixed_limit = alpha_fixed if reduce_fixed else 1.0
@@ -91,6 +98,8 @@ def step(
         raise OptionError(
             f"keep names {', '.join(wrong)}; the terms are {', '.join(fit.design.x_terms)}"
         )
+    if criterion == "elpd" and fit.core.family is not None:
+        raise OptionError("criterion='elpd' is for linear models; a generalized one has 'p'")
     if criterion == "elpd":
         return step_by_elpd(
             fit,
@@ -103,6 +112,10 @@ def step(
     if isinstance(middle, LinearFit):
         table, smallest = _step_linear(middle, fixed_limit, keep)
         return StepResult(random=random, fixed=table, final=smallest, heading=(_HEADING,))
+    if fit.core.family is not None:
+        fixed, final = _step_likelihood(fit, middle, fixed_limit, keep)
+        heading = (_HEADING, "Likelihood-ratio tests", "")
+        return StepResult(random=random, fixed=fixed, final=final, heading=heading)
     fixed, final = _step_fixed(middle, ddf, fixed_limit, keep)
     method = METHOD_NAMES[ddf].removesuffix("'s method")
     heading = (_HEADING, f"Degrees of freedom method: {method}", "")
@@ -120,7 +133,7 @@ def _step_random(fit: LmerFit, alpha: float) -> tuple[pd.DataFrame, Any]:
         label = str(p.idxmax())
         gone.append(found.table.loc[[label]].assign(Eliminated=float(len(gone))))
         here = fit_reduced(here, found.formulas[label], REML=fit.REML)
-        if isinstance(here, LinearFit):
+        if isinstance(here, LinearFit | GeneralizedLinearFit):
             found = TestTable(table=likelihood_table(here, {}))
             break
         found = here.ranova()
@@ -143,6 +156,21 @@ def _step_fixed(
         fit = reduced
 
 
+def _step_likelihood(
+    fit: LmerFit, here: Any, alpha: float, keep: Sequence[str]
+) -> tuple[pd.DataFrame, Any]:
+    """Terms of a generalized model `here` of `fit`'s data, with random effects or without."""
+    gone: list[pd.DataFrame] = []
+    while True:
+        table, smaller = deletions(fit, here, droppable(here.design, None))
+        table = table.drop(index=NONE)
+        label = _weakest(table, keep, alpha)
+        if label is None:
+            return _stacked([*gone, table.assign(Eliminated=0.0)], DROP1_COLUMNS), here
+        gone.append(table.loc[[label]].assign(Eliminated=len(gone) + 1.0))
+        here = smaller[label]
+
+
 def _step_linear(
     fit: LinearFit, alpha: float, keep: Sequence[str]
 ) -> tuple[pd.DataFrame, LinearFit]:
@@ -158,7 +186,7 @@ def _step_linear(
 
 def _weakest(table: pd.DataFrame, keep: Sequence[str], alpha: float) -> str | None:
     """The term with the largest p-value, if that is above alpha."""
-    p = table["Pr(>F)"].drop(index=[label for label in keep if label in table.index])
+    p = table.iloc[:, -1].drop(index=[label for label in keep if label in table.index])
     return str(p.idxmax()) if (p > alpha).any() else None
 
 

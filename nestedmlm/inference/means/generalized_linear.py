@@ -26,23 +26,30 @@ class GeneralizedLinearFit:
 
     Attributes
     ----------
-    formula : str
+    design : Design
     family : Family
-    names : tuple of str
     beta : (p,) array
     dispersion : float or None
     llf : float
         Log-likelihood, all constants included; a dispersion is at its maximum, too.
-    nobs : int
     """
 
-    formula: str
+    design: Design
     family: Family
-    names: tuple[str, ...]
     beta: FloatArray
     dispersion: float | None
     llf: float
-    nobs: int
+
+    @property
+    def formula(self) -> str:
+        """The formula of the fixed effects."""
+        formula = self.design.formula
+        return f"{formula.response_text} {formula.fixed_text}"
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows."""
+        return self.design.n
 
     @property
     def npar(self) -> int:
@@ -52,7 +59,7 @@ class GeneralizedLinearFit:
     @property
     def params(self) -> pd.Series:
         """Coefficients."""
-        return pd.Series(self.beta, index=list(self.names), name="estimate")
+        return pd.Series(self.beta, index=list(self.design.x_names), name="estimate")
 
     def __repr__(self) -> str:
         name = self.family.label_at(self.dispersion)
@@ -100,15 +107,12 @@ def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearF
         phi = float(np.exp(found.x))
     criterion, beta = at(phi)
     constant = float(family.log_constant(design.y, weights).sum())
-    formula = design.formula
     return GeneralizedLinearFit(
-        formula=f"{formula.response_text} {formula.fixed_text}",
+        design=design,
         family=family,
-        names=design.x_names,
         beta=beta,
         dispersion=phi if family.has_dispersion else family.dispersion_value,
         llf=constant - 0.5 * criterion,
-        nobs=design.n,
     )
 
 
