@@ -57,13 +57,18 @@ def _remarks(design: Design, missing: Mapping[str, int], normal: bool) -> Iterat
     yield from remark_on_missing(rows.kept.size - rows.n, rows.kept.size, missing)
     if normal and two_valued(rows.y):
         yield remark_on_two_values(design.formula, float(rows.y.min()), float(rows.y.max()))
-    for ids in restarting_ids(design.factors, rows):
+    yield from remarks_on_ids(design)
+
+
+def remarks_on_ids(design: Design) -> Iterator[str]:
+    """Say which ids restart in each parent, and which were merged as floats."""
+    for ids in restarting_ids(design):
         yield ids.message(design.formula)
     for factor in design.factors:
-        yield from remark_on_merged_ids(factor.name, factor.levels)
+        yield from _remark_on_merged_ids(factor.name, factor.levels)
 
 
-def remark_on_merged_ids(name: str, levels: npt.NDArray[np.object_]) -> Iterator[str]:
+def _remark_on_merged_ids(name: str, levels: npt.NDArray[np.object_]) -> Iterator[str]:
     """Say that whole numbers were read as floats that cannot hold them; levels are sorted."""
     ends = [level for level in (*levels[:1], *levels[-1:]) if isinstance(level, float)]
     if any(abs(level) >= EXACT_WHOLE for level in ends):

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm.design.cell_tests import effect_tests, pieces_of, sums_by_cell
+from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import GroupingFactor, is_nested
-from nestedmlm.design.rows import LateRows, Rows, rows_here
 from nestedmlm.formula.bars import Bar, random_term, written
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.nodes import joined
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[Any]
 
 MIN_PARENTS = 5  # fewer levels of the outer factor say too little about effects of the ids
 MIN_ROWS_PER_CELL = 1.5  # mean rows; below it cells cannot be told from the residual
@@ -36,7 +36,6 @@ CHAIN_ODDS = 1e-3  # chance of nested sets of ids below which absent ids tell th
 OWN = 0.05  # p-value below which ids have an effect of their own
 DIFFER = 0.01  # p-value below which cells differ
 DIFFER_CHAINED = 0.05  # the same, where absent ids speak for ids that restart, too
-RANK_TOL = 1e-9  # relative to the length of a column
 _COUNT = re.compile(r"(.*?)(\d+|[A-Za-z])$")  # a word that all have, and a number or a letter
 
 
@@ -145,16 +144,14 @@ class _Cells:
         return surprise > -log(CHAIN_ODDS)
 
 
-def restarting_ids(
-    factors: Sequence[GroupingFactor], rows: Rows | LateRows
-) -> tuple[RestartingIds, ...]:
+def restarting_ids(design: Design) -> tuple[RestartingIds, ...]:
     """Find grouping factors whose ids restart in each level of another one.
 
     Parameters
     ----------
-    factors : sequence of GroupingFactor
-    rows : Rows or LateRows
-        Which are built only where factors cross.
+    design : Design
+        With rows, or with sums by cell of which some random-effects term has an intercept;
+        otherwise nothing is found.
 
     Returns
     -------
@@ -173,12 +170,15 @@ def restarting_ids(
     3. the cells differ: F test of cells against rows, p < 0.01, or p < 0.05 if parents have
        different numbers of ids and those that a parent lacks are the last ones beyond chance.
 
-    All by least squares. How often this errs is in the page *Singular fits*.
+    All by least squares, from rows or from their sums by cell, which tell as much if they count
+    the rows. How often this errs is in the page *Singular fits*.
     """
+    if design.rows is None and design.sums is None:
+        return ()
     found: dict[frozenset[str], _Evidence] = {}
-    for outer, inner in permutations(factors, 2):
-        evidence = _evidence(outer, inner, rows)
-        if evidence is None or _told_apart(outer, inner, factors):
+    for outer, inner in permutations(design.factors, 2):
+        evidence = _evidence(outer, inner, design)
+        if evidence is None or _told_apart(outer, inner, design.factors):
             continue
         pair = frozenset({outer.name, inner.name})
         if pair not in found or evidence.own > found[pair].own:
@@ -199,9 +199,7 @@ class _Evidence:
     differ: float
 
 
-def _evidence(
-    outer: GroupingFactor, inner: GroupingFactor, late: Rows | LateRows
-) -> _Evidence | None:
+def _evidence(outer: GroupingFactor, inner: GroupingFactor, design: Design) -> _Evidence | None:
     parents, ids = len(outer.levels), len(inner.levels)
     if parents < MIN_PARENTS:
         return None
@@ -211,13 +209,17 @@ def _evidence(
         return None  # told by the codes at once, before labels are read
     if not _count_up(inner.levels):
         return None
-    if parents * ids > MAX_CELLS_PER_ROW * late.n:
+    if parents * ids > MAX_CELLS_PER_ROW * design.n:
         return None
-    rows = rows_here(late, "the test of ids that restart")
-    cells = _Cells(_sums_by_cell(outer.codes, inner.codes, ids, np.ones(rows.n)))
+    above, below = outer.combinations, inner.combinations
+    counts: Any = np.ones(design.n) if design.sums is None else design.sums.cells.counts
+    cells = _Cells(sums_by_cell(above, below, ids, counts))
     if not cells.crossed() or cells.same_sets() < SAME_SETS:
         return None
-    own, differ = effect_tests(outer.codes, inner.codes, rows)
+    pieces = pieces_of(design)
+    if pieces is None:
+        return None
+    own, differ = effect_tests(above, below, pieces)
     if own < OWN or differ >= (DIFFER_CHAINED if cells.chained() else DIFFER):
         return None
     occurs = cells.observed.sum(axis=0)
@@ -258,77 +260,3 @@ def _told_apart(
         if all(is_nested(own, levels, above.combinations) for above in (outer, inner)):
             return True
     return False
-
-
-def effect_tests(outer: IntArray, inner: IntArray, rows: Rows) -> tuple[float, float]:
-    """p-values of two F tests by least squares: of ids against cells, of cells against rows.
-
-    The models: fixed effects and parents; and ids; and cells.
-    """
-    from scipy.special import fdtrc  # a plain fit does not wait for it
-
-    w = np.ones(rows.n) if rows.weights is None else rows.weights
-    y = rows.y if rows.offset is None else rows.y - rows.offset
-    columns = np.column_stack([rows.X, y - np.average(y, weights=w)])
-    ids = int(inner.max()) + 1
-    occupied, cell = np.unique(outer.astype(np.int64) * ids + inner, return_inverse=True)
-    size = np.sqrt(np.einsum("ij,ij,i->j", columns, columns, w))
-    columns = columns / np.where(size > 0, size, 1.0)
-    around_parents = columns - _means(columns, outer, w)[outer]
-    around_cells = columns - _means(columns, cell, w)[cell]
-    products = _products(around_parents, w)
-    with_ids = _with_ids(products, around_parents, outer, inner, w)
-    rss_parents, rank_parents = _residual(products)
-    rss_ids, rank_ids = _residual(with_ids)
-    rss_cells, rank_cells = _residual(_products(around_cells, w))
-    df_ids = rank_ids - rank_parents
-    df_cells = occupied.size + rank_cells - rank_ids - (int(outer.max()) + 1)
-    df_rows = rows.n - occupied.size - rank_cells
-    if min(df_ids, df_cells, df_rows) < 1 or rss_cells <= 0.0:
-        return 0.0, 1.0
-    between = max(rss_ids - rss_cells, RANK_TOL * rss_cells) / df_cells
-    own = fdtrc(df_ids, df_cells, max(rss_parents - rss_ids, 0.0) / df_ids / between)
-    differ = fdtrc(df_cells, df_rows, between / (rss_cells / df_rows))
-    return float(own), float(differ)
-
-
-def _sums(values: FloatArray, group: IntArray) -> FloatArray:
-    """Sums of each column over groups, shape (groups, columns)."""
-    return np.column_stack([np.bincount(group, weights=column) for column in values.T])
-
-
-def _means(columns: FloatArray, group: IntArray, w: FloatArray) -> FloatArray:
-    return _sums(columns * w[:, None], group) / np.bincount(group, weights=w)[:, None]
-
-
-def _products(columns: FloatArray, w: FloatArray) -> FloatArray:
-    return columns.T @ (columns * w[:, None])
-
-
-def _with_ids(
-    products: FloatArray, centred: FloatArray, outer: IntArray, inner: IntArray, w: FloatArray
-) -> FloatArray:
-    """Products bordered by those of the ids' indicators, both centred in their parents."""
-    ids = int(inner.max()) + 1
-    weight = _sums_by_cell(outer, inner, ids, w)
-    own = np.diag(weight.sum(axis=0)) - (weight.T / weight.sum(axis=1)) @ weight
-    size = np.sqrt(weight.sum(axis=0))
-    cross = _sums(centred * w[:, None], inner)
-    return np.block(
-        [[own / np.outer(size, size), cross / size[:, None]], [(cross / size[:, None]).T, products]]
-    )
-
-
-def _sums_by_cell(outer: IntArray, inner: IntArray, ids: int, w: FloatArray) -> FloatArray:
-    parents = int(outer.max()) + 1
-    cell = outer.astype(np.int64) * ids + inner
-    return np.bincount(cell, weights=w, minlength=parents * ids).reshape(parents, ids)
-
-
-def _residual(products: FloatArray) -> tuple[float, int]:
-    """Residual sum of squares of the last column on the others, and their rank."""
-    A, b, c = products[:-1, :-1], products[:-1, -1], float(products[-1, -1])
-    values, vectors = np.linalg.eigh(A)
-    kept = values > RANK_TOL
-    explained = (vectors[:, kept].T @ b) ** 2 / values[kept]
-    return c - float(explained.sum()), int(kept.sum())

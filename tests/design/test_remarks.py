@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import f
 
 import nestedmlm as nm
-from nestedmlm.design.restarting_ids import effect_tests
+from nestedmlm.design.cell_tests import effect_tests, pieces_of
 
 PARENTS, IDS, ROWS = 30, 4, 6
 
@@ -127,6 +127,34 @@ def test_weights_and_offsets_count():
     assert said(CROSSED, light, weights="w") != ()
 
 
+@pytest.mark.parametrize(
+    ("made", "random"),
+    [
+        ({}, "(1 | klass) + (1 | school)"),
+        ({}, "(x | school) + (1 | klass)"),
+        ({}, "(0 + f | school) + (0 + f | klass)"),
+        ({"cells": 0.35, "sizes": [1, 2, 2, 3, 4, 6], "ids": 6}, "(1 | klass) + (1 | school)"),
+        ({"own": 1.0}, "(1 | klass) + (1 | school)"),
+        ({"cells": 0.0}, "(1 | klass) + (1 | school)"),
+        ({}, "(1 | school/klass)"),
+    ],
+)
+def test_sums_say_of_ids_what_rows_say(made, random):
+    data = frame(**made).assign(f=lambda d: np.where(d["x"] > 0, "up", "down"))
+    formula = f"y ~ x + {random}"
+    rows = nm.build_design(formula, data)
+    half = nm.summarise(formula, data[: len(data) // 2], label="first")
+    rest = nm.summarise(formula, data[len(data) // 2 :], like=half, label="rest")
+    fit = (half + rest).fit()
+    assert tuple(m for m in fit.messages if "boundary" not in m) == rows.messages
+    assert len(fit.diagnose().restarting) == len(rows.messages)
+
+
+def test_sums_that_do_not_count_rows_say_nothing():
+    fit = nm.summarise("y ~ x + (0 + x | school) + (0 + x | klass)", frame()).fit()
+    assert fit.diagnose().restarting == ()
+
+
 def test_diagnosis_and_path_name_the_model_to_fit():
     fit = nm.lmer(CROSSED, frame())
     assert fit.messages[0] in str(fit.summary())
@@ -198,12 +226,18 @@ def dense(columns, y, w):
     return float(np.sum((b - A @ found) ** 2)), int(rank)
 
 
+@pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("sizes", [None, [1, 2, 2, 3, 4, 4]])
-def test_f_tests_are_those_of_least_squares(sizes, weighted):
+def test_f_tests_are_those_of_least_squares(sizes, weighted, summed):
     data = frame(own=0.3, cells=0.3, sizes=sizes).assign(z=lambda d: d["school"] % 7)
-    data["w"] = np.linspace(0.5, 2.0, len(data)) if weighted else 1.0
-    design = nm.build_design("y ~ x + z + (1 | school) + (1 | klass)", data, weights="w")
+    data = data.assign(
+        h=lambda d: d.index % 3, w=np.linspace(0.5, 2, len(data)) if weighted else 1.0
+    )
+    formula = "y ~ x + z + (1 | school) + (1 | klass) + (1 | h)"  # the cells of sums are finer
+    whole = design = nm.build_design(formula, data, weights="w")
+    if summed:
+        design = nm.summarise(formula, data, weights="w").fit().design
     school, klass = (
         next(g for g in design.factors if g.name == name) for name in ("school", "klass")
     )
@@ -212,12 +246,12 @@ def test_f_tests_are_those_of_least_squares(sizes, weighted):
     cells = pd.get_dummies(10 * data["school"] + data["klass"]).to_numpy(float)
     w, y = data["w"].to_numpy(), data["y"].to_numpy()
     steps = [parents, np.column_stack([parents, ids]), cells]
-    fits = [dense(np.column_stack([design.X, more]), y, w) for more in steps]
+    fits = [dense(np.column_stack([whole.X, more]), y, w) for more in steps]
     (rss0, r0), (rss1, r1), (rss2, r2) = fits
     between = (rss1 - rss2) / (r2 - r1)
     own = f.sf((rss0 - rss1) / (r1 - r0) / between, r1 - r0, r2 - r1)
     differ = f.sf(between / (rss2 / (len(y) - r2)), r2 - r1, len(y) - r2)
-    found = effect_tests(school.codes, klass.codes, design.rows)
+    found = effect_tests(school.combinations, klass.combinations, pieces_of(design))
     assert found == pytest.approx((own, differ), rel=1e-7)
 
 
@@ -226,4 +260,6 @@ def test_ids_that_floats_have_merged_are_said(kind: str, said: bool) -> None:
     rng, ids = np.random.default_rng(1), 10**17 + 50 * (np.arange(90) % 9)
     d = pd.DataFrame({"s": pd.Series(ids).astype(kind), "y": rng.normal(size=90)})
     fit = nm.lmer("y ~ 1 + (1 | s)", d)
-    assert any("s has ids beyond 2^53" in m for m in fit.messages) == said
+    summed = nm.summarise("y ~ 1 + (1 | s)", d).fit()
+    for messages in (fit.messages, summed.messages):
+        assert any("s has ids beyond 2^53" in m for m in messages) == said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nestedmlm.arguments import checked
 from nestedmlm.design.restarting_ids import restarting_ids
-from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
 from nestedmlm.posterior.diagnosis import (
@@ -38,10 +37,7 @@ def diagnose(fit: BayesEstimates) -> BayesDiagnosis:
         table=boundary,
         boundary=boundary_sentences(boundary, linear=fit.design.family is None),
         level=UPPER,
-        restarting=tuple(
-            ids.message(fit.design.formula)
-            for ids in restarting_ids(fit.design.factors, rows_here(fit.design.rows, "diagnosis"))
-        ),
+        restarting=tuple(ids.message(fit.design.formula) for ids in restarting_ids(fit.design)),
     )
 
 

@@ -234,7 +234,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
         )
     confounded = confoundings(fit.design, fit.solution, REML=fit.REML)
     same = [(bars[c.place], redundant_step(bars[c.place], c)) for c in confounded[:1]]
-    found = [] if fit.design.rows is None else restarting_ids(fit.design.factors, fit.design.rows)
+    found = restarting_ids(fit.design)
     return Diagnosis(
         formula=str(fit.formula),
         terms=tuple(terms),

@@ -17,7 +17,12 @@ from nestedmlm.design.matrices.modelmatrix import MatrixSpec, learn_matrix
 from nestedmlm.design.matrices.qr import kept_columns
 from nestedmlm.design.matrices.reterms import Block, first_of_each_factor, lme4_order, make_terms
 from nestedmlm.design.partitions.reading import Reading, nodes_of
-from nestedmlm.design.remarks import rank_message, remark_on_missing, remark_on_two_values
+from nestedmlm.design.remarks import (
+    rank_message,
+    remark_on_missing,
+    remark_on_two_values,
+    remarks_on_ids,
+)
 from nestedmlm.design.schema import Schema, predictor_variables
 from nestedmlm.design.sums import Sums
 from nestedmlm.errors import FormulaError, ResponseError
@@ -103,7 +108,7 @@ def cell_design(
         ),
     )
     _check(design, cells.tally)
-    return design
+    return replace(design, messages=(*design.messages, *remarks_on_ids(design)))
 
 
 def _root(cells: Cells) -> FloatArray:
