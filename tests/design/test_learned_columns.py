@@ -166,6 +166,9 @@ def test_lag_of_new_rows_looks_into_the_data_of_the_fit() -> None:
     assert found.new(one).X[0, 1] == D[(D.g == "a") & (D.t == 2)].x.item()
     ahead = pd.DataFrame({"y": 0.0, "x": [1.5, 2.5], "g": ["a", "a"], "t": [6, 7]})
     np.testing.assert_allclose(found.new(ahead).X[:, 1], [D[(D.g == "a")].x.iloc[-1], 1.5])
+    np.testing.assert_allclose(
+        found.new(ahead.drop(columns="x")).X[:, 1], [D.x[D.g == "a"].iloc[-1], np.nan]
+    )
     with pytest.raises(DataError, match="two rows at time 6"):
         found.new(ahead.assign(t=6))
 

@@ -9,7 +9,7 @@ from fake_posterior import fake_bayesfit
 from scipy import stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.fits.simulation.allocation import balanced_plan
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 
@@ -173,6 +173,18 @@ def test_three_levels_cost_what_they_hold():
     ]
     assert set(table["school"]) == {4}  # of those that were asked for, the most affordable
     assert "room" in str(found)
+
+
+def test_designs_with_as_many_effects_as_rows_are_left_out():
+    given = {
+        "budget": 1000, "costs": {"s": 10, "visit": 5}, "varies": {"day": ("visit", [0, 1, 2, 3])},
+        "beta": {"day": 0.2}, "sd": {"s": {"(Intercept)": 1.0, "day": 0.3}, "Residual": 1.0},
+    }  # fmt: skip
+    found = nm.allocation("y ~ day + (day | s)", "day", **given, sizes={"visit": [2, 4, 6]})
+    assert set(found.table["visit"]) == {4, 6} and found.left_out == 1
+    with pytest.raises(OptionError, match="no design within this budget") as caught:
+        nm.allocation("y ~ day + (day | s)", "day", **given, sizes={"visit": [2]})
+    assert isinstance(caught.value.__cause__, GroupingError)
 
 
 def test_picture_marks_the_best():

@@ -325,6 +325,22 @@ def test_too_few_levels_for_the_fixed_effects_are_refused():
         fit.extend(along="f2", n=2)
 
 
+@pytest.mark.parametrize("change", [{"along": "Subject", "n": 30}, {"within": "Subject", "n": 5}])
+def test_columns_of_earlier_rows_do_not_extend(change):
+    data = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + lag(Reaction, Subject, Days) + (1 | Subject)", data)
+    with pytest.raises(DataError, match=r"without a value of .*make it a column"):
+        fit.extend(**change)
+
+
+def test_group_means_of_copied_groups_are_those_of_the_groups():
+    rows = data()
+    fit = nm.lmer("y ~ within(x, f1) + between(x, f1) + (1 | f1)", rows)
+    more = fit.extend(along="f1", n=60).design  # 30 groups, each copied: nothing to warn of
+    n = len(rows)
+    np.testing.assert_allclose(more.X[n:], more.X[:n], atol=1e-12)
+
+
 def test_arrays_of_weights_are_refused():
     rows = data()
     fit = nm.lmer("y ~ x + (1 | f1)", rows, weights=rows.w.to_numpy())

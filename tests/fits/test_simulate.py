@@ -183,6 +183,12 @@ def test_a_response_may_be_left_out():
     pd.testing.assert_frame_equal(named, unnamed)
 
 
+def test_a_plan_may_hold_the_first_normals_of_seed_0():
+    plan = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), "g": np.arange(60) // 6})
+    study = nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.2}, icc={"g": 0.2})
+    assert study.power("x", nsim=3, seed=1, progress=False).failures.empty
+
+
 def test_a_scenario_of_a_fits_parameters_draws_what_the_fit_draws(slopes):
     rows = nm.load_dataset("sleepstudy")
     again = nm.scenario(

@@ -209,7 +209,10 @@ class Evaluator:
             node = Call(node.func, rest, pos=node.pos)
         names, kinds = fitter.columns.split(), fitter.kinds.split()
         matched = match_arguments(self, node, f"{fitter.columns} {fitter.options}", len(names))
-        values = [self.value(n) for n in (*(matched.pop(name) for name in names), *more)]
+        first, *others = (*(matched.pop(name) for name in names), *more)
+        absent = fitter.remembers and not self.learning and self._is_absent(first)
+        own = np.full(self.frame.n, np.nan) if absent else self.value(first)
+        values = [own, *(self.value(n) for n in others)]
         readers = [_READERS[kind] for kind in (*kinds, *kinds[:1] * len(more))]
         options = {k.replace(".", "_"): self.value(n) for k, n in matched.items()}
         if any(isinstance(v, np.ndarray | Factor | Matrix | Integers) for v in options.values()):
@@ -218,6 +221,16 @@ class Evaluator:
         if len({vector_length(column) for column in read}) > 1:
             raise DataError(f"{key}: columns of different lengths")
         return read, options
+
+    def _is_absent(self, node: Node) -> bool:
+        """Whether it is the name of a column of the fit that these rows do not have."""
+        if not isinstance(node, Name) or node.name in self.frame:
+            return False
+        try:
+            self.env.find(node.name)
+        except KeyError:
+            return True
+        return False
 
     def _is_column(self, node: Node) -> bool:
         return isinstance(self.value(node), np.ndarray | Factor | Matrix | Integers)

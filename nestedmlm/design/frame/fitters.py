@@ -35,6 +35,8 @@ class Fitter:
         What each column is: ``number``, ``factor`` or ``time``.
     several : bool
         Whether further columns may follow the first.
+    remembers : bool
+        Whether new rows need not have the first column: it keeps that of the fit.
     """
 
     fit: Callable[..., Transform]
@@ -42,6 +44,7 @@ class Fitter:
     options: str
     kinds: str = "number"
     several: bool = False
+    remembers: bool = False
 
 
 _NS = Fitter(fit_ns, "x", "df knots intercept Boundary.knots")
@@ -79,7 +82,7 @@ FITTERS: Mapping[str, Fitter] = {
     "between": _BETWEEN,
     "ave": _BETWEEN,
     "within": Fitter(fit_within, "x g", "", "number factor"),
-    "lag": Fitter(fit_lag, "x g t", "n", "number factor time"),
+    "lag": Fitter(fit_lag, "x g t", "n", "number factor time", remembers=True),
     "reorder": Fitter(fit_reorder, "x X", "", "factor number"),
 }
 

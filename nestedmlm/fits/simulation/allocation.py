@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_count, check_level, check_number, checked
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.fits.simulation.from_formula import scenario
 from nestedmlm.fits.simulation.scenario import Scenario
 from nestedmlm.plots import allocation as draw_allocation
@@ -183,11 +183,16 @@ def allocation(
     rows: list[dict[str, float]] = []
     best: Scenario | None = None
     left_out = 0
+    unfit: GroupingError | None = None
     for counts in _affordable(units, prices, total, sizes or {}):
         plan = balanced_plan(dict(zip(units, counts, strict=True)), varies)
-        study = scenario(
-            formula, plan, beta=beta, sd=sd, correlation=correlation, icc=icc, sigma=sigma
-        )
+        try:
+            study = scenario(
+                formula, plan, beta=beta, sd=sd, correlation=correlation, icc=icc, sigma=sigma
+            )
+        except GroupingError as error:  # as many random effects as rows, say
+            left_out, unfit = left_out + 1, error
+            continue
         found = study.planned_power(effect, alpha=alpha, test=test)
         if not np.isfinite(found.estimate):
             left_out += 1
@@ -204,7 +209,9 @@ def allocation(
             }
         )
     if best is None:
-        raise OptionError("no design within this budget has degrees of freedom for the effect")
+        raise OptionError(
+            "no design within this budget has degrees of freedom for the effect"
+        ) from unfit
     table = pd.DataFrame(rows).sort_values("power", ascending=False, kind="stable")
     return Allocation(
         effect=effect, table=table.reset_index(drop=True), units=units, budget=total, alpha=alpha,

@@ -6,6 +6,7 @@ own: a copied school has classes of its own.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.newdesign import NewDesign
 from nestedmlm.design.rows import rows_here
-from nestedmlm.errors import ColumnNotFoundError, DataError, OptionError
+from nestedmlm.errors import ColumnNotFoundError, DataError, DataWarning, OptionError
 from nestedmlm.inference.resampling.resampling import nested_in
 
 if TYPE_CHECKING:
@@ -78,7 +80,10 @@ def _same_columns(model: Model, design: Design, table: pd.DataFrame) -> tuple[Mo
     """Design of new rows in the columns, and with the order of terms, of the old one."""
     changed = model.with_data(table)
     own = changed.design
-    new = design.new(table, new_levels="population")
+    with warnings.catch_warnings():  # of copies all rows are there: their means are their own
+        warnings.filterwarnings("ignore", "(within|between)", DataWarning)
+        new = design.new(table, new_levels="population")
+    _refuse_holes(design, new, own.n)
     if np.linalg.matrix_rank(new.X) < design.p:
         raise DataError(
             "the extended data do not identify all fixed effects: too few levels are left"
@@ -98,6 +103,24 @@ def _same_columns(model: Model, design: Design, table: pd.DataFrame) -> tuple[Mo
         dropped=design.dropped,
         terms=terms,
     )
+
+
+def _refuse_holes(design: Design, new: NewDesign, n: int) -> None:
+    """Refuse columns that look at other rows, and find none in a copied group."""
+    tables = [(design.x_names, new.X)]
+    tables += [(t.columns, X) for t, (X, _) in zip(design.terms, new.terms, strict=True)]
+    missing = {
+        name: int(count)
+        for names, X in tables
+        for name, count in zip(names, np.isnan(X).sum(axis=0), strict=True)
+        if count
+    }
+    if missing or len(new.X) != n:
+        said = ", ".join(f"{name} ({count})" for name, count in missing.items()) or "a predictor"
+        raise DataError(
+            f"the extended data have rows without a value of {said}, which the formula takes from "
+            "other rows (lag()): make it a column of the data first, and fit again"
+        )
 
 
 def _more_rows(data: pd.DataFrame, within: str | None, n: int) -> pd.DataFrame:
