@@ -40,7 +40,6 @@ NEAR_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "B": ("nsim",),  # boot and other packages of R
         "cluster": ("clusters",),
         "effects": ("beta",),  # of a study that is planned
-        "kind": ("type",),  # of predictions: posteriors say `kind`, as Bambi does
         "n": ("nsim",),
         "n_boot": ("nsim",),
         "n_sim": ("nsim",),
@@ -73,10 +72,16 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "vc_formula": 'variance components stand in the formula, "(1 | a) + (1 | b)"',
         },
         "pairs": {"type": 'write nm.emmeans(fit, "x", type="response").pairs()'},
-        "predict": dict.fromkeys(
-            ("allow_new_groups", "allow_new_levels", "sample_new_groups"),  # R, Bambi
-            'write new_levels="population" (without effects of new groups), or "sample"',
-        ),
+        "predict": {
+            **dict.fromkeys(
+                ("allow_new_groups", "allow_new_levels", "sample_new_groups"),  # R, Bambi
+                'write new_levels="population" (without effects of new groups), or "sample"',
+            ),
+            # Bambi's word, and of posteriors once
+            "kind": 'write type="response" for expected values (kind="mean"), type="link" for '
+            'linear predictors; for new responses (kind="response") type="prediction" of a '
+            'posterior, interval="prediction" of a fit',
+        },
         "r2": {"conf_int": "write level=0.95"},
         "etable": {
             "digits": "digits follow each standard error; .to_frame() has all of them",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.argument_names import current_arguments, df_method_name, wrong_call
-from nestedmlm.errors import NestedMLMError, OptionError
+from nestedmlm.errors import NestedMLMError, OptionError, RowsNotHereError
 from nestedmlm.native_frames import native
 
 # whether errors show the way through the package: NESTEDMLM_TRACEBACK=full in the environment
@@ -175,6 +175,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
             found = function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
             return native(found, args, kwargs)  # type: ignore[no-any-return]
         except NestedMLMError as error:
+            if isinstance(error, RowsNotHereError):
+                error.verb = function.__name__  # the outermost, which the user wrote, comes last
             if FULL_TRACEBACK:
                 raise
             # the user's line and the message: what is wrong is not in our code

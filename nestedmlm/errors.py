@@ -98,7 +98,19 @@ class OverlapError(DataError):
 
 
 class RowsNotHereError(NestedMLMError, ValueError):
-    """Something needs the rows of the data, and the design has none; says how to give them."""
+    """Something needs the rows of the data, and the design has none; says how to give them.
+
+    Attributes
+    ----------
+    verb : str
+        What the user called, and the text begins with; empty where it was no function.
+    """
+
+    verb = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.verb}(): {text}" if self.verb else text
 
 
 class ModelComparisonError(NestedMLMError, ValueError):

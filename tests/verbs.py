@@ -622,7 +622,7 @@ for case in (
     "plot cook's distance", "plot ppc", "plot prior predictive", "autocorrelation", "plot acf",
 ):  # fmt: skip
     VERBS[case] = replace(VERBS[case], refused={**VERBS[case].refused, **where(
-        ["from sums"], "RowsNotHereError: is a matter of rows.*with nm\\.lmer")})  # fmt: skip
+        ["from sums"], "RowsNotHereError: a matter of rows.*with nm\\.lmer")})  # fmt: skip
 
 # the same distribution, drawn from sums: `summaries/test_condensed.py`
 for case in ("bootstrap", "bootstrap conditional", "bootstrap fun", "conf_int boot", "tidy boot",

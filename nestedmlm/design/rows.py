@@ -183,8 +183,8 @@ def rows_here(rows: Rows | LateRows | None, wanted: str) -> Rows:
     """
     if rows is None:
         raise RowsNotHereError(
-            f"{wanted} is a matter of rows, and this design has none: it was made of sums over "
-            "them. Fit data that are in memory with nm.lmer; or give the rows: fit.predict(data) "
+            f"{wanted}: a matter of rows, and this design has none; it was made of sums over them. "
+            "Fit data that are in memory with nm.lmer; or give the rows: fit.predict(data) "
             "and fit.augment(data) go through data of any size, and a design takes them by "
             "design.with_rows(nm.build_design(formula, data).rows)"
         )

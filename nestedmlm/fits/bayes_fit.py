@@ -115,7 +115,7 @@ class BayesFit(BayesEstimates):
         Notes
         -----
         The verbs read the draws as this formula's: ``y = X beta + Z b`` plus normal noise. If the
-        edited likelihood is another one, `predict` and `simulate` with ``kind="response"`` and
+        edited likelihood is another one, `predict` and `simulate` with ``type="prediction"`` and
         the random effects of a marginal form do not hold. No log-likelihood is added: `loo`
         needs the model's own (``pymc.compute_log_likelihood``) where the likelihood was edited.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,25 +13,17 @@ import pandas as pd
 from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.fit_statistics import (
-    DEFAULT,
-    STATISTIC_NAMES,
-    STATISTICS,
-    statistics_frame,
-)
-from nestedmlm.inference.effects.df_record import ClusterRobust
+from nestedmlm.fits.fit_statistics import DEFAULT, STATISTICS, statistics_frame
+from nestedmlm.fits.table_notes import DF_METHODS, Covariance, table_notes
+from nestedmlm.fits.verbs.conf_int import check_exponentiate
+from nestedmlm.inference.effects.df_record import ROBUST_TYPES, ClusterRobust
+from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.summaries import ESTIMATES, estimates
 from nestedmlm.views.etable import NUMBERS, SPREADS, ModelTable
 from nestedmlm.views.parameters import fit_names, given_fits, parameter_table
 from nestedmlm.views.protocols import TabledFit
 
 STARS: Mapping[str, float] = MappingProxyType({"*": 0.05, "**": 0.01, "***": 0.001})
-_METHODS = MappingProxyType(
-    {
-        "satterthwaite": "Satterthwaite's",
-        "kenward-roger": "Kenward and Roger's",
-        "residual": "residual",
-    }
-)
 
 
 @checked
@@ -45,7 +38,15 @@ def etable(
     labels: Mapping[str, str] | None = None,
     random: bool = True,
     title: str = "",
-    vcov: str | ClusterRobust | None = None,
+    vcov: str
+    | ClusterRobust
+    | Sequence[str | ClusterRobust | None]
+    | Mapping[str, str | ClusterRobust | None]
+    | None = None,
+    exponentiate: bool = False,
+    keep: str | Sequence[str] | None = None,
+    drop: str | Sequence[str] | None = None,
+    notes: str | Sequence[str] = (),
 ) -> ModelTable:
     """Compare models in one table: fixed effects, variance components, fit statistics.
 
@@ -77,8 +78,20 @@ def etable(
         Show standard deviations and correlations.
     title : str
         Above the table.
-    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
-        Cluster-robust covariance of the fixed effects of all models.
+    vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, or one for each model, optional
+        Cluster-robust covariance of the fixed effects: of all models, or a list (or a dictionary by
+        the models' names) with None for a model's own. A fit may stand in two columns.
+    exponentiate : bool
+        Exponentiate fixed effects and their limits: odds ratios of a logit link, ratios of a log
+        link; standard errors by the delta method, tests as they are; posteriors draw by draw.
+    keep : str or sequence of str, optional
+        The fixed effects to show, in this order: names, or regular expressions that are searched in
+        names (``"recipe"`` also finds ``recipeB:temp``).
+    drop : str or sequence of str, optional
+        Fixed effects to leave out, in the same way; variance parameters by their whole names. A
+        note says what is not shown.
+    notes : str or sequence of str
+        More lines below the table.
 
     Returns
     -------
@@ -89,7 +102,8 @@ def etable(
     Raises
     ------
     OptionError
-        For an unknown statistic or spread, wrong stars, or names that do not fit.
+        For an unknown statistic or spread, wrong stars, names or covariances that do not fit the
+        models, patterns that match no fixed effect, and ratios of a link that gives none.
 
     Notes
     -----
@@ -127,8 +141,8 @@ def etable(
     """
     if spread not in SPREADS:
         raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")
-    if ddf not in _METHODS:
-        raise OptionError(f"ddf must be one of {', '.join(_METHODS)}, not {ddf!r}")
+    if ddf not in DF_METHODS:
+        raise OptionError(f"ddf must be one of {', '.join(DF_METHODS)}, not {ddf!r}")
     models, names = given_fits(fits, names)
     if names is None:
         names = Caller.here().distinct_names_of(models)
@@ -138,18 +152,26 @@ def etable(
         raise OptionError(f"no statistic {', '.join(map(str, unknown))}; known: {known}")
     symbols = _symbols(stars)
     by_name = dict(zip(_model_names(models, names), models, strict=True))
-    tested = bool(symbols) or spread == "p"
+    covariances = _covariances(vcov, tuple(by_name))
+    parameters, left_out = _shown(
+        _parameters(
+            by_name, level=level, random=random, ddf=ddf if symbols or spread == "p" else None,
+            covariances=covariances, exponentiate=exponentiate,
+        ), keep, drop,
+    )  # fmt: skip
+    own_notes = table_notes(
+        by_name, stats=wanted, spread=spread, stars=symbols, ddf=ddf, level=level,
+        covariances=covariances, exponentiate=exponentiate, left_out=left_out,
+    )  # fmt: skip
     return ModelTable(
         names=tuple(by_name),
-        parameters=_parameters(
-            by_name, level=level, random=random, ddf=ddf if tested else None, vcov=vcov
-        ),
+        parameters=parameters,
         fit=statistics_frame(by_name, wanted),
         spread=spread,
         level=level,
         labels=labels or {},
         stars=symbols,
-        notes=tuple(_notes(by_name, wanted, spread, symbols, _method(ddf, vcov), level, vcov)),
+        notes=(*own_notes, *([notes] if isinstance(notes, str) else map(str, notes))),
         variables=tuple(dict.fromkeys(
             v.name for fit in models for v in fit.design.schema.fixed.terms.variables
         )),
@@ -169,68 +191,6 @@ def _symbols(stars: bool | Mapping[str, float]) -> Mapping[str, float]:
     return stars
 
 
-_LEGENDS = MappingProxyType(
-    {
-        "se": "Standard errors (of posteriors: standard deviations) in parentheses.",
-        "ci": "{:g} % intervals in brackets: Wald's, of posteriors equal-tailed.",
-        "p": "p-values of fixed effects by {} degrees of freedom.",
-        "none": "",
-    }
-)
-
-
-def _notes(
-    fits: Mapping[str, TabledFit],
-    stats: Sequence[str],
-    spread: str,
-    stars: Mapping[str, float],
-    method: str,
-    level: float,
-    vcov: str | ClusterRobust | None,
-) -> Iterator[str]:
-    """What has to be said below a table."""
-    legend = _LEGENDS[spread].format(method if spread == "p" else 100 * level)
-    if legend:
-        yield legend
-    if vcov is not None:
-        yield _said(vcov)
-    posterior = any(fit.engine == "posterior" for fit in fits.values())
-    if stars:
-        limits = sorted(stars.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{symbol} p < {limit:g}" for symbol, limit in limits)
-        by = "" if spread == "p" else f", by {method} degrees of freedom"
-        yield f"{shown}{by}."
-    if posterior and (stars or spread == "p"):
-        yield "Posteriors have no p-values."
-    yield from _incomparable(fits, stats)
-
-
-def _incomparable(fits: Mapping[str, TabledFit], stats: Sequence[str]) -> Iterator[str]:
-    """Say which criteria that stand in one row cannot be compared."""
-    shown = [STATISTIC_NAMES[name] for name in stats if name in STATISTIC_NAMES]
-    own: dict[str, Any] = {
-        name: fit for name, fit in fits.items() if fit.engine not in ("posterior", "pooled")
-    }
-    if not shown or len(own) < 2:
-        return
-    what = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
-    what = what[0].upper() + what[1:]
-    reml = [name for name, fit in own.items() if fit.REML]
-    if 0 < len(reml) < len(own):
-        rest = [name for name in own if name not in reml]
-        yield (
-            f"{what} of REML fits ({', '.join(reml)}) and ML fits ({', '.join(rest)}) cannot be "
-            "compared."
-        )
-    if len({tuple(sorted(own[name].design.x_names)) for name in reml}) > 1:
-        yield (
-            f"{what} of REML fits with different fixed effects cannot be compared; those of ML "
-            "fits can (stats: aic_ml, bic_ml)."
-        )
-    if len({fit.nobs for fit in own.values()}) > 1:
-        yield f"{what} of fits to different rows cannot be compared."
-
-
 def _model_names(fits: Sequence[TabledFit], names: Sequence[str] | None) -> list[str]:
     """Names of the columns, all different."""
     found = fit_names(fits, names)
@@ -240,15 +200,23 @@ def _model_names(fits: Sequence[TabledFit], names: Sequence[str] | None) -> list
     return found
 
 
-def _method(ddf: str, vcov: str | ClusterRobust | None) -> str:
-    """What the degrees of freedom of tests are called."""
-    return _METHODS[ddf] if vcov is None else "the cluster-robust covariance's"
-
-
-def _said(vcov: str | ClusterRobust) -> str:
-    asked = vcov if isinstance(vcov, ClusterRobust) else ClusterRobust(type=vcov)
-    by = f" by {asked.cluster}" if asked.cluster else ""
-    return f"Fixed effects: cluster-robust covariance{by} ({asked.type})."
+def _covariances(vcov: Any, names: Sequence[str]) -> dict[str, Covariance]:
+    """The covariance that was asked for, by model: one for all, or each its own."""
+    if vcov is None or isinstance(vcov, str | ClusterRobust):
+        return dict.fromkeys(names, vcov)
+    if isinstance(vcov, Mapping):
+        if unknown := [str(name) for name in vcov if name not in names]:
+            raise OptionError(
+                f"vcov= names no model {', '.join(unknown)}; there are {', '.join(names)}"
+            )
+        return {name: vcov.get(name) for name in names}
+    given = list(vcov) if isinstance(vcov, Sequence) else []
+    if len(given) != len(names):
+        raise OptionError(
+            f"vcov= is one of {', '.join(ROBUST_TYPES)} for all models, a dictionary by their "
+            f"names, or a list of {len(names)}, one for each (None: the model's), not {vcov!r}"
+        )
+    return dict(zip(names, given, strict=True))
 
 
 def _parameters(
@@ -257,11 +225,13 @@ def _parameters(
     level: float,
     random: bool,
     ddf: str | None,
-    vcov: str | ClusterRobust | None,
+    covariances: Mapping[str, Covariance],
+    exponentiate: bool,
 ) -> pd.DataFrame:
     """The parameters of all models under each other, with tests where a method is given."""
     parts = []
     for name, fit in fits.items():
+        vcov = covariances[name]
         part = parameter_table(fit, level=level, random=random, vcov=vcov).reset_index()
         part = part.assign(model=name, df=np.nan, statistic=np.nan, p_value=np.nan)
         if ddf is not None and fit.engine != "posterior" and fit.design.p:
@@ -269,14 +239,61 @@ def _parameters(
             for column in ("df", "statistic", "p_value"):
                 if column in tests:
                     part.loc[: len(tests) - 1, column] = tests[column].to_numpy(dtype=float)
+        if exponentiate and fit.design.p:
+            fixed = part.index[part["kind"] == "fixed"]
+            part.loc[fixed, list(ESTIMATES)] = _ratios(fit, part.loc[fixed], level).to_numpy()
         parts.append(part)
     columns = ["model", "term", "kind", "group", "effect", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _tests(fit: Any, ddf: str, vcov: str | ClusterRobust | None) -> pd.DataFrame:
+def _ratios(fit: Any, fixed: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Exponentiated fixed effects: by the delta method, those of a posterior draw by draw."""
+    check_exponentiate(fit.design.family)
+    if fit.engine == "posterior":
+        return estimates(np.exp(fixed_draws(fit.data, fit.design)), level=level)[list(ESTIMATES)]
+    out = np.exp(fixed[list(ESTIMATES)])
+    return out.assign(std_error=fixed["std_error"] * out["estimate"])
+
+
+def _tests(fit: Any, ddf: str, vcov: Covariance) -> pd.DataFrame:
     """Tests of the fixed effects; a generalized fit has one method, its own."""
     options = {} if hasattr(fit, "family") else {"ddf": ddf}
     effects = () if fit.engine == "pooled" else ("fixed",)
     found: pd.DataFrame = fit.tidy(*effects, **options, vcov=vcov)
     return found
+
+
+def _shown(parameters: pd.DataFrame, keep: Any, drop: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows that were asked for, in that order, and the fixed effects that have none."""
+    fixed = list(dict.fromkeys(parameters.loc[parameters["kind"] == "fixed", "term"]))
+    others = [name for name in dict.fromkeys(parameters["term"]) if name not in fixed]
+    order = fixed if keep is None else _matching(keep, "keep", fixed, ())
+    gone = set() if drop is None else set(_matching(drop, "drop", fixed, others))
+    shown = [name for name in (*order, *others) if name not in gone]
+    place = parameters["term"].map({name: i for i, name in enumerate(shown)})
+    place = place.dropna()
+    rows = place.index if keep is None else place.sort_values(kind="stable").index
+    left_out = tuple(name for name in fixed if name not in shown)
+    return parameters.loc[rows].reset_index(drop=True), left_out
+
+
+def _matching(given: Any, argument: str, fixed: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Names that are given, or in which a regular expression is found, in the order given."""
+    found: dict[str, None] = {}
+    for pattern in [given] if isinstance(given, str) else given:
+        if pattern in (*fixed, *others):
+            found[pattern] = None
+            continue
+        try:
+            own = [name for name in fixed if re.search(pattern, name)]
+        except (re.error, TypeError) as problem:
+            raise OptionError(
+                f"{argument}={pattern!r} is no regular expression: {problem}"
+            ) from problem
+        if not own:
+            raise OptionError(
+                f"{argument}={pattern!r} matches no fixed effect; there are {', '.join(fixed)}"
+            )
+        found.update(dict.fromkeys(own))
+    return list(found)

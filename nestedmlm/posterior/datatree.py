@@ -175,7 +175,7 @@ def row_coords(design: Design) -> dict[str, list[Any]]:
 def add_posterior_predictive(data: Any, design: Design, *, seed: int | None) -> Any:
     """Copy a tree with one replicated response per draw in ``posterior_predictive``."""
     rng = np.random.default_rng(seed)
-    draws = all_draws(fitted_rows(data, design), kind="response", rng=rng)
+    draws = all_draws(fitted_rows(data, design), type="prediction", rng=rng)
     values: FloatArray = counted(design, draws.reshape(*draw_shape(data), design.n))
     more = row_tree({"posterior_predictive": {response_name(design): values}}, design)
     return merge(data, more, replace=True)

@@ -63,7 +63,7 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
     own = own.assign(effects).assign_coords(
         {d: coords[d] for name in effects for d in dims[name] if d not in own.coords}
     )
-    y = all_draws(fitted_rows({"posterior": own}, design), kind="response", rng=rng)
+    y = all_draws(fitted_rows({"posterior": own}, design), type="prediction", rng=rng)
     tree = row_tree(
         {
             "prior_predictive": {response_name(design): y[None]},

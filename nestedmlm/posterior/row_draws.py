@@ -25,7 +25,7 @@ from nestedmlm.posterior.draws import (
 from nestedmlm.posterior.row_responses import Responses, fitted_responses, new_responses
 from nestedmlm.posterior.summaries import estimates
 
-KINDS = ("mean", "response", "link")
+TYPES = ("response", "link", "prediction")
 _NUMBERS_TOGETHER = 8_000_000  # numbers held at once while rows are summarised
 
 
@@ -179,16 +179,16 @@ def of_basis(effects: FloatArray, basis: FloatArray | None) -> FloatArray:
 
 
 def summarise_rows(
-    rows: RowDraws, *, kind: str, level: float, rng: np.random.Generator
+    rows: RowDraws, *, type: str, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Estimate, spread and interval of each row's expected value or of a new response there.
 
     Raises
     ------
     OptionError
-        If `kind` is unknown.
+        If `type` is unknown.
     """
-    draw = row_drawer(rows, kind, rng)
+    draw = row_drawer(rows, type, rng)
     pieces = [estimates(draw(block), level=level) for block in rows.blocks()]
     if not pieces:
         return estimates(np.zeros((1, 0)), level=level)
@@ -196,21 +196,21 @@ def summarise_rows(
 
 
 def row_drawer(
-    rows: RowDraws, kind: str, rng: np.random.Generator
+    rows: RowDraws, type: str, rng: np.random.Generator
 ) -> Callable[[slice], FloatArray]:
     """Choose what draws of a row are: linear predictors, expected values, or responses."""
-    if kind not in KINDS:
-        raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
+    if type not in TYPES:
+        raise OptionError(f"type={type!r} is unknown; known: {', '.join(TYPES)}")
 
     def response(block: slice) -> FloatArray:
         return rows.responses.draw(rows.eta(block), block, rng)
 
-    return {"link": rows.eta, "mean": rows.mean, "response": response}[kind]
+    return {"link": rows.eta, "response": rows.mean, "prediction": response}[type]
 
 
-def all_draws(rows: RowDraws, *, kind: str, rng: np.random.Generator) -> FloatArray:
+def all_draws(rows: RowDraws, *, type: str, rng: np.random.Generator) -> FloatArray:
     """Every draw of every row, shape (S, m)."""
-    draw = row_drawer(rows, kind, rng)
+    draw = row_drawer(rows, type, rng)
     out = np.empty((len(rows.beta), len(rows.X)))
     for block in rows.joint_blocks():
         out[:, block] = draw(block)
@@ -218,7 +218,7 @@ def all_draws(rows: RowDraws, *, kind: str, rng: np.random.Generator) -> FloatAr
 
 
 def draws_array(
-    data: Any, rows: RowDraws, index: pd.Index, *, kind: str, rng: np.random.Generator
+    data: Any, rows: RowDraws, index: pd.Index, *, type: str, rng: np.random.Generator
 ) -> Any:
     """Every draw of every row as a DataArray with dims ``chain, draw, __obs__``."""
     from xarray import DataArray
@@ -226,7 +226,7 @@ def draws_array(
     posterior = data["posterior"]
     coords = {name: posterior[name].values for name in ("chain", "draw")}
     return DataArray(
-        all_draws(rows, kind=kind, rng=rng).reshape(*draw_shape(data), -1),
+        all_draws(rows, type=type, rng=rng).reshape(*draw_shape(data), -1),
         dims=("chain", "draw", OBS_DIM),
         coords={**coords, OBS_DIM: index.to_numpy()},
         name="prediction",
@@ -284,4 +284,4 @@ def replicate(
         beta=rows.beta[chosen],
         responses=rows.responses.chosen(chosen),
     )
-    return all_draws(picked, kind="response", rng=rng).T
+    return all_draws(picked, type="prediction", rng=rng).T

@@ -154,6 +154,7 @@ class Fit(Described, Protocol):
         self,
         newdata: Any = None,
         *,
+        type: str = ...,
         re_form: Any = None,
         new_levels: str = "error",
         offset: Any = None,

@@ -207,11 +207,11 @@ def test_what_cannot_be_weighed_is_refused():
 def test_verbs_of_a_posterior_are_on_the_scale_of_the_response():
     found, data = posterior(), tiny()
     mean = found.predict()["estimate"].to_numpy()
-    link = found.predict(kind="link", draws=True).values
+    link = found.predict(type="link", draws=True).values
     np.testing.assert_allclose(mean, special.expit(link).mean(axis=(0, 1)), rtol=1e-12)
     np.testing.assert_allclose(found.fittedvalues, mean)
     np.testing.assert_allclose(found.resid, data["yes"] - mean)
-    y = found.predict(kind="response", draws=True, seed=1).values
+    y = found.predict(type="prediction", draws=True, seed=1).values
     assert set(np.unique(y)) == {0.0, 1.0}
     new = found.predict({"g": ["new"]}, new_levels="sample", seed=1)
     assert 0 < new["conf_low"].item() < new["estimate"].item() < new["conf_high"].item() < 1

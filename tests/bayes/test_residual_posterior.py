@@ -343,7 +343,7 @@ def test_what_is_not_worked_out_is_refused():
         with pytest.raises(ResidualStructureError):
             verb()
     with pytest.raises(ResidualStructureError, match="draws of new responses"):
-        posterior.predict(visits().head(3), kind="response", draws=True)
+        posterior.predict(visits().head(3), type="prediction", draws=True)
     for verb in (posterior.kfold, lambda: posterior.loo("row", integrated=True)):
         with pytest.raises(ResidualStructureError):
             verb()
@@ -372,5 +372,5 @@ def test_prediction_intervals_of_new_rows_are_their_strata():
     new = d.iloc[[0, 5]]
     at, _ = values("strata", posterior, 0)
     ratio = np.exp(at["sigma_arm[drug]"] * (new.arm == "drug").to_numpy())
-    found = posterior.predict(new, kind="response", re_form="~0", seed=1)
+    found = posterior.predict(new, type="prediction", re_form="~0", seed=1)
     np.testing.assert_allclose(found.std_error, at["sigma"] * ratio, rtol=0.06)

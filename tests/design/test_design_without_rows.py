@@ -66,6 +66,14 @@ def test_rows_that_are_not_there(name):
         ROWS[name](pickle.loads(pickle.dumps(NONE)))
 
 
+def test_what_the_user_called_is_named():
+    fit = nm.summarise(FORMULA, nm.load_dataset("sleepstudy")).fit()
+    with pytest.raises(RowsNotHereError, match=r"^influence\(\): the index: a matter of rows"):
+        fit.influence()
+    with pytest.raises(RowsNotHereError, match=r"^check\(\): the fitted values: a matter"):
+        fit.check()  # through functions of other names
+
+
 @pytest.mark.parametrize("change", [Design.align, Design.with_response])
 def test_what_is_made_of_rows(change):
     with pytest.raises(RowsNotHereError):

@@ -77,7 +77,7 @@ def test_expected_values_are_the_design_times_the_draws(any_fit):
     dense = fixed_draws(bayes.data, design) @ design.X.T + b @ Z.T + design.offset
     rows = fitted_rows(bayes.data, design)
     rng = np.random.default_rng(0)
-    np.testing.assert_allclose(all_draws(rows, kind="mean", rng=rng), dense, atol=1e-9)
+    np.testing.assert_allclose(all_draws(rows, type="response", rng=rng), dense, atol=1e-9)
     np.testing.assert_allclose(bayes.fittedvalues, dense.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(bayes.resid, design.y - dense.mean(axis=0), atol=1e-9)
     predicted = bayes.predict()
@@ -101,7 +101,7 @@ def test_log_likelihood_is_the_normal_density(any_fit):
 
     fit, bayes = any_fit
     design = fit.design
-    mu = all_draws(fitted_rows(bayes.data, design), kind="mean", rng=np.random.default_rng(0))
+    mu = all_draws(fitted_rows(bayes.data, design), type="response", rng=np.random.default_rng(0))
     sigma = np.asarray(bayes.data["posterior"]["sigma"]).reshape(-1, 1) / np.sqrt(design.weights)
     expected = norm(mu, sigma).logpdf(design.y)
     found = bayes.data["log_likelihood"]["y"].values.reshape(100, -1)
@@ -226,7 +226,7 @@ def test_rows_with_missing_values_are_missing(sleep):
 def test_responses_are_wider_than_means_by_sigma(sleep):
     _, bayes = sleep
     mean = bayes.predict()
-    response = bayes.predict(kind="response", seed=3)
+    response = bayes.predict(type="prediction", seed=3)
     noise = np.sqrt(response["std_error"] ** 2 - mean["std_error"] ** 2)
     assert noise.mean() == pytest.approx(bayes.sigma, rel=0.05)
     assert bayes.predict(re_form=False)["estimate"].nunique() == 10
@@ -242,12 +242,12 @@ def weighted():
 @pytest.mark.parametrize("given", [{}, {"weights": "w"}, {"weights": data()["w"].to_numpy()}])
 def test_new_responses_spread_by_their_weights(weighted, given):
     _, bayes = weighted
-    options = {"kind": "response", "seed": 1}
+    options = {"type": "prediction", "seed": 1}
     # the rows of the fit as new data
     again = bayes.predict(data(), **options, **given)
     pd.testing.assert_frame_equal(again, bayes.predict(**options), check_index_type=False)
     ten = data().head(1).assign(w=1e-4).loc[[0, 0]].assign(w=[1e-4, 1e4])
-    few, many = bayes.predict(ten, kind="response", draws=True, seed=1).values.reshape(-1, 2).T
+    few, many = bayes.predict(ten, type="prediction", draws=True, seed=1).values.reshape(-1, 2).T
     mean = bayes.predict(ten, draws=True).values.reshape(-1, 2)
     sigma = bayes.data["posterior"]["sigma"].values.ravel()
     np.testing.assert_allclose(np.std((few - mean[:, 0]) / sigma), 100.0, rtol=0.1)
@@ -259,13 +259,13 @@ def test_weights_of_new_rows_are_asked_for(weighted):
     new = data()[["x", "f1"]].head(3)
     assert bayes.predict(new).shape == (3, 4)  # means need none
     with pytest.raises(nm.errors.ColumnNotFoundError, match="'w' is neither a column"):
-        bayes.predict(new, kind="response")
+        bayes.predict(new, type="prediction")
     array = fake_bayesfit(fit)
     with pytest.raises(nm.DataError, match="give weights="):
-        array.predict(new, kind="response")
-    assert array.predict(new, kind="response", weights=[1.0, 2.0, 3.0], seed=1).shape == (3, 4)
+        array.predict(new, type="prediction")
+    assert array.predict(new, type="prediction", weights=[1.0, 2.0, 3.0], seed=1).shape == (3, 4)
     with pytest.raises(nm.errors.WeightsError, match="must not be negative"):
-        array.predict(new, kind="response", weights=[1.0, 2.0, -3.0])
+        array.predict(new, type="prediction", weights=[1.0, 2.0, -3.0])
     with pytest.raises(nm.errors.OptionError, match="weights= belongs to new data"):
         bayes.predict(weights="w")
 
@@ -287,7 +287,7 @@ def test_population_needs_no_groups(sleep):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "median"}, "kind='median' is unknown; known: mean, response"),
+        ({"type": "median"}, "type='median' is unknown; known: response, link, prediction"),
         ({"new_levels": "guess"}, "new_levels='guess' is unknown"),
         ({"new_levels": "guess", "re_form": False}, "new_levels='guess' is unknown"),
         ({"level": 95}, "level must be between 0 and 1"),
@@ -348,7 +348,8 @@ def test_r2(any_fit):
     assert list(found.index) == ["bayes", "marginal", "conditional"]
     assert found["estimate"].between(0.0, 1.0).all()
     assert found.loc["marginal", "estimate"] <= found.loc["conditional", "estimate"]
-    mu = all_draws(fitted_rows(bayes.data, fit.design), kind="mean", rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    mu = all_draws(fitted_rows(bayes.data, fit.design), type="response", rng=rng)
     explained = (mu - fit.design.offset).var(axis=1)
     sigma2 = bayes.data["posterior"]["sigma"].values.ravel() ** 2 * np.mean(1 / fit.design.weights)
     assert found.loc["bayes", "estimate"] == pytest.approx(

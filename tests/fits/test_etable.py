@@ -10,6 +10,7 @@ import pytest
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
+from nestedmlm.errors import OptionError
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 
@@ -271,3 +272,68 @@ def test_parameters_of_residuals_have_a_section():
     assert ("Random effects", "sd_(Intercept)|Subject") in both and ("Residuals", "sigma") in both
     alone = [(s, name) for s, name, _ in nm.etable(plain, stats=["nobs"]).rows() if name]
     assert ("Random effects", "sigma") in alone
+
+
+def test_a_covariance_for_each_column(fits):
+    one = fits[0]
+    table = nm.etable(one, one, names=["own", "robust"], vcov=[None, "CR2"], stars=True, stats=[])
+    found = table.to_frame().set_index(["model", "term"])
+    tests = one.tidy("fixed", vcov="CR2").set_index("term")
+    for column in ("std_error", "df", "p_value"):
+        assert found.loc[("robust", "Days"), column] == tests.loc["Days", column]
+    assert found.loc[("own", "Days"), "std_error"] == one.bse["Days"]
+    assert table.notes[1] == "Fixed effects of robust: cluster-robust covariance (CR2)."
+    assert "Satterthwaite's degrees of freedom (own), the cluster" in table.notes[2]
+    by_name = nm.etable({"own": one, "robust": one}, vcov={"robust": "CR2"}, stars=True, stats=[])
+    assert str(by_name) == str(table)
+    for wrong, text in ((["CR2"], "a list of 2"), ({"x": "CR2"}, "no model x"), (3, "CR0, CR1")):
+        with pytest.raises(OptionError, match=text):
+            nm.etable(one, one, names=["own", "robust"], vcov=wrong)
+
+
+@pytest.fixture(scope="module")
+def cake():
+    return nm.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+
+
+def test_rows_that_are_kept_and_dropped(cake):
+    def terms(**options):
+        return [*nm.etable(cake, stats=[], **options).parameters["term"]]
+
+    sd = "sd_(Intercept)|recipe:replicate"
+    assert terms(keep=["temp", "(Intercept)"]) == ["temp", "(Intercept)", sd, "sigma"]
+    assert terms(keep="^recipe", drop=[":", sd]) == ["recipeB", "recipeC", "sigma"]
+    assert terms(drop=["recipe", "temp"], random=False) == ["(Intercept)"]
+    assert nm.etable(cake, keep="temp$", drop="B").notes[-1] == (
+        "Not shown: (Intercept), recipeB, recipeC, recipeB:temp."
+    )
+    assert "Not shown: 5 fixed effects." in nm.etable(cake, keep="temp").notes
+    assert nm.etable(cake, notes="Own.").notes[-1] == "Own."
+    for options, text in (({"keep": "x"}, "keep='x' matches no"), ({"drop": "("}, "no regular")):
+        with pytest.raises(OptionError, match=text):
+            nm.etable(cake, **options)
+
+
+def test_ratios():
+    data = nm.load_dataset("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    odds = nm.glmer(formula, data, family="binomial")
+    table = nm.etable(odds, exponentiate=True, spread="p", stats=[])
+    found = table.to_frame().set_index("term").loc["period2"]
+    theirs = odds.tidy("fixed", exponentiate=True, conf_int=True).set_index("term").loc["period2"]
+    for column in ("estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"):
+        assert found[column] == pytest.approx(theirs[column], rel=1e-12)
+    assert table.notes[0] == "p-values of fixed effects by z tests."
+    assert table.notes[1] == "Fixed effects are exponentiated: odds ratios."
+    probit = nm.glmer(formula, data, family=nm.families.binomial("probit"))
+    with pytest.raises(OptionError, match="this model's is probit"):
+        nm.etable(probit, exponentiate=True)
+
+
+def test_ratios_of_a_posterior_are_of_its_draws():
+    scaled = fake_bayesfit(nm.lmer("I(Reaction / 100) ~ Days + (1 | Subject)",
+                                   nm.load_dataset("sleepstudy")))  # fmt: skip
+    found = nm.etable(scaled, exponentiate=True).to_frame().set_index("term").loc["Days"]
+    draws = np.exp(scaled.data["posterior"]["Days"].values.ravel())
+    assert found["estimate"] == pytest.approx(draws.mean(), rel=1e-12)
+    assert found["conf_high"] == pytest.approx(np.quantile(draws, 0.975), rel=1e-9)

@@ -97,7 +97,10 @@ def test_formula_comes_first():
         (lambda fit: fit.bootstrap(n=9), "bootstrap has no n: write nsim=9"),
         (lambda fit: fit.extend("Subject", 9), "extend takes no arguments without their names"),
         (lambda fit: fit.extend(along="Subject"), "extend needs n; it takes along, within, n"),
-        (lambda fit: fit.predict(kind="response"), "predict has no kind: write type='response'"),
+        (
+            lambda fit: fit.predict(kind="mean"),
+            'no kind: write type="response".* type="prediction"',
+        ),
         (lambda fit: fit.conf_int(vcov="CR2"), r"write fit\.tidy\("),
         (lambda fit: fit.emmeans("Days", adjust="holm"), r"write nm\.emmeans\("),
         (lambda fit: fit.emmeans("Days").pairs(type="response"), 'type="response"'),

@@ -30,8 +30,8 @@ OF_ONE_ENGINE = {
     ("r2", "nsim"): "of that bootstrap",
     ("r2", "progress"): "of that bootstrap",
     ("r2", "seed"): "of that bootstrap",
-    ("simulate", "offset"): "of new rows, which a posterior predicts with kind='response'",
-    ("simulate", "weights"): "of new rows, which a posterior predicts with kind='response'",
+    ("simulate", "offset"): "of new rows, which a posterior predicts with type='prediction'",
+    ("simulate", "weights"): "of new rows, which a posterior predicts with type='prediction'",
     ("ranef", "level"): "of a posterior interval; conditional modes have a standard deviation",
     ("ranef", "postvar"): "as R's attribute postVar; a posterior has draws",
     ("varcorr", "corr"): "as lme4's print(VarCorr(m)); a posterior's covariances are draws",
@@ -47,7 +47,6 @@ OF_ONE_ENGINE = {
     ("summary", "level"): "of a posterior interval",
     ("summary", "ddf"): "of t tests, which a posterior has not",
     ("summary", "correlation"): "as lme4's summary; a posterior has `cov_params`",
-    ("predict", "type"): "link or response of a generalized fit; a posterior has `kind`",
     ("icc", "scale"): "of the residual variance of a generalized fit",
     ("r2", "scale"): "of the residual variance of a generalized fit",
     ("predict", "interval"): "kind of interval, asked for; a posterior's is always there",
@@ -55,7 +54,6 @@ OF_ONE_ENGINE = {
     ("predict", "random_only"): "as lme4's predict",
     ("predict", "use_residuals"): "of residuals that correlate, which a posterior has not yet",
     ("predict", "na_action"): "as lme4's predict",
-    ("predict", "kind"): "a posterior predicts new responses, too",
     ("predict", "draws"): "all draws in place of their summary",
     ("simulate", "re_form"): "as lme4's simulate",
     ("simulate", "use_u"): "as lme4's simulate",
@@ -65,6 +63,7 @@ OF_ONE_ENGINE = {
 
 # (verb, argument) -> why its default is another for each engine
 OF_OTHER_DEFAULT = {
+    ("predict", "type"): "a fit's is lme4's, the link's scale; a posterior's expected responses",
     ("loo", "refit"): "how often, of a fit; whether at all, of a posterior that weights its draws",
     ("loo", "unit"): "rows given their random effects are a posterior's; a fit predicts groups",
     ("icc", "level"): "a bootstrap is asked for; a posterior's intervals are always there",

@@ -11,7 +11,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.inference.rows.new_weights import new_weights
-from nestedmlm.posterior.row_draws import KINDS, draws_array, fitted_rows, new_rows, summarise_rows
+from nestedmlm.posterior.row_draws import TYPES, draws_array, fitted_rows, new_rows, summarise_rows
 from nestedmlm.posterior.summaries import LEVEL
 
 
@@ -20,7 +20,7 @@ def predict(
     fit: BayesEstimates,
     newdata: Any = None,
     *,
-    kind: str = "mean",
+    type: str = "response",
     re_form: Any = None,
     new_levels: str = "error",
     offset: Any = None,
@@ -34,10 +34,11 @@ def predict(
     Parameters
     ----------
     newdata : table, optional
-    kind : {"mean", "response", "link"}
-        The expected response of a row (``link``: its linear predictor, which in a linear model is
-        the same), or a new response there, with residual noise of variance sigma^2 over the row's
-        prior weight, or drawn from the family; of a binomial model the share of its trials.
+    type : {"response", "link", "prediction"}
+        The expected response of a row (of a binomial model the probability), its linear predictor
+        (in a linear model the same), or a new response there: with residual noise of variance
+        sigma^2 over the row's prior weight, or drawn from the family; of a binomial model the share
+        of its trials.
     re_form : None, False or str
         Which random effects count, as for a `LmerFit`: all, none (``"~ 0"``), or those of
         ``"~ (1 | schoolid)"``.
@@ -48,7 +49,7 @@ def predict(
         A column of `newdata` or one number per row, in place of the fit's argument ``offset``.
     weights : str or array, optional
         Prior weights of new rows (of a binomial model, numbers of trials), for
-        ``kind="response"`` of a weighted fit; the name of the fit's column is remembered.
+        ``type="prediction"`` of a weighted fit; the name of the fit's column is remembered.
     level : float
         Probability inside the intervals.
     draws : bool
@@ -65,7 +66,7 @@ def predict(
     Raises
     ------
     OptionError
-        For an unknown `kind` or `new_levels`, or a `re_form` that the model does not have.
+        For an unknown `type` or `new_levels`, or a `re_form` that the model does not have.
     DataError
         If an offset or weights are needed and missing.
     NewLevelsError
@@ -80,12 +81,12 @@ def predict(
     (1, 4)
     """
     rng = np.random.default_rng(seed)
-    _check_arguments(newdata, kind, offset=offset, weights=weights)
+    _check_arguments(newdata, type, offset=offset, weights=weights)
     own = fit.design.residual
-    if newdata is not None and draws and kind == "response" and own is not None and own.structure:
+    if newdata is not None and draws and type == "prediction" and own is not None and own.structure:
         raise ResidualStructureError(
             "draws of new responses together are not worked out for residuals that correlate: ask "
-            "for their intervals (draws=False), or for draws of kind='mean'"
+            "for their intervals (draws=False), or for draws of type='response'"
         )
     if newdata is None:
         rows = fitted_rows(fit.data, fit.design, re_form=re_form)
@@ -99,22 +100,22 @@ def predict(
             new_levels=new_levels,
             re_form=re_form,
             offset=offset,
-            weights=new_weights(fit.design, newdata, given) if kind == "response" else None,
-            response=kind == "response",
+            weights=new_weights(fit.design, newdata, given) if type == "prediction" else None,
+            response=type == "prediction",
             rng=rng,
         )
     if draws:
-        return draws_array(fit.data, rows, index, kind=kind, rng=rng)
-    frame = summarise_rows(rows, kind=kind, level=level, rng=rng)
+        return draws_array(fit.data, rows, index, type=type, rng=rng)
+    frame = summarise_rows(rows, type=type, level=level, rng=rng)
     if newdata is not None:
         return frame.set_index(index)
     return pd.DataFrame({name: fit.design.align(frame[name]) for name in frame})
 
 
-def _check_arguments(newdata: Any, kind: str, **of_new_rows: Any) -> None:
-    """Refuse an unknown kind, and arguments about new rows where there are none."""
-    if kind not in KINDS:
-        raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
+def _check_arguments(newdata: Any, type: str, **of_new_rows: Any) -> None:
+    """Refuse an unknown type, and arguments about new rows where there are none."""
+    if type not in TYPES:
+        raise OptionError(f"type={type!r} is unknown; known: {', '.join(TYPES)}")
     for name, value in of_new_rows.items():
         if newdata is None and value is not None:
             raise OptionError(f"{name}= belongs to new data; the rows of the fit have their own")

@@ -13,13 +13,13 @@ import pandas as pd
 from nestedmlm.arguments import check_choice, normal_quantile
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.profile import ShownParameters, profile_fit, shown_parameters
-from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.means.response_scale import RATIOS
 from nestedmlm.inference.resampling.bootstrap_intervals import KINDS
 from nestedmlm.inference.variances.wald import variance_parameters
 from nestedmlm.views.profile import LIMITS
 
 if TYPE_CHECKING:
+    from nestedmlm.families import Family
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
@@ -93,7 +93,7 @@ def conf_int(
         method = "profile" if fit.core.family is None else "wald"
     check_choice(method, "method", METHODS)
     if exponentiate:
-        check_exponentiate(fit.core)
+        check_exponentiate(fit.core.family)
     check_choice(kind, "kind", KINDS)
     wanted = shown_parameters(fit, parm, order=order, names=names)
     options = IntervalOptions(level=level, nsim=nsim, seed=seed, kind=kind, progress=progress)
@@ -104,7 +104,7 @@ def conf_int(
     return found
 
 
-def check_exponentiate(fitted: Fitted) -> None:
+def check_exponentiate(family: Family | None) -> None:
     """Refuse to exponentiate where that gives no ratio.
 
     Raises
@@ -112,7 +112,7 @@ def check_exponentiate(fitted: Fitted) -> None:
     OptionError
         For links other than log and logit.
     """
-    link = None if fitted.family is None else fitted.family.link.name
+    link = None if family is None else family.link.name
     if link not in (None, *RATIOS):
         raise OptionError(
             f"exponentiate=True gives ratios with a log or logit link; this model's is {link}"

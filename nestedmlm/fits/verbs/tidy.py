@@ -142,7 +142,7 @@ def tidy_frame(fit: LmerFit, options: TidyOptions) -> pd.DataFrame:
         )
     check_level(options.level)
     if options.exponentiate:
-        check_exponentiate(fit.core)
+        check_exponentiate(fit.core.family)
     check_scale(options.scales)
     limits = _intervals(fit, options, wanted)
     pieces = {effect: _PIECES[effect](fit, options, limits) for effect in wanted}

@@ -55,6 +55,11 @@ class PredictionOptions:
         ------
         OptionError
         """
+        if self.type == "prediction":
+            raise OptionError(
+                "type='prediction' is for posteriors, which have draws of new responses; of this "
+                "fit write interval='prediction'"
+            )
         _one_of("type", self.type, TYPES)
         _one_of("new_levels", self.new_levels, NEW_LEVELS)
         _one_of("interval", self.interval, (None, *INTERVALS))
