@@ -603,6 +603,9 @@ row("plot simulated_residuals", lambda f: f.plot.simulated_residuals(nsim=9),
     only=DRAWN)  # fmt: skip
 row("conf_int odds", lambda f: f.conf_int("beta_", exponentiate=True), **OWN)
 row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
+row("loo generalized", lambda f: f.loo(progress=False).to_frame()[["rows", "rmse"]], "loo",
+    only=("plain", "offset array"), refused=where(["plain", "offset array"],
+    "OptionError: all others are nested") , **OWN)  # fmt: skip
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)
 
 # --- fits without rows --------------------------------------------------------------------------

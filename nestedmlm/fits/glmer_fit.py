@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.fragility import fragility
     from nestedmlm.fits.verbs.glance import glance
     from nestedmlm.fits.verbs.icc import icc
+    from nestedmlm.fits.verbs.loo import loo
     from nestedmlm.fits.verbs.model_matrix import model_matrix
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
@@ -91,14 +92,13 @@ else:  # each loads when it is first asked for
                 "generalized.check_approximation": "check_approximation",
                 "generalized.overdispersion": "overdispersion simulated_residuals zero_inflation",
                 "generalized.report": "report", "generalized.residuals": "resid residuals",
-                "singularity.diagnosis": "diagnose",
+                "singularity.diagnosis": "diagnose", "singularity.simplify": "simplify",
                 "singularity.rank": "is_singular repca",
-                "singularity.simplify": "simplify",
                 "verbs.anova": "anova", "verbs.bootstrap": "bootstrap",
-                "verbs.conf_int": "conf_int", "verbs.contest": "contest",
-                "verbs.drop1": "drop1", "verbs.elimination": "elimination",
-                "verbs.fragility": "fragility", "verbs.glance": "glance",
-                "verbs.icc": "icc", "verbs.model_matrix": "model_matrix",
+                "verbs.conf_int": "conf_int", "verbs.contest": "contest", "verbs.drop1": "drop1",
+                "verbs.elimination": "elimination", "verbs.fragility": "fragility",
+                "verbs.glance": "glance",
+                "verbs.icc": "icc", "verbs.loo": "loo", "verbs.model_matrix": "model_matrix",
                 "verbs.predict": "predict", "verbs.profile": "profile", "verbs.r2": "r2",
                 "verbs.ranef": "coef ranef", "verbs.ranova": "ranova",
                 "verbs.refit": "refit", "verbs.sample": "sample",
@@ -222,6 +222,7 @@ class GlmerFit(GeneralizedEstimates):
     simulated_residuals = simulated_residuals
     check = check
     check_approximation = check_approximation
+    loo = loo
 
     # --- singular fits -------------------------------------------------------------------------
     is_singular = is_singular

@@ -26,7 +26,8 @@ class GroupLoo(Viewable):
     group : str
         The factor whose groups were left out.
     table : DataFrame
-        By level: ``rows, elpd, rmse``.
+        By level: ``rows, elpd, rmse``, and of a generalized model ``mc_error``, the Monte Carlo
+        standard error of its elpd.
     refit : str
         How theta was found without each group.
 
@@ -62,7 +63,7 @@ class GroupLoo(Viewable):
         return float(np.sqrt((rows * self.table["rmse"].to_numpy() ** 2).sum() / rows.sum()))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table: ``rows, elpd, rmse`` of each group."""
+        """Return the table, a row for each group."""
         return self.table.copy()
 
     def view(self) -> View:
@@ -85,4 +86,7 @@ class GroupLoo(Viewable):
                 f"(theta: {self.refit}); worst predicted per row: {worst}"
             ),
         ]
+        if "mc_error" in self.table:
+            error = float(np.sqrt((self.table["mc_error"] ** 2).sum()))
+            blocks.append(note(f"Monte Carlo standard error of elpd_loo: {error:.2g}"))
         return View(tuple(blocks))

@@ -290,6 +290,13 @@ def test_step_eliminates_by_likelihood_ratios(cbpp):
     assert flat.fixed["Pr(Chi)"].to_numpy() == pytest.approx([0.8533, 7.5128e-09], rel=1e-4)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_predictor_may_be_drawn_by_any_seed(cbpp, seed):
+    data = cbpp.assign(z=np.random.default_rng(seed).normal(size=len(cbpp)))
+    formula = "cbind(incidence, size - incidence) ~ z + (1 | herd) + (1 | period)"
+    assert nm.glmer(formula, data, family="binomial").converged
+
+
 # --- what is refused ----------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ABSENT)
 def test_what_has_no_meaning_says_so(fit, name):

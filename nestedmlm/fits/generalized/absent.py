@@ -27,7 +27,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "smooths": "its curves are predicted, fit.predict(newdata), without a test",
         "residual_cov": "there are no residual covariances: fit.residuals(type)",
         "autocorrelation": 'fit.residuals("quantile") has residuals to correlate',
-        "loo": "leave groups out and fit again: fit.refitted(design)",
         "capsule": "the sums that it holds are those of a linear model",
         "r_code": "it writes lme4's function of a linear model",
         "partial_r2": "its tests have no denominator degrees of freedom: fit.r2() has shares of "

@@ -10,18 +10,20 @@ import pandas as pd
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
+from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit
 from nestedmlm.inference.rows.group_prediction import (
     GroupPredictions,
     named_unit,
     outer_factors,
     predict_groups,
-    predict_groups_linear,
+    predict_groups_flat,
 )
 from nestedmlm.views.loo import GroupLoo
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.reduced_fit import Flat
 
 
 def loo(
@@ -43,7 +45,8 @@ def loo(
         A grouping factor, or another column of the data, in whose groups all grouping factors are
         nested; by default the factor that contains all others.
     refit : {"full", "one-step", "none"}
-        Without each group theta is optimised anew, moved by one Newton step, or held.
+        Without each group theta is optimised anew, moved by one Newton step, or held. A
+        generalized model is refitted.
     progress : bool
 
     Returns
@@ -55,7 +58,8 @@ def loo(
     Raises
     ------
     OptionError
-        For another unit, or if two groups share a random effect.
+        For another unit, if two groups share a random effect, and for a generalized model that
+        is not refitted.
     ColumnNotFoundError
         If `group` is neither a factor nor a column.
     DataError
@@ -64,7 +68,9 @@ def loo(
     Notes
     -----
     The predictive density integrates the random effects out and counts the uncertainty of the
-    fixed effects, not that of theta (which a posterior does).
+    fixed effects, not that of theta (which a posterior does). Of a generalized model it is
+    sampled (each group's ``mc_error`` is in the table), and errors are those of expected responses
+    of a new group, of binomial models proportions.
 
     Examples
     --------
@@ -77,6 +83,15 @@ def loo(
     rmse         49.6
     <BLANKLINE>
     Each of 18 Subject predicted by the others (theta: full); worst predicted per row: 332
+    >>> herds = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+    ...                  nm.load_dataset("cbpp"), family="binomial")
+    >>> herds.loo(progress=False)
+             Estimate    SE
+    elpd_loo   -97.82 10.99
+    rmse       0.1304
+    <BLANKLINE>
+    Each of 15 herd predicted by the others (theta: full); worst predicted per row: 8
+    Monte Carlo standard error of elpd_loo: 0.013
     """
     unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", ("group",))
@@ -102,11 +117,11 @@ def groups_of(fit: LmerFit, group: str | None) -> LeftOut:
 
 
 def group_loo(
-    fit: LmerFit | LinearFit, what: LeftOut, *, refit: str = "full", progress: bool = True
+    fit: LmerFit | Flat, what: LeftOut, *, refit: str = "full", progress: bool = True
 ) -> GroupLoo:
     """Predict each group by the fit to the others, whether or not there are random effects."""
-    if isinstance(fit, LinearFit):
-        return _named(predict_groups_linear(fit, what.sets), what, "full")
+    if isinstance(fit, LinearFit | GeneralizedLinearFit):
+        return _named(predict_groups_flat(fit, what.sets), what, "full")
     found = predict_groups(fit.core, what.sets, refit=refit, progress=progress)
     return _named(found, what, refit)
 
@@ -121,5 +136,7 @@ def _named(found: GroupPredictions, what: LeftOut, refit: str) -> GroupLoo:
     columns = {
         "rows": found.rows, "elpd": found.elpd, "rmse": np.sqrt(found.squares / found.rows)
     }  # fmt: skip
+    if found.error is not None:
+        columns["mc_error"] = found.error
     index = pd.Index(what.labels[: len(found.rows)], name=what.by)
     return GroupLoo(group=what.by, table=pd.DataFrame(columns, index=index), refit=refit)

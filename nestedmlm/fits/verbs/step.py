@@ -98,8 +98,6 @@ def step(
         raise OptionError(
             f"keep names {', '.join(wrong)}; the terms are {', '.join(fit.design.x_terms)}"
         )
-    if criterion == "elpd" and fit.core.family is not None:
-        raise OptionError("criterion='elpd' is for linear models; a generalized one has 'p'")
     if criterion == "elpd":
         return step_by_elpd(
             fit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nestedmlm.fits.verbs.influence import LeftOut
 from nestedmlm.fits.verbs.loo import group_loo, groups_of
 from nestedmlm.fits.verbs.ranova import reduced_formulas
 from nestedmlm.inference.effects.hypotheses import droppable
+from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit, uncontained_terms, without_term
 from nestedmlm.views.effect_tests import ELPD_COLUMNS, StepResult
 from nestedmlm.views.loo import sum_error
@@ -55,7 +57,8 @@ def step_by_elpd(
     start = _scored(fit, what)
     first = pd.DataFrame([_row(start.elpd)], index=[NONE], columns=list(ELPD_COLUMNS))
     random, middle = _eliminate(start, what, _smaller_random if reduce_random else None, ())
-    fixed, final = _eliminate(middle, what, _smaller_fixed if reduce_fixed else None, keep)
+    smaller = partial(_smaller_fixed, fit) if reduce_fixed else None
+    fixed, final = _eliminate(middle, what, smaller, keep)
     heading = (
         "Backward reduced fixed-effect table:",
         f"Criterion: elpd of new groups, {len(what.sets)} {what.by}",
@@ -103,14 +106,15 @@ def _scored(fit: Any, what: LeftOut) -> Scored:
 
 
 def _smaller_random(fit: Any, _: Sequence[str]) -> Mapping[str, Any]:
-    if isinstance(fit, LinearFit):
+    if isinstance(fit, LinearFit | GeneralizedLinearFit):
         return {}
     formulas = reduced_formulas(fit, reduce_terms=True)
     return {label: fit_reduced(fit, text, REML=fit.REML) for label, text in formulas.items()}
 
 
-def _smaller_fixed(fit: Any, keep: Sequence[str]) -> Mapping[str, Any]:
-    if isinstance(fit, LinearFit):
-        return {t: without_term(fit, t) for t in uncontained_terms(fit) if t not in keep}
-    labels = [label for label in droppable(fit.design, None) if label not in keep]
-    return {t: fit_reduced(fit, without(fit, t), REML=fit.REML) for t in labels}
+def _smaller_fixed(fit: LmerFit, here: Any, keep: Sequence[str]) -> Mapping[str, Any]:
+    """Models of `fit`'s data without one term of `here`."""
+    if isinstance(here, LinearFit):
+        return {t: without_term(here, t) for t in uncontained_terms(here) if t not in keep}
+    labels = [label for label in droppable(here.design, None) if label not in keep]
+    return {t: fit_reduced(fit, without(here, t), REML=fit.REML) for t in labels}

@@ -29,6 +29,8 @@ class GeneralizedLinearFit:
     design : Design
     family : Family
     beta : (p,) array
+    vcov : (p, p) array
+        Inverse of the expected information on the coefficients.
     dispersion : float or None
     llf : float
         Log-likelihood, all constants included; a dispersion is at its maximum, too.
@@ -37,6 +39,7 @@ class GeneralizedLinearFit:
     design: Design
     family: Family
     beta: FloatArray
+    vcov: FloatArray
     dispersion: float | None
     llf: float
 
@@ -107,10 +110,12 @@ def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearF
         phi = float(np.exp(found.x))
     criterion, beta = at(phi)
     constant = float(family.log_constant(design.y, weights).sum())
+    w = rows(family, design.X @ beta + offset, design.y, weights, phi).w
     return GeneralizedLinearFit(
         design=design,
         family=family,
         beta=beta,
+        vcov=np.linalg.pinv(design.X.T @ (w[:, None] * design.X), hermitian=True),
         dispersion=phi if family.has_dispersion else family.dispersion_value,
         llf=constant - 0.5 * criterion,
     )

@@ -5,13 +5,14 @@ Without group g the estimates are ``beta_(g), theta_(g), sigma_(g)``; its rows a
     y_g ~ N(X_g beta_(g), sigma_(g)^2 V_g(theta_(g)) + X_g Cov(beta_(g)) X_g'),
 
 random effects integrated out and the uncertainty of the fixed effects counted. The sum of the
-logarithms is on the scale of a posterior's leave-one-group-out elpd.
+logarithms is on the scale of a posterior's leave-one-group-out elpd. Generalized models:
+`nestedmlm.inference.rows.generalized_group_prediction`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,13 +23,26 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.resampling.resampling import nested_in
 from nestedmlm.inference.rows.deletion import DeletionEstimates
 from nestedmlm.inference.rows.leaveout import leave_out
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.plan import term_shapes
 
 if TYPE_CHECKING:
     from nestedmlm.inference.means.linear import LinearFit
+    from nestedmlm.inference.rows.generalized_group_prediction import (
+        score_groups,
+        score_groups_flat,
+    )
+else:  # only generalized models ask for it
+    globals().update(
+        late_imports(
+            "nestedmlm.inference.rows",
+            {"generalized_group_prediction": "score_groups score_groups_flat"},
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,11 +57,14 @@ class GroupPredictions:
         Log predictive densities; NaN where a fixed effect cannot be estimated without the group.
     squares : (J,) array
         Sums of the squared errors of prediction.
+    error : (J,) array or None
+        Monte Carlo standard errors of `elpd`, where the densities are sampled.
     """
 
     rows: IntArray
     elpd: FloatArray
     squares: FloatArray
+    error: FloatArray | None = None
 
 
 def predict_groups(
@@ -80,13 +97,19 @@ def predict_groups(
             "a new group shares no random effect with the others: take a factor in which all "
             f"others are nested ({', '.join(outer_factors(design)) or 'there is none here'})"
         )
+    if fitted.family is not None:
+        return _sampled(sets, score_groups(fitted, sets, refit=refit, progress=progress))
     found = leave_out(fitted, list(sets), refit=refit, progress=progress)
     done = len(found.sigma)  # fewer after Ctrl-C
     return _gathered(sets[:done], [_score(design, sets[g], found, g) for g in range(done)])
 
 
-def predict_groups_linear(fit: LinearFit, sets: Sequence[IntArray]) -> GroupPredictions:
-    """As `predict_groups`, by a linear model without random effects."""
+def predict_groups_flat(
+    fit: LinearFit | GeneralizedLinearFit, sets: Sequence[IntArray]
+) -> GroupPredictions:
+    """As `predict_groups`, by a (generalized) linear model without random effects."""
+    if isinstance(fit, GeneralizedLinearFit):
+        return _sampled(sets, score_groups_flat(fit, sets))
     X, w = fit.X[:, fit.kept], fit.w
     information, moments = X.T @ (w[:, None] * X), X.T @ (w * fit.y)
     scores = []
@@ -116,6 +139,14 @@ def named_unit(design: Design, unit: str, group: str | None) -> tuple[str, str |
     if group is None and unit not in ("row", "group") and unit in [f.name for f in design.factors]:
         return "group", unit
     return unit, group
+
+
+def _sampled(
+    sets: Sequence[IntArray], scores: Sequence[tuple[float, float, float]]
+) -> GroupPredictions:
+    """Predictions of the sets done, fewer after Ctrl-C, with Monte Carlo errors."""
+    found = _gathered(sets[: len(scores)], [(value, squares) for value, _, squares in scores])
+    return replace(found, error=np.array([error for _, error, _ in scores]))
 
 
 def _gathered(sets: Sequence[IntArray], scores: Sequence[tuple[float, float]]) -> GroupPredictions:

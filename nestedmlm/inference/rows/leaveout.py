@@ -97,7 +97,7 @@ def leave_out(
     def each() -> Iterator[None]:
         for g, gone in enumerate(sets):
             rest = without_rows(design, gone)
-            _check_levels(design, rest)
+            check_levels(design, rest)
             if rest.residual is not None:
                 found = solve(rest, REML=REML and rest.p > 0, start=start if start.size else None)
                 out.converged[g] = found.certificate.holds
@@ -117,7 +117,8 @@ def leave_out(
     return replace(out, **{f.name: getattr(out, f.name)[:count] for f in fields(out)})
 
 
-def _check_levels(design: Design, rest: Design) -> None:
+def check_levels(design: Design, rest: Design) -> None:
+    """Refuse rows without which a factor has one level (`GroupingError`)."""
     for factor, left in zip(design.factors, rest.factors, strict=True):
         if len(left.levels) < 2 <= len(factor.levels):
             raise GroupingError(
