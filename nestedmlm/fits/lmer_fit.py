@@ -105,18 +105,19 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "augment": "augment", "elimination": "elimination", "extend": "extend",
-                "smooths": "smooths", "influence": "dfbeta dfbetas", "power": "power",
-                "leverage": "cooks_distance hatvalues", "loo": "loo",
-                "refit_many": "refit_many", "residuals": "rstudent", "step": "step",
-                "standardized": "standardized", "fragility": "fragility", "check": "check",
-                "report": "report", "r_code": "r_code", "variance_partition": "variance_partition",
+                "elimination": "elimination", "extend": "extend", "smooths": "smooths",
+                "power": "power", "loo": "loo", "refit_many": "refit_many", "step": "step",
+                "standardized": "standardized", "fragility": "fragility", "report": "report",
+                "r_code": "r_code", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
     )
-    drawn = {"sample": "sample", "to_pymc": "to_pymc"}
-    globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
+    unless_known = {  # refused where sigma is known
+        "augment": "augment", "check": "check", "influence": "dfbeta dfbetas", "sample": "sample",
+        "leverage": "cooks_distance hatvalues", "residuals": "rstudent", "to_pymc": "to_pymc",
+    }
+    globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
     globals().update(
         late_imports(
             "nestedmlm",

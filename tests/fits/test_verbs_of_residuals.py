@@ -134,6 +134,9 @@ Model.reduced; Model.with_formula; Model.with_data; Model.data; Model.weights_co
 maketables; plot diagnostics; plot caterpillar; plot qq_random_effects; plot shrinkage; plot
 spaghetti; plot trellis; plot forest; plot effect of a number; plot effect of a factor; plot
 variance partition; plot singularity; plot priors; conf_int boot; bootstrap; bootstrap
-conditional; bootstrap fun; tidy boot; icc interval; influence full; conf_int; conf_int 0.8; profile
+conditional; bootstrap fun; tidy boot; icc interval; influence full; conf_int; conf_int 0.8; profile;
+residuals standardized; residuals marginal standardized; rstudent; rstudent external; hatvalues;
+dfbeta; dfbetas; cooks_distance; influence cases held; influence held; augment; check;
+plot leverage; plot cook's distance
 """
 KNOWN = frozenset(" ".join(name.split()) for name in KNOWN_TEXT.split(";"))

@@ -135,7 +135,7 @@ def _residual_shape(notes: Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -
         f"{said_p(shape.p_value)}).",
         "Fixed effects and their tests bear this in all but small data; prediction intervals and "
         "variances do not. With skewness, model the logarithm or another transform; with long "
-        "tails, look at the outliers and compare with bootstrap(type='residual').",
+        "tails, look at the outliers and compare with bootstrap().",
     )
 
 
@@ -152,8 +152,9 @@ def _homogeneity(notes: Notes, fit: Fit, fitted: FloatArray, z: FloatArray) -> N
         verdict,
         f"residuals of the upper third of fitted values have {spread.ratio:.2f} times the SD of "
         f"the lower third ({said_p(spread.p_value)}).",
-        "Standard errors are too small where the spread is large. Model the logarithm, give "
-        "weights, or ask for a cluster-robust covariance (vcov='CR2').",
+        "Standard errors are too small where the spread is large. Model the logarithm, let the "
+        "residual SD depend on a predictor (dispersion=), or ask for a cluster-robust covariance "
+        "(vcov='CR2').",
     )
 
 
@@ -301,8 +302,6 @@ def _simulated(notes: Notes, fit: Fit, nsim: int, seed: int | None) -> None:
 
 def _influence(notes: Notes, fit: Fit) -> None:
     likely: Any = fit
-    if fit.design.residual is not None:
-        return  # with structured residuals nothing is left out by formula
     factor = smallest_factor(fit)
     if factor is not None:
         influence = likely.influence(factor.name, refit="none", progress=False)

@@ -63,8 +63,8 @@ def influence(
     ------
     OptionError, ColumnNotFoundError, DataError, GroupingError
     ResidualStructureError
-        For fits with `dispersion=` or `residual=` unless they are refitted (their parameters move
-        with theta), and for those with a known sigma.
+        One-step, for fits with `dispersion=` or `residual=`; and for a known sigma. Rows left out
+        of a block that correlates leave its other rows as they are.
 
     Examples
     --------
@@ -76,8 +76,8 @@ def influence(
     309    0.29031
     Name: cooks_distance, dtype: float64
     """
-    if refit != "full":
-        refuse_residuals(fit, f"influence with refit={refit!r}", "refit='full' is")
+    if refit == "one-step":
+        refuse_residuals(fit, "influence with refit='one-step'", "refit='full' and 'none' are")
     refuse_known_sigma(fit, "influence")
     what = left_out(fit, groups)
     check_workers(workers)

@@ -8,6 +8,9 @@ where ``P = G - G Z'V^{-1}Z G``. B is looked up. Of P only the block of the rand
 rows touch is needed: with ``N = Z_I' W_I Z_I``, by the matrix inversion lemma,
 
     A_II^{-1} = W_I^{-1} + Z_I P (I - N P)^{-1} Z_I'.
+
+Where residuals correlate, W is the block-diagonal `Precision` K and Z_I is ``H = K_II^{-1} F`` with
+F = rows I of ``K Z``, ``N = F'H``: the rows of a block that stay say something of those that go.
 """
 
 from __future__ import annotations
@@ -20,16 +23,17 @@ import numpy.typing as npt
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import lower_indices, relative_factors
 from nestedmlm.design.design import Design
+from nestedmlm.design.matrices.qr import kept_columns
 from nestedmlm.errors import DataError
 from nestedmlm.inference.rows.joint import (
     ZRows,
     design_rows,
     gls_rows,
-    random_forms,
     random_gram,
     touched_columns,
     z_rows,
 )
+from nestedmlm.inference.rows.residual_precision import Precision, precision, row_forms
 from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.likelihood.solution import Solution, results_at
@@ -71,11 +75,22 @@ def delete_held(
         If a set leaves no more rows than fixed effects.
     """
     check_sizes(design, sets)
-    rows, B, w = inverse_rows(solution, design)
+    rows, B, K = inverse_rows(solution, design)
     sizes = np.array([len(own) for own in sets])
-    S = solution.state.S - _lost_information(solution, sets, rows, B, w)
+    if all(len(own) == 1 for own in sets):  # all rows at once
+        lost = _lost_by_rows(solution, design, np.concatenate(sets), B)
+    elif K.blocks:
+        lost = _lost_with_blocks(solution, sets, rows, B, K)
+    else:
+        most = _MANY_EFFECTS if design.residual is None else np.inf
+        lost = _lost_information(solution, sets, rows, B, K.diagonal, most)
+    S = solution.state.S - lost
     out = _from_schur(solution, S, sizes, REML)
     lost_effects = np.isnan(out.beta).any(axis=1)
+    if design.residual is not None:
+        for g in np.flatnonzero(lost_effects).tolist():
+            _write_reduced(out, g, solution, sets[g], S[g], REML)
+        return out
     for g in np.flatnonzero(lost_effects | np.isnan(S[:, -1, -1])).tolist():
         write_estimates(out, g, design, without_rows(design, sets[g]), solution.theta, REML)
     return out
@@ -99,6 +114,23 @@ def write_estimates(
     out.vcov[g][np.ix_(kept, kept)] = found.vcov
     out.sigma[g] = found.sigma
     out.theta[g] = theta
+
+
+def _write_reduced(
+    out: DeletionEstimates, g: int, solution: Solution, gone: IntArray, S: FloatArray, REML: bool
+) -> None:
+    """Estimates of the fixed effects that the rows left can tell, from ``S_(I)``."""
+    stats, p, X = solution.stats, solution.stats.p, np.delete(solution.design.X, gone, axis=0)
+    kept = kept_columns(X)
+    A, r = S[:p, :p], S[:p, p]
+    move = np.linalg.lstsq(A, r)[0]
+    whole = stats.beta0 + stats.R_x_inverse @ move
+    df = len(X) - (len(kept) if REML else 0)
+    out.beta[g], out.vcov[g] = np.nan, np.nan
+    out.beta[g, kept] = np.linalg.lstsq(X[:, kept], X @ whole)[0]
+    out.sigma[g] = np.sqrt(max(S[p, p] - r @ move, 0.0) / df)
+    information = (stats.R_x.T @ A @ stats.R_x)[np.ix_(kept, kept)]
+    out.vcov[g][np.ix_(kept, kept)] = out.sigma[g] ** 2 * np.linalg.inv(information)
 
 
 def empty_estimates(design: Design, n_theta: int, size: int) -> DeletionEstimates:
@@ -147,39 +179,90 @@ def check_sizes(design: Design, sets: list[IntArray]) -> None:
         )
 
 
-def inverse_rows(solution: Solution, design: Design) -> tuple[ZRows, FloatArray, FloatArray]:
-    """Rows of Z, rows of ``V^{-1}[X y]`` in scaled columns, and the weights."""
-    rows = z_rows(solution, design_rows(design))
-    B = gls_rows(solution, design.X, rows)
+def inverse_rows(solution: Solution, design: Design) -> tuple[ZRows | None, FloatArray, Precision]:
+    """Rows of Z, rows of ``V^{-1}[X y]`` in scaled columns, and the residuals' precision."""
+    K, stats = precision(solution, design), solution.stats
+    if design.terms:
+        rows = z_rows(solution, design_rows(design))
+        B = gls_rows(solution, design.X, rows)
+    else:
+        rows, B = None, np.zeros((design.n, stats.p + 1))
+        B[:, :-1] = np.linalg.solve(stats.R_x.T, design.X.T).T
     y = design.y if design.offset is None else design.y - design.offset
-    B[:, -1] += y - design.X @ solution.stats.beta0
-    w = np.ones(design.n) if design.weights is None else design.weights
-    return rows, B * w[:, None], w
+    B[:, -1] += y - design.X @ stats.beta0
+    return rows, K.times(B), K
+
+
+def _lost_by_rows(solution: Solution, design: Design, which: IntArray, B: FloatArray) -> FloatArray:
+    """``B_i' A_ii^{-1} B_i`` of single rows."""
+    forms = row_forms(solution, design, fixed=False)
+    inverse = (forms.precision - forms.shared)[which]
+    products: FloatArray = np.einsum("gi,gj->gij", B[which] / inverse[:, None], B[which])
+    return products
+
+
+def _lost_with_blocks(
+    solution: Solution, sets: list[IntArray], rows: ZRows | None, B: FloatArray, K: Precision
+) -> FloatArray:
+    """``B_I' A_II^{-1} B_I`` of each set, where residuals correlate."""
+    out = np.zeros((len(sets), *solution.state.S.shape))
+    for g, own in enumerate(sets):
+        parts = list(K.parts(own))
+        for block, inside, inverse in parts:
+            B_I = B[block[inside]]
+            out[g] += B_I.T @ np.linalg.solve(inverse[np.ix_(inside, inside)], B_I)
+        if rows is None:
+            continue
+        units, Z = _units(solution, rows[np.concatenate([block for block, _, _ in parts])])
+        assert Z is not None
+        N, HB = np.zeros((len(units), len(units))), np.zeros((len(units), B.shape[1]))
+        ends = np.cumsum([len(block) for block, _, _ in parts])[:-1]
+        for (block, inside, inverse), Z_b in zip(parts, np.split(Z, ends), strict=True):
+            F = inverse[inside] @ Z_b
+            H = np.linalg.solve(inverse[np.ix_(inside, inside)], F)
+            N, HB = N + F.T @ H, HB + H.T @ B[block[inside]]
+        P = random_gram(solution, units)
+        out[g] += HB.T @ P @ np.linalg.solve(np.eye(len(units)) - N @ P, HB)
+    return out
+
+
+def _units(
+    solution: Solution, rows: ZRows, most: float = np.inf
+) -> tuple[ZRows, FloatArray | None]:
+    """Columns of Z that rows touch, as rows of their own, and the rows in those columns.
+
+    None in the place of the latter where more than `most` columns are touched.
+    """
+    if rows.whole is not None:  # rows touch all columns of a basis: they are their own units
+        return rows, np.eye(len(rows))
+    units, place = touched_columns(solution, rows)
+    if len(units) > most:
+        return units, None
+    Z = np.zeros((len(rows), len(units)))
+    np.put_along_axis(Z, place, np.hstack([rows.Z, rows.Zt]), axis=1)
+    return units, Z
 
 
 def _lost_information(
-    solution: Solution, sets: list[IntArray], rows: ZRows, B: FloatArray, w: FloatArray
+    solution: Solution,
+    sets: list[IntArray],
+    rows: ZRows | None,
+    B: FloatArray,
+    w: FloatArray,
+    most: float,
 ) -> FloatArray:
     """``B_I' A_II^{-1} B_I`` of each set; NaN for one that touches too much: it is solved anew."""
-    if all(len(own) == 1 for own in sets):  # all rows at once
-        which = np.concatenate(sets)
-        inverse = (w - w**2 * random_forms(solution, rows))[which]
-        products: FloatArray = np.einsum("gi,gj->gij", B[which] / inverse[:, None], B[which])
-        return products
     out = np.full((len(sets), *solution.state.S.shape), np.nan)
     for g, own in enumerate(sets):
-        if rows.whole is not None:  # rows touch all columns of a basis: they are their own units
-            units, Z = rows[own], np.eye(len(own))
-        else:
-            units, place = touched_columns(solution, rows[own])
-        if len(units) > _MANY_EFFECTS:
+        out[g] = (B[own].T / w[own]) @ B[own]
+        if rows is None:
             continue
-        if rows.whole is None:
-            Z = np.zeros((len(own), len(units)))
-            np.put_along_axis(Z, place, np.hstack([rows.Z[own], rows.Zt[own]]), axis=1)
+        units, Z = _units(solution, rows[own], most)
+        if Z is None:
+            out[g] = np.nan
+            continue
         P, N = random_gram(solution, units), (Z.T * w[own]) @ Z
         ZB = Z.T @ B[own]
-        out[g] = (B[own].T / w[own]) @ B[own]
         out[g] += ZB.T @ P @ np.linalg.solve(np.eye(len(units)) - N @ P, ZB)
     return out
 

@@ -161,7 +161,7 @@ def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
     step = min(_ROWS_AT_ONCE, 1 + _ENTRIES_AT_ONCE // dense) if dense else _ROWS_AT_ONCE
     for low in range(0, len(rows), step):
         block = slice(low, low + step)
-        half = _half_solved(solution, rows[block])
+        half = half_solved(solution, rows[block])
         out[block] = half.chain.power(2).sum(axis=1)
         if dense and half.crossed is not None and solution.state.dense is not None:
             left = half.crossed.toarray()
@@ -177,11 +177,17 @@ def random_forms(solution: Solution, rows: ZRows) -> FloatArray:
 
 def random_gram(solution: Solution, rows: ZRows) -> FloatArray:
     """``Z_I (G - G Z'V^{-1}Z G) Z_I'`` for a few rows I, shape (m, m)."""
-    half = _half_solved(solution, rows)
-    out: FloatArray = (half.chain @ half.chain.T).toarray()
+    return quadratic_gram(solution, half_solved(solution, rows))
+
+
+def quadratic_gram(solution: Solution, half: HalfSolved, own: slice = slice(None)) -> FloatArray:
+    """`random_gram` of some of the rows that were eliminated."""
+    chain = half.chain[own]
+    out: FloatArray = (chain @ chain.T).toarray()
     if half.crossed is not None and solution.state.dense is not None:
-        used = np.unique(half.crossed.indices)
-        A = half.crossed[:, used].toarray()
+        crossed = half.crossed[own]
+        used = np.unique(crossed.indices)
+        A = crossed[:, used].toarray()
         out += A @ solution.state.dense.G[np.ix_(used, used)] @ A.T
     return out
 
@@ -264,7 +270,7 @@ def relative_covariances(
     """
     rows = [z_rows(solution, terms) for _, terms in (one, other)]
     d = [gls_rows(solution, X, z)[:, :-1] for (X, _), z in zip((one, other), rows, strict=True)]
-    half = [_half_solved(solution, z) for z in rows]
+    half = [half_solved(solution, z) for z in rows]
     out: FloatArray = (half[0].chain @ half[1].chain.T).toarray()
     if half[0].crossed is not None and half[1].crossed is not None:
         assert solution.state.dense is not None
@@ -291,7 +297,7 @@ def _places(solution: Solution, rows: ZRows) -> Iterator[tuple[IntArray, IntArra
         off += part.k
 
 
-def _half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
+def half_solved(solution: Solution, rows: ZRows) -> HalfSolved:
     """Eliminate the chain from the rows, factor by factor, rows as lanes.
 
     A row passes the level it belongs to and that level's ancestors. The levels of new rows need

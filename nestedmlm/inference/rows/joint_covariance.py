@@ -10,6 +10,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.rows.residual_precision import precision
 from nestedmlm.likelihood.solution import Solution
 
 MOST_EFFECTS = 5000  # a dense matrix of this size takes 200 MB
@@ -66,10 +67,9 @@ def joint_covariance(solution: Solution, design: Design) -> pd.DataFrame:
             "rows"
         )
     Lambda = relative_factor(design, solution.T)
-    w = np.ones(design.n) if design.weights is None else design.weights
     ZL = (z_matrix(design) @ Lambda).toarray()
     A = np.hstack([design.X, ZL])
-    system = A.T @ (w[:, None] * A)
+    system = A.T @ precision(solution, design).times(A)
     spherical = np.arange(design.p, len(system))
     system[spherical, spherical] += 1.0
     inverse = np.linalg.inv(system)

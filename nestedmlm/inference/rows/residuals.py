@@ -11,16 +11,26 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.solution import Solution
 
 if TYPE_CHECKING:
     from nestedmlm.inference.rows.joint import design_rows, fixed_forms, relative_variances
+    from nestedmlm.inference.rows.residual_precision import (
+        RowForms,
+        precision,
+        residual_variances,
+        row_forms,
+    )
 else:  # of standardized residuals only
     globals().update(
         late_imports(
-            "nestedmlm.inference.rows", {"joint": "design_rows fixed_forms relative_variances"}
+            "nestedmlm.inference.rows",
+            {
+                "joint": "design_rows fixed_forms relative_variances",
+                "residual_precision": "precision residual_variances row_forms",
+            },
         )
     )
 
@@ -66,11 +76,6 @@ def residuals(
         e = e * np.sqrt(w) / solution.sigma
         return e if at is None else at.model.whiten(at.free, e)
     if standardized:
-        if at is not None:
-            raise ResidualStructureError(
-                "standardized residuals are not worked out for residuals that differ or "
-                "correlate: take type='normalized'"
-            )
         variance = _conditional if which == "conditional" else _marginal
         out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
         return out
@@ -106,12 +111,13 @@ def population(solution: Solution, design: Design) -> FloatArray:
 
 def _conditional(solution: Solution, design: Design) -> FloatArray:
     """Variance over sigma^2 of ``y - X beta_hat - Z b_hat``."""
-    return np.clip(1.0 - hat_values(solution, design), 0.0, None) / _weights(design)
+    own = residual_variances(solution, design)
+    return np.clip(own - relative_variances(solution, design.X, design_rows(design)), 0.0, None)
 
 
 def _marginal(solution: Solution, design: Design) -> FloatArray:
     """Variance over sigma^2 of ``y - X beta_hat``: ``V_ii - x' S_xx^{-1} x``."""
-    out = 1.0 / _weights(design)
+    out = residual_variances(solution, design)
     for term, T in zip(design.terms, solution.T, strict=True):
         out = out + np.sum((term.X @ T) ** 2, axis=1)
     stats = solution.stats
@@ -122,32 +128,43 @@ def _marginal(solution: Solution, design: Design) -> FloatArray:
 
 def hat_values(solution: Solution, design: Design) -> FloatArray:
     """Diagonal of the matrix that turns y into fitted values, shape (n,)."""
-    relative = relative_variances(solution, design.X, design_rows(design))
-    out: FloatArray = _weights(design) * relative
-    return out
+    return row_forms(solution, design).leverage
 
 
 def standardized_residuals(
     solution: Solution, design: Design, df: float | None = None
 ) -> FloatArray:
-    """``sqrt(w) e / (sigma sqrt(1 - h))``; with `df`, sigma is that of the fit without the row.
+    """Residuals over their SDs, ``sqrt(w) e / (sigma sqrt(1 - h))`` where they do not correlate.
 
-    Without a row the penalised sum of squares is smaller by ``w e^2 / (1 - h)`` (theta held), and
-    so are the degrees of freedom `df` by one.
+    With `df`, sigma is that of the fit without the row: the penalised sum of squares is smaller by
+    ``(K e)_i^2 / (K - K M K)_ii`` then (theta held; ``w e^2 / (1 - h)`` where residuals do not
+    correlate), and so are the degrees of freedom `df` by one.
     """
     out = residuals(solution, design, standardized=True)
     if df is None:
         return out
-    rest = solution.pwrss - solution.sigma**2 * out**2
+    gone, forms = _deletion(solution, design)
+    rest = solution.pwrss - gone**2 * (forms.precision - forms.shared)
     result: FloatArray = out * solution.sigma / np.sqrt(np.clip(rest, 0.0, None) / (df - 1.0))
     return result
 
 
 def cooks_distance(solution: Solution, design: Design) -> FloatArray:
-    """lme4's Cook's distance of each row: ``(r / (1 - h))^2 h / (sigma^2 p)``, r Pearson."""
-    h = hat_values(solution, design)
-    r = residuals(solution, design, "pearson")
+    """Cook's distance of each row on all that is fitted, ``s^2 (K M K)_ii / (sigma^2 p)``.
+
+    s is what `_deletion` says; lme4's ``(r / (1 - h))^2 h / (sigma^2 p)``, r Pearson, where
+    residuals do not correlate.
+    """
+    s, forms = _deletion(solution, design)
     with np.errstate(divide="ignore", invalid="ignore"):
-        out: FloatArray = (r / (1.0 - h)) ** 2 * h / (solution.sigma**2 * design.p)
+        out: FloatArray = s**2 * forms.shared / (solution.sigma**2 * design.p)
     out[np.isinf(out)] = np.nan
     return out
+
+
+def _deletion(solution: Solution, design: Design) -> tuple[FloatArray, RowForms]:
+    """Each response minus what the other rows expect of it, theta held; and the rows' forms."""
+    forms = row_forms(solution, design)
+    weighed = precision(solution, design).times(design.y - solution.fitted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return weighed / (forms.precision - forms.shared), forms

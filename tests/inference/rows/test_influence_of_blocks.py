@@ -36,7 +36,122 @@ def test_without_a_group_it_is_the_fit_to_the_others(formula, options):
     assert np.isfinite(found.cooks_distance()).all()
 
 
-def test_what_moves_no_residual_parameter_is_refused():
+def test_one_step_is_refused():
     fit = nm.lmer("y ~ t + (1 | g)", data(), residual="ar1(t | g)")
-    with pytest.raises(ResidualStructureError, match="refit='full' is"):
-        fit.influence("g", refit="none")
+    with pytest.raises(ResidualStructureError, match="refit='full' and 'none' are"):
+        fit.influence("g", refit="one-step")
+
+
+# --- parameters held: everything beside dense matrices ------------------------------------------
+KINDS = {
+    "strata": ("y ~ t + (1 | g)", {"dispersion": "~ arm", "weights": "w"}),
+    "within random effects": ("y ~ t + (1 | g) + (1 | site)", {"residual": "ar1(t | g)"}),
+    "weighted visits": ("y ~ t + arm", {"residual": "us(visit | g)", "weights": "w"}),
+    "crossed": ("y ~ t + (1 | g) + (1 | rater)", {"residual": "ar1(t | g)", "dispersion": "~ arm"}),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def held(request):
+    """A fit, R and V relative to sigma squared, and ``V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1``."""
+    formula, options = KINDS[request.param]
+    d = data().assign(w=lambda d: 1.0 + d.index % 3, site=lambda d: d["g"] // 2,
+                      rater=lambda d: (d.index * 7) % 5)  # fmt: skip
+    fit = nm.lmer(formula, d, **options)
+    of, at = fit.design, fit.solution.stats.residual
+    R = np.zeros((of.n, of.n))
+    for blocks, matrices in at.model.matrices(at.free):
+        for own, block in zip(blocks, matrices, strict=True):
+            R[np.ix_(own, own)] = block
+    w = np.ones(of.n) if of.weights is None else of.weights
+    R /= np.sqrt(np.outer(w, w))
+    V = R.copy()
+    for term, T in zip(of.terms, fit.solution.T, strict=True):
+        codes = of.factors[term.factor].codes
+        V += (term.X @ T @ T.T @ term.X.T) * (codes[:, None] == codes)
+    Vi = np.linalg.inv(V)
+    P = Vi - Vi @ of.X @ np.linalg.solve(of.X.T @ Vi @ of.X, of.X.T @ Vi)
+    return fit, R, V, P
+
+
+def test_leverages_and_standardized_residuals(held):
+    fit, R, V, P = held
+    y, X, sigma = fit.design.y, fit.design.X, fit.sigma
+    assert fit.hatvalues().to_numpy() == pytest.approx(1.0 - np.diag(R @ P), abs=1e-10)
+    e = R @ P @ y
+    sd = sigma * np.sqrt(np.diag(R @ P @ R))
+    assert fit.residuals(standardized=True).to_numpy() == pytest.approx(e / sd, abs=1e-9)
+    assert fit.rstudent().to_numpy() == pytest.approx(e / sd, abs=1e-9)
+    marginal = fit.residuals(which="marginal", standardized=True).to_numpy()
+    variance = np.diag(V - X @ np.linalg.solve(X.T @ np.linalg.solve(V, X), X.T))
+    assert marginal == pytest.approx((y - X @ fit.fixef) / (sigma * np.sqrt(variance)), abs=1e-9)
+    moved = P @ y / np.diag(P)
+    cook = moved**2 * np.diag(np.linalg.inv(R) - P) / (sigma**2 * fit.design.p)
+    assert fit.cooks_distance().to_numpy() == pytest.approx(cook, abs=1e-9)
+    outside = np.sqrt((fit.solution.pwrss - moved**2 * np.diag(P)) / (len(y) - X.shape[1] - 1))
+    assert fit.rstudent(external=True).to_numpy() == pytest.approx(
+        e / sd * sigma / outside, abs=1e-9
+    )
+    pd.testing.assert_series_equal(fit.augment()["hat"], fit.hatvalues())
+
+
+@pytest.mark.parametrize("groups", [None, "g", "visit"])
+def test_rows_left_out_of_a_dense_v(held, groups):
+    fit, _, V, _ = held
+    of, d = fit.design, fit.model.data
+    found = fit.influence(groups, refit="none", progress=False)
+    labels = np.arange(of.n) if groups is None else np.asarray(d[groups])
+    for label in found.fixef_without.index[[0, 3]]:
+        kept = np.flatnonzero(labels != label)
+        X, y, Vi = of.X[kept], of.y[kept], np.linalg.inv(V[np.ix_(kept, kept)])
+        C = np.linalg.inv(X.T @ Vi @ X)
+        beta = C @ X.T @ Vi @ y
+        r = y - X @ beta
+        sigma2 = r @ Vi @ r / (len(kept) - of.p)
+        assert found.fixef_without.loc[label].to_numpy() == pytest.approx(beta, abs=1e-9)
+        assert found.sigma_without.loc[label] == pytest.approx(np.sqrt(sigma2), rel=1e-9)
+        g = found.fixef_without.index.get_loc(label)
+        assert found.vcov_without[g] == pytest.approx(sigma2 * C, rel=1e-8)
+
+
+def test_effects_that_go_with_their_rows():
+    d = data().assign(rare=lambda d: np.where(d["g"] == 5, d["t"] + 1.0, 0.0))
+    fit = nm.lmer("y ~ t + rare", d, residual="ar1(t | g)")
+    found = fit.influence("g", refit="none", progress=False)
+    assert np.isnan(found.fixef_without.loc[5, "rare"])
+    without = fit.model.update(". ~ . - rare").fit()
+    other = nm.lmer("y ~ t", d[d["g"] != 5], residual="ar1(t | g)")
+    at = fit.solution.stats.residual  # the same residual parameters, no `rare`
+    rest = found.fixef_without.loc[5, ["(Intercept)", "t"]].to_numpy()
+    kept = np.flatnonzero(d["g"] != 5)
+    R = np.zeros((len(d), len(d)))
+    for blocks, matrices in at.model.matrices(at.free):
+        for own, block in zip(blocks, matrices, strict=True):
+            R[np.ix_(own, own)] = block
+    X, y, Vi = without.design.X[kept], d["y"].to_numpy()[kept], np.linalg.inv(R[np.ix_(kept, kept)])
+    C = np.linalg.inv(X.T @ Vi @ X)
+    assert rest == pytest.approx(C @ X.T @ Vi @ y, rel=1e-8)
+    assert rest == pytest.approx(other.fixef.to_numpy(), rel=0.05)
+    r = y - X @ rest
+    assert found.sigma_without.loc[5] == pytest.approx(np.sqrt(r @ Vi @ r / (len(y) - 2)), rel=1e-8)
+    g = found.fixef_without.index.get_loc(5)
+    assert found.vcov_without[g][:2, :2] == pytest.approx(
+        found.sigma_without.loc[5] ** 2 * C, rel=1e-8
+    )
+
+
+def test_joint_covariance_knows_the_residuals(held):
+    fit, _, _, _ = held
+    if not fit.design.terms:
+        return
+    A = np.hstack([fit.design.X, fit.model_matrix("random").toarray()])
+    found = np.einsum("ij,jk,ik->i", A, fit.cov_params(full=True).to_numpy(), A)
+    assert np.sqrt(found) == pytest.approx(fit.predict(se_fit=True).std_error.to_numpy(), rel=1e-8)
+
+
+def test_check_finds_what_was_made_wrong_beside_correlated_residuals():
+    far = data()
+    far.loc[7, "y"] += 25.0
+    found = nm.lmer("y ~ t + (1 | g)", far, residual="ar1(t | g)").check(nsim=20)
+    verdicts = {finding.check: finding.verdict for finding in found.findings}
+    assert verdicts["outliers"] == verdicts["influence"] == "look"
