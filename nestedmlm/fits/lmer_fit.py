@@ -105,10 +105,9 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "elimination": "elimination", "extend": "extend", "smooths": "smooths",
-                "power": "power", "loo": "loo", "refit_many": "refit_many", "step": "step",
-                "standardized": "standardized", "fragility": "fragility", "report": "report",
-                "r_code": "r_code", "variance_partition": "variance_partition",
+                "elimination": "elimination", "extend": "extend", "fragility": "fragility",
+                "loo": "loo", "power": "power", "r_code": "r_code", "refit_many": "refit_many",
+                "smooths": "smooths", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
@@ -116,16 +115,14 @@ else:  # each loads when it is first asked for
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "influence": "dfbeta dfbetas", "sample": "sample",
         "leverage": "cooks_distance hatvalues", "residuals": "rstudent", "to_pymc": "to_pymc",
+        "report": "report", "standardized": "standardized", "step": "step",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
-    globals().update(
-        late_imports(
-            "nestedmlm",
-            {"fits.capsule.capsule": "capsule", "fits.singularity.diagnosis": "diagnose",
-             "fits.singularity.simplify": "simplify"},
-            wrap=plain_only,
-        )
-    )
+    globals().update(late_imports(
+        "nestedmlm.fits.singularity", {"diagnosis": "diagnose", "simplify": "simplify"},
+        wrap=unknown_sigma))
+    globals().update(late_imports(
+        "nestedmlm.fits.capsule", {"capsule": "capsule"}, wrap=plain_only))
     globals().update(
         late_imports(
             "nestedmlm",

@@ -157,30 +157,48 @@ def _test(statistic: float, df: float, p: float) -> Sentence:
     return (*head, Italic("p"), f" {apa.p_value(p)}")
 
 
-def random_effects(varcorr: pd.DataFrame) -> Sentence:
-    """Standard deviations and correlations of random effects, from VarCorr's table."""
-    pieces: list[Piece] = ["Random effects: "]
-    for row in varcorr.to_dict("records"):
+def random_effects(varcorr: pd.DataFrame, notes: Sequence[str] = ()) -> Sentence:
+    """Standard deviations and correlations, from VarCorr's table.
+
+    Parameters
+    ----------
+    varcorr : DataFrame
+    notes : sequence of str
+        What is said of residuals that differ or correlate.
+    """
+    of_residuals = [g == "Residual" or g.startswith("Residual ") for g in varcorr["group"]]
+    pieces: list[Piece] = []
+    if not all(of_residuals):
+        pieces.append("Random effects: ")
+    for row, own in zip(varcorr.to_dict("records"), of_residuals, strict=True):
         value, paired = row["estimate"], isinstance(row["var2"], str)
-        if row["group"] == "Residual":
-            pieces += [
-                "residual ",
-                Italic("SD"),
-                f" = {apa.estimate(value, apa.with_error(value))}",
-            ]
-        elif paired:
-            where = f"{row['group']}, {row['var1']} with {row['var2']}"
-            pieces += [Italic("r"), f" = {apa.below_one(value)} ({where}); "]
+        group, named = row["group"], isinstance(row["var1"], str)
+        noun = "residual " if own else ""
+        where = [] if noun else [group]
+        if noun and group != "Residual":
+            where.append(group.removeprefix("Residual "))
+        if paired:
+            where.append(f"{row['var1']} with {row['var2']}")
+            pieces += [noun, Italic("r"), f" = {apa.below_one(value)} ({', '.join(where)}); "]
         else:
+            where += [row["var1"]] if named else []
+            inside = f" ({', '.join(where)})" if where else ""
             number = apa.estimate(value, apa.with_error(value))
-            pieces += [Italic("SD"), f" = {number} ({row['group']}, {row['var1']}); "]
-    return (*pieces[:-1], pieces[-1].removesuffix("; "), ".")  # no residual follows
+            pieces += [noun, Italic("SD"), f" = {number}{inside}; "]
+    ended = (*pieces[:-1], f"{pieces[-1].removesuffix('; ')}.")
+    first = "" if isinstance(ended[0], Italic) else ended[0]
+    if first:
+        ended = (first[0].upper() + first[1:], *ended[1:])
+    return (*ended, "".join(f" {note}." for note in notes))
 
 
-def explained(marginal: float, conditional: float) -> Sentence:
-    """Shares of the variance that fixed effects, and all effects, explain."""
+def explained(marginal: float, conditional: float, *, random: bool = True) -> Sentence:
+    """Shares of the variance that fixed effects, and all effects where any are random, explain."""
+    share = "Fixed effects explained a share of the variance of "
+    if not random:
+        return (share, Italic("R"), f"² = {apa.below_one(marginal)}.")
     return (
-        "Fixed effects explained a share of the variance of ", Italic("R"), "² = ",
+        share, Italic("R"), "² = ",
         f"{apa.below_one(marginal)} (marginal), fixed and random effects together ",
         Italic("R"), f"² = {apa.below_one(conditional)} (conditional).",
     )  # fmt: skip

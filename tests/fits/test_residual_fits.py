@@ -515,3 +515,56 @@ def test_parameters_have_the_names_of_conf_int_once(how):
     shared = [name for name in components.index if name in own.index]
     assert "sigma" in shared and components.index.is_unique
     np.testing.assert_allclose(components[shared], own.loc[shared, "estimate"], rtol=1e-8)
+
+
+# --- verbs that refit or report -----------------------------------------------------------------
+def test_reports_have_the_residuals(strata, ar1):
+    text = " ".join(str(strata.report()).split())
+    assert "residual SD = 1.63 (Male); residual SD = 0.666 (Female)." in text
+    assert "Dispersion: log SD ~ Sex." in text
+    assert "rho = 0.653" in " ".join(str(ar1.report()).split())
+    mmrm = nm.lmer(MEANS, visits(), residual="us(visit | Subject)").report()
+    text = " ".join(str(mmrm).split())
+    assert "by generalized least squares" in text and "108 observations (27 Subject)" in text
+    assert "residual r = .57 (8 with 10)" in text and "random effect" not in text
+
+
+def test_simplifying_keeps_the_residuals():
+    d = nm.load_dataset("Dyestuff2").assign(half=lambda d: np.where(d.index % 2, "a", "b"))
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", d, dispersion="~ half")
+    assert "generalized least squares: no random effects are left" in str(fit.diagnose())
+    noise = np.random.default_rng(3).normal(size=len(SLEEPSTUDY))
+    d = SLEEPSTUDY.assign(y=noise, half=lambda d: np.where(d.index % 2, "a", "b"))
+    fit = nm.lmer("y ~ Days + (Days | Subject)", d, dispersion="~ half")
+    path = fit.simplify()
+    assert len(path.fits) > 1
+    assert all(one.design.residual is not None for one in path.fits)
+    chosen = nm.lmer(path.final.formula, d, dispersion="~ half")
+    assert path.final.criterion == pytest.approx(chosen.criterion, abs=1e-8)
+    with pytest.raises(ResidualStructureError, match="criterion='lrt' is"):
+        fit.simplify(criterion="elpd")
+    with pytest.raises(ResidualStructureError, match="no random effects"):
+        nm.lmer(MEANS, visits(), residual="us(visit | Subject)").diagnose()
+
+
+def test_step_takes_the_tests_of_the_fit(strata):
+    found = strata.step(reduce_random=False, alpha_fixed=1e-4)
+    assert found.final.formula == "distance ~ age + (age | Subject)"
+    again = nm.lmer(found.final.formula, ORTHODONT, dispersion="~ Sex")
+    assert found.final.criterion == pytest.approx(again.criterion, abs=1e-8)
+    first = strata.drop1().table.loc["age:Sex"]
+    assert found.fixed.loc["age:Sex", "Pr(>F)"] == pytest.approx(first["Pr(>F)"])
+    with pytest.raises(ResidualStructureError, match="criterion='p' is"):
+        strata.step(criterion="elpd", group="Subject")
+
+
+def test_standardized_is_the_fit_to_standardised_columns(strata):
+    d = ORTHODONT.assign(**{
+        name: (ORTHODONT[name] - ORTHODONT[name].mean()) / ORTHODONT[name].std()
+        for name in ("distance", "age")
+    })  # fmt: skip
+    other = nm.lmer(f"{MEANS} + (age | Subject)", d, dispersion="~ Sex")
+    pd.testing.assert_series_equal(strata.standardized().fixef, other.fixef, rtol=1e-6)
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEPSTUDY, residual="ar1(Days | Subject)")
+    with pytest.raises(OptionError, match="Days is a predictor and stands in residual="):
+        fit.standardized()

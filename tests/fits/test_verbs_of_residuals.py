@@ -53,6 +53,7 @@ NEW = frozenset({"dispersion", "residual_cov", "compare_residuals"})  # asked of
 # rows that answer in other situations: no random effects, no times, blocks that meet no factor
 PARTLY = frozenset(
     {("ranova whole", "autoregressive"), ("tidy everything", "alone")}
+    | {(case, "alone") for case in ("diagnose", "diagnose next", "simplify", "simplify final")}
     | {("residual_cov", situation) for situation in ("strata", "slope", "alone")}
     | {("compare_residuals", s) for s in ("strata", "slope", "autoregressive")}
     | {(case, "alone") for case in ("ranef", "coef", "predict random only", "icc", "icc by group")}
@@ -134,9 +135,10 @@ Model.reduced; Model.with_formula; Model.with_data; Model.data; Model.weights_co
 maketables; plot diagnostics; plot caterpillar; plot qq_random_effects; plot shrinkage; plot
 spaghetti; plot trellis; plot forest; plot effect of a number; plot effect of a factor; plot
 variance partition; plot singularity; plot priors; conf_int boot; bootstrap; bootstrap
-conditional; bootstrap fun; tidy boot; icc interval; influence full; conf_int; conf_int 0.8; profile;
-residuals standardized; residuals marginal standardized; rstudent; rstudent external; hatvalues;
-dfbeta; dfbetas; cooks_distance; influence cases held; influence held; augment; check;
-plot leverage; plot cook's distance
+conditional; bootstrap fun; tidy boot; icc interval; influence full; conf_int; conf_int 0.8;
+profile; residuals standardized; residuals marginal standardized; rstudent; rstudent external;
+hatvalues; dfbeta; dfbetas; cooks_distance; influence cases held; influence held; augment; check;
+plot leverage; plot cook's distance; diagnose; diagnose next; simplify; simplify final; step;
+report; report text; standardized
 """
 KNOWN = frozenset(" ".join(name.split()) for name in KNOWN_TEXT.split(";"))

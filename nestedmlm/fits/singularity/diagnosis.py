@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.moments import group_sizes, term_matrix
 from nestedmlm.design.restarting_ids import RestartingIds, restarting_ids
+from nestedmlm.errors import ResidualStructureError
 from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
 from nestedmlm.fits.singularity.steps import Collapse, Step, redundant_step, steps
 from nestedmlm.formula import Bar, Formula
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
+_REST = {False: "an ordinary regression", True: "generalized least squares"}
 _EXACT_CORRELATION_GAP = 1e-6  # a correlation this close to 1 or -1 is called exact
 
 
@@ -96,6 +98,8 @@ class Diagnosis(Viewable):
         Random effects that the data cannot tell apart.
     same : tuple of Recommendation
         The same model without what is redundant in it.
+    rest : str
+        What the model is without random effects.
     """
 
     formula: str
@@ -104,6 +108,7 @@ class Diagnosis(Viewable):
     reread: tuple[Recommendation, ...] = ()
     confounded: tuple[Confounding, ...] = ()
     same: tuple[Recommendation, ...] = ()
+    rest: str = "an ordinary regression"
 
     @property
     def singular(self) -> bool:
@@ -178,6 +183,11 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     Diagnosis
         Nothing is fitted; see `simplify` for that.
 
+    Raises
+    ------
+    ResidualStructureError
+        For models without random effects.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -197,6 +207,11 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     1. no random intercept for Batch (an ordinary regression: no random effects are left):
          Yield ~ 1
     """
+    if not fit.design.terms:
+        raise ResidualStructureError(
+            "the model has no random effects that could be singular; of its residuals' parameters "
+            "fit.dispersion says where they are, and the certificate whether one is at its bound"
+        )
     blocks = fit.varcorr().blocks
     collapses = [
         # of a smooth one column stands for all, with their one SD
@@ -207,13 +222,13 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
             fit.core.scale,
             tol,
         )
-        for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=True)
+        for block, term, values in zip(blocks, fit.design.terms, singular_values(fit), strict=False)
     ]
     formula: Formula = fit.design.formula
     bars = _bars_of_terms(formula, fit.design.terms)
     terms = []
     for i, (block, term, collapse) in enumerate(
-        zip(blocks, fit.design.terms, collapses, strict=True)
+        zip(blocks, fit.design.terms, collapses, strict=False)  # then come those of residuals
     ):
         factor = fit.design.factors[term.factor]
         counts = group_sizes(fit.design, term.factor)
@@ -242,6 +257,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
         reread=tuple(_reread(ids, formula) for ids in found),
         confounded=confounded,
         same=tuple(_recommendation(formula, bar, step) for bar, step in same if step is not None),
+        rest=_REST[fit.design.residual is not None],
     )
 
 
@@ -387,7 +403,7 @@ def _recommendations(diagnosis: Diagnosis) -> list[Block]:
     lines = []
     for number, item in enumerate(diagnosis.next, start=1):
         lead = "" if number == 1 else "if that is singular too, "
-        kind = "" if item.mixed else " (an ordinary regression: no random effects are left)"
+        kind = "" if item.mixed else f" ({diagnosis.rest}: no random effects are left)"
         lines += [f"{number}. {lead}{item.change}{kind}:", f"     {item.formula}"]
     blocks: list[Block] = [
         blank(),

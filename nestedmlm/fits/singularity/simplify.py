@@ -9,6 +9,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.fits.model_comparison import compare_models
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.reduced_fit import fit_like
 from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
 from nestedmlm.notebook import said_by_result
@@ -139,6 +140,8 @@ def simplify(
     start       -0.67            0.84
     """
     check_choice(criterion, "criterion", ("lrt", "elpd"))
+    if criterion == "elpd":
+        refuse_residuals(fit, "simplify with criterion='elpd'", "criterion='lrt' is")
     fits, diagnoses, taken = [fit], [diagnose(fit)], list[Recommendation]()
     while _troubled(diagnoses[-1]) and len(taken) < max_steps:
         step = next(iter(diagnoses[-1].next), None)
@@ -180,5 +183,6 @@ def _conclusion(path: Path) -> str:
     if step is None:
         return f"{path.names[-1]} is still singular, and nothing simpler is recommended."
     if not step.mixed:
-        return f"{path.names[-1]} is still singular; what remains is a regression: {step.formula}"
+        rest = path.diagnoses[-1].rest
+        return f"{path.names[-1]} is still singular; what remains is {rest}: {step.formula}"
     return f"{path.names[-1]} is still singular: the limit on the number of steps was reached."

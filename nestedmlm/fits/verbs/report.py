@@ -10,6 +10,7 @@ import pandas as pd
 from nestedmlm.arguments import check_level
 from nestedmlm.fits.fit_statistics import nakagawa_r2
 from nestedmlm.fits.singularity.diagnosis import diagnose
+from nestedmlm.fits.verbs.dispersion import residual_notes
 from nestedmlm.inference.effects.ddf import DfMethod, df_method, intervals, row_tests
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views import report as sentences
@@ -75,12 +76,14 @@ def report(
     known = bool(fit.design.p)
     keys = ["r2"] if known else []
     paragraphs: list[Sentence] = [(f"{_model(fit)} {estimation_sentence(fit)}",)]
-    variances = sentences.random_effects(fit.varcorr().to_frame())
+    variances = sentences.random_effects(
+        fit.varcorr().to_frame(), residual_notes(fit.solution, fit.design)
+    )
     table = pd.DataFrame()
     if known:
         method = df_method(fit.core, ddf, vcov)
         table = _coefficients(fit, method, level)
-        shares = sentences.explained(**nakagawa_r2(fit))
+        shares = sentences.explained(**nakagawa_r2(fit), random=bool(fit.design.terms))
         paragraphs.append((*variances, " ", *shares))
         said = f" Tests and intervals of fixed effects use {METHOD_NAMES[ddf]}."
         notes = "".join(f" {note[0].upper()}{note[1:]}." for note in method.notes)
@@ -93,7 +96,8 @@ def report(
 
 
 def _model(fit: LmerFit) -> str:
-    text = model_sentence(fit, "a linear mixed model", _CRITERIA[fit.REML])
+    model = "a linear mixed model" if fit.design.terms else "generalized least squares"
+    text = model_sentence(fit, model, _CRITERIA[fit.REML])
     if fit.penalty is not None:
         text += f", the covariances penalised ({fit.penalty.name})"
     return " ".join([f"{text}.", *sentences.remark_sentences(fit.design.messages)])
@@ -101,9 +105,14 @@ def _model(fit: LmerFit) -> str:
 
 def model_sentence(fit: LmerFit, model: str, criterion: str) -> str:
     """What was modelled by which model, and how it was fitted to which data, without a stop."""
+    residual = fit.design.residual
+    counted = [sentences.groups(fit.ngrps)] if fit.design.factors else []
+    if residual is not None and residual.block_name and residual.block_name not in fit.ngrps:
+        counted.append(f"{len(residual.block_levels):,} {residual.block_name}")
+    groups = f" ({', '.join(counted)})" if counted else ""
     text = (
         f"{fit.design.formula.response_text} was modelled by {model}, {fit.formula}, fitted to "
-        f"{fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by {criterion}"
+        f"{fit.nobs:,} observations{groups} by {criterion}"
     )
     if fit.weights_name is not None:
         text += f", with prior weights {fit.weights_name}"
@@ -119,6 +128,8 @@ def estimation_sentence(fit: LmerFit) -> str:
         if fit.converged
         else f"The optimum was not certified ({fit.certificate.message.rstrip('.')})."
     )
+    if not fit.design.terms:
+        return optimum
     if not fit.is_singular():
         return (
             f"{optimum} No random effect was estimated at the boundary (the fit is not singular)."

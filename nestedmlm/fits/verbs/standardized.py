@@ -42,8 +42,8 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
     Raises
     ------
     OptionError
-        Where standardising changes the model: variables within functions such as ``log()``, and
-        offsets of linear models.
+        Where standardising changes the model: variables within functions such as ``log()``,
+        those that ``dispersion=`` or ``residual=`` need too, and offsets of linear models.
     DataError
         For variables that are no columns of the data or are constant, and for weights that were
         given as an array.
@@ -72,12 +72,32 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
         )
     table = as_pandas(fit.model.data)[fit.design.kept]
     changed = {}
+    of_residuals = _residual_variables(fit)
     for name in _variables(formula, table, response=linear):
+        if name in of_residuals:
+            raise OptionError(
+                f"{name} is a predictor and stands in {of_residuals[name]}, whose parameters are "
+                "in its unit: give one of the two a column of its own"
+            )
         of_response = linear and name in _names(formula.response)
         changed[name] = _standardised(table[name], 1.0 if of_response or not two_sd else 2.0)
     model = fit.model.with_data(table.assign(**changed))
     made: LmerFit = model.fit(**_options(fit))
     return made
+
+
+def _residual_variables(fit: Any) -> dict[str, str]:
+    """Variables of ``dispersion=`` and ``residual=``, each with where it stands."""
+    if fit.design.residual is None:
+        return {}
+    arguments = fit.design.residual.arguments
+    found: dict[str, str] = {}
+    if arguments.dispersion is not None:
+        for variable in arguments.dispersion.fixed_terms().variables:
+            found |= dict.fromkeys(_names(variable.node), "dispersion=")
+    if arguments.term is not None and arguments.term.time is not None:
+        found |= dict.fromkeys(_names(arguments.term.time.node), "residual=")
+    return found
 
 
 def _options(fit: Any) -> dict[str, Any]:

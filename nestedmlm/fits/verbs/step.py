@@ -10,6 +10,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.reduced_fit import NONE, fit_reduced, without
 from nestedmlm.fits.verbs.drop1 import deletions, droppable_tests
 from nestedmlm.fits.verbs.ranova import likelihood_table
@@ -99,6 +100,7 @@ def step(
             f"keep names {', '.join(wrong)}; the terms are {', '.join(fit.design.x_terms)}"
         )
     if criterion == "elpd":
+        refuse_residuals(fit, "step with criterion='elpd'", "criterion='p' is")
         return step_by_elpd(
             fit,
             group=group,
