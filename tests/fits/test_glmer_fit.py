@@ -446,7 +446,6 @@ NORMAL = {
     "power": lambda fit: nm.power(fit, "period2", nsim=2, progress=False),
     "rlrt": lambda fit: nm.rlrt(fit, nsim=10),
     "boundary": lambda fit: nm.anova(fit.update(". ~ . - period"), fit, test="boundary"),
-    "vcov": lambda fit: fit.summary(vcov="CR2"),
     "pytensor": lambda fit: fit.model.pytensor(),
     "spaghetti": lambda fit: fit.plot.spaghetti("period2"),
     "trellis": lambda fit: fit.plot.trellis("period2"),

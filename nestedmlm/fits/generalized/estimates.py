@@ -100,10 +100,11 @@ class GeneralizedEstimates(Estimates):
 
         Parameters
         ----------
-        vcov : {"CR0", "CR1"} or ClusterRobust, optional
+        vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance in the place of the model's: the sandwich of the marginal
             likelihood (as approximated) in all parameters, by the scores of whole clusters; CR1
-            times ``m / (m - 1)`` for m clusters.
+            times ``m / (m - 1)`` for m clusters. CR2 and CR3, for few clusters, adjust residuals
+            in the working linear model at the optimum, the covariances held.
         method : {"hessian", "conditional"}
             From the Hessian in all parameters, as lme4's default; or given the covariance
             parameters, ``(X'V^{-1}X)^{-1}`` at the conditional modes (lme4's

@@ -8,6 +8,14 @@ approximation the model was fitted with (Laplace, or quadrature),
 
 of which the block of the fixed effects is taken (Huber 1967; White 1982). CR1 multiplies it by
 ``m / (m - 1)``. Clusters hold whole random effects, so that the likelihood is their product.
+
+CR2 and CR3 adjust residuals for what the fixed effects have taken of them, which needs a linear
+model: that of the algorithm at the optimum, with working responses, the working weights and
+``V = W^{-1} + Z Sigma Z'`` (`nestedmlm.inference.rows.working_model`). They are those of
+generalized estimating equations: CR2 Kauermann & Carroll (2001), Journal of the American
+Statistical Association 96(456); CR3 Mancl & DeRouen (2001), Biometrics 57(1), which is the
+jackknife of clusters with covariances and weights held. Without random effects they are what
+clubSandwich makes of a ``glm``. Covariances count as known there, as in those of linear models.
 """
 
 from __future__ import annotations
@@ -21,13 +29,15 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.cluster_robust import find_clusters
+from nestedmlm.inference.effects.cluster_robust import find_clusters, robust_covariance
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.resampling import Groups, row_sets, take_rows
+from nestedmlm.inference.rows.working_model import working_design
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.quadrature import make_grid
 from nestedmlm.likelihood.plan import flat_factors, phi_of_theta, theta_of_phi
+from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
 
 _STEP_OF_SCORE = 1e-4  # of central differences, in standard errors of a parameter
@@ -53,22 +63,19 @@ def generalized_sandwich(
     Raises
     ------
     OptionError
-        For CR2 and CR3, ``nAGQ=0``, penalised fits, models without fixed effects, and clusters
-        that share random effects.
+        For ``nAGQ=0``, penalised fits, models without fixed effects, and clusters that share
+        random effects.
     """
     solved, design = fitted.solved, fitted.design
     assert solved is not None
-    if asked.type not in _FACTORS:
-        raise OptionError(
-            f"vcov={asked.type!r} adjusts residuals of linear models; of a generalized one there "
-            f"are {' and '.join(_FACTORS)}, the sandwich of its likelihood"
-        )
     if solved.nAGQ == 0:
         raise OptionError("vcov= needs a likelihood of the fixed effects: fit with nAGQ=1 or more")
     if solved.penalty is not None or solved.coefficient_penalty is not None:
         raise OptionError("vcov= is of the likelihood, and this fit is penalised")
     if not design.p:
         raise OptionError("the model has no fixed effects, whose covariance this is")
+    if asked.type not in _FACTORS:
+        return _working_sandwich(fitted, asked)
     cluster = find_clusters(design, asked.cluster)
     count = cluster.count
     if count < 2:
@@ -79,6 +86,14 @@ def generalized_sandwich(
     back = np.linalg.inv(solved.solution.stats.R_x)
     cov = _FACTORS[asked.type](count) * (back @ half) @ (back @ half).T
     return cov, (f"{asked.type} covariance, clusters: {cluster.name}, {count}",)
+
+
+def _working_sandwich(fitted: Fitted, asked: ClusterRobust) -> tuple[FloatArray, tuple[str, ...]]:
+    """Sandwich with adjusted residuals, of the working linear model at the optimum."""
+    design = working_design(fitted)
+    solution = results_at(design, fitted.solution.theta, REML=False)
+    found = robust_covariance(Fitted(design=design, solution=solution, REML=False), asked)
+    return found.cov, (*found.notes, "residuals adjusted in the working linear model")
 
 
 def cluster_scores(fitted: Fitted, sets: list[IntArray]) -> FloatArray:

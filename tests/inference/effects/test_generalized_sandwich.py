@@ -10,6 +10,7 @@ import nestedmlm as nm
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.generalized_sandwich import cluster_scores
 from nestedmlm.inference.resampling.resampling import row_sets
+from nestedmlm.inference.rows.subset import without_rows
 
 CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
 
@@ -118,11 +119,50 @@ def test_verbs_use_it(cbpp):
     assert joint == pytest.approx(float(b @ np.linalg.solve(V, b)))
 
 
+def test_adjusted_residuals_of_the_working_model(cbpp):
+    """CR2 and CR3 of dense matrices; CR3 near the jackknife of whole refits."""
+    fit = cbpp[1]
+    design, eta = fit.design, fit.predict().to_numpy()
+    mu = 1.0 / (1.0 + np.exp(-eta))
+    w = design.weights * mu * (1.0 - mu)
+    X, codes = design.X, design.factors[0].codes
+    Z = np.eye(15)[codes]
+    V = np.diag(1.0 / w) + fit.theta[0] ** 2 * Z @ Z.T
+    W = np.linalg.inv(V)
+    M = np.linalg.inv(X.T @ W @ X)
+    z = eta + (design.y - mu) / (mu * (1.0 - mu))
+    e = z - X @ (M @ (X.T @ (W @ z)))
+    meat = {"CR2": np.zeros((4, 4)), "CR3": np.zeros((4, 4))}
+    for g in range(15):
+        own = np.ix_(codes == g, codes == g)
+        Xg, Vg, Wg, eg = X[codes == g], V[own], W[own], e[codes == g]
+        C = np.linalg.cholesky(Vg).T
+        values, vectors = np.linalg.eigh(C @ (Vg - Xg @ M @ Xg.T) @ C.T)
+        A = C.T @ (vectors / np.sqrt(values)) @ vectors.T @ C
+        for kind, adjusted in (
+            ("CR2", A @ eg),
+            ("CR3", np.linalg.solve(np.eye(len(eg)) - Xg @ M @ Xg.T @ Wg, eg)),
+        ):
+            u = Xg.T @ Wg @ adjusted
+            meat[kind] += np.outer(u, u)
+    for kind, inside in meat.items():
+        found = fit.cov_params(kind).to_numpy()
+        assert found == pytest.approx(M @ inside @ M, rel=1e-8)
+    away = [
+        fit.refitted(without_rows(design, np.flatnonzero(codes == g))).fixef - fit.fixef
+        for g in range(15)
+    ]
+    jackknife = np.sqrt((np.array(away) ** 2).sum(axis=0))
+    assert np.sqrt(np.diag(fit.cov_params("CR3"))) == pytest.approx(jackknife, rel=0.05)
+    text = "CR2 covariance, clusters: herd, 15"
+    assert text in str(fit.summary(vcov="CR2"))
+    z_value = fit.fixef["period2"] / np.sqrt(fit.cov_params("CR2").iloc[1, 1])
+    found = fit.contest("period2", vcov="CR2").to_frame()["statistic"].iloc[0]
+    assert found == pytest.approx(z_value**2)
+
+
 def test_refusals(cbpp):
     data = nm.load_dataset("cbpp")
-    for kind in ("CR2", "CR3"):
-        with pytest.raises(OptionError, match="CR0 and CR1, the sandwich of its likelihood"):
-            cbpp[1].cov_params(kind)
     with pytest.raises(OptionError, match="nAGQ=1 or more"):
         nm.glmer(CBPP, data, family="binomial", nAGQ=0).cov_params("CR0")
     with pytest.raises(OptionError, match="penalised"):
