@@ -27,6 +27,8 @@ export NESTEDMLM_DATA ?= $(abspath ../shared/data)
 endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start processes of their own: each would compile the package's sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint bench bench-all bench-publish docs linkcheck release-check clean
 

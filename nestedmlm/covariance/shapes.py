@@ -33,6 +33,10 @@ class TermShape:
         """Number of parameters."""
         return self.structure.count(self.k, self.hom)
 
+    def jacobian(self, phi: FloatArray) -> FloatArray:
+        """Derivative of the entries of T, row by row, in the term's parameters."""
+        return self.structure.factor_jacobian(phi, self.k, self.hom)
+
 
 def split_parameters(values: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
     """Cut one vector into the terms' own parameters."""

@@ -143,6 +143,25 @@ class Structure:
         free = [phi[first + i] for i in range(len(self.parameters(k)))]
         return sds[:, None] * self.correlation_factor(xp, free, k)
 
+    def factor_jacobian(self, phi: FloatArray, k: int, hom: bool) -> FloatArray:
+        """Derivative (k k, parameters) of ``factor(np, phi, k, hom).ravel()``, exact."""
+        if self.linear or k == 1:
+            columns = [self.factor(np, e, k, hom) for e in np.eye(len(phi))]
+            return np.stack([T.ravel() for T in columns], axis=1)
+        first = n_sd(k, hom)
+        free = phi[first:]
+        root = self.correlation_factor(np, free, k)
+        out = np.zeros((k, k, len(phi)))
+        if hom:
+            out[:, :, 0] = root
+        else:  # a standard deviation multiplies its row
+            out[np.arange(k), :, np.arange(k)] = root
+        sds = np.broadcast_to(phi[:first], k)
+        for i, e in enumerate(np.eye(len(free)), start=first):
+            moved = self.correlation_factor(np, free + 1j * COMPLEX_STEP * e, k)
+            out[:, :, i] = sds[:, None] * moved.imag / COMPLEX_STEP
+        return out.reshape(k * k, len(phi))
+
     def to_theta(self, phi: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
         """The user's parameters; ``W`` (k, k) turns the user's columns into scaled ones."""
         k, n = len(W), n_sd(len(W), hom)

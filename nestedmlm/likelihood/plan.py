@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, relative_factors, split_parameters
-from nestedmlm.covariance.structure import COMPLEX_STEP
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -126,12 +126,22 @@ def scatters(plan: Plan) -> tuple[FloatArray, ...]:
 
 
 @once_per_plan
+def term_parameters(plan: Plan) -> tuple[slice, ...]:
+    """For each term, its parameters in phi and theta."""
+    ends = np.cumsum([0, *(s.count for s in plan.shapes)]).tolist()
+    return tuple(slice(a, b) for a, b in pairwise(ends))
+
+
+@once_per_plan
 def linear_map(plan: Plan) -> FloatArray:
-    """The matrix B with ``T_flat = B phi``, for plans that are linear."""
-    basis = np.eye(plan.n_theta)
-    if not plan.n_theta:
-        return np.zeros((0, 0))
-    return np.column_stack([_assemble(np, e, plan) for e in basis])
+    """The matrix B with ``T_flat = B phi``; zero in columns of terms that are not linear."""
+    out = np.zeros((sum(k * k for k in plan.widths), plan.n_theta))
+    for shape, places, own in zip(
+        plan.shapes, term_places(plan), term_parameters(plan), strict=True
+    ):
+        if shape.structure.linear:
+            out[places, own] = shape.jacobian(np.zeros(shape.count))
+    return out
 
 
 def flat_factors(xp: ModuleType, phi: Any, plan: Plan) -> Any:
@@ -143,24 +153,24 @@ def flat_factors(xp: ModuleType, phi: Any, plan: Plan) -> Any:
 
 
 def _assemble(xp: ModuleType, phi: Any, plan: Plan) -> Any:
-    parts, at = [], 0
-    for shape, P in zip(plan.shapes, scatters(plan), strict=True):
-        piece = phi[at : at + shape.count]
-        T = shape.structure.factor(xp, piece, shape.k, shape.hom)
+    parts = []
+    for shape, P, own in zip(plan.shapes, scatters(plan), term_parameters(plan), strict=True):
+        T = shape.structure.factor(xp, phi[own], shape.k, shape.hom)
         parts.append(xp.dot(P, T.reshape((shape.k * shape.k,))))
-        at += shape.count
     return sum(parts[1:], parts[0])
 
 
 def jacobian(phi: FloatArray, plan: Plan) -> FloatArray:
-    """Derivative of the flat factors, exact (complex step where T is not linear)."""
+    """Derivative of the flat factors, exact."""
     if plan.linear:
         return linear_map(plan)
-    columns = [
-        flat_factors(np, phi + 1j * COMPLEX_STEP * e, plan).imag / COMPLEX_STEP
-        for e in np.eye(plan.n_theta)
-    ]
-    return np.column_stack(columns)
+    out = linear_map(plan).copy()
+    for shape, places, own in zip(
+        plan.shapes, term_places(plan), term_parameters(plan), strict=True
+    ):
+        if not shape.structure.linear:
+            out[places, own] = shape.jacobian(phi[own])
+    return out
 
 
 def start_phi(plan: Plan) -> FloatArray:

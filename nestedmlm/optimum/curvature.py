@@ -19,6 +19,7 @@ from nestedmlm.likelihood.plan import (
     jacobian,
     once_per_plan,
     term_columns,
+    term_parameters,
     term_places,
 )
 from nestedmlm.optimum.evaluation import Evaluation
@@ -82,13 +83,15 @@ def second_derivatives(ev: Evaluation, plan: Plan, stats: CrossProducts) -> Floa
     """``<d criterion / d T, d^2 T / d phi^2>``: what a factor that is not linear in phi adds."""
     weights = twice_products(ev.M, ev.T, stats.parts)
     out = np.zeros((plan.n_theta, plan.n_theta))
-    places = np.split(np.arange(plan.n_theta), np.cumsum([s.count for s in plan.shapes])[:-1])
-    for shape, own in zip(plan.shapes, places, strict=True):
+    for shape, places, own in zip(
+        plan.shapes, term_places(plan), term_parameters(plan), strict=True
+    ):
+        phi, block = ev.phi[own], out[own, own]
         # standard deviations multiply rows: their own second derivatives vanish
-        for i in own[shape.count - len(shape.structure.parameters(shape.k)) :].tolist():
-            e = np.where(np.arange(plan.n_theta) == i, _DIFFERENCE_STEP, 0.0)
-            change = jacobian(ev.phi + e, plan) - jacobian(ev.phi - e, plan)
-            out[i] = out[:, i] = weights @ change / (2.0 * _DIFFERENCE_STEP)
+        for i in range(shape.count - len(shape.structure.parameters(shape.k)), shape.count):
+            e = np.where(np.arange(shape.count) == i, _DIFFERENCE_STEP, 0.0)
+            change = shape.jacobian(phi + e) - shape.jacobian(phi - e)
+            block[i] = block[:, i] = weights[places] @ change / (2.0 * _DIFFERENCE_STEP)
     return out
 
 

@@ -47,7 +47,6 @@ def rho(k):
 
 @pytest.fixture(scope="module", autouse=True)
 def twins() -> Iterator[None]:
-    nm.warmup()  # one route for every fit: which one is compiled would else depend on the clock
     with temporary_structures():
         nm.covariance.register("myar", autoregressive, [Parameter("rho", -1, 1, 0.0)], hom=True)
         nm.covariance.register("mycs", exchangeable, rho)
