@@ -2,10 +2,9 @@
 
 A point is z: what a linear model has (log sigma, the terms' coordinates), then the residuals' own
 coordinates, then a fixed effect that is held. The residuals' free parameters are coordinates of
-their own but for an unstructured matrix: logarithms of its standard deviations and inverse
-hyperbolic tangents of partial correlations (Lewandowski, Kurowicka & Joe 2009), whose first is the
-correlation that is held. The gradient is the fit's: the elimination's adjoint, contracted with the
-sums over pairs.
+their own but for an unstructured matrix in which one is held (see `HeldRoot`). The gradient is
+the fit's: the elimination's adjoint, contracted with the sums over pairs. Second derivatives are
+exact without random effects, else differences of gradients.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.inference.profile.coordinates import Coordinates, Criterion, hold_logarithm
 from nestedmlm.inference.profile.deviance import DevianceAt, deviance_at, hessian_at
-from nestedmlm.inference.variances.correlation import correlation_matrix
+from nestedmlm.inference.profile.held_root import HeldRoot, partial_coordinates
 from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
@@ -30,9 +29,9 @@ from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.optimum.residual_optimum import descend_from
+from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.pair_sums import ResidualAt
 
-_MAP_STEP = 1e-6  # of the derivatives of free parameters in coordinates
 _HESSIAN_STEP = 1e-5  # of differences of exact gradients
 
 
@@ -46,19 +45,20 @@ class ResidualCoordinates:
         At the estimate.
     held : int
         Index of the held one; -1 if it is none of them.
-    free_at : callable (log_sigma, x) -> (n,) array
-        Free parameters.
-    curved : bool
-        Whether those are others than the coordinates.
+    root : HeldRoot or None
+        The unstructured matrix in which it is; the free parameters of all else are coordinates.
     to_natural : callable
         From the held coordinate to the parameter as it is reported.
     """
 
     start: FloatArray
     held: int = -1
-    free_at: Callable[[float, FloatArray], FloatArray] = lambda _, x: x
-    curved: bool = False
+    root: HeldRoot | None = None
     to_natural: Callable[[float], float] = float
+
+    def free_at(self, log_sigma: float, x: FloatArray) -> FloatArray:
+        """Free parameters."""
+        return x if self.root is None else self.root.free_at(log_sigma, x)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,59 +169,20 @@ def _unstructured(at: ResidualAt, log_sigma: float, group: int, place: int) -> R
     if place >= k - 1:
         pair = [(j, i) for j in range(k) for i in range(j + 1, k)][place - (k - 1)]
     order = np.array([*pair, *(v for v in range(k) if v not in pair)], dtype=int)
-    ratio = 0 if group == 0 else model.q - len(model.correlations) + group
-
-    def log_scale(x: FloatArray) -> float:
-        """Log of the group's standard deviation in the first visit, over sigma."""
-        return 0.0 if group == 0 else math.log(float(model.natural(x)[ratio]))
-
     sd_held = place < k - 1
-
-    def free_at(log_sigma: float, x: FloatArray) -> FloatArray:
-        out, mine = x.copy(), x[own].copy()
-        if sd_held:
-            mine[place] -= log_sigma + log_scale(x)
-        out[own] = _root_of(mine, k, order)
-        return out
-
+    ratio = -1 if group == 0 else model.q - len(model.correlations) + group
+    root = HeldRoot(
+        own=own, k=k, order=order, place=place if sd_held else -1, ratio=ratio,
+        unit=1.0 if ratio < 0 else float(model.unit[ratio]),
+    )  # fmt: skip
     start = at.free.copy()
     assert model.structure is not None
-    start[own] = _coordinates_of(model.structure.matrix(at.free[own], k), order)
+    start[own] = partial_coordinates(model.structure.matrix(at.free[own], k), order)
     held = own.start + (place if sd_held else k - 1)
     if sd_held:
-        start[held] += log_sigma + log_scale(at.free)
-    return ResidualCoordinates(
-        start=start, held=held, free_at=free_at, curved=True,
-        to_natural=math.exp if sd_held else math.tanh,
-    )  # fmt: skip
-
-
-def _coordinates_of(cov: FloatArray, order: np.ndarray) -> FloatArray:
-    """Log standard deviations over the first, and the transformed partial correlations."""
-    L = np.linalg.cholesky(correlation_matrix(cov)[np.ix_(order, order)])
-    rows, columns = np.tril_indices(len(L), -1)
-    left = np.sqrt(
-        1.0 - np.cumsum(np.square(L), axis=1) + np.square(L)
-    )  # what columns before leave
-    sd = np.sqrt(np.diag(cov))
-    return np.concatenate(
-        [np.log(sd[1:] / sd[0]), np.arctanh(L[rows, columns] / left[rows, columns])]
-    )
-
-
-def _root_of(x: FloatArray, k: int, order: np.ndarray) -> FloatArray:
-    """The lower triangle of the Cholesky factor, without its first entry."""
-    partials, L = np.zeros((k, k)), np.eye(k)
-    partials[np.tril_indices(k, -1)] = np.tanh(x[k - 1 :])
-    left = np.cumprod(np.sqrt(1.0 - np.square(partials)), axis=1)
-    L[:, 0], L[:, 1:] = partials[:, 0], partials[:, 1:] * left[:, :-1]
-    L[0, 0] = 1.0
-    for i in range(1, k):
-        L[i, i] = left[i, i - 1]
-    sd, back = np.exp(np.concatenate([[0.0], x[: k - 1]])), np.argsort(order)
-    corr = (L @ L.T)[np.ix_(back, back)]
-    root = np.linalg.cholesky(sd[:, None] * corr * sd)
-    return np.asarray(root[np.tril_indices(k)][1:], dtype=float)
+        start[held] += log_sigma + root.log_scale(at.free)
+    to_natural = math.exp if sd_held else math.tanh
+    return ResidualCoordinates(start=start, held=held, root=root, to_natural=to_natural)
 
 
 def _at(
@@ -241,34 +202,32 @@ def _at(
     """
     with np.errstate(all="ignore"):
         free = own.free_at(float(z[0]), z[places])
-        stats = residuals.sums.at(free)
+        found, of_free, _ = _in_free(z, free, coordinates, residuals)
+    gradient = found.gradient.copy()
+    if own.root is None:
+        gradient[places] = of_free
+    else:
+        moves = own.root.moves(float(z[0]), z[places])
+        gradient[0] += of_free @ moves[0]
+        gradient[places] = moves[1:] @ of_free
+    return ResidualDevianceAt(
+        z=z, value=found.value, gradient=gradient, linear=found, free=free,
+        residual=residual_values(residuals, math.exp(z[0]), free),
+    )  # fmt: skip
+
+
+def _in_free(
+    z: FloatArray, free: FloatArray, coordinates: Coordinates, residuals: ResidualAt
+) -> tuple[DevianceAt, FloatArray, CrossProducts]:
+    """The deviance where the residuals' free parameters are given, and its gradient in them."""
+    stats = residuals.sums.at(free)
     found = deviance_at(z, replace(coordinates, stats=stats))
     at = stats.residual
     assert at is not None
     S_bar = math.exp(-2.0 * z[0]) * np.outer(found.fixed.v, found.fixed.v)
     c_bar = residuals.sums.pull(panel_adjoint(stats, found.state, 1.0, S_bar))
     J, L = at.model.jacobian(free, at.c)
-    of_free, gradient = c_bar @ J + L, found.gradient.copy()
-    if own.curved:
-        moves = _moves(own, float(z[0]), z[places])
-        gradient[0] += of_free @ moves[0]
-        gradient[places] = moves[1:] @ of_free
-    else:
-        gradient[places] = of_free
-    return ResidualDevianceAt(
-        z=z, value=found.value, gradient=gradient, linear=found, free=free,
-        residual=residual_values(at, math.exp(z[0]), free),
-    )  # fmt: skip
-
-
-def _moves(own: ResidualCoordinates, log_sigma: float, x: FloatArray) -> FloatArray:
-    """Derivatives of the free parameters in log sigma and in each coordinate."""
-    point = np.append(log_sigma, x)
-    out = np.empty((len(point), len(x)))
-    for i, e in enumerate(_MAP_STEP * np.eye(len(point))):
-        up, down = point + e, point - e
-        out[i] = (own.free_at(up[0], up[1:]) - own.free_at(down[0], down[1:])) / (2.0 * _MAP_STEP)
-    return out
+    return found, c_bar @ J + L, stats
 
 
 def _hessian(
@@ -279,15 +238,51 @@ def _hessian(
     own: ResidualCoordinates,
     places: slice,
 ) -> FloatArray:
-    """Second derivatives: the linear model's, and differences of gradients for the residuals'."""
-    stats = residuals.sums.at(at.free)
-    H = hessian_at(at.linear, replace(coordinates, stats=stats))
-    for i in [*([0] if own.curved else []), *range(places.start, places.stop)]:
-        step = np.zeros(len(at.z))
-        step[i] = _HESSIAN_STEP
+    """Second derivatives: the linear model's, the residuals', and the bend of the coordinates."""
+    found, of_free, stats = _in_free(at.z, at.free, coordinates, residuals)
+    H = hessian_at(found, replace(coordinates, stats=stats))
+    if stats.parts:
+        _fill_by_differences(H, at, coordinates, residuals, places)
+    else:
+        _fill_exactly(H, found, stats, places)
+    if own.root is not None:
+        log_sigma, x, rows = float(at.z[0]), at.z[places], [0, *range(places.start, places.stop)]
+        moves = np.eye(len(H))
+        moves[rows, places] = own.root.moves(log_sigma, x)
+        H = moves @ H @ moves.T
+        H[np.ix_(rows, rows)] += own.root.bend(log_sigma, x, of_free)
+    return 0.5 * (H + H.T)
+
+
+def _fill_by_differences(
+    H: FloatArray,
+    at: ResidualDevianceAt,
+    coordinates: Coordinates,
+    residuals: ResidualAt,
+    places: slice,
+) -> None:
+    """Rows of free parameters beside random effects: differences of exact gradients."""
+    for i, e in zip(range(places.start, places.stop), np.eye(len(at.free)), strict=True):
         up, down = (
-            _at(at.z + s * step, coordinates, residuals=residuals, own=own, places=places)
+            _in_free(at.z, at.free + s * _HESSIAN_STEP * e, coordinates, residuals)
             for s in (1.0, -1.0)
         )
-        H[i] = H[:, i] = (up.gradient - down.gradient) / (2.0 * _HESSIAN_STEP)
-    return 0.5 * (H + H.T)
+        H[i] = (up[0].gradient - down[0].gradient) / (2.0 * _HESSIAN_STEP)
+        H[i, places] = (up[1] - down[1]) / (2.0 * _HESSIAN_STEP)
+        H[:, i] = H[i]
+
+
+def _fill_exactly(H: FloatArray, found: DevianceAt, stats: CrossProducts, places: slice) -> None:
+    """Rows of free parameters without random effects, where S is linear in the coefficients."""
+    at, fixed = stats.residual, found.fixed
+    assert at is not None
+    precision = math.exp(-2.0 * found.z[0])
+    J, _ = at.model.jacobian(at.free, at.c)
+    S_bar = precision * np.outer(fixed.v, fixed.v)
+    c_bar = at.sums.pull(panel_adjoint(stats, found.state, 1.0, S_bar))
+    moved = at.sums.slopes(J) @ fixed.v
+    own = at.model.bend(at.free, c_bar, at.c, J)
+    H[places, places] = own - 2.0 * precision * (moved @ fixed.inverse @ moved.T)
+    H[0, places] = H[places, 0] = -2.0 * c_bar @ J
+    if len(H) > places.stop:
+        H[-1, places] = H[places, -1] = -2.0 * precision * (moved @ fixed.d_beta)

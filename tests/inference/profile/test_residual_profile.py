@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import numpy as np
@@ -111,3 +112,37 @@ def test_every_parameter_is_a_coordinate_with_an_exact_gradient(formula, options
             up, down = criterion.at(z + e, held).value, criterion.at(z - e, held).value
             slope = gradient @ e / 1e-5
             assert slope == pytest.approx((up - down) / 2e-5, abs=2e-5 * max(1.0, abs(slope)))
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ t", {"residual": "us(visit | g, by=arm)"}),
+        ("y ~ t", {"residual": "toep(visit | g)", "dispersion": "~ arm"}),
+        ("y ~ t + (1 | arm)", {"residual": "us(visit | g)"}),
+    ],
+)
+def test_second_derivatives_are_those_of_the_gradient(formula, options):
+    fit = nm.lmer(formula, data(), REML=False, **options)
+    found, rng = fit.solution, np.random.default_rng(0)
+    n_terms = len(found.theta)  # the average information stands for theirs among themselves
+    for parameter in fit.core.parameters[::3]:
+        held = residual_coordinates(parameter, held_coordinates(parameter, found), found)
+        criterion = held.criterion
+        z = held.start + 0.05 * rng.normal(size=len(held.start))
+        H = criterion.hessian(criterion.at(z, held), held)
+        for i, e in enumerate(1e-5 * np.eye(len(z))):
+            if 1 <= i < 1 + n_terms:
+                continue
+            up, down = criterion.at(z + e, held).gradient, criterion.at(z - e, held).gradient
+            assert H[i] == pytest.approx((up - down) / 2e-5, abs=1e-5 * np.abs(H).max())
+
+
+@pytest.mark.slow
+def test_all_limits_of_four_visits_take_seconds():
+    d = nm.load_dataset("Orthodont")
+    d["visit"] = "v" + d["age"].astype(int).astype(str).str.zfill(2)
+    fit = nm.lmer("distance ~ age * Sex", d, residual="us(visit | Subject)")
+    start = time.process_time()
+    assert np.isfinite(fit.conf_int()).all(axis=None)
+    assert time.process_time() - start < 10.0
