@@ -216,6 +216,18 @@ def test_refusals(imputed, pooled, null):
         nm.pool([])
 
 
+def test_members_of_one_fit_are_asked_of_each(pooled, imputed):
+    for name in ("loo", "fragility", "report", "power"):
+        with pytest.raises(NotDefinedError, match=rf"ask each of pooled.fits, \[fit.{name}"):
+            getattr(pooled, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pooled.nothing
+    assert not hasattr(pooled, "loo") and pickle.loads(pickle.dumps(pooled)).nobs == pooled.nobs
+    posterior = pooled.fits[0].sample(sampler="psis", draws=20, chains=1, seed=1)
+    with pytest.raises(OptionError, match="PooledFit is no LmerFit"):
+        nm.compare(pooled, posterior)
+
+
 def test_residuals_that_differ(imputed):
     plain, *others = (nm.lmer("Reaction ~ Days + (1 | Subject)", d) for d in imputed[:2])
     odd = nm.lmer(

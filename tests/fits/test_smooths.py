@@ -188,6 +188,9 @@ REFUSED = {
     "effect": lambda f: f.plot.effect("x"),
     "capsule": lambda f: f.capsule("never.json"),
     "cluster-robust": lambda f: f.cov_params("CR2"),
+    "power": lambda f: f.power("x", nsim=5, progress=False),
+    "planned_power": lambda f: nm.planned_power(f, "x"),
+    "fragility": lambda f: f.fragility("x", by="g", progress=False),
 }
 
 

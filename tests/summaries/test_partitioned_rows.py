@@ -38,6 +38,17 @@ def test_predictions_of_dask_are_lazy(folder):
     assert np.allclose(lazy.compute(), FIT.predict(), rtol=1e-9)
 
 
+def test_rows_of_dask_with_text_are_lazy():
+    dd = pytest.importorskip("dask.dataframe")
+    texts = DATA.assign(sector=DATA.sector.astype(str), school="s" + DATA.school.astype(str))
+    fit = nm.lmer("score ~ ses + sector + (1 | school)", texts)
+    frame = dd.from_pandas(texts, npartitions=3)
+    assert np.allclose(fit.predict(frame).compute(), fit.predict(), rtol=1e-9)
+    found = fit.augment(frame)
+    assert list(found.columns) == [*texts.columns, "fitted", "fixed", "resid"]
+    assert np.allclose(found.compute()["resid"], fit.resid, atol=1e-9)
+
+
 def test_augmented_files(folder, tmp_path):
     fit = nm.lmer(FORMULA, folder)
     out = fit.augment(folder, sink=tmp_path / "out.parquet")
@@ -47,8 +58,13 @@ def test_augmented_files(folder, tmp_path):
     assert np.allclose(found.fixed, FIT.predict(re_form=False), rtol=1e-9)
     assert list(found.columns[: DATA.shape[1]]) == list(DATA.columns)
     assert not list(tmp_path.glob("*.part"))
-    with pytest.raises(nm.NestedMLMError, match="sink"):
+    table = fit.augment(DATA)  # of rows that it was not given
+    assert np.allclose(table[["fitted", "fixed", "resid"]], found[["fitted", "fixed", "resid"]])
+    assert table.index.equals(DATA.index)
+    with pytest.raises(nm.NestedMLMError, match=r"written to a Parquet file.*sink="):
         fit.augment(folder)
+    with pytest.raises(nm.NestedMLMError, match="for data in partitions"):
+        fit.augment(DATA, sink=tmp_path / "table.parquet")
     with pytest.raises(nm.NestedMLMError, match="files that are read"):
         fit.augment(folder, sink=folder / "part0.parquet")
     with pytest.raises(nm.NestedMLMError, match="part1"):
@@ -56,3 +72,10 @@ def test_augmented_files(folder, tmp_path):
         bad.to_parquet(tmp_path / "part1.parquet")
         fit.augment(tmp_path / "part1.parquet", sink=tmp_path / "bad.parquet")
     assert not (tmp_path / "bad.parquet").exists()
+
+
+def test_generalized_models_want_rows_in_memory(folder):
+    dd = pytest.importorskip("dask.dataframe")
+    for data in (folder, f"{folder}/*.parquet", dd.from_pandas(DATA, npartitions=2)):
+        with pytest.raises(nm.DataError, match="rows in memory"):
+            nm.glmer("score ~ ses + (1 | school)", data, family="gamma")

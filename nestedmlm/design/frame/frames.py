@@ -144,8 +144,9 @@ def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError:
-        kind = type(data).__name__
-        hint = "; collect() it first" if hasattr(data, "collect") else ""
+        kind = f"{type(data).__module__.partition('.')[0]}'s {type(data).__name__}"
+        ways = [way for way in ("collect", "compute") if hasattr(data, way)]
+        hint = f"; {ways[0]}() it first: its rows are needed in memory" if ways else ""
         raise DataError(
             f"data must be a table (pandas, polars, pyarrow, dict of arrays), not {kind}{hint}"
         ) from None

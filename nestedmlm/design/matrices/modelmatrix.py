@@ -211,7 +211,8 @@ def build_matrix(spec: MatrixSpec, values: Mapping[str, Vector], n: int) -> Floa
 
 def _row_products(fast: FloatArray, slow: FloatArray) -> FloatArray:
     """Multiply every pair of columns; those of `fast` vary fastest, as in R."""
-    return (slow[:, :, None] * fast[:, None, :]).reshape(len(fast), -1)
+    product = slow[:, :, None] * fast[:, None, :]
+    return product.reshape(len(fast), fast.shape[1] * slow.shape[1])
 
 
 def _numbers(value: Vector, name: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, overload
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
+from nestedmlm.design.partitions.sources import is_source
+from nestedmlm.errors import DataError
 from nestedmlm.fits.glmer_fit import GlmerFit, fit_generalized_design
 from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
 from nestedmlm.fits.model import Model
@@ -108,6 +110,8 @@ def glmer(
         identity link (`lmer`).
     ResponseError
         For a response that the family does not take, with its first row.
+    DataError
+        For data in partitions (paths, streams, Dask), among others.
 
     Warns
     -----
@@ -145,6 +149,11 @@ def glmer(
             information=information, start=start, control=control, penalty=penalty,
         )  # fmt: skip
         return pooled_fit([each(data=table) for table in data])
+    if is_source(data):
+        raise DataError(
+            "a generalized model is fitted from rows in memory, not from sums of data in "
+            "partitions: read the table first (pandas.read_parquet(path), data.compute())"
+        )
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
         double_bar=double_bar, env=env, family=family, link=link,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level, checked, normal_quantile
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.fits.imputation.compare import compare
 from nestedmlm.fits.verbs.anova import term_table
 from nestedmlm.fits.verbs.contest import contest
@@ -71,6 +71,22 @@ class PooledFit(Viewable):
     """
 
     fits: tuple[LmerFit, ...]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where a member of one fit is.
+
+            Raises
+            ------
+            NotDefinedError
+            """
+            if not name.startswith("_") and hasattr(type(self.fits[0]), name):
+                raise NotDefinedError(
+                    f"{name} of pooled fits is not defined: ask each of pooled.fits, "
+                    f"[fit.{name} for fit in pooled.fits]"
+                )
+            return object.__getattribute__(self, name)
 
     # --- means ---------------------------------------------------------------------------------
     emmeans = emmeans

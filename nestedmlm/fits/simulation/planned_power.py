@@ -336,7 +336,7 @@ def _planned(
 
 
 def _groups(design: Design) -> pd.Series:
-    return pd.Series({f.name: len(f.levels) for f in design.factors})
+    return pd.Series({f.name: len(f.levels) for f in design.factors if not f.is_whole})
 
 
 def _check_alike(design: Design, other: Design) -> None:

@@ -255,7 +255,9 @@ def power(
         alpha=alpha,
         nsim=nsim,
         nobs=scenario.design.n,
-        groups=pd.Series({f.name: len(f.levels) for f in scenario.design.factors}),
+        groups=pd.Series(
+            {f.name: len(f.levels) for f in scenario.design.factors if not f.is_whole}
+        ),
         effect_size=tested.size(scenario.beta),
         failures=notes[outcome.failed].rename("failure"),
         seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NotDefinedError, OptionError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +65,45 @@ def find_effect(design: Design, effect: str) -> TestedEffect:
     ------
     OptionError
         If the model has no such effect.
+    NotDefinedError
+        If it is a part of a smooth curve.
     """
+    found = _find_effect(design, effect)
+    refuse_lines_of_curves(design, found.columns, "power")
+    return found
+
+
+def refuse_lines_of_curves(design: Design, columns: Iterable[int], what: str) -> None:
+    """Refuse a test of a curve's straight part alone, which says little of the curve.
+
+    Parameters
+    ----------
+    design : Design
+    columns : iterable of int
+        Columns of X that are tested.
+    what : str
+        What the test is for.
+
+    Raises
+    ------
+    NotDefinedError
+    """
+    curves = [
+        term.smooth
+        for term in design.terms
+        if term.smooth is not None and design.factors[term.factor].is_whole
+    ]
+    for j in columns:
+        label = design.x_terms[design.x_assign[j] - 1] if design.x_assign[j] else ""
+        for curve in curves:
+            if curve.x in label.split(":"):
+                raise NotDefinedError(
+                    f"{design.x_names[j]} is the straight part of the curve {curve.label}, and "
+                    f"{what} is not worked out for curves: fit.smooths() tests all of it"
+                )
+
+
+def _find_effect(design: Design, effect: str) -> TestedEffect:
     names, terms = list(design.x_names), list(design.x_terms)
     texts = [_plain(t.text) for t in design.terms]
     if effect in names:

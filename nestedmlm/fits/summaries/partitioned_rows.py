@@ -32,12 +32,41 @@ def predicted(data: Any, predict: Predict) -> Any:
         Dask's are lazy; of all other data one Series or DataFrame a partition.
     """
     if is_dask(data):
-        return data.map_partitions(partial(_of_frame, predict), meta=predict(data._meta_nonempty))
+        return _lazily(data, predict)
     return _iterated(data, predict)
 
 
-def _of_frame(predict: Predict, frame: pd.DataFrame) -> Any:
-    return predict(frame)
+def lazily_augmented(data: Any, columns: Callable[[Any], pd.DataFrame]) -> Any:
+    """A Dask DataFrame with columns of the fit beside its own, not computed yet.
+
+    Parameters
+    ----------
+    data : Dask DataFrame
+    columns : callable
+        ``table -> DataFrame`` of as many rows.
+    """
+    return _lazily(data, partial(beside_frame, columns))
+
+
+def _lazily(data: Any, make: Callable[[Any], Any]) -> Any:
+    # no rows: Dask's made-up ones would have levels that were not there at the fit
+    return data.map_partitions(partial(_of_frame, make), meta=make(data._meta))
+
+
+def _of_frame(make: Callable[[Any], Any], frame: pd.DataFrame) -> Any:
+    return make(frame)
+
+
+def beside_frame(columns: Callable[[Any], pd.DataFrame], frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with columns of the fit beside its own."""
+    numbers = columns(frame)
+    return frame.assign(
+        **{_free_name(name, frame.columns): numbers[name].to_numpy(dtype=float) for name in numbers}
+    )
+
+
+def _free_name(name: str, taken: Any) -> str:
+    return f".{name}" if name in taken else name
 
 
 def _iterated(data: Any, predict: Predict) -> Iterator[Any]:
@@ -100,8 +129,8 @@ def _augmented(columns: Callable[[Any], pd.DataFrame], table: Any, label: str) -
         table = pa.Table.from_pandas(as_frame(table), preserve_index=False)
     numbers = columns(table)
     for name in numbers.columns:
-        own = f".{name}" if name in table.column_names else name
-        table = table.append_column(own, pa.array(numbers[name].to_numpy(dtype=float)))
+        own = pa.array(numbers[name].to_numpy(dtype=float))
+        table = table.append_column(_free_name(name, table.column_names), own)
     return table
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.partitions.sources import is_source
+from nestedmlm.design.partitions.sources import is_dask, is_source
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.summaries.partitioned_rows import write_augmented
+from nestedmlm.fits.summaries.partitioned_rows import (
+    as_frame,
+    beside_frame,
+    lazily_augmented,
+    write_augmented,
+)
 from nestedmlm.inference.rows import prediction, row_tables
 
 if TYPE_CHECKING:
@@ -28,17 +33,19 @@ def augment(
     ----------
     data : table, or data in partitions, optional
         The table the model was fitted to, with any other columns that should be kept; by
-        default the columns that the model uses. Data in partitions need a `sink`.
+        default the columns that the model uses. Data in partitions need a `sink`, but for a Dask
+        DataFrame.
     sink : str or Path, optional
         A Parquet file that data in partitions are written to, one after the other, with ``fitted,
         fixed`` and, where the response is a column, ``resid``.
 
     Returns
     -------
-    DataFrame, or Path of the sink
+    DataFrame, or Path of the sink, or Dask DataFrame (not computed yet)
         On the caller's index, after the data's columns: ``fitted, resid, hat, cooksd, fixed``
         (the population's mean), ``mu, offset, sqrt_x_wt, sqrt_rwt, weights, wtres``. A name
-        that the data have already gets a dot in front.
+        that the data have already gets a dot in front. Of a fit from sums, as in a sink, ``fitted,
+        fixed`` and ``resid``.
 
     Raises
     ------
@@ -57,13 +64,19 @@ def augment(
     1   1440     A  1509.893 -69.893  0.164   0.467
     """
     partitions = data is not None and is_source(data)
-    if partitions != (sink is not None):
+    if sink is None and is_dask(data):
+        return cast(pd.DataFrame, lazily_augmented(data, partial(_beside, fit)))
+    if partitions and sink is None:
         raise OptionError(
-            "sink= names the Parquet file that data in partitions are written to: give both, or a "
-            "table alone"
+            "data in partitions are written to a Parquet file: fit.augment(data, "
+            "sink='augmented.parquet')"
         )
+    if sink is not None and not partitions:
+        raise OptionError("sink= is for data in partitions; a table comes back: leave it out")
     if sink is not None:
         return write_augmented(data, partial(_beside, fit), sink)
+    if data is not None and fit.design.rows is None:  # what a prediction knows of these rows
+        return beside_frame(partial(_beside, fit), as_frame(data))
     numbers = row_tables.row_numbers(fit.solution, fit.design)
     if data is not None:
         return row_tables.beside(fit.design, data, numbers)

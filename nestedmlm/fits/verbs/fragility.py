@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import ConvergenceWarning, ModelComparisonError, OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.simulation.tested_effect import refuse_lines_of_curves
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
 from nestedmlm.inference.effects.contrasts import read_contrasts
 from nestedmlm.inference.fitted import Fitted
@@ -85,6 +87,8 @@ def fragility(
     Raises
     ------
     OptionError, ColumnNotFoundError, DataError
+    NotDefinedError
+        If the hypothesis is about the straight part of a smooth curve.
 
     Notes
     -----
@@ -102,6 +106,7 @@ def fragility(
     given = read_contrasts(L, fit.design, rhs=rhs)
     if len(given.L) != 1:
         raise OptionError(f"fragility is about one hypothesis, not {len(given.L)}: ask for each")
+    refuse_lines_of_curves(fit.design, np.flatnonzero(given.L[0]).tolist(), "fragility")
     core, contrast, value = fit.core, given.L[0], float(given.rhs[0])
     what = left_out(fit, by)
     held = None

@@ -274,7 +274,8 @@ def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) 
     ModelComparisonError
     OptionError
     """
-    if not hasattr(lmer_fit, "engine") or lmer_fit.engine == "posterior":
+    pooled = getattr(lmer_fit, "engine", None) == "pooled"
+    if pooled or not hasattr(lmer_fit, "engine") or lmer_fit.engine == "posterior":
         raise _no_such_fit(lmer_fit, "LmerFit", "nm.lmer")
     if not hasattr(bayes_fit, "engine") or bayes_fit.engine != "posterior":
         raise _no_such_fit(bayes_fit, "BayesFit", "nm.pymc_lmer or fit.sample")
