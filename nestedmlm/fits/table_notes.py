@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from nestedmlm.fits.fit_statistics import STATISTIC_NAMES
-from nestedmlm.fits.generalized.report import RATIOS
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views.protocols import TabledFit
+from nestedmlm.views.report import RATIOS
 
 type Covariance = str | ClusterRobust | None
 

@@ -39,18 +39,23 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
         Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, std_error, conf_low,
         conf_high``.
     """
+    if design.family is None:
+        fitted = _variance_of_fitted(data, design)
+        bayes = fitted / (fitted + split_variance(data, design)[1])
+    else:
+        bayes = _bayes_share(data, design, design.family)
+    draws = np.column_stack([bayes, *nakagawa_draws(data, design)])
+    index = pd.Index(["bayes", "marginal", "conditional"], name="term")
+    return estimates(draws, level=level, index=index)
+
+
+def nakagawa_draws(data: Any, design: Design) -> tuple[FloatArray, FloatArray]:
+    """Marginal and conditional R-squared in every draw, (S,) each; from sums, too."""
     fixed = fixed_variance(design, fixed_draws(data, design))
     terms, residual = split_variance(data, design)
     random = sum(terms, np.zeros(1))
     total = fixed + random + residual
-    if design.family is None:
-        fitted = _variance_of_fitted(data, design)
-        bayes = fitted / (fitted + residual)
-    else:
-        bayes = _bayes_share(data, design, design.family)
-    draws = np.column_stack([bayes, fixed / total, (fixed + random) / total])
-    index = pd.Index(["bayes", "marginal", "conditional"], name="term")
-    return estimates(draws, level=level, index=index)
+    return fixed / total, (fixed + random) / total
 
 
 def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -38,6 +38,16 @@ REFERENCES = MappingProxyType(
         "{version}) [Computer software].",
     }
 )  # fmt: skip
+
+# what exponentiated coefficients are called, by link
+RATIOS: Mapping[str, str] = MappingProxyType({"logit": "odds ratios", "log": "ratios of means"})
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "poisson": "Poisson", "negativebinomial": "negative binomial", "gaussian": "Gaussian",
+        "inverse_gaussian": "inverse Gaussian", "t": "Student t",
+    }
+)  # fmt: skip
+_RATIO_COLUMNS = ("ratio", "ratio_low", "ratio_high")
 
 
 class Italic(str):
@@ -148,6 +158,44 @@ def coefficients(table: pd.DataFrame, level: float, interval: str = "CI") -> Sen
         if tested:
             pieces += [", ", *_test(row["statistic"], row.get("df", np.nan), row["p_value"])]
     return (*pieces, ".")
+
+
+def generalized_model(family: str, link: str) -> str:
+    """Name of a generalized model, by its family and link."""
+    named = FAMILIES.get(family, family)
+    return f"a generalized linear mixed model of the {named} family with the {link} link"
+
+
+def with_ratios(table: pd.DataFrame, link: str) -> pd.DataFrame:
+    """Coefficients with exponentiated ones beside them, where the link makes ratios of them."""
+    if link not in RATIOS:
+        return table
+    raised = np.exp(table[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float))
+    return table.assign(**dict(zip(_RATIO_COLUMNS, raised.T, strict=True)))
+
+
+def ratios(table: pd.DataFrame, link: str, level: float, interval: str = "CI") -> str:
+    """Exponentiated coefficients but the intercept's, in a sentence; or nothing.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `with_ratios`.
+    link : str
+    level : float
+    interval : str
+        What the interval is called.
+    """
+    rows = [row for row in table.to_dict("records") if row["term"] != "(Intercept)"]
+    if link not in RATIOS or not rows:
+        return ""
+    said = []
+    for row in rows:
+        ratio, low, high = (float(row[name]) for name in _RATIO_COLUMNS)
+        d = apa.with_error(max(high - low, 1e-9) / 4.0)  # about a standard error
+        low_text, high_text = (apa.estimate(x, d) for x in (low, high))
+        said.append(f"{row['term']} {apa.estimate(ratio, d)} [{low_text}, {high_text}]")
+    return f"As {RATIOS[link]} ({100 * level:g} % {interval}): {'; '.join(said)}."
 
 
 def _test(statistic: float, df: float, p: float) -> Sentence:

@@ -118,3 +118,30 @@ def test_posteriors_have_priors_and_checks(sleep):
     correlation = posterior.parameters().query("kind == 'cor'")["estimate"].iloc[0]
     assert f"r = {apa.below_one(correlation)} (Subject" in text
     assert isinstance(posterior.report().to_frame(), pd.DataFrame)
+
+
+def test_posteriors_of_generalized_models_have_ratios():
+    rng, g = np.random.default_rng(3), np.arange(120) // 8
+    table = pd.DataFrame({"x": rng.normal(size=120), "g": g})
+    means = np.exp(1 + 0.5 * table["x"] + 0.4 * rng.normal(size=15)[g])
+    table["y"] = rng.negative_binomial(3, 3 / (3 + means))
+    fit = nm.glmer("y ~ x + (1 | g)", table, family="negativebinomial")
+    posterior = fit.sample(sampler="psis", draws=40, chains=2, seed=1)
+    text = flat(posterior.report())
+    row = posterior.parameters().loc["x"]
+    found = posterior.report().to_frame().set_index("term").loc["x"]
+    assert found["ratio"] == np.exp(row["estimate"])
+    assert found["ratio_high"] == np.exp(row["conf_high"])
+    assert "of the negative binomial family with the log link" in text
+    assert "As ratios of means (95 % CrI): x " in text
+    theta = posterior.parameters().query("kind == 'family'").iloc[0]
+    assert f"The family's {theta['variable']} was " in text
+    shares = posterior.r2()["estimate"]
+    assert f"{apa.below_one(shares['marginal'])} (marginal)" in text
+
+
+def test_posteriors_from_sums_say_the_same():
+    formula, table = "Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy")
+    options = {"sampler": "psis", "draws": 40, "chains": 2, "seed": 1}
+    rows, sums = nm.lmer(formula, table), nm.summarise(formula, table)
+    assert str(sums.sample(**options).report()) == str(rows.sample(**options).report())

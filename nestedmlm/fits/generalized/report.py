@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from nestedmlm.arguments import check_level
@@ -18,16 +15,6 @@ from nestedmlm.views.report import Report, Sentence
 
 if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit
-
-# what exponentiated coefficients are called, by link
-RATIOS: Mapping[str, str] = MappingProxyType({"logit": "odds ratios", "log": "ratios of means"})
-FAMILIES: Mapping[str, str] = MappingProxyType(
-    {
-        "poisson": "Poisson", "negativebinomial": "negative binomial", "gaussian": "Gaussian",
-        "inverse_gaussian": "inverse Gaussian",
-    }
-)  # fmt: skip
-_RATIO_COLUMNS = ("ratio", "ratio_low", "ratio_high")
 
 
 def report(fit: GlmerFit, *, level: float = 0.95) -> Report:
@@ -86,13 +73,9 @@ def _model(fit: GlmerFit) -> str:
     how = {0: "the approximation at the joint mode", 1: "Laplace approximation"}.get(
         fit.nAGQ, f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes"
     )
-    family = FAMILIES.get(fit.family.name, fit.family.name)
     made: Any = fit
-    text = model_sentence(
-        made,
-        f"a generalized linear mixed model of the {family} family with the {fit.link} link",
-        f"maximum likelihood ({how})",
-    )
+    model = sentences.generalized_model(fit.family.name, fit.link)
+    text = model_sentence(made, model, f"maximum likelihood ({how})")
     if fit.penalty is not None:
         used = made.penalty if isinstance(made.penalty, tuple) else (made.penalty,)
         text += f", penalised ({', '.join(part.name for part in used)})"
@@ -120,23 +103,10 @@ def _coefficients(fit: Any, level: float) -> pd.DataFrame:
     columns = [
         "term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high",
     ]  # fmt: skip
-    table = found[columns]
-    if fit.link not in RATIOS:
-        return table
-    raised = np.exp(table[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float))
-    return table.assign(**dict(zip(_RATIO_COLUMNS, raised.T, strict=True)))
+    return sentences.with_ratios(found[columns], fit.link)
 
 
 def _ratios(fit: GlmerFit, table: pd.DataFrame, level: float) -> str:
     """Tests, and exponentiated coefficients but the intercept's, in a sentence."""
     tests = "Tests and intervals are Wald's, by the Hessian of the log-likelihood."
-    rows = [row for row in table.to_dict("records") if row["term"] != "(Intercept)"]
-    if fit.link not in RATIOS or not rows:
-        return tests
-    said = []
-    for row in rows:
-        ratio, low, high = (float(row[name]) for name in _RATIO_COLUMNS)
-        d = apa.with_error(max(high - low, 1e-9) / 4.0)  # about a standard error
-        low_text, high_text = (apa.estimate(x, d) for x in (low, high))
-        said.append(f"{row['term']} {apa.estimate(ratio, d)} [{low_text}, {high_text}]")
-    return f"As {RATIOS[fit.link]} ({100 * level:g} % CI): {'; '.join(said)}. {tests}"
+    return f"{sentences.ratios(table, fit.link, level)} {tests}".lstrip()

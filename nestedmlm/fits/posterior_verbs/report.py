@@ -5,13 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from nestedmlm.arguments import checked
+from nestedmlm.errors import OptionError
+from nestedmlm.families import Family
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
-from nestedmlm.fits.posterior_verbs.r2 import r2
-from nestedmlm.inference.fitted import require_linear
+from nestedmlm.posterior.icc_r2 import nakagawa_draws
 from nestedmlm.posterior.summaries import ESTIMATES, LEVEL
 from nestedmlm.views import report as sentences
 from nestedmlm.views.posterior.summary import sampling_lines
+from nestedmlm.views.render import apa
 from nestedmlm.views.report import Report, Sentence
 
 
@@ -27,12 +29,8 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     Returns
     -------
     Report
-        A view with ``to_markdown`` and ``to_latex``; numbers as the APA prints them.
-
-    Raises
-    ------
-    OptionError
-        For a generalized model: its sentences are of linear ones.
+        A view with ``to_markdown`` and ``to_latex``; numbers as the APA prints them. With a logit
+        or log link coefficients follow exponentiated: odds ratios, ratios of means.
 
     Examples
     --------
@@ -43,18 +41,21 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     Yield was modelled by a linear mixed model, Yield ~ 1 + (1 | Batch), fitted to
     30 observations (6 Batch) by sampling from its posterior. Priors: Intercept ~
     """
-    require_linear(fit.design.family, "the report of a posterior")
+    family = fit.design.family
     table = parameters(fit, level=level)
     fixed = table[table["kind"] == "fixed"]
     numbers = fixed[list(ESTIMATES)].reset_index()
-    paragraphs: list[Sentence] = [(f"{_model(fit)} {_sampling(fit, table)}",)]
+    first = " ".join([_model(fit), *_dispersion(family, table), _sampling(fit, table)])
+    paragraphs: list[Sentence] = [(first,)]
     variances = sentences.random_effects(_standard_deviations(table))
     if len(fixed):
-        shares = r2(fit)["estimate"]
-        explained = sentences.explained(float(shares["marginal"]), float(shares["conditional"]))
-        paragraphs.append((*variances, " ", *explained))
-        said = " Estimates are posterior means, intervals equal-tailed credible intervals."
-        paragraphs.append((*sentences.coefficients(numbers, level, "CrI"), said))
+        if family is not None:
+            numbers = sentences.with_ratios(numbers, family.link.name)
+        raised = "" if family is None else sentences.ratios(numbers, family.link.name, level, "CrI")
+        paragraphs.append((*variances, *_explained(fit)))
+        said = "Estimates are posterior means, intervals equal-tailed credible intervals."
+        given = sentences.coefficients(numbers, level, "CrI")
+        paragraphs.append((*given, " ".join(["", *filter(None, [raised]), said])))
     else:
         paragraphs.append(variances)
     paragraphs.append((sentences.software(),))
@@ -66,8 +67,14 @@ def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
 
 
 def _model(fit: BayesEstimates) -> str:
+    family = fit.design.family
+    model = (
+        "a linear mixed model"
+        if family is None
+        else sentences.generalized_model(family.name, family.link.name)
+    )
     text = (
-        f"{fit.design.formula.response_text} was modelled by a linear mixed model, {fit.formula}, "
+        f"{fit.design.formula.response_text} was modelled by {model}, {fit.formula}, "
         f"fitted to {fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by sampling from its "
         "posterior."
     )
@@ -78,6 +85,27 @@ def _model(fit: BayesEstimates) -> str:
         return f"{text} The priors are those of a PyMC model of the authors'."
     priors = [f"{name} ~ {row.prior}" for name, row in fit.priors.items()]
     return f"{text} Priors: {'; '.join(priors)}."
+
+
+def _dispersion(family: Family | None, table: pd.DataFrame) -> list[str]:
+    """The family's own parameter, where the posterior has one."""
+    if family is None:
+        return []
+    said = []
+    for row in table[table["kind"] == "family"].to_dict("records"):
+        d = apa.with_error(row["std_error"])
+        value, spread = (apa.estimate(row[name], d) for name in ("estimate", "std_error"))
+        said.append(f"The family's {row['variable']} was {value} (SD {spread}).")
+    return said
+
+
+def _explained(fit: BayesEstimates) -> Sentence:
+    """Shares of the variance, on the latent scale, where the family has one."""
+    try:
+        marginal, conditional = nakagawa_draws(fit.data, fit.design)
+    except OptionError:
+        return ()
+    return (" ", *sentences.explained(float(marginal.mean()), float(conditional.mean())))
 
 
 def _sampling(fit: BayesEstimates, table: pd.DataFrame) -> str:
