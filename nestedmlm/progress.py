@@ -21,6 +21,8 @@ def track[Item](
 ) -> Iterator[Item]:
     """Yield `items` beside tqdm's bar: a line on standard error, in a notebook one that goes.
 
+    Time left is reckoned from the second item on.
+
     Parameters
     ----------
     items : iterable
@@ -42,8 +44,12 @@ def track[Item](
     }
     if in_notebook():  # a line of output that is empty in the end: nothing is left in the page
         options |= {"file": Line(), "leave": False, "ncols": _COLUMNS}
-    with _tqdm()(**options) as bar:
-        for item in items:
+    rest = iter(items)
+    for first in rest:  # may wait for a compilation, so that its time tells nothing of the others'
+        yield first
+        break
+    with _tqdm()(**options, initial=1) as bar:
+        for item in rest:
             yield item
             bar.update()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # PyMC's half follows PyTensor, whose SciPy is newer than ours need be: tested in a second step
 BAYES = ("arviz", "nutpie", "pymc", "pytensor", "xarray")
-TOOLS = ("pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6")
+TOOLS = ("pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6", "polars>=1.30")
 ROOMS = "formula design inference fits".split()
 OF_POSTERIORS = re.compile(r"arviz|pymc|pytensor|psis|\.sample\(|fake_fit|fake_posterior|verb_row")
 
@@ -70,6 +70,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         run(options.python, "-m", "venv", name)
         python = Path(name) / "bin" / "python"
+        # "-W default": old SWIG modules (nlopt 2.9) warn while they load, and crash where
+        # that is an error; the newest releases warn of what comes
         test = (
             *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not r"),
             *("--numprocesses", "auto", "--dist", "loadscope"),
@@ -77,7 +79,7 @@ def main() -> None:
         run(python, "-m", "pip", "install", "--quiet", *first.values(), *TOOLS)
         run(*test, "-W", "default", *tests(posteriors=False))
         run(python, "-m", "pip", "install", "--quiet", *second.values())
-        run(*test, *tests(posteriors=True))
+        run(*test, "-W", "default", *tests(posteriors=True))
 
 
 if __name__ == "__main__":

@@ -176,6 +176,11 @@ class Design:
         -------
         Design
 
+        Raises
+        ------
+        RowsNotHereError
+            If the design has no rows.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -201,6 +206,11 @@ class Design:
         Returns
         -------
         Design
+
+        Raises
+        ------
+        RowsNotHereError
+            If the design has no rows.
 
         Examples
         --------

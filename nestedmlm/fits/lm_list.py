@@ -82,6 +82,11 @@ class LmList(Viewable):
         DataFrame
             ``group, term, estimate, conf_low, conf_high``.
 
+        Raises
+        ------
+        OptionError
+            For a level that is not between 0 and 1.
+
         Examples
         --------
         >>> import nestedmlm as nm

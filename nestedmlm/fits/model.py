@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_number, checked
+from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
-from nestedmlm.fits.model_source import ModelOptions, Source, read_source
+from nestedmlm.fits.model_source import ModelOptions, Source, read_fixed, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, refuse_known_sigma, unknown_sigma
 from nestedmlm.formula import Formula, as_formula, update_formula
@@ -286,6 +286,11 @@ class Model:
         formula : str
             The new formula; ``.`` on a side stands for what was there: ``". ~ . + Days"``.
 
+        Raises
+        ------
+        FormulaError
+            If the update has no tilde, or the formula cannot be read.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -302,6 +307,11 @@ class Model:
         ----------
         formula : str or Formula
             The whole new formula.
+
+        Raises
+        ------
+        FormulaError, ColumnNotFoundError, OptionError
+            If it cannot be read, names what the data do not have, or leaves out coded factors.
 
         Examples
         --------
@@ -388,12 +398,3 @@ class Model:
         True
         """
         return Model._of(self.formula, self.source.with_data(data))
-
-
-def read_fixed(fixed: Mapping[str, float] | None) -> float | None:
-    """The known residual standard deviation, the only parameter that can be known."""
-    if fixed is None:
-        return None
-    if set(fixed) != {"sigma"}:
-        raise OptionError(f"fixed= knows sigma alone: fixed={{'sigma': 1}}, not {dict(fixed)!r}")
-    return check_number(fixed["sigma"], "sigma in fixed=", positive=True)

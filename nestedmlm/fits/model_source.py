@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from nestedmlm.arguments import check_number
 from nestedmlm.callers import Caller
 from nestedmlm.design.build import build_design, fixed_part, join
 from nestedmlm.design.design import Design
@@ -14,7 +15,7 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import Variables, read_variables
 from nestedmlm.design.residual import read_arguments
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.formula import Formula
 from nestedmlm.late import late_imports
 
@@ -237,3 +238,12 @@ def _argument_name(argument: Any, default: str) -> str | None:
     if argument is None:
         return None
     return argument if isinstance(argument, str) else default
+
+
+def read_fixed(fixed: Mapping[str, float] | None) -> float | None:
+    """The known residual standard deviation, the only parameter that can be known."""
+    if fixed is None:
+        return None
+    if set(fixed) != {"sigma"}:
+        raise OptionError(f"fixed= knows sigma alone: fixed={{'sigma': 1}}, not {dict(fixed)!r}")
+    return check_number(fixed["sigma"], "sigma in fixed=", positive=True)

@@ -166,6 +166,11 @@ class Formula:
             Fixed part first; terms that are not concerned keep the user's spelling, and none is
             written twice.
 
+        Raises
+        ------
+        FormulaError
+            If the formula with them cannot be read: a term with two bars, or outside parentheses.
+
         Examples
         --------
         >>> from nestedmlm.formula import parse_formula, random_term

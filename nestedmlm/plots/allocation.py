@@ -28,6 +28,11 @@ def allocation(found: Any, *, ax: Any = None, figsize: tuple[float, float] | Non
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -45,6 +45,11 @@ def check(
     array of six matplotlib axes
         Five without random effects.
 
+    Raises
+    ------
+    OptionError
+        If `ax` does not hold as many axes as there are panels.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -27,6 +27,11 @@ def diagnostics(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None
     array of four matplotlib axes
         Three without random effects.
 
+    Raises
+    ------
+    OptionError
+        If `ax` does not hold as many axes as there are panels.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -42,6 +42,11 @@ def fragility(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+
     Examples
     --------
     >>> import nestedmlm as nm

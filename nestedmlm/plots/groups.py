@@ -50,6 +50,11 @@ def spaghetti(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib, or the model has no such grouping factor or predictor.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -132,6 +132,11 @@ def marginal_means(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+
     Examples
     --------
     >>> import nestedmlm as nm

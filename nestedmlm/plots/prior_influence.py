@@ -37,6 +37,11 @@ def prior_influence(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+
     Examples
     --------
     >>> import nestedmlm as nm

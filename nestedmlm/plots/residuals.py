@@ -38,6 +38,13 @@ def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None =
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -74,6 +81,13 @@ def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | N
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+    ResidualStructureError
+        For residuals that differ or correlate.
 
     Examples
     --------
@@ -118,6 +132,13 @@ def qq_residuals(
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib.
+    ResidualStructureError
+        For residuals that differ or correlate.
 
     Examples
     --------

@@ -37,6 +37,11 @@ def variance_partition(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    OptionError
+        If `ax` is no axes of matplotlib, something is no fit, or the names do not fit.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -91,6 +91,11 @@ class Influence(Viewable):
         ----------
         which : {"fixed", "varcorr"}
             Of the fixed effects, or of the variances and covariances.
+
+        Raises
+        ------
+        OptionError
+            For an unknown `which`.
         """
         if which not in WHICH:
             raise OptionError(f"which must be one of {', '.join(WHICH)}, not {which!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
@@ -34,6 +35,29 @@ def test_long_work_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track(iter("abc"), 3, "profiles")) == ["a", "b", "c"]
     last = capsys.readouterr().err.split("\r")[-1]
     assert last.startswith("profiles: 100%") and " 3/3 " in last
+
+
+def test_a_first_item_that_compiles_tells_nothing_of_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    opened: list[tuple[int, int]] = []
+
+    class Bar(nullcontext[Any]):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(self)
+            opened.append((len(made), options["initial"]))
+
+        def update(self) -> None: ...
+
+    def refits() -> Iterator[int]:
+        for i in range(3):
+            made.append(i)
+            yield i
+
+    monkeypatch.setattr(progress, "_tqdm", lambda: Bar)
+    assert list(track(refits(), 3, "refits")) == [0, 1, 2]
+    assert opened == [(1, 1)]  # the clock starts after the first, which is counted
 
 
 @pytest.mark.usefixtures("at_once")

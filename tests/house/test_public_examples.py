@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from types import FunctionType
 
 import pytest
 
 import nestedmlm as nm
-from nestedmlm import lme4
+from nestedmlm import errors, lme4
 from nestedmlm.covariance import Parameter, cholesky, register
 from tools import public_api
 
@@ -77,3 +79,35 @@ def test_wrappers_of_r_share_the_example_of_their_module():
     assert ">>>" in lme4.__doc__
     for name in lme4.__all__:
         assert inspect.getdoc(getattr(lme4, name)), name
+
+
+def raised_in(function, steps):
+    """Names of our errors that a function raises, or (`steps`) functions that it calls."""
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not isinstance(function, FunctionType) or not function.__module__.startswith("nestedmlm"):
+        return set()
+    source = inspect.getsource(function)
+    tree = ast.parse(f"if True:\n{source}" if source[0].isspace() else source)
+    found = {
+        node.exc.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+    } & set(vars(errors))
+    if steps:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found |= raised_in(function.__globals__.get(node.func.id), steps - 1)
+    return found
+
+
+# what these are made of was valid when it was made
+VALID = {"warmup", "GlmerFit.refitted", "LmerFit.refitted"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - VALID))
+def test_errors_have_a_section(name):
+    thing = PUBLIC[name]
+    if not inspect.isclass(thing) and (raised := raised_in(thing, 1)):
+        assert "Raises\n------" in (inspect.getdoc(thing) or ""), f"{name} raises {raised}"

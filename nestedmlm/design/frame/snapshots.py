@@ -11,6 +11,9 @@ import pandas as pd
 
 _UNCHANGING = (str, bytes, int, float, complex, tuple, frozenset, np.generic, ModuleType)
 
+# before pandas 3 a shallow copy sees what is written to the original
+_COPY_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
+
 
 def snapshot(value: Any) -> Any:
     """Return what `value` holds now, whatever is done to it in place later.
@@ -24,8 +27,8 @@ def snapshot(value: Any) -> Any:
     -------
     object
         Of the same type (a mapping: a dict). pandas' tables share their memory with the caller's
-        until either is written to (copy on write), so that this costs nothing, as polars' do.
-        Arrays and lists are copied.
+        until either is written to (copy on write), so that this costs nothing, as polars' do;
+        before pandas 3 they are copied, as arrays and lists are.
 
     Notes
     -----
@@ -43,7 +46,7 @@ def snapshot(value: Any) -> Any:
     if value is None or callable(value) or isinstance(value, _UNCHANGING):
         return value
     if isinstance(value, pd.DataFrame | pd.Series):
-        return value.copy(deep=False)
+        return value.copy(deep=not _COPY_ON_WRITE)
     if isinstance(value, Mapping):
         return {key: snapshot(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -57,6 +57,11 @@ def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     Check
         Prints as sentences; ``to_frame()`` has the numbers, ``fit.plot.check()`` is the picture.
 
+    Raises
+    ------
+    OptionError
+        For `nsim` or `seed` that are no whole numbers.
+
     Notes
     -----
     *Distribution*: where each response stands among drawn ones is uniform if the model is right

@@ -114,6 +114,12 @@ class GeneralizedEstimates(Estimates):
         -------
         DataFrame
 
+        Raises
+        ------
+        OptionError
+            For an unknown `vcov` or `method`, for both, and for CR2 and CR3, which are of linear
+            models.
+
         Examples
         --------
         >>> import nestedmlm as nm

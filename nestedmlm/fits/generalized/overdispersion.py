@@ -134,6 +134,11 @@ def simulated_residuals(
         Between 0 and 1, uniform if the model is right, on the caller's index; ties are drawn
         within their range.
 
+    Raises
+    ------
+    OptionError
+        For `nsim` or `seed` that are no whole numbers.
+
     Notes
     -----
     DHARMa's scaled residuals, for any family. ``fit.residuals("quantile")`` needs no simulation and

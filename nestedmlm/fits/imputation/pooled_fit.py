@@ -172,6 +172,11 @@ class PooledFit(Viewable):
         ----------
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariances in the place of the models'.
+
+        Raises
+        ------
+        OptionError
+            For an unknown `vcov`.
         """
         names = list(self.design.x_names)
         return pd.DataFrame(df_method(self.core, "none", vcov).cov, index=names, columns=names)
@@ -229,6 +234,11 @@ class PooledFit(Viewable):
             ``effect, term, estimate, std_error, df, statistic, p_value, conf_low, conf_high``, and
             ``riv``, the relative increase in variance, and ``fmi``, the fraction of missing
             information.
+
+        Raises
+        ------
+        OptionError
+            For an unknown `ddf` or `vcov`, or a level that is not between 0 and 1.
         """
         check_level(level)
         L = np.eye(self.design.p)
@@ -253,6 +263,11 @@ class PooledFit(Viewable):
             Degrees of freedom of each fit's tests, before they are pooled.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance of the fixed effects in the place of the model's.
+
+        Raises
+        ------
+        OptionError
+            For an unknown `ddf` or `vcov`.
         """
         notes = (*df_method(self.core, ddf, vcov).notes, *_residual_note(self))
         return pooled_view(self, self.tidy(ddf=ddf, vcov=vcov), notes=notes)
@@ -280,6 +295,11 @@ class PooledFit(Viewable):
             Degrees of freedom of each fit's tests, before they are pooled.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
             Cluster-robust covariance of the fixed effects in the place of the model's.
+
+        Raises
+        ------
+        OptionError
+            For an unknown `type`, `ddf` or `vcov`.
         """
         return term_table(self, df_method(self.core, ddf, vcov), type=type)
 
@@ -318,6 +338,11 @@ class PooledFit(Viewable):
         -------
         Series or DataFrame
             ``estimate``, and with an interval ``std_error, conf_low, conf_high``.
+
+        Raises
+        ------
+        OptionError, NewLevelsError
+            For unknown choices; for unseen groups with ``new_levels="error"``.
         """
         options: dict[str, Any] = {
             "re_form": re_form, "new_levels": new_levels, "seed": seed, "level": level

@@ -45,6 +45,11 @@ class MeansDisplay:
         -------
         matplotlib axes
 
+        Raises
+        ------
+        OptionError
+            If `ax` is no axes of matplotlib.
+
         Examples
         --------
         >>> import nestedmlm as nm

@@ -26,6 +26,13 @@ def icc(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
         with random slopes counts with its average over the rows, ``mean(z' Sigma z)`` (Johnson
         2014).
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1, or a family without a variance function.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -28,6 +28,11 @@ def parameters(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
         has no R-hat; its effective draws are those of the weights, for each parameter its own: of
         the mean, and of the probabilities in the tails.
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1.
+
     Examples
     --------
     >>> import nestedmlm as nm

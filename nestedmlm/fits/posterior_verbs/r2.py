@@ -28,6 +28,11 @@ def r2(fit: BayesEstimates, *, level: float = LEVEL) -> pd.DataFrame:
         Schielzeth 2013; random slopes as Johnson 2014). Columns ``estimate, std_error, conf_low,
         conf_high``.
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1, or a family without a variance function.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -26,6 +26,13 @@ def ranef(fit: BayesEstimates, condvar: bool = True, *, level: float = LEVEL) ->
         ``group, term, level, estimate`` (posterior mean), ``std_error`` (posterior SD, which unlike
         a `LmerFit`'s counts the uncertainty of all parameters), ``conf_low, conf_high``.
 
+    Raises
+    ------
+    ResidualStructureError
+        If the model has no random effects.
+    OptionError
+        For a level that is not between 0 and 1.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -45,6 +52,13 @@ def coef(fit: BayesEstimates) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of str to DataFrame
+
+    Raises
+    ------
+    ResidualStructureError
+        If the model has no random effects.
+    OptionError
+        For an unknown grouping factor.
 
     Examples
     --------

@@ -61,6 +61,11 @@ def with_posterior_predictive[F: BayesEstimates](fit: F, *, seed: int | None = N
     -------
     BayesFit
 
+    Raises
+    ------
+    OptionError
+        For a seed that is no whole number.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -24,6 +24,11 @@ def summary(fit: BayesEstimates, *, level: float = LEVEL) -> View:
     View
         With tables ``varcorr`` and ``coefficients``.
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -21,6 +21,11 @@ def varcorr(fit: BayesEstimates, *, level: float = LEVEL) -> BayesVarCorr:
     -------
     BayesVarCorr
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1.
+
     Examples
     --------
     >>> import nestedmlm as nm

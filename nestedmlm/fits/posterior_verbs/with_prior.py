@@ -63,6 +63,13 @@ def with_log_likelihood[F: BayesEstimates](fit: F) -> F:
     -------
     BayesFit
 
+    Raises
+    ------
+    ResidualStructureError
+        For residuals that differ or correlate.
+    OptionError
+        If the posterior is of a PyMC model of one's own.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -73,7 +73,13 @@ class Allocation(Viewable):
         return self.table.copy()
 
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw power by design; see `nestedmlm.plots.allocation`."""
+        """Draw power by design; see `nestedmlm.plots.allocation`.
+
+        Raises
+        ------
+        OptionError
+            If `ax` is no axes of matplotlib.
+        """
         return draw_allocation(self, ax=ax, figsize=figsize)
 
     def view(self) -> View:

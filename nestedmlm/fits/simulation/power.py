@@ -99,6 +99,11 @@ class Power(Viewable):
         ----------
         level : float
         method : {"clopper-pearson", "wilson"}
+
+        Raises
+        ------
+        OptionError
+            For an unknown method, or a level that is not between 0 and 1.
         """
         from scipy.stats import binomtest
 

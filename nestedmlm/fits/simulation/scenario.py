@@ -116,6 +116,11 @@ class Scenario:
         DataFrame
             A row for each row of the data.
 
+        Raises
+        ------
+        OptionError
+            For `nsim` or `seed` that are no whole numbers.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -191,6 +196,11 @@ class Scenario:
         Returns
         -------
         Scenario
+
+        Raises
+        ------
+        OptionError
+            If not exactly one of `along` and `within` is given, or `n` is no positive whole number.
 
         Examples
         --------

@@ -226,6 +226,11 @@ class Summary:
         LmerFit
             The same numbers as from the rows; what is a matter of rows raises `RowsNotHereError`.
 
+        Raises
+        ------
+        FormulaError
+            If the formula cannot be read, or names what was not summed.
+
         Examples
         --------
         >>> import nestedmlm as nm

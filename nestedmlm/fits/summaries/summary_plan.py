@@ -150,6 +150,15 @@ def plan(formula: Any, data: Any, **options: Any) -> SummaryPlan:
     SummaryPlan
         ``plan.summarise(table)`` for Spark's ``mapInArrow``, for Ray, for a loop of one's own.
 
+    Raises
+    ------
+    FormulaError
+        If the formula cannot be read, or has no random effects.
+    OptionError
+        For an unknown `na_action`.
+    DataError
+        If `like` is a summary of another formula, or weights are an array and no column.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -40,6 +40,15 @@ def check(fit: Fit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     Check
         Prints as sentences; ``to_frame()`` has the numbers, ``fit.plot.check()`` is the picture.
 
+    Raises
+    ------
+    ResidualStructureError
+        For residuals that differ or correlate.
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    OptionError
+        For `nsim` or `seed` that are no whole numbers.
+
     Notes
     -----
     Residuals are divided by sigma (of posteriors at the posterior means; normalized ones where

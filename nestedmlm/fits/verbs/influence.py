@@ -102,6 +102,13 @@ def dfbeta(fit: LmerFit) -> pd.DataFrame:
     DataFrame
         One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
 
+    Raises
+    ------
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -121,6 +128,13 @@ def dfbetas(fit: LmerFit) -> pd.DataFrame:
     -------
     DataFrame
         One row for each row of the fit.
+
+    Raises
+    ------
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    ResidualStructureError
+        For residuals that differ or correlate.
 
     Examples
     --------

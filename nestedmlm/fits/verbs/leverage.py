@@ -21,6 +21,13 @@ def hatvalues(fit: LmerFit) -> pd.Series:
         The diagonal of H in ``fitted - offset = H (y - offset)``; its sum is the effective
         number of parameters.
 
+    Raises
+    ------
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -41,6 +48,13 @@ def cooks_distance(fit: LmerFit) -> pd.Series:
         ``(r / (1 - h))^2 h / (sigma^2 p)`` with r the Pearson residual and h the leverage,
         which counts the random effects too (NaN without fixed effects).
         ``influence().cooks_distance()`` is about the fixed effects.
+
+    Raises
+    ------
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    ResidualStructureError
+        For residuals that differ or correlate.
 
     Examples
     --------

@@ -28,6 +28,13 @@ def pytensor(model: Model, *, REML: bool = True) -> CriterionGraph:
         ``criterion``, ``logdet``, ``S``, ``r2`` and ``v``; ``compiled()`` gives a function of phi
         that returns the criterion and its exact gradient.
 
+    Raises
+    ------
+    OptionError
+        For generalized models.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -55,6 +55,13 @@ def r2(
         ``Residual`` (performance's "Level 1") last; a negative value is no error: a predictor
         can uncover variance at another level.
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1.
+    NotDefinedError
+        For models with smooth curves.
+
     Examples
     --------
     >>> import nestedmlm as nm

@@ -29,6 +29,11 @@ def ranef(fit: LmerFit, condvar: bool = True, *, postvar: bool = False) -> pd.Da
     DataFrame
         ``group, term, level, estimate, std_error``, and the covariances.
 
+    Raises
+    ------
+    ResidualStructureError
+        If the model has no random effects.
+
     Examples
     --------
     >>> import nestedmlm as nm
@@ -52,6 +57,11 @@ def coef(fit: LmerFit) -> dict[str, pd.DataFrame]:
     -------
     dict of str to DataFrame
         By grouping factor: one row per level, one column per effect.
+
+    Raises
+    ------
+    ResidualStructureError
+        If the model has no random effects.
 
     Examples
     --------

@@ -84,6 +84,13 @@ def rstudent(fit: LmerFit, *, external: bool = False) -> pd.Series:
     -------
     Series
 
+    Raises
+    ------
+    RowsNotHereError
+        For fits of data in partitions or of sums, which keep no rows.
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Notes
     -----
     lme4 1.1-31 writes ``sign(r) sqrt(r^2 + h r^2 / (1 - h)) / sigma`` with deviance and

@@ -34,6 +34,11 @@ def varcorr(fit: LmerFit, *, corr: bool = True) -> VarCorr:
     VarCorr
         ``.to_frame()`` has the numbers, ``.blocks`` the covariance of each term.
 
+    Raises
+    ------
+    OptionError
+        If `corr` is neither True nor False.
+
     Examples
     --------
     >>> import nestedmlm as nm

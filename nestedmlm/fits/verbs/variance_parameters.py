@@ -25,6 +25,11 @@ def variance_parameters(fit: LmerFit, level: float = 0.95) -> pd.DataFrame:
         ``kind, group, var1, var2, estimate, std_error, conf_low, conf_high``, indexed by parameter;
         NaN on the boundary, where ``attrs["messages"]`` says so.
 
+    Raises
+    ------
+    OptionError
+        For a level that is not between 0 and 1.
+
     Notes
     -----
     Delta method with the observed information of this fit's criterion, on the log and atanh

@@ -19,6 +19,11 @@ def variance_partition(fit: LmerFit) -> VariancePartition:
     VariancePartition
         A view; ``.to_frame("level" | "component" | "slope")`` has the numbers.
 
+    Raises
+    ------
+    ResidualStructureError
+        For residuals that differ or correlate.
+
     Examples
     --------
     >>> import nestedmlm as nm
