@@ -117,8 +117,7 @@ class GeneralizedEstimates(Estimates):
         Raises
         ------
         OptionError
-            For an unknown `vcov` or `method`, for both, and for CR2 and CR3, which are of linear
-            models.
+            For an unknown `vcov` or `method`, and for both together.
 
         Examples
         --------
