@@ -137,7 +137,7 @@ def etable(
     Fit
       Observations                     180     180
       AIC                           1794.5  1755.6
-    Standard errors (of posteriors: standard deviations) in parentheses.
+    Standard errors in parentheses.
     """
     if spread not in SPREADS:
         raise OptionError(f"spread must be one of {', '.join(SPREADS)}, not {spread!r}")

@@ -22,8 +22,8 @@ DF_METHODS = MappingProxyType(
 )
 _LEGENDS = MappingProxyType(
     {
-        "se": "Standard errors (of posteriors: standard deviations) in parentheses.",
-        "ci": "{:g} % intervals in brackets: Wald's, of posteriors equal-tailed.",
+        "se": "Standard errors{} in parentheses.",
+        "ci": "{:g} % intervals in brackets: Wald's{}.",
         "p": "p-values of fixed effects by {}.",
         "none": "",
     }
@@ -62,8 +62,15 @@ def table_notes(
     ------
     str
     """
+    posterior = any(fit.engine == "posterior" for fit in fits.values())
     tested = _tests_of(fits, ddf, covariances) if stars or spread == "p" else ""
-    if legend := _LEGENDS[spread].format(tested if spread == "p" else 100 * level):
+    legends = {
+        "se": (" (of posteriors: standard deviations)" if posterior else "",),
+        "ci": (100 * level, ", of posteriors equal-tailed" if posterior else ""),
+        "p": (tested,),
+        "none": (),
+    }
+    if legend := _LEGENDS[spread].format(*legends[spread]):
         yield legend
     if exponentiate:
         yield f"Fixed effects are exponentiated: {_ratios_of(fits)}."
@@ -73,7 +80,7 @@ def table_notes(
         shown = ", ".join(f"{symbol} p < {limit:g}" for symbol, limit in limits)
         by = "" if spread == "p" else f", by {tested}"
         yield f"{shown}{by}."
-    if tested and any(fit.engine == "posterior" for fit in fits.values()):
+    if tested and posterior:
         yield "Posteriors have no p-values."
     if left_out:
         few = len(left_out) <= _MOST_NAMES

@@ -64,6 +64,8 @@ def test_spread(fits):
         "(Intercept)", ""
     )
     assert "90 %" in str(nm.etable(one, spread="ci", level=0.9))
+    assert nm.etable(one).notes[0] == "Standard errors in parentheses."
+    assert "(of posteriors: standard deviations)" in nm.etable(*fits).notes[0]
 
 
 def test_what_has_no_standard_error_is_shown_alone():
