@@ -249,7 +249,7 @@ def test_simplify_stops_where_only_a_regression_is_left():
     path = simplify(nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff2")))
     assert len(path.fits) == 1
     assert path.comparison is None
-    assert "what remains is a regression: Yield ~ 1" in str(path)
+    assert "what remains is an ordinary regression: Yield ~ 1" in str(path)
     assert set(path.tables) == {"path"}
 
 

@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm._typing import FloatArray
 from nestedmlm.design.moments import group_sizes, term_matrix
 from nestedmlm.design.restarting_ids import RestartingIds, restarting_ids
 from nestedmlm.errors import ResidualStructureError
-from nestedmlm.fits.singularity.rank import TOL, singular_values, structured_bound
+from nestedmlm.fits.singularity.collapse import collapse_of, finding_of
+from nestedmlm.fits.singularity.rank import TOL, singular_values
 from nestedmlm.fits.singularity.steps import Collapse, Step, redundant_step, steps
 from nestedmlm.formula import Bar, Formula
 from nestedmlm.inference.variances.identification import Confounding, confoundings
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank
-from nestedmlm.views.varcorr import VarCorrBlock
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 FEW_ROWS = 3  # rows per level and effect below which a report says that they are few
 _REST = {False: "an ordinary regression", True: "generalized least squares"}
-_EXACT_CORRELATION_GAP = 1e-6  # a correlation this close to 1 or -1 is called exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +213,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     blocks = fit.varcorr().blocks
     collapses = [
         # of a smooth one column stands for all, with their one SD
-        _collapse(
+        collapse_of(
             block,
             term_matrix(term)[:, : len(block.columns)],
             values[: len(block.columns)],
@@ -239,7 +237,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
                 group=factor.name,
                 text=term.text,
                 collapse=collapse,
-                finding=_finding(block, collapse),
+                finding=finding_of(block, collapse),
                 groups=len(factor.levels),
                 rows_min=int(counts.min()),
                 rows_median=float(np.median(counts)),
@@ -267,19 +265,6 @@ def _reread(ids: RestartingIds, formula: Formula) -> Recommendation:
     return Recommendation(formula=whole.text, change=change, mixed=True)
 
 
-def _collapse(
-    block: VarCorrBlock, X: FloatArray, values: FloatArray, sigma: float, tol: float
-) -> Collapse:
-    size = np.sqrt(np.mean(np.square(X), axis=0))
-    sd = block.sd * size / sigma if sigma > 0 else block.sd * size
-    # one column is judged as `is_singular` judges it
-    zero = values < tol if len(sd) == 1 else sd < tol
-    rank = int(np.sum(values >= tol))
-    pairs = block.corr[np.tril_indices(len(sd), -1)]
-    rho = float(np.min(pairs)) if len(pairs) else np.nan
-    return Collapse(columns=block.columns, sd=sd, zero=zero, rank=rank, rho=rho)
-
-
 def _bars_of_terms(formula: Formula, terms: Sequence[Any]) -> list[Bar]:
     """Find each term's bar: the design has them in lme4's order, the formula in its own."""
     left = list(formula.bars)
@@ -305,35 +290,6 @@ def _recommendation(formula: Formula, bar: Bar, step: Step) -> Recommendation:
         change=step.change,
         mixed=bool(step.terms) or len(formula.bars) > 1,
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _finding(block: VarCorrBlock, collapse: Collapse) -> str:
-    """Say in words what has collapsed."""
-    if not collapse.singular:
-        return ""
-    zero = [name for name, gone in zip(collapse.columns, collapse.zero, strict=True) if gone]
-    if zero:
-        noun = "standard deviation" if len(zero) == 1 else "standard deviations"
-        verb = "is" if len(zero) == 1 else "are"
-        return f"the {noun} of {_listed(zero)} {verb} zero"
-    bound = structured_bound(block, TOL)
-    if bound:
-        return bound
-    corr = block.corr
-    pairs = [
-        f"{block.columns[j]} and {block.columns[i]} is {'' if corr[i, j] > 0 else '-'}1"
-        for j in range(len(corr))
-        for i in range(j + 1, len(corr))
-        if abs(corr[i, j]) > 1.0 - _EXACT_CORRELATION_GAP
-    ]
-    if pairs:
-        return f"the correlation of {_listed(pairs)}"
-    return f"some combination of {_listed(collapse.columns)} has variance zero"
 
 
 def _rank_table(diagnosis: Diagnosis) -> Table:
