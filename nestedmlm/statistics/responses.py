@@ -118,6 +118,12 @@ def in_chunks(
         yield responses(design, stats, np.ascontiguousarray(Y[:, at : at + size]))
 
 
+def each_response(design: Design, stats: CrossProducts, Y: FloatArray) -> Iterator[CrossProducts]:
+    """Yield the statistics of the design with each column of Y, from one pass over the rows."""
+    for some in in_chunks(design, stats, Y):
+        yield from map(some.statistics, range(some.m))
+
+
 def _sums(
     design: Design, stats: CrossProducts, resid: FloatArray, w: FloatArray
 ) -> tuple[FloatArray, ...]:

@@ -28,6 +28,7 @@ from nestedmlm.likelihood.plan import flat_of_theta, make_plan
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.optimum.batch import refit_many
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.responses import each_response
 
 if TYPE_CHECKING:
     from nestedmlm.fits.simulation.scenario import Scenario
@@ -135,6 +136,8 @@ def _wald(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
         fits = refit_many(
             design, Y, REML=scene.REML, start=scene.theta, stats=stats, workers=workers
         )
+        if len(columns) == 1:
+            return np.asarray(chdtrc(1, (fits.beta / fits.std_error)[:, columns[0]] ** 2))
         wald = np.empty(Y.shape[1])
         for i, (theta, sigma) in enumerate(zip(fits.theta, fits.sigma, strict=True)):
             cov = sigma**2 * _unit_covariance(design, stats, theta)
@@ -155,15 +158,17 @@ def _unit_covariance(design: Design, stats: CrossProducts, theta: FloatArray) ->
 
 def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     """F test with degrees of freedom by `method`."""
-    design = scene.design
+    design, stats = scene.design, cross_products(scene.design)
     L = np.eye(design.p)[list(tested.columns)]
 
     def run(Y: FloatArray) -> FloatArray:
-        fits = refit_many(design, Y, REML=scene.REML, start=scene.theta, workers=workers)
+        fits = refit_many(
+            design, Y, REML=scene.REML, start=scene.theta, stats=stats, workers=workers
+        )
         out = np.empty(Y.shape[1])
-        for i, theta in enumerate(fits.theta):
+        for i, sums in enumerate(each_response(design, stats, Y)):
             own = design.with_response(np.ascontiguousarray(Y[:, i]))
-            solution = results_at(own, theta, REML=scene.REML)
+            solution = results_at(own, fits.theta[i], REML=scene.REML, stats=sums)
             fitted = Fitted(design=own, solution=solution, REML=scene.REML)
             out[i] = joint_test(df_method(fitted, method), L).p_value
         return out

@@ -18,7 +18,7 @@ from nestedmlm.likelihood.solution import results_at
 from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
-from nestedmlm.statistics.responses import in_chunks
+from nestedmlm.statistics.responses import each_response
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -169,9 +169,7 @@ def _errors_and_df(
     if ddf in constant or not p:
         return found.std_error, np.full((m, p), constant.get(ddf, np.nan))
     errors, df, L = np.empty((m, p)), np.empty((m, p)), np.eye(p)
-    stats = fit.solution.stats
-    each = (c.statistics(j) for c in in_chunks(fit.design, stats, Y) for j in range(c.m))
-    for j, own in enumerate(each):
+    for j, own in enumerate(each_response(fit.design, fit.solution.stats, Y)):
         design = fit.design.with_response(np.ascontiguousarray(Y[:, j]))
         solution = results_at(design, found.theta[j], REML=fit.REML, stats=own)
         method = df_method(Fitted(design=design, solution=solution, REML=fit.REML), ddf)
