@@ -261,7 +261,7 @@ def inverse_gaussian_draw(
 
 def inverse_gaussian_start(y: FloatArray, mu: FloatArray, a: FloatArray) -> float:
     """Mean deviance."""
-    return max(float(np.mean(a * inverse_gaussian_deviance(y, mu, 1.0))), 1e-6)
+    return max(float(np.mean(a * inverse_gaussian_deviance(y, mu, 1.0))), 1e-6 / float(np.mean(mu)))
 
 
 # --- Gaussian ------------------------------------------------------------------------------------
@@ -305,4 +305,4 @@ def gaussian_draw(
 
 def gaussian_start(y: FloatArray, mu: FloatArray, a: FloatArray) -> float:
     """Mean squared residual."""
-    return max(float(np.mean(a * (y - mu) ** 2)), 1e-12)
+    return max(float(np.mean(a * (y - mu) ** 2)), 1e-12 * float(np.mean(y * y)))

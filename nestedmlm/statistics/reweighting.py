@@ -5,7 +5,8 @@ every step. Each sum is linear in the weights, so one sparse matrix, made once f
 all panels of the chain, its crossed parts and the dense block; its transpose takes a symmetric
 matrix on that pattern to the rows' quadratic forms ``z'P z``.
 
-Columns are scaled as those of `nestedmlm.statistics.crossproducts`, with unit weights.
+Columns are scaled as those of `nestedmlm.statistics.crossproducts`, with weights of one, and by a
+unit of the linear predictor.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Reweighting:
     empty : CrossProducts
         Order, parts, transforms and everything else that weights do not change.
     X : (n, p) array
-        Fixed-effects columns with ``X'X / n = I``.
+        Fixed-effects columns with ``X'X / n`` the identity, times the unit's square.
     Z, Zt : sparse (n, q) and (q, n)
         Random-effects columns in the order of elimination, scaled, and their transpose.
     sums : sparse (entries, n)
@@ -125,12 +126,14 @@ class Reweighting:
         return self.forms @ (self.twice * P)  # type: ignore[no-any-return]
 
 
-def reweighting(design: Design) -> Reweighting:
+def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
     """Scale the columns of a design and make its maps.
 
     Parameters
     ----------
     design : Design
+    unit : float
+        What all columns are multiplied by: a linear predictor of that size has coefficients near 1.
 
     Returns
     -------
@@ -144,8 +147,9 @@ def reweighting(design: Design) -> Reweighting:
     n, p = design.n, design.p
     recoded, R_x = orthonormal(design.X, None)
     whole = slice(None)
-    X = np.ascontiguousarray(recoded.rows(whole).T) * math.sqrt(n)
+    X = np.ascontiguousarray(recoded.rows(whole).T) * (unit * math.sqrt(n))
     terms, transforms = scaled_columns(design, None, (recoded, R_x))
+    terms = tuple(term.times(unit) for term in terms)
     columns = [
         np.vstack(
             [z.rows(whole) for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
@@ -183,8 +187,8 @@ def reweighting(design: Design) -> Reweighting:
             blocks=blocks[0],
             crossed=crossed,
             F=np.zeros((0, 0)),
-            transforms=transforms,
-            R_x=R_x / math.sqrt(n),
+            transforms=tuple(W * unit for W in transforms),
+            R_x=R_x / (unit * math.sqrt(n)),
             beta0=np.zeros(p),
             log_det_R=0.0,
             sum_log_w=0.0,

@@ -54,8 +54,13 @@ def set_response(model: pm.Model, design: Design, y: Any) -> None:
             f"{y.shape}" + ("" if np.all(np.isfinite(y)) else " with missing or infinite values")
         )
     if form_of(model) == "laplace":
-        own = make_model(design.with_response(y), require_derivatives(design.family))
-        data_of(model, LAPLACE).likelihood = LaplaceLikelihood(model=own)
+        likelihood = data_of(model, LAPLACE)
+        own = make_model(
+            design.with_response(y),
+            require_derivatives(design.family),
+            unit=likelihood.likelihood.model.unit,  # the graph's columns have it
+        )
+        likelihood.likelihood = LaplaceLikelihood(model=own)
         return
     if not is_marginal(model):
         data = {response_data_name(design): counted(design, y)}

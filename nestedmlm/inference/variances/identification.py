@@ -26,10 +26,18 @@ from nestedmlm.inference.effects.variance_derivatives import variance_derivative
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.inference.variances.expected_information import expected_information
-from nestedmlm.likelihood.plan import Plan, jacobian, phi_of_theta, term_columns, term_places
+from nestedmlm.likelihood.plan import (
+    Plan,
+    jacobian,
+    phi_of_theta,
+    term_columns,
+    term_places,
+    theta_of_phi,
+)
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.objective import Objective
+from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -104,8 +112,8 @@ def confoundings(
     if solution.stats.sparse is not None and (other or information is None):
         return ()  # an iterative elimination does not work it out
     if other:
-        design = _linear(design)
-        solution = results_at(design, solution.theta)
+        generalized, design = design.family is not None, _linear(design)
+        solution = _as_linear(design, solution, generalized)
     plan = solution.plan
     phi = phi_of_theta(solution.theta, plan, solution.stats)
     if information is None and not other:
@@ -141,6 +149,15 @@ def _linear(design: Design) -> Design:
     rows = rows_here(design.rows, "what the data can tell apart")
     y = np.random.default_rng(_SEED).normal(size=design.n)
     return replace(design, family=None, rows=replace(rows, residual=None, y=y))
+
+
+def _as_linear(design: Design, solution: Solution, generalized: bool) -> Solution:
+    """A linear model at covariances of the same relative size."""
+    stats, theta = cross_products(design), solution.theta
+    if generalized:  # scaled columns have a unit of the linear predictor
+        phi = phi_of_theta(theta, solution.plan, solution.stats)
+        theta = theta_of_phi(phi, solution.plan, stats)
+    return results_at(design, theta, stats=stats)
 
 
 def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:

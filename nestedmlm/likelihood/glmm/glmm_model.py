@@ -37,6 +37,8 @@ class GlmmModel:
         Whether log|M| has the observed information; else the expected one.
     constant : float
         Sum of the log-density's constants.
+    unit : float
+        Size of the linear predictor that columns are scaled by (`predictor_unit`).
     """
 
     family: Family
@@ -47,6 +49,7 @@ class GlmmModel:
     plan: Plan
     observed: bool
     constant: float
+    unit: float
 
     @property
     def parts(self) -> tuple[FactorPart, ...]:
@@ -85,7 +88,34 @@ class GlmmModel:
         return np.concatenate([(p.by_level(u) @ p.matrix(T).T).ravel() for p in self.parts])
 
 
-def make_model(design: Design, family: Family, *, information: str = "auto") -> GlmmModel:
+def predictor_unit(family: Family, y: FloatArray, weights: FloatArray) -> float:
+    """A power of two near the standard deviation of the linear predictor among the responses.
+
+    Identity, inverse and root links carry the response's unit into the predictor. In this unit
+    steps, limits and zeros of the optimizer are those of a response of size one.
+
+    Parameters
+    ----------
+    family : Family
+    y, weights : (n,) arrays
+
+    Returns
+    -------
+    float
+        1 of links that have no unit: the log, and those of shares.
+    """
+    if family.link.unit or family.link.name == "log":
+        return 1.0
+    with np.errstate(all="ignore"):
+        mu = family.start_mean(y, weights)
+        slope = family.link.derivatives(family.link.eta(np.atleast_1d(np.mean(mu))))[0]
+        size = float(np.abs(np.std(mu) / slope[0]))
+    return float(2.0 ** np.round(np.log2(size))) if 0.0 < size < np.inf else 1.0
+
+
+def make_model(
+    design: Design, family: Family, *, information: str = "auto", unit: float | None = None
+) -> GlmmModel:
     """Make the model of a design and a family.
 
     Parameters
@@ -95,6 +125,8 @@ def make_model(design: Design, family: Family, *, information: str = "auto") -> 
     family : Family
     information : {"auto", "expected", "observed"}
         Of the determinant in the Laplace approximation.
+    unit : float, optional
+        Of the linear predictor; by default `predictor_unit`.
 
     Returns
     -------
@@ -107,9 +139,10 @@ def make_model(design: Design, family: Family, *, information: str = "auto") -> 
     """
     check_choice(information, "information", INFORMATION)
     kind = _AUTO[family.has_dispersion] if information == "auto" else information
-    products = reweighting(design)
     weights = np.ones(design.n) if design.weights is None else np.asarray(design.weights)
     y = np.ascontiguousarray(design.y, dtype=float)
+    unit = predictor_unit(family, y, weights) if unit is None else unit
+    products = reweighting(design, unit)
     return GlmmModel(
         family=family,
         y=y,
@@ -119,4 +152,5 @@ def make_model(design: Design, family: Family, *, information: str = "auto") -> 
         plan=make_plan(design, products.empty),
         observed=kind == "observed",
         constant=float(family.log_constant(y, weights).sum()),
+        unit=unit,
     )

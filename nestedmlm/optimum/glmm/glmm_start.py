@@ -15,7 +15,7 @@ from nestedmlm.optimum.starts import starting_point
 _START_STEPS = 25  # of reweighted least squares
 _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
-_SHARE_OF_SD = 0.5  # of a scaled dispersion's root that is taken for standard deviations
+_SHARE_OF_SD = 0.5  # of a row's standard deviation on the predictor's scale, to start from
 _SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
 
 
@@ -37,6 +37,9 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
         eta = family.link.eta(mu)
         eta = np.where(np.isfinite(eta), eta, 0.0)
         dispersion = family.value_of(None)
+        if family.scaled and family.has_dispersion and family.start_dispersion is not None:
+            around_mean = np.full(len(mu), np.mean(mu))  # beside which residuals have a size
+            dispersion = _positive(family.start_dispersion(model.y, around_mean, model.weights))
         one = np.ones(len(eta))
         level = float(family.link.eta(np.atleast_1d(np.mean(mu)))[0])
         # rows' own predictors are a better start than their mean's, where they are near the data
@@ -64,7 +67,12 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
         mu = family.link.mu(model.predictor(gamma))
         if family.has_dispersion and family.start_dispersion is not None:
             dispersion = family.start_dispersion(model.y, mu, model.weights)
-    return gamma, dispersion if np.isfinite(dispersion) and dispersion > 0.0 else 1.0
+    return gamma, _positive(dispersion)
+
+
+def _positive(dispersion: float) -> float:
+    """A dispersion that can be computed with; 1 for one that cannot."""
+    return dispersion if np.isfinite(dispersion) and dispersion > 0.0 else 1.0
 
 
 def _fitted(X: FloatArray, z: FloatArray, w: FloatArray) -> FloatArray:
@@ -114,12 +122,19 @@ def starting_points(
     # there are no sums yet from which moments could be had
     phi = start_phi(model.plan) if theta is None else starting_point(model.plan, empty, theta)
     if theta is None and model.family.scaled:
-        phi = _scaled(phi, model, _SHARE_OF_SD * np.sqrt(dispersion))
+        phi = _scaled(phi, model, _SHARE_OF_SD * _row_sd(model, gamma, dispersion) / model.unit)
     for share in _SMALLER:
         own = [_scaled(phi, model, share)] + ([] if joint else [gamma])
         if model.family.has_dispersion:
             own.append(np.array([np.log(dispersion)]))
         yield gamma, np.concatenate(own)
+
+
+def _row_sd(model: GlmmModel, gamma: FloatArray, dispersion: float) -> float:
+    """Standard deviation of what one row says of its linear predictor."""
+    with np.errstate(all="ignore"):
+        w = float(np.mean(model.rows(model.predictor(gamma), dispersion).w))
+    return 1.0 / np.sqrt(w) if 0.0 < w < np.inf else np.sqrt(dispersion)
 
 
 def _numbers(values: object, name: str, count: int) -> FloatArray:

@@ -40,7 +40,7 @@ def separated_coefficients(
     if model.family.scaled or not design.p or np.ptp(eta) < _LARGEST_RANGE:
         return ()
     values, vectors = np.linalg.eigh((X.T * w) @ X / len(w))
-    lost = values < _NOTHING * _usual_information(model)
+    lost = values < _NOTHING * model.unit**2 * _usual_information(model)
     if not lost.any():
         return ()
     # the predictor's change along what is lost: of all coefficients, the share of each

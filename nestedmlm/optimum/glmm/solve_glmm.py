@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,7 +19,7 @@ from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel, make_model
 from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution, glmm_results_of
 from nestedmlm.likelihood.glmm.quadrature import make_grid
-from nestedmlm.likelihood.plan import SINGULAR, theta_of_phi
+from nestedmlm.likelihood.plan import theta_of_phi
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
@@ -31,20 +29,16 @@ from nestedmlm.optimum.glmm.glmm_objective import (
     GlmmObjectiveAt,
     exact_hessian,
 )
-from nestedmlm.optimum.glmm.glmm_start import starting_points
+from nestedmlm.optimum.glmm.glmm_optimum import best_optimum
 from nestedmlm.optimum.glmm.separation import separated_coefficients, separation_message
-from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
+from nestedmlm.optimum.local_optimum import LocalOptimum
 from nestedmlm.optimum.optimize import advice
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.starts import correlated_starts
 from nestedmlm.progress import interruptible
 
 COV_METHODS = ("hessian", "conditional")
-_OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
-_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
 _VISITS_SHARE = 3  # times the eliminations that a linear model's fit takes
 _FLAT_SHARE = 1e-9  # share of the largest curvature below which one is none
-_SAME = 1e-8  # deviance units within which two optima are one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties stand in __dict__
@@ -226,7 +220,7 @@ def solve_glmm(
     )
     seconds = refit_seconds(objective.stats, _VISITS_SHARE)
     with held(seconds), blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
-        best, tried = _best_optimum(objective, start, control)
+        best, tried = best_optimum(objective, start, control)
         here = best.here
         assert isinstance(here, GlmmObjectiveAt)
         at = here.evaluation
@@ -291,88 +285,6 @@ def warn_uncertified_glmm(found: GlmmSolved) -> None:
     """Warn of an optimum that is not certified."""
     if not found.certificate.holds:
         warnings.warn(found.certificate.message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
-
-
-def _best_optimum(
-    objective: GlmmObjective, start: object, control: Control
-) -> tuple[LocalOptimum, list[LocalOptimum]]:
-    """The lowest optimum that the starts lead to, and all of them."""
-    tried = [_first_optimum(objective, start, control)]
-    shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
-    for other in _other_starts(objective, tried[0]):
-        try:
-            tried.append(local_optimum(objective, other, shorter))
-        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
-            continue
-    if not objective.model.bounded and not any(found.holds for found in tried):
-        tried += _beside_expected(objective, tried[0].start, control)
-    # where the approximation has poles, what is lower and no optimum is on its way to one
-    poles = not objective.model.bounded and any(found.holds for found in tried)
-    best = min(
-        (found for found in tried if found.holds or not poles),
-        key=lambda found: found.here.value - _SAME * found.holds,
-    )
-    if best.exhausted and best is not tried[0]:
-        best = local_optimum(objective, best.here.point, control)
-        tried.append(best)
-    return best, tried
-
-
-def _beside_expected(
-    objective: GlmmObjective, start: FloatArray, control: Control
-) -> list[LocalOptimum]:
-    """The optimum beside that with the expected information, if it can be computed.
-
-    The observed information of a log-density that is not concave may lose its definiteness; the
-    Laplace approximation falls without bound there, and a descent that comes near follows it down.
-    With the expected information it is bounded.
-    """
-    model = replace(objective.model, observed=False)
-    bounded = replace(objective, model=model, grid=None, warm=list(objective.warm))
-    try:
-        near = local_optimum(bounded, start, control)
-        return [local_optimum(objective, near.here.point, control)]
-    except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
-        return []
-
-
-def _first_optimum(objective: GlmmObjective, start: object, control: Control) -> LocalOptimum:
-    """From the first start that has a criterion.
-
-    Raises
-    ------
-    DataError
-        If none has.
-    """
-    for gamma, point in starting_points(objective.model, start, joint=objective.joint):
-        objective.warm[:] = [gamma, np.zeros_like(objective.warm[1])]
-        try:
-            found = local_optimum(objective, point, control)
-        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
-            continue
-        if math.isfinite(found.here.value):
-            return found
-    raise DataError(
-        "the likelihood of this model cannot be computed where the optimizer starts: predictors of "
-        f"very different sizes, or a link ({objective.model.family.link.name}) that these means "
-        "do not have; rescale the predictors, choose another link, or give start="
-    )
-
-
-def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[FloatArray]:
-    """Starts with other correlations, where a lower optimum may hide (as for linear models)."""
-    plan, nt = objective.plan, objective.plan.n_theta
-    T = found.here.evaluation.T
-    singular = any(
-        np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR
-        for part in objective.model.parts
-    )
-    if plan.linear and objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS):
-        return
-    rest = found.here.point[nt:]
-    for phi in correlated_starts(plan):
-        if not np.array_equal(phi, found.start[:nt]):
-            yield np.concatenate([phi, rest])
 
 
 def _certificate(

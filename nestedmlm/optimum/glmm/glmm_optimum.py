@@ -1,0 +1,131 @@
+"""The lowest optimum of a generalized model that its starts lead to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.errors import DataError
+from nestedmlm.likelihood.plan import SINGULAR
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
+from nestedmlm.optimum.glmm.glmm_start import starting_points
+from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
+from nestedmlm.optimum.starts import correlated_starts
+
+_OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
+_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+_SAME = 1e-8  # deviance units within which two optima are one
+
+
+def best_optimum(
+    objective: GlmmObjective, start: object, control: Control
+) -> tuple[LocalOptimum, list[LocalOptimum]]:
+    """The lowest optimum that the starts lead to, and all of them.
+
+    Parameters
+    ----------
+    objective : GlmmObjective
+    start : array or mapping or None
+        As `starting_points` takes it.
+    control : Control
+
+    Returns
+    -------
+    best : LocalOptimum
+    tried : list of LocalOptimum
+
+    Raises
+    ------
+    DataError
+        If the likelihood cannot be computed at any start.
+    """
+    tried = [_first_optimum(objective, start, control)]
+    shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
+    for other in _other_starts(objective, tried[0]):
+        try:
+            tried.append(local_optimum(objective, other, shorter))
+        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+            continue
+    if not objective.model.bounded and not any(found.holds for found in tried):
+        tried += _beside_expected(objective, tried[0].start, control)
+    # where the approximation has poles, what is lower and no optimum is on its way to one
+    poles = not objective.model.bounded and any(found.holds for found in tried)
+    best = min(
+        (found for found in tried if found.holds or not poles),
+        key=lambda found: found.here.value - _SAME * found.holds,
+    )
+    if best.exhausted and best is not tried[0]:
+        best = local_optimum(objective, best.here.point, control)
+        tried.append(best)
+    return best, tried
+
+
+def _beside_expected(
+    objective: GlmmObjective, start: FloatArray, control: Control
+) -> list[LocalOptimum]:
+    """The optimum beside that with the expected information, if it can be computed.
+
+    The observed information of a log-density that is not concave may lose its definiteness; the
+    Laplace approximation falls without bound there, and a descent that comes near follows it down.
+    With the expected information it is bounded.
+    """
+    bounded = _with_expected(objective)
+    try:
+        near = local_optimum(bounded, start, control)
+        return [local_optimum(objective, near.here.point, control)]
+    except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+        return []
+
+
+def _with_expected(objective: GlmmObjective) -> GlmmObjective:
+    """The Laplace approximation with the expected information, which has no poles."""
+    model = replace(objective.model, observed=False)
+    return replace(objective, model=model, grid=None, warm=list(objective.warm))
+
+
+def _first_optimum(objective: GlmmObjective, start: object, control: Control) -> LocalOptimum:
+    """From the first start that has a criterion.
+
+    Raises
+    ------
+    DataError
+        If none has.
+    """
+    starts = list(starting_points(objective.model, start, joint=objective.joint))
+    if start is None and objective.model.family.scaled and not objective.model.bounded:
+        expected = _with_expected(objective)
+        starts.sort(key=lambda one: expected.value_at(one[1]))
+    for gamma, point in starts:
+        objective.warm[:] = [gamma, np.zeros_like(objective.warm[1])]
+        try:
+            found = local_optimum(objective, point, control)
+        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+            continue
+        if math.isfinite(found.here.value):
+            return found
+    raise DataError(
+        "the likelihood of this model cannot be computed where the optimizer starts: predictors of "
+        f"very different sizes, or a link ({objective.model.family.link.name}) that these means "
+        "do not have; rescale the predictors, choose another link, or give start="
+    )
+
+
+def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[FloatArray]:
+    """Starts with other correlations, where a lower optimum may hide (as for linear models)."""
+    plan, nt = objective.plan, objective.plan.n_theta
+    T = found.here.evaluation.T
+    singular = any(
+        np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR
+        for part in objective.model.parts
+    )
+    if plan.linear and objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS):
+        return
+    rest = found.here.point[nt:]
+    for phi in correlated_starts(plan):
+        if not np.array_equal(phi, found.start[:nt]):
+            yield np.concatenate([phi, rest])
