@@ -606,6 +606,10 @@ row("tidy odds", lambda f: by(f.tidy("fixed", exponentiate=True), *TIDY), **OWN)
 row("loo generalized", lambda f: f.loo(progress=False).to_frame()[["rows", "rmse"]], "loo",
     only=("plain", "offset array"), refused=where(["plain", "offset array"],
     "OptionError: all others are nested") , **OWN)  # fmt: skip
+row("power generalized", lambda f: powers(f, "x", effect_size=0.2), "power nm.power",
+    only=("plain", "offset array"), close=1e-3, **OWN)  # fmt: skip
+row("extend generalized", lambda f: pd.Series([f.extend(along="c1", n=4).design.n]), "extend",
+    only=("plain",), **OWN)  # fmt: skip
 row("emmeans response", lambda f: nm.emmeans(f, "a", type="response").pairs().to_frame(), **OWN)
 
 # --- fits without rows --------------------------------------------------------------------------

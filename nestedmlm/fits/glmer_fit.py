@@ -50,11 +50,13 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.contest import contest
     from nestedmlm.fits.verbs.drop1 import drop1
     from nestedmlm.fits.verbs.elimination import elimination
+    from nestedmlm.fits.verbs.extend import extend
     from nestedmlm.fits.verbs.fragility import fragility
     from nestedmlm.fits.verbs.glance import glance
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.loo import loo
     from nestedmlm.fits.verbs.model_matrix import model_matrix
+    from nestedmlm.fits.verbs.power import power
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
     from nestedmlm.fits.verbs.r2 import r2
@@ -72,11 +74,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.varcorr import varcorr
     from nestedmlm.fits.verbs.variance_parameters import variance_parameters
     from nestedmlm.fits.verbs.variance_partition import variance_partition
-    from nestedmlm.optimum.glmm.solve_glmm import (
-        GlmmSolved,
-        solve_glmm,
-        warn_uncertified_glmm,
-    )
+    from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
     from nestedmlm.plots.accessor import FitPlots
     from nestedmlm.views.render.view import View
     from nestedmlm.views.summary import fit_view
@@ -96,7 +94,8 @@ else:  # each loads when it is first asked for
                 "singularity.rank": "is_singular repca",
                 "verbs.anova": "anova", "verbs.bootstrap": "bootstrap",
                 "verbs.conf_int": "conf_int", "verbs.contest": "contest", "verbs.drop1": "drop1",
-                "verbs.elimination": "elimination", "verbs.fragility": "fragility",
+                "verbs.elimination": "elimination", "verbs.extend": "extend",
+                "verbs.fragility": "fragility", "verbs.power": "power",
                 "verbs.glance": "glance",
                 "verbs.icc": "icc", "verbs.loo": "loo", "verbs.model_matrix": "model_matrix",
                 "verbs.predict": "predict", "verbs.profile": "profile", "verbs.r2": "r2",
@@ -233,6 +232,8 @@ class GlmerFit(GeneralizedEstimates):
     # --- simulation, and how it was computed ---------------------------------------------------
     simulate = simulate
     bootstrap = bootstrap
+    extend = extend
+    power = power
     elimination = elimination
     # --- further fits --------------------------------------------------------------------------
     refit = refit
@@ -388,12 +389,5 @@ def fit_generalized_design(
         information=information,
         certificate=found.certificate,
         messages=tuple(notes),
-        penalty=_used_penalty(found),
+        penalty=found.penalties,
     )
-
-
-def _used_penalty(found: GlmmSolved) -> Any:
-    """Penalties that were used: none, one, or a pair, as `glmer` takes them."""
-    both = (found.penalty, found.coefficient_penalty)
-    used = tuple(one for one in both if one is not None)
-    return None if not used else used[0] if len(used) == 1 else used

@@ -166,18 +166,18 @@ class Model:
         )
         caller = Caller.here()
         source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
-        self._fill(parsed, source)
+        self._fill(parsed, source, source.design(parsed))
 
     @classmethod
-    def _of(cls, formula: Formula, source: Source | SummarySource) -> Model:
+    def _of(cls, formula: Formula, source: Any, design: Design | None = None) -> Model:
         """Make the model of a formula on data that were read before."""
         model = object.__new__(cls)
-        model._fill(formula, source)
+        model._fill(formula, source, source.design(formula) if design is None else design)
         return model
 
-    def _fill(self, formula: Formula, source: Source | SummarySource) -> None:
+    def _fill(self, formula: Formula, source: Source | SummarySource, design: Design) -> None:
         object.__setattr__(self, "formula", formula)
-        object.__setattr__(self, "design", source.design(formula))
+        object.__setattr__(self, "design", design)
         object.__setattr__(self, "source", source)
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.design.frame.variables import Variables, read_variables
 from nestedmlm.design.residual import read_arguments
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.fits.changed_rows import ChangedRows
 from nestedmlm.formula import Formula
 from nestedmlm.late import late_imports
 
@@ -94,12 +95,15 @@ class Source:
     options : ModelOptions
     data_name : str or None
         The caller's name of the data.
+    changed : ChangedRows or None
+        Response and weights in the place of the data's, after `refit`.
     """
 
     data: Any
     env: Environment
     options: ModelOptions
     data_name: str | None = None
+    changed: ChangedRows | None = None
 
     @property
     def predictors(self) -> Any:
@@ -108,6 +112,8 @@ class Source:
 
     def design(self, formula: Formula) -> Design:
         """Make the design of a formula; see `build_design`."""
+        if self.changed is not None:
+            return self.changed.put_into(replace(self, changed=None).design(formula))
         options = self.options
         if formula.bars and options.summed and Frame(self.data).n >= MANY_ROWS:
             return summed_design(self, formula)
@@ -130,7 +136,8 @@ class Source:
     def linear_design(self, formula: Formula) -> Design:
         """Make the design of a formula without random-effects terms."""
         variables = self.variables(formula)
-        return join(variables, fixed_part(variables, self.options.contrasts))
+        design = join(variables, fixed_part(variables, self.options.contrasts))
+        return design if self.changed is None else self.changed.put_into(design)
 
     def variables(self, formula: Formula) -> Variables:
         """Read the variables of a formula."""
@@ -169,7 +176,7 @@ class Source:
                     f"{name} came as an array, which belongs to the rows of the first data: make "
                     "it a column of the data and give the column's name"
                 )
-        return replace(self, data=snapshot(data))
+        return replace(self, data=snapshot(data), changed=None)
 
 
 def read_source(

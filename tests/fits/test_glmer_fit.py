@@ -443,7 +443,6 @@ def test_separation_is_said_and_a_weak_prior_cures_it():
 
 # --- nothing takes the response for normal ------------------------------------------------------
 NORMAL = {
-    "power": lambda fit: nm.power(fit, "period2", nsim=2, progress=False),
     "rlrt": lambda fit: nm.rlrt(fit, nsim=10),
     "boundary": lambda fit: nm.anova(fit.update(". ~ . - period"), fit, test="boundary"),
     "pytensor": lambda fit: fit.model.pytensor(),

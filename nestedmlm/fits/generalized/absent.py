@@ -32,8 +32,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "partial_r2": "its tests have no denominator degrees of freedom: fit.r2() has shares of "
         "variance on the latent or the observed scale",
         "polish": "every fit goes to its optimum: fit.converged",
-        "extend": "scenarios are for linear models; draw responses: fit.simulate(newdata=...)",
-        "power": "power is for linear models; refit what fit.simulate() draws: fit.refit(y)",
     }
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.inference.rows import generalized_residuals as numbers
 from nestedmlm.inference.rows import row_tables
 from nestedmlm.inference.rows.residuals import population
@@ -60,5 +61,8 @@ def augment(fit: GlmerFit, data: Any = None) -> pd.DataFrame:
     frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     if data is not None:
         return row_tables.beside(design, data, frame)
-    own = row_tables.model_columns(design, fit.model.data, fit.model.weights_column)
+    model = fit.model
+    own = row_tables.model_columns(
+        design, model.data, model.weights_column, refitted=changed_of(model) is not None
+    )
     return row_tables.joined(own, frame)

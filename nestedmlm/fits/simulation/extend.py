@@ -18,6 +18,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.newdesign import NewDesign
 from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import ColumnNotFoundError, DataError, DataWarning, OptionError
+from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.inference.resampling.resampling import nested_in
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def extended(
         raise OptionError(f"n must be a positive integer, not {n!r}")
     if (along is None) == (within is None):
         raise OptionError("give either along= (more levels) or within= (more rows per group)")
+    changed_rows = changed_of(model)
+    if changed_rows is not None and changed_rows.weights is not None:
+        raise DataError(
+            "the weights were given to refit() and belong to its rows: make them a column of the "
+            "data and fit with the column's name"
+        )
     data = as_pandas(model.data).loc[design.kept].reset_index(drop=True)
     groups = list(dict.fromkeys(v for f in design.factors for v in f.variables))
     table = (

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_count, check_level, checked
+from nestedmlm.arguments import check_choice, check_count, check_level, checked
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.fits.simulation.tested_effect import TestedEffect, find_effect
 from nestedmlm.inference.effects.planned_test import PlannedTest, planned_test
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, require_linear
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.statistics.cells.condensed import condensed
@@ -26,7 +27,12 @@ from nestedmlm.views.render.view import View, Viewable, blank, note
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
+    from nestedmlm.fits.simulation.generalized_powertests import planned_wald
     from nestedmlm.fits.simulation.scenario import Scenario
+else:  # only generalized models ask for it
+    globals().update(
+        late_imports("nestedmlm.fits.simulation", {"generalized_powertests": "planned_wald"})
+    )
 
 _TITLES = {"satterthwaite": "F, Satterthwaite", "kenward-roger": "F, Kenward-Roger", "z": "z"}
 
@@ -96,7 +102,8 @@ class PlannedPower(Viewable):
                 f"Effect size: {self.effect_size:.4g}, standard error: {self.std_error:.4g}"
             )
         said.append(f"alpha = {self.alpha:g}, rows: {self.nobs}, groups: {groups}")
-        title = f"Power for {self.effect} (noncentral F, no simulation):"
+        law = "chi-squared" if np.isinf(self.df) else "F"
+        title = f"Power for {self.effect} (noncentral {law}, no simulation):"
         power = Text((f"    {100.0 * self.estimate:.2f}%",))
         return View((Text((title,), role="title"), power, blank(), note(*said)))
 
@@ -180,7 +187,7 @@ def planned_power(
     effect: str,
     *,
     alpha: float = 0.05,
-    test: str = "satterthwaite",
+    test: str | None = None,
     effect_size: float | None = None,
 ) -> PlannedPower:
     """Power of a test of fixed effects, without simulation.
@@ -193,7 +200,8 @@ def planned_power(
     alpha : float
         Significance level of the test.
     test : {"satterthwaite", "kenward-roger", "z"}, optional
-        Whose degrees of freedom the test has.
+        Whose degrees of freedom the test has; by default Satterthwaite's. A generalized model has
+        ``"z"``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
 
@@ -209,8 +217,13 @@ def planned_power(
     tested = _fixed(scenario, effect)
     if effect_size is not None:
         scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
-    own, stats = _any_response(scenario)
-    planned = _planned(own, stats, tested, scenario.theta, scenario.sigma, test)
+    if scenario.family is None:
+        test = "satterthwaite" if test is None else test
+        own, stats = _any_response(scenario)
+        planned = _planned(own, stats, tested, scenario.theta, scenario.sigma, test)
+    else:
+        test = check_choice("z" if test is None else test, "test", ("z",))
+        own, planned = scenario.design, planned_wald(scenario, tested)
     size = scenario.beta[list(tested.columns)]
     single = len(size) == 1
     return PlannedPower(
@@ -273,6 +286,7 @@ def assurance(
     check_level(alpha, "alpha")
     check_count(draws, "draws", least=1)
     refuse_residuals(posterior, "assurance")
+    require_linear(scenario.family, "assurance")
     tested = _fixed(scenario, effect)
     _check_alike(scenario.design, posterior.design)
     columns = list(tested.columns)
@@ -302,7 +316,7 @@ def assurance(
 
 def _fixed(scenario: Scenario, effect: str) -> TestedEffect:
     tested = find_effect(scenario.design, effect)
-    if not scenario.REML:
+    if not scenario.REML and scenario.family is None:
         raise OptionError(
             "power without simulation is that of REML's tests; give a REML fit, or simulate: "
             "nm.power()"

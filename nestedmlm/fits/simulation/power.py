@@ -15,6 +15,7 @@ from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.replicates import check_workers, run_replicates, together
 from nestedmlm.fits.simulation.tested_effect import find_effect
 from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import refit_seconds
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import cross_products
@@ -22,8 +23,16 @@ from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.simulation.generalized_powertests import prepare_generalized_test
     from nestedmlm.fits.simulation.scenario import Scenario
+else:  # only generalized models ask for it
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.simulation", {"generalized_powertests": "prepare_generalized_test"}
+        )
+    )
 
+_VISITS_SHARE = 3  # times the eliminations of a linear model's fit that a generalized one takes
 INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
 
@@ -219,7 +228,8 @@ def power(
     test : str, optional
         For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
         maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
+        default) and ``lrt``, for random effects ``lrt``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional
@@ -242,15 +252,22 @@ def power(
     tested = find_effect(scenario.design, effect)
     if effect_size is not None:
         scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
-    scenario = replace(scenario, design=condensed(scenario.design))
-    tested = replace(tested, design=scenario.design)
     root = seed_sequence(seed)
     ways = streams(root, nsim)
-    task = prepare_test(scenario, tested, test, workers=workers)
-    outcome = run_replicates(
-        task, ways, label="power", progress=progress, chunk=together(scenario.design, workers),
-        ahead=refit_seconds(cross_products(scenario.design), nsim),
-    )  # fmt: skip
+    if scenario.family is None:
+        scenario = replace(scenario, design=condensed(scenario.design))
+        tested = replace(tested, design=scenario.design)
+        task = prepare_test(scenario, tested, test, workers=workers)
+        outcome = run_replicates(
+            task, ways, label="power", progress=progress, chunk=together(scenario.design, workers),
+            ahead=refit_seconds(cross_products(scenario.design), nsim),
+        )  # fmt: skip
+    else:
+        task, stats = prepare_generalized_test(scenario, tested, test)
+        outcome = run_replicates(
+            task, ways, label="power", progress=progress, workers=workers,
+            ahead=refit_seconds(stats, _VISITS_SHARE * nsim),
+        )  # fmt: skip
     numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
     notes = pd.Series(outcome.notes, index=numbers, dtype=object)
     return Power(
@@ -300,7 +317,7 @@ def power_curve(
     test : str, optional
         For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
         maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``; of a generalized model see `power`.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -75,17 +75,27 @@ class PowerTask:
         return Outcome(values=p[:, None], notes=said, failed=failed)
 
 
+type Maker = Callable[[Scenario, TestedEffect, int], PValues]
+type Tests = Mapping[str, tuple[str, Maker]]  # by name: title, and what makes the p-values
+
+
 def prepare_test(
     scene: Scenario, tested: TestedEffect, test: str | None, *, workers: int
 ) -> PowerTask:
-    """Make the task of one test.
+    """Make the task of one test of a linear model.
 
     Raises
     ------
     OptionError
         For a test that is unknown or not for this kind of effect.
     """
-    known = _FIXED if tested.term is None else _RANDOM
+    return make_task(scene, tested, test, _FIXED if tested.term is None else _RANDOM, workers)
+
+
+def make_task(
+    scene: Scenario, tested: TestedEffect, test: str | None, known: Tests, workers: int
+) -> PowerTask:
+    """The task of one of the known tests, by default the first."""
     name = next(iter(known)) if test is None else test
     if name not in known:
         kind = "fixed" if tested.term is None else "random"
@@ -140,7 +150,7 @@ def _wald(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
             return np.asarray(chdtrc(1, (fits.beta / fits.std_error)[:, columns[0]] ** 2))
         wald = np.empty(Y.shape[1])
         for i, (theta, sigma) in enumerate(zip(fits.theta, fits.sigma, strict=True)):
-            cov = sigma**2 * _unit_covariance(design, stats, theta)
+            cov = sigma**2 * unit_covariance(design, stats, theta)
             b = fits.beta[i, columns]
             wald[i] = b @ np.linalg.solve(cov[np.ix_(columns, columns)], b)
         return np.asarray(chdtrc(len(columns), wald))
@@ -148,7 +158,7 @@ def _wald(scene: Scenario, tested: TestedEffect, workers: int) -> PValues:
     return run
 
 
-def _unit_covariance(design: Design, stats: CrossProducts, theta: FloatArray) -> FloatArray:
+def unit_covariance(design: Design, stats: CrossProducts, theta: FloatArray) -> FloatArray:
     """Covariance of the fixed effects over sigma^2; it does not depend on the response."""
     state = elimination.eliminate(flat_of_theta(theta, make_plan(design, stats), stats), stats)
     Ri = stats.R_x_inverse
@@ -256,9 +266,7 @@ def _random_exact(scene: Scenario, tested: TestedEffect, workers: int) -> PValue
     return run
 
 
-type Maker = Callable[[Scenario, TestedEffect, int], PValues]
-
-_FIXED: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
+_FIXED: Tests = MappingProxyType(
     {
         "satterthwaite": ("F, Satterthwaite", partial(_small_sample, "satterthwaite")),
         "lrt": ("likelihood ratio", _fixed_ratio),
@@ -266,7 +274,7 @@ _FIXED: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
         "kenward-roger": ("F, Kenward-Roger", partial(_small_sample, "kenward-roger")),
     }
 )
-_RANDOM: MappingProxyType[str, tuple[str, Maker]] = MappingProxyType(
+_RANDOM: Tests = MappingProxyType(
     {
         "boundary": ("likelihood ratio, boundary's mixture", _random_boundary),
         "lrt": ("likelihood ratio, chi-squared (conservative)", _random_naive),

@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_number, checked
 from nestedmlm.covariance import relative_factors
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.extend import extended
 from nestedmlm.fits.simulation.planned_power import assurance, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
 from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
-from nestedmlm.inference.fitted import require_linear
+from nestedmlm.inference.fitted import Approximation
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
     draw_frame,
@@ -47,8 +48,15 @@ class Scenario:
     theta : (n_theta,) array
         lme4's covariance parameters, relative to sigma.
     sigma : float
+        Of a generalized model 1: theta is absolute.
     REML : bool
         How refits are made where a test does not say.
+    family : Family or None
+        Of a generalized model.
+    dispersion : float or None
+        The family's parameter beside the mean, where it has one.
+    approximation : Approximation or None
+        How refits of a generalized model approximate the likelihood.
 
     Examples
     --------
@@ -80,6 +88,9 @@ class Scenario:
     theta: FloatArray
     sigma: float
     REML: bool = True
+    family: Family | None = None
+    dispersion: float | None = None
+    approximation: Approximation | None = None
 
     @property
     def _native(self) -> str:
@@ -98,7 +109,10 @@ class Scenario:
         """Distribution of the response."""
         T = relative_factors(self.theta, term_shapes(self.design))
         design = self.design if self.design.rows is not None else condensed(self.design)
-        return response_distribution(design, beta=self.beta, T=T, sigma=self.sigma)
+        return response_distribution(
+            design, beta=self.beta, T=T, sigma=self.sigma, family=self.family,
+            dispersion=self.dispersion,
+        )  # fmt: skip
 
     @checked
     def simulate(self, nsim: int = 1, seed: int | None = None) -> pd.DataFrame:
@@ -141,6 +155,7 @@ class Scenario:
         sd: Mapping[str, Any] | None = None,
         correlation: Mapping[str, Any] | None = None,
         icc: Mapping[str, float] | None = None,
+        dispersion: float | None = None,
     ) -> Scenario:
         """Change parameters; a mapping changes the fixed effects that it names.
 
@@ -160,14 +175,26 @@ class Scenario:
             By grouping factor, with ``sd``: a number for two columns, a matrix for more; else 0.
         icc : mapping of str to float, optional
             Shares of the total variance by grouping factor, for random intercepts.
+        dispersion : float, optional
+            Of a generalized model whose family has one, as ``fit.dispersion``.
 
         Raises
         ------
         OptionError
-            For unknown names, wrong numbers of parameters, or a sigma that is not positive.
+            For unknown names, wrong numbers of parameters, a sigma that is not positive, and
+            parameters that this kind of model does not have.
         """
+        if self.family is not None:
+            if sigma is not None or icc is not None:
+                raise OptionError(
+                    "a generalized model has no residual standard deviation: give sd= or theta=, "
+                    "which are on the scale of the link"
+                )
+            sigma = 1.0 if sd is not None or correlation is not None else None
         changed = replace(
-            self, beta=self.beta if beta is None else fixed_effects(self.design, beta, self.beta)
+            self,
+            beta=self.beta if beta is None else fixed_effects(self.design, beta, self.beta),
+            dispersion=self.dispersion if dispersion is None else self._new(dispersion),
         )
         if sd is not None or icc is not None or correlation is not None:
             found = supposed(
@@ -213,6 +240,11 @@ class Scenario:
         model, design = extended(self.model, self.design, along=along, within=within, n=n)
         return replace(self, model=model, design=design)
 
+    def _new(self, dispersion: float) -> float:
+        if self.dispersion is None:
+            raise OptionError("the responses of this model have no dispersion parameter")
+        return check_number(dispersion, "dispersion", positive=True)
+
     power = power
     power_curve = power_curve
     planned_power = planned_power
@@ -235,12 +267,14 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
     if not isinstance(source, Estimates):
         raise OptionError(f"a fit of lmer or a Scenario is needed, not {type(source).__name__}")
     refuse_residuals(source, "a scenario of simulated data")
-    require_linear(source.core.family, "a scenario of simulated data")
+    core = source.core
+    if core.family is not None and core.penalty is not None:
+        raise OptionError("a scenario refits by maximum likelihood, and this fit is penalised")
     s = source.solution
-    likely: Any = source
     return Scenario(
-        model=source.model, design=source.design, beta=s.beta, theta=s.theta, sigma=s.sigma,
-        REML=likely.REML,
+        model=source.model, design=source.design, beta=s.beta, theta=s.theta, sigma=core.scale,
+        REML=core.REML, family=core.family, dispersion=core.dispersion,
+        approximation=core.approximation,
     )  # fmt: skip
 
 

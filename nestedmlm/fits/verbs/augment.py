@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.partitions.sources import is_dask, is_source
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.fits.summaries.partitioned_rows import (
     as_frame,
     beside_frame,
@@ -80,7 +81,10 @@ def augment(
     numbers = row_tables.row_numbers(fit.solution, fit.design)
     if data is not None:
         return row_tables.beside(fit.design, data, numbers)
-    own = row_tables.model_columns(fit.design, fit.model.data, fit.model.weights_column)
+    model = fit.model
+    own = row_tables.model_columns(
+        fit.design, model.data, model.weights_column, refitted=changed_of(model) is not None
+    )
     return row_tables.joined(own, numbers)
 
 

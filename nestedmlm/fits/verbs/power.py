@@ -31,7 +31,7 @@ def power(
 
     Parameters
     ----------
-    source : LmerFit or Scenario
+    source : LmerFit, GlmerFit or Scenario
         Its estimates are taken as true: a pilot study's overestimate power. `Scenario` (from
         ``fit.extend`` or `scenario`) says what else to suppose.
     effect : str
@@ -43,7 +43,8 @@ def power(
     test : str, optional
         For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
         maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
+        default) and ``lrt``, for random effects ``lrt``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional
@@ -105,7 +106,7 @@ def power_curve(
 
     Parameters
     ----------
-    source : LmerFit or Scenario
+    source : LmerFit, GlmerFit or Scenario
         Its estimates are taken as true.
     effect : str
         A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
@@ -116,7 +117,8 @@ def power_curve(
     test : str, optional
         For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
         maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``.
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
+        default) and ``lrt``, for random effects ``lrt``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional
@@ -170,21 +172,22 @@ def planned_power(
     effect: str,
     *,
     alpha: float = 0.05,
-    test: str = "satterthwaite",
+    test: str | None = None,
     effect_size: float | None = None,
 ) -> PlannedPower:
     """Power of a test of fixed effects without simulation, from its noncentral F distribution.
 
     Parameters
     ----------
-    source : LmerFit or Scenario
-        By REML. Its estimates are taken as true; of a fit with data, the design counts, not the
-        response.
+    source : LmerFit, GlmerFit or Scenario
+        A linear model by REML. Its estimates are taken as true; of a fit with data, the design
+        counts, not the response.
     effect : str
         A fixed effect or term.
     alpha : float
         Significance level.
-    test : {"satterthwaite", "kenward-roger", "z"}
+    test : {"satterthwaite", "kenward-roger", "z"}, optional
+        By default Satterthwaite's. A generalized model has ``"z"``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
 
@@ -202,7 +205,8 @@ def planned_power(
     -----
     Standard error and degrees of freedom depend on the design and the variances, not on the
     responses (Stroup 1999; SAS calls it the exemplary data method). Within about a point of
-    simulation, which is the check where groups are few: `power`.
+    simulation, which is the check where groups are few: `power`. Of a generalized model the
+    information is averaged over linear predictors that the model draws.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.frames import check_row_labels
 from nestedmlm.design.frame.response_kinds import check_values, response_kind
 from nestedmlm.errors import DataError
+from nestedmlm.fits.changed_rows import changed_rows
+from nestedmlm.fits.model_source import Source
 from nestedmlm.statistics.responses import responses
 
 if TYPE_CHECKING:
@@ -76,13 +79,25 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
             values, design.weights, None, kind=response_kind(fit.core.family),
             name="the new response", index=design.index,
         )  # fmt: skip
-        return fit.refitted(design)
+        return _named(weights is not None, fit.refitted(design))
     if weights is not None:
-        return fit.refitted(design, control=fit.certificate.control)
+        return _named(weights is not None, fit.refitted(design, control=fit.certificate.control))
     if fit.solution.stats.sparse is not None or fit.solution.stats.residual is not None:
-        return fit.refitted(design)
+        return _named(weights is not None, fit.refitted(design))
     columns = responses(design, fit.solution.stats, values[:, None])
-    return fit.refitted(design, control=fit.certificate.control, stats=columns.statistics(0))
+    stats = columns.statistics(0)
+    return _named(
+        weights is not None, fit.refitted(design, control=fit.certificate.control, stats=stats)
+    )
+
+
+def _named(weighted: bool, again: LmerFit) -> LmerFit:
+    """The refit with a model of its own response: what is fitted from it later takes that."""
+    model = again.model
+    if not isinstance(model.source, Source):
+        return again
+    source = replace(model.source, changed=changed_rows(model, again.design, weighted=weighted))
+    return replace(again, model=type(model)._of(model.formula, source, again.design))
 
 
 def refit_ml(fit: LmerFit) -> LmerFit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.fits.simulation.extend import as_pandas
 from nestedmlm.formula import Formula
 from nestedmlm.formula.nodes import Call, Name, Node, children
@@ -65,6 +66,11 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
     """
     formula = fit.design.formula
     linear = fit.core.family is None
+    if changed_of(fit.model) is not None:
+        raise OptionError(
+            "the fit was refitted to another response or other weights, which are no columns of "
+            "the data: make them columns, fit, and standardise that"
+        )
     if linear and fit.design.offset is not None:
         raise OptionError(
             "the model has an offset, whose coefficient is 1 in the unit of the response: "

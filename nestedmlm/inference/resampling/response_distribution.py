@@ -88,7 +88,7 @@ class ResponseDistribution:
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw one response, (n,)."""
         if self.family is not None:
-            mu = self.family.link.mu(self.mean + self._effects(rng))
+            mu = self.family.link.mu(self.predictor(rng))
             return self.family.random(mu, self.spread**-2.0, self.dispersion, rng)
         noise = rng.standard_normal(len(self.mean))
         if self.left is not None:
@@ -96,6 +96,11 @@ class ResponseDistribution:
         for rows, L in self.roots:
             noise[rows] = np.einsum("bij,bj->bi", L, noise[rows])
         return self.mean + self.sigma * self.spread * noise + self._effects(rng)
+
+    def predictor(self, rng: np.random.Generator) -> FloatArray:
+        """Draw one linear predictor, (n,)."""
+        out: FloatArray = self.mean + self._effects(rng)
+        return out
 
     def _effects(self, rng: np.random.Generator) -> FloatArray:
         """Sum of the drawn effects, (n,)."""

@@ -44,7 +44,9 @@ def row_numbers(solution: Solution, design: Design) -> pd.DataFrame:
     return pd.DataFrame({name: design.align(values) for name, values in columns.items()})
 
 
-def model_columns(design: Design, data: Any, weights: str | None = None) -> pd.DataFrame:
+def model_columns(
+    design: Design, data: Any, weights: str | None = None, *, refitted: bool = False
+) -> pd.DataFrame:
     """Columns of the data that the model uses, on the rows that `Design.align` gives.
 
     Parameters
@@ -54,18 +56,28 @@ def model_columns(design: Design, data: Any, weights: str | None = None) -> pd.D
         What the model was fitted to.
     weights : str, optional
         The column of prior weights.
+    refitted : bool
+        Whether the design's response and weights are others than the data's: the response has the
+        place of its column (where it is one), and there is no column of weights.
     """
     frame = Frame(data)
     schema, formula = design.schema, design.formula
-    nodes = [formula.response, *(v.node for v in schema.fixed.terms.variables)]
+    nodes = [
+        *([] if refitted else [formula.response]),
+        *(v.node for v in schema.fixed.terms.variables),
+    ]
     for bar in formula.bars:
         nodes += [v.node for v in bar.terms.variables]
         nodes += [part.node for part in bar.parts]
     nodes += [v.node for v in schema.offsets]
     names = [name for node in nodes for name in variables_in(node)]
-    names += [name for name in (schema.offset_column, weights) if name is not None]
+    own = (schema.offset_column, None if refitted else weights)
+    names += [name for name in own if name is not None]
     used = {name: frame.series(name) for name in dict.fromkeys(names) if name in frame}
-    return _rows(design, pd.DataFrame(used))
+    out = _rows(design, pd.DataFrame(used))
+    if refitted and formula.response_text in frame:
+        out.insert(0, formula.response_text, design.align(design.y))
+    return out
 
 
 def beside(design: Design, data: Any, numbers: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,13 @@ class GlmmSolved:
     here: GlmmObjectiveAt
     penalty: Penalty | None
     coefficient_penalty: CoefficientPenalty | None
+
+    @property
+    def penalties(self) -> Any:
+        """Penalties that were used: none, one, or a pair, as `solve_glmm` takes them."""
+        both = (self.penalty, self.coefficient_penalty)
+        used = tuple(one for one in both if one is not None)
+        return None if not used else used[0] if len(used) == 1 else used
 
     @cached_property
     def hessian(self) -> FloatArray:
@@ -269,7 +277,6 @@ def solved_again(
     GlmmSolved
     """
     start: dict[str, object] = {"theta": theta, "beta": beta, "dispersion": dispersion}
-    both = tuple(one for one in (found.penalty, found.coefficient_penalty) if one is not None)
     return solve_glmm(
         design,
         found.model.family,
@@ -277,7 +284,7 @@ def solved_again(
         information=found.information,
         start=start,
         control=found.certificate.control,
-        penalty=both or None,
+        penalty=found.penalties,
     )
 
 
