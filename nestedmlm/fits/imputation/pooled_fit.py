@@ -11,8 +11,9 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level, checked, normal_quantile
 from nestedmlm.design.design import Design
-from nestedmlm.errors import NotDefinedError, OptionError
+from nestedmlm.errors import NotDefinedError
 from nestedmlm.fits.imputation.compare import compare
+from nestedmlm.fits.imputation.same_model import check_same_model
 from nestedmlm.fits.verbs.anova import term_table
 from nestedmlm.fits.verbs.contest import contest
 from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
@@ -363,14 +364,6 @@ class PooledFit(Viewable):
         return pd.DataFrame(columns, index=found[0].index)
 
 
-def _likelihood(fit: Any) -> tuple[Any, ...]:
-    """What is alike in fits that can be pooled: family, link, quadrature; residuals."""
-    family, residual = fit.core.family, fit.design.residual
-    if family is not None:
-        return (family.name, family.link.name, fit.core.approximation)
-    return (() if residual is None else residual.arguments.texts, fit.design.sigma)
-
-
 def _residual_note(fit: PooledFit) -> tuple[str, ...]:
     """What is not in the table of variance components."""
     residual = fit.design.residual
@@ -390,26 +383,5 @@ def pooled_fit(fits: Sequence[LmerFit | GlmerFit]) -> PooledFit:
     OptionError
         For fewer than two fits, other models, or a mixture of criteria.
     """
-    if len(fits) < 2:
-        raise OptionError(f"pooling needs the fits of two data sets or more, not {len(fits)}")
-    first = fits[0]
-    for number, fit in enumerate(fits[1:], start=2):
-        if (fit.formula, fit.design.x_names) != (first.formula, first.design.x_names):
-            raise OptionError(
-                f"fit {number} has other coefficients than the first: "
-                f"{', '.join(fit.design.x_names)} ({fit.formula}) and "
-                f"{', '.join(first.design.x_names)} ({first.formula})"
-            )
-        if fit.nobs != first.nobs:
-            raise OptionError(
-                f"fit {number} has {fit.nobs} rows and the first {first.nobs}: imputed data sets "
-                "have the same rows, with no value missing"
-            )
-        if _likelihood(fit) != _likelihood(first):
-            raise OptionError(
-                f"fit {number} is of another family, link, approximation or structure of residuals "
-                "than the first"
-            )
-        if fit.REML != first.REML:
-            raise OptionError("fits by REML and by maximum likelihood cannot be pooled together")
+    check_same_model(fits)
     return PooledFit(fits=tuple(fits))  # type: ignore[arg-type]
