@@ -128,7 +128,9 @@ class Estimates:
     @property
     def params(self) -> pd.Series:
         """Fixed effects (the same as `fixef`)."""
-        return pd.Series(self.solution.beta, index=list(self.design.x_names), name="estimate")
+        return pd.Series(
+            self.solution.beta.copy(), index=list(self.design.x_names), name="estimate"
+        )
 
     @property
     def fixef(self) -> pd.Series:

@@ -118,6 +118,12 @@ def test_edits_after_the_fit_change_no_answer(made, edit):
             pd.testing.assert_frame_equal(found, wanted, obj=verb)
 
 
+COPY_ON_WRITE = pytest.mark.skipif(
+    pd.__version__ < "3", reason="tables are copied: pandas writes through until version 3"
+)
+
+
+@COPY_ON_WRITE
 def test_frames_of_numpy_memory_are_protected_by_pandas():
     values = np.column_stack([table().Reaction, DAYS, np.repeat(np.arange(18.0), 10)])
     data = pd.DataFrame(values, columns=["Reaction", "Days", "Subject"])
@@ -154,6 +160,7 @@ def test_contrasts_and_variables_of_the_caller_are_kept():
     pd.testing.assert_series_equal(fit.update(". ~ .").fixef, coefficients)
 
 
+@COPY_ON_WRITE
 def test_data_cost_nothing_to_keep():
     data = table()
     kept = nm.Model(FORMULA, data).data
