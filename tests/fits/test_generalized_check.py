@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.fits.generalized.overdispersion import squares_given_modes
 from nestedmlm.inference.rows.uniform_tests import distance_from_uniform, ranks_among
 from nestedmlm.inference.rows.working_model import held_changes, working_design
 
@@ -68,6 +69,37 @@ def test_sound_data_are_fine() -> None:
     for check in ("distribution", "overdispersion", "zeros", "linearity"):
         assert sum(v[check] != "fine" for v in found) <= 3, check
     assert not any("act" in v.values() for v in found)
+
+
+def trials(seed: int) -> pd.DataFrame:
+    """Successes of 12 trials whose complementary log-log is linear."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(40), 15)
+    x, z = rng.normal(size=(2, 600))
+    p = -np.expm1(-np.exp(0.6 * x + 0.6 * z + 0.36 * rng.normal(size=40)[g]))
+    return pd.DataFrame({"k": rng.binomial(12, p), "n": 12, "x": x, "z": z, "g": g.astype(str)})
+
+
+@pytest.mark.parametrize(("link", "verdict"), [("logit", "look"), ("cloglog", "fine")])
+def test_the_wrong_link_bends(link: str, verdict: str) -> None:
+    fit = nm.glmer("cbind(k, n - k) ~ x + z + (1 | g)", trials(1), family="binomial", link=link)
+    assert verdicts(fit)["link"] == verdict
+
+
+def test_overdispersion_is_judged_by_draws() -> None:
+    """Modes of all draws follow their data: an effect of each row takes what there is of it."""
+    ticks = nm.load_dataset("grouseticks")
+    rows = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX)", ticks, family="poisson")
+    found = rows.check(nsim=99).to_frame().set_index("check").loc["overdispersion"]
+    assert 0.8 < found["value"] < 1.3 and found["verdict"] == "fine"
+    assert rows.overdispersion()["ratio"] < 0.5  # chi-squared does not know that they do
+    cbpp = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+                    nm.load_dataset("cbpp"), family="binomial")  # fmt: skip
+    own = cbpp.solved.here._evaluation.approximation.modes
+    assert squares_given_modes(cbpp, cbpp.design.y) == pytest.approx(
+        cbpp.overdispersion()["statistic"], rel=1e-6
+    )
+    assert np.allclose(own.eta, cbpp.solution.eta)
 
 
 def test_families_are_asked_what_they_have() -> None:

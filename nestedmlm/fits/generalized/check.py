@@ -9,7 +9,12 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.generalized.options import few_rows_of_a_group
-from nestedmlm.fits.generalized.overdispersion import COUNTS, drawn_responses, zeros_beside
+from nestedmlm.fits.generalized.overdispersion import (
+    COUNTS,
+    drawn_responses,
+    squares_given_modes,
+    zeros_beside,
+)
 from nestedmlm.fits.verbs.check import (
     LEVEL,
     Notes,
@@ -25,6 +30,7 @@ from nestedmlm.fits.verbs.check import (
 )
 from nestedmlm.inference.rows.assumption_checks import weighted_bend
 from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS, response_at, working
+from nestedmlm.inference.rows.residuals import population
 from nestedmlm.inference.rows.uniform_tests import (
     distance_from_uniform,
     ranks_among,
@@ -37,6 +43,10 @@ if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit
 
 # ratios of the sum of squared Pearson residuals to its degrees of freedom
+_MOST_ROWS = 500_000  # rows times draws of which conditional modes are looked for
+_FEWEST_MODES = 39  # draws, however many rows: tests at 5 % can speak up
+_FEWEST_PREDICTIONS = 4  # different linear predictors: so few cannot bend
+_BEND, _FAR_BEND = 0.3, 1.0  # of the linear predictor, as for linearity
 _OVERDISPERSED = 1.2  # from where standard errors are a tenth too small
 _FAR_OVERDISPERSED = 1.5  # and a fifth
 _ZEROS_APART = 1.1  # ratio of zeros to those expected, or its inverse, from which it is said
@@ -66,9 +76,14 @@ def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     -----
     *Distribution*: where each response stands among drawn ones is uniform if the model is right
     (DHARMa's idea); the largest distance from uniform is compared with those of the drawn responses
-    themselves. *Linearity* and *influence* are those of the working linear model at the optimum
-    (one step of the fit's algorithm with a squared term, or without a group; theta held). Outliers
-    are quantile residuals (Dunn and Smyth 1996). *look*: a test at 5 % and a size that matters;
+    themselves. *Overdispersion*: the sum of squared Pearson residuals given the conditional modes
+    beside those of drawn responses (their median), each given its own modes at the fit's
+    parameters: modes follow the data, which the chi-squared distribution of `overdispersion` does
+    not know. *Linearity*, *link* and *influence* are those of the working linear model at the
+    optimum (one step of the fit's algorithm with a squared term, with the squared linear predictor
+    of the fixed effects (Pregibon 1980, Applied Statistics 29(1)), or without a group; theta held).
+    Outliers are quantile residuals (Dunn and Smyth 1996). *look*: a test at 5 % and a size that
+    matters;
     *act*: a size that changes conclusions.
 
     Examples
@@ -83,12 +98,13 @@ def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     drawn = drawn_responses(fit, nsim, seed, use_u=False)
     _distribution(notes, fit, drawn, seed)
     if fit.family.name in COUNTS and not _zero_or_one(fit):
-        _overdispersion(notes, fit)
+        _overdispersion(notes, fit, drawn)
         _zeros(notes, fit, drawn)
     if fit.family.name in DISTRIBUTIONS:
         z = fit.residuals("quantile", seed=seed).dropna().to_numpy(dtype=float)
         note_outliers(notes, own, z, statistic="quantile residual", unit="SDs")
     _linearity(notes, fit)
+    _link(notes, fit)
     note_collinearity(notes, own)
     note_random_effects(notes, own)
     _influence(notes, fit)
@@ -127,19 +143,22 @@ def _distribution(notes: Notes, fit: GlmerFit, drawn: FloatArray, seed: int | No
     )
 
 
-def _overdispersion(notes: Notes, fit: GlmerFit) -> None:
-    found = fit.overdispersion()
-    ratio, p = float(found["ratio"]), float(found["p_value"])
+def _overdispersion(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
+    enough = min(drawn.shape[1], max(_FEWEST_MODES, _MOST_ROWS // fit.nobs))
+    own = squares_given_modes(fit, fit.design.y)
+    others = np.array([squares_given_modes(fit, y) for y in drawn[:, :enough].T])
+    ratio, p = own / float(np.median(others)), tail_by_draws(own, others)
     real = p < LEVEL and ratio > _OVERDISPERSED
     verdict = "fine" if not real else "act" if ratio > _FAR_OVERDISPERSED else "look"
     notes.number("overdispersion", "ratio", ratio, p=p, verdict=verdict)
     notes.say(
         "overdispersion",
         verdict,
-        f"squared Pearson residuals are {ratio:.2f} times what the family's variance says "
-        f"({said_p(p)}).",
-        "Standard errors are too small. Try family='negativebinomial' for counts, or a random "
-        "intercept of each row, and compare by AIC.",
+        f"squared Pearson residuals given the random effects are {ratio:.2f} times those of "
+        f"{enough} draws ({said_p(p)}).",
+        "Standard errors are too small. Try family='negativebinomial' for counts (its variance "
+        "grows with the squared mean), or a random intercept of each row (1 | row), for binomial "
+        "trials too, and compare by AIC.",
     )
 
 
@@ -164,6 +183,26 @@ def _linearity(notes: Notes, fit: GlmerFit) -> None:
     z, weights = working(at), working_weights(at)
     found = [(name, *weighted_bend(x, z, weights)) for name, x in curves(_as_fit(fit))]
     note_linearity(notes, found, unit="units of the linear predictor")
+
+
+def _link(notes: Notes, fit: GlmerFit) -> None:
+    """A bend along the linear predictor itself: another link, or a term, is missing."""
+    eta = population(fit.core.solution, fit.design)
+    if len(np.unique(eta.round(8))) <= _FEWEST_PREDICTIONS:
+        return
+    at = response_at(fit.core)
+    size, p = weighted_bend(eta, working(at), working_weights(at))
+    bent = p < LEVEL and abs(size) > _BEND
+    verdict = "fine" if not bent else "act" if abs(size) > _FAR_BEND else "look"
+    notes.number("link", "bend", size, p=p, verdict=verdict)
+    notes.say(
+        "link",
+        verdict,
+        f"residuals {'bend' if bent else 'do not bend'} along the linear predictor ({size:+.2f} "
+        f"units of it at two SDs, {said_p(p)}).",
+        f"The {fit.link} link does not fit these means: look at linearity first, then compare "
+        "other links by AIC (link=), or add products of predictors.",
+    )
 
 
 def _influence(notes: Notes, fit: GlmerFit) -> None:

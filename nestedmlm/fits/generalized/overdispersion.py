@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.simulate import simulate
 from nestedmlm.inference.rows.generalized_residuals import pearson, response_at
+from nestedmlm.likelihood.glmm.modes import find_modes
 
 if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit
@@ -30,8 +32,9 @@ def overdispersion(fit: GlmerFit) -> pd.Series:
     Notes
     -----
     Bolker et al.'s ``overdisp_fun`` (GLMM FAQ). Rough where counts are small: the random effects
-    are taken for known. A response of 0 and 1 cannot be overdispersed, and the ratio says nothing
-    of it. What helps: ``family="negativebinomial"``, or a random intercept of each row.
+    are taken for known; `check` compares with responses that the model draws instead. A response
+    of 0 and 1 cannot be overdispersed, and the ratio says nothing of it. What helps:
+    ``family="negativebinomial"``, or a random intercept of each row.
 
     Examples
     --------
@@ -54,6 +57,23 @@ def overdispersion(fit: GlmerFit) -> pd.Series:
         },
         name="overdispersion",
     )
+
+
+def squares_given_modes(fit: GlmerFit, y: FloatArray) -> float:
+    """Sum of squared Pearson residuals of a response given its own conditional modes.
+
+    Parameters
+    ----------
+    y : (n,) array
+        Observed or drawn; the parameters are the fit's.
+    """
+    ev = fit.solved.here._evaluation
+    known = ev.approximation.modes
+    model = replace(fit.solved.model, y=np.ascontiguousarray(y))
+    with np.errstate(all="ignore"):
+        modes = find_modes(model, ev.T, known.gamma, ev.dispersion, B=known.B)
+    at = replace(response_at(fit.core, modes.eta), y=model.y)
+    return float(np.sum(pearson(at, scaled=True) ** 2))
 
 
 def zero_inflation(fit: GlmerFit, *, nsim: int = 250, seed: int | None = None) -> pd.Series:
