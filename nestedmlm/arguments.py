@@ -16,6 +16,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nestedmlm.argument_names import current_arguments, df_method_name, wrong_call
 from nestedmlm.errors import NestedMLMError, OptionError, RowsNotHereError
@@ -93,10 +94,40 @@ def check_number(value: Any, name: str, *, positive: bool = False) -> float:
         For text, flags, NaN and infinities; for what is not above zero if `positive`.
     """
     numeric = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not numeric or not np.isfinite(float(value)) or (positive and float(value) <= 0):
+    number = _float(value) if numeric else np.nan
+    if not np.isfinite(number) or (positive and number <= 0):
         kind = "positive number" if positive else "finite number"
-        raise OptionError(f"{name} must be a {kind}, not {value!r}")
-    return float(value)
+        raise OptionError(f"{name} must be a {kind}, not {value!r:.60}")
+    return number
+
+
+def _float(value: Any) -> float:
+    """A real number; infinity where it is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
+def real_array(values: Any) -> npt.NDArray[np.float64]:
+    """Return an array of real numbers; masked ones are NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For text, dates and complex numbers, which NumPy would turn into numbers without a word, for
+        numbers that are too large, and for what is no array.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(float), np.nan)
+    raw = np.asarray(values)
+    entries = raw.ravel().tolist() if raw.dtype.kind == "O" else ()
+    if raw.dtype.kind not in "buifO" or any(isinstance(v, str | bytes) for v in entries):
+        raise TypeError(f"{raw.dtype} values are no real numbers")
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def check_level(level: Any, name: str = "level") -> float:
@@ -107,7 +138,7 @@ def check_level(level: Any, name: str = "level") -> float:
     OptionError
         If it is not a number strictly between 0 and 1.
     """
-    if not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+    if not isinstance(level, Real) or not 0.0 < _float(level) < 1.0:
         raise OptionError(f"{name} must be between 0 and 1, not {level!r}")
     return float(level)
 

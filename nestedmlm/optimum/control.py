@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from nestedmlm.arguments import check_count, check_number
 from nestedmlm.errors import OptionError
 
 OPTIMIZERS = ("newton", "pytensor", "lme4")
@@ -37,7 +38,8 @@ class Control:
     Raises
     ------
     OptionError
-        For an unknown optimizer or method, and for settings beside ``optimizer="lme4"``.
+        For an unknown optimizer or method, for tolerances that are no numbers from zero on, for
+        `max_evaluations` that is no positive integer, and for settings beside ``optimizer="lme4"``.
 
     Examples
     --------
@@ -63,6 +65,10 @@ class Control:
             raise OptionError(f"optimizer={self.optimizer!r} is unknown; known: {known}")
         if self.method not in METHODS:
             raise OptionError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
+        for name in ("tolerance", "escape_tolerance", "snap"):
+            if check_number(getattr(self, name), name) < 0:
+                raise OptionError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        check_count(self.max_evaluations, "max_evaluations")
         changed = [f.name for f in fields(self)[1:] if getattr(self, f.name) != f.default]
         if self.optimizer == "lme4" and changed:
             raise OptionError(

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import real_array
 from nestedmlm.covariance import TermShape, split_parameters
 from nestedmlm.covariance.moves import parameter_grid
 from nestedmlm.covariance.structure import TRAPPED
@@ -54,7 +55,7 @@ def checked_start(plan: Plan, start: object) -> FloatArray:
     """
     what = f"start must hold the {plan.n_theta} covariance parameters of this model (theta)"
     try:
-        theta = np.array(start, dtype=float)
+        theta = real_array(start)
     except (TypeError, ValueError):
         raise OptionError(
             f"{what}: an array of numbers, not {type(start).__name__} {start!r:.40}"

@@ -17,6 +17,7 @@ from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, ResidualStructureError
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.scaling import Recoded, scaled_columns
+from nestedmlm.statistics.sufficient_statistics import check_magnitude
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -78,7 +79,7 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
     Raises
     ------
     DataError
-        If the fixed effects reproduce one of the responses exactly.
+        If the fixed effects reproduce one of the responses exactly, or squares cannot be computed.
     ResidualStructureError
         If the statistics are of residuals that differ or correlate.
     """
@@ -87,6 +88,7 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
             "many responses at once are not worked out for residuals that differ or correlate: "
             "refit them one by one (fit.refit)"
         )
+    check_magnitude("the response", Y)
     w = np.ones(design.n) if design.weights is None else design.weights
     Y = Y if design.offset is None else Y - design.offset[:, None]
     Ri = stats.R_x_inverse

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import real_array
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_weights
 from nestedmlm.design.frame.frames import check_row_labels
@@ -77,7 +78,7 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
     if fit.core.family is not None:
         check_values(
             values, design.weights, None, kind=response_kind(fit.core.family),
-            name="the new response", index=design.index,
+            name=design.formula.response_text, index=design.index,
         )  # fmt: skip
         return _named(weights is not None, fit.refitted(design))
     if weights is not None:
@@ -127,7 +128,7 @@ def used_rows(y: Any, design: Design, what: str = "the new response") -> FloatAr
         every = len(y) == design.kept.size
         check_row_labels(y, design.full_index if every else design.index, what)
     try:
-        values = np.asarray(y, dtype=np.float64)
+        values = real_array(y)
     except (TypeError, ValueError):
         raise DataError(f"{what} must be numbers, one for each row") from None
     if values.shape[:1] == design.kept.shape:

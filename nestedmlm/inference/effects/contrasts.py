@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import real_array
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 
@@ -60,9 +61,13 @@ def read_contrasts(given: Any, design: Design, *, rhs: Any = 0.0) -> Contrasts:
     rows = list(_rows(given, design))
     L = np.array([row for _, row, _ in rows], dtype=float).reshape(len(rows), design.p)
     try:
-        added = np.broadcast_to(np.asarray(rhs, dtype=float), len(rows))
+        numbers = real_array(rhs)
+    except (TypeError, ValueError):
+        raise OptionError(f"rhs must hold numbers, not {rhs!r:.60}") from None
+    try:
+        added = np.broadcast_to(numbers, len(rows))
     except ValueError:
-        raise OptionError(f"rhs holds {np.size(rhs)} numbers for {len(rows)} contrasts") from None
+        raise OptionError(f"rhs holds {numbers.size} numbers for {len(rows)} contrasts") from None
     total = np.array([constant for _, _, constant in rows], dtype=float) + added
     if not (np.all(np.isfinite(L)) and np.all(np.isfinite(total))):
         raise OptionError("contrasts and their right-hand sides must be finite numbers")
@@ -84,7 +89,11 @@ def _rows(given: Any, design: Design) -> Iterator[tuple[str, FloatArray, float]]
         yield from _rows(given.to_frame().T, design)
     elif isinstance(given, pd.DataFrame):
         places = [_place(str(name), design) for name in given.columns]
-        for label, values in zip(given.index, given.to_numpy(dtype=float), strict=True):
+        try:
+            numbers = real_array(given)
+        except (TypeError, ValueError):
+            raise OptionError("a table of contrasts must hold numbers only") from None
+        for label, values in zip(given.index, numbers, strict=True):
             row = np.zeros(design.p)
             np.add.at(row, places, values)
             yield str(label), row, 0.0
@@ -97,7 +106,7 @@ def _rows(given: Any, design: Design) -> Iterator[tuple[str, FloatArray, float]]
 
 def _array_rows(given: Any, design: Design) -> Iterator[tuple[str, FloatArray, float]]:
     try:
-        values = np.atleast_2d(np.asarray(given, dtype=float))
+        values = np.atleast_2d(real_array(given))
     except (TypeError, ValueError):
         raise OptionError(
             f"contrasts are text, numbers or a table, not {type(given).__name__}"
@@ -144,10 +153,15 @@ def parse_contrast(text: str, design: Design) -> tuple[FloatArray, float]:
     ([0.0, 2.0], 10.5)
     """
     reader = _Reader(text, design)
-    left = reader.sum()
-    right = np.zeros_like(left)
-    if reader.take("="):
-        right = reader.sum()
+    try:
+        left = reader.sum()
+        right = np.zeros_like(left)
+        if reader.take("="):
+            right = reader.sum()
+    except RecursionError:
+        raise OptionError(
+            f"contrast not understood: too many parentheses are nested in {text!r:.60}"
+        ) from None
     reader.end()
     both = left - right
     if not np.any(both[:-1]):
@@ -196,9 +210,12 @@ class _Reader:
         return value
 
     def signed(self) -> FloatArray:
-        sign = self.take("+", "-")
-        if sign:
-            return -self.signed() if sign == "-" else self.signed()
+        sign = 1.0
+        while op := self.take("+", "-"):
+            sign = -sign if op == "-" else sign
+        return sign * self.atom()
+
+    def atom(self) -> FloatArray:
         if self.at >= len(self.tokens):
             raise self.error("it ends too early", len(self.text))
         if self.take("("):

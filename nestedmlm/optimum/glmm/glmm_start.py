@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import real_array
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.plan import start_phi
@@ -139,7 +140,7 @@ def _row_sd(model: GlmmModel, gamma: FloatArray, dispersion: float) -> float:
 
 def _numbers(values: object, name: str, count: int) -> FloatArray:
     try:
-        out = np.array(values, dtype=float)
+        out = real_array(values)
     except (TypeError, ValueError):
         out = np.full(0, np.nan)
     if out.shape != (count,) or not np.isfinite(out).all():
