@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.errors import DataError, NotDefinedError, OptionError, ResidualStructureError
+from nestedmlm.errors import DataError, NotDefinedError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_constant_variables_and_other_residuals_are_refused(sleep):
     with pytest.raises(DataError, match="one is constant"):
         nm.lmer("Reaction ~ 0 + one + (1 | Subject)", data).standardized()
     other = nm.lmer("Reaction ~ Days + (1 | Subject)", data, dispersion="~ Days")
-    with pytest.raises(ResidualStructureError, match="standardized is not worked out"):
+    with pytest.raises(OptionError, match="Days is a predictor and stands in dispersion="):
         other.standardized()
 
 

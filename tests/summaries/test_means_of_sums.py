@@ -164,3 +164,16 @@ def test_variance_partition_of_sums():
     assert np.allclose(*variances, rtol=1e-6)
     shared = summary.share(min_rows=10).fit().variance_partition().to_frame("slope")
     assert shared["x"].iloc[5:].isna().all()  # which may not tell of extremes
+
+
+def test_standardised_variables_are_summed_by_scale(tmp_path):
+    """What `standardized()` of a fit from sums advises."""
+    table = nm.load_dataset("sleepstudy")
+    for k in range(2):
+        table.iloc[k::2].to_parquet(tmp_path / f"part{k}.parquet")
+    whole = nm.lmer("Reaction ~ Days + (Days | Subject)", table).standardized()
+    with pytest.raises(nm.NestedMLMError, match=r"Put scale\(\) around"):
+        nm.lmer("Reaction ~ Days + (Days | Subject)", tmp_path).standardized()
+    summed = nm.lmer("scale(Reaction) ~ scale(Days) + (scale(Days) | Subject)", tmp_path)
+    np.testing.assert_allclose(summed.fixef, whole.fixef, atol=1e-9)
+    np.testing.assert_allclose(summed.bse, whole.bse, rtol=1e-7)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.errors import DataError, OptionError, RowsNotHereError
 from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.fits.simulation.extend import as_pandas
 from nestedmlm.formula import Formula
@@ -48,6 +48,8 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
     DataError
         For variables that are no columns of the data or are constant, and for weights that were
         given as an array.
+    RowsNotHereError
+        Of a fit from sums; it says how to fit the standardised variables from partitions.
 
     Notes
     -----
@@ -64,6 +66,12 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
     >>> print(round(fit.standardized().fixef["Days"], 3))
     0.535
     """
+    if fit.design.rows is None:
+        raise RowsNotHereError(
+            "standardized(): a matter of rows, and this fit is made of sums over them. Put scale() "
+            "around response and predictors, 'scale(y) ~ scale(x) + (scale(x) | g)', and fit that "
+            "with nm.lmer to the data in partitions: its coefficients are the standardised ones"
+        )
     formula = fit.design.formula
     linear = fit.core.family is None
     if changed_of(fit.model) is not None:
