@@ -19,6 +19,8 @@ from nestedmlm.bayes.sampling.mode import Peak, find_peak
 # Share of the posterior's width at its mode up to which a scale is linear. At a share of one a
 # posterior that piles up at zero has no curvature there; 0.05 to 0.5 do alike.
 LINEAR_SHARE = 0.3
+_WHERE_LIGHT = 4.0  # the same where the posterior's upper tail is no heavier than a normal's
+_UP = 3.0  # widths above the mode, where that is looked at
 _FARTHEST = 300.0  # of u: beyond it sinh overflows
 
 
@@ -98,8 +100,33 @@ class AsinhDensity:
         return out
 
 
+def linear_shares(density: LogDensity, peak: Peak) -> FloatArray:
+    """Choose the share of its width up to which each standard deviation's scale is linear.
+
+    A logarithm makes the tail towards zero longer: where the other one is not heavy, the scale
+    stays linear beyond the mode.
+
+    Parameters
+    ----------
+    density : LogDensity
+    peak : Peak
+        Of the density.
+
+    Returns
+    -------
+    (f,) array
+        For each of the density's `folded` coordinates.
+    """
+    folded = np.array(density.folded, dtype=int)
+    cov = peak.root @ peak.root.T
+    widths, signs = np.sqrt(np.diag(cov))[folded], np.where(peak.x[folded] < 0.0, -1.0, 1.0)
+    moves = _UP * cov[folded] * (signs / widths)[:, None]
+    fall = peak.logp - density.logp_points(peak.x + moves)
+    return np.where(fall >= 0.5 * _UP**2, _WHERE_LIGHT, LINEAR_SHARE)
+
+
 def asinh_density(
-    density: LogDensity, peak: Peak, *, away: float = 0.0
+    density: LogDensity, peak: Peak, *, away: float = 0.0, shares: FloatArray | None = None
 ) -> AsinhDensity | LogDensity:
     """Put the signed standard deviations of a density on the asinh scale.
 
@@ -110,6 +137,8 @@ def asinh_density(
         Of the density; its widths there decide where a scale is linear.
     away : float
         Those only whose mode is at least so many widths from zero.
+    shares : (f,) array, optional
+        From `linear_shares`; by default each is `LINEAR_SHARE`.
 
     Returns
     -------
@@ -121,7 +150,8 @@ def asinh_density(
     far = np.abs(peak.x[folded]) >= away * widths
     if not far.any():
         return density
-    return AsinhDensity(density=density, at=folded[far], widths=LINEAR_SHARE * widths[far])
+    own = np.full(len(folded), LINEAR_SHARE) if shares is None else shares
+    return AsinhDensity(density=density, at=folded[far], widths=own[far] * widths[far])
 
 
 def asinh_peak(scaled: AsinhDensity | LogDensity, peak: Peak) -> Peak:

@@ -12,13 +12,18 @@ them positive is sampled: a proposal around one of the mirrored modes cannot cov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lgamma, log, pi
+from math import log, pi
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import MarginalDensity
-from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density, asinh_peak
+from nestedmlm.bayes.sampling.asinh_scale import (
+    AsinhDensity,
+    asinh_density,
+    asinh_peak,
+    linear_shares,
+)
 from nestedmlm.bayes.sampling.conditional_coefficients import (
     ConditionalCoefficients,
     conditional_coefficients,
@@ -26,10 +31,14 @@ from nestedmlm.bayes.sampling.conditional_coefficients import (
 from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import Peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
+from nestedmlm.bayes.sampling.split_student import (
+    SplitStudent,
+    split_student,
+    student,
+    student_density,
+)
 from nestedmlm.errors import SamplingError
 
-DEGREES = 7.0  # of freedom: tails heavier than a posterior's
-_WIDE_SHARE, _WIDER = 0.15, 4.0  # of proposals that are defensive (Hesterberg 1995), and how wide
 MAX_KHAT = 0.7  # Pareto k up to which weights can be trusted (Vehtari et al. 2024)
 LEAST_ESS = 400  # with fewer the tails are too short: calibration tests showed it
 _GOOD_SHARE = 0.25  # of the draws asked for, in effective draws: with fewer, another round is made
@@ -81,7 +90,7 @@ def psis_sample(
     peak : Peak
         From `nestedmlm.bayes.sampling.mode.find_peak`.
     draws : int
-        Number of draws; as many proposals are made, but never fewer than 1000, and up to four
+        Number of draws; as many proposals are made, but never fewer than 2000, and up to four
         times as many where fewer than 400 of them, or a quarter of the draws, would count.
     seed : int, optional
 
@@ -92,20 +101,19 @@ def psis_sample(
 
     Notes
     -----
-    A posterior of variances is skew, so mode and curvature only make a pilot; mean and covariance
-    of its weighted draws then make the proposal (for three lme4-style models that takes k-hat
-    from 0.7 to 0.4 and doubles the effective draws).
+    The pilot is a split t about the mode (`nestedmlm.bayes.sampling.split_student`), as posteriors
+    of variances are skew; mean and covariance of its weighted draws make the proposal of the rest.
+    The draws of all rounds are weighed as those of one mixture.
     """
     rng = np.random.default_rng(seed)
     target = make_target(density, peak)
-    pilot = _round(target, target.peak, _PILOT, rng)
-    proposals = max(draws, _PILOT)
-    found = _round(target, _moments(pilot, target), proposals, rng)
-    for _ in range(_ROUNDS - 1):
+    found = _first(target, rng)
+    n = max(draws - found.total, _PILOT)
+    for _ in range(_ROUNDS):
+        found = _propose(target, found, _moments(found, target), n, rng)
         if found.khat <= MAX_KHAT and found.ess >= max(LEAST_ESS, _GOOD_SHARE * draws):
             break
-        proposals *= 2
-        found = _better(found, _round(target, _moments(found, target), proposals, rng))
+        n = found.total
     if found.khat > MAX_KHAT:
         raise SamplingError(_advice(f"its Pareto k is {found.khat:.2f}, above {MAX_KHAT}"))
     chosen = systematic(found.weights, draws, rng)
@@ -171,7 +179,7 @@ def make_target(density: LogDensity, peak: Peak) -> Target:
     -------
     Target
     """
-    scaled = asinh_density(density, peak)
+    scaled = asinh_density(density, peak, shares=linear_shares(density, peak))
     top = asinh_peak(scaled, peak)
     closed = isinstance(density, MarginalDensity)
     coefficients = conditional_coefficients(density, peak) if closed else None
@@ -191,15 +199,42 @@ def make_target(density: LogDensity, peak: Peak) -> Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Round:
-    """Proposals inside the domain, their smoothed weights (sum 1), k-hat; the mean weight."""
+class _Proposed:
+    """Proposals of all rounds that lie inside the domain, weighed as draws of one mixture.
 
+    The mixture is that of the rounds' proposals, each by its number of draws (Owen & Zhou 2000,
+    JASA 95: 135-143; Cornuet, Marin, Mira & Robert 2012, Scandinavian J. of Statistics 39:
+    798-812): no round is thrown away, and none can spoil the others.
+
+    Attributes
+    ----------
+    rounds : tuple of (int, SplitStudent)
+        How many were proposed, and from what.
+    points : (m, ndim) array
+    logp : (m,) array
+    given : (m,) array
+        Log-density of the coefficients' proposals given the rest.
+    weights : (m,) array
+        Smoothed, sum 1.
+    khat : float
+        Shape of their tail.
+    log_mean, error : float
+        The mean weight, and its relative standard error.
+    """
+
+    rounds: tuple[tuple[int, SplitStudent], ...]
     points: FloatArray
     logp: FloatArray
+    given: FloatArray
     weights: FloatArray
     khat: float
     log_mean: float
     error: float
+
+    @property
+    def total(self) -> int:
+        """How many were proposed, inside and outside the domain."""
+        return sum(n for n, _ in self.rounds)
 
     @property
     def ess(self) -> float:
@@ -209,106 +244,93 @@ class _Round:
         return float(np.min(spread / np.maximum(self.weights**2 @ away**2, 1e-300)))
 
 
-def _better(one: _Round, other: _Round) -> _Round:
-    """The round that can be trusted more."""
-    return max(one, other, key=lambda found: (found.khat <= MAX_KHAT, found.ess))
+def _first(target: Target, rng: np.random.Generator) -> _Proposed:
+    """The pilot: proposals round the mode, as wide on each side as the density."""
+
+    def logp(own: FloatArray) -> FloatArray:
+        u = np.zeros((len(own), target.density.ndim))
+        u[:, target.rest] = own
+        value, given = _complete(target, u, None)
+        return value - given
+
+    around = split_student(logp, target.peak.x, target.peak.root)
+    return _propose(target, None, around, _PILOT, rng)
 
 
-def _round(target: Target, around: Peak, n: int, rng: np.random.Generator) -> _Round:
-    """Propose by multivariate t, and weigh."""
-    z = _mixture(n, len(around.x), rng)
+def _propose(
+    target: Target, before: _Proposed | None, around: SplitStudent, n: int, rng: np.random.Generator
+) -> _Proposed:
+    """Propose once more, and weigh all there are."""
     u = np.zeros((n, target.density.ndim))
-    u[:, target.rest] = around.x + z @ around.root.T
-    log_q, log_p = _mixture_density(z), np.full(n, -np.inf)
-    inside = np.flatnonzero(np.all(u[:, list(target.density.folded)] >= 0.0, axis=1))
-    if target.coefficients is None:
-        log_p[inside] = target.scaled.logp_points(u[inside])
-    else:
-        _complete(target, target.coefficients, u, log_q, log_p, inside, rng)
-    possible = np.isfinite(log_p)
-    if possible.sum() < n // 20:
+    u[:, target.rest] = around.draw(n, rng)
+    u = u[np.all(u[:, list(target.density.folded)] >= 0.0, axis=1)]
+    logp, given = _complete(target, u, rng)
+    possible = np.isfinite(logp)
+    u, logp, given = u[possible], logp[possible], given[possible]
+    rounds: tuple[tuple[int, SplitStudent], ...] = ((n, around),)
+    if before is not None:
+        u = np.concatenate([before.points, u])
+        logp = np.concatenate([before.logp, logp])
+        given = np.concatenate([before.given, given])
+        rounds = (*before.rounds, *rounds)
+    total = sum(size for size, _ in rounds)
+    if len(u) < total // 20:
         raise SamplingError(_advice("nearly all proposals lie outside its domain"))
-    ratios = log_p[possible] - log_q[possible]
+    own = u[:, target.rest]
+    shares = [log(size / total) + proposal.log_density(own) for size, proposal in rounds]
+    ratios = logp - given - np.logaddexp.reduce(shares, axis=0)
     smoothed, khat = smooth_weights(ratios)
     w = np.exp(smoothed)
-    total = float(w.sum())
+    mass = float(w.sum())
     # every choice of signs has as much as the one that is sampled
-    constant = len(target.density.folded) * log(2.0) - _proposal_constant(target, around)
-    return _Round(
-        points=u[possible],
-        logp=log_p[possible],
-        weights=w / total,
+    signs = len(target.density.folded) * log(2.0)
+    return _Proposed(
+        rounds=rounds,
+        points=u,
+        logp=logp,
+        given=given,
+        weights=w / mass,
         khat=khat,
-        log_mean=float(ratios.max()) + log(total / n) + constant,
-        error=float(np.sqrt(max(np.sum(w**2) - total**2 / n, 0.0))) / total,
+        log_mean=float(ratios.max()) + log(mass / total) + signs,
+        error=float(np.sqrt(max(np.sum(w**2) - mass**2 / total, 0.0))) / mass,
     )
 
 
-def _proposal_constant(target: Target, around: Peak) -> float:
-    """What `log_q` lacks of the proposal's log-density."""
-    out = _student_constant(len(around.x)) - around.logdet
-    if target.coefficients is None:
-        return out
-    p = len(target.coefficients.at)
-    return out + (-0.5 * p * log(2.0 * pi) if target.coefficients.exact else _student_constant(p))
-
-
-def _student_constant(d: int) -> float:
-    return lgamma(0.5 * (DEGREES + d)) - lgamma(0.5 * DEGREES) - 0.5 * d * log(DEGREES * pi)
-
-
 def _complete(
-    target: Target, coefficients: ConditionalCoefficients, u: FloatArray, log_q: FloatArray,
-    log_p: FloatArray, inside: np.ndarray, rng: np.random.Generator,
-) -> None:  # fmt: skip
-    """Draw the coefficients of proposals inside the domain given the rest, in place."""
+    target: Target, u: FloatArray, rng: np.random.Generator | None
+) -> tuple[FloatArray, FloatArray]:
+    """Draw the coefficients given the rest, in place; without a generator at their mean.
+
+    Returns the log-density of the points and that of the coefficients' draws.
+    """
+    coefficients = target.coefficients
+    if coefficients is None:
+        return target.scaled.logp_points(u), np.zeros(len(u))
     size = len(u), len(coefficients.at)
-    if coefficients.exact:
+    if rng is None:
+        scores = np.zeros(size)
+    elif coefficients.exact:
         scores = rng.standard_normal(size)
-        log_scores = -0.5 * np.sum(scores**2, axis=1)
     else:
-        scores = _student(*size, rng)
-        log_scores = _student_density(scores)
-    drawn = coefficients.draw(target.points(u[inside]), scores[inside])
-    u[np.ix_(inside, coefficients.at)] = drawn.values
-    log_q[inside] += log_scores[inside] + drawn.log_height
-    log_p[inside] = drawn.logp + target.log_jacobian(u[inside])
+        scores = student(*size, rng)
+    if coefficients.exact:
+        given = -0.5 * np.sum(scores**2, axis=1) - 0.5 * size[1] * log(2.0 * pi)
+    else:
+        given = student_density(scores)
+    drawn = coefficients.draw(target.points(u), scores)
+    u[:, coefficients.at] = drawn.values
+    return drawn.logp + target.log_jacobian(u), given + drawn.log_height
 
 
-def _mixture(n: int, d: int, rng: np.random.Generator) -> FloatArray:
-    """Mostly of a t, some of one three times as wide: a posterior may pile up at zero as well."""
-    wide = rng.random(n) < _WIDE_SHARE
-    out: FloatArray = _student(n, d, rng) * np.where(wide, _WIDER, 1.0)[:, None]
-    return out
-
-
-def _mixture_density(z: FloatArray) -> FloatArray:
-    near = log(1.0 - _WIDE_SHARE) + _student_density(z)
-    far = log(_WIDE_SHARE) - z.shape[1] * log(_WIDER) + _student_density(z / _WIDER)
-    out: FloatArray = np.logaddexp(near, far)
-    return out
-
-
-def _student(n: int, d: int, rng: np.random.Generator) -> FloatArray:
-    z = rng.standard_normal((n, d))
-    out: FloatArray = z * np.sqrt(DEGREES / rng.chisquare(DEGREES, n))[:, None]
-    return out
-
-
-def _student_density(z: FloatArray) -> FloatArray:
-    d = z.shape[1]
-    out: FloatArray = -0.5 * (DEGREES + d) * np.log1p(np.sum(z**2, axis=1) / DEGREES)
-    return out
-
-
-def _moments(found: _Round, target: Target) -> Peak:
+def _moments(found: _Proposed, target: Target) -> SplitStudent:
     """Weighted mean and covariance of the rest, with a little of the peak's."""
     own = found.points[:, target.rest]
     centre = found.weights @ own
     away = own - centre
     cov = (away.T * found.weights) @ away
     root = np.linalg.cholesky(cov + 0.05 * target.peak.root @ target.peak.root.T)
-    return Peak(x=centre, logp=target.logp, root=root)
+    one = np.ones(len(centre))
+    return SplitStudent(centre=centre, root=root, up=one, down=one)
 
 
 def systematic(weights: FloatArray, n: int, rng: np.random.Generator) -> np.ndarray:
