@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,8 +91,19 @@ def complete(data: Any, design: Design, *, log_likelihood: bool = True) -> Any:
     # rows of a block are dependent: their log-densities do not add up to the likelihood
     dependent = design.residual is not None and design.residual.block is not None
     if log_likelihood and not dependent and fits_in_memory(data, design):
-        groups["log_likelihood"] = {response_name(design): row_log_likelihood(data, design)}
+        groups["log_likelihood"] = _deferred_log_likelihood(data, design)
     return merge(data, row_tree(groups, design))
+
+
+def _deferred_log_likelihood(data: Any, design: Design) -> dict[str, Any]:
+    from nestedmlm.posterior.deferred_arrays import deferred_arrays
+
+    shapes = {response_name(design): (*draw_shape(data), design.n)}
+    return deferred_arrays(shapes, partial(_log_likelihood, data, design))
+
+
+def _log_likelihood(data: Any, design: Design) -> dict[str, FloatArray]:
+    return {response_name(design): row_log_likelihood(data, design)}
 
 
 def row_tree(groups: Mapping[str, Mapping[str, Any]], design: Design) -> Any:
@@ -109,7 +121,7 @@ def row_tree(groups: Mapping[str, Mapping[str, Any]], design: Design) -> Any:
     trees = {}
     for group, variables in groups.items():
         first = () if group in _OF_DATA else ("chain", "draw")
-        arrays = {n: ((*first, *dims[n]), np.asarray(v)) for n, v in variables.items()}
+        arrays = {n: ((*first, *dims[n]), v) for n, v in variables.items()}
         own = Dataset(arrays)
         trees[group] = own.assign_coords(
             {str(d): coords.get(str(d), np.arange(size)) for d, size in own.sizes.items()}
@@ -128,8 +140,7 @@ def merge(data: Any, more: Any, *, replace: bool = False) -> Any:
 
 def add_log_likelihood(data: Any, design: Design) -> Any:
     """Copy a tree with the rows' log-likelihood."""
-    values = {response_name(design): row_log_likelihood(data, design)}
-    return merge(data, row_tree({"log_likelihood": values}, design))
+    return merge(data, row_tree({"log_likelihood": _log_likelihood(data, design)}, design))
 
 
 def add_log_prior(data: Any, design: Design, priors: PriorSet) -> Any:

@@ -75,6 +75,7 @@ LATE_IMPORTS = {
     "bayes.model.pymc_model": "PyMC",
     "bayes.model.numba_dispatch": "PyTensor's Numba backend",
     "bayes.sampling.posterior_dataset": "xarray",
+    "posterior.deferred_arrays": "xarray",
     "bayes.sampling.pymc_samplers": "PyMC",
     "bayes.sampling.sampling": "xarray",
     "bayes.sampling.start": "xarray",
