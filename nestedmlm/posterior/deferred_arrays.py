@@ -31,7 +31,7 @@ class _Computed:
         return self.known[name]
 
 
-class _DeferredArray(BackendArray):  # type: ignore[misc]  # xarray's is untyped
+class _DeferredArray(BackendArray):
     """One of them, as xarray asks for a part of it."""
 
     def __init__(self, computed: _Computed, name: str, shape: tuple[int, ...]) -> None:
