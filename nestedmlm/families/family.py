@@ -261,8 +261,9 @@ class Family:
         [1.0, -1.0]
         """
         y, mu, a = _same_shape(y, mu, weights)
+        phi: Any = self.value_of(dispersion)
         with np.errstate(divide="ignore", invalid="ignore"):
-            unit = self.unit_deviance(y, mu, self.value_of(dispersion))
+            unit = self.unit_deviance(y, mu, phi / a if self.scaled else phi)
         unit = np.where(y == mu, 0.0, unit)  # also where a probability is 0 or 1 to rounding
         out: FloatArray = np.sign(y - mu) * np.sqrt(a * np.maximum(unit, 0.0))
         return out
