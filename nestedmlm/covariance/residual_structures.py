@@ -237,6 +237,23 @@ def _above_bound(x: Any, k: int) -> Any:
     return low + (1.0 - low) * _expit(x)
 
 
+# what SAS and mmrm call a structure, and how it is written here
+_ELSEWHERE = MappingProxyType(
+    {
+        "un": "us(visit | id)",
+        "csh": "cs(visit | id, hom=False)",
+        "ar1h": "ar1(visit | id, hom=False)",
+        "arh1": "ar1(visit | id, hom=False)",
+        "arh": "ar1(visit | id, hom=False)",
+        "toeph": "toep(visit | id, hom=False)",
+        "ad": "ad1(visit | id)",
+        "adh": "ad1(visit | id, hom=False)",
+        "ante": "ad1(visit | id, hom=False)",
+        "sp_exp": "car1(time | id)",
+    }
+)
+
+
 def residual_structure(name: str) -> ResidualStructure:
     """Find a structure by its name.
 
@@ -250,6 +267,11 @@ def residual_structure(name: str) -> ResidualStructure:
     known = [s for s in STRUCTURES if s not in BUILT_IN and s != "diag"]
     if name in known:
         return _from_term(STRUCTURES[name])
+    if name in _ELSEWHERE:
+        raise OptionError(
+            f"residual structure {name!r} is written {_ELSEWHERE[name]} here, as in "
+            f"residual='{_ELSEWHERE[name]}' with your time and block"
+        )
     raise OptionError(
         f"residual structure {name!r} is unknown; known: {', '.join([*BUILT_IN, *known])} "
         "(variances that differ, without correlations: dispersion='~ f')"

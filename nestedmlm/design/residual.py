@@ -7,6 +7,7 @@ refused here, before any fit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -93,6 +94,8 @@ class ResidualRows:
     spec : MatrixSpec or None
         Of the argument ``dispersion``; `columns` of it are used, the intercept is not.
     columns : tuple of int
+    sorted_as_text : bool
+        Whether numbers in the labels of the time are out of order.
     """
 
     arguments: ResidualArguments
@@ -113,6 +116,7 @@ class ResidualRows:
     stratum: IntArray | None
     spec: MatrixSpec | None
     columns: tuple[int, ...]
+    sorted_as_text: bool = False
 
     @property
     def levels(self) -> int:
@@ -211,8 +215,20 @@ def residual_rows(
         log_sd_names=tuple(variables), block_name=factor.name,
         time_name="" if term.time is None else term.time.name, block_levels=factor.levels,
         time_labels=labels, by_levels=by_levels, strata=strata, stratum=stratum, spec=spec,
-        columns=columns,
+        columns=columns, sorted_as_text=_sorted_as_text(term, values),
     ))  # fmt: skip
+
+
+def _sorted_as_text(term: ResidualTerm, values: Mapping[str, Vector]) -> bool:
+    """Whether the numbers in the labels of a time that is text are out of order."""
+    value = None if term.time is None else values[term.time.name]
+    if not isinstance(value, Factor) or value.kind != "string":
+        return False
+    numbers = [re.findall(r"\d+(?:\.\d+)?", label) for label in value.labels]
+    if not all(len(found) == 1 for found in numbers):
+        return False
+    found = [float(one[0]) for one in numbers]
+    return found != sorted(found)
 
 
 def _dispersion(
@@ -307,6 +323,11 @@ def residual_remarks(rows: ResidualRows) -> tuple[str, ...]:
     if structure is None or time is None or block is None:
         return ()
     said, sizes = [], np.bincount(block)
+    if rows.sorted_as_text:
+        said.append(
+            f"{rows.time_name} is text, in the order {', '.join(rows.time_labels[:4])}, ...: make "
+            "it an ordered categorical for the order of its numbers"
+        )
     single = int(np.sum(sizes == 1))
     if single:
         said.append(f"{single} of {len(sizes)} blocks of {rows.block_name} have one row")

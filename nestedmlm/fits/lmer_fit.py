@@ -106,7 +106,7 @@ else:  # each loads when it is first asked for
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
                 "elimination": "elimination", "extend": "extend", "fragility": "fragility",
-                "loo": "loo", "power": "power", "r_code": "r_code", "refit_many": "refit_many",
+                "loo": "loo", "r_code": "r_code", "refit_many": "refit_many",
                 "smooths": "smooths", "variance_partition": "variance_partition",
             },
             wrap=plain_only,
@@ -114,8 +114,8 @@ else:  # each loads when it is first asked for
     )
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "influence": "dfbeta dfbetas", "sample": "sample",
-        "leverage": "cooks_distance hatvalues", "residuals": "rstudent", "to_pymc": "to_pymc",
-        "report": "report", "standardized": "standardized", "step": "step",
+        "leverage": "cooks_distance hatvalues", "power": "power", "residuals": "rstudent",
+        "report": "report", "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
     globals().update(late_imports(

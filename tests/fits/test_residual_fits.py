@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2, ttest_ind
 
 import nestedmlm as nm
 from nestedmlm.errors import (
@@ -568,3 +569,47 @@ def test_standardized_is_the_fit_to_standardised_columns(strata):
     fit = nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEPSTUDY, residual="ar1(Days | Subject)")
     with pytest.raises(OptionError, match="Days is a predictor and stands in residual="):
         fit.standardized()
+
+
+def test_power_refits_the_residuals():
+    """Welch's t test of twenty numbers, by its noncentral simulation and by hand."""
+    fit = nm.lmer("extra ~ drug", SLEEP, dispersion="~ drug")
+    found = nm.power(fit, "drug2", 12, effect_size=2.5, seed=3, progress=False)
+    one, other = (nm.power(fit, "drug2", 12, effect_size=2.5, seed=3, progress=False, test=test)
+                  for test in ("z", "lrt"))  # fmt: skip
+    sd = fit.sigma * np.where(SLEEP.drug == "2", fit.dispersion["estimate"].iloc[-1], 1.0)
+    ways = np.random.SeedSequence(3).spawn(12)
+    for k, way in enumerate(ways):
+        e = np.random.default_rng(way).standard_normal(20)
+        y = pd.Series(fit.fixef["(Intercept)"] + 2.5 * (SLEEP.drug == "2") + sd * e)
+        a, b = y[SLEEP.drug == "1"], y[SLEEP.drug == "2"]
+        assert found.pvalues.iloc[k] == pytest.approx(
+            ttest_ind(a, b, equal_var=False).pvalue, rel=1e-4
+        )
+        z = (b.mean() - a.mean()) / np.sqrt(a.var() / 10 + b.var() / 10)
+        assert one.pvalues.iloc[k] == pytest.approx(chi2.sf(z**2, 1), rel=1e-5)
+        assert other.pvalues.iloc[k] < 2.0 * found.pvalues.iloc[k]
+    with pytest.raises(ResidualStructureError, match=r"simulate, nm\.power"):
+        nm.planned_power(fit, "drug2")
+    with pytest.raises(ResidualStructureError, match="more groups or rows"):
+        nm.power_curve(fit, "drug2", along="id", breaks=[20], nsim=2)
+
+
+def test_power_of_variances_beside_residuals_is_refused(strata):
+    with pytest.raises(ResidualStructureError, match="not worked out"):
+        nm.power(strata, "(age | Subject)", 2)
+
+
+def test_visits_that_are_text_in_another_order_are_said():
+    d = ORTHODONT.assign(visit=ORTHODONT.age.astype(int).astype(str))
+    said = nm.lmer(MEANS, d, residual="ar1(visit | Subject)").messages
+    assert any("is text, in the order 10, 12, 14, 8" in line for line in said)
+    assert not any("is text" in line for line in nm.lmer(
+        MEANS, visits(), residual="ar1(visit | Subject)").messages)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "here"), [("un", "us("), ("toeph", "hom=False"), ("ad", "ad1(")])
+def test_names_of_other_programs_are_understood(name, here):
+    with pytest.raises(OptionError, match="is written") as error:
+        nm.lmer(MEANS, visits(), residual=f"{name}(visit | Subject)")
+    assert here in str(error.value)

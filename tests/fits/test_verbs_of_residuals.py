@@ -47,8 +47,8 @@ SITUATIONS = {
 # rows of the table whose answers no residual touches
 UNTOUCHED = frozenset(
     "engine nobs ngrps converged REML is_singular model_matrix Model.data "
-    "Model.weights_column".split()
-)
+    "Model.weights_column diagnose".split()
+) | {"diagnose next", "simplify final", "report text"}  # ranks, and the order of two texts
 NEW = frozenset({"dispersion", "residual_cov", "compare_residuals"})  # asked of such fits only
 # rows that answer in other situations: no random effects, no times, blocks that meet no factor
 PARTLY = frozenset(
@@ -139,6 +139,6 @@ conditional; bootstrap fun; tidy boot; icc interval; influence full; conf_int; c
 profile; residuals standardized; residuals marginal standardized; rstudent; rstudent external;
 hatvalues; dfbeta; dfbetas; cooks_distance; influence cases held; influence held; augment; check;
 plot leverage; plot cook's distance; diagnose; diagnose next; simplify; simplify final; step;
-report; report text; standardized
+report; report text; standardized; power lrt; power z; power satterthwaite
 """
 KNOWN = frozenset(" ".join(name.split()) for name in KNOWN_TEXT.split(";"))

@@ -11,7 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, check_count, check_level, checked
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.fits.simulation.tested_effect import TestedEffect, find_effect
@@ -330,7 +330,18 @@ def _fixed(scenario: Scenario, effect: str) -> TestedEffect:
 
 
 def _any_response(scenario: Scenario) -> tuple[Design, CrossProducts]:
-    """The design with a response that the planned test does not depend on, and its statistics."""
+    """The design with a response that the planned test does not depend on, and its statistics.
+
+    Raises
+    ------
+    ResidualStructureError
+        Where residuals differ or correlate.
+    """
+    if scenario.residual is not None:
+        raise ResidualStructureError(
+            "power without simulation is not worked out for residuals that differ or correlate, "
+            "whose tests rest on the observed information, of one response: simulate, nm.power()"
+        )
     scenario = replace(scenario, design=condensed(scenario.design))
     own = scenario.design.with_response(scenario.distribution.draw(np.random.default_rng(0)))
     return own, cross_products(own)

@@ -12,6 +12,7 @@ import pandas as pd
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.powertests import prepare_test
+from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
 from nestedmlm.fits.simulation.replicates import check_workers, run_replicates, together
 from nestedmlm.fits.simulation.tested_effect import find_effect
 from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
@@ -139,7 +140,7 @@ class Power(Viewable):
         if self.effect_size is not None:
             said.append(f"Effect size: {self.effect_size:.4g}")
         said.append(f"{self.trials} simulations, {len(self.failures)} failures")
-        said.append(f"alpha = {self.alpha:g}, rows: {self.nobs}, groups: {groups}")
+        said.append(f"alpha = {self.alpha:g}, rows: {self.nobs}{groups and ', groups: '}{groups}")
         if self.partial:
             said.append(f"interrupted: {self.nsim} simulations were asked for")
         blocks: list[Block] = [
@@ -254,7 +255,10 @@ def power(
         scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
     root = seed_sequence(seed)
     ways = streams(root, nsim)
-    if scenario.family is None:
+    if scenario.residual is not None:
+        task = prepare_refitted_test(scenario, tested, test)
+        outcome = run_replicates(task, ways, label="power", progress=progress, workers=workers)
+    elif scenario.family is None:
         scenario = replace(scenario, design=condensed(scenario.design))
         tested = replace(tested, design=scenario.design)
         task = prepare_test(scenario, tested, test, workers=workers)

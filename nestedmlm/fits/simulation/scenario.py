@@ -14,10 +14,10 @@ from nestedmlm.arguments import check_number, checked
 from nestedmlm.covariance import relative_factors
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.extend import extended
 from nestedmlm.fits.simulation.planned_power import assurance, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
@@ -30,6 +30,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.statistics.cells.condensed import condensed
+from nestedmlm.statistics.pair_sums import ResidualAt
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -57,6 +58,8 @@ class Scenario:
         The family's parameter beside the mean, where it has one.
     approximation : Approximation or None
         How refits of a generalized model approximate the likelihood.
+    residual : ResidualAt, optional
+        Where residuals differ or correlate.
 
     Examples
     --------
@@ -91,6 +94,7 @@ class Scenario:
     family: Family | None = None
     dispersion: float | None = None
     approximation: Approximation | None = None
+    residual: ResidualAt | None = None
 
     @property
     def _native(self) -> str:
@@ -111,7 +115,7 @@ class Scenario:
         design = self.design if self.design.rows is not None else condensed(self.design)
         return response_distribution(
             design, beta=self.beta, T=T, sigma=self.sigma, family=self.family,
-            dispersion=self.dispersion,
+            dispersion=self.dispersion, residual=self.residual,
         )  # fmt: skip
 
     @checked
@@ -237,6 +241,12 @@ class Scenario:
         >>> larger.simulate(1, seed=1).shape
         (180, 1)
         """
+        if self.residual is not None:
+            raise ResidualStructureError(
+                "more groups or rows are not worked out for residuals that differ or correlate "
+                "(dispersion=, residual=): power() of the design itself is; repeat its blocks in "
+                "the data, under new names, and give the fit to those"
+            )
         model, design = extended(self.model, self.design, along=along, within=within, n=n)
         return replace(self, model=model, design=design)
 
@@ -266,7 +276,7 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
         return source
     if not isinstance(source, Estimates):
         raise OptionError(f"a fit of lmer or a Scenario is needed, not {type(source).__name__}")
-    refuse_residuals(source, "a scenario of simulated data")
+    refuse_known_sigma(source, "a scenario of simulated data")
     core = source.core
     if core.family is not None and core.penalty is not None:
         raise OptionError("a scenario refits by maximum likelihood, and this fit is penalised")
@@ -275,6 +285,7 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
         model=source.model, design=source.design, beta=s.beta, theta=s.theta, sigma=core.scale,
         REML=core.REML, family=core.family, dispersion=core.dispersion,
         approximation=core.approximation,
+        residual=s.stats.residual if source.design.residual is not None else None,
     )  # fmt: skip
 
 
