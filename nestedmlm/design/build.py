@@ -165,6 +165,8 @@ def build_design(
     >>> [(f.name, len(f.levels)) for f in design.factors]
     [('Subject', 18)]
     """
+    if family is not None and not hasattr(family, "link"):
+        raise OptionError(f"family must be a Family such as nm.families.poisson(), not {family!r}")
     formula = as_formula(formula, double_bar)
     arguments = read_arguments(dispersion, residual)
     require_random = require_random and arguments is None

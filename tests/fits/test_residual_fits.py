@@ -613,3 +613,20 @@ def test_names_of_other_programs_are_understood(name, here):
     with pytest.raises(OptionError, match="is written") as error:
         nm.lmer(MEANS, visits(), residual=f"{name}(visit | Subject)")
     assert here in str(error.value)
+
+
+def test_a_blocks_matrix_is_labelled_by_its_times():
+    data = nm.load_dataset("sleepstudy")
+    data = data[data["Subject"].isin(data["Subject"].unique()[:9]) & (data["Days"] < 4)]
+    data = data.assign(half=data["Days"] / 2 + 0.25, visit=[f"v{d}" for d in data["Days"]])
+    formula = "Reaction ~ Days + (1 | Subject)"
+    labels = {
+        "car1(half | Subject)": ["0.25", "0.75", "1.25", "1.75"],
+        "ar1(Days | Subject)": ["0", "1", "2", "3"],
+        "ad1(visit | Subject)": ["v0", "v1", "v2", "v3"],
+    }
+    block = data["Subject"].iloc[0]
+    for residual, expected in labels.items():
+        fit = nm.lmer(formula, data, residual=residual)
+        found = fit.residual_cov(block)
+        assert list(found.index) == list(found.columns) == expected

@@ -97,3 +97,8 @@ def test_contrasts_nest_and_change_sign(fit):
 def test_responses_whose_squares_are_not_finite(fit):
     with pytest.raises(nm.DataError, match="too large to compute with"):
         fit.refit(fit.design.y * 1e200)
+
+
+def test_a_family_by_its_name_is_no_family():
+    with pytest.raises(OptionError, match="must be a Family such as"):
+        nm.build_design("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), family="poisson")

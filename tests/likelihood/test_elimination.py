@@ -9,7 +9,7 @@ import pytest
 from designs import FORMULAS, design
 
 from nestedmlm.likelihood import elimination
-from nestedmlm.likelihood.elimination import primitives, speed
+from nestedmlm.likelihood.elimination import information, loops, primitives, speed
 from nestedmlm.likelihood.plan import flat_factors, make_plan, start_phi
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.statistics import crossproducts
@@ -156,3 +156,34 @@ def test_factors_of_any_size_lose_no_digits(size) -> None:
     # in I + T'QT the one is lost against T^2: that is all that is lost
     assert e.logdet == pytest.approx(float(logdet), rel=1e-13, abs=1e-14 * size**2)
     np.testing.assert_allclose(e.S, S.astype(float), rtol=1e-9, atol=1e-9 * float(np.abs(S).max()))
+
+
+@pytest.mark.parametrize("name", ["scale", "add_scaled", "subtract_scaled"])
+@pytest.mark.parametrize("shape", [(5,), (3, 5)])
+@pytest.mark.parametrize("per_level", [False, True])
+def test_loops_do_what_their_primitives_do(name, shape, per_level):
+    """The loops before they are compiled: every number of dimensions, every kind of factor."""
+    rng = np.random.default_rng(4)
+    out, x = rng.normal(size=shape), rng.normal(size=shape)
+    s = rng.normal(size=5) if per_level else 1.7
+    expected = out.copy()
+    getattr(primitives, name)(expected, s, x)
+    getattr(loops, f"_{name}_{len(shape)}{'v' if per_level else 's'}")(out, s, x)
+    np.testing.assert_allclose(out, expected, rtol=1e-14)
+
+
+def test_products_of_a_factors_own_variates():
+    """Of entries (a, b) of a covariance: F = z_a w_b' and, beside the diagonal, its mirror."""
+    rng = np.random.default_rng(5)
+    entries = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 0]])
+    k, J, low, high, m = 2, 6, 0, 3, 4
+    across, w, B = rng.normal(size=(k, k, m)), rng.normal(size=(k, J)), rng.normal(size=(k, 3, J))
+    gram, BF, Fe = np.zeros((m, m)), np.zeros((m, 3)), np.zeros(m)
+    information.add_own_products(entries, low, high, across, w, B, gram, BF, Fe)
+    for q, (_, a, b) in enumerate(entries[:high]):
+        sides = {(a, b), (b, a)}
+        shares = np.where(np.arange(m) < high, 0.5, 1.0)
+        assert gram[q] == pytest.approx(shares * sum(across[i, j] for i, j in sides))
+        assert BF[q] == pytest.approx(sum(w[j] @ B[i].T for i, j in sides))
+        assert Fe[q] == pytest.approx(sum(w[i] @ w[j] for i, j in sides))
+    assert not gram[high:].any() and not BF[high:].any() and not Fe[high:].any()

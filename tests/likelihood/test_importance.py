@@ -11,6 +11,7 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.families.row_terms import log_densities
+from nestedmlm.likelihood.glmm import importance
 from nestedmlm.likelihood.glmm.dense import dense_modes
 from nestedmlm.likelihood.glmm.importance import sample_likelihood
 from nestedmlm.likelihood.pls import dense_z
@@ -114,3 +115,25 @@ def test_where_there_is_no_telling_it_says_so():
         found = fit.check_approximation(nsim=500)
     assert found.change.isna().all()
     assert found.attrs["khat"] > 0.7
+
+
+def test_the_slopes_covariance_is_that_of_weighted_pairs(crossed):
+    """The delta method of a ratio: squares of what each pair adds, less its weight's share."""
+    model, ev = crossed.solved.model, crossed.solved.here.evaluation
+    modes = ev.approximation.modes
+    found = sample_likelihood(model, ev.T, modes, 1.0, draws=40, seed=5)
+    sets = importance._independent_sets(model)
+    share = np.exp(found.log_weights - found.log_weights.max())
+    share /= share.sum(axis=1, keepdims=True)
+    w, parts, first = (modes.rows.h if (modes.rows.h >= 0).all() else modes.rows.w), [], 0
+    for some in importance._proposals(model, ev.T, w, 40, 5):
+        h = importance._scores(model, sets, modes, some, 1.0, len(found.slope))[0]
+        p = share[0, first : first + len(h)]
+        first += len(h)
+        halves = (p[:, None] * np.column_stack([h, np.ones(len(h))])).reshape(2, len(h) // 2, -1)
+        parts.append(halves.sum(axis=0))
+    pairs = np.vstack(parts)
+    center = pairs[:, :-1].sum(axis=0)
+    apart = pairs[:, :-1] - pairs[:, -1:] * center
+    assert found.slope == pytest.approx(-2.0 * center)
+    assert found.slope_covariance == pytest.approx(4.0 * apart.T @ apart)

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.covariance import TermShape
+from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.build import build_design
-from nestedmlm.likelihood.plan import make_plan, phi_of_theta
+from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
@@ -17,6 +19,7 @@ from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.objective import ROUTES, lower_bounds
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.quadratic import trust_step
+from nestedmlm.optimum.zeros import zero_candidates
 from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, data, design
 
@@ -281,3 +284,14 @@ def test_standard_deviations_stop_at_zero() -> None:
     found = certificate_of("y ~ 1 + cs(0 + t | g)", rows)
     assert found.holds and found.starts > 3
     assert found.gradient < 1e-4  # of what the bound leaves free
+
+
+def test_zeros_are_tried_together_and_one_at_a_time() -> None:
+    plan = Plan((TermShape(structure=UNSTRUCTURED, hom=False, k=1),) * 3, ((0, 1, 2),))
+    found = zero_candidates(np.array([1e-3, 2e-3, 0.7, 5.0]), plan, 1e-2)
+    expected = [[0.0, 0.0, 0.7, 5.0], [0.0, 2e-3, 0.7, 5.0], [1e-3, 0.0, 0.7, 5.0]]
+    assert [point.tolist() for point in found] == expected
+    assert [p.tolist() for p in zero_candidates(np.array([0.5, 2e-3, 0.7]), plan, 1e-2)] == [
+        [0.5, 0.0, 0.7]
+    ]
+    assert zero_candidates(np.array([0.5, 0.6, 0.7]), plan, 1e-2) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import make_plan
+from nestedmlm.optimum import residual_optimum
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.residual_objective import ResidualObjective
@@ -62,3 +65,29 @@ def test_nothing_is_lower(seed):
 @pytest.mark.parametrize("seed", range(80))
 def test_nothing_is_lower_from_many_starts(seed):
     check(seed, starts=12)
+
+
+@pytest.mark.parametrize("starts", ["none", "bad"])
+def test_without_a_good_start_the_fit_without_structure_is_one(monkeypatch, starts):
+    design = build_design(FORMULA, made(3), residual="ar1(t | g)")
+    sums = pair_sums(design)
+    plan = make_plan(design, sums.base)
+    with held(choice=Speed.NUMPY):
+        right = optimize_residuals(plan, sums, REML=True).evaluation.criterion
+        descend = residual_optimum.descend_from
+        if starts == "none":
+            monkeypatch.setattr(residual_optimum, "_starts", lambda *_: iter(()))
+        else:  # every start but the last one stays where it is
+            few = [
+                replace(Control(), max_evaluations=1),
+            ]
+            far = np.append(np.full(plan.n_theta, 30.0), 1.4)
+            monkeypatch.setattr(residual_optimum, "_starts", lambda *_: iter([far]))
+
+            def held_back(objective, point, control):
+                return descend(objective, point, few.pop() if few else control)
+
+            monkeypatch.setattr(residual_optimum, "descend_from", held_back)
+        found = optimize_residuals(plan, sums, REML=True)
+    assert found.evaluation.criterion == pytest.approx(right, abs=1e-6)
+    assert found.certificate.starts == (1 if starts == "none" else 2)

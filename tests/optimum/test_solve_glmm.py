@@ -14,7 +14,9 @@ from nestedmlm.design.build import build_design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families import resolve_family
 from nestedmlm.likelihood.glmm.dense import dense_laplace
+from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.optimum import minque
+from nestedmlm.optimum.glmm.glmm_start import least_squares_start
 from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
 
 
@@ -367,3 +369,16 @@ def test_an_optimum_beside_a_pole(seed):
     bounded = nm.glmer(form, data, family=family, information="expected")
     assert fit.criterion == pytest.approx(bounded.criterion, abs=1e-6)
     assert (fit.fittedvalues > 0.0).all()
+
+
+def test_dispersions_to_start_from():
+    data = nm.load_dataset("sleepstudy")
+    design = nm.build_design("Reaction ~ Days + (1 | Subject)", data)
+    gamma, dispersion = least_squares_start(make_model(design, nm.families.gamma()))
+    mu = np.exp(make_model(design, nm.families.gamma()).predictor(gamma))
+    assert dispersion == pytest.approx(np.mean((design.y / mu - 1.0) ** 2))
+    counts = design.with_response(np.round(design.y / 50.0))
+    fixed = nm.families.negative_binomial(2.5)
+    assert least_squares_start(make_model(counts, fixed))[1] == 2.5
+    estimated = least_squares_start(make_model(counts, nm.families.negative_binomial()))[1]
+    assert estimated != 2.5 and estimated > 0.0

@@ -12,7 +12,11 @@ import nestedmlm as nm
 from nestedmlm.inference.profile.constrained_fit import fit_constrained
 from nestedmlm.inference.profile.coordinates import held_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at, hessian_at
-from nestedmlm.inference.variances.parameters import model_parameters, parameter_values
+from nestedmlm.inference.variances.parameters import (
+    model_parameters,
+    old_names,
+    parameter_values,
+)
 from nestedmlm.likelihood.plan import make_plan, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
@@ -248,7 +252,8 @@ def test_a_lower_deviance_is_followed():
     chosen = model_parameters(fit.design)[-1:]
     found = profile_parameters(fit.design, worse, chosen, cutoff=2.1, step=1.0)
     assert found.solution.deviance == pytest.approx(fit.deviance, abs=1e-6)
-    assert "lower" in found.messages[0]
+    by = worse.deviance - found.solution.deviance
+    assert found.messages[0].startswith(f"profiling found a deviance lower by {by:.3g}: ")
     expected = fit.conf_int("Days").loc["Days"]
     assert found.curves[0].limit(-1.959964) == pytest.approx(expected["conf_low"], abs=1e-4)
 
@@ -274,3 +279,9 @@ def test_parameters_are_chosen():
     for options in ({"method": "likelihood"}, {"order": "R"}, {"names": "short"}, {"level": 1.0}):
         with pytest.raises(nm.errors.OptionError):
             fit.conf_int("sigma", **options)
+
+
+def test_old_names_count_the_parameters_of_the_random_effects():
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    names = [".sig01", ".sig02", ".sig03", ".sigma", "(Intercept)", "Days"]
+    assert list(old_names(model_parameters(fit.design))) == names

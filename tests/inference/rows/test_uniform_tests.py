@@ -45,3 +45,18 @@ def test_the_picture_says_the_tests_p_values():
     np.testing.assert_allclose(left.collections[0].get_offsets()[:, 1], np.sort(u))
     with pytest.raises(OptionError, match="generalized"):
         nm.plots.simulated_residuals(nm.lmer("TICKS ~ 1 + (1 | BROOD)", data))
+
+
+def test_the_numbers_are_those_of_the_textbook():
+    u = np.array([0.05, 0.1, 0.3, 0.45, 0.5, 0.62, 0.9, 0.95, 0.99, 0.7])
+    predicted = np.array([1.0, 2.0, 2.0, 5.0, 3.0, 7.0, 4.0, 6.0, 8.0, 9.0])
+    found = uniform_tests(u, predicted, 9)  # the ends are a tenth wide
+    assert found.outliers == 3
+    assert found.outlier_p == pytest.approx(stats.binomtest(3, 10, 0.2).pvalue)
+    assert found.uniform_p == pytest.approx(stats.kstest(u, "uniform").pvalue)
+    assert found.rank.tolist() == [0.05, 0.2, 0.2, 0.55, 0.35, 0.75, 0.45, 0.65, 0.85, 0.95]
+    z = stats.norm.ppf(np.clip(u, 0.05, 0.95))
+    fit = np.polynomial.polynomial.polyfit(found.rank, z, 2)
+    left = np.sum((z - np.polynomial.polynomial.polyval(found.rank, fit)) ** 2)
+    F = (np.sum((z - z.mean()) ** 2) - left) / 2 / (left / 7)
+    assert found.trend_p == pytest.approx(stats.f.sf(F, 2, 7))

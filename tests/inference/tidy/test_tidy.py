@@ -8,6 +8,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
+from nestedmlm.inference.tidy.wald_parameters import _kind
 from nestedmlm.views.parameters import parameter_table
 
 NUMBERS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
@@ -257,3 +258,9 @@ def test_refuses(sleep, case):
 def test_augment_refuses_other_rows(sleep):
     with pytest.raises(DataError, match="must have 180 rows, not 3"):
         sleep.augment(nm.load_dataset("sleepstudy").head(3))
+
+
+def test_kinds_of_variance_components():
+    assert _kind({"var1": None, "var2": None}) == "sigma"
+    assert _kind({"var1": "Days", "var2": None}) == "sd"
+    assert _kind({"var1": "(Intercept)", "var2": "Days"}) == "cor"

@@ -133,3 +133,16 @@ def test_what_only_the_residual_of_a_linear_model_hides_is_not_named(rows: pd.Da
     given = nm.lmer("y ~ 1 + diag(0 + cond | row)", known, weights=np.full(480, 9.0),
                     fixed={"sigma": 1.0})  # fmt: skip
     assert not [m for m in given.messages if "arbitrary" in m]
+
+
+def test_as_many_fixed_effects_as_rows_say_nothing():
+    few = pd.DataFrame({"k": np.arange(12), "g": np.arange(12) // 2, "h": np.arange(12) // 2 + 10})
+    few["y"] = np.random.default_rng(2).poisson(4.0, 12)
+    twice = "(1 | g) + (1 | h)"
+    whole = nm.build_design(f"y ~ factor(k) + {twice}", few, family=nm.families.poisson())
+    less = nm.build_design(f"y ~ 1 + {twice}", few, family=nm.families.poisson())
+    fit = nm.glmer(f"y ~ 1 + {twice}", few, family=nm.families.poisson())
+    assert confoundings(whole, fit.solution, REML=False) == ()
+    assert len(confoundings(less, fit.solution, REML=False)) == 1
+    one = nm.glmer("y ~ 1 + (1 | g)", few, family=nm.families.poisson())
+    assert confoundings(one.design, one.solution, REML=False) == ()
