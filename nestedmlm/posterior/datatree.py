@@ -20,13 +20,14 @@ from nestedmlm.bayes.model.names import (
 )
 from nestedmlm.bayes.model.priors import PriorSet
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.posterior.draws import draw_shape
 from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
 FIXED_DIM = "fixed"
+STACKED = "data_sets"  # attribute of stacked draws: how many data sets they are of
 _OF_DATA = ("observed_data", "constant_data")
 
 
@@ -45,6 +46,21 @@ def check_parameters(data: Any, design: Design) -> None:
         raise OptionError(
             f"the draws lack {', '.join(map(repr, missing))}; a fit of this formula needs "
             f"{', '.join(names)}"
+        )
+
+
+def refuse_stacked(data: Any, what: str) -> None:
+    """Refuse a question about the likelihood of draws that are of several data sets.
+
+    Raises
+    ------
+    NotDefinedError
+    """
+    count = data["posterior"].attrs.get(STACKED)
+    if count is not None:
+        raise NotDefinedError(
+            f"{what} of a stacked posterior is not defined: its draws are of {count} imputed data "
+            "sets, and a likelihood is of one; ask each of the posteriors that were pooled"
         )
 
 

@@ -251,6 +251,13 @@ def test_posteriors_are_stacked(imputed):
     draws = both.data["posterior"]["Days"].to_numpy()
     assert draws[fits[0].n_chains :] == pytest.approx(fits[1].data["posterior"]["Days"].to_numpy())
     assert "stacked" in both.messages[-1]
+    for of_one_data_set in (
+        both.loo, both.log_evidence, both.sensitivity, both.with_prior, both.with_log_likelihood,
+        lambda: both.kfold("Subject"), nm.compare(nm.lmer(both.formula, imputed[0]), both).why,
+    ):  # fmt: skip
+        with pytest.raises(NotDefinedError, match="of 2 imputed data sets"):
+            of_one_data_set()
+    assert "data_sets" not in fits[0].data["posterior"].attrs
     assert fits[0].n_chains == 4  # as it was
     with pytest.raises(OptionError, match="as many chains and draws"):
         short = nm.lmer("Reaction ~ Days + (1 | Subject)", imputed[0])

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
+from nestedmlm.posterior.datatree import STACKED
 
+_OF_ONE = ("log_likelihood", "log_prior")  # groups of the draws given one data set
 _STACKED = ("posterior", "sample_stats")  # groups that do not depend on the rows' values
 
 
@@ -45,8 +47,10 @@ def stacked_posterior(fits: Sequence[BayesFit]) -> BayesFit:
             for k, fit in enumerate(fits)
         ]  # fmt: skip
         tree[name] = xr.DataTree(xr.concat(parts, dim="chain", combine_attrs="override"))
-    if "log_likelihood" in tree.children:
-        del tree["log_likelihood"]
+    tree["posterior"].attrs[STACKED] = len(fits)
+    for name in _OF_ONE:
+        if name in tree.children:
+            del tree[name]
     said = (
         f"draws of {len(fits)} imputed data sets, stacked: R-hat and effective draws compare data "
         "sets as if they were chains; see each fit's own"

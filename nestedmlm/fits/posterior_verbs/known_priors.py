@@ -7,6 +7,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.inference.fitted import require_linear
+from nestedmlm.posterior.datatree import refuse_stacked
 
 
 def known_priors(fit: BayesEstimates) -> PriorSet:
@@ -18,7 +19,10 @@ def known_priors(fit: BayesEstimates) -> PriorSet:
         If they are not known (a PyMC model of the user's).
     ResidualStructureError
         For a known sigma.
+    NotDefinedError
+        Of a stacked posterior.
     """
+    refuse_stacked(fit.data, "what needs the likelihood and the priors")
     if fit.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
     require_linear(fit.design.family, "what needs the priors of a posterior")

@@ -17,6 +17,7 @@ from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
+from nestedmlm.posterior.datatree import refuse_stacked
 from nestedmlm.posterior.left_out_density import choose_factor
 from nestedmlm.posterior.loglik import loo_blocks, loo_groups, loo_integrated_rows, loo_rows
 from nestedmlm.posterior.reduced_posterior import Refits
@@ -81,6 +82,8 @@ def loo(
         out exactly.
     DataError
         If a unit's rows are all that tell of a fixed effect.
+    NotDefinedError
+        Of a posterior stacked by `pool`, whose draws are of several data sets.
 
     Warns
     -----
@@ -98,6 +101,7 @@ def loo(
     >>> bool(exact.pareto_k.max() < 0.7)
     True
     """
+    refuse_stacked(fit.data, "loo")
     own = fit.design.residual
     blocks = own is not None and own.block is not None
     unit = ("group" if blocks else "row") if unit is None else unit

@@ -17,6 +17,7 @@ from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.comparison import comparison_table
+from nestedmlm.posterior.datatree import refuse_stacked
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.prior_influence import influence_table
 from nestedmlm.posterior.prior_scales import Redraws
@@ -295,9 +296,10 @@ def require_redrawable(posterior: Any) -> PriorSet:
 
     Raises
     ------
-    OptionError, ResidualStructureError, RelationshipError
+    OptionError, ResidualStructureError, RelationshipError, NotDefinedError
     """
     design = posterior.design
+    refuse_stacked(posterior.data, "why")
     if posterior.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
     require_linear(design.family, "why")
