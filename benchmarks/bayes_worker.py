@@ -87,11 +87,11 @@ def main(program: str, path: str, formula: str, factors: str, *numbers: str) -> 
         frame[name] = frame[name].astype(str).astype("category")
     run = PROGRAMS[program]()
     # what a user of the program has loaded by the time it samples
-    import arviz as az
-    import nutpie
-    import pymc  # noqa: F401
+    if program != "psis":
+        import nutpie
+        import pymc  # noqa: F401
 
-    timed(nutpie, "compile_pymc_model", "compile")
+        timed(nutpie, "compile_pymc_model", "compile")
     if program == "hierarchical-c":
         import nestedmlm.bayes.sampling.samplers as samplers
 
@@ -100,14 +100,17 @@ def main(program: str, path: str, formula: str, factors: str, *numbers: str) -> 
     settings = dict(zip(("draws", "chains", "seed"), map(int, numbers), strict=True))
     data = run(formula, frame, settings)
     done, after = time.perf_counter(), cpu()
+    import arviz as az
+
     names = [
         name
         for name, values in data.posterior.data_vars.items()
         if values.ndim == 2 and "corr" not in str(name)
     ]
-    ess = az.ess(data.posterior.to_dataset()[names])
+    posterior = data.posterior  # a Dataset in the InferenceData of ArviZ before 1.0
+    ess = az.ess(getattr(posterior, "to_dataset", lambda: posterior)()[names])
     least = min(float(ess[name]) for name in names)
-    attributes = data.posterior.attrs
+    attributes = posterior.attrs
     if program == "psis":  # resampled draws repeat: the weights know how many count
         least = float(attributes["ess"])
     answer = {
@@ -119,7 +122,7 @@ def main(program: str, path: str, formula: str, factors: str, *numbers: str) -> 
         "min_ess": least,
         "khat": attributes.get("khat"),
         "divergences": int(data.sample_stats["diverging"].sum())
-        if "sample_stats" in data.children and "diverging" in data.sample_stats
+        if "diverging" in getattr(data, "sample_stats", ())
         else None,
     }
     print(json.dumps(answer))

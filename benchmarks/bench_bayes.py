@@ -2,7 +2,7 @@
 
     python benchmarks/bench_bayes.py [--draws 1000] [--chains 4] [--json bench_bayes.json]
         [--programs marginal,psis,hierarchical,bambi] [--bambi-python PYTHON] [--runs 3]
-        [--models M14,M17,sleepstudy]
+        [--models M14,M17,sleepstudy,Penicillin]
 
 Every posterior is drawn in a process of its own: import, then everything from formula and data
 frame to draws. "cold" runs have empty PyTensor and Numba caches, "warm" ones the caches of the
@@ -34,6 +34,7 @@ MODELS = {
     "M14": ("classroom", "mathscore ~ ses + (ses | schoolid)"),
     "M17": ("classroom", "mathscore ~ ses + (ses | schoolid) + (1 | classid)"),
     "sleepstudy": ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
+    "Penicillin": ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
 }
 PROGRAMS = ("marginal", "psis", "hierarchical", "bambi")
 # other back-ends, on request; the last needs JAX
@@ -208,7 +209,7 @@ def markdown(rows: list[Row], notes: list[str]) -> str:
     for row in rows:
         cells = [row.model, row.program, row.caches]
         cells += [f"{row.seconds[t]:.1f}" for t in TIMES]
-        cells += [f"{x:.0f}" for x in (row.cpu, row.min_ess, row.ess_per_second)]
+        cells += [f"{row.cpu:.2f}", f"{row.min_ess:.0f}", f"{row.ess_per_second:.0f}"]
         cells += [f"{row.ess_per_cpu_second:.0f}"]
         cells += ["" if row.divergences is None else str(row.divergences)]
         cells += ["" if row.khat is None else f"{row.khat:.2f}"]

@@ -422,3 +422,15 @@ def test_summary_is_a_view(sleep):
     assert "<table" in bayes._repr_html_()
     assert "| Groups |" in view.to_markdown()
     assert str(bayes) == str(bayes.summary())
+
+
+def test_a_report_opens_as_that_of_the_fit():
+    """Same rows, groups, weights and offset; only how it was fitted differs."""
+    frame = nm.load_dataset("Dyestuff").assign(w=[1.0, 2.0, 0.5] * 10, o=[1.0, -1.0] * 15)
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", frame, weights="w", offset="o")
+    posterior = fit.sample(sampler="psis", draws=250, seed=1)
+    told, own = (" ".join(str(one.report()).split()) for one in (fit, posterior))
+    how = ("restricted maximum likelihood", "sampling from its posterior")
+    opening = told.partition(". ")[0]
+    assert "weights w" in opening and "offset o" in opening
+    assert own.startswith(f"{opening.replace(*how)}. Priors: Intercept ~ ")

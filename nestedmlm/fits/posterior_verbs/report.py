@@ -9,6 +9,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.parameters import parameters
+from nestedmlm.fits.verbs.report import model_sentence
 from nestedmlm.posterior.icc_r2 import nakagawa_draws
 from nestedmlm.posterior.summaries import ESTIMATES, LEVEL
 from nestedmlm.views import report as sentences
@@ -73,11 +74,7 @@ def _model(fit: BayesEstimates) -> str:
         if family is None
         else sentences.generalized_model(family.name, family.link.name)
     )
-    text = (
-        f"{fit.design.formula.response_text} was modelled by {model}, {fit.formula}, "
-        f"fitted to {fit.nobs:,} observations ({sentences.groups(fit.ngrps)}) by sampling from its "
-        "posterior."
-    )
+    text = f"{model_sentence(fit, model, 'sampling from its posterior')}."
     if fit.design.residual is not None:
         said = fit.design.residual.arguments.texts
         text += f" Residuals: {', '.join(said)}; their SD is that where all of it is zero."

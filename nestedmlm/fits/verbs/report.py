@@ -18,6 +18,7 @@ from nestedmlm.views.effect_tests import METHOD_NAMES
 from nestedmlm.views.report import Report, Sentence
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_estimates import BayesEstimates
     from nestedmlm.fits.lmer_fit import LmerFit
 
 _CRITERIA = {True: "restricted maximum likelihood", False: "maximum likelihood"}
@@ -103,7 +104,7 @@ def _model(fit: LmerFit) -> str:
     return " ".join([f"{text}.", *sentences.remark_sentences(fit.design.messages)])
 
 
-def model_sentence(fit: LmerFit, model: str, criterion: str) -> str:
+def model_sentence(fit: LmerFit | BayesEstimates, model: str, criterion: str) -> str:
     """What was modelled by which model, and how it was fitted to which data, without a stop."""
     residual = fit.design.residual
     counted = [sentences.groups(fit.ngrps)] if fit.design.factors else []
