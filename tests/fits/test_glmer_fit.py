@@ -297,6 +297,17 @@ def test_a_predictor_may_be_drawn_by_any_seed(cbpp, seed):
     assert nm.glmer(formula, data, family="binomial").converged
 
 
+def test_population_predictions_have_the_errors_of_means(fit):
+    """The numbers are those of glmmTMB, predict(re.form = NA, se.fit = TRUE)."""
+    found = fit.predict(re_form="~ 0", se_fit=True)["std_error"][:4].to_numpy()
+    means = fit.emmeans("period").to_frame()["std_error"].to_numpy()
+    assert found == pytest.approx(means, rel=1e-9)
+    assert found == pytest.approx([0.2324721, 0.3102140, 0.3302752, 0.4300720], rel=1e-5)
+    rows = pd.DataFrame({"period": ["1"], "herd": ["99"]})
+    new = fit.predict(rows, se_fit=True, new_levels="population")["std_error"].iloc[0]
+    assert new == pytest.approx(np.hypot(means[0], fit.theta[0]), rel=1e-9)
+
+
 # --- what is refused ----------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ABSENT)
 def test_what_has_no_meaning_says_so(fit, name):

@@ -92,7 +92,8 @@ def predict(
     Standard errors are exact given theta: they use the joint covariance of the estimated
     fixed effects and the random effects (Henderson's mixed-model equations), as lme4's
     ``se.fit`` since 1.1-35. They do not count the uncertainty of theta, and the intervals
-    use the normal quantile.
+    use the normal quantile. Predictions of a generalized model without random effects have the
+    standard errors of `bse` and ``emmeans``, from its Hessian.
 
     Where a group is new and its random effects are set to zero, the standard error and both
     intervals count its between-group variance, which lme4 leaves out. A prediction interval
@@ -110,8 +111,11 @@ def predict(
     0    253.66      12.25    229.64     277.68
     9    430.66      13.86    403.50     457.82
     """
+    generalized = fit.core.family is not None
+    with_errors = generalized and (se_fit or interval is not None)
     options = prediction.PredictionOptions(
         type=type,
+        vcov=fit.core.vcov if with_errors else None,
         link=None if fit.core.family is None else fit.core.family.link,
         re_form=re_form,
         new_levels=new_levels,

@@ -32,10 +32,15 @@ NA_ACTIONS = ("pass", "omit", "raise")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionOptions:
-    """Options of a prediction: the arguments of `LmerFit.predict`, and the link (None: none)."""
+    """Options of a prediction: the arguments of `LmerFit.predict`, and the link (None: none).
+
+    `vcov` is the covariance of the fixed effects where it is another than that given theta: that of
+    a generalized model, by its Hessian.
+    """
 
     type: str = "link"
     link: Link | None = None
+    vcov: FloatArray | None = None
     re_form: Any = None
     new_levels: str = "error"
     se_fit: bool = False
@@ -305,6 +310,12 @@ def _uncertainty(
     """Standard errors and the ends of the interval."""
     X = None if options.random_only else rows.X
     known = relative_variances(solution, X, rows.terms)
+    if X is not None and options.vcov is not None:  # rows without random effects, as `emmeans`
+        alone = np.ones(len(X), dtype=bool)
+        for Z, codes in rows.terms:
+            alone &= (codes < 0) | ~Z.any(axis=1)
+        of_means = np.einsum("ij,jk,ik->i", X, options.vcov, X) / solution.sigma**2
+        known = np.where(alone, of_means, known)
     spread = relative = known + _between(solution, rows.unknown)
     if options.interval == "prediction":
         both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
