@@ -20,7 +20,9 @@ class Curved(Protocol):
     def design(self) -> Design:
         """Matrices and terms."""
 
-    def smooths(self, *, points: int = ..., level: float = ...) -> Smooths:
+    def smooths(
+        self, *, points: int = ..., level: float = ..., simultaneous: bool = ...
+    ) -> Smooths:
         """Smooth terms, as `LmerFit.smooths`."""
 
 
@@ -29,10 +31,11 @@ def curves(
     fit: Curved,
     *,
     level: float = 0.95,
+    simultaneous: bool = False,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
-    """Curves of the smooth terms with pointwise bands, a panel for each.
+    """Curves of the smooth terms with bands, a panel for each.
 
     A curve sums to zero over the data, unless numbers multiply it.
 
@@ -41,6 +44,8 @@ def curves(
     fit : LmerFit
     level : float
         Of the bands (see `LmerFit.smooths`).
+    simultaneous : bool
+        Bands of all points at once; by default pointwise ones.
     ax : axes or array of axes, optional
         As many as there are curves.
     figsize : tuple, optional
@@ -63,7 +68,7 @@ def curves(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Days', 's(Days)')
     """
-    found = fit.smooths(level=level).curves
+    found = fit.smooths(level=level, simultaneous=simultaneous).curves
     names = list(dict.fromkeys(found["term"]))
     places = panels(len(names), ax, figsize=figsize)
     variables = {t.name: t.smooth.x for t in fit.design.terms if t.smooth is not None}

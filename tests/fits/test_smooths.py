@@ -263,3 +263,34 @@ def test_singular_curves_are_diagnosed():
     assert fit.simplify().final.formula == "y ~ z + (1 | g)"
     assert "s(z): the standard deviation of s(z) is zero" in str(fit.diagnose())
     assert "R²" not in str(nm.etable(fit))
+
+
+def test_simultaneous_bands_hold_whole_curves():
+    """The width is the quantile of the largest of the curve's statistics, drawn from scratch."""
+    d = table().head(60)
+    fit = nm.lmer("y ~ s(x, k=6) + (1 | g)", d)
+    points, wide = fit.smooths(points=15).curves, fit.smooths(points=15, simultaneous=True).curves
+    ratio = (wide["conf_high"] - wide["estimate"]) / wide["std_error"]
+    assert ratio.to_numpy() == pytest.approx(ratio.iloc[0])
+    pd.testing.assert_series_equal(points["std_error"], wide["std_error"])
+    new = d.head(1).drop(columns="x").merge(pd.DataFrame({"x": points["x"]}), how="cross")
+    t = next(i for i, term in enumerate(fit.design.terms) if term.smooth is not None)
+    place = fit.design.terms[t]
+    Z = fit.design.schema.states[fit.design.schema.bars[t].terms.variables[0].name](
+        new["x"].to_numpy()
+    )
+    names = [n for n in fit.cov_params(full=True).index if f"{place.name}" in n]
+    C = fit.cov_params(full=True).loc[["x", *names], ["x", *names]].to_numpy()
+    A = np.column_stack([new["x"] - d["x"].mean(), Z])
+    cov = A @ C @ A.T
+    assert np.sqrt(np.diag(cov)) == pytest.approx(points["std_error"].to_numpy(), rel=1e-6)
+    drawn = np.random.default_rng(1).multivariate_normal(np.zeros(15), cov, 20_000)
+    largest = np.abs(drawn / np.sqrt(np.diag(cov))).max(axis=1)
+    assert ratio.iloc[0] == pytest.approx(np.quantile(largest, 0.95), rel=0.02)
+    assert ratio.iloc[0] > 2.2
+
+
+def test_summary_says_where_a_curve_is_tested(fits):
+    said = str(nm.lmer("y ~ s(x, k=6) + (1 | g)", table()).summary())
+    assert "x: the straight part of s(x" in said and "under Smooth terms" in said
+    assert "straight part" not in str(nm.lmer("y ~ x + (1 | g)", table()).summary())

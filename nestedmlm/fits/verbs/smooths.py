@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.smooths import (
@@ -16,13 +18,16 @@ from nestedmlm.inference.effects.smooths import (
     smooth_terms,
     smooth_test,
 )
+from nestedmlm.inference.means.adjustments import Family, critical_values
 from nestedmlm.views.smooths import COLUMNS, Smooths
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 
-def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
+def smooths(
+    fit: LmerFit, *, points: int = 100, level: float = 0.95, simultaneous: bool = False
+) -> Smooths:
     """Smooth terms: effective degrees of freedom, tests, curves with bands.
 
     Parameters
@@ -30,7 +35,9 @@ def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
     points : int
         Values of x for each curve, evenly spaced over the range of the data.
     level : float
-        Of the pointwise bands.
+        Of the bands.
+    simultaneous : bool
+        Bands that hold a whole curve, at all points at once; by default they are pointwise.
 
     Returns
     -------
@@ -47,6 +54,8 @@ def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
     All is given the SDs, as in mgcv's ``summary`` and ``plot``: the F test that a curve is zero
     (Wood 2013, Biometrika 100(1), 221-228), and Bayesian bands of the centred curve, which cover
     it on average over x (Marra & Wood 2012, Scandinavian Journal of Statistics 39(1), 53-74).
+    Simultaneous bands are as many standard errors wide as the largest of all points' (multivariate
+    normal) statistics has at the level (Ruppert, Wand & Carroll 2003, section 6.5).
     Whether a curve is more than a straight line is the test of its SD: ``fit.ranova()``.
 
     Examples
@@ -63,9 +72,9 @@ def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
     """
     check_count(points, "points", least=2)
     design, solution = fit.design, fit.solution
-    bands = []
+    bands, critical = [], partial(_largest, level) if simultaneous else None
     for t in smooth_terms(design):
-        band = curve_band(solution, design, t, points=points, level=level)
+        band = curve_band(solution, design, t, points=points, level=level, critical=critical)
         columns = {name: getattr(band, name) for name in band.__dataclass_fields__}
         bands.append(pd.DataFrame({"term": design.terms[t].name, **columns}))
     empty = pd.DataFrame(columns=["term", "x", "estimate", "std_error", "conf_low", "conf_high"])
@@ -74,6 +83,12 @@ def smooths(fit: LmerFit, *, points: int = 100, level: float = 0.95) -> Smooths:
         curves=pd.concat(bands, ignore_index=True) if bands else empty,
         level=level,
     )
+
+
+def _largest(level: float, corr: FloatArray) -> float:
+    """Critical value of the largest of correlated standard normal statistics."""
+    known = Family(size=len(corr), means=np.nan, rank=len(corr), corr=corr)
+    return float(critical_values("mvt", level, np.full(len(corr), np.inf), known)[0])
 
 
 def smooth_table(fit: LmerFit) -> pd.DataFrame:

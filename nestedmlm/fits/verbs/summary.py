@@ -16,6 +16,7 @@ from nestedmlm.views.render.view import View
 from nestedmlm.views.summary import summary_view
 
 if TYPE_CHECKING:
+    from nestedmlm.design.design import Design
     from nestedmlm.fits.lmer_fit import LmerFit
 
 smooth_table = Late("nestedmlm.fits.verbs.smooths", "smooth_table")
@@ -73,7 +74,17 @@ def summary(
         cov=None if vcov is None else pd.DataFrame(method.cov, names, names),
         method=fit.core.ddf(ddf),
         smooths=smooths,
-        notes=method.notes,
+        notes=(*method.notes, *_lines_of_curves(fit.design)),
+    )
+
+
+def _lines_of_curves(design: Design) -> tuple[str, ...]:
+    """What the tests of coefficients that are a curve's straight part do not say."""
+    whole = [t for t in design.terms if t.smooth is not None and design.factors[t.factor].is_whole]
+    return tuple(
+        f"{curve.x}: the straight part of {curve.label} on its own; the test of the whole curve is "
+        "that under Smooth terms"
+        for curve in {t.smooth.label: t.smooth for t in whole if t.smooth is not None}.values()
     )
 
 

@@ -8,6 +8,7 @@ they say (Marra & Wood 2012).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -208,9 +209,15 @@ class CurveBand:
 
 
 def curve_band(
-    solution: Solution, design: Design, t: int, *, points: int, level: float
+    solution: Solution,
+    design: Design,
+    t: int,
+    *,
+    points: int,
+    level: float,
+    critical: Callable[[FloatArray], float] | None = None,
 ) -> CurveBand:
-    """A curve of all data over the range of its variable, with its pointwise band.
+    """A curve of all data over the range of its variable, with its band.
 
     Parameters
     ----------
@@ -221,6 +228,9 @@ def curve_band(
         Evenly spaced values, from the smallest to the largest of the fit.
     level : float
         Of the band.
+    critical : callable (correlations) -> float, optional
+        Half width of the band in standard errors, from the correlations of its points; by default
+        the band is pointwise.
 
     Notes
     -----
@@ -235,8 +245,14 @@ def curve_band(
     if curve.lines == 1:  # centred
         X = X - _lines(design, curve, np.array([curve.mean]))
     estimate = X @ solution.beta + Z @ solution.b[t][0]
-    error = solution.sigma * np.sqrt(relative_variances(solution, X, _rows(design, t, Z)))
-    half = float(scipy.special.ndtri(0.5 + 0.5 * level)) * error
+    rows = X, _rows(design, t, Z)
+    error = solution.sigma * np.sqrt(relative_variances(solution, *rows))
+    width = float(scipy.special.ndtri(0.5 + 0.5 * level))
+    if critical is not None:
+        cov, size = relative_covariances(solution, rows, rows), error / solution.sigma
+        scale = np.where(size > 0.0, size, 1.0)
+        width = critical(cov / np.outer(scale, scale))
+    half = width * error
     return CurveBand(
         x=x,
         estimate=estimate,
