@@ -25,7 +25,7 @@ from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import Solution, smallest_singular_value
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.solve import solve, warn_uncertified
+from nestedmlm.optimum.solve import remarks_on_precision, solve, warn_uncertified
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 if TYPE_CHECKING:
@@ -378,8 +378,7 @@ def fit_design(
     notes = [*design.messages]
     if _SINGULAR_BY[found.certificate.control.optimizer](found.solution):
         notes.append(SINGULAR_MESSAGE)
-    if found.solution.stats.sparse is not None:
-        notes.append(f"crossed factors eliminated iteratively: {found.certificate.message}")
+    notes += remarks_on_precision(found)
     s, H = found.solution, found.information
     shared = confoundings(design, s, REML=found.REML, information=H)
     hint = " (see fit.diagnose())" if design.residual is None else ""

@@ -24,6 +24,9 @@ from nestedmlm.statistics.leaf_levels import with_leaves
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 _TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
 _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is known well
+CERTIFIED = "local optimum certified"
+ROUNDED = "local optimum certified to about"  # so many deviance units, by rounding
+_SAID_DIGITS = 1e-5  # deviance units of rounding from which a certificate names them
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -186,7 +189,36 @@ def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
 
 
 def _message(found: LocalOptimum) -> str:
-    return "local optimum certified" if found.holds else advice(found.exhausted)
+    if not found.holds:
+        return advice(found.exhausted)
+    lost = digits_lost(found.here)
+    if lost < _SAID_DIGITS:
+        return CERTIFIED
+    return (
+        f"{ROUNDED} {lost:.0e} deviance units: the residuals are so small "
+        "beside the response that sums of products keep no more digits of their squares"
+    )
+
+
+def digits_lost(here: ObjectiveAt) -> float:
+    """Rounding of the criterion where the residual sum of squares is a tiny share of the response.
+
+    It is what the sweeps leave of the response's squares, whose last digit is then that share
+    larger in the logarithm.
+
+    Parameters
+    ----------
+    here : ObjectiveAt
+
+    Returns
+    -------
+    float
+        Deviance units; 0 where sigma is known.
+    """
+    stats, r2 = here.objective.stats, here.evaluation.r2
+    if stats.sigma is not None or not r2 > 0.0:
+        return 0.0
+    return float(stats.n * np.finfo(float).eps * stats.F[-1, -1] / r2)
 
 
 def advice(exhausted: bool) -> str:

@@ -21,7 +21,7 @@ from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.optimize import Optimum, optimize
+from nestedmlm.optimum.optimize import ROUNDED, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -182,6 +182,14 @@ def _solve_residuals(
         certificate=found.certificate,
         penalty=None,
     )
+
+
+def remarks_on_precision(found: Solved) -> tuple[str, ...]:
+    """Say how well the optimum is known, where it is not to all digits that are printed."""
+    message = found.certificate.message
+    if found.solution.stats.sparse is not None:
+        return (f"crossed factors eliminated iteratively: {message}",)
+    return (message,) if message.startswith(ROUNDED) else ()
 
 
 def warn_uncertified(found: Solved) -> None:
