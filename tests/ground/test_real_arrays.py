@@ -102,3 +102,10 @@ def test_responses_whose_squares_are_not_finite(fit):
 def test_a_family_by_its_name_is_no_family():
     with pytest.raises(OptionError, match="must be a Family such as"):
         nm.build_design("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), family="poisson")
+
+
+def test_a_constant_new_response_is_named_once():
+    counts = nm.load_dataset("Dyestuff").assign(k=np.arange(30) % 7)
+    fit = nm.glmer("k ~ 1 + (1 | Batch)", counts, family="poisson")
+    with pytest.raises(nm.DataError, match=r"^the new response is constant \(2\)"):
+        fit.refit(np.full(30, 2))

@@ -44,7 +44,8 @@ def check_response(y: FloatArray, name: str) -> None:
     if not np.isfinite(y).all():
         raise ResponseError(f"the response {name} holds infinite values")
     if y.max() == y.min():
-        raise ResponseError(f"the response {name} is constant ({y[0]:g}): there is nothing to fit")
+        what = name if name.startswith("the ") else f"the response {name}"
+        raise ResponseError(f"{what} is constant ({y[0]:g}): there is nothing to fit")
 
 
 def check_finite(X: FloatArray, names: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ def refit(fit: LmerFit, y: Any = None, *, weights: Any = None) -> LmerFit:
     if fit.core.family is not None:
         check_values(
             values, design.weights, None, kind=response_kind(fit.core.family),
-            name=design.formula.response_text, index=design.index,
+            name="the new response", index=design.index,
         )  # fmt: skip
         return _named(weights is not None, fit.refitted(design))
     if weights is not None:
