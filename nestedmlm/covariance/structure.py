@@ -150,7 +150,7 @@ class Structure:
             return np.stack([T.ravel() for T in columns], axis=1)
         first = n_sd(k, hom)
         free = phi[first:]
-        root = self.correlation_factor(np, free, k)
+        root = self.correlation_factor(np, list(free), k)
         out = np.zeros((k, k, len(phi)))
         if hom:
             out[:, :, 0] = root
@@ -158,7 +158,7 @@ class Structure:
             out[np.arange(k), :, np.arange(k)] = root
         sds = np.broadcast_to(phi[:first], k)
         for i, e in enumerate(np.eye(len(free)), start=first):
-            moved = self.correlation_factor(np, free + 1j * COMPLEX_STEP * e, k)
+            moved = self.correlation_factor(np, list(free + 1j * COMPLEX_STEP * e), k)
             out[:, :, i] = sds[:, None] * moved.imag / COMPLEX_STEP
         return out.reshape(k * k, len(phi))
 

@@ -10,6 +10,7 @@ from designs import FORMULAS, design
 
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import information, loops, primitives, speed
+from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import flat_factors, make_plan, start_phi
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.statistics import crossproducts
@@ -40,12 +41,12 @@ def agree(ones, others, rtol=1e-9):
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
-def test_compiled_sweeps_are_the_same_functions(kind, monkeypatch) -> None:
+def test_compiled_sweeps_are_the_same_functions(kind) -> None:
     _, stats, plan, T = parts(kind)
-    monkeypatch.setattr(speed, "PATIENCE_SECONDS", np.inf)
-    plain = everything(T, stats, plan)
-    monkeypatch.setattr(speed, "PATIENCE_SECONDS", -1.0)
-    agree(everything(T, stats, plan), plain)
+    with held(choice=Speed.NUMPY):
+        plain = everything(T, stats, plan)
+    with held(choice=Speed.SWEEPS):
+        agree(everything(T, stats, plan), plain)
 
 
 @pytest.mark.parametrize("kind", [k for k in FORMULAS if "crossed" in k])

@@ -33,14 +33,16 @@ def fresh(monkeypatch):
     """A process that was not told to compile, with nothing on disk."""
     monkeypatch.setattr(speed, "everything_compiled", [False])
     monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(speed, "SWEEPS_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", 15.0)
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: False)
 
 
 def test_work_raises_the_speed_and_disk_does_it_sooner(fresh, monkeypatch) -> None:
     assert speed.repaid(0.4) == Speed.NUMPY
-    assert speed.repaid(1.0) == Speed.SWEEPS
-    assert speed.repaid(6.0) == Speed.DESCENT
+    assert speed.repaid(4.0) == Speed.NUMPY
+    assert speed.repaid(6.0) == Speed.SWEEPS
+    assert speed.repaid(16.0) == Speed.DESCENT
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: True)
     assert speed.repaid(0.4) == Speed.NUMPY
     assert speed.repaid(1.0) == Speed.DESCENT
@@ -56,7 +58,8 @@ def test_a_design_chooses_for_itself(fresh, monkeypatch) -> None:
         assert speed.speed(stats) == Speed.DESCENT
         assert pool.submit(speed.speed, stats).result() == Speed.NUMPY
         assert pool.submit(keeping(speed.speed), stats).result() == Speed.DESCENT
-    monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5 * refit_seconds(stats, 1))
+    for name in ("PATIENCE_SECONDS", "SWEEPS_PATIENCE_SECONDS"):
+        monkeypatch.setattr(speed, name, 0.5 * refit_seconds(stats, 1))
     assert speed.speed(stats) == Speed.SWEEPS
     source = Path(speed.__file__).read_text(encoding="utf-8")
     assert "import time" not in source

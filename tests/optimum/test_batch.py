@@ -12,7 +12,7 @@ from scipy import stats
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.verbs.refit_many import benjamini_hochberg
-from nestedmlm.likelihood.elimination import speed
+from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum import fused
@@ -178,10 +178,9 @@ def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) 
     d = design("nested chain of two")
     Y = simulated(d, 4)
     single = refit_many(d, Y)
-    monkeypatch.setattr(speed, "PATIENCE_SECONDS", -1.0)
-    monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", -1.0)
     monkeypatch.setattr(fused, "compiled_descent", cache(lambda: fused.descend))  # as it stands
-    together = refit_many(d, Y)
+    with held(choice=Speed.DESCENT):
+        together = refit_many(d, Y)
     np.testing.assert_allclose(single.criterion, together.criterion, atol=1e-8)
     np.testing.assert_allclose(single.sigma, together.sigma, rtol=1e-6)
     assert together.converged.all()

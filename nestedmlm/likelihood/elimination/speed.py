@@ -35,8 +35,9 @@ from nestedmlm.likelihood.elimination import sweeps as nested
 from nestedmlm.likelihood.elimination.primitives import is_full
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-PATIENCE_SECONDS = 0.5  # seconds' worth of uncompiled sweeps from which they are compiled
-DESCENT_PATIENCE_SECONDS = 5.0  # the same from which a whole descent is
+PATIENCE_SECONDS = 0.5  # seconds of NumPy's work from which compiled code is read from disk
+SWEEPS_PATIENCE_SECONDS = 5.0  # the same where the sweeps have to be compiled first
+DESCENT_PATIENCE_SECONDS = 15.0  # and from which whole descents are compiled, too
 _CALL_SECONDS = 1e-6  # seconds of a NumPy call on a short vector
 _NUMBER_SECONDS = 5e-9  # and of each number of a long one
 _PAIR_SECONDS = 1.5e-8  # seconds for a pair of entries that meet in the dense block
@@ -86,7 +87,7 @@ def repaid(ahead: float) -> Speed:
         return Speed.NUMPY
     if ahead > DESCENT_PATIENCE_SECONDS or compiled_cache.is_complete():
         return Speed.DESCENT
-    return Speed.SWEEPS
+    return Speed.SWEEPS if ahead > SWEEPS_PATIENCE_SECONDS else Speed.NUMPY
 
 
 def speed(stats: CrossProducts) -> Speed:
