@@ -79,7 +79,7 @@ def optimize_residuals(
     objective = whole if not shift.any() else _replaced(whole, model)
     simple = _without_structure(objective, start, control)
     found, used = [], 0 if simple is None else simple.certificate.evaluations
-    for point in _starts(objective, simple):
+    for point in other_starts(objective, simple):
         try:
             found.append(descend_from(objective, point, control))
         except np.linalg.LinAlgError:
@@ -172,7 +172,7 @@ def _phi_of(simple: Optimum | None, plan: Plan) -> FloatArray:
     return np.zeros(0) if simple is None else simple.evaluation.phi
 
 
-def _starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
+def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
     """From the optimum without the structure; where that may be a trap, from unit variances too."""
     model, plan = objective.sums.model, objective.plan
     yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), model.start])

@@ -122,12 +122,12 @@ def test_the_slopes_covariance_is_that_of_weighted_pairs(crossed):
     model, ev = crossed.solved.model, crossed.solved.here.evaluation
     modes = ev.approximation.modes
     found = sample_likelihood(model, ev.T, modes, 1.0, draws=40, seed=5)
-    sets = importance._independent_sets(model)
+    sets = importance.independent_sets(model)
     share = np.exp(found.log_weights - found.log_weights.max())
     share /= share.sum(axis=1, keepdims=True)
     w, parts, first = (modes.rows.h if (modes.rows.h >= 0).all() else modes.rows.w), [], 0
-    for some in importance._proposals(model, ev.T, w, 40, 5):
-        h = importance._scores(model, sets, modes, some, 1.0, len(found.slope))[0]
+    for some in importance.draw_proposals(model, ev.T, w, 40, 5):
+        h = importance.parameter_scores(model, sets, modes, some, 1.0, len(found.slope))[0]
         p = share[0, first : first + len(h)]
         first += len(h)
         halves = (p[:, None] * np.column_stack([h, np.ones(len(h))])).reshape(2, len(h) // 2, -1)

@@ -76,13 +76,13 @@ def test_without_a_good_start_the_fit_without_structure_is_one(monkeypatch, star
         right = optimize_residuals(plan, sums, REML=True).evaluation.criterion
         descend = residual_optimum.descend_from
         if starts == "none":
-            monkeypatch.setattr(residual_optimum, "_starts", lambda *_: iter(()))
+            monkeypatch.setattr(residual_optimum, "other_starts", lambda *_: iter(()))
         else:  # every start but the last one stays where it is
             few = [
                 replace(Control(), max_evaluations=1),
             ]
             far = np.append(np.full(plan.n_theta, 30.0), 1.4)
-            monkeypatch.setattr(residual_optimum, "_starts", lambda *_: iter([far]))
+            monkeypatch.setattr(residual_optimum, "other_starts", lambda *_: iter([far]))
 
             def held_back(objective, point, control):
                 return descend(objective, point, few.pop() if few else control)

@@ -69,13 +69,14 @@ def pooled_parameters(
     fixed = _fixed(fitted, None, level, vcov)
     if not random:
         return fixed
-    kinds = [_kind(row) for row in varcorr.to_dict("records")]
+    kinds = [component_kind(row) for row in varcorr.to_dict("records")]
     unknown = dict.fromkeys(("std_error", "conf_low", "conf_high"), np.nan)
     components = varcorr.set_index("term").assign(kind=kinds, effect="ran_pars", **unknown)
     return pd.concat([fixed, components[list(COLUMNS)]])
 
 
-def _kind(row: dict[Hashable, Any]) -> str:
+def component_kind(row: dict[Hashable, Any]) -> str:
+    """Say which of sigma, sd and cor a row of a table of variance components holds."""
     return "sigma" if row["var1"] is None else "sd" if row["var2"] is None else "cor"
 
 

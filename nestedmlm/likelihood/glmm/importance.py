@@ -104,12 +104,12 @@ def sample_likelihood(
     numpy.linalg.LinAlgError
         If the expected information is not finite at the modes.
     """
-    sets = _independent_sets(model)
+    sets = independent_sets(model)
     y, a = model.y[:, None], model.weights[:, None]
     w = modes.rows.h if bool((modes.rows.h >= 0.0).all()) else modes.rows.w
     at_modes, logs = -0.5 * (sets.effects @ modes.u**2)[:, None], []
     logdet = 0.0
-    for some in _proposals(model, T, w, draws, seed):
+    for some in draw_proposals(model, T, w, draws, seed):
         eta = modes.eta[:, None] + some.eta
         terms = log_densities(model.family, eta, y, a, dispersion) + 0.5 * w[:, None] * some.eta**2
         logs.append(at_modes + sets.rows @ terms - sets.effects @ (modes.u[:, None] * some.u))
@@ -124,8 +124,8 @@ def sample_likelihood(
     size = len(T) + len(modes.gamma) + 1
     center, b = (np.zeros((len(share), size)) for _ in range(2))
     A, a2 = np.zeros((size, size)), np.zeros((len(share), 1))
-    for some in _proposals(model, T, w, draws, seed):
-        h = _scores(model, sets, modes, some, dispersion, size)
+    for some in draw_proposals(model, T, w, draws, seed):
+        h = parameter_scores(model, sets, modes, some, dispersion, size)
         p = share[:, first : first + h.shape[1]]
         first += h.shape[1]
         pairs = (p[..., None] * h).reshape(len(p), 2, -1, size).sum(axis=1)
@@ -147,7 +147,7 @@ def sample_likelihood(
     )
 
 
-def _independent_sets(model: GlmmModel) -> _Sets:
+def independent_sets(model: GlmmModel) -> _Sets:
     """Rows that share levels, directly or over others, are one set."""
     levels, parts, n = model.products.levels, model.parts, len(model.y)
     first = np.cumsum([0, *(part.levels for part in parts)])
@@ -171,7 +171,7 @@ def _independent_sets(model: GlmmModel) -> _Sets:
     )
 
 
-def _proposals(
+def draw_proposals(
     model: GlmmModel, T: FloatArray, w: FloatArray, draws: int, seed: int
 ) -> Iterator[_Draws]:
     """Pairs of draws of the proposal, as many as the elimination has right-hand sides."""
@@ -206,7 +206,7 @@ def _effects(model: GlmmModel, T: FloatArray, u: FloatArray) -> FloatArray:
     )
 
 
-def _scores(
+def parameter_scores(
     model: GlmmModel, sets: _Sets, modes: Modes, some: _Draws, dispersion: float, size: int
 ) -> FloatArray:
     """Derivatives of each set's joint log-density at each draw, (sets, draws, parameters)."""

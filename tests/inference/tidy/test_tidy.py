@@ -8,7 +8,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.inference.tidy.wald_parameters import _kind
+from nestedmlm.inference.tidy.wald_parameters import component_kind
 from nestedmlm.views.parameters import parameter_table
 
 NUMBERS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
@@ -261,6 +261,6 @@ def test_augment_refuses_other_rows(sleep):
 
 
 def test_kinds_of_variance_components():
-    assert _kind({"var1": None, "var2": None}) == "sigma"
-    assert _kind({"var1": "Days", "var2": None}) == "sd"
-    assert _kind({"var1": "(Intercept)", "var2": "Days"}) == "cor"
+    assert component_kind({"var1": None, "var2": None}) == "sigma"
+    assert component_kind({"var1": "Days", "var2": None}) == "sd"
+    assert component_kind({"var1": "(Intercept)", "var2": "Days"}) == "cor"
