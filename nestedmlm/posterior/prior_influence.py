@@ -31,21 +31,27 @@ def prior_shares(data: Any, redraws: Redraws, parameters: tuple[Parameter, ...])
     """The priors' share of the curvature of each parameter's posterior, 0 to 1.
 
     With V the covariance of the posterior and H that part of its precision that is the priors',
-    ``(V H V)_jj / V_jj``: what is left of ``-Cov((t - mean)^2, log prior) / Var`` when the slopes
-    of the log-prior, which move a posterior and do not narrow it, are taken out by regression. NaN
-    of what is held at a value.
+    ``(V H V)_jj / V_jj``. H is the curvature of the quadratic function nearest to the log-prior
+    over the posterior (least squares over the draws; a normal prior's own). Slopes move a
+    posterior and do not narrow it: they are fitted beside. NaN of what is held at a value.
     """
     logs = log_prior(data, redraws.design, redraws.priors).values()
     total = np.sum([value.ravel() for value in logs], axis=0)
     away = np.column_stack([parameter_draws(data, p).ravel() for p in parameters])
     away = away - away.mean(axis=0)
-    slopes = np.linalg.lstsq(away, total - total.mean(), rcond=None)[0]
-    curved = total - total.mean() - away @ slopes
-    variance = np.mean(away**2, axis=0)
+    V = np.atleast_2d(np.cov(away.T, bias=True))
+    sd = np.sqrt(np.diag(V))
+    known = sd > 0.0
+    unit = away[:, known] / sd[known]
+    first, second = np.triu_indices(unit.shape[1])
+    terms = np.column_stack([np.ones(len(unit)), unit, unit[:, first] * unit[:, second]])
+    fitted = np.linalg.lstsq(terms, total, rcond=None)[0][-len(first) :]
+    H = np.zeros((unit.shape[1],) * 2)
+    np.subtract.at(H, (first, second), fitted)
+    H = H + H.T
+    R = V[np.ix_(known, known)] / np.outer(sd[known], sd[known])
     share = np.full(len(parameters), np.nan)
-    np.divide(
-        -np.mean(away**2 * curved[:, None], axis=0), variance, out=share, where=variance > 0.0
-    )
+    share[known] = np.einsum("ij,jk,ki->i", R, H, R)
     out: FloatArray = np.clip(share, 0.0, 1.0)
     return out
 

@@ -36,7 +36,7 @@ def test_shares_and_parts_as_refits(fit, posterior, why):
     table = why.table
     days = table.loc["Days"]
     # of a normal prior: the variance of the posterior over that of the prior
-    assert days["prior_share"] == pytest.approx(posterior.bse["Days"] ** 2 / 25.0, abs=0.02)
+    assert days["prior_share"] == pytest.approx(posterior.bse["Days"] ** 2 / 25.0, abs=0.005)
     flat = {
         **dict.fromkeys(("Intercept", "Days"), nm.Prior("Flat")),
         **dict.fromkeys(("1|Subject_sigma", "Days|Subject_sigma", "sigma"), nm.Prior("HalfFlat")),
