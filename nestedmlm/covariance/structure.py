@@ -150,7 +150,8 @@ class Structure:
             return np.stack([T.ravel() for T in columns], axis=1)
         first = n_sd(k, hom)
         free = phi[first:]
-        root = self.correlation_factor(np, list(free), k)
+        # complex, as its derivatives: where the root does not exist its square roots are imaginary
+        root = self.correlation_factor(np, list(free + 0j), k).real
         out = np.zeros((k, k, len(phi)))
         if hom:
             out[:, :, 0] = root

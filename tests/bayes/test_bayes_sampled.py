@@ -10,16 +10,9 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.bayes.model.names import parameter_names
-from nestedmlm.likelihood.elimination import speed
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 PARAMETERS = ["Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "sigma"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_speed():
-    """Compiled sweeps throughout: NumPy's differ from them in the last bit, and so do draws."""
-    speed.compile_from_now_on()
 
 
 @pytest.fixture(scope="module")
