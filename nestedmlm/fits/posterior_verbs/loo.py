@@ -186,7 +186,7 @@ def kfold(
     --------
     >>> import nestedmlm as nm
     >>> fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
-    >>> posterior = fit.sample(sampler="psis", draws=1000, seed=1)
+    >>> posterior = fit.sample(sampler="psis", draws=2000, seed=1)
     >>> found = posterior.kfold("Batch", seed=1, progress=False)
     >>> found.n_folds, bool(abs(found.elpd - posterior.loo("group").elpd) < 0.5)
     (6, True)
