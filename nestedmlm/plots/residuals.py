@@ -43,7 +43,7 @@ def residuals(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | None =
     OptionError
         If `ax` is no axes of matplotlib.
     ResidualStructureError
-        For residuals that differ or correlate.
+        For posteriors of models whose residuals differ or correlate.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def scale_location(fit: Fit, *, ax: Any = None, figsize: tuple[float, float] | N
     OptionError
         If `ax` is no axes of matplotlib.
     ResidualStructureError
-        For residuals that differ or correlate.
+        For posteriors of models whose residuals differ or correlate.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def qq_residuals(
     OptionError
         If `ax` is no axes of matplotlib.
     ResidualStructureError
-        For residuals that differ or correlate.
+        For posteriors of models whose residuals differ or correlate.
 
     Examples
     --------

@@ -42,8 +42,6 @@ def check(fit: Fit, *, nsim: int = 200, seed: int | None = 1) -> Check:
 
     Raises
     ------
-    ResidualStructureError
-        For residuals that differ or correlate.
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
     OptionError

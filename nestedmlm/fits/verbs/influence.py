@@ -106,8 +106,6 @@ def dfbeta(fit: LmerFit) -> pd.DataFrame:
     ------
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
-    ResidualStructureError
-        For residuals that differ or correlate.
 
     Examples
     --------
@@ -133,8 +131,6 @@ def dfbetas(fit: LmerFit) -> pd.DataFrame:
     ------
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
-    ResidualStructureError
-        For residuals that differ or correlate.
 
     Examples
     --------

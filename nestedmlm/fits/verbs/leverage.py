@@ -25,8 +25,6 @@ def hatvalues(fit: LmerFit) -> pd.Series:
     ------
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
-    ResidualStructureError
-        For residuals that differ or correlate.
 
     Examples
     --------
@@ -53,8 +51,6 @@ def cooks_distance(fit: LmerFit) -> pd.Series:
     ------
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
-    ResidualStructureError
-        For residuals that differ or correlate.
 
     Examples
     --------

@@ -88,8 +88,6 @@ def rstudent(fit: LmerFit, *, external: bool = False) -> pd.Series:
     ------
     RowsNotHereError
         For fits of data in partitions or of sums, which keep no rows.
-    ResidualStructureError
-        For residuals that differ or correlate.
 
     Notes
     -----
