@@ -1,8 +1,7 @@
-"""Known relationships: relatives, against the reference fits and models that say the same."""
+"""Known relationships: relatives, against models that say the same."""
 
 from __future__ import annotations
 
-import json
 import pickle
 from functools import cache
 
@@ -74,30 +73,6 @@ def animals() -> tuple[pd.DataFrame, nm.Pedigree]:
 def animal_fit() -> nm.LmerFit:
     d, found = animals()
     return nm.lmer("y ~ x + (1 | id)", d, relationship={"id": found})
-
-
-# --- reference fits -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", ["animal_ped", "animal_ped_herd"])
-def test_reference_fits(case, reference):
-    folder = reference / "residual"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} not found")
-    entry = next(e for e in json.loads((folder / "goldens.json").read_text())["fits"]
-                 if e["id"] == case)  # fmt: skip
-    found = nm.pedigree(pd.read_csv(folder / "data" / "pedigree.csv"))
-    data, opt = pd.read_csv(folder / "data" / "animals.csv"), entry["opt"]
-    fit = nm.lmer(entry["formula"], data, relationship={"id": found})
-    assert fit.criterion == pytest.approx(opt["crit"], abs=1e-8)
-    assert fit.fixef.to_numpy() == pytest.approx(opt["fixef"], abs=1e-6)
-    assert fit.bse.to_numpy() == pytest.approx(opt["se"], rel=1e-5)
-    assert fit.sigma == pytest.approx(opt["sigma"], rel=1e-6)
-    modes = fit.ranef().query("group == 'id'").set_index("level").estimate
-    assert modes[opt["blup_ids"]].tolist() == pytest.approx(
-        opt["blup_first10_phenotyped"], abs=1e-5
-    )
-    assert modes.iloc[:5].tolist() == pytest.approx(opt["blup_unphenotyped"], abs=1e-5)
 
 
 # --- pedigrees ----------------------------------------------------------------------------------
