@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count
 
@@ -193,6 +196,27 @@ def test_results_do_not_depend_on_threads(slopes):
 def test_results_do_not_depend_on_processes(slopes, options):
     one = slopes.bootstrap(5, **options, **QUIET).t
     pd.testing.assert_frame_equal(one, slopes.bootstrap(5, workers=2, **options, **QUIET).t)
+
+
+SCRIPT = """
+import nestedmlm as nm
+print("here")
+def ratio(fit):
+    return fit.fixef["Days"] / fit.sigma
+fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+print(fit.bootstrap(4, ratio, workers=2, seed=1, progress=False).t.to_numpy().ravel().tolist())
+"""
+
+
+@pytest.mark.slow
+def test_scripts_need_no_guard(tmp_path):
+    """Worker processes do not run the script again, and know its functions."""
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    done = subprocess.run([sys.executable, path], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, values = done.stdout.splitlines()
+    assert (first, len(set(ast.literal_eval(values)))) == ("here", 4)
 
 
 def test_conditional_bootstrap_varies_less(slopes, boot):

@@ -12,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import repeat
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.simulation.fresh_processes import FreshProcesses
 from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.progress import gather, interruptible
 
@@ -124,6 +124,8 @@ def elsewhere[Item, Found](
 ) -> Iterator[Found]:
     """What a task finds, in order, from a pool of fresh processes (fork is unsafe beside threads).
 
+    The user's script is not run again in them: what a task needs comes pickled by value.
+
     Parameters
     ----------
     task : callable
@@ -144,7 +146,7 @@ def elsewhere[Item, Found](
 
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=get_context("spawn"),
+        mp_context=FreshProcesses(),
         initializer=_receive,
         initargs=(cloudpickle.dumps(task), chosen),
     )
@@ -152,8 +154,8 @@ def elsewhere[Item, Found](
         yield from pool.map(_work, chunks)
     except BrokenProcessPool as error:
         raise OptionError(
-            f"the {workers} processes could not be started, or were killed; in a script, calls "
-            "with workers belong under if __name__ == '__main__':"
+            f"the {workers} processes could not be started, or were killed, perhaps for want of "
+            "memory; workers=1 does the same work here"
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -68,7 +68,7 @@ def bootstrap(
         Goldstein & Rasbash 2003); resample whole groups of the top-level factor.
     seed : int, optional
     workers : int
-        Processes. The results do not depend on it. Scripts need the usual guard
+        Processes. The results do not depend on it, and scripts need no
         ``if __name__ == "__main__"``.
     progress : bool
     use_u, re_form

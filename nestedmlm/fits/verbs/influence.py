@@ -49,7 +49,7 @@ def influence(
         step with the remaining rows' exact gradient; or hold theta, which needs no refit and
         is exact for the fixed effects and sigma given theta.
     workers : int
-        Processes for refits. The results do not depend on it. Scripts need the usual guard
+        Processes for refits. The results do not depend on it, and scripts need no
         ``if __name__ == "__main__"``.
     progress : bool
         Show a line of progress for long work.
