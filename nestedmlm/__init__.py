@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.residual_comparison import compare_residuals
     from nestedmlm.fits.simulation.allocation import Allocation, allocation
+    from nestedmlm.fits.simulation.assurance import Assurance
     from nestedmlm.fits.simulation.bootstrap import Bootstrap
     from nestedmlm.fits.simulation.from_formula import scenario, simulate
-    from nestedmlm.fits.simulation.planned_power import Assurance, PlannedPower
+    from nestedmlm.fits.simulation.planned_power import PlannedPower
     from nestedmlm.fits.simulation.power import Power, PowerCurve
     from nestedmlm.fits.simulation.rlrt import rlrt
     from nestedmlm.fits.simulation.scenario import Scenario
@@ -161,7 +162,8 @@ _PLACES = {
         "fits.simulation.bootstrap": "Bootstrap",
         "fits.simulation.from_formula": "scenario simulate",
         "fits.simulation.allocation": "Allocation allocation",
-        "fits.simulation.planned_power": "Assurance PlannedPower",
+        "fits.simulation.assurance": "Assurance",
+        "fits.simulation.planned_power": "PlannedPower",
         "fits.simulation.power": "Power PowerCurve",
         "fits.residual_comparison": "compare_residuals",
         "fits.simulation.rlrt": "rlrt",

@@ -20,6 +20,7 @@ from nestedmlm.fits.means.emmeans import emmeans, emtrends
 from nestedmlm.fits.old_names import OLD_NAMES, POSTERIOR_ELSEWHERE
 from nestedmlm.fits.posterior_verbs.contest import contest
 from nestedmlm.fits.posterior_verbs.diagnose import diagnose
+from nestedmlm.fits.posterior_verbs.extend import extend
 from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
 from nestedmlm.fits.posterior_verbs.icc import icc
 from nestedmlm.fits.posterior_verbs.log_evidence import log_evidence
@@ -162,6 +163,7 @@ class BayesFit(BayesEstimates):
     # --- other models and data -----------------------------------------------------------------
     update = update
     with_data = with_data
+    extend = extend
 
     # --- files ---------------------------------------------------------------------------------
     save = save

@@ -9,6 +9,7 @@ sense.
 from __future__ import annotations
 
 from nestedmlm.plots.allocation import allocation
+from nestedmlm.plots.assurance import assurance
 from nestedmlm.plots.autocorrelation import acf
 from nestedmlm.plots.bootstrap import bootstrap_densities
 from nestedmlm.plots.check import check
@@ -38,6 +39,7 @@ from nestedmlm.plots.variance_partition import variance_partition
 __all__ = [
     "acf",
     "allocation",
+    "assurance",
     "bootstrap_densities",
     "caterpillar",
     "check",

@@ -201,6 +201,7 @@ class Fit(Described, Protocol):
         refit: Any = ...,
         progress: bool = True,
     ) -> Any: ...
+    def extend(self, *, along: str | None = ..., within: str | None = ..., n: int) -> Any: ...
 
 
 class Specified(Protocol):

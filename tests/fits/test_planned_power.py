@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,11 @@ from fake_posterior import fake_bayesfit
 from scipy import stats
 
 import nestedmlm as nm
+from nestedmlm.covariance import relative_factors
 from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.fits.simulation.allocation import balanced_plan
+from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
+from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 
 J, M, ICC, EFFECT = 20, 10, 0.1, 0.5
@@ -244,3 +249,56 @@ def test_assurance_wants_the_same_model(sleep):
     other = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
     with pytest.raises(OptionError, match="of another model"):
         sleep.extend(along="Subject", n=6).assurance(fake_bayesfit(other), "Days")
+
+
+def test_posteriors_plan_at_their_means(sleep):
+    posterior = fake_bayesfit(sleep, chains=2, draws=20)
+    study = posterior.extend(along="Subject", n=6)
+    cov = covariance_draws(posterior.data, posterior.design)[0].mean(axis=0)
+    assert study.design.n == 60
+    assert study.beta == pytest.approx(posterior.params.to_numpy())
+    T = relative_factors(study.theta, term_shapes(study.design))[0]
+    assert study.sigma**2 * T @ T.T == pytest.approx(cov)
+    found = study.assurance(posterior, "Days", draws=5)
+    assert found.supposed == study.planned_power("Days").estimate
+    assert found.to_frame()["power_supposed"].iloc[0] == found.supposed
+    with pytest.raises(OptionError, match="does not hold its data"):
+        replace(posterior, source=None).extend(along="Subject", n=6)
+
+
+def test_assurance_of_generalized_models():
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    fit = nm.glmer(formula, nm.load_dataset("cbpp"), family="binomial")
+    posterior = fit.sample(sampler="psis", draws=25, seed=1)
+    study = fit.extend(along="herd", n=12)
+    found = study.assurance(posterior, "period2", draws=3)
+    assert found.test == "z"
+    draw = int(found.powers.index[1])
+    alone = replace(
+        study,
+        beta=fixed_draws(posterior.data, posterior.design)[draw],
+        theta=np.sqrt(covariance_draws(posterior.data, posterior.design)[0][draw, 0]),
+    )
+    expected = alone.planned_power("period2").estimate
+    assert found.powers.loc[draw] == pytest.approx(expected, abs=0.03)  # 5 predictors, not 50
+    with pytest.raises(OptionError, match="test"):
+        study.assurance(posterior, "period2", draws=3, test="satterthwaite")
+
+
+@pytest.mark.slow
+def test_as_many_simulated_studies_find_the_effect(sleep):
+    posterior = fake_bayesfit(sleep, chains=2, draws=50)
+    study = sleep.extend(along="Subject", n=4)
+    found = study.assurance(posterior, "Days", draws=100)
+    hits = [
+        replace(
+            study,
+            beta=fixed_draws(posterior.data, posterior.design)[draw],
+            theta=theta_of_covariances(study.design, [cov[draw] / sigma**2]),
+            sigma=float(sigma),
+        ).power("Days", 10, seed=int(draw), progress=False).successes
+        for cov in covariance_draws(posterior.data, posterior.design)
+        for draw, sigma in enumerate(sigma_draws(posterior.data, posterior.design))
+    ]  # fmt: skip
+    share = sum(hits) / 1000
+    assert abs(share - found.estimate) < 4.0 * np.sqrt(share * (1.0 - share) / 1000) + 0.01

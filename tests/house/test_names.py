@@ -20,6 +20,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
     ),
     "residual_comparison": ("residual structures beside each other", {"fits", "views"}),
     "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),
+    "assurance": ("power over a pilot's posterior", {"fits/simulation", "plots"}),
     "anova": ("comparison of models, F tests of terms", {"views", "fits/verbs"}),
     "autocorrelation": (
         "autocorrelation of residuals",
@@ -42,7 +43,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "estimates": ("the numbers of a fit, labelled", {"fits", "fits/generalized"}),
     "effect_sizes": ("standardised differences of means", {"fits/means", "inference/means"}),
     "etable": ("models side by side", {"views", "fits"}),
-    "extend": ("data with more groups or rows", {"fits/verbs", "fits/simulation"}),
+    "extend": (
+        "data with more groups or rows",
+        {"fits/verbs", "fits/simulation", "fits/posterior_verbs"},
+    ),
     "hypothesis": (
         "`BayesFit.hypothesis()`",
         {"posterior", "views/posterior", "fits/posterior_verbs"},

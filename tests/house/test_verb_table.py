@@ -31,6 +31,7 @@ ELSEWHERE = {
     "GlmerFit.fragility": "tests/inference/rows/test_fragility.py",
     "BayesFit.update": "tests/posterior/test_evidence.py",
     "BayesFit.with_data": "tests/fits/test_posterior_means.py",
+    "BayesFit.extend": "tests/fits/test_planned_power.py",
     "BayesFit.from_pymc": "tests/bayes/test_bayes_sampled.py",
     "BayesFit.save": "tests/posterior/test_bayes_storage.py",
     "Model.prior_predictive": "tests/posterior/test_prior_groups.py",
@@ -108,6 +109,7 @@ RESULTS_ELSEWHERE = {
     "PooledFit.emtrends": "tests/inference/means/test_contrasts_of_means.py",
     "Allocation.to_frame": "tests/fits/test_planned_power.py",
     "Assurance.estimate": "tests/fits/test_planned_power.py",
+    "Assurance.plot": "tests/plots/test_plots_images.py",
     "Assurance.to_frame": "tests/fits/test_planned_power.py",
     "LmList.conf_int": "tests/fits/test_lme4_additions.py",
     "LmList.pooled_sigma": "tests/fits/test_lme4_additions.py",
@@ -142,6 +144,7 @@ def test_every_picture_has_a_row():
 # pictures of something else than one fit
 PICTURES_ELSEWHERE = {
     "plots.allocation": "tests/fits/test_planned_power.py",
+    "plots.assurance": "tests/plots/test_plots_images.py",
     "plots.bootstrap_densities": "tests/plots/test_plots.py",
     "plots.comparison": "tests/views/test_comparison.py",
     "plots.curves": "tests/plots/test_plots_images.py",

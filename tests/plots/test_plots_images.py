@@ -32,6 +32,7 @@ SIZE, WIDE, SQUARE = (3.2, 2.4), (5.2, 2.4), (4.8, 4.0)
 # pictures of results that a fit does not make by itself
 NOT_OF_A_FIT = {
     "allocation": "planned before there is a fit",
+    "assurance": "of a planned study and the posterior of its pilot",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
     "marginal_means": "of which means is asked of `nestedmlm.emmeans`",
     "prior_influence": "of a comparison: `nm.compare(fit, posterior).why()`",
@@ -81,6 +82,12 @@ def fits():
 DRAWN = {
     "acf": lambda f: f["autoregressive"].plot.acf(figsize=SIZE),
     "allocation": lambda f: f["allocation"].plot(figsize=WIDE),
+    "assurance": lambda f: (
+        f["sleep"]
+        .extend(along="Subject", n=8)
+        .assurance(f["posterior"], "Days", draws=100)
+        .plot(figsize=SIZE)
+    ),
     "bootstrap_densities": lambda f: nm.plots.bootstrap_densities(f["boot"], figsize=WIDE),
     "caterpillar": lambda f: f["sleep"].plot.caterpillar(term="Days", figsize=SIZE),
     "comparison": lambda f: f["sleep"].plot.comparison(f["posterior"], figsize=WIDE),

@@ -37,8 +37,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 if TYPE_CHECKING:
     from nestedmlm.fits.simulation.scenario import Scenario
 
-_DRAWS = 50  # of linear predictors, whose working weights are averaged over
-_SEED = 12  # of these
+_SEED = 12  # of linear predictors, whose working weights are averaged over
 
 
 def _solved(scene: Scenario, design: Design, y: FloatArray, *, true: bool) -> GlmmSolved:
@@ -124,19 +123,19 @@ def prepare_generalized_test(
     return task, make_model(scene.design, scene.family).products.empty
 
 
-def planned_wald(scene: Scenario, tested: TestedEffect) -> PlannedTest:
-    """Wald's test of fixed effects before there are data."""
+def planned_wald(scene: Scenario, tested: TestedEffect, draws: int) -> PlannedTest:
+    """Wald's test of fixed effects before there are data, from draws of linear predictors."""
     distribution, design, family = scene.distribution, scene.design, scene.family
     assert family is not None
     information = np.zeros((design.p, design.p))
     ones = np.ones(design.n)
     prior = ones if design.weights is None else design.weights
-    for way in np.random.SeedSequence(_SEED).spawn(_DRAWS):
+    for way in np.random.SeedSequence(_SEED).spawn(draws):
         rng = np.random.default_rng(way)
         eta, y = distribution.predictor(rng), rng.standard_normal(design.n)  # y does not matter
         at = ResponseAt(family=family, dispersion=scene.dispersion, y=y, weights=prior, eta=eta)
         own = design.with_response(y).with_weights(working_weights(at))
         information += np.linalg.inv(unit_covariance(own, cross_products(own), scene.theta))
     columns = list(tested.columns)
-    cov = np.linalg.inv(information / _DRAWS)[np.ix_(columns, columns)]
+    cov = np.linalg.inv(information / draws)[np.ix_(columns, columns)]
     return PlannedTest(cov=cov, num_df=len(columns), den_df=float("inf"))

@@ -18,8 +18,9 @@ from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
+from nestedmlm.fits.simulation.assurance import assurance
 from nestedmlm.fits.simulation.extend import extended
-from nestedmlm.fits.simulation.planned_power import assurance, planned_power
+from nestedmlm.fits.simulation.planned_power import planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
 from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
 from nestedmlm.inference.fitted import Approximation

@@ -15,7 +15,6 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.kenward_roger import KenwardRoger, approximate, kenward_roger
 from nestedmlm.inference.effects.satterthwaite import Satterthwaite, combined_df, row_df
 from nestedmlm.inference.fitted import Fitted
@@ -72,7 +71,7 @@ def planned_test(
     Raises
     ------
     OptionError
-        For an unknown test, or if the fit is not by REML.
+        If the fit is not by REML.
 
     Notes
     -----
@@ -80,11 +79,6 @@ def planned_test(
     what Kenward and Roger's adjustment adds. Degrees of freedom come from the expected information;
     for one row Satterthwaite's and Kenward and Roger's are then the same number.
     """
-    if test not in DENOMINATORS:
-        raise OptionError(
-            f"test={test!r} is not for power without simulation; those that are: "
-            f"{', '.join(DENOMINATORS)}"
-        )
     method = kenward_roger(fitted)
     scale = (sigma / fitted.solution.sigma) ** 2
     cov = 0.5 * scale * (L @ (method.cov + method.unadjusted) @ L.T)
