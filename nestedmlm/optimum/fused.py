@@ -110,7 +110,8 @@ def compiled_descent() -> Any:
     """`descend`, compiled at its first call."""
     from nestedmlm.likelihood.elimination.compiled import compiled_copies  # Numba loads late
 
-    made = compiled_copies(quadratic, small_matrices, sys.modules[__name__]).descend
+    modules = (quadratic, small_matrices, sys.modules[__name__])
+    made = compiled_copies(*modules, called=("descend",)).descend
 
     def run(*arguments: Any) -> Any:
         found = made(*arguments)

@@ -127,11 +127,12 @@ def test_folders_in_use_stay(tmp_path, monkeypatch) -> None:
 CALLEE = """
 import sys
 sys.path.insert(0, sys.argv[1])
+import caller
 import numpy as np
-from nestedmlm.likelihood.elimination import compiled_cache, speed
-from nestedmlm.likelihood.elimination.compiled import compiled_sweeps
+from nestedmlm.likelihood.elimination import compiled_cache
+from nestedmlm.likelihood.elimination.compiled import compiled_copies
 out = np.zeros((1, 1))
-compiled_sweeps().add_products(out, 1.0, np.ones((1, 3)), np.ones((1, 3)))
+compiled_copies(caller, called=("summed",)).summed(out, np.ones((1, 3)), np.ones((1, 3)))
 print(out[0, 0], compiled_cache.cache_folder().name)
 """
 
@@ -142,6 +143,7 @@ def test_a_changed_callee_is_compiled_anew(tmp_path) -> None:
     root = Path(nm.__file__).parent
     copy = tmp_path / "copy"
     shutil.copytree(root, copy / "nestedmlm", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "caller.py").write_text("def summed(out, X, Y): add_products(out, 1.0, X, Y)\n")
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH",)}
     environment["NUMBA_CACHE_DIR"] = str(tmp_path / "kept")
 

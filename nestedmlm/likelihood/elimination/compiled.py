@@ -33,6 +33,14 @@ from nestedmlm.likelihood.elimination import (
 JIT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 # sums may be added in any order: lanes of a sum are added side by side
 SUMS: dict[str, Any] = {**JIT, "fastmath": {"contract", "reassoc"}}
+# what only compiled code calls needs no way in from Python or C; each costs as much as a small loop
+INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER_JIT: Any = {**JIT, **INNER}
+
+CALLED = (
+    "go_up", "go_down", "go_up_crossed", "go_down_crossed", "select_inverse",
+    "select_inverse_crossed", "residual_scores", "add_information", "add_information_crossed",
+)  # fmt: skip
 
 
 class _SourceLocator(_CacheLocator):
@@ -82,7 +90,7 @@ def _by_rank_and_factor(name: str) -> Any:
     def chosen(out: Any, s: Any, x: Any) -> Any:
         return own[out.ndim, "v" if isinstance(s, nb.Array) else "s"]
 
-    overload(stub, jit_options=JIT)(chosen)
+    overload(stub, jit_options=INNER_JIT)(chosen)
 
     return stub
 
@@ -96,7 +104,7 @@ def _by_rank(name: str) -> Any:
     def chosen(out: Any, x: Any) -> Any:
         return own[out.ndim]
 
-    overload(stub, jit_options=JIT)(chosen)
+    overload(stub, jit_options=INNER_JIT)(chosen)
 
     return stub
 
@@ -104,7 +112,7 @@ def _by_rank(name: str) -> Any:
 def _fill(out: Any, number: Any) -> None: ...
 
 
-@overload(_fill, jit_options=JIT)
+@overload(_fill, jit_options=INNER_JIT)
 def _chosen_fill(out: Any, number: Any) -> Any:
     return loops._fill_1 if out.ndim == 1 else loops._fill_2
 
@@ -112,7 +120,7 @@ def _chosen_fill(out: Any, number: Any) -> Any:
 def _of_parents(X: Any, parent: Any) -> Any: ...
 
 
-@overload(_of_parents, jit_options=JIT)
+@overload(_of_parents, jit_options=INNER_JIT)
 def _chosen_of_parents(X: Any, parent: Any) -> Any:
     return loops._of_parents_2 if X.ndim == 2 else loops._of_parents_3
 
@@ -131,36 +139,44 @@ def _loops() -> dict[str, Any]:
     out |= {name: _by_rank(name) for name in ("copy", "add", "subtract")}
     out |= {"fill": _fill, "of_parents": _of_parents}
     for name, options in _HELPERS:
-        vars(loops)[name] = _jit(vars(loops)[name], **options)
+        vars(loops)[name] = _jit(vars(loops)[name], **options, **INNER)
     for name in _SUMS:
-        out[name] = _jit(vars(loops)[name], **SUMS)
+        out[name] = _jit(vars(loops)[name], **SUMS, **INNER)
     for name in _PLAIN:
-        out[name] = _jit(vars(loops)[name], **JIT)
+        out[name] = _jit(vars(loops)[name], **INNER_JIT)
     return out
 
 
 @cache
-def compiled_sweeps() -> SimpleNamespace:
-    """The functions of the sweeps, compiled at their first call."""
+def _world() -> dict[str, Any]:
+    """Every function of the sweeps by name, compiled at its first call."""
     world: dict[str, Any] = {"np": np, **_loops()}
     for module in (sweeps, information, entries, entries_information, selected_inverse):
-        _add_copies(world, module)
-    return SimpleNamespace(**world)
+        _add_copies(world, module, CALLED)
+    return world
 
 
-def compiled_copies(*modules: types.ModuleType) -> SimpleNamespace:
+@cache
+def compiled_sweeps() -> SimpleNamespace:
+    """The functions of the sweeps that Python calls, compiled at their first call."""
+    return SimpleNamespace(**{name: _world()[name] for name in CALLED})
+
+
+def compiled_copies(*modules: types.ModuleType, called: tuple[str, ...]) -> SimpleNamespace:
     """Functions of other modules that call the sweeps, compiled with them.
 
     Parameters
     ----------
     *modules : modules
         Those that are called first. Their functions must be what Numba can compile.
+    called : tuple of str
+        Names of the functions that Python calls: the result has these.
     """
-    world = dict(vars(compiled_sweeps()))
+    world = dict(_world())
     for module in modules:
         world |= {"math": math, **{n: v for n, v in vars(module).items() if _is_plain(v)}}
-        _add_copies(world, module)
-    return SimpleNamespace(**world)
+        _add_copies(world, module, called)
+    return SimpleNamespace(**{name: world[name] for name in called})
 
 
 def _is_plain(value: Any) -> bool:
@@ -169,7 +185,7 @@ def _is_plain(value: Any) -> bool:
     return record or isinstance(value, int | float)
 
 
-def _add_copies(world: dict[str, Any], module: types.ModuleType) -> None:
+def _add_copies(world: dict[str, Any], module: types.ModuleType, called: tuple[str, ...]) -> None:
     """Compile a module's functions; those that stand further down may be called before."""
     own = {
         name: f
@@ -179,7 +195,8 @@ def _add_copies(world: dict[str, Any], module: types.ModuleType) -> None:
         and f.__closure__ is None  # a context manager: Python's, not for loops
     }
     for name, function in own.items():
-        world[name] = _jit(_with_globals(function, world), **JIT)
+        options = JIT if name in called else INNER_JIT
+        world[name] = _jit(_with_globals(function, world), **options)
 
 
 def _with_globals(function: Any, world: dict[str, Any]) -> Any:

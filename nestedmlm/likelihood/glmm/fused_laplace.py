@@ -69,7 +69,8 @@ def compiled_laplace() -> Any:
     """The functions of this module, compiled at their first call."""
     from nestedmlm.likelihood.elimination.compiled import compiled_copies  # Numba loads late
 
-    return compiled_copies(fused_rows, sys.modules[__name__])
+    called = ("fused_modes", "fused_slopes")
+    return compiled_copies(fused_rows, sys.modules[__name__], called=called)
 
 
 def first_order(
