@@ -12,7 +12,7 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.views.posterior.cells import to_decimal
-from nestedmlm.views.render.blocks import Block, Table, Text
+from nestedmlm.views.render.blocks import STARS, Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers
 from nestedmlm.views.render.view import View, Viewable, note
 from nestedmlm.views.term_labels import group_label, label_of
@@ -237,7 +237,7 @@ def _stars(p: Any, stars: Mapping[str, float]) -> str:
 
 def _padded(cell: str, room: int) -> str:
     """Blanks where other cells have stars, so that digits stand below each other."""
-    return cell + " " * (room - (len(cell) - len(cell.rstrip("*†‡+")))) if room and cell else cell
+    return cell + " " * (room - (len(cell) - len(cell.rstrip(STARS)))) if room and cell else cell
 
 
 def _statistic(value: Any) -> str:

@@ -225,6 +225,27 @@ def test_a_word_table_has_three_rules_and_the_cells(fits, tmp_path):
     assert len(many.tables) == 4
 
 
+def test_stars_hang_outside_the_digits(fits, tmp_path):
+    """Three stars take no room in HTML and LaTeX, the room of three is left in Word and Excel."""
+    table = nm.etable(*fits[:2], names=["a", "b"], stars=True)
+    html = table.to_html()
+    assert '<td class="nm-num" style="padding-right:2.1em">(0.804)</td>' in html
+    assert '10.467<span class="nm-stars">***</span></td>' in html
+    assert r"\begin{tabular}{lr@{\hspace{2.5em}}r@{\hspace{2.5em}}}" in table.to_latex()
+    plain = nm.etable(*fits[:2], names=["a", "b"])
+    assert "padding-right:2" not in plain.to_html() and "hspace" not in plain.to_latex()
+    openpyxl = pytest.importorskip("openpyxl")
+    sheet = openpyxl.load_workbook(table.save(tmp_path / "t.xlsx"))["table"]
+    cells = {row[0].value: row[1] for row in sheet.iter_rows()}
+    assert (cells["Days"].value, cells["Days"].number_format) == (10.467, '0.000"***"')
+    assert cells["sigma"].number_format == "0.00_*_*_*"
+    docx = pytest.importorskip("docx")
+    rows = docx.Document(str(table.save(tmp_path / "t.docx"))).tables[0].rows
+    indents = {row.cells[1].text: row.cells[1].paragraphs[0].paragraph_format.right_indent
+               for row in rows}  # fmt: skip
+    assert indents["10.467***"] is None and indents["(0.804)"].pt == 15
+
+
 def test_a_workbook_has_numbers(fits, tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     table = nm.etable(fits[0], names=["a"], spread="none")
@@ -254,8 +275,7 @@ def test_negative_numbers_with_stars_and_in_intervals_have_minus_signs():
     frame = nm.load_dataset("sleepstudy").assign(Days=lambda d: -d.Days)
     less = nm.lmer("Reaction ~ Days + (1 | Subject)", frame)
     latex = nm.etable(less, spread="ci", stars=True).to_latex()
-    stars = r"\textasteriskcentered{}" * 3
-    assert f"& $-10.467${stars} \\\\" in latex  # the stars stand outside
+    assert r"& $-10.467$\rlap{***} \\" in latex  # the stars stand outside
     assert re.search(r"& \[\$-12\.\d+\$, \$-8\.\d+\$\] ", latex)
 
 

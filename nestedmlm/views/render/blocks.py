@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,9 @@ from typing import Literal
 import pandas as pd
 
 from nestedmlm.views.render.layout import matrix_lines, vector_lines
+
+STARS = "*†‡+"  # what may stand behind a number, outside the column of digits
+_STARRED = re.compile(rf"(.*[\d)\]])([{STARS}]+)\Z")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +87,21 @@ class Table:
         """Whether a column is aligned on the right."""
         return self.numeric is None or column in self.numeric
 
+    def most_stars(self, column: int) -> int:
+        """How many stars stand behind a number of a column, at most; they hang outside."""
+        if not self.is_numeric(column):
+            return 0
+        return max((len(split_stars(row[column])[1]) for row in self.cells), default=0)
+
 
 Block = Text | Table
 INDENT = 4  # blanks at the start of a line that mean something; fewer align R's labels
+
+
+def split_stars(cell: str) -> tuple[str, str]:
+    """What a cell says, without blanks around it, and the stars behind it."""
+    found = _STARRED.match(cell.strip())
+    return (found[1], found[2]) if found else (cell.strip(), "")
 
 
 def empty(line: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
-from nestedmlm.views.render.blocks import INDENT, Block, Table, Text
+from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, split_stars
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.(\d+))?\Z")
 _SHEET_NAME = 31  # characters, Excel's limit
@@ -69,10 +69,11 @@ def _add_table(sheet: Any, block: Table) -> None:
     head = first = sheet.max_row
     for i, row in enumerate(block.cells):
         label = [block.rows[i].strip()] if labelled else []
-        sheet.append([*label, *(_value(cell)[0] for cell in row)])
+        found = [_value(cell, block.most_stars(j)) for j, cell in enumerate(row)]
+        sheet.append([*label, *(value for value, _ in found)])
         at = sheet.max_row
-        for j, cell in enumerate(row, start=1 + labelled):
-            sheet.cell(at, j).number_format = _value(cell)[1]
+        for j, (_, shown) in enumerate(found, start=1 + labelled):
+            sheet.cell(at, j).number_format = shown
             if block.is_numeric(j - 1 - labelled):
                 sheet.cell(at, j).alignment = Alignment(horizontal="right")
         if i in block.sections:
@@ -85,20 +86,23 @@ def _add_table(sheet: Any, block: Table) -> None:
         sheet.cell(head, j).font = Font(bold=True)
         if j > labelled and block.is_numeric(j - 1 - labelled):
             sheet.cell(head, j).alignment = Alignment(horizontal="right")
+            sheet.cell(head, j).number_format = _value("", block.most_stars(j - 1 - labelled))[1]
         sheet.cell(head, j).border = Border(top=medium, bottom=thin)
         if last > first:
             sheet.cell(last, j).border = Border(bottom=medium)
 
 
-def _value(cell: str) -> tuple[Any, str]:
-    """A cell's number and its format, where it is nothing but a number."""
-    text = cell.strip()
+def _value(cell: str, room: int) -> tuple[Any, str]:
+    """A cell's number, or its text, and a format with its stars and room for those of others."""
+    text, stars = split_stars(cell)
+    behind = (f'"{stars}"' if stars else "") + "_*" * (room - len(stars))
     found = _NUMBER.match(text)
     if found is None:
-        return text, "General"
+        return text + stars, f"@{'_*' * (room - len(stars))}" if room else "General"
     decimals = len(found[1] or "")
     thousands = "#,##0" if "," in text else "0"
-    return float(text.replace(",", "")), thousands + ("." + "0" * decimals if decimals else "")
+    shown = thousands + ("." + "0" * decimals if decimals else "")
+    return float(text.replace(",", "")), shown + behind
 
 
 def _set_widths(sheet: Any) -> None:

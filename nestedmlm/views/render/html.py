@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
+from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty, split_stars
 
 # The class stands twice where a notebook's own rules for tables have to be outweighed.
 STYLE = (
@@ -24,6 +24,7 @@ STYLE = (
     ".nm-view.nm-view tbody .nm-section{padding-top:.5em;font-weight:600}"
     ".nm-view.nm-view tbody .nm-sub{padding-left:1.6em}"
     ".nm-view.nm-view .nm-num{text-align:right;font-variant-numeric:tabular-nums}"
+    ".nm-view .nm-stars{display:inline-block;width:0}"
     "</style>"
 )
 
@@ -57,15 +58,24 @@ def _indent(line: str) -> str:
     return f' style="padding-left:{0.5 * blanks:g}em"' if blanks >= INDENT else ""
 
 
-def _cell(tag: str, text: str, numeric: bool) -> str:
+def _cell(tag: str, text: str, numeric: bool, room: int) -> str:
+    """A cell; stars take no width, so that digits stand below each other, with room beside them."""
     kind = ' class="nm-num"' if numeric else ""
-    return f"<{tag}{kind}>{escape(text.strip())}</{tag}>"
+    if not room:
+        return f"<{tag}{kind}>{escape(text.strip())}</{tag}>"
+    shown, stars = split_stars(text)
+    hung = f'<span class="nm-stars">{escape(stars)}</span>' if stars else ""
+    return (
+        f'<{tag}{kind} style="padding-right:{0.6 + 0.5 * room:g}em">{escape(shown)}{hung}</{tag}>'
+    )
 
 
 def _table(block: Table) -> str:
     corner = ["<th></th>"] if block.labelled else []
     numeric = [block.is_numeric(j) for j in range(len(block.columns))]
-    head = [*corner, *(_cell("th", c, n) for c, n in zip(block.columns, numeric, strict=True))]
+    rooms = [block.most_stars(j) for j in range(len(block.columns))]
+    kinds = list(zip(numeric, rooms, strict=True))
+    head = [*corner, *(_cell("th", c, *k) for c, k in zip(block.columns, kinds, strict=True))]
     rows = []
     for i, (label, row) in enumerate(zip(block.rows, block.cells, strict=True)):
         if i in block.sections:
@@ -74,6 +84,6 @@ def _table(block: Table) -> str:
             continue
         kind = ' class="nm-sub"' if block.sections else ""
         first = [f"<th{kind}>{escape(label.strip())}</th>"] if block.labelled else []
-        rows.append([*first, *(_cell("td", c, n) for c, n in zip(row, numeric, strict=True))])
+        rows.append([*first, *(_cell("td", c, *k) for c, k in zip(row, kinds, strict=True))])
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return f"<table><thead><tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
+from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty, split_stars
 
 _ESCAPES = str.maketrans(
     {
@@ -69,16 +69,25 @@ def _indent(line: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Negative numbers are mathematics: a minus sign, not a hyphen. Stars stand outside."""
-    return _NEGATIVE.sub(r"$\1$", escape(text.strip()))  # nothing of a number is escaped
+    """Negative numbers are mathematics: a minus sign, not a hyphen. Stars take no width."""
+    shown, stars = split_stars(text)
+    number = _NEGATIVE.sub(r"$\1$", escape(shown))  # nothing of a number is escaped
+    return rf"{number}\rlap{{{stars}}}" if stars else number
 
 
 # at the beginning, or behind a bracket or a blank: neither a range nor an exponent
 _NEGATIVE = re.compile(r"(?<![^\s(\[])(-\d[\d.,]*(?<!,)(?:e[-+]\d+)?)")
 
 
+def _align(block: Table, column: int) -> str:
+    """Of a column: on the right where it is numeric, with room for its stars behind."""
+    room = block.most_stars(column)
+    behind = rf"@{{\hspace{{{1 + 0.5 * room:g}em}}}}" if room else ""
+    return ("r" if block.is_numeric(column) else "l") + behind
+
+
 def _table(block: Table, rules: tuple[str, str, str]) -> str:
-    aligns = ["r" if block.is_numeric(j) else "l" for j in range(len(block.columns))]
+    aligns = [_align(block, j) for j in range(len(block.columns))]
     rows = [[_cell(cell) for cell in row] for row in block.cells]
     head = [escape(name) for name in block.columns]
     if block.labelled:

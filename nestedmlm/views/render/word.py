@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nestedmlm.errors import OptionError
-from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty
+from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, empty, split_stars
 
 _SIZE = {"title": 11, "heading": 11, "text": 10, "note": 9}  # points
 _CELL_SIZE = 10  # points
 _RULES = {"top": 8, "header": 4, "bottom": 8}  # eighths of a point
+_STAR = 5  # points, the width of an asterisk of that size
 _SUB = 0.15  # inches that a row stands in below its section
 
 
@@ -60,14 +61,16 @@ def _add_table(document: Any, block: Table) -> None:
     table.autofit = True
     numeric = [block.is_numeric(j) for j in range(len(block.columns))]
     right = [False, *numeric] if block.labelled else numeric
+    rooms = [block.most_stars(j) for j in range(len(block.columns))]
+    room = [0, *rooms] if block.labelled else rooms
     for j, name in enumerate(head):
-        _cell(table, 0, j, name, right=right[j], bold=True)
+        _cell(table, 0, j, name, right=right[j], room=room[j], bold=True)
     for i, row in enumerate(block.cells, start=1):
         label = block.rows[i - 1] if block.labelled else ""
         section = i - 1 in block.sections
         texts = [label, *row] if block.labelled else list(row)
         for j, text in enumerate(texts):
-            paragraph = _cell(table, i, j, text, right=right[j], italic=section)
+            paragraph = _cell(table, i, j, text, right=right[j], room=room[j], italic=section)
             if j == 0 and block.sections and not section:
                 paragraph.paragraph_format.left_indent = _inches(_SUB)
     _rule(table.rows[0], "top", _RULES["top"])
@@ -77,9 +80,11 @@ def _add_table(document: Any, block: Table) -> None:
 
 
 def _cell(
-    table: Any, i: int, j: int, text: str, *, right: bool, bold: bool = False, italic: bool = False
-) -> Any:
+    table: Any, i: int, j: int, text: str, *, right: bool, room: int, bold: bool = False,
+    italic: bool = False,
+) -> Any:  # fmt: skip
     from docx.enum.text import WD_ALIGN_PARAGRAPH
+    from docx.shared import Pt
 
     paragraph = table.cell(i, j).paragraphs[0]
     shown = text.strip()
@@ -89,6 +94,9 @@ def _cell(
           bold=bold, italic=italic)  # fmt: skip
     if right:
         paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
+        missing = room - len(split_stars(text)[1])
+        if missing:  # stars hang outside, so that digits stand below each other
+            paragraph.paragraph_format.right_indent = Pt(_STAR * missing)
     return paragraph
 
 
