@@ -16,6 +16,7 @@ from nestedmlm.views.render.blocks import INDENT, Block, Table, Text, split_star
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.(\d+))?\Z")
 _SHEET_NAME = 31  # characters, Excel's limit
 _WIDTH = 40  # characters; a wider column is cut
+_FONT = {"name": "Calibri", "size": 11}  # of a new workbook; a Font without a name has no face
 
 
 def write(blocks: Sequence[Block], path: Path) -> None:
@@ -58,7 +59,9 @@ def _add_text(sheet: Any, block: Text) -> None:
     for line in block.lines:
         sheet.append([line.rstrip()])
         cell = sheet.cell(sheet.max_row, 1)
-        cell.font = Font(bold=block.role in ("title", "heading"), italic=block.role == "note")
+        cell.font = Font(
+            **_FONT, bold=block.role in ("title", "heading"), italic=block.role == "note"
+        )
 
 
 def _add_table(sheet: Any, block: Table) -> None:
@@ -77,13 +80,13 @@ def _add_table(sheet: Any, block: Table) -> None:
             if block.is_numeric(j - 1 - labelled):
                 sheet.cell(at, j).alignment = Alignment(horizontal="right")
         if i in block.sections:
-            sheet.cell(at, 1).font = Font(italic=True)
+            sheet.cell(at, 1).font = Font(**_FONT, italic=True)
         elif labelled and block.sections:
-            sheet.cell(at, 1).alignment = Alignment(indent=1)
+            sheet.cell(at, 1).alignment = Alignment(horizontal="left", indent=1)
     thin, medium = Side(style="thin"), Side(style="medium")
     width, last = len(block.columns) + labelled, sheet.max_row
     for j in range(1, width + 1):
-        sheet.cell(head, j).font = Font(bold=True)
+        sheet.cell(head, j).font = Font(**_FONT, bold=True)
         if j > labelled and block.is_numeric(j - 1 - labelled):
             sheet.cell(head, j).alignment = Alignment(horizontal="right")
             sheet.cell(head, j).number_format = _value("", block.most_stars(j - 1 - labelled))[1]
@@ -108,7 +111,10 @@ def _value(cell: str, room: int) -> tuple[Any, str]:
 def _set_widths(sheet: Any) -> None:
     for column in sheet.columns:
         cells = [c for c in column if c.value is not None and not (c.column == 1 and c.font.italic)]
-        widths = [len(str(c.value)) + INDENT // 2 for c in cells]
+        widths = [
+            len(str(c.value)) + c.number_format.count("*") + INDENT // 2  # a format has stars too
+            for c in cells
+        ]
         sheet.column_dimensions[column[0].column_letter].width = min(max([8, *widths]), _WIDTH)
 
 
