@@ -105,17 +105,18 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "elimination": "elimination", "extend": "extend", "fragility": "fragility",
-                "loo": "loo", "r_code": "r_code", "refit_many": "refit_many",
-                "smooths": "smooths", "variance_partition": "variance_partition",
+                "elimination": "elimination", "extend": "extend", "r_code": "r_code",
+                "refit_many": "refit_many", "smooths": "smooths",
+                "variance_partition": "variance_partition",
             },
             wrap=plain_only,
         )
     )
     unless_known = {  # refused where sigma is known
-        "augment": "augment", "check": "check", "influence": "dfbeta dfbetas", "sample": "sample",
-        "leverage": "cooks_distance hatvalues", "power": "power", "residuals": "rstudent",
-        "report": "report", "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
+        "augment": "augment", "check": "check", "fragility": "fragility",
+        "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
+        "power": "power", "report": "report", "residuals": "rstudent", "sample": "sample",
+        "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
     globals().update(late_imports(

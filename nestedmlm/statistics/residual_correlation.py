@@ -7,7 +7,7 @@ Each class here is one such family; `pairs` never changes, `coefficients` is che
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -54,6 +54,9 @@ class Correlation(Protocol):
 
     def matrices(self, free: Any, times: FloatArray) -> Any:
         """Matrices of blocks with these times, (blocks, k) -> (blocks, k, k)."""
+
+    def like(self, other: Any) -> Correlation:
+        """The same with free parameters that mean what they do in another one, of more rows."""
 
 
 class Differentiated:
@@ -106,6 +109,10 @@ class Independent(Differentiated):
         """See `Correlation`."""
         return np.broadcast_to(np.eye(times.shape[1]), (*times.shape, times.shape[1]))
 
+    def like(self, other: Independent) -> Independent:
+        """See `Correlation`."""
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decay(Differentiated):
@@ -149,6 +156,10 @@ class Decay(Differentiated):
         """See `Correlation`."""
         gaps = np.abs(times[:, :, None] - times[:, None, :]) / self.unit
         return self._power(free, gaps)
+
+    def like(self, other: Decay) -> Decay:
+        """See `Correlation`."""
+        return replace(self, gaps=self.gaps * (self.unit / other.unit), unit=other.unit)
 
     def _power(self, free: Any, gaps: FloatArray) -> Any:
         rho = self.structure.matrix(free, 0)
@@ -196,22 +207,20 @@ class Exchangeable(Differentiated):
         All rows; and for each size of block all pairs of its rows.
     sizes, counts : (s,) arrays
         The different sizes of blocks, and how often they occur.
+    largest : int
+        Rows of the largest block: they bound the correlation from below.
     """
 
     structure: ResidualStructure
     pairs: Pairs
     sizes: IntArray
     counts: FloatArray
+    largest: int
 
     @property
     def size(self) -> int:
         """See `Correlation`."""
         return 1 + len(self.sizes)
-
-    @property
-    def largest(self) -> int:
-        """Rows of the largest block: they bound the correlation from below."""
-        return int(self.sizes.max())
 
     @property
     def start(self) -> FloatArray:
@@ -231,6 +240,10 @@ class Exchangeable(Differentiated):
         C = rho + (1.0 - rho) * np.eye(k)
         return np.broadcast_to(C, (len(times), k, k))
 
+    def like(self, other: Exchangeable) -> Exchangeable:
+        """See `Correlation`."""
+        return replace(self, largest=other.largest)
+
 
 def exchangeable(structure: ResidualStructure, rows: IntArray, block: IntArray) -> Exchangeable:
     """Collect the pairs within blocks of some rows."""
@@ -247,6 +260,7 @@ def exchangeable(structure: ResidualStructure, rows: IntArray, block: IntArray) 
         pairs=Pairs(np.concatenate(i), np.concatenate(j), np.concatenate(m)),
         sizes=sizes,
         counts=np.array([len(own) for own in grouped], dtype=float),
+        largest=int(sizes.max()),
     )
 
 

@@ -29,8 +29,12 @@ from nestedmlm.statistics.residual_visits import visits
 
 if TYPE_CHECKING:
     from nestedmlm.design.residual import ResidualRows
+    from nestedmlm.statistics.pair_sums import ResidualAt
 
 
+_LEAST = 1e-6  # size of a coefficient, over the largest, that changes are relative to
+_STANDS_STILL = 1e-9  # singular value, over the largest, of a direction that changes nothing
+_MOVES = 1e-6  # relative change of a covariance along a direction that counts as one
 _FAR = 3.0  # means of predictors, in their standard deviations, from which they are centered
 
 
@@ -132,6 +136,16 @@ class ResidualModel:
         shift = np.where(np.abs(mean) > _FAR, mean, 0.0)
         return replace(self, classes=self.classes - shift), shift
 
+    def like(self, other: ResidualModel) -> ResidualModel:
+        """The same with free parameters that mean what they do in another one, of more rows."""
+        parts = zip(self.correlations, other.correlations, strict=False)
+        return replace(
+            self,
+            classes=self.classes * (self.unit / other.unit),
+            unit=other.unit,
+            correlations=tuple(part.like(whole) for part, whole in parts),
+        )
+
     def levels_of(self, part: Correlation) -> int:
         """Levels of a correlation: of the times, or rows of the largest block."""
         return int(getattr(part, "largest", self.levels))
@@ -214,6 +228,19 @@ class ResidualModel:
         for rows, C in self._correlations(free):
             yield rows, C * sd[rows][:, :, None] * sd[rows][:, None, :]
 
+    def matrices_of(self, free: Any, rows: ResidualRows) -> Iterator[tuple[IntArray, Any]]:
+        """`matrices` of other rows, whose log standard deviations, blocks and times are given."""
+        n = len(rows.log_sd)
+        sd = np.exp((rows.log_sd / self.unit) @ free[: self.q])
+        block = np.arange(n) if rows.block is None else rows.block
+        time = np.zeros(n) if rows.time is None else rows.time
+        group = np.zeros(n, dtype=np.int64) if rows.by is None else rows.by
+        for g, (part, own) in enumerate(self._parts()):
+            mine = np.flatnonzero(group == g)
+            for some in rows_by_size(mine, block, time) if mine.size else ():
+                C = part.matrices(free[own], time[some])
+                yield some, C * sd[some][:, :, None] * sd[some][:, None, :]
+
     def slopes(self, free: FloatArray, direction: FloatArray) -> Iterator[tuple[IntArray, Any]]:
         """The derivative of `matrices` along a direction of the free parameters."""
         for rows, R in self.matrices(free + 1j * COMPLEX_STEP * direction):
@@ -236,6 +263,26 @@ class ResidualModel:
         log_sd = self.classes @ free[: self.q]
         out: FloatArray = np.exp(-(log_sd[self.a] + log_sd[self.b]))
         return out
+
+
+def tells_of(at: ResidualAt, rows: ResidualRows) -> bool:
+    """Whether rows of a fit tell the covariance of others: of each stratum, visit and group.
+
+    Directions of the parameters and of log sigma^2 in which the fit's own precision stands still
+    are unknown to it; the others' covariance must stand still in them too.
+    """
+    model, free, c = at.model, at.free, at.c
+    size = np.maximum(np.abs(c), _LEAST * np.max(np.abs(c)))
+    J = np.column_stack([model.jacobian(free, c)[0], -c]) / size[:, None]
+    _, sizes, directions = np.linalg.svd(J)
+    known = int(np.sum(sizes > _STANDS_STILL * max(sizes[0], 1.0)))
+    for direction in directions[known:]:
+        step = free + 1j * COMPLEX_STEP * direction[:-1]
+        for _, R in model.matrices_of(step, rows):
+            slope = R.imag / COMPLEX_STEP + direction[-1] * R.real
+            if np.max(np.abs(slope)) > _MOVES * np.max(np.abs(R.real)):
+                return False
+    return True
 
 
 def residual_model(rows: ResidualRows) -> ResidualModel:

@@ -108,6 +108,10 @@ class Visits:
         at = times.astype(np.int64)
         return self.structure.matrix(free, self.k)[at[:, :, None], at[:, None, :]]
 
+    def like(self, other: Visits) -> Visits:
+        """See `Correlation`."""
+        return self
+
     def _inverses(self, free: Any) -> Iterable[tuple[Pattern, Any, Any]]:
         """Inverse and log-determinant of the matrix of each pattern."""
         R = self.structure.matrix(free, self.k)

@@ -129,7 +129,8 @@ simulate; simulate conditional; simulate partial; tidy; tidy everything; tidy ke
 tidy none; tidy vcov; glance; summary; icc; icc by group; r2; r2 by group; emmeans; emmeans 1;
 emmeans print; pairs; contrast; means test; means interval; means vcov; emtrends; summary
 satterthwaite; summary residual; summary none; summary kenward-roger; anova I; anova II; anova
-III; anova kenward-roger; anova none; contest; contest rows; vcovAdj; ranova; ranova whole;
+III; fragility; influence one step; anova kenward-roger; anova none;
+contest; contest rows; vcovAdj; ranova; ranova whole;
 drop1; drop1 Chisq; is_singular; repca; refitted; refit; polish; refit_ml; update; Model.update;
 Model.reduced; Model.with_formula; Model.with_data; Model.data; Model.weights_column; etable;
 maketables; plot diagnostics; plot caterpillar; plot qq_random_effects; plot shrinkage; plot

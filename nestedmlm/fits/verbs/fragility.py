@@ -13,7 +13,7 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import ConvergenceWarning, ModelComparisonError, OptionError
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.tested_effect import refuse_lines_of_curves
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
 from nestedmlm.inference.effects.contrasts import read_contrasts
@@ -132,7 +132,7 @@ def ratio_fragility(
         Of the two models.
     """
     for fit in (small, large):
-        refuse_residuals(fit, "fragility")
+        refuse_known_sigma(fit, "fragility")
     df = large.npar - small.npar
     if df < 1:
         raise ModelComparisonError("the larger model has no parameter more: there is no test")

@@ -13,7 +13,7 @@ from nestedmlm._typing import IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import ColumnNotFoundError, DataError
-from nestedmlm.fits.plain_only import refuse_known_sigma, refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.leave_out_elsewhere import leave_out_elsewhere
 from nestedmlm.fits.simulation.replicates import check_workers
 from nestedmlm.inference.resampling.resampling import row_sets
@@ -63,8 +63,12 @@ def influence(
     ------
     OptionError, ColumnNotFoundError, DataError, GroupingError
     ResidualStructureError
-        One-step, for fits with `dispersion=` or `residual=`; and for a known sigma. Rows left out
-        of a block that correlates leave its other rows as they are.
+        For a known sigma.
+
+    Notes
+    -----
+    Rows left out of a block that correlates leave its other rows as they are. There, refits and the
+    Newton step move the residuals' parameters with theta.
 
     Examples
     --------
@@ -76,8 +80,6 @@ def influence(
     309    0.29031
     Name: cooks_distance, dtype: float64
     """
-    if refit == "one-step":
-        refuse_residuals(fit, "influence with refit='one-step'", "refit='full' and 'none' are")
     refuse_known_sigma(fit, "influence")
     what = left_out(fit, groups)
     check_workers(workers)

@@ -12,6 +12,7 @@ from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.verbs.influence import LeftOut, left_out
 from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit
+from nestedmlm.inference.resampling.resampling import row_sets
 from nestedmlm.inference.rows.group_prediction import (
     GroupPredictions,
     named_unit,
@@ -42,8 +43,9 @@ def loo(
         Rows given their random effects are a posterior's matter. The name of a grouping factor
         stands for ``"group"`` with that `group`.
     group : str, optional
-        A grouping factor, or another column of the data, in whose groups all grouping factors are
-        nested; by default the factor that contains all others.
+        A grouping factor, or another column of the data, in whose groups all grouping factors (and
+        blocks of residuals that correlate) are nested; by default the factor that contains all
+        others, without random effects the blocks.
     refit : {"full", "one-step", "none"}
         Without each group theta is optimised anew, moved by one Newton step, or held. A
         generalized model is refitted.
@@ -58,12 +60,13 @@ def loo(
     Raises
     ------
     OptionError
-        For another unit, if two groups share a random effect, and for a generalized model that
-        is not refitted.
+        For another unit, if two groups share a random effect or a block of residuals, and for a
+        generalized model that is not refitted.
     ColumnNotFoundError
         If `group` is neither a factor nor a column.
     DataError
-        If a fixed effect cannot be estimated without one of the groups.
+        If a fixed effect, or the residual variance of its rows, cannot be estimated without one of
+        the groups.
 
     Notes
     -----
@@ -113,7 +116,15 @@ def groups_of(fit: LmerFit, group: str | None) -> LeftOut:
             "a new group shares no random effect with the others, and there is no factor in which "
             "all others are nested: say group="
         )
-    return left_out(fit, outer[0] if group is None else group)
+    name = outer[0] if group is None else group
+    residual = fit.design.residual
+    if residual is None or residual.block is None or name != residual.block_name:
+        return left_out(fit, name)
+    return LeftOut(
+        by=name,
+        labels=pd.Index(residual.block_levels, name=name),
+        sets=row_sets(residual.block, len(residual.block_levels)),
+    )
 
 
 def group_loo(
@@ -130,8 +141,8 @@ def _named(found: GroupPredictions, what: LeftOut, refit: str) -> GroupLoo:
     lost = np.flatnonzero(np.isnan(found.elpd))
     if len(lost):
         raise DataError(
-            f"without {what.by} {what.labels[lost[0]]} a fixed effect cannot be estimated, so its "
-            "rows cannot be predicted by the others"
+            f"without {what.by} {what.labels[lost[0]]} a fixed effect or a residual variance "
+            "cannot be estimated, so its rows cannot be predicted by the others"
         )
     columns = {
         "rows": found.rows, "elpd": found.elpd, "rmse": np.sqrt(found.squares / found.rows)

@@ -55,6 +55,8 @@ class DeletionEstimates:
     sigma : (m,) array
     theta : (m, n_theta) array
     converged : (m,) array of bool
+    residual : (m,) array of ResidualAt or None
+        Where residuals differ or correlate, how without each set of rows, if that was asked for.
     """
 
     beta: FloatArray
@@ -62,6 +64,7 @@ class DeletionEstimates:
     sigma: FloatArray
     theta: FloatArray
     converged: npt.NDArray[np.bool_]
+    residual: npt.NDArray[np.object_]
 
 
 def delete_held(
@@ -142,6 +145,7 @@ def empty_estimates(design: Design, n_theta: int, size: int) -> DeletionEstimate
         sigma=np.full(size, np.nan),
         theta=np.full((size, n_theta), np.nan),
         converged=np.ones(size, dtype=bool),
+        residual=np.full(size, None),
     )
 
 
@@ -293,4 +297,5 @@ def _from_schur(
         sigma=np.sqrt(np.maximum(r2, 0.0) / df),
         theta=np.tile(solution.theta, (m, 1)),
         converged=np.ones(m, dtype=bool),
+        residual=np.full(m, stats.residual, dtype=object),
     )

@@ -4,7 +4,8 @@ Without group g the estimates are ``beta_(g), theta_(g), sigma_(g)``; its rows a
 
     y_g ~ N(X_g beta_(g), sigma_(g)^2 V_g(theta_(g)) + X_g Cov(beta_(g)) X_g'),
 
-random effects integrated out and the uncertainty of the fixed effects counted. The sum of the
+random effects integrated out and the uncertainty of the fixed effects counted; of residuals that
+differ or correlate V_g has their own covariance, as estimated without the group. The sum of the
 logarithms is on the scale of a posterior's leave-one-group-out elpd. Generalized models:
 `nestedmlm.inference.rows.generalized_group_prediction`.
 """
@@ -29,6 +30,8 @@ from nestedmlm.inference.rows.deletion import DeletionEstimates
 from nestedmlm.inference.rows.leaveout import leave_out
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.plan import term_shapes
+from nestedmlm.statistics.pair_sums import ResidualAt
+from nestedmlm.statistics.residual_model import tells_of
 
 if TYPE_CHECKING:
     from nestedmlm.inference.means.linear import LinearFit
@@ -54,7 +57,8 @@ class GroupPredictions:
     rows : (J,) int array
         Of each group.
     elpd : (J,) array
-        Log predictive densities; NaN where a fixed effect cannot be estimated without the group.
+        Log predictive densities; NaN where a fixed effect, or what is asked of the residuals'
+        covariance, cannot be estimated without the group.
     squares : (J,) array
         Sums of the squared errors of prediction.
     error : (J,) array or None
@@ -76,7 +80,8 @@ def predict_groups(
     ----------
     fitted : Fitted
     sets : sequence of int arrays
-        The rows of each group: every row in one, and every level of the grouping factors in one.
+        The rows of each group: every row in one, and every level of the grouping factors (and
+        every block of residuals that correlate) in one.
     refit : {"full", "one-step", "none"}
         How theta is found without the group; see `leave_out`.
     progress : bool
@@ -84,7 +89,7 @@ def predict_groups(
     Raises
     ------
     OptionError
-        If two groups share a random effect.
+        If two groups share a random effect, or a block of residuals that correlate.
     """
     design = fitted.design
     refuse_related(design.factors, "leaving one group out")
@@ -97,9 +102,15 @@ def predict_groups(
             "a new group shares no random effect with the others: take a factor in which all "
             f"others are nested ({', '.join(outer_factors(design)) or 'there is none here'})"
         )
+    blocks = None if design.residual is None else design.residual.block
+    if blocks is not None and not nested_in(blocks, codes):
+        raise OptionError(
+            f"rows of one {design.residual.block_name} correlate, and some would be predicted by "  # type: ignore[union-attr]
+            "others: take groups of whole blocks"
+        )
     if fitted.family is not None:
         return _sampled(sets, score_groups(fitted, sets, refit=refit, progress=progress))
-    found = leave_out(fitted, list(sets), refit=refit, progress=progress)
+    found = leave_out(fitted, list(sets), refit=refit, residuals=True, progress=progress)
     done = len(found.sigma)  # fewer after Ctrl-C
     return _gathered(sets[:done], [_score(design, sets[g], found, g) for g in range(done)])
 
@@ -129,8 +140,17 @@ def predict_groups_flat(
 
 
 def outer_factors(design: Design) -> list[str]:
-    """Factors in which all others are nested, the one with the fewest levels first."""
+    """Factors in which all others are nested, the one with the fewest levels first.
+
+    Blocks of residuals that correlate must be too; where there are only these, they are it.
+    """
+    residual = design.residual
+    blocks = None if residual is None else residual.block
+    if blocks is not None and not design.factors:
+        return [residual.block_name]  # type: ignore[union-attr]
     outer = [f for f in design.factors if all(nested_in(o.codes, f.codes) for o in design.factors)]
+    if blocks is not None:
+        outer = [f for f in outer if nested_in(blocks, f.codes)]
     return [f.name for f in sorted(outer, key=lambda f: len(f.levels))]
 
 
@@ -159,8 +179,9 @@ def _score(design: Design, own: IntArray, found: DeletionEstimates, g: int) -> t
     """Log predictive density of a group's rows, and their squared errors."""
     if np.isnan(found.beta[g]).any():
         return np.nan, np.nan
-    n, X = len(own), design.X[own]
-    V = np.diag(np.ones(n) if design.weights is None else 1.0 / design.weights[own])
+    X, V = design.X[own], _residual_covariance(design, own, found.residual[g])
+    if V is None:
+        return np.nan, np.nan
     factors = relative_factors(found.theta[g], term_shapes(design))
     for term, T in zip(design.terms, factors, strict=True):
         codes = design.factors[term.factor].codes[own]
@@ -171,6 +192,20 @@ def _score(design: Design, own: IntArray, found: DeletionEstimates, g: int) -> t
     if design.offset is not None:
         rest = rest - design.offset[own]
     return _log_density(rest, V)
+
+
+def _residual_covariance(design: Design, own: IntArray, at: ResidualAt | None) -> FloatArray | None:
+    """Covariance of a group's residuals over sigma^2; None where the other rows do not tell it."""
+    w = np.ones(len(own)) if design.weights is None else design.weights[own]
+    if at is None or design.residual is None:
+        return np.diag(1.0 / w)
+    rows = design.residual.of_rows(own)
+    if not tells_of(at, rows):
+        return None
+    V: FloatArray = np.zeros((len(own), len(own)))
+    for some, R in at.model.matrices_of(at.free, rows):
+        V[some[:, :, None], some[:, None, :]] = R
+    return V / np.sqrt(np.outer(w, w))
 
 
 def _log_density(rest: FloatArray, V: FloatArray) -> tuple[float, float]:

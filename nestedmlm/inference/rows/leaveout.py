@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from types import MappingProxyType
 
+import numpy as np
+
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.errors import GroupingError, OptionError
@@ -19,17 +21,21 @@ from nestedmlm.inference.rows.deletion import (
 )
 from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta, theta_of_phi
+from nestedmlm.likelihood.solution import Solution
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import quadratic_step
+from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.optimum.solve import solve
 from nestedmlm.optimum.trust_region import RADIUS
 from nestedmlm.progress import gather
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import pair_sums
 
 HELD = "none"
+ResidualMove = Callable[[Design, Solution, bool], tuple[CrossProducts, FloatArray, bool]]
 Move = Callable[[Plan, CrossProducts, bool, FloatArray, Penalty | None], tuple[FloatArray, bool]]
 
 
@@ -51,13 +57,46 @@ def to_the_optimum(
     return found.theta, found.certificate.holds
 
 
+def residuals_one_step(
+    rest: Design, whole: Solution, REML: bool
+) -> tuple[CrossProducts, FloatArray, bool]:
+    """`one_step` in the covariances of random effects and residuals together."""
+    sums, at = pair_sums(rest), whole.stats.residual
+    assert at is not None
+    sums = replace(sums, model=sums.model.like(at.model))
+    plan = make_plan(rest, sums.base)
+    objective = ResidualObjective(plan=plan, sums=sums, REML=REML and rest.p > 0)
+    phi = phi_of_theta(whole.theta, plan, sums.base)
+    here = objective.at(np.concatenate([phi, at.free]))
+    new = here.point + quadratic_step(here.hessian, here.gradient, RADIUS)[2]
+    stats = sums.at(new[plan.n_theta :])
+    return stats, theta_of_phi(new[: plan.n_theta], plan, stats), True
+
+
+def residuals_to_the_optimum(
+    rest: Design, whole: Solution, REML: bool
+) -> tuple[CrossProducts, FloatArray, bool]:
+    """`to_the_optimum` in the covariances of random effects and residuals together."""
+    start = whole.theta if whole.theta.size else None
+    found = solve(rest, REML=REML, start=start)
+    return found.solution.stats, found.solution.theta, found.certificate.holds
+
+
+RESIDUAL_MOVES: MappingProxyType[str, ResidualMove] = MappingProxyType(
+    {"full": residuals_to_the_optimum, "one-step": residuals_one_step}
+)
 MOVES: MappingProxyType[str, Move] = MappingProxyType(
     {"full": to_the_optimum, "one-step": one_step}
 )
 
 
 def leave_out(
-    fitted: Fitted, sets: list[IntArray], *, refit: str, progress: bool = True
+    fitted: Fitted,
+    sets: list[IntArray],
+    *,
+    refit: str,
+    residuals: bool = False,
+    progress: bool = True,
 ) -> DeletionEstimates:
     """Estimates without each set of rows.
 
@@ -69,6 +108,9 @@ def leave_out(
         Rows to leave out.
     refit : {"full", "one-step", "none"}
         Optimise theta anew from the fit's; move it by one Newton step; or hold it.
+    residuals : bool
+        Whether the residuals' covariance without each set is kept, which holds as many numbers as
+        there are rows.
     progress : bool
 
     Returns
@@ -99,10 +141,10 @@ def leave_out(
             rest = without_rows(design, gone)
             check_levels(design, rest)
             if rest.residual is not None:
-                found = solve(rest, REML=REML and rest.p > 0, start=start if start.size else None)
-                out.converged[g] = found.certificate.holds
-                theta = found.solution.theta
-                write_estimates(out, g, design, rest, theta, found.REML, found.solution.stats)
+                at, theta, out.converged[g] = RESIDUAL_MOVES[refit](rest, solution, REML)
+                write_estimates(out, g, design, rest, theta, REML, at)
+                if residuals:
+                    out.residual[g] = at.residual
                 yield
                 continue
             stats = cross_products(rest)
@@ -118,10 +160,20 @@ def leave_out(
 
 
 def check_levels(design: Design, rest: Design) -> None:
-    """Refuse rows without which a factor has one level (`GroupingError`)."""
+    """Refuse rows without which a factor has one level, or a group of residuals no rows."""
     for factor, left in zip(design.factors, rest.factors, strict=True):
         if len(left.levels) < 2 <= len(factor.levels):
             raise GroupingError(
                 f"without those rows {factor.name} has one level left, from which no variance can "
                 "be estimated; leave out smaller groups, or hold theta with refit='none'"
             )
+    if design.residual is None or rest.residual is None or design.residual.by is None:
+        return
+    assert rest.residual.by is not None
+    gone = np.setdiff1d(design.residual.by, rest.residual.by)
+    if gone.size:
+        raise GroupingError(
+            f"without those rows {design.residual.by_levels[gone[0]]} of by= has none left, from "
+            "which its residual covariance could be estimated; leave out smaller groups, or hold "
+            "the covariances with refit='none'"
+        )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.errors import ModelComparisonError, OptionError, ResidualStructureError
+from nestedmlm.errors import ModelComparisonError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +160,13 @@ def test_generalized_models_are_refitted_as_they_were_fitted():
     assert np.isinf(row["df"])
 
 
-def test_likelihood_ratio_of_other_residuals_is_refused(made):
+def test_likelihood_ratio_of_residuals_that_differ_refits_both(made):
     options = {"dispersion": "~ half", "REML": False}
     made = made.assign(half=np.where(np.arange(len(made)) % 2, "odd", "even"))
     fits = [nm.lmer(f, made, **options) for f in ("y ~ 1 + (1 | g)", "y ~ x + (1 | g)")]
-    with pytest.raises(ResidualStructureError, match="fragility is not worked out"):
-        nm.anova(*fits).fragility("g")
+    found = nm.anova(*fits).fragility("g", progress=False)
+    rest = [nm.lmer(f.formula, made[made["g"] != "g03"], **options).deviance for f in fits]
+    assert found.without.loc["g03", "statistic"] == pytest.approx(rest[0] - rest[1], abs=1e-6)
 
 
 def test_likelihood_ratio_of_generalized_models():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multivariate_normal
 
 import nestedmlm as nm
-from nestedmlm.errors import ResidualStructureError
+from nestedmlm.errors import DataError, OptionError
 
 
 def data() -> pd.DataFrame:
@@ -36,10 +37,114 @@ def test_without_a_group_it_is_the_fit_to_the_others(formula, options):
     assert np.isfinite(found.cooks_distance()).all()
 
 
-def test_one_step_is_refused():
-    fit = nm.lmer("y ~ t + (1 | g)", data(), residual="ar1(t | g)")
-    with pytest.raises(ResidualStructureError, match="refit='full' and 'none' are"):
-        fit.influence("g", refit="one-step")
+def dense(d: pd.DataFrame, ratio: float):
+    """REML criterion, sigma and estimates of ``y ~ t`` where arm b has this log ratio of SDs."""
+    X, logs = np.column_stack([np.ones(len(d)), d["t"]]), ratio * (d["arm"] == "b")
+    K = np.exp(-2.0 * logs.to_numpy())
+    information = X.T @ (K[:, None] * X)
+    beta = np.linalg.solve(information, X.T @ (K * d["y"]))
+    df = len(d) - 2
+    sigma2 = float(K @ (d["y"] - X @ beta) ** 2) / df
+    logdet = 2.0 * logs.sum() + np.linalg.slogdet(information)[1]
+    return logdet + df * np.log(sigma2), np.sqrt(sigma2), beta
+
+
+def test_one_step_is_newtons_in_the_residuals_parameters():
+    d = data()
+    fit = nm.lmer("y ~ t", d, dispersion="~ arm")
+    found = fit.influence("g", refit="one-step", progress=False)
+    own, h = float(np.log(fit.dispersion["estimate"].iloc[-1])), 1e-3
+    for g in (2, 5):
+        rest = d[d["g"] != g]
+        down, here, up = (dense(rest, own + k * h)[0] for k in (-1, 0, 1))
+        moved = own - (up - down) / 2.0 / ((up - 2.0 * here + down) / h)
+        _, sigma, beta = dense(rest, moved)
+        assert found.sigma_without.loc[g] == pytest.approx(sigma, rel=1e-5)
+        assert found.fixef_without.loc[g].to_numpy() == pytest.approx(beta, rel=1e-5)
+        assert abs(moved - own) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ t + (1 | g)", {"dispersion": "~ t"}),
+        ("y ~ t", {"residual": "ar1(when | g)"}),
+        ("y ~ t", {"residual": "cs(1 | g)"}),
+        ("y ~ t", {"residual": "car1(when | g)", "dispersion": "~ arm"}),
+    ],
+)
+def test_one_step_is_nearer_to_refits_than_none(formula, options):
+    """Also where the rows left have another step of time, or smaller blocks."""
+    d = data().assign(when=lambda d: 2.0 * d["t"] + (d["g"] == 0) * (d["t"] == 1))
+    fit = nm.lmer(formula, d, **options)
+    full, step, none = (fit.influence("g", refit=how, progress=False)
+                        for how in ("full", "one-step", "none"))  # fmt: skip
+    near = (step.sigma_without - full.sigma_without).abs()
+    far = (none.sigma_without - full.sigma_without).abs()
+    assert near.sum() < 0.6 * far.sum()
+
+
+def test_without_a_group_of_residuals_there_is_nothing_to_estimate():
+    fit = nm.lmer("y ~ t", data(), residual="cs(1 | g, by=arm)")
+    with pytest.raises(nm.errors.GroupingError, match="a of by= has none left"):
+        fit.influence("arm", progress=False)
+
+
+# --- tests and predictions without groups ---------------------------------------------------------
+def test_fragility_refits_the_residuals():
+    d = data()
+    found = nm.lmer("y ~ t + (1 | g)", d, residual="ar1(t | g)").fragility("t", "g", progress=False)
+    rest = nm.lmer("y ~ t + (1 | g)", d[d["g"] != 5], residual="ar1(t | g)").tidy("fixed").iloc[1]
+    for column in ("estimate", "std_error", "df", "p_value"):
+        assert found.without.loc[5, column] == pytest.approx(rest[column], rel=1e-4), column
+
+
+def strata(free, d):
+    return np.diag(np.exp(2.0 * free * (d["arm"] == "b")))
+
+
+def decaying(free, d):
+    return np.tanh(free) ** np.abs(np.subtract.outer(d["t"].to_numpy(), d["t"].to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "by", "R"),
+    [
+        ("y ~ t + (1 | g)", {"dispersion": "~ arm"}, "g", strata),
+        ("y ~ t + (1 | site)", {"residual": "ar1(t | g)"}, "site", decaying),
+        ("y ~ t", {"residual": "ar1(t | g)"}, "g", decaying),
+        ("y ~ t + (1 | g)", {"dispersion": "~ arm", "weights": "w"}, "g", strata),
+    ],
+)
+def test_groups_are_predicted_with_their_own_covariance(formula, options, by, R):
+    d = data().assign(site=lambda d: d["g"] // 2, w=lambda d: 1.0 + d["t"])
+    found = nm.lmer(formula, d, **options).loo(progress=False)
+    assert found.group == by
+    mine = d[by] == 2
+    rest, own = nm.lmer(formula, d[~mine], **options), d[mine]
+    correlated = "residual" in options
+    value = rest.dispersion["estimate"].iloc[-1]
+    V = R(np.arctanh(value) if correlated else np.log(value), own)
+    V = V * np.equal.outer(own["g"].to_numpy(), own["g"].to_numpy())
+    if "weights" in options:
+        V = V / np.sqrt(np.outer(own["w"], own["w"]))
+    V = rest.sigma**2 * V
+    if "|" in formula:
+        V = V + rest.varcorr().blocks[0].cov[0, 0]
+    X = np.column_stack([np.ones(len(own)), own["t"]])
+    V = V + X @ rest.cov_params().to_numpy() @ X.T
+    expected = multivariate_normal(X @ rest.fixef.to_numpy(), V).logpdf(own["y"])
+    assert found.to_frame().loc[2, "elpd"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_blocks_and_strata_that_the_others_do_not_tell_are_refused():
+    d = data().assign(odd=lambda d: np.where(d["g"] == 3, "b", "a"), half=lambda d: d["t"] > 1)
+    with pytest.raises(OptionError, match="groups of whole blocks"):
+        nm.lmer("y ~ t", d, residual="ar1(t | g)").loo(group="half", progress=False)
+    with pytest.raises(DataError, match="without g 3 a fixed effect or a residual variance"):
+        nm.lmer("y ~ t + (1 | g)", d, dispersion="~ odd").loo(progress=False)
+    assert np.isfinite(nm.lmer("y ~ t", d, residual="us(visit | g)").loo(
+        refit="none", progress=False).elpd)  # fmt: skip
 
 
 # --- parameters held: everything beside dense matrices ------------------------------------------
