@@ -12,6 +12,7 @@ from nestedmlm.covariance.parameter import Parameter
 from nestedmlm.covariance.shapes import (
     TermShape,
     near_bounds,
+    parameter_slices,
     relative_factors,
     split_parameters,
     term_bounds,
@@ -33,6 +34,7 @@ __all__ = [
     "entry_names",
     "lower_indices",
     "near_bounds",
+    "parameter_slices",
     "register",
     "relative_factors",
     "split_parameters",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -40,10 +41,13 @@ class TermShape:
 
 def split_parameters(values: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:
     """Cut one vector into the terms' own parameters."""
-    if not shapes:
-        return ()
-    ends = np.cumsum([s.count for s in shapes])
-    return tuple(np.split(values, ends[:-1]))
+    return tuple(values[own] for own in parameter_slices(shapes))
+
+
+def parameter_slices(shapes: Sequence[TermShape]) -> tuple[slice, ...]:
+    """For each term, where its own parameters stand in phi and theta."""
+    ends = accumulate((s.count for s in shapes), initial=0)
+    return tuple(slice(a, b) for a, b in pairwise(ends))
 
 
 def relative_factors(theta: FloatArray, shapes: Sequence[TermShape]) -> tuple[FloatArray, ...]:

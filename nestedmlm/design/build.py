@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_number, checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.checks import check_effects, check_finite, check_levels
@@ -46,7 +46,6 @@ from nestedmlm.late import Late
 if TYPE_CHECKING:
     from nestedmlm.families import Family
 
-FloatArray = npt.NDArray[np.float64]
 
 read_relationships = Late("nestedmlm.design.relationship", "read_relationships")
 with_relationships = Late("nestedmlm.design.relationship", "with_relationships")

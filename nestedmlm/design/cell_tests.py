@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.rows import rows_here
 from nestedmlm.design.sums import Sums
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[Any]
 
 RANK_TOL = 1e-12  # of squares, relative to the length of a column around its mean

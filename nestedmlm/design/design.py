@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.matrices.newdesign import NewDesign, make_new_design
 from nestedmlm.design.matrices.reterms import ReTerm
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from nestedmlm.families.family import Family
 
 __all__ = ["Design", "GroupingFactor", "NewDesign", "ReTerm", "Rows"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

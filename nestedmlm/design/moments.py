@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.rows import rows_here
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
     from nestedmlm.design.sums import Sums
 
-FloatArray = npt.NDArray[np.float64]
 _CONSTANT = 1e-14  # share of a column's squares about its mean that is only rounding
 
 

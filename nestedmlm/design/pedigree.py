@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import level_label, object_array
 from nestedmlm.errors import ColumnNotFoundError, DataError
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 _UNKNOWN = ("", "0", "NA", "NaN", "nan", "None", ".")  # how files write a parent that is not known
 
 

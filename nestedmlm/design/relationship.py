@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy  # its sparse matrices load on first use
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.values import level_label, object_array
 from nestedmlm.design.matrices.grouping import GroupingFactor
@@ -25,7 +26,6 @@ from nestedmlm.design.rows import frozen, rows_here
 from nestedmlm.errors import MemoryLimitError, OptionError, RelationshipError
 from nestedmlm.formula.formula import Formula
 
-FloatArray = npt.NDArray[np.float64]
 MOST_RELATIVES = 20_000  # their relationships alone take 3 GB
 _PRODUCTS_PER_SECOND = 2e9  # of one busy processor; a fit takes about 20 q^3
 _SYMMETRIC = 1e-8  # largest difference of A and its transpose, as a share of its largest entry

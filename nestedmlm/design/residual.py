@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance.residual_structures import (
     BLOCK,
     GAPS,
@@ -29,9 +30,6 @@ from nestedmlm.design.residual_checks import checked_rows
 from nestedmlm.errors import FormulaError, ResidualStructureError
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.residual_arguments import ResidualTerm, parse_dispersion, parse_residual
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.cell_tests import effect_tests, pieces_of, sums_by_cell
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import GroupingFactor, is_nested
@@ -25,8 +26,6 @@ from nestedmlm.formula.bars import Bar, random_term, written
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.nodes import joined
-
-FloatArray = npt.NDArray[np.float64]
 
 MIN_PARENTS = 5  # fewer levels of the outer factor say too little about effects of the ids
 MIN_ROWS_PER_CELL = 1.5  # mean rows; below it cells cannot be told from the residual

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import ResidualStructureError, RowsNotHereError
 
 if TYPE_CHECKING:
     from nestedmlm.design.residual import ResidualRows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

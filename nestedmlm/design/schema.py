@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.frames import Frame, check_row_labels, load_array
@@ -24,8 +24,6 @@ from nestedmlm.errors import DataError
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.nodes import Name
 from nestedmlm.formula.terms import Terms, Variable
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

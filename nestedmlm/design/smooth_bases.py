@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import BSpline
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
 
-FloatArray = npt.NDArray[np.float64]
 Functions = Callable[[FloatArray], FloatArray]
 
 MOST_VALUES = 2_000  # different values of x from which a thin plate is learned, as in mgcv

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.operators import as_numbers
 from nestedmlm.design.frame.values import Factor, Matrix, Vector
 from nestedmlm.design.matrices.modelmatrix import Coding, MatrixSpec
@@ -18,8 +18,6 @@ from nestedmlm.design.smooth_bases import learn_basis
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def learn_smooths(formula: Formula, values: dict[str, Vector], states: dict[str, Any]) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import IntArray
+
 if TYPE_CHECKING:
     from nestedmlm.design.rows import CondensedRows
     from nestedmlm.statistics.cells.cell_plan import CellPlan
     from nestedmlm.statistics.cells.cell_sums import Cells
-
-IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
-from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import TermShape, relative_factors, split_parameters
+from nestedmlm.covariance import TermShape, parameter_slices, relative_factors, split_parameters
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
@@ -128,8 +127,7 @@ def scatters(plan: Plan) -> tuple[FloatArray, ...]:
 @once_per_plan
 def term_parameters(plan: Plan) -> tuple[slice, ...]:
     """For each term, its parameters in phi and theta."""
-    ends = np.cumsum([0, *(s.count for s in plan.shapes)]).tolist()
-    return tuple(slice(a, b) for a, b in pairwise(ends))
+    return parameter_slices(plan.shapes)
 
 
 @once_per_plan

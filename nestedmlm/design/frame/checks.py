@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, logical_numbers
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def response_numbers(value: Vector, name: str) -> FloatArray:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.values import Factor, level_label, object_array
 from nestedmlm.errors import DataError
 
-FloatArray = npt.NDArray[np.float64]
 _INFINITE = {np.inf: " Inf", -np.inf: "-Inf"}  # as R's formatC() writes them
 
 

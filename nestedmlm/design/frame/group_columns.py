@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.frame.functions import with_levels
 from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.errors import DataError, DataWarning
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 _MOST_NAMES = 10  # groups named in a message
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.collation import collation_key
 from nestedmlm.design.frame.values import (
     Factor,
@@ -20,8 +20,6 @@ from nestedmlm.design.frame.values import (
     object_array,
 )
 from nestedmlm.errors import DataError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def as_numbers(value: Any, text: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.checks import check_response, response_numbers
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.operators import as_numbers
@@ -26,7 +27,6 @@ from nestedmlm.formula.nodes import Call, Node
 if TYPE_CHECKING:
     from nestedmlm.families import Family
 
-FloatArray = npt.NDArray[np.float64]
 
 PROPORTION = ("p", "proportion", "prop")  # Bambi's words for (successes, trials)
 _WHOLE = 1e-6  # how far from a whole number a count may be for rounding

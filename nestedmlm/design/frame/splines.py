@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.frame.values import Matrix
 from nestedmlm.errors import DataError, DataWarning
 
 MOST_COLUMNS = 1000  # that a polynomial or spline may have
 MOST_DEGREE = 50  # of a spline; higher ones are numerically void
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def bspline_basis(x: FloatArray, knots: FloatArray, degree: int) -> FloatArray:

@@ -13,13 +13,11 @@ from math import comb
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.splines import MOST_COLUMNS, whole_number
 from nestedmlm.design.frame.values import Factor, Matrix, level_label
 from nestedmlm.errors import DataError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Transform(Protocol):

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.collation import sort_levels
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.checks import check_finite, check_weights
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
@@ -31,7 +32,6 @@ from nestedmlm.late import Late
 if TYPE_CHECKING:
     from nestedmlm.families import Family
 
-FloatArray = npt.NDArray[np.float64]
 NA_ACTIONS = ("omit", "exclude", "raise")
 
 learn_smooths = Late("nestedmlm.design.smooths", "learn_smooths")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, as_factor
 from nestedmlm.design.matrices.modelmatrix import Coding, MatrixSpec, match_levels
 from nestedmlm.errors import DataError
 
-FloatArray = npt.NDArray[np.float64]
 Reader = Callable[[slice, FloatArray], None]
 
 

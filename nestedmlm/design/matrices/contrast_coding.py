@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
 
-FloatArray = npt.NDArray[np.float64]
 Coded = tuple[FloatArray, tuple[str, ...]]
 
 

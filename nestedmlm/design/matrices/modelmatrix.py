@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, as_factor, level_label
 from nestedmlm.design.matrices.contrast_coding import contrast_matrix
 from nestedmlm.errors import DataError, MemoryLimitError, NewLevelsError
 from nestedmlm.formula.terms import Terms
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.matrices.grouping import group_codes, unseen_codes, unseen_labels
@@ -23,7 +24,6 @@ from nestedmlm.design.schema import (
 )
 from nestedmlm.errors import DataError, NewLevelsError, OptionError
 
-FloatArray = npt.NDArray[np.float64]
 NEW_LEVELS = ("error", "population")
 
 

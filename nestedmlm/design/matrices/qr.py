@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from nestedmlm._typing import FloatArray
 
 
 def _surely_full_rank(X: FloatArray, tol: float) -> bool:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import STRUCTURES, Structure
 from nestedmlm.design.frame.checks import check_finite
 from nestedmlm.design.frame.values import Vector
@@ -20,8 +21,6 @@ from nestedmlm.formula.bars import Bar
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.terms import Terms
 from nestedmlm.late import Late
-
-FloatArray = npt.NDArray[np.float64]
 
 smooth_parts = Late("nestedmlm.design.smooths", "smooth_parts")
 

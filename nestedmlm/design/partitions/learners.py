@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.column_statistics import Statistic
 from nestedmlm.design.frame.fitters import FITTERS
 from nestedmlm.design.frame.group_columns import Between, fit_between
@@ -22,8 +22,6 @@ from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.partitions.looks import Learner, Moments, Sum
 from nestedmlm.design.partitions.spline_learners import SplineRange
 from nestedmlm.errors import DataError
-
-FloatArray = npt.NDArray[np.float64]
 
 _NO_PIVOT = 1e-24  # share of a polynomial's square that is left where there are too few values
 

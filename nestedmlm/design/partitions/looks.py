@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.transforms import Transform
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Learner(Protocol):

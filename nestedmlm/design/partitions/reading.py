@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.fitters import FITTERS, Fitter
@@ -22,8 +23,6 @@ from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula
 from nestedmlm.formula.nodes import Call, Node, variables_in, walk
 from nestedmlm.formula.terms import Terms
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.fitters import FITTERS
 from nestedmlm.design.frame.transforms import Transform
 from nestedmlm.design.partitions.looks import Learner, Moments, Sum
 from nestedmlm.errors import DataWarning
 
-FloatArray = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 MOST_VALUES = 100_000  # distinct values that are counted one by one
