@@ -13,7 +13,7 @@ from scipy import stats
 import nestedmlm as nm
 from nestedmlm.covariance import relative_factors
 from nestedmlm.errors import GroupingError, OptionError
-from nestedmlm.fits.simulation.allocation import balanced_plan
+from nestedmlm.fits.simulation.balanced_designs import balanced_plan
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
@@ -160,7 +160,7 @@ def test_best_allocation_is_near_the_published_optimum():
     row = found.table.iloc[0]
     alone = trial(int(row["school"]), int(row["pupil"]), beta={"arm": 0.4})
     assert row["power"] == pytest.approx(alone.planned_power("arm").estimate)
-    assert found.best.planned_power("arm").estimate == row["power"]
+    assert found.best.planned_power("arm").estimate == pytest.approx(row["power"], abs=1e-12)
     assert row["cost"] == row["school"] * (100 + 5 * row["pupil"])
 
 
@@ -169,8 +169,15 @@ def test_three_levels_cost_what_they_hold():
         "y ~ arm + (1 | school/room)", "arm", budget=5000, varies={"arm": "room"},
         costs={"school": 500, "room": 60, "pupil": 5}, beta={"arm": 0.5},
         icc={"school": 0.1, "room:school": 0.1},
-        sizes={"school": [3, 4], "room": [2, 4], "pupil": [5]},
+        sizes={"school": [3, 4], "room": [2, 3, 4], "pupil": [5]},
     )  # fmt: skip
+    for _, row in found.table.iterrows():  # three rooms: the arms' turns differ between schools
+        counts = {unit: int(row[unit]) for unit in found.units}
+        study = nm.scenario(
+            "y ~ arm + (1 | school/room)", balanced_plan(counts, {"arm": "room"}),
+            beta={"arm": 0.5}, icc={"school": 0.1, "room:school": 0.1},
+        )  # fmt: skip
+        assert row["power"] == pytest.approx(study.planned_power("arm").estimate, abs=1e-12)
     table = found.to_frame()
     columns = (table.school, table.room, table.pupil)
     assert table["cost"].tolist() == [
@@ -178,6 +185,41 @@ def test_three_levels_cost_what_they_hold():
     ]
     assert set(table["school"]) == {4}  # of those that were asked for, the most affordable
     assert "room" in str(found)
+
+
+SLOPES = {"sd": {"s": {"(Intercept)": 1.0, "day": 0.3}, "Residual": 1.0}}
+DAYS = ("visit", [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("formula", "effect", "varies", "given", "sizes"),
+    [
+        ("y ~ arm + (1 | s)", "arm", {"arm": "s"}, {"icc": {"s": 0.1}}, {"visit": [3, 8]}),
+        ("y ~ day*arm + (day | s)", "day:arm", {"day": DAYS, "arm": "s"}, SLOPES,
+         {"visit": [3, 4, 6]}),
+        ("y ~ 0 + kind + (1 | s)", "kind", {"kind": ("s", list("abc"))}, {"icc": {"s": 0.3}},
+         {"visit": [5]}),
+        ("y ~ poly(day, 2) + (1 | s)", "poly(day, 2)", {"day": DAYS}, {"icc": {"s": 0.3}},
+         {"visit": [5, 6]}),
+        ("y ~ arm + (1 | s) + (1 | item)", "arm", {"arm": "visit", "item": ("visit", [5, 6, 7])},
+         {"icc": {"s": 0.3, "item": 0.1}}, {"visit": [4, 5]}),
+    ],
+)  # fmt: skip
+def test_designs_planned_together_are_planned_alone(formula, effect, varies, given, sizes):
+    beta = {"arm": 0.4, "day:arm": 0.2, "kindb": 0.5, "poly(day, 2)1": 2.0}
+    beta = {name: size for name, size in beta.items() if name.startswith(effect)}
+    for test in ("satterthwaite", "kenward-roger"):
+        found = nm.allocation(
+            formula, effect, budget=500, costs={"s": 10, "visit": 5}, varies=varies, beta=beta,
+            sizes=sizes, test=test, **given,
+        )  # fmt: skip
+        assert len(found.table) == len(sizes["visit"])
+        for _, row in found.table.iterrows():
+            plan = balanced_plan({"s": int(row.s), "visit": int(row.visit)}, varies)
+            alone = nm.scenario(formula, plan, beta=beta, **given).planned_power(effect, test=test)
+            assert row["power"] == pytest.approx(alone.estimate, abs=1e-12)
+            assert row["df"] == pytest.approx(alone.df, rel=1e-11)
+            assert row["nobs"] == len(plan)
 
 
 def test_designs_with_as_many_effects_as_rows_are_left_out():

@@ -12,7 +12,9 @@ import pandas as pd
 
 from nestedmlm.arguments import check_count, check_level, check_number, checked
 from nestedmlm.errors import GroupingError, OptionError
+from nestedmlm.fits.simulation.balanced_designs import balanced_plan, planned_together
 from nestedmlm.fits.simulation.from_formula import scenario
+from nestedmlm.fits.simulation.planned_power import known_test
 from nestedmlm.fits.simulation.scenario import Scenario
 from nestedmlm.plots import allocation as draw_allocation
 from nestedmlm.views.render.blocks import Table, Text
@@ -186,69 +188,53 @@ def allocation(
     units = _units(costs, varies, sizes)
     prices = [check_number(costs[unit], f"cost of {unit}") for unit in units]
     total = check_number(budget, "budget", positive=True)
+    designs = _affordable(units, prices, total, sizes or {})
+    covariances: dict[str, Any] = {"sd": sd, "correlation": correlation, "icc": icc, "sigma": sigma}
+
+    def study(counts: tuple[int, ...]) -> Scenario:
+        plan = balanced_plan(dict(zip(units, counts, strict=True)), varies)
+        return scenario(formula, plan, beta=beta, **covariances)
+
+    known = planned_together(
+        formula, effect, units, varies, designs, beta=beta, covariances=covariances,
+        test=known_test(test),
+    )  # fmt: skip
     rows: list[dict[str, float]] = []
-    best: Scenario | None = None
     left_out = 0
     unfit: GroupingError | None = None
-    for counts in _affordable(units, prices, total, sizes or {}):
-        plan = balanced_plan(dict(zip(units, counts, strict=True)), varies)
-        try:
-            study = scenario(
-                formula, plan, beta=beta, sd=sd, correlation=correlation, icc=icc, sigma=sigma
-            )
-        except GroupingError as error:  # as many random effects as rows, say
-            left_out, unfit = left_out + 1, error
-            continue
-        found = study.planned_power(effect, alpha=alpha, test=test)
-        if not np.isfinite(found.estimate):
+    for counts in designs:
+        power, df = float("nan"), float("nan")
+        if counts in known:
+            planned, size = known[counts]
+            power, df = planned.power(size, alpha), planned.den_df
+        else:
+            try:
+                found = study(counts).planned_power(effect, alpha=alpha, test=test)
+                power, df = found.estimate, found.df
+            except GroupingError as error:  # as many random effects as rows, say
+                unfit = error
+        if not np.isfinite(power):
             left_out += 1
             continue
-        if best is None or found.estimate > max(row["power"] for row in rows):
-            best = study
         rows.append(
             {
                 **dict(zip(units, counts, strict=True)),
                 "cost": _cost(counts, prices),
-                "nobs": len(plan),
-                "power": found.estimate,
-                "df": found.df,
+                "nobs": int(np.prod(counts)),
+                "power": power,
+                "df": df,
             }
         )
-    if best is None:
+    if not rows:
         raise OptionError(
             "no design within this budget has degrees of freedom for the effect"
         ) from unfit
     table = pd.DataFrame(rows).sort_values("power", ascending=False, kind="stable")
+    best = study(tuple(int(n) for n in table.iloc[0][list(units)]))
     return Allocation(
         effect=effect, table=table.reset_index(drop=True), units=units, budget=total, alpha=alpha,
         left_out=left_out, best=best,
     )  # fmt: skip
-
-
-def balanced_plan(counts: Mapping[str, int], varies: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows of a balanced nested design: a column of ids per level, and the predictors.
-
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Units in each unit of the level above, outermost first; the last level is the row.
-    varies : mapping
-        See `allocation`.
-    """
-    sizes = list(counts.values())
-    rows = np.arange(int(np.prod(sizes)))
-    ids = {
-        unit: rows // int(np.prod(sizes[level + 1 :], dtype=int))
-        for level, unit in enumerate(counts)
-    }
-    columns: dict[str, Any] = {unit: ids[unit] for unit in list(counts)[:-1]}
-    for name, given in varies.items():
-        if isinstance(given, str):
-            columns[name] = ids[given] % 2
-        else:
-            unit, values = given
-            columns[name] = np.asarray(values)[ids[unit] % counts[unit] % len(values)]
-    return pd.DataFrame(columns)
 
 
 def _units(

@@ -100,18 +100,7 @@ def scenario(
     >>> print(round(nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, icc={"g": 0.2}).sigma, 3))
     0.894
     """
-    text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
-    parsed = parse_formula(text, double_bar=double_bar)
-    table = as_pandas(data)
-    response = strip_groups(parsed.response)
-    if not isinstance(response, Name):
-        raise OptionError(
-            f"the response {parsed.response_text} is an expression; simulate the expression "
-            "itself: put a plain name in its place"
-        )
-    if response.name not in table.columns:
-        stand_in = np.random.default_rng(_SEED).standard_normal(len(table))
-        table = table.assign(**{response.name: stand_in})
+    text, table = with_response(formula, data, double_bar)
     model = Model(
         text,
         table,
@@ -131,6 +120,29 @@ def scenario(
         sigma=found.sigma,
         REML=REML,
     )
+
+
+def with_response(formula: str, data: Any, double_bar: str) -> tuple[str, pd.DataFrame]:
+    """The formula and its table with a response, made up where the table has none.
+
+    Raises
+    ------
+    OptionError
+        If the response is an expression.
+    """
+    text = formula if not formula.strip().startswith("~") else f"`{_RESPONSE}` {formula}"
+    parsed = parse_formula(text, double_bar=double_bar)
+    table = as_pandas(data)
+    response = strip_groups(parsed.response)
+    if not isinstance(response, Name):
+        raise OptionError(
+            f"the response {parsed.response_text} is an expression; simulate the expression "
+            "itself: put a plain name in its place"
+        )
+    if response.name not in table.columns:
+        stand_in = np.random.default_rng(_SEED).standard_normal(len(table))
+        table = table.assign(**{response.name: stand_in})
+    return text, table
 
 
 @checked

@@ -168,12 +168,23 @@ def fixed_effect(scenario: Scenario, effect: str) -> TestedEffect:
     OptionError
         For random effects, and scenarios of a linear model by maximum likelihood.
     """
-    tested = find_effect(scenario.design, effect)
     if not scenario.REML and scenario.family is None:
         raise OptionError(
             "power without simulation is that of REML's tests; give a REML fit, or simulate: "
             "nm.power()"
         )
+    return fixed_effect_of(scenario.design, effect)
+
+
+def fixed_effect_of(design: Design, effect: str) -> TestedEffect:
+    """Find the fixed effect of a design.
+
+    Raises
+    ------
+    OptionError
+        For random effects.
+    """
+    tested = find_effect(design, effect)
     if tested.term is not None:
         raise OptionError(
             f"{tested.name} is a random effect, whose test has no noncentral F distribution; "
@@ -229,12 +240,7 @@ def make_planner(
         return Planner(
             title=_TITLES[name], plan=lambda scene: planned_wald(scene, tested, predictors)
         )
-    name = "satterthwaite" if test is None else test
-    if name not in DENOMINATORS:
-        raise OptionError(
-            f"test={test!r} is not for power without simulation; those that are: "
-            f"{', '.join(DENOMINATORS)}"
-        )
+    name = known_test("satterthwaite" if test is None else test)
     # the planned test does not depend on the response
     scenario = replace(scenario, design=condensed(scenario.design))
     own = scenario.design.with_response(scenario.distribution.draw(np.random.default_rng(0)))
@@ -245,6 +251,21 @@ def make_planner(
         return planned_test(Fitted(design=own, solution=solution, REML=True), L, scene.sigma, name)
 
     return Planner(title=_TITLES[name], plan=plan)
+
+
+def known_test(test: str) -> str:
+    """Check the name of a test of a linear model.
+
+    Raises
+    ------
+    OptionError
+    """
+    if test not in DENOMINATORS:
+        raise OptionError(
+            f"test={test!r} is not for power without simulation; those that are: "
+            f"{', '.join(DENOMINATORS)}"
+        )
+    return test
 
 
 def group_counts(design: Design) -> pd.Series:

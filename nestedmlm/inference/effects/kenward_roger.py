@@ -102,23 +102,53 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
         return _with_residuals(fitted)
     directions = covariance_directions(fitted.phi, s.plan)
     found = variance_derivatives(fitted, directions)
-    Phi = found.Phi
     known = s.stats.sigma is not None
-    spread, flat = _spread(found, s.stats.n, s.stats.p, known=known)
-    ratios = spread[1:, 1:]
-    inner = weighted_products(fitted, directions, ratios)
+    spread, flat = spread_of(found, s.stats.n, s.stats.p, known=known)
+    inner = weighted_products(fitted, directions, spread[1:, 1:])
+    return with_products(
+        found, spread, inner, sigma=s.sigma, unadjusted=s.vcov, R_x=s.stats.R_x, flat=flat
+    )
+
+
+def with_products(
+    found: VarianceDerivatives,
+    spread: FloatArray,
+    products: FloatArray,
+    *,
+    sigma: float,
+    unadjusted: FloatArray,
+    R_x: FloatArray,
+    flat: int,
+) -> KenwardRoger:
+    """The method from its sums.
+
+    Parameters
+    ----------
+    found : VarianceDerivatives
+    spread : (n_d + 1, n_d + 1) array
+        And `flat`, how many combinations are not identified: `spread_of`.
+    products : (p, p) array
+        ``sum_rs spread_rs X'V^{-1} dV_r V^{-1} dV_s V^{-1}X`` over the directions.
+    sigma : float
+    unadjusted : (p, p) array
+        Covariance of the fixed effects, user's columns.
+    R_x : (p, p) array
+        From user's to scaled columns.
+    flat : int
+    """
+    Phi, ratios = found.Phi, spread[1:, 1:]
     weighted = np.tensordot(ratios, found.X_dV_X, axes=(1, 0))
-    inner -= np.einsum("rij,jk,rkl->il", found.X_dV_X, Phi, weighted, optimize=True)
+    inner = products - np.einsum("rij,jk,rkl->il", found.X_dV_X, Phi, weighted, optimize=True)
     adjusted = Phi + 2.0 * Phi @ (0.5 * (inner + inner.T)) @ Phi
-    Ri = s.stats.R_x_inverse
+    Ri = np.linalg.solve(R_x, np.eye(len(R_x)))
     notes = (
         (f"Kenward-Roger's method is without {flat} combination(s) of variance components that "
          "the data do not identify",) if flat else ()
     )  # fmt: skip
     return KenwardRoger(
-        cov=s.sigma**2 * (Ri @ adjusted @ Ri.T),
-        unadjusted=s.vcov,
-        R_x=s.stats.R_x,
+        cov=sigma**2 * (Ri @ adjusted @ Ri.T),
+        unadjusted=unadjusted,
+        R_x=R_x,
         Phi=Phi,
         moved=np.concatenate([-Phi[None], -(Phi @ found.X_dV_X @ Phi)]),
         spread=spread,
@@ -189,7 +219,7 @@ def _match(A1: float, A2: float, q: int) -> Approximation:
     return Approximation(df=df, scaling=scaling)
 
 
-def _spread(
+def spread_of(
     found: VarianceDerivatives, n: int, p: int, *, known: bool = False
 ) -> tuple[FloatArray, int]:
     """``W = 2 IE^{-1}``: component 0 moves V itself, the others are the directions.
