@@ -15,8 +15,10 @@ from benchmarks.agreement.record import read_json
 PACKAGES = {
     "formulas": ("lme4",),
     "effects": ("lme4", "lmerTest", "pbkrtest"),
+    "imputation": ("lme4", "mice", "mitml"),
     "means": ("lme4", "lmerTest", "pbkrtest", "emmeans"),
     "prints": ("lme4",),
+    "robust": ("lme4", "clubSandwich"),
     "stops": ("lme4",),
 }
 SUBJECTS = sorted(path.name for path in FOLDER.iterdir() if (path / f"{path.name}.R").is_file())
