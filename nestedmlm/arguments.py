@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm.argument_names import current_arguments, df_method_name, wrong_call
-from nestedmlm.errors import NestedMLMError, OptionError, RowsNotHereError
+from nestedmlm.errors import MemoryLimitError, NestedMLMError, OptionError, RowsNotHereError
 from nestedmlm.native_frames import native
 
 # whether errors show the way through the package: NESTEDMLM_TRACEBACK=full in the environment
@@ -174,6 +174,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         From the decorated function, for an argument that has another name here.
     CallError
         From the decorated function, for arguments that it does not have, or needs.
+    MemoryLimitError
+        From the decorated function, where memory ran out.
     """
     if function in _CHECKED:
         return _CHECKED[function]  # type: ignore[no-any-return]
@@ -212,6 +214,11 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
                 raise
             # the user's line and the message: what is wrong is not in our code
             raise error.with_traceback(None) from error.__cause__
+        except MemoryError as error:
+            raise MemoryLimitError(
+                f"{function.__name__} needs more memory than is free ({error or 'out of memory'}): "
+                "fewer rows, columns, groups or random-effects terms at once need less"
+            ) from error
         except TypeError:
             own = len(args) > 0 and hasattr(type(args[0]), function.__name__)  # a method
             if (wrong := wrong_call(signature, function.__name__, args, kwargs, own)) is None:

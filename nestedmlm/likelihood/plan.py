@@ -16,12 +16,15 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, parameter_slices, relative_factors, split_parameters
+from nestedmlm.errors import MemoryLimitError
+from nestedmlm.statistics.memory import available_memory, written_bytes
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
     from nestedmlm.statistics.crossproducts import CrossProducts
 
 
+_COPIES = 5  # of the factors' derivatives that live at once
 SINGULAR = 1e-4  # relative standard deviation below which a direction counts as absent
 
 
@@ -84,14 +87,29 @@ def term_shapes(design: Design) -> tuple[TermShape, ...]:
 
 
 def make_plan(design: Design, stats: CrossProducts) -> Plan:
-    """Describe a design's covariance."""
+    """Describe a design's covariance.
+
+    Raises
+    ------
+    MemoryLimitError
+        If there are so many covariance parameters that their derivatives would not fit.
+    """
     shapes = term_shapes(design)
     for shape in shapes:
         shape.structure.check(shape.k)
     factors = tuple(
         tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.factors
     )
-    return _same_plan(shapes, factors)
+    plan = _same_plan(shapes, factors)
+    needed = _COPIES * 8 * plan.n_theta * sum(k * k for k in plan.widths)
+    if needed > available_memory():
+        raise MemoryLimitError(
+            f"the {len(shapes):,} random-effects terms have {plan.n_theta:,} covariance parameters "
+            f"on factors of {', '.join(f'{k:,}' for k in plan.widths)} columns: their derivatives "
+            f"take about {written_bytes(needed)}, and {written_bytes(available_memory())} are "
+            "free. Leave out terms or columns"
+        )
+    return plan
 
 
 @once_per_plan
@@ -203,6 +221,6 @@ def flat_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatA
     """The flat factors in scaled columns at lme4's theta (no rotation, no loss of digits)."""
     total: FloatArray = np.zeros(sum(k * k for k in plan.widths))
     factors = relative_factors(theta, plan.shapes)
-    for T, W, P in zip(factors, stats.transforms, scatters(plan), strict=True):
-        total += P @ np.linalg.solve(W, T).ravel()
+    for T, W, places in zip(factors, stats.transforms, term_places(plan), strict=True):
+        total[places] = np.linalg.solve(W, T).ravel()
     return total

@@ -21,6 +21,7 @@ from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 _STEEP = 1e-3  # norm of a gradient, in deviance units, from which walls are looked for
 _WAY = 1e-4  # in phi: how far down the gradient
 _HALVINGS = 20  # of an escape's step, by 4 each, until the criterion falls
+_PATIENCE = 60  # evaluations after which zeros are tried: beside one a descent may crawl
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -76,19 +77,24 @@ def local_optimum(objective: Objective, start: FloatArray, control: Control) -> 
     numpy.linalg.LinAlgError
         If the criterion cannot be computed at `start`.
     """
-    log, point = Log(), start
-    for _ in range(2 + 2 * objective.plan.n_theta):
+    log, point, patience = Log(), start, _PATIENCE
+    for _ in range(3 + 2 * objective.plan.n_theta):
         route = objective.route
         descent = objective.descend(
             point,
             tolerance=control.tolerance,
-            max_evaluations=max(2, control.max_evaluations - log.evaluations),
+            max_evaluations=max(2, min(patience, control.max_evaluations - log.evaluations)),
         )
         log.add(descent, route)
-        here = descent.best
+        here, first, patience = descent.best, patience == _PATIENCE, control.max_evaluations
         if objective.penalty is None:  # with one, the boundary is infinitely bad
             here = _snapped(here, control, log)
         exhausted = log.evaluations >= control.max_evaluations
+        crawled = first and not descent.converged
+        snapped = here is not descent.best and descent.predicted > control.tolerance
+        if (crawled or snapped) and not exhausted:
+            point = here.point  # at a zero, the valley that bends towards it is straight
+            continue
         if here.escape_gain <= control.escape_tolerance or exhausted:
             break
         left = _escaped(here, log)

@@ -158,14 +158,15 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
 
     Structured terms have optima at other correlations, and without some of their columns: all of
     these are looked for unless the standard deviations are known well. Other terms have them
-    rarely, in fits that are singular or tiny.
+    rarely, in fits that are singular or tiny. Where the first start led to no optimum, from far
+    away, all models have others.
     """
     objective = found.here.objective
     plan = objective.plan
     doubtful = not plan.linear or objective.stats.n <= (
         _SINGULAR_ROWS if _is_singular(found.here) else _TINY_ROWS
     )
-    if doubtful:
+    if doubtful or not found.holds:
         starts = correlated_starts(plan)
         yield from (s for s in starts if not np.array_equal(s, found.start))
     if not plan.linear and not well_determined(found.here, plan):

@@ -14,6 +14,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
+from nestedmlm.likelihood import plan
 from nestedmlm.lme4 import getME, predict
 from nestedmlm.statistics import memory
 
@@ -43,6 +44,16 @@ def test_response_that_the_fixed_effects_reproduce() -> None:
     rows["y"] = 1.0 + 2.0 * rows.x
     with pytest.raises(nm.DataError, match="no residual variation"):
         nm.lmer("y ~ x + (1 | g)", rows)
+
+
+def test_terms_whose_derivatives_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch, sleepstudy: pd.DataFrame
+) -> None:
+    monkeypatch.setattr(plan, "available_memory", lambda: 5 * 8 * 20 * 20**2 - 1)
+    formula = "Reaction ~ Days + " + " + ".join(["(1 | Subject)"] * 20)
+    for fit in (nm.lmer, lambda *model: nm.summarise(*model).fit()):
+        with pytest.raises(MemoryLimitError, match=r"20 covariance parameters .* of 20 columns"):
+            fit(formula, sleepstudy)
 
 
 def test_crossed_block_that_does_not_fit(

@@ -10,7 +10,7 @@ from scipy.linalg import block_diag
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.errors import DataError, NewLevelsError, OptionError
+from nestedmlm.errors import DataError, NewLevelsError, OptionError, ResidualStructureError
 from nestedmlm.likelihood.pls import dense_z
 
 
@@ -140,6 +140,13 @@ def test_new_rows_of_a_fit_with_an_array_as_offset():
     given = fit.simulate(newdata=rows, offset=100.0 * rows.w, seed=1, re_form=None)
     own = fit.simulate(seed=1, re_form=None)
     assert given["sim_1"].to_numpy() == pytest.approx(own["sim_1"].to_numpy())
+
+
+def test_new_rows_where_residuals_differ_are_refused_before_weights_are_asked_for():
+    rows = data()
+    fit = nm.lmer("y ~ x + (1 | f1)", rows, dispersion="~ x", weights=rows.w.to_numpy())
+    with pytest.raises(ResidualStructureError, match="without newdata"):
+        fit.simulate(newdata=rows)
 
 
 @pytest.mark.parametrize("re_form", ["~ 0", "~ (1 | f1)"])

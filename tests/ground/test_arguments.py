@@ -10,7 +10,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.arguments import KINDS, check_choice, check_kinds, checked, kinds_of
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import MemoryLimitError, OptionError
 from nestedmlm.views.render.view import Viewable
 
 NONSENSE = {  # values that are of none of the kinds but their own
@@ -195,3 +195,12 @@ def test_bootstrap_options_are_checked_before_the_work():
     for options in ({"type": "junk"}, {"workers": 0}, {"nsim": 1.5}, {"use_u": "yes"}):
         with pytest.raises(OptionError):
             fit.bootstrap(**({"nsim": 10**7, "fun": never} | options))
+
+
+def test_memory_that_ran_out_is_an_error_of_ours():
+    @checked
+    def greedy(n: int = 1):
+        raise MemoryError("Unable to allocate 7.45 GiB")
+
+    with pytest.raises(MemoryLimitError, match="greedy needs more memory"):
+        greedy()

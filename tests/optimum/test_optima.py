@@ -125,6 +125,17 @@ def test_a_trap_is_not_certified_unless_it_is_left(monkeypatch: pytest.MonkeyPat
     assert local_optimum.local_optimum(o, point, loose).here.value == at.value
 
 
+def test_a_descent_that_crawls_beside_a_zero_arrives() -> None:
+    # an intercept without variance of its own: the slope's two entries trade along a circle, on
+    # which the criterion is flat to 1e-5 units; its optimum is where the correlation is one
+    *_, (_, rows) = designs("binomial", 17, seed=8)
+    fit = nm.glmer("hit ~ x + (x | g)", rows, family="binomial")
+    assert fit.converged
+    assert fit.theta[2] == 0.0
+    assert fit.certificate.gradient < 1e-4  # of where the zero is, not of where it was tried
+    assert fit.certificate.evaluations < 300
+
+
 @pytest.mark.parametrize("ratio", [1.005, 1.01, 1.015])
 def test_small_standard_deviations_are_not_set_to_zero_if_the_criterion_rises(ratio: float) -> None:
     # a balanced layout whose mean squares have this ratio: theta is sqrt((ratio - 1) / rows)
@@ -174,3 +185,20 @@ def test_a_start_without_a_criterion_is_passed_over() -> None:
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, start=[1e120, 1e120, 1e120])
     assert fit.converged
     assert fit.criterion == pytest.approx(1743.62827195849, abs=1e-6)
+
+
+@pytest.mark.parametrize("start", [[1e4, 1e4, 1e4], [1e6, 0.0, 1e6], [1e4, -1e4, 1e2]])
+def test_a_start_far_away_that_leads_nowhere_is_not_the_only_one(start: list[float]) -> None:
+    sleepstudy = nm.load_dataset("sleepstudy")
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, start=start)
+    assert fit.converged
+    assert fit.criterion == pytest.approx(1743.62827195849, abs=1e-6)
+
+
+@pytest.mark.parametrize("start", [[1e6], {"theta": [1e6]}])
+def test_a_far_start_of_a_generalized_model_is_not_the_only_one(start: object) -> None:
+    cbpp = nm.load_dataset("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    fit = nm.glmer(formula, cbpp, family="binomial", start=start)
+    assert fit.converged
+    assert fit.criterion == pytest.approx(184.0531, abs=1e-3)  # lme4

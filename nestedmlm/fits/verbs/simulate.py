@@ -13,7 +13,6 @@ from nestedmlm.inference.resampling.response_distribution import (
     response_distribution,
     response_distribution_for,
 )
-from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import chosen_columns
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def simulate(
     OptionError, NewLevelsError
     DataError
         If an offset or weights are needed and missing.
+    ResidualStructureError
+        For `newdata`, if the residuals differ or correlate.
 
     Notes
     -----
@@ -86,9 +87,7 @@ def simulate(
     distribution, index = response_distribution_for(
         fit.design, newdata, beta=s.beta, T=s.T, sigma=scale, b=s.b, keep=keep, offset=offset,
         family=fit.core.family, dispersion=fit.core.dispersion,
-        weights=new_weights(
-            fit.design, newdata, fit.model.weights_column if weights is None else weights
-        ),
+        weights=fit.model.weights_column if weights is None else weights,
     )  # fmt: skip
     return draw_frame(distribution, index, nsim=nsim, seed=seed)
 

@@ -20,6 +20,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.families import Family
+from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask
 from nestedmlm.likelihood.solution import fitted_values
 from nestedmlm.statistics.pair_sums import ResidualAt
@@ -218,7 +219,7 @@ def response_distribution_for(
     b: Sequence[FloatArray],
     keep: Sequence[Mask],
     offset: Any = None,
-    weights: FloatArray | None = None,
+    weights: Any = None,
     family: Family | None = None,
     dispersion: float | None = None,
 ) -> tuple[ResponseDistribution, pd.Index]:
@@ -228,8 +229,8 @@ def response_distribution_for(
     ----------
     offset : str or array, optional
         In place of the argument ``offset`` of the fit.
-    weights : (m,) array, optional
-        Prior weights of the new rows; by default 1.
+    weights : str or array, optional
+        Prior weights of the new rows, which they need if the fit has some.
     family, dispersion : optional
         Of a generalized model.
 
@@ -243,6 +244,8 @@ def response_distribution_for(
     ------
     ResidualStructureError
         If the residuals differ or correlate.
+    DataError, WeightsError
+        If an offset or weights are needed and missing, or are none.
     """
     if design.residual is not None:
         raise ResidualStructureError(
@@ -250,6 +253,7 @@ def response_distribution_for(
             "(dispersion=, residual=): simulate() without newdata draws those of the fit"
         )
     kept = whole_terms(design, keep)
+    prior = new_weights(design, data, weights)
     new = design.new(data, new_levels="population", offset=offset)
     mean = new.X @ beta + (0.0 if new.offset is None else new.offset)
     effects = []
@@ -264,7 +268,7 @@ def response_distribution_for(
         else:
             labels = np.where(codes >= 0, codes, len(factor.levels) + unseen)
         effects.append(DrawnEffects(X=X, codes=labels, size=size + new_levels, T=t, basis=basis))
-    spread = np.ones(len(mean)) if weights is None else 1.0 / np.sqrt(weights)
+    spread = np.ones(len(mean)) if prior is None else 1.0 / np.sqrt(prior)
     distribution = ResponseDistribution(
         mean=mean,
         effects=tuple(effects),

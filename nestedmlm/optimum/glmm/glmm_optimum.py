@@ -123,9 +123,10 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
         np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR
         for part in objective.model.parts
     )
-    if plan.linear and objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS):
+    known = objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS)
+    if plan.linear and known and found.holds:
         return
-    rest = found.here.point[nt:]
+    rest = (found.here.point if found.holds else found.start)[nt:]
     for phi in correlated_starts(plan):
         if not np.array_equal(phi, found.start[:nt]):
             yield np.concatenate([phi, rest])
