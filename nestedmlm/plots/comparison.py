@@ -85,7 +85,7 @@ def comparison(
         estimate, place - _GAP, xerr=wald.fillna(0.0), fmt="D", color=_CLASSICAL, markersize=5,
         linewidth=1.5, label=f"{compared.method} estimate, Wald interval where it has one",
     )  # fmt: skip
-    style.categories(ax, list(table["variable"]))
+    style.categories(ax, list(table.index))
     gap = 0.5 / ax.figure.get_size_inches()[1]  # half an inch: below the label of the axis
     style.legend(ax, loc="upper right", bbox_to_anchor=(1.0, -1.4 * gap), ncols=2)
     x = "distance from the posterior mean, in posterior SDs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nestedmlm.arguments import checked
+from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 
@@ -58,7 +59,7 @@ def curves(
     Raises
     ------
     OptionError
-        If the model has no curves.
+        If the model has no curves, and for a posterior.
 
     Examples
     --------
@@ -68,6 +69,10 @@ def curves(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Days', 's(Days)')
     """
+    if not hasattr(fit, "smooths"):
+        raise OptionError(
+            "curves with their bands belong to the fit by likelihood: give an LmerFit"
+        )
     found = fit.smooths(level=level, simultaneous=simultaneous).curves
     names = list(dict.fromkeys(found["term"]))
     places = panels(len(names), ax, figsize=figsize)

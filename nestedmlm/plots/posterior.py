@@ -11,8 +11,8 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import MAX_WIDTH, panels
-from nestedmlm.plots.source import named
-from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+from nestedmlm.plots.source import named_parameter
+from nestedmlm.posterior.summaries import named_parameters, parameter_draws
 from nestedmlm.views.protocols import EitherFit
 
 
@@ -33,7 +33,8 @@ def posterior(
     ----------
     fit : BayesFit
     names : str or sequence of str, optional
-        Parameters as ``fit.parameters()`` names them; by default all of these.
+        Parameters as ``fit.parameters()`` and ``conf_int()`` name them, or as ArviZ does
+        (``variable``); by default all of these.
     kind : {"dist", "rank", "trace", "forest", "pair"}
         ``arviz.plot_dist``, ``plot_rank``, ``plot_trace_dist``, ``plot_forest``, ``plot_pair``.
     ax : axes or array of axes, optional
@@ -55,8 +56,8 @@ def posterior(
     >>> import nestedmlm as nm
     >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> fit = model.sample(sampler="psis", draws=100, seed=1)
-    >>> [ax.get_title() for ax in nm.plots.posterior(fit, ["Intercept", "sigma"])]
-    ['Intercept', 'sigma']
+    >>> [ax.get_title() for ax in nm.plots.posterior(fit, ["(Intercept)", "sigma"])]
+    ['(Intercept)', 'sigma']
     """
     import arviz
 
@@ -64,16 +65,18 @@ def posterior(
         raise OptionError("only a BayesFit has a posterior; make one with fit.sample()")
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is unknown; known: {', '.join(KINDS)}")
-    known = {p.name: p for p in list_parameters(fit.design)}
-    chosen = named(names, list(known), "parameter")
+    known = named_parameters(fit.design)
+    chosen = named_parameter(names, known)
     # one variable each: a correlation matrix would show its constant diagonal too
-    draws = {name: parameter_draws(fit.data, known[name]) for name in chosen}
+    draws = {known[name].name: parameter_draws(fit.data, known[name]) for name in chosen}
     data = arviz.from_dict({"posterior": draws})
+    # ArviZ's own names may hold no "/"; titles may
+    titles = {known[name].name: name for name in chosen}
     if kind in PANELLED:
-        return _in_panels(data, chosen, kind, ax, figsize)
+        return _in_panels(data, titles, kind, ax, figsize)
     if ax is not None:
         raise OptionError(f"kind={kind!r} arranges its own panels: give figsize, not ax")
-    return _arranged(data, chosen, kind, figsize)
+    return _arranged(data, titles, kind, figsize)
 
 
 KINDS = {
@@ -86,19 +89,19 @@ KINDS = {
 PANELLED = ("dist", "rank")  # one panel for each parameter
 
 
-def _in_panels(data: Any, names: list[str], kind: str, ax: Any, figsize: Any) -> Any:
+def _in_panels(data: Any, titles: dict[str, str], kind: str, ax: Any, figsize: Any) -> Any:
     """Let ArviZ draw into axes that are ours or the caller's."""
     import arviz
     from xarray import Dataset, DataTree
 
-    panel = (3.4, 2.3) if len(names) > 1 else (5.0, 2.8)
-    many = panels(len(names), ax, columns=3, figsize=figsize, panel=panel)
+    panel = (3.4, 2.3) if len(titles) > 1 else (5.0, 2.8)
+    many = panels(len(titles), ax, columns=3, figsize=figsize, panel=panel)
     holder = np.empty((), dtype=object)
     holder[()] = many[0].figure
     places: dict[str, Any] = {"/": Dataset({"figure": holder}), "plot": {}}
     for index in ("row_index", "col_index"):
         places[index] = {}
-    for i, (name, cell) in enumerate(zip(names, many, strict=True)):
+    for i, (name, cell) in enumerate(zip(titles, many, strict=True)):
         own = np.empty((), dtype=object)
         own[()] = cell
         places["plot"][name] = own
@@ -111,21 +114,30 @@ def _in_panels(data: Any, names: list[str], kind: str, ax: Any, figsize: Any) ->
         backend="matplotlib",
     )
     with arviz.rc_context({"stats.round_to": "4g"}):  # two digits would look like other numbers
-        getattr(arviz, KINDS[kind])(data, plot_collection=collection, backend="matplotlib")
+        getattr(arviz, KINDS[kind])(
+            data, plot_collection=collection, backend="matplotlib", labeller=_labeller(titles)
+        )
     for cell in many:
         cell.tick_params(labelsize=style.SMALL)
         cell.title.set_fontsize(10)
     return many if len(many) > 1 else many[0]
 
 
-def _arranged(data: Any, names: list[str], kind: str, figsize: Any) -> Any:
+def _labeller(titles: dict[str, str]) -> Any:
     import arviz
 
-    size = figsize or SIZES[kind](len(names))
+    return arviz.labels.MapLabeller(var_name_map=titles)
+
+
+def _arranged(data: Any, titles: dict[str, str], kind: str, figsize: Any) -> Any:
+    import arviz
+
+    size = figsize or SIZES[kind](len(titles))
     light = {"visuals": {"scatter": {"alpha": 0.15, "size": 6}}} if kind == "pair" else {}
     collection = getattr(arviz, KINDS[kind])(
-        data, backend="matplotlib", figure_kwargs={"figsize": size}, **light
-    )
+        data, backend="matplotlib", figure_kwargs={"figsize": size}, labeller=_labeller(titles),
+        **light,
+    )  # fmt: skip
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")  # no title on a tick label
     drawn = [cell for cell in figure.axes if cell.get_visible()]

@@ -62,7 +62,7 @@ def prior_influence(
         width = (table[name] / table["sd"]).fillna(0.0)
         ax.barh(at + shift * _HEIGHT, width, height=_HEIGHT, color=colour, label=label)
     labels = [
-        f"{row.variable}{' !' if row.conflict < found.conflicting else ''} "
+        f"{row.Index}{' !' if row.conflict < found.conflicting else ''} "
         f"({100.0 * row.prior_share:.2g} %)"
         for row in table.itertuples()
     ]

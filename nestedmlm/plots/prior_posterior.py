@@ -14,9 +14,9 @@ from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.priors import prior_curve, priors_of
-from nestedmlm.plots.source import named
+from nestedmlm.plots.source import named_parameter
 from nestedmlm.posterior.parameter_priors import ParameterPrior, draws_on_scale, parameter_priors
-from nestedmlm.posterior.summaries import list_parameters
+from nestedmlm.posterior.summaries import named_parameters
 from nestedmlm.views.protocols import EitherFit
 
 _PRIOR, _POSTERIOR = style.ORANGE, style.BLUE
@@ -42,7 +42,8 @@ def prior_posterior(
     ----------
     fit : BayesFit
     names : str or sequence of str, optional
-        Parameters as ``fit.parameters()`` names them; by default all of these.
+        Parameters as ``fit.parameters()`` and ``conf_int()`` name them, or as ArviZ does
+        (``variable``); by default all of these.
     ax : axes or array of axes, optional
         One for each parameter.
     figsize : tuple, optional
@@ -63,17 +64,14 @@ def prior_posterior(
     >>> model = nm.Model("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
     >>> fit = model.sample(sampler="psis", draws=100, seed=1)
     >>> [ax.get_title(loc="left") for ax in nm.plots.prior_posterior(fit)]
-    ['Intercept', '1|Batch_sigma', 'sigma']
+    ['(Intercept)', 'sd_(Intercept)|Batch', 'sigma']
     """
     if fit.engine != "posterior":
         raise OptionError("only a BayesFit has a posterior; make one with fit.sample()")
-    found = {
-        own.name: (p, own)
-        for p, own in zip(
-            list_parameters(fit.design), parameter_priors(fit.design, priors_of(fit)), strict=True
-        )
-    }
-    chosen = named(names, list(found), "parameter")
+    known = named_parameters(fit.design)
+    priors = parameter_priors(fit.design, priors_of(fit))
+    found = {name: (p, own) for (name, p), own in zip(known.items(), priors, strict=True)}
+    chosen = named_parameter(names, known)
     cells = panels(len(chosen), ax, columns=3, figsize=figsize, panel=(3.4, 2.3))
     for cell, name in zip(cells, chosen, strict=True):
         parameter, own = found[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.modes import require_effects
+from nestedmlm.posterior.summaries import Parameter
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"
@@ -63,6 +64,20 @@ def named(names: str | Sequence[str] | None, known: Sequence[str], what: str) ->
     if missing:
         raise OptionError(f"no {what} {', '.join(missing)}; there are: {', '.join(known)}")
     return chosen
+
+
+def named_parameter(names: str | Sequence[str] | None, known: Mapping[str, Parameter]) -> list[str]:
+    """The names that `conf_int` has, of parameters asked for by these or by the posterior's own.
+
+    Raises
+    ------
+    OptionError
+        If one is unknown.
+    """
+    ours = {p.name: name for name, p in known.items()} | {name: name for name in known}
+    asked = [names] if isinstance(names, str) else names
+    translated = None if asked is None else [ours.get(name, name) for name in asked]
+    return named(translated, list(known), "parameter")
 
 
 def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:

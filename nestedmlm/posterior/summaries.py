@@ -155,6 +155,11 @@ def reported_names(design: Design) -> list[str]:
     return [*design.x_names, *variances, *own]
 
 
+def named_parameters(design: Design) -> dict[str, Parameter]:
+    """Parameters by the names of `reported_names`."""
+    return dict(zip(reported_names(design), list_parameters(design), strict=True))
+
+
 def parameter_draws(data: Any, parameter: Parameter) -> FloatArray:
     """Draws of one parameter, shape (chains, draws)."""
     draws = chained(data, parameter.variable)

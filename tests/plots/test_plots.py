@@ -348,10 +348,20 @@ def test_posterior_is_arviz(posterior, kind):
     drawn = plots.posterior(posterior, ["Days", "sigma"], kind=kind, figsize=(6, 5))
     assert tuple(drawn[0].figure.get_size_inches()) == (6, 5)
     assert all(hasattr(ax, "plot") for ax in drawn)
-    with pytest.raises(nm.NestedMLMError, match="no parameter x; there are: Intercept"):
+    with pytest.raises(nm.NestedMLMError, match=r"no parameter x; there are: \(Intercept\)"):
         plots.posterior(posterior, "x", kind=kind)
     with pytest.raises(nm.NestedMLMError, match="unknown"):
         plots.posterior(posterior, kind="x")
+
+
+def test_pictures_of_a_posterior_have_the_names_of_conf_int(posterior, sleep):
+    names = [*sleep.conf_int(method="wald").index]
+    theirs = [*posterior.parameters()["variable"]]
+    for asked in (None, theirs, sorted(names, key=names.index)):
+        drawn = plots.prior_posterior(posterior, asked)
+        assert {ax.get_title(loc="left") for ax in drawn} == set(names)
+    plt.close("all")
+    assert plots.posterior(posterior, theirs[-2]).get_title() == "cor_Days.(Intercept)|Subject"
 
 
 def test_posterior_in_given_axes(posterior):

@@ -114,12 +114,20 @@ def test_wrong_arguments(pair):
         nm.compare(fit, nm.load_dataset("sleepstudy"))
 
 
+def test_fits_in_a_list_or_a_dictionary(pair):
+    both = str(nm.compare(*pair))
+    assert (
+        both == str(nm.compare(list(pair))) == str(nm.compare(dict(zip("ab", pair, strict=True))))
+    )
+    assert "sd_Days|Subject " in both and "_sigma" not in both
+
+
 def test_plot(pair):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
     ax = nm.plots.comparison(*pair)
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == list(nm.compare(*pair).table["variable"])
+    assert labels == list(nm.compare(*pair).table.index)
     figure, other = matplotlib.pyplot.subplots()
     assert nm.plots.comparison(*pair, ax=other) is other
     sized = nm.plots.comparison(*pair, figsize=(3.0, 2.0)).figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from nestedmlm.posterior.prior_scales import Redraws
 from nestedmlm.posterior.summaries import LEVEL, list_parameters
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
+from nestedmlm.views.parameters import given_fits
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.posterior.posterior_comparison import PosteriorComparison, compare_posteriors
 from nestedmlm.views.posterior.prior_influence import PriorInfluence
@@ -143,7 +144,7 @@ class Comparison(Viewable):
         }
         shown = cells.by_spread(self.table, _NUMBERS)
         table = cells.frame_table(
-            "comparison", self.table, columns, rows=list(self.table["variable"]), shown=shown
+            "comparison", self.table, columns, rows=list(self.table.index), shown=shown
         )
         title = f"{self.method} estimates and posterior means"
         blocks: list[Block] = [Text((title,), role="title"), Text((f"Formula: {self.formula}",))]
@@ -158,7 +159,7 @@ LEGEND = "Shift: (mean - estimate) / SE; of variance parameters, / Post.SD."
 
 @checked
 def compare(
-    *fits: EitherFit,
+    *fits: EitherFit | Sequence[EitherFit] | Mapping[str, EitherFit],
     level: float = LEVEL,
     unit: str | None = None,
     group: str | None = None,
@@ -174,7 +175,8 @@ def compare(
     *fits : LmerFit, GlmerFit, BayesFit
         A fit and the posterior of the same model: parameter by parameter. Several fits, or fits
         and posteriors with `unit`: by their predictions of new groups. Posteriors of several
-        models: by leave-one-out and Bayes factors.
+        models: by leave-one-out and Bayes factors. Or one list of them, or a dictionary by
+        their names.
     level : float
         Probability inside the posterior intervals.
     unit : {"row", "group"} or str, optional
@@ -228,12 +230,13 @@ def compare(
     >>> nm.compare(narrow, wide, seed=1).table.index.tolist()
     ['wide', 'narrow']
     """
-    if len(fits) < 2:
+    given, names = given_fits(fits, names)
+    if len(given) < 2:
         raise OptionError("compare takes an LmerFit and a BayesFit, or several fits of either kind")
-    posteriors = [getattr(fit, "engine", None) == "posterior" for fit in fits]
+    posteriors = [getattr(fit, "engine", None) == "posterior" for fit in given]
     if posteriors == [False, True] and unit is None and group is None:
-        return compare_engines(fits[0], fits[1], level=level)
-    for fit in fits:
+        return compare_engines(given[0], given[1], level=level)
+    for fit in given:
         if hasattr(fit, "design") and not hasattr(fit, "loo"):
             raise OptionError(
                 f"compare leaves groups out of linear models and posteriors, not of a "
@@ -243,22 +246,22 @@ def compare(
         if not hasattr(fit, "design"):
             raise _no_such_fit(fit, "LmerFit", "nm.lmer")
     if posteriors[0] and not all(posteriors) and unit is None and group is None:
-        raise _no_such_fit(fits[0], "LmerFit", "nm.lmer")
+        raise _no_such_fit(given[0], "LmerFit", "nm.lmer")
     default = "row" if all(posteriors) and group is None else "group"
-    unit, group = named_unit(fits[0].design, unit or default, group)
+    unit, group = named_unit(given[0].design, unit or default, group)
     check_choice(unit, "unit", ("row", "group"))
     if unit == "row" and not all(posteriors):
         raise OptionError(
             "rows are left out of posteriors only; of fits by REML or maximum likelihood compare "
             "predictions of new groups: unit='group'"
         )
-    chosen = names or Caller.here().distinct_names_of(fits)
-    chosen = chosen or [f"M{i + 1}" for i in range(len(fits))]
-    if len(chosen) != len(fits):
-        raise OptionError(f"{len(chosen)} names for {len(fits)} fits")
+    chosen = names or Caller.here().distinct_names_of(given)
+    chosen = chosen or [f"M{i + 1}" for i in range(len(given))]
+    if len(chosen) != len(given):
+        raise OptionError(f"{len(chosen)} names for {len(given)} fits")
     if all(posteriors):
-        return compare_posteriors(fits, chosen, unit=unit, group=group, refit=refit, seed=seed)
-    return compare_group_loos(fits, chosen, group=group, refit=refit, seed=seed, progress=progress)
+        return compare_posteriors(given, chosen, unit=unit, group=group, refit=refit, seed=seed)
+    return compare_group_loos(given, chosen, group=group, refit=refit, seed=seed, progress=progress)
 
 
 def compare_engines(lmer_fit: EitherFit, bayes_fit: EitherFit, *, level: float) -> Comparison:

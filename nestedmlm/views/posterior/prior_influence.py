@@ -73,8 +73,8 @@ class PriorInfluence(Viewable):
 
     def _sentence(self, row: Any) -> str:
         if row["sd"] == 0.0:
-            return f"{row['variable']} is held at {row['mean']:.6g}."
-        said = f"{row['variable']}: {_share(row['prior_share'])} of the curvature is the priors'"
+            return f"{row.name} is held at {row['mean']:.6g}."
+        said = f"{row.name}: {_share(row['prior_share'])} of the curvature is the priors'"
         if np.isfinite(row["from_priors"]):
             moved = (row["from_priors"] / row["sd"], row["from_averaging"] / row["sd"])
             said += (
@@ -116,7 +116,7 @@ class PriorInfluence(Viewable):
         }  # fmt: skip
         shown = cells.by_spread(self.table, _NUMBERS, "sd")
         table = cells.frame_table(
-            "influence", self.table, columns, rows=list(self.table["variable"]), shown=shown
+            "influence", self.table, columns, rows=list(self.table.index), shown=shown
         )
         title = f"Where {self.method} and posterior part, and why"
         legend = note(
