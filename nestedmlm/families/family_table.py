@@ -30,6 +30,8 @@ FAMILIES: MappingProxyType[str, Constructor] = MappingProxyType(_TABLE)  # for e
 # other spellings, R's and Bambi's among them
 _SPELLINGS = {
     "bernoulli": "binomial",
+    "logistic": "binomial",
+    "logit": "binomial",
     "negative_binomial": "negativebinomial",
     "nbinom2": "negativebinomial",
     "nbinom": "negativebinomial",

@@ -285,6 +285,16 @@ def test_combined_factors_extend():
     assert sizes(more) == {"cask:batch": 60, "batch": 20}
 
 
+def test_a_scenario_prints_what_it_supposes(slopes):
+    changed = slopes.extend(along="Subject", n=20).with_params(
+        sd={"Subject": {"(Intercept)": 25, "Days": 6}, "Residual": 10}, correlation={"Subject": 0.3}
+    )
+    assert str(changed).splitlines()[-1] == (
+        "sd_(Intercept)|Subject = 25, sd_Days|Subject = 6, cor_Days.(Intercept)|Subject = 0.3, "
+        "sigma = 10"
+    )
+
+
 def test_scenarios_extend_again_and_change(nested):
     scene = nested.extend(along="f2", n=8).extend(within="f1", n=4)
     changed = scene.with_params(beta={"x": 9.0}, sigma=0.1)

@@ -29,6 +29,8 @@ from nestedmlm.inference.resampling.response_distribution import (
     draw_frame,
     response_distribution,
 )
+from nestedmlm.inference.variances.parameters import model_parameters, values_at
+from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.pair_sums import ResidualAt
@@ -71,6 +73,7 @@ class Scenario:
     Scenario: Reaction ~ Days + (1 | Subject)
     300 observations, groups: Subject, 30
     (Intercept) = 251.4, Days = 2
+    sd_(Intercept)|Subject = 37.12, sigma = 30.99
     >>> study.simulate(2, seed=1).shape
     (300, 2)
     >>> study.extend(within="Subject", n=5).design.n
@@ -105,9 +108,23 @@ class Scenario:
         d = self.design
         groups = "; ".join(f"{f.name}, {len(f.levels)}" for f in d.factors)
         beta = ", ".join(f"{n} = {b:.4g}" for n, b in zip(d.x_names, self.beta, strict=True))
-        return (
-            f"Scenario: {self.model.formula.display}\n{d.n} observations, groups: {groups}\n{beta}"
-        )
+        size = f"{d.n} observations, groups: {groups}"
+        return "\n".join((f"Scenario: {self.model.formula.display}", size, beta, self._variances()))
+
+    def _variances(self) -> str:
+        """Standard deviations, correlations and what else is no fixed effect."""
+        d, shapes = self.design, term_shapes(self.design)
+        linear = self.family is None
+        own = "" if self.dispersion is None else "dispersion"
+        found = [
+            p for p in model_parameters(d, residual=linear, dispersion=own) if p.kind != "beta"
+        ]
+        values = values_at(
+            found, shapes, theta=self.theta, T=relative_factors(self.theta, shapes),
+            sigma=self.sigma, beta=self.beta, dispersion=self.dispersion,
+            residual=None if self.residual is None else residual_values(self.residual, self.sigma),
+        )  # fmt: skip
+        return ", ".join(f"{p.name} = {v:.4g}" for p, v in zip(found, values, strict=True))
 
     @property
     def distribution(self) -> ResponseDistribution:
