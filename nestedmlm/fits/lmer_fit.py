@@ -105,9 +105,7 @@ else:  # each loads when it is first asked for
         late_imports(
             "nestedmlm.fits.verbs",
             {  # refused where residuals differ or correlate
-                "elimination": "elimination", "extend": "extend", "r_code": "r_code",
-                "refit_many": "refit_many", "smooths": "smooths",
-                "variance_partition": "variance_partition",
+                "elimination": "elimination", "extend": "extend", "smooths": "smooths",
             },
             wrap=plain_only,
         )
@@ -115,15 +113,16 @@ else:  # each loads when it is first asked for
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
-        "power": "power", "report": "report", "residuals": "rstudent", "sample": "sample",
-        "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
+        "power": "power", "r_code": "r_code", "refit_many": "refit_many", "report": "report",
+        "residuals": "rstudent", "sample": "sample", "standardized": "standardized",
+        "step": "step", "to_pymc": "to_pymc", "variance_partition": "variance_partition",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
     globals().update(late_imports(
         "nestedmlm.fits.singularity", {"diagnosis": "diagnose", "simplify": "simplify"},
         wrap=unknown_sigma))
     globals().update(late_imports(
-        "nestedmlm.fits.capsule", {"capsule": "capsule"}, wrap=plain_only))
+        "nestedmlm.fits.capsule", {"capsule": "capsule"}, wrap=checked))
     globals().update(
         late_imports(
             "nestedmlm",

@@ -143,6 +143,8 @@ def _notes(numbers: Partition) -> list[str]:
     lines = ["Share: of the variance given the predictors."]
     if len(numbers.levels) > 1:
         lines.append("Correlation: of two rows in the same group (and in the groups around it).")
+    if numbers.average:
+        lines.append("Residuals differ or correlate: averages over the rows, and over their pairs.")
     if len(numbers.slopes):
         lines.append("Random slopes count with their average over the rows, mean(z' Sigma z).")
     if numbers.slopes["x"].isna().any():

@@ -10,7 +10,7 @@ from scipy.linalg import block_diag
 
 import nestedmlm as nm
 from nestedmlm import lme4
-from nestedmlm.errors import DataError, NewLevelsError, OptionError, ResidualStructureError
+from nestedmlm.errors import DataError, NewLevelsError, OptionError
 from nestedmlm.likelihood.pls import dense_z
 
 
@@ -142,11 +142,15 @@ def test_new_rows_of_a_fit_with_an_array_as_offset():
     assert given["sim_1"].to_numpy() == pytest.approx(own["sim_1"].to_numpy())
 
 
-def test_new_rows_where_residuals_differ_are_refused_before_weights_are_asked_for():
+def test_new_rows_where_residuals_differ_are_asked_for_weights_too():
     rows = data()
     fit = nm.lmer("y ~ x + (1 | f1)", rows, dispersion="~ x", weights=rows.w.to_numpy())
-    with pytest.raises(ResidualStructureError, match="without newdata"):
+    with pytest.raises(DataError, match="weights"):
         fit.simulate(newdata=rows)
+    heavy, light = (fit.simulate(newdata=rows, weights=w * rows.w.to_numpy(), seed=1, use_u=True)
+                    for w in (4.0, 1.0))  # fmt: skip
+    own = fit.fittedvalues.to_numpy()
+    np.testing.assert_allclose(2.0 * (heavy["sim_1"] - own), light["sim_1"] - own, atol=1e-9)
 
 
 @pytest.mark.parametrize("re_form", ["~ 0", "~ (1 | f1)"])

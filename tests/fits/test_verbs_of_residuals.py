@@ -125,7 +125,8 @@ plot acf; predict; predict se;
 predict partial; predict population; predict new; predict new sample; predict new lower;
 fittedvalues; predict random only; predict new random only; predict se alone; residuals working;
 residuals marginal; residuals scaled; resid; model_matrix; conf_int wald; variance_parameters;
-simulate; simulate conditional; simulate partial; tidy; tidy everything; tidy kenward-roger;
+simulate; simulate conditional; simulate partial; simulate new; refit_many; refit_many tests;
+variance_partition; tidy; tidy everything; tidy kenward-roger;
 tidy none; tidy vcov; glance; summary; icc; icc by group; r2; r2 by group; emmeans; emmeans 1;
 emmeans print; pairs; contrast; means test; means interval; means vcov; emtrends; summary
 satterthwaite; summary residual; summary none; summary kenward-roger; anova I; anova II; anova

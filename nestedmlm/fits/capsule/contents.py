@@ -17,6 +17,7 @@ from nestedmlm.covariance import TermShape, relative_factors
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.summaries.saved import to_arrow
 from nestedmlm.fits.summaries.summarise import summarise
 from nestedmlm.fits.summaries.summary_source import SummarySource
@@ -78,6 +79,10 @@ def capsule_contents(fit: LmerFit, min_rows: int | None) -> dict[str, Any]:
 
 
 def _check(fit: LmerFit) -> None:
+    refuse_residuals(
+        fit, "a capsule", "it holds sums over single rows, and these need sums over pairs of rows; "
+        "r_code() has lines that check the fit",
+    )  # fmt: skip
     refuse_related(fit.design.factors, "a capsule")
     refuse_curves(fit.design.factors, "a capsule")
     if fit.penalty is not None or fit.solution.stats.sigma is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.verbs.nlme_code import nlme_code
 from nestedmlm.formula.structures import UNSTRUCTURED
 
 if TYPE_CHECKING:
@@ -14,20 +15,26 @@ _DATA = "data"  # what R calls the table where the caller's name is not known
 
 
 def r_code(fit: LmerFit) -> str:
-    """Lines of R that check this fit: lme4's deviance function at our theta.
+    """Lines of R that check this fit: lme4's deviance function at our theta, or nlme's fit.
 
     Returns
     -------
     str
         To be run in R with the data in a data frame of the same name (``data`` where the name is
         not known). Nothing is optimised there: the number is lme4's value of the criterion at
-        `theta`, and no optimum of lme4's own can be below that of a certified fit.
+        `theta`, and no optimum of lme4's own can be below that of a certified fit. With
+        ``dispersion=`` or ``residual=`` the lines are nlme's ``gls`` or ``lme``, the residuals'
+        parameters held where they are in this fit: ``gls`` has nothing left to optimise, ``lme``
+        the random effects' covariance.
 
     Raises
     ------
     OptionError
         For what lme4 1.1 has not: other covariance structures, penalties; and for weights, offsets
         or contrasts that were given as arrays, which are in no column.
+    ResidualStructureError
+        For what nlme has not: `toep`, `ad1`, registered structures, ``by=``, crossed factors,
+        several variables in ``dispersion=``; and for weights beside residual structures.
 
     Examples
     --------
@@ -42,7 +49,7 @@ def r_code(fit: LmerFit) -> str:
     """
     design, options = fit.design, fit.model.source.options
     own = [term.text for term in design.terms if term.structure.name != UNSTRUCTURED]
-    if own:
+    if own and design.residual is None:
         raise OptionError(f"lme4 1.1 has no structure like that of ({own[0]}), so there is no code")
     if any(factor.basis is not None for factor in design.factors):
         raise OptionError("lme4 knows no related levels, so its deviance function is another one")
@@ -55,6 +62,8 @@ def r_code(fit: LmerFit) -> str:
         if given is not None and not isinstance(given, str):
             raise OptionError(f"{name} came as an array: make it a column, and give its name")
     table = fit.data_name if fit.data_name and fit.data_name.isidentifier() else _DATA
+    if design.residual is not None:
+        return nlme_code(fit, table)
     first = f"devfun <- lmer({fit.formula}, data = {table}, REML = {str(fit.REML).upper()},"
     extra = "".join(f" {name} = {value}," for name, value in arguments.items() if value)
     theta = ", ".join(repr(float(value)) for value in fit.theta)

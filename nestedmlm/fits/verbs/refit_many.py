@@ -15,10 +15,12 @@ from nestedmlm.fits.verbs.refit import used_rows
 from nestedmlm.inference.effects.ddf import METHODS, df_method
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
-from nestedmlm.likelihood.solution import results_at
+from nestedmlm.likelihood.plan import SINGULAR
+from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
+from nestedmlm.optimum.solve import solve
 from nestedmlm.statistics.responses import each_response
 
 if TYPE_CHECKING:
@@ -103,7 +105,8 @@ def refit_many(
         Degrees of freedom of the tests; the first two cost more than the fits (milliseconds each),
         and Kenward and Roger's adjust the standard errors.
     workers : int
-        Threads; the result does not depend on their number.
+        Threads; the result does not depend on their number. Where residuals differ or correlate,
+        responses are fitted one after the other, each with parameters of the residuals of its own.
 
     Returns
     -------
@@ -132,23 +135,50 @@ def refit_many(
     check_choice(ddf, "ddf", METHODS)
     values = used_rows(Y, fit.design)
     stats = fit.solution.stats
+    if stats.residual is not None:
+        return _named(fit, Y, *_one_by_one(fit, values, ddf))
     with held(refit_seconds(stats, values.shape[1])):  # the tests run what the fits run
         found = batch.refit_many(
             fit.design, values, REML=fit.REML, start=fit.theta, stats=stats, workers=workers
         )
         numbers = {field.name: getattr(found, field.name) for field in fields(Batch)}
         numbers["std_error"], df = _errors_and_df(fit, values, found, ddf)
+    return _named(fit, Y, numbers, df)
+
+
+def _named(fit: LmerFit, Y: Any, numbers: dict[str, Any], df: FloatArray) -> ResponseFits:
+    """The fits with tests, and the names of responses and terms."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = found.beta / numbers["std_error"]
+        statistic = numbers["beta"] / numbers["std_error"]
     return ResponseFits(
         **numbers,
-        names=_names(Y, values.shape[1]),
+        names=_response_names(Y, len(df)),
         terms=fit.design.x_names,
         df=df,
         statistic=statistic,
         p_value=_two_sided(statistic, df),
         _native=fit._native,
     )
+
+
+def _one_by_one(fit: LmerFit, Y: FloatArray, ddf: str) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Fields of `Batch`, and degrees of freedom, where residuals differ or correlate."""
+    L, rows = np.eye(fit.design.p), []
+    start = fit.theta if fit.theta.size else None
+    for y in Y.T:
+        design = fit.design.with_response(np.ascontiguousarray(y))
+        found = solve(design, REML=fit.REML, start=start)
+        s, certificate = found.solution, found.certificate
+        method = df_method(Fitted(design=design, solution=s, REML=found.REML), ddf)
+        rows.append({
+            "theta": s.theta, "sigma": s.sigma, "beta": s.beta,
+            "criterion": s.reml_criterion if found.REML else s.deviance,
+            "std_error": np.sqrt(np.diag(method.cov)), "converged": certificate.holds,
+            "singular": bool(s.theta.size) and smallest_singular_value(s) < SINGULAR,
+            "evaluations": certificate.evaluations, "df": method.rows(L),
+        })  # fmt: skip
+    numbers = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return numbers, numbers.pop("df")
 
 
 def benjamini_hochberg(p: FloatArray) -> FloatArray:
@@ -187,6 +217,6 @@ def _two_sided(statistic: FloatArray, df: FloatArray) -> FloatArray:
     return np.asarray(2.0 * np.where(known, stdtr(np.where(known, df, 1.0), size), ndtr(size)))
 
 
-def _names(Y: Any, m: int) -> tuple[str, ...]:
+def _response_names(Y: Any, m: int) -> tuple[str, ...]:
     columns = Y.columns if isinstance(Y, pd.DataFrame) else range(1, m + 1)
     return tuple(map(str, columns))

@@ -13,6 +13,7 @@ from nestedmlm.inference.resampling.response_distribution import (
     response_distribution,
     response_distribution_for,
 )
+from nestedmlm.inference.rows.new_residuals import new_roots
 from nestedmlm.inference.rows.re_form import chosen_columns
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def simulate(
     use_u : bool
         The same as ``re_form=None``, which it cannot contradict.
     newdata : table, optional
-        Other rows; random effects of groups that were not there are always drawn.
+        Other rows; random effects of groups that were not there are always drawn. Residuals that
+        differ or correlate are drawn anew with the covariance of the new rows' own strata, times
+        and blocks, also in blocks of the fit (`predict` with ``use_residuals`` forecasts these).
     offset, weights : str or array, optional
         Offset and prior weights of `newdata`, as in `predict`.
 
@@ -59,7 +62,7 @@ def simulate(
     DataError
         If an offset or weights are needed and missing.
     ResidualStructureError
-        For `newdata`, if the residuals differ or correlate.
+        If new rows of one block of residuals are at one time.
 
     Notes
     -----
@@ -87,6 +90,7 @@ def simulate(
     distribution, index = response_distribution_for(
         fit.design, newdata, beta=s.beta, T=s.T, sigma=scale, b=s.b, keep=keep, offset=offset,
         family=fit.core.family, dispersion=fit.core.dispersion,
+        roots=new_roots(s, fit.design, newdata),
         weights=fit.model.weights_column if weights is None else weights,
     )  # fmt: skip
     return draw_frame(distribution, index, nsim=nsim, seed=seed)

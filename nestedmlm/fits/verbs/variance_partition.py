@@ -22,7 +22,13 @@ def variance_partition(fit: LmerFit) -> VariancePartition:
     Raises
     ------
     ResidualStructureError
-        For residuals that differ or correlate.
+        For a known sigma.
+
+    Notes
+    -----
+    Of residuals that differ or correlate the variance is the average of the rows', and the
+    correlation of two rows of a group counts their residuals' covariance, averaged over all pairs
+    of rows of the groups.
 
     Examples
     --------

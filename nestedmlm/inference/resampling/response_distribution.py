@@ -220,6 +220,7 @@ def response_distribution_for(
     keep: Sequence[Mask],
     offset: Any = None,
     weights: Any = None,
+    roots: tuple[tuple[IntArray, FloatArray], ...] = (),
     family: Family | None = None,
     dispersion: float | None = None,
 ) -> tuple[ResponseDistribution, pd.Index]:
@@ -231,6 +232,8 @@ def response_distribution_for(
         In place of the argument ``offset`` of the fit.
     weights : str or array, optional
         Prior weights of the new rows, which they need if the fit has some.
+    roots : tuple of (rows, (blocks, k, k) array)
+        Of the new rows, where residuals differ or correlate.
     family, dispersion : optional
         Of a generalized model.
 
@@ -242,16 +245,9 @@ def response_distribution_for(
 
     Raises
     ------
-    ResidualStructureError
-        If the residuals differ or correlate.
     DataError, WeightsError
         If an offset or weights are needed and missing, or are none.
     """
-    if design.residual is not None:
-        raise ResidualStructureError(
-            "responses of new rows are not drawn where residuals differ or correlate "
-            "(dispersion=, residual=): simulate() without newdata draws those of the fit"
-        )
     kept = whole_terms(design, keep)
     prior = new_weights(design, data, weights)
     new = design.new(data, new_levels="population", offset=offset)
@@ -274,6 +270,7 @@ def response_distribution_for(
         effects=tuple(effects),
         sigma=float(sigma),
         spread=spread,
+        roots=roots,
         family=family,
         dispersion=dispersion,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,33 @@ def forecast(solution: Solution, design: Design, data: Any, known: FloatArray) -
     return NewRows(rows, at.model, design, data).forecast(known, at.free)
 
 
+def new_roots(
+    solution: Solution, design: Design, data: Any
+) -> tuple[tuple[IntArray, FloatArray], ...]:
+    """Blocks of new rows and the Cholesky factors of their residuals' covariance over sigma^2.
+
+    Rows with one label of the block are one block, whether or not it was there at the fit.
+
+    Raises
+    ------
+    NewLevelsError
+        For strata, visits or groups that were not there.
+    ResidualStructureError
+        If two rows of a block are at one time, or a block is too large for a negative correlation.
+    """
+    rows, at = design.residual, solution.stats.residual
+    if rows is None or at is None:
+        return ()
+    new = NewRows(rows, at.model, design, data).rows_in_blocks()
+    try:
+        return tuple((own, np.linalg.cholesky(R)) for own, R in at.model.matrices_of(at.free, new))
+    except np.linalg.LinAlgError:
+        raise ResidualStructureError(
+            f"rows of one {rows.block_name} have no joint distribution: two of them are at the "
+            "same time, or there are more of them than the negative correlation allows"
+        ) from None
+
+
 class NewRows:
     """New rows of a model whose residuals differ or correlate."""
 
@@ -170,6 +197,24 @@ class NewRows:
                 )
             out[(self.group == g) & ((own == t) | (not by_time))] = rows.log_sd[same][0, j]
         return out
+
+    def rows_in_blocks(self) -> ResidualRows:
+        """What the fit knew of its own rows, of these."""
+        rows, term = self.rows, self.rows.arguments.term
+        block = None
+        if term is not None:
+            if self.time is None:
+                self._place_in_time()
+            parts = [as_factor(self._vector(p.node), name=p.name).codes for p in term.bar.parts]
+            block = np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].reshape(-1)
+        return replace(
+            rows,
+            log_sd=self.log_sd,
+            block=block,
+            by=None if rows.by is None else self.group,
+            time=None if rows.time is None else self.time,
+            stratum=None,
+        )
 
     def variance(self, free: FloatArray) -> FloatArray:
         """Variance of the rows' residuals over sigma^2, at free parameters of the model."""

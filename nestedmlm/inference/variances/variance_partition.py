@@ -10,7 +10,6 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.moments import group_codes, term_means, term_products, term_quantiles
-from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.icc_r2 import Shares, level_variances, variance_shares
 from nestedmlm.likelihood.solution import Solution
@@ -37,46 +36,44 @@ class Partition:
         NaN for quantiles that sums in the place of rows do not tell.
     fixed : float
         Variance over the rows of the fixed effects.
+    average : bool
+        Whether residuals differ or correlate: their variance is the average of the rows', and
+        correlations count the average covariance of the residuals of two rows of a group.
     """
 
     levels: pd.DataFrame
     components: pd.DataFrame
     slopes: pd.DataFrame
     fixed: float
+    average: bool = False
 
 
 def partition_variance(fitted: Fitted) -> Partition:
-    """Split the variance given the predictors by level; see `Partition`.
-
-    Raises
-    ------
-    ResidualStructureError
-        If residuals differ or correlate: two rows then have more in common than their groups.
-    """
+    """Split the variance given the predictors by level; see `Partition`."""
     solution, design = fitted.solution, fitted.design
-    if solution.stats.residual is not None:
-        raise ResidualStructureError(
-            "a partition of the variance is not worked out for residuals that differ or "
-            "correlate: fit.icc(), fit.r2() and fit.residual_cov() are"
-        )
     shares = variance_shares(fitted)
     total = shares.random + shares.residual
     return Partition(
-        levels=_levels(shares, design, total),
+        levels=_levels(shares, solution, design, total),
         components=_components(solution, design, total),
         slopes=_slopes(solution, design),
         fixed=shares.fixed,
+        average=solution.stats.residual is not None,
     )
 
 
-def _levels(shares: Shares, design: Design, total: float) -> pd.DataFrame:
+def _levels(shares: Shares, solution: Solution, design: Design, total: float) -> pd.DataFrame:
     by_level = level_variances(shares, design)
     variance = np.array([*by_level.values(), shares.residual])
     groups = [float(len(factor.levels)) for factor in design.factors]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = variance / shares.residual
     within = _constant_within(design)
-    correlation = [float(variance[:-1][row].sum() / total) for row in within]
+    residuals = _shared_by_residuals(solution, design)
+    correlation = [
+        float((variance[:-1][row].sum() + more) / total)
+        for row, more in zip(within, residuals, strict=True)
+    ]
     return pd.DataFrame(
         {
             "groups": [*groups, np.nan],
@@ -88,6 +85,23 @@ def _levels(shares: Shares, design: Design, total: float) -> pd.DataFrame:
         },
         index=pd.Index([*by_level, "Residual"], name="group"),
     )
+
+
+def _shared_by_residuals(solution: Solution, design: Design) -> FloatArray:
+    """Average covariance of the residuals of two rows of a group, for each factor."""
+    at, out = solution.stats.residual, np.zeros(len(design.factors))
+    if at is None or at.model.structure is None:
+        return out
+    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
+    for f, codes in enumerate(group_codes(design)):
+        sizes = np.bincount(codes).astype(float)
+        for rows, R in at.model.matrices(at.free):
+            own, scale = codes[rows], 1.0 / root[rows]
+            same = (own[:, :, None] == own[:, None, :]) & ~np.eye(rows.shape[1], dtype=bool)
+            out[f] += np.einsum("bij,bi,bj->", R * same, scale, scale)
+        out[f] /= max(float(sizes @ (sizes - 1.0)), 1.0)
+    shared: FloatArray = solution.sigma**2 * out
+    return shared
 
 
 def _constant_within(design: Design) -> np.ndarray:
