@@ -108,8 +108,8 @@ def nested_cross_products(design: Design, allowed: Sequence[bool]) -> CrossProdu
     y = design.y if design.offset is None else design.y - design.offset
     _check_magnitudes(design, y)
     X, R_x = orthonormal(design.X, design.weights)
-    beta = least_squares(X, y, design.weights)
     x = X.rows(slice(None))
+    beta = least_squares(Recoded(X=x.T), y, design.weights)
     Y = np.concatenate([x, (y - beta @ x)[None]])
     F = (Y if design.weights is None else Y * design.weights) @ Y.T
     check_reproduced(F[-1, -1], _sum_of_squares(y, design.weights))

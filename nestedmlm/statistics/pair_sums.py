@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NUMBERS_PER_ROW = 4  # times the width of a row: what all B_m may take
 _FEW_NUMBERS = 4_000_000  # or this, whatever the rows
+_COEFFICIENTS_AT_ONCE = 200  # whose rows are copied side by side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +74,8 @@ class PairSums:
     columns : tuple of int arrays
         For each crossed factor, the row's first column in the dense block.
     B : (M, L) array or None
+    triangles : (M, r (r + 1) / 2) array or None
+        The lower triangle of F in each of them.
     """
 
     base: CrossProducts
@@ -84,6 +87,7 @@ class PairSums:
     entry: tuple[tuple[IntArray, ...], ...]
     columns: tuple[IntArray, ...]
     B: FloatArray | None
+    triangles: FloatArray | None = None
 
     def at(self, free: FloatArray) -> CrossProducts:
         """The crossproducts at free parameters.
@@ -137,8 +141,11 @@ class PairSums:
     def slopes(self, J: FloatArray) -> FloatArray:
         """F along the columns of J: ``sum_m J[m, q] F_m``, (q, r, r)."""
         r, first = self.base.p + 1, self._cuts[4]
-        if self.B is not None:
-            return (J.T @ self.B[:, first:]).reshape(-1, r, r)
+        if self.triangles is not None:
+            a, b = np.tril_indices(r)
+            out = np.empty((J.shape[1], r, r))
+            out[:, a, b] = out[:, b, a] = J.T @ self.triangles
+            return out
         return np.array([self._sum(c)[first:] for c in J.T]).reshape(-1, r, r)
 
     def with_sums(self) -> PairSums:
@@ -150,11 +157,18 @@ class PairSums:
         B = flat.reshape(M, L)
         order = np.argsort(pairs.m, kind="stable")
         ends = np.searchsorted(pairs.m[order], np.arange(M + 1))
-        for m in range(M):
-            some = order[ends[m] : ends[m + 1]]
-            G = self.Y[:, pairs.i[some]] @ self.Y[:, pairs.j[some]].T
-            B[m, self._cuts[4] :] = 0.5 * (G + G.T).ravel()
-        return replace(self, B=B)
+        r, rows = len(self.Y), np.ascontiguousarray(self.Y.T)
+        for first in range(0, M, _COEFFICIENTS_AT_ONCE):
+            last = min(first + _COEFFICIENTS_AT_ONCE, M)
+            some = order[ends[first] : ends[last]]
+            left, right = rows[pairs.i[some]], rows[pairs.j[some]]
+            G = np.empty((last - first, r, r))
+            for m, own in enumerate(G, first):
+                here = slice(ends[m] - ends[first], ends[m + 1] - ends[first])
+                np.matmul(left[here].T, right[here], out=own)
+            B[first:last, self._cuts[4] :] = 0.5 * (G + G.transpose(0, 2, 1)).reshape(len(G), -1)
+        a, b = np.tril_indices(r)
+        return replace(self, B=B, triangles=B[:, self._cuts[4] + a * r + b])
 
     def _sum(self, c: FloatArray) -> FloatArray:
         pairs, L = self.model.pairs, self._cuts[-1]

@@ -308,7 +308,11 @@ def residual_model(rows: ResidualRows) -> ResidualModel:
     c = np.concatenate([p.m + first for p, first in zip(each, firsts, strict=False)])
     a, b = row_class[i].astype(np.int64), row_class[j].astype(np.int64)
     C = len(classes)
-    keys, m = np.unique((c * C + a) * C + b, return_inverse=True)
+    keys = np.arange(firsts[-1])
+    if C == 1:  # each is the correlation's own
+        m = c
+    else:
+        keys, m = np.unique((c * C + a) * C + b, return_inverse=True)
     return ResidualModel(
         pairs=Pairs(i, j, m.reshape(-1)),
         c_of=keys // (C * C),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from nestedmlm.covariance.residual_structures import ResidualStructure
 from nestedmlm.covariance.structure import COMPLEX_STEP
 from nestedmlm.statistics.residual_correlation import Pairs
 
+_COEFFICIENTS_AT_ONCE = 1000  # whose derivatives in all entries of R are formed together
 _DIFFERENCE_STEP = 1e-5  # of exact derivatives, in free parameters
 
 
@@ -35,7 +36,14 @@ class Pattern:
         return slice(self.first, self.first + len(self.times))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inverses(NamedTuple):
+    """Inverse of the matrix of each pattern, (P, k, k), and logarithms of their determinants."""
+
+    inverse: Any
+    logdet: Any
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties stand in __dict__
 class Visits:
     """Any matrix over K visits, one set of pairs for each pattern of visits seen.
 
@@ -51,9 +59,8 @@ class Visits:
     k: int
     pairs: Pairs
     patterns: tuple[Pattern, ...]
-    _kept: dict[bytes, list[tuple[Pattern, FloatArray, float]]] = field(
-        default_factory=dict, init=False, repr=False
-    )  # inverses at the last parameters, which all three questions need
+    _kept: dict[bytes, Inverses] = field(default_factory=dict, init=False, repr=False)
+    # inverses at the last parameters, which all three questions need
 
     @property
     def size(self) -> int:
@@ -68,40 +75,44 @@ class Visits:
 
     def coefficients(self, free: Any) -> tuple[Any, Any]:
         """See `Correlation`."""
-        c, total = [], 0.0
-        for pattern, inverse, logdet in self._inverses(free):
-            a, b = pattern.lower
-            c.append(pattern.times * inverse[a, b])
-            total = total + pattern.count * logdet
-        return np.concatenate(c), total
+        found = self._inverses(free)
+        (p, a, b), times = self._places
+        counts = np.array([pattern.count for pattern in self.patterns])
+        return times * found.inverse[p, a, b], counts @ found.logdet
 
     def jacobian(self, free: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See `Correlation`."""
-        dR = self._slopes(free)
-        J, L = np.empty((self.size, len(free))), np.zeros(len(free))
-        for pattern, inverse, _ in self._inverses(free):
-            a, b = pattern.lower
-            half = inverse @ dR[:, pattern.visits][:, :, pattern.visits]
-            J[pattern.pairs] = -(pattern.times * (half @ inverse)[:, a, b]).T
-            L += pattern.count * np.einsum("qaa->q", half)
-        return J, L
+        """See `Correlation`.
+
+        By the entries (c, d) of R first: ``d R^-1[a, b] = -R^-1[a, c] R^-1[d, b]``.
+        """
+        K, dR = self._inverses(free).inverse, self._slopes(free).reshape(len(free), -1)
+        (p, a, b), times = self._places
+        J = np.empty((len(p), len(free)))
+        for at in range(0, len(p), _COEFFICIENTS_AT_ONCE):
+            own = slice(at, at + _COEFFICIENTS_AT_ONCE)
+            left, right = K[p[own], a[own]], K[p[own], b[own]]
+            entries = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+            J[own] = -times[own, None] * (entries @ dR.T)
+        counts = np.array([pattern.count for pattern in self.patterns])
+        return J, dR @ np.tensordot(counts, K, 1).ravel()
 
     def bend(self, free: FloatArray, c_bar: FloatArray) -> FloatArray:
-        """See `Correlation`."""
-        dR = self._slopes(free)
-        n = len(free)
-        out, M = np.zeros((n, n)), np.zeros((self.k, self.k))
-        for pattern, inverse, _ in self._inverses(free):
-            a, b = pattern.lower
-            at, size = pattern.visits, len(pattern.visits)
-            C = np.zeros((size, size))
-            C[a, b] = C[b, a] = c_bar[pattern.pairs]
-            half = inverse @ dR[:, at][:, :, at]  # R^-1 dR
-            weighted = (inverse @ C - 0.5 * pattern.count * np.eye(size)) @ half
-            product = weighted.reshape(n, -1) @ half.transpose(0, 2, 1).reshape(n, -1).T
-            out += product + product.T
-            M[np.ix_(at, at)] += pattern.count * inverse - inverse @ C @ inverse
-        return out + self._second(free, M)
+        """See `Correlation`.
+
+        Each pattern adds ``2 tr(R^-1 C R^-1 dR R^-1 dR') - count tr(R^-1 dR R^-1 dR')``: a product
+        of two matrices over all patterns, in the entries of R.
+        """
+        K, n = self._inverses(free).inverse, len(free)
+        (p, a, b), _ = self._places
+        C = np.zeros_like(K)
+        C[p, a, b] = C[p, b, a] = c_bar
+        counted = np.array([pattern.count for pattern in self.patterns])[:, None, None] * K
+        KCK = K @ C @ K
+        outer, k = (2.0 * KCK - counted).reshape(len(K), -1), self.k
+        entries = (outer.T @ K.reshape(len(K), -1)).reshape(k, k, k, k)  # [d, a, b, c]
+        dR = self._slopes(free).reshape(n, -1)
+        out: FloatArray = dR @ entries.transpose(1, 2, 3, 0).reshape(k * k, k * k) @ dR.T
+        return 0.5 * (out + out.T) + self._second(free, (counted - KCK).sum(axis=0))
 
     def matrices(self, free: Any, times: FloatArray) -> Any:
         """See `Correlation`."""
@@ -112,23 +123,59 @@ class Visits:
         """See `Correlation`."""
         return self
 
-    def _inverses(self, free: Any) -> Iterable[tuple[Pattern, Any, Any]]:
-        """Inverse and log-determinant of the matrix of each pattern."""
-        R = self.structure.matrix(free, self.k)
-        own = ((p, R[np.ix_(p.visits, p.visits)]) for p in self.patterns)
-        if np.iscomplexobj(R):
-            return [(p, np.linalg.inv(C), np.log(np.linalg.det(C))) for p, C in own]
+    @cached_property
+    def _places(self) -> tuple[tuple[IntArray, IntArray, IntArray], FloatArray]:
+        """Pattern and visits of each coefficient, and how often it counts."""
+        at = [np.full(len(p.times), number) for number, p in enumerate(self.patterns)]
+        lower = [(p.visits[p.lower[0]], p.visits[p.lower[1]]) for p in self.patterns]
+        a, b = (np.concatenate(side) for side in zip(*lower, strict=True))
+        return (np.concatenate(at), a, b), np.concatenate([p.times for p in self.patterns])
+
+    def _inverses(self, free: Any) -> Inverses:
+        """Inverse of the matrix of each pattern, zero where there is no visit.
+
+        Patterns with as many visits are inverted together.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a matrix is no covariance.
+        """
         key = free.tobytes()
-        if key not in self._kept:
-            found = []
-            for p, C in own:
-                root = np.linalg.inv(np.linalg.cholesky(C))  # refuses what is no covariance
-                found.append((p, root.T @ root, -2.0 * float(np.log(root.diagonal()).sum())))
-            self._kept.clear()
-            self._kept[key] = found
+        if key in self._kept:
+            return self._kept[key]
+        R = self.structure.matrix(free, self.k)
+        inverse = np.zeros((len(self.patterns), self.k, self.k), dtype=R.dtype)
+        logdet = np.zeros(len(self.patterns), dtype=R.dtype)
+        for some, at in self._by_size:
+            own = R[at[:, :, None], at[:, None, :]]
+            if np.iscomplexobj(R):
+                found, logdet[some] = np.linalg.inv(own), np.log(np.linalg.det(own))
+            else:
+                root = np.linalg.inv(np.linalg.cholesky(own))  # refuses what is no covariance
+                found = root.transpose(0, 2, 1) @ root
+                logdet[some] = -2.0 * np.log(np.einsum("paa->pa", root)).sum(axis=1)
+            inverse[some[:, None, None], at[:, :, None], at[:, None, :]] = found
+        self._kept.clear()
+        self._kept[key] = Inverses(inverse, logdet)
         return self._kept[key]
 
+    @cached_property
+    def _by_size(self) -> tuple[tuple[IntArray, IntArray], ...]:
+        """Patterns with as many visits: their numbers and visits."""
+        sizes = np.array([len(p.visits) for p in self.patterns])
+        groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+        return tuple((some, np.array([self.patterns[n].visits for n in some])) for some in groups)
+
     def _slopes(self, free: FloatArray) -> FloatArray:
+        """``dR`` along each parameter, (n_free, k, k)."""
+        if self.structure.is_root:
+            L, (a, b) = np.zeros((self.k, self.k)), np.tril_indices(self.k)
+            L[a, b] = np.concatenate([[1.0], free])
+            half, each = np.zeros((len(free), self.k, self.k)), np.arange(len(free))
+            half[each, a[1:]] = L[:, b[1:]].T
+            exact: FloatArray = half + half.transpose(0, 2, 1)
+            return exact
         steps = free + 1j * COMPLEX_STEP * np.eye(len(free))
         found = [self.structure.matrix(x, self.k).imag / COMPLEX_STEP for x in steps]
         return np.array(found).reshape(len(free), self.k, self.k)
