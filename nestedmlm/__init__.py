@@ -27,7 +27,9 @@ from nestedmlm.late import late_name
 if TYPE_CHECKING:
     from nestedmlm import families, plots
     from nestedmlm.api import lmer, pymc_lmer
-    from nestedmlm.bayes.model.distributions import LKJ, Prior
+    from nestedmlm.bayes.model.distributions import Prior
+    from nestedmlm.bayes.model.joint_priors import R2D2, Horseshoe
+    from nestedmlm.bayes.model.lkj import LKJ
     from nestedmlm.datasets import list_datasets, load_dataset
     from nestedmlm.design.build import build_design
     from nestedmlm.design.design import Design
@@ -72,6 +74,7 @@ __version__ = "0.1.0a1"
 
 __all__ = [
     "LKJ",
+    "R2D2",
     "Allocation",
     "Assurance",
     "BayesFit",
@@ -86,6 +89,7 @@ __all__ = [
     "Formula",
     "FormulaError",
     "GlmerFit",
+    "Horseshoe",
     "LmerFit",
     "Model",
     "NestedMLMError",
@@ -140,7 +144,9 @@ _PLACES = {
     name: f"{__name__}.{module}"
     for module, names in {
         "api": "lmer pymc_lmer",
-        "bayes.model.distributions": "LKJ Prior",
+        "bayes.model.distributions": "Prior",
+        "bayes.model.lkj": "LKJ",
+        "bayes.model.joint_priors": "Horseshoe R2D2",
         "datasets": "list_datasets load_dataset",
         "design.build": "build_design",
         "design.design": "Design",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm.arguments import checked
 from nestedmlm.bayes.model.names import parameter_names
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.design.design import Design
 from nestedmlm.errors import NotDefinedError
 from nestedmlm.families import Family

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates

@@ -36,14 +36,15 @@ def prior_posterior(
     The posterior is smoothed by a normal kernel, mirrored where values end: it would seem to fall
     towards a standard deviation of zero otherwise. The prior is its exact density: of the
     intercept, where there are predictors, that of the intercept at their means, whose posterior is
-    drawn; of one of several correlations its own.
+    drawn; of one of several correlations its own. Priors of combinations, which are factors besides
+    these, are not drawn.
 
     Parameters
     ----------
     fit : BayesFit
     names : str or sequence of str, optional
         Parameters as ``fit.parameters()`` and ``conf_int()`` name them, or as ArviZ does
-        (``variable``); by default all of these.
+        (``variable``); by default all of these but for those whose priors have hyperparameters.
     ax : axes or array of axes, optional
         One for each parameter.
     figsize : tuple, optional
@@ -68,10 +69,12 @@ def prior_posterior(
     """
     if fit.engine != "posterior":
         raise OptionError("only a BayesFit has a posterior; make one with fit.sample()")
-    known = named_parameters(fit.design)
+    named = named_parameters(fit.design)
     priors = parameter_priors(fit.design, priors_of(fit))
-    found = {name: (p, own) for (name, p), own in zip(known.items(), priors, strict=True)}
-    chosen = named_parameter(names, known)
+    both = zip(named.items(), priors, strict=True)
+    # a prior that has hyperparameters has no density in closed form
+    found = {name: (p, own) for (name, p), own in both if own is not None}
+    chosen = named_parameter(names, {name: p for name, (p, _) in found.items()})
     cells = panels(len(chosen), ax, columns=3, figsize=figsize, panel=(3.4, 2.3))
     for cell, name in zip(cells, chosen, strict=True):
         parameter, own = found[name]

@@ -12,7 +12,8 @@ import scipy  # its stats load on first use, which takes half a second
 from nestedmlm.arguments import checked
 from nestedmlm.bayes.density.prior_distributions import SCIPY, truncation
 from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorRow, PriorSet, resolve_priors, shown
+from nestedmlm.bayes.model.prior_set import PriorRow, PriorSet, is_conditional, shown
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
@@ -132,7 +133,8 @@ def priors_of(of: Specified | EitherFit) -> PriorSet:
 
 def _panel(panel: Any, name: str, row: PriorRow) -> None:
     prior = row.prior
-    curve = prior_curve(prior) if isinstance(prior, Prior) else None
+    single = isinstance(prior, Prior) and not prior.hyperpriors
+    curve = prior_curve(prior) if isinstance(prior, Prior) and single else None
     panel.set_title(name, fontsize=10, loc="left")
     panel.set_yticks([])
     panel.spines[["top", "right", "left"]].set_visible(False)
@@ -142,6 +144,7 @@ def _panel(panel: Any, name: str, row: PriorRow) -> None:
     if curve is None:
         panel.set_xticks([])
         known = ("known" if prior.constant else "flat") if isinstance(prior, Prior) else ""
+        known = "given hyperparameters" if is_conditional(row) else known
         panel.text(0.5, 0.5, known or "made by a function", ha="center", va="center",
                    transform=panel.transAxes, color="0.4")  # fmt: skip
         return

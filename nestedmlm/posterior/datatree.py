@@ -18,7 +18,7 @@ from nestedmlm.bayes.model.names import (
     response_name,
     without_slash,
 )
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.design.design import Design
 from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.posterior.draws import draw_shape

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestedmlm.bayes.density.collapsed_density import collapse
+from nestedmlm.bayes.density.combined_normal import combined_normal
 from nestedmlm.bayes.density.marginal_density import marginal_density
-from nestedmlm.bayes.model.priors import PriorSet, require_proper
+from nestedmlm.bayes.model.prior_set import PriorSet, require_proper
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
@@ -36,11 +38,14 @@ def evidence(design: Design, priors: PriorSet, *, draws: int, seed: int | None) 
     Raises
     ------
     OptionError
-        If a prior is improper (the integral is then of no probability), or a function.
+        If a prior is improper (the integral is then of no probability), or a function; where a
+        combination has a prior, and not all priors of fixed effects are normal.
     SamplingError
         If importance sampling does not cover the posterior.
     """
     require_proper(priors, "the marginal likelihood is not defined")
-    density = marginal_density(design, priors)
+    whole = marginal_density(design, priors)
+    combined, density = combined_normal(whole), collapse(whole, seed)
     found = psis_sample(density, find_peak(density), draws=draws, seed=seed)
-    return Evidence(log=found.log_evidence, mcse=found.evidence_error, khat=found.khat)
+    mass = 0.0 if combined is None else combined.log_mass
+    return Evidence(log=found.log_evidence - mass, mcse=found.evidence_error, khat=found.khat)

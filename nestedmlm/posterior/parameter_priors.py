@@ -16,10 +16,11 @@ from nestedmlm.bayes.density.term_covariance import direction, origin
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.names import parameter_names, structured_parameters
-from nestedmlm.bayes.model.priors import PriorSet, require_known
+from nestedmlm.bayes.model.prior_set import PriorSet, is_conditional, require_known
 from nestedmlm.covariance import Parameter as StructureParameter
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ResidualStructureError
+from nestedmlm.posterior.coefficient_log_priors import coefficient_log_priors
 from nestedmlm.posterior.draws import chained
 from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_draws
 
@@ -60,8 +61,8 @@ def _log_density(prior: Prior, x: FloatArray) -> FloatArray:
     return density_of([prior])(x[..., None])[0][..., 0]
 
 
-def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior]:
-    """The priors of `list_parameters`, in its order.
+def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior | None]:
+    """The priors of `list_parameters`, in its order; None where one has hyperparameters.
 
     Raises
     ------
@@ -82,8 +83,11 @@ def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior]:
     for term, own in zip(design.terms, parameter_names(design).terms, strict=True):
         ranges |= dict(zip(own.parameters, structured_parameters(term), strict=True))
         widths[own.correlation] = len(own.columns)
-    out = []
+    out: list[ParameterPrior | None] = []
     for p in list_parameters(design):
+        if is_conditional(priors[p.variable]):
+            out.append(None)
+            continue
         prior = given_prior(priors, p.variable)
         if p.variable in ranges:
             own_range = ranges[p.variable]
@@ -122,6 +126,7 @@ def log_prior(data: Any, design: Design, priors: PriorSet) -> dict[str, FloatArr
 
     The densities are those of the parameters as they are reported (no Jacobians of a sampler's
     scale), correlation matrices by their LKJ density. Random effects are no part of the priors.
+    Where a prior has hyperparameters, its density is that given them, and they have their own.
 
     Raises
     ------
@@ -129,9 +134,10 @@ def log_prior(data: Any, design: Design, priors: PriorSet) -> dict[str, FloatArr
         If a prior is a function.
     """
     parameters, found = list_parameters(design), parameter_priors(design, priors)
-    out: dict[str, FloatArray] = {}
+    out = coefficient_log_priors(data, design, priors)
+    others = [name for name in out if name not in priors]  # hyperparameters
     for p, own in zip(parameters, found, strict=True):
-        if own.prior.distribution == "LKJ":
+        if own is None or own.prior.distribution == "LKJ":
             continue
         out[p.variable] = own.log_density(draws_on_scale(data, design, p, own))
     for names in parameter_names(design).terms:
@@ -141,7 +147,7 @@ def log_prior(data: Any, design: Design, priors: PriorSet) -> dict[str, FloatArr
             out[names.correlation] = (eta - 1.0) * np.linalg.slogdet(R)[1] - log_lkj_integral(
                 eta, k
             )
-    return {name: out[name] for name in priors}
+    return {name: out[name] for name in (*priors, *others)}
 
 
 def log_lkj_integral(eta: float, k: int) -> float:

@@ -22,7 +22,7 @@ from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import parameter_names
-from nestedmlm.bayes.model.priors import PriorSet, require_proper
+from nestedmlm.bayes.model.prior_set import PriorSet, is_single, require_proper
 from nestedmlm.bayes.sampling.conditional import Draws, flat_factor_draws
 from nestedmlm.bayes.sampling.residual_draws import free_draws
 from nestedmlm.design.design import Design
@@ -79,8 +79,9 @@ def point_densities(
     """
     require_proper(priors, "a point has no probability before the data")
     linear = _linear(evaluate, design)
-    fixed = [given_prior(priors, name) for name in parameter_names(design).fixed]
-    normal = all(p.distribution == "Normal" and not p.truncated for p in fixed)
+    single = all(is_single(row) for row in priors.values())
+    fixed = [given_prior(priors, name) for name in parameter_names(design).fixed] if single else []
+    normal = single and all(p.distribution == "Normal" and not p.truncated for p in fixed)
     if linear is not None and normal:
         return _normal_densities(*linear, data, design, priors)
     return _kernel_densities(evaluate, data, design, priors)

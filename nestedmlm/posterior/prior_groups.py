@@ -10,7 +10,7 @@ from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.names import coordinates as names_of_coordinates
 from nestedmlm.bayes.model.names import dimensions, parameter_names, response_name
-from nestedmlm.bayes.model.priors import PriorSet, require_proper
+from nestedmlm.bayes.model.prior_set import PriorSet, require_proper
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.posterior.datatree import constant_data, row_tree

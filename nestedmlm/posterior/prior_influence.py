@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
-from nestedmlm.bayes.model.priors import require_proper
+from nestedmlm.bayes.model.prior_set import require_proper
 from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.prior_scales import (

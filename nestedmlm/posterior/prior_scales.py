@@ -17,8 +17,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_distributions import truncation
-from nestedmlm.bayes.model.distributions import BOUNDS, Prior
-from nestedmlm.bayes.model.priors import PriorSet, is_held
+from nestedmlm.bayes.model.distributions import BOUNDS, COMBINATION, Prior
+from nestedmlm.bayes.model.prior_set import PriorSet, is_held
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.bayes.sampling.psis import psis_sample
@@ -121,12 +121,13 @@ def scaled_prior(prior: Prior, factor: float) -> Prior | None:
 
 def flat_priors(priors: PriorSet) -> PriorSet:
     """The same parameters with priors that say nothing on the scale of each parameter."""
+    alone = {name: row for name, row in priors.items() if row.role != COMBINATION}
     flat = {
         name: _FLAT[row.role]
         for name, row in priors.items()
         if row.role in _FLAT and not is_held(row)
     }
-    return priors.replace(flat)
+    return PriorSet(alone).replace(flat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from nestedmlm.bayes.model.priors import PriorSet, is_held
+from nestedmlm.bayes.model.prior_set import PriorSet, is_held
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.loglik import row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
@@ -50,5 +51,6 @@ def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFra
         return [float(found[name]) for name in parameters]
 
     columns = {"prior": of("prior"), "likelihood": of("likelihood")}
-    columns |= {name: of("prior", [name]) for name in before}
+    for name, value in before.items():  # one that is level moves nothing
+        columns[name] = of("prior", [name]) if np.ptp(value) > 0.0 else [0.0] * len(parameters)
     return pd.DataFrame(columns, index=pd.Index(parameters, name="variable"))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from nestedmlm.bayes.model import distributions, priors
+from nestedmlm.bayes.model import distributions, joint_priors, prior_set
 from nestedmlm.covariance import STRUCTURES, Structure
 from nestedmlm.covariance.residual_structures import ResidualStructure, residual_structure
 from nestedmlm.design import design, residual, rows, schema, sums
@@ -38,10 +38,9 @@ from nestedmlm.posterior.plain_values import Reader, Store, Writer, read_value, 
 from nestedmlm.statistics.cells import cell_plan, cell_sums, predictor_tally
 
 _MODULES = (
-    distributions, priors, design, residual, rows, schema, splines, transforms, column_statistics,
-    group_columns, grouping, modelmatrix, values, columns, sums, partition_frame, reading,
-    reterms, nodes, terms, run, cell_sums, cell_plan,
-    predictor_tally,
+    distributions, prior_set, joint_priors, design, residual, rows, schema, splines, transforms,
+    column_statistics, group_columns, grouping, modelmatrix, values, columns, sums,
+    partition_frame, reading, reterms, nodes, terms, run, cell_sums, cell_plan, predictor_tally,
 )  # fmt: skip
 RECORDS: Mapping[str, type] = MappingProxyType(
     {
@@ -240,15 +239,16 @@ def _read_residual_structure(name: str, store: Store) -> ResidualStructure:
 
 
 def _write_prior(prior: distributions.Prior, store: Store, where: str) -> Any:
-    return [prior.distribution, dict(prior.parameters)]
+    return [prior.distribution, {k: write_value(v, store, where) for k, v in prior.parameters}]
 
 
 def _read_prior(content: Any, store: Store) -> distributions.Prior:
-    distribution, parameters = content
+    distribution, written = content
+    parameters = {k: read_value(v, store) for k, v in written.items()}
     return distributions.Prior(distribution, **parameters)
 
 
-def _write_priors(found: priors.PriorSet, store: Store, where: str) -> Any:
+def _write_priors(found: prior_set.PriorSet, store: Store, where: str) -> Any:
     rows = {
         name: replace(row, prior=_named(name, row.prior)) if callable(row.prior) else row
         for name, row in found.items()
@@ -256,8 +256,8 @@ def _write_priors(found: priors.PriorSet, store: Store, where: str) -> Any:
     return write_value(rows, store, where)
 
 
-def _read_priors(content: Any, store: Store) -> priors.PriorSet:
-    return priors.PriorSet(read_value(content, store))
+def _read_priors(content: Any, store: Store) -> prior_set.PriorSet:
+    return prior_set.PriorSet(read_value(content, store))
 
 
 def _write_environment(env: Environment, store: Store, where: str) -> Any:
@@ -320,7 +320,7 @@ WRITERS: Mapping[type, tuple[str, Writer]] = {
     residual.ResidualArguments: ("residual arguments", _write_residual),
     ResidualStructure: ("residual structure", _write_residual_structure),
     distributions.Prior: ("prior", _write_prior),
-    priors.PriorSet: ("priors", _write_priors),
+    prior_set.PriorSet: ("priors", _write_priors),
     Environment: ("environment", _write_environment),
     MissingFunction: ("function", _write_function),
     np.ufunc: ("elementwise function", _write_ufunc),

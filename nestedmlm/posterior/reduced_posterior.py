@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import BoolArray
+from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
-from nestedmlm.bayes.model.priors import PriorSet, require_known
+from nestedmlm.bayes.model.prior_set import PriorSet, require_known
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
@@ -47,7 +48,7 @@ class Refits:
     def peak(self) -> Peak:
         """The mode of the posterior with all rows, from which the others start."""
         require_known(self.priors)
-        return find_peak(marginal_density(self.design, self.priors))
+        return find_peak(collapse(marginal_density(self.design, self.priors), self.seed))
 
     def without(self, left_out: BoolArray) -> MarginalDraws:
         """Draws of the posterior without some rows.
@@ -71,8 +72,8 @@ class Refits:
         from nestedmlm.bayes.sampling.posterior_dataset import posterior_dataset  # xarray
 
         try:
-            peak = find_peak(density, start)
-            found = psis_sample(density, peak, draws=self.draws, seed=self.seed)
+            own = collapse(density, self.seed)
+            found = psis_sample(own, find_peak(own, start), draws=self.draws, seed=self.seed)
         except SamplingError:
             from nestedmlm.bayes.sampling.sampling import sample  # xarray
 
@@ -80,7 +81,7 @@ class Refits:
                 density, draws=-(-self.draws // 2), chains=2, seed=self.seed, progress=False,
                 target_accept=0.95,
             )["posterior"]  # fmt: skip
-        return posterior_dataset(density, found.points[None])
+        return posterior_dataset(own, found.points[None])
 
 
 def statistics_without(design: Design, left_out: BoolArray) -> CrossProducts:

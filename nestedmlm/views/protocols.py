@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pandas as pd
 
 if TYPE_CHECKING:  # annotations only: a heading must not load the Bayesian half
-    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.bayes.model.prior_set import PriorSet
     from nestedmlm.design.design import Design
     from nestedmlm.inference.fitted import Fitted, PooledFitted
     from nestedmlm.likelihood.solution import Solution

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.fixed_priors import fixed_coordinates, link_fixed
 from nestedmlm.bayes.density.marginal_likelihood import entry_places
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
 from nestedmlm.bayes.density.prior_coordinates import (
     CoordinateList,
     Coordinates,
-    fixed_coordinates,
     given_prior,
     make_coordinate,
 )
 from nestedmlm.bayes.density.term_covariance import add_term
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import coordinates, parameter_names, sampled_parameters
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.prior_set import PriorSet, refuse_conditional
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.likelihood.glmm.glmm_model import make_model
@@ -160,6 +161,8 @@ def laplace_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
         (name, int(made.add(make_coordinate(name, given_prior(priors, name)))[0]))
         for name in names.beside
     ]
+    refuse_conditional(priors, "the Laplace approximation")
+    link_fixed(made, design, priors, beta, None)  # of combinations
     how = centring(design)
     return {
         "coordinates": Coordinates.of(made),

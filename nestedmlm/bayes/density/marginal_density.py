@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.fixed_priors import fixed_coordinates, link_fixed
 from nestedmlm.bayes.density.marginal_likelihood import (
     contrast,
     contrast_slopes,
@@ -17,11 +18,14 @@ from nestedmlm.bayes.density.marginal_likelihood import (
     marginal_likelihood,
     residual_likelihood,
 )
-from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
+from nestedmlm.bayes.density.named_coordinates import (
+    NamedCoordinates,
+    hyper_dimensions,
+    posterior_variables,
+)
 from nestedmlm.bayes.density.prior_coordinates import (
     CoordinateList,
     Coordinates,
-    fixed_coordinates,
     given_prior,
     make_coordinate,
 )
@@ -29,7 +33,8 @@ from nestedmlm.bayes.density.residual_coordinates import ResidualCoordinates, ad
 from nestedmlm.bayes.density.term_covariance import add_term
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.names import coordinates, parameter_names
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.prior_set import PriorSet
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.likelihood.elimination import eliminate
 from nestedmlm.likelihood.elimination.points import eliminate_points, serves
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -84,24 +89,34 @@ class MarginalDensity(NamedCoordinates):
         return replace(self, stats=sums.base, residual=own, c=contrast(sums.base))
 
     # --- the density ---------------------------------------------------------------------------
-    def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
+    def logp_grad(
+        self, z: FloatArray, covariance: FloatArray | None = None
+    ) -> tuple[float, FloatArray]:
         """Log-density (with the scales' Jacobians) and its gradient.
 
         Where it cannot be evaluated it is minus infinity, with a zero gradient.
+
+        With a (p, p) covariance of the fixed effects the gradient is its mean over coefficients
+        that have it, for those at z in the middle.
         """
+        spread = variance = None
         with np.errstate(all="ignore"):
             x = self.coordinates.variables(z)
-            value, gradient, slopes = self.coordinates.log_prior(z, x)
+            if covariance is not None:
+                spread, variance = self.C @ covariance @ self.C.T, np.zeros(len(x))
+                variance[self.beta] = np.diag(covariance)
+            value, gradient, slopes = self.coordinates.log_prior(z, x, variance)
             entries, pullback = self._entries(z, x)
             sigma = float(x[self.sigma])
             own = entries, x[self.beta], sigma
+            maps = self.P, self.C, self.c
             try:
                 if self.residual is None:
-                    found = marginal_likelihood(self.stats, *own, self.P, self.C, self.c)
+                    found = marginal_likelihood(self.stats, *own, *maps, spread=spread)
                 else:
                     free, back = self.residual.free(z, x)
                     found, free_bar = residual_likelihood(
-                        self.residual.sums, *own, free, self.P, self.C, self.c
+                        self.residual.sums, *own, free, *maps, spread=spread
                     )
                     back(free_bar, slopes, gradient)
             except (np.linalg.LinAlgError, ZeroDivisionError):
@@ -195,15 +210,17 @@ def marginal_density(
     ]
     sigma = int(made.add(make_coordinate(names.sigma, given_prior(priors, names.sigma)))[0])
     residual = None if sums is None else add_residuals(made, names, sums, priors, sigma)
+    hyper = link_fixed(made, design, priors, beta, sigma)
     return MarginalDensity(
         stats=stats,
         coordinates=Coordinates.of(made),
         beta=beta,
         beside=((names.sigma, sigma),),
         centring=centring(design),
-        variables=posterior_variables(design),
-        coords={k: tuple(v) for k, v in coordinates(design).items()},
+        variables=posterior_variables(design, hyper),
+        coords={k: tuple(v) for k, v in coordinates(design).items()} | hyper_dimensions(hyper),
         residual=residual,
+        hyper=hyper,
         _fixed=names.fixed,
         _terms=tuple(terms),
         P=entry_places([term.places for term in terms], design, stats),

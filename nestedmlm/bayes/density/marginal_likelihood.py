@@ -30,23 +30,25 @@ Result = tuple[float, FloatArray, FloatArray, float]
 
 def marginal_likelihood(
     stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
-    C: FloatArray, c: FloatArray, gradient: bool = True,
+    C: FloatArray, c: FloatArray, gradient: bool = True, spread: FloatArray | None = None,
 ) -> Result:  # fmt: skip
     """``-1/2 (log|M| + v'Sv / sigma^2)`` at ``T = P entries / sigma``, ``v = c + C beta``.
 
-    What of the log-likelihood needs the data, without its constant and ``-n log sigma``.
+    What of the log-likelihood needs the data, without its constant and ``-n log sigma``. With a
+    covariance `spread` of v the adjoints are their means over v.
 
     Returns
     -------
     value, entries_bar, beta_bar, sigma_bar
         The adjoints are zero unless `gradient`.
     """
-    return _visit(stats, entries, beta, sigma, P, C, c, gradient)[0]
+    return _visit(stats, entries, beta, sigma, P, C, c, gradient, spread)[0]
 
 
 def residual_likelihood(
     sums: PairSums, entries: FloatArray, beta: FloatArray, sigma: float, free: FloatArray,
     P: FloatArray, C: FloatArray, c: FloatArray, gradient: bool = True,
+    spread: FloatArray | None = None,
 ) -> tuple[Result, FloatArray]:  # fmt: skip
     """`marginal_likelihood`, and ``-1/2 log|R|``, at free parameters of the residuals.
 
@@ -62,7 +64,7 @@ def residual_likelihood(
     """
     stats = sums.at(free)
     (value, of_entries, of_beta, of_sigma), e, S_bar = _visit(
-        stats, entries, beta, sigma, P, C, c, gradient
+        stats, entries, beta, sigma, P, C, c, gradient, spread
     )
     value += 0.5 * (stats.sum_log_w - sums.base.sum_log_w)
     found = value, of_entries, of_beta, of_sigma
@@ -76,16 +78,19 @@ def residual_likelihood(
 
 def _visit(
     stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
-    C: FloatArray, c: FloatArray, gradient: bool,
+    C: FloatArray, c: FloatArray, gradient: bool, spread: FloatArray | None,
 ) -> tuple[Result, Eliminated, FloatArray]:  # fmt: skip
     """The likelihood with its adjoints, the elimination, and the adjoint of S."""
     sigma = float(sigma)
     T, v = P @ entries / sigma, c + C @ beta
     e = eliminate(T, stats)
     Sv = e.S @ v
-    quadratic = float(v @ Sv) / sigma**2
+    quadratic, squares = float(v @ Sv) / sigma**2, np.outer(v, v)
     value = -0.5 * (e.logdet + quadratic)
-    S_bar = np.outer(v, v) * (-0.5 / sigma**2)
+    if spread is not None:
+        squares = squares + spread
+        quadratic += float(np.sum(e.S * spread)) / sigma**2
+    S_bar = squares * (-0.5 / sigma**2)
     if not gradient:
         return (value, np.zeros(len(entries)), np.zeros(len(beta)), 0.0), e, S_bar
     T_bar = twice_products(adjoint(e, -0.5, S_bar), T, stats.parts)

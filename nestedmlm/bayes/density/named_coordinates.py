@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.density.fixed_priors import HyperVariable
 from nestedmlm.bayes.density.prior_coordinates import Coordinates
 from nestedmlm.bayes.density.residual_coordinates import ResidualCoordinates
 from nestedmlm.bayes.density.term_covariance import TermCovariance
@@ -49,6 +50,8 @@ class NamedCoordinates:
     coords : mapping of str to tuple
     residual : ResidualCoordinates or None
         Of residuals that differ or correlate.
+    hyper : tuple of HyperVariable
+        Hyperparameters of the fixed effects' priors.
     """
 
     coordinates: Coordinates
@@ -58,6 +61,7 @@ class NamedCoordinates:
     variables: tuple[PosteriorVariable, ...]
     coords: Mapping[str, tuple[Any, ...]]
     residual: ResidualCoordinates | None = None
+    hyper: tuple[HyperVariable, ...] = ()
     _fixed: tuple[str, ...]
     _terms: tuple[TermCovariance, ...]
 
@@ -104,6 +108,7 @@ class NamedCoordinates:
         for term in self._terms:
             out |= term.named(z, x)
         out |= {name: x[:, at] for name, at in self.beside}
+        out |= {own.name: own.values(x) for own in self.hyper}
         return out if self.residual is None else out | self.residual.named(z, x)
 
     def to_values(self, z: FloatArray) -> dict[str, FloatArray]:
@@ -128,14 +133,30 @@ class NamedCoordinates:
         return np.concatenate([none, *(own for own, _ in found)], axis=-1), pullback
 
 
-def posterior_variables(design: Design) -> tuple[PosteriorVariable, ...]:
+def hyper_dimensions(hyper: Sequence[HyperVariable]) -> dict[str, tuple[str, ...]]:
+    """Labels of the dimensions of hyperparameters that are vectors."""
+    return {f"{own.name}_dim": own.labels for own in hyper if own.labels}
+
+
+def posterior_variables(
+    design: Design, hyper: Sequence[HyperVariable] = ()
+) -> tuple[PosteriorVariable, ...]:
     """The named variables of a design's posterior without its random effects."""
     labels, dims = coordinates(design), dimensions(design)
-    return tuple(
+    above = [
+        PosteriorVariable(
+            name=own.name,
+            shape=(len(own.labels),) if own.labels else (),
+            dims=(f"{own.name}_dim",) if own.labels else (),
+        )
+        for own in hyper
+    ]
+    own = [
         PosteriorVariable(
             name=name,
             shape=tuple(len(labels[dim]) for dim in dims.get(name, ())),
             dims=dims.get(name, ()),
         )
         for name in parameter_names(design).parameters
-    )
+    ]
+    return (*own, *above)

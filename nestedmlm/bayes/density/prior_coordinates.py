@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.density.coefficient_priors import Factor
 from nestedmlm.bayes.density.log_priors import LogDensity
 from nestedmlm.bayes.density.prior_distributions import density_of, start_of
-from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.distributions import BOUNDS, FAMILIES, Prior, folded
 from nestedmlm.bayes.model.names import (
-    CENTRED_INTERCEPT,
     PARTIAL,
     RAW,
     TermNames,
-    parameter_names,
     structured_parameters,
     unbounded_name,
 )
@@ -33,8 +31,8 @@ from nestedmlm.covariance.parameter import ends
 from nestedmlm.errors import OptionError
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
-    from nestedmlm.design.design import Design, ReTerm
+    from nestedmlm.bayes.model.prior_set import PriorSet
+    from nestedmlm.design.design import ReTerm
 
 REAL, LOG, BELOW, INTERVAL = "real", "log", "below", "interval"
 _POSITIVE = frozenset(FAMILIES["standard deviation"]) - {"Uniform"}
@@ -85,10 +83,11 @@ class Coordinate:
 
 @dataclass(frozen=True, slots=True)
 class CoordinateList:
-    """Variables on the way to `Coordinates`: those to sample, and those that are held."""
+    """Variables on the way to `Coordinates`: those to sample, those that are held, and factors."""
 
     free: list[Coordinate] = field(default_factory=list)
     held: list[Coordinate] = field(default_factory=list)
+    factors: list[Factor] = field(default_factory=list)
 
     def add(self, *each: Coordinate) -> IntArray:
         """Append some; their places among the variables, of held ones counted from the end."""
@@ -123,15 +122,6 @@ def make_scale(name: str, prior: Prior) -> Coordinate:
     size = size or dict(given.parameters).get("b") or 2.0
     # off zero, where the gradient vanishes
     return Coordinate(name=name + RAW, prior=given, scale=REAL, start=0.5 * size, signed=True)
-
-
-def fixed_coordinates(design: Design, priors: PriorSet) -> list[Coordinate]:
-    """Those of the fixed effects: the intercept is that at the predictors' means."""
-    how, out = centring(design), []
-    for j, name in enumerate(parameter_names(design).fixed):
-        own = CENTRED_INTERCEPT if j == how.intercept else name
-        out.append(make_coordinate(own, given_prior(priors, name)))
-    return out
 
 
 def correlation_coordinates(term: ReTerm, names: TermNames, priors: PriorSet) -> list[Coordinate]:
@@ -185,10 +175,13 @@ class Coordinates:
     each : tuple of Coordinate
     held : (h,) array
         Values of what is held, the last of the variables.
+    factors : tuple of Factor
+        Of the joint density of the priors, besides one density for each coordinate.
     """
 
     each: tuple[Coordinate, ...]
     held: FloatArray
+    factors: tuple[Factor, ...]
     _alike: tuple[_Alike, ...]
 
     @classmethod
@@ -203,7 +196,7 @@ class Coordinates:
         if not made.free:
             raise OptionError("every parameter is held at a value: there is nothing to sample")
         held = np.array([c.start for c in reversed(made.held)], dtype=float)
-        return cls(tuple(made.free), held, tuple(_sorted_alike(made.free)))
+        return cls(tuple(made.free), held, tuple(made.factors), tuple(_sorted_alike(made.free)))
 
     def __len__(self) -> int:
         return len(self.each)
@@ -228,8 +221,13 @@ class Coordinates:
                 out[..., own.at] = own.lower + width * _sigmoid(z[..., own.at])
         return out
 
-    def log_prior(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def log_prior(
+        self, z: FloatArray, x: FloatArray, variance: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Log-priors with the logarithms of ``dx/dz``, at points and the variables' values there.
+
+        With a variance of each variable (d + h) the gradient is its mean over coefficients that
+        have it, where their priors have hyperparameters.
 
         Returns
         -------
@@ -258,6 +256,10 @@ class Coordinates:
             slopes[..., own.at] = dx
             gradient[..., own.at] = slope * dx + away
             value = value + (height + log_dx).sum(axis=-1)
+        for factor in self.factors:
+            height, slope = factor.log_density(x, variance)
+            gradient += slope * slopes
+            value = value + height
         return value, gradient, slopes
 
     def point(self, values: Mapping[str, float | FloatArray]) -> FloatArray:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.coefficient_priors import ConditionalPrior
+from nestedmlm.bayes.density.combined_normal import combined_normal
 from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
 from nestedmlm.bayes.density.marginal_density import MarginalDensity
 from nestedmlm.bayes.density.prior_distributions import truncation
@@ -32,9 +34,29 @@ def draw_priors(
     -------
     dict of str to array
         The named variables, n rows of each.
+
+    Raises
+    ------
+    OptionError
+        Where a combination has a prior, and not all priors of fixed effects are normal.
     """
-    x = np.column_stack([draw_prior(c.prior, n, rng) for c in density.coordinates.each])
-    return density.named(density.coordinates.points(x))
+    coordinates = density.coordinates
+    factors = coordinates.factors
+    given = {int(i) for f in factors if isinstance(f, ConditionalPrior) for i in f.at}
+    none = np.full(n, np.nan)  # drawn below, given the rest
+    columns = [
+        none if i in given else draw_prior(c.prior, n, rng) for i, c in enumerate(coordinates.each)
+    ]
+    held = np.broadcast_to(coordinates.held, (n, len(coordinates.held)))
+    x = np.column_stack([*columns, held])
+    for factor in factors:
+        if isinstance(factor, ConditionalPrior):
+            x[:, factor.at] = factor.draw(x, rng)
+    combined = combined_normal(density)
+    if combined is not None:
+        scores = rng.standard_normal((n, len(combined.at)))
+        x[:, combined.at] = combined.mean + scores @ combined.root.T
+    return density.named(coordinates.points(x[:, : len(coordinates)]))
 
 
 def draw_prior(prior: Prior, n: int, rng: np.random.Generator) -> FloatArray:

@@ -28,7 +28,7 @@ from nestedmlm.bayes.model.residual_correlations import (
 )
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.bayes.model.prior_set import PriorSet
     from nestedmlm.statistics.pair_sums import PairSums
 
 # of the adjoint of free parameters, and of dx/dz, to the gradient in the coordinates: added there

@@ -26,7 +26,7 @@ from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.bayes.model.prior_set import PriorSet
     from nestedmlm.design.design import ReTerm
 
 # of the adjoint of the entries, and of dx/dz, to the gradients in the two kinds of coordinates

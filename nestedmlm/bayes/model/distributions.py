@@ -15,6 +15,7 @@ from nestedmlm.errors import OptionError
 REAL, POSITIVE = "real", "positive"
 BOUNDS = frozenset({"lower", "upper"})  # of a truncated prior
 CONSTANT = "Constant"  # in the place of a distribution: the value is known
+COMBINATION = "combination"  # role of a linear combination of fixed effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def _family(*signatures: str) -> Family:
     return Family(tuple(read(text) for text in signatures))
 
 
-_SCALES = {
+SCALES = {
     "HalfNormal": _family("sigma+"),
     "HalfStudentT": _family("nu+ sigma+"),
     "HalfCauchy": _family("beta+"),
@@ -59,15 +60,31 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = MappingProxyType(
             "Uniform": _family("lower upper"),
             "Flat": _family(""),
         },
-        "standard deviation": _SCALES,
-        "positive parameter": _SCALES,
+        "standard deviation": SCALES,
+        "positive parameter": SCALES,
         "correlation matrix": {"LKJ": _family("eta+")},
         "common correlation": {"Beta": _family("alpha+ beta+")},
+        COMBINATION: {
+            "Normal": _family("mu sigma+"),
+            "StudentT": _family("nu+ mu sigma+"),
+            "Cauchy": _family("alpha beta+"),
+            "Laplace": _family("mu b+"),
+            "Logistic": _family("mu s+"),
+        },
+    }
+)
+# parameters that can have priors themselves: where a distribution lies, and how wide it is
+LOCATION_SCALE: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "Normal": ("mu", "sigma"),
+        "StudentT": ("mu", "sigma"),
+        "Cauchy": ("alpha", "beta"),
+        "Laplace": ("mu", "b"),
+        "Logistic": ("mu", "s"),
     }
 )
 
-
-_CUT = ("fixed effect", "standard deviation", "positive parameter")  # roles with priors to cut
+CUT = ("fixed effect", "standard deviation", "positive parameter")  # roles with priors to cut
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -79,8 +96,11 @@ class Prior:
     distribution : str
         For example ``"Normal"`` for a fixed effect, ``"HalfNormal"`` for a standard deviation,
         ``"LKJ"`` for a correlation matrix. ``"Constant"``: no distribution, the value is known.
-    **parameters : float
+    **parameters : float or Prior
         PyMC's parameters of the distribution; numbers of any type (integers, NumPy's, Decimal).
+        Where the prior of a fixed effect lies and how wide it is can have priors themselves
+        (``sigma=nm.Prior("HalfNormal", sigma=1)``): what one hyperparameter is of is shared by a
+        class (``"slopes"``), or by none.
         `lower` and `upper` cut it off (and make up for what is cut); a standard deviation may then
         have a ``"Normal"`` or another symmetric one, cut at zero or above. Of a constant `value`.
 
@@ -96,12 +116,14 @@ class Prior:
     HalfNormal(sigma=10)
     >>> Prior("Normal", mu=0, sigma=1, lower=0)
     Normal(mu=0, sigma=1, lower=0)
+    >>> Prior("Normal", mu=0, sigma=Prior("HalfNormal", sigma=1))
+    Normal(mu=0, sigma=HalfNormal(sigma=1))
     """
 
     distribution: str
-    parameters: tuple[tuple[str, float], ...]
+    parameters: tuple[tuple[str, Any], ...]
 
-    def __init__(self, distribution: str, **parameters: float) -> None:
+    def __init__(self, distribution: str, **parameters: Any) -> None:
         if not isinstance(distribution, str):
             raise OptionError(
                 "a Prior takes the name of a distribution, for example Prior('Normal', mu=0, "
@@ -112,7 +134,9 @@ class Prior:
         object.__setattr__(self, "parameters", checked)
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v:.6g}" for k, v in self.parameters)
+        inside = ", ".join(
+            f"{k}={v!r}" if isinstance(v, Prior) else f"{k}={v:.6g}" for k, v in self.parameters
+        )
         return f"{self.distribution}({inside})"
 
     def __getitem__(self, parameter: str) -> np.float64:
@@ -131,8 +155,16 @@ class Prior:
         """Whether it is a known value."""
         return self.distribution == CONSTANT
 
-    def variable(self, name: str, **options: Any) -> Any:
+    @property
+    def hyperpriors(self) -> dict[str, Prior]:
+        """Its parameters that have priors themselves."""
+        return {k: v for k, v in self.parameters if isinstance(v, Prior)}
+
+    def variable(self, name: str, *, shared: str | None = None, **options: Any) -> Any:
         """Make the random variable `name` in the PyMC model that is being built.
+
+        Its hyperparameters are variables ``{name}_prior_sigma``; by `shared`, another name in the
+        place of its own, several variables have the same.
 
         Examples
         --------
@@ -155,45 +187,24 @@ class Prior:
             ends = {"lower": lower, "upper": upper}
             finite = {k: np.float64(v) for k, v in ends.items() if math.isfinite(v)}
             return pm.Truncated(name, base, **finite, **options)
-        parameters = {k: self[k] for k, _ in self.parameters}
+        above = {
+            k: _once(hyper_name(shared or name, k), prior) for k, prior in self.hyperpriors.items()
+        }
+        parameters = {k: above[k] if k in above else self[k] for k, _ in self.parameters}
         return getattr(pm, self.distribution)(name, **parameters, **options)
 
 
-def LKJ(eta: float) -> Prior:
-    """Prior of a correlation matrix: density in proportion to its determinant to the eta - 1.
+def hyper_name(name: str, parameter: str) -> str:
+    """Name of a parameter of the prior of something."""
+    return f"{name}_prior_{parameter}"
 
-    Short for ``Prior("LKJ", eta=eta)``. In the models made here the matrix is sampled by canonical
-    partial correlations, each ``2 Beta(a, a) - 1``.
 
-    Parameters
-    ----------
-    eta : float
-        Positive. 1: uniform over matrices; larger: correlations near -1 and 1 less likely; the
-        default of the models made here is 2.
+def _once(name: str, prior: Prior) -> Any:
+    """The variable of a name, made if the model that is being built has none."""
+    import pymc as pm
 
-    Returns
-    -------
-    Prior
-
-    Raises
-    ------
-    OptionError
-        If eta is not one positive finite number.
-
-    References
-    ----------
-    Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate Analysis 100: 1989-2001.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> model = nm.Model("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    >>> model.priors.replace({"correlations": nm.LKJ(4)})["Subject_corr"].prior
-    LKJ(eta=4)
-    """
-    prior = Prior("LKJ", eta=eta)
-    check_prior("a correlation matrix", prior, "correlation matrix")
-    return prior
+    model = pm.modelcontext(None)
+    return model[name] if name in model.named_vars else prior.variable(name)
 
 
 def _exponential_mean(prior: Prior) -> np.float64:
@@ -235,100 +246,10 @@ def folded(prior: Prior) -> Prior | None:
     return FOLDED[prior.distribution](prior)
 
 
-def check_prior(name: str, prior: Prior, role: str) -> None:
-    """Refuse a distribution or a parameter that does not suit the role.
-
-    Raises
-    ------
-    OptionError
-        Naming what would be allowed.
-    """
-    if prior.constant:
-        _check_constant(name, prior, role)
-        return
-    allowed = FAMILIES[role]
-    if role in _CUT and prior.truncated:
-        _check_ends(name, prior, role)
-        kept = {k: v for k, v in prior.parameters if k not in BOUNDS}
-        prior, allowed = Prior(prior.distribution, **kept), {**FAMILIES["fixed effect"], **allowed}
-    family = allowed.get(prior.distribution)
-    if family is None:
-        raise OptionError(
-            f"{prior.distribution!r} is not a prior for {name!r}, a {role}; use one of "
-            f"{', '.join(allowed)}, or a function that makes the PyMC variable"
-            + ("; or cut it at zero: lower=0" if _lacks_end(prior, role) else "")
-        )
-    given = dict(prior.parameters)
-    signature = next((s for s in family.signatures if s.keys() == given.keys()), None)
-    if signature is None:
-        wanted = " or ".join("(" + ", ".join(s) + ")" for s in family.signatures)
-        raise OptionError(
-            f"the prior of {name!r}: {prior.distribution} takes {wanted}, got "
-            f"({', '.join(given) or 'nothing'})"
-        )
-    for parameter, kind in signature.items():
-        if kind == POSITIVE and given[parameter] <= 0:
-            raise OptionError(
-                f"the prior of {name!r}: {parameter} of {prior.distribution} must be positive, "
-                f"got {given[parameter]:g}"
-            )
-    if "upper" in given:
-        low = max(given["lower"], 0.0) if FAMILIES[role] is _SCALES else given["lower"]
-        if given["upper"] <= low or given["lower"] < low:
-            raise OptionError(
-                f"the prior of {name!r}: Uniform needs lower < upper"
-                + (" and lower >= 0" if FAMILIES[role] is _SCALES else "")
-            )
-
-
-def _lacks_end(prior: Prior, role: str) -> bool:
-    """Whether it is a distribution of any number where only positive ones make sense."""
-    real = prior.distribution in FAMILIES["fixed effect"] and prior.distribution not in _SCALES
-    return FAMILIES[role] is _SCALES and real and "lower" not in dict(prior.parameters)
-
-
-def _check_ends(name: str, prior: Prior, role: str) -> None:
-    """Refuse ends of a truncated prior that leave nothing, or no positive values."""
-    given = dict(prior.parameters)
-    if prior.distribution == "InverseGamma":
-        raise OptionError(
-            f"the prior of {name!r}: PyMC cannot cut an InverseGamma; cut a Gamma or a LogNormal"
-        )
-    if prior.distribution in ("Flat", "HalfFlat"):
-        raise OptionError(
-            f"the prior of {name!r}: {prior.distribution} has no probability to be cut; give "
-            "nm.Prior('Uniform', lower=..., upper=...)"
-        )
-    lower, upper = given.get("lower", -math.inf), given.get("upper", math.inf)
-    positive = prior.distribution in _SCALES or FAMILIES[role] is _SCALES
-    if upper <= max(lower, 0.0 if positive else lower):
-        raise OptionError(f"the prior of {name!r}: no values between lower and upper, got {prior}")
-    if "lower" in given and positive and lower < 0.0:
-        raise OptionError(f"the prior of {name!r} has positive values only: lower must be >= 0")
-    if _lacks_end(prior, role):
-        raise OptionError(
-            f"the prior of {name!r}, a {role}, has positive values only: give lower=0, or "
-            "one of " + ", ".join(_SCALES)
-        )
-
-
-def _check_constant(name: str, prior: Prior, role: str) -> None:
-    given = dict(prior.parameters)
-    if given.keys() != {"value"}:
-        raise OptionError(f"the prior of {name!r}: {CONSTANT} takes (value), got {prior}")
-    if role not in _CUT:
-        raise OptionError(
-            f"{name!r}, a {role}, cannot be held at a value: give it a prior that says nearly that"
-        )
-    if FAMILIES[role] is _SCALES and given["value"] <= 0.0:
-        raise OptionError(
-            f"{name!r}, a {role}, must be positive, got {given['value']:g}; of random effects that "
-            "do not vary leave out the term"
-        )
-
-
-def _number(distribution: str, parameter: str, value: Any) -> float:
-    """One finite number, whatever type it comes in: the prior is the same."""
+def _number(distribution: str, parameter: str, value: Any) -> Any:
+    """One finite number, whatever type it comes in (the prior is the same), or a prior of it."""
+    if isinstance(value, Prior):
+        return value
     try:
         alone = np.ndim(value) == 0 and not isinstance(value, str | bytes | bool | np.bool_)
         number = float(value) if alone else math.nan

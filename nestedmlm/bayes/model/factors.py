@@ -29,7 +29,7 @@ from nestedmlm.bayes.model.names import (
     structured_parameters,
     unbounded_name,
 )
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.errors import OptionError

@@ -12,7 +12,7 @@ from nestedmlm.bayes.model.counted import has_trials
 from nestedmlm.bayes.model.factors import scale
 from nestedmlm.bayes.model.inverse_links import inverse_link
 from nestedmlm.bayes.model.names import OBS_DIM, response_name, sampled_parameters
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family, PymcLikelihood, PymcRows
 

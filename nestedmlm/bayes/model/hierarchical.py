@@ -14,9 +14,9 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nestedmlm.bayes.model.counted import counted
-from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
+from nestedmlm.bayes.model.factors import TermFactor, term_factor
 from nestedmlm.bayes.model.family_rows import observe_rows
-from nestedmlm.bayes.model.fixed import fixed_effects
+from nestedmlm.bayes.model.fixed import fixed_effects, residual_scale
 from nestedmlm.bayes.model.names import (
     INTERCEPT,
     MU,
@@ -31,7 +31,8 @@ from nestedmlm.bayes.model.names import (
     without_slash,
 )
 from nestedmlm.bayes.model.parameterisation import parameterisation
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.prior_set import PriorSet
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.model.residual_graph import observe, residual_variables
 from nestedmlm.design.matrices.grouping import refuse_related
 
@@ -104,7 +105,7 @@ def hierarchical_model(
 def _normal_rows(
     design: Design, names: ParameterNames, priors: PriorSet, mu: Any, data: Mapping[Any, Any]
 ) -> None:
-    sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
+    sigma = residual_scale(names, priors)
     spread = sigma / pt.sqrt(data["weights"]) if "weights" in data else sigma
     mu = pm.Deterministic(MU, mu, dims=OBS_DIM)
     if design.residual is None:

@@ -21,7 +21,8 @@ from nestedmlm.bayes.model.factors import scale, term_factor
 from nestedmlm.bayes.model.fixed import fixed_effects
 from nestedmlm.bayes.model.laplace_op import Data, LaplaceApproximation
 from nestedmlm.bayes.model.names import LAPLACE, coordinates, parameter_names
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.prior_set import PriorSet, refuse_conditional
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def laplace_model(design: Design, priors: PriorSet | Mapping[str, Any] | None = 
 
     family = require_derivatives(design.family)
     priors = resolve_priors(design, priors)
+    refuse_conditional(priors, "the Laplace approximation")
     glmm = make_model(design, family)
     names, stats = parameter_names(design), glmm.products.empty
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("__factor_dim")}

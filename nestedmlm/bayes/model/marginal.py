@@ -21,12 +21,13 @@ from nestedmlm.bayes.density.marginal_likelihood import (
     entry_places,
     likelihood_constant,
 )
-from nestedmlm.bayes.model.factors import TermFactor, scale, term_factor
-from nestedmlm.bayes.model.fixed import fixed_effects
+from nestedmlm.bayes.model.factors import TermFactor, term_factor
+from nestedmlm.bayes.model.fixed import fixed_effects, residual_scale
 from nestedmlm.bayes.model.likelihood import Data, MarginalLikelihood
 from nestedmlm.bayes.model.likelihood_op import data_of
 from nestedmlm.bayes.model.names import LIKELIHOOD, coordinates, parameter_names
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.prior_set import PriorSet
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.model.residual_graph import residual_variables
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.pair_sums import pair_sums
@@ -72,7 +73,7 @@ def marginal_model(
             term_factor(term, own, priors)
             for term, own in zip(design.terms, names.terms, strict=True)
         ]
-        sigma = scale(names.sigma, priors[names.sigma].prior, folded=False)
+        sigma = residual_scale(names, priors)
         free = pt.zeros(0)
         if sums is not None:
             free = residual_variables(design, names, priors, sigma).free

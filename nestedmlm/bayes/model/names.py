@@ -31,6 +31,8 @@ CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.
 RAW, OFFSET, PARTIAL, STRETCHED = "_raw", "_offset", "_partial", "_unit"
+SCORE = "_standard_score"  # of a coefficient with a joint prior
+STICK = "slopes_stick"  # of R2D2, whose shares are reported
 FREE = "_parameter_raw"  # what a parameter of a structure is made from that is no rho
 RESIDUAL = "residual"  # the label of the residuals' correlations
 SCALE_SUFFIX, CORRELATION_SUFFIX, RHO_SUFFIX = "_sigma", "_corr", "_rho"
@@ -269,8 +271,14 @@ def is_auxiliary(name: str) -> bool:
     """Whether a variable of the models made here exists only so that sampling is easy."""
     if name.endswith(OFFSET):
         return "|" in name  # other names may end like this
-    endings = (SCALE_SUFFIX + RAW, CORRELATION_SUFFIX + PARTIAL, RHO_SUFFIX + STRETCHED, FREE)
-    return name == CENTRED_INTERCEPT or name.endswith(endings)
+    endings = (
+        SCORE,
+        SCALE_SUFFIX + RAW,
+        CORRELATION_SUFFIX + PARTIAL,
+        RHO_SUFFIX + STRETCHED,
+        FREE,
+    )
+    return name in (CENTRED_INTERCEPT, STICK) or name.endswith(endings)
 
 
 def _of_family(design: Design) -> tuple[str, tuple[str, ...]]:

@@ -18,204 +18,32 @@ Those of generalized models, on the scale of the link: `nestedmlm.bayes.model.li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import takewhile
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestedmlm.bayes.model.distributions import CONSTANT, Prior, check_prior
+from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.link_priors import LinkScale, beside_prior, link_scale
 from nestedmlm.bayes.model.names import (
-    INTERCEPT,
-    SCALE_SUFFIX,
     ResidualNames,
     TermNames,
     parameter_names,
     sampled_parameters,
     structured_parameters,
 )
+from nestedmlm.bayes.model.prior_set import CENTRED, PriorRow, PriorSet, given_priors
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.covariance.residual_structures import GAPS, ResidualStructure
 from nestedmlm.design.moments import column_moments, mean_weight, response_moments, term_sizes
-from nestedmlm.errors import OptionError
 from nestedmlm.statistics.residual_model import column_unit
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nestedmlm.design.design import Design, ReTerm
     from nestedmlm.design.residual import ResidualRows
 
-_USER = "given by the user"
-_IMPROPER = ("Flat", "HalfFlat")
-_CENTRED = ", at the means of the predictors"
 _WIDE = 2.5  # units of the prior of a fixed effect
-
-
-@dataclass(frozen=True, slots=True)
-class PriorRow:
-    """One prior, its role, and the rule that set it."""
-
-    prior: Prior | Callable[..., Any]
-    role: str
-    rule: str
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PriorSet(Mapping[str, PriorRow]):
-    """The priors of a model by parameter name: a frozen mapping, printed as a table.
-
-    Attributes
-    ----------
-    rows : mapping of str to PriorRow
-    """
-
-    rows: Mapping[str, PriorRow]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", MappingProxyType(dict(self.rows)))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self.rows),)  # a mapping proxy does not pickle
-
-    def __getitem__(self, name: str) -> PriorRow:
-        return self.rows[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The table: columns ``name, prior, rule``."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "name": list(self.rows),
-                "prior": [shown(row.prior) for row in self.rows.values()],
-                "rule": [row.rule for row in self.rows.values()],
-            }
-        )
-
-    def replace(self, priors: Mapping[str, Any] | None) -> PriorSet:
-        """Return a copy with some priors replaced, checked.
-
-        Parameters
-        ----------
-        priors : mapping of str to Prior, number or callable, or None
-            A number holds a parameter at it. By parameter, or by class: ``"slopes"`` (fixed effects
-            but for the intercept), ``"sds"`` (standard deviations of random effects),
-            ``"correlations"``. What is given for one parameter goes before what is given for its
-            class.
-
-        Raises
-        ------
-        OptionError
-            For unknown names and for priors that do not suit the parameter.
-        """
-        if priors is None:
-            return self
-        if not isinstance(priors, Mapping):
-            raise OptionError(
-                "priors must map parameter names to nm.Prior(...) or functions, got "
-                f"{type(priors).__name__}"
-            )
-        changed = dict(self.rows)
-        classes = [name for name in priors if name in CLASSES and name not in self.rows]
-        for name in classes:  # a prior of one parameter goes before that of its class
-            members = CLASSES[name](self.rows)
-            if not members:
-                raise OptionError(f"this model has no {name} to give a prior")
-            for own in members:
-                row = _checked(own, priors[name], self.rows)
-                rule = row.rule.replace(_USER, f"{_USER} for all {name}")
-                changed[own] = PriorRow(row.prior, row.role, rule)
-        for name, prior in priors.items():
-            if name not in classes:
-                changed[name] = _checked(name, prior, self.rows)
-        return PriorSet(changed)
-
-    def __repr__(self) -> str:
-        frame = self.to_frame()
-        widths = {c: max(len(c), *frame[c].map(len)) for c in frame}
-        lines = ["  ".join(c.ljust(w) for c, w in widths.items()).rstrip()]
-        for row in frame.itertuples(index=False):
-            cells = zip(row, widths.values(), strict=True)
-            lines.append("  ".join(cell.ljust(w) for cell, w in cells).rstrip())
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False, border=0, justify="left"))
-
-
-def _with_role(role: str) -> Callable[[Mapping[str, PriorRow]], list[str]]:
-    return lambda rows: [name for name, row in rows.items() if row.role == role]
-
-
-# classes of parameters that can be given one prior, and the names of their members
-CLASSES: Mapping[str, Callable[[Mapping[str, PriorRow]], list[str]]] = MappingProxyType(
-    {
-        "slopes": lambda rows: [
-            name
-            for name, row in takewhile(lambda item: item[1].role == "fixed effect", rows.items())
-            if name != INTERCEPT
-        ],
-        "sds": lambda rows: [
-            name for name in _with_role("standard deviation")(rows) if name.endswith(SCALE_SUFFIX)
-        ],
-        "correlations": _with_role("correlation matrix"),
-    }
-)
-
-
-def is_held(row: PriorRow) -> bool:
-    """Whether a parameter is held at a value."""
-    return isinstance(row.prior, Prior) and row.prior.constant
-
-
-def is_given(row: PriorRow) -> bool:
-    """Whether a prior was given by the user."""
-    return row.rule.startswith(_USER)
-
-
-def require_known(priors: PriorSet) -> None:
-    """Refuse priors that are functions, whose densities are not known here.
-
-    Raises
-    ------
-    OptionError
-    """
-    for name, row in priors.items():
-        if not isinstance(row.prior, Prior):
-            raise OptionError(f"the prior of {name!r} is a function: its density is not known here")
-
-
-def require_proper(priors: PriorSet, otherwise: str) -> None:
-    """Refuse priors that are no probabilities, or functions.
-
-    Parameters
-    ----------
-    priors : PriorSet
-    otherwise : str
-        What does not work with one.
-
-    Raises
-    ------
-    OptionError
-    """
-    require_known(priors)
-    for name, row in priors.items():
-        if isinstance(row.prior, Prior) and row.prior.distribution in _IMPROPER:
-            raise OptionError(
-                f"the prior of {name!r} is {row.prior}, which is no probability: {otherwise}; "
-                "give a proper prior"
-            )
 
 
 def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> PriorSet:
@@ -235,9 +63,7 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
         For unknown names and for priors that do not suit the parameter.
     """
     if isinstance(user, PriorSet):
-        return PriorSet(default_priors(design).rows).replace(
-            {name: row.prior for name, row in user.items() if is_given(row)}
-        )
+        return default_priors(design).replace(given_priors(user))
     return default_priors(design).replace(user)
 
 
@@ -304,16 +130,16 @@ def _units(number: float, scale: LinkScale, over: str = "") -> str:
 def _fixed_row(design: Design, j: int, scale: LinkScale) -> PriorRow:
     if design.x_names[j] == "(Intercept)":
         rule = f"{scale.centre_rule}, {_units(_WIDE, scale)}"
-        rule += _CENTRED if design.p > 1 else ""
+        rule += CENTRED if design.p > 1 else ""
         prior = Prior("Normal", mu=scale.centre, sigma=_WIDE * scale.unit)
-    else:
-        x = column_moments(design, j)
-        spread, word = x.sd, "sd"
-        if spread == 0.0:  # a constant column that is not called the intercept
-            spread, word = x.rms, "rms"
-        rule = f"0, {_units(_WIDE, scale, f' / {word} x')}"
-        prior = Prior("Normal", mu=0.0, sigma=_WIDE * scale.unit / spread)
-    return PriorRow(prior, "fixed effect", rule)
+        return PriorRow(prior, "fixed effect", rule)
+    x = column_moments(design, j)
+    spread, word = x.sd, "sd"
+    if spread == 0.0:  # a constant column that is not called the intercept
+        spread, word = x.rms, "rms"
+    rule = f"0, {_units(_WIDE, scale, f' / {word} x')}"
+    prior = Prior("Normal", mu=0.0, sigma=_WIDE * scale.unit / spread)
+    return PriorRow(prior, "fixed effect", rule, units=(scale.unit, spread))
 
 
 def _term_rows(term: ReTerm, names: TermNames, scale: LinkScale) -> dict[str, PriorRow]:
@@ -360,33 +186,3 @@ def _sigma_row(design: Design, sd_y: float) -> PriorRow:
     if weight is not None:
         sd_y, rule = sd_y * float(np.sqrt(weight)), "sd y * root mean weight"
     return PriorRow(Prior("HalfNormal", sigma=sd_y), "standard deviation", rule)
-
-
-def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
-    if name not in rows:
-        raise OptionError(
-            f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}"
-        )
-    role, centred = rows[name].role, rows[name].rule.endswith(_CENTRED)
-    if isinstance(prior, int | float | np.number) and not isinstance(prior, bool):
-        prior = Prior(CONSTANT, value=float(prior))
-    if isinstance(prior, Prior):
-        check_prior(name, prior, role)
-        if prior.constant and centred:
-            raise OptionError(
-                f"{name!r} has its prior at the means of the predictors and cannot be held at a "
-                "value: write the formula without it (0 + ...) and give the value as an offset"
-            )
-    elif not callable(prior):
-        raise OptionError(
-            f"the prior of {name!r} must be nm.Prior(...), a number to hold it at, or a function "
-            f"that makes the PyMC variable, got {prior!r}"
-        )
-    return PriorRow(prior, role, _USER + _CENTRED if centred else _USER)
-
-
-def shown(prior: Prior | Callable[..., Any]) -> str:
-    """A prior as the table shows it."""
-    return (
-        repr(prior) if isinstance(prior, Prior) else f"{getattr(prior, '__name__', 'function')}()"
-    )

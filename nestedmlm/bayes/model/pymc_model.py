@@ -10,7 +10,7 @@ import pymc as pm
 from nestedmlm.bayes.model.hierarchical import hierarchical_model
 from nestedmlm.bayes.model.laplace_model import laplace_model
 from nestedmlm.bayes.model.marginal import marginal_model
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design

@@ -41,7 +41,7 @@ from nestedmlm.statistics.residual_correlation import Decay
 from nestedmlm.statistics.residual_model import ResidualModel, residual_model
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.bayes.model.prior_set import PriorSet
     from nestedmlm.design.design import Design
 
 

@@ -8,7 +8,6 @@ groups is large: a proposal has to draw them given it, or their tails, and its o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,8 +48,9 @@ class ConditionalCoefficients:
         Their coordinates.
     exact : bool
         Whether all their priors are normal or flat, so that the conditional is a normal.
-    linear, precision : (p,) array
-        Of the priors (normal ones, or what comes nearest): ``linear b - precision b^2 / 2``.
+    linear : (p,) array
+    precision : (p, p) array
+        Of the priors (normal ones, or what comes nearest): ``linear'b - b'precision b / 2``.
     """
 
     at: IntArray
@@ -70,7 +70,7 @@ class ConditionalCoefficients:
             x[:, self.at] = 0.0
             v = den.c + x[:, den.beta] @ den.C.T
             inverse = 1.0 / sigma**2
-            curvature = own.T @ S @ own * inverse[:, None, None] + np.diag(self.precision)
+            curvature = own.T @ S @ own * inverse[:, None, None] + self.precision
             score = self.linear - (np.einsum("mrs,ms->mr", S, v) @ own) * inverse[:, None]
             good = np.isfinite(curvature).all(axis=(1, 2)) & np.isfinite(score).all(axis=1)
             good[good] = np.linalg.eigvalsh(curvature[good])[:, 0] > 0.0
@@ -111,24 +111,34 @@ def conditional_coefficients(
         return None
     widths = np.sqrt(np.sum(peak.root[at] ** 2, axis=1))
     near, far = (_curvature(density, peak.x, at, steps * widths) for steps in (1.0, 10.0))
-    precision = np.maximum(near, 0.0)
     exact = bool(np.all(np.abs(near - far) <= _SAME * np.maximum(np.abs(near), np.abs(far))))
-    linear = _slopes(density)(peak.x)[at] + precision * peak.x[at]
+    precision = _positive(near)
+    linear = _slopes(density, peak.x)[at] + precision @ peak.x[at]
     return ConditionalCoefficients(
         at=at, exact=exact, linear=linear, precision=precision, _density=density
     )
 
 
-def _slopes(density: MarginalDensity) -> Callable[[FloatArray], FloatArray]:
-    return lambda z: density.coordinates.log_prior(z, density.coordinates.variables(z))[1]
+def _slopes(density: MarginalDensity, z: FloatArray) -> FloatArray:
+    """Gradient of the log-prior at points (…, d)."""
+    return density.coordinates.log_prior(z, density.coordinates.variables(z))[1]
 
 
 def _curvature(
     density: MarginalDensity, x: FloatArray, at: IntArray, steps: FloatArray
 ) -> FloatArray:
-    """Minus the second derivatives of the coefficients' log-priors, by central differences."""
-    up, down = x.copy(), x.copy()
-    up[at] += steps
-    down[at] -= steps
-    out: FloatArray = (_slopes(density)(down)[at] - _slopes(density)(up)[at]) / (2.0 * steps)
+    """Minus the second derivatives of the coefficients' log-prior, by central differences."""
+    moves = np.zeros((len(at), len(x)))
+    moves[np.arange(len(at)), at] = steps
+    up, down = _slopes(density, x + moves)[:, at], _slopes(density, x - moves)[:, at]
+    H = (down - up) / (2.0 * steps[:, None])
+    out: FloatArray = 0.5 * (H + H.T)
     return out
+
+
+def _positive(H: FloatArray) -> FloatArray:
+    """The nearest curvature that is none in the directions in which a log-prior is convex."""
+    if not (H - np.diag(np.diag(H))).any():  # no combination has a prior
+        return np.diag(np.maximum(np.diag(H), 0.0))
+    values, vectors = np.linalg.eigh(H)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T

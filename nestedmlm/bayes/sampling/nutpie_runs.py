@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density, asinh_peak
 from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
@@ -40,7 +41,9 @@ def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     Standard deviations that are well away from zero are sampled on the asinh scale: on their own
     one the density is a cliff at zero, and a trajectory that runs over it counts as a divergence.
     One with its mode near zero is sampled with its sign, as nothing is there to run over.
+    Coefficients whose priors have hyperparameters are integrated out and drawn afterwards.
     """
+    target = collapse(target, settings.seed)
     plain = find_peak(target, target.at(settings.start) if settings.start else None)
     scaled = asinh_density(target, plain, away=_AWAY)
     peak = asinh_peak(scaled, plain)

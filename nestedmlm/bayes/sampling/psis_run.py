@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
+from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.model.names import IMPORTANCE
 from nestedmlm.bayes.sampling.log_density import LogDensity
 from nestedmlm.bayes.sampling.mode import find_peak
@@ -15,6 +16,7 @@ from nestedmlm.bayes.sampling.weighted_density import WeightedDensity
 
 def psis_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     """Sample a density by importance around its mode."""
+    target = collapse(target, settings.seed)
     peak = find_peak(target, target.at(settings.start) if settings.start else None)
     if isinstance(target, WeightedDensity):
         target = target.ready(peak.x)

@@ -30,7 +30,7 @@ from nestedmlm.covariance.parameter import ends
 from nestedmlm.design.moments import term_sizes
 
 if TYPE_CHECKING:
-    from nestedmlm.bayes.model.priors import PriorSet
+    from nestedmlm.bayes.model.prior_set import PriorSet
     from nestedmlm.design.design import Design, ReTerm
     from nestedmlm.statistics.pair_sums import ResidualAt
 
@@ -96,7 +96,7 @@ def within_ends(values: Mapping[str, Any], priors: PriorSet | None) -> dict[str,
         known = INTERCEPT if name == CENTRED_INTERCEPT else name
         row = None if priors is None else priors.get(known)
         prior = None if row is None else row.prior
-        if not isinstance(prior, Prior) or prior.distribution == "LKJ":
+        if not isinstance(prior, Prior) or prior.distribution == "LKJ" or prior.hyperpriors:
             return True
         return make_coordinate(name, prior).holds(float(value))
 

@@ -24,7 +24,7 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.density.laplace_density import LaplaceDensity, laplace_fields
 from nestedmlm.bayes.density.named_coordinates import PosteriorVariable
 from nestedmlm.bayes.model.names import parameter_names
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.bayes.sampling.conditional import effects_by_name
 from nestedmlm.errors import OptionError
 from nestedmlm.families.row_terms import log_densities, rows

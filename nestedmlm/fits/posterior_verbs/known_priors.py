@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestedmlm.bayes.model.priors import PriorSet
+from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.plain_only import refuse_known_sigma

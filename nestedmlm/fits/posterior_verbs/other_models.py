@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.arguments import checked
-from nestedmlm.bayes.model.priors import is_given
+from nestedmlm.bayes.model.prior_set import given_priors, has_name
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.posterior.run import MARGINAL_OF_FORM
@@ -91,11 +91,8 @@ def _source(fit: BayesEstimates) -> Model:
 def _sampled(fit: BayesEstimates, model: Model, options: dict[str, Any]) -> BayesFit:
     """Sample as the posterior was sampled, with the priors that were given."""
     known = model.priors
-    given = {
-        name: row.prior
-        for name, row in (fit.priors or {}).items()
-        if is_given(row) and name in known
-    }
+    before = given_priors(fit.priors) if fit.priors is not None else {}
+    given = {name: prior for name, prior in before.items() if has_name(known, name)}
     own = {
         "priors": given or None,
         "marginal": MARGINAL_OF_FORM[fit.run.form],

@@ -10,7 +10,9 @@ from nestedmlm.bayes.density.laplace_density import laplace_density
 from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.model.distributions import Prior
-from nestedmlm.bayes.model.priors import PriorSet, resolve_priors
+from nestedmlm.bayes.model.joint_priors import Joint
+from nestedmlm.bayes.model.prior_set import PriorSet
+from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.weighted_density import weighted_density
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
@@ -175,7 +177,7 @@ def in_closed_form(
         return False
     if sampler not in _ON_DENSITIES or backend not in ("auto", "python"):
         return False
-    functions = [name for name, row in priors.items() if not isinstance(row.prior, Prior)]
+    functions = [name for name, row in priors.items() if not isinstance(row.prior, Prior | Joint)]
     if functions:
         _log.warning(
             "the prior of %s is a function: the posterior is sampled through PyMC, which takes "

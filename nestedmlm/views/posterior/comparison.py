@@ -10,7 +10,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice, check_count, checked
 from nestedmlm.bayes.density.prior_coordinates import given_prior
-from nestedmlm.bayes.model.priors import PriorSet, require_known
+from nestedmlm.bayes.model.prior_set import PriorSet, require_single
 from nestedmlm.callers import Caller
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError, ResidualStructureError
@@ -312,7 +312,7 @@ def require_redrawable(posterior: Any) -> PriorSet:
         raise ResidualStructureError(
             "why is not worked out for residuals that differ or correlate, or a known sigma"
         )
-    require_known(posterior.priors)
+    require_single(posterior.priors, "why")
     found: PriorSet = posterior.priors
     return found
 

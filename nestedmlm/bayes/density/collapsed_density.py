@@ -1,0 +1,219 @@
+"""`CollapsedDensity`: a marginal posterior with its fixed effects integrated out, too.
+
+Coefficients and the hyperparameters of their priors make a funnel: where a scale is small, so are
+its coefficients. Given all other parameters the coefficients with normal priors are normal (as the
+likelihood is, Bates et al. 2015, eq. 20), so they are integrated out exactly and drawn afterwards:
+what is sampled has no funnel, and fewer dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.bayes.density.coefficient_priors import CombinationPrior, ConditionalPrior
+from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.density.named_coordinates import PosteriorVariable
+from nestedmlm.bayes.density.prior_coordinates import Coordinate
+from nestedmlm.errors import OptionError
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CollapsedDensity:
+    """The density of what is left when coefficients are integrated out.
+
+    Attributes
+    ----------
+    density : MarginalDensity
+    integrated : (q,) array of int
+        Coordinates of the coefficients.
+    rest : (r,) array of int
+        The other coordinates, which are those of this density.
+    columns : (q,) array of int
+        Places of the coefficients among the fixed effects.
+    precision : (q, q) array
+        Of the coefficients' priors without hyperparameters.
+    seed : int or None
+        Of the coefficients' draws.
+    """
+
+    density: MarginalDensity
+    integrated: IntArray
+    rest: IntArray
+    columns: IntArray
+    precision: FloatArray
+    seed: int | None
+
+    @property
+    def form(self) -> str:
+        """How it treats the random effects."""
+        return self.density.form
+
+    @property
+    def ndim(self) -> int:
+        """Number of coordinates."""
+        return len(self.rest)
+
+    @property
+    def together(self) -> bool:
+        """Whether points in rows cost less than one after the other."""
+        return self.density.together
+
+    @property
+    def initial(self) -> FloatArray:
+        """A point to start from."""
+        return self.density.initial[self.rest]
+
+    @property
+    def folded(self) -> tuple[int, ...]:
+        """Coordinates that are signed standard deviations."""
+        places = {int(place): i for i, place in enumerate(self.rest)}
+        return tuple(places[i] for i in self.density.folded)
+
+    @property
+    def variables(self) -> tuple[PosteriorVariable, ...]:
+        """Those of the density."""
+        return self.density.variables
+
+    @property
+    def coords(self) -> Mapping[str, tuple[Any, ...]]:
+        """Those of the density."""
+        return self.density.coords
+
+    def at(self, values: Mapping[str, Any]) -> FloatArray:
+        """The point of given values of the free variables, those of the coefficients left out."""
+        return self.density.at(values)[self.rest]
+
+    def logp_points(self, z: FloatArray) -> FloatArray:
+        """Log-density at points in rows; minus infinity where it cannot be evaluated."""
+        return self._normal(z).log_integral
+
+    def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
+        """Log-density and its gradient; minus infinity where it cannot be evaluated.
+
+        That of an integral is the mean of the integrand's, here of a normal's second moments.
+        """
+        found = self._normal(z[None])
+        if not np.isfinite(found.log_integral[0]):
+            return -np.inf, np.zeros(self.ndim)
+        covariance = np.zeros((self.density.C.shape[1],) * 2)
+        half = np.linalg.inv(found.root[0])
+        covariance[np.ix_(self.columns, self.columns)] = half.T @ half
+        whole = self._whole(z[None], found.mean)[0]
+        gradient = self.density.logp_grad(whole, covariance)[1]
+        return float(found.log_integral[0]), gradient[self.rest]
+
+    def named(self, z: FloatArray) -> dict[str, FloatArray]:
+        """The named variables at points in rows, coefficients drawn given the rest."""
+        return self.density.named(self.complete(z))
+
+    def complete(self, z: FloatArray) -> FloatArray:
+        """Points of the density with all coordinates, coefficients drawn given the rest."""
+        rng, found = np.random.default_rng(self.seed), self._normal(z)
+        scores = rng.standard_normal((len(z), len(self.integrated), 1))
+        moved = np.linalg.solve(found.root.transpose(0, 2, 1), scores)[:, :, 0]
+        return self._whole(z, found.mean + moved)
+
+    def _whole(self, z: FloatArray, coefficients: FloatArray) -> FloatArray:
+        out = np.empty((len(z), self.density.ndim))
+        out[:, self.rest], out[:, self.integrated] = z, coefficients
+        return out
+
+    def _normal(self, z: FloatArray) -> _Normal:
+        """The coefficients given the rest, and the logarithm of the integral."""
+        den, q = self.density, len(self.integrated)
+        with np.errstate(all="ignore"):
+            whole = self._whole(z, np.zeros((len(z), q)))
+            x = den.coordinates.variables(whole)
+            prior, slopes, _ = den.coordinates.log_prior(whole, x)
+            logdet, S = den.remaining(whole)
+            v, own = den.c + x[:, den.beta] @ den.C.T, den.C[:, self.columns]
+            inverse = 1.0 / x[:, den.sigma] ** 2
+            A = own.T @ S @ own * inverse[:, None, None] + self.precision
+            diagonal = np.arange(q)
+            for factor in den.coordinates.factors:
+                if isinstance(factor, ConditionalPrior):
+                    places = np.searchsorted(self.integrated, factor.at)
+                    A[:, diagonal[places], diagonal[places]] += factor.precision(x)
+            Sv = np.einsum("mrs,ms->mr", S, v)
+            score = slopes[:, self.integrated] - (Sv @ own) * inverse[:, None]
+            at_zero = den.of_contrasts(logdet, np.einsum("mr,mr->m", v, Sv), x[:, den.sigma])
+            good = np.isfinite(A).all(axis=(1, 2)) & np.isfinite(score).all(axis=1)
+            good &= np.isfinite(prior) & np.isfinite(at_zero)
+            good[good] = np.linalg.eigvalsh(A[good])[:, 0] > 0.0
+            A[~good], score[~good] = np.eye(q), 0.0
+            root = np.linalg.cholesky(A)
+            half = np.linalg.solve(root, score[:, :, None])
+            mean = np.linalg.solve(root.transpose(0, 2, 1), half)[:, :, 0]
+            value = prior + at_zero + 0.5 * np.sum(half[:, :, 0] ** 2, axis=1)
+            value -= np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        value = np.where(good, value + 0.5 * q * _LOG_2PI, -np.inf)
+        return _Normal(mean=mean, root=root, log_integral=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Normal:
+    """Coefficients given the rest: means (m, q), Cholesky factors of precisions, log-integrals."""
+
+    mean: FloatArray
+    root: FloatArray
+    log_integral: FloatArray
+
+
+def collapse[D](density: D, seed: int | None) -> D | CollapsedDensity:
+    """Integrate the coefficients out where their priors have hyperparameters.
+
+    Parameters
+    ----------
+    density : LogDensity
+    seed : int, optional
+        Of the coefficients' draws.
+
+    Returns
+    -------
+    CollapsedDensity, or the density itself
+        Itself if there are no hyperparameters, or it is not a `MarginalDensity`.
+
+    Raises
+    ------
+    OptionError
+        Where a combination of such coefficients has a prior that is not normal.
+    """
+    if not isinstance(density, MarginalDensity):
+        return density
+    factors, each = density.coordinates.factors, density.coordinates.each
+    conditional = [f for f in factors if isinstance(f, ConditionalPrior)]
+    if not conditional:
+        return density
+    linked = {int(i) for factor in conditional for i in factor.at}
+    own = [int(i) for i in density.beta if i >= 0 and (i in linked or _is_normal(each[i]))]
+    at = np.array(sorted(own), dtype=np.int64)
+    columns = np.array([density.beta.tolist().index(i) for i in at], dtype=np.int64)
+    precision = np.diag([_precision(each[i]) for i in at])
+    for factor in factors:
+        if not isinstance(factor, CombinationPrior) or not factor.L[columns].any():
+            continue
+        if factor.prior.distribution != "Normal":
+            raise OptionError(
+                f"the prior of {factor.name!r} is {factor.prior}: beside priors with "
+                "hyperparameters it must be a Normal, or sample with marginal=False"
+            )
+        precision += np.outer(factor.L[columns], factor.L[columns]) / factor.prior["sigma"] ** 2
+    rest = np.setdiff1d(np.arange(density.ndim), at)
+    return CollapsedDensity(
+        density=density, integrated=at, rest=rest, columns=columns, precision=precision, seed=seed
+    )
+
+
+def _is_normal(c: Coordinate) -> bool:
+    return c.prior.distribution in ("Normal", "Flat") and not c.prior.truncated
+
+
+def _precision(c: Coordinate) -> float:
+    return float(c.prior["sigma"]) ** -2 if c.prior.distribution == "Normal" else 0.0
