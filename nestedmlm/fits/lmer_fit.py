@@ -92,7 +92,7 @@ else:  # each loads when it is first asked for
                 "conf_int": "conf_int", "contest": "contest", "drop1": "drop1", "glance": "glance",
                 "icc": "icc", "influence": "influence", "model_matrix": "model_matrix",
                 "partial_r2": "partial_r2", "polish": "polish", "predict": "predict",
-                "profile": "profile", "r2": "r2", "ranef": "coef ranef",
+                "profile": "profile", "r2": "r2", "report": "report", "ranef": "coef ranef",
                 "dispersion": "dispersion residual_cov", "ranova": "ranova", "tidy": "tidy",
                 "refit": "refit refit_ml", "residuals": "resid residuals", "simulate": "simulate",
                 "summary": "pvalues summary", "update": "update", "varcorr": "varcorr",
@@ -113,7 +113,7 @@ else:  # each loads when it is first asked for
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
-        "power": "power", "r_code": "r_code", "refit_many": "refit_many", "report": "report",
+        "power": "power", "r_code": "r_code", "refit_many": "refit_many",
         "residuals": "rstudent", "sample": "sample", "standardized": "standardized",
         "step": "step", "to_pymc": "to_pymc", "variance_partition": "variance_partition",
     }

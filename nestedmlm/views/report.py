@@ -34,6 +34,10 @@ REFERENCES = MappingProxyType(
         "r2": "Nakagawa, S., & Schielzeth, H. (2013). A general and simple method for obtaining R2 "
         "from generalized linear mixed-effects models. Methods in Ecology and Evolution, 4(2), "
         "133-142.",
+        "rubin": "Barnard, J., & Rubin, D. B. (1999). Small-sample degrees of freedom with "
+        "multiple imputation. Biometrika, 86(4), 948-955.",
+        "smooths": "Wood, S. N. (2013). On p-values for smooth components of an extended "
+        "generalized additive model. Biometrika, 100(1), 221-228.",
         "software": "The nestedmlm developers. nestedmlm: Linear mixed models in Python (Version "
         "{version}) [Computer software].",
     }
@@ -250,6 +254,27 @@ def explained(marginal: float, conditional: float, *, random: bool = True) -> Se
         f"{apa.below_one(marginal)} (marginal), fixed and random effects together ",
         Italic("R"), f"² = {apa.below_one(conditional)} (conditional).",
     )  # fmt: skip
+
+
+def curves(table: pd.DataFrame, df: float) -> Sentence:
+    """Smooth terms: effective degrees of freedom and tests.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``edf, ref_df, statistic, p_value`` by label.
+    df : float
+        Of the residuals.
+    """
+    pieces: list[Piece] = []
+    for k, (label, row) in enumerate(table.iterrows()):
+        pieces.append(f"{'; ' if k else 'Curves: '}{label}: edf = {apa.statistic(row['edf'])}")
+        if np.isfinite(row["statistic"]):
+            inside = ", ".join(apa.degrees_of_freedom(value) for value in (row["ref_df"], df))
+            pieces += [", ", Italic("F"), f"({inside}) = {apa.statistic(row['statistic'])}, "]
+            pieces += [Italic("p"), f" {apa.p_value(row['p_value'])}"]
+    said = "Tests are of no curve at all, given the standard deviations (edf 1: a straight line)."
+    return (*pieces, f". {said}")
 
 
 def remark_sentences(notes: Iterable[str]) -> list[str]:

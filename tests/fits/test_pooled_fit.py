@@ -217,7 +217,7 @@ def test_refusals(imputed, pooled, null):
 
 
 def test_members_of_one_fit_are_asked_of_each(pooled, imputed):
-    for name in ("loo", "fragility", "report", "power"):
+    for name in ("loo", "fragility", "power"):
         with pytest.raises(NotDefinedError, match=rf"ask each of pooled.fits, \[fit.{name}"):
             getattr(pooled, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

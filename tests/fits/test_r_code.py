@@ -30,6 +30,8 @@ def table() -> pd.DataFrame:
 
 FORMULAS = {
     "Reaction ~ Days + (Days | Subject) + (1 | batch)": {},
+    "Reaction ~ between(w, Subject) + within(w, Subject) + (1 | Subject)": {},
+    "Reaction ~ lag(w, Subject, Days) + lag(w, Subject, Days, 2) + (1 | Subject)": {},
     "Reaction ~ poly(Days, 2) + (Days || Subject)": {"REML": False, "weights": "w"},
 }
 
@@ -41,6 +43,15 @@ def test_code_holds_theta_and_criterion_to_the_last_digit(table):
     assert [float(value) for value in theta.split(", ")] == fit.theta.tolist()
     assert float(code.rsplit(" ", 1)[1]) == fit.criterion
     assert "data = table, REML = TRUE, weights = w," in code
+
+
+def test_functions_that_r_has_not_are_defined(table):
+    code = nm.lmer("Reaction ~ within(w, Subject) + (1 | Subject)", table).r_code()
+    assert "\nwithin <- function(x, g)" in code and "between <- " not in code
+    half = 0.5
+    with pytest.raises(OptionError, match="R does not know half of Python"):
+        nm.lmer("Reaction ~ I(w * half) + (1 | Subject)", table).r_code()
+    assert half
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
     "ranef": ("random effects", {"fits/verbs", "fits/posterior_verbs"}),
     "report": (
         "`fit.report()`",
-        {"views", "fits/verbs", "fits/generalized", "fits/posterior_verbs"},
+        {"views", "fits/verbs", "fits/generalized", "fits/imputation", "fits/posterior_verbs"},
     ),
     "residuals": ("residuals", {"inference/rows", "fits/verbs", "fits/generalized", "plots"}),
     "rlrt": (

@@ -145,3 +145,82 @@ def test_posteriors_from_sums_say_the_same():
     options = {"sampler": "psis", "draws": 40, "chains": 2, "seed": 1}
     rows, sums = nm.lmer(formula, table), nm.summarise(formula, table)
     assert str(sums.sample(**options).report()) == str(rows.sample(**options).report())
+
+
+# --- curves, known variances, imputed data sets ---------------------------------------------------
+@pytest.fixture(scope="module")
+def waves() -> pd.DataFrame:
+    days = nm.load_dataset("sleepstudy")
+    kind = (days["Subject"].astype(int) % 2).map({0: "even", 1: "odd"})
+    wave = 40 * np.sin(days["Days"]) * (kind == "odd")
+    return days.assign(kind=kind, wave=days["Reaction"] + wave)
+
+
+def test_curves_have_their_tests(waves):
+    fit = nm.lmer("wave ~ s(Days, by=kind, k=6) + (1 | Subject)", waves)
+    text, terms = flat(fit.report()), fit.smooths().terms
+    row = terms.loc["s(Days):kindodd"]
+    assert f"s(Days):kindodd: edf = {row.edf:.2f}, F({row.ref_df:.1f}, " in text
+    assert f") = {row.statistic:.2f}, p < .001" in text
+    assert text.count("edf = ") == 2 and "Wood, S. N. (2013)" in text
+    assert "R²" not in text and "Nakagawa" not in text
+    df = float(re.search(rf"kindodd: edf = {row.edf:.2f}, F\([\d.]+, ([\d.]+)\)", text)[1])
+    assert 150 < df < 175  # rows less the leverages
+
+
+def test_straight_curves_are_no_singularity(waves):
+    fit = nm.lmer("Reaction ~ s(Days, k=6) + (1 | Subject)", waves)
+    assert fit.is_singular()
+    text = flat(fit.report())
+    assert "No random effect but the bends of curves was estimated at the boundary." in text
+    assert "s(Days): edf = 1.00, F(1, " in text
+
+
+def test_diagnosis_of_curves_by_a_factor(waves):
+    found = nm.lmer("wave ~ s(Days, by=kind, k=6) + (1 | Subject)", waves).diagnose()
+    straight = {t.name: t.collapse.singular for t in found.terms}
+    assert straight == {"Subject": False, "s(Days):kindeven": True, "s(Days):kindodd": False}
+    assert not any(term.next for term in found.terms)  # the bar has a curve that is bent
+    away = 5 * (-1) ** np.arange(len(waves)) + waves["Subject"].astype(int) % 7
+    lines = nm.lmer(
+        "line ~ s(Days, by=kind, k=6) + (1 | Subject)", waves.assign(line=waves["Days"] + away)
+    )
+    assert sum(bool(term.next) for term in lines.diagnose().terms) == 2
+
+
+def test_known_variances_are_said():
+    rng = np.random.default_rng(3)
+    v = rng.uniform(0.02, 0.1, 16)
+    studies = pd.DataFrame({"y": 0.3 + rng.normal(0, 0.4, 16), "w": 1 / v, "id": range(16)})
+    fit = nm.lmer("y ~ 1 + (1 | id)", studies, weights="w", fixed={"sigma": 1})
+    text = flat(fit.report())
+    assert "with prior weights w. Residual standard deviations were taken as known: 1, " in text
+    row = fit.tidy("fixed", conf_int=True).iloc[0]
+    assert f"b = {row.estimate:.4f}, SE = {row.std_error:.4f}, 95 % CI [{row.conf_low:.4f}" in text
+    assert "residual SD" not in text and "R²" not in text
+
+
+def test_pooled_reports_hold_the_pooled_numbers(sleep):
+    days, rng = nm.load_dataset("sleepstudy"), np.random.default_rng(1)
+    holes = np.arange(180) % 7 == 0
+    imputed = [
+        days.assign(Reaction=days["Reaction"] + 25 * rng.normal(size=180) * holes) for _ in range(3)
+    ]
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", imputed)
+    text, rows = flat(fit.report(level=0.9)), fit.tidy(level=0.9)
+    row = rows.iloc[1]
+    assert (
+        f"Days: b = {row.estimate:.2f}, SE = {row.std_error:.2f}, 90 % CI [{row.conf_low:.2f}, "
+        f"{row.conf_high:.2f}], t({row.df:.1f}) = {row.statistic:.2f}, p < .001."
+    ) in text
+    assert "in each of 3 imputed data sets. All optima were certified." in text
+    low, high = (f"{value:.2f}".lstrip("0") for value in (rows.fmi.min(), rows.fmi.max()))
+    assert f"Fractions of missing information: {low} to {high}." in text
+    assert f"residual SD = {fit.sigma:.2f}" in text
+    assert "Barnard, J." in text and "Kuznetsova" not in text
+    robust = fit.report(vcov="CR1").paragraphs[2]
+    assert "cluster-robust (CR1)" in "".join(robust)
+    large = " ".join("".join(p) for p in fit.report(ddf="none").paragraphs)
+    assert "with Rubin's large-sample degrees of freedom" in large
+    assert f"t({fit.tidy(ddf='none').df[1]:,.1f})" in large
+    assert fit.report().to_frame()["fmi"].tolist() == fit.tidy()["fmi"].tolist()

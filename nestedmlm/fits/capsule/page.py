@@ -33,10 +33,11 @@ def page(contents: Mapping[str, Any], text: str) -> str:
         f'<tr><th>{escape(name)}</th><td>{value:.10g}</td><td class="recomputed"></td></tr>'
         for name, value in in_the_file(dict(contents)).items()
     )
+    said = contents["certificate"]["message"]
     return Template((_HERE / "page.html").read_text("utf-8")).substitute(
         formula=escape(contents["formula"]),
         how="REML" if contents["REML"] else "maximum likelihood",
-        certificate=escape(contents["certificate"]["message"]),
+        certificate=escape(said[:1].upper() + said[1:]),
         disclosure=escape(contents["disclosure"]),
         versions=escape(
             ", ".join(f"{name} {version}" for name, version in contents["versions"].items())

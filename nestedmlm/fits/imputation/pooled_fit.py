@@ -13,6 +13,7 @@ from nestedmlm.arguments import check_level, checked, normal_quantile
 from nestedmlm.design.design import Design
 from nestedmlm.errors import NotDefinedError
 from nestedmlm.fits.imputation.compare import compare
+from nestedmlm.fits.imputation.report import report
 from nestedmlm.fits.imputation.same_model import check_same_model
 from nestedmlm.fits.verbs.anova import term_table
 from nestedmlm.fits.verbs.contest import contest
@@ -305,6 +306,7 @@ class PooledFit(Viewable):
         return term_table(self, df_method(self.core, ddf, vcov), type=type)
 
     compare = checked(compare)
+    report = checked(report)
 
     # --- rows ----------------------------------------------------------------------------------
     @checked

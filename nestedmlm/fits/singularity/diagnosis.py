@@ -230,6 +230,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
     ):
         factor = fit.design.factors[term.factor]
         counts = group_sizes(fit.design, term.factor)
+        own = [collapses[j].singular for j, b in enumerate(bars) if b is bars[i]]
         living = [b for j, b in enumerate(bars) if j != i and not all(collapses[j].zero)]
         terms.append(
             TermDiagnosis(
@@ -242,7 +243,8 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
                 rows_min=int(counts.min()),
                 rows_median=float(np.median(counts)),
                 rows_mean=float(counts.mean()),
-                next=_next(formula, bars[i], collapse, living),
+                # of one bar's curves all must be straight before the bar can go
+                next=_next(formula, bars[i], collapse, living) if all(own) else (),
             )
         )
     confounded = confoundings(fit.design, fit.solution, REML=fit.REML)
@@ -266,13 +268,16 @@ def _reread(ids: RestartingIds, formula: Formula) -> Recommendation:
 
 
 def _bars_of_terms(formula: Formula, terms: Sequence[Any]) -> list[Bar]:
-    """Find each term's bar: the design has them in lme4's order, the formula in its own."""
+    """Find each term's bar: the design has them in lme4's order, the formula in its own.
+
+    The curves of ``s(x, by=g)`` are a term for each level of g, of one bar.
+    """
     left = list(formula.bars)
     found = []
     for term in terms:
         key = (term.text, term.structure.name, term.hom)
         place = next(i for i, b in enumerate(left) if (b.text, b.structure, b.hom) == key)
-        found.append(left.pop(place))
+        found.append(left[place] if term.smooth is not None else left.pop(place))
     return found
 
 

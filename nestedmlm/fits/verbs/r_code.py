@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nestedmlm.errors import OptionError
@@ -11,6 +12,13 @@ from nestedmlm.formula.structures import UNSTRUCTURED
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
+# functions of a formula that R has under another meaning, or not at all
+_IN_R = {
+    "between": "between <- function(x, g) ave(x, g, FUN = function(v) mean(v, na.rm = TRUE))",
+    "within": "within <- function(x, g) x - ave(x, g, FUN = function(v) mean(v, na.rm = TRUE))",
+    "lag": "lag <- function(x, g, t, n = 1) x[ave(seq_along(x), g, FUN = function(i)\n"
+    "  c(rep(NA, n), head(i[order(t[i])], -n))[rank(t[i])])]",
+}
 _DATA = "data"  # what R calls the table where the caller's name is not known
 
 
@@ -30,8 +38,9 @@ def r_code(fit: LmerFit) -> str:
     Raises
     ------
     OptionError
-        For what lme4 1.1 has not: other covariance structures, penalties; and for weights, offsets
-        or contrasts that were given as arrays, which are in no column.
+        For what lme4 1.1 has not: other covariance structures, penalties, Python's functions and
+        variables; and for weights, offsets or contrasts that were given as arrays, which are in no
+        column.
     ResidualStructureError
         For what nlme has not: `toep`, `ad1`, registered structures, ``by=``, crossed factors,
         several variables in ``dispersion=``; and for weights beside residual structures.
@@ -61,18 +70,27 @@ def r_code(fit: LmerFit) -> str:
     for name, given in arguments.items():
         if given is not None and not isinstance(given, str):
             raise OptionError(f"{name} came as an array: make it a column, and give its name")
+    outer = sorted(design.schema.env.values)
+    if outer:
+        raise OptionError(f"R does not know {', '.join(outer)} of Python: make that part a column")
     table = fit.data_name if fit.data_name and fit.data_name.isidentifier() else _DATA
+    defined = [code for name, code in _IN_R.items() if _calls(fit.formula, name)]
     if design.residual is not None:
-        return nlme_code(fit, table)
+        return "\n".join([*defined, nlme_code(fit, table)])
     first = f"devfun <- lmer({fit.formula}, data = {table}, REML = {str(fit.REML).upper()},"
     extra = "".join(f" {name} = {value}," for name, value in arguments.items() if value)
     theta = ", ".join(repr(float(value)) for value in fit.theta)
     return "\n".join(
         (
             "library(lme4)",
+            *defined,
             f"{first}{extra}",
             "               devFunOnly = TRUE)",
             f"theta <- c({theta})",
             f"devfun(theta)  # nestedmlm: {fit.criterion!r}",
         )
     )
+
+
+def _calls(formula: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){name}\(", formula) is not None

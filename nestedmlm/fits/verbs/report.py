@@ -11,8 +11,10 @@ from nestedmlm.arguments import check_level
 from nestedmlm.fits.fit_statistics import nakagawa_r2
 from nestedmlm.fits.singularity.diagnosis import diagnose
 from nestedmlm.fits.verbs.dispersion import residual_notes
+from nestedmlm.fits.verbs.smooths import smooth_table
 from nestedmlm.inference.effects.ddf import DfMethod, df_method, intervals, row_tests
 from nestedmlm.inference.effects.df_record import ClusterRobust
+from nestedmlm.inference.effects.smooths import residual_df
 from nestedmlm.views import report as sentences
 from nestedmlm.views.effect_tests import METHOD_NAMES
 from nestedmlm.views.report import Report, Sentence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.bayes_estimates import BayesEstimates
     from nestedmlm.fits.lmer_fit import LmerFit
 
-_CRITERIA = {True: "restricted maximum likelihood", False: "maximum likelihood"}
+CRITERIA = {True: "restricted maximum likelihood", False: "maximum likelihood"}
 
 
 def report(
@@ -74,34 +76,57 @@ def report(
     <BLANKLINE>
     """
     check_level(level)
-    known = bool(fit.design.p)
-    keys = ["r2"] if known else []
+    keys: list[str] = []
     paragraphs: list[Sentence] = [(f"{_model(fit)} {estimation_sentence(fit)}",)]
-    variances = sentences.random_effects(
-        fit.varcorr().to_frame(), residual_notes(fit.solution, fit.design)
-    )
+    variances = sentences.random_effects(_estimated(fit), residual_notes(fit.solution, fit.design))
     table = pd.DataFrame()
-    if known:
+    if fit.design.p:
         method = df_method(fit.core, ddf, vcov)
         table = _coefficients(fit, method, level)
-        shares = sentences.explained(**nakagawa_r2(fit), random=bool(fit.design.terms))
-        paragraphs.append((*variances, " ", *shares))
+        shares = _explained(fit)
+        paragraphs.append((*variances, *shares))
         said = f" Tests and intervals of fixed effects use {METHOD_NAMES[ddf]}."
         notes = "".join(f" {note[0].upper()}{note[1:]}." for note in method.notes)
         paragraphs.append((*sentences.coefficients(table, level), said + notes))
-        keys = ["robust" if vcov is not None else ddf, "r2"]
+        keys = ["robust" if vcov is not None else ddf, *(["r2"] if shares else [])]
     else:
         paragraphs.append(variances)
+    if _curves(fit):
+        paragraphs.append(
+            sentences.curves(smooth_table(fit), residual_df(fit.solution, fit.design))
+        )
+        keys.append("smooths")
     paragraphs.append((sentences.software(),))
     return Report(paragraphs=tuple(paragraphs), references=sentences.cited(keys), table=table)
 
 
+def _estimated(fit: LmerFit) -> pd.DataFrame:
+    """VarCorr's table of what was estimated."""
+    table = fit.varcorr().to_frame()
+    return table if fit.design.sigma is None else table[table["group"] != "Residual"]
+
+
+def _explained(fit: LmerFit) -> Sentence:
+    """Shares of the variance, where they are defined: not with curves or known variances."""
+    if fit.design.sigma is not None or _curves(fit):
+        return ()
+    return (" ", *sentences.explained(**nakagawa_r2(fit), random=bool(fit.design.terms)))
+
+
+def _curves(fit: LmerFit) -> bool:
+    return any(term.smooth is not None for term in fit.design.terms)
+
+
 def _model(fit: LmerFit) -> str:
     model = "a linear mixed model" if fit.design.terms else "generalized least squares"
-    text = model_sentence(fit, model, _CRITERIA[fit.REML])
+    text = model_sentence(fit, model, CRITERIA[fit.REML])
     if fit.penalty is not None:
         text += f", the covariances penalised ({fit.penalty.name})"
-    return " ".join([f"{text}.", *sentences.remark_sentences(fit.design.messages)])
+    known = []
+    if fit.design.sigma is not None:
+        by = "" if fit.weights_name is None else ", divided by the roots of the weights"
+        known = [f"Residual standard deviations were taken as known: {fit.design.sigma:g}{by}."]
+    return " ".join([f"{text}.", *known, *sentences.remark_sentences(fit.design.messages)])
 
 
 def model_sentence(fit: LmerFit | BayesEstimates, model: str, criterion: str) -> str:
@@ -135,11 +160,15 @@ def estimation_sentence(fit: LmerFit) -> str:
         return (
             f"{optimum} No random effect was estimated at the boundary (the fit is not singular)."
         )
+    curves = {term.text for term in fit.design.terms if term.smooth is not None}
+    found = [term for term in diagnose(fit).terms if term.collapse.singular]
     terms = [
         f"{term.name} has rank {term.collapse.rank} of {len(term.collapse.columns)}"
-        for term in diagnose(fit).terms
-        if term.collapse.singular
+        for term in found
+        if term.text not in curves
     ]
+    if not terms:  # a curve without its bent part is a straight line, and nothing is amiss
+        return f"{optimum} No random effect but the bends of curves was estimated at the boundary."
     return f"{optimum} The fit is singular: {', '.join(terms)}; no random effect was removed."
 
 
