@@ -20,6 +20,7 @@ from nestedmlm.posterior.records import read_records, write_records
 GROUP, TEXT, PICKLED = "nestedmlm", "records", "pickled"
 _NETCDF = (".nc", ".nc4", ".h5")
 _METADATA = (".zarray", ".zmetadata", "zarr.json")
+_PARTS = {".zgroup", ".zattrs", *_METADATA}  # files that tell a Zarr folder from another
 _ENGINES = {"h5netcdf": ("h5netcdf", "h5py"), "netcdf4": ("netCDF4",)}
 
 
@@ -32,12 +33,13 @@ def save(data: Any, extra: Mapping[str, Any], path: str | Path) -> Path:
     extra : mapping of str to record or plain value
         See `nestedmlm.posterior.records.write_records`.
     path : path
-        ``.nc`` writes NetCDF (one file), anything else a Zarr folder. What is there is replaced.
+        ``.nc`` writes NetCDF (one file), anything else a Zarr folder. A file or Zarr folder that is
+        there is replaced.
 
     Raises
     ------
     OptionError
-        If nothing installed can write NetCDF.
+        If nothing installed can write NetCDF, or a Zarr folder would replace what is none.
     DataError
         If `extra` holds what is no plain value.
     """
@@ -156,8 +158,36 @@ def _writer(path: Path) -> Callable[[Any, Path], None]:
 
 
 def _write_zarr(data: Any, path: Path) -> None:
+    _refuse_to_replace(path)
     # format 2: its consolidated metadata are specified, format 3 has none that all can read
     data.to_zarr(path, mode="w", zarr_format=2)
+
+
+def _refuse_to_replace(path: Path) -> None:
+    """Refuse a place whose contents are no Zarr folder's: writing one deletes what is there."""
+    here = Path.cwd().resolve()
+    if path.resolve() in (here, *here.parents):
+        raise OptionError(
+            f"path={str(path)!r} is the folder you work in, or holds it; a Zarr folder has a name "
+            'of its own: "draws.zarr"'
+        )
+    if path.is_file():
+        raise OptionError(f"{path} is a file, which a Zarr folder does not replace")
+    foreign = (
+        [found.name for found in path.iterdir() if not _of_zarr(found)] if path.is_dir() else []
+    )
+    if foreign:
+        raise OptionError(
+            f"{path} is a folder with other things in it ({', '.join(sorted(foreign)[:3])}), which "
+            "would be deleted: give the Zarr folder a name of its own"
+        )
+
+
+def _of_zarr(found: Path) -> bool:
+    """Whether something in a folder is part of a Zarr folder: its metadata, a group, an array."""
+    if found.is_dir() and not found.is_symlink():
+        return any((found / name).is_file() for name in _PARTS)
+    return found.name in _PARTS
 
 
 def _netcdf_engine() -> str:

@@ -52,6 +52,20 @@ def test_round_trip(bayes, tmp_path, name):
     assert back.save(tmp_path / name) == path  # what is there is replaced
 
 
+@pytest.mark.parametrize("where", ["", ".", "..", "notes", "notes.txt", "mixed.zarr"])
+def test_a_folder_of_other_things_is_never_replaced(bayes, tmp_path, monkeypatch, where):
+    work = tmp_path / "outer" / "work"
+    (work / "notes" / "deep").mkdir(parents=True)
+    bayes.save(work / "mixed.zarr")
+    for other in ("thesis.txt", "notes.txt", "notes/deep/data.csv", "mixed.zarr/mine.csv"):
+        (work / other).write_text("years of work")
+    monkeypatch.chdir(work)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OptionError):
+        bayes.save(where)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_arviz_reads_the_file(bayes, tmp_path):
     bayes.save(tmp_path / "fit.zarr")
     data_tree = az.from_zarr(tmp_path / "fit.zarr")

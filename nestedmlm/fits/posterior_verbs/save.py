@@ -33,7 +33,8 @@ def save(fit: BayesEstimates, path: str | Path) -> Path:
     Raises
     ------
     OptionError
-        If nothing installed can write NetCDF.
+        If nothing installed can write NetCDF, and for a folder that a Zarr folder would replace
+        with other things in it, or that is the one you work in: nothing is written or deleted.
     DataError
         If the formula uses an object of yours that is no number, text, table or function.
 
