@@ -38,9 +38,10 @@ def binomial_variance(mean: Mean, _: float) -> Variance:
 def binomial_kernel(y: FloatArray, mean: Mean, a: FloatArray, _: float) -> FloatArray:
     """``a (y log mu + (1 - y) log(1 - mu))``; sure outcomes that happen add nothing."""
     assert mean.log_complement is not None
-    won = np.where(y > 0.0, y * mean.log_mu, 0.0)
-    lost = np.where(y < 1.0, (1.0 - y) * mean.log_complement, 0.0)
-    return a * (won + lost)  # type: ignore[no-any-return]
+    out = _times_log(y, mean.log_mu)
+    out += _times_log(1.0 - y, mean.log_complement)
+    out *= a
+    return out
 
 
 def binomial_constant(y: FloatArray, a: FloatArray) -> FloatArray:

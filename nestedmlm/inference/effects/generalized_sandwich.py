@@ -36,6 +36,7 @@ from nestedmlm.inference.resampling.resampling import Groups, row_sets, take_row
 from nestedmlm.inference.rows.working_model import working_design
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.quadrature import make_grid
+from nestedmlm.likelihood.glmm.warm_start import cold_start
 from nestedmlm.likelihood.plan import flat_factors, phi_of_theta, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
@@ -145,7 +146,7 @@ def _cluster_likelihood(
         objective = GlmmObjective(
             plan=moved.plan, stats=moved.products.empty, REML=False, penalty=None, model=moved,
             nAGQ=solved.nAGQ, grid=make_grid(moved, solved.nAGQ) if solved.nAGQ > 1 else None,
-            warm=[np.zeros(0), np.zeros(moved.parts[-1].rows.stop)],
+            warm=[cold_start(np.zeros(0), moved.parts[-1].rows.stop)],
         )  # fmt: skip
         own_phi = phi_of_theta(theta, moved.plan, moved.products.empty)
         T = flat_factors(np, own_phi, moved.plan)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from nestedmlm.likelihood.elimination.gram import apply_chain, products
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
+from nestedmlm.likelihood.elimination.other_sides import solve_combination, solve_other
 from nestedmlm.likelihood.elimination.routes import eliminate, gram, solve, working_variates
 from nestedmlm.likelihood.elimination.visit import (
     Dense,
@@ -50,6 +51,8 @@ __all__ = [
     "mirrored",
     "products",
     "solve",
+    "solve_combination",
+    "solve_other",
     "whole_factor",
     "working_variates",
 ]

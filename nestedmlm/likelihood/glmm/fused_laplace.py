@@ -74,8 +74,9 @@ def compiled_laplace() -> Any:
 
 
 def first_order(
-    run: Any, model: GlmmModel, T: FloatArray, gamma: FloatArray, dispersion: float, B: FloatArray
-) -> tuple[Approximation, Slopes]:
+    run: Any, model: GlmmModel, T: FloatArray, gamma: FloatArray, dispersion: float, B: FloatArray,
+    *, effects: bool = True,
+) -> tuple[Approximation, Slopes]:  # fmt: skip
     """The Laplace approximation and its derivatives, in loops.
 
     Parameters
@@ -86,6 +87,8 @@ def first_order(
         One that `applies`.
     T, gamma, dispersion, B
         As of `nestedmlm.likelihood.glmm.modes.find_modes`.
+    effects : bool
+        As of `nestedmlm.likelihood.glmm.laplace.laplace`.
 
     Returns
     -------
@@ -98,7 +101,8 @@ def first_order(
     """
     products, codes = model.products, row_codes(model.family)
     assert codes is not None
-    (one,), (block,) = products.blocks[1], products.blocks[len(gamma) + 1]
+    r = len(gamma) + 1 if effects else 1
+    (one,), (block,) = products.blocks[1], products.blocks[r]
     rows = Rows(
         *codes, model.family.is_canonical, dispersion,
         dispersion_constant(codes[0], model.y, model.weights, dispersion), model.y, model.weights,
@@ -119,11 +123,11 @@ def first_order(
     terms = RowTerms(none, *found)
     modes = Modes(gamma=gamma, B=B, u=u, b=b, eta=eta, rows=terms, penalised=value, steps=steps)
     w, w1 = (terms.h, terms.h1) if model.one_information else (terms.w, terms.w1)
-    R = np.empty((len(gamma) + 1, len(eta)))
-    np.multiply(products.X.T, w, out=R[:-1])
+    R, F = np.empty((r, len(eta))), np.zeros((r, r))
     R[-1] = w * (eta - fixed) + terms.g
-    F = np.zeros((len(R),) * 2)
-    F[:-1] = products.X.T @ R.T
+    if effects:
+        np.multiply(products.X.T, w, out=R[:-1])
+        F[:-1] = products.X.T @ R.T
     S = F.copy()
     swept, *answer = run.fused_slopes(
         block.shape, one.shape, one.starts, one.parent, sums, forms, Z, Zt, products.twice, lower,

@@ -13,10 +13,13 @@ from nestedmlm.arguments import check_choice
 from nestedmlm.design.design import Design
 from nestedmlm.families.family import Family
 from nestedmlm.families.row_terms import RowTerms, log_densities, rows
+from nestedmlm.likelihood.elimination import Eliminated, solve_other
 from nestedmlm.likelihood.plan import Plan, make_plan
+from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import FactorPart
 from nestedmlm.statistics.reweighting import Reweighting, reweighting
 
+_ROWS_AT_ONCE = 8192  # what they need meanwhile stays in the processor's cache
 INFORMATION = ("auto", "expected", "observed")
 # of ``"auto"``: glmer's numbers without a free dispersion, glmmTMB's with one
 _AUTO: Mapping[bool, str] = MappingProxyType({False: "expected", True: "observed"})
@@ -68,7 +71,13 @@ class GlmmModel:
 
     def rows(self, eta: FloatArray, dispersion: float) -> RowTerms:
         """Derivatives of the rows' log-densities."""
-        return rows(self.family, eta, self.y, self.weights, dispersion)
+        if len(eta) <= _ROWS_AT_ONCE:
+            return rows(self.family, eta, self.y, self.weights, dispersion)
+        out = np.empty((len(RowTerms._fields), len(eta)))
+        for low in range(0, len(eta), _ROWS_AT_ONCE):
+            at = slice(low, low + _ROWS_AT_ONCE)
+            out[:, at] = rows(self.family, eta[at], self.y[at], self.weights[at], dispersion)
+        return RowTerms(*out)
 
     def loglik(self, eta: FloatArray, dispersion: float) -> float:
         """Sum of the log-densities without their constants; NaN where there is none."""
@@ -86,6 +95,17 @@ class GlmmModel:
     def effects(self, T: FloatArray, u: FloatArray) -> FloatArray:
         """``b = Lambda u``."""
         return np.concatenate([(p.by_level(u) @ p.matrix(T).T).ravel() for p in self.parts])
+
+    def solve_other(
+        self, T: FloatArray, at: tuple[CrossProducts, Eliminated], w: FloatArray, R: FloatArray
+    ) -> FloatArray:
+        """``Z'V^-1 x`` for ``R = Z'x`` at the weights w of an elimination that is done."""
+        return solve_other(
+            *at,
+            R,
+            covariance=lambda B: self.effects(T, self.spherical(T, B)),
+            information=lambda b: self.products.Zt @ (w * (self.products.Z @ b)),
+        )
 
 
 def predictor_unit(family: Family, y: FloatArray, weights: FloatArray) -> float:

@@ -44,7 +44,8 @@ class Approximation:
     value : float
     modes : Modes
     stats : CrossProducts
-        At the weights of log|M|, with ``[X, working response]`` as right-hand sides.
+        At the weights of log|M|, with ``[X, working response]`` as right-hand sides, or the
+        working response alone.
     state : Eliminated
     """
 
@@ -85,7 +86,9 @@ class Answer(NamedTuple):
     B_c: FloatArray
 
 
-def laplace(model: GlmmModel, T: FloatArray, modes: Modes) -> Approximation:
+def laplace(
+    model: GlmmModel, T: FloatArray, modes: Modes, *, effects: bool = True
+) -> Approximation:
     """The Laplace approximation at conditional modes.
 
     Parameters
@@ -93,6 +96,8 @@ def laplace(model: GlmmModel, T: FloatArray, modes: Modes) -> Approximation:
     model : GlmmModel
     T : flat array
     modes : Modes
+    effects : bool
+        Whether X is among the right-hand sides: first derivatives do without.
 
     Returns
     -------
@@ -106,9 +111,11 @@ def laplace(model: GlmmModel, T: FloatArray, modes: Modes) -> Approximation:
     weights = modes.rows.h if model.one_information else modes.rows.w
     X = model.products.X
     working = weights * (modes.eta - model.predictor(modes.gamma)) + modes.rows.g
-    right = np.column_stack([X * weights[:, None], working])
-    F = np.zeros((right.shape[1],) * 2)
-    F[:-1] = X.T @ right
+    right, F = working[:, None], None
+    if effects:
+        right = np.column_stack([X * weights[:, None], working])
+        F = np.zeros((right.shape[1],) * 2)
+        F[:-1] = X.T @ right
     stats = model.products.at(weights, right, F)
     state = eliminate(T, stats)
     if not math.isfinite(state.logdet):
@@ -143,7 +150,12 @@ def laplace_slopes(
     terms = at.modes.rows
     d = model.products.row_forms(inverse_on_pattern(at.stats, at.state))
     c = (terms.h1 if model.one_information else terms.w1) * d
-    change, B_c = _mode_change(model, T, terms.h, c, joint=joint)
+    if model.one_information and not joint:  # the elimination at the modes is that of the answer
+        R = model.products.Zt @ c
+        B_c = model.solve_other(T, (at.stats, at.state), terms.h, R)
+        change = model.products.Z @ model.effects(T, model.spherical(T, B_c))
+    else:
+        change, B_c = _mode_change(model, T, terms.h, c, joint=joint)
     answer = Answer(d=d, c=c, change=change, B_c=B_c)
     return slopes_of(model, at, answer, dispersion, joint=joint)
 

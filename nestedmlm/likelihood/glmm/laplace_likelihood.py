@@ -32,6 +32,7 @@ def laplace_with_slopes(
     B: FloatArray | None,
     *,
     joint: bool = False,
+    effects: bool = True,
 ) -> tuple[Approximation, Slopes]:
     """The approximation and its exact derivatives, by the quicker of two routes.
 
@@ -39,6 +40,8 @@ def laplace_with_slopes(
     ----------
     model, T, gamma, dispersion, B, joint
         As of `nestedmlm.likelihood.glmm.modes.find_modes`.
+    effects : bool
+        As of `nestedmlm.likelihood.glmm.laplace.laplace`.
 
     Raises
     ------
@@ -49,12 +52,12 @@ def laplace_with_slopes(
         none, run = np.zeros(model.parts[-1].rows.stop), compiled_laplace()
         return from_modes(
             lambda start: first_order(
-                run, model, T, gamma, dispersion, none if start is None else start
+                run, model, T, gamma, dispersion, none if start is None else start, effects=effects
             ),
             B,
         )
     modes = find_modes(model, T, gamma, dispersion, B=B, joint=joint)
-    found = laplace(model, T, modes)
+    found = laplace(model, T, modes, effects=effects)
     return found, laplace_slopes(model, T, found, dispersion, joint=joint)
 
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.families.row_terms import RowTerms
-from nestedmlm.likelihood.elimination import eliminate, solve
+from nestedmlm.likelihood.elimination import Eliminated, eliminate, solve
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
+from nestedmlm.statistics.crossproducts import CrossProducts
 
 _NEAR = 1e-11  # relative squared length of a Newton step that is the last: the next is its square
 _THERE = 1e-22  # the same of steps that converge linearly
@@ -26,6 +27,8 @@ _MOST_STEPS = 200  # towards the modes
 _FISHER_STEPS = 2  # before Newton's method is tried where the observed information is not positive
 _LEAST_SHARE = 1e-8  # of a step that is tried when it does not lower the criterion
 _ROUNDING = 1e-11  # share of the criterion that is no rise
+_CLOSE = 1e-2  # relative squared length of a step after which its elimination serves the next
+_SLOW = 1e-2  # share of the last squared length above which the next step eliminates anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +56,15 @@ class Modes:
     rows: RowTerms
     penalised: float
     steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Elimination:
+    """An elimination on the way, and the weights it was made at."""
+
+    stats: CrossProducts
+    state: Eliminated
+    weights: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,17 +148,60 @@ def _descend(
                 break
         else:
             raise np.linalg.LinAlgError("no step towards the conditional modes")
-        there, share = moved
-        length = float(np.sum((there.u - here.u) ** 2) + np.sum((there.gamma - here.gamma) ** 2))
-        size = 1.0 + float(here.u @ here.u + (here.gamma @ here.gamma if joint else 0.0))
-        stuck = share < _LEAST_SHARE
+        there, share, made = moved
+        length, stuck = _length(here, there, joint=joint), share < _LEAST_SHARE
         here = there
-        if length <= nearest * size or stuck:
-            return Modes(
-                gamma=here.gamma, B=here.B, u=here.u, b=here.b, eta=here.eta, rows=here.terms,
-                penalised=here.value, steps=count,
-            )  # fmt: skip
+        if length <= nearest or stuck:
+            return _modes(here, count)
+        if made is not None and nearest == _NEAR and length <= _CLOSE:
+            here, arrived = _with_elimination(model, T, here, made, dispersion, length)
+            if arrived:
+                return _modes(here, count)
     raise np.linalg.LinAlgError("the conditional modes were not found")
+
+
+def _length(here: _Place, there: _Place, *, joint: bool = False) -> float:
+    """Squared length of a step, relative to where it begins."""
+    length = float(np.sum((there.u - here.u) ** 2) + np.sum((there.gamma - here.gamma) ** 2))
+    return length / (1.0 + float(here.u @ here.u + (here.gamma @ here.gamma if joint else 0.0)))
+
+
+def _modes(here: _Place, steps: int) -> Modes:
+    return Modes(
+        gamma=here.gamma, B=here.B, u=here.u, b=here.b, eta=here.eta, rows=here.terms,
+        penalised=here.value, steps=steps,
+    )  # fmt: skip
+
+
+def _with_elimination(
+    model: GlmmModel,
+    T: FloatArray,
+    here: _Place,
+    made: _Elimination,
+    dispersion: float,
+    length: float,
+) -> tuple[_Place, bool]:
+    """Go on with an elimination while its steps shrink fast; whether they came to their end.
+
+    Beside a large dense block an elimination costs many times what the rows do. Its steps converge
+    linearly, by the change of the weights since.
+    """
+    w = made.weights
+    for _ in range(_MOST_STEPS):
+        working = w * (here.eta - here.fixed) + here.terms.g
+        B = model.solve_other(T, (made.stats, made.state), w, model.products.Zt @ working)
+        there = _place(model, T, here.gamma, here.fixed, B, dispersion)
+        rise = there.value - here.value
+        if not rise <= _ROUNDING * (abs(here.value) + 1.0):
+            return here, False
+        last, length = length, _length(here, there)
+        here = there
+        shrunk = length / last if last > 0.0 else 0.0
+        if length * shrunk <= _THERE:  # the next step's length
+            return here, True
+        if shrunk > _SLOW:
+            return here, False
+    return here, False
 
 
 def _start(
@@ -193,10 +248,13 @@ def _next(
     *,
     joint: bool,
     dispersion: float,
-) -> tuple[_Place, float] | None:
-    """The place after one step, and the share of it that was taken; None if it does not descend."""
+) -> tuple[_Place, float, _Elimination | None] | None:
+    """The place after one step, the share of it that was taken, and an elimination that may serve.
+
+    None if it does not descend.
+    """
     try:
-        B, gamma = _full_step(model, T, here, weights, joint=joint)
+        B, gamma, made = _full_step(model, T, here, weights, joint=joint)
     except np.linalg.LinAlgError:
         return None
     if not (np.isfinite(B).all() and np.isfinite(gamma).all()):
@@ -208,12 +266,12 @@ def _next(
         fixed = model.predictor(moved) if joint else here.fixed
         there = _place(model, T, moved, fixed, here.B + share * dB, dispersion)
         if there.value <= here.value + largest:
-            return there, share
+            return there, share, made
         share *= 0.5
         if share < _LEAST_SHARE:
             change = there.u - here.u
             still = float(change @ change) <= _THERE * (1.0 + float(here.u @ here.u))
-            return (here, share) if still else None
+            return (here, share, None) if still else None
 
 
 def _full_step(
@@ -223,8 +281,11 @@ def _full_step(
     weights: FloatArray,
     *,
     joint: bool,
-) -> tuple[FloatArray, FloatArray]:
-    """B and gamma after a full step: penalised least squares of the working response."""
+) -> tuple[FloatArray, FloatArray, _Elimination | None]:
+    """B and gamma after a full step: penalised least squares of the working response.
+
+    With them the elimination, where there is a dense block.
+    """
     products, X = model.products, model.products.X
     if not joint:
         working = weights * (here.eta - here.fixed) + here.terms.g
@@ -232,7 +293,10 @@ def _full_step(
         found = eliminate(T, stats)
         if not math.isfinite(found.logdet):
             raise np.linalg.LinAlgError("the information is not positive definite")
-        return solve(stats, found)[1][:, 0], here.gamma
+        kept = None
+        if found.dense is not None:
+            kept = _Elimination(stats=stats, state=found, weights=weights)
+        return solve(stats, found)[1][:, 0], here.gamma, kept
     right = np.column_stack(
         [X * weights[:, None], weights * (here.eta - model.offset) + here.terms.g]
     )
@@ -244,4 +308,4 @@ def _full_step(
         raise np.linalg.LinAlgError("the information is not positive definite")
     gamma = np.linalg.solve(found.S[:-1, :-1], found.S[:-1, -1])
     B = solve(stats, found)[1]
-    return B[:, -1] - B[:, :-1] @ gamma, gamma
+    return B[:, -1] - B[:, :-1] @ gamma, gamma, None

@@ -29,6 +29,7 @@ from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes
 from nestedmlm.likelihood.glmm.laplace_likelihood import in_loops, laplace_with_slopes
 from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, slope_of_integral
+from nestedmlm.likelihood.glmm.warm_start import WarmStart
 from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
@@ -85,15 +86,15 @@ class GlmmObjective(Objective):
         Of the quadrature.
     precision : (p, p) array or None
         Of a normal prior on the fixed effects (orthonormal columns).
-    warm : list
-        Gamma and B of the last modes: where the next evaluation starts from.
+    warm : list of one WarmStart
+        The last modes: where the next evaluation starts from.
     """
 
     model: GlmmModel
     nAGQ: int = 1
     grid: Grid | None = None
     precision: FloatArray | None = None
-    warm: list[FloatArray]
+    warm: list[WarmStart]
 
     @property
     def joint(self) -> bool:
@@ -111,21 +112,25 @@ class GlmmObjective(Objective):
         return point[:nt], point[nt : nt + p], dispersion
 
     def approximate(
-        self, T: FloatArray, gamma: FloatArray, dispersion: float
+        self, T: FloatArray, gamma: FloatArray, dispersion: float, *, effects: bool = True
     ) -> tuple[Approximation, Slopes]:
         """The Laplace approximation at factors T, and its derivatives."""
         if not np.isfinite(T).all():
             raise np.linalg.LinAlgError("relative factors that are no numbers")
-        known, B = self.warm
-        start = known if self.joint else gamma
-        found, slopes = laplace_with_slopes(self.model, T, start, dispersion, B, joint=self.joint)
-        self.warm[:] = [found.modes.gamma, found.modes.B]
+        (warm,) = self.warm
+        start, B = (warm.gamma, warm.B) if self.joint else (gamma, warm.near(gamma))
+        found, slopes = laplace_with_slopes(
+            self.model, T, start, dispersion, B, joint=self.joint, effects=effects
+        )
+        self.warm[:] = [WarmStart.of(found)]
         return found, slopes
 
-    def criterion_at(self, T: FloatArray, gamma: FloatArray, dispersion: float) -> CriterionAt:
+    def criterion_at(
+        self, T: FloatArray, gamma: FloatArray, dispersion: float, *, effects: bool = True
+    ) -> CriterionAt:
         """The criterion at factors T, and its derivatives in them and the other parameters."""
         with np.errstate(all="ignore"):
-            found, slopes = self.approximate(T, gamma, dispersion)
+            found, slopes = self.approximate(T, gamma, dispersion, effects=effects)
             value, of_T = found.value, twice_products(slopes.M, T, self.model.parts)
             if self.grid is not None:
                 exact = integrate(self.model, self.grid, T, found.modes, dispersion)
@@ -138,12 +143,12 @@ class GlmmObjective(Objective):
                 )
         return CriterionAt(value=value, of_T=of_T, approximation=found, slopes=slopes)
 
-    def evaluate(self, point: FloatArray) -> GlmmEvaluation:
-        """The criterion and its derivatives."""
+    def evaluate(self, point: FloatArray, *, effects: bool = True) -> GlmmEvaluation:
+        """The criterion and its derivatives; without `effects`, no second ones."""
         phi, gamma, dispersion = self.split(point)
         with np.errstate(all="ignore"):
             T = flat_factors(np, phi, self.plan)
-        value, of_T, found, slopes = self.criterion_at(T, gamma, dispersion)
+        value, of_T, found, slopes = self.criterion_at(T, gamma, dispersion, effects=effects)
         gradient = [jacobian(phi, self.plan).T @ of_T]
         gradient += [] if self.joint else [slopes.gamma]
         if self.model.family.has_dispersion:
@@ -164,6 +169,10 @@ class GlmmObjective(Objective):
             approximation=found,
             slopes=slopes,
         )
+
+    def gradient_at(self, point: FloatArray) -> FloatArray:
+        """The gradient of the objective."""
+        return self.around(self.evaluate(point, effects=False)).gradient
 
     def value_at(self, phi: FloatArray) -> float:
         """The criterion with its penalty; infinite where there is none."""
@@ -342,11 +351,15 @@ def exact_hessian(here: GlmmObjectiveAt) -> FloatArray:
         np.sqrt(2.0 / np.maximum(size, 1e-300)), _LARGEST_DIFFERENCE / _DIFFERENCE
     )
     H = np.empty((len(point),) * 2)
-    warm = list(objective.warm)
+    begin = WarmStart.of(here._evaluation.approximation)
     for i, step in enumerate(steps.tolist()):
         e = np.zeros(len(point))
         e[i] = step
-        up, down = objective.at(point + e), objective.at(point - e)
-        H[i] = (up.gradient - down.gradient) / (2.0 * step)
-        objective.warm[:] = warm
+        objective.warm[:] = [begin]
+        up = objective.gradient_at(point + e)
+        (there,) = objective.warm
+        gamma = begin.gamma if objective.joint else objective.split(point - e)[1]
+        objective.warm[:] = [begin.opposite(there.B, gamma)]
+        H[i] = (up - objective.gradient_at(point - e)) / (2.0 * step)
+    objective.warm[:] = [begin]
     return 0.5 * (H + H.T)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError
+from nestedmlm.likelihood.glmm.warm_start import cold_start
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
@@ -101,7 +102,7 @@ def _first_optimum(objective: GlmmObjective, start: object, control: Control) ->
         expected = _with_expected(objective)
         starts.sort(key=lambda one: expected.value_at(one[1]))
     for gamma, point in starts:
-        objective.warm[:] = [gamma, np.zeros_like(objective.warm[1])]
+        objective.warm[:] = [cold_start(gamma, objective.stats.q)]
         try:
             found = local_optimum(objective, point, control)
         except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):

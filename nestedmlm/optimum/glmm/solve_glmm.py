@@ -20,6 +20,7 @@ from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel, make_model
 from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution, glmm_results_of
 from nestedmlm.likelihood.glmm.quadrature import make_grid
+from nestedmlm.likelihood.glmm.warm_start import WarmStart, cold_start
 from nestedmlm.likelihood.plan import theta_of_phi
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate, min_slope
@@ -224,7 +225,7 @@ def solve_glmm(
         nAGQ=nAGQ,
         precision=None if on_beta is None else on_beta.precision(design, model.products.empty.R_x),
         grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
-        warm=[np.zeros(design.p), np.zeros(model.parts[-1].rows.stop)],
+        warm=[cold_start(np.zeros(design.p), model.products.empty.q)],
     )
     seconds = refit_seconds(objective.stats, _VISITS_SHARE)
     with held(seconds), blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
@@ -232,6 +233,7 @@ def solve_glmm(
         here = best.here
         assert isinstance(here, GlmmObjectiveAt)
         at = here.evaluation
+        objective.warm[:] = [WarmStart.of(at.approximation)]
         solution = glmm_results_of(
             design, model, at.phi, at.T, at.approximation, at.dispersion, at.criterion
         )
