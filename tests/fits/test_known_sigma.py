@@ -157,3 +157,10 @@ def test_what_cannot_be_fixed(vaccine):
     table = pd.concat([vaccine, vaccine.iloc[:1]])
     with pytest.raises(GroupingError, match="random effects"):
         nm.lmer("y ~ lat + (lat | study)", table, **KNOWN)
+
+
+def test_a_known_sigma_is_no_free_parameter(vaccine):
+    alike = vaccine.assign(y=0.3 + 1e-4 * np.arange(13))
+    fit = nm.lmer("y ~ 1 + (1 | study)", alike, **KNOWN)
+    assert fit.is_singular()
+    assert "Satterthwaite's method: 0 of 1 in theta" in str(fit.summary())

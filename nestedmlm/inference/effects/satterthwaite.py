@@ -89,12 +89,15 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
-    left_out = s.plan.n_theta - len(free)
+    left_out, known = s.plan.n_theta - len(free), s.stats.sigma is not None
     return Satterthwaite(
         cov=s.vcov,
         gradient=gradient,
         spread=spread,
-        notes=(*_notes(left_out, flat, s.plan.n_theta), *(() if exact else (_AVERAGE,))),
+        notes=(
+            *_notes(left_out, flat, s.plan.n_theta, known=known),
+            *(() if exact else (_AVERAGE,)),
+        ),
     )
 
 
@@ -181,11 +184,11 @@ def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> Flo
     return np.asarray(0.5 * (out + out.T))
 
 
-def _notes(collapsed: int, flat: int, total: int) -> tuple[str, ...]:
+def _notes(collapsed: int, flat: int, total: int, *, known: bool = False) -> tuple[str, ...]:
     notes = []
     if collapsed:
         notes.append(
-            "free parameters in Satterthwaite's method: sigma and "
+            f"free parameters in Satterthwaite's method: {'' if known else 'sigma and '}"
             f"{total - collapsed} of {total} in theta"
         )
     if flat:
