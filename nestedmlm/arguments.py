@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from numbers import Integral, Real
@@ -62,11 +63,13 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
     Raises
     ------
     OptionError
-        For fractions, text, flags, and numbers below `least`.
+        For fractions, text, flags, numbers below `least`, and what no array can be as long as.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         kind = "positive integer" if least == 1 else f"whole number of at least {least}"
         raise OptionError(f"{name} must be a {kind}, not {value!r}")
+    if value > sys.maxsize:
+        raise OptionError(f"{name} must be at most {sys.maxsize}, not {value!r:.60}")
     return int(value)
 
 
@@ -254,6 +257,8 @@ def check_kinds(value: Any, name: str, accepted: Sequence[str]) -> Any:
 def kinds_of(annotation: Any) -> tuple[str, ...]:
     """Kinds that an annotation (text) spells out; none if some part of it is no kind."""
     bare = str(annotation)
+    for container, kind in _CONTAINERS:
+        bare = re.sub(container, kind, bare)
     while "[" in bare:  # what a container holds is left to the function
         bare, found = re.subn(r"\[[^\[\]]*\]", "", bare)
         if not found:
@@ -293,9 +298,37 @@ def _mapping(value: Any, name: str) -> Any:
 
 
 def _sequence(value: Any, name: str) -> Any:
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+    no_list = isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0
+    if isinstance(value, Iterable) and not no_list:
         return value
     raise OptionError(f"{name} must be a list, not {value!r}")
+
+
+def _names(value: Any, name: str) -> Any:
+    names = value if isinstance(value, list | tuple) else list(_sequence(value, name))
+    if all(isinstance(one, str) for one in names):
+        return names
+    raise OptionError(f"{name} must be a list of names, not {value!r:.60}")
+
+
+def _named(value: Any, name: str) -> Any:
+    known = dict(_mapping(value, name).items())
+    if all(isinstance(key, str) for key in known):
+        return value if isinstance(value, Mapping) else known
+    raise OptionError(f"{name} must be a mapping of names to values, not {value!r:.60}")
+
+
+def _pair(value: Any, name: str) -> tuple[float, ...]:
+    pair = tuple(_sequence(value, name))
+    if len(pair) == 2:
+        return tuple(check_number(one, name, positive=name in POSITIVE) for one in pair)
+    raise OptionError(f"{name} must be two numbers, not {value!r:.60}")
+
+
+def _path(value: Any, name: str) -> Any:
+    if isinstance(value, os.PathLike):
+        return value
+    raise OptionError(f"{name} must be a path, not {value!r:.60}")
 
 
 def _function(value: Any, name: str) -> Any:
@@ -319,6 +352,10 @@ KINDS: Mapping[str, Callable[[Any, str], Any]] = {
     "Mapping": _mapping,
     "Sequence": _sequence,
     "Iterable": _sequence,
+    "Names": _names,
+    "NamedMapping": _named,
+    "Pair": _pair,
+    "Path": _path,
     "Callable": _function,
     "Fun": _function,
 }
@@ -330,15 +367,23 @@ _WORDS = {
     "Mapping": "a mapping",
     "Sequence": "a list",
     "Iterable": "a list",
+    "Names": "a list of names",
+    "NamedMapping": "a mapping",
+    "Pair": "two numbers",
+    "Path": "a path",
 }
+# containers whose contents are checked, too
+_CONTAINERS = (
+    (r"(Sequence|list)\[str\]|tuple\[str, str\]", "Names"),
+    (r"Mapping\[str, ", "NamedMapping["),
+    (r"tuple\[float, float\]", "Pair"),
+    (r"os\.PathLike\[str\]", "Path"),
+)
 _CHECKED: dict[Any, Any] = {}  # so that a function is decorated once, wherever it is bound
 LEVELS = frozenset({"level", "alpha"})  # floats that are probabilities
-POSITIVE = frozenset({"sigma"})  # floats above zero
-LEAST: Mapping[str, int] = {
-    "tune": 0,
-    "parameter": 0,
-    "nAGQ": 0,
-}  # smallest whole number, where it is not 1
+POSITIVE = frozenset({"sigma", "figsize"})  # floats above zero
+# smallest whole number, where it is not 1
+LEAST: Mapping[str, int] = {"tune": 0, "parameter": 0, "nAGQ": 0}
 
 
 def normal_quantile(level: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.callers import PACKAGE
-from nestedmlm.errors import SamplingWarning
+from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.posterior_verbs.diagnose import problems
@@ -77,6 +77,8 @@ def fit_of_foreign_draws[F: BayesEstimates](
     kind: type[F], source: Model | LmerFit, data: Any, *, model: Any, seed: int | None
 ) -> F:
     """Make a fit of draws that PyMC or another program made; see `BayesFit.from_pymc`."""
+    if not hasattr(source, "design"):
+        raise OptionError(f"fit must be a fit or a Model, not {source!r:.60}")
     check_parameters(data, source.design)
     marginal = lacks_effects(data, source.design)
     run = read_foreign_run(data, marginal=marginal, seed=seed)

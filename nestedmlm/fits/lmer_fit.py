@@ -313,7 +313,7 @@ class LmerFit(LinearEstimates):
             design,
             REML=self.REML if REML is None else REML,
             start=self.theta if start is None else start,
-            control=control or Control(method=self.certificate.control.method),
+            control=Control(method=self.certificate.control.method) if control is None else control,
             penalty=self.penalty,
             stats=stats,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_instance
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
@@ -116,9 +117,13 @@ def solve(
     ------
     DataError
         If the criterion cannot be computed.
+    OptionError
+        For a design, control or stats of another class, and settings that do not go together.
     """
-    REML = bool(REML) and design.p > 0
-    control = control or Control()
+    REML = bool(REML) and check_instance(design, Design, "design").p > 0
+    control = Control() if control is None else check_instance(control, Control, "control")
+    if stats is not None:
+        check_instance(stats, CrossProducts, "stats")
     if design.residual is not None:
         return _solve_residuals(design, REML=REML, start=start, control=control, penalty=penalty)
     method = control.method if control.optimizer == "newton" else "exact"

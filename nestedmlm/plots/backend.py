@@ -22,9 +22,7 @@ def axes(ax: Any = None, *, figsize: tuple[float, float] | None = None) -> Any:
         If matplotlib is not installed, or `ax` is not one axes.
     """
     if ax is not None:
-        if not hasattr(ax, "plot"):
-            raise OptionError(f"ax must be one matplotlib axes here, not {type(ax).__name__}")
-        return ax
+        return _own(ax, "one matplotlib axes here")
     return _pyplot().subplots(figsize=figsize or SIZE, layout="constrained")[1]
 
 
@@ -60,8 +58,10 @@ def panels(
     Raises
     ------
     OptionError
-        If `ax` holds another number of axes.
+        If `ax` holds another number of axes or something else, or there is nothing to draw.
     """
+    if not count:
+        raise OptionError("nothing to draw: no name was given")
     if ax is not None:
         given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(given) != count:
@@ -69,7 +69,7 @@ def panels(
                 f"this picture has {count} panel{'s' if count > 1 else ''}, ax holds {len(given)}: "
                 "give as many axes, or none"
             )
-        return given
+        return np.array([_own(one, "matplotlib axes") for one in given], dtype=object)
     columns = 2 if count == 4 else min(columns, count)  # 2 x 2, not 3 + 1
     rows = -(-count // columns)
     size = figsize or (min(panel[0] * columns, MAX_WIDTH), panel[1] * rows)
@@ -83,6 +83,16 @@ def panels(
         for cell in cells[count - columns : count]:  # the panel below was taken away
             cell.tick_params(labelbottom=True)
     return np.asarray(cells[:count], dtype=object)
+
+
+def _own(ax: Any, what: str) -> Any:
+    """The axes given, if it is one."""
+    _pyplot()
+    from matplotlib.axes import Axes
+
+    if isinstance(ax, Axes):
+        return ax
+    raise OptionError(f"ax must be {what}, not {type(ax).__name__}")
 
 
 def _pyplot() -> Any:

@@ -73,6 +73,8 @@ def curves(
         raise OptionError(
             "curves with their bands belong to the fit by likelihood: give an LmerFit"
         )
+    if not hasattr(fit, "smooths"):
+        raise OptionError(f"curves are drawn of a fit by lmer, not of {type(fit).__name__}")
     found = fit.smooths(level=level, simultaneous=simultaneous).curves
     names = list(dict.fromkeys(found["term"]))
     places = panels(len(names), ax, figsize=figsize)

@@ -174,6 +174,7 @@ def _levels(fit: Fit, factor: Any, levels: Any) -> np.ndarray:
     """Codes of the levels to draw."""
     if levels is not None:
         known = {str(level): code for code, level in enumerate(factor.levels)}
+        levels = [levels] if isinstance(levels, str) or not np.iterable(levels) else list(levels)
         missing = [str(level) for level in levels if str(level) not in known]
         if missing:
             raise OptionError(f"{factor.name} has no level {', '.join(missing)}")

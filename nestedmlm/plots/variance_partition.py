@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nestedmlm.arguments import checked
@@ -14,7 +15,7 @@ from nestedmlm.views.protocols import EitherFit, Fit
 @checked
 def variance_partition(
     *fits: EitherFit,
-    names: Any = None,
+    names: Sequence[str] | None = None,
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:

@@ -46,6 +46,30 @@ def test_response_that_the_fixed_effects_reproduce() -> None:
         nm.lmer("y ~ x + (1 | g)", rows)
 
 
+def test_arguments_of_other_classes_are_refused(sleepstudy: pd.DataFrame) -> None:
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy)
+    cbpp = nm.load_dataset("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    generalized = nm.glmer(formula, cbpp, family="binomial")
+    wrong = [
+        *(lambda other=other: other.refitted("design") for other in (fit, generalized)),
+        *(lambda other=other: other.refitted(other) for other in (fit, generalized)),
+        lambda: fit.refitted(fit.design, control=np.zeros(0)),
+        lambda: generalized.refitted(generalized.design, control="newton"),
+        lambda: fit.refitted(fit.design, stats=3),
+        lambda: fit.conf_int(np.zeros((2, 2, 2))),
+        lambda: fit.simulate(10**30),
+        lambda: fit.plot.residuals(ax=sleepstudy),  # which has a method called plot
+        lambda: fit.plot.caterpillar(ax=[1.0]),
+        lambda: fit.plot.trellis(levels=3),
+        lambda: fit.plot.trellis(levels=[]),
+    ]
+    for call in wrong:
+        with pytest.raises(OptionError):
+            call()
+    assert len(fit.plot.trellis(levels="308")) == 1
+
+
 def test_terms_whose_derivatives_do_not_fit(
     monkeypatch: pytest.MonkeyPatch, sleepstudy: pd.DataFrame
 ) -> None:

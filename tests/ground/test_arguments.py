@@ -22,6 +22,10 @@ NONSENSE = {  # values that are of none of the kinds but their own
     "Mapping": ["a", 3, [1]],
     "Sequence": ["a", 3, {"a": 1}],
     "Iterable": ["a", 3, {"a": 1}],
+    "Names": [3, b"a", [1, "a"], np.zeros((2, 2, 2)), {"a": 1}, [None]],
+    "NamedMapping": ["a", 3, [1], {1: "a"}, {"a": 1, None: 2}],
+    "Pair": ["ab", 3, [1.0], (1.0, "a"), (float("nan"), 1.0), np.zeros(0)],
+    "Path": [3, b"a", ["a"]],
     "Callable": ["a", 3],
     "Fun": ["a", 3],
 }
@@ -156,8 +160,13 @@ def test_the_decorator_says_what_is_missing_and_leaves_what_it_does_not_know():
     [
         ("bool", ("bool",)),
         ("int | None", ("int", "None")),
-        ("str | Mapping[str, Sequence[float]]", ("str", "Mapping")),
-        ("Mapping[str, float] | Sequence[float] | None", ("Mapping", "Sequence", "None")),
+        ("str | Mapping[str, Sequence[float]]", ("str", "NamedMapping")),
+        ("str | Sequence[str] | None", ("str", "Names", "None")),
+        ("tuple[float, float] | None", ("Pair", "None")),
+        (
+            "Mapping[str, float] | Sequence[float] | None",
+            ("NamedMapping", "Sequence", "None"),
+        ),
         ("Any", ()),
         ("str | Any", ()),
         ("FloatArray | None", ()),

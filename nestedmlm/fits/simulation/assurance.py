@@ -88,6 +88,7 @@ class Assurance(Viewable):
         }  # fmt: skip
         return pd.DataFrame(columns, index=[self.effect])
 
+    @checked
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
         """Draw the powers of the draws; see `nestedmlm.plots.assurance`.
 

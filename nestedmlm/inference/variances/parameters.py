@@ -283,8 +283,9 @@ def _matching(one: object, parameters: Sequence[ModelParameter], names: Sequence
     groups = {"theta_": False, "beta_": True}
     if isinstance(one, str) and one in groups:
         return [i for i in everywhere if (parameters[i].kind == "beta") == groups[one]]
-    found = [i for i in everywhere if one in (parameters[i].name, names[i])]
+    named = isinstance(one, str)
+    found = [i for i in everywhere if named and one in (parameters[i].name, names[i])]
     if not found:
         known = ", ".join(p.name for p in parameters)
-        raise OptionError(f"no parameter {one!r}; known: theta_, beta_, {known}")
+        raise OptionError(f"no parameter {one!r:.60}; known: theta_, beta_, {known}")
     return found

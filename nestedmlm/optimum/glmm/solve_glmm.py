@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import BoolArray, FloatArray
-from nestedmlm.arguments import check_choice, check_count
+from nestedmlm.arguments import check_choice, check_count, check_instance
 from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
@@ -206,7 +206,9 @@ def solve_glmm(
     DataError
         If the likelihood cannot be computed at any start.
     """
-    control, began = control or Control(), time.perf_counter()
+    check_instance(design, Design, "design")
+    control = Control() if control is None else check_instance(control, Control, "control")
+    began = time.perf_counter()
     if control.optimizer != "newton":
         raise OptionError(
             f"optimizer={control.optimizer!r} is for linear models: generalized ones have newton"
