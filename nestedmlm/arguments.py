@@ -68,7 +68,7 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         kind = "positive integer" if least == 1 else f"whole number of at least {least}"
         raise OptionError(f"{name} must be a {kind}, not {value!r}")
-    if value > sys.maxsize:
+    if int(value) > sys.maxsize:
         raise OptionError(f"{name} must be at most {sys.maxsize}, not {value!r:.60}")
     return int(value)
 
