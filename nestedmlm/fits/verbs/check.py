@@ -187,11 +187,12 @@ def note_outliers(
                      group=groups or None, verdict=verdict)  # fmt: skip
         named.append(f"row {fit.design.index[row]}{f' ({groups})' if groups else ''} {z[row]:+.1f}")
     more = f" and {far.size - _MOST_NAMED} more" if far.size > _MOST_NAMED else ""
-    found = f"{', '.join(named)}{more}" if named else "none"
+    those = "these are" if far.size > 1 else "this is"
+    found = f"{', '.join(named)}{more}; {those}" if named else "none"
     notes.say(
         name,
         verdict,
-        f"{found}, beyond {limit:.1f} {unit}, which all {len(z)} normal residuals keep with "
+        f"{found} beyond {limit:.1f} {unit}; {len(z)} normal residuals all lie within, with "
         "probability 0.95.",
         "Look these rows up: an error in the data is corrected, a true value stays. Fit without "
         "them too, and report both if a conclusion changes.",
