@@ -192,7 +192,7 @@ def predict(
     """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
     found = object.predict(
         newdata,
-        re_form="~ 0" if re_form == "NA" else re_form,
+        re_form=re_form,
         new_levels="population" if allow_new_levels else "error",
         random_only=random_only,
         se_fit=se_fit,

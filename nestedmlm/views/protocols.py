@@ -174,6 +174,7 @@ class Fit(Described, Protocol):
         at: Mapping[str, Any] | None = None,
         weights: str = "equal",
         type: str = "link",
+        offset: float | None = None,
         ddf: str | None = None,
         level: float = 0.95,
         vcov: Any = None,

@@ -45,6 +45,7 @@ def emmeans(
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
     type: str = "link",
+    offset: float | None = None,
     ddf: str | None = None,
     level: float = 0.95,
     vcov: str | ClusterRobust | None = None,
@@ -71,6 +72,9 @@ def emmeans(
     type : {"link", "response"}
         Of a generalized model: means on the scale of the link, or back-transformed
         (probabilities, rates); contrasts of these are odds ratios and rate ratios.
+    offset : float, optional
+        On the link scale, of every mean, in the place of the model's at the reference grid: of a
+        count with ``offset(log(exposure))``, ``offset=0`` gives rates for one unit of exposure.
     ddf : {"kenward-roger", "satterthwaite", "residual", "none"}, optional
         Degrees of freedom. By default Kenward-Roger for REML fits, as R's emmeans, and
         Satterthwaite where Kenward-Roger is not defined (maximum likelihood, penalties). emmeans
@@ -90,7 +94,7 @@ def emmeans(
     Raises
     ------
     OptionError
-        For an unknown predictor, level, kind of weights or method.
+        For an unknown predictor, level, kind of weights or method, or an offset that is no number.
 
     Notes
     -----
@@ -118,7 +122,7 @@ def emmeans(
     _check_fit(fit)
     check_choice(type, "type", TYPES)
     keep, groups = _read_specs(specs, by)
-    grid = reference_grid(fit.design, predictors_of(fit), at=at)
+    grid = reference_grid(fit.design, predictors_of(fit), at=at, offset=offset)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
     return _estimates(
         fit,

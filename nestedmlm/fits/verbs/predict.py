@@ -44,8 +44,8 @@ def predict(
         Linear predictor, or expected response of a generalized model (of a binomial one the
         probability); the same in a linear model.
     re_form : None, False or str
-        Which random effects count. None: all. False or ``"~ 0"``: none, the population's
-        mean. ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
+        Which random effects count. None: all. False, ``"~ 0"``, ``"none"`` or ``"NA"``: none,
+        the population's mean. ``"~ (1 | schoolid)"``: those, matched by grouping factor and column.
     new_levels : {"error", "population", "sample"}
         Unseen (or missing) groups: refuse; random effects of zero; or random effects drawn
         from their distribution, once for each new group.

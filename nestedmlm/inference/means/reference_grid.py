@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_number
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Factor, Vector, vector_length
@@ -102,7 +103,9 @@ def estimable(grid: Grid, X: FloatArray) -> FloatArray:
     return out
 
 
-def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = None) -> Grid:
+def reference_grid(
+    design: Design, data: Any, *, at: Mapping[str, Any] | None = None, offset: float | None = None
+) -> Grid:
     """Make the reference grid.
 
     Parameters
@@ -112,11 +115,14 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         What the model was fitted to.
     at : mapping of str to value or sequence, optional
         Reference values in place of the defaults.
+    offset : float, optional
+        Of every cell, in the place of the model's at the reference values.
 
     Raises
     ------
     OptionError
-        If `at` names a variable that is no predictor, or a level that a factor does not have.
+        If `at` names a variable that is no predictor, or a level that a factor does not have; if
+        `offset` is not a finite number.
     """
     refuse_curves(design.factors, "a marginal mean or trend")
     table = predictor_table(design, data)
@@ -137,7 +143,9 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         levels[name] = values
     codes = _expand([len(values) for values in levels.values()])
     cells = cell_columns(levels, codes, columns)
-    X, offset = _rows_of(design, cells, len(codes))
+    X, offsets = _rows_of(design, cells, len(codes))
+    if offset is not None:
+        offsets = np.full(len(codes), check_number(offset, "offset"))
     weight = _cell_weights(table, factors, levels, codes)
     terms = _term_variables(design)
     return Grid(
@@ -146,7 +154,7 @@ def reference_grid(design: Design, data: Any, *, at: Mapping[str, Any] | None = 
         X=X,
         kept=design.schema.kept,
         null=_null_basis(design, columns),
-        offset=offset,
+        offset=offsets,
         weight=weight,
         nesting=find_nesting(levels, codes, weight, design.schema.fixed.terms),
         terms=terms,

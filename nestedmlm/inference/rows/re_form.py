@@ -17,6 +17,7 @@ from nestedmlm.formula.nodes import Literal
 
 Mask = npt.NDArray[np.bool_]
 _INTERCEPT = "(Intercept)"
+_NONE = ("NA", "none")  # R's spelling, and a word
 
 
 def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
@@ -26,9 +27,9 @@ def chosen_columns(design: Design, re_form: Any = None) -> tuple[Mask, ...]:
     ----------
     design : Design
     re_form : None, False or str
-        None: all random effects. False or ``"~ 0"``: none. A formula of random-effects terms,
-        ``"~ (1 | schoolid)"``: those, matched by grouping factor and column. Curves of all data,
-        ``s(x)``, always count: they are part of the mean.
+        None: all random effects. False, ``"~ 0"``, ``"none"`` or R's ``"NA"``: none. A formula,
+        ``"~ (1 | schoolid)"``: its terms, matched by grouping factor and column. Curves of all
+        data, ``s(x)``, always count: they are part of the mean.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def only_columns(X: FloatArray, keep: Mask) -> FloatArray:
 
 
 def _bars(design: Design, re_form: Any) -> tuple[Bar, ...]:
-    if re_form is False:
+    if re_form is False or re_form in _NONE:
         return ()
     if not isinstance(re_form, str):
         raise OptionError(

@@ -1,0 +1,40 @@
+"""Offsets of marginal means, as R has them; predictions without random effects by their names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nestedmlm as nm
+from nestedmlm.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def fit():
+    data = nm.load_dataset("grouseticks")
+    data = data.assign(lh=np.log(data["HEIGHT"] / 400))
+    return nm.glmer("TICKS ~ YEAR + offset(lh) + (1 | BROOD)", data, family="poisson")
+
+
+def test_an_offset_takes_the_place_of_the_model_s(fit):
+    # lme4 1.1-31, emmeans 1.8.4: emmeans(f, "YEAR"), (..., offset = 0), (..., offset = log(2))
+    own = nm.emmeans(fit, "YEAR").to_frame()["estimate"]
+    np.testing.assert_allclose(own, [0.32218, 1.69707, -0.57695], atol=2e-4)
+    none = nm.emmeans(fit, "YEAR", offset=0).to_frame()
+    np.testing.assert_allclose(none["estimate"], [0.180560, 1.555450, -0.718571], atol=2e-4)
+    rates = nm.emmeans(fit, "YEAR", offset=np.log(2.0), type="response").to_frame()
+    np.testing.assert_allclose(rates["estimate"], [2.395777, 9.474438, 0.974897], rtol=2e-4)
+
+
+@pytest.mark.parametrize("offset", ["lh", np.nan, True])
+def test_an_offset_is_a_number(fit, offset):
+    with pytest.raises(OptionError, match="offset"):
+        nm.emmeans(fit, "YEAR", offset=offset)
+
+
+@pytest.mark.parametrize("spelling", ["NA", "none", False])
+def test_spellings_of_no_random_effects(fit, spelling):
+    rows = nm.load_dataset("grouseticks").head(9).assign(lh=0.3)
+    expected = fit.predict(rows, re_form="~ 0")
+    np.testing.assert_array_equal(fit.predict(rows, re_form=spelling), expected)
+    assert not np.allclose(fit.predict(rows), expected)
