@@ -181,11 +181,16 @@ def test_diagnosis_of_curves_by_a_factor(waves):
     straight = {t.name: t.collapse.singular for t in found.terms}
     assert straight == {"Subject": False, "s(Days):kindeven": True, "s(Days):kindodd": False}
     assert not any(term.next for term in found.terms)  # the bar has a curve that is bent
+    assert "The curve is a straight line" in str(found)
+    assert "Another curve of the same s() bends" in str(found)
     away = 5 * (-1) ** np.arange(len(waves)) + waves["Subject"].astype(int) % 7
     lines = nm.lmer(
         "line ~ s(Days, by=kind, k=6) + (1 | Subject)", waves.assign(line=waves["Days"] + away)
     )
-    assert sum(bool(term.next) for term in lines.diagnose().terms) == 2
+    found = lines.diagnose()
+    assert sum(bool(term.next) for term in found.terms) == 2
+    assert str(found).count("The curve is a straight line") == 2
+    assert "Another curve" not in str(found)
 
 
 def test_known_variances_are_said():

@@ -334,6 +334,10 @@ _MEANINGS = {
 }
 
 
+_STRAIGHT = "The curve is a straight line: the data show no bend that chance does not explain."
+_BENT_BESIDE = "Another curve of the same s() bends, so it stays. The fit can be used as it is."
+
+
 def _meaning(term: TermDiagnosis) -> str:
     zeros = int(np.sum(term.collapse.zero))
     if zeros:
@@ -344,6 +348,9 @@ def _meaning(term: TermDiagnosis) -> str:
 
 def _explanation(term: TermDiagnosis) -> list[Block]:
     k = len(term.collapse.columns)
+    if term.groups == 1:  # of a curve of all data: a grouping factor has two levels or more
+        straight = [f"{term.name}: {term.finding} (rank {term.collapse.rank} of {k}).", _STRAIGHT]
+        return [Text(tuple(straight if term.next else [*straight, _BENT_BESIDE]))]
     rows = f"{term.rows_mean:.1f} rows on average" if term.rows_mean != 1 else "a single row"
     lines = [f"{term.name}: {term.finding} (rank {term.collapse.rank} of {k})."]
     lines += _meaning(term).split("\n")
