@@ -574,7 +574,8 @@ for case in (
     "means letters", "effect sizes", "interaction contrasts",
     "contest", "contest rows", "ranova", "ranova whole", "step", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
-    "etable", "maketables", "elimination", "profile", "plot caterpillar", "plot qq_random_effects",
+    "etable", "maketables", "elimination", "profile", "smooths",
+    "plot caterpillar", "plot qq_random_effects",
     "plot diagnostics", "plot check", "check", "report", "report text",
     "plot shrinkage", "plot forest", "plot variance partition", "plot singularity",
 ):  # fmt: skip

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.refit import refit
     from nestedmlm.fits.verbs.sample import sample
     from nestedmlm.fits.verbs.simulate import simulate
+    from nestedmlm.fits.verbs.smooths import smooths
     from nestedmlm.fits.verbs.standardized import standardized
     from nestedmlm.fits.verbs.step import step
     from nestedmlm.fits.verbs.summary import pvalues, summary
@@ -101,7 +102,8 @@ else:  # each loads when it is first asked for
                 "verbs.predict": "predict", "verbs.profile": "profile", "verbs.r2": "r2",
                 "verbs.ranef": "coef ranef", "verbs.ranova": "ranova",
                 "verbs.refit": "refit", "verbs.sample": "sample",
-                "verbs.simulate": "simulate", "verbs.standardized": "standardized",
+                "verbs.simulate": "simulate", "verbs.smooths": "smooths",
+                "verbs.standardized": "standardized",
                 "verbs.step": "step", "verbs.summary": "pvalues summary",
                 "verbs.tidy": "tidy", "verbs.to_pymc": "to_pymc",
                 "verbs.update": "update", "verbs.varcorr": "varcorr",
@@ -208,6 +210,7 @@ class GlmerFit(GeneralizedEstimates):
     icc = icc
     r2 = r2
     variance_partition = variance_partition
+    smooths = smooths
 
     # --- rows ----------------------------------------------------------------------------------
     predict = predict

@@ -104,9 +104,7 @@ else:  # each loads when it is first asked for
     globals().update(
         late_imports(
             "nestedmlm.fits.verbs",
-            {  # refused where residuals differ or correlate
-                "elimination": "elimination", "extend": "extend", "smooths": "smooths",
-            },
+            {"elimination": "elimination", "extend": "extend"},  # not beside such residuals
             wrap=plain_only,
         )
     )
@@ -114,8 +112,9 @@ else:  # each loads when it is first asked for
         "augment": "augment", "check": "check", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
         "power": "power", "r_code": "r_code", "refit_many": "refit_many",
-        "residuals": "rstudent", "sample": "sample", "standardized": "standardized",
-        "step": "step", "to_pymc": "to_pymc", "variance_partition": "variance_partition",
+        "residuals": "rstudent", "sample": "sample", "smooths": "smooths",
+        "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
+        "variance_partition": "variance_partition",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
     globals().update(late_imports(

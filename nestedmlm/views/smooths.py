@@ -11,7 +11,6 @@ from nestedmlm.views.render.rformat import format_numbers, format_pvalues
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
 COLUMNS = ("edf", "ref_df", "sd", "statistic", "p_value")
-_HEADINGS = ("edf", "Ref.df", "Std.Dev.", "F", "p-value")
 DIGITS = 4  # significant digits
 _SMALLEST_P = 2e-16  # shown as it is
 
@@ -29,6 +28,8 @@ class Smooths(Viewable):
         ``term, x, estimate, std_error, conf_low, conf_high``: the curves of all data.
     level : float
         Of the band.
+    statistic : str
+        Name of the tests' statistic.
 
     Examples
     --------
@@ -48,6 +49,7 @@ class Smooths(Viewable):
     terms: pd.DataFrame
     curves: pd.DataFrame
     level: float
+    statistic: str = "F"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table of the terms.
@@ -63,12 +65,12 @@ class Smooths(Viewable):
         """Build the document: one row for each smooth term."""
         lines = (
             "edf: effective degrees of freedom; 1 is a straight line.",
-            "F: test of no curve at all, given the SDs (Wood 2013).",
+            f"{self.statistic}: test of no curve at all, given the SDs (Wood 2013).",
         )
-        return View((*smooth_blocks(self.terms), blank(), note(*lines)))
+        return View((*smooth_blocks(self.terms, self.statistic), blank(), note(*lines)))
 
 
-def smooth_blocks(terms: pd.DataFrame) -> list[Block]:
+def smooth_blocks(terms: pd.DataFrame, statistic: str = "F") -> list[Block]:
     """Heading and table of smooth terms."""
     numbers = [format_numbers(terms[name].to_numpy(), digits=DIGITS) for name in COLUMNS[:4]]
     p = format_pvalues(terms["p_value"].to_numpy(), digits=3, eps=_SMALLEST_P)
@@ -81,6 +83,6 @@ def smooth_blocks(terms: pd.DataFrame) -> list[Block]:
             for row in cells
         ),
         rows=tuple(map(str, terms.index)),
-        columns=_HEADINGS,
+        columns=("edf", "Ref.df", "Std.Dev.", statistic, "p-value"),
     )
     return [Text(("Smooth terms:",), role="heading"), table]

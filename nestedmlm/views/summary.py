@@ -44,6 +44,7 @@ def summary_view(
     cov: pd.DataFrame | None = None,
     method: str = "none",
     smooths: pd.DataFrame | None = None,
+    statistic: str = "F",
     notes: tuple[str, ...] = (),
 ) -> View:
     """Build the summary of a fit.
@@ -61,6 +62,8 @@ def summary_view(
         The method of the tests, for the title.
     smooths : DataFrame, optional
         Table of the smooth terms.
+    statistic : str
+        Name of their tests' statistic.
     notes : tuple of str
         What to say of the tests, below.
 
@@ -84,7 +87,7 @@ def summary_view(
         fit_blocks.groups(fit),
         *fit_blocks.dispersion(fit),
         *_fixed_effects(fit, correlation, coefficients, cov),
-        *([] if smooths is None else [blank(), *smooth_blocks(smooths)]),
+        *([] if smooths is None else [blank(), *smooth_blocks(smooths, statistic)]),
         *fit_blocks.messages(fit),
     ]
     if notes:

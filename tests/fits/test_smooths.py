@@ -248,14 +248,10 @@ def test_other_models_have_curves():
     data = table().assign(c=lambda d: (d.y > d.y.median()).astype(int))
     counts = nm.glmer("c ~ s(x, k=6) + (1 | g)", data, family="binomial")
     assert counts.predict(data.head(2).assign(x=[3.3333, 12.0])).notna().all()
-    with pytest.raises(nm.errors.NotDefinedError, match="curves are predicted"):
-        counts.smooths()
     alone = nm.lmer("y ~ s(x, k=8)", data)
     assert alone.ngrps.empty
     differ = nm.lmer("y ~ s(x, k=8) + (1 | g)", data, dispersion="~ f")
     assert differ.reml_criterion < nm.lmer("y ~ s(x, k=8) + (1 | g)", data).reml_criterion
-    with pytest.raises(nm.errors.ResidualStructureError):
-        differ.smooths()
 
 
 def test_singular_curves_are_diagnosed():
@@ -294,3 +290,103 @@ def test_summary_says_where_a_curve_is_tested(fits):
     said = str(nm.lmer("y ~ s(x, k=6) + (1 | g)", table()).summary())
     assert "x: the straight part of s(x" in said and "under Smooth terms" in said
     assert "straight part" not in str(nm.lmer("y ~ x + (1 | g)", table()).summary())
+
+
+# --- other residuals, other families --------------------------------------------------------------
+# of mgcv's gamm: sigma, edf, the curve at three values and its standard errors
+GAMM = {
+    "autoregressive": (0.7262509, 6.26387855731,
+        [0.3821357549, -1.3319324255, -0.1458809189], [0.2296765908, 0.1672437984, 0.2299394548]),
+    "strata": (1.17676, 4.98090128029,
+        [1.0460404848, -0.7531678452, 1.0046918445], [0.1461272807, 0.0614494757, 0.1357355638]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def structured() -> dict[str, nm.LmerFit]:
+    d = table().assign(t=np.arange(N) // 8)
+    return {
+        "autoregressive": nm.lmer("y ~ s(x, k=8, bs='cr') + (1 | g)", d, residual="ar1(t | g)"),
+        "strata": nm.lmer("y ~ f + s(x, k=8, bs='cr')", d, dispersion="~ f"),
+    }
+
+
+@pytest.mark.parametrize("name", GAMM)
+def test_curves_beside_residual_structures_are_gamms(structured, name):
+    sigma, edf, curve, error = GAMM[name]
+    fit = structured[name]
+    found = fit.smooths(points=3)
+    assert fit.sigma == pytest.approx(sigma, rel=2e-6)
+    assert found.terms["edf"].iloc[0] == pytest.approx(edf, rel=3e-6)
+    np.testing.assert_allclose(found.curves["estimate"], curve, atol=2e-6)
+    np.testing.assert_allclose(found.curves["std_error"], error, rtol=2e-6)
+    assert "Smooth terms:" in str(fit.summary())
+
+
+def test_known_strata_are_weights(structured):
+    """The test of a curve too, whose rows are whitened by either."""
+    fit = structured["strata"]
+    ratio = fit.dispersion["estimate"].iloc[1]
+    d = table().assign(w=lambda d: np.where(d.f == "B", ratio**-2.0, 1.0))
+    one, other = (f.smooths().terms.loc["s(x)"] for f in
+                  (fit, nm.lmer("y ~ f + s(x, k=8, bs='cr')", d, weights="w")))  # fmt: skip
+    np.testing.assert_allclose(one, other, rtol=1e-4)
+    assert one["ref_df"] != pytest.approx(one["edf"], rel=0.05)
+
+
+def test_the_test_beside_correlated_residuals_is_of_whitened_rows(structured):
+    """Wald's statistic, where the rank is whole: with a curve of numbers that is a line."""
+    fit = nm.lmer("y ~ s(x, by=z, k=5, bs='cr')", table().assign(t=np.arange(N) // 8),
+                  residual="ar1(t | g)")  # fmt: skip
+    own = fit.smooths().terms.loc["s(x):z"]
+    assert own["sd"] == 0.0
+    names = [n for n in fit.params.index if "z" in n]
+    b, V = fit.params[names], fit.cov_params().loc[names, names]
+    assert own["statistic"] == pytest.approx(b @ np.linalg.solve(V, b) / 2.0, rel=1e-6)
+
+
+def counts() -> pd.DataFrame:
+    i, d = np.arange(N), table()
+    d["count"] = np.floor(np.exp(0.25 * d.y + 1) + (np.sin(11 * i) + 1)).astype(int)
+    d["yes"] = (np.sin(13 * i + 2) < np.tanh(0.5 * d.y)).astype(int)
+    d["size"] = np.exp(0.3 * d.y + 0.3 * np.sin(17 * i))
+    return d
+
+
+def test_curves_of_counts_are_gamm4s():
+    """`gamm4(..., family = poisson)`: glmer by Laplace's approximation."""
+    fit = nm.glmer("count ~ s(x, k=8) + (1 | g)", counts(), family="poisson")
+    found = fit.smooths(points=3)
+    assert fit.criterion == pytest.approx(414.911784837, abs=1e-8)
+    assert found.terms["edf"].iloc[0] == pytest.approx(1.94917114707, rel=1e-5)
+    curve, error = [0.169660, -0.0985322, 0.0796187], [0.11970553, 0.05078078, 0.12095906]
+    np.testing.assert_allclose(found.curves["estimate"], curve, atol=5e-6)
+    np.testing.assert_allclose(found.curves["std_error"], error, rtol=1e-5)
+    assert "Chi.sq" in str(found) and "Chi.sq" in str(fit.summary())
+
+
+def test_curves_of_each_level_are_gamm4s():
+    fit = nm.glmer("yes ~ f + s(x, by=f, k=6, bs='cr') + (1 | g)", counts(), family="binomial")
+    found = fit.smooths(points=3)
+    np.testing.assert_allclose(found.terms["edf"], [1.90231769143, 1.67181175676], rtol=1e-4)
+    curves = [0.6307415, -0.3708758, 0.2706462, 0.4682881, -0.2710298, 0.3898219]
+    errors = [0.7003012, 0.2727742, 0.6754591, 0.6224493, 0.2352560, 0.6135764]
+    np.testing.assert_allclose(found.curves["estimate"], curves, atol=1e-4)
+    np.testing.assert_allclose(found.curves["std_error"], errors, rtol=1e-4)
+    assert fit.plot.curves()[0].get_ylabel() == "s(x):fA"
+
+
+def test_tests_of_generalized_curves_are_mgcvs():
+    """`gam(method = "ML")`, whose fixed effects are at the joint mode: chi-squared, or F."""
+    fit = nm.glmer("count ~ s(x, k=8) + (1 | g)", counts(), family="poisson", nAGQ=0)
+    own = fit.smooths().terms.loc["s(x)"]
+    assert own["edf"] == pytest.approx(1.94888503917, rel=1e-4)
+    assert own["ref_df"] == pytest.approx(2.42561526093, rel=1e-4)
+    assert own["p_value"] == pytest.approx(0.22289203373675, rel=1e-4)
+    fit = nm.glmer("size ~ s(x, k=8, bs='cr') + (1 | g)", counts(), family="gamma", nAGQ=0)
+    own = fit.smooths(points=3)
+    assert own.statistic == "F"
+    assert own.terms["edf"].iloc[0] == pytest.approx(5.62970734873, rel=1e-6)
+    assert own.terms["ref_df"].iloc[0] == pytest.approx(6.41643975113, rel=1e-6)
+    curve = [0.1348611763, -0.4314869193, -0.1444682470]
+    np.testing.assert_allclose(own.curves["estimate"], curve, atol=1e-6)

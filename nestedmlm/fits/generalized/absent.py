@@ -24,7 +24,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
         "influence": f"{_LINEAR}; leave groups out and fit again: fit.refitted(design)",
         "dfbeta": _LINEAR,
         "dfbetas": _LINEAR,
-        "smooths": "its curves are predicted, fit.predict(newdata), without a test",
         "residual_cov": "there are no residual covariances: fit.residuals(type)",
         "autocorrelation": 'fit.residuals("quantile") has residuals to correlate',
         "capsule": "the sums that it holds are those of a linear model",

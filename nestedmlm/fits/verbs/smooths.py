@@ -10,6 +10,8 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count
+from nestedmlm.design.design import Design
+from nestedmlm.design.frame.response_kinds import response_kind
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.smooths import (
     curve_band,
@@ -19,6 +21,8 @@ from nestedmlm.inference.effects.smooths import (
     smooth_test,
 )
 from nestedmlm.inference.means.adjustments import Family, critical_values
+from nestedmlm.inference.rows.working_model import working_solution
+from nestedmlm.likelihood.solution import Solution
 from nestedmlm.views.smooths import COLUMNS, Smooths
 
 if TYPE_CHECKING:
@@ -48,9 +52,16 @@ def smooths(
     ------
     OptionError
         If the model has no smooth terms.
+    ResidualStructureError
+        For a known sigma.
 
     Notes
     -----
+    Of a generalized model they are those of the working linear model: given the weights of its last
+    iteration, as in gamm4 and mgcv, curves on the scale of the linear predictor. Its test is
+    chi-squared unless the family has a dispersion that is estimated. Where residuals differ or
+    correlate their covariance is given too.
+
     All is given the SDs, as in mgcv's ``summary`` and ``plot``: the F test that a curve is zero
     (Wood 2013, Biometrika 100(1), 221-228), and Bayesian bands of the centred curve, which cover
     it on average over x (Marra & Wood 2012, Scandinavian Journal of Statistics 39(1), 53-74).
@@ -71,7 +82,8 @@ def smooths(
     F: test of no curve at all, given the SDs (Wood 2013).
     """
     check_count(points, "points", least=2)
-    design, solution = fit.design, fit.solution
+    _some_smooths(fit.design)
+    solution, design = working_solution(fit.core)
     bands, critical = [], partial(_largest, level) if simultaneous else None
     for t in smooth_terms(design):
         band = curve_band(solution, design, t, points=points, level=level, critical=critical)
@@ -79,7 +91,8 @@ def smooths(
         bands.append(pd.DataFrame({"term": design.terms[t].name, **columns}))
     empty = pd.DataFrame(columns=["term", "x", "estimate", "std_error", "conf_low", "conf_high"])
     return Smooths(
-        terms=smooth_table(fit),
+        terms=_table(fit, solution, design),
+        statistic=smooth_statistic(fit),
         curves=pd.concat(bands, ignore_index=True) if bands else empty,
         level=level,
     )
@@ -99,11 +112,24 @@ def smooth_table(fit: LmerFit) -> pd.DataFrame:
     OptionError
         If there are none.
     """
-    design, solution = fit.design, fit.solution
-    own = [t for t, term in enumerate(design.terms) if term.smooth is not None]
-    if not own:
+    _some_smooths(fit.design)
+    return _table(fit, *working_solution(fit.core))
+
+
+def _some_smooths(design: Design) -> None:
+    if all(term.smooth is None for term in design.terms):
         raise OptionError("the model has no smooth terms: y ~ s(x) + (1 | g) has one")
-    df = residual_df(solution, design)
+
+
+def smooth_statistic(fit: LmerFit) -> str:
+    """Name of the tests' statistic: ``F``, or ``Chi.sq`` where the dispersion is known."""
+    return "F" if response_kind(fit.core.family).free_dispersion else "Chi.sq"
+
+
+def _table(fit: LmerFit, solution: Solution, design: Design) -> pd.DataFrame:
+    own = [t for t, term in enumerate(design.terms) if term.smooth is not None]
+    estimated = smooth_statistic(fit) == "F"
+    df = residual_df(solution, design) if estimated else np.inf
     whole, rows = smooth_terms(design), []
     for t in own:
         sd = float(solution.sigma * solution.T[t][0, 0])
@@ -112,7 +138,8 @@ def smooth_table(fit: LmerFit) -> pd.DataFrame:
             rows.append((edf, np.nan, sd, np.nan, np.nan))
             continue
         found = smooth_test(solution, design, t, df)
-        rows.append((found.edf, found.ref_df, sd, found.statistic, found.p_value))
+        statistic = found.statistic * (1.0 if estimated else found.ref_df)
+        rows.append((found.edf, found.ref_df, sd, statistic, found.p_value))
     names = [design.terms[t].name for t in own]
     labels = [
         name if t in whole else f"({design.terms[t].text})"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
 
 smooth_table = Late("nestedmlm.fits.verbs.smooths", "smooth_table")
+smooth_statistic = Late("nestedmlm.fits.verbs.smooths", "smooth_statistic")
 
 
 def summary(
@@ -62,9 +63,10 @@ def summary(
     Days           10.467      1.546  17.0      6.771      0.0
     """
     plain = fit.core.ddf(ddf) == "none" and vcov is None and fit.core.reference == "t"
-    smooths = smooth_table(fit) if _has_tested_smooths(fit) else None
+    tested = _has_tested_smooths(fit)
+    smooths, named = (smooth_table(fit), smooth_statistic(fit)) if tested else (None, "F")
     if plain or not fit.design.p:
-        return summary_view(fit, correlation=correlation, smooths=smooths)
+        return summary_view(fit, correlation=correlation, smooths=smooths, statistic=named)
     method = df_method(fit.core, ddf, vcov)
     names = list(fit.design.x_names)
     return summary_view(
@@ -74,6 +76,7 @@ def summary(
         cov=None if vcov is None else pd.DataFrame(method.cov, names, names),
         method=fit.core.ddf(ddf),
         smooths=smooths,
+        statistic=named,
         notes=(*method.notes, *_lines_of_curves(fit.design)),
     )
 
@@ -90,8 +93,8 @@ def _lines_of_curves(design: Design) -> tuple[str, ...]:
 
 def _has_tested_smooths(fit: LmerFit) -> bool:
     """Whether there are curves, and `LmerFit.smooths` answers for them."""
-    design, family = fit.design, fit.core.family
-    tested = family is None and design.rows is not None and design.residual is None
+    design = fit.design
+    tested = design.rows is not None and design.sigma is None
     return tested and any(term.smooth is not None for term in design.terms)
 
 

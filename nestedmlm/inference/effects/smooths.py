@@ -27,6 +27,7 @@ from nestedmlm.inference.rows.joint import (
     relative_covariances,
     relative_variances,
 )
+from nestedmlm.inference.rows.residual_precision import Precision, precision
 from nestedmlm.inference.rows.residuals import hat_values
 from nestedmlm.likelihood.solution import Solution
 
@@ -118,13 +119,14 @@ def smooth_test(solution: Solution, design: Design, t: int, df: float) -> Smooth
     t : int
         Number of the term.
     df : float
-        Residual degrees of freedom: rows less the sum of the leverages.
+        Residual degrees of freedom: rows less the sum of the leverages; infinite where the
+        residual variance is known.
 
     Notes
     -----
     Wood (2013), Biometrika 100(1), 221-228, with the rank-``r`` pseudoinverse of the covariance
-    of the curve at the data (rows by the roots of their weights), r the sum of ``2 F - F F`` over
-    its coefficients: the test of mgcv's ``summary``. Given theta.
+    of the curve at the data (rows by the roots of their weights, and whitened), r the sum of
+    ``2 F - F F`` over its coefficients: the test of mgcv's ``summary``. Given theta.
     """
     edf = effective_df(solution, design, t)
     X, Z = _unpenalised(design, t), np.eye(len(design.terms[t].columns))
@@ -133,26 +135,35 @@ def smooth_test(solution: Solution, design: Design, t: int, df: float) -> Smooth
     units = (unit_X, _rows(design, t, np.vstack([np.zeros((k0, Z.shape[1])), Z])))
     tau = float(solution.T[t][0, 0])
     V = relative_covariances(solution, units, units) * solution.sigma**2
-    w = np.ones(design.n) if design.weights is None else design.weights
+    K = precision(solution, design)
     C = np.diag(V)[k0:] / solution.sigma**2
-    # of a penalised one 2 F - F F is 1 - (C S C S), and CSC = C - C X'WX C
+    # of a penalised one 2 F - F F is 1 - (C S C S), and CSC = C - C X'KX C
     rank = float(k0)
     if tau > 0.0:
-        rank += float(np.sum(1.0 - (C - _squares(solution, design, units, w)[k0:]) / tau**2))
+        rank += float(np.sum(1.0 - (C - _squares(solution, design, units, K)[k0:]) / tau**2))
     columns = np.hstack([_data_lines(design, t, X), design.terms[t].X])
     p = np.concatenate([X @ solution.beta, solution.b[t][0]])
-    return _wood_test(np.sqrt(w)[:, None] * columns, p, V, edf, rank, df)
+    return _wood_test(_whitened(solution, design, columns), p, V, edf, rank, df)
+
+
+def _whitened(solution: Solution, design: Design, columns: FloatArray) -> FloatArray:
+    """Rows whose residuals are independent with one variance."""
+    at = solution.stats.residual
+    scaled = columns if design.weights is None else np.sqrt(design.weights)[:, None] * columns
+    return scaled if at is None else at.model.whiten(at.free, scaled)
 
 
 def _squares(
-    solution: Solution, design: Design, units: tuple[FloatArray, TermRows], w: FloatArray
+    solution: Solution, design: Design, units: tuple[FloatArray, TermRows], K: Precision
 ) -> FloatArray:
-    """Diagonal of ``C [X Z]'W[X Z] C`` at some coefficients."""
+    """Diagonal of ``C [X Z]'K[X Z] C`` at some coefficients."""
     rows, out = design_rows(design), np.zeros(len(units[0]))
-    for low in range(0, design.n, _ROWS_AT_ONCE):
-        own = slice(low, low + _ROWS_AT_ONCE)
+    step = design.n if K.blocks else _ROWS_AT_ONCE
+    for low in range(0, design.n, step):
+        own = slice(low, low + step)
         some = (design.X[own], [(Z[own], codes[own]) for Z, codes in rows])
-        out += w[own] @ relative_covariances(solution, some, units) ** 2
+        C = relative_covariances(solution, some, units)
+        out += np.sum(C * K.times(C), axis=0) if K.blocks else K.diagonal[own] @ C**2
     return out
 
 

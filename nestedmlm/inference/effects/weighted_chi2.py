@@ -20,7 +20,7 @@ def f_like_tail(statistic: float, weights: FloatArray, df: float) -> float:
     weights : (k,) array
         Positive; equal ones give an F distribution.
     df : float
-        Of the denominator.
+        Of the denominator; infinite where it is known: a mixture of chi-squared distributions.
 
     Notes
     -----
@@ -40,7 +40,10 @@ def f_like_tail(statistic: float, weights: FloatArray, df: float) -> float:
             a.append(float(np.dot(g[::-1], a)) / j)
         own = k + 2 * j
         total += a[j]
-        tail += a[j] * float(scipy.special.fdtrc(own, df, statistic / (least * own)))
+        if np.isinf(df):
+            tail += a[j] * float(scipy.special.chdtrc(own, statistic / least))
+        else:
+            tail += a[j] * float(scipy.special.fdtrc(own, df, statistic / (least * own)))
         if 1.0 - total < _LEFT_OUT_MASS:
             break
     return min(tail + max(1.0 - total, 0.0), 1.0) if total < 1.0 - _LEFT_OUT_MASS else tail

@@ -13,10 +13,11 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.rows import rows_here
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.deletion import delete_held
 from nestedmlm.inference.rows.generalized_residuals import ResponseAt, response_at, working
-from nestedmlm.likelihood.solution import results_at
+from nestedmlm.likelihood.solution import Solution, results_at
 
 _LEAST = 1e-12  # share of the mean weight that the weight of a row has at least: none is zero
 
@@ -41,6 +42,20 @@ def working_design(fitted: Fitted) -> Design:
     moved = design.with_response(at.eta - offset + working(at))
     rows = replace(moved.with_weights(working_weights(at)).rows, offset=None)  # type: ignore[type-var]
     return replace(moved, rows=rows)
+
+
+def working_solution(fitted: Fitted) -> tuple[Solution, Design]:
+    """The working linear model with the estimates of the fit; a linear fit's own.
+
+    Its residual variance is known, 1: the weights hold the dispersion.
+    """
+    if fitted.family is None:
+        return fitted.solution, fitted.design
+    design = working_design(fitted)
+    rows = replace(rows_here(design.rows, "the working model"), sigma=1.0)
+    design = replace(design, rows=rows)
+    found = results_at(design, fitted.solution.theta, REML=False)
+    return replace(found, beta=fitted.solution.beta, b=fitted.solution.b), design
 
 
 def held_changes(fitted: Fitted, sets: list[IntArray]) -> FloatArray:
