@@ -173,10 +173,16 @@ def _phi_of(simple: Optimum | None, plan: Plan) -> FloatArray:
 
 
 def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
-    """From the optimum without the structure; where that may be a trap, from unit variances too."""
+    """From the optimum without the structure; where that may be a trap, from elsewhere too.
+
+    `toep` and `ad1` start at strong correlations as well, structures over gaps beside random
+    effects at unit variances.
+    """
     model, plan = objective.sums.model, objective.plan
     yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), model.start])
-    structure = model.structure
+    strong, structure = model.strong, model.structure
+    if strong is not None:
+        yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), strong])
     if plan.n_theta and structure is not None and structure.time == GAPS:
         yield np.concatenate([start_phi(plan), model.start])
 

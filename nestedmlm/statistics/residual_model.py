@@ -107,6 +107,16 @@ class ResidualModel:
             return []
         return [self.structure.neutral(self.levels_of(part)) for part in self.correlations]
 
+    @property
+    def strong(self) -> FloatArray | None:
+        """Free parameters of strong correlations, where the structure has such a start."""
+        if self.structure is None or self.structure.strong is None:
+            return None
+        of_k = self.structure.strong
+        return np.concatenate(
+            [np.zeros(self.q), *(of_k(self.levels_of(part)) for part in self.correlations)]
+        )
+
     def natural(self, free: FloatArray) -> FloatArray:
         """Values of the parameters: ratios of standard deviations, and correlations.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,52 @@ def test_nothing_is_lower(seed):
 @pytest.mark.parametrize("seed", range(80))
 def test_nothing_is_lower_from_many_starts(seed):
     check(seed, starts=12)
+
+
+STRUCTURES = [
+    ("y ~ t + (t | g)", {"residual": "car1(t | g)"}),
+    ("y ~ t + (1 | g)", {"residual": "ar1(t | g)", "dispersion": "~ half"}),
+    ("y ~ t + (t | g)", {"dispersion": "~ half"}),
+    ("y ~ t + (1 | g)", {"dispersion": "~ t"}),
+    ("y ~ t", {"residual": "cs(visit | g, hom=False)"}),
+    ("y ~ t", {"residual": "toep(visit | g)"}),
+    ("y ~ t", {"residual": "ad1(visit | g, hom=False)"}),
+    ("y ~ t", {"residual": "us(visit | g)"}),
+]
+
+
+def check_structure(seed: int, starts: int) -> None:
+    """No start leads lower than where the fit is, and neither does independence."""
+    formula, how = STRUCTURES[seed % len(STRUCTURES)]
+    d = made(seed).assign(visit=lambda d: "v" + d.t.astype(str), half=lambda d: d.g % 2 == 1)
+    if how.get("residual", "").startswith("us"):
+        d = d[d.t < 4]
+    design = build_design(formula, d, require_random=False, **how)
+    sums = pair_sums(design)
+    plan = make_plan(design, sums.base)
+    objective = ResidualObjective(plan=plan, sums=sums, REML=True)
+    rng, lowest = np.random.default_rng(seed), np.inf
+    with held(choice=Speed.NUMPY):
+        found = optimize_residuals(plan, sums, REML=True).evaluation.criterion
+        if plan.n_theta:
+            lowest = optimize(plan, sums.base, REML=True).evaluation.criterion + 1e-4
+        for _ in range(starts):
+            theta = rng.normal(size=plan.n_theta)
+            free = sums.model.start + rng.normal(scale=0.6, size=len(sums.model.start))
+            with contextlib.suppress(np.linalg.LinAlgError):
+                at = descend_from(objective, np.append(theta, free), Control()).here
+                lowest = min(lowest, at.value)
+    assert found <= lowest + 1e-4
+
+
+def test_a_second_optimum_at_strong_correlations_is_found():
+    check_structure(14, starts=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(80))
+def test_nothing_is_lower_with_other_structures(seed):
+    check_structure(seed, starts=8)
 
 
 @pytest.mark.parametrize("starts", ["none", "bad"])
