@@ -95,7 +95,7 @@ def test_tests_that_are_refused(fit):
         fit.power("(1 | herd)", 2, test="boundary")
     with pytest.raises(OptionError, match="test must be one of z"):
         nm.planned_power(fit, "period2", test="kenward-roger")
-    with pytest.raises(OptionError, match="for linear models"):
+    with pytest.raises(OptionError, match="a GlmerFit has no draws"):
         scenario_of(fit).assurance(fit, "period2")
     penalised = nm.glmer(FORMULA, nm.load_dataset("cbpp"), family="binomial", penalty="wishart")
     with pytest.raises(OptionError, match="penalised"):

@@ -156,7 +156,7 @@ def assurance(
     Raises
     ------
     OptionError
-        If the posterior is of another model, or the effect is a random one.
+        If the posterior is none or of another model, or the effect is a random one.
 
     Notes
     -----
@@ -165,6 +165,11 @@ def assurance(
     """
     check_level(alpha, "alpha")
     check_count(draws, "draws", least=1)
+    if getattr(posterior, "engine", None) != "posterior":
+        raise OptionError(
+            "assurance averages over the posterior of a pilot, and a "
+            f"{type(posterior).__name__} has no draws: give pilot.sample()"
+        )
     refuse_residuals(posterior, "assurance")
     tested = fixed_effect(scenario, effect)
     _check_alike(scenario.design, posterior.design)

@@ -26,7 +26,7 @@ CLOSE = {"sleep": 2e-8, "egsingle": 1e-6, "orthodont": 2e-8}
 
 
 @pytest.fixture(scope="module")
-def fits() -> dict[str, nm.LmerFit]:
+def fits(shared_data) -> dict[str, nm.LmerFit]:
     def fit(name: str) -> nm.LmerFit:
         data, formula, REML = MODELS[name]
         table = nm.load_dataset(data)
