@@ -117,6 +117,15 @@ def test_coefficients_are_integrated_out(kind):
     np.testing.assert_allclose(np.cov(many.T), V, atol=0.1 * V.diagonal().max())
 
 
+def test_coefficients_are_integrated_out_beside_residual_structures():
+    data = nm.load_dataset("sleepstudy")
+    model = nm.Model("Reaction ~ Days + (1 | Subject)", data, residual="ar1(Days | Subject)")
+    own = collapse(marginal_density(model.design, {"slopes": nm.Horseshoe(global_scale=0.5)}), 1)
+    rng = np.random.default_rng(3)
+    for _ in range(2):
+        assert_gradient(own, own.initial + 0.2 * rng.normal(size=own.ndim))
+
+
 COMBINED = {"x - z": nm.Prior("StudentT", nu=3, mu=0.2, sigma=0.5),
             "Intercept + 2 * x - 1": nm.Prior("Normal", mu=1, sigma=2)}  # fmt: skip
 
