@@ -36,6 +36,8 @@ def test_no_certified_fit_is_above_another(kind: str) -> None:
 
 
 @pytest.mark.slow
+# small designs may not identify a residual structure: said by name, and not certified
+@pytest.mark.filterwarnings("ignore:(at the edge|flat):nestedmlm.errors.ConvergenceWarning")
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_no_certified_fit_is_above_another_on_many_designs(kind: str) -> None:
     check_designs(kind, 40, seed=8, starts=3)
