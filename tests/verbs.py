@@ -595,6 +595,7 @@ row("residuals quantile", lambda f: f.residuals("quantile", seed=1), **OWN)
 row("refit generalized", lambda f: f.refit(1.0 - f.design.y).params, **OWN)
 row("generalized variance_parameters", lambda f: f.variance_parameters()["estimate"],
     "variance_parameters", **OWN)  # fmt: skip
+row("regrid generalized", lambda f: f.emmeans("x").regrid().to_frame(), "Emmeans.regrid", **OWN)
 row("conf_int generalized", lambda f: f.conf_int("beta_"), "conf_int", **OWN)
 row("overdispersion", lambda f: f.overdispersion(), **OWN)
 row("zero_inflation", lambda f: f.zero_inflation(nsim=9, seed=1), **OWN)

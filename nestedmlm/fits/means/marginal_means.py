@@ -16,6 +16,7 @@ from nestedmlm.fits.means.comparisons import adjustment_of, compare_means, inter
 from nestedmlm.fits.means.effect_sizes import eff_size
 from nestedmlm.fits.means.letter_display import cld
 from nestedmlm.fits.means.means_display import MeansDisplay
+from nestedmlm.fits.means.regridded import regrid
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
@@ -265,6 +266,7 @@ class Emmeans(MeansDisplay, Viewable):
 
     eff_size = eff_size
     cld = cld
+    regrid = regrid
 
     # --- what is printed -----------------------------------------------------------------------
     @checked

@@ -38,3 +38,27 @@ def test_spellings_of_no_random_effects(fit, spelling):
     expected = fit.predict(rows, re_form="~ 0")
     np.testing.assert_array_equal(fit.predict(rows, re_form=spelling), expected)
     assert not np.allclose(fit.predict(rows), expected)
+
+
+def test_means_regridded_to_rates():
+    # lme4 1.1-31, emmeans 1.8.4: regrid(emmeans(f, "YEAR")), and its pairs()
+    fit = nm.glmer("TICKS ~ YEAR + (1 | BROOD)", nm.load_dataset("grouseticks"), family="poisson")
+    rates = nm.emmeans(fit, "YEAR").regrid()
+    own = rates.to_frame()
+    np.testing.assert_allclose(own["estimate"], [1.421120, 5.454145, 0.575374], rtol=2e-4)
+    np.testing.assert_allclose(own["std_error"], [0.334465, 1.115843, 0.143483], rtol=1e-3)
+    np.testing.assert_allclose(own["conf_low"], [0.765581, 3.267133, 0.294153], rtol=1e-3)
+    differences = rates.pairs().to_frame()
+    np.testing.assert_allclose(differences["estimate"], [-4.033026, 0.845745, 4.878771], rtol=2e-4)
+    np.testing.assert_allclose(differences["std_error"], [1.161419, 0.358442, 1.123283], rtol=1e-3)
+    np.testing.assert_allclose(differences["statistic"], [-3.473, 2.360, 4.343], atol=3e-3)
+
+
+def test_what_is_not_regridded(fit):
+    with pytest.raises(OptionError, match="regrid the means first"):
+        nm.emmeans(fit, "YEAR").pairs().regrid()
+    with pytest.raises(OptionError, match="transform"):
+        nm.emmeans(fit, "YEAR").regrid("log")
+    linear = nm.lmer("strength ~ batch + (1 | batch:cask)", nm.load_dataset("Pastes"))
+    with pytest.raises(OptionError, match="only scale"):
+        nm.emmeans(linear, "batch").regrid()
