@@ -25,6 +25,7 @@ FORMULAS = {
     "same partition twice": "y ~ x + (1 | f1) + (1 | f1copy)",
     "single-observation groups": "y ~ x + (1 | few)",
     "no fixed effects": "y ~ 0 + (1 | f1)",
+    "crossed without fixed effects": "y ~ 0 + (1 | f1) + (x | c1)",
     "diag": "y ~ x + diag(x + z | f1) + diag(x | f2, hom = TRUE)",
     "compound symmetry": "y ~ x + cs(x + z | f1) + cs(0 + a | f2, hom = TRUE)",
     "autoregressive": "y ~ x + ar1(0 + a | f1) + ar1(0 + a | f2, hom = FALSE)",

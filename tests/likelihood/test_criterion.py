@@ -112,8 +112,9 @@ def test_conditional_covariances(kind: str) -> None:
         at += J * k
 
 
-def test_elimination_leaves_its_input_alone() -> None:
-    d = design("nested within crossed")
+@pytest.mark.parametrize("kind", ["nested within crossed", "crossed without fixed effects"])
+def test_elimination_leaves_its_input_alone(kind: str) -> None:
+    d = design(kind)
     stats = cross_products(d)
     plan = make_plan(d, stats)
     held = [stats.blocks[0].panels, stats.crossed.values, stats.crossed.Q, stats.crossed.R, stats.F]

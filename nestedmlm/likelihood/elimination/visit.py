@@ -166,7 +166,7 @@ def _crossed(T: FloatArray, stats: CrossProducts) -> Eliminated:
     s = block.shape
     panels, cross = block.panels.copy(), crossed.values.copy()
     N, H, B, b, own = (np.empty(int(x[-1])) for x in (s.root, s.half, s.right, s.right, s.root))
-    Hc, Q, Rt = np.empty(len(cross)), crossed.Q.copy(), np.ascontiguousarray(crossed.R.T)
+    Hc, Q, Rt = np.empty(len(cross)), crossed.Q.copy(), crossed.R.T.copy()
     logdet = run.go_up_crossed(s, e, block.starts, T, panels, cross, N, H, Hc, S, Q, Rt)
     logdet_t, dense = _dense(T, stats, Q, Rt.T, S, info, BB)
     bt = np.ascontiguousarray(dense.b.T)
