@@ -314,7 +314,8 @@ def _names(value: Any, name: str) -> Any:
 def _named(value: Any, name: str) -> Any:
     known = dict(_mapping(value, name).items())
     if all(isinstance(key, str) for key in known):
-        return value if isinstance(value, Mapping) else known
+        table = getattr(value, "ndim", 1) != 1  # whoever takes it says what it is not
+        return value if table or isinstance(value, Mapping) else known
     raise OptionError(f"{name} must be a mapping of names to values, not {value!r:.60}")
 
 

@@ -16,7 +16,7 @@ from nestedmlm.covariance.structure import TRAPPED, Structure
 from nestedmlm.covariance.triangle import echelon, from_lower, lower_indices
 
 _CORRELATED, _LARGE = 0.9, 5.0  # correlations and relative standard deviations of a second start
-_SMALL = 0.3  # relative standard deviations of a third
+_SMALL_SDS = 0.3  # relative standard deviations of a third
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ class Unstructured(Structure):
         # stand for their means.
         correlated = np.linalg.cholesky((1.0 - _CORRELATED) * np.eye(k) + _CORRELATED)
         first = self.start(k, hom)
-        return (first, _LARGE * correlated[lower_indices(k)], _SMALL * first) if k > 1 else (first,)
+        return (
+            (first, _LARGE * correlated[lower_indices(k)], _SMALL_SDS * first)
+            if k > 1
+            else (first,)
+        )
 
     @override
     def factor(self, xp: ModuleType, phi: Any, k: int, hom: bool) -> Any:

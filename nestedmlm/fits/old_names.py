@@ -52,7 +52,7 @@ POSTERIOR_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         **{
             name: f"nm.lmer(formula, data).{name}: it is of fits by likelihood"
             for name in (
-                "anova", "bootstrap", "capsule", "drop1", "extend", "fragility", "power", "profile",
+                "anova", "bootstrap", "capsule", "drop1", "fragility", "power", "profile",
                 "r_code", "ranova", "refit", "simplify", "standardized", "step",
                 "variance_partition",
             )

@@ -201,7 +201,7 @@ def test_hierarchical_form_agrees(sleep):
 def test_why_estimate_and_posterior_part(sleep, posterior):
     why = nm.compare(sleep.fit(), posterior).why(draws=500, seed=1, tips=False)
     said = why.sentences()
-    assert "1|Subject_sigma is held at 25." in said
+    assert "sd_(Intercept)|Subject is held at 25." in said
     assert np.isnan(why.to_frame()["prior_share"].iloc[2])
     assert len(nm.plots.prior_influence(why).get_yticks()) == len(said) - 1
 
@@ -223,4 +223,4 @@ def test_nothing_is_concluded_from_an_estimate_of_zero():
     why = nm.compare(fit, posterior).why(draws=250, seed=1)
     said = {own.split(":")[0]: own for own in why.sentences()}
     assert "interval" in said["sigma"]
-    assert "interval" not in said["1|Batch_sigma"]
+    assert "interval" not in said["sd_(Intercept)|Batch"]

@@ -242,7 +242,8 @@ def test_twins_answer_alike_on_the_boundary(term, twin, verb):
 
 
 # --- nobody asks for a name ---------------------------------------------------------------------
-SPELLED = {PACKAGE / "formula" / "structures.py"}  # how formulas write them
+# how formulas write them, and what R's nlme calls them
+SPELLED = {PACKAGE / "formula" / "structures.py", PACKAGE / "fits" / "verbs" / "nlme_code.py"}
 
 
 def about_double_bar(node: ast.AST) -> bool:

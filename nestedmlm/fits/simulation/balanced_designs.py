@@ -24,7 +24,7 @@ from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.simulation.from_formula import with_response
 from nestedmlm.fits.simulation.planned_power import fixed_effect_of
 from nestedmlm.fits.simulation.scenario import fixed_effects, supposed
-from nestedmlm.inference.effects.planned_test import PlannedTest, test_of_method
+from nestedmlm.inference.effects.planned_test import PlannedTest, method_test
 from nestedmlm.inference.effects.repeated_units import UnitTerm, kenward_roger_of_units
 from nestedmlm.likelihood.plan import term_shapes
 
@@ -128,7 +128,7 @@ def planned_together(
             times = [len(range(kind, counts[0], len(kinds))) for kind in range(len(kinds))]
             if _is_plain(kinds, times, int(np.prod(counts))):
                 method = kenward_roger_of_units(kinds, times, sigma=given.sigma)
-                found[counts] = test_of_method(method, L, 1.0, test), size
+                found[counts] = method_test(method, L, 1.0, test), size
     return found
 
 

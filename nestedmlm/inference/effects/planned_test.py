@@ -79,10 +79,10 @@ def planned_test(
     what Kenward and Roger's adjustment adds. Degrees of freedom come from the expected information;
     for one row Satterthwaite's and Kenward and Roger's are then the same number.
     """
-    return test_of_method(kenward_roger(fitted), L, (sigma / fitted.solution.sigma) ** 2, test)
+    return method_test(kenward_roger(fitted), L, (sigma / fitted.solution.sigma) ** 2, test)
 
 
-def test_of_method(method: KenwardRoger, L: FloatArray, scale: float, test: str) -> PlannedTest:
+def method_test(method: KenwardRoger, L: FloatArray, scale: float, test: str) -> PlannedTest:
     """Plan a test from Kenward and Roger's sums, whose covariances are multiplied by `scale`."""
     cov = 0.5 * scale * (L @ (method.cov + method.unadjusted) @ L.T)
     return PlannedTest(cov=cov, num_df=len(L), den_df=DENOMINATORS[test](method, L))

@@ -23,7 +23,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 
 _NEAR = 1e-11  # relative squared length of a Newton step that is the last: the next is its square
 _THERE = 1e-22  # the same of steps that converge linearly
-_MOST_STEPS = 200  # towards the modes
+_MOST_STEPS = 60  # towards the modes
 _FISHER_STEPS = 2  # before Newton's method is tried where the observed information is not positive
 _LEAST_SHARE = 1e-8  # of a step that is tried when it does not lower the criterion
 _ROUNDING = 1e-11  # share of the criterion that is no rise
