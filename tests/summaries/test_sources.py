@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ import pytest
 from parts_of_tables import parts_of, source_of
 
 import nestedmlm as nm
-from nestedmlm.design.partitions.sources import is_source, open_source
+from nestedmlm.design.partitions.on_partitions import each_partition
+from nestedmlm.design.partitions.sources import Partition, Source, is_source, open_source
+from nestedmlm.errors import PartitionError
 
 duckdb = pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")
@@ -245,6 +248,47 @@ def test_ctrl_c_leaves_nothing_half_done():
     source = source_of([DATA.iloc[:2000], Interrupted(DATA.iloc[2000:])])
     with pytest.raises(KeyboardInterrupt):
         nm.summarise("score ~ ses + (1 | school)", source)
+
+
+def _read_ahead(reads):
+    """A source whose partitions are read by a thread: one callable each."""
+    parts = [Partition(f"part {k}", read) for k, read in enumerate(reads)]
+    return Source("calls", ("x",), lambda: iter(parts), count=len(parts), ahead=True)
+
+
+def test_a_thread_reads_the_next_partition_meanwhile():
+    begun = threading.Event()
+
+    def second(columns):
+        begun.set()
+        return 2
+
+    def work(table, label):
+        assert table == 2 or begun.wait(timeout=30)
+        return table, label
+
+    source = _read_ahead([lambda columns: 1, second])
+    assert list(each_partition(source, ["x"], work, "rows")) == [(1, "part 0"), (2, "part 1")]
+
+
+def test_what_goes_wrong_ahead_comes_in_its_turn_and_leaves_no_thread():
+    def gone(columns):
+        raise PartitionError("part 2: gone", "part 2")
+
+    done = []
+    source = _read_ahead([lambda columns: 0, lambda columns: 1, gone, lambda columns: 3])
+    with pytest.raises(PartitionError, match="part 2: gone"):
+        for result in each_partition(source, ["x"], lambda table, label: table, "rows"):
+            done.append(result)
+    assert done == [0, 1]
+
+    def interrupted(table, label):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        list(each_partition(source, ["x"], interrupted, "rows"))
+    assert caught.tb  # which keeps the frames alive
+    assert not [t for t in threading.enumerate() if t.name.startswith("nestedmlm-read")]
 
 
 def test_import_and_fit_load_neither_arrow_nor_dask():

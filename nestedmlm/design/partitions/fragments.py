@@ -86,9 +86,12 @@ def read_fragment(
         elif first is not None:
             some = fragment.scanner(schema=physical, columns=list(columns), batch_size=first)
             table = some.head(first)
-        else:  # in one piece: pieces would be copied into one
+        else:  # in one piece: pieces would be copied into one; threads of Arrow's cost a fifth more
             table = fragment.to_table(
-                schema=physical, columns=list(columns), batch_size=2 * PARTITION_ROWS
+                schema=physical,
+                columns=list(columns),
+                batch_size=2 * PARTITION_ROWS,
+                use_threads=False,
             )
     except OSError as error:
         _check_unchanged(fragment, state, label)

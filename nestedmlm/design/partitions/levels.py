@@ -43,7 +43,7 @@ class SeenLevels:
         """Of a partition; None where it has no row, or nothing but missing values."""
         if not isinstance(value, Factor):
             return None
-        used = np.unique(value.codes[value.codes >= 0])
+        used = np.flatnonzero(np.bincount(value.codes[value.codes >= 0]))
         if not used.size:
             return None
         return cls(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
-from nestedmlm.design.partitions.sources import Source
+from nestedmlm.design.partitions.sources import Partition, Source
 from nestedmlm.errors import DataError, NestedMLMError, PartitionError
 from nestedmlm.progress import track
 
@@ -42,9 +44,28 @@ def each_partition[Result](
     if source.delayed is not None:
         yield from _on_dask(source, columns, function, None)
         return
-    parts = source.partitions()
-    for part in track(parts, source.count or 0, what, show=show):
-        yield on_partition(function, part.read(columns), part.label)
+    read = _read_ahead if source.ahead else _read
+    with closing(read(source.partitions(), columns)) as tables:
+        for table, label in track(tables, source.count or 0, what, show=show):
+            yield on_partition(function, table, label)
+
+
+def _read(parts: Iterator[Partition], columns: Sequence[str]) -> Generator[tuple[Any, str]]:
+    for part in parts:
+        yield part.read(columns), part.label
+
+
+def _read_ahead(parts: Iterator[Partition], columns: Sequence[str]) -> Generator[tuple[Any, str]]:
+    """Tables of partitions; while one is worked on, a thread reads the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="nestedmlm-read") as reader:
+        now: tuple[Future[Any], str] | None = None
+        for part in parts:
+            then = (reader.submit(part.read, columns), part.label)
+            if now is not None:
+                yield now[0].result(), now[1]
+            now = then
+        if now is not None:
+            yield now[0].result(), now[1]
 
 
 def merged_partitions[Result](

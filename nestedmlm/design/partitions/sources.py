@@ -64,6 +64,8 @@ class Source:
         Yields the first partition without using up what can be read only once.
     delayed : callable or None
         Of a Dask frame: its partitions as delayed objects.
+    ahead : bool
+        Whether a thread may read the next partition while one is worked on.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Source:
     once: bool = False
     first: Callable[[], Iterator[Partition]] | None = None
     delayed: Callable[[Sequence[str]], Sequence[Any]] | None = None
+    ahead: bool = False
 
 
 def is_source(data: Any) -> bool:
@@ -224,6 +227,7 @@ def _open_dataset(data: Any, name: str) -> Source:
         columns=tuple(data.schema.names),
         partitions=lambda: iter(partitions),
         count=len(partitions),
+        ahead=True,
     )
 
 

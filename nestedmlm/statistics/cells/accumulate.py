@@ -65,11 +65,15 @@ def cells_of_rows(
             c = to_basis @ raw
             sums += c.sum(axis=1)
             weighted = c if w is None else c * w[rows]
-            total += weighted @ c.T
+            # The rows of z are those of the cells. A block with its own transpose goes to BLAS's
+            # syrk, which takes four times gemm's time where the block is this flat.
+            total[kz:] += weighted[kz:] @ c.T
             if plain is not None:
                 plain += c @ c.T
             held.add(weighted[:kz], c, codes[rows])
         held.flush()
+        for (a, j), own in zip(packed_places(kz, d), products.sum(axis=1), strict=True):
+            total[a, j] = total[j, a] = own
     return Cells(
         keys={name: take_rows(value, first) for name, value in keys.items()},
         products=products,
