@@ -101,15 +101,28 @@ def make_plan(design: Design, stats: CrossProducts) -> Plan:
         tuple(i for i, t in enumerate(design.terms) if t.factor == f) for f in stats.factors
     )
     plan = _same_plan(shapes, factors)
-    needed = _COPIES * 8 * plan.n_theta * sum(k * k for k in plan.widths)
-    if needed > available_memory():
-        raise MemoryLimitError(
-            f"the {len(shapes):,} random-effects terms have {plan.n_theta:,} covariance parameters "
-            f"on factors of {', '.join(f'{k:,}' for k in plan.widths)} columns: their derivatives "
-            f"take about {written_bytes(needed)}, and {written_bytes(available_memory())} are "
-            "free. Leave out terms or columns"
-        )
+    check_memory(plan)
     return plan
+
+
+@once_per_plan
+def check_memory(plan: Plan) -> None:
+    """Refuse a plan whose derivatives would not fit; once, for asking what is free takes a while.
+
+    Raises
+    ------
+    MemoryLimitError
+        See `make_plan`.
+    """
+    needed = _COPIES * 8 * plan.n_theta * sum(k * k for k in plan.widths)
+    free = available_memory()
+    if needed > free:
+        raise MemoryLimitError(
+            f"the {len(plan.shapes):,} random-effects terms have {plan.n_theta:,} covariance "
+            f"parameters on factors of {', '.join(f'{k:,}' for k in plan.widths)} columns: their "
+            f"derivatives take about {written_bytes(needed)}, and {written_bytes(free)} are free. "
+            "Leave out terms or columns"
+        )
 
 
 @once_per_plan

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.design.build import build_design
 from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
 from nestedmlm.likelihood import plan
+from nestedmlm.likelihood.solution import results_at
 from nestedmlm.lme4 import getME, predict
 from nestedmlm.statistics import memory
 
@@ -78,6 +80,18 @@ def test_terms_whose_derivatives_do_not_fit(
     for fit in (nm.lmer, lambda *model: nm.summarise(*model).fit()):
         with pytest.raises(MemoryLimitError, match=r"20 covariance parameters .* of 20 columns"):
             fit(formula, sleepstudy)
+
+
+def test_memory_is_asked_for_once_for_each_plan(
+    monkeypatch: pytest.MonkeyPatch, sleepstudy: pd.DataFrame
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(plan, "available_memory", lambda: asked.append(1) or 2**40)
+    formula = "Reaction ~ Days + " + " + ".join(["(0 + Days | Subject)"] * 7)
+    designs = [build_design(formula, sleepstudy.iloc[:n]) for n in (180, 90)]
+    for design in designs:
+        results_at(design, np.ones(7))
+    assert len(asked) == 1
 
 
 def test_crossed_block_that_does_not_fit(
