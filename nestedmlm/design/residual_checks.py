@@ -32,12 +32,17 @@ def checked_rows(rows: ResidualRows) -> ResidualRows:
             columns[1] = rows.log_sd[:, : rows.n_dispersion]
     X = np.column_stack(columns)
     size = np.sqrt((X * X).sum(axis=0))
-    if (size == 0).any() or np.linalg.matrix_rank(X / np.where(size == 0, 1.0, size),
-                                                  tol=_RANK * np.sqrt(n)) < X.shape[1]:  # fmt: skip
+    scaled = np.linalg.qr(X / np.where(size == 0, 1.0, size), mode="r")
+    _, sizes, directions = np.linalg.svd(scaled)
+    alike = directions[int(np.sum(sizes > _RANK * np.sqrt(n))) :, 1 : 1 + columns[1].shape[1]]
+    if len(alike):
+        shares = np.abs(alike).max(axis=0)
+        named = [name for name, own in zip(rows.names, shares, strict=False) if own > _RANK]
+        by = "" if rows.by is None else ", by= one for each group"
         raise ResidualStructureError(
             "the standard deviations that dispersion= and residual= name explain one another "
-            f"({', '.join(rows.names)}): leave some out (an unstructured matrix has a standard "
-            "deviation for each visit anyhow)"
+            f"({', '.join(named)}): leave some out (us and hom=False have a standard deviation for "
+            f"each visit anyhow{by})"
         )
     for name, column in zip(rows.names, rows.log_sd.T, strict=False):
         if np.isin(column, (0.0, 1.0)).all() and min(column.sum(), n - column.sum()) < _LEAST_ROWS:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.residual_structures import GAPS
+from nestedmlm.covariance.residual_structures import GAPS, LEVELS
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood.plan import Plan, start_phi, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
@@ -36,6 +36,7 @@ _NEAR_EDGE = 6.0  # the same where the criterion still falls, or is flat
 _LEAST_CURVATURE = 0.1  # of the criterion in a log ratio, whose standard error is then above 4
 _EDGE_CORRELATION = 1e-6  # distance from 1 of a correlation
 _FARTHEST = 10.0  # |log| of sigma at zero over that at the predictors' means
+_SINGULAR = 1e-8  # least eigenvalue of correlations between levels
 _NAMED = 0.3  # share of a flat direction from which a parameter is named
 
 
@@ -238,14 +239,14 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
     n = here.objective.plan.n_theta
     H = here.hessian[n:, n:]
     curvatures, values = np.diag(H), model.natural(here.free)
-    for name, value, curvature_of in zip(model.names, values, curvatures, strict=True):
+    spreads = np.zeros(len(values))
+    spreads[: model.q] = np.abs(here.free[: model.q]) * np.ptp(model.classes, axis=0)
+    for name, value, spread, curvature_of in zip(
+        model.names, values, spreads, curvatures, strict=True
+    ):
         falls = not converged or curvature_of < _LEAST_CURVATURE
-        edge = _NEAR_EDGE if falls else _EDGE_LOG_RATIO
-        if name.startswith("sd_ratio") and abs(np.log(value)) > edge:
-            return (
-                f"at the edge: {name} goes to {'zero' if value < 1 else 'infinity'}, so some rows "
-                "are fitted exactly; join this stratum with another one"
-            )
+        if spread > (_NEAR_EDGE if falls else _EDGE_LOG_RATIO):
+            return _of_exact_rows(name, value)
         if name.startswith("rho") and 1.0 - abs(value) < _EDGE_CORRELATION:
             return (
                 f"at the edge: {name} goes to {np.sign(value):+.0f}; the random effects and this "
@@ -253,6 +254,11 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
             )
     if not H.size:
         return None
+    if _least_eigenvalue(model, here.free) < _SINGULAR:
+        return (
+            "at the edge: the matrix of the residuals becomes singular, so some combinations of "
+            "rows are fitted exactly and the likelihood has no maximum; take ad1, toep or cs"
+        )
     d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
     roots, vectors = np.linalg.eigh(H * np.outer(d, d))
     if roots[0] > _FLAT_EIGENVALUE:
@@ -262,3 +268,24 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
         f"flat: the data do not tell {', '.join(named)} apart from what else is in the model; take "
         "a simpler residual structure or fewer random effects"
     )
+
+
+def _of_exact_rows(name: str, value: float) -> str:
+    """What is said where standard deviations of some rows are next to none of those of others."""
+    if name.startswith("sd_ratio"):
+        end, advice = "zero" if value < 1 else "infinity", "join this stratum with another one"
+    else:
+        end, advice = f"{np.sign(value) * np.inf:+}", "take a simpler dispersion="
+    return f"at the edge: {name} goes to {end}, so some rows are fitted exactly; {advice}"
+
+
+def _least_eigenvalue(model: ResidualModel, free: FloatArray) -> float:
+    """Of the correlations between levels, over the groups; 1 of structures without levels."""
+    if model.structure is None or model.structure.time != LEVELS:
+        return 1.0
+    least = []
+    for part, own in zip(model.correlations, model.cuts, strict=True):
+        R = np.asarray(model.structure.matrix(free[own], model.levels_of(part)))
+        sd = np.sqrt(np.diag(R))
+        least.append(float(np.linalg.eigvalsh(R / np.outer(sd, sd))[0]))
+    return min(least)

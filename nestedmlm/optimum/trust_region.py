@@ -157,6 +157,6 @@ def attempt[Model: LocalModel](
     try:
         with np.errstate(all="ignore"):  # a step that overflows is rejected
             model = evaluate(point)
-    except (np.linalg.LinAlgError, FloatingPointError):
+    except (np.linalg.LinAlgError, ArithmeticError):
         return None
     return model if math.isfinite(model.value) else None

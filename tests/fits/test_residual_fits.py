@@ -345,8 +345,31 @@ def test_too_few_blocks_and_what_explains_one_another():
     few = visits()[visits().Subject.astype(str).isin(["M01", "M02", "F01"])]
     with pytest.raises(ResidualStructureError, match="needs more than 4 blocks"):
         nm.lmer("distance ~ age", few, residual="us(visit | Subject)")
-    with pytest.raises(ResidualStructureError, match="explain one another"):
-        nm.lmer(MEANS, visits(), residual="us(visit | Subject)", dispersion="~ visit")
+    with pytest.raises(ResidualStructureError, match=r"sd_ratio\[10\], .*sd_ratio\[14\]\):"):
+        nm.lmer(MEANS, visits(), residual="us(visit | Subject)", dispersion="~ visit + Sex")
+    both = {"residual": "ar1(visit | Subject, by=Sex)", "dispersion": "~ age + Sex"}
+    with pytest.raises(ResidualStructureError, match=r"\(sd_ratio\[Female\], sd_ratio\[Female\]\)"):
+        nm.lmer(MEANS, visits(), **both)
+
+
+def test_a_singular_matrix_of_residuals_is_said():
+    """The last visit repeats the first: the likelihood has no maximum."""
+    d = visits()
+    first = d[d.visit == "8"].set_index("Subject").distance
+    last = d.visit == "14"
+    d.loc[last, "distance"] = d[last].Subject.map(first).astype(float) + 2.0
+    with pytest.warns(nm.ConvergenceWarning) as said:
+        assert not nm.lmer("distance ~ visit", d, residual="us(visit | Subject)").converged
+    assert any("matrix of the residuals becomes singular" in str(w.message) for w in said)
+
+
+def test_a_predictor_that_makes_rows_exact_is_said():
+    """Rows of the larger values have no residuals: the slope has no end."""
+    d = pd.DataFrame({"x": np.arange(20.0), "y": np.random.default_rng(1).normal(size=20)})
+    d.loc[d.x > 4, "y"] = 0.1 * d.x
+    with pytest.warns(nm.ConvergenceWarning) as said:
+        assert not nm.lmer("y ~ x", d, dispersion="~ x").converged
+    assert any("dispersion[x] goes to -inf" in str(w.message) for w in said)
 
 
 def test_autocorrelation_is_nlmes():

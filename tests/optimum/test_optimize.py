@@ -19,6 +19,7 @@ from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.objective import ROUTES, lower_bounds
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.quadratic import trust_step
+from nestedmlm.optimum.trust_region import attempt
 from nestedmlm.optimum.zeros import zero_candidates
 from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import FORMULAS, data, design
@@ -313,3 +314,12 @@ def test_a_certificate_says_what_rounding_has_taken() -> None:
     lost = float(found[3e-5].message.split()[5])
     share = np.var(x * u[g, 1] + u[g, 0]) / (9e-10 * (320 - 80) / 320)
     assert lost == pytest.approx(320 * 2.2e-16 * share, rel=0.7)
+
+
+def test_a_step_to_where_there_is_no_criterion_is_rejected() -> None:
+    """Residual squares of zero there: a division by zero is no reason to give up the fit."""
+
+    def nowhere(point: np.ndarray) -> None:
+        raise ZeroDivisionError
+
+    assert attempt(nowhere, np.zeros(1)) is None
