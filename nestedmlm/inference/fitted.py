@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
@@ -140,6 +143,27 @@ class Fitted:
         """The unbounded covariance parameters, in scaled columns."""
         s = self.solution
         return phi_of_theta(s.theta, s.plan, s.stats)
+
+
+_KNOWN: WeakKeyDictionary[Any, dict[tuple[str, bool], tuple[Penalty | None, Any]]]
+_KNOWN = WeakKeyDictionary()  # of each solution as long as it lives; copies and pickles have none
+
+
+def once_per_fit[R](function: Callable[[Fitted], R]) -> Callable[[Fitted], R]:
+    """Have a function of a fitted model remember its result: verbs that follow take the same."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def kept(fitted: Fitted) -> R:
+        known = _KNOWN.setdefault(fitted.solution, {})
+        penalty, found = known.get((name, fitted.REML), (None, None))
+        if found is None or penalty is not fitted.penalty:
+            found = function(fitted)
+            known[name, fitted.REML] = (fitted.penalty, found)
+        result: R = found
+        return result
+
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

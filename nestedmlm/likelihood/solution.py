@@ -26,7 +26,7 @@ ALL = slice(None)
 _ROWS_AT_ONCE = 65_536  # rows whose residuals are squared at a time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Solution:
     """The model at one theta.
 

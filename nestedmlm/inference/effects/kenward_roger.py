@@ -28,7 +28,7 @@ from nestedmlm.inference.effects.variance_derivatives import (
     variance_derivatives,
     weighted_products,
 )
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, once_per_fit
 from nestedmlm.inference.variances.directions import covariance_directions
 from nestedmlm.inference.variances.expected_information import expected_information
 
@@ -77,6 +77,7 @@ class Approximation:
     scaling: float
 
 
+@once_per_fit
 def kenward_roger(fitted: Fitted) -> KenwardRoger:
     """Prepare Kenward and Roger's method at a REML fit.
 

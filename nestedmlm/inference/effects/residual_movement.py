@@ -13,7 +13,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.identified_inverse import twice_inverse
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, once_per_fit
 from nestedmlm.inference.variances.directions import Directions, parameter_directions
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import degrees
@@ -55,6 +55,7 @@ class Movement:
     flat: int
 
 
+@once_per_fit
 def covariance_movement(fitted: Fitted) -> Movement:
     """Differentiate the criterion and the fixed effects' information at a fit.
 

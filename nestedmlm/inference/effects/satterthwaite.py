@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.errors import MemoryLimitError
 from nestedmlm.inference.effects.identified_inverse import twice_inverse
 from nestedmlm.inference.effects.variance_derivatives import (
     VarianceDerivatives,
     variance_derivatives,
 )
-from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.fitted import Fitted, once_per_fit
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.plan import flat_factors, jacobian
+from nestedmlm.likelihood.solution import Solution
 from nestedmlm.optimum.penalty import penalty_terms
 
 if TYPE_CHECKING:
@@ -37,8 +39,29 @@ else:  # of residuals that differ or correlate only
         late_imports("nestedmlm.inference.effects", {"residual_movement": "covariance_movement"})
     )
 
-_AVERAGE = "Satterthwaite's method by average information (iterative fit)"
 _DIFFERENCE_STEP = 1e-5  # for second derivatives of T T', which involve no data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curvature:
+    """Second derivatives of the criterion with sigma not profiled, at the optimum.
+
+    Attributes
+    ----------
+    hessian : (n_free + 1, n_free + 1) array
+        Of -2 (restricted) log-likelihood in the free parameters and, last, sigma.
+    free : (n_free,) int array
+        Positions of the parameters that move the covariance, among all of phi.
+    derivatives : VarianceDerivatives
+        Along the free parameters.
+    exact : bool
+        Or the average of the observed and the expected information.
+    """
+
+    hessian: FloatArray
+    free: np.ndarray
+    derivatives: VarianceDerivatives
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +86,36 @@ class Satterthwaite:
     notes: tuple[str, ...]
 
 
+@once_per_fit
+def curvature_at(fitted: Fitted) -> Curvature:
+    """Second derivatives of the criterion of a linear model with lme4's residuals.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        A penalised fit has the penalised criterion's.
+
+    Notes
+    -----
+    The average of the observed and the expected information for an iterative fit, and where the
+    exact second derivatives of crossed factors would not fit in memory.
+    """
+    phi, exact = fitted.phi, fitted.solution.stats.sparse is None
+    directions, free = parameter_directions(phi, fitted.solution.plan)
+    try:
+        found = variance_derivatives(fitted, directions, traces=exact)
+    except MemoryLimitError:
+        exact = False
+        found = variance_derivatives(fitted, directions, traces=False)
+    return Curvature(
+        hessian=_hessian(fitted, found, phi, free, exact=exact),
+        free=free,
+        derivatives=found,
+        exact=exact,
+    )
+
+
+@once_per_fit
 def satterthwaite(fitted: Fitted) -> Satterthwaite:
     """Prepare Satterthwaite's method at a fit.
 
@@ -78,25 +131,22 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
     """
     if fitted.solution.stats.residual is not None:
         return _with_residuals(fitted)
-    s, phi = fitted.solution, fitted.phi
-    directions, free = parameter_directions(phi, s.plan)
-    exact = s.stats.sparse is None
-    found = variance_derivatives(fitted, directions, traces=exact)
-    H = _hessian(fitted, found, phi, free)
+    s, curvature = fitted.solution, curvature_at(fitted)
+    H, found = curvature.hessian, curvature.derivatives
     spread, flat = twice_inverse(H if s.stats.sigma is None else H[:-1, :-1])
     if s.stats.sigma is not None:  # nothing of sigma is uncertain
         spread = np.pad(spread, (0, 1))
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
     gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
-    left_out, known = s.plan.n_theta - len(free), s.stats.sigma is not None
+    left_out, known = s.plan.n_theta - len(curvature.free), s.stats.sigma is not None
     return Satterthwaite(
         cov=s.vcov,
         gradient=gradient,
         spread=spread,
         notes=(
             *_notes(left_out, flat, s.plan.n_theta, known=known),
-            *(() if exact else (_AVERAGE,)),
+            *(() if curvature.exact else (_average(s),)),
         ),
     )
 
@@ -133,7 +183,7 @@ def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
 
 
 def _hessian(
-    fitted: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray
+    fitted: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray, *, exact: bool
 ) -> FloatArray:
     """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
     s = fitted.solution
@@ -141,7 +191,6 @@ def _hessian(
     df = s.stats.n - s.stats.p if reml else s.stats.n
     n_d = len(free)
     H = np.empty((n_d + 1, n_d + 1))
-    exact = s.stats.sparse is None
     if exact:
         H[:n_d, :n_d] = found.d2_rss / s.sigma**2 - found.tr_dV_dV
     else:  # average information: the mean of the observed and the expected
@@ -182,6 +231,11 @@ def _curvature_of_covariance(fitted: Fitted, phi: FloatArray, reml: bool) -> Flo
         columns = [(up - down) / (2 * h) for up, down in moved]
     out = np.column_stack(columns)
     return np.asarray(0.5 * (out + out.T))
+
+
+def _average(solution: Solution) -> str:
+    reason = "iterative fit" if solution.stats.sparse is not None else "memory"
+    return f"Satterthwaite's method by average information ({reason})"
 
 
 def _notes(collapsed: int, flat: int, total: int, *, known: bool = False) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Standard errors and Wald intervals of variance parameters.
 
 Delta method on the scale where the likelihood is most nearly quadratic: log for standard
-deviations, atanh for correlations. The Hessian is the observed one, from differences of the exact
-gradient. What lies on the boundary is held there and has no standard error.
+deviations, atanh for correlations. The Hessian is the observed one, exact, the same as in
+Satterthwaite's method. What lies on the boundary is held there and has no standard error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import relative_factors, split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ResidualStructureError
+from nestedmlm.inference.effects.satterthwaite import curvature_at
 from nestedmlm.inference.fitted import Fitted
-from nestedmlm.inference.profile.coordinates import Coordinates, factors_at, free_coordinates
-from nestedmlm.inference.profile.deviance import deviance_at
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.inference.variances.parameters import (
     ModelParameter,
@@ -30,9 +29,8 @@ from nestedmlm.inference.variances.parameters import (
 )
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.late import late_imports
-from nestedmlm.likelihood.plan import term_places, theta_of_phi
+from nestedmlm.likelihood.plan import theta_of_phi
 from nestedmlm.likelihood.solution import Solution
-from nestedmlm.optimum.penalty import penalty_terms
 
 if TYPE_CHECKING:
     from nestedmlm.inference.effects.residual_movement import covariance_movement
@@ -178,37 +176,29 @@ def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
     """
     if fitted.solved is not None:
         return _generalized_slopes(read, fitted)
-    solution, REML, penalty = fitted.solution, fitted.REML, fitted.penalty
-    plan, stats = solution.plan, solution.stats
+    solution = fitted.solution
+    plan, stats, phi = solution.plan, solution.stats, fitted.phi
     if stats.residual is not None:
         raise ResidualStructureError(
             "this interval is not worked out for residuals that differ or correlate: "
             "conf_int() and variance_parameters() are"
         )
-    coordinates = free_coordinates(solution)
-    z = coordinates.start
-    held = np.concatenate([[stats.sigma is not None], _on_boundary(solution, coordinates)])
-    free = np.flatnonzero(~held)
-
-    def gradient(at: FloatArray) -> FloatArray:
-        slope = deviance_at(at, coordinates, REML=REML).gradient
-        if penalty is not None:
-            slope[1:] += penalty_terms(at[1:], plan, penalty).gradient
-        return slope[free]
+    curvature = curvature_at(fitted)
+    inner = np.flatnonzero(~_on_boundary(phi, solution)[curvature.free])
+    sigma = [] if stats.sigma is not None else [-1]
+    z, free = np.append(phi, np.log(solution.sigma)), np.append(curvature.free[inner], sigma)
+    unit = np.append(np.ones(len(curvature.free)), solution.sigma)  # of the logarithm
+    own = np.append(inner, sigma).astype(int)
+    H = (curvature.hessian * np.outer(unit, unit))[np.ix_(own, own)]
 
     def values(at: FloatArray) -> FloatArray:
-        T = factors_at(at, coordinates)
-        factors = [
-            W @ T[e].reshape(W.shape)
-            for W, e in zip(stats.transforms, term_places(plan), strict=True)
-        ]
-        return read(theta_of_phi(at[1:], plan, stats), factors, float(np.exp(at[0])))
+        theta = theta_of_phi(at[:-1], plan, stats)
+        return read(theta, relative_factors(theta, plan.shapes), float(np.exp(at[-1])))
 
-    H = _derivative(gradient, z, free)
     roots, vectors = np.linalg.eigh(0.5 * (H + H.T))
     if roots[0] <= 1e-10 * max(roots[-1], 1e-300):
         return np.full((len(values(z)), len(free)), np.nan)
-    out: FloatArray = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
+    out: FloatArray = _derivative(values, z, free.astype(int)) @ (vectors / np.sqrt(roots))
     return out
 
 
@@ -258,20 +248,26 @@ def _generalized_slopes(read: Reading, fitted: Fitted) -> FloatArray:
 def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
     """Central differences of a vector function in some of its arguments."""
     columns = []
-    for at in free:
+    for at in free % len(z):
         step = _DIFFERENCE_STEP * max(1.0, abs(float(z[at])))
         e = np.where(np.arange(len(z)) == at, step, 0.0)
         columns.append((f(z + e) - f(z - e)) / (2.0 * step))  # type: ignore[operator]
     return np.column_stack(columns)
 
 
-def _on_boundary(solution: Solution, coordinates: Coordinates) -> np.ndarray:
-    """Which of the optimizer's coordinates stand on the boundary of the covariances."""
-    marks = []
-    thetas = split_parameters(solution.theta, solution.plan.shapes)
-    for shape, term, theta in zip(solution.plan.shapes, coordinates.terms, thetas, strict=True):
-        marks.append(shape.structure.on_boundary(term.start, theta, shape.k, shape.hom, _BOUNDARY))
-    return np.concatenate(marks)
+def _on_boundary(phi: FloatArray, solution: Solution) -> np.ndarray:
+    """Which of the optimizer's parameters stand on the boundary of the covariances."""
+    shapes = solution.plan.shapes
+    marks = [
+        shape.structure.on_boundary(own, theta, shape.k, shape.hom, _BOUNDARY)
+        for shape, own, theta in zip(
+            shapes,
+            split_parameters(phi, shapes),
+            split_parameters(solution.theta, shapes),
+            strict=True,
+        )
+    ]
+    return np.concatenate([np.zeros(0, dtype=bool), *marks])
 
 
 def _at_end(p: ModelParameter, estimate: float, sigma: float) -> bool:
