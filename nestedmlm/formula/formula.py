@@ -100,6 +100,11 @@ class Formula:
         return f"{self.response_text} ~ {deparse(rhs)}"
 
     @cached_property
+    def written(self) -> str:
+        """The formula as glmer prints it: R's spacing, ``||`` left as it is."""
+        return f"{self.response_text} ~ {deparse(self.tree.right)}"
+
+    @cached_property
     def response_text(self) -> str:
         """R's text of the response."""
         return deparse(self.response)

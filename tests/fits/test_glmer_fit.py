@@ -196,6 +196,15 @@ def test_emmeans_on_both_scales(fit):
     )
 
 
+def test_words_of_r_for_formulas_and_means():
+    """glmer leaves `||` in print, lmer writes it out; emmeans calls these means "response"."""
+    family = nm.families.negative_binomial(theta=3.0)
+    ticks = nm.load_dataset("grouseticks")
+    model = nm.glmer("TICKS ~ YEAR + (cHEIGHT || BROOD)", ticks, family=family)
+    assert "Formula: TICKS ~ YEAR + (cHEIGHT || BROOD)\n" in str(model.summary())
+    assert " YEAR response " in str(nm.emmeans(model, "YEAR", type="response"))
+
+
 def test_shares_of_variance(fit):
     """Nakagawa, Johnson & Schielzeth (2017): pi^2 / 3, and 1 / (p (1 - p))."""
     random = float(fit.varcorr().to_frame()["vcov"].iloc[0])

@@ -35,6 +35,11 @@ class GeneralizedEstimates(Estimates):
     nAGQ: int
     information: str
 
+    @property
+    def formula(self) -> str:
+        """The formula as glmer prints it, which leaves ``||`` as it is."""
+        return self.design.formula.written
+
     # --- numbers -------------------------------------------------------------------------------
     @property
     def core(self) -> Fitted:

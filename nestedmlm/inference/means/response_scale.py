@@ -12,7 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.families import Family, Link
 
 # what a back-transformed mean is called
-_MEANS = MappingProxyType({"binomial": "prob", "poisson": "rate", "negativebinomial": "rate"})
+_MEANS = MappingProxyType({"binomial": "prob", "poisson": "rate"})
 # links whose differences become ratios: what these are called, and what they are made of
 RATIOS = MappingProxyType({"logit": ("odds.ratio", "log odds ratio"), "log": ("ratio", "log")})
 

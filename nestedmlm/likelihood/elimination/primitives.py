@@ -128,6 +128,8 @@ def times_block(out: Any, x: Any, G: Any, ptr: Any, col: Any) -> None:
         out[...] = product if complete else product[:, _places(ptr, col, size)]
         return
     for left, right in _pairs(ptr):
+        if not len(left):  # rows that are in no level of the dense block
+            continue
         first, last = left[0], left[-1] + 1
         block = G[col[right], col[left]]
         for row, values in zip(out, x, strict=True):

@@ -269,6 +269,12 @@ def test_population_interval_is_that_of_the_fixed_effects(slopes: nm.LmerFit) ->
     )
 
 
+def test_population_errors_beside_crossed_factors(penicillin: nm.LmerFit) -> None:
+    new = pd.DataFrame({"plate": ["a"], "sample": ["A"]})
+    found = penicillin.predict(new, re_form=False, se_fit=True).std_error
+    assert found.to_numpy() == pytest.approx(penicillin.bse.to_numpy())
+
+
 def test_new_groups_count_the_variance_between_groups(slopes: nm.LmerFit) -> None:
     new = pd.DataFrame({"Days": [0.0, 4.5], "Subject": "x"})
     z = np.column_stack([np.ones(2), new.Days])
