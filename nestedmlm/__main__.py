@@ -17,7 +17,7 @@ from nestedmlm.optimum.warmup import warmup
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the two commands and their options.
+    """Describe the commands and their options.
 
     Returns
     -------
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         Its result has ``run``, the function that carries the command out.
     """
     parser = argparse.ArgumentParser(
-        prog="nestedmlm", description="Linear mixed models, as in R's lme4."
+        prog="nestedmlm", description="Linear and generalized mixed models, as in R's lme4."
     )
     parser.add_argument("--version", action="version", version=f"nestedmlm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -37,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo, messages=sys.stdout)
 
     fit = commands.add_parser(
-        "fit", help="fit one model to a table in a file and print its summary"
+        "fit",
+        help="fit one model to a table in a file and print its summary",
+        usage="nestedmlm fit formula data.csv [options]",
     )
     fit.add_argument("formula", help='such as "y ~ x + (x | school) + (1 | class)"')
     fit.add_argument(
@@ -53,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="COL",
-        help="numeric columns that are codes of a factor",
+        help="numeric columns that are codes of a factor (after the file: it takes several)",
     )
     fit.add_argument("--weights", metavar="COL", help="column with prior weights")
     fit.add_argument("--dispersion", help='formula of the log residual SD, such as "~ sex"')

@@ -32,7 +32,8 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file or a workbook (compressed files by their suffix; ``-``: standard input).
 
     Columns may be separated by commas, or by semicolons or tabs, where the header has no comma;
-    with semicolons, as Excel writes them in much of Europe, numbers have decimal commas.
+    with semicolons, as Excel writes them in much of Europe, numbers have decimal commas (points are
+    read too, where the file has those).
 
     Parameters
     ----------
@@ -61,15 +62,20 @@ def read_table(path: Path) -> pd.DataFrame:
         sep = next((sign for sign in (";", "\t") if sign in header), None)
         if len(frame.columns) > 1 or sep is None:
             return frame
-        if isinstance(source, io.StringIO):
-            source.seek(0)
-        return pd.read_csv(source, sep=sep, decimal="," if sep == ";" else ".")
+        frames = [_read_separated(source, sep, decimal) for decimal in (",.", ".")[sep == "\t"]]
+        return max(frames, key=lambda frame: frame.select_dtypes("number").shape[1])
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
         # pandas' own errors are ValueErrors, as is a file of another encoding
         kind = "a workbook" if workbook else "CSV"
-        raise DataError(f"{path} cannot be read as {kind}: {error}") from error
+        raise DataError(f"{table_name(path)} cannot be read as {kind}: {error}") from error
+
+
+def _read_separated(source: io.StringIO | Path, sep: str, decimal: str) -> pd.DataFrame:
+    if isinstance(source, io.StringIO):
+        source.seek(0)
+    return pd.read_csv(source, sep=sep, decimal=decimal)
 
 
 def with_factors(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

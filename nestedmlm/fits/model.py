@@ -161,7 +161,7 @@ class Model:
             dispersion=dispersion,
             residual=residual,
             relationship=relationship,
-            family=None if family is None else generalized_family(family, link),
+            family=None if family is link is None else generalized_family(family, link),
             sigma=read_fixed(fixed),
         )
         caller = Caller.here()

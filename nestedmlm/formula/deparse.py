@@ -21,6 +21,7 @@ _RESERVED = frozenset(
     "TRUE FALSE NULL NA NaN Inf if else for in function while repeat next break "
     "True False None and or not".split()  # of R, and of formulas here
 )
+_BARE = frozenset({".", "Inf", "NA", "NaN"})  # words of R that are no names
 _NUMPY = re.compile(r"(?:np|numpy)\.(\w+)\Z")
 # elementwise functions a formula knows under NumPy's name: np.log(x) is log(x)
 NUMPY_FUNCTIONS = frozenset(
@@ -62,7 +63,7 @@ def _literal(node: Literal) -> str:
 
 
 def _name(node: Name) -> str:
-    if "::" in node.name or node.name == ".":
+    if "::" in node.name or node.name in _BARE:
         return node.name
     return quote_name(node.name)
 

@@ -105,15 +105,15 @@ def test_fit_prints_the_summary(sleep_csv, capsys):
     assert "Number of obs: 180, groups:  Subject, 18" in out
 
 
-@pytest.mark.parametrize("kind", ["semicolons.csv", "tabs.tsv", "book.xlsx"])
+@pytest.mark.parametrize("kind", ["semicolons.csv", "points.csv", "tabs.tsv", "book.xlsx"])
 def test_tables_as_spreadsheets_save_them(kind, tmp_path, sleep_csv, capsys):
     table, path = nm.load_dataset("sleepstudy"), tmp_path / kind
     if path.suffix == ".xlsx":
         pytest.importorskip("openpyxl")
         table.to_excel(path, index=False)
     else:
-        how = {"sep": ";", "decimal": ","} if path.suffix == ".csv" else {"sep": "\t"}
-        table.to_csv(path, index=False, **how)
+        how = {"semicolons": (";", ","), "points": (";", "."), "tabs": ("\t", ".")}[path.stem]
+        table.to_csv(path, index=False, sep=how[0], decimal=how[1])
     assert main(["fit", SLOPES, str(sleep_csv), "--factor", "Subject"]) == 0
     expected = capsys.readouterr().out.replace("sleep.csv", kind)
     assert main(["fit", SLOPES, str(path), "--factor", "Subject"]) == 0
@@ -168,7 +168,8 @@ def test_fit_saves_json(sleep_csv, tmp_path, capsys):
         ([SLOPES, "{sleep}", "--factor", "Subjekt"], "Subject"),
         ([SLOPES, "{sleep}", "--weights", "none"], "none"),
         ([SLOPES, "missing.csv"], "missing.csv"),
-        ([SLOPES, "{empty}"], "cannot be read as CSV"),
+        ([SLOPES, "{empty}"], "empty.csv cannot be read as CSV"),
+        ([SLOPES, "{sleep}", "--link", "log"], "a link is of a model with a family"),
         ([SLOPES, "{sleep}", "--json", "/nowhere/at/all.json"], "Cannot write"),
     ],
 )

@@ -179,3 +179,63 @@ def test_a_function_cannot_write_to_the_data() -> None:
     fit = nm.lmer("y ~ spoil(z) + z + (1 | g)", arrays)
     assert fit.design.dropped == ("z",)
     np.testing.assert_array_equal(arrays["z"], D.z)
+
+
+HALVES = [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 2.675, 1.005, -0.15, 2.5, -2.5, 123456.789]
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [  # R 4.2.2: round(c(...), digits)
+        (0, [0, 0, 0, 0, 1, 1, 3, 1, 0, 2, -2, 123457]),
+        (1, [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 2.7, 1.0, -0.1, 2.5, -2.5, 123456.8]),
+        (2, [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 2.67, 1.0, -0.15, 2.5, -2.5, 123456.79]),
+        (-2, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 123500]),
+        (400, HALVES),
+    ],
+)
+def test_halves_are_rounded_as_in_r(digits, expected) -> None:
+    data = pd.DataFrame({"x": HALVES, "y": np.arange(12.0), "g": list("aabbcc") * 2})
+    X = nm.build_design(f"y ~ 0 + round(x, {digits}) + (1 | g)", data, check=False)
+    column = np.zeros(12) if not X.p else X.X[:, 0]  # of zeros alone the column is dropped
+    np.testing.assert_array_equal(column, expected)
+
+
+@pytest.mark.parametrize(
+    ("term", "names"),
+    [  # R 4.2.2: colnames(model.matrix(~ term))
+        ("cut(x, c(-Inf, 50, Inf))", ["cut(x, c(-Inf, 50, Inf))(50, Inf]"]),
+        ("cut(x, breaks = 40 * -1:3)", ["cut(x, breaks = 40 * -1:3)(0,40]",
+          "cut(x, breaks = 40 * -1:3)(40,80]", "cut(x, breaks = 40 * -1:3)(80,120]"]),
+        ("cut(x, seq(-1, 119, 60))", ["cut(x, seq(-1, 119, 60))(59,119]"]),
+        ("cut(x, seq(-1, 119, length.out = 3))", ["cut(x, seq(-1, 119, length.out = 3))(59,119]"]),
+        ("cut(x, quantile(x, 0:2/2), include.lowest = TRUE)",
+         ["cut(x, quantile(x, 0:2/2), include.lowest = TRUE)(52,119]"]),
+        ("relevel(f, ref = 2)", ["relevel(f, ref = 2)a"]),
+        ("interaction(f, x > 50, sep = '_', drop = TRUE)",
+         [f'interaction(f, x > 50, sep = "_", drop = TRUE){level}'
+          for level in ("b_FALSE", "a_TRUE", "b_TRUE")]),
+    ],
+)  # fmt: skip
+def test_break_points_and_levels_as_r_writes_them(term, names) -> None:
+    data = D.assign(f=np.where(D.x % 2 == 0, "a", "b"))
+    design = nm.build_design(f"y ~ {term} + (1 | g)", data, check=False)
+    assert list(design.x_names[1:]) == names
+
+
+def test_na_makes_values_missing() -> None:
+    data = D.assign(f=np.where(D.x % 2 == 0, "a", "b"))
+    left_out = nm.build_design("y ~ ifelse(x > 100, NA, x) + (1 | g)", data)
+    assert left_out.n == (D.x <= 100).sum()
+    text = nm.build_design("y ~ ifelse(x > 100, NA, f) + (1 | g)", data)
+    assert text.n == left_out.n and text.x_names[1] == "ifelse(x > 100, NA, f)b"
+
+
+@pytest.mark.parametrize(
+    "call", ["cut(x, 0:Inf)", "I(x:2)", "seq(x, 2)", "cut(x, seq(0, 1, -1))", "cut(x, 0:1e9)",
+             "cut(x, seq(0, 1, 0.1, length.out = 3))", "relevel(f, ref = 3)"],
+)  # fmt: skip
+def test_sequences_and_levels_that_there_are_not(call) -> None:
+    data = D.assign(f=np.where(D.x % 2 == 0, "a", "b"))
+    with pytest.raises(NestedMLMError, match=r"sequence|steps|takes by|no level"):
+        nm.build_design(f"y ~ {call} + (1 | g)", data)

@@ -75,7 +75,7 @@ REFUSED = """
     I(u < 'q')
     as.numeric(w)
     is.na(x, z)
-    interaction(a, sep = '-')
+    interaction(a, lex.order = TRUE)
     dummy(a, 'zzz')
     dummy(a, c('p', 'p'))
     pmin(x, na.rm = TRUE)

@@ -21,6 +21,8 @@ _NUMBERS = {"pi": np.pi, "e": np.e, "nan": np.nan, "inf": np.inf}
 CONSTANTS: Mapping[str, float] = {
     "pi": np.pi,
     "Inf": np.inf,
+    "NA": np.nan,
+    "NaN": np.nan,
     **{f"{library}.{name}": value for library in ("np", "numpy")
        for name, value in _NUMBERS.items()},
 }  # fmt: skip

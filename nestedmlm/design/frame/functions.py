@@ -10,7 +10,7 @@ import numpy as np
 
 from nestedmlm.design.frame.call_arguments import Context, match_arguments
 from nestedmlm.design.frame.contrast_calls import contrast_asked, level_contrast
-from nestedmlm.design.frame.operators import as_numbers, elementwise, recycled
+from nestedmlm.design.frame.operators import as_numbers, elementwise, recycled, rounded, sequence
 from nestedmlm.design.frame.values import (
     Factor,
     Integers,
@@ -37,14 +37,10 @@ def _log(x: Any, base: Any = None) -> Any:
     return np.log(x) if base is None else np.log(x) / np.log(base)
 
 
-def _round(x: Any, digits: Any = 0) -> Any:
-    return np.round(x, int(digits))
-
-
 # name: function, its parameters, how many of them it needs
 _ELEMENTWISE: dict[str, tuple[Callable[..., Any], str, int]] = {
     "log": (_log, "x base", 1),
-    "round": (_round, "x digits", 1),
+    "round": (rounded, "x digits", 1),
     **{name: (function, "x y", 2) for name, function in {
         "minimum": np.minimum, "maximum": np.maximum, "power": np.power,
     }.items()},
@@ -167,6 +163,8 @@ def _ifelse_factor(test: Any, yes: Any, no: Any, text: str) -> Factor:
 def _constant(value: Any, size: int, text: str) -> Factor:
     if isinstance(value, np.ndarray | Matrix | list):
         raise DataError(f"{text}: yes and no are text and numbers")
+    if value != value:  # NA
+        return Factor(codes=np.full(size, -1, np.int32), levels=object_array([]), kind="string")
     levels = object_array([level_label(value)])
     return Factor(codes=np.zeros(size, np.int32), levels=levels, kind="string")
 
@@ -253,7 +251,10 @@ def _relevel(context: Context, node: Call) -> Factor:
     text = deparse(node)
     matched = match_arguments(context, node, "x ref", 2)
     factor = _used_factor(context, matched["x"], node)
-    reference = level_label(context.value(matched["ref"]))
+    wanted = context.value(matched["ref"])
+    reference = level_label(wanted)
+    if reference not in factor.labels and wanted in range(1, len(factor.labels) + 1):
+        reference = factor.labels[int(wanted) - 1]  # its number, as R has it
     if reference not in factor.labels:
         raise DataError(f"{text}: {reference} is no level; levels: {', '.join(factor.labels)}")
     first = factor.labels.index(reference)
@@ -263,17 +264,21 @@ def _relevel(context: Context, node: Call) -> Factor:
 
 def _interaction(context: Context, node: Call) -> Factor:
     """Combine factors; the first varies fastest, labels joined by a dot, as R's."""
-    if not node.args or any(arg.name for arg in node.args):
-        context.refuse("interaction() takes columns", node, node.func.name)
+    named = {arg.name: context.value(arg.value) for arg in node.args if arg.name is not None}
+    joint = named.pop("sep", ".")
+    named.pop("drop", None)  # levels that no row has go anyway, as a model frame drops them
+    given = [arg.value for arg in node.args if arg.name is None]
+    if named or not given or not isinstance(joint, str):
+        context.refuse("interaction() takes columns, sep and drop", node, node.func.name)
     text = deparse(node)
-    values = [as_factor(context.value(a.value), name=text) for a in node.args]
+    values = [as_factor(context.value(value), name=text) for value in given]
     codes, labels = values[0].codes.astype(np.int64), list(values[0].labels)
     for factor in values[1:]:
         if factor.codes.size != codes.size:
             raise DataError(f"{text}: these have different lengths")
         missing = (codes < 0) | (factor.codes < 0)
         codes = factor.codes.astype(np.int64) * len(labels) + codes
-        labels = [f"{a}.{b}" for b in factor.labels for a in labels]
+        labels = [f"{a}{joint}{b}" for b in factor.labels for a in labels]
         codes[missing] = -1
     return drop_unused(Factor(codes=codes, levels=object_array(labels), kind="category"))
 
@@ -318,6 +323,21 @@ def _nchar(context: Context, node: Call) -> Any:
 
 def _list(context: Context, node: Call) -> list[Any]:
     return flat_list([context.value(arg.value) for arg in node.args], deparse(node))
+
+
+def _seq(context: Context, node: Call) -> list[float]:
+    text = deparse(node)
+    matched = match_arguments(context, node, "from to by length.out", 2)
+    first, last, by, count = (
+        None if name not in matched else as_numbers(context.value(matched[name]), text)
+        for name in ("from", "to", "by", "length.out")
+    )
+    if count is None:
+        return sequence(first, last, 1.0 if by is None else by, text)
+    if by is not None or not isinstance(count, float) or count < 2 or count % 1:
+        context.refuse("seq() takes by, or length.out of 2 or more", node, node.func.name)
+    whole = elementwise(np.subtract, [last, first], text)
+    return sequence(first, last, elementwise(np.divide, [whole, count - 1], text), text)
 
 
 def _cbind(context: Context, node: Call) -> Matrix:
@@ -370,5 +390,6 @@ FUNCTIONS: dict[str, Handler] = {
     "relevel": _relevel,
     "interaction": _interaction,
     "c": _list,
+    "seq": _seq,
     "cbind": _cbind,
 }

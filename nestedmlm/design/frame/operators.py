@@ -84,6 +84,8 @@ def elementwise(function: Callable[..., Any], values: list[Any], text: str) -> A
             raise DataError(f"{text}: matrices of different shapes")
     with np.errstate(all="ignore"):  # log(0), 0/0: R gives -Inf and NaN, and so do we
         result = function(*arrays)
+    if isinstance(result, np.ndarray) and all(isinstance(v, list | int | float) for v in values):
+        return result.tolist()  # of lists a list, for an option: quantile(x, c(1, 2) / 3)
     return Matrix(result, names) if is_matrix else result
 
 
@@ -209,7 +211,50 @@ def _not(value: Any, text: str) -> Factor:
     return logical(numbers == 0, np.isnan(numbers))
 
 
+def rounded(x: Any, digits: Any = 0) -> Any:
+    """R's rounding since its version 4: the closer of the two neighbours as they are stored.
+
+    NumPy rounds 10 x instead, and makes 0.2 of 0.15, which is stored a little below.
+    """
+    x = np.asarray(x, dtype=float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.float64(10.0) ** int(digits)
+        whole = np.floor(power * x)
+        below, above = whole / power, np.ceil(power * x) / power
+        down, up = x - below, above - x
+        rounded = np.where((down < up) | ((down == up) & (whole % 2 == 0)), below, above)
+    return np.where(np.isfinite(rounded), rounded, x)
+
+
+MOST_IN_SEQUENCE = 100_000  # numbers; break points and quantiles are few
+
+
+def sequence(first: Any, last: Any, step: Any, text: str) -> list[float]:
+    """R's ``seq`` and ``a:b``: numbers at equal steps, for breaks, knots and quantiles.
+
+    Raises
+    ------
+    DataError
+        For ends that are no numbers, columns among them, and steps that do not lead there.
+    """
+    ends = [as_numbers(value, text) for value in (first, last, step)]
+    if not all(isinstance(value, float) and np.isfinite(value) for value in ends):
+        raise DataError(f"{text}: a sequence goes from one number to another")
+    start, stop, by = ends
+    if by == 0 or (stop - start) / by < 0 or (stop - start) / by > MOST_IN_SEQUENCE:
+        raise DataError(f"{text}: steps of {by:g} do not lead from {start:g} to {stop:g}")
+    steps = int((stop - start) / by + 1e-10)  # R's allowance for rounding
+    return [start + by * j for j in range(steps + 1)]
+
+
+def _from_to(left: Any, right: Any, text: str) -> list[float]:
+    first, last = (as_numbers(side, text) for side in (left, right))
+    downwards = isinstance(first, float) and isinstance(last, float) and first > last
+    return sequence(first, last, -1.0 if downwards else 1.0, text)
+
+
 BINARY: dict[str, Callable[[Any, Any, str], Any]] = {
+    ":": _from_to,
     "+": _arithmetic(np.add),
     "-": _arithmetic(np.subtract),
     "*": _arithmetic(np.multiply),

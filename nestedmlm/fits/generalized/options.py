@@ -24,8 +24,10 @@ def generalized_family(family: Any, link: Any) -> Family:
     ------
     OptionError
         For an unknown family or link; for the normal distribution with the identity, which is a
-        linear model.
+        linear model; for a link without a family.
     """
+    if family is None:
+        raise OptionError('a link is of a model with a family: family="binomial", link=...')
     found = resolve_family(family, link)
     no_link = link is None and not isinstance(family, Family)  # whose identity is meant, as in R
     if found.name == "gaussian" and (no_link or found.link.name == "identity"):
