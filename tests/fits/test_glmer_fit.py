@@ -10,7 +10,13 @@ import pytest
 from glmm_cases import family_of, frame_of, read_fits
 
 import nestedmlm as nm
-from nestedmlm.errors import ModelComparisonError, NotDefinedError, OptionError, ResponseError
+from nestedmlm.errors import (
+    DataError,
+    ModelComparisonError,
+    NotDefinedError,
+    OptionError,
+    ResponseError,
+)
 from nestedmlm.fits.generalized.absent import ABSENT
 
 CBIND = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
@@ -259,8 +265,10 @@ def test_intervals_on_the_response_scale_are_transformed_ends(cbpp, fit):
     assert response[expit.columns].to_numpy() == pytest.approx(expit.to_numpy())
     slope = expit["estimate"] * (1.0 - expit["estimate"])
     assert response["std_error"].to_numpy() == pytest.approx((slope * link["std_error"]).to_numpy())
-    with pytest.raises(OptionError, match=r"fit.simulate\(1000"):
+    with pytest.raises(OptionError, match="type='response'"):
         fit.predict(cbpp, interval="prediction")
+    with pytest.raises(DataError, match="the numbers of trials"):
+        fit.predict(cbpp, type="response", interval="prediction")
 
 
 def test_simulated_responses_can_be_refitted(fit):

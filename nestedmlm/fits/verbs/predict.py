@@ -81,7 +81,7 @@ def predict(
     OptionError
         For unknown choices, for random effects in `re_form` that the model does not have, for
         a prediction interval that would leave out part of a correlated term, and for one of a
-        generalized model.
+        generalized model on the scale of the link.
     NewLevelsError
         For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
     DataError
@@ -99,7 +99,12 @@ def predict(
     intervals count its between-group variance, which lme4 leaves out. A prediction interval
     counts the residual variance, divided by the row's weight, and the variance of the random
     effects that `re_form` leaves out, so that it is one for the response of a group drawn
-    anew.
+    anew. Of a generalized model (``type="response"``) it has the quantiles of the distribution
+    of a new response: the family's, at a linear predictor that is normal with these variances
+    (``P(Y <= y) = E F(y; mu(eta))``, by quadrature); the dispersion is taken as known. Limits of
+    counts are counts, those of binomial responses shares of the trials (`weights` of new rows; one
+    where there are none), and hold at least `level`: a single trial is nearly always between 0
+    and 1.
 
     Examples
     --------
@@ -116,7 +121,8 @@ def predict(
     options = prediction.PredictionOptions(
         type=type,
         vcov=fit.core.vcov if with_errors else None,
-        link=None if fit.core.family is None else fit.core.family.link,
+        family=fit.core.family,
+        dispersion=fit.core.dispersion if generalized else None,
         re_form=re_form,
         new_levels=new_levels,
         se_fit=se_fit,

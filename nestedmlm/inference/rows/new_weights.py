@@ -39,6 +39,11 @@ def new_weights(design: Design, data: Any, weights: Any) -> FloatArray | None:
     """
     if weights is None and design.weights is None:
         return None
+    if weights is None and design.family is not None and design.family.name == "binomial":
+        raise DataError(
+            "the numbers of trials of the new rows are not known: give weights= (a column name, "
+            "or one number per row) with the new data"
+        )
     if weights is None:
         raise DataError(
             "the model was fitted with an array of weights, which new data do not have; give "

@@ -16,10 +16,11 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import check_level
 from nestedmlm.design.design import Design, NewDesign
 from nestedmlm.errors import DataError, OptionError, ResidualStructureError
-from nestedmlm.families import Link
+from nestedmlm.families import Family, Link
 from nestedmlm.inference.resampling.response_distribution import whole_terms
 from nestedmlm.inference.rows.joint import relative_variances
 from nestedmlm.inference.rows.new_residuals import Forecast, forecast, relative_residual_variance
+from nestedmlm.inference.rows.new_response_limits import NewResponses, new_response_limits
 from nestedmlm.inference.rows.new_weights import new_weights
 from nestedmlm.inference.rows.re_form import Mask, chosen_columns, only_columns
 from nestedmlm.likelihood.solution import Solution
@@ -32,14 +33,15 @@ NA_ACTIONS = ("pass", "omit", "raise")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionOptions:
-    """Options of a prediction: the arguments of `LmerFit.predict`, and the link (None: none).
+    """Options of a prediction: the arguments of `LmerFit.predict`, and the family (None: none).
 
     `vcov` is the covariance of the fixed effects where it is another than that given theta: that of
     a generalized model, by its Hessian.
     """
 
     type: str = "link"
-    link: Link | None = None
+    family: Family | None = None
+    dispersion: float | None = None
     vcov: FloatArray | None = None
     re_form: Any = None
     new_levels: str = "error"
@@ -79,13 +81,12 @@ class PredictionOptions:
                 "interval='prediction' is about new responses, and random_only=True leaves out "
                 "the fixed effects; ask for interval='confidence'"
             )
-        if self.link is not None and self.interval == "prediction":
+        if self.family is not None and self.interval == "prediction" and self.type == "link":
             raise OptionError(
-                "interval='prediction' is about new responses, which a generalized model has no "
-                "formula for: draw them, fit.simulate(1000, newdata=...).quantile([0.025, 0.975], "
-                "axis=1)"
+                "interval='prediction' is about new responses, which are not on the scale of the "
+                "link: write type='response' too"
             )
-        if self.link is not None and self.random_only and self.type == "response":
+        if self.family is not None and self.random_only and self.type == "response":
             raise OptionError("random effects alone are on the scale of the link: type='link'")
         if data is None and self.offset is not None:
             raise OptionError("offset= belongs to new data; the rows of the fit have their own")
@@ -159,7 +160,7 @@ def predict(
     interval, expected = options.interval == "prediction", None
     if data is None:
         rows = _rows_of_the_fit(solution, design, chosen, options)
-        if interval:
+        if interval and options.family is None:
             rows = replace(rows, residual=relative_residual_variance(solution, design))
         if options.use_residuals:
             raise OptionError("use_residuals=True is about new rows of known blocks: give newdata")
@@ -170,7 +171,7 @@ def predict(
         if options.use_residuals:
             expected = forecast(solution, design, data, design.y - solution.fitted)
             rows = replace(rows, residual=expected.variance)
-        elif interval:
+        elif interval and options.family is None:
             rows = replace(rows, residual=relative_residual_variance(solution, design, data))
     columns = {"estimate": _mean(solution, rows, options.random_only)}
     if expected is not None:
@@ -180,8 +181,8 @@ def predict(
         columns |= _uncertainty(solution, rows, columns["estimate"], options)
     if expected is not None:
         columns.pop("std_error", None)  # of the mean alone
-    if options.link is not None and options.type == "response":
-        columns = _responses(columns, options.link)
+    if options.family is not None and options.type == "response":
+        columns = _responses(columns, options.family.link, ends=not interval)
     if data is None:
         frame = pd.DataFrame({name: design.align(values) for name, values in columns.items()})
     else:
@@ -319,26 +320,42 @@ def _uncertainty(
     spread = relative = known + _between(solution, rows.unknown)
     if options.interval == "prediction":
         both = tuple(a + b for a, b in zip(rows.unknown, rows.left_out, strict=True))
-        residual = rows.residual if rows.weights is None else rows.residual / rows.weights
-        spread = known + _between(solution, both) + residual
+        spread = known + _between(solution, both)
+        if options.family is None:
+            spread += rows.residual if rows.weights is None else rows.residual / rows.weights
     out = {"std_error": solution.sigma * np.sqrt(relative)}
     if options.interval is not None:
-        from scipy.special import ndtri
-
-        half = float(ndtri(0.5 + 0.5 * options.level)) * solution.sigma * np.sqrt(spread)
-        out |= {"conf_low": mean - half, "conf_high": mean + half}
+        low, high = _limits(mean, solution.sigma * np.sqrt(spread), rows, options)
+        out |= {"conf_low": low, "conf_high": high}
     return out
 
 
-def _responses(columns: dict[str, FloatArray], link: Link) -> dict[str, FloatArray]:
-    """Predictions on the scale of the response: ends transformed, errors by the delta method."""
+def _limits(
+    mean: FloatArray, sd: FloatArray, rows: PredictedRows, options: PredictionOptions
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of a normal interval, or of one for a new response of a family."""
+    if options.family is None or options.interval == "confidence":
+        from scipy.special import ndtri
+
+        half = float(ndtri(0.5 + 0.5 * options.level)) * sd
+        return mean - half, mean + half
+    new = NewResponses(
+        family=options.family, dispersion=options.dispersion, eta=mean, sd=sd,
+        weights=np.ones(len(mean)) if rows.weights is None else rows.weights,
+    )  # fmt: skip
+    return new_response_limits(new, options.level)
+
+
+def _responses(columns: dict[str, FloatArray], link: Link, *, ends: bool) -> dict[str, FloatArray]:
+    """Predictions on the scale of the response: errors by the delta method, `ends` transformed."""
     eta = columns["estimate"]
     out = {"estimate": link.mu(eta)}
     if "std_error" in columns:
         out["std_error"] = np.abs(link.derivatives(eta)[0]) * columns["std_error"]
     if "conf_low" in columns:
-        ends = np.sort([link.mu(columns["conf_low"]), link.mu(columns["conf_high"])], axis=0)
-        out |= {"conf_low": ends[0], "conf_high": ends[1]}
+        limits = np.array([columns["conf_low"], columns["conf_high"]])
+        low, high = np.sort(link.mu(limits), axis=0) if ends else limits
+        out |= {"conf_low": low, "conf_high": high}
     return out
 
 
