@@ -12,7 +12,7 @@ from nestedmlm.bayes.model.distributions import FAMILIES, Prior
 from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.sampling.density import density
-from nestedmlm.likelihood.elimination import eliminate, points
+from nestedmlm.likelihood.elimination import eliminate, finest_factor, points
 from nestedmlm.statistics.crossproducts import cross_products
 
 VALUES = {"lower": 0.2, "upper": 7.0, "nu": 4.0, "eta": 1.7, "alpha": 2.3, "beta": 1.4, "mu": 1.1,
@@ -91,8 +91,11 @@ def registered_structure():
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
-def test_points_are_eliminated_together_as_alone(kind):
-    stats = cross_products(design(kind, weighted=True))
+@pytest.mark.parametrize("levels", ["all differ", "some are alike", "without tables"])
+def test_points_are_eliminated_together_as_alone(kind, levels, monkeypatch):
+    if levels == "without tables":
+        monkeypatch.setattr(finest_factor, "MOST_PRODUCTS", 0)
+    stats = cross_products(design(kind, weighted=levels != "some are alike"))
     assert points.serves(stats)
     T = np.random.default_rng(1).normal(size=(7, sum(part.k**2 for part in stats.parts)))
     together = points.eliminate_points(T, stats)

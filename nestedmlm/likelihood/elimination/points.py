@@ -10,17 +10,22 @@ arithmetic is that of `nestedmlm.likelihood.elimination.sweeps`; where a design 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.likelihood.elimination.finest_factor import (
+    FinestFactor,
+    finest_factor,
+    half_solve,
+)
 from nestedmlm.likelihood.elimination.routes import eliminate
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 
-_NUMBERS = 400_000  # numbers that one stack of points holds: they stay in the processor's cache
+_NUMBERS = 100_000  # numbers that one stack of points holds: they stay in the processor's cache
 MOST_NUMBERS = 100_000  # numbers of one point, above which points gain nothing from each other
 
 
@@ -87,12 +92,13 @@ def eliminate_points(T: FloatArray, stats: CrossProducts) -> Points:
             logdet[i], S[i] = e.logdet, e.S
         return Points(logdet=logdet, S=S)
     panels = _panels(stats)
-    stacks = [np.arange(m)[rows] for rows in _stacks(T, stats)]
+    finest = [_finest(block, own) for block, own in zip(stats.blocks, panels, strict=True)]
+    stacks = [np.arange(m)[rows] for rows in _stacks(T, _numbers(stats, finest))]
     while stacks:
         rows = stacks.pop()
         try:
             with np.errstate(all="ignore"):
-                logdet[rows], S[rows], _, _ = _eliminate(T[rows], stats, panels)
+                logdet[rows], S[rows], _, _ = _eliminate(T[rows], stats, panels, finest)
         except np.linalg.LinAlgError:  # some point's: the others are found in the halves
             stacks += np.array_split(rows, 2) if len(rows) > 1 else []
     return Points(logdet=logdet, S=S)
@@ -119,26 +125,35 @@ def draw_effects(
         In elimination order and scaled columns.
     """
     out, panels = np.empty(noise.shape), _panels(stats)
-    for rows in _stacks(T, stats):
+    for rows in _stacks(T, _numbers(stats)):
         _, _, blocks, trailing = _eliminate(T[rows], stats, panels)
         _draw(out[rows], v[rows], noise[rows], stats, blocks, trailing)
     return out
 
 
-def _numbers(stats: CrossProducts) -> int:
+def _numbers(stats: CrossProducts, finest: Sequence[FinestFactor | None] = ()) -> int:
     """Numbers that one point's sweep holds at a time."""
     crossed = 0 if stats.crossed is None else len(stats.crossed.Q)
     width = sum(part.k for part in stats.chain_parts) + crossed + stats.p + 1
-    sizes = (part.levels * width * max(part.k, width - part.k - crossed - stats.p - 1)
-             for part in stats.chain_parts)  # fmt: skip
-    chain = max(sizes, default=0)
-    return chain + (crossed + stats.p + 1) ** 2
+    sizes = [part.levels * width * max(part.k, width - part.k - crossed - stats.p - 1)
+             for part in stats.chain_parts]  # fmt: skip
+    tables = [table.numbers for table in finest if table is not None]
+    if sizes and len(tables) == len(stats.blocks):
+        sizes[0] = sum(tables)
+    return max(sizes, default=0) + (crossed + stats.p + 1) ** 2
 
 
-def _stacks(T: FloatArray, stats: CrossProducts) -> Iterator[slice]:
-    size = max(1, _NUMBERS // _numbers(stats))
+def _stacks(T: FloatArray, numbers: int) -> Iterator[slice]:
+    size = max(1, _NUMBERS // numbers)
     for start in range(0, len(T), size):
         yield slice(start, start + size)
+
+
+def _finest(block: Block, panels: list[FloatArray]) -> FinestFactor | None:
+    s, above = block.shape, None
+    if len(s.K) > 1:
+        above = block.starts[s.level[1] : s.level[2]]
+    return finest_factor(panels[0][:, :, 0], int(s.A[0]), above)
 
 
 def _panels(stats: CrossProducts) -> list[list[FloatArray]]:
@@ -164,8 +179,10 @@ def _with_crossed(panel: FloatArray, stats: CrossProducts, i: int, at: int) -> F
 
 
 def _eliminate(
-    T: FloatArray, stats: CrossProducts, panels: list[list[FloatArray]]
-) -> tuple[FloatArray, FloatArray, list[list[_Level]], _Trailing | None]:
+    T: FloatArray, stats: CrossProducts, panels: list[list[FloatArray]],
+    finest: Sequence[FinestFactor | None] = (),
+) -> tuple[FloatArray, FloatArray, list[list[_Level]], _Trailing | None]:  # fmt: skip
+    """log|M|, S, and what `draw_effects` needs, unless there are tables of the finest factors."""
     m, r = len(T), stats.p + 1
     crossed = stats.crossed
     q = 0 if crossed is None else len(crossed.Q)
@@ -173,8 +190,9 @@ def _eliminate(
     S[:, q:, q:] = stats.F
     factors = [_lower(part.matrix(T.T).transpose(2, 0, 1)) for part in stats.parts]
     logdet, blocks = np.zeros(m), []
-    for block, own in zip(stats.blocks, panels, strict=True):
-        share, levels = _go_up(block, own, factors, S)
+    tables = finest or [None] * len(panels)
+    for block, own, table in zip(stats.blocks, panels, tables, strict=True):
+        share, levels = _go_up(block, own, factors, S, table)
         logdet += share
         blocks.append(levels)
     if crossed is None:
@@ -205,19 +223,25 @@ def _lower(T: FloatArray) -> FloatArray:
 
 
 def _go_up(
-    block: Block, panels: list[FloatArray], factors: list[FloatArray], S: FloatArray
-) -> tuple[FloatArray, list[_Level]]:
+    block: Block, panels: list[FloatArray], factors: list[FloatArray], S: FloatArray,
+    finest: FinestFactor | None,
+) -> tuple[FloatArray, list[_Level]]:  # fmt: skip
     """Eliminate a block's levels, finest factor first; S loses what they explain."""
     s, m = block.shape, len(S)
     logdet, levels, rest = np.zeros(m), [], None
     for i, (k, anc, J) in enumerate(zip(s.K.tolist(), s.A.tolist(), s.J.tolist(), strict=True)):
+        T = factors[i].transpose(1, 2, 0)[..., None]
+        if i == 0 and finest is not None:
+            share, rest = finest.eliminate(T, S)
+            logdet += share
+            continue
         P = panels[i] if rest is None else panels[i] - rest[:k]
-        N, share = _half_solve(factors[i].transpose(1, 2, 0)[..., None], P)
+        N, det = half_solve(T, P)
         H = np.zeros((k, P.shape[1] - k, m, J))
         for a in range(k):
             for c in range(a, k):
                 H[a] += N[a, c] * P[c, k:]
-        logdet += share
+        logdet += np.log(det).sum(axis=-1)
         right = H[:, anc:].transpose(2, 1, 0, 3).reshape(m, len(S[0]), k * J)
         S -= right @ right.transpose(0, 2, 1)
         levels.append(_Level(N=N, H=H, ancestors=anc))
@@ -229,28 +253,6 @@ def _go_up(
         starts = block.starts[s.level[i + 1] : s.level[i + 2]]
         rest = np.add.reduceat(products, starts, axis=-1)
     return logdet, levels
-
-
-def _half_solve(T: FloatArray, P: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """``N = U^-1 T'`` of every level with ``U U' = I + T'QT``, and the log determinants' sums."""
-    k = len(P)
-    QT, lanes = {}, np.broadcast_shapes(T.shape[2:], P.shape[2:])
-    U, det = np.zeros((k, k, *lanes)), np.ones(lanes)
-    for b in range(k - 1, -1, -1):
-        for i in range(k):
-            QT[i] = sum(T[j, b] * P[j, i] for j in range(b, k))
-        for a in range(b + 1):
-            u = float(a == b) + sum(T[i, a] * QT[i] for i in range(a, k))
-            U[a, b] = u - sum(U[a, c] * U[b, c] for c in range(b + 1, k))
-        det *= U[b, b]
-        U[b, b] = 1.0 / np.sqrt(U[b, b])  # the diagonal holds its reciprocals
-        for a in range(b):
-            U[a, b] *= U[b, b]
-    N = np.zeros_like(U)
-    for a in range(k - 1, -1, -1):
-        for i in range(a, k):
-            N[a, i] = (T[i, a] - sum(U[a, c] * N[c, i] for c in range(a + 1, i + 1))) * U[a, a]
-    return N, np.log(det).sum(axis=-1)
 
 
 def _draw(
