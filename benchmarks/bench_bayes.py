@@ -1,13 +1,13 @@
-"""Time from a fresh process to a posterior, and effective draws per second.
+"""Time to the first posterior, and effective draws per CPU second.
 
     python benchmarks/bench_bayes.py [--draws 1000] [--chains 4] [--json bench_bayes.json]
         [--programs marginal,psis,hierarchical,bambi] [--bambi-python PYTHON] [--runs 3]
         [--models M14,M17,sleepstudy,Penicillin]
 
-Every posterior is drawn in a process of its own: import, then everything from formula and data
-frame to draws. "cold" runs have empty PyTensor and Numba caches, "warm" ones the caches of the
-cold run (medians of several). Bambi is timed by its own interpreter where that can import it
-(BAMBI_PYTHON or --bambi-python).
+"cold" is a process with empty PyTensor and Numba caches, "fresh" one with the caches that it left:
+both from the process's start (imports, then formula and data frame to all draws). "warm" is the
+second posterior of a process. Bambi is timed by its own interpreter where that can import it
+(BAMBI_PYTHON or --bambi-python). Programs take turns, so that all see the same load.
 """
 
 from __future__ import annotations
@@ -37,40 +37,35 @@ MODELS = {
     "Penicillin": ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
 }
 PROGRAMS = ("marginal", "psis", "hierarchical", "bambi")
-# other back-ends, on request; the last needs JAX
-MORE_PROGRAMS = ("marginal-numba", "hierarchical-c", "hierarchical-jax")
-TIMES = ("import", "compile", "sample", "total")
+# other back-ends, on request
+MORE_PROGRAMS = ("hierarchical-c", "hierarchical-jax", "bambi-pymc")
 PACKAGES = ("nestedmlm", "pymc", "pytensor", "nutpie", "arviz", "numba")
 TIMEOUT = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One model by one program with cold or warm caches; seconds, medians over the runs."""
+    """One model by one program; (seconds, CPU seconds), medians over the runs but for the cold."""
 
     model: str
     program: str
-    caches: str
     runs: int
-    seconds: dict[str, float]
-    cpu: float
+    cold: tuple[float, float]
+    fresh: tuple[float, float]
+    warm: tuple[float, float]
     min_ess: float
     khat: float | None
     divergences: int | None
 
     @property
-    def ess_per_second(self) -> float:
-        return self.min_ess / self.seconds["sample"]
-
-    @property
     def ess_per_cpu_second(self) -> float:
-        return self.min_ess / self.cpu
+        return self.min_ess / self.warm[1]
 
 
 def main() -> None:
     options = arguments()
     python = {name: sys.executable for name in (*PROGRAMS, *MORE_PROGRAMS)} | {
-        "bambi": options.bambi_python
+        name: options.bambi_python for name in ("bambi", "bambi-pymc")
     }
     programs = options.programs.split(",")
     notes = []
@@ -87,10 +82,8 @@ def main() -> None:
                 notes.append(f"{name} was left out: set NESTEDMLM_DATA to classroom.csv's folder.")
                 continue
             path, factors = export(dataset, Path(folder))
-            for program in programs:
-                job = (program, str(path), formula, factors)
-                rows += measure(python[program], name, job, options, Path(folder))
-                print(f"{name} {program}: done", file=sys.stderr)
+            jobs = {program: (program, str(path), formula, factors) for program in programs}
+            rows += measure(python, name, jobs, options, Path(folder))
     print(markdown(rows, notes))
     record = {
         "rows": [asdict(row) for row in rows],
@@ -101,7 +94,7 @@ def main() -> None:
         "versions": {p: version(p) for p in PACKAGES if installed(p)},
         "machine": platform.platform(),
         "cpus": os.cpu_count(),
-        "load_before": load_before,
+        "load": (load_before, os.getloadavg()[0]),
     }
     Path(options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -146,16 +139,17 @@ def export(dataset: str, folder: Path) -> tuple[Path, str]:
 
 
 def measure(
-    python: str, model: str, job: tuple[str, ...], options: argparse.Namespace, folder: Path
-) -> list[Row]:
-    """One cold run, then warm ones with the caches that it left."""
-    with tempfile.TemporaryDirectory(dir=folder) as caches:
-        answers = [run(python, job, options, seed, caches) for seed in range(1 + options.runs)]
-    cold, warm = answers[:1], answers[1:]
-    return [
-        summarise(model, job[0], "cold", cold),
-        *([summarise(model, job[0], "warm", warm)] if warm else []),
-    ]
+    python: dict[str, str], model: str, jobs: dict[str, tuple[str, ...]],
+    options: argparse.Namespace, folder: Path,
+) -> list[Row]:  # fmt: skip
+    """One cold run of each program, then fresh ones with the caches that it left, in turns."""
+    caches = {program: tempfile.mkdtemp(dir=folder) for program in jobs}
+    answers: dict[str, list[dict[str, Any]]] = {program: [] for program in jobs}
+    for seed in range(1 + options.runs):
+        for program, job in jobs.items():
+            answers[program].append(run(python[program], job, options, seed, caches[program]))
+            print(f"{model} {program}: run {seed}", file=sys.stderr)
+    return [summarise(model, program, own) for program, own in answers.items()]
 
 
 def run(
@@ -168,7 +162,7 @@ def run(
         "OMP_NUM_THREADS": "1",
         "PYTHONWARNINGS": "ignore",
     }
-    if job[0] != "bambi":
+    if not job[0].startswith("bambi"):
         env["PYTHONPATH"] = str(ROOT)
     else:
         env.pop("PYTHONPATH", None)
@@ -183,39 +177,45 @@ def run(
     return answer
 
 
-def summarise(model: str, program: str, caches: str, answers: list[dict[str, Any]]) -> Row:
-    def median(name: str) -> float:
-        return statistics.median(float(answer[name]) for answer in answers)
+def summarise(model: str, program: str, answers: list[dict[str, Any]]) -> Row:
+    def median(which: str, name: str, of: list[dict[str, Any]]) -> float:
+        return statistics.median(float(answer[which][name]) for answer in of)
 
-    khats = [answer["khat"] for answer in answers if answer["khat"] is not None]
-    divergences = [a["divergences"] for a in answers if a["divergences"] is not None]
+    def times(which: str, of: list[dict[str, Any]]) -> tuple[float, float]:
+        return median(which, "seconds", of), median(which, "cpu", of)
+
+    after = answers[1:]
+    every = [answer[which] for answer in answers for which in ("first", "second")]
+    khats = [each["khat"] for each in every if each["khat"] is not None]
+    divergences = [each["divergences"] for each in every if each["divergences"] is not None]
     return Row(
         model=model,
         program=program,
-        caches=caches,
-        runs=len(answers),
-        seconds={name: median(name) for name in TIMES},
-        cpu=median("cpu"),
-        min_ess=median("min_ess"),
+        runs=len(after),
+        cold=times("first", answers[:1]),
+        fresh=times("first", after),
+        warm=times("second", after),
+        min_ess=median("second", "min_ess", after),
         khat=max(khats) if khats else None,
         divergences=sum(divergences) if divergences else None,
     )
 
 
 def markdown(rows: list[Row], notes: list[str]) -> str:
-    heads = ["model", "program", "caches", *(f"{t} s" for t in TIMES), "CPU s", "min ESS",
-             "ESS / s", "ESS / CPU s", "divergences", "k"]  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
+    heads = ["model", "program", "cold s (CPU)", "fresh s (CPU)", "warm s (CPU)", "min ESS",
+             "ESS / CPU s", "divergences", "k"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 2 + " ---: |" * (len(heads) - 2)]
     for row in rows:
-        cells = [row.model, row.program, row.caches]
-        cells += [f"{row.seconds[t]:.1f}" for t in TIMES]
-        cells += [f"{row.cpu:.2f}", f"{row.min_ess:.0f}", f"{row.ess_per_second:.0f}"]
+        times = [f"{s:.2f} ({c:.2f})" for s, c in (row.cold, row.fresh, row.warm)]
+        cells = [row.model, row.program, *times, f"{row.min_ess:.0f}"]
         cells += [f"{row.ess_per_cpu_second:.0f}"]
         cells += ["" if row.divergences is None else str(row.divergences)]
         cells += ["" if row.khat is None else f"{row.khat:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
-    if any(row.caches == "cold" for row in rows):
-        lines += ["", "CPU seconds are those after the import, compilation included."]
+    lines += [
+        "",
+        "ESS per CPU second is that of warm posteriors; divergences are those of all runs.",
+    ]
     return "\n".join([*lines, "", *notes]).rstrip()
 
 
