@@ -22,6 +22,13 @@ from nestedmlm.likelihood.elimination.speed import Speed, held, refit_seconds, s
 from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.fused import CONVERGED, applies, descend_compiled
+from nestedmlm.optimum.one_variance import (
+    fit_one_variance,
+    has_one_variance,
+    is_singular,
+    level_sums,
+    theta_of_tau,
+)
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.starts import starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -110,12 +117,19 @@ def refit_many(
         raise OptionError(f"workers must be at least 1, not {workers}")
     stats = stats or cross_products(design)
     plan = make_plan(design, stats)
-    with held(refit_seconds(stats, Y.shape[1])):
+    with held(batch_seconds(design, stats, Y.shape[1])):
         parts = [
             _refit_chunk(chunk, plan, REML, start, workers, progress or _ignore)
             for chunk in in_chunks(design, stats, Y)
         ]
     return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
+
+
+def batch_seconds(design: Design, stats: CrossProducts, responses: int) -> float:
+    """Seconds that so many responses spend in NumPy's sweeps: none with one variance."""
+    if has_one_variance(make_plan(design, stats), stats):
+        return 0.0
+    return refit_seconds(stats, responses)
 
 
 _FIELDS = tuple(Batch.__dataclass_fields__)
@@ -145,12 +159,36 @@ def _refit_chunk(
         "evaluations": np.zeros(m, dtype=np.int64),
     }
     converged, arrived = np.zeros(m, dtype=bool), None
-    if speed(chunk.stats) == Speed.DESCENT and applies(plan, chunk.stats):
+    if has_one_variance(plan, chunk.stats):
+        converged = _newton_for_all(chunk, plan, REML, progress, out)
+    elif speed(chunk.stats) == Speed.DESCENT and applies(plan, chunk.stats):
         converged, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~converged).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
         progress(1)
     return out
+
+
+def _newton_for_all(
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    progress: Callable[[int], None],
+    out: dict[str, np.ndarray],
+) -> npt.NDArray[np.bool_]:
+    """Fit all responses of a model with one variance: for which that went well."""
+    stats, Ri = chunk.stats, chunk.stats.R_x_inverse
+    found = fit_one_variance(level_sums(chunk), stats, REML)
+    out["theta"][:] = theta_of_tau(found.tau, plan, stats)
+    out["criterion"][:], out["evaluations"][:] = found.criterion, found.evaluations
+    with np.errstate(invalid="ignore"):  # of those that are fitted once more
+        out["sigma"][:] = np.sqrt(found.at.r2 / degrees(stats, REML).df)
+        unit = np.sqrt(np.einsum("ab,ibc,ac->ia", Ri, found.at.inverse, Ri))
+    out["beta"][:] = chunk.beta0.T + found.at.b @ Ri.T
+    out["std_error"][:] = out["sigma"][:, None] * unit
+    out["converged"][:], out["singular"][:] = found.converged, is_singular(found.tau)
+    progress(int(found.converged.sum()))
+    return found.converged
 
 
 def _descend_all(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 from nestedmlm.design.partitions.sources import Partition, Source
@@ -45,17 +44,17 @@ def each_partition[Result](
         yield from _on_dask(source, columns, function, None)
         return
     read = _read_ahead if source.ahead else _read
-    with closing(read(source.partitions(), columns)) as tables:
-        for table, label in track(tables, source.count or 0, what, show=show):
-            yield on_partition(function, table, label)
+    tables = read(source.partitions(), columns)
+    for table, label in track(tables, source.count or 0, what, show=show):
+        yield on_partition(function, table, label)
 
 
-def _read(parts: Iterator[Partition], columns: Sequence[str]) -> Generator[tuple[Any, str]]:
+def _read(parts: Iterator[Partition], columns: Sequence[str]) -> Iterator[tuple[Any, str]]:
     for part in parts:
         yield part.read(columns), part.label
 
 
-def _read_ahead(parts: Iterator[Partition], columns: Sequence[str]) -> Generator[tuple[Any, str]]:
+def _read_ahead(parts: Iterator[Partition], columns: Sequence[str]) -> Iterator[tuple[Any, str]]:
     """Tables of partitions; while one is worked on, a thread reads the next."""
     with ThreadPoolExecutor(1, thread_name_prefix="nestedmlm-read") as reader:
         now: tuple[Future[Any], str] | None = None

@@ -13,11 +13,17 @@ from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
-from nestedmlm.fits.simulation.replicates import check_workers, run_replicates, together
+from nestedmlm.fits.simulation.replicates import (
+    TOGETHER,
+    check_workers,
+    run_replicates,
+    together,
+)
 from nestedmlm.fits.simulation.tested_effect import find_effect
 from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.optimum.batch import batch_seconds
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.render.blocks import Block, Table, Text
@@ -34,6 +40,7 @@ else:  # only generalized models ask for it
     )
 
 _VISITS_SHARE = 3  # times the eliminations of a linear model's fit that a generalized one takes
+_ARRAYS = 500  # refits at a time where all are one computation on arrays
 INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
 
@@ -262,9 +269,11 @@ def power(
         scenario = replace(scenario, design=condensed(scenario.design))
         tested = replace(tested, design=scenario.design)
         task = prepare_test(scenario, tested, test, workers=workers)
+        ahead = batch_seconds(scenario.design, cross_products(scenario.design), nsim)
+        most = TOGETHER if ahead else _ARRAYS
         outcome = run_replicates(
-            task, ways, label="power", progress=progress, chunk=together(scenario.design, workers),
-            ahead=refit_seconds(cross_products(scenario.design), nsim),
+            task, ways, label="power", progress=progress, ahead=ahead,
+            chunk=together(scenario.design, workers, most),
         )  # fmt: skip
     else:
         task, stats = prepare_generalized_test(scenario, tested, test)

@@ -16,6 +16,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
 from nestedmlm.fits.simulation.tested_effect import TestedEffect
 from nestedmlm.inference.effects.ddf import df_method, joint_test
+from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
 from nestedmlm.inference.variances.added_effects import added_effects
@@ -27,6 +28,7 @@ from nestedmlm.likelihood.criterion import profile
 from nestedmlm.likelihood.plan import flat_of_theta, make_plan
 from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.optimum.batch import refit_many
+from nestedmlm.optimum.one_variance import has_one_variance
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.responses import each_response
 
@@ -170,11 +172,14 @@ def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: i
     """F test with degrees of freedom by `method`."""
     design, stats = scene.design, cross_products(scene.design)
     L = np.eye(design.p)[list(tested.columns)]
+    one_variance = has_one_variance(make_plan(design, stats), stats)
 
     def run(Y: FloatArray) -> FloatArray:
         fits = refit_many(
             design, Y, REML=scene.REML, start=scene.theta, stats=stats, workers=workers
         )
+        if method == "satterthwaite" and one_variance:
+            return many_satterthwaite(design, stats, Y, fits.theta, REML=scene.REML).p_values(L)
         out = np.empty(Y.shape[1])
         for i, sums in enumerate(each_response(design, stats, Y)):
             own = design.with_response(np.ascontiguousarray(Y[:, i]))

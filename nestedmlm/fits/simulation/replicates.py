@@ -52,10 +52,10 @@ class Outcome:
 type Task = Callable[[Streams], Outcome]
 
 
-def together(design: Design, workers: int) -> int:
+def together(design: Design, workers: int, most: int = TOGETHER) -> int:
     """Replicates whose responses are drawn and refitted together, so that they fit in memory."""
     rows = design.rows
-    most = TOGETHER if rows is None else min(TOGETHER, _BYTES // (8 * max(rows.n, 1) * workers))
+    most = most if rows is None else min(most, _BYTES // (8 * max(rows.n, 1) * workers))
     return max(most, 1) * workers
 
 

@@ -13,13 +13,15 @@ from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.refit import used_rows
 from nestedmlm.inference.effects.ddf import METHODS, df_method
+from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite
 from nestedmlm.inference.fitted import Fitted
-from nestedmlm.likelihood.elimination.speed import held, refit_seconds
-from nestedmlm.likelihood.plan import SINGULAR
+from nestedmlm.likelihood.elimination.speed import held
+from nestedmlm.likelihood.plan import SINGULAR, make_plan
 from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
+from nestedmlm.optimum.one_variance import has_one_variance
 from nestedmlm.optimum.solve import solve
 from nestedmlm.statistics.responses import each_response
 
@@ -102,8 +104,9 @@ def refit_many(
         One response per column; a DataFrame must have the row labels of the data, and its columns
         name the responses.
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        Degrees of freedom of the tests; the first two cost more than the fits (milliseconds each),
-        and Kenward and Roger's adjust the standard errors.
+        Degrees of freedom of the tests; the first two cost more than the fits (milliseconds each,
+        but for Satterthwaite's with one variance), and Kenward and Roger's adjust the standard
+        errors.
     workers : int
         Threads; the result does not depend on their number. Where residuals differ or correlate,
         responses are fitted one after the other, each with parameters of the residuals of its own.
@@ -137,7 +140,9 @@ def refit_many(
     stats = fit.solution.stats
     if stats.residual is not None:
         return _named(fit, Y, *_one_by_one(fit, values, ddf))
-    with held(refit_seconds(stats, values.shape[1])):  # the tests run what the fits run
+    with held(
+        batch.batch_seconds(fit.design, stats, values.shape[1])
+    ):  # the tests run what the fits run
         found = batch.refit_many(
             fit.design, values, REML=fit.REML, start=fit.theta, stats=stats, workers=workers
         )
@@ -201,7 +206,11 @@ def _errors_and_df(
     if ddf in constant or not p:
         return found.std_error, np.full((m, p), constant.get(ddf, np.nan))
     errors, df, L = np.empty((m, p)), np.empty((m, p)), np.eye(p)
-    for j, own in enumerate(each_response(fit.design, fit.solution.stats, Y)):
+    stats = fit.solution.stats
+    if ddf == "satterthwaite" and has_one_variance(make_plan(fit.design, stats), stats):
+        many = many_satterthwaite(fit.design, stats, Y, found.theta, REML=fit.REML)
+        return found.std_error, many.row_df(L)
+    for j, own in enumerate(each_response(fit.design, stats, Y)):
         design = fit.design.with_response(np.ascontiguousarray(Y[:, j]))
         solution = results_at(design, found.theta[j], REML=fit.REML, stats=own)
         method = df_method(Fitted(design=design, solution=solution, REML=fit.REML), ddf)

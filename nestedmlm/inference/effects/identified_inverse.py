@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from nestedmlm._typing import FloatArray
@@ -9,10 +11,18 @@ from nestedmlm._typing import FloatArray
 _UNIDENTIFIED_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal: below, nothing is identified
 
 
-def twice_inverse(H: FloatArray) -> tuple[FloatArray, int]:
-    """``2 H^+`` without the directions along which the criterion is flat, and their number."""
-    d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
-    values, vectors = np.linalg.eigh(H * np.outer(d, d))
+def twice_inverse(H: FloatArray) -> tuple[FloatArray, Any]:
+    """``2 H^+`` without the directions along which the criterion is flat, and their number.
+
+    Parameters
+    ----------
+    H : (..., n, n) array
+        One Hessian, or many.
+    """
+    d = 1.0 / np.sqrt(np.abs(np.einsum("...ii->...i", H)).clip(min=1e-300))
+    values, vectors = np.linalg.eigh(H * d[..., :, None] * d[..., None, :])
     keep = values > _UNIDENTIFIED_EIGENVALUE
-    half = vectors[:, keep] * d[:, None]
-    return 2.0 * (half / values[keep]) @ half.T, int(np.sum(~keep))
+    half = vectors * d[..., :, None]
+    weights = np.where(keep, 2.0 / np.where(keep, values, 1.0), 0.0)
+    inverse = (half * weights[..., None, :]) @ np.swapaxes(half, -1, -2)
+    return inverse, np.count_nonzero(~keep, axis=-1)

@@ -14,7 +14,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, term_columns, term_places
 
-_SHORTEST = 1e-7  # a direction shorter than this (relative to sigma) is no direction
+SHORTEST = 1e-7  # a direction shorter than this (relative to sigma) is no direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +52,7 @@ def parameter_directions(phi: FloatArray, plan: Plan) -> tuple[Directions, np.nd
         Which parameters these are, in the order of the directions. The others belong to
         collapsed columns: to first order they change nothing.
     """
-    moves = [(f, k, E) for f, k, E in _moves(phi, plan) if np.abs(E).max(initial=0.0) > _SHORTEST]
+    moves = [(f, k, E) for f, k, E in _moves(phi, plan) if np.abs(E).max(initial=0.0) > SHORTEST]
     return _directions([(f, E) for f, _, E in moves]), np.array([k for _, k, _ in moves], dtype=int)
 
 
@@ -65,7 +65,7 @@ def covariance_directions(phi: FloatArray, plan: Plan) -> Directions:
     found: list[tuple[int, FloatArray]] = []
     by_term: dict[int, list[tuple[int, FloatArray]]] = {}
     for f, k, E in _moves(phi, plan):
-        if np.abs(E).max(initial=0.0) > _SHORTEST:
+        if np.abs(E).max(initial=0.0) > SHORTEST:
             by_term.setdefault(_term_of(k, plan), []).append((f, E))
     for f, terms in enumerate(plan.factors):
         K = plan.widths[f]
