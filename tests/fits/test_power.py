@@ -139,16 +139,17 @@ def test_intervals_and_printing(slopes):
         found.conf_int(method="wald")
 
 
-def test_curve(slopes):
-    curve = nm.power_curve(slopes, "Days", along="Subject", breaks=[4, 8, 16], nsim=150,
-                           effect_size=5.0, **QUIET)  # fmt: skip
+def test_curve():
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    curve = nm.power_curve(fit, "Days", along="Subject", breaks=[4, 8, 16], nsim=150,
+                           effect_size=2.0, **QUIET)  # fmt: skip
     frame = curve.to_frame()
     assert frame["nobs"].tolist() == [40, 80, 160]
     assert frame.index.tolist() == [4, 8, 16] and frame.index.name == "Subject"
     assert all(a < b for a, b in pairwise(frame["power"]))
     assert str(curve).startswith("Power for Days by number of Subject")
-    again = nm.power_curve(slopes, "Days", along="Subject", breaks=[4, 8, 16], nsim=150,
-                           effect_size=5.0, **QUIET)  # fmt: skip
+    again = nm.power_curve(fit, "Days", along="Subject", breaks=[4, 8, 16], nsim=150,
+                           effect_size=2.0, **QUIET)  # fmt: skip
     pd.testing.assert_frame_equal(frame, again.to_frame())
 
 
@@ -163,9 +164,9 @@ def test_an_interrupted_run_keeps_what_is_done(study, monkeypatch):
         return original(*args, **options)
 
     monkeypatch.setattr(powertests, "refit_many", interrupted)
-    found = nm.power(study, "x", 500, test="lrt", **QUIET)
-    assert found.partial and found.trials == 100 and found.nsim == 500
-    assert "interrupted: 500 simulations were asked for" in str(found)
+    found = nm.power(study, "x", 1500, test="lrt", **QUIET)
+    assert found.partial and found.trials == 1000 and found.nsim == 1500
+    assert "interrupted: 1500 simulations were asked for" in str(found)
     curve = nm.power_curve(study, "x", along="g", breaks=[40], nsim=20, **QUIET)
     assert list(curve.results) == [40]
 
