@@ -196,12 +196,18 @@ if "ipykernel" in sys.modules:
     plain_notices()
 
 if not TYPE_CHECKING:
-    _old = MethodType(
-        renamed({"plot_compare": "fit.plot.comparison(posterior)"}), sys.modules[__name__]
-    )
+    _GONE = {"plot_compare": "fit.plot.comparison(posterior)"}
+    _ELSEWHERE = {
+        "brm": "nm.pymc_lmer(formula, data)",
+        "glmmTMB": "nm.glmer(formula, data, family=...), or nm.lmer(formula, data, dispersion=...)",
+        "lme": 'nm.lmer("y ~ x + (x | group)", data)',
+        "load": "pickle.load(file), or joblib.load(path); of posteriors nm.load_bayesfit(path)",
+        "mixedlm": 'nm.lmer("y ~ x + (x | group)", data)',
+    }
+    _old = MethodType(renamed(_GONE, _ELSEWHERE), sys.modules[__name__])
 
     def __getattr__(name: str) -> Any:
-        if name.startswith("__") or name == "plot_compare":
+        if name.startswith("__") or name in _GONE or name in _ELSEWHERE:
             return _old(name)
         found = globals()[name] = late_name(__name__, _PLACES, name)
         return found

@@ -96,11 +96,11 @@ def renamed(
     """
 
     def __getattr__(self: Any, name: str) -> Any:
-        if name in names:
+        if name in names or name in elsewhere:
             owner = getattr(self, "__name__", type(self).__name__)  # of a module, of a class
-            raise RenamedError(f"{owner}.{name} is gone: write {names[name]}")
-        if name in elsewhere:
-            raise RenamedError(f"{type(self).__name__} has no {name}: write {elsewhere[name]}")
+            if name in names:
+                raise RenamedError(f"{owner}.{name} is gone: write {names[name]}")
+            raise RenamedError(f"{owner} has no {name}: write {elsewhere[name]}")
         # missing, or a property that failed: Python's own error says which
         return object.__getattribute__(self, name)
 

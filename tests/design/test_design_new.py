@@ -11,7 +11,13 @@ import pytest
 
 from nestedmlm.design.build import build_design
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ColumnNotFoundError, DataError, NewLevelsError, OptionError
+from nestedmlm.errors import (
+    ColumnNotFoundError,
+    DataError,
+    DataWarning,
+    NewLevelsError,
+    OptionError,
+)
 
 N = 48
 D = pd.DataFrame(
@@ -158,3 +164,13 @@ def test_dropped_columns_stay_dropped() -> None:
     data = D.assign(x2=2 * D.x)
     fit = build_design("y ~ x + x2 + z + (1 | g)", data)
     np.testing.assert_array_equal(fit.new(data).X, fit.X)
+
+
+def test_new_groups_that_are_refused_are_not_warned_of() -> None:
+    data = pd.DataFrame({"y": np.arange(8.0), "x": [1.0, 2, 4, 3] * 2, "g": list("aabbccdd")})
+    design = build_design("y ~ between(x, g) + (1 | g)", data)
+    new = pd.DataFrame({"x": [1.0, 5.0], "g": ["a", "e"]})
+    with pytest.raises(NewLevelsError, match="e"):  # a warning would be an error
+        design.new(new)
+    with pytest.warns(DataWarning, match=r"\(e\) have the means of the rows given"):
+        assert design.new(new, new_levels="population").X[1, 1] == 5.0

@@ -84,6 +84,20 @@ def test_names_of_other_packages_on_a_fit(fit):
         assert own is None or own[1] in dir(fit)
 
 
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("load", r"pickle\.load\(file\).*nm\.load_bayesfit"),
+        ("mixedlm", r"nm\.lmer\("),
+        ("brm", r"nm\.pymc_lmer"),
+    ],
+)
+def test_names_of_other_packages_on_the_module(name, write):
+    with pytest.raises(RenamedError, match=rf"^nestedmlm has no {name}: write .*{write}"):
+        getattr(nm, name)
+    assert not hasattr(nm, name) and name not in dir(nm)
+
+
 def test_formula_comes_first():
     with pytest.raises(FormulaError, match="comes first; not DataFrame"):
         nm.lmer(nm.load_dataset("sleepstudy"), "Reaction ~ Days + (1 | Subject)")

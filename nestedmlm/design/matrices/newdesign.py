@@ -67,6 +67,10 @@ def make_new_design(
     groups = everything if groups is None else groups
     frame = Frame(data)
     evaluator = schema.evaluator(frame)
+    # first the groups: between() and others warn of new ones, which may be refused
+    codes, unseen = _find_groups(schema, {schema.factor_of[t] for t in groups}, evaluator)
+    if new_levels == "error":
+        _refuse_unseen(schema, codes, evaluator)
     bars = tuple(schema.bars[t] for t in everything if t in matrices)
     values = matrix_values((schema.fixed, *bars) if fixed else bars, evaluator)
     X = np.zeros((frame.n, len(schema.kept)))
@@ -74,9 +78,6 @@ def make_new_design(
         X = build_matrix(schema.fixed, values, frame.n)
         if len(schema.kept) < X.shape[1]:
             X = X[:, list(schema.kept)]
-    codes, unseen = _find_groups(schema, {schema.factor_of[t] for t in groups}, evaluator)
-    if new_levels == "error":
-        _refuse_unseen(schema, codes, evaluator)
     none = np.full(frame.n, -1, dtype=np.int32)
     terms, new = [], []
     for t, (spec, f) in enumerate(zip(schema.bars, schema.factor_of, strict=True)):

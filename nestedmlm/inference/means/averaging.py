@@ -78,7 +78,11 @@ def _check(grid: Grid, keep: Sequence[str], weights: str) -> None:
     unknown = [name for name in keep if name not in grid.levels]
     if unknown:
         known = ", ".join(grid.levels) or "none"
-        raise OptionError(f"no predictor is called {', '.join(unknown)}; the predictors: {known}")
+        operators = [name for name in unknown if set(name) & set("*|:+")]
+        hint = f'; a formula begins with ~: "~ {operators[0]}"' if operators else ""
+        raise OptionError(
+            f"no predictor is called {', '.join(unknown)}; the predictors: {known}{hint}"
+        )
     if weights not in WEIGHTS:
         raise OptionError(f"weights must be one of {', '.join(WEIGHTS)}, not {weights!r}")
 

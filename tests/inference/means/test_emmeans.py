@@ -267,6 +267,8 @@ def test_single_comparisons_are_not_adjusted():
 BAD = {
     "no fit": (lambda f: nm.emmeans(f.design, "recipe"), "not of a Design"),
     "unknown predictor": (lambda f: nm.emmeans(f, "nothing"), "no predictor is called nothing"),
+    "formula without ~": (
+        lambda f: nm.emmeans(f, "recipe * temperature"), r'begins with ~: "~ recipe \* temp'),
     "grouping factor": (lambda f: nm.emmeans(f, "replicate"), "the predictors: recipe"),
     "unknown at": (lambda f: nm.emmeans(f, "recipe", at={"z": 1}), "at names z"),
     "unknown level": (lambda f: nm.emmeans(f, "recipe", at={"recipe": "D"}), "its levels are"),
