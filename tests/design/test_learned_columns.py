@@ -190,6 +190,7 @@ def test_factors() -> None:
 
 
 def test_an_old_posterior_keeps_what_was_learned(tmp_path) -> None:
+    pytest.importorskip("h5netcdf")
     formula = "y ~ I(x - mean(x)) + within(x, g) + lag(x, g, t) + cut(x, 2) + (1 | g)"
     posterior = nm.lmer(formula, D).sample(sampler="psis", draws=50, seed=1)
     posterior.save(tmp_path / "p.nc")
