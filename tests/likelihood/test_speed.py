@@ -33,15 +33,15 @@ def fresh(monkeypatch):
     """A process that was not told to compile, with nothing on disk."""
     monkeypatch.setattr(speed, "everything_compiled", [False])
     monkeypatch.setattr(speed, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(speed, "SWEEPS_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(speed, "SWEEPS_PATIENCE_SECONDS", 10.0)
     monkeypatch.setattr(speed, "DESCENT_PATIENCE_SECONDS", 15.0)
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: False)
 
 
 def test_work_raises_the_speed_and_disk_does_it_sooner(fresh, monkeypatch) -> None:
     assert speed.repaid(0.4) == Speed.NUMPY
-    assert speed.repaid(4.0) == Speed.NUMPY
-    assert speed.repaid(6.0) == Speed.SWEEPS
+    assert speed.repaid(9.0) == Speed.NUMPY
+    assert speed.repaid(11.0) == Speed.SWEEPS
     assert speed.repaid(16.0) == Speed.DESCENT
     monkeypatch.setattr(compiled_cache, "is_complete", lambda: True)
     assert speed.repaid(0.4) == Speed.NUMPY

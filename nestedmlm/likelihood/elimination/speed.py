@@ -36,7 +36,7 @@ from nestedmlm.likelihood.elimination.primitives import is_full
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 PATIENCE_SECONDS = 0.5  # seconds of NumPy's work from which compiled code is read from disk
-SWEEPS_PATIENCE_SECONDS = 5.0  # the same where the sweeps have to be compiled first
+SWEEPS_PATIENCE_SECONDS = 10.0  # the same where the sweeps have to be compiled first
 DESCENT_PATIENCE_SECONDS = 15.0  # and from which whole descents are compiled, too
 _CALL_SECONDS = 1e-6  # seconds of a NumPy call on a short vector
 _NUMBER_SECONDS = 5e-9  # and of each number of a long one
