@@ -154,10 +154,13 @@ def marginal_terms(design: Design) -> list[str]:
 def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
     """Contrast matrix of each term that can be dropped, given all others.
 
-    These are the term's own coefficients. Where columns were dropped from X it is what the other
+    These are the term's own coefficients (of a lone term type I's rows, as in lmerTest, whose
+    degrees of freedom depend on the choice of the rows). Where columns were dropped from X it is what the other
     terms, with all their columns, cannot replace; that may be nothing.
     """
     if not design.dropped:
+        if len(design.x_terms) == 1:
+            return _type_1(design, values)
         return {
             label: _rows(design, design.x_terms.index(label)) for label in marginal_terms(design)
         }

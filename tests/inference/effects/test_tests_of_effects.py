@@ -385,3 +385,14 @@ def test_ranova_of_a_slope_alone_takes_the_whole_term():
     table = fit.ranova().table
     assert list(table.index[1:]) == ["(1 | Subject)", "Days in (0 + Days | Subject)"]
     assert list(table["npar"]) == [5, 4, 4]
+
+
+def test_drop1_of_a_lone_term_takes_type_i_rows():
+    """drop1(lmer(angle ~ recipe + (1 | replicate) + (1 | recipe:replicate), cake[1:200, ]))."""
+    fit = nm.lmer(
+        "angle ~ recipe + (1 | replicate) + (1 | recipe:replicate)",
+        nm.load_dataset("cake").iloc[:200],
+    )
+    row = fit.drop1().table.loc["recipe"]
+    assert row["F value"] == pytest.approx(0.2144282855, rel=1e-6)
+    assert row["DenDF"] == pytest.approx(20.21073985, rel=1e-6)
