@@ -127,7 +127,7 @@ class FamilyResponses:
         pymc = self.family.pymc
         if pymc is not None and pymc.draw is not None:
             return pymc.draw(mu, a, self.values, rng)
-        return self.family.draw(mu, a, self._dispersion(), rng)
+        return self.family.draw(mu, a, self.dispersion(), rng)
 
     def log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
         """Log-density of a block's responses, (S, rows)."""
@@ -137,7 +137,7 @@ class FamilyResponses:
             if pymc is not None and pymc.log_density is not None:
                 kernel = pymc.log_density(y, mean, a, self.values)
             else:
-                kernel = self.family.log_kernel(y, mean, a, self._dispersion())
+                kernel = self.family.log_kernel(y, mean, a, self.dispersion())
         out: FloatArray = kernel + self.family.log_constant(y, np.broadcast_to(a, y.shape))
         return np.where(np.isnan(out), -np.inf, out)
 
@@ -148,7 +148,7 @@ class FamilyResponses:
     def _weights(self, block: Block) -> Any:
         return np.ones(1) if self.weights is None else self.weights[block]
 
-    def _dispersion(self) -> Any:
+    def dispersion(self) -> Any:
         """Of every draw, (S, 1), or one number."""
         return dispersion_of(self.family, self.values)
 

@@ -246,7 +246,8 @@ def test_verbs_of_a_posterior_are_on_the_scale_of_the_response():
         with pytest.raises(OptionError, match="takes the response for normal"):
             getattr(found, refused)()
     with pytest.raises(OptionError, match="takes the response for normal"):
-        found.loo("group")
+        found.loo("group", refit=True)
+    assert found.loo("group").n_data_points == len(found.design.factors[0].levels)
     with pytest.raises(nm.NestedMLMError, match="no residual standard deviation"):
         _ = found.sigma
 

@@ -51,7 +51,8 @@ def loo(
         of (beta, covariances, sigma) is exact, and these draws are importance-weighted. If no
         other group shares a random effect with group j, that density is the group's own
         marginal likelihood; for classes within schools it conditions on the school's other
-        classes.
+        classes. Of a generalized model it is by adaptive quadrature, for one grouping factor
+        with up to three random effects.
     group : str, optional
         Which grouping factor; by default the one that contains all others, or the blocks of
         residuals that correlate.
@@ -77,9 +78,10 @@ def loo(
     Raises
     ------
     OptionError
-        For an unknown unit or grouping factor; of refits if the priors are not known; for
-        anything but plain rows of a generalized model, whose random effects cannot be integrated
-        out exactly.
+        For an unknown unit or grouping factor; of refits if the priors are not known; of a
+        generalized model for ``integrated`` and ``refit``, and for groups where there are several
+        grouping factors, more than three random effects of a level, or a family that has a
+        posterior only.
     DataError
         If a unit's rows are all that tell of a fixed effect.
     NotDefinedError
@@ -107,8 +109,8 @@ def loo(
     unit = ("group" if blocks else "row") if unit is None else unit
     unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", UNITS)
-    if unit == "group" or integrated or refit:
-        require_linear(fit.design.family, "cross-validation with random effects integrated out")
+    if integrated or refit:
+        require_linear(fit.design.family, "loo with integrated= or refit=")
     if integrated or refit:
         refuse_residuals(fit, "loo with integrated= or refit=", "loo() alone is")
     if unit == "group" and integrated:

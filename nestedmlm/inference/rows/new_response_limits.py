@@ -22,8 +22,8 @@ from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS
 _REACH = 8.5  # standard deviations of eta on each side: beyond them is 2e-17 of the probability
 _FALL = 8.0  # standard deviations of a response on each side, over which F falls
 _POINTS = (16, 64, 16)  # of the rules on the three pieces
-_HALVINGS = 60  # of continuous responses' quantiles: to rounding
-_ROWS_AT_ONCE = 4096
+_HALVINGS = 60  # of intervals around continuous responses, to rounding
+_ROWS_AT_ONCE = 4096  # whose integrals are held in memory together
 _MOST = 2.0**50  # counts beyond which one more is rounding
 
 
