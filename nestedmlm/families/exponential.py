@@ -7,12 +7,14 @@ McCullagh & Nelder (1989), Generalized Linear Models, table 2.1; the negative bi
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.families.family import Variance
 from nestedmlm.families.links import Mean
 
+_WHOLE = 1e-6  # how far from a whole number trials may be, relatively, for rounding
 _LEAST_COUNT = 0.1  # in place of a zero count, to start from
 
 
@@ -61,7 +63,15 @@ def binomial_deviance(y: FloatArray, mu: FloatArray, _: float) -> FloatArray:
 
 def binomial_draw(mu: FloatArray, a: FloatArray, _: float, rng: np.random.Generator) -> FloatArray:
     """Shares of successes among the trials."""
-    return rng.binomial(np.rint(a).astype(np.int64), mu) / a
+    trials = whole_trials(a)
+    return rng.binomial(trials, mu) / trials
+
+
+def whole_trials(a: FloatArray) -> npt.NDArray[np.int64]:
+    """Trials of each row: the weights; one each where these are no numbers of trials."""
+    trials = np.rint(a)
+    counted = np.all((trials >= 1.0) & (np.abs(a - trials) <= _WHOLE * trials))
+    return trials.astype(np.int64) if counted else np.ones(len(a), dtype=np.int64)
 
 
 def binomial_start(y: FloatArray, a: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from glmm_cases import family_of, frame_of, read_fits
+from scipy import special
 
 import nestedmlm as nm
 from nestedmlm.errors import (
@@ -518,3 +519,19 @@ def test_other_approximations_are_not_compared(cbpp, fit):
                      family="binomial", nAGQ=9)  # fmt: skip
     with pytest.raises(ModelComparisonError, match="different nAGQ"):
         nm.anova(fit, other)
+
+
+def test_draws_of_weights_that_are_no_trials_are_responses() -> None:
+    # weights of a survey: a row is one trial, whatever it counts for
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(12), 10), rng.normal(size=120)
+    hit = rng.normal(size=12)[g] + 0.5 * x + rng.logistic(size=120) > 0
+    weights = rng.uniform(0.3, 1.7, 120)
+    rows = pd.DataFrame({"hit": hit.astype(int), "x": x, "g": g, "w": weights})
+    fit = nm.glmer("hit ~ x + (1 | g)", rows, family="binomial", weights="w")
+    drawn = fit.simulate(20, seed=1)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    assert fit.refit(drawn.iloc[:, 0]).converged
+    # a residual lies in its outcome's share of the distribution
+    below = special.ndtr(fit.residuals("quantile", seed=1)) <= 1.0 - fit.predict(type="response")
+    np.testing.assert_array_equal(below, rows.hit == 0)

@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
+from nestedmlm.families.exponential import whole_trials
 from nestedmlm.inference.fitted import Fitted
 
 WHICH = ("conditional", "marginal")
@@ -123,7 +124,8 @@ def _binomial(
 ) -> tuple[FloatArray, FloatArray]:
     from scipy.special import bdtr
 
-    k, n = np.round(a * y), np.round(a).astype(np.int64)
+    n = whole_trials(a)
+    k = np.round(n * y)
     return np.where(k > 0, bdtr(np.maximum(k - 1, 0), n, mu), 0.0), bdtr(k, n, mu)
 
 
