@@ -17,7 +17,12 @@ from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
-from nestedmlm.optimum.starts import correlated_starts, relaxed_starts, starting_point
+from nestedmlm.optimum.starts import (
+    correlated_starts,
+    relaxed_starts,
+    small_starts,
+    starting_point,
+)
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import with_leaves
 
@@ -156,8 +161,9 @@ def _first_optimum(objective: Objective, first: FloatArray, control: Control) ->
 def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
     """Starts from which a lower optimum may be found than where the first one led.
 
-    Structured terms have optima at other correlations, and without some of their columns: all of
-    these are looked for unless the standard deviations are known well. Other terms have them
+    Structured terms have optima at other correlations, without some of their columns, and where
+    they take all that is left for the residuals: all of these are looked for unless the standard
+    deviations are known well. Other terms have them
     rarely, in fits that are singular or tiny. Where the first start led to no optimum, from far
     away, all models have others.
     """
@@ -171,6 +177,7 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
         yield from (s for s in starts if not np.array_equal(s, found.start))
     if not plan.linear and not well_determined(found.here, plan):
         yield from relaxed_starts(objective, control)
+        yield from small_starts(found.here.point, plan)
 
 
 def _is_singular(here: ObjectiveAt) -> bool:

@@ -22,6 +22,8 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 
 _RELAXED_COLUMNS = 4  # of a term, up to which its unstructured covariance is looked for
 _MOST_PROMISING = 6  # starts from there
+_NO_RESIDUAL = 30.0  # relative standard deviation in scaled columns beside which sigma is nothing
+_SMALL_SDS = 0.3  # relative standard deviations to start from, where larger ones led to that
 _VALUES = 7  # of each parameter that are tried
 _NEARLY_GONE = 0.02  # share of its standard deviation that a column keeps which is left out
 _ROUGHLY = 1e-3  # deviance units to which the unstructured optimum is needed
@@ -74,6 +76,30 @@ def correlated_starts(plan: Plan) -> tuple[FloatArray, ...]:
     return tuple(
         np.concatenate([starts[min(i, len(starts) - 1)] for starts in of_terms])
         for i in range(count)
+    )
+
+
+def small_starts(found: FloatArray, plan: Plan) -> tuple[FloatArray, ...]:
+    """`correlated_starts` with small standard deviations, where they may lead elsewhere.
+
+    Where the effects that were found leave nothing for the residuals, and for terms with so many
+    columns that their covariance without structure is not looked for.
+    """
+    no_residual = np.max(np.abs(found), initial=0.0) > _NO_RESIDUAL
+    if not no_residual and all(s.k <= _RELAXED_COLUMNS for s in plan.shapes):
+        return ()
+    return tuple(scaled_sds(phi, plan, _SMALL_SDS) for phi in correlated_starts(plan))
+
+
+def scaled_sds(phi: FloatArray, plan: Plan, factor: float) -> FloatArray:
+    """Phi with all standard deviations multiplied; other parameters stay."""
+    parts = split_parameters(phi, plan.shapes)
+    others = [len(s.structure.parameters(s.k)) for s in plan.shapes]
+    return np.concatenate(
+        [
+            np.append(factor * part[: len(part) - n], part[len(part) - n :])
+            for part, n in zip(parts, others, strict=True)
+        ]
     )
 
 

@@ -218,3 +218,21 @@ def test_columns_that_the_fixed_effects_lack_are_started_from_small_ones_too() -
     lme4 = nm.lmer("y ~ 0 + z + (0 + f | g)", data, start=[1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     assert found.criterion == pytest.approx(lme4.criterion, abs=1e-8)
     assert found.criterion == pytest.approx(274.4062516, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seed", "term", "sds"),
+    [
+        (17, "cs(0 + f | g)", [0.38, 1.37, 0.0, 0.73, 0.98, 0.76]),
+        (24, "cs(0 + f | g)", [0.11, 0.64, 0.82, 0.09, 0.21, 0.0]),
+        (36, "ar1(0 + f | g, hom = FALSE)", [0.65, 0.09, 0.18, 1.07, 0.15, 0.0]),
+    ],
+)
+def test_one_row_in_each_cell_of_six(seed: int, term: str, sds: list[float]) -> None:
+    # one optimum has no residual left (sds beyond 1,000), the lower one a correlation of one
+    rng = np.random.default_rng(seed)
+    cells = pd.DataFrame([(g, t) for g in range(13) for t in range(6)], columns=["g", "t"])
+    y = 0.5 * rng.normal(size=13)[cells.g] + rng.normal(size=78)
+    rows = cells.assign(y=y, f=cells.t.map("t{}".format))
+    lower = results_at(build_design(f"y ~ 1 + {term}", rows), np.array([*sds, 1.0]))
+    assert nm.lmer(f"y ~ 1 + {term}", rows).criterion <= lower.reml_criterion

@@ -11,7 +11,7 @@ from nestedmlm.arguments import real_array
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.plan import start_phi
-from nestedmlm.optimum.starts import starting_point
+from nestedmlm.optimum.starts import scaled_sds, starting_point
 
 _START_STEPS = 25  # of reweighted least squares
 _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
@@ -123,9 +123,11 @@ def starting_points(
     # there are no sums yet from which moments could be had
     phi = start_phi(model.plan) if theta is None else starting_point(model.plan, empty, theta)
     if theta is None and model.family.scaled:
-        phi = _scaled(phi, model, _SHARE_OF_SD * _row_sd(model, gamma, dispersion) / model.unit)
+        phi = scaled_sds(
+            phi, model.plan, _SHARE_OF_SD * _row_sd(model, gamma, dispersion) / model.unit
+        )
     for share in _SMALLER:
-        own = [_scaled(phi, model, share)] + ([] if joint else [gamma])
+        own = [scaled_sds(phi, model.plan, share)] + ([] if joint else [gamma])
         if model.family.has_dispersion:
             own.append(np.array([np.log(dispersion)]))
         yield gamma, np.concatenate(own)
@@ -145,14 +147,4 @@ def _numbers(values: object, name: str, count: int) -> FloatArray:
         out = np.full(0, np.nan)
     if out.shape != (count,) or not np.isfinite(out).all():
         raise OptionError(f"start: {name} must hold {count} finite numbers, not {values!r:.60}")
-    return out
-
-
-def _scaled(phi: FloatArray, model: GlmmModel, factor: float) -> FloatArray:
-    """Phi with all standard deviations multiplied; other parameters stay."""
-    out, at = phi.copy(), 0
-    for shape in model.plan.shapes:
-        sds = slice(at, at + shape.count - len(shape.structure.parameters(shape.k)))
-        out[sds] = factor * phi[sds]
-        at += shape.count
     return out
