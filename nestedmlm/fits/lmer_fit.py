@@ -104,12 +104,12 @@ else:  # each loads when it is first asked for
     globals().update(
         late_imports(
             "nestedmlm.fits.verbs",
-            {"elimination": "elimination", "extend": "extend"},  # not beside such residuals
+            {"elimination": "elimination"},  # not beside such residuals
             wrap=plain_only,
         )
     )
     unless_known = {  # refused where sigma is known
-        "augment": "augment", "check": "check", "fragility": "fragility",
+        "augment": "augment", "check": "check", "extend": "extend", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
         "power": "power", "r_code": "r_code", "refit_many": "refit_many",
         "residuals": "rstudent", "sample": "sample", "smooths": "smooths",

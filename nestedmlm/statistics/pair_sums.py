@@ -282,6 +282,20 @@ def pair_sums(design: Design, *, stored: bool | None = None) -> PairSums:
     return made.with_sums() if keep else made
 
 
+def residual_at(design: Design, known: ResidualAt) -> CrossProducts:
+    """Crossproducts of a design with the residuals' parameters of other rows of the same model.
+
+    Parameters
+    ----------
+    design : Design
+        With the columns of log standard deviations, levels and groups of the other rows.
+    known : ResidualAt
+        Of those.
+    """
+    sums = pair_sums(design)
+    return replace(sums, model=sums.model.like(known.model)).at(known.free)
+
+
 def _entries(E: Entries, base: CrossProducts, f: int, node: IntArray, col: IntArray) -> IntArray:
     """Entry of factor f, counted within it, of each row's level and column."""
     own = slice(int(E.first[f]), int(E.first[f + 1]))

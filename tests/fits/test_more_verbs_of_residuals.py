@@ -182,3 +182,69 @@ def test_nlme_agrees(name, tmp_path):
 def test_capsules_say_why_not(fits):
     with pytest.raises(ResidualStructureError, match="sums over pairs of rows"):
         fits["strata"].capsule()
+
+
+# --- power of new designs -----------------------------------------------------------------------
+def test_plans_of_a_common_correlation_are_those_of_a_random_intercept():
+    one = nm.lmer("y ~ t * arm + (1 | g)", data())
+    other = nm.lmer("y ~ t * arm", data(), residual="cs(1 | g)")
+    for test in ("satterthwaite", "z"):
+        a, b = (nm.planned_power(x.extend(along="g", n=30), "armb", test=test, effect_size=1.0)
+                for x in (one, other))  # fmt: skip
+        assert (a.nobs, dict(a.groups)) == (b.nobs, dict(b.groups)) and a.groups["g"] == 30
+        np.testing.assert_allclose(b.to_frame(), a.to_frame(), rtol=1e-5)
+
+
+def test_plan_of_a_paired_t_test():
+    """Two visits of 12 blocks: 11 degrees of freedom, and 29 with thirty."""
+    rng = np.random.default_rng(3)
+    d = pd.DataFrame({"g": np.repeat(range(12), 2), "v": ["a", "b"] * 12})
+    d["y"] = rng.normal(size=24) + rng.normal(size=12)[d.g]
+    fit = nm.lmer("y ~ v", d, residual="us(v | g)")
+    assert nm.planned_power(fit, "vb").df == pytest.approx(11.0, rel=1e-7)
+    more = nm.planned_power(fit.extend(along="g", n=30), "vb")
+    assert more.df == pytest.approx(29.0, rel=1e-7)
+    assert more.std_error == pytest.approx(fit.bse["vb"] * np.sqrt(12 / 30), rel=1e-7)
+
+
+def test_plan_beside_a_dense_twin(fits):
+    """Degrees of freedom from ``tr(P V_i P V_j) / 2`` and numerical derivatives of V."""
+    fit = fits["autoregressive"]
+    design, at = fit.design, fit.solution.stats.residual
+    site, X = design.factors[0].codes, design.X
+
+    def V(x: np.ndarray) -> np.ndarray:
+        out = x[0] ** 2 * (site[:, None] == site)
+        for rows, R in at.model.matrices(x[1:-1]):
+            for own, block in zip(rows, R, strict=True):
+                out[np.ix_(own, own)] += block
+        return np.exp(2.0 * x[-1]) * out
+
+    x = np.array([*fit.theta, *at.free, np.log(fit.sigma)])
+    inverse = np.linalg.inv(V(x))
+    Phi = np.linalg.inv(X.T @ inverse @ X)
+    P = inverse - inverse @ X @ Phi @ X.T @ inverse
+    moves = [(V(x + h) - V(x - h)) / 2e-5 for h in 1e-5 * np.eye(len(x))]
+    information = np.array([[0.5 * np.trace(P @ a @ P @ b) for b in moves] for a in moves])
+    g = np.array([(Phi @ X.T @ inverse @ a @ inverse @ X @ Phi)[1, 1] for a in moves])
+    expected = 2.0 * Phi[1, 1] ** 2 / (g @ np.linalg.solve(information, g))
+    assert nm.planned_power(fit, "t").df == pytest.approx(expected, rel=1e-6)
+
+
+def test_more_blocks_keep_the_parameters_of_the_residuals(fits):
+    """Blocks nested in what is extended are new ones, and draws have the fit's covariance."""
+    fit = fits["autoregressive"]
+    study = fit.extend(along="site", n=8)
+    assert study.design.n == 2 * fit.nobs
+    assert dict(nm.planned_power(study, "t").groups) == {"site": 8, "g": 40}
+    draws = study.simulate(4000, seed=1).to_numpy()
+    rows = np.flatnonzero((study.model.data["g"] == 7).to_numpy())
+    whole = fit.residual_cov(block="7").to_numpy() + fit.varcorr().blocks[0].cov
+    np.testing.assert_allclose(np.cov(draws[rows]), whole, atol=0.12 * whole.max())
+    with pytest.raises(ResidualStructureError, match="two rows at t"):
+        fit.extend(within="g", n=8)
+
+
+def test_longer_blocks_of_visits_have_no_variances(fits):
+    with pytest.raises(nm.NestedMLMError, match=r"v3\.2|not there"):
+        fits["visits"].extend(along="visit", n=5)

@@ -612,10 +612,10 @@ def test_power_refits_the_residuals():
         z = (b.mean() - a.mean()) / np.sqrt(a.var() / 10 + b.var() / 10)
         assert one.pvalues.iloc[k] == pytest.approx(chi2.sf(z**2, 1), rel=1e-5)
         assert other.pvalues.iloc[k] < 2.0 * found.pvalues.iloc[k]
-    with pytest.raises(ResidualStructureError, match=r"simulate, nm\.power"):
-        nm.planned_power(fit, "drug2")
-    with pytest.raises(ResidualStructureError, match="more groups or rows"):
-        nm.power_curve(fit, "drug2", along="id", breaks=[20], nsim=2)
+    va, vb = (float(np.mean(sd[SLEEP.drug == drug])) ** 2 / 10 for drug in "12")
+    planned = nm.planned_power(fit, "drug2", effect_size=2.5)
+    assert planned.std_error == pytest.approx(np.sqrt(va + vb), rel=1e-7)
+    assert planned.df == pytest.approx((va + vb) ** 2 / (va**2 / 9 + vb**2 / 9), rel=1e-7)
 
 
 def test_power_of_variances_beside_residuals_is_refused(strata):

@@ -20,6 +20,8 @@ from nestedmlm.design.rows import rows_here
 from nestedmlm.errors import ColumnNotFoundError, DataError, DataWarning, OptionError
 from nestedmlm.fits.changed_rows import changed_of
 from nestedmlm.inference.resampling.resampling import nested_in
+from nestedmlm.inference.rows.new_residuals import NewRows
+from nestedmlm.statistics.pair_sums import ResidualAt
 
 if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
@@ -39,7 +41,13 @@ def as_pandas(data: Any) -> pd.DataFrame:
 
 
 def extended(
-    model: Model, design: Design, *, along: str | None, within: str | None, n: int
+    model: Model,
+    design: Design,
+    *,
+    along: str | None,
+    within: str | None,
+    n: int,
+    residual: ResidualAt | None = None,
 ) -> tuple[Model, Design]:
     """Make model and design of extended data.
 
@@ -53,6 +61,8 @@ def extended(
     within : str, optional
         Columns (``"a + b"``) in each combination of which there are to be `n` rows.
     n : int
+    residual : ResidualAt, optional
+        Where residuals differ or correlate.
 
     Raises
     ------
@@ -62,6 +72,8 @@ def extended(
     DataError
         If weights or offset were given as arrays, or the new rows do not identify all fixed
         effects.
+    NewLevelsError
+        For visits that residuals have no variance for.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise OptionError(f"n must be a positive integer, not {n!r}")
@@ -73,17 +85,21 @@ def extended(
             "the weights were given to refit() and belong to its rows: make them a column of the "
             "data and fit with the column's name"
         )
+    own = None if design.residual is None else design.residual.arguments.term
+    blocks = () if own is None else (part.name for part in own.bar.parts)
     data = as_pandas(model.data).loc[design.kept].reset_index(drop=True)
-    groups = list(dict.fromkeys(v for f in design.factors for v in f.variables))
+    groups = list(dict.fromkeys([*(v for f in design.factors for v in f.variables), *blocks]))
     table = (
         _more_rows(data, within, int(n))
         if along is None
         else _more_levels(data, along, int(n), groups)
     )
-    return _same_columns(model, design, table)
+    return _same_columns(model, design, table, residual)
 
 
-def _same_columns(model: Model, design: Design, table: pd.DataFrame) -> tuple[Model, Design]:
+def _same_columns(
+    model: Model, design: Design, table: pd.DataFrame, residual: ResidualAt | None
+) -> tuple[Model, Design]:
     """Design of new rows in the columns, and with the order of terms, of the old one."""
     changed = model.with_data(table)
     own = changed.design
@@ -100,6 +116,11 @@ def _same_columns(model: Model, design: Design, table: pd.DataFrame) -> tuple[Mo
         replace(term, factor=place[design.factors[term.factor].name]) for term in design.terms
     )
     rows = rows_here(own.rows, "extending them")
+    if design.residual is not None and own.residual is not None and residual is not None:
+        known = NewRows(design.residual, residual.model, design, table).rows_in_blocks()
+        learned = own.residual
+        known = replace(known, block=learned.block, block_levels=learned.block_levels)
+        rows = replace(rows, residual=known)
     return changed, replace(
         own,
         schema=design.schema,

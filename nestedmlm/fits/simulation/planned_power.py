@@ -11,14 +11,15 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice, check_level, checked
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.tested_effect import TestedEffect, find_effect
 from nestedmlm.inference.effects.planned_test import DENOMINATORS, PlannedTest, planned_test
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.cells.condensed import condensed
-from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.pair_sums import residual_at
 from nestedmlm.views.render.blocks import Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
@@ -225,32 +226,34 @@ def make_planner(
 
     Raises
     ------
-    ResidualStructureError
-        Where residuals differ or correlate.
     OptionError
         For an unknown test.
     """
-    if scenario.residual is not None:
-        raise ResidualStructureError(
-            "power without simulation is not worked out for residuals that differ or correlate, "
-            "whose tests rest on the observed information, of one response: simulate, nm.power()"
-        )
     if scenario.family is not None:
         name = check_choice("z" if test is None else test, "test", ("z",))
         return Planner(
             title=_TITLES[name], plan=lambda scene: planned_wald(scene, tested, predictors)
         )
     name = known_test("satterthwaite" if test is None else test)
-    # the planned test does not depend on the response
-    scenario = replace(scenario, design=condensed(scenario.design))
-    own = scenario.design.with_response(scenario.distribution.draw(np.random.default_rng(0)))
-    stats, L = cross_products(own), np.eye(own.p)[list(tested.columns)]
+    own, stats = _any_response(scenario)
+    L = np.eye(own.p)[list(tested.columns)]
 
     def plan(scene: Scenario) -> PlannedTest:
         solution = results_at(own, scene.theta, REML=True, stats=stats)
         return planned_test(Fitted(design=own, solution=solution, REML=True), L, scene.sigma, name)
 
     return Planner(title=_TITLES[name], plan=plan)
+
+
+def _any_response(scenario: Scenario) -> tuple[Design, CrossProducts]:
+    """The design with some response, on which planned tests do not depend, and its sums."""
+    random = np.random.default_rng(0)
+    if scenario.residual is not None:
+        own = scenario.design.with_response(scenario.distribution.draw(random))
+        return own, residual_at(own, scenario.residual)
+    scenario = replace(scenario, design=condensed(scenario.design))
+    own = scenario.design.with_response(scenario.distribution.draw(random))
+    return own, cross_products(own)
 
 
 def known_test(test: str) -> str:
@@ -269,5 +272,9 @@ def known_test(test: str) -> str:
 
 
 def group_counts(design: Design) -> pd.Series:
-    """Levels of each grouping factor."""
-    return pd.Series({f.name: len(f.levels) for f in design.factors if not f.is_whole})
+    """Levels of each grouping factor, and of the blocks of correlated residuals."""
+    counts = {f.name: len(f.levels) for f in design.factors if not f.is_whole}
+    own = design.residual
+    if own is not None and own.block is not None:
+        counts.setdefault(own.block_name, len(np.unique(own.block)))
+    return pd.Series(counts)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.simulation.planned_power import group_counts
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
 from nestedmlm.fits.simulation.replicates import (
@@ -290,9 +291,7 @@ def power(
         alpha=alpha,
         nsim=nsim,
         nobs=scenario.design.n,
-        groups=pd.Series(
-            {f.name: len(f.levels) for f in scenario.design.factors if not f.is_whole}
-        ),
+        groups=group_counts(scenario.design),
         effect_size=tested.size(scenario.beta),
         failures=notes[outcome.failed].rename("failure"),
         seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it

@@ -14,13 +14,13 @@ from nestedmlm.arguments import check_number, checked
 from nestedmlm.covariance import relative_factors
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.assurance import assurance
 from nestedmlm.fits.simulation.extend import extended
-from nestedmlm.fits.simulation.planned_power import planned_power
+from nestedmlm.fits.simulation.planned_power import group_counts, planned_power
 from nestedmlm.fits.simulation.power import power, power_curve
 from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
 from nestedmlm.inference.fitted import Approximation
@@ -33,7 +33,7 @@ from nestedmlm.inference.variances.parameters import model_parameters, values_at
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.statistics.cells.condensed import condensed
-from nestedmlm.statistics.pair_sums import ResidualAt
+from nestedmlm.statistics.pair_sums import ResidualAt, residual_at
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
@@ -106,7 +106,7 @@ class Scenario:
 
     def __repr__(self) -> str:
         d = self.design
-        groups = "; ".join(f"{f.name}, {len(f.levels)}" for f in d.factors)
+        groups = "; ".join(f"{name}, {count}" for name, count in group_counts(d).items())
         beta = ", ".join(f"{n} = {b:.4g}" for n, b in zip(d.x_names, self.beta, strict=True))
         size = f"{d.n} observations, groups: {groups}"
         return "\n".join((f"Scenario: {self.model.formula.display}", size, beta, self._variances()))
@@ -250,6 +250,9 @@ class Scenario:
         ------
         OptionError
             If not exactly one of `along` and `within` is given, or `n` is no positive whole number.
+        ResidualStructureError
+            If a copied row would stand at the time of another one of its block, for residuals that
+            correlate: copy blocks, not rows.
 
         Examples
         --------
@@ -259,14 +262,13 @@ class Scenario:
         >>> larger.simulate(1, seed=1).shape
         (180, 1)
         """
-        if self.residual is not None:
-            raise ResidualStructureError(
-                "more groups or rows are not worked out for residuals that differ or correlate "
-                "(dispersion=, residual=): power() of the design itself is; repeat its blocks in "
-                "the data, under new names, and give the fit to those"
-            )
-        model, design = extended(self.model, self.design, along=along, within=within, n=n)
-        return replace(self, model=model, design=design)
+        model, design = extended(
+            self.model, self.design, along=along, within=within, n=n, residual=self.residual
+        )
+        if self.residual is None:
+            return replace(self, model=model, design=design)
+        own = residual_at(design, self.residual).residual
+        return replace(self, model=model, design=design, residual=own)
 
     def _new(self, dispersion: float) -> float:
         if self.dispersion is None:

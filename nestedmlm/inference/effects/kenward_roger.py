@@ -22,7 +22,12 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.residual_movement import covariance_movement, moved_products
+from nestedmlm.inference.effects.expected_movement import expected_movement
+from nestedmlm.inference.effects.residual_movement import (
+    Movement,
+    covariance_movement,
+    moved_products,
+)
 from nestedmlm.inference.effects.variance_derivatives import (
     VarianceDerivatives,
     variance_derivatives,
@@ -100,7 +105,7 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
         )
     s = fitted.solution
     if s.stats.residual is not None:
-        return _with_residuals(fitted)
+        return _with_residuals(fitted, covariance_movement(fitted))
     directions = covariance_directions(fitted.phi, s.plan)
     found = variance_derivatives(fitted, directions)
     known = s.stats.sigma is not None
@@ -109,6 +114,13 @@ def kenward_roger(fitted: Fitted) -> KenwardRoger:
     return with_products(
         found, spread, inner, sigma=s.sigma, unadjusted=s.vcov, R_x=s.stats.R_x, flat=flat
     )
+
+
+def planned_kenward_roger(fitted: Fitted) -> KenwardRoger:
+    """The method of a design whose response does not matter: with the expected information."""
+    if fitted.solution.stats.residual is None:
+        return kenward_roger(fitted)
+    return _with_residuals(fitted, expected_movement(fitted))
 
 
 def with_products(
@@ -157,9 +169,9 @@ def with_products(
     )
 
 
-def _with_residuals(fitted: Fitted) -> KenwardRoger:
-    """First order in the residuals' parameters too, with the observed information."""
-    s, found = fitted.solution, covariance_movement(fitted)
+def _with_residuals(fitted: Fitted, found: Movement) -> KenwardRoger:
+    """First order in the residuals' parameters too."""
+    s = fitted.solution
     Phi, p = found.Phi, s.stats.p
     P = np.concatenate([found.S_dot[:, :p, :p], -2.0 * np.linalg.inv(Phi)[None]])
     inner = moved_products(fitted, found)
