@@ -17,6 +17,7 @@ from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
 from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import Evaluation, evaluate
+from nestedmlm.optimum.trust_region import attempt
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.pair_sums import PairSums
 
@@ -136,9 +137,9 @@ class ResidualPoint:
             return SecondOrder(hessian=self.hessian, S_dot=sums.slopes(self.J))
         h, H, S = _DIFFERENCE_STEP, np.empty((n, n)), []
         for q, e in enumerate(np.eye(n)):
-            up, down = o.at(self.point + h * e), o.at(self.point - h * e)
-            H[q] = (up.gradient - down.gradient) / (2.0 * h)
-            S.append((up.evaluation.state.S - down.evaluation.state.S) / (2.0 * h))
+            up, down, width = self._beside(h * e)
+            H[q] = (up.gradient - down.gradient) / (width * h)
+            S.append((up.evaluation.state.S - down.evaluation.state.S) / (width * h))
         return SecondOrder(hessian=0.5 * (H + H.T), S_dot=np.array(S))
 
     def _differences(self, places: range) -> FloatArray:
@@ -146,9 +147,20 @@ class ResidualPoint:
         for q in places:
             e = np.zeros(len(self.point))
             e[q] = h
-            up, down = self.objective.at(self.point + e), self.objective.at(self.point - e)
-            columns.append((up.gradient - down.gradient) / (2.0 * h))
+            up, down, width = self._beside(e)
+            columns.append((up.gradient - down.gradient) / (width * h))
         return np.column_stack(columns)
+
+    def _beside(self, step: FloatArray) -> tuple[ResidualPoint, ResidualPoint, float]:
+        """Points on both sides, or this one in the place of one, and how many steps apart.
+
+        Next to the edge of what is a covariance there is no criterion on one side.
+        """
+        up = attempt(self.objective.at, self.point + step)
+        down = attempt(self.objective.at, self.point - step)
+        if up is None and down is None:
+            raise np.linalg.LinAlgError("no criterion on either side of a point")
+        return up or self, down or self, 2.0 if up and down else 1.0
 
     def _hessian_of_residuals(self) -> FloatArray:
         """Without random effects S is linear in the coefficients: everything is exact."""

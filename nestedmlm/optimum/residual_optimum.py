@@ -257,7 +257,8 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
     if _least_eigenvalue(model, here.free) < _SINGULAR:
         return (
             "at the edge: the matrix of the residuals becomes singular, so some combinations of "
-            "rows are fitted exactly and the likelihood has no maximum; take ad1, toep or cs"
+            "rows are fitted exactly and the likelihood has no maximum; take a simpler structure, "
+            "cs or ar1"
         )
     d = 1.0 / np.sqrt(np.abs(np.diag(H)).clip(min=1e-300))
     roots, vectors = np.linalg.eigh(H * np.outer(d, d))

@@ -165,3 +165,21 @@ def test_strata_that_are_given_are_weights():
     assert np.isfinite(flat_factors(np, at, plan)).all()
     found = objective.at(np.concatenate([at, free])).value
     assert found == pytest.approx(results_at(other, theta).reml_criterion, rel=1e-12)
+
+
+class Walled(ResidualObjective):
+    """The criterion without points that have a correlation above zero as last parameter."""
+
+    def at(self, point):
+        if point[-1] > 0.0:
+            raise np.linalg.LinAlgError
+        return super().at(point)
+
+
+def test_curvature_beside_a_wall_is_taken_from_this_side():
+    """Correlations next to where their matrix is none have no criterion on one side."""
+    _, o, point = objective_of("ar1", "one", REML=True, weighted=False, stored=True)
+    point[-1] = -1e-9
+    expected, walled = o.at(point).hessian, Walled(plan=o.plan, sums=o.sums, REML=True).at(point)
+    np.testing.assert_allclose(walled.hessian, expected, atol=1e-3 * np.abs(expected).max())
+    assert not np.array_equal(walled.hessian, expected)

@@ -15,7 +15,11 @@ from types import MappingProxyType
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.inference.effects.kenward_roger import KenwardRoger, approximate, planned_kenward_roger
+from nestedmlm.inference.effects.kenward_roger import (
+    KenwardRoger,
+    approximate,
+    planned_kenward_roger,
+)
 from nestedmlm.inference.effects.satterthwaite import Satterthwaite, combined_df, row_df
 from nestedmlm.inference.fitted import Fitted
 
@@ -79,9 +83,7 @@ def planned_test(
     what Kenward and Roger's adjustment adds. Degrees of freedom come from the expected information;
     for one row Satterthwaite's and Kenward and Roger's are then the same number.
     """
-    return method_test(
-        planned_kenward_roger(fitted), L, (sigma / fitted.solution.sigma) ** 2, test
-    )
+    return method_test(planned_kenward_roger(fitted), L, (sigma / fitted.solution.sigma) ** 2, test)
 
 
 def method_test(method: KenwardRoger, L: FloatArray, scale: float, test: str) -> PlannedTest:
