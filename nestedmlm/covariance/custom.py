@@ -34,7 +34,7 @@ RESERVED = frozenset(
     "as.ordered asin atan cbind cbrt ceil ceiling cos cosh droplevels exp expm1 factor floor "
     "ifelse interaction is.na log log10 log1p log2 maximum minimum nchar ordered paste paste0 "
     "pmax pmin power relevel "
-    "round s sign sin sinh sqrt square tan tanh trunc".split()
+    "round s seq sign sin sinh sqrt square tan tanh trunc".split()
 )
 
 
