@@ -155,8 +155,8 @@ def marginal_contrasts(design: Design, values: Values) -> dict[str, FloatArray]:
     """Contrast matrix of each term that can be dropped, given all others.
 
     These are the term's own coefficients (of a lone term type I's rows, as in lmerTest, whose
-    degrees of freedom depend on the choice of the rows). Where columns were dropped from X it is what the other
-    terms, with all their columns, cannot replace; that may be nothing.
+    degrees of freedom depend on the choice of the rows). Where columns were dropped from X it is
+    what the other terms, with all their columns, cannot replace; that may be nothing.
     """
     if not design.dropped:
         if len(design.x_terms) == 1:
