@@ -69,9 +69,13 @@ def binomial_draw(mu: FloatArray, a: FloatArray, _: float, rng: np.random.Genera
 
 def whole_trials(a: FloatArray) -> npt.NDArray[np.int64]:
     """Trials of each row: the weights; one each where these are no numbers of trials."""
+    return np.rint(a).astype(np.int64) if are_trials(a) else np.ones_like(a, dtype=np.int64)
+
+
+def are_trials(a: FloatArray) -> bool:
+    """Whether weights are numbers of trials: whole numbers from one on."""
     trials = np.rint(a)
-    counted = np.all((trials >= 1.0) & (np.abs(a - trials) <= _WHOLE * trials))
-    return trials.astype(np.int64) if counted else np.ones(len(a), dtype=np.int64)
+    return bool(np.all((trials >= 1.0) & (np.abs(a - trials) <= _WHOLE * trials)))
 
 
 def binomial_start(y: FloatArray, a: FloatArray) -> FloatArray:

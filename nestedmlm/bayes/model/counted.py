@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.families.exponential import are_trials
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
 
 def has_trials(design: Design) -> bool:
-    """Whether the response is a share of trials, whose numbers are the weights."""
-    family = design.family
-    return family is not None and family.name == "binomial" and design.weights is not None
+    """Whether the response is a share of trials, whose numbers are the weights.
+
+    Weights of 0 and 1 that are no numbers of trials multiply the rows' log-densities.
+    """
+    family, weights = design.family, design.weights
+    binomial = family is not None and family.name == "binomial"
+    return binomial and weights is not None and are_trials(weights)
 
 
 def counted(design: Design, y: FloatArray | None = None) -> Any:
