@@ -9,7 +9,7 @@ passes y, and the middle piece is as wide as that fall, however steep it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
+from nestedmlm.families.exponential import whole_trials
 from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS
 
 _REACH = 8.5  # standard deviations of eta on each side: beyond them is 2e-17 of the probability
@@ -145,6 +146,8 @@ def new_response_limits(new: NewResponses, level: float) -> tuple[FloatArray, Fl
             f"the {name} family has no distribution function here: draw new responses, "
             "fit.simulate(1000, newdata=...).quantile([0.025, 0.975], axis=1)"
         )
+    if name == "binomial":  # weights that are no trials are of single ones
+        new = replace(new, weights=whole_trials(new.weights).astype(float))
     find = _discrete if name in _COUNTS else _continuous
     known = np.isfinite(new.eta) & np.isfinite(new.sd)
     limits = np.full((2, len(new.eta)), np.nan)

@@ -64,6 +64,17 @@ def test_rows_without_a_predictor_have_no_limits():
     assert np.isinf(high[2])
 
 
+def test_weights_that_are_no_trials_are_of_single_ones():
+    made = {"family": nm.families.binomial(), "dispersion": None, "sd": np.ones(2)}
+    eta = np.array([0.2, 9.0])
+    found = [
+        new_response_limits(NewResponses(**made, eta=eta, weights=np.array(w)), 0.9)
+        for w in ([0.4, 1.7], [1.0, 1.0])
+    ]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], [[0.0, 1.0], [1.0, 1.0]])
+
+
 def test_predicted_limits_hold_what_the_fit_draws():
     ticks = nm.load_dataset("grouseticks")
     fit = nm.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD)", ticks, family="negativebinomial")
