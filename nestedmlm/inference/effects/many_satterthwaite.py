@@ -14,7 +14,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.inference.effects.identified_inverse import twice_inverse
-from nestedmlm.inference.effects.satterthwaite import combined_df
+from nestedmlm.inference.effects.satterthwaite import combined_df, contrast_df
 from nestedmlm.inference.variances.directions import SHORTEST
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.plan import make_plan
@@ -51,12 +51,7 @@ class ManySatterthwaite:
         L : (q, p) or (m, q, p) array
             The same for all responses, or each one's own.
         """
-        L = np.broadcast_to(L, (len(self.beta), *L.shape[-2:]))
-        variance = np.einsum("iqa,iab,iqb->iq", L, self.cov, L)
-        g = np.einsum("iqa,ivab,iqb->iqv", L, self.gradient, L)
-        noise = np.einsum("iqv,ivw,iqw->iq", g, self.spread, g)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(2.0 * variance**2 / noise)
+        return contrast_df(self.cov, self.gradient, self.spread, L)
 
     def p_values(self, L: FloatArray) -> FloatArray:
         """p-values of F tests that all rows of ``L beta`` are zero, (m,).

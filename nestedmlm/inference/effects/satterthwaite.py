@@ -165,9 +165,16 @@ def _with_residuals(fitted: Fitted) -> Satterthwaite:
 
 def row_df(method: Satterthwaite, L: FloatArray) -> FloatArray:
     """Degrees of freedom of each row of L: ``2 (l'Cl)^2 / (g'Ag)``."""
-    variance = np.einsum("mi,ij,mj->m", L, method.cov, L)
-    g = np.einsum("mi,vij,mj->mv", L, method.gradient, L)
-    noise = np.einsum("mv,vw,mw->m", g, method.spread, g)
+    return contrast_df(method.cov, method.gradient, method.spread, L)
+
+
+def contrast_df(
+    cov: FloatArray, gradient: FloatArray, spread: FloatArray, L: FloatArray
+) -> FloatArray:
+    """`row_df` from the method's arrays, of one fit or (axes in front) of many."""
+    variance = np.einsum("...mi,...ij,...mj->...m", L, cov, L)
+    g = np.einsum("...mi,...vij,...mj->...mv", L, gradient, L)
+    noise = np.einsum("...mv,...vw,...mw->...m", g, spread, g)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(2.0 * variance**2 / noise)
 
