@@ -185,10 +185,11 @@ def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
         )
     curvature = curvature_at(fitted)
     inner = np.flatnonzero(~_on_boundary(phi, solution)[curvature.free])
-    sigma = [] if stats.sigma is not None else [-1]
-    z, free = np.append(phi, np.log(solution.sigma)), np.append(curvature.free[inner], sigma)
-    unit = np.append(np.ones(len(curvature.free)), solution.sigma)  # of the logarithm
-    own = np.append(inner, sigma).astype(int)
+    z, unit = np.append(phi, np.log(solution.sigma)), np.ones(len(curvature.hessian))
+    unit[-1] = solution.sigma  # of the logarithm
+    own, free = inner, curvature.free[inner]
+    if stats.sigma is None:
+        own, free = np.append(own, len(unit) - 1), np.append(free, len(z) - 1)
     H = (curvature.hessian * np.outer(unit, unit))[np.ix_(own, own)]
 
     def values(at: FloatArray) -> FloatArray:
@@ -198,7 +199,7 @@ def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
     roots, vectors = np.linalg.eigh(0.5 * (H + H.T))
     if roots[0] <= 1e-10 * max(roots[-1], 1e-300):
         return np.full((len(values(z)), len(free)), np.nan)
-    out: FloatArray = _derivative(values, z, free.astype(int)) @ (vectors / np.sqrt(roots))
+    out: FloatArray = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
     return out
 
 
@@ -248,7 +249,7 @@ def _generalized_slopes(read: Reading, fitted: Fitted) -> FloatArray:
 def _derivative(f: object, z: FloatArray, free: np.ndarray) -> FloatArray:
     """Central differences of a vector function in some of its arguments."""
     columns = []
-    for at in free % len(z):
+    for at in free:
         step = _DIFFERENCE_STEP * max(1.0, abs(float(z[at])))
         e = np.where(np.arange(len(z)) == at, step, 0.0)
         columns.append((f(z + e) - f(z - e)) / (2.0 * step))  # type: ignore[operator]
