@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.model_parameters import ModelParameter, model_parameters
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
 from nestedmlm.likelihood.plan import phi_of_theta
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.arguments import checked
+from nestedmlm.bayes.model.scalar_parameters import named_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import MAX_WIDTH, panels
 from nestedmlm.plots.source import named_parameter
-from nestedmlm.posterior.summaries import named_parameters, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 from nestedmlm.views.protocols import EitherFit
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.bayes.density.prior_coordinates import make_coordinate
+from nestedmlm.bayes.model.scalar_parameters import named_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import panels
 from nestedmlm.plots.priors import prior_curve, priors_of
 from nestedmlm.plots.source import named_parameter
 from nestedmlm.posterior.parameter_priors import ParameterPrior, draws_on_scale, parameter_priors
-from nestedmlm.posterior.summaries import named_parameters
 from nestedmlm.views.protocols import EitherFit
 
 _PRIOR, _POSTERIOR = style.ORANGE, style.BLUE

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.scalar_parameters import Parameter
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.modes import require_effects
-from nestedmlm.posterior.summaries import Parameter
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"

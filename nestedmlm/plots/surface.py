@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.arguments import checked
+from nestedmlm.design.model_parameters import ModelParameter, model_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.profile.surface import criterion_surface
-from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.source import require_likelihood

@@ -9,13 +9,15 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import DISPERSION
+from nestedmlm.bayes.model.scalar_parameters import Parameter, list_parameters
 from nestedmlm.covariance import split_parameters
 from nestedmlm.design.design import Design
+from nestedmlm.design.model_parameters import residual_names
 from nestedmlm.errors import ModelComparisonError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.correlation import correlation_matrix, standard_deviations
-from nestedmlm.inference.variances.residual_parameters import residual_names, residual_values
-from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_table
+from nestedmlm.inference.variances.residual_parameters import residual_values
+from nestedmlm.posterior.summaries import parameter_table
 
 
 def comparison_table(

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.moments import term_sizes
 from nestedmlm.families import Family
 from nestedmlm.posterior.draws import sigma_draws
 from nestedmlm.posterior.effective_draws import diagnostics
-from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 
 NEAR_ZERO = 0.05  # of sigma: an effect that moves no row by more cannot be told from none
 PILED_UP = 0.5  # density next to zero, relative to the highest, from which a posterior is piled up

@@ -17,12 +17,13 @@ from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.names import parameter_names, structured_parameters
 from nestedmlm.bayes.model.prior_set import PriorSet, is_conditional, require_known
+from nestedmlm.bayes.model.scalar_parameters import Parameter, list_parameters
 from nestedmlm.covariance import Parameter as StructureParameter
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.posterior.coefficient_log_priors import coefficient_log_priors
 from nestedmlm.posterior.draws import chained
-from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.prior_set import require_proper
+from nestedmlm.bayes.model.scalar_parameters import Parameter, list_parameters
 from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.prior_scales import (
@@ -21,7 +22,7 @@ from nestedmlm.posterior.prior_scales import (
     tipping_width,
     where_interval_lies,
 )
-from nestedmlm.posterior.summaries import Parameter, list_parameters, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 
 _WHERE = {1: "above", -1: "below", 0: "around"}  # the reference an interval lies
 _PRIOR_DRAWS = 10_000  # from the priors, for tail probabilities

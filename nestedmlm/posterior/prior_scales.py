@@ -19,13 +19,14 @@ from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_distributions import truncation
 from nestedmlm.bayes.model.distributions import BOUNDS, COMBINATION, Prior
 from nestedmlm.bayes.model.prior_set import PriorSet, is_held
+from nestedmlm.bayes.model.scalar_parameters import Parameter
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
-from nestedmlm.posterior.summaries import Parameter, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 _DOUBLINGS = 0.25  # of the search, in doublings of the prior's width

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.bayes.model.prior_set import PriorSet, is_held
+from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.loglik import row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
-from nestedmlm.posterior.summaries import list_parameters, parameter_draws
+from nestedmlm.posterior.summaries import parameter_draws
 
 
 def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFrame:

@@ -70,16 +70,53 @@ def test_rescaling_a_predictor_changes_only_its_units():
 def test_the_table():
     model = nm.Model("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     frame = model.priors.to_frame()
-    assert list(frame.columns) == ["name", "prior", "rule"]
+    assert list(frame.columns) == ["name", "term", "prior", "rule"]
     assert frame["name"].tolist() == [
         "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "Subject_corr", "sigma",
     ]  # fmt: skip
     assert all(frame["rule"])
+    posterior = model.sample(sampler="psis", draws=50, seed=1, progress=False).parameters()
+    shown = frame.set_index("name")["term"].sort_index()
+    expected = posterior["variable"].str.replace("[Days, 1]", "")
+    assert shown.tolist() == [expected.index[expected == name].item() for name in shown.index]
     text = repr(model.priors)
     assert "Subject_corr" in text and "LKJ(eta=2)" in text
     assert "<table" in model.priors._repr_html_() and "nm-view" in model.priors._repr_html_()
     assert "| LKJ(eta=2) |" in model.priors.to_markdown()
-    assert r"\begin{tabular}{lll}" in model.priors.to_latex()
+    assert r"\begin{tabular}{llll}" in model.priors.to_latex()
+
+
+def test_priors_by_the_names_that_tables_print():
+    of = build_design("y ~ x + z + (x | f1) + (x + z || f2)", data())
+    narrow, lkj = Prior("HalfNormal", sigma=2), Prior("LKJ", eta=4)
+    middle = Prior("Normal", mu=1, sigma=2)
+    printed = {"sd_x|f1": narrow, "cor_x.(Intercept)|f1": lkj, "(Intercept)": middle, "x": middle}
+    own = {"x|f1_sigma": narrow, "f1_corr": lkj, "Intercept": middle, "x": middle}
+    found = resolve_priors(of, printed)
+    assert found.rows == resolve_priors(of, own).rows
+    assert found["x|f1_sigma"].rule == "given by the user" and found["x|f2_sigma"].prior != narrow
+    assert found["Intercept"].rule.endswith("at the means of the predictors")
+    assert resolve_priors(of, {"sd_z|f2": narrow})["z|f2_sigma"].prior == narrow
+    with pytest.raises(OptionError, match=r"two priors of one parameter: 'sd_x.f1' and 'x.f1_sig"):
+        resolve_priors(of, {"sd_x|f1": narrow, "x|f1_sigma": narrow})
+    with pytest.raises(OptionError, match=r"nearest: sd_x\|f1, "):
+        resolve_priors(of, {"sd_x|f_1": narrow})
+
+
+def test_one_correlation_of_several_has_no_prior_of_its_own():
+    of = build_design("y ~ x + z + (x + z | f1)", data())
+    assert "cor_x.(Intercept)|f1, ..., cor_z.x|f1" in repr(resolve_priors(of))
+    with pytest.raises(OptionError, match="'f1_corr' is the prior of all 3 correlations"):
+        resolve_priors(of, {"cor_z.x|f1": Prior("LKJ", eta=4)})
+
+
+def test_a_ratio_of_standard_deviations_has_its_prior_as_a_logarithm():
+    frame = data().assign(half=lambda d: np.where(d["x"] > d["x"].median(), "up", "down"))
+    of = nm.Model("y ~ x + (1 | f1)", frame, dispersion="~ half").design
+    wide = Prior("Normal", mu=0, sigma=2)
+    assert resolve_priors(of, {"log sd_ratio[up]": wide})["sigma_half[up]"].prior == wide
+    with pytest.raises(OptionError, match=r"nearest: log sd_ratio\[up\]"):
+        resolve_priors(of, {"sd_ratio[up]": wide})
 
 
 def test_a_set_is_frozen_and_can_be_given_again():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _USER = "given by the user"
 _IMPROPER = ("Flat", "HalfFlat")
+_NEAR = 0.6  # similarity of names that are shown to whoever mistypes one
 CENTRED = ", at the means of the predictors"
 
 
@@ -38,6 +40,8 @@ class PriorRow:
         The class that it was given for, whose members share its hyperparameters.
     units : tuple of float, or None
         Of a slope: the unit of the response, and the spread of the predictor.
+    terms : tuple of str
+        What tables of fits print for it (``sd_Days|Subject``); a matrix has those of its entries.
     """
 
     prior: Prior | Joint | Callable[..., Any]
@@ -45,6 +49,7 @@ class PriorRow:
     rule: str
     group: str = ""
     units: tuple[float, float] | None = None
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,12 +79,13 @@ class PriorSet(Mapping[str, PriorRow]):
         return len(self.rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """The table: columns ``name, prior, rule``."""
+        """The table: columns ``name, term`` (what tables of fits print for it), ``prior, rule``."""
         import pandas as pd
 
         return pd.DataFrame(
             {
                 "name": list(self.rows),
+                "term": [shown_terms(row) for row in self.rows.values()],
                 "prior": [shown(row.prior) for row in self.rows.values()],
                 "rule": [row.rule for row in self.rows.values()],
             }
@@ -91,8 +97,9 @@ class PriorSet(Mapping[str, PriorRow]):
         Parameters
         ----------
         priors : mapping of str to Prior, number or callable, or None
-            A number holds a parameter at it. By parameter, or by class: ``"slopes"`` (fixed effects
-            but for the intercept), ``"sds"`` (standard deviations of random effects),
+            A number holds a parameter at it. By parameter, under either of its names in the table
+            (``Days|Subject_sigma`` or ``sd_Days|Subject``), or by class: ``"slopes"`` (fixed
+            effects but for the intercept), ``"sds"`` (standard deviations of random effects),
             ``"correlations"``. What is given for one parameter goes before what is given for its
             class. By a linear combination of fixed effects (``"treatB - treatA"``): a factor of the
             density besides the priors of its coefficients. ``nm.Horseshoe`` and ``nm.R2D2`` are
@@ -110,6 +117,7 @@ class PriorSet(Mapping[str, PriorRow]):
                 "priors must map parameter names to nm.Prior(...) or functions, got "
                 f"{type(priors).__name__}"
             )
+        priors = _by_own_names(priors, self.rows)
         changed = dict(self.rows)
         classes = [name for name in priors if name in CLASSES and name not in self.rows]
         for name in classes:  # a prior of one parameter goes before that of its class
@@ -121,10 +129,9 @@ class PriorSet(Mapping[str, PriorRow]):
         for name, prior in priors.items():
             if name in classes:
                 continue
-            own = name.strip() if isinstance(name, str) else name
-            combined = own not in self.rows and isinstance(own, str) and _is_sum(own)
+            combined = name not in self.rows and isinstance(name, str) and _is_sum(name)
             make = _combined if combined else _checked
-            changed[own] = make(own, prior, self.rows)
+            changed[name] = make(name, prior, self.rows)
         return PriorSet(changed)
 
     def __repr__(self) -> str:
@@ -285,6 +292,38 @@ def require_proper(priors: PriorSet, otherwise: str) -> None:
             )
 
 
+def _by_own_names(priors: Mapping[str, Any], rows: Mapping[str, PriorRow]) -> dict[str, Any]:
+    """Priors by the names of the posterior's variables, where names that tables print are given.
+
+    Raises
+    ------
+    OptionError
+        For two priors of one parameter, and for one entry of a matrix that has more.
+    """
+    printed = {term: name for name, row in rows.items() for term in row.terms if term not in rows}
+    out: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    for given, prior in priors.items():
+        text = given.strip() if isinstance(given, str) else given
+        own = printed.get(text, text)
+        if own != text and len(rows[own].terms) > 1:
+            raise OptionError(
+                f"{text!r} has no prior of its own: {own!r} is the prior of all "
+                f"{len(rows[own].terms)} correlations ({', '.join(rows[own].terms)})"
+            )
+        if own in out:
+            raise OptionError(f"two priors of one parameter: {texts[own]!r} and {given!r}")
+        out[own], texts[own] = prior, given
+    return out
+
+
+def _nearest(name: Any, rows: Mapping[str, PriorRow]) -> str:
+    """The names a prior can be given by, nearest first, or all of them."""
+    known = [*rows, *(t for row in rows.values() if len(row.terms) == 1 for t in row.terms)]
+    near = get_close_matches(str(name), list(dict.fromkeys(known)), n=3, cutoff=_NEAR)
+    return (f"nearest: {', '.join(near)}; " if near else "") + f"the names are: {', '.join(rows)}"
+
+
 def _is_sum(name: str) -> bool:
     """Whether a name that no parameter has can be meant as a linear combination."""
     return any(sign in name for sign in "+-*/=")
@@ -299,7 +338,7 @@ def _combined(name: str, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
     except OptionError as problem:
         raise OptionError(
             f"no parameter {name!r} to give a prior, and no linear combination of fixed effects: "
-            f"{problem}"
+            f"{problem}; {_nearest(name, rows)}"
         ) from None
     if not isinstance(prior, Prior):
         raise OptionError(f"the prior of {name!r}, a combination, must be nm.Prior, got {prior!r}")
@@ -309,9 +348,7 @@ def _combined(name: str, prior: Any, rows: Mapping[str, PriorRow]) -> PriorRow:
 
 def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow], *, group: str = "") -> PriorRow:
     if name not in rows:
-        raise OptionError(
-            f"no parameter {name!r} to give a prior; the names are: {', '.join(rows)}"
-        )
+        raise OptionError(f"no parameter {name!r} to give a prior; {_nearest(name, rows)}")
     row, centred = rows[name], rows[name].rule.endswith(CENTRED)
     if isinstance(prior, int | float | np.number) and not isinstance(prior, bool):
         prior = Prior(CONSTANT, value=float(prior))
@@ -335,6 +372,12 @@ def _checked(name: Any, prior: Any, rows: Mapping[str, PriorRow], *, group: str 
         )
     rule = f"{_USER} for all {group}" if group else _USER
     return replace(row, prior=prior, rule=rule + CENTRED if centred else rule, group=group)
+
+
+def shown_terms(row: PriorRow) -> str:
+    """What tables print for a parameter, or for the first and last entry of a matrix."""
+    ends = row.terms if len(row.terms) < 3 else (row.terms[0], "...", row.terms[-1])
+    return ", ".join(ends)
 
 
 def shown(prior: Any) -> str:

@@ -19,6 +19,7 @@ Those of generalized models, on the scale of the link: `nestedmlm.bayes.model.li
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from nestedmlm.bayes.model.names import (
     structured_parameters,
 )
 from nestedmlm.bayes.model.prior_set import CENTRED, PriorRow, PriorSet, given_priors
+from nestedmlm.bayes.model.scalar_parameters import printed_terms
 from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.covariance.residual_structures import GAPS, ResidualStructure
@@ -53,9 +55,11 @@ def resolve_priors(design: Design, user: Mapping[str, Any] | None = None) -> Pri
     ----------
     design : Design
     user : mapping of str to Prior or callable, optional
-        A callable gets the name of the variable (and, for a correlation matrix, ``n=``) and
-        returns a PyMC variable; for a correlation matrix its (n, n) lower Cholesky factor. The
-        prior of "Intercept" is that of the intercept at the means of the other predictors.
+        By a posterior's names (``Days|Subject_sigma``) or by those that tables print
+        (``sd_Days|Subject``). A callable gets the name of the variable (and, for a correlation
+        matrix, ``n=``) and returns a PyMC variable; for a correlation matrix its (n, n) lower
+        Cholesky factor. The prior of "Intercept" is that of the intercept at the means of the
+        other predictors.
 
     Raises
     ------
@@ -83,7 +87,8 @@ def default_priors(design: Design) -> PriorSet:
             rows[parameter.name] = PriorRow(prior, "positive parameter", rule)
     if design.residual is not None:
         rows |= _residual_rows(design.residual, names.residual, rows[names.sigma])
-    return PriorSet(rows)
+    terms = printed_terms(design)
+    return PriorSet({name: replace(row, terms=terms[name]) for name, row in rows.items()})
 
 
 def _residual_rows(own: ResidualRows, names: ResidualNames, sigma: PriorRow) -> dict[str, PriorRow]:

@@ -9,7 +9,8 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, lower_indices, relative_factors
 from nestedmlm.design.design import Design
-from nestedmlm.inference.variances.parameters import ModelParameter, model_parameters, values_at
+from nestedmlm.design.model_parameters import ModelParameter, model_parameters
+from nestedmlm.inference.variances.parameters import values_at
 from nestedmlm.likelihood.plan import SINGULAR, make_plan, term_shapes
 from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.likelihood.threads import blas_threads

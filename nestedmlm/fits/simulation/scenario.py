@@ -14,6 +14,7 @@ from nestedmlm.arguments import check_number, checked
 from nestedmlm.covariance import relative_factors
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
+from nestedmlm.design.model_parameters import model_parameters
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
@@ -29,7 +30,7 @@ from nestedmlm.inference.resampling.response_distribution import (
     draw_frame,
     response_distribution,
 )
-from nestedmlm.inference.variances.parameters import model_parameters, values_at
+from nestedmlm.inference.variances.parameters import values_at
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.statistics.cells.condensed import condensed

@@ -17,6 +17,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import echelon, split_parameters
 from nestedmlm.covariance.structure import COMPLEX_STEP
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.profile.structured_coordinates import free_term, held_structured
 from nestedmlm.inference.profile.term_coordinates import (
@@ -25,7 +26,6 @@ from nestedmlm.inference.profile.term_coordinates import (
     held_correlation,
     held_sd,
 )
-from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, term_places
 from nestedmlm.likelihood.solution import Solution
 from nestedmlm.statistics.crossproducts import CrossProducts

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
@@ -28,7 +29,6 @@ from nestedmlm.inference.profile.coordinates import (
     second_derivatives_at,
 )
 from nestedmlm.inference.profile.deviance import covariance_directions
-from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood import elimination
 from nestedmlm.optimum.glmm.glmm_objective import LEAST_CURVATURE, CriterionAt
 from nestedmlm.optimum.glmm.solve_glmm import GlmmSolved

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.model_parameters import ModelParameter, model_parameters
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
     PointAt,
@@ -21,12 +22,7 @@ from nestedmlm.inference.profile.coordinates import (
 from nestedmlm.inference.profile.curve import ProfileCurve, make_curve
 from nestedmlm.inference.profile.path import LOWER, ProfilePath, follow_profile, refine_path
 from nestedmlm.inference.profile.point import LowerDeviance
-from nestedmlm.inference.variances.parameters import (
-    ModelParameter,
-    model_parameters,
-    parameter_values,
-    values_at,
-)
+from nestedmlm.inference.variances.parameters import parameter_values, values_at
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import held, refit_seconds
 from nestedmlm.likelihood.plan import term_places

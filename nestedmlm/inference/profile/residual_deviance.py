@@ -18,10 +18,10 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.inference.profile.coordinates import Coordinates, Criterion, hold_logarithm
 from nestedmlm.inference.profile.deviance import DevianceAt, deviance_at, hessian_at
 from nestedmlm.inference.profile.held_root import HeldRoot, partial_coordinates
-from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
 from nestedmlm.likelihood.plan import phi_of_theta, theta_of_phi

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.inference.profile.term_coordinates import TermAt, TermCoordinates
-from nestedmlm.inference.variances.parameters import ModelParameter
 
 
 def free_term(term: TermAt) -> TermCoordinates:

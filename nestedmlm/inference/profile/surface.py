@@ -9,8 +9,8 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import split_parameters
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.parameters import ModelParameter
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.plan import flat_of_theta

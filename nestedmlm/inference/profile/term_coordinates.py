@@ -21,7 +21,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import Structure, TermShape, echelon, lower_indices
-from nestedmlm.inference.variances.parameters import ModelParameter
+from nestedmlm.design.model_parameters import ModelParameter
 
 _RIGHT_ANGLE = 0.5 * np.pi
 

@@ -1,116 +1,21 @@
-"""`ModelParameter`: standard deviations, correlations, sigma, fixed effects as they are read."""
+"""Standard deviations, correlations, sigma, fixed effects as they are read: values and orders."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import TermShape, split_parameters
-from nestedmlm.design.design import Design, ReTerm
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.variances.residual_parameters import residual_names, residual_values
+from nestedmlm.inference.variances.residual_parameters import residual_values
 from nestedmlm.likelihood.solution import Solution
 
 ORDERS = ("lme4-2", "lme4-1")
 NAMES = ("new", "old")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelParameter:
-    """One parameter on the scale it is reported on.
-
-    Attributes
-    ----------
-    kind : str
-        ``sd``, ``cor`` (of two columns), ``par`` (of a structured correlation), ``sigma``,
-        ``residual`` (of residuals that differ or correlate), ``dispersion`` (of a family) or
-        ``beta``.
-    term : int
-        Random-effects term; -1 for the others.
-    i, j : int
-        Columns of the term (``cor``: j < i); which parameter of the structure (``par``); which
-        parameter of the residuals; which fixed effect (``beta``).
-    name : str
-        ``sd_Days|Subject``, ``cor_Days.(Intercept)|Subject``, ``rho|Subject``, ``sigma``, or the
-        fixed effect's name.
-    lower, upper : float
-        Ends of the admissible values.
-    """
-
-    kind: str
-    term: int = -1
-    i: int = 0
-    j: int = 0
-    name: str
-    lower: float = -np.inf
-    upper: float = np.inf
-
-
-def model_parameters(
-    design: Design, *, residual: bool = True, dispersion: str = ""
-) -> tuple[ModelParameter, ...]:
-    """List a model's parameters: each term's standard deviations, correlations; sigma; beta.
-
-    That is the order of lme4 since 2.0 and of ``as.data.frame(VarCorr(m))``. A generalized model
-    has no `residual` and no sigma; where its family has a dispersion that is estimated,
-    `dispersion` is its name.
-    """
-    found: list[ModelParameter] = []
-    for t, term in enumerate(design.terms):
-        found += _of_term(t, term, design.factors[term.factor].name)
-    counts = Counter(p.name for p in found)
-    found = [
-        replace(p, name=f"{p.name.rpartition('|')[0]}|{design.terms[p.term].name}")
-        if counts[p.name] > 1
-        else p
-        for p in found
-    ]
-    if residual:
-        found.append(ModelParameter(kind="sigma", name="sigma", lower=0.0))
-    if design.residual is not None:
-        found += [
-            ModelParameter(kind="residual", i=i, name=name, lower=low, upper=high)
-            for i, (name, (low, high)) in enumerate(residual_names(design.residual))
-        ]
-    if dispersion:
-        found.append(ModelParameter(kind="dispersion", name=dispersion, lower=0.0))
-    found += [ModelParameter(kind="beta", i=i, name=name) for i, name in enumerate(design.x_names)]
-    return tuple(found)
-
-
-def _of_term(t: int, term: ReTerm, group: str) -> list[ModelParameter]:
-    k, columns = len(term.columns), term.columns
-    labels = ("*",) if term.hom and k > 1 else columns
-    if term.smooth is not None:  # one SD of all its coefficients
-        labels = (term.smooth.label,)
-    out = [
-        ModelParameter(kind="sd", term=t, i=i, name=f"sd_{label}|{group}", lower=0.0)
-        for i, label in enumerate(labels)
-    ]
-    if term.structure.free_correlations:
-        out += [
-            ModelParameter(
-                kind="cor",
-                term=t,
-                i=i,
-                j=j,
-                name=f"cor_{columns[i]}.{columns[j]}|{group}",
-                lower=-1.0,
-                upper=1.0,
-            )
-            for j in range(k)
-            for i in range(j + 1, k)
-        ]
-    return out + [
-        ModelParameter(
-            kind="par", term=t, i=i, name=f"{q.name}|{group}", lower=q.lower, upper=q.upper
-        )
-        for i, q in enumerate(term.structure.parameters(k))
-    ]
 
 
 def component_names(entries: Sequence[tuple[str, str, str | None, str | None]]) -> list[str]:

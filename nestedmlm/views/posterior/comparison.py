@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm.arguments import check_choice, check_count, checked
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.model.prior_set import PriorSet, require_single
+from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.callers import Caller
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError, ResidualStructureError
@@ -21,7 +22,7 @@ from nestedmlm.posterior.datatree import refuse_stacked
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.prior_influence import influence_table
 from nestedmlm.posterior.prior_scales import Redraws
-from nestedmlm.posterior.summaries import LEVEL, list_parameters
+from nestedmlm.posterior.summaries import LEVEL
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.parameters import given_fits

@@ -21,7 +21,7 @@ class PriorTable(Viewable, PriorSet):
     >>> list(priors)
     ['Intercept', '1|Batch_sigma', 'sigma']
     >>> priors.to_text().splitlines()[0].split()
-    ['name', 'prior', 'rule']
+    ['name', 'term', 'prior', 'rule']
     >>> changed = priors.replace({"sigma": nm.Prior("HalfNormal", sigma=20.0)})
     >>> changed["sigma"].prior
     HalfNormal(sigma=20)

@@ -9,14 +9,11 @@ import pandas as pd
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.design.model_parameters import model_parameters
 from nestedmlm.inference.profile.constrained_fit import fit_constrained
 from nestedmlm.inference.profile.coordinates import held_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at, hessian_at
-from nestedmlm.inference.variances.parameters import (
-    model_parameters,
-    old_names,
-    parameter_values,
-)
+from nestedmlm.inference.variances.parameters import old_names, parameter_values
 from nestedmlm.likelihood.plan import make_plan, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
