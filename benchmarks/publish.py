@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import CASES
 from benchmarks.report import OURS, Record, duration, markdown
 from benchmarks.session import LME4, ROOT
 
@@ -135,9 +136,21 @@ def _page(result: Record, sweep: Record | None) -> str:
     page = markdown(result)
     head, rest = page.split("\n\n", 1)
     parts = [head, "![Times as multiples of lme4's](benchmarks.png)", rest.rstrip()]
+    parts += ["## The models", models(result)]
     if sweep is not None:
         parts += ["## Optima missed", sweep_markdown(sweep).rstrip()]
     return "\n\n".join(parts) + "\n"
+
+
+def models(result: Record) -> str:
+    """What the rows are: formula and data of each case that was timed."""
+    timed = {row["case"] for row in result["warm"]}
+    lines = ["| model | formula | data |", "|---|---|---|"]
+    for case in CASES:
+        if case.name in timed:
+            formula = case.formula.replace("|", "\\|")
+            lines.append(f"| {case.name} | `{formula}` | {case.dataset} |")
+    return "\n".join(lines)
 
 
 def picture(result: Record, path: Path) -> None:

@@ -20,7 +20,7 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError, NestedMLMWarning, RowsNotHereError
 from nestedmlm.fits.generalized.options import two_informations
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_iterative, refuse_residuals
 from nestedmlm.fits.verbs.fragility import ratio_fragility
 from nestedmlm.inference.effects.sequential import sequential_sums_of_squares
 from nestedmlm.inference.variances.added_effects import nested
@@ -209,22 +209,12 @@ def compare_models(
             refuse_residuals(fit, "this test of variances", "the chi-squared one is")
     fits = with_shared_sums(fits)
     _check_same_data(fits, labels)
-    _refuse_iterative(fits, labels)
+    for fit, label in zip(fits, labels, strict=True):
+        refuse_iterative(fit, label)
     messages = _announce(fits, refit)
     return _likelihood_ratios(
         [fit.refit_ml() if refit and fit.REML else fit for fit in fits], labels, messages, test
     )
-
-
-def _refuse_iterative(fits: Sequence[LmerFit], labels: Sequence[str]) -> None:
-    """Refuse criteria that are known only to a Monte Carlo error."""
-    for fit, label in zip(fits, labels, strict=True):
-        if fit.certificate.monte_carlo_error > 0.0:
-            raise ModelComparisonError(
-                f"{label} was fitted by the iterative elimination, whose criterion has a Monte "
-                f"Carlo error ({fit.certificate.message}): a likelihood ratio test needs exact "
-                "fits. Test fixed effects by fit.contest() or fit.anova()"
-            )
 
 
 def boundary_outcome(small: LmerFit, large: LmerFit, statistic: float) -> PairOutcome:

@@ -1,4 +1,4 @@
-"""Verbs that know nothing of other residuals than lme4's (structures, a known sigma) and say so."""
+"""Verbs that know nothing of other residuals than lme4's, or of Monte Carlo errors, and say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache, wraps
 from typing import Any
 
 from nestedmlm.arguments import checked
-from nestedmlm.errors import ResidualStructureError
+from nestedmlm.errors import ModelComparisonError, ResidualStructureError
 
 
 def refuse_residuals(fit: Any, what: str, instead: str = "") -> None:
@@ -45,6 +45,28 @@ def refuse_known_sigma(fit: Any, what: str, instead: str = "") -> None:
     if getattr(fit, "design", None) is not None and fit.design.sigma is not None:
         raise ResidualStructureError(
             f"{what} is not worked out for a known sigma (fixed=){instead and ': ' + instead}"
+        )
+
+
+def refuse_iterative(fit: Any, label: str) -> None:
+    """Refuse a likelihood ratio where the criterion is known only to a Monte Carlo error.
+
+    Parameters
+    ----------
+    fit : LmerFit
+    label : str
+        What to call it.
+
+    Raises
+    ------
+    ModelComparisonError
+        If the fit was eliminated iteratively.
+    """
+    if fit.certificate.monte_carlo_error > 0.0:
+        raise ModelComparisonError(
+            f"{label} was fitted by the iterative elimination, whose criterion has a Monte "
+            f"Carlo error ({fit.certificate.message}): a likelihood ratio test needs exact "
+            "fits. Test fixed effects by fit.contest() or fit.anova()"
         )
 
 

@@ -172,6 +172,32 @@ def test_likelihood_ratios_need_exact_fits(fit):
         )
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda f: f.ranova(),
+        lambda f: f.step(),
+        lambda f: f.drop1(test="Chisq"),
+        lambda f: nm.rlrt(f, f.update(". ~ . - (1 | i)")),
+    ],
+    ids=["ranova", "step", "drop1", "rlrt"],
+)
+def test_verbs_made_of_likelihood_ratios_need_exact_fits(fit, verb):
+    with pytest.raises((ModelComparisonError, OptionError), match="exact"):
+        verb(fit)
+
+
+def test_means_and_partial_r2_take_satterthwaite(fit):
+    """Their default of exact fits, Kenward-Roger, needs the dense block."""
+    exact = nm.lmer(FORMULAS[0], ratings(1500, 250, 150))
+    ours = nm.emmeans(fit, "1").to_frame()
+    theirs = nm.emmeans(exact, "1", ddf="satterthwaite").to_frame()
+    columns = ["estimate", "std_error", "df"]
+    np.testing.assert_allclose(ours[columns], theirs[columns], rtol=0.1)
+    shares = fit.partial_r2(), exact.partial_r2(ddf="satterthwaite")
+    np.testing.assert_allclose(*(share["estimate"] for share in shares), rtol=0.1)
+
+
 def test_satterthwaite_is_near_the_exact_fits(fit):
     exact = nm.lmer(FORMULAS[0], ratings(1500, 250, 150))
     ours, theirs = (f.tidy("fixed")["df"].to_numpy() for f in (fit, exact))

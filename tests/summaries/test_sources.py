@@ -141,11 +141,15 @@ def test_row_groups_are_read_together(folder):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("no_such.parquet", "no such file"), ("nowhere/*.parquet", "no file matches")],
+    [
+        ("no_such.parquet", "no such file"),
+        ("nowhere/*.parquet", "no file matches"),
+        ([{"score": [1.0]}], "a list with a dict in it"),
+    ],
 )
 def test_files_that_are_not_there(source, message):
     with pytest.raises(nm.DataError, match=message):
-        nm.lmer("score ~ 1 + (1 | school)", source)
+        nm.summarise("score ~ 1 + (1 | school)", source)
 
 
 def test_files_that_are_no_parquet(tmp_path):

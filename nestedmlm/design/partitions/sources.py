@@ -172,8 +172,13 @@ def _open_paths(given: Any) -> Source:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    paths = [str(path) for path in (given if isinstance(given, list | tuple) else [given])]
-    found: list[str] = []
+    parts = given if isinstance(given, list | tuple) else [given]
+    if other := [type(part).__name__ for part in parts if not isinstance(part, str | Path)]:
+        raise DataError(
+            f"data is a list with a {other[0]} in it, not of paths of files: make one table of "
+            "tables in memory (pandas.concat), or sum one by one (nm.summarise, like=)"
+        )
+    paths, found = [str(path) for path in parts], list[str]()
     for path in paths:
         if any(sign in path for sign in "*?["):
             found += sorted(glob(path, recursive=True))  # noqa: PTH207

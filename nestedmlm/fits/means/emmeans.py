@@ -17,7 +17,7 @@ from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
-from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.effects.ddf import DfMethod, df_method, most_exact_ddf
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
@@ -77,7 +77,8 @@ def emmeans(
         count with ``offset(log(exposure))``, ``offset=0`` gives rates for one unit of exposure.
     ddf : {"kenward-roger", "satterthwaite", "residual", "none"}, optional
         Degrees of freedom. By default Kenward-Roger for REML fits, as R's emmeans, and
-        Satterthwaite where Kenward-Roger is not defined (maximum likelihood, penalties). emmeans
+        Satterthwaite where Kenward-Roger is not there (maximum likelihood, penalties, large
+        crossed factors eliminated iteratively). emmeans
         takes infinitely many above 3000 rows, because pbkrtest needs an n by n matrix; here the
         method takes seconds for 73 000 rows, and with few groups the degrees of freedom are few
         however many rows there are.
@@ -284,9 +285,8 @@ def _method(
             beta=fixed_draws(fit.data, fit.design),
             row_sd=row_sd_draws(fit.data, fit.design) if linear else None,
         )
-    if ddf is None and fit.core.family is None:
-        plain = fit.REML and fit.penalty is None and vcov is None
-        ddf = "kenward-roger" if plain else "satterthwaite"
+    if ddf is None and vcov is None:
+        ddf = most_exact_ddf(fit.core)
     return df_method(fit.core, ddf, vcov)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.plain_only import refuse_iterative
 from nestedmlm.fits.reduced_fit import NONE, Flat, fit_reduced, without
 from nestedmlm.fits.verbs.anova import f_frame, read_predictors
 from nestedmlm.inference.effects.ddf import DfMethod, df_method
@@ -53,6 +54,9 @@ def drop1(
     Raises
     ------
     OptionError
+        For an unknown test, or one that this kind of model has not.
+    ModelComparisonError
+        For likelihood ratios of a fit with large crossed factors, eliminated iteratively.
 
     Examples
     --------
@@ -98,6 +102,7 @@ def droppable_tests(fit: LmerFit, method: DfMethod, scope: Sequence[str] | None)
 
 def drop1_likelihood(fit: LmerFit, scope: Sequence[str] | None) -> TestTable:
     """lme4's ``drop1(test = "Chisq")``: each model is refitted by maximum likelihood."""
+    refuse_iterative(fit, "the model")
     full = fit.refit_ml() if fit.REML else fit
     table, smaller = deletions(fit, full, droppable(fit.design, scope))
     return TestTable(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.anova import read_predictors
-from nestedmlm.inference.effects.ddf import df_method, joint_test
+from nestedmlm.inference.effects.ddf import df_method, joint_test, most_exact_ddf
 from nestedmlm.inference.effects.hypotheses import term_contrasts
 from nestedmlm.inference.effects.partial_r2 import partial_r2 as shares_of_test
 
@@ -28,7 +28,7 @@ def partial_r2(
         Hypotheses, as in `anova`.
     ddf : {"satterthwaite", "kenward-roger", "residual"}, optional
         Denominator degrees of freedom, which set the scale; by default Kenward and Roger's of a
-        REML fit, as in the source, else Satterthwaite's.
+        REML fit, as in the source, else (and of iterative fits) Satterthwaite's.
     level : float
         Of the intervals.
 
@@ -68,9 +68,7 @@ def partial_r2(
         )
     if not fit.design.p:
         raise OptionError("the model has no fixed effects, of whose terms there is R-squared")
-    if ddf is None:
-        ddf = "kenward-roger" if fit.REML and fit.penalty is None else "satterthwaite"
-    method = df_method(fit.core, ddf)
+    method = df_method(fit.core, most_exact_ddf(fit.core) if ddf is None else ddf)
     rows = {}
     for label, L in term_contrasts(fit.design, type, read_predictors(fit)).items():
         test = joint_test(method, L)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nestedmlm.fits.plain_only import refuse_iterative
 from nestedmlm.fits.reduced_fit import NONE, Flat, fit_reduced
 from nestedmlm.formula import Bar, random_term
 from nestedmlm.formula.nodes import Literal, Node
@@ -39,7 +40,8 @@ def ranova(fit: LmerFit, *, reduce_terms: bool = True) -> TestTable:
     Raises
     ------
     ModelComparisonError
-        If a smaller model has more rows, because of missing values.
+        If a smaller model has more rows, because of missing values; for a fit with large crossed
+        factors, eliminated iteratively.
 
     Examples
     --------
@@ -48,6 +50,7 @@ def ranova(fit: LmerFit, *, reduce_terms: bool = True) -> TestTable:
     >>> fit.ranova().table.round(3).iloc[1].tolist()
     [4.0, -893.233, 1794.465, 42.837, 2.0, 0.0]
     """
+    refuse_iterative(fit, "the model")
     formulas = reduced_formulas(fit, reduce_terms=reduce_terms)
     smaller = {label: fit_reduced(fit, text, REML=fit.REML) for label, text in formulas.items()}
     return TestTable(

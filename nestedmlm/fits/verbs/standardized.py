@@ -68,7 +68,7 @@ def standardized(fit: LmerFit, *, two_sd: bool = False) -> LmerFit:
     """
     if fit.design.rows is None:
         raise RowsNotHereError(
-            "standardized(): a matter of rows, and this fit is made of sums over them. Put scale() "
+            "a matter of rows, and this fit is made of sums over them. Put scale() "
             "around response and predictors, 'scale(y) ~ scale(x) + (scale(x) | g)', and fit that "
             "with nm.lmer to the data in partitions: its coefficients are the standardised ones"
         )

@@ -49,7 +49,7 @@ else:  # each loads when it is first asked for
 
 __all__ = [
     "METHODS", "DfMethod", "JointTest", "RowTests", "coefficient_tests", "df_method", "intervals",
-    "joint_test", "row_tests",
+    "joint_test", "most_exact_ddf", "row_tests",
 ]  # fmt: skip
 
 _RANK = 1e-10  # relative size of what counts as a contrast of its own
@@ -113,6 +113,20 @@ class JointTest:
     scaling: float
     method: str
     notes: tuple[str, ...]
+
+
+def most_exact_ddf(fitted: Fitted | PooledFitted) -> str:
+    """Name of the most exact method that a fit has: Kenward-Roger's for REML without a penalty.
+
+    Parameters
+    ----------
+    fitted : Fitted or PooledFitted
+    """
+    parts = fitted.parts if isinstance(fitted, PooledFitted) else (fitted,)
+    plain = fitted.family is None and fitted.REML and fitted.penalty is None
+    if plain and all(part.solution.stats.sparse is None for part in parts):
+        return "kenward-roger"
+    return fitted.ddf()
 
 
 def df_method(
