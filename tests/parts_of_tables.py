@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.design.partitions.sources import Partition, Source
+from nestedmlm.design.partitions.partition import Partition, Source
 
 
 def parts_of(frame: pd.DataFrame, count: int = 3) -> Source:

@@ -99,8 +99,8 @@ REFUSED = {
                            PartitionError, r"part 2: infinite values in ses"),
     "infinite response": (lambda p: p.assign(score=p.score.replace(p.score.iloc[3], np.inf)),
                           PartitionError, r"part 2: the response score holds infinite"),
-    "ids of two types": (lambda p: p.assign(room="r" + p.room.astype(str)), nm.DataError,
-                         r"room is of several types in different parts.*int64, text"),
+    "ids of two types": (lambda p: p.assign(room="r" + p.room.astype(str)), PartitionError,
+                         r"part 2: room holds text here and numbers \(int64\) in part 1; 308"),
     "dates as a predictor": (lambda p: p.assign(ses=pd.Timestamp("2020-01-01")), PartitionError,
                              r"part 2.*column ses"),
 }  # fmt: skip

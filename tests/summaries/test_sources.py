@@ -14,7 +14,8 @@ from parts_of_tables import parts_of, source_of
 
 import nestedmlm as nm
 from nestedmlm.design.partitions.on_partitions import each_partition
-from nestedmlm.design.partitions.sources import Partition, Source, is_source, open_source
+from nestedmlm.design.partitions.partition import Partition, Source
+from nestedmlm.design.partitions.sources import is_source, open_source
 from nestedmlm.errors import PartitionError
 
 duckdb = pytest.importorskip("duckdb")

@@ -66,10 +66,13 @@ def load_arrow(column: Any) -> Vector | None:
 def _one_chunk(column: Any) -> Any:
     if not hasattr(column, "chunks"):
         return column
-    if column.num_chunks != 1:
-        column = column.unify_dictionaries()
-        return column.combine_chunks() if column.num_chunks else column.type.to_pandas_dtype()
-    return column.chunk(0)
+    if not column.num_chunks:  # a file without row groups
+        import pyarrow as pa
+
+        return pa.array([], column.type)
+    return (
+        column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
+    )
 
 
 def _numpy(column: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,16 @@ class Factor:
     def labels(self) -> tuple[str, ...]:
         """The levels as R would print them."""
         return tuple(level_label(level) for level in self.levels)
+
+
+# what values of each kind of factor are called in messages
+KIND_WORDS: Mapping[str, str] = {
+    "category": "categories",
+    "string": "text",
+    "number": "numbers",
+    "logical": "TRUE and FALSE",
+    "other": "dates or other objects",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -65,6 +65,7 @@ def read_fragment(
     PartitionError
         If the file cannot be read, has other columns, or has changed.
     """
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
     _check_unchanged(fragment, state, label)
@@ -93,7 +94,7 @@ def read_fragment(
                 batch_size=2 * PARTITION_ROWS,
                 use_threads=False,
             )
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         _check_unchanged(fragment, state, label)
         raise PartitionError(f"{label} cannot be read: {error}", label) from error
     _check_unchanged(fragment, state, label)

@@ -12,12 +12,12 @@ import numpy as np
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Factor, Matrix, Vector, take_rows, vector_length
 from nestedmlm.design.partitions.learners import LEARNERS
-from nestedmlm.design.partitions.levels import SeenLevels, union_of
+from nestedmlm.design.partitions.levels import SeenLevels, SeenNumbers, kind_of, seen_in
 from nestedmlm.design.partitions.looks import Learner
 from nestedmlm.design.partitions.on_partitions import each_partition, on_partition
-from nestedmlm.design.partitions.partition_frame import Kind, ValuesFrame
+from nestedmlm.design.partitions.partition import Source
+from nestedmlm.design.partitions.partition_frame import Kind, ValuesFrame, all_missing
 from nestedmlm.design.partitions.reading import Asking, Reading, check_elementwise, nodes_of
-from nestedmlm.design.partitions.sources import Source
 from nestedmlm.design.schema import predictor_variables
 from nestedmlm.errors import DataError
 from nestedmlm.formula.nodes import Name, Node, variables_in
@@ -109,6 +109,7 @@ def _pilot_rows(reading: Reading, most: int, table: Any, label: str) -> dict[str
 def _end_to_end(parts: Sequence[Mapping[str, Vector]]) -> ValuesFrame:
     """Columns of several tables as one; a column that is several things is what it is first."""
     values: dict[str, Vector] = {}
+    parts = _of_one_kind(parts)
     fitting = [p for p in parts if all(_alike(p[name], parts[0][name]) for name in p)]
     for name in parts[0]:
         own = [part[name] for part in fitting]
@@ -128,6 +129,18 @@ def _end_to_end(parts: Sequence[Mapping[str, Vector]]) -> ValuesFrame:
         else:
             values[name] = np.concatenate([_plain(v) for v in own])
     return ValuesFrame(values, sum(_rows(part) for part in fitting))
+
+
+def _of_one_kind(parts: Sequence[Mapping[str, Vector]]) -> list[dict[str, Vector]]:
+    """Columns without any value are factors where those of another part are."""
+    out = [dict(part) for part in parts]
+    for name in out[0]:
+        factors = [value for part in out if isinstance(value := part[name], Factor)]
+        for part in out if factors else ():
+            if all_missing(part[name]):
+                none = np.full(vector_length(part[name]), -1, np.int32)
+                part[name] = replace(factors[0], codes=none)
+    return out
 
 
 def _alike(one: Vector, other: Vector) -> bool:
@@ -156,15 +169,16 @@ def some_rows(frame: Any, rows: slice) -> ValuesFrame:
 def _with_kinds(source: Source, reading: Reading, pilot: Frame, show: bool) -> Reading:
     """Find what each column among the predictors is in all partitions."""
     names = [name for name in _predictor_columns(reading) if name in pilot]
-    factors = [name for name in names if isinstance(pilot.column(name), Factor)]
-    kinds = {name: Kind() for name in names if name not in factors}
-    if factors:
-        look = partial(_look_at_levels, reading, tuple(factors))
-        seen = list(each_partition(source, factors, look, "levels", show=show))
-        for j, name in enumerate(factors):
-            union = union_of([one[j] for one in seen])
-            if union is not None:
-                kinds[name] = Kind(union.factor(name))
+    columns = {name: pilot.column(name) for name in names}
+    unsure = [n for n, value in columns.items() if isinstance(value, Factor) or all_missing(value)]
+    kinds = {name: Kind() for name in names if name not in unsure}
+    if unsure:
+        look = partial(_look_at_levels, reading, tuple(unsure))
+        seen = list(each_partition(source, unsure, look, "levels", show=show))
+        for j, name in enumerate(unsure):
+            found = [own for one in seen if (own := one[j]) is not None]
+            if found or not isinstance(columns[name], Factor):
+                kinds[name] = kind_of(found, name)
     return replace(reading, kinds=kinds)
 
 
@@ -180,9 +194,9 @@ def _predictor_columns(reading: Reading) -> list[str]:
 
 def _look_at_levels(
     reading: Reading, names: Sequence[str], table: Any, label: str
-) -> list[SeenLevels | None]:
+) -> list[SeenLevels | SeenNumbers | None]:
     frame = reading.frame(table, label)
-    return [SeenLevels.of(frame.column(name), label) for name in names]
+    return [seen_in(frame.column(name), label) for name in names]
 
 
 def _recoded(pilot: Frame, reading: Reading) -> ValuesFrame:
@@ -193,6 +207,8 @@ def _recoded(pilot: Frame, reading: Reading) -> ValuesFrame:
             table = {level: j for j, level in enumerate(kind.levels.levels)}
             codes = np.array([*(table.get(lv, -1) for lv in value.levels), -1], np.int32)
             value = replace(kind.levels, codes=codes[value.codes])
+        elif kind is not None and kind.levels is not None:  # no row of the pilot has a value
+            value = replace(kind.levels, codes=np.full(pilot.n, -1, np.int32))
         values[name] = value
     return ValuesFrame(values, pilot.n)
 

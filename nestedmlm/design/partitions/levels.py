@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.design.frame.collation import sort_levels
-from nestedmlm.design.frame.values import Factor, Vector, object_array
+from nestedmlm.design.frame.values import KIND_WORDS, Factor, Vector, object_array, vector_length
+from nestedmlm.design.partitions.partition_frame import Kind, all_missing, described
 from nestedmlm.errors import PartitionError
 
 
@@ -66,6 +67,16 @@ class SeenLevels:
             label=self.label,
         )
 
+    @property
+    def is_text(self) -> bool:
+        """Whether all levels are text."""
+        return all(isinstance(level, str) for level in self.used)
+
+    @property
+    def words(self) -> str:
+        """What such values are called in messages."""
+        return KIND_WORDS[self.kind]
+
     def factor(self, name: str) -> Factor:
         """A factor without rows that has the levels.
 
@@ -93,7 +104,60 @@ class SeenLevels:
         )
 
 
-def union_of(seen: Sequence[SeenLevels | None]) -> SeenLevels | None:
-    """Levels of all partitions; None where none has any."""
-    found = [one for one in seen if one is not None]
-    return sum(found[1:], found[0]) if found else None
+@dataclass(frozen=True, slots=True)
+class SeenNumbers:
+    """Numbers of one column in a partition: what they are called."""
+
+    words: str
+    label: str
+
+
+def seen_in(value: Vector, label: str) -> SeenLevels | SeenNumbers | None:
+    """What a partition has of a column; None where it has no value."""
+    if isinstance(value, Factor):
+        return SeenLevels.of(value, label)
+    return (
+        None
+        if all_missing(value) or not vector_length(value)
+        else (SeenNumbers(described(value), label))
+    )
+
+
+def kind_of(seen: Sequence[SeenLevels | SeenNumbers], name: str) -> Kind:
+    """Put together what partitions have of a column.
+
+    Parameters
+    ----------
+    seen : sequence of SeenLevels or SeenNumbers
+        Of partitions that have any value.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Kind
+
+    Raises
+    ------
+    PartitionError
+        If they are of types that cannot be put together; it names two partitions.
+    """
+    total: SeenLevels | None = None
+    for one in seen:
+        _check_alike(one, seen[0], name)
+        if isinstance(one, SeenLevels):
+            total = one if total is None else total + one
+    return Kind() if total is None else Kind(total.factor(name))
+
+
+def _check_alike(one: SeenLevels | SeenNumbers, first: SeenLevels | SeenNumbers, name: str) -> None:
+    if isinstance(one, SeenLevels) and isinstance(first, SeenLevels):
+        same = one.declared == first.declared or one.is_text == first.is_text
+    else:
+        same = type(one) is type(first)
+    if not same:
+        raise PartitionError(
+            f"{one.label}: the column {name} holds {one.words} here and {first.words} in "
+            f"{first.label}; make it one type in all of them",
+            one.label,
+        )

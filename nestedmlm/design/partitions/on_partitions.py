@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from nestedmlm.design.partitions.sources import Partition, Source
+from nestedmlm.design.partitions.partition import Partition, Source
 from nestedmlm.errors import DataError, NestedMLMError, PartitionError
 from nestedmlm.progress import track
 
@@ -139,9 +139,15 @@ def _on_dask(
             ]
     try:
         found: list[Any] = list(compute(*results))  # type: ignore[no-untyped-call]
+    except (NestedMLMError, MemoryError):
+        raise
     except Exception as error:
         if type(error).__name__ != "KilledWorker":  # distributed's, which need not be there
-            raise
+            raise PartitionError(
+                f"a partition of the Dask DataFrame cannot be computed: {type(error).__name__}: "
+                f"{error}; frame.partitions[k].compute() says so of the k-th",
+                "",
+            ) from error
         task: Any = getattr(error, "task", None)
         number = task[-1] if isinstance(task, tuple) else None  # of what makes the partition
         label = labels.get(task, "a partition" if number is None else f"partition {number}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector
+from nestedmlm.design.frame.values import KIND_WORDS, Factor, Integers, Matrix, Vector
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.errors import NewLevelsError, PartitionError
 
@@ -73,14 +73,14 @@ class PartitionFrame(Frame):
             return value
         if (value.codes < 0).all():
             return np.full(len(value.codes), np.nan)
-        self._refuse(name, "numbers", _described(value))
+        self._refuse(name, "numbers", described(value))
 
     def _recoded(self, value: Vector, known: Factor, name: str) -> Vector:
         if not isinstance(value, Factor):
-            if _all_missing(value):
+            if all_missing(value):
                 missing = np.full(self.n, -1, dtype=np.int32)
                 return Factor(codes=missing, levels=known.levels, kind=known.kind)
-            self._refuse(name, _described(known), _described(value))
+            self._refuse(name, described(known), described(value))
         table = level_table(value.levels, known.levels)
         if np.array_equal(table[:-1], np.arange(len(known.levels))):
             return replace(known, codes=value.codes)
@@ -117,17 +117,17 @@ class ValuesFrame(Frame):
         self._cache = dict(values)
 
 
-def _all_missing(value: Vector) -> bool:
+def all_missing(value: Vector) -> bool:
+    """Whether numbers are none at all, so that they may be of any kind."""
     if isinstance(value, Integers):
         return bool(value.missing.all())
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isnan(value).all())
 
 
-def _described(value: Vector) -> str:
+def described(value: Vector) -> str:
+    """The kind of a column, for messages."""
     if isinstance(value, Factor):
-        return {"string": "text", "category": "categories", "logical": "TRUE and FALSE"}.get(
-            value.kind, f"values of the kind {value.kind!r}"
-        )
+        return KIND_WORDS[value.kind]
     if isinstance(value, Matrix):
         return "a matrix"
     kind = np.asarray(value.values if isinstance(value, Integers) else value).dtype

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from glob import glob
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +11,11 @@ import pandas as pd
 
 from nestedmlm.design.frame.arrow_columns import is_arrow
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.design.partitions.fragments import PARTITION_ROWS, file_state, read_fragment
-from nestedmlm.errors import DataError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Partition:
-    """One part of the data.
-
-    Attributes
-    ----------
-    label : str
-        For messages: the file and row groups, or a number.
-    read : callable
-        ``columns -> table``.
-    identity : str
-        Tells it from all others, wherever they are read; empty where nothing does.
-    head : callable or None
-        ``(columns, number) -> table`` of the first rows, where that takes less than reading all.
-    """
-
-    label: str
-    read: Callable[[Sequence[str]], Any]
-    identity: str = ""
-    head: Callable[[Sequence[str], int], Any] | None = None
-
-    def some(self, columns: Sequence[str], number: int) -> Any:
-        """Some rows, at least so many if there are."""
-        return self.read(columns) if self.head is None else self.head(columns, number)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """Data in partitions.
-
-    Attributes
-    ----------
-    name : str
-        For print.
-    columns : tuple of str
-    partitions : callable
-        Yields each `Partition`, anew whenever it is called.
-    count : int or None
-        How many there are, if that is known.
-    once : bool
-        Whether the partitions can be read only once.
-    first : callable or None
-        Yields the first partition without using up what can be read only once.
-    delayed : callable or None
-        Of a Dask frame: its partitions as delayed objects.
-    ahead : bool
-        Whether a thread may read the next partition while one is worked on.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    partitions: Callable[[], Iterator[Partition]]
-    count: int | None = None
-    once: bool = False
-    first: Callable[[], Iterator[Partition]] | None = None
-    delayed: Callable[[Sequence[str]], Sequence[Any]] | None = None
-    ahead: bool = False
+from nestedmlm.design.partitions.fragments import PARTITION_ROWS
+from nestedmlm.design.partitions.parquet_files import open_dataset, open_paths
+from nestedmlm.design.partitions.partition import Partition, Source
+from nestedmlm.design.partitions.streams import open_stream
+from nestedmlm.errors import ColumnNotFoundError, DataError
 
 
 def is_source(data: Any) -> bool:
@@ -121,9 +61,9 @@ def open_source(data: Any) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, str | Path | list | tuple):
-        return _open_paths(data)
+        return open_paths(data)
     if _is_dataset(data):
-        return _open_dataset(data, "an Arrow data set")
+        return open_dataset(data)
     if is_dask(data):
         return _open_dask(data)
     if _is_polars(data, "LazyFrame"):
@@ -131,7 +71,7 @@ def open_source(data: Any) -> Source:
     if isinstance(data, pd.DataFrame) or is_arrow(data) or hasattr(data, "items"):
         return _open_table(data)
     if hasattr(data, "__arrow_c_stream__") or callable(data):
-        return _open_stream(data)
+        return open_stream(data)
     return _open_table(data)
 
 
@@ -160,126 +100,6 @@ def _collected(frame: Any) -> Any:
     )
 
 
-# how files that are no Parquet are read, by the end of their name
-_READERS = {
-    ".csv": "read_csv", ".dta": "read_stata", ".feather": "read_feather", ".ods": "read_excel",
-    ".sas7bdat": "read_sas", ".sav": "read_spss", ".tsv": "read_table",
-    ".txt": "read_csv", ".xls": "read_excel", ".xlsx": "read_excel",
-}  # fmt: skip
-
-
-def _open_paths(given: Any) -> Source:
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    parts = given if isinstance(given, list | tuple) else [given]
-    if other := [type(part).__name__ for part in parts if not isinstance(part, str | Path)]:
-        raise DataError(
-            f"data is a list with a {other[0]} in it, not of paths of files: make one table of "
-            "tables in memory (pandas.concat), or sum one by one (nm.summarise, like=)"
-        )
-    paths, found = [str(path) for path in parts], list[str]()
-    for path in paths:
-        if any(sign in path for sign in "*?["):
-            found += sorted(glob(path, recursive=True))  # noqa: PTH207
-        elif "://" in path or Path(path).exists():
-            found.append(path)
-        else:
-            raise DataError(
-                f"data={path!r} is text, so it is a path, and there is no such file (a path may "
-                "have wildcards, 'pupils/*.parquet')"
-            )
-    if not found:
-        raise DataError(f"no file matches {', '.join(paths)}")
-    files = found if len(found) > 1 else found[0]
-    try:
-        data = ds.dataset(files, format="parquet")
-        if folders := _folders(data):
-            keys = ds.partitioning(folders, flavor="hive")
-            schema = pa.schema([*data.schema, *folders])
-            data = ds.dataset(files, schema=schema, format="parquet", partitioning=keys)
-    except Exception as error:  # whatever Arrow says of what is no Parquet
-        if reader := _READERS.get(Path(found[0]).suffix.lower()):
-            how = f'it is no Parquet file: read it first, data = pandas.{reader}("{found[0]}")'
-            raise DataError(f"{found[0]} cannot be read as Parquet: {how}") from None
-        raise DataError(f"{found[0]} cannot be read as Parquet ({error})") from error
-    return _open_dataset(data, ", ".join(paths))
-
-
-def _folders(data: Any) -> Any:
-    """Columns of folders such as ``year=2024`` (Hive's), unless the files have them; or None."""
-    import pyarrow as pa
-
-    named = [
-        dict(part.split("=", 1) for part in Path(file).parts[:-1] if "=" in part)
-        for file in data.files
-    ]
-    names = [name for name in named[0] if all(name in keys for keys in named)] if named else []
-    fields = []
-    for name in names:
-        if name in data.schema.names:
-            continue
-        values = {keys[name] for keys in named} - {"__HIVE_DEFAULT_PARTITION__"}
-        whole = all(re.fullmatch(r"-?\d{1,18}", value) for value in values)
-        fields.append(pa.field(name, pa.int64() if whole else pa.string()))
-    return pa.schema(fields) if fields else None
-
-
-def _open_dataset(data: Any, name: str) -> Source:
-    partitions = list(_fragments(data))
-    return Source(
-        name=name,
-        columns=tuple(data.schema.names),
-        partitions=lambda: iter(partitions),
-        count=len(partitions),
-        ahead=True,
-    )
-
-
-def _fragments(data: Any) -> Iterator[Partition]:
-    """Fragments, those of Parquet cut into groups of rows of a good size."""
-    for number, fragment in enumerate(data.get_fragments()):
-        path = getattr(fragment, "path", "")
-        label, identity = path or f"fragment {number + 1}", _identity(path)
-        state = file_state(fragment)
-        if not hasattr(fragment, "row_groups"):
-            read = partial(read_fragment, fragment, data.schema, label, state)
-            yield Partition(label, read, identity)
-            continue
-        for ids in _grouped([(group.id, group.num_rows) for group in fragment.row_groups]):
-            own = f"{label}, row groups {ids[0]}-{ids[-1]}"
-            part = fragment.subset(row_group_ids=ids)
-            yield Partition(
-                own,
-                partial(read_fragment, part, data.schema, own, state),
-                f"{identity}#{ids[0]}-{ids[-1]}" if identity else "",
-                partial(read_fragment, part, data.schema, own, state),
-            )
-
-
-def _grouped(groups: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Neighbouring row groups, together about as many rows as are read at a time."""
-    some: list[int] = []
-    total = 0
-    for number, rows in groups:
-        if some and total + rows > PARTITION_ROWS:
-            yield some
-            some, total = [], 0
-        some.append(number)
-        total += rows
-    if some:
-        yield some
-
-
-def _identity(path: str) -> str:
-    """The file, its size and when it was written: enough to know it again."""
-    try:
-        about = Path(path).stat()
-    except OSError:
-        return path
-    return f"{Path(path).resolve()}@{about.st_size}:{about.st_mtime_ns}"
-
-
 def _open_table(data: Any) -> Source:
     """A table in memory, cut into slices."""
     frame = Frame(data)
@@ -290,7 +110,9 @@ def _open_table(data: Any) -> Source:
         name="a table",
         columns=frame.column_names,
         partitions=lambda: (
-            Partition(f"rows {low} to {low + PARTITION_ROWS}", partial(_slice, data, low))
+            Partition(
+                f"rows {low} to {min(low + PARTITION_ROWS, frame.n)}", partial(_slice, data, low)
+            )
             for low in starts
         ),
         count=len(starts),
@@ -298,6 +120,12 @@ def _open_table(data: Any) -> Source:
 
 
 def _slice(data: Any, low: int, columns: Sequence[str]) -> Any:
+    there = data.columns if isinstance(data, pd.DataFrame) else data.column_names
+    for name in columns:
+        if name not in there:
+            raise ColumnNotFoundError(
+                f"the table has no column {name}; its columns are {', '.join(map(str, there))}"
+            )
     if isinstance(data, pd.DataFrame):
         return data[list(columns)].iloc[low : low + PARTITION_ROWS]
     if is_arrow(data):
@@ -305,81 +133,10 @@ def _slice(data: Any, low: int, columns: Sequence[str]) -> Any:
     return {name: data.series(name).iloc[low : low + PARTITION_ROWS] for name in columns}
 
 
-def _open_stream(data: Any) -> Source:
-    stream = _Stream(data)
-    return Source(
-        name="a stream",
-        columns=stream.names,
-        partitions=stream.partitions,
-        once=stream.once,
-        first=stream.first,
-    )
-
-
-class _Stream:
-    """A stream of Arrow's whose first tables can be looked at before it is read."""
-
-    def __init__(self, data: Any) -> None:
-        self._data, reader = data, _reader(data)
-        self.names = tuple(reader.schema.names)
-        self.once = not callable(data) and type(data).__name__ == "RecordBatchReader"
-        self._tables: Iterator[Any] | None = _batches(reader)
-        self._seen: list[Any] = []
-
-    def first(self) -> Iterator[Partition]:
-        """The first table."""
-        if not self._seen and self._tables is not None:
-            self._seen = [next(self._tables)]
-        yield from self._numbered(iter(self._seen))
-
-    def partitions(self) -> Iterator[Partition]:
-        """All tables; a stream that can be opened again is."""
-        if self._tables is None and self.once:
-            raise DataError(
-                "this stream can be read only once, and it must be read again; give a function "
-                "that opens it: nm.lmer(formula, lambda: reader())"
-            )
-        rest, seen = self._tables or _batches(_reader(self._data)), self._seen
-        self._tables, self._seen = None, []
-        yield from self._numbered(chain(seen, rest))
-
-    @staticmethod
-    def _numbered(tables: Iterator[Any]) -> Iterator[Partition]:
-        for number, table in enumerate(tables, start=1):
-            yield Partition(f"part {number} of the stream", partial(_selected, table))
-
-
-def _selected(table: Any, columns: Sequence[str]) -> Any:
-    return table.select(list(columns))
-
-
-def _reader(data: Any) -> Any:
-    import pyarrow as pa
-
-    opened = data() if callable(data) and not hasattr(data, "__arrow_c_stream__") else data
-    if not hasattr(opened, "__arrow_c_stream__"):
-        raise DataError(
-            f"data must be a table, a path, a stream of Arrow's, or a function that opens one, "
-            f"not {type(opened).__name__}"
-        )
-    return pa.RecordBatchReader.from_stream(opened)
-
-
-def _batches(reader: Any) -> Iterator[Any]:
-    """Tables of some batches each, together about as many rows as are read at a time."""
-    import pyarrow as pa
-
-    some: list[Any] = []
-    for batch in reader:
-        some.append(batch)
-        if sum(len(b) for b in some) >= PARTITION_ROWS:
-            yield pa.Table.from_batches(some)
-            some = []
-    if some:
-        yield pa.Table.from_batches(some, reader.schema)
-
-
 def _open_dask(data: Any) -> Source:
+    if not hasattr(data, "columns") or data.ndim != 2:
+        raise DataError(f"data must be a Dask DataFrame, not a {type(data).__name__} of Dask's")
+
     def delayed(columns: Sequence[str]) -> Sequence[Any]:
         parts: Sequence[Any] = data[list(columns)].to_delayed()
         return parts

@@ -33,7 +33,8 @@ def check_same_model(fits: Sequence[LmerFit | GlmerFit]) -> None:
         if fit.nobs != first.nobs:
             raise OptionError(
                 f"fit {number} has {fit.nobs} rows and the first {first.nobs}: imputed data sets "
-                "have the same rows, with no value missing"
+                "have the same rows, with no value missing (parts of one table are put end to end "
+                "first, or each is summed: nm.summarise)"
             )
         if _likelihood(fit) != _likelihood(first):
             raise OptionError(

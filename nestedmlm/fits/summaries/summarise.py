@@ -17,8 +17,9 @@ from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.frame.variables import NA_ACTIONS
 from nestedmlm.design.partitions.learning import Learned, learn_schema
 from nestedmlm.design.partitions.on_partitions import merged_partitions
+from nestedmlm.design.partitions.partition import Source
 from nestedmlm.design.partitions.reading import Reading
-from nestedmlm.design.partitions.sources import Source, open_source
+from nestedmlm.design.partitions.sources import open_source
 from nestedmlm.errors import DataError, FormulaError, OptionError
 from nestedmlm.fits.model_source import ModelOptions
 from nestedmlm.fits.summaries.data_summary import Summary

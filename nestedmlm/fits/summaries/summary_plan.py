@@ -18,6 +18,7 @@ from nestedmlm.statistics.cells.merge import merge
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_COLUMNS = 10  # named in one message
 COLUMN = "summary"  # of the tables that pass through an engine: one value of bytes a row
 
 
@@ -107,7 +108,7 @@ class SummaryPlan:
         Raises
         ------
         DataError
-            If there is none.
+            If there is none, or a table is none of `summarise`'s.
 
         Examples
         --------
@@ -122,7 +123,7 @@ class SummaryPlan:
         found = [
             from_arrow(pq.read_table(BytesIO(value)))
             for table in tables
-            for value in table.column(COLUMN).to_pylist()
+            for value in _column(table).to_pylist()
         ]
         if not found:
             raise DataError("there are no sums to add up")
@@ -133,6 +134,15 @@ class SummaryPlan:
             source_name=label or "tables",
             parts=len(found),
         )
+
+
+def _column(table: Any) -> Any:
+    if COLUMN not in table.column_names:
+        raise DataError(
+            f"merge takes the tables that plan.summarise made, which have a column {COLUMN!r}; "
+            f"this one has {', '.join(table.column_names[:MOST_COLUMNS])}"
+        )
+    return table.column(COLUMN)
 
 
 @checked

@@ -132,7 +132,7 @@ class CellPlan:
         )
         if not np.isfinite(cells.total).all():
             self._refuse_infinite(readers, len(y), label)
-        return cells
+        return replace(cells, label=label)
 
     def _refuse_infinite(self, readers: Sequence[Any], n: int, label: str) -> None:
         out = np.empty(n)

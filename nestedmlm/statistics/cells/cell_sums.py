@@ -104,6 +104,8 @@ class Cells:
     sums : (d,) array
         ``sum c`` of all rows, without weights, in the basis.
     tally : Tally
+    label : str
+        The first of the partitions that were summed, for messages.
     """
 
     keys: Mapping[str, Vector]
@@ -115,6 +117,7 @@ class Cells:
     plain: FloatArray | None
     sums: FloatArray
     tally: Tally
+    label: str = ""
 
     @property
     def d(self) -> int:
@@ -208,4 +211,5 @@ def in_basis(cells: Cells, basis: FloatArray) -> Cells:
         plain=None if cells.plain is None else step.T @ cells.plain @ step,
         sums=step.T @ cells.sums,
         tally=cells.tally,
+        label=cells.label,
     )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import IntArray
-from nestedmlm.design.frame.values import Factor, Integers, Vector, factor_of_objects
+from nestedmlm.design.frame.values import (
+    KIND_WORDS,
+    Factor,
+    Integers,
+    Vector,
+    factor_of_objects,
+)
 from nestedmlm.design.matrices.modelmatrix import level_table
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, PartitionError
 
+_LARGEST_WHOLE = 2.0**53  # floats below it hold every integer exactly
 _RUNS_PAY = 3  # rows a run of equal values must have at least, on average
 
 
@@ -83,7 +90,7 @@ def _codes_of(value: IntArray) -> tuple[IntArray, int]:
     return codes, len(levels)
 
 
-def joined(values: Sequence[Vector], name: str) -> Vector:
+def joined(values: Sequence[Vector], name: str, labels: Sequence[str] | None = None) -> Vector:
     """Put a variable's values in several parts of the data end to end.
 
     Parameters
@@ -92,6 +99,8 @@ def joined(values: Sequence[Vector], name: str) -> Vector:
         None missing.
     name : str
         For messages.
+    labels : sequence of str, optional
+        The parts, for messages; not given for values that need not be told apart.
 
     Returns
     -------
@@ -107,13 +116,12 @@ def joined(values: Sequence[Vector], name: str) -> Vector:
     parts: list[Any] = [_unmasked(value) for value in values]
     factors = [part for part in parts if isinstance(part, Factor)]
     if not factors:
-        return _joined_numbers([np.asarray(part) for part in parts])  # type: ignore[no-any-return]
+        numbers = [np.asarray(part) for part in parts]
+        return _joined_numbers(numbers, name, labels)  # type: ignore[no-any-return]
     if len(factors) < len(parts):
-        kinds = sorted({_kind(part) for part in parts})
-        raise DataError(
-            f"{name} is of several types in different parts of the data: {', '.join(kinds)}; "
-            "308 and '308' may be two groups or one: make it one type first"
-        )
+        kinds = [_kind(part) for part in parts]
+        other = next(k for k, part in enumerate(parts) if type(part) is not type(parts[0]))
+        _refuse(name, labels, kinds, other, "308 and '308' may be two groups or one")
     first = factors[0]
     if all(_same_levels(first, other) for other in factors[1:]):
         codes = np.concatenate([f.codes for f in factors])
@@ -122,11 +130,10 @@ def joined(values: Sequence[Vector], name: str) -> Vector:
     if len({type(level) for level in levels if not isinstance(level, str)}) and any(
         isinstance(level, str) for level in levels
     ):
-        kinds = sorted({type(level).__name__ for level in levels})
-        raise DataError(
-            f"{name} is of several types in different parts of the data: {', '.join(kinds)}; "
-            "make it one type first"
-        )
+        own = [{type(level).__name__ for level in _used_levels(f)} for f in factors]
+        other = next((k for k, one in enumerate(own) if one != own[0]), 0)
+        named = [" and ".join(sorted(one)) for one in own]
+        _refuse(name, labels, named, other, "levels of two types have no order")
     known = np.empty(len(levels), dtype=object)
     known[:] = levels
     tables = [level_table(f.levels, known) for f in factors]
@@ -144,8 +151,8 @@ def _unmasked(value: Vector) -> Vector:
 
 def _kind(value: Vector) -> str:
     if not isinstance(value, Factor):
-        return str(np.asarray(value).dtype)
-    return "text" if value.kind == "string" else value.kind
+        return f"numbers ({np.asarray(value).dtype})"
+    return KIND_WORDS.get(value.kind, value.kind)
 
 
 def _same_levels(one: Factor, other: Factor) -> bool:
@@ -154,10 +161,35 @@ def _same_levels(one: Factor, other: Factor) -> bool:
     return one.levels.size == other.levels.size and bool((one.levels == other.levels).all())
 
 
-def _joined_numbers(parts: Sequence[Any]) -> Any:
+def _refuse(
+    name: str, labels: Sequence[str] | None, kinds: Sequence[str], other: int, why: str
+) -> NoReturn:
+    """Say where a variable is something else than in the first part."""
+    if labels and all(labels):
+        where = f"{labels[other]}: {name} holds {kinds[other]} here and {kinds[0]} in {labels[0]}"
+        raise PartitionError(f"{where}; {why}: make it one type first", labels[other])
+    raise DataError(
+        f"{name} is of several types in different parts of the data: "
+        f"{', '.join(sorted(set(kinds)))}; {why}: make it one type first"
+    )
+
+
+def _joined_numbers(parts: Sequence[Any], name: str, labels: Sequence[str] | None) -> Any:
     kinds = {part.dtype.kind for part in parts}
     if "f" in kinds and len(kinds) > 1:
-        whole = all((part == np.trunc(part)).all() for part in parts if part.dtype.kind == "f")
+        floats = [k for k, part in enumerate(parts) if part.dtype.kind == "f"]
+        large = next((k for k in floats if (np.abs(parts[k]) >= _LARGEST_WHOLE).any()), None)
+        if large is not None and labels is not None:
+            like = next(k for k, part in enumerate(parts) if part.dtype.kind != "f")
+            order = [like, *(k for k in range(len(parts)) if k != like)]
+            _refuse(
+                name,
+                [labels[k] for k in order],
+                [_kind(parts[k]) for k in order],
+                order.index(large),
+                "numbers of 2^53 and more are not exact as floats, so groups would be mixed up",
+            )
+        whole = large is None and all((parts[k] == np.trunc(parts[k])).all() for k in floats)
         kind = np.int64 if whole else np.float64
         return np.concatenate([part.astype(kind) for part in parts])
     return np.concatenate(parts)

@@ -40,7 +40,8 @@ def merge(parts: Iterable[Cells]) -> Cells:
     first = full[0]
     if len(full) == 1:
         return replace(first, tally=tally)
-    keys = {name: joined([part.keys[name] for part in full], name) for name in first.keys}
+    labels = [part.label for part in full]
+    keys = {name: joined([part.keys[name] for part in full], name, labels) for name in first.keys}
     codes, rows = combinations([plain_codes(value) for value in keys.values()])
     J = len(rows)
     products, counts = np.zeros((len(first.products), J)), np.zeros(J, dtype=np.int64)
@@ -62,6 +63,7 @@ def merge(parts: Iterable[Cells]) -> Cells:
         else np.sum([part.plain for part in full if part.plain is not None], axis=0),
         sums=np.sum([part.sums for part in full], axis=0),
         tally=tally,
+        label=first.label,
     )
 
 
