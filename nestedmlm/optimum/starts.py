@@ -17,6 +17,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import Plan, phi_of_theta, start_phi
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.minque import start_of_moments
+from nestedmlm.optimum.nested_moments import start_of_nested_moments
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.statistics.crossproducts import CrossProducts
 
@@ -38,8 +39,10 @@ def starting_point(plan: Plan, stats: CrossProducts, start: object) -> FloatArra
         If `start` is no vector of the model's covariance parameters.
     """
     if start is None:
-        moments = start_of_moments(plan, stats)
-        return start_phi(plan) if moments is None else moments
+        for moments in (start_of_moments, start_of_nested_moments):
+            if (found := moments(plan, stats)) is not None:
+                return found
+        return start_phi(plan)
     # A zero column has zero gradient whatever the data say: never start on one
     parts = split_parameters(phi_of_theta(checked_start(plan, start), plan, stats), plan.shapes)
     return np.concatenate(
