@@ -274,7 +274,14 @@ def pymc_lmer(
 
     Raises
     ------
-    OptionError, SamplingError, MissingSamplerError
+    OptionError
+        For an unknown sampler, backend or form, a prior of what is not there, or a prior that does
+        not go with its parameter.
+    SamplingError
+        If the sampler cannot start, or importance sampling does not cover the posterior (Pareto k
+        above 0.7).
+    MissingSamplerError
+        If the sampler's package is not installed.
 
     Warns
     -----

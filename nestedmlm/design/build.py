@@ -151,8 +151,23 @@ def build_design(
 
     Raises
     ------
-    FormulaError, DataError, ColumnNotFoundError, ResponseError, GroupingError, WeightsError,
-    OptionError, ResidualStructureError
+    FormulaError
+        For a formula that cannot be read, with its place.
+    ColumnNotFoundError
+        If the data have no such column, with the nearest names.
+    DataError
+        If no complete row is left, a column has a kind that a model cannot take, or the fixed
+        effects have infinite values.
+    ResponseError
+        For a response that the model does not take, with its first row.
+    GroupingError
+        If a grouping factor has one level, or as many as the response has rows.
+    WeightsError
+        For weights that are negative, missing or infinite.
+    OptionError
+        For an unknown option, or contrasts that do not go with the factor.
+    ResidualStructureError
+        For residuals that do not go together, or with something else that was asked for.
 
     Examples
     --------

@@ -84,6 +84,7 @@ class Pedigree:
         Returns
         -------
         DataFrame, shape (q, q)
+            Rows and columns are the members.
 
         Examples
         --------
@@ -124,6 +125,7 @@ def pedigree(data: Any, id: str = "id", sire: str = "sire", dam: str = "dam") ->
     DataError
         For an animal that descends from itself, or that has two rows with different parents.
     ColumnNotFoundError
+        If the table has no such column.
 
     Examples
     --------

@@ -65,6 +65,7 @@ def binomial(link: str | Link = "logit") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -101,6 +102,7 @@ def poisson(link: str | Link = "log") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -139,6 +141,7 @@ def negative_binomial(theta: float | None = None, link: str | Link = "log") -> F
     Raises
     ------
     OptionError
+        For a theta that is not positive, or a link that this family has not.
 
     Examples
     --------
@@ -184,6 +187,7 @@ def gamma(link: str | Link = "log") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -225,6 +229,7 @@ def inverse_gaussian(link: str | Link = "log") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -266,6 +271,7 @@ def gaussian(link: str | Link = "log") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -307,6 +313,7 @@ def beta(link: str | Link = "logit") -> Family:
     Raises
     ------
     OptionError
+        For a link that is unknown, or that this family has not.
 
     Examples
     --------
@@ -352,6 +359,7 @@ def student_t(nu: float | None = None, link: str | Link = "identity") -> Family:
     Raises
     ------
     OptionError
+        For degrees of freedom that are not positive, or a link that this family has not.
 
     Examples
     --------

@@ -202,6 +202,15 @@ class Formula:
     def without(self, bar: Bar) -> Formula:
         """Leave out one random-effects term.
 
+        Parameters
+        ----------
+        bar : Bar
+            One of `bars`.
+
+        Returns
+        -------
+        Formula
+
         Examples
         --------
         >>> from nestedmlm.formula import parse_formula

@@ -87,7 +87,8 @@ def _through(name: str) -> Callable[..., Any]:
     *args, **options
         Those of ``marginaleffects.{name}``.
     re_form : False or None
-        The population's mean, or each row's group: see `marginaleffects_model`.
+        False: random effects count as zero, for the population's mean; None: each row's group
+        counts with its own.
 
     Returns
     -------

@@ -34,7 +34,7 @@ def check(
     fit : LmerFit, GlmerFit or BayesFit
     nsim : int
         Responses that are drawn from the model.
-    seed : int, optional
+    seed : int
         Of these draws.
     ax : array of six matplotlib axes, optional
     figsize : tuple, optional

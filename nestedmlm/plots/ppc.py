@@ -43,7 +43,7 @@ def ppc(
         "posterior".
     draws : int
         Responses that are drawn.
-    seed : int, optional
+    seed : int
         Of these draws.
     ax : matplotlib axes, optional
     figsize : tuple, optional

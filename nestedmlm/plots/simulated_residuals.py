@@ -36,7 +36,7 @@ def simulated_residuals(
     fit : GlmerFit
     nsim : int
         Responses drawn.
-    seed : int, optional
+    seed : int
         Of the draws.
     use_u : bool
         Condition on the random effects (True), or draw them anew.

@@ -65,6 +65,7 @@ class Check(Viewable):
         Returns
         -------
         DataFrame
+            A row for each number of each check; a copy of `numbers`.
         """
         return self.numbers.copy()
 

@@ -99,7 +99,14 @@ class TestTable(Viewable):
     formulas: Any = None
 
     def to_frame(self) -> pd.DataFrame:
-        """The numbers; a copy, with the columns of all frames (`table` has R's headers)."""
+        """The numbers; a copy, with the columns of all frames (`table` has R's headers).
+
+        Returns
+        -------
+        DataFrame
+            By term, those that the test has of ``sum_sq, mean_sq, num_df, den_df, estimate,
+            std_error, npar, log_lik, aic, statistic, df, p_value, conf_low, conf_high``.
+        """
         return _named(self.table)
 
     def view(self) -> View:

@@ -106,6 +106,8 @@ class ModelTable(Viewable):
         Returns
         -------
         DataFrame
+            ``model, term, kind, group, effect, estimate, std_error, df, statistic, p_value,
+            conf_low, conf_high``; rows of ``kind`` ``fit`` have the fit statistics.
         """
         stats = [
             {"model": model, "term": name, "kind": "fit", "effect": "fit", "estimate": float(value)}

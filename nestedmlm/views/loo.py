@@ -63,7 +63,7 @@ class GroupLoo(Viewable):
         return float(np.sqrt((rows * self.table["rmse"].to_numpy() ** 2).sum() / rows.sum()))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table, a row for each group."""
+        """Return the table, a row for each group: a copy of `table`."""
         return self.table.copy()
 
     def view(self) -> View:

@@ -57,7 +57,7 @@ class Smooths(Viewable):
         Returns
         -------
         DataFrame
-            `terms`, a copy.
+            A copy of `terms`: by term ``edf, ref_df, sd, statistic, p_value``.
         """
         return self.terms.copy()
 

@@ -54,7 +54,9 @@ class VariancePartition(Viewable):
         Returns
         -------
         DataFrame
-            The columns are those of `nestedmlm.inference.variances.variance_partition.Partition`.
+            By grouping factor, then ``Residual``: ``groups`` (number of levels), ``variance``,
+            ``sd``, ``share`` of the variance given the predictors, ``to_residual`` (ratio to the
+            residual variance), ``correlation`` of two rows that share a level.
         """
         if by not in _FRAMES:
             raise OptionError(f"by must be one of {', '.join(_FRAMES)}, not {by!r}")

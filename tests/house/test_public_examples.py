@@ -111,3 +111,22 @@ def test_errors_have_a_section(name):
     thing = PUBLIC[name]
     if not inspect.isclass(thing) and (raised := raised_in(thing, 1)):
         assert "Raises\n------" in (inspect.getdoc(thing) or ""), f"{name} raises {raised}"
+
+
+def entries(thing, title):
+    """Head and text of each entry of a section of a docstring."""
+    doc = inspect.getdoc(thing) or ""
+    found = re.search(rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", doc, re.M | re.S)
+    parts = re.split(r"\n(?=\S)", found[1].strip("\n")) if found else []
+    return [part.partition("\n")[::2] for part in parts]
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_help_says_when_it_raises_and_what_frames_have(name):
+    bare = [head for head, text in entries(PUBLIC[name], "Raises") if not text.strip()]
+    frames = [
+        head
+        for head, text in entries(PUBLIC[name], "Returns")
+        if re.match(r"(pandas\.)?DataFrame", head) and not re.search(r"`|[Rr]ow|column", text)
+    ]
+    assert bare + frames == []

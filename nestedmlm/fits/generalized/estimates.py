@@ -118,6 +118,7 @@ class GeneralizedEstimates(Estimates):
         Returns
         -------
         DataFrame
+            Rows and columns are the fixed effects.
 
         Raises
         ------

@@ -95,7 +95,16 @@ def pymc_glmer(
 
     Raises
     ------
-    OptionError, ResponseError, SamplingError, MissingSamplerError
+    OptionError
+        For an unknown sampler, backend or form, a prior of what is not there, or a prior that does
+        not go with its parameter.
+    ResponseError
+        For a response that the family does not take, with its first row.
+    SamplingError
+        If the sampler cannot start, or importance sampling does not cover the posterior (Pareto k
+        above 0.7).
+    MissingSamplerError
+        If the sampler's package is not installed.
 
     Warns
     -----

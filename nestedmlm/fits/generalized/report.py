@@ -34,6 +34,7 @@ def report(fit: GlmerFit, *, level: float = 0.95) -> Report:
     Raises
     ------
     OptionError
+        For a level that is not between 0 and 1.
 
     Examples
     --------

@@ -50,6 +50,7 @@ def report(
     Raises
     ------
     OptionError
+        For a level that is not between 0 and 1, or an unknown method of degrees of freedom.
 
     Examples
     --------

@@ -39,9 +39,12 @@ def extend(
 
     Raises
     ------
-    OptionError, ColumnNotFoundError, DataError
-    ResidualStructureError
-        For residuals that differ or correlate, and a known sigma.
+    OptionError
+        If both or neither of along and within are given, or n is no number of levels or rows.
+    ColumnNotFoundError
+        If the data have no such column.
+    DataError
+        If the column cannot be continued.
 
     Examples
     --------

@@ -34,6 +34,7 @@ def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
     Raises
     ------
     FormulaError
+        For a formula that cannot be read, with its place.
     OptionError
         For a posterior that was loaded from a file, or of a PyMC model of the user's.
 
@@ -65,6 +66,7 @@ def with_data(fit: BayesEstimates, data: Any, **options: Any) -> BayesFit:
     Raises
     ------
     DataError
+        If the table lacks a column, or the model cannot be made of it.
     OptionError
         For a posterior that was loaded from a file, or of a PyMC model of the user's.
 

@@ -75,7 +75,18 @@ class Allocation(Viewable):
         return self.table.copy()
 
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw power by design; see `nestedmlm.plots.allocation`.
+        """Draw power by design: `nestedmlm.plots.allocation`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        figsize : (float, float), optional
+            Of the new figure, in inches.
+
+        Returns
+        -------
+        matplotlib Axes
 
         Raises
         ------
@@ -146,7 +157,9 @@ def allocation(
     beta : mapping of str to float
         Fixed effects that are supposed; others are zero.
     sd, correlation, icc, sigma
-        Covariances that are supposed; see `scenario`.
+        Covariances that are supposed, as in a scenario: ``sd={"school": 4, "Residual": 10}``,
+        ``correlation={"school": -0.3}`` of intercept and slope, ``icc={"school": 0.15}`` in the
+        place of `sd`, and the residual standard deviation.
     sizes : mapping of str to sequence of int, optional
         Counts to try, in each unit of the level above; of the outermost level the greatest that
         is affordable is taken.

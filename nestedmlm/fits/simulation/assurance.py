@@ -90,7 +90,18 @@ class Assurance(Viewable):
 
     @checked
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Draw the powers of the draws; see `nestedmlm.plots.assurance`.
+        """Draw the powers of the draws: `nestedmlm.plots.assurance`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        figsize : (float, float), optional
+            Of the new figure, in inches.
+
+        Returns
+        -------
+        matplotlib Axes
 
         Raises
         ------

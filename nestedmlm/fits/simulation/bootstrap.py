@@ -102,6 +102,7 @@ class Bootstrap(Viewable):
         Raises
         ------
         OptionError
+            For an unknown kind of interval, or a level that is not between 0 and 1.
 
         Notes
         -----

@@ -37,7 +37,12 @@ def as_pandas(data: Any) -> pd.DataFrame:
         return pd.DataFrame(dict(data))
     import narwhals.stable.v1 as nw
 
-    return nw.from_native(data, eager_only=True).to_pandas()
+    try:
+        return nw.from_native(data, eager_only=True).to_pandas()
+    except TypeError:
+        raise DataError(
+            f"data must be a table (pandas, polars, pyarrow, dict of arrays), not {data!r:.40}"
+        ) from None
 
 
 def extended(

@@ -87,7 +87,13 @@ def scenario(
 
     Raises
     ------
-    OptionError, FormulaError, DataError
+    OptionError
+        For coefficients, theta or standard deviations that do not go with the formula, or both
+        theta and sd.
+    FormulaError
+        For a formula that cannot be read, with its place.
+    DataError
+        For data that the formula cannot be evaluated on.
 
     Examples
     --------
@@ -188,6 +194,7 @@ def simulate(
     Returns
     -------
     DataFrame, (n, nsim)
+        A response in each column, ``sim_1, sim_2, …``, on the data's index.
 
     Raises
     ------

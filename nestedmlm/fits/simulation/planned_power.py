@@ -137,6 +137,8 @@ def planned_power(
     Raises
     ------
     OptionError
+        For an effect that is not in the model, an unknown test, or a level of alpha that is no
+        probability.
     """
     check_level(alpha, "alpha")
     tested = fixed_effect(scenario, effect)

@@ -255,6 +255,7 @@ def power(
     Raises
     ------
     OptionError
+        For an effect that is not in the model, an unknown test, or fewer than one replicate.
     """
     check_level(alpha, "alpha")
     check_workers(workers)
@@ -329,7 +330,8 @@ def power_curve(
     test : str, optional
         For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
         maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``; of a generalized model see `power`.
+        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
+        default) or ``lrt``.
     effect_size : float, optional
         Coefficient to suppose in the place of the estimate, for a single fixed effect.
     seed : int, optional
@@ -351,6 +353,8 @@ def power_curve(
     Raises
     ------
     OptionError
+        For an effect that is not in the model, an unknown test, or steps that cannot be taken
+        along that column.
     """
     sizes = [int(b) for b in breaks]
     if not sizes:

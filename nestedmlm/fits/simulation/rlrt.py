@@ -93,9 +93,10 @@ def rlrt(
 
     Parameters
     ----------
-    m0, m1 : LmerFit
-        Two models that differ in one variance, in either order; or a single model with a single
-        variance, which is tested against none.
+    m0 : LmerFit
+        A model with a single variance, which is tested against none; or one of two models.
+    m1 : LmerFit, optional
+        The other one: they differ in one variance, in either order.
     nsim : int
         Draws from the null distribution.
     seed : int, optional

@@ -85,9 +85,14 @@ def summarise(
 
     Raises
     ------
-    PartitionError
-        If a partition does not fit the others; it says which.
-    FormulaError, DataError, ColumnNotFoundError, OptionError
+    FormulaError
+        For a formula that cannot be read, with its place.
+    DataError
+        If there is no such file, or the data cannot be summed.
+    ColumnNotFoundError
+        If the data have no such column.
+    OptionError
+        For an option that sums do not know.
 
     Notes
     -----

@@ -73,7 +73,10 @@ class SummaryPlan:
 
         Raises
         ------
+        ColumnNotFoundError
+            If the table has no such column, with its label.
         PartitionError
+            For anything else that went wrong in summing it, with its label.
 
         Examples
         --------

@@ -66,6 +66,7 @@ def anova(
     Raises
     ------
     OptionError
+        For an unknown type of hypotheses or method of degrees of freedom.
 
     Examples
     --------

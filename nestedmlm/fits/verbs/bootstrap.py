@@ -85,8 +85,7 @@ def bootstrap(
     Raises
     ------
     OptionError
-    ResidualStructureError
-        For another type than "parametric" where residuals differ or correlate.
+        For an unknown type of resampling, and fewer than one replicate.
 
     Notes
     -----

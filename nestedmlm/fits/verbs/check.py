@@ -32,7 +32,7 @@ def check(fit: Fit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     nsim : int
         Responses that are drawn from the model, to compare the data with; fewer than 160 cannot
         tell whether data beyond all of them are chance.
-    seed : int, optional
+    seed : int
         Of these draws.
 
     Returns

@@ -56,6 +56,7 @@ def contest(
     Raises
     ------
     OptionError
+        For hypotheses that name no coefficient, or have another number of columns than there are.
 
     Examples
     --------

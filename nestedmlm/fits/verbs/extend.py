@@ -17,13 +17,14 @@ def extend(
 
     Parameters
     ----------
-    along : str
+    along : str, optional
         A column: there will be `n` levels of it, the first ones copied with new labels.
         Factors nested in it get new levels too. ``"classid within schoolid"``: `n` classes
         in each school. A numeric predictor is continued at its mean step.
-    within : str
+    within : str, optional
         A column or several (``"a + b"``): there will be `n` rows in each combination.
     n : int
+        How many levels or rows there are to be.
 
     Returns
     -------
@@ -33,7 +34,12 @@ def extend(
 
     Raises
     ------
-    OptionError, ColumnNotFoundError, DataError
+    OptionError
+        If both or neither of along and within are given, or n is no number of levels or rows.
+    ColumnNotFoundError
+        If the data have no such column.
+    DataError
+        If the column cannot be continued.
 
     Notes
     -----

@@ -86,9 +86,12 @@ def fragility(
 
     Raises
     ------
-    OptionError, ColumnNotFoundError, DataError
-    NotDefinedError
-        If the hypothesis is about the straight part of a smooth curve.
+    OptionError
+        For a hypothesis that names no coefficient, or an unknown method of degrees of freedom.
+    ColumnNotFoundError
+        If `groups` is neither a grouping factor nor a column.
+    DataError
+        For labels that are missing, or of which there is not one for each row used.
 
     Notes
     -----

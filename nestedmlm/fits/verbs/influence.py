@@ -61,9 +61,14 @@ def influence(
 
     Raises
     ------
-    OptionError, ColumnNotFoundError, DataError, GroupingError
-    ResidualStructureError
-        For a known sigma.
+    OptionError
+        For an unknown kind of refit.
+    ColumnNotFoundError
+        If `groups` is neither a grouping factor nor a column.
+    DataError
+        For labels that are missing, or of which there is not one for each row used.
+    GroupingError
+        If without a group nothing is left to fit.
 
     Notes
     -----
@@ -102,7 +107,8 @@ def dfbeta(fit: LmerFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each row of the fit. ``influence(refit="full").dfbeta()`` lets theta move.
+        One row for each row of the fit, a column for each fixed effect, named as it is:
+        ``(Intercept), Days``. ``influence(refit="full").dfbeta()`` lets theta move.
 
     Raises
     ------
@@ -127,7 +133,8 @@ def dfbetas(fit: LmerFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each row of the fit.
+        One row for each row of the fit, a column for each fixed effect, named as it is:
+        ``(Intercept), Days``.
 
     Raises
     ------

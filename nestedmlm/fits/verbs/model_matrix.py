@@ -23,7 +23,8 @@ def model_matrix(fit: LmerFit, which: str = "fixed") -> Any:
     Returns
     -------
     DataFrame (n, p) or sparse matrix (n, q)
-        On the index of the rows used; Z has lme4's order of columns.
+        X on the index of the rows used, a column for each fixed effect, named as it is:
+        ``(Intercept), Days``; Z without names, in lme4's order of columns.
 
     Raises
     ------

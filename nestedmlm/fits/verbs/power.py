@@ -62,6 +62,7 @@ def power(
     Raises
     ------
     OptionError
+        For an effect that is not in the model, an unknown test, or fewer than one replicate.
 
     Notes
     -----
@@ -141,6 +142,8 @@ def power_curve(
     Raises
     ------
     OptionError
+        For an effect that is not in the model, an unknown test, or steps that cannot be taken
+        along that column.
 
     Examples
     --------

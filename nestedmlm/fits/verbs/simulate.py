@@ -58,11 +58,11 @@ def simulate(
 
     Raises
     ------
-    OptionError, NewLevelsError
-    DataError
-        If an offset or weights are needed and missing.
-    ResidualStructureError
-        If new rows of one block of residuals are at one time.
+    OptionError
+        For an unknown option, or fewer than one response.
+    NewLevelsError
+        If `newdata` have levels of a factor of the fixed effects, or strata of the residuals, that
+        the fit has not.
 
     Notes
     -----

@@ -86,6 +86,7 @@ def tidy(
     Raises
     ------
     OptionError
+        For unknown effects, or a level that is not between 0 and 1.
 
     Examples
     --------

@@ -24,6 +24,7 @@ def update(fit: LmerFit, formula: str) -> LmerFit:
     Raises
     ------
     FormulaError
+        For a formula that cannot be read, with its place.
 
     Examples
     --------

@@ -89,7 +89,7 @@ class Viewable:
         Returns
         -------
         DataFrame
-            A copy; empty for a document without tables.
+            A copy of the first table's numbers; without rows for a document without tables.
 
         Examples
         --------
