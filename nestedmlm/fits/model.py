@@ -74,22 +74,20 @@ class Model:
     double_bar : {"split", "diag"}
         ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
     dispersion : str, optional
-        One-sided formula of the residuals' log standard deviation: ``"~ Sex"`` (a standard
-        deviation for each stratum), ``"~ log(Time)"`` (a power of the predictor).
+        Formula of the residuals' log SD: ``"~ Sex"`` (strata), ``"~ log(Time)"`` (a power).
     residual : str, optional
         Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1` (whole steps,
         gaps count), `car1` (any times), `cs`, `us`, `toep`, `ad1` or one that was registered;
         ``hom=False`` for a variance of each time, ``by=group`` for a matrix of each group.
     relationship : mapping of str to DataFrame, (matrix, labels) or Pedigree, optional
         Known relationships between levels, ``{"id": A}``: their effects have the covariance A
-        times the term's. The index of A has the levels; see `nestedmlm.pedigree`.
+        times the term's. The index of A has the levels (`nestedmlm.pedigree` makes one).
     fixed : mapping of str to float, optional
         Parameters that are known: ``{"sigma": 1}``, with ``weights`` one over the sampling variance
         of each row, for a meta-analysis. A grouping factor may then have a level for each row.
     env : mapping of str to object, optional
         Variables and functions that the formula may use where the data have no such column; by
-        default data and functions written by the caller, where `Model` is called. Give functions
-        of packages here, by a name of their own: ``env={"rank": scipy.stats.rankdata}``.
+        default those of the caller. Functions of packages: ``env={"rank": scipy.stats.rankdata}``.
     data_name : str, optional
         How the data are called in print.
     family : str or Family, optional
@@ -109,21 +107,10 @@ class Model:
 
     Raises
     ------
-    FormulaError
-        For a formula that cannot be read, with its place.
-    ColumnNotFoundError
-        If the data have no such column, with the nearest names.
-    DataError
-        If no complete row is left, a column has a kind that a model cannot take, or the fixed
-        effects have infinite values.
-    ResponseError
-        For a response that the model does not take, with its first row.
-    GroupingError
-        If a grouping factor has one level, or as many as the response has rows.
-    WeightsError
-        For weights that are negative, missing or infinite.
-    ResidualStructureError
-        For residuals that do not go together, or with something else that was asked for.
+    FormulaError, ResidualStructureError
+        For a formula that cannot be read, with the place, or residuals that fit nothing else.
+    ColumnNotFoundError, ResponseError, GroupingError, WeightsError, DataError
+        For data that the model cannot take: which column, and what to do.
 
     Examples
     --------
