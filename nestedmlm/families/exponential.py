@@ -16,6 +16,7 @@ from nestedmlm.families.links import Mean
 
 _WHOLE = 1e-6  # how far from a whole number trials may be, relatively, for rounding
 _LEAST_COUNT = 0.1  # in place of a zero count, to start from
+_MOST_COUNTED = 1e15  # mean of counts that are drawn one by one
 
 
 def _of(mean: Mean, number: float) -> FloatArray:
@@ -110,7 +111,16 @@ def poisson_deviance(y: FloatArray, mu: FloatArray, _: float) -> FloatArray:
 
 def poisson_draw(mu: FloatArray, a: FloatArray, _: float, rng: np.random.Generator) -> FloatArray:
     """Counts; weights are frequencies and do not change them."""
-    return rng.poisson(mu).astype(float)
+    return _counts(mu, rng)
+
+
+def _counts(mu: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Poisson counts; of means that the generator does not take, normal to rounding."""
+    far = mu > _MOST_COUNTED
+    out = rng.poisson(np.where(far, 1.0, mu)).astype(float)
+    if far.any():
+        out[far] = np.rint(mu[far] + np.sqrt(mu[far]) * rng.standard_normal(int(far.sum())))
+    return out
 
 
 def count_start(y: FloatArray, a: FloatArray) -> FloatArray:
@@ -171,7 +181,10 @@ def negative_binomial_draw(
     mu: FloatArray, a: FloatArray, theta: float, rng: np.random.Generator
 ) -> FloatArray:
     """Counts; weights are frequencies and do not change them."""
-    return rng.negative_binomial(theta, theta / (theta + mu)).astype(float)
+    far = mu > _MOST_COUNTED
+    if not np.any(far):
+        return rng.negative_binomial(theta, theta / (theta + mu)).astype(float)
+    return _counts(rng.gamma(theta, mu / theta), rng)
 
 
 def negative_binomial_start(y: FloatArray, mu: FloatArray, a: FloatArray) -> float:

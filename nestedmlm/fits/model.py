@@ -46,9 +46,9 @@ else:  # each loads when it is first asked for
         "generalized.options": "generalized_family", "glmer_fit": "fit_generalized",
     }))
     globals().update(late_imports("nestedmlm.fits.verbs", {
-        "prior_predictive": "prior_predictive", "pytensor_graph": "pytensor",
+        "pytensor_graph": "pytensor",
     }, wrap=plain_only))
-    drawn = {"sample": "sample", "to_pymc": "to_pymc"}
+    drawn = {"prior_predictive": "prior_predictive", "sample": "sample", "to_pymc": "to_pymc"}
     globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
     # fmt: on
 

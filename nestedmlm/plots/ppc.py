@@ -10,7 +10,6 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_count, checked
 from nestedmlm.bayes.model.names import response_name
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.plots.priors import priors_of
@@ -91,14 +90,9 @@ def _drawn(of: Any, kind: str, draws: int, seed: int | None, fitted: bool) -> Fl
             raise OptionError("this model has not been fitted: it draws from the priors alone")
         out: FloatArray = of.simulate(draws, seed=seed).to_numpy(dtype=float)
         return out[np.isfinite(out).all(axis=1)]
-    require_linear(of.family if not fitted else _family(of), "the prior predictive distribution")
     tree = prior_groups(of.design, priors_of(of), draws=draws, seed=seed)
     values = tree["prior_predictive"][response_name(of.design)].values
     return np.asarray(values, dtype=float).reshape(draws, -1).T
-
-
-def _family(fit: Any) -> Any:
-    return fit.design.family if fit.engine == "posterior" else fit.core.family
 
 
 def draw_densities(ax: Any, y: FloatArray, drawn: FloatArray) -> None:

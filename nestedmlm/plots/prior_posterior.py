@@ -80,10 +80,16 @@ def prior_posterior(
         parameter, own = found[name]
         draws = draws_on_scale(fit.data, fit.design, parameter, own).ravel()
         _panel(cell, name, own, draws)
-        if own.centred:
-            cell.set_xlabel("at the means of the predictors", fontsize=style.SMALL)
+        cell.set_xlabel(_scale(own), fontsize=style.SMALL)
     cells[0].legend(frameon=False, fontsize=style.SMALL)
     return cells
+
+
+def _scale(own: ParameterPrior) -> str:
+    """What a prior is of, where it is not the parameter that the panel is headed by."""
+    if own.centred:
+        return "at the means of the predictors"
+    return "logarithm" if own.log else "at the median gap" if own.unit != 1.0 else ""
 
 
 def _panel(panel: Any, name: str, own: ParameterPrior, draws: np.ndarray) -> None:

@@ -43,17 +43,19 @@ def coefficient_log_priors(data: Any, design: Design, priors: PriorSet) -> dict[
         return {}
     names, made = parameter_names(design), CoordinateList()
     beta = made.add(*fixed_coordinates(design, priors))
-    sigma = int(made.add(make_coordinate(names.sigma, given_prior(priors, names.sigma)))[0])
+    sigma = None  # where the response is not normal
+    if design.family is None:
+        sigma = int(made.add(make_coordinate(names.sigma, given_prior(priors, names.sigma)))[0])
     hyper = link_fixed(made, design, priors, beta, sigma)
     each = Coordinates.of(made).each
     values = np.stack([chained(data, name) for name in names.fixed], axis=-1)
-    first = chained(data, names.sigma)
-    x = np.empty((*first.shape, len(each) + len(made.held)))
+    x = np.empty((*values.shape[:-1], len(each) + len(made.held)))
     x[..., beta] = values @ np.linalg.inv(centring(design).matrix()).T
-    x[..., sigma] = first
+    if sigma is not None:
+        x[..., sigma] = chained(data, names.sigma)
     out: dict[str, FloatArray] = {}
     for own in hyper:
-        drawn = chained(data, own.name).reshape(*first.shape, -1)
+        drawn = chained(data, own.name).reshape(*values.shape[:-1], -1)
         x[..., own.at] = _sticks(drawn) if own.shares else drawn
         out[own.name] = _of_hyperparameter(own, each, x, drawn)
     for factor in made.factors:

@@ -43,6 +43,15 @@ def row_log_likelihood(data: Any, design: Design) -> FloatArray:
     return out.reshape(*draw_shape(data), design.n)
 
 
+def joint_log_likelihood(data: Any, design: Design) -> FloatArray:
+    """Log-density of all rows given the random effects, shape (chains, draws)."""
+    rows = fitted_rows(data, design)
+    total = np.zeros(len(rows.beta))
+    for block in rows.joint_blocks():
+        total += rows.responses.joint_log_density(design.y[block], rows.eta(block), block)
+    return total.reshape(draw_shape(data))
+
+
 def loo_rows(data: Any, design: Design) -> Any:
     """ArviZ's PSIS leave-one-out of the rows; an ``ELPDData``."""
     from arviz import loo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lgamma, log
 from typing import Any
@@ -17,13 +18,14 @@ from nestedmlm.bayes.model.centring import centring
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.names import parameter_names, structured_parameters
 from nestedmlm.bayes.model.prior_set import PriorSet, is_conditional, require_known
+from nestedmlm.bayes.model.residual_correlations import correlation_parameters
 from nestedmlm.bayes.model.scalar_parameters import Parameter, list_parameters
 from nestedmlm.covariance import Parameter as StructureParameter
 from nestedmlm.design.design import Design
-from nestedmlm.errors import ResidualStructureError
 from nestedmlm.posterior.coefficient_log_priors import coefficient_log_priors
 from nestedmlm.posterior.draws import chained
 from nestedmlm.posterior.summaries import parameter_draws
+from nestedmlm.statistics.residual_model import residual_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +42,10 @@ class ParameterPrior:
         Whether it is of the intercept at the means of the predictors.
     origin, direction : float
         Of a parameter of a structured correlation, whose range is another one.
+    log : bool
+        Whether the prior is of the logarithm (ratios of residual standard deviations).
+    unit : float
+        Steps of time between the rows whose correlation the prior is of.
     """
 
     name: str
@@ -47,9 +53,11 @@ class ParameterPrior:
     centred: bool = False
     origin: float = 0.0
     direction: float = 1.0
+    log: bool = False
+    unit: float = 1.0
 
     def log_density(self, values: FloatArray) -> FloatArray:
-        """Log-prior of values of the parameter (of the intercept at the means, if `centred`)."""
+        """Log-prior of values of what the prior is of (see `draws_on_scale`)."""
         x = (values - self.origin) / self.direction
         if self.prior.distribution == "LKJ":
             eta = float(self.prior["eta"])
@@ -69,18 +77,13 @@ def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior | 
     ------
     OptionError
         If one is a function.
-    ResidualStructureError
-        If residuals differ or correlate, whose priors are of other quantities than are reported.
     """
     require_known(priors)
-    if design.residual is not None:
-        raise ResidualStructureError(
-            "priors beside posteriors are not worked out for residuals that differ or correlate "
-            "(dispersion=, residual=): draw from the priors by sampling to_pymc()"
-        )
     how = centring(design)
-    ranges: dict[str, StructureParameter] = {}
-    widths: dict[str | None, int] = {}
+    ranges, units = _residual_ranges(design)
+    widths: dict[str | None, int] = {
+        group.correlation: len(group.visits) for group in parameter_names(design).residual.groups
+    }
     for term, own in zip(design.terms, parameter_names(design).terms, strict=True):
         ranges |= dict(zip(own.parameters, structured_parameters(term), strict=True))
         widths[own.correlation] = len(own.columns)
@@ -98,23 +101,40 @@ def parameter_priors(design: Design, priors: PriorSet) -> list[ParameterPrior | 
                     prior=prior,
                     origin=origin(own_range),
                     direction=direction(own_range),
+                    unit=units.get(p.variable, 1.0),
                 )
             )
             continue
         if prior.distribution == "LKJ":
             prior = Prior("LKJ", eta=prior["eta"] + 0.5 * (widths[p.variable] - 2))
         centred = how.intercept is not None and p.var1 == design.x_names[how.intercept]
-        out.append(ParameterPrior(name=p.name, prior=prior, centred=centred and p.kind == "fixed"))
+        centred = centred and p.kind == "fixed"
+        out.append(ParameterPrior(name=p.name, prior=prior, centred=centred, log=p.log))
     return out
+
+
+def _residual_ranges(design: Design) -> tuple[dict[str, StructureParameter], dict[str, float]]:
+    """Ranges of the residuals' correlations by name, and the steps of time of each."""
+    names = parameter_names(design).residual
+    if design.residual is None or not names.groups:
+        return {}, {}
+    every = correlation_parameters(names, residual_model(design.residual))
+    flat = [own for group in every for own in group]
+    return {own.name: own.parameter for own in flat}, {own.name: own.unit for own in flat}
 
 
 def draws_on_scale(
     data: Any, design: Design, parameter: Parameter, own: ParameterPrior
 ) -> FloatArray:
-    """Draws (chains, draws) of what a prior is of: the parameter, or the intercept at the means."""
+    """Draws (chains, draws) of what a prior is of.
+
+    The parameter, its logarithm, a correlation after so many steps of time, or the intercept at the
+    means.
+    """
     draws = parameter_draws(data, parameter)
     if not own.centred:
-        return draws
+        draws = np.log(draws) if own.log else draws
+        return draws**own.unit if own.unit != 1.0 else draws
     how, names = centring(design), parameter_names(design).fixed
     for mean, name in zip(how.means.tolist(), names, strict=True):
         if mean:
@@ -141,14 +161,23 @@ def log_prior(data: Any, design: Design, priors: PriorSet) -> dict[str, FloatArr
         if own is None or own.prior.distribution == "LKJ":
             continue
         out[p.variable] = own.log_density(draws_on_scale(data, design, p, own))
-    for names in parameter_names(design).terms:
-        if names.correlation in priors and names.correlation is not None:
-            k, eta = len(names.columns), float(given_prior(priors, names.correlation)["eta"])
-            R = correlation_matrices(chained(data, names.correlation), k)
-            out[names.correlation] = (eta - 1.0) * np.linalg.slogdet(R)[1] - log_lkj_integral(
-                eta, k
-            )
+    for name, R in _matrices(data, design, priors):
+        eta = float(given_prior(priors, name)["eta"])
+        logdet = np.linalg.slogdet(R)[1]
+        out[name] = (eta - 1.0) * logdet - log_lkj_integral(eta, R.shape[-1])
     return {name: out[name] for name in (*priors, *others)}
+
+
+def _matrices(data: Any, design: Design, priors: PriorSet) -> Iterator[tuple[str, FloatArray]]:
+    """Draws of the correlation matrices that have priors, (chains, draws, k, k), by name."""
+    names = parameter_names(design)
+    for own in names.terms:
+        if own.correlation is not None and own.correlation in priors:
+            drawn = chained(data, own.correlation)
+            yield own.correlation, correlation_matrices(drawn, len(own.columns))
+    for group in names.residual.groups:
+        if group.correlation is not None:
+            yield group.correlation, chained(data, group.correlation)
 
 
 def log_lkj_integral(eta: float, k: int) -> float:

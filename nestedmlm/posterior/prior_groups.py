@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from nestedmlm.bayes.density.laplace_density import family_fields
 from nestedmlm.bayes.density.marginal_density import marginal_density
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.density.prior_draws import draw_priors
+from nestedmlm.bayes.model.counted import counted
 from nestedmlm.bayes.model.names import coordinates as names_of_coordinates
 from nestedmlm.bayes.model.names import dimensions, parameter_names, response_name
 from nestedmlm.bayes.model.prior_set import PriorSet, require_proper
@@ -50,7 +53,7 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
             f"draws={LARGEST // design.n}"
         )
     rng = np.random.default_rng(seed)
-    density = marginal_density(design, priors)
+    density = _coordinates(design, priors)
     own = named_dataset(density, draw_priors(density, draws, rng), (1, draws))
     dims, coords = dimensions(design), names_of_coordinates(design)
     effects: dict[str, Any] = {}
@@ -66,11 +69,17 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
     y = all_draws(fitted_rows({"posterior": own}, design), type="prediction", rng=rng)
     tree = row_tree(
         {
-            "prior_predictive": {response_name(design): y[None]},
-            "observed_data": {response_name(design): design.y},
+            "prior_predictive": {response_name(design): counted(design, y[None])},
+            "observed_data": {response_name(design): counted(design)},
             "constant_data": constant_data(design),
         },
         design,
     )
     tree["prior"] = type(tree)(own)
     return tree
+
+
+def _coordinates(design: Design, priors: PriorSet) -> NamedCoordinates:
+    if design.family is None:
+        return marginal_density(design, priors)
+    return NamedCoordinates(**family_fields(design, priors, "draws from the priors"))

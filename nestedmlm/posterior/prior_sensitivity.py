@@ -10,7 +10,7 @@ import pandas as pd
 from nestedmlm.bayes.model.prior_set import PriorSet, is_held
 from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.design.design import Design
-from nestedmlm.posterior.loglik import row_log_likelihood
+from nestedmlm.posterior.loglik import joint_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.summaries import parameter_draws
 
@@ -39,8 +39,7 @@ def prior_sensitivity(data: Any, design: Design, priors: PriorSet) -> pd.DataFra
 
     held = [name for name, row in priors.items() if is_held(row)]
     before = {k: v for k, v in log_prior(data, design, priors).items() if k not in held}
-    chains, draws = next(iter(before.values())).shape
-    total = row_log_likelihood(data, design).reshape(chains, draws, -1).sum(axis=-1)
+    total = joint_log_likelihood(data, design)
     varying = [p for p in list_parameters(design) if p.variable not in held]
     parameters = {p.name: parameter_draws(data, p) for p in varying}
     tree = from_dict(

@@ -98,6 +98,22 @@ class ResidualDraws:
                 sd[s, rows] = own**-0.5
         return left, sd
 
+    def joint(self, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """``log|R|`` and ``e' R^-1 e`` of all blocks, (S,) each.
+
+        Parameters
+        ----------
+        rest : (S, n) array
+            Residuals over sigma, times the root of the weights.
+        """
+        logdet, quadratic = np.zeros(len(rest)), np.zeros(len(rest))
+        for s, free in enumerate(self.free):
+            for rows, R in self.model.matrices(free):
+                own = rest[s, rows]
+                logdet[s] += np.linalg.slogdet(R)[1].sum()
+                quadratic[s] += np.sum(own * np.linalg.solve(R, own[..., None])[..., 0])
+        return logdet, quadratic
+
     def chosen(self, draws: IntArray) -> ResidualDraws:
         """Those of some draws."""
         return replace(self, free=self.free[draws])

@@ -47,6 +47,11 @@ class NormalResponses:
         )
         return out
 
+    def joint_log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of a block's responses together, (S,)."""
+        total: FloatArray = self.log_density(y, eta, block).sum(axis=1)
+        return total
+
     def chosen(self, draws: Any) -> NormalResponses:
         """The same of some draws."""
         return replace(self, sigma=self.sigma[draws])
@@ -87,6 +92,14 @@ class CorrelatedResponses(NormalResponses):
             -0.5 * (left / sd) ** 2 - np.log(sd * self.scale) - 0.5 * np.log(2.0 * np.pi)
         )
         return out
+
+    def joint_log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of all responses together, (S,)."""
+        scale = np.broadcast_to(self.scale, eta.shape)
+        logdet, quadratic = self.residuals.joint((y - eta) / scale)
+        constant = y.size * np.log(2.0 * np.pi)
+        total: FloatArray = -0.5 * (logdet + quadratic + constant) - np.log(scale).sum(axis=1)
+        return total
 
     def chosen(self, draws: Any) -> CorrelatedResponses:
         """The same of some draws."""
@@ -140,6 +153,11 @@ class FamilyResponses:
                 kernel = self.family.log_kernel(y, mean, a, self.dispersion())
         out: FloatArray = kernel + self.family.log_constant(y, np.broadcast_to(a, y.shape))
         return np.where(np.isnan(out), -np.inf, out)
+
+    def joint_log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
+        """Log-density of a block's responses together, (S,)."""
+        total: FloatArray = self.log_density(y, eta, block).sum(axis=1)
+        return total
 
     def chosen(self, draws: Any) -> FamilyResponses:
         """The same of some draws."""

@@ -242,6 +242,15 @@ def test_verbs_of_a_posterior_are_on_the_scale_of_the_response():
     odds = nm.emmeans(found, "1", type="response").to_frame()
     beta = found.data["posterior"]["Intercept"].values
     assert odds["estimate"].item() == pytest.approx(special.expit(beta).mean())
+    log_prior = found.with_prior(draws=5, seed=1).data["log_prior"]
+    scale = found.priors["1|g_sigma"].prior["sigma"]
+    expected = stats.halfnorm(scale=scale).logpdf(found.data["posterior"]["1|g_sigma"])
+    np.testing.assert_allclose(log_prior["1|g_sigma"], expected, rtol=1e-10)
+    moved = found.sensitivity()  # ten groups of three: their SD leans on its prior
+    assert moved.loc["1|g_sigma", "1|g_sigma"] > 2 * moved.loc["Intercept", "Intercept"] > 0
+    compared = nm.compare(found, found, names=["one", "again"], seed=1)
+    assert compared.table["elpd"].tolist() == [found.loo().elpd] * 2
+    assert "given their random effects" in str(compared) and compared.notes
     for refused in ("check", "log_evidence"):
         with pytest.raises(OptionError, match="takes the response for normal"):
             getattr(found, refused)()

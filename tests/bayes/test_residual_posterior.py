@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import beta, kstest, multivariate_normal, norm
 
 import nestedmlm as nm
 from nestedmlm.bayes.density.marginal_density import marginal_density
@@ -18,6 +18,7 @@ from nestedmlm.bayes.model.hierarchical import hierarchical_model
 from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import MU, parameter_names
 from nestedmlm.bayes.model.priors import default_priors
+from nestedmlm.bayes.model.residual_correlations import correlation_parameters
 from nestedmlm.bayes.sampling.density import density
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.errors import ResidualStructureError, SamplingWarning
@@ -26,7 +27,8 @@ from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.posterior import icc_r2
 from nestedmlm.posterior.block_density import block_log_density
 from nestedmlm.posterior.draws import fixed_draws, marginal_draws
-from nestedmlm.posterior.loglik import row_log_likelihood
+from nestedmlm.posterior.loglik import joint_log_likelihood, row_log_likelihood
+from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.point_hypothesis import point_densities
 from nestedmlm.posterior.row_draws import fitted_rows
 from nestedmlm.posterior.row_residuals import residual_draws
@@ -338,8 +340,7 @@ def test_saved_and_read(tmp_path):
 
 def test_what_is_not_worked_out_is_refused():
     posterior = replace(draws("car1", points=4), priors=default_priors(model("car1").design))
-    for verb in (posterior.check, posterior.plot.diagnostics, posterior.sensitivity,
-                 posterior.plot.prior_posterior, posterior.with_prior):  # fmt: skip
+    for verb in (posterior.check, posterior.plot.diagnostics, posterior.with_log_likelihood):
         with pytest.raises(ResidualStructureError):
             verb()
     with pytest.raises(ResidualStructureError, match="draws of new responses"):
@@ -348,6 +349,59 @@ def test_what_is_not_worked_out_is_refused():
         with pytest.raises(ResidualStructureError):
             verb()
     assert "log_likelihood" not in posterior.data
+
+
+@pytest.mark.parametrize("case", ["slope", "car1 with strata", "us by"])
+def test_rows_together_are_the_dense_normal(case):
+    posterior, design = draws(case, points=2), model(case).design
+    eta = fitted_rows(posterior.data, design).eta(slice(None))
+    found = joint_log_likelihood(posterior.data, design)
+    for s in range(2):
+        R = residual_matrix(case, values(case, posterior, s)[0])
+        expected = multivariate_normal(eta[s], R).logpdf(design.y)
+        assert found[0, s] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("case", ["slope", "car1 with strata", "ar1 hom=False", "us by", "toep"])
+def test_log_prior_is_that_of_the_sampler(case):
+    """Its density over the Jacobian of what is reported, but for the halves of folded priors."""
+    design, own = model(case).design, marginal_density(model(case).design)
+    z = own.initial + 0.2 * np.random.default_rng(11).normal(size=(3, own.ndim))
+    total, _, _ = own.coordinates.log_prior(z, own.coordinates.variables(z))
+    power = {"residual_rho": correlation_unit(case)} if case.startswith("car1") else {}
+
+    def reported(points: np.ndarray) -> np.ndarray:
+        named = own.named(points)
+        parts = [named[n] ** power.get(n, 1.0) for n in parameter_names(design).parameters]
+        lower = [p[:, *np.tril_indices(p.shape[1], -1)] if p.ndim == 3 else p.reshape(len(p), -1)
+                 for p in parts]  # fmt: skip
+        return np.concatenate(lower, axis=1)
+
+    steps = 1e-5 * np.eye(own.ndim)
+    jacobian = [np.linalg.slogdet((reported(x + steps) - reported(x - steps)) / 2e-5)[1] for x in z]
+    found = log_prior(draws(case, points=3).data, design, default_priors(design))
+    assert list(found) == list(default_priors(design))
+    difference = sum(found.values())[0] - (total - jacobian)
+    np.testing.assert_allclose(difference, difference[0], atol=1e-7)
+
+
+def test_draws_from_the_priors_are_those_of_the_table():
+    tree = model("car1 with strata").prior_predictive(draws=3000, seed=1)
+    ratio, rho = (tree["prior"][n].values[0] for n in ("sigma_arm[drug]", "residual_rho"))
+    assert kstest(ratio, norm(0.0, 1.0).cdf).pvalue > 1e-3
+    unit = correlation_unit("car1 with strata")
+    assert unit > 1.0 and kstest(rho**unit, beta(2, 2).cdf).pvalue > 1e-3
+    y = tree["prior_predictive"]["y"].values[0]
+    drug = (visits().arm == "drug").to_numpy()
+    mean = fitted_rows({"posterior": tree["prior"]}, model("car1 with strata").design)
+    rest = np.log(np.abs(y - mean.eta(slice(None))))  # its logarithms, as ratios are lognormal
+    assert abs(rest[:, drug].mean() - rest[:, ~drug].mean()) < 0.1
+    assert rest[:, drug].var() - rest[:, ~drug].var() == pytest.approx(1.0, abs=0.3)
+
+
+def correlation_unit(case: str) -> float:
+    names = parameter_names(model(case).design).residual
+    return correlation_parameters(names, pair_sums(model(case).design).model)[0][0].unit
 
 
 @pytest.mark.parametrize("case", ["ar1 hom=False"])

@@ -79,6 +79,33 @@ def test_parameters_and_rows_of_the_prior():
     np.testing.assert_allclose(np.mean(effects**2), 4.0, rtol=0.1)
 
 
+def test_responses_of_a_family_are_drawn_at_the_means_that_its_priors_predict():
+    """Successes of trials, with the intercept at the means of the predictors."""
+    frame = data(n=40).assign(k=lambda d: (d["x"] > 3.0) * 1, trials=8)
+    model = nm.Model("p(k, trials) ~ x + (1 | f1)", frame, family="binomial")
+    tight = {
+        "Intercept": Prior("Normal", mu=0.5, sigma=1e-9), "x": Prior("Normal", mu=1, sigma=1e-9),
+        "1|f1_sigma": Prior("HalfNormal", sigma=1e-9),
+    }  # fmt: skip
+    y = model.prior_predictive(priors=tight, draws=4000, seed=1)["prior_predictive"]
+    (drawn,) = (values.values[0] for values in y.data_vars.values())
+    mean = 1.0 / (1.0 + np.exp(-0.5 - frame["x"] + frame["x"].mean()))
+    z = (drawn.mean(axis=0) - 8 * mean) / np.sqrt(8 * mean * (1 - mean) / 4000)
+    assert np.abs(z).max() < 4.5 and set(np.unique(drawn)) <= set(range(9))
+
+
+def test_counts_of_means_beyond_whole_numbers_are_drawn_too():
+    frame = data(n=20).assign(k=lambda d: np.arange(len(d)) % 3)
+    model = nm.Model("k ~ 1 + (1 | f1)", frame, family="poisson")
+    far = {"Intercept": Prior("Normal", mu=50.0, sigma=1e-9), "1|f1_sigma": 1e-9}
+    y = model.prior_predictive(priors=far, draws=5, seed=1)["prior_predictive"]["k"].values
+    np.testing.assert_allclose(y, np.exp(50.0), rtol=1e-7)
+    theta = nm.families.negative_binomial(theta=1e8)
+    both = nm.Model("k ~ 1 + (1 | f1)", frame, family=theta)
+    y = both.prior_predictive(priors=far, draws=5, seed=1)["prior_predictive"]["k"].values
+    np.testing.assert_allclose(y, np.exp(50.0), rtol=1e-3)
+
+
 def test_correlations_are_drawn_from_the_lkj():
     design = build_design("y ~ x + (x + z | f1)", data(n=150))
     priors = nm.Model("y ~ x + (x + z | f1)", data(n=150)).priors
@@ -162,9 +189,9 @@ def test_what_nothing_can_be_drawn_from():
         model.prior_predictive(draws=3_000_000)
     with pytest.raises(nm.errors.OptionError, match="PyMC model of yours"):
         fake_bayesfit(model.fit(), priors=None).with_prior()
-    family = nm.Model("I(Yield > 1500) ~ 1 + (1 | Batch)", model.data, family="binomial")
-    with pytest.raises(nm.errors.OptionError, match="the binomial family"):
-        family.prior_predictive()
+    family = nm.Model("I(Yield > 1500) ~ Yield + (1 | Batch)", model.data, family="binomial")
+    with pytest.raises(nm.errors.OptionError, match="not worked out for draws from the priors"):
+        family.prior_predictive(priors={"slopes": nm.Horseshoe()})
     with pytest.raises(nm.errors.ResidualStructureError):
         nm.Model("Yield ~ 1 + (1 | Batch)", model.data, fixed={"sigma": 50}).prior_predictive()
 

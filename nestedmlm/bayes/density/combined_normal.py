@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.density.coefficient_priors import CombinationPrior, ConditionalPrior
-from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.errors import OptionError
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -35,12 +35,12 @@ class CombinedNormal:
     log_mass: float
 
 
-def combined_normal(density: MarginalDensity) -> CombinedNormal | None:
+def combined_normal(density: NamedCoordinates) -> CombinedNormal | None:
     """Multiply the normal priors of coefficients and of combinations.
 
     Parameters
     ----------
-    density : MarginalDensity
+    density : NamedCoordinates
 
     Returns
     -------

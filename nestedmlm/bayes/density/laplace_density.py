@@ -150,8 +150,26 @@ def laplace_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
     """What a `LaplaceDensity` of a design is made of."""
     family = require_derivatives(design.family)
     model = make_model(design, family)
-    names, stats = parameter_names(design), model.products.empty
-    made = CoordinateList()
+    stats = model.products.empty
+    own = family_fields(design, priors, "the Laplace approximation")
+    return {
+        **own,
+        "likelihood": LaplaceLikelihood(model=model),
+        "power": dispersion_power(family),
+        "P": entry_places([term.places for term in own["_terms"]], design, stats),
+        "G": stats.R_x @ own["centring"].matrix(),
+    }
+
+
+def family_fields(design: Design, priors: PriorSet, what: str) -> dict[str, Any]:
+    """The coordinates of a generalized model's parameters, as `NamedCoordinates` has them.
+
+    Raises
+    ------
+    OptionError
+        For priors that have hyperparameters, which `what` knows nothing of.
+    """
+    names, made = parameter_names(design), CoordinateList()
     beta = made.add(*fixed_coordinates(design, priors))
     terms = [
         add_term(made, term, own, priors)
@@ -161,22 +179,17 @@ def laplace_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
         (name, int(made.add(make_coordinate(name, given_prior(priors, name)))[0]))
         for name in names.beside
     ]
-    refuse_conditional(priors, "the Laplace approximation")
+    refuse_conditional(priors, what)
     link_fixed(made, design, priors, beta, None)  # of combinations
-    how = centring(design)
     return {
         "coordinates": Coordinates.of(made),
         "beta": beta,
         "beside": tuple(beside),
-        "centring": how,
+        "centring": centring(design),
         "variables": posterior_variables(design),
         "coords": {k: tuple(v) for k, v in coordinates(design).items()},
         "_fixed": names.fixed,
         "_terms": tuple(terms),
-        "likelihood": LaplaceLikelihood(model=model),
-        "power": dispersion_power(family),
-        "P": entry_places([term.places for term in terms], design, stats),
-        "G": stats.R_x @ how.matrix(),
     }
 
 

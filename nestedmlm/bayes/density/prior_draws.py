@@ -1,4 +1,4 @@
-"""Draws from the priors of a marginal posterior, by NumPy alone."""
+"""Draws from the priors of all parameters, by NumPy alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.coefficient_priors import ConditionalPrior
 from nestedmlm.bayes.density.combined_normal import combined_normal
 from nestedmlm.bayes.density.log_priors import exponential_mean, gamma_rate, inverse_gamma_scale
-from nestedmlm.bayes.density.marginal_density import MarginalDensity
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.density.prior_distributions import truncation
 from nestedmlm.bayes.model.distributions import Prior
 
@@ -19,13 +19,13 @@ Draw = Callable[[np.random.Generator, Mapping[str, float], int], FloatArray]
 
 
 def draw_priors(
-    density: MarginalDensity, n: int, rng: np.random.Generator
+    density: NamedCoordinates, n: int, rng: np.random.Generator
 ) -> dict[str, FloatArray]:
     """Draw all parameters from their priors.
 
     Parameters
     ----------
-    density : MarginalDensity
+    density : NamedCoordinates
         With proper priors.
     n : int
     rng : numpy.random.Generator

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.sampling.log_density import LogDensity
 
 
@@ -26,13 +27,13 @@ def posterior_dataset(density: LogDensity, points: FloatArray) -> xr.Dataset:
 
 
 def named_dataset(
-    density: LogDensity, named: Mapping[str, FloatArray], shape: tuple[int, int]
+    density: LogDensity | NamedCoordinates, named: Mapping[str, FloatArray], shape: tuple[int, int]
 ) -> xr.Dataset:
     """Values of a density's named variables, one row for each draw, as a dataset.
 
     Parameters
     ----------
-    density : LogDensity
+    density : LogDensity or NamedCoordinates
     named : mapping of str to array
         As `LogDensity.named` returns them.
     shape : tuple of int

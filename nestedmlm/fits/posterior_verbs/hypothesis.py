@@ -60,6 +60,8 @@ def hypothesis(
         texts,
         fit.data,
         level=level,
-        densities=lambda own: point_densities(own, fit.data, fit.design, known_priors(fit)),
+        densities=lambda own: point_densities(
+            own, fit.data, fit.design, known_priors(fit, "the odds of a point")
+        ),
     )
     return HypothesisResult(table=table, level=level, draws=fit.n_chains * fit.n_draws)

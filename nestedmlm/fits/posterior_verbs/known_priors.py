@@ -10,13 +10,19 @@ from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.datatree import refuse_stacked
 
 
-def known_priors(fit: BayesEstimates) -> PriorSet:
-    """The priors that a posterior of a linear model was sampled with.
+def known_priors(fit: BayesEstimates, linear: str) -> PriorSet:
+    """The priors that a posterior was sampled with.
+
+    Parameters
+    ----------
+    fit : BayesFit
+    linear : str
+        What is worked out for linear models only; empty for what is for all.
 
     Raises
     ------
     OptionError
-        If they are not known (a PyMC model of the user's).
+        If they are not known (a PyMC model of the user's), and for generalized models.
     ResidualStructureError
         For a known sigma.
     NotDefinedError
@@ -25,6 +31,7 @@ def known_priors(fit: BayesEstimates) -> PriorSet:
     refuse_stacked(fit.data, "what needs the likelihood and the priors")
     if fit.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
-    require_linear(fit.design.family, "what needs the priors of a posterior")
+    if linear:
+        require_linear(fit.design.family, linear)
     refuse_known_sigma(fit, "what needs the priors of a posterior")
     return fit.priors

@@ -199,4 +199,5 @@ def kfold(
 
 
 def _refits(fit: BayesEstimates, draws: int, seed: int | None) -> Refits:
-    return Refits(design=fit.design, priors=known_priors(fit), draws=draws, seed=seed)
+    priors = known_priors(fit, "sampling again without some rows")
+    return Refits(design=fit.design, priors=priors, draws=draws, seed=seed)

@@ -35,7 +35,8 @@ def with_prior[F: BayesEstimates](fit: F, *, draws: int = 1000, seed: int | None
     Raises
     ------
     OptionError
-        If a prior is improper, a function, or not known (a PyMC model of the user's).
+        If a prior is improper, a function, or not known (a PyMC model of the user's); of a
+        generalized model for priors that have hyperparameters.
 
     Examples
     --------
@@ -45,8 +46,7 @@ def with_prior[F: BayesEstimates](fit: F, *, draws: int = 1000, seed: int | None
     >>> sorted(posterior.data["log_prior"].data_vars)
     ['1|Batch_sigma', 'Intercept', 'sigma']
     """
-    refuse_residuals(fit, "with_prior")
-    priors = known_priors(fit)
+    priors = known_priors(fit, linear="")
     more = prior_groups(fit.design, priors, draws=check_count(draws, "draws"), seed=seed)
     data = add_log_prior(fit.data, fit.design, priors)
     kept = {name: more[name] for name in ("prior", "prior_predictive")}
@@ -66,7 +66,7 @@ def with_log_likelihood[F: BayesEstimates](fit: F) -> F:
     Raises
     ------
     ResidualStructureError
-        For residuals that differ or correlate.
+        For residuals that correlate.
     OptionError
         If the posterior is of a PyMC model of one's own.
 
@@ -78,6 +78,8 @@ def with_log_likelihood[F: BayesEstimates](fit: F) -> F:
     >>> posterior.data["log_likelihood"]["Yield"].shape
     (4, 250, 30)
     """
-    refuse_residuals(fit, "with_log_likelihood")
-    known_priors(fit)
+    own = fit.design.residual
+    if own is not None and own.block is not None:
+        refuse_residuals(fit, "with_log_likelihood of rows that depend on others", "loo() is")
+    known_priors(fit, linear="")
     return replace(fit, data=add_log_likelihood(fit.data, fit.design))

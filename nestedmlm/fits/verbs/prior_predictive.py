@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm.arguments import check_count
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.fits.estimates import Estimates
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.prior_groups import prior_groups
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def prior_predictive(
     Parameters
     ----------
     priors : mapping of str to Prior or number, optional
-        By the posterior's names; the rest have the defaults that `Model.priors` shows.
+        By either name of a parameter in `Model.priors`, which shows the defaults of the rest.
     draws : int
     seed : int, optional
 
@@ -42,7 +41,8 @@ def prior_predictive(
     Raises
     ------
     OptionError
-        For unknown priors, for improper ones and functions, which nothing can be drawn from here.
+        For unknown priors, for improper ones and functions, which nothing can be drawn from here;
+        of a generalized model for priors that have hyperparameters.
 
     Examples
     --------
@@ -53,6 +53,5 @@ def prior_predictive(
     (1, 100, 30)
     """
     model = source.model if isinstance(source, Estimates) else source
-    require_linear(model.family, "the prior predictive distribution")
     chosen = resolve_priors(model.design, priors)
     return prior_groups(model.design, chosen, draws=check_count(draws, "draws"), seed=seed)

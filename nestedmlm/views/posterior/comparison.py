@@ -182,8 +182,9 @@ def compare(
         Probability inside the posterior intervals.
     unit : {"row", "group"} or str, optional
         What is predicted by the others, random effects integrated out: of posteriors rows by
-        default; of fits groups. The name of a grouping factor stands for ``"group"`` with that
-        `group`.
+        default (given their random effects in generalized models, beside smooths and residuals that
+        differ or correlate); of fits groups. The name of a grouping factor stands for ``"group"``
+        with that `group`.
     group : str, optional
         Which groups; by default of the factor that contains all others.
     refit : bool

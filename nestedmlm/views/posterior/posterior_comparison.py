@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nestedmlm.design.design import Design
 from nestedmlm.errors import ModelComparisonError, OptionError, SamplingError
 from nestedmlm.views.loo import sum_error
 from nestedmlm.views.loo_comparison import check_responses
@@ -40,6 +41,9 @@ class PosteriorComparison(Viewable):
         p_loo`` and the largest Pareto k, ``khat``; ``log_evidence`` and ``log_bf``, the logarithm
         of the Bayes factor against the first model (NaN where a prior has none).
     unit : {"row", "group"}
+    integrated : bool
+        Whether random effects are integrated out of what is left out; otherwise rows are predicted
+        given theirs (generalized models, residuals that differ or correlate, smooths).
     notes : tuple of str
         Why there is no evidence of a model.
 
@@ -56,6 +60,7 @@ class PosteriorComparison(Viewable):
 
     table: pd.DataFrame
     unit: str
+    integrated: bool = True
     notes: tuple[str, ...]
 
     def view(self) -> View:
@@ -67,10 +72,10 @@ class PosteriorComparison(Viewable):
         }
         rows = [str(name) for name in self.table.index]
         units = "rows" if self.unit == "row" else "groups"
+        how = "random effects integrated out" if self.integrated else "given their random effects"
         blocks: list[Block] = [
             cells.frame_table("comparison", self.table, columns, rows=rows),
-            note(f"Leave-one-out of {units}, random effects integrated out; differences to the "
-                 "first model."),
+            note(f"Leave-one-out of {units}, {how}; differences to the first model."),
         ]  # fmt: skip
         return View((*blocks, Text(self.notes)) if self.notes else tuple(blocks))
 
@@ -104,9 +109,10 @@ def compare_posteriors(
         If they are not of the same response.
     """
     check_responses(fits, names)
+    integrated = unit != "row" or all(_integrable(fit.design) for fit in fits)
     rows, values, notes = {}, {}, []
     for name, fit in zip(names, fits, strict=True):
-        options = {"integrated": True} if unit == "row" else {"group": group}
+        options = {"integrated": integrated} if unit == "row" else {"group": group}
         found = fit.loo(unit, refit=refit, seed=seed, progress=False, **options)
         values[name] = found.elpd_i.values
         log_evidence = np.nan
@@ -126,4 +132,12 @@ def compare_posteriors(
     table["elpd_diff"] = [away[name].sum() for name in table.index]
     table["diff_std_error"] = [sum_error(d) for d in away.values()]
     table["log_bf"] = table["log_evidence"] - table.loc[best, "log_evidence"]
-    return PosteriorComparison(table=table[list(_COLUMNS)], unit=unit, notes=tuple(notes))
+    return PosteriorComparison(
+        table=table[list(_COLUMNS)], unit=unit, integrated=integrated, notes=tuple(notes)
+    )
+
+
+def _integrable(design: Design) -> bool:
+    """Whether a row's density given the other rows is known, random effects integrated out."""
+    plain = design.family is None and design.residual is None
+    return plain and all(term.smooth is None for term in design.terms)
