@@ -46,13 +46,13 @@ def block_sizes(solution: Solution, design: Design) -> BlockSizes:
     stats = solution.stats
     names = [design.factors[f].name for f in stats.factors]
     m = len(stats.chain_parts)
-    above = np.cumsum([part.k for part in reversed(stats.chain_parts)])[::-1]
+    columns = [part.k for part in stats.chain_parts]
     frame = pd.DataFrame(
         {
             "block": ["chain"] * m + ["dense"] * (len(names) - m),
             "levels": [part.levels for part in stats.parts],
             "columns": [part.k for part in stats.parts],
-            "above": [*(above[1:].tolist()), *[0] * (len(names) - m + 1)],
+            "above": [sum(columns[place + 1 :]) for place in range(len(names))],
             "met": [*_columns_met(stats), *[0.0] * (len(names) - m)],
         },
         index=pd.Index(names, name="factor"),

@@ -192,7 +192,7 @@ def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
     if values[0] <= 0.0:
         return False
     variance = 2.0 * np.einsum("ij,j,ij->i", vectors, 1.0 / values, vectors)  # of -2 log L
-    sds = np.concatenate([s.structure.signed(s.k, s.hom) for s in plan.shapes])
+    sds = np.flatnonzero(np.concatenate([s.structure.signed(s.k, s.hom) for s in plan.shapes]))
     return bool(np.all(here.point[sds] ** 2 > _WELL_KNOWN**2 * variance[sds]))
 
 

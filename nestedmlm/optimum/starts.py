@@ -91,6 +91,11 @@ def small_starts(found: FloatArray, plan: Plan) -> tuple[FloatArray, ...]:
     no_residual = np.max(np.abs(found), initial=0.0) > _NO_RESIDUAL
     if not no_residual and all(s.k <= _RELAXED_COLUMNS for s in plan.shapes):
         return ()
+    return small_correlated_starts(plan)
+
+
+def small_correlated_starts(plan: Plan) -> tuple[FloatArray, ...]:
+    """`correlated_starts` with small standard deviations."""
     return tuple(scaled_sds(phi, plan, _SMALL_SDS) for phi in correlated_starts(plan))
 
 

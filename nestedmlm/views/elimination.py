@@ -72,7 +72,7 @@ def _notes(numbers: BlockSizes) -> list[str]:
     chain = numbers.factors.index[numbers.factors["block"] == "chain"]
     nested = " within ".join(map(str, chain))
     pieces = f", in {numbers.pieces} pieces" if numbers.pieces > 1 else ""
-    lines = [f"Chain: {nested}, level by level{pieces}."]
+    lines = [f"Chain: {nested}, level by level{pieces}."] if nested else []
     if numbers.dense is None:
         lines.append("Nothing is crossed with the chain: no dense block.")
     else:

@@ -87,6 +87,8 @@ def test_infinite_predictors_are_named() -> None:
         build_design("y ~ x + (bad|single)", data)
     with pytest.raises(DataError, match=r"infinite values in log\(z\)"):
         build_design("y ~ log(z) + (1|g)", D.assign(z=np.arange(N)))
+    with pytest.raises(DataError, match=r"infinite values in bad, x:bad"):
+        build_design("y ~ x * bad + (1|g)", data)
     with pytest.raises(DataError, match="offset"):
         build_design("y ~ x + (1|g)", data, offset="bad")
 

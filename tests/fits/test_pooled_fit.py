@@ -202,6 +202,12 @@ def test_predictions(pooled, imputed):
     assert pooled.predict(rows).to_numpy() == pytest.approx(found["estimate"].to_numpy())
 
 
+def test_predictions_of_data_in_partitions(pooled, imputed, tmp_path):
+    imputed[0].to_parquet(tmp_path / "rows.parquet")
+    (found,) = pooled.predict(tmp_path / "*.parquet", interval="confidence")
+    pd.testing.assert_frame_equal(found, pooled.predict(imputed[0], interval="confidence"))
+
+
 # --- what cannot be pooled ------------------------------------------------------------------------
 def test_refusals(imputed, pooled, null):
     with pytest.raises(OptionError, match="two data sets or more"):

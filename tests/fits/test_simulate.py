@@ -114,6 +114,11 @@ def test_new_rows_share_the_effects_of_new_groups(slopes):
     assert y[3].mean() == pytest.approx(known, abs=4.5 * slopes.sigma / np.sqrt(4000))
 
 
+def test_no_new_rows_have_no_responses(slopes):
+    found = slopes.simulate(2, newdata=slopes.model.data.iloc[:0], seed=1)
+    assert found.shape == (0, 2)
+
+
 def test_new_rows_unconditionally_equal_the_rows_of_the_fit(crossed):
     again = crossed.simulate(2, seed=8, newdata=crossed.model.data)
     pd.testing.assert_frame_equal(again, crossed.simulate(2, seed=8))

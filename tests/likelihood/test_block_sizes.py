@@ -53,6 +53,14 @@ def test_crossed(rows: pd.DataFrame) -> None:
     assert found.evaluation >= 8 * 2 * 14**2  # the block and its inverse
 
 
+def test_relatives_have_a_dense_block_and_no_chain(rows: pd.DataFrame) -> None:
+    relatives = pd.DataFrame(np.eye(6) + 0.2, range(6), range(6))
+    fit = nm.lmer("y ~ x + (x | s)", rows, relationship={"s": relatives})
+    found = block_sizes(fit.solution, fit.design)
+    assert found.factors[["block", "above"]].to_numpy().tolist() == [["dense", 0]]
+    assert "Chain" not in str(fit.elimination())
+
+
 def test_pieces(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossproducts, "LEVELS", 10)
     assert sizes("y ~ x + (1 | s) + (1 | c)", rows).pieces == 3

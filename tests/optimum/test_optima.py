@@ -236,3 +236,14 @@ def test_one_row_in_each_cell_of_six(seed: int, term: str, sds: list[float]) -> 
     rows = cells.assign(y=y, f=cells.t.map("t{}".format))
     lower = results_at(build_design(f"y ~ 1 + {term}", rows), np.array([*sds, 1.0]))
     assert nm.lmer(f"y ~ 1 + {term}", rows).criterion <= lower.reml_criterion
+
+
+def test_small_generalized_fits_start_from_small_standard_deviations_too() -> None:
+    # from standard deviations of one the descent ends 2.2 above, at a correlation of -1
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"g": np.repeat(np.arange(10), 3), "f": np.tile(["a", "b", "c"], 10)})
+    rng.normal(size=30)
+    rows["hit"] = rng.integers(0, 2, 30)
+    fit = nm.glmer("hit ~ 1 + ar1(0 + f | g, hom = FALSE)", rows, family="binomial")
+    assert fit.converged
+    assert fit.criterion == pytest.approx(37.788187, abs=1e-5)

@@ -210,7 +210,8 @@ def build_matrix(spec: MatrixSpec, values: Mapping[str, Vector], n: int) -> Floa
 
 def _row_products(fast: FloatArray, slow: FloatArray) -> FloatArray:
     """Multiply every pair of columns; those of `fast` vary fastest, as in R."""
-    product = slow[:, :, None] * fast[:, None, :]
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are refused by name
+        product = slow[:, :, None] * fast[:, None, :]
     return product.reshape(len(fast), fast.shape[1] * slow.shape[1])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,10 +12,12 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level, checked, normal_quantile
 from nestedmlm.design.design import Design
+from nestedmlm.design.partitions.sources import is_source
 from nestedmlm.errors import NotDefinedError
 from nestedmlm.fits.imputation.compare import compare
 from nestedmlm.fits.imputation.report import report
 from nestedmlm.fits.imputation.same_model import check_same_model
+from nestedmlm.fits.summaries.partitioned_rows import predicted
 from nestedmlm.fits.verbs.anova import term_table
 from nestedmlm.fits.verbs.contest import contest
 from nestedmlm.inference.effects.ddf import df_method, intervals, row_tests
@@ -350,6 +353,8 @@ class PooledFit(Viewable):
         options: dict[str, Any] = {
             "re_form": re_form, "new_levels": new_levels, "seed": seed, "level": level
         }  # fmt: skip
+        if newdata is not None and is_source(newdata):
+            return predicted(newdata, partial(self.predict, interval=interval, **options))
         if interval is None:
             plain = [fit.predict(newdata, **options) for fit in self.fits]
             return pd.concat(plain, axis=1).mean(axis=1).rename("estimate")

@@ -113,7 +113,7 @@ class ResponseDistribution:
                 b = np.concatenate([e.basis @ b[:q], b[q:]])
             if e.size:
                 part = np.einsum("ij,ij->i", e.X, b.take(e.codes, axis=0))
-                y += part if e.codes.min() >= 0 else np.where(e.codes >= 0, part, 0.0)
+                y += part if e.codes.min(initial=0) >= 0 else np.where(e.codes >= 0, part, 0.0)
         return y
 
 

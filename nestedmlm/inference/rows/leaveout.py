@@ -10,7 +10,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import GroupingError, OptionError
+from nestedmlm.errors import DataError, GroupingError, OptionError
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.rows.deletion import (
     DeletionEstimates,
@@ -125,7 +125,7 @@ def leave_out(
     GroupingError
         If a grouping factor would have one level left (theta could not be estimated).
     DataError
-        If too few rows would be left.
+        If too few rows would be left, or rows without which there is no criterion.
     """
     solution, design, REML = fitted.solution, fitted.design, fitted.REML
     start, penalty = solution.theta, fitted.penalty
@@ -140,20 +140,29 @@ def leave_out(
         for g, gone in enumerate(sets):
             rest = without_rows(design, gone)
             check_levels(design, rest)
-            if rest.residual is not None:
-                at, theta, out.converged[g] = RESIDUAL_MOVES[refit](rest, solution, REML)
-                write_estimates(out, g, design, rest, theta, REML, at)
-                if residuals:
-                    out.residual[g] = at.residual
-                yield
-                continue
-            stats = cross_products(rest)
-            with blas_threads(stats):
-                theta, out.converged[g] = MOVES[refit](
-                    make_plan(rest, stats), stats, REML and rest.p > 0, start, penalty
-                )
-                write_estimates(out, g, design, rest, theta, REML, stats)
+            try:
+                write(g, rest)
+            except np.linalg.LinAlgError as error:
+                raise DataError(
+                    f"without set {g + 1} of {len(sets)} (rows: {len(gone)}) the criterion cannot "
+                    "be computed: the other rows hardly vary beside the random effects; hold theta "
+                    "with refit='none', or leave other rows out"
+                ) from error
             yield
+
+    def write(g: int, rest: Design) -> None:
+        if rest.residual is not None:
+            at, theta, out.converged[g] = RESIDUAL_MOVES[refit](rest, solution, REML)
+            write_estimates(out, g, design, rest, theta, REML, at)
+            if residuals:
+                out.residual[g] = at.residual
+            return
+        stats = cross_products(rest)
+        with blas_threads(stats):
+            theta, out.converged[g] = MOVES[refit](
+                make_plan(rest, stats), stats, REML and rest.p > 0, start, penalty
+            )
+            write_estimates(out, g, design, rest, theta, REML, stats)
 
     count = len(gather(each(), len(sets), "refits", show=progress))
     return replace(out, **{f.name: getattr(out, f.name)[:count] for f in fields(out)})

@@ -77,7 +77,8 @@ def residuals(
         return e if at is None else at.model.whiten(at.free, e)
     if standardized:
         variance = _conditional if which == "conditional" else _marginal
-        out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # rows that the fit goes through
+            out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
         return out
     if type in WEIGHTED:
         e = e * np.sqrt(w)
@@ -145,7 +146,8 @@ def standardized_residuals(
         return out
     gone, forms = _deletion(solution, design)
     rest = solution.pwrss - gone**2 * (forms.precision - forms.shared)
-    result: FloatArray = out * solution.sigma / np.sqrt(np.clip(rest, 0.0, None) / (df - 1.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: FloatArray = out * solution.sigma / np.sqrt(np.clip(rest, 0.0, None) / (df - 1.0))
     return result
 
 

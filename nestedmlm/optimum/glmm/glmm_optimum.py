@@ -16,10 +16,13 @@ from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
 from nestedmlm.optimum.glmm.glmm_start import starting_points
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
-from nestedmlm.optimum.starts import correlated_starts
+from nestedmlm.optimum.objective import ObjectiveAt
+from nestedmlm.optimum.optimize import well_determined
+from nestedmlm.optimum.starts import correlated_starts, small_correlated_starts
 
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
-_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+# rows up to which fits get further starts: all, of weakly known variances, singular
+_TINY_ROWS, _WEAK_ROWS, _SINGULAR_ROWS = 50, 200, 1000
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -117,17 +120,27 @@ def _first_optimum(objective: GlmmObjective, start: object, control: Control) ->
 
 
 def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[FloatArray]:
-    """Starts with other correlations, where a lower optimum may hide (as for linear models)."""
+    """Starts with other correlations, where a lower optimum may hide (as for linear models).
+
+    Structured terms start from small standard deviations too in fits that are singular or tiny, or
+    that are none: of unstructured terms one of the `correlated_starts` has them.
+    """
     plan, nt = objective.plan, objective.plan.n_theta
-    T = found.here.evaluation.T
-    singular = any(
-        np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR
-        for part in objective.model.parts
-    )
-    known = objective.stats.n > (_SINGULAR_ROWS if singular else _TINY_ROWS)
-    if plan.linear and known and found.holds:
+    known = found.holds and objective.stats.n > _doubtful_rows(found.here)
+    if plan.linear and known:
         return
     rest = (found.here.point if found.holds else found.start)[nt:]
-    for phi in correlated_starts(plan):
+    small = () if plan.linear or known else small_correlated_starts(plan)
+    for phi in (*correlated_starts(plan), *small):
         if not np.array_equal(phi, found.start[:nt]):
             yield np.concatenate([phi, rest])
+
+
+def _doubtful_rows(here: ObjectiveAt) -> int:
+    """Rows up to which an optimum like this one may have a lower one elsewhere."""
+    T, plan = here.evaluation.T, here.objective.plan
+    parts = here.objective.stats.parts
+    if any(np.linalg.svd(part.matrix(T), compute_uv=False)[-1] < SINGULAR for part in parts):
+        return _SINGULAR_ROWS
+    asked = all(s.k == 1 or s.structure.signed(s.k, s.hom).any() for s in plan.shapes)
+    return _TINY_ROWS if asked and well_determined(here, plan) else _WEAK_ROWS

@@ -381,6 +381,24 @@ def test_an_effect_that_needs_the_group_is_missing_without_it() -> None:
         assert np.isnan(found.cooks_distance()[3]) and np.isnan(found.dfbetas().loc[3, "rare"])
 
 
+@pytest.mark.filterwarnings("ignore::nestedmlm.errors.ConvergenceWarning")
+def test_rows_without_which_there_is_no_criterion_are_named() -> None:
+    rng = np.random.default_rng(0)  # the response is the group: the residuals vanish without some
+    rows = pd.DataFrame({"g": rng.integers(0, 6, 30), "x": rng.normal(size=30)})
+    rows = rows.assign(f=rng.choice(list("abc"), 30), y=rows.g.astype(float))
+    fit = nm.lmer("y ~ x * f + (x || g)", rows, REML=False)
+    with pytest.raises(DataError, match=r"without set 2 of 6 \(rows: 4\) the criterion"):
+        fit.influence("g", refit="one-step")
+    assert np.isfinite(fit.influence("g", refit="none").cooks_distance()).sum() >= 5
+
+
+def test_a_row_with_a_coefficient_of_its_own_has_no_standardized_residual() -> None:
+    rows = data().assign(own=lambda d: (np.arange(len(d)) == 3).astype(float))
+    fit = nm.lmer("y ~ own:x - 1 + (1 | f1)", rows)
+    found = fit.residuals("pearson", standardized=True)
+    assert not abs(found.iloc[3]) > 1e-6 and np.isfinite(found.drop(index=found.index[3])).all()
+
+
 def test_without_fixed_effects_there_are_none_to_move(sleepstudy: pd.DataFrame) -> None:
     fit = nm.lmer("Reaction ~ 0 + (Days | Subject)", sleepstudy)
     found = fit.influence("Subject")
