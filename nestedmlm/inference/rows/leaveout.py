@@ -35,6 +35,10 @@ from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.pair_sums import pair_sums
 
 HELD = "none"
+_NO_CRITERION = (
+    "the criterion cannot be computed: the other rows hardly vary beside the random effects; leave "
+    "other rows out, or fit a model that leaves something to the residuals"
+)
 ResidualMove = Callable[[Design, Solution, bool], tuple[CrossProducts, FloatArray, bool]]
 Move = Callable[[Plan, CrossProducts, bool, FloatArray, Penalty | None], tuple[FloatArray, bool]]
 
@@ -130,7 +134,10 @@ def leave_out(
     solution, design, REML = fitted.solution, fitted.design, fitted.REML
     start, penalty = solution.theta, fitted.penalty
     if refit == HELD:
-        return delete_held(solution, design, sets, REML=REML)
+        try:
+            return delete_held(solution, design, sets, REML=REML)
+        except np.linalg.LinAlgError as error:
+            raise DataError(f"without one of the sets {_NO_CRITERION}") from error
     if refit not in MOVES:
         raise OptionError(f"refit={refit!r} is unknown; known: {', '.join((*MOVES, HELD))}")
     check_sizes(design, sets)
@@ -144,9 +151,7 @@ def leave_out(
                 write(g, rest)
             except np.linalg.LinAlgError as error:
                 raise DataError(
-                    f"without set {g + 1} of {len(sets)} (rows: {len(gone)}) the criterion cannot "
-                    "be computed: the other rows hardly vary beside the random effects; hold theta "
-                    "with refit='none', or leave other rows out"
+                    f"without set {g + 1} of {len(sets)} (rows: {len(gone)}) {_NO_CRITERION}"
                 ) from error
             yield
 

@@ -38,6 +38,7 @@ PLAIN = ("response", "working")
 WEIGHTED = ("pearson", "deviance")
 NORMALIZED = "normalized"
 WHICH = ("conditional", "marginal")
+_NONE = 1e-12  # share of a row's variance below which its residual has none
 
 
 def residuals(
@@ -62,7 +63,8 @@ def residuals(
     scaled : bool
         Divide by sigma.
     standardized : bool
-        Divide by the residual's own standard deviation given theta (internally studentised).
+        Divide by the residual's own standard deviation given theta (internally studentised); NaN
+        for rows that the fit goes through whatever their response is.
 
     Raises
     ------
@@ -77,8 +79,9 @@ def residuals(
         return e if at is None else at.model.whiten(at.free, e)
     if standardized:
         variance = _conditional if which == "conditional" else _marginal
-        with np.errstate(divide="ignore", invalid="ignore"):  # rows that the fit goes through
-            out: FloatArray = e / (solution.sigma * np.sqrt(variance(solution, design)))
+        own = variance(solution, design)
+        own[own < _NONE * residual_variances(solution, design)] = np.nan
+        out: FloatArray = e / (solution.sigma * np.sqrt(own))
         return out
     if type in WEIGHTED:
         e = e * np.sqrt(w)

@@ -387,16 +387,16 @@ def test_rows_without_which_there_is_no_criterion_are_named() -> None:
     rows = pd.DataFrame({"g": rng.integers(0, 6, 30), "x": rng.normal(size=30)})
     rows = rows.assign(f=rng.choice(list("abc"), 30), y=rows.g.astype(float))
     fit = nm.lmer("y ~ x * f + (x || g)", rows, REML=False)
-    with pytest.raises(DataError, match=r"without set 2 of 6 \(rows: 4\) the criterion"):
-        fit.influence("g", refit="one-step")
-    assert np.isfinite(fit.influence("g", refit="none").cooks_distance()).sum() >= 5
+    for refit, told in (("one-step", r"set 2 of 6 \(rows: 4\)"), ("none", "one of the sets")):
+        with pytest.raises(DataError, match=f"without {told} the criterion"):
+            fit.influence("g", refit=refit)
 
 
 def test_a_row_with_a_coefficient_of_its_own_has_no_standardized_residual() -> None:
     rows = data().assign(own=lambda d: (np.arange(len(d)) == 3).astype(float))
     fit = nm.lmer("y ~ own:x - 1 + (1 | f1)", rows)
     found = fit.residuals("pearson", standardized=True)
-    assert not abs(found.iloc[3]) > 1e-6 and np.isfinite(found.drop(index=found.index[3])).all()
+    assert np.flatnonzero(found.isna()).tolist() == [3]
 
 
 def test_without_fixed_effects_there_are_none_to_move(sleepstudy: pd.DataFrame) -> None:
