@@ -45,7 +45,7 @@ class Crossed:
     values: FloatArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class CrossProducts:
     """Everything the likelihood needs, and how to get back to the user's units.
 

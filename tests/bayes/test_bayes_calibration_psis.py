@@ -205,13 +205,15 @@ class Tempered(MarginalDensity):
     def of_contrasts(self, logdet, vSv, sigma):
         return 0.8 * super().of_contrasts(logdet, vSv, sigma)
 
-    def logp_grad(self, z):
-        value, gradient = super().logp_grad(z)
-        if not np.isfinite(value):  # beyond the domain the prior has no number, either
-            return value, gradient
+    def logp_grads(self, z, covariance=None):
+        value, gradient = super().logp_grads(z, covariance)
         with np.errstate(all="ignore"):
             prior, slopes, _ = self.coordinates.log_prior(z, self.coordinates.variables(z))
-        return prior + 0.8 * (value - prior), slopes + 0.8 * (gradient - slopes)
+        inside = np.isfinite(value)  # beyond the domain the prior has no number, either
+        tempered = prior + 0.8 * (value - prior), slopes + 0.8 * (gradient - slopes)
+        return np.where(inside, tempered[0], value), np.where(
+            inside[:, None], tempered[1], gradient
+        )
 
 
 def temper(den, of):

@@ -12,7 +12,14 @@ from nestedmlm.bayes.model.distributions import FAMILIES, Prior
 from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.sampling.density import density
-from nestedmlm.likelihood.elimination import eliminate, finest_factor, points
+from nestedmlm.likelihood.elimination import (
+    adjoint,
+    eliminate,
+    finest_factor,
+    point_gradients,
+    point_sweep,
+    points,
+)
 from nestedmlm.statistics.crossproducts import cross_products
 
 VALUES = {"lower": 0.2, "upper": 7.0, "nu": 4.0, "eta": 1.7, "alpha": 2.3, "beta": 1.4, "mu": 1.1,
@@ -96,7 +103,7 @@ def test_points_are_eliminated_together_as_alone(kind, levels, monkeypatch):
     if levels == "without tables":
         monkeypatch.setattr(finest_factor, "MOST_PRODUCTS", 0)
     stats = cross_products(design(kind, weighted=levels != "some are alike"))
-    assert points.serves(stats)
+    assert point_sweep.serves(stats)
     T = np.random.default_rng(1).normal(size=(7, sum(part.k**2 for part in stats.parts)))
     together = points.eliminate_points(T, stats)
     for own, logdet, S in zip(T, together.logdet, together.S, strict=True):
@@ -105,13 +112,36 @@ def test_points_are_eliminated_together_as_alone(kind, levels, monkeypatch):
         np.testing.assert_allclose(S, alone.S, rtol=1e-9, atol=1e-11 * np.abs(stats.F).max())
 
 
+@pytest.mark.parametrize("kind", FORMULAS)
+@pytest.mark.parametrize("tables", [True, False])
+def test_adjoints_at_points_together_are_those_alone(kind, tables, monkeypatch):
+    if not tables:
+        monkeypatch.setattr(finest_factor, "MOST_PRODUCTS", 0)
+    stats = cross_products(design(kind, weighted=tables))
+    rng = np.random.default_rng(3)
+    T = rng.normal(size=(5, sum(part.k**2 for part in stats.parts)))
+    S_bar = rng.normal(size=(5, *stats.F.shape))
+    S_bar += S_bar.transpose(0, 2, 1)
+    together = point_gradients.eliminate_with_adjoint(T, stats, -0.7, S_bar)
+    for i in range(len(T)):
+        alone = eliminate(T[i], stats)
+        assert together.logdet[i] == pytest.approx(alone.logdet, rel=1e-11)
+        np.testing.assert_allclose(
+            together.S[i], alone.S, rtol=1e-9, atol=1e-11 * np.abs(stats.F).max()
+        )
+        M = adjoint(alone, -0.7, S_bar[i])
+        np.testing.assert_allclose(
+            together.M[i], M, rtol=1e-8, atol=1e-11 * np.abs(M).max(initial=1.0)
+        )
+
+
 def test_points_by_themselves(monkeypatch):
     """Where points gain nothing from each other, the result is the same."""
     stats = cross_products(design("crossed"))
     T = np.random.default_rng(2).normal(size=(3, sum(part.k**2 for part in stats.parts)))
     T[1, 0] = np.nan
     together = points.eliminate_points(T, stats)
-    monkeypatch.setattr(points, "MOST_NUMBERS", 0)
+    monkeypatch.setattr(point_sweep, "MOST_NUMBERS", 0)
     alone = points.eliminate_points(T, stats)
     assert np.isnan(alone.logdet).tolist() == np.isnan(together.logdet).tolist()
     np.testing.assert_allclose(alone.S[[0, 2]], together.S[[0, 2]], rtol=1e-9)

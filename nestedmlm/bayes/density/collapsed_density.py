@@ -95,19 +95,23 @@ class CollapsedDensity:
         return self._normal(z).log_integral
 
     def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
-        """Log-density and its gradient; minus infinity where it cannot be evaluated.
+        """Log-density and its gradient; minus infinity where it cannot be evaluated."""
+        value, gradient = self.logp_grads(z[None])
+        return float(value[0]), gradient[0]
+
+    def logp_grads(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """`logp_grad` at points in rows.
 
         That of an integral is the mean of the integrand's, here of a normal's second moments.
         """
-        found = self._normal(z[None])
-        if not np.isfinite(found.log_integral[0]):
-            return -np.inf, np.zeros(self.ndim)
-        covariance = np.zeros((self.density.C.shape[1],) * 2)
-        half = np.linalg.inv(found.root[0])
-        covariance[np.ix_(self.columns, self.columns)] = half.T @ half
-        whole = self._whole(z[None], found.mean)[0]
-        gradient = self.density.logp_grad(whole, covariance)[1]
-        return float(found.log_integral[0]), gradient[self.rest]
+        found, p = self._normal(z), self.density.C.shape[1]
+        covariance = np.zeros((len(z), p, p))
+        half = np.linalg.inv(found.root)
+        own = np.ix_(np.arange(len(z)), self.columns, self.columns)
+        covariance[own] = half.transpose(0, 2, 1) @ half
+        gradient = self.density.logp_grads(self._whole(z, found.mean), covariance)[1]
+        gradient[np.isneginf(found.log_integral)] = 0.0
+        return found.log_integral, gradient[:, self.rest]
 
     def named(self, z: FloatArray) -> dict[str, FloatArray]:
         """The named variables at points in rows, coefficients drawn given the rest."""

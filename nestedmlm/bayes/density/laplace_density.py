@@ -18,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.fixed_priors import fixed_coordinates, link_fixed
 from nestedmlm.bayes.density.marginal_likelihood import entry_places
 from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
+from nestedmlm.bayes.density.point_by_point import point_by_point
 from nestedmlm.bayes.density.prior_coordinates import (
     CoordinateList,
     Coordinates,
@@ -88,6 +89,10 @@ class LaplaceDensity(NamedCoordinates):
         if not (np.isfinite(total) and np.isfinite(gradient).all()):
             return -np.inf, np.zeros(self.ndim)
         return total, gradient[: self.ndim]
+
+    def logp_grads(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """`logp_grad` at points in rows."""
+        return point_by_point(self, z)
 
     def logp_points(self, z: FloatArray) -> FloatArray:
         """Log-density at points in rows; minus infinity where it cannot be evaluated."""

@@ -11,11 +11,12 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.fixed_priors import fixed_coordinates, link_fixed
 from nestedmlm.bayes.density.marginal_likelihood import (
+    Heads,
     contrast,
     contrast_slopes,
     entry_places,
     likelihood_constant,
-    marginal_likelihood,
+    marginal_likelihoods,
     residual_likelihood,
 )
 from nestedmlm.bayes.density.named_coordinates import (
@@ -36,7 +37,8 @@ from nestedmlm.bayes.model.names import coordinates, parameter_names
 from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.likelihood.elimination import eliminate
-from nestedmlm.likelihood.elimination.points import eliminate_points, serves
+from nestedmlm.likelihood.elimination.point_sweep import serves
+from nestedmlm.likelihood.elimination.points import eliminate_points
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.pair_sums import pair_sums
 
@@ -89,44 +91,67 @@ class MarginalDensity(NamedCoordinates):
         return replace(self, stats=sums.base, residual=own, c=contrast(sums.base))
 
     # --- the density ---------------------------------------------------------------------------
-    def logp_grad(
-        self, z: FloatArray, covariance: FloatArray | None = None
-    ) -> tuple[float, FloatArray]:
+    def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
         """Log-density (with the scales' Jacobians) and its gradient.
 
         Where it cannot be evaluated it is minus infinity, with a zero gradient.
+        """
+        value, gradient = self.logp_grads(z[None])
+        return float(value[0]), gradient[0]
 
-        With a (p, p) covariance of the fixed effects the gradient is its mean over coefficients
-        that have it, for those at z in the middle.
+    def logp_grads(
+        self, z: FloatArray, covariance: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """`logp_grad` at points in rows.
+
+        With covariances (m, p, p) of the fixed effects the gradients are their means over
+        coefficients that have them, for those at z in the middle.
         """
         spread = variance = None
         with np.errstate(all="ignore"):
             x = self.coordinates.variables(z)
             if covariance is not None:
-                spread, variance = self.C @ covariance @ self.C.T, np.zeros(len(x))
-                variance[self.beta] = np.diag(covariance)
+                spread, variance = self.C @ covariance @ self.C.T, np.zeros(x.shape)
+                variance[:, self.beta] = np.diagonal(covariance, axis1=1, axis2=2)
             value, gradient, slopes = self.coordinates.log_prior(z, x, variance)
             entries, pullback = self._entries(z, x)
-            sigma = float(x[self.sigma])
-            own = entries, x[self.beta], sigma
-            maps = self.P, self.C, self.c
+            found = self._likelihoods(z, x, entries, spread, slopes, gradient)
+            sigma = x[:, self.sigma]
+            gradient += pullback(found.entries_bar, slopes)
+            gradient[:, self.beta] += found.beta_bar * slopes[:, self.beta]
+            gradient[:, self.sigma] += (found.sigma_bar - self.stats.n / sigma) * slopes[
+                :, self.sigma
+            ]
+            total = value + found.value - self.stats.n * np.log(sigma)
+        total += likelihood_constant(self.stats)
+        gradient = gradient[:, : self.ndim]
+        bad = np.isnan(total)
+        total[bad], gradient[bad] = -np.inf, 0.0
+        return total, gradient
+
+    def _likelihoods(
+        self, z: FloatArray, x: FloatArray, entries: FloatArray, spread: FloatArray | None,
+        slopes: FloatArray, gradient: FloatArray,
+    ) -> Heads:  # fmt: skip
+        """The likelihood at points in rows; gradients gain the residuals' own parameters."""
+        maps, sigma = (self.P, self.C, self.c), x[:, self.sigma]
+        if self.residual is None:
+            return marginal_likelihoods(
+                self.stats, entries, x[:, self.beta], sigma, *maps, spread=spread
+            )
+        found = Heads.nowhere(len(z), entries.shape[1], len(self.beta))
+        for i in range(len(z)):
+            free, back = self.residual.free(z[i], x[i])
             try:
-                if self.residual is None:
-                    found = marginal_likelihood(self.stats, *own, *maps, spread=spread)
-                else:
-                    free, back = self.residual.free(z, x)
-                    found, free_bar = residual_likelihood(
-                        self.residual.sums, *own, free, *maps, spread=spread
-                    )
-                    back(free_bar, slopes, gradient)
+                result, free_bar = residual_likelihood(
+                    self.residual.sums, entries[i], x[i, self.beta], float(sigma[i]), free, *maps,
+                    spread=None if spread is None else spread[i],
+                )  # fmt: skip
             except (np.linalg.LinAlgError, ZeroDivisionError):
-                return -np.inf, np.zeros(self.ndim)
-            likelihood, entries_bar, beta_bar, sigma_bar = found
-            gradient += pullback(entries_bar, slopes)
-            gradient[self.beta] += beta_bar * slopes[self.beta]
-            gradient[self.sigma] += (sigma_bar - self.stats.n / sigma) * slopes[self.sigma]
-            total = float(value) + likelihood - self.stats.n * float(np.log(sigma))
-        return total + likelihood_constant(self.stats), gradient[: self.ndim]
+                continue
+            back(free_bar, slopes[i], gradient[i])
+            found.put(i, result)
+        return found
 
     def logp(self, z: FloatArray) -> float:
         """Log-density at one point."""

@@ -9,6 +9,7 @@ as the REML criterion's, under another head (Bates et al. 2015, eq. 13-20 before
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.centring import centring
 from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
 from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
+from nestedmlm.likelihood.elimination.point_gradients import eliminate_with_adjoint
 from nestedmlm.likelihood.plan import make_plan, scatters
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import twice_products
@@ -26,6 +28,70 @@ if TYPE_CHECKING:
     from nestedmlm.statistics.pair_sums import PairSums
 
 Result = tuple[float, FloatArray, FloatArray, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Heads:
+    """Values and adjoints at m points; NaN and zero where they cannot be evaluated.
+
+    Attributes
+    ----------
+    value : (m,) array
+    entries_bar, beta_bar, sigma_bar : (m, e), (m, p) and (m,) arrays
+    """
+
+    value: FloatArray
+    entries_bar: FloatArray
+    beta_bar: FloatArray
+    sigma_bar: FloatArray
+
+    @classmethod
+    def nowhere(cls, m: int, entries: int, p: int) -> Heads:
+        """They before anything is evaluated."""
+        return cls(
+            value=np.full(m, np.nan),
+            entries_bar=np.zeros((m, entries)),
+            beta_bar=np.zeros((m, p)),
+            sigma_bar=np.zeros(m),
+        )
+
+    def put(self, i: int, found: Result) -> None:
+        """Write the result of one point."""
+        self.value[i], self.entries_bar[i], self.beta_bar[i], self.sigma_bar[i] = found
+
+
+def marginal_likelihoods(
+    stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: FloatArray, P: FloatArray,
+    C: FloatArray, c: FloatArray, spread: FloatArray | None = None,
+) -> Heads:  # fmt: skip
+    """`marginal_likelihood` at points in rows.
+
+    Parameters
+    ----------
+    stats : CrossProducts
+    entries, beta, sigma : (m, e), (m, p) and (m,) arrays
+    P, C, c : arrays
+    spread : (m, p + 1, p + 1) array, optional
+    """
+    T, v, inverse = entries @ P.T / sigma[:, None], c + beta @ C.T, 1.0 / sigma**2
+    squares = v[:, :, None] * v[:, None, :]
+    whole = squares if spread is None else squares + spread
+    e = eliminate_with_adjoint(T, stats, -0.5, whole * (-0.5 * inverse)[:, None, None])
+    Sv = np.einsum("mrs,ms->mr", e.S, v)
+    quadratic = np.einsum("mr,mr->m", v, Sv) * inverse
+    value = -0.5 * (e.logdet + quadratic)
+    if spread is not None:
+        quadratic = quadratic + np.einsum("mrs,mrs->m", e.S, spread) * inverse
+    T_bar = np.zeros(T.shape)
+    for part in stats.parts:
+        own = (part.matrix(x.T).transpose(2, 0, 1) for x in (e.M, T))
+        T_bar[:, part.flat] = 2.0 * np.matmul(*own).reshape(len(T), -1)
+    return Heads(
+        value=value,
+        entries_bar=T_bar @ P / sigma[:, None],
+        beta_bar=-(Sv @ C) * inverse[:, None],
+        sigma_bar=(quadratic - np.sum(T_bar * T, axis=1)) / sigma,
+    )
 
 
 def marginal_likelihood(

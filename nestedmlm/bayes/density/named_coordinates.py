@@ -123,9 +123,10 @@ class NamedCoordinates:
             out, first = np.zeros(x.shape), 0
             for (own, back), term in zip(found, self._terms, strict=True):
                 last = first + own.shape[-1]
-                of_sds, of_par = back(bar[first:last], slopes)
-                np.add.at(out, term.sds, of_sds)
-                out[term.par] += of_par
+                of_sds, of_par = back(bar[..., first:last], slopes)
+                for i, at in enumerate(term.sds.tolist()):  # a common one comes several times
+                    out[..., at] += of_sds[..., i]
+                out[..., term.par] += of_par
                 first = last
             return out
 

@@ -208,9 +208,8 @@ class Coordinates:
 
     def variables(self, z: FloatArray) -> FloatArray:
         """Values of the variables at points (…, d): (…, d + h) with those that are held."""
-        out = np.concatenate(
-            [z, np.broadcast_to(self.held, (*z.shape[:-1], len(self.held)))], axis=-1
-        )
+        out = np.empty((*z.shape[:-1], z.shape[-1] + len(self.held)))
+        out[..., : z.shape[-1]], out[..., z.shape[-1] :] = z, self.held
         for own in self._alike:
             if own.scale == LOG:
                 out[..., own.at] = own.lower + np.exp(z[..., own.at])

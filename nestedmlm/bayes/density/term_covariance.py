@@ -66,23 +66,25 @@ class TermCovariance:
         return [(i, i) for i in range(k)] if self.rows is None else lower_places(k)
 
     def entries(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, Back]:
-        """The entries at coordinates z and variables x (…, d); at one point their pullback."""
+        """The entries at coordinates z and variables x (…, d), and their pullback."""
         raw = x[..., self.sds]
         sds = raw if self.free_signs else np.abs(raw)
         signs = np.ones(()) if self.free_signs else np.sign(raw)
         if self.rows is None:
-            return sds, lambda bar, slopes: (bar * signs * slopes[self.sds], np.zeros(0))
+            none = np.zeros((*raw.shape[:-1], 0))
+            return sds, lambda bar, slopes: (bar * signs * slopes[..., self.sds], none)
         below, back = self.rows.rows(self._values(z, x))
-        L = np.concatenate([np.ones((*below.shape[:-1], 1)), below], axis=-1)
+        L = np.ones((*below.shape[:-1], 1 + below.shape[-1]))
+        L[..., 1:] = below
         at = np.array([i for i, _ in self.places])
+        firsts = np.arange(len(self.sds)) * np.arange(1, len(self.sds) + 1) // 2  # of the rows
 
         def pullback(bar: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
-            of_sds = np.zeros(len(self.sds))
-            np.add.at(of_sds, at, bar * L)
-            of_values = back((bar * sds[at])[1:])
+            of_sds = np.add.reduceat(bar * L, firsts, axis=-1)
+            of_values = back((bar * sds[..., at])[..., 1:])
             if self.parameters:
-                of_values = of_values * self._directions * slopes[self.par]
-            return of_sds * signs * slopes[self.sds], of_values
+                of_values = of_values * self._directions * slopes[..., self.par]
+            return of_sds * signs * slopes[..., self.sds], of_values
 
         return sds[..., at] * L, pullback
 

@@ -86,13 +86,22 @@ class AsinhDensity:
 
     def logp_grad(self, u: FloatArray) -> tuple[float, FloatArray]:
         """Log-density of u and its gradient."""
-        own = u[self.at]
-        if np.abs(own).max() > _FARTHEST:
-            return -np.inf, np.zeros(self.ndim)
-        value, gradient = self.density.logp_grad(self.points(u))
-        gradient = np.array(gradient)
-        gradient[self.at] = gradient[self.at] * self.widths * np.cosh(own) + np.tanh(own)
-        return value + float(self.log_jacobian(u)), gradient
+        value, gradient = self.logp_grads(u[None])
+        return float(value[0]), gradient[0]
+
+    def logp_grads(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """`logp_grad` at points in rows; minus infinity where it cannot be evaluated."""
+        far = np.abs(u[:, self.at]).max(axis=1) > _FARTHEST
+        inside = np.where(far[:, None], 0.0, u)
+        own = inside[:, self.at]
+        with np.errstate(all="ignore"):
+            value, gradient = self.density.logp_grads(self.points(inside))
+            slopes = np.array(gradient)
+            of_scales = self.widths * np.cosh(own)
+            slopes[:, self.at] = slopes[:, self.at] * of_scales + np.tanh(own)
+            value = value + np.log(of_scales).sum(axis=-1)
+        value[far], slopes[far] = -np.inf, 0.0
+        return value, slopes
 
     def log_jacobian(self, u: FloatArray) -> FloatArray:
         """``log |dr/du|`` at a point, or at points in rows."""

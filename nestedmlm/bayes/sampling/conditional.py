@@ -28,7 +28,8 @@ from nestedmlm.bayes.sampling.correlation_roots import cholesky_roots
 from nestedmlm.bayes.sampling.residual_draws import free_draws
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.elimination import Eliminated, whole_factor
-from nestedmlm.likelihood.elimination.points import draw_effects, serves
+from nestedmlm.likelihood.elimination.point_sweep import serves
+from nestedmlm.likelihood.elimination.points import draw_effects
 from nestedmlm.likelihood.elimination.sweeps import lower_times
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace_likelihood import LaplaceLikelihood

@@ -19,6 +19,7 @@ from pytensor.compile.mode import Mode
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.named_coordinates import PosteriorVariable
+from nestedmlm.bayes.density.point_by_point import point_by_point
 from nestedmlm.bayes.model.names import RAW, SCALE_SUFFIX, form_of, is_auxiliary, is_mean
 from nestedmlm.errors import OptionError
 
@@ -87,6 +88,10 @@ class Density:
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.ndim)
         return float(value), _joined(gradients)
+
+    def logp_grads(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """`logp_grad` at points in rows."""
+        return point_by_point(self, z)
 
     def logp(self, x: FloatArray) -> float:
         """Log-density alone."""

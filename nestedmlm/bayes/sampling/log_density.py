@@ -51,6 +51,10 @@ class LogDensity(Protocol):
         """Log-density and gradient; minus infinity where it cannot be evaluated."""
         ...
 
+    def logp_grads(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log-densities and gradients at points in rows."""
+        ...
+
     def logp_points(self, z: FloatArray) -> FloatArray:
         """Log-density at points in rows."""
         ...

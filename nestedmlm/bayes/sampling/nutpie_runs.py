@@ -1,12 +1,14 @@
 """NUTS by nutpie on a density that is a Python function.
 
 The sampler sees coordinates where the posterior is close to standard normal (mode and curvature of
-the density), so there is nothing to compile and little to adapt.
+the density), so there is nothing to compile and little to adapt. Chains of a density whose points
+gain from each other run in threads and meet at each gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.sampling.asinh_scale import AsinhDensity, asinh_density, asinh_peak
 from nestedmlm.bayes.sampling.log_density import LogDensity
+from nestedmlm.bayes.sampling.meeting import Gradient, Gradients, Meeting
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.bayes.sampling.settings import Settings, attributes
@@ -47,11 +50,12 @@ def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     plain = find_peak(target, target.at(settings.start) if settings.start else None)
     scaled = asinh_density(target, plain, away=_AWAY)
     peak = asinh_peak(scaled, plain)
-    compiled = python_model(
-        scaled, standardised(scaled, peak), lambda seed: _near_mode(scaled, peak, seed)
+    tree = run_nutpie(
+        _model(scaled, peak, settings),
+        settings,
+        # threads of chains that do not meet would only wait for Python's lock
+        cores=settings.cores or (settings.chains if scaled.together else 1),
     )
-    # threads would only wait for Python's lock
-    tree = run_nutpie(compiled, settings, cores=settings.cores or 1)
     z = tree["posterior"]["x"].to_numpy()
     x = peak.x + z @ peak.root.T
     if isinstance(scaled, AsinhDensity):
@@ -60,19 +64,49 @@ def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     return make_tree(posterior, statistics(tree), attributes(settings, target.form))
 
 
-def standardised(
-    target: LogDensity, peak: Peak
-) -> Callable[[FloatArray], tuple[float, FloatArray]]:
-    """The density of z, with ``x = mode + root z``; raises `Unevaluable` outside its domain."""
-    x0, root, root_t = peak.x, peak.root, np.ascontiguousarray(peak.root.T)
+def _model(target: LogDensity, peak: Peak, settings: Settings) -> Any:
+    """What nutpie samples: the density of z, with ``x = mode + root z``."""
+    ndim = target.ndim
+    start = partial(_near_mode, target, peak)
+    if not target.together:
+        logp = keeping(standardised(target, peak))  # nutpie's threads are its own
+        return python_model(ndim, lambda: logp, start)
+    meeting = Meeting(keeping(standardised_rows(target, peak)), settings.chains, ndim)
+    return python_model(ndim, lambda: evaluable(meeting.chain()), start)
+
+
+def standardised(target: LogDensity, peak: Peak) -> Gradient:
+    """The density of z; raises `Unevaluable` outside its domain."""
+    rows = standardised_rows(target, peak)
 
     def logp(z: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = target.logp_grad(x0 + root @ z)
+        value, gradient = rows(z[None])
+        return float(value[0]), gradient[0]
+
+    return evaluable(logp)
+
+
+def standardised_rows(target: LogDensity, peak: Peak) -> Gradients:
+    """The density of points z in rows, relative to that at the mode."""
+    x0, root, root_t = peak.x, peak.root, np.ascontiguousarray(peak.root.T)
+
+    def logps(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        value, gradient = target.logp_grads(x0 + z @ root_t)
+        return value - peak.logp, gradient @ root
+
+    return logps
+
+
+def evaluable(logp: Gradient) -> Gradient:
+    """The function, which raises `Unevaluable` where its value is not finite."""
+
+    def checked(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = logp(z)
         if not np.isfinite(value):
             raise Unevaluable("the log-density is not finite")
-        return value - peak.logp, root_t @ gradient
+        return value, gradient
 
-    return logp
+    return checked
 
 
 def _near_mode(target: LogDensity, peak: Peak, seed: Any) -> FloatArray:
@@ -85,17 +119,16 @@ def _near_mode(target: LogDensity, peak: Peak, seed: Any) -> FloatArray:
     return np.zeros(target.ndim)
 
 
-def python_model(target: LogDensity, logp: Callable[..., Any], initial: Callable[..., Any]) -> Any:
-    """A Python function as nutpie takes it; the draws are points ``x``."""
+def python_model(ndim: int, make: Callable[[], Gradient], initial: Callable[..., Any]) -> Any:
+    """A Python function for each chain, as nutpie takes it; the draws are points ``x``."""
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    kept = keeping(logp)  # nutpie's threads are its own
     return from_pyfunc(
-        target.ndim,
-        lambda: kept,
+        ndim,
+        make,
         lambda seed1, seed2, chain: lambda x: {"x": x},
         [np.dtype(np.float64)],
-        [(target.ndim,)],
+        [(ndim,)],
         ["x"],
         make_initial_point_fn=initial,
     )

@@ -13,7 +13,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import form_of
 from nestedmlm.bayes.sampling.density import density, reported_names
 from nestedmlm.bayes.sampling.nutpie_runs import (
-    Unevaluable,
+    evaluable,
     nutpie_density,
     python_model,
     run_nutpie,
@@ -22,6 +22,7 @@ from nestedmlm.bayes.sampling.nutpie_runs import (
 from nestedmlm.bayes.sampling.posterior_dataset import make_tree, posterior_dataset
 from nestedmlm.bayes.sampling.psis_run import psis_density
 from nestedmlm.bayes.sampling.settings import Settings, attributes
+from nestedmlm.likelihood.elimination.speed import keeping
 
 _log = logging.getLogger("nestedmlm")
 _COMPILING = "compiling the model with %s, which may take some ten seconds"
@@ -61,16 +62,14 @@ def nutpie_c(model: pm.Model, settings: Settings) -> xr.DataTree:
     target = density(model, compiler="c")
     start = target.at(settings.start)
 
-    def logp(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = target.logp_grad(x)
-        if not np.isfinite(value):
-            raise Unevaluable("the log-density is not finite")
-        return value, gradient
+    logp = keeping(evaluable(target.logp_grad))
 
     def jittered(seed: Any) -> FloatArray:
         return start + 0.1 * np.random.default_rng(seed).standard_normal(target.ndim)
 
-    tree = run_nutpie(python_model(target, logp, jittered), settings, cores=settings.cores or 1)
+    tree = run_nutpie(
+        python_model(target.ndim, lambda: logp, jittered), settings, cores=settings.cores or 1
+    )
     posterior = posterior_dataset(target, tree["posterior"]["x"].to_numpy())
     return make_tree(posterior, statistics(tree), attributes(settings, form_of(model)))
 

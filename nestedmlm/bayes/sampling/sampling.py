@@ -17,6 +17,7 @@ from nestedmlm.bayes.model.names import form_of
 from nestedmlm.bayes.sampling.samplers import SAMPLERS, Run
 from nestedmlm.bayes.sampling.settings import Settings
 from nestedmlm.errors import MissingSamplerError, OptionError
+from nestedmlm.likelihood.elimination.point_sweep import gradients_serve
 from nestedmlm.likelihood.elimination.speed import held, visit_seconds
 
 _TUNE = {True: 200, False: 500}  # warm-up of a preconditioned density, of any other model
@@ -112,8 +113,8 @@ def _seconds(model: Any, settings: Settings) -> float:
     draws = (settings.draws + settings.tune) * settings.chains
     if settings.sampler == "psis":  # points are eliminated together
         evaluations = _CLIMB if model.together else _CLIMB + 2 * draws
-    else:
-        evaluations = 8 * draws
+    else:  # or those of all chains
+        evaluations = 8 * draws // (settings.chains if gradients_serve(model.stats) else 1)
     return evaluations * visit_seconds(stats)
 
 
