@@ -2,29 +2,38 @@
 
 With V the rows' covariance, random effects integrated out, ``A = (V^-1)_jj`` and ``g = V^-1 (y - X
 beta)``, ``log p(y_j | y_-j) = 1/2 (log|A| - g_j' A^-1 g_j - n_j log 2 pi)``. V is dense, for each
-set of rows that share no group or block with others.
+set of rows that share no group or block with others. Where several units are left out at once, each
+is given the rows that stay: normal with mean ``V_jk V_kk^-1 e_k`` and covariance ``V_jj - V_jk
+V_kk^-1 V_kj``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.posterior.draws import MarginalDraws
 from nestedmlm.posterior.row_residuals import ResidualDraws
 
+_LOG_2PI = float(np.log(2.0 * np.pi))
 _MOST_ROWS = 2000  # that hang together: their covariance is dense at every draw
 
 
 def block_log_density(
-    draws: MarginalDraws, residual: ResidualDraws, design: Design, units: IntArray
+    draws: MarginalDraws,
+    residual: ResidualDraws,
+    design: Design,
+    units: IntArray,
+    *,
+    held: BoolArray | None = None,
 ) -> FloatArray:
     """Log-density of each unit's rows given all other rows, for each draw.
 
@@ -36,6 +45,9 @@ def block_log_density(
     design : Design
     units : (n,) array of int
         The unit of each row: 0, 1, …, none missing.
+    held : (U,) array of bool, optional
+        Units that are left out at once: each is given the rows of those that are not, and those
+        have no density.
 
     Returns
     -------
@@ -51,32 +63,73 @@ def block_log_density(
     refuse_related(design.factors, "loo by blocks")
     y = design.y if design.offset is None else design.y - design.offset
     rest = y - draws.beta @ design.X.T
-    out = np.empty((len(rest), int(units.max()) + 1))
-    parts = list(_components(design, units))
+    out = np.full((len(rest), int(units.max()) + 1), np.nan)
+    parts = [rows for rows in _components(design, units) if held is None or held[units[rows]].any()]
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
     for s, free in enumerate(residual.free):
         blocks = list(residual.model.matrices(free))
+        covariances = tuple(cov[s] for cov in draws.covariances)
         for rows in parts:
-            V = np.zeros((len(rows), len(rows)))
-            place = np.full(design.n, -1)
-            place[rows] = np.arange(len(rows))
-            for of_blocks, R in blocks:
-                own = place[of_blocks[:, 0]] >= 0
-                at = place[of_blocks[own]]
-                scale = draws.sigma[s] / root[of_blocks[own]]
-                V[at[:, :, None], at[:, None, :]] = R[own] * scale[:, :, None] * scale[:, None, :]
-            for term, cov in zip(design.terms, draws.covariances, strict=True):
-                codes, Z = design.factors[term.factor].codes[rows], term.X[rows]
-                V += (codes[:, None] == codes) * (Z @ cov[s] @ Z.T)
-            K = np.linalg.inv(V)
-            g = K @ rest[s, rows]
-            for unit in np.unique(units[rows]).tolist():
-                mine = np.flatnonzero(units[rows] == unit)
-                A = K[np.ix_(mine, mine)]
-                quadratic = g[mine] @ np.linalg.solve(A, g[mine])
-                logdet = np.linalg.slogdet(A)[1]
-                out[s, unit] = 0.5 * (logdet - quadratic - len(mine) * np.log(2.0 * np.pi))
+            V = _covariance(design, rows, blocks, draws.sigma[s] / root, covariances)
+            own, e = units[rows], rest[s, rows]
+            found = _given_others(V, e, own) if held is None else _given_rest(V, e, own, held)
+            for unit, value in found:
+                out[s, unit] = value
     return out
+
+
+def _covariance(
+    design: Design,
+    rows: IntArray,
+    blocks: Sequence[tuple[IntArray, FloatArray]],
+    scale: FloatArray,
+    covariances: Sequence[FloatArray],
+) -> FloatArray:
+    """Covariance of rows at one draw, random effects integrated out."""
+    V = np.zeros((len(rows), len(rows)))
+    place = np.full(design.n, -1)
+    place[rows] = np.arange(len(rows))
+    for of_blocks, R in blocks:
+        mine = place[of_blocks[:, 0]] >= 0
+        at, sd = place[of_blocks[mine]], scale[of_blocks[mine]]
+        V[at[:, :, None], at[:, None, :]] = R[mine] * sd[:, :, None] * sd[:, None, :]
+    for term, cov in zip(design.terms, covariances, strict=True):
+        codes, Z = design.factors[term.factor].codes[rows], term.X[rows]
+        V += (codes[:, None] == codes) * (Z @ cov @ Z.T)
+    return V
+
+
+def _given_others(
+    V: FloatArray, e: FloatArray, units: IntArray
+) -> Iterator[tuple[IntArray | int, Any]]:
+    """Log-densities of units given all others, with the units."""
+    K = np.linalg.inv(V)
+    g = K @ e
+    if len(np.unique(units)) == len(units):  # each is one row
+        A = np.diag(K)
+        yield units, 0.5 * (np.log(A) - g**2 / A - _LOG_2PI)
+        return
+    for unit in np.unique(units).tolist():
+        mine = np.flatnonzero(units == unit)
+        A = K[np.ix_(mine, mine)]
+        quadratic = g[mine] @ np.linalg.solve(A, g[mine])
+        logdet = np.linalg.slogdet(A)[1]
+        yield unit, 0.5 * (logdet - quadratic - len(mine) * _LOG_2PI)
+
+
+def _given_rest(
+    V: FloatArray, e: FloatArray, units: IntArray, held: BoolArray
+) -> Iterator[tuple[int, float]]:
+    """Log-densities of units that are left out given the rows that are not, with the units."""
+    kept = np.flatnonzero(~held[units])
+    for unit in np.unique(units[held[units]]).tolist():
+        mine = np.flatnonzero(units == unit)
+        share = np.linalg.solve(V[np.ix_(kept, kept)], V[np.ix_(kept, mine)])
+        cov = V[np.ix_(mine, mine)] - V[np.ix_(mine, kept)] @ share
+        left = e[mine] - e[kept] @ share
+        quadratic = left @ np.linalg.solve(cov, left)
+        logdet = np.linalg.slogdet(cov)[1]
+        yield unit, -0.5 * (logdet + quadratic + len(mine) * _LOG_2PI)
 
 
 def _components(design: Design, units: IntArray) -> Iterator[IntArray]:

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.bayes.model.names import OBS_DIM
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.posterior.block_density import block_log_density
 from nestedmlm.posterior.datatree import row_labels
 from nestedmlm.posterior.draws import marginal_draws
 from nestedmlm.posterior.left_out_density import left_out_log_density
-from nestedmlm.posterior.loglik import factor_dim, row_log_likelihood
+from nestedmlm.posterior.loglik import block_units, factor_dim, row_log_likelihood
 from nestedmlm.posterior.reduced_posterior import Refits
+from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.progress import track
 
 
@@ -44,9 +46,18 @@ def left_out_elpd(
     for fold in track(folds, len(folds), "refits", show=progress):
         held = np.zeros(count, dtype=bool)
         held[fold] = True
-        draws = refits.without(held[units])
-        values = left_out_log_density(draws, refits.design, units, held=held)[:, fold]
-        yield fold, log_mean(values)
+        data = refits.without(held[units])
+        yield fold, log_mean(left_out_densities(data, refits.design, units, held=held)[:, fold])
+
+
+def left_out_densities(
+    data: Any, design: Design, units: IntArray, *, held: BoolArray | None = None
+) -> FloatArray:
+    """Log-density of each unit's rows given the others, random effects integrated out, (S, U)."""
+    draws, own = marginal_draws(data, design), residual_draws(data, design)
+    if own is None:
+        return left_out_log_density(draws, design, units, held=held)
+    return block_log_density(draws, own, design, units, held=held)
 
 
 def log_mean(values: FloatArray) -> FloatArray:
@@ -103,15 +114,12 @@ def k_fold(
     from xarray import DataArray
 
     design = refits.design
-    f = None if group is None and not isinstance(folds, str) else _factor(design, folds, group)
-    units: IntArray
-    if f is None:
+    if group is None and not isinstance(folds, str):
         units, dim, labels = np.arange(design.n), OBS_DIM, row_labels(design)
         full = row_log_likelihood(data, design).reshape(-1, design.n)
     else:
-        units, labels = design.factors[f].codes, design.factors[f].levels.tolist()
-        dim = factor_dim(design, f)
-        full = left_out_log_density(marginal_draws(data, design), design, units)
+        units, dim, labels = _groups(design, folds, group)
+        full = left_out_densities(data, design, units)
     chosen = _folds(folds, len(labels), refits.seed)
     elpd = np.empty(len(labels))
     for fold, values in left_out_elpd(refits, units, chosen, progress=progress):
@@ -136,14 +144,21 @@ def k_fold(
     )
 
 
-def _factor(design: Design, folds: int | str, group: str | None) -> int:
+def _groups(design: Design, folds: int | str, group: str | None) -> tuple[IntArray, str, list[Any]]:
+    """The group of each row of a factor, or of blocks of residuals; dimension and labels."""
     names = [factor.name for factor in design.factors]
+    own = design.residual
+    block = None if own is None or own.block is None else own.block_name
     if isinstance(folds, str) and group is not None:
         raise OptionError("give folds a number beside group=, or the factor alone")
     name = folds if isinstance(folds, str) else group
-    if name not in names:
-        raise OptionError(f"{name!r} is no grouping factor; known: {', '.join(names)}")
-    return names.index(name)
+    if name in names:
+        f = names.index(name)
+        return design.factors[f].codes, factor_dim(design, f), design.factors[f].levels.tolist()
+    if name is not None and name == block:
+        return block_units(design)
+    known = [*names, *([block] if block is not None else [])]
+    raise OptionError(f"{name!r} is no grouping factor; known: {', '.join(known)}")
 
 
 def _folds(folds: int | str, count: int, seed: int | None) -> list[IntArray]:

@@ -79,11 +79,17 @@ def loo_groups(data: Any, design: Design, f: int, *, max_draws: int | None) -> A
 
 def loo_blocks(data: Any, design: Design, *, max_draws: int | None) -> Any:
     """PSIS leave-one-out of the blocks of residuals that correlate; an ``ELPDData``."""
+    units, dim, labels = block_units(design)
+    return _loo_units(data, design, units, dim, labels, max_draws)
+
+
+def block_units(design: Design) -> tuple[IntArray, str, list[Any]]:
+    """The block of each row, of residuals that correlate; their dimension and labels."""
     rows = design.residual
     assert rows is not None
     assert rows.block is not None
-    dim, labels = f"{without_slash(rows.block_name)}__factor_dim", rows.block_levels.tolist()
-    return _loo_units(data, design, rows.block, dim, labels, max_draws)
+    dim = f"{without_slash(rows.block_name)}__factor_dim"
+    return rows.block, dim, rows.block_levels.tolist()
 
 
 def factor_dim(design: Design, f: int) -> str:

@@ -16,7 +16,7 @@ from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
 from nestedmlm.design.design import Design
 from nestedmlm.errors import DataError, SamplingError
-from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
+from nestedmlm.inference.rows.subset import without_rows
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 _RANK = 1e-10  # relative size of a singular value that counts
@@ -47,11 +47,15 @@ class Refits:
     @cached_property
     def peak(self) -> Peak:
         """The mode of the posterior with all rows, from which the others start."""
-        require_known(self.priors)
-        return find_peak(collapse(marginal_density(self.design, self.priors), self.seed))
+        return find_peak(collapse(self._whole, self.seed))
 
-    def without(self, left_out: BoolArray) -> MarginalDraws:
-        """Draws of the posterior without some rows.
+    @cached_property
+    def _whole(self) -> MarginalDensity:
+        require_known(self.priors)
+        return marginal_density(self.design, self.priors)
+
+    def without(self, left_out: BoolArray) -> dict[str, Any]:
+        """Draws of the posterior without some rows, in a group ``posterior``.
 
         Parameters
         ----------
@@ -62,11 +66,14 @@ class Refits:
         DataError
             If a fixed effect appears in no other row.
         """
-        start = self.peak.x
+        return {"posterior": self._sampled(self.density_without(left_out), self.peak.x)}
+
+    def density_without(self, left_out: BoolArray) -> MarginalDensity:
+        """The density of the posterior without some rows."""
+        if self.design.residual is not None:
+            return self._whole.of_rows(self.design, _rows_kept(self.design, left_out))
         stats = statistics_without(self.design, left_out)
-        density = marginal_density(self.design, self.priors, stats=stats)
-        data = {"posterior": self._sampled(density, start)}
-        return marginal_draws(data, self.design)
+        return marginal_density(self.design, self.priors, stats=stats)
 
     def _sampled(self, density: MarginalDensity, start: Any) -> Any:
         from nestedmlm.bayes.sampling.posterior_dataset import posterior_dataset  # xarray
@@ -104,11 +111,38 @@ def statistics_without(design: Design, left_out: BoolArray) -> CrossProducts:
     X = design.X[kept]
     size = np.linalg.svd(X / np.linalg.norm(design.X, axis=0), compute_uv=False)
     if design.p and (len(size) < design.p or size[-1] <= _RANK * size[0]):
-        raise DataError(
-            "without these rows the fixed effects are not all told apart "
-            f"({', '.join(design.x_names)}): a level may appear in no other row"
-        )
+        raise _untold(design)
     with np.errstate(divide="ignore"):  # of their sum of log weights, which is put right
         stats = cross_products(design.with_weights(np.where(kept, w, 0.0)))
     log_w = float(np.log(w[kept]).sum()) if design.weights is not None else 0.0
     return replace(stats, n=int(kept.sum()), sum_log_w=log_w)
+
+
+def _rows_kept(design: Design, left_out: BoolArray) -> Design:
+    """A design whose residuals differ or correlate without some rows.
+
+    Raises
+    ------
+    DataError
+        If a fixed effect, or a group with residuals of its own, appears in no other row.
+    """
+    if left_out.all():
+        raise DataError("no rows are left to learn from")
+    rest = without_rows(design, np.flatnonzero(left_out))
+    if rest.p < design.p:
+        raise _untold(design)
+    whole, part = design.residual, rest.residual
+    assert whole is not None
+    assert part is not None
+    if whole.by is not None and part.by is not None and part.by.max() < whole.by.max():
+        raise DataError(
+            "these are all rows of a group whose residuals have a correlation of its own"
+        )
+    return rest
+
+
+def _untold(design: Design) -> DataError:
+    return DataError(
+        "without these rows the fixed effects are not all told apart "
+        f"({', '.join(design.x_names)}): a level may appear in no other row"
+    )

@@ -30,6 +30,7 @@ from nestedmlm.posterior.draws import fixed_draws, marginal_draws
 from nestedmlm.posterior.loglik import joint_log_likelihood, row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.point_hypothesis import point_densities
+from nestedmlm.posterior.reduced_posterior import Refits
 from nestedmlm.posterior.row_draws import fitted_rows
 from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.statistics.pair_sums import pair_sums
@@ -236,6 +237,65 @@ def test_group_left_out_is_the_dense_conditional(case):
             assert found[s, j] == pytest.approx(total - others, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("case", ["slope", "car1 with strata", "us"])
+def test_rows_left_out_together_are_given_those_that_stay(case):
+    """Of three held rows, two of one block, each by the dense normal of it and the rest."""
+    design, posterior = model(case).design, draws(case, points=2)
+    held = np.isin(np.arange(design.n), [3, 4, 20])
+    units = np.arange(design.n)
+    given = (marginal_draws(posterior.data, design), residual_draws(posterior.data, design))
+    found = block_log_density(*given, design, units, held=held)
+    each = block_log_density(*given, design, units)
+    assert np.isnan(found[:, ~held]).all()
+    for s in range(2):
+        at, mean = values(case, posterior, s)
+        V = covariance(case, at)
+
+        def density(rows, mean=mean, V=V):
+            return multivariate_normal(mean[rows], V[np.ix_(rows, rows)]).logpdf(design.y[rows])
+
+        for row in np.flatnonzero(held):
+            kept = np.flatnonzero(~held)
+            expected = density(np.append(kept, row)) - density(kept)
+            assert found[s, row] == pytest.approx(expected, rel=1e-9)
+            others = np.delete(units, row)
+            expected = density(np.append(others, row)) - density(others)
+            assert each[s, row] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("case", ["slope", "car1 with strata", "us"])
+def test_posteriors_without_rows_have_the_density_of_the_rest(case):
+    """Priors, coordinates and the means of the predictors are those of all rows."""
+    design = model(case).design
+    left_out = np.zeros(design.n, dtype=bool)
+    left_out[:5] = True
+    own, kept = marginal_density(design), ~left_out
+    refits = Refits(design=design, priors=default_priors(design), draws=100, seed=1)
+    rest = refits.density_without(left_out)
+    z = own.initial + 0.2 * np.random.default_rng(5).normal(size=own.ndim)
+    at = own.to_values(z)
+    assert list(at) == list(rest.to_values(z))
+    for name, value in rest.to_values(z).items():
+        np.testing.assert_allclose(value, at[name], rtol=1e-12)
+    mean = sum(at[n] * design.X[:, j] for j, n in enumerate(["Intercept", *design.x_names[1:]]))
+    dense = multivariate_normal(mean[kept], covariance(case, at)[np.ix_(kept, kept)])
+    assert rest.log_likelihood(z[None])[0] == pytest.approx(dense.logpdf(design.y[kept]), rel=1e-10)
+    value, gradient = rest.logp_grad(z)
+    slopes = [(rest.logp(z + e) - rest.logp(z - e)) / 2e-5 for e in 1e-5 * np.eye(own.ndim)]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_cross_validation_of_blocks_is_what_leaving_out_approximates():
+    posterior = model("car1").sample(sampler="psis", draws=500, seed=1, progress=False)
+    exact = posterior.kfold("id", draws=500, seed=1, progress=False)
+    approximate = posterior.loo(max_draws=400)
+    reliable = approximate.pareto_k.values < 0.5
+    assert reliable.sum() > 6
+    difference = (exact.elpd_i.values - approximate.elpd_i.values)[reliable]
+    assert np.abs(difference).max() < 0.25
+
+
 @pytest.mark.parametrize("case", ["slope", "car1 with strata", "us by"])
 def test_rows_given_the_rest_of_their_block(case):
     """Densities of rows, their standard deviations, and the average residual variance."""
@@ -345,9 +405,6 @@ def test_what_is_not_worked_out_is_refused():
             verb()
     with pytest.raises(ResidualStructureError, match="draws of new responses"):
         posterior.predict(visits().head(3), type="prediction", draws=True)
-    for verb in (posterior.kfold, lambda: posterior.loo("row", integrated=True)):
-        with pytest.raises(ResidualStructureError):
-            verb()
     assert "log_likelihood" not in posterior.data
 
 

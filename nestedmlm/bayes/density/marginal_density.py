@@ -90,6 +90,28 @@ class MarginalDensity(NamedCoordinates):
         own = replace(self.residual, sums=sums)
         return replace(self, stats=sums.base, residual=own, c=contrast(sums.base))
 
+    def of_rows(self, design: Design, rest: Design) -> MarginalDensity:
+        """The density of some rows: priors, coordinates and what they are at the means of stay.
+
+        Parameters
+        ----------
+        design : Design
+            That of the density, whose residuals differ or correlate.
+        rest : Design
+            The same of fewer rows, maybe of fewer levels.
+        """
+        assert self.residual is not None
+        sums = pair_sums(rest)
+        sums = replace(sums, model=sums.model.like(self.residual.sums.model))
+        return replace(
+            self,
+            stats=sums.base,
+            residual=replace(self.residual, sums=sums),
+            P=entry_places([term.places for term in self._terms], rest, sums.base),
+            C=contrast_slopes(design, sums.base),
+            c=contrast(sums.base),
+        )
+
     # --- the density ---------------------------------------------------------------------------
     def logp_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
         """Log-density (with the scales' Jacobians) and its gradient.

@@ -12,7 +12,6 @@ from nestedmlm.arguments import check_choice, check_count, checked
 from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
@@ -111,14 +110,14 @@ def loo(
     check_choice(unit, "unit", UNITS)
     if integrated or refit:
         require_linear(fit.design.family, "loo with integrated= or refit=")
-    if integrated or refit:
-        refuse_residuals(fit, "loo with integrated= or refit=", "loo() alone is")
     if unit == "group" and integrated:
         raise OptionError("groups are left out with their random effects integrated out anyway")
     units: IntArray = np.arange(fit.design.n)
     f = 0
     by_block = unit == "group" and own is not None and blocks and group in (None, own.block_name)
-    if unit == "group" and not by_block:
+    if by_block and own is not None and own.block is not None:
+        units = own.block
+    elif unit == "group":
         f = choose_factor(fit.design, group)
         units = fit.design.factors[f].codes
     refits = _refits(fit, fit.n_chains * fit.n_draws, seed) if refit else None
@@ -159,8 +158,8 @@ def kfold(
         of whose groups is a fold, predicted as a whole: ``kfold("schoolid")`` is what
         ``loo("group")`` approximates.
     group : str, optional
-        Beside a number of folds: keep the groups of this factor together, and predict each as a
-        whole.
+        A factor (or the blocks of residuals that correlate) beside a number of folds: keep its
+        groups together, and predict each as a whole.
     draws : int
         Of each refit, by importance sampling (by NUTS where that does not cover the posterior).
     seed : int, optional
@@ -182,7 +181,8 @@ def kfold(
     Notes
     -----
     Random effects are integrated out: rows of a group of which others stay are predicted given
-    these. Priors are those of this posterior, not scaled anew from fewer rows.
+    these. Priors are those of this posterior, not scaled anew from fewer rows. Of residuals that
+    correlate rows are predicted given the rows of their block that stay.
 
     Examples
     --------
@@ -193,7 +193,6 @@ def kfold(
     >>> found.n_folds, bool(abs(found.elpd - posterior.loo("group").elpd) < 0.5)
     (6, True)
     """
-    refuse_residuals(fit, "kfold", "loo() is")
     refits = _refits(fit, check_count(draws, "draws"), seed)
     return k_fold(fit.data, refits, folds, group=group, progress=progress)
 
