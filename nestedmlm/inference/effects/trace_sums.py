@@ -225,7 +225,7 @@ def _crossed_solve(stats: CrossProducts, state: Eliminated, chain: int, q_t: int
             right = np.zeros((k, width, int(block.shape.J[i])))
             right[:, e.col[own][here] - low, e.node[own][here]] = values[:, here]
             R.append(right)
-        D[:, low : low + width] = _stacked(apply_chain(block, kept, R))
+        D[:, low : low + width] = _stacked(apply_chain(stats, block, kept, R))
     return D
 
 
@@ -233,7 +233,7 @@ def _information_times(stats: CrossProducts, state: Eliminated, F: FloatArray) -
     """``Z'V_c^{-1}Z F`` for F in the rows of the chain's effects."""
     (block,), (kept,) = stats.blocks, state.chain
     own = [part.by_level(F).transpose(1, 2, 0) for part in stats.chain_parts]
-    return _stacked(apply_chain(block, kept, products(block, own)))
+    return _stacked(apply_chain(stats, block, kept, products(block, own)))
 
 
 def _stacked(parts: list[FloatArray]) -> FloatArray:

@@ -40,6 +40,7 @@ INNER_JIT: Any = {**JIT, **INNER}
 CALLED = (
     "go_up", "go_down", "go_up_crossed", "go_down_crossed", "select_inverse",
     "select_inverse_crossed", "residual_scores", "add_information", "add_information_crossed",
+    "solve_sides",
 )  # fmt: skip
 
 

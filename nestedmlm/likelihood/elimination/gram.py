@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination.sweeps import lower_times, upper_times
+from nestedmlm.likelihood.elimination.speed import sweeps
+from nestedmlm.likelihood.elimination.sweeps import upper_times
 from nestedmlm.likelihood.elimination.visit import Eliminated, Half
 from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
 from nestedmlm.statistics.forest import Block, Shape
@@ -128,12 +129,16 @@ def products(block: Block, F: list[FloatArray]) -> list[FloatArray]:
     return out
 
 
-def apply_chain(block: Block, kept: Half, R: list[FloatArray]) -> list[FloatArray]:
+def apply_chain(
+    stats: CrossProducts, block: Block, kept: Half, R: list[FloatArray]
+) -> list[FloatArray]:
     """``Z'V_c^{-1} x`` from ``R = Z'x``, with V_c the covariance of the chain alone.
 
     Parameters
     ----------
+    stats : CrossProducts
     block, kept : Block, Half
+        One of its blocks, and what was kept of it.
     R : list of (k, n, J) arrays
         For each factor of the chain, n right-hand sides, levels last.
 
@@ -141,47 +146,13 @@ def apply_chain(block: Block, kept: Half, R: list[FloatArray]) -> list[FloatArra
     -------
     list of (k, n, J) arrays
     """
-    s, n = block.shape, R[0].shape[1]
-    m = len(s.K)
-    left, halves = [], []
-    up = np.zeros((int(s.K[0] + s.A[0]), n, int(s.J[0])))
-    for i in range(m):
-        k, anc, J = int(s.K[i]), int(s.A[i]), int(s.J[i])
-        N, H = _factor(s, kept, i)
-        left.append(R[i] + up[:k])
-        half = np.empty((k, n, J))
-        upper_times(N, left[i], 0, n, half)
-        halves.append(half)
-        if i + 1 == m:
-            break
-        for x in range(anc):
-            for a in range(k):
-                up[k + x] -= H[a, x] * half[a]
-        starts = block.starts[s.level[i + 1] : s.level[i + 2]]
-        up = np.add.reduceat(up[k:], starts, axis=-1)
-    out: list[FloatArray] = []
-    above = np.zeros((0, n, int(s.J[-1])))
-    for i in range(m - 1, -1, -1):
-        k, anc, J = int(s.K[i]), int(s.A[i]), int(s.J[i])
-        N, H = _factor(s, kept, i)
-        P = kept.panels[s.panel[i] : s.panel[i + 1]].reshape(k, k + anc + s.r, J)
-        NQ = np.empty((k, k, J))
-        upper_times(N, P, 0, k, NQ)
-        B, rest = left[i].copy(), halves[i].copy()
-        for a in range(k):
-            for c in range(k):
-                B[a] -= NQ[c, a] * halves[i][c]
-            for x in range(anc):
-                D = P[a, k + x] - sum(NQ[c, a] * H[c, x] for c in range(k))
-                B[a] -= D * above[x]
-                rest[a] -= H[a, x] * above[x]
-        out.insert(0, B)
-        if i > 0:
-            b = np.empty_like(rest)
-            lower_times(N, rest, b)
-            children = block.parent[s.level[i - 1] : s.level[i]]
-            above = np.concatenate([b, above]).take(children, axis=-1)
-    return out
+    right = np.concatenate([r.ravel() for r in R])
+    B, b = np.empty_like(right), np.empty_like(right)
+    sweeps(stats).solve_sides(
+        block.shape, block.starts, block.parent, kept.panels, kept.N, kept.H, right, B, b
+    )
+    ends = np.cumsum([r.size for r in R[:-1]])
+    return [part.reshape(r.shape) for part, r in zip(np.split(B, ends), R, strict=True)]
 
 
 def _factor(s: Shape, kept: Half, i: int) -> tuple[FloatArray, FloatArray]:

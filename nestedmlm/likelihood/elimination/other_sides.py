@@ -78,7 +78,7 @@ def _through_chain(stats: CrossProducts, e: Eliminated, R: FloatArray) -> FloatA
     out = [np.empty_like(one) for one in own]
     for block, kept in zip(stats.blocks, e.chain, strict=True):
         parts = [one[..., levels] for one, levels in zip(own, block.levels, strict=True)]
-        found = apply_chain(block, kept, parts)
+        found = apply_chain(stats, block, kept, parts)
         for whole, mine, levels in zip(out, found, block.levels, strict=True):
             whole[..., levels] = mine
     return np.concatenate([one[:, 0].T.ravel() for one in out])

@@ -225,6 +225,70 @@ def go_down(
         above = of_parents(with_own_rows(bi, above), children)
 
 
+def solve_sides(
+    s: Any, starts: Any, parent: Any, panels: Any, N: Any, H: Any, R: Any, B: Any, b: Any
+) -> None:
+    """Solve for other right-hand sides at an elimination that is done: up the chain, and down.
+
+    Parameters
+    ----------
+    s, starts, parent, panels, N, H
+        As `go_up` took and left them.
+    R, B, b : flat arrays of one size
+        (k, n, J) of each factor. R is ``Z'x`` and loses what the levels below explain; B and b are
+        filled: ``Z'V^-1 x`` and ``G Z'V^-1 x``.
+    """
+    m = s.K.shape[0]
+    first = np.zeros(m + 1, dtype=np.int64)
+    for i in range(m):
+        first[i + 1] = first[i] + s.K[i] * s.J[i]
+    n = R.shape[0] // first[m]
+    first *= n
+    half = np.empty(R.shape[0])
+    update = np.zeros((s.A[0], n, s.J[0]))  # of what remains, to be subtracted above
+    for i in range(m):
+        k, anc, levels = s.K[i], s.A[i], s.J[i]
+        left = R[first[i] : first[i + 1]].reshape(k, n, levels)
+        z = half[first[i] : first[i + 1]].reshape(k, n, levels)
+        h = H[s.half[i] : s.half[i + 1]].reshape(k, anc + s.r, levels)
+        upper_times(N[s.root[i] : s.root[i + 1]].reshape(k, k, levels), left, 0, n, z)
+        if i + 1 == m:
+            break
+        for x in range(anc):
+            for a in range(k):
+                add_scaled(update[x], h[a, x], z[a])
+        sums = sum_children(update, starts[s.level[i + 1] : s.level[i + 2]])
+        k1, levels1 = s.K[i + 1], s.J[i + 1]
+        above = R[first[i + 1] : first[i + 2]].reshape(k1, n, levels1)
+        for a in range(k1):
+            subtract(above[a], sums[a])
+        update = sums[k1:]
+    over = np.zeros((0, n, s.J[m - 1]))  # b of the ancestors
+    for i in range(m - 1, -1, -1):
+        k, anc, levels = s.K[i], s.A[i], s.J[i]
+        P = panels[s.panel[i] : s.panel[i + 1]].reshape(k, k + anc + s.r, levels)
+        q = N[s.root[i] : s.root[i + 1]].reshape(k, k, levels)
+        h = H[s.half[i] : s.half[i + 1]].reshape(k, anc + s.r, levels)
+        left = R[first[i] : first[i + 1]].reshape(k, n, levels)
+        z = half[first[i] : first[i + 1]].reshape(k, n, levels)
+        Bi = B[first[i] : first[i + 1]].reshape(k, n, levels)
+        bi = b[first[i] : first[i + 1]].reshape(k, n, levels)
+        for a in range(k):
+            for x in range(anc):
+                subtract_scaled(z[a], h[a, x], over[x])
+        NQ = np.empty((k, k, levels))
+        upper_times(q, P, 0, k, NQ)
+        for a in range(k):
+            copy(Bi[a], left[a])
+            for c in range(k):
+                subtract_scaled(Bi[a], NQ[c, a], z[c])
+            for x in range(anc):
+                subtract_scaled(Bi[a], P[a, k + x], over[x])
+        lower_times(q, z, bi)
+        if i > 0:
+            over = of_parents(with_own_rows(bi, over), parent[s.level[i - 1] : s.level[i]])
+
+
 def with_own_rows(own: Any, above: Any) -> Any:
     """Rows of a level's own effects on top of its ancestors'."""
     k, anc = own.shape[0], above.shape[0]

@@ -22,6 +22,7 @@ BINOMIAL, POISSON, NEGATIVE_BINOMIAL, GAMMA, INVERSE_GAUSSIAN, GAUSSIAN = range(
 LOGIT, PROBIT, CLOGLOG, CAUCHIT, LOG, SQRT, IDENTITY, INVERSE, INVERSE_SQUARE = range(9)
 LARGEST_HAZARD = 6.5  # logarithm, as for the cloglog link
 LARGEST_LOG = 700.0  # of an exponent
+LARGEST_PRODUCT = 1e300  # of factors up to 2
 FAR_OUT = -37.0  # normal quantile below which its tail is no number
 # what a family is known by: its own density and a link of the table, whatever it is called
 _FAMILY_CODES: dict[Any, int] = {
@@ -39,6 +40,7 @@ def row_codes(family: Family) -> tuple[int, int] | None:
     """Codes of a family and its link; None where loops do not know them."""
     code = _FAMILY_CODES.get(family.log_kernel)
     known = LINKS.get(family.link.name) == family.link
+    known = known and (code == BINOMIAL or family.link.name != "logit")
     return None if code is None or not known else (code, _LINK_CODES[family.link.name])
 
 
@@ -67,15 +69,7 @@ def log_tail(x: float) -> float:
 
 
 def mean_of_row(link: int, eta: float) -> Any:
-    """``mu, 1 - mu, log mu, log(1 - mu), mu', mu'', mu'''`` of one row."""
-    if link == LOGIT:
-        small = math.exp(-abs(eta))
-        larger = 1.0 / (1.0 + small)
-        smaller = small * larger
-        mu, rest = (larger, smaller) if eta >= 0.0 else (smaller, larger)
-        log_rest = -math.log1p(small) - max(eta, 0.0)
-        d = larger * smaller
-        return mu, rest, log_rest + eta, log_rest, d, d * (rest - mu), d * (1.0 - 6.0 * d)
+    """``mu, 1 - mu, log mu, log(1 - mu), mu', mu'', mu'''`` of one row; not of the logit link."""
     if link == PROBIT:
         mu = 0.5 * math.erfc(-eta / math.sqrt(2.0))
         rest = 0.5 * math.erfc(eta / math.sqrt(2.0))
@@ -152,8 +146,9 @@ def fill_rows(
     family: int, link: int, dispersion: float, y: Any, a: Any, eta: Any, out: Any
 ) -> float:
     """Fill (5, n) g, h, h', w, w' of all rows; return the sum of what means change of densities."""
-    total = 0.0
-    residual = (family == BINOMIAL and link == LOGIT) or (family == POISSON and link == LOG)
+    if family == BINOMIAL and link == LOGIT:
+        return fill_logistic_rows(y, a, eta, out)
+    total, residual = 0.0, family == POISSON and link == LOG
     for i in range(y.shape[0]):
         mu, rest, log_mu, log_rest, m1, m2, m3 = mean_of_row(link, eta[i])
         total += density_of_row(family, y[i], a[i], mu, log_mu, log_rest, dispersion)
@@ -173,3 +168,25 @@ def fill_rows(
         out[2, i] = s * (slope + m1 * q1 - e * q2)
         out[3, i], out[4, i] = s * information, s * slope
     return total
+
+
+def fill_logistic_rows(y: Any, a: Any, eta: Any, out: Any) -> float:
+    """`fill_rows` of the logit link; logarithms of rows of one trial are one of their product."""
+    total, product = 0.0, 1.0
+    for i in range(y.shape[0]):
+        small = math.exp(-abs(eta[i]))
+        larger = 1.0 / (1.0 + small)
+        smaller = small * larger
+        mu, rest = (larger, smaller) if eta[i] >= 0.0 else (smaller, larger)
+        total += a[i] * (y[i] * eta[i] - max(eta[i], 0.0))
+        if a[i] == 1.0:
+            product *= 1.0 + small
+            if product > LARGEST_PRODUCT:
+                total -= math.log(product)
+                product = 1.0
+        else:
+            total -= a[i] * math.log1p(small)
+        d = a[i] * larger * smaller
+        out[0, i], out[1, i], out[2, i] = a[i] * (y[i] - mu), d, d * (rest - mu)
+        out[3, i], out[4, i] = out[1, i], out[2, i]
+    return total - math.log(product)

@@ -167,7 +167,7 @@ def make_model(
         family=family,
         y=y,
         weights=weights,
-        offset=np.zeros(design.n) if design.offset is None else np.asarray(design.offset),
+        offset=np.zeros(design.n) if design.offset is None else np.array(design.offset),
         products=products,
         plan=make_plan(design, products.empty),
         observed=kind == "observed",

@@ -183,13 +183,29 @@ def slopes_of(
         across = C.T @ B
         part.matrix(M)[...] += 0.5 * (across + across.T) - B.T @ B
     gamma = np.zeros(X.shape[1]) if joint else X.T @ (c - terms.h * change - 2.0 * terms.g)
-    slope = curvature = 0.0
-    if model.family.has_dispersion:
-        own = dispersion_rows(model.family, modes.eta, model.y, model.weights, dispersion)
-        weights = own.h if model.one_information else own.w
-        slope = float(-2.0 * own.score.sum() + d @ weights + change @ own.g)
-        curvature = float(-2.0 * own.curvature.sum())
+    slope, curvature = dispersion_slopes(model, modes, dispersion, d, change)
     return Slopes(M=M, gamma=gamma, log_dispersion=slope, dispersion_curvature=curvature)
+
+
+def dispersion_slopes(
+    model: GlmmModel, modes: Modes, dispersion: float, d: FloatArray, change: FloatArray
+) -> tuple[float, float]:
+    """Derivative in the log dispersion, and its curvature; zeros where there is none.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    modes : Modes
+    dispersion : float
+    d, change : (n,) arrays
+        As in `Answer`.
+    """
+    if not model.family.has_dispersion:
+        return 0.0, 0.0
+    own = dispersion_rows(model.family, modes.eta, model.y, model.weights, dispersion)
+    weights = own.h if model.one_information else own.w
+    slope = float(-2.0 * own.score.sum() + d @ weights + change @ own.g)
+    return slope, float(-2.0 * own.curvature.sum())
 
 
 def _mode_change(

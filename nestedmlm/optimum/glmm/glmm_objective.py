@@ -154,6 +154,8 @@ class GlmmObjective(Objective):
         if self.model.family.has_dispersion:
             gradient.append(np.array([slopes.log_dispersion]))
         p = self.stats.p
+        v = np.zeros(p + 1)
+        v[p] = 1.0
         return GlmmEvaluation(
             phi=phi,
             criterion=value,
@@ -161,7 +163,7 @@ class GlmmObjective(Objective):
             T=T,
             M=slopes.M,
             r2=1.0,
-            v=np.append(np.zeros(p), 1.0),
+            v=v,
             S_inverse=np.zeros((p + 1, p + 1)),
             state=found.state,
             point=point,
@@ -290,6 +292,11 @@ class GlmmObjectiveAt(ObjectiveAt):
     @property
     def hessian(self) -> FloatArray:
         """Second derivatives of the objective, nearly."""
+        return self.approximate_hessian
+
+    @cached_property
+    def approximate_hessian(self) -> FloatArray:
+        """The average information's."""
         ev, nt = self._evaluation, self.objective.plan.n_theta
         H = np.zeros((len(self.point),) * 2)
         H[:nt, :nt] = self.curvature.hessian
@@ -346,7 +353,7 @@ def exact_hessian(here: GlmmObjectiveAt) -> FloatArray:
         If the criterion does not exist beside the point.
     """
     objective, point = here._objective, here.point
-    size = np.abs(np.diag(GlmmObjectiveAt.hessian.fget(here)))
+    size = np.abs(np.diag(here.approximate_hessian))
     steps = _DIFFERENCE * np.minimum(
         np.sqrt(2.0 / np.maximum(size, 1e-300)), _LARGEST_DIFFERENCE / _DIFFERENCE
     )
