@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
 from nestedmlm.bayes.model.prior_set import require_proper
 from nestedmlm.bayes.model.scalar_parameters import Parameter, list_parameters
+from nestedmlm.bayes.sampling.weighted_density import WeightedDensity
 from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.prior_scales import (
@@ -76,7 +76,9 @@ def tail_probabilities(
     except OptionError:
         return np.full(len(parameters), np.nan)
     rng = np.random.default_rng(redraws.seed)
-    density = marginal_density(redraws.design, redraws.priors, stats=redraws.stats)
+    density = redraws.density(redraws.priors)
+    if isinstance(density, WeightedDensity):
+        density = density.parameters_only()
     named = draw_priors(density, _PRIOR_DRAWS, rng)
     data = {"posterior": named_dataset(density, named, (1, _PRIOR_DRAWS))}
     out = []

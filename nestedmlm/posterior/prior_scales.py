@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.bayes.density.laplace_density import LaplaceDensity, laplace_density
 from nestedmlm.bayes.density.marginal_density import marginal_density
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_distributions import truncation
 from nestedmlm.bayes.model.distributions import BOUNDS, COMBINATION, Prior
@@ -23,11 +26,12 @@ from nestedmlm.bayes.model.scalar_parameters import Parameter
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.bayes.sampling.psis import psis_sample
+from nestedmlm.bayes.sampling.weighted_density import WeightedDensity, weighted_density
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError, SamplingError
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.summaries import parameter_draws
-from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.crossproducts import cross_products
 
 _DOUBLINGS = 0.25  # of the search, in doublings of the prior's width
 WIDEST = 7.0  # doublings searched in each direction: 1/128 to 128 times
@@ -138,18 +142,19 @@ class Redraws:
     Attributes
     ----------
     design : Design
-    stats : CrossProducts
     priors : PriorSet
     draws : int
     seed : int or None
         The same for all, so that they differ by the priors.
+    density : callable
+        ``priors -> density`` of the parameters, without random effects; see `density_maker`.
     """
 
     design: Design
-    stats: CrossProducts
     priors: PriorSet
     draws: int
     seed: int | None
+    density: Callable[[PriorSet], Any]
 
     def __call__(self, priors: PriorSet) -> Any:
         """Draw anew; a mapping with the group ``posterior``.
@@ -161,14 +166,57 @@ class Redraws:
         """
         from nestedmlm.bayes.sampling.posterior_dataset import posterior_dataset  # xarray
 
-        density = marginal_density(self.design, priors, stats=self.stats)
-        found = psis_sample(density, find_peak(density), draws=self.draws, seed=self.seed)
-        return {"posterior": posterior_dataset(density, found.points[None])}
+        density = self.density(priors)
+        peak = find_peak(density)
+        weighted = isinstance(density, WeightedDensity)
+        target = density.ready(peak.x) if weighted else density
+        found = psis_sample(target, peak, draws=self.draws, seed=self.seed)
+        # the parameters only: random effects would take the weights of every point once more
+        named = density.parameters_only() if weighted else density
+        return {"posterior": posterior_dataset(named, found.points[None])}
 
     def widened(self, name: str, doublings: float) -> PriorSet | None:
         """The priors, one of them ``2 ** doublings`` times as wide; None if it cannot be."""
         prior = scaled_prior(given_prior(self.priors, name), 2.0**doublings)
         return None if prior is None else self.priors.replace({name: prior})
+
+
+def density_maker(
+    design: Design, form: str, seed: int | None
+) -> Callable[[PriorSet], NamedCoordinates]:
+    """The density that draws a design's posterior anew, for any priors.
+
+    Parameters
+    ----------
+    design : Design
+    form : str
+        Of the posterior: ``"laplace"`` where it is one of the Laplace approximation.
+    seed : int, optional
+        Of importance weights.
+
+    Returns
+    -------
+    callable
+        ``priors -> density``: of a linear model the marginal one; of a generalized model the
+        Laplace approximation, corrected by importance weights unless the posterior is not.
+
+    Raises
+    ------
+    OptionError
+        For exact posteriors of generalized models with several grouping factors.
+    """
+    if design.family is None:
+        return partial(marginal_density, design, stats=cross_products(design))
+    if form == LaplaceDensity.form:
+        return partial(laplace_density, design)
+    if len(design.factors) > 1:
+        raise OptionError(
+            "exact posteriors of generalized models with several grouping factors cannot be drawn "
+            "anew by importance sampling, which is what why() does: ask it of the approximate one, "
+            "fit.sample(marginal='laplace')"
+        )
+    own = int(np.random.default_rng(seed).integers(2**32))  # one for all: they differ by priors
+    return partial(weighted_density, design, seed=own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_posterior import fake_bayesfit
+from scipy.stats import norm
 
 import nestedmlm as nm
+from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.errors import OptionError, ResidualStructureError
-from nestedmlm.posterior.prior_scales import SCALED, scaled_prior, where_interval_lies
+from nestedmlm.posterior.prior_scales import (
+    SCALED,
+    Redraws,
+    density_maker,
+    scaled_prior,
+    where_interval_lies,
+)
+from nestedmlm.posterior.summaries import parameter_draws
 from nestedmlm.views.posterior.comparison import require_redrawable
 from nestedmlm.views.posterior.prior_influence import PriorInfluence
 
@@ -137,10 +148,6 @@ def test_refusals(fit):
     structured = nm.lmer("Reaction ~ Days", table, residual="cs(Days | Subject)")
     with pytest.raises(ResidualStructureError, match="not worked out"):
         require_redrawable(replace(fake, design=structured.design))
-    table["late"] = (table["Reaction"] > 300).astype(int)
-    family = nm.glmer("late ~ 1 + (1 | Subject)", table, family="binomial")
-    with pytest.raises(OptionError, match="takes the response for normal"):
-        require_redrawable(replace(fake, design=family.design))
 
 
 def test_picture(why):
@@ -152,3 +159,72 @@ def test_picture(why):
     assert "!" not in labels[5]
     assert len(ax.patches) == 12
     matplotlib.pyplot.close("all")
+
+
+# --- generalized models ---------------------------------------------------------------------------
+HALF = {"period2": nm.Prior("Normal", mu=0, sigma=0.5)}
+
+
+@pytest.fixture(scope="module")
+def counted() -> nm.GlmerFit:
+    formula = "incidence / size ~ period + (1 | herd)"
+    return nm.glmer(formula, nm.load_dataset("cbpp"), family="binomial", weights="size")
+
+
+def test_generalized_models(counted):
+    posterior = counted.sample(priors=HALF, sampler="psis", draws=250, seed=1)
+    why = nm.compare(counted, posterior).why(seed=2, draws=1000, tips=False)
+    row = why.table.loc["period2"]
+    assert row["prior_share"] == pytest.approx(row["sd"] ** 2 / 0.25, abs=0.04)
+    away = row["estimate"] / np.hypot(0.5, row["std_error"])
+    assert row["conflict"] == pytest.approx(2.0 * norm.cdf(away), abs=0.01)
+    assert row["from_averaging"] + row["from_priors"] == pytest.approx(
+        row["mean"] - row["estimate"]
+    )
+    assert str(why).startswith("Where ML and posterior part, and why")
+
+
+@pytest.mark.slow
+def test_generalized_models_drawn_anew(counted):
+    """Flat priors, and priors on both sides of the widths, with other seeds."""
+    posterior = counted.sample(priors=HALF, sampler="psis", draws=1000, seed=1)
+    table = nm.compare(counted, posterior).why(seed=2, draws=2000).table
+    flat = {
+        **dict.fromkeys(("Intercept", "period2", "period3", "period4"), nm.Prior("Flat")),
+        "1|herd_sigma": nm.Prior("HalfFlat"),
+    }
+    bare = counted.sample(priors=flat, sampler="psis", draws=1000, seed=9).parameters()
+    for name, row in table.iterrows():
+        own = bare.loc[name, "estimate"] - row["estimate"]
+        assert row["from_averaging"] == pytest.approx(own, abs=0.15 * bare.loc[name, "std_error"])
+    for factor, around in ((0.7, True), (1.4, False)):
+        prior = nm.Prior("Normal", mu=0, sigma=0.5 * factor * table.loc["period2", "narrower"])
+        other = counted.sample(priors={"period2": prior}, sampler="psis", draws=1000, seed=5)
+        assert (other.parameters().loc["period2", "conf_high"] > 0.0) is np.bool_(around)
+
+
+def crossed():
+    rng = np.random.default_rng(2)
+    a, b, x = rng.integers(0, 20, 400), rng.integers(0, 12, 400), rng.normal(size=400)
+    eta = 0.3 + 0.6 * x + 0.8 * rng.normal(size=20)[a] + 0.5 * rng.normal(size=12)[b]
+    data = pd.DataFrame({"a": a, "b": b, "x": x, "y": rng.poisson(np.exp(eta))})
+    return nm.glmer("y ~ x + (1 | a) + (1 | b)", data, family="poisson")
+
+
+def test_exact_posteriors_of_several_factors_say_what_to_draw():
+    with pytest.raises(OptionError, match="marginal='laplace'"):
+        density_maker(crossed().design, "hierarchical", 1)
+
+
+@pytest.mark.slow
+def test_approximate_posteriors_of_several_factors():
+    """Drawn anew with the priors as they are: the estimates, as nearly all is the data's."""
+    design = crossed().design
+    priors = resolve_priors(design, None)
+    redraws = Redraws(
+        design=design, priors=priors, draws=300, seed=1,
+        density=density_maker(design, "laplace", 1),
+    )  # fmt: skip
+    data = redraws(priors)
+    x = next(p for p in list_parameters(design) if p.name == "x")
+    assert parameter_draws(data, x).mean() == pytest.approx(0.6, abs=0.15)

@@ -14,7 +14,7 @@ same density and the same effects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar
 
@@ -116,6 +116,13 @@ class WeightedDensity(LaplaceDensity):
         found = effects_by_name(b, self.design, model.products.empty, model.plan)
         # the method of the class above: slots leave no room for super()
         return LaplaceDensity.named(self, z) | found
+
+    def parameters_only(self) -> LaplaceDensity:
+        """The Laplace approximation, whose named variables are the parameters."""
+        effects = {v.name for v in _effect_variables(self.design)}
+        own = {f.name: getattr(self, f.name) for f in fields(LaplaceDensity)}
+        own["variables"] = tuple(v for v in self.variables if v.name not in effects)
+        return LaplaceDensity(**own)
 
     def spread(self, z: FloatArray) -> float:
         """Variance of the log-likelihood at a point times the number of draws."""
@@ -235,9 +242,9 @@ def weighted_density(design: Design, priors: PriorSet, *, seed: int | None) -> W
             "together: sampler='nutpie' samples them with the rest, and marginal='laplace' "
             "integrates them out approximately"
         )
-    fields = laplace_fields(design, priors)
-    model = fields["likelihood"].model
-    variables = (*fields.pop("variables"), *_effect_variables(design))
+    made = laplace_fields(design, priors)
+    model = made["likelihood"].model
+    variables = (*made.pop("variables"), *_effect_variables(design))
     order = np.argsort(model.products.levels[0], kind="stable")
     level = model.products.levels[0][order]
     groups = Groups(
@@ -248,7 +255,7 @@ def weighted_density(design: Design, priors: PriorSet, *, seed: int | None) -> W
     )
     own = np.random.default_rng(seed).integers(2**32) if seed is None else seed
     return WeightedDensity(
-        **fields, variables=variables, design=design, groups=groups, draws=_PILOT, seed=int(own),
+        **made, variables=variables, design=design, groups=groups, draws=_PILOT, seed=int(own),
         near=np.zeros(model.parts[-1].rows.stop),
     )  # fmt: skip
 

@@ -15,15 +15,13 @@ from nestedmlm.bayes.model.scalar_parameters import list_parameters
 from nestedmlm.callers import Caller
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.errors import OptionError, ResidualStructureError
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
 from nestedmlm.posterior.comparison import comparison_table
 from nestedmlm.posterior.datatree import refuse_stacked
 from nestedmlm.posterior.diagnosis import boundary_sentences, boundary_table
 from nestedmlm.posterior.prior_influence import influence_table
-from nestedmlm.posterior.prior_scales import Redraws
+from nestedmlm.posterior.prior_scales import Redraws, density_maker
 from nestedmlm.posterior.summaries import LEVEL
-from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos
 from nestedmlm.views.parameters import given_fits
 from nestedmlm.views.posterior import cells
@@ -65,7 +63,7 @@ class Comparison(Viewable):
     def why(
         self, *, draws: int = 4000, seed: int | None = None, tips: bool = True
     ) -> PriorInfluence:
-        """Say where the estimates and the posterior part, and why: of linear models; a view.
+        """Say where the estimates and the posterior part, and why: a view.
 
         The posterior is drawn anew with flat priors, which splits each difference into what the
         priors do and what averaging over the covariances does; and with priors narrower and wider,
@@ -87,8 +85,9 @@ class Comparison(Viewable):
         Raises
         ------
         OptionError
-            If priors are functions or not known (a PyMC model of the user's), and for generalized
-            models.
+            If priors are functions or not known (a PyMC model of the user's); for exact posteriors
+            of generalized models with several grouping factors (draw one with
+            ``marginal="laplace"``), and families whose densities have no derivatives.
         ResidualStructureError
             For residuals that differ or correlate.
         RelationshipError
@@ -113,10 +112,10 @@ class Comparison(Viewable):
         check_count(draws, "draws")
         redraws = Redraws(
             design=posterior.design,
-            stats=cross_products(posterior.design),
             priors=priors,
             draws=draws,
             seed=seed,
+            density=density_maker(posterior.design, posterior.run.form, seed),
         )
         table, notes = influence_table(
             posterior.data, redraws, self.table, level=self.level, tips=tips
@@ -307,7 +306,6 @@ def require_redrawable(posterior: Any) -> PriorSet:
     refuse_stacked(posterior.data, "why")
     if posterior.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
-    require_linear(design.family, "why")
     refuse_related(design.factors, "why")
     refuse_curves(design.factors, "why")
     if design.residual is not None or design.sigma is not None:
