@@ -26,6 +26,7 @@ from nestedmlm.late import late_imports, late_property
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import smallest_singular_value
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.glmm.separation import growing_terms
 
 if TYPE_CHECKING:
     from nestedmlm.fits import maketables
@@ -368,6 +369,7 @@ def fit_generalized_design(
     notes = [*design.messages]
     if found.separated:
         notes.append(found.certificate.message)
+    notes += growing_terms(design, family, found.solution.T)
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)

@@ -12,6 +12,7 @@ from scipy import special
 
 import nestedmlm as nm
 from nestedmlm.errors import (
+    ConvergenceWarning,
     DataError,
     ModelComparisonError,
     NotDefinedError,
@@ -535,3 +536,29 @@ def test_draws_of_weights_that_are_no_trials_are_responses() -> None:
     # a residual lies in its outcome's share of the distribution
     below = special.ndtr(fit.residuals("quantile", seed=1)) <= 1.0 - fit.predict(type="response")
     np.testing.assert_array_equal(below, rows.hit == 0)
+
+
+@pytest.mark.parametrize("formula", ["y ~ 1 + (1 | g)", "z ~ x + (0 + x | g)"])
+def test_standard_deviations_without_bound_are_named(formula):
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"g": np.repeat(np.arange(20), 6), "x": rng.normal(size=120)})
+    rows = rows.assign(y=rows.g % 2, z=(rows.x * np.where(rows.g % 2, 1, -1) > 0).astype(int))
+    fit = nm.glmer(formula, rows, family="binomial")
+    (said,) = fit.messages
+    assert "separation within groups" in said and "nm.pymc_glmer" in said
+    assert fit.diagnose().growing == (said,)
+    assert said[1:] in str(fit.diagnose())
+    found = {one.check: one.verdict for one in fit.check(nsim=9).findings}
+    assert found["separation"] == "act"
+    milder = nm.glmer("y ~ x + (1 | g)", rows.assign(y=rng.integers(0, 2, 120)), family="binomial")
+    assert milder.diagnose().growing == ()
+
+
+def test_a_descent_that_ends_where_standard_deviations_grow_says_so():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"g": np.repeat(np.arange(20), 6), "x": rng.normal(size=120)})
+    rows = rows.assign(z=(rows.x * np.where(rows.g % 2, 1, -1) > 0).astype(int))
+    short = nm.Control(max_evaluations=40)
+    with pytest.warns(ConvergenceWarning, match="separation within groups"):
+        fit = nm.glmer("z ~ x + (0 + x | g)", rows, family="binomial", control=short)
+    assert not fit.converged

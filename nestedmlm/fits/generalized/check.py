@@ -37,6 +37,7 @@ from nestedmlm.inference.rows.uniform_tests import (
     tail_by_draws,
 )
 from nestedmlm.inference.rows.working_model import held_changes, working_weights
+from nestedmlm.optimum.glmm.separation import growing_terms
 from nestedmlm.views.check import Check
 
 if TYPE_CHECKING:
@@ -217,12 +218,17 @@ def _influence(notes: Notes, fit: GlmerFit) -> None:
 
 
 def _separation(notes: Notes, fit: GlmerFit) -> None:
-    """Coefficients that grow without bound."""
+    """Coefficients, and standard deviations of random effects, that grow without bound."""
     separated = fit.solved.separated
     if fit.family.scaled:
         return
+    growing = growing_terms(fit.design, fit.family, fit.solution.T)
     verdict = "act" if separated else "fine"
     notes.number("separation", "coefficients without bound", len(separated), verdict=verdict)
+    for said in growing:
+        notes.say("separation", "act", f"{said}.")
+    if growing and not separated:
+        return
     notes.say(
         "separation",
         verdict,

@@ -17,6 +17,7 @@ from nestedmlm.fits.singularity.rank import TOL, singular_values
 from nestedmlm.fits.singularity.steps import Collapse, Step, redundant_step, steps
 from nestedmlm.formula import Bar, Formula
 from nestedmlm.inference.variances.identification import Confounding, confoundings
+from nestedmlm.optimum.glmm.separation import growing_terms
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank
 
@@ -96,6 +97,8 @@ class Diagnosis(Viewable):
         Random effects that the data cannot tell apart.
     same : tuple of Recommendation
         The same model without what is redundant in it.
+    growing : tuple of str
+        Random effects of a binomial model whose standard deviation grows without bound, in words.
     rest : str
         What the model is without random effects.
     """
@@ -106,6 +109,7 @@ class Diagnosis(Viewable):
     reread: tuple[Recommendation, ...] = ()
     confounded: tuple[Confounding, ...] = ()
     same: tuple[Recommendation, ...] = ()
+    growing: tuple[str, ...] = ()
     rest: str = "an ordinary regression"
 
     @property
@@ -163,6 +167,8 @@ class Diagnosis(Viewable):
         if self.confounded:
             said = [f"{one.message[0].upper()}{one.message[1:]}." for one in self.confounded]
             blocks += [blank(), Text(tuple(said))]
+        for one in self.growing:
+            blocks += [blank(), Text((f"{one[0].upper()}{one[1:]}.",))]
         if self.restarting:
             blocks += [blank(), Text(self.restarting)]
         return View((*blocks, *_recommendations(self)))
@@ -249,7 +255,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
         )
     confounded = confoundings(fit.design, fit.solution, REML=fit.REML)
     same = [(bars[c.place], redundant_step(bars[c.place], c)) for c in confounded[:1]]
-    found = restarting_ids(fit.design)
+    found, family = restarting_ids(fit.design), fit.core.family
     return Diagnosis(
         formula=str(fit.formula),
         terms=tuple(terms),
@@ -257,6 +263,7 @@ def diagnose(fit: LmerFit, *, tol: float = TOL) -> Diagnosis:
         reread=tuple(_reread(ids, formula) for ids in found),
         confounded=confounded,
         same=tuple(_recommendation(formula, bar, step) for bar, step in same if step is not None),
+        growing=() if family is None else growing_terms(fit.design, family, fit.solution.T),
         rest=_REST[fit.design.residual is not None],
     )
 

@@ -1,9 +1,10 @@
-"""Separation: directions in which the data let the fixed effects grow without bound.
+"""Separation: directions in which the data let effects grow without bound.
 
 Where a predictor tells all outcomes apart (or a cell has no events), the likelihood rises for ever
 along a combination of the coefficients, its slope and curvature vanish together, and no certificate
 sees it: the descent ends where rounding does (Albert & Anderson 1984, Biometrika 71(1)). What is
-left there is rows without information in that direction.
+left there is rows without information in that direction. The same within groups lets standard
+deviations of random effects grow.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.families.family import Family
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 
 _NOTHING = 1e-8  # share of the usual information of a row below which a direction has none
 _TAKES_PART = 0.1  # share of the largest contribution from which a coefficient is named
+_LARGEST_SD = 10.0  # of random effects on a predictor's scale: odds of one to 22,000 are usual then
 _LARGEST_RANGE = 5.0  # of the linear predictor, up to which nothing has grown
 
 
@@ -60,6 +63,37 @@ def _usual_information(model: GlmmModel) -> float:
     mean = np.average(family.start_mean(model.y, a), weights=a)
     eta = np.full(len(a), float(family.link.eta(np.atleast_1d(mean))[0]))
     return float(np.mean(model.rows(eta, family.value_of(None)).w))
+
+
+def growing_terms(design: Design, family: Family, T: tuple[FloatArray, ...]) -> tuple[str, ...]:
+    """Random effects of binomial models whose standard deviations grow without bound, in words.
+
+    Parameters
+    ----------
+    design : Design
+    family : Family
+    T : tuple of (k, k) arrays
+        Covariance factors of the terms.
+
+    Returns
+    -------
+    tuple of str
+        What is so, and what to do; empty where none does.
+    """
+    if family.name != "binomial":
+        return ()
+    sds = [
+        float(np.sqrt(np.mean(np.sum((term.X @ own) ** 2, axis=1))))
+        for term, own in zip(design.terms, T, strict=True)
+    ]
+    return tuple(
+        f"the random effects ({term.text}) have a standard deviation of {sd:.3g} on the linear "
+        "predictor's scale: they nearly determine the outcomes (separation within groups), the "
+        "likelihood is flat or rises as it grows, and the estimate is no size; take fewer random "
+        "effects or merge small groups, or give it a prior: nm.pymc_glmer"
+        for term, sd in zip(design.terms, sds, strict=True)
+        if sd > _LARGEST_SD
+    )
 
 
 def separation_message(names: tuple[str, ...]) -> str:

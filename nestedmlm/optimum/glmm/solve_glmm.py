@@ -32,7 +32,11 @@ from nestedmlm.optimum.glmm.glmm_objective import (
     exact_hessian,
 )
 from nestedmlm.optimum.glmm.glmm_optimum import best_optimum
-from nestedmlm.optimum.glmm.separation import separated_coefficients, separation_message
+from nestedmlm.optimum.glmm.separation import (
+    growing_terms,
+    separated_coefficients,
+    separation_message,
+)
 from nestedmlm.optimum.local_optimum import LocalOptimum
 from nestedmlm.optimum.optimize import advice
 from nestedmlm.optimum.penalty import Penalty
@@ -242,8 +246,11 @@ def solve_glmm(
         terms = at.approximation.modes.rows
         separated = separated_coefficients(design, model, solution.eta, terms.w, solution.beta)
         certificate = _certificate(best, tried, control, time.perf_counter() - began)
+    growing = growing_terms(design, family, solution.T)
     if separated:
         certificate = replace(certificate, holds=False, message=separation_message(separated))
+    elif growing and not certificate.holds:
+        certificate = replace(certificate, message="; ".join(growing))
     return GlmmSolved(
         solution=solution,
         certificate=certificate,
