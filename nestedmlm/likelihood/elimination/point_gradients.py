@@ -26,10 +26,12 @@ from nestedmlm.likelihood.elimination.point_sweep import (
     sweep_up,
 )
 from nestedmlm.likelihood.elimination.routes import eliminate
-from nestedmlm.likelihood.elimination.speed import Speed, speed
+from nestedmlm.likelihood.elimination.speed import Speed, speed, visit_seconds
 from nestedmlm.likelihood.elimination.visit import adjoint
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
+
+_SHORT_SECONDS = 6e-5  # of a visit (`visit_seconds`) that is short for NumPy, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +70,7 @@ def eliminate_with_adjoint(
     S_bar : (m, r, r) array
         That of S, symmetric.
     """
-    if speed(stats) == Speed.NUMPY and gradients_serve(stats):
+    if gradients_serve(stats) and not _sooner_compiled(stats):
         try:
             return _together(T, stats, l_bar, S_bar)
         except np.linalg.LinAlgError:  # some point's
@@ -82,6 +84,12 @@ def eliminate_with_adjoint(
             continue
         logdet[i], S[i], M[i] = e.logdet, e.S, adjoint(e, l_bar, S_bar[i])
     return PointGradients(logdet=logdet, S=S, M=M)
+
+
+def _sooner_compiled(stats: CrossProducts) -> bool:
+    """Whether compiled sweeps are at hand, and so much faster than NumPy's that one by one pays."""
+    short = stats.crossed is not None or visit_seconds(stats) <= _SHORT_SECONDS
+    return speed(stats) > Speed.NUMPY and not short
 
 
 def _together(
