@@ -28,6 +28,7 @@ from nestedmlm.errors import OptionError
 GAPS, LEVELS, BLOCK = "gaps", "levels", "block"
 START_CORRELATION = 0.2  # of neighbours: off zero, where ar1 over even gaps has no slope
 STRONG_CORRELATION = 0.8  # of neighbours, in the second start of structures with many parameters
+NEGATIVE_CORRELATION = -0.3  # of neighbours of one group, in a further start
 _NEARLY_NONE = 1e-3  # correlation: at zero itself longer gaps have no slope
 
 
@@ -65,9 +66,9 @@ class ResidualStructure:
     rate : float or None
         A parameter is at the share ``1 / (1 + exp(-rate free))`` of its range; None: its free
         number is that of a term's parameter.
-    strong : callable k -> array, or None
-        Free numbers of strong correlations, to start from as well: with few blocks there is an
-        optimum of its own there.
+    neighbours : callable (r, k) -> array, or None
+        Free numbers at which levels side by side correlate by r, those farther apart by its
+        powers, to start from as well: with few blocks there are optima of their own there.
     correlations : callable xp, values, k -> (k, k) matrix, or None
         The matrix of given parameters, in NumPy or PyTensor; None where it is a term's, a number
         for each gap, or a root.
@@ -86,7 +87,7 @@ class ResidualStructure:
     is_root: bool = False
     ends: Callable[[int], tuple[Parameter, ...]] = lambda k: ()
     rate: float | None = None
-    strong: Callable[[int], FloatArray] | None = None
+    neighbours: Callable[[float, int], FloatArray] | None = None
     correlations: Callable[[Any, Sequence[Any], int], Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -160,13 +161,13 @@ def _few(k: int) -> FloatArray:
     return np.full(k - 1, np.arctanh(START_CORRELATION) / 2.0)
 
 
-def _strong_lags(k: int) -> FloatArray:
-    out: FloatArray = np.arctanh(STRONG_CORRELATION ** np.arange(1, k))
+def _powers(r: float, k: int) -> FloatArray:
+    out: FloatArray = np.arctanh(r ** np.arange(1, k))
     return out
 
 
-def _strong_neighbours(k: int) -> FloatArray:
-    return np.full(k - 1, np.arctanh(STRONG_CORRELATION))
+def _as_often(r: float, k: int) -> FloatArray:
+    return np.full(k - 1, np.arctanh(r))
 
 
 def _tanh(free: Any, k: int) -> Any:
@@ -233,13 +234,13 @@ BUILT_IN: Mapping[str, ResidualStructure] = MappingProxyType(
             ResidualStructure(
                 name="toep", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_at_tanh(_toeplitz), natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0, strong=_strong_lags,
+                ends=_between(_lags, _any_correlation), rate=2.0, neighbours=_powers,
                 correlations=_toeplitz,
             ),
             ResidualStructure(
                 name="ad1", time=LEVELS, parameters=_lags, start=_few, neutral=_none,
                 matrix=_at_tanh(_antedependent), natural=_tanh,
-                ends=_between(_lags, _any_correlation), rate=2.0, strong=_strong_neighbours,
+                ends=_between(_lags, _any_correlation), rate=2.0, neighbours=_as_often,
                 correlations=_antedependent,
             ),
         )

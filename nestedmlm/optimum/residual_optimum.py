@@ -9,26 +9,27 @@ where leaving any boundary of the random effects promises nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.residual_structures import GAPS, LEVELS
+from nestedmlm.covariance.residual_structures import LEVELS
 from nestedmlm.errors import ResidualStructureError
-from nestedmlm.likelihood.plan import Plan, start_phi, theta_of_phi
+from nestedmlm.likelihood.plan import Plan, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.residual_objective import ResidualObjective, ResidualPoint
+from nestedmlm.optimum.residual_starts import farther_starts, look_from, other_starts, phi_of
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
 from nestedmlm.statistics.pair_sums import PairSums
 from nestedmlm.statistics.residual_model import ResidualModel
 
 _SAME = 1e-9  # deviance units within which two points are equally good
+_JOURNEYS = 3  # how often an optimum that is found farther off is left in the same way
 _ROUNDS = 6  # of descents together and of the random effects alone
 _FLAT_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal
 _EDGE_LOG_RATIO = 12.0  # |log| of a ratio of standard deviations: further is a variance of zero
@@ -88,9 +89,9 @@ def optimize_residuals(
     least = np.inf if simple is None else simple.evaluation.criterion
     if not found or min(f.here.value for f in found) > least + _SAME:
         neutral = np.concatenate([np.zeros(sums.model.q), *sums.model.neutral])
-        phi = _phi_of(simple, plan)
+        phi = phi_of(simple)
         found.append(descend_from(objective, np.concatenate([phi, neutral]), control))
-    best = min(found, key=lambda f: f.here.value)
+    best, looks, more = _lowest(min(found, key=lambda f: f.here.value), control)
     here = best.here if objective is whole else whole.at(_uncentered(best.here, shift))
     ev = here.evaluation
     doubt = _verdict(best.here, best.descent.converged)
@@ -107,18 +108,39 @@ def optimize_residuals(
             predicted_decrease=max(float(best.descent.predicted), 0.0),
             min_eigenvalue=min_slope(ev, plan),
             escape_gain=0.0 if best.inner is None else best.inner.here.escape_gain,
-            evaluations=used + sum(f.evaluations for f in found),
+            evaluations=used + more + sum(f.evaluations for f in found),
             seconds=time.perf_counter() - began,
             message=doubt or ("local optimum certified" if holds else _ADVICE),
             control=control,
             start=tuple(theta_of_phi(best.start[: plan.n_theta], plan, here.stats).tolist()),
-            starts=len(found),
+            starts=len(found) + looks,
             path=best.descent.path,
             route="NumPy sweeps",
             escapes=0 if best.inner is None else best.inner.log.escapes,
             snaps=0 if best.inner is None else best.inner.log.snaps,
         ),
     )
+
+
+def _lowest(best: Found, control: Control) -> tuple[Found, int, int]:
+    """The lowest that farther starts lead to; how many there were, and their evaluations."""
+    starts = used = 0
+    for _ in range(_JOURNEYS):
+        if _verdict(best.here, best.descent.converged) is not None:
+            break
+        lower = best
+        for point in farther_starts(best.here):
+            led, evaluations = look_from(best.here, point, control)
+            starts, used = starts + 1, used + evaluations
+            if led is None:
+                continue
+            other = descend_from(best.here.objective, led, control)
+            used += other.evaluations
+            lower = min(lower, other, key=lambda f: f.here.value)
+        if lower.here.value > best.here.value - _SAME:
+            break
+        best = lower
+    return best, starts, used
 
 
 def _replaced(objective: ResidualObjective, model: ResidualModel) -> ResidualObjective:
@@ -169,37 +191,6 @@ def _without_structure(
     return optimize(objective.plan, base, REML=objective.REML, start=start, control=control)
 
 
-def _phi_of(simple: Optimum | None, plan: Plan) -> FloatArray:
-    return np.zeros(0) if simple is None else simple.evaluation.phi
-
-
-def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
-    """From the optimum without the structure; where that may be a trap, from elsewhere too.
-
-    `toep` and `ad1` start at strong correlations as well, structures over gaps beside random
-    effects at unit variances.
-    """
-    model, plan = objective.sums.model, objective.plan
-    yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), model.start])
-    strong, structure = model.strong, model.structure
-    if strong is not None:
-        yield np.concatenate([_off_zero(_phi_of(simple, plan), plan), strong])
-    if plan.n_theta and structure is not None and structure.time == GAPS:
-        yield np.concatenate([start_phi(plan), model.start])
-
-
-def _off_zero(phi: FloatArray, plan: Plan) -> FloatArray:
-    """Standard deviations off zero, where they would stay."""
-    if not plan.n_theta:
-        return phi
-    parts, at = [], 0
-    for s in plan.shapes:
-        own = phi[at : at + s.count]
-        parts.append(s.structure.off_boundary(own, s.k, s.hom))
-        at += s.count
-    return np.concatenate(parts)
-
-
 def descend_from(objective: ResidualObjective, point: FloatArray, control: Control) -> Found:
     """Descend together; then off every boundary of the random effects, and together again.
 
@@ -219,8 +210,8 @@ def descend_from(objective: ResidualObjective, point: FloatArray, control: Contr
         )  # fmt: skip
         used += descent.evaluations
         here = descent.best
-        if not plan.n_theta:
-            break
+        if not plan.n_theta or (not descent.converged and _verdict(here, False) is not None):
+            break  # at an edge further digits of the criterion are rounding
         own = Objective(plan=plan, stats=here.stats, REML=objective.REML)
         inner = local_optimum(own, here.point[: plan.n_theta], control)
         used += inner.log.evaluations

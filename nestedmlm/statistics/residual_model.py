@@ -107,15 +107,12 @@ class ResidualModel:
             return []
         return [self.structure.neutral(self.levels_of(part)) for part in self.correlations]
 
-    @property
-    def strong(self) -> FloatArray | None:
-        """Free parameters of strong correlations, where the structure has such a start."""
-        if self.structure is None or self.structure.strong is None:
-            return None
-        of_k = self.structure.strong
-        return np.concatenate(
-            [np.zeros(self.q), *(of_k(self.levels_of(part)) for part in self.correlations)]
-        )
+    def neighbours(self, r: float) -> list[FloatArray]:
+        """Free parameters of neighbours that correlate by r, for each group; none if unknown."""
+        if self.structure is None or self.structure.neighbours is None:
+            return []
+        of = self.structure.neighbours
+        return [of(r, self.levels_of(part)) for part in self.correlations]
 
     def natural(self, free: FloatArray) -> FloatArray:
         """Values of the parameters: ratios of standard deviations, and correlations.

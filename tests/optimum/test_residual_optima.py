@@ -11,7 +11,7 @@ import pytest
 
 from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.elimination.speed import Speed, held
-from nestedmlm.likelihood.plan import make_plan
+from nestedmlm.likelihood.plan import make_plan, start_phi
 from nestedmlm.optimum import residual_optimum
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.optimize import optimize
@@ -138,3 +138,84 @@ def test_without_a_good_start_the_fit_without_structure_is_one(monkeypatch, star
         found = optimize_residuals(plan, sums, REML=True)
     assert found.evaluation.criterion == pytest.approx(right, abs=1e-6)
     assert found.certificate.starts == (1 if starts == "none" else 2)
+
+
+def visits_of_sites(seed: int) -> pd.DataFrame:
+    """5 to 8 sites of patients in arms; visits that differ in their spread, some missing."""
+    r = np.random.default_rng(seed)
+    sites, k = int(r.integers(5, 9)), int(r.integers(3, 6))
+    arms = list("abc")[: int(r.integers(2, 4))]
+    rho, sd = r.uniform(-0.3, 0.85), np.exp(r.normal(0, 0.35, k))
+    lags = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+    C = rho**lags if rho > 0 else np.where(lags == 0, 1.0, rho / (k - 1))
+    L = np.linalg.cholesky(C * np.outer(sd, sd))
+    site_sd, id_sd, slope_sd = r.choice([0.0, 0.7, 1.5]), r.choice([0.0, 0.8]), r.choice([0, 0.5])
+    arm_sd, rows, number = dict(zip("abc", np.exp(r.normal(0, 0.4, 3)), strict=True)), [], 0
+    for s in range(sites):
+        u = r.normal() * site_sd
+        for _ in range(int(r.integers(3, 8))):
+            arm, b, slope = r.choice(arms), r.normal() * id_sd, r.normal() * slope_sd
+            e, x = L @ r.normal(size=k) * arm_sd[arm], r.normal()
+            missing = r.choice([0, 0.2, 0.4])
+            kept = r.uniform(size=k) > missing
+            if not kept.any():
+                kept[int(r.integers(k))] = True
+            if r.uniform() < 0.08:
+                kept[:] = False
+                kept[int(r.integers(k))] = True
+            r.uniform(0.3, 2, k)  # the seeds that are tested were found with times between
+            for v in np.flatnonzero(kept):
+                w = r.uniform(0.5, 2)
+                y = 10 + 0.5 * v + x * 0.5 + (arm == "b") * 0.7 + u + b + slope * v + e[v]
+                rows.append((f"s{s}", f"i{number:03d}", arm, f"v{v}", v, x, w, y))
+            number += 1
+    return pd.DataFrame(rows, columns=["site", "id", "arm", "visit", "t", "x", "w", "y"])
+
+
+def check_farther(formula: str, d: pd.DataFrame, how: dict[str, str], *, starts: int = 0) -> bool:
+    """Nothing lower is found; whether the near starts alone would have missed it."""
+    design = build_design(formula, d, require_random=False, **how)
+    sums = pair_sums(design)
+    plan = make_plan(design, sums.base)
+    objective = ResidualObjective(plan=plan, sums=sums, REML=True)
+    rng, values = np.random.default_rng(0), []
+    with held(choice=Speed.NUMPY):
+        found = optimize_residuals(plan, sums, REML=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(residual_optimum, "farther_starts", lambda _: iter(()))
+            near = optimize_residuals(plan, sums, REML=True).evaluation.criterion
+        for _ in range(starts):
+            phi = start_phi(plan) * np.exp(rng.normal(size=plan.n_theta))
+            free = sums.model.start + rng.normal(scale=0.6, size=len(sums.model.start))
+            with contextlib.suppress(np.linalg.LinAlgError):
+                point = np.append(phi, free)
+                values.append(
+                    descend_from(objective, point, Control(max_evaluations=100)).here.value
+                )
+    lowest = min(values, default=np.inf)
+    assert found.evaluation.criterion <= near + 1e-8
+    assert found.evaluation.criterion <= lowest + 1e-4 or not found.certificate.holds
+    return bool(found.evaluation.criterion < near - 1.0)
+
+
+def test_correlations_of_the_other_sign_in_one_group_are_found():
+    d = made(0)
+    d = d[d.t < 4].assign(visit=lambda d: "v" + d.t.astype(str), half=lambda d: d.g % 2 == 1)
+    assert check_farther("y ~ t + (1 | g)", d, {"residual": "ad1(visit | g, by=half)"})
+
+
+def test_a_visit_whose_residuals_nearly_vanish_is_found():
+    d = visits_of_sites(2037)
+    how = {"residual": "ar1(visit | id, hom=False)"}
+    assert check_farther("y ~ arm * t + x + (1 | site) + (1 | id)", d, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("by", ["", ", by=arm"])
+def test_nothing_certified_is_above_another_optimum(seed, by):
+    kind = ("ar1", "ad1", "toep", "cs", "us")[seed % 5]
+    hom = "" if kind == "us" or seed % 2 else ", hom=False"
+    random = " + (t | id)" if kind == "ar1" and seed % 3 == 0 else " + (1 | site)"
+    how = {"residual": f"{kind}(visit | id{hom}{by})"}
+    check_farther("y ~ t + x" + random, visits_of_sites(7000 + seed), how, starts=6)

@@ -1,0 +1,120 @@
+"""Starts of models whose residuals differ or correlate, near and far.
+
+With few rows the likelihood has several optima: one stratum's or visit's residuals nearly zero,
+its rows fitted by the random effects; correlations of one group of blocks of the other sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.residual_structures import GAPS, NEGATIVE_CORRELATION, STRONG_CORRELATION
+from nestedmlm.likelihood.plan import Plan, start_phi
+from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.optimize import Optimum
+from nestedmlm.optimum.residual_objective import ResidualObjective, ResidualPoint
+from nestedmlm.optimum.starts import scaled_sds
+from nestedmlm.optimum.trust_region import attempt, minimize
+
+_FEW_ROWS = 150  # of a stratum, whose standard deviation may then have an optimum far off
+_FEW_BLOCKS = 50  # of a group, whose correlations may then have one of the other sign
+_SMALLER = 1.0  # log of the factor by which a standard deviation is tried smaller
+_LOOK = 30  # evaluations after which a start has shown where it leads
+_SAME_PLACE = 0.1  # in free parameters: so near to a known optimum a descent ends there
+_SAME = 1e-6  # deviance units
+
+
+class _Returned(Exception):
+    """A descent is back at an optimum that is known."""
+
+
+def phi_of(simple: Optimum | None) -> FloatArray:
+    """The random effects' parameters of a fit; none without random effects."""
+    return np.zeros(0) if simple is None else simple.evaluation.phi
+
+
+def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
+    """From the optimum without the structure; where that may be a trap, from elsewhere too.
+
+    `toep` and `ad1` start at strong correlations as well, structures over gaps beside random
+    effects at unit variances.
+    """
+    model, plan = objective.sums.model, objective.plan
+    phi, structure = off_zero(phi_of(simple), plan), model.structure
+    yield np.concatenate([phi, model.start])
+    strong = model.neighbours(STRONG_CORRELATION)
+    if strong:
+        yield np.concatenate([phi, np.zeros(model.q), *strong])
+    if plan.n_theta and structure is not None and structure.time == GAPS:
+        yield np.concatenate([start_phi(plan), model.start])
+
+
+def off_zero(phi: FloatArray, plan: Plan) -> FloatArray:
+    """Standard deviations off zero, where they would stay."""
+    if not plan.n_theta:
+        return phi
+    parts, at = [], 0
+    for s in plan.shapes:
+        own = phi[at : at + s.count]
+        parts.append(s.structure.off_boundary(own, s.k, s.hom))
+        at += s.count
+    return np.concatenate(parts)
+
+
+def farther_starts(here: ResidualPoint) -> Iterator[FloatArray]:
+    """From an optimum to where another may be: one stratum or one group changed.
+
+    Only strata of few rows and groups of few blocks are: with more, the likelihood has one optimum.
+    """
+    plan, model = here.objective.plan, here.objective.sums.model
+    phi, free = off_zero(here.point[: plan.n_theta], plan), here.free
+    strata = [j for j in range(model.q) if np.isin(model.classes[:, j], (0.0, 1.0)).all()]
+    inside = model.classes[:, strata] != 0.0
+    if plan.n_theta:
+        for j, own in zip(strata, inside.T, strict=True):
+            if model.counts[own].sum() <= _FEW_ROWS:
+                yield np.concatenate([phi, free - _SMALLER * (np.arange(len(free)) == j)])
+        first = ~inside.any(axis=1)
+        if strata and 0.0 < model.counts[first].sum() <= _FEW_ROWS:
+            # sigma is the first stratum's: what is relative to it grows
+            grown = free + _SMALLER * np.isin(np.arange(len(free)), strata)
+            yield np.concatenate([scaled_sds(phi, plan, np.exp(_SMALLER)), grown])
+    negative = model.neighbours(NEGATIVE_CORRELATION)
+    for own, turned, blocks in zip(model.cuts, negative, model.blocks, strict=False):
+        if sum(len(rows) for rows in blocks) <= _FEW_BLOCKS:
+            other = free.copy()
+            other[own] = turned
+            yield np.concatenate([phi, other])
+
+
+def look_from(
+    known: ResidualPoint, point: FloatArray, control: Control
+) -> tuple[FloatArray | None, int]:
+    """Where a start leads, None if to nothing better than what is known; and evaluations.
+
+    The descent ends as soon as it is back.
+    """
+    used, at = 0, known.objective.at
+
+    def evaluate(point: FloatArray) -> ResidualPoint:
+        nonlocal used
+        used += 1
+        found = at(point)
+        if np.max(np.abs(found.free - known.free)) < _SAME_PLACE:
+            raise _Returned
+        return found
+
+    start = attempt(evaluate, point)
+    if start is None:
+        return None, used
+    few = min(_LOOK, control.max_evaluations)
+    try:
+        found = minimize(evaluate, start, tolerance=control.tolerance, max_evaluations=few)
+    except (_Returned, np.linalg.LinAlgError):
+        return None, used
+    promised = 0.0 if found.converged else max(found.predicted, 0.0)
+    better = found.best.value - promised < known.value - _SAME
+    return found.best.point if better else None, used
