@@ -210,8 +210,8 @@ def descend_from(objective: ResidualObjective, point: FloatArray, control: Contr
         )  # fmt: skip
         used += descent.evaluations
         here = descent.best
-        if not plan.n_theta or (not descent.converged and _verdict(here, False) is not None):
-            break  # at an edge further digits of the criterion are rounding
+        if not plan.n_theta or (not descent.converged and _edge(here, False) is not None):
+            break  # further digits of the criterion are rounding
         own = Objective(plan=plan, stats=here.stats, REML=objective.REML)
         inner = local_optimum(own, here.point[: plan.n_theta], control)
         used += inner.log.evaluations
@@ -224,12 +224,11 @@ def descend_from(objective: ResidualObjective, point: FloatArray, control: Contr
     return Found(here=here, descent=descent, inner=inner, evaluations=used, start=point)
 
 
-def _verdict(here: ResidualPoint, converged: bool) -> str | None:
-    """What keeps a stationary point from being an optimum of interest: an edge, a flat ridge."""
+def _edge(here: ResidualPoint, converged: bool) -> str | None:
+    """Rows that are fitted exactly, or correlations of 1."""
     model = here.objective.sums.model
     n = here.objective.plan.n_theta
-    H = here.hessian[n:, n:]
-    curvatures, values = np.diag(H), model.natural(here.free)
+    curvatures, values = np.diag(here.hessian[n:, n:]), model.natural(here.free)
     spreads = np.zeros(len(values))
     spreads[: model.q] = np.abs(here.free[: model.q]) * np.ptp(model.classes, axis=0)
     for name, value, spread, curvature_of in zip(
@@ -243,6 +242,17 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
                 f"at the edge: {name} goes to {np.sign(value):+.0f}; the random effects and this "
                 "residual structure explain the same, drop one of them"
             )
+    return None
+
+
+def _verdict(here: ResidualPoint, converged: bool) -> str | None:
+    """What keeps a stationary point from being an optimum of interest: an edge, a flat ridge."""
+    edge = _edge(here, converged)
+    if edge is not None:
+        return edge
+    model = here.objective.sums.model
+    n = here.objective.plan.n_theta
+    H = here.hessian[n:, n:]
     if not H.size:
         return None
     if _least_eigenvalue(model, here.free) < _SINGULAR:

@@ -1,7 +1,8 @@
 """Starts of models whose residuals differ or correlate, near and far.
 
 With few rows the likelihood has several optima: one stratum's or visit's residuals nearly zero,
-its rows fitted by the random effects; correlations of one group of blocks of the other sign.
+its rows fitted by the random effects; correlations of one group of blocks of the other sign, or
+stronger.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from nestedmlm.optimum.optimize import Optimum
 from nestedmlm.optimum.residual_objective import ResidualObjective, ResidualPoint
 from nestedmlm.optimum.starts import scaled_sds
 from nestedmlm.optimum.trust_region import attempt, minimize
+from nestedmlm.statistics.residual_correlation import Correlation
+from nestedmlm.statistics.residual_model import ResidualModel
 
 _FEW_ROWS = 150  # of a stratum, whose standard deviation may then have an optimum far off
 _FEW_BLOCKS = 50  # of a group, whose correlations may then have one of the other sign
@@ -82,12 +85,33 @@ def farther_starts(here: ResidualPoint) -> Iterator[FloatArray]:
             # sigma is the first stratum's: what is relative to it grows
             grown = free + _SMALLER * np.isin(np.arange(len(free)), strata)
             yield np.concatenate([scaled_sds(phi, plan, np.exp(_SMALLER)), grown])
-    negative = model.neighbours(NEGATIVE_CORRELATION)
-    for own, turned, blocks in zip(model.cuts, negative, model.blocks, strict=False):
-        if sum(len(rows) for rows in blocks) <= _FEW_BLOCKS:
+    for own, part, blocks in zip(model.cuts, model.correlations, model.blocks, strict=True):
+        turned = _turned(model, free[own], part, beside=plan.n_theta > 0)
+        if turned is not None and sum(len(rows) for rows in blocks) <= _FEW_BLOCKS:
             other = free.copy()
             other[own] = turned
             yield np.concatenate([phi, other])
+
+
+def _turned(
+    model: ResidualModel, own: FloatArray, part: Correlation, *, beside: bool
+) -> FloatArray | None:
+    """Other correlations of one group, where there may be an optimum; None where not.
+
+    An unstructured matrix has one beside random effects: there strong ones are tried.
+    """
+    structure, k = model.structure, model.levels_of(part)
+    if structure is None:
+        return None
+    if structure.neighbours is not None:
+        return structure.neighbours(NEGATIVE_CORRELATION, k)
+    if not (structure.is_root and beside):
+        return None
+    sd = np.sqrt(np.diag(structure.matrix(own, k)))
+    powers = STRONG_CORRELATION ** np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+    root = np.linalg.cholesky(powers * np.outer(sd, sd)) / sd[0]
+    out: FloatArray = root[np.tril_indices(k)][1:]
+    return out
 
 
 def look_from(
