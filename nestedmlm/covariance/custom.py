@@ -30,11 +30,10 @@ _HAIR = 1e-11  # share of its range by which a parameter stays off its ends
 _SIZES = (2, 3, 4)  # where a root is tried when it is registered
 # what formulas call functions: a structure of that name could not be told from one
 RESERVED = frozenset(
-    "I C T S c abs acos arccos arcsin arctan as.character as.factor as.integer as.numeric "
+    "I C T S c abs acos addNA arccos arcsin arctan as.character as.factor as.integer as.numeric "
     "as.ordered asin atan cbind cbrt ceil ceiling cos cosh droplevels exp expm1 factor floor "
     "ifelse interaction is.na log log10 log1p log2 maximum minimum nchar ordered paste paste0 "
-    "pmax pmin power relevel "
-    "round s seq sign sin sinh sqrt square tan tanh trunc".split()
+    "pmax pmin power relevel round s seq sign signif sin sinh sqrt square tan tanh trunc xor".split()
 )
 
 

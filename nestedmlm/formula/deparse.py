@@ -76,9 +76,11 @@ def _unary(node: Unary) -> Task:
 def _binary(node: Binary) -> Task:
     level = PRECEDENCE[node.op]
     right_assoc = node.op == "^"
-    left = yield _wrapped(node.left, level + right_assoc)
-    # a sign after ^ needs no parentheses: 2^-1
-    right = yield _wrapped(node.right, PRECEDENCE["unary"] if right_assoc else level + 1)
+    # what ends in a not would take what follows into it: (a * !b) + c
+    left = yield _wrapped(node.left, _ATOM if _ends_in_not(node.left) else level + right_assoc)
+    # a sign after ^ needs no parentheses: 2^-1; nor does a not after anything: a * !b
+    tightest = PRECEDENCE["unary"] if right_assoc else level + 1
+    right = yield _wrapped(node.right, 0 if _is_not(node.right) else tightest)
     return left + (node.op if node.op in _TIGHT else f" {node.op} ") + right
 
 
@@ -123,6 +125,18 @@ _WRITERS: dict[type[Node], Callable[[Any], Task]] = {
 def _text(node: Node) -> Task:
     leaf = _LEAVES.get(type(node))
     return leaf(node) if leaf is not None else (yield _WRITERS[type(node)](node))
+
+
+def _is_not(node: Node) -> bool:
+    return isinstance(node, Unary) and node.op == "!"
+
+
+def _ends_in_not(node: Node) -> bool:
+    while isinstance(node, Binary):
+        node = node.right
+        if _is_not(node):
+            return True
+    return False
 
 
 def _level(node: Node) -> int:

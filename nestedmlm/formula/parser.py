@@ -68,11 +68,7 @@ class FormulaParser(Parser):  # type: ignore[misc]
 
     def _operators(self, binding: int) -> Task:
         """Operators that bind at least so tightly, from left to right."""
-        if binding <= _NOT and self.match("BANG"):
-            operator = self.previous()
-            tree: Node = Unary("!", (yield self._operators(_NOT)), pos=operator.pos)
-        else:
-            tree = yield self._signed()
+        tree: Node = yield self._signed()
         while (own := _BINDING.get(self.peek().kind, 0)) >= binding:
             operator = self.advance()
             right = yield self._operators(own + 1)
@@ -80,7 +76,10 @@ class FormulaParser(Parser):  # type: ignore[misc]
         return tree
 
     def _signed(self) -> Task:
-        """Sign: looser than a power, so that -x^2 is -(x^2)."""
+        """Sign, looser than a power: -x^2 is -(x^2); or not: x * !a == b is x * !(a == b)."""
+        if self.match("BANG"):
+            operator = self.previous()
+            return Unary("!", (yield self._operators(_NOT)), pos=operator.pos)
         if self.match(["PLUS", "MINUS"]):
             operator = self.previous()
             return Unary(_operator(operator), (yield self._signed()), pos=operator.pos)

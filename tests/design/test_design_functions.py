@@ -239,3 +239,77 @@ def test_sequences_and_levels_that_there_are_not(call) -> None:
     data = D.assign(f=np.where(D.x % 2 == 0, "a", "b"))
     with pytest.raises(NestedMLMError, match=r"sequence|steps|takes by|no level"):
         nm.build_design(f"y ~ {call} + (1 | g)", data)
+
+
+@pytest.mark.parametrize(
+    ("digits", "wanted"),
+    [  # R 4.2.2: signif(c(...), digits)
+        (0, [0.2, 0.2, 2, 10, 0.001, -40, 200, 0, 1e5]),
+        (2, [0.15, 0.25, 2.5, 12, 0.0012, -45, 160, 0, 120000]),
+        (4, [0.15, 0.25, 2.5, 12.5, 0.00125, -45, 155, 0, 123500]),
+    ],
+)
+def test_significant_digits_are_r_s(digits, wanted) -> None:
+    x = [0.15, 0.25, 2.5, 12.5, 0.00125, -45, 155, 0, 123456.789]
+    data = pd.DataFrame({"y": np.arange(9.0), "x": x, "g": np.arange(9) // 2})
+    X = nm.build_design(f"y ~ 0 + signif(x, {digits}) + (1 | g)", data, check=False)
+    assert X.X[:, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("term", "rows", "names", "last"),
+    [  # R 4.2.2: model.matrix(~ term, data.frame(k = c(1, 2, NA, 3, 2, NA)))
+        ("addNA(k)", 6, ["2", "3", "NA"], [0, 0, 1, 0, 0, 1]),
+        ("factor(k, exclude = NULL)", 6, ["2", "3", "NA"], [0, 0, 1, 0, 0, 1]),
+        ("factor(k, exclude = 2)", 4, ["3", "NA"], [0, 1, 0, 1]),
+        ("factor(k, exclude = c(2, NA))", 2, ["3"], [0, 1]),
+        ("factor(k, levels = c(3, 1, 2), exclude = 1)", 3, ["2"], [1, 0, 1]),
+    ],
+)
+def test_missing_values_are_a_level_or_levels_are_missing(term, rows, names, last) -> None:
+    k = [1, 2, np.nan, 3, 2, np.nan]
+    data = pd.DataFrame({"y": np.arange(6.0), "k": k, "g": [0, 1] * 3})
+    design = nm.build_design(f"y ~ {term} + (1 | g)", data, check=False)
+    assert design.n == rows
+    assert [name.removeprefix(term) for name in design.x_names[1:]] == names
+    assert design.X[:, -1].tolist() == last
+
+
+def test_a_level_of_missing_values_is_known_to_new_rows() -> None:
+    k = [1.0, 2.0, np.nan] * 4
+    data = pd.DataFrame({"y": np.sin(np.arange(12.0)), "k": k, "g": np.arange(12) // 3})
+    fit = nm.lmer("y ~ addNA(k) + (1 | g)", data)
+    np.testing.assert_allclose(fit.predict(data.tail(4)), fit.predict().tail(4))
+    known = nm.lmer("y ~ addNA(k) + (1 | g)", data.dropna())
+    with pytest.raises(nm.NestedMLMError, match=r"levels that were not there.*NA"):
+        known.predict(data)
+    with pytest.raises(nm.DataError, match="NA is the name of a level already"):
+        nm.lmer("y ~ addNA(k) + (1 | g)", data.assign(k=["NA", None, "b"] * 4))
+
+
+def test_first_contrasts_of_several() -> None:
+    data = pd.DataFrame({"y": D.y, "o": D.x % 5, "g": D.g})
+    all_four = nm.build_design("y ~ C(factor(o), contr.poly) + (1 | g)", data)
+    two = nm.build_design("y ~ C(factor(o), contr.poly, 2) + (1 | g)", data)
+    assert [name.rpartition(")")[2] for name in two.x_names[1:]] == [".L", ".Q"]
+    np.testing.assert_array_equal(two.X, all_four.X[:, :3])
+    for wrong in ("0", "5", "TRUE"):
+        with pytest.raises(nm.NestedMLMError, match=r"how.many is 1 to 4"):
+            nm.build_design(f"y ~ C(factor(o), contr.poly, {wrong}) + (1 | g)", data)
+
+
+@pytest.mark.parametrize(
+    ("term", "wanted"),
+    [  # R 4.2.2, of b = c(TRUE, FALSE, TRUE, FALSE), x = 1:4
+        ("I(x * !b)", [0, 2, 0, 4]),
+        ("I(2^!b)", [1, 2, 1, 2]),
+        ("I(x * !b > 2)", [1, 2, 3, 4]),  # x * !(b > 2)
+        ("xor(b, x > 2)", [1, 0, 0, 1]),
+    ],
+)
+def test_not_and_either_or(term, wanted) -> None:
+    b = [True, False, True, False]
+    data = pd.DataFrame({"y": np.arange(4.0), "x": np.arange(1.0, 5.0), "b": b, "g": [0, 0, 1, 1]})
+    design = nm.build_design(f"y ~ {term} + (1 | g)", data, check=False)
+    assert design.x_names[1].removesuffix("TRUE") == term
+    assert design.X[:, 1].tolist() == wanted

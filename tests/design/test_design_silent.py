@@ -63,7 +63,6 @@ REFUSED = """
     factor(a, labels = c("A", "B"))
     factor(a, levels = c("p", "p", "q"))
     factor(a, 1, 2, 3, 4)
-    factor(a, exclude = "p")
     as.factor(a, 3)
     factor(a, ordered = 3)
     relevel(a)

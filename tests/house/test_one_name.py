@@ -155,13 +155,65 @@ FRAMES = {
     "posterior predict": lambda f, g, b: b.predict(),
     "posterior hypothesis": lambda f, g, b: b.hypothesis("Days > 10").to_frame(),
     "posterior diagnose": lambda f, g, b: b.diagnose().to_frame(),
+    "posterior emmeans": lambda f, g, b: nm.emmeans(b, "Days").to_frame(),
+    "check": lambda f, g, b: f.check(seed=1).to_frame(),
+}
+GENERALIZED = {
+    "tidy": lambda c: c.tidy(("fixed", "ran_pars", "ran_vals", "ran_coefs"), conf_int=True),
+    "conf_int": lambda c: c.conf_int(),
+    "varcorr": lambda c: c.varcorr().to_frame(),
+    "variance_parameters": lambda c: c.variance_parameters(),
+    "ranef": lambda c: c.ranef(),
+    "glance": lambda c: c.glance(),
+    "augment": lambda c: c.augment(),
+    "predict": lambda c: c.predict(interval="confidence"),
+    "summary": lambda c: c.summary().to_frame(),
+    "anova": lambda c: c.anova().to_frame(),
+    "drop1": lambda c: c.drop1().to_frame(),
+    "contest": lambda c: c.contest("period2", joint=False).to_frame(),
+    "emmeans": lambda c: c.emmeans("period", type="response").to_frame(),
+    "pairs": lambda c: c.emmeans("period").pairs().to_frame(),
+    "variance_partition": lambda c: c.variance_partition().to_frame(),
+    "check_approximation": lambda c: c.check_approximation(),
+    "loo": lambda c: c.loo("herd", **QUIET).to_frame(),
+    "fragility": lambda c: c.fragility("period2", by="herd").to_frame(),
+    "repca": lambda c: c.repca().to_frame(),
+    "etable": lambda c: nm.etable(c).to_frame(),
 }
 ORDER = ["estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high"]
+
+
+def columns_of(frame):
+    """Columns and names of the index, without those that are names of parameters or of data."""
+    named = {*map(str, frame.columns), *map(str, frame.index.names)} - {"None"}
+    fixed = {"(Intercept)", "Days", "Subject", "Reaction", "incidence", "size", "herd", "sigma^2"}
+    data = {"period", "period2", "period3", "period4", "1"}
+    return {c for c in named if not re.match(r"(sd|var|cov|cor)_", c)} - fixed - data
+
+
+def names_of_the_page():
+    text = PAGE.read_text(encoding="utf-8")
+    told = text.partition("## Columns\n")[2].partition("## Earlier names")[0]
+    return set(re.findall(r"`(\w+)`", told))
+
+
+@pytest.fixture(scope="module")
+def cows():
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    return nm.glmer(formula, nm.load_dataset("cbpp"), family="binomial")
+
+
+@pytest.mark.parametrize("name", GENERALIZED)
+def test_frames_of_generalized_fits_have_no_other_names(name, cows):
+    frame = GENERALIZED[name](cows)
+    assert columns_of(frame) - names_of_the_page() == set()
+    assert not columns_of(frame) & OLD_COLUMNS
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_no_column_has_another_name(name, fits):
     frame = FRAMES[name](*fits)
+    assert columns_of(frame) - names_of_the_page() == set()
     assert not {*map(str, frame.columns), *map(str, frame.index.names)} & OLD_COLUMNS
     present = [column for column in frame.columns if column in ORDER]
     if name not in {"nm.anova", "ranova", "step", "drop1 Chisq"}:  # a statistic before its df

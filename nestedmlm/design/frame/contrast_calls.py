@@ -8,7 +8,7 @@ import numpy as np
 
 from nestedmlm.design.frame.call_arguments import Context, match_arguments
 from nestedmlm.design.frame.values import Factor, Matrix, level_label
-from nestedmlm.design.matrices.contrast_coding import Contrast, contrast_kind
+from nestedmlm.design.matrices.contrast_coding import Contrast, Leading, contrast_kind
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, Literal, Name, Node
@@ -73,6 +73,20 @@ def contrast_asked(
         argument = None
     # R makes contr.treatment(3, base = 2) without knowing the levels: columns have numbers
     return Contrast(name.name, argument, in_r)
+
+
+def leading_contrasts(asked: Any, count: Any, factor: Factor, call: Call) -> Leading:
+    """Take the first of the contrasts asked for: ``C(a, contr.poly, 2)``.
+
+    Raises
+    ------
+    DataError
+        For a number that is not between 1 and the levels minus 1.
+    """
+    most = len(factor.labels) - 1
+    if isinstance(count, bool) or count not in range(1, most + 1):
+        raise DataError(f"{deparse(call)}: how.many is 1 to {most}, not {count!r}")
+    return Leading(asked, int(count))
 
 
 def level_contrast(kind: str, level: Any, factor: Factor, text: str) -> Contrast:

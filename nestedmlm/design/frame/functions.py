@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nestedmlm.design.frame.call_arguments import Context, match_arguments
-from nestedmlm.design.frame.contrast_calls import contrast_asked, level_contrast
-from nestedmlm.design.frame.operators import as_numbers, elementwise, recycled, rounded, sequence
+from nestedmlm.design.frame.factor_functions import FACTOR_FUNCTIONS, constant
+from nestedmlm.design.frame.operators import (
+    as_numbers,
+    elementwise,
+    recycled,
+    rounded,
+    sequence,
+    significant,
+)
 from nestedmlm.design.frame.values import (
     Factor,
     Integers,
     Matrix,
-    as_factor,
-    drop_unused,
     factor_of_objects,
-    factor_with_labels,
     flat_list,
-    level_label,
     logical,
     missing_rows,
-    object_array,
     vector_length,
 )
 from nestedmlm.errors import DataError
@@ -41,6 +42,7 @@ def _log(x: Any, base: Any = None) -> Any:
 _ELEMENTWISE: dict[str, tuple[Callable[..., Any], str, int]] = {
     "log": (_log, "x base", 1),
     "round": (rounded, "x digits", 1),
+    "signif": (significant, "x digits", 1),
     **{name: (function, "x y", 2) for name, function in {
         "minimum": np.minimum, "maximum": np.maximum, "power": np.power,
     }.items()},
@@ -92,11 +94,6 @@ def _only(context: Context, node: Call) -> Any:
     return context.value(match_arguments(context, node, "x")["x"])
 
 
-def _used_factor(context: Context, argument: Any, node: Call) -> Factor:
-    """Evaluate an argument to a factor without the levels that no row has."""
-    return drop_unused(as_factor(context.value(argument), name=deparse(node)))
-
-
 def _as_numeric(context: Context, node: Call) -> Any:
     value = _only(context, node)
     if isinstance(value, Factor) and value.kind in ("category", "string"):
@@ -133,6 +130,16 @@ def _is_na(context: Context, node: Call) -> Any:
     return logical(np.zeros(vector_length(value), bool) if missing is None else missing)
 
 
+def _xor(context: Context, node: Call) -> Any:
+    text = deparse(node)
+    matched = match_arguments(context, node, "x y", 2)
+    sides = [as_numbers(context.value(matched[name]), text) for name in ("x", "y")]
+    if any(isinstance(side, Matrix) for side in sides):
+        raise DataError(f"{text}: a matrix is neither true nor false")
+    a, b = recycled([np.atleast_1d(side) for side in sides], text)
+    return logical((a != 0) != (b != 0), np.isnan(a) | np.isnan(b))
+
+
 def _ifelse(context: Context, node: Call) -> Any:
     matched = match_arguments(context, node, "test yes no", 3)
     text = deparse(node)
@@ -150,7 +157,7 @@ def _ifelse(context: Context, node: Call) -> Any:
 
 
 def _ifelse_factor(test: Any, yes: Any, no: Any, text: str) -> Factor:
-    sides = [v if isinstance(v, Factor) else _constant(v, test.size, text) for v in (yes, no)]
+    sides = [v if isinstance(v, Factor) else constant(v, test.size, text) for v in (yes, no)]
     if any(side.codes.size != test.size for side in sides):
         raise DataError(f"{text}: test, yes and no have different lengths")
     merged = list(dict.fromkeys(label for side in sides for label in side.labels))
@@ -158,167 +165,6 @@ def _ifelse_factor(test: Any, yes: Any, no: Any, text: str) -> Factor:
     codes = np.where(test != 0, tables[0][sides[0].codes], tables[1][sides[1].codes])
     codes[np.isnan(test)] = -1
     return factor_of_objects(codes, merged, "string")
-
-
-def _constant(value: Any, size: int, text: str) -> Factor:
-    if isinstance(value, np.ndarray | Matrix | list):
-        raise DataError(f"{text}: yes and no are text and numbers")
-    if value != value:  # NA
-        return Factor(codes=np.full(size, -1, np.int32), levels=object_array([]), kind="string")
-    levels = object_array([level_label(value)])
-    return Factor(codes=np.zeros(size, np.int32), levels=levels, kind="string")
-
-
-def with_levels(factor: Factor, wanted: Any, name: str) -> Factor:
-    """Put levels into the order asked for; values that are no level become missing.
-
-    Raises
-    ------
-    DataError
-        If no level asked for occurs, or one is asked for twice.
-    """
-    if isinstance(wanted, Factor):
-        wanted = wanted.levels
-    elif isinstance(wanted, str | int | float):
-        wanted = [wanted]
-    if np.ndim(wanted) != 1:
-        raise DataError(f'{name}: levels are a list, such as c("a", "b")')
-    wanted = list(wanted)
-    position = {label: j for j, label in enumerate(map(level_label, wanted))}
-    if len(position) < len(wanted):
-        raise DataError(f"{name}: a level is asked for twice")
-    table = np.array([position.get(label, -1) for label in factor.labels] + [-1], np.int32)
-    if factor.levels.size and table.max() < 0:
-        raise DataError(f"{name}: none of the levels asked for occurs")
-    original = dict(zip(factor.labels, factor.levels, strict=True))
-    levels = [original.get(level_label(level), level) for level in wanted]
-    return replace(factor, codes=table[factor.codes], levels=object_array(levels), kind="category")
-
-
-def _factor(parameters: str, ordered: bool | None) -> Handler:
-    def run(context: Context, node: Call) -> Factor:
-        text = deparse(node)
-        matched = match_arguments(context, node, parameters)
-        factor = _used_factor(context, matched["x"], node)
-        if "levels" in matched:
-            factor = with_levels(factor, context.value(matched["levels"]), text)
-        if "labels" in matched:
-            factor = factor_with_labels(factor, context.value(matched["labels"]), text)
-        wanted = context.value(matched["ordered"]) if "ordered" in matched else ordered
-        if not isinstance(wanted, bool | None):
-            raise DataError(f"{text}: ordered is TRUE or FALSE")
-        return replace(factor, ordered=factor.ordered if wanted is None else wanted,
-                       kind=factor.kind if factor.kind == "logical" else "category")  # fmt: skip
-
-    return run
-
-
-def _c(context: Context, node: Call) -> Factor:
-    parameters = "x contr levels contrast base scores reference"
-    matched = match_arguments(context, node, parameters)
-    if sum(name in matched for name in ("contr", "contrast", "reference")) > 1 or (
-        len([arg for arg in node.args if arg.name is None]) > 2
-    ):
-        context.refuse("C() takes a column, contrasts and levels=", node, node.func.name)
-    factor = _used_factor(context, matched["x"], node)
-    if "levels" in matched:
-        factor = with_levels(factor, context.value(matched["levels"]), deparse(node))
-    wanted = matched.get("contr", matched.get("contrast"))
-    if wanted is not None:
-        extra = {name: node for name, node in matched.items() if name in ("base", "scores")}
-        return replace(factor, contrast=contrast_asked(context, node, wanted, extra, factor))
-    if "reference" in matched:
-        level = context.value(matched["reference"])
-        return replace(factor, contrast=level_contrast("treatment", level, factor, deparse(node)))
-    return factor
-
-
-def _named_contrast(name: str, parameters: str) -> Handler:
-    """Make ``T(a, ref)`` and ``S(a, omit)``."""
-
-    def run(context: Context, node: Call) -> Factor:
-        matched = match_arguments(context, node, parameters)
-        factor = _used_factor(context, matched["x"], node)
-        level = matched.get(parameters.split()[1])
-        value = None if level is None else context.value(level)
-        contrast = level_contrast(name, value, factor, deparse(node))
-        return replace(factor, contrast=contrast, ordered=False)
-
-    return run
-
-
-def _relevel(context: Context, node: Call) -> Factor:
-    text = deparse(node)
-    matched = match_arguments(context, node, "x ref", 2)
-    factor = _used_factor(context, matched["x"], node)
-    wanted = context.value(matched["ref"])
-    reference = level_label(wanted)
-    if reference not in factor.labels and wanted in range(1, len(factor.labels) + 1):
-        reference = factor.labels[int(wanted) - 1]  # its number, as R has it
-    if reference not in factor.labels:
-        raise DataError(f"{text}: {reference} is no level; levels: {', '.join(factor.labels)}")
-    first = factor.labels.index(reference)
-    order = [first, *(j for j in range(len(factor.labels)) if j != first)]
-    return with_levels(factor, [factor.levels[j] for j in order], text)
-
-
-def _interaction(context: Context, node: Call) -> Factor:
-    """Combine factors; the first varies fastest, labels joined by a dot, as R's."""
-    named = {arg.name: context.value(arg.value) for arg in node.args if arg.name is not None}
-    joint = named.pop("sep", ".")
-    named.pop("drop", None)  # levels that no row has go anyway, as a model frame drops them
-    given = [arg.value for arg in node.args if arg.name is None]
-    if named or not given or not isinstance(joint, str):
-        context.refuse("interaction() takes columns, sep and drop", node, node.func.name)
-    text = deparse(node)
-    values = [as_factor(context.value(value), name=text) for value in given]
-    codes, labels = values[0].codes.astype(np.int64), list(values[0].labels)
-    for factor in values[1:]:
-        if factor.codes.size != codes.size:
-            raise DataError(f"{text}: these have different lengths")
-        missing = (codes < 0) | (factor.codes < 0)
-        codes = factor.codes.astype(np.int64) * len(labels) + codes
-        labels = [f"{a}{joint}{b}" for b in factor.labels for a in labels]
-        codes[missing] = -1
-    return drop_unused(Factor(codes=codes, levels=object_array(labels), kind="category"))
-
-
-def _as_character(context: Context, node: Call) -> Factor:
-    factor = _used_factor(context, match_arguments(context, node, "x")["x"], node)
-    return factor_of_objects(factor.codes, list(factor.labels), "string")
-
-
-def _paste(separator: str) -> Handler:
-    """Make ``paste`` and ``paste0``: one label per row."""
-
-    def run(context: Context, node: Call) -> Factor:
-        text = deparse(node)
-        given = [arg.value for arg in node.args if arg.name is None]
-        named = {arg.name: context.value(arg.value) for arg in node.args if arg.name is not None}
-        joint = named.pop("sep", separator)
-        if named or not given or not isinstance(joint, str):
-            context.refuse(f"{node.func.name}() takes columns and sep", node, node.func.name)
-        values = [context.value(value) for value in given]
-        columns = [v for v in values if isinstance(v, np.ndarray | Factor | Integers | Matrix)]
-        if not columns:
-            raise DataError(f"{text}: this needs a column")
-        size = vector_length(columns[0])
-        factors = [as_factor(v, name=text) if any(v is c for c in columns)
-                   else _constant(v, size, text) for v in values]  # fmt: skip
-        if any(factor.codes.size != size for factor in factors):
-            raise DataError(f"{text}: these have different lengths")
-        # a missing value is the text "NA", as in R
-        labels = [np.array([*factor.labels, "NA"], object)[factor.codes] for factor in factors]
-        rows = [joint.join(row) for row in zip(*labels, strict=True)]
-        unique = {label: code for code, label in enumerate(dict.fromkeys(rows))}
-        return factor_of_objects(np.array([unique[row] for row in rows]), list(unique), "string")
-
-    return run
-
-
-def _nchar(context: Context, node: Call) -> Any:
-    factor = as_factor(_only(context, node), name=deparse(node))
-    return np.array([*map(len, factor.labels), np.nan], dtype=float)[factor.codes]
 
 
 def _list(context: Context, node: Call) -> list[Any]:
@@ -373,22 +219,8 @@ FUNCTIONS: dict[str, Handler] = {
     "as.integer": _as_integer,
     "is.na": _is_na,
     "ifelse": _ifelse,
-    "factor": _factor("x levels labels ordered", None),
-    "as.factor": _factor("x", None),
-    "ordered": _factor("x levels labels", True),
-    "as.ordered": _factor("x", True),
-    "as.character": _as_character,
-    "droplevels": lambda context, node: _used_factor(
-        context, match_arguments(context, node, "x")["x"], node
-    ),
-    "paste": _paste(" "),
-    "paste0": _paste(""),
-    "nchar": _nchar,
-    "C": _c,
-    "T": _named_contrast("treatment", "x ref"),
-    "S": _named_contrast("sum", "x omit"),
-    "relevel": _relevel,
-    "interaction": _interaction,
+    "xor": _xor,
+    **FACTOR_FUNCTIONS,
     "c": _list,
     "seq": _seq,
     "cbind": _cbind,

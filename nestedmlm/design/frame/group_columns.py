@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.callers import PACKAGE
-from nestedmlm.design.frame.functions import with_levels
+from nestedmlm.design.frame.factor_functions import with_levels
 from nestedmlm.design.frame.values import Factor
 from nestedmlm.design.matrices.modelmatrix import level_table
 from nestedmlm.errors import DataError, DataWarning

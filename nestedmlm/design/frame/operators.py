@@ -226,6 +226,22 @@ def rounded(x: Any, digits: Any = 0) -> Any:
     return np.where(np.isfinite(rounded), rounded, x)
 
 
+_MOST_DIGITS = 22  # R's; more change nothing
+
+
+def significant(x: Any, digits: Any = 6) -> Any:
+    """R's ``signif``: to so many significant digits, ties to even."""
+    x = np.asarray(x, dtype=float)
+    asked = max(int(np.rint(digits)), 1)
+    if asked > _MOST_DIGITS:
+        return x
+    with np.errstate(all="ignore"):
+        places = asked - 1 - np.floor(np.log10(np.abs(x)))
+        power = np.float64(10.0) ** np.abs(places)
+        rounded = np.where(places > 0, np.rint(x * power) / power, np.rint(x / power) * power)
+    return np.where(np.isfinite(x) & (x != 0.0), rounded, x)
+
+
 MOST_IN_SEQUENCE = 100_000  # numbers; break points and quantiles are few
 
 

@@ -28,6 +28,14 @@ class Contrast:
     numbered: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Leading:
+    """The first columns of other contrasts: a linear and a quadratic trend of seven levels."""
+
+    of: Any
+    count: int
+
+
 def _numbered(matrix: FloatArray) -> Coded:
     return matrix, tuple(str(j + 1) for j in range(matrix.shape[1]))
 
@@ -106,7 +114,7 @@ def contrast_matrix(spec: Any, labels: Sequence[str], levels: Sequence[Any], nam
 
     Parameters
     ----------
-    spec : str, Contrast, (str, argument), array, DataFrame
+    spec : str, Contrast, Leading, (str, argument), array, DataFrame
         What to use; arrays are (levels, up to levels - 1), and a DataFrame names its columns (and
         is matched by its index where that holds the levels).
     labels, levels : sequence
@@ -116,7 +124,7 @@ def contrast_matrix(spec: Any, labels: Sequence[str], levels: Sequence[Any], nam
 
     Returns
     -------
-    matrix : ndarray, shape (J, J - 1)
+    matrix : ndarray, shape (J, J - 1), or fewer columns where fewer were asked for
     names : tuple of str
         R's suffixes of the columns.
 
@@ -132,6 +140,9 @@ def contrast_matrix(spec: Any, labels: Sequence[str], levels: Sequence[Any], nam
             f"{name} has one level only ({', '.join(labels)}); "
             "contrasts can be applied only to factors with 2 or more levels"
         )
+    if isinstance(spec, Leading):
+        matrix, names = contrast_matrix(spec.of, labels, levels, name)
+        return matrix[:, : spec.count], names[: spec.count]
     if isinstance(spec, Contrast):
         shown = tuple(str(j + 1) for j in range(len(labels))) if spec.numbered else labels
         return _named(spec.name, spec.argument, shown, levels, name)

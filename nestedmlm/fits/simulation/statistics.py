@@ -100,7 +100,7 @@ class GroupResampler:
 
 def statistics_of(fit: LmerFit, design: Design, fun: Fun | None) -> tuple[FloatArray, str]:
     """Fit a design as `fit` was fitted; its statistics and what there is to say about it."""
-    if np.linalg.matrix_rank(fixed_matrix(design)) < design.p:
+    if design.p and np.linalg.matrix_rank(fixed_matrix(design)) < design.p:
         raise DataError("the resampled rows do not identify all fixed effects")
     if fun is None:
         batch = refit_one(design, REML=fit.REML, start=fit.theta, penalty=fit.penalty)
