@@ -33,7 +33,8 @@ RESERVED = frozenset(
     "I C T S c abs acos addNA arccos arcsin arctan as.character as.factor as.integer as.numeric "
     "as.ordered asin atan cbind cbrt ceil ceiling cos cosh droplevels exp expm1 factor floor "
     "ifelse interaction is.na log log10 log1p log2 maximum minimum nchar ordered paste paste0 "
-    "pmax pmin power relevel round s seq sign signif sin sinh sqrt square tan tanh trunc xor".split()
+    "pmax pmin power relevel round s seq sign signif sin sinh sqrt square tan tanh trunc "
+    "xor".split()
 )
 
 
