@@ -51,7 +51,7 @@ def shrinkage(
     Raises
     ------
     OptionError
-        If the grouping factor has no such random slope.
+        If the grouping factor has no such random slope, or the model has smooths alone.
 
     Examples
     --------
@@ -68,6 +68,8 @@ def _draw_shrinkage(fit: Fit, factor: int, x: str | None, ax: Any) -> Any:
     """Draw arrows in two dimensions where there is a random slope, else in one."""
     grouping = fit.design.factors[factor]
     own = [t for t in fit.design.terms if t.factor == factor]
+    if any(t.smooth is not None for t in own):
+        raise OptionError(f"{grouping.name} is a smooth, whose coefficients are of no groups")
     names = [c for t in own for c in t.columns]
     slopes = [c for c in names if c != INTERCEPT]
     if x is not None and x not in slopes:

@@ -66,6 +66,11 @@ def simulated_residuals(
     >>> [ax.get_xlabel() for ax in nm.plots.simulated_residuals(fit, nsim=100)]
     ['expected', 'predicted (rank)']
     """
+    if getattr(fit, "engine", "") == "posterior":
+        raise OptionError(
+            "residuals by simulation belong to the fit by likelihood (nm.glmer); a posterior has "
+            "plot.ppc()"
+        )
     if not hasattr(type(fit), "simulated_residuals"):
         raise OptionError(
             "residuals by simulation are of generalized fits (nm.glmer); a linear one has "

@@ -130,10 +130,11 @@ def grouping(fit: Fit, group: str | None) -> int:
     require_effects(fit.design)
     factors = fit.design.factors
     names = [factor.name for factor in factors]
+    curves = {term.factor for term in fit.design.terms if term.smooth is not None}
     if group is None:
-        width = [0] * len(names)
+        width = [-1 if f in curves else 0 for f in range(len(names))]
         for term in fit.design.terms:
-            width[term.factor] += len(term.columns)
+            width[term.factor] += len(term.columns) if term.smooth is None else 0
         return max(range(len(names)), key=lambda f: (width[f], -len(factors[f].levels)))
     if group not in names:
         raise OptionError(f"{group!r} is no grouping factor; there are: {', '.join(names)}")

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import BoolArray, FloatArray
+from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.hypothesis import evaluate
+from nestedmlm.posterior.hypothesis_names import spelled
 from nestedmlm.posterior.point_hypothesis import Evaluate, PointDensities
 from nestedmlm.posterior.summaries import ESTIMATES, estimates
 
@@ -20,6 +22,7 @@ def hypothesis_table(
     texts: Sequence[str],
     data: Any,
     *,
+    design: Design,
     level: float,
     densities: Callable[[Evaluate], PointDensities],
 ) -> pd.DataFrame:
@@ -29,6 +32,8 @@ def hypothesis_table(
     ----------
     texts : sequence of str
     data : DataTree
+    design : Design
+        Of whose parameters the names are.
     level : float
     densities : callable
         Of a point hypothesis: see `point_densities`.
@@ -41,7 +46,7 @@ def hypothesis_table(
     """
     if not texts:
         raise OptionError("no hypothesis given; write for example 'ses > 0'")
-    rows = [_row(text, data, level, densities) for text in texts]
+    rows = [_row(spelled(text, design), data, level, densities) for text in texts]
     return pd.DataFrame(rows, index=pd.Index(list(texts), name="hypothesis"))
 
 

@@ -19,7 +19,7 @@ import scipy.special
 from nestedmlm.bayes.model import distributions, joint_priors, prior_set
 from nestedmlm.covariance import STRUCTURES, Structure
 from nestedmlm.covariance.residual_structures import ResidualStructure, residual_structure
-from nestedmlm.design import design, residual, rows, schema, sums
+from nestedmlm.design import design, residual, rows, schema, smooth_bases, smooths, sums
 from nestedmlm.design.frame import (
     column_statistics,
     group_columns,
@@ -41,6 +41,7 @@ _MODULES = (
     distributions, prior_set, joint_priors, design, residual, rows, schema, splines, transforms,
     column_statistics, group_columns, grouping, modelmatrix, values, columns, sums,
     partition_frame, reading, reterms, nodes, terms, run, cell_sums, cell_plan, predictor_tally,
+    smooth_bases, smooths,
 )  # fmt: skip
 RECORDS: Mapping[str, type] = MappingProxyType(
     {

@@ -207,6 +207,14 @@ def test_shrinkage_of_intercepts_has_one_dimension(pastes, tmp_path):
     assert len(ax.get_yticklabels()) == 10
 
 
+def test_shrinkage_is_of_groups_and_not_of_curves(sleep):
+    sleepstudy = nm.load_dataset("sleepstudy")
+    both = nm.lmer("Reaction ~ s(Days, k=4) + (1 | Subject)", sleepstudy)
+    assert "18 levels of Subject" in plots.shrinkage(both).get_title(loc="left")
+    with pytest.raises(nm.errors.OptionError, match="is a smooth"):
+        plots.shrinkage(nm.lmer("Reaction ~ s(Days, k=4)", sleepstudy))
+
+
 def test_trellis_has_one_panel_per_group(sleep, many):
     cells = plots.trellis(sleep)
     assert [ax.get_title(loc="left") for ax in cells] == list(

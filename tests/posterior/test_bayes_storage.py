@@ -52,6 +52,15 @@ def test_round_trip(bayes, tmp_path, name):
     assert back.save(tmp_path / name) == path  # what is there is replaced
 
 
+def test_curves_are_read_back(tmp_path):
+    frame = data(n=80)
+    formula = "y ~ s(x) + s(z, bs='cr', k=5) + s(off, bs='ps', k=6) + (1 | f1)"
+    posterior = nm.Model(formula, frame).sample(sampler="psis", draws=20, seed=1, progress=False)
+    back = nm.load_bayesfit(posterior.save(tmp_path / "curves.zarr"))
+    new = frame.head(9).assign(x=lambda d: d["x"] + 0.1)
+    pd.testing.assert_frame_equal(back.predict(new), posterior.predict(new))
+
+
 @pytest.mark.parametrize("where", ["", ".", "..", "notes", "notes.txt", "mixed.zarr"])
 def test_a_folder_of_other_things_is_never_replaced(bayes, tmp_path, monkeypatch, where):
     work = tmp_path / "outer" / "work"

@@ -38,6 +38,12 @@ def draws(bayes, name):
         ("`Subject_corr`['Days', '1'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
         ("`Subject_corr`['1', 'Days'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
         ("`Subject_corr`['Days, 1'] > 0", lambda d: d("Subject_corr")[..., 0] > 0),
+        ("1|Subject_sigma**2 > sigma**2", lambda d: d("1|Subject_sigma") > d("sigma")),
+        ("Days|Subject[308] > 9", lambda d: d("Days|Subject")[..., 0] > 9),
+        ("sd_Days|Subject > 6", lambda d: d("Days|Subject_sigma") > 6),
+        ("6<`sd_Days|Subject`", lambda d: d("Days|Subject_sigma") > 6),
+        ("cor_Days.(Intercept)|Subject > 0", lambda d: d("Subject_corr")[..., 0] > 0),
+        ("`(Intercept)` + 9*Days > 345", lambda d: d("Intercept") + 9 * d("Days") > 345),
     ],
 )
 def test_probabilities(bayes, text, truth):
@@ -47,6 +53,27 @@ def test_probabilities(bayes, text, truth):
     assert found["probability"] == pytest.approx(expected.mean())
     assert found["odds"] == pytest.approx(expected.mean() / (1 - expected.mean()))
     assert 0.0 < found["mcse"] < 0.05
+
+
+def test_interactions_and_names_within_names():
+    frame = data().assign(x2=lambda d: d["z"])
+    fit = nm.lmer("y ~ x * a + x2:a + (1 | f1)", frame)
+    bayes = fake_bayesfit(fit, chains=2, draws=50)
+    own = bayes.data["posterior"]
+    found = bayes.hypothesis(["x:aq > x:ar", "ap:x2 > -x:aq"]).table["probability"]
+    assert found.iloc[0] == float((own["x:aq"] > own["x:ar"]).mean())
+    assert found.iloc[1] == float((own["ap:x2"] > -own["x:aq"]).mean())
+    with pytest.raises(nm.FormulaError):
+        bayes.hypothesis("x:aq2 > 0")  # no name, though one begins like it
+
+
+def test_a_ratio_of_standard_deviations_is_one():
+    frame = data().assign(half=lambda d: np.where(d["x"] > d["x"].median(), "up", "down"))
+    model = nm.Model("y ~ x + (1 | f1)", frame, dispersion="~ half")
+    bayes = model.sample(sampler="psis", draws=50, seed=1, progress=False)
+    ratio = np.exp(bayes.data["posterior"]["sigma_half[up]"])
+    found = bayes.hypothesis("sd_ratio[up] > 1").table["estimate"].item()
+    assert found == pytest.approx(float(ratio.mean()) - 1.0)
 
 
 def test_difference_of_the_sides(bayes):
@@ -79,7 +106,7 @@ def test_names_with_dots_and_quotes():
         ("", "a hypothesis is a text"),
         ("Days", "a hypothesis compares two sides"),
         ("Days >", "cannot be read"),
-        ("1|Subject_sigma > 3", "names such as `1.school` stand in backticks"),
+        ("1|Subject_sd > 3", "names such as `1.school` stand in backticks"),
         ("[Days] > 3", "has no meaning"),
         ("`Days > 0", "backtick is not closed"),
         ("Day > 0", "no parameter 'Day'; the posterior has: Intercept, Days"),

@@ -22,10 +22,11 @@ def hypothesis(
     Parameters
     ----------
     hypotheses : str or sequence of str
-        ``"ses > 0"``, ``"10 < ses < 15"``, ``"`1|schoolid_sigma` > `1|classid_sigma`"``,
-        ``"`1|schoolid`[12] > 0 and ses > 10"``: the posterior's names, those that are no
-        identifiers in backticks. ``"ses = 0"``: odds are the Bayes factor of the point against
-        the rest (Savage-Dickey), the probability what they make of one half.
+        ``"ses > 0"``, ``"10 < ses < 15"``, ``"1|schoolid_sigma > 1|classid_sigma"``,
+        ``"1|schoolid[12] > 0 and ses > 10"``: names of the posterior or of its tables
+        (``"sd_ses|schoolid > 1"``); backticks end all doubt. ``"ses = 0"``: odds are the Bayes
+        factor of the point against the rest (Savage-Dickey), the probability what they make of one
+        half.
     level : float
         Probability inside the intervals.
 
@@ -59,6 +60,7 @@ def hypothesis(
     table = hypothesis_table(
         texts,
         fit.data,
+        design=fit.design,
         level=level,
         densities=lambda own: point_densities(
             own, fit.data, fit.design, known_priors(fit, "the odds of a point")
