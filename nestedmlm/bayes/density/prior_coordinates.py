@@ -159,7 +159,7 @@ def given_prior(priors: PriorSet, name: str) -> Prior:
 class _Alike:
     """Coordinates of one kind of prior and scale, evaluated together."""
 
-    at: IntArray
+    at: IntArray | slice
     scale: str
     lower: FloatArray
     upper: FloatArray
@@ -236,12 +236,11 @@ class Coordinates:
         slopes : (…, d + h) array
             ``dx/dz``, which other gradients in x have to be multiplied with.
         """
-        value, gradient, slopes = np.zeros(z.shape[:-1]), np.zeros(x.shape), np.ones(x.shape)
+        heights, gradient, slopes = np.zeros(z.shape), np.zeros(x.shape), np.ones(x.shape)
         for own in self._alike:
             height, slope = own.density(x[..., own.at])
             if own.scale == REAL:
-                gradient[..., own.at] = slope
-                value = value + height.sum(axis=-1)
+                heights[..., own.at], gradient[..., own.at] = height, slope
                 continue
             at = z[..., own.at]
             if own.scale == INTERVAL:
@@ -253,8 +252,8 @@ class Coordinates:
                 if own.scale == BELOW:
                     dx = -dx
             slopes[..., own.at] = dx
-            gradient[..., own.at] = slope * dx + away
-            value = value + (height + log_dx).sum(axis=-1)
+            heights[..., own.at], gradient[..., own.at] = height + log_dx, slope * dx + away
+        value = heights.sum(axis=-1)
         for factor in self.factors:
             height, slope = factor.log_density(x, variance)
             gradient += slope * slopes
@@ -288,7 +287,7 @@ def _sorted_alike(each: Sequence[Coordinate]) -> Iterator[_Alike]:
         at = np.array(list(group))
         low, high = np.array([each[i].ends for i in at]).T
         yield _Alike(
-            at=at,
+            at=slice(at[0], at[-1] + 1) if at[-1] - at[0] + 1 == len(at) else at,
             scale=scale,
             lower=low,
             upper=high,
