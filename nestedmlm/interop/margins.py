@@ -8,11 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.bayes_fit import BayesFit
-from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.bayes_estimates import BayesEstimates
+from nestedmlm.fits.estimates import Estimates
+from nestedmlm.inference.fitted import require_linear
 from nestedmlm.interop.adapter import adapter_class
 
 if TYPE_CHECKING:
+    from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 PACKAGE = "marginaleffects"
@@ -42,8 +44,8 @@ def marginaleffects_model(fit: LmerFit | BayesFit, *, re_form: Any = False) -> A
     Raises
     ------
     OptionError
-        If marginaleffects is not installed, `re_form` is another one, or the fit has an offset
-        that was given as an array.
+        If marginaleffects is not installed, `re_form` is another one, the model is a generalized
+        one, or the fit has an offset that was given as an array.
 
     Notes
     -----
@@ -54,6 +56,7 @@ def marginaleffects_model(fit: LmerFit | BayesFit, *, re_form: Any = False) -> A
 
     marginaleffects 0.6.1 works with polars below 2 only, where factors are concerned.
     """
+    require_linear(fit.design.family, "the adapter to marginaleffects")
     _package()
     return adapter_class()(fit, re_form=re_form)
 
@@ -72,11 +75,12 @@ def _through(name: str) -> Callable[..., Any]:
     """The function of marginaleffects that also takes a fit."""
 
     def call(model: Any, *args: Any, re_form: Any = False, **options: Any) -> Any:
+        adapted = _adapted(model, re_form)
         found = getattr(_package(), name)
         if name in _SLOPES and _is_fit(model) and options.get("slope", "dydx") == "dydx":
             linear = options.get("hypothesis") is None
             options.setdefault("eps_vcov", _WIDE if linear else _NARROW)
-        return found(_adapted(model, re_form), *args, **options)
+        return found(adapted, *args, **options)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"""Call ``marginaleffects.{name}`` with a fit.
@@ -107,7 +111,7 @@ def _adapted(model: Any, re_form: Any) -> Any:
 
 
 def _is_fit(model: Any) -> bool:
-    return isinstance(model, LmerFit | BayesFit)
+    return isinstance(model, Estimates | BayesEstimates)  # generalized ones: refused by name
 
 
 predictions = _through("predictions")
