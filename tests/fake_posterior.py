@@ -46,6 +46,13 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
                               for c in ("estimate", "std_error"))  # fmt: skip
             values[name] = center + spread * rng.standard_normal((size, len(center)))
     values[names.sigma] = fit.sigma * np.exp(0.05 * rng.standard_normal(size))
+    if design.residual is not None:  # of structures whose parameters are numbers: not us
+        estimates = fit.dispersion.iloc[1:]
+        for name, (term, value) in zip(
+            names.residual.variables, estimates[["term", "estimate"]].to_numpy(), strict=True
+        ):
+            center = np.log(value) if term.startswith("sd_ratio") else value
+            values[name] = center + 0.02 * rng.standard_normal(size)
     return from_dict(
         {"posterior": {k: v.reshape(chains, draws, *v.shape[1:]) for k, v in values.items()}},
         dims={name: list(dims) for name, dims in dimensions(design).items()},

@@ -119,17 +119,33 @@ class ResidualDraws:
         return replace(self, free=self.free[draws])
 
 
-def residual_draws(data: Any, design: Design) -> ResidualDraws | None:
+def residual_draws(
+    data: Any, design: Design, model: ResidualModel | None = None
+) -> ResidualDraws | None:
     """The residuals' covariance of a posterior; None where residuals neither differ nor correlate.
 
     Parameters
     ----------
     data : DataTree
     design : Design
+    model : ResidualModel, optional
+        Of other rows, whose free parameters are wanted.
     """
     if design.residual is None:
         return None
+    model = residual_model(design.residual) if model is None else model
+    return ResidualDraws(model=model, free=free_draws(design, model, _variables(data, design)))
+
+
+def mean_residuals(data: Any, design: Design, model: ResidualModel) -> FloatArray:
+    """Free parameters at the posterior means of standard deviations and correlations."""
+    means = {
+        name: value.mean(axis=0, keepdims=True) for name, value in _variables(data, design).items()
+    }
+    out: FloatArray = free_draws(design, model, means)[0]
+    return out
+
+
+def _variables(data: Any, design: Design) -> dict[str, np.ndarray]:
     names = parameter_names(design)
-    model = residual_model(design.residual)
-    needed = {name: stacked(data, name) for name in (names.sigma, *names.residual.variables)}
-    return ResidualDraws(model=model, free=free_draws(design, model, needed))
+    return {name: stacked(data, name) for name in (names.sigma, *names.residual.variables)}

@@ -48,6 +48,10 @@ class ResidualAt:
     c: FloatArray
     sums: PairSums
 
+    def moved(self, free: FloatArray) -> ResidualAt:
+        """The same rows at other values of the free parameters."""
+        return replace(self, free=free, c=self.model.coefficients(free)[0])
+
     def square_sum(self, rest: FloatArray, w: FloatArray | None) -> float:
         """``rest' W^1/2 R^-1 W^1/2 rest`` of some residuals."""
         scaled = rest if w is None else rest * np.sqrt(w)
@@ -292,8 +296,13 @@ def residual_at(design: Design, known: ResidualAt) -> CrossProducts:
     known : ResidualAt
         Of those.
     """
+    return pair_sums_like(design, known.model).at(known.free)
+
+
+def pair_sums_like(design: Design, model: ResidualModel) -> PairSums:
+    """Sums whose free parameters mean what they do in a model of other rows."""
     sums = pair_sums(design)
-    return replace(sums, model=sums.model.like(known.model)).at(known.free)
+    return replace(sums, model=sums.model.like(model))
 
 
 def _entries(E: Entries, base: CrossProducts, f: int, node: IntArray, col: IntArray) -> IntArray:

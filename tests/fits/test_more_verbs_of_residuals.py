@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
-from nestedmlm.errors import NewLevelsError, ResidualStructureError
+from nestedmlm.errors import NewLevelsError, OptionError, ResidualStructureError
 
 
 def data() -> pd.DataFrame:
@@ -248,3 +250,41 @@ def test_more_blocks_keep_the_parameters_of_the_residuals(fits):
 def test_longer_blocks_of_visits_have_no_variances(fits):
     with pytest.raises(nm.NestedMLMError, match=r"v3\.2|not there"):
         fits["visits"].extend(along="visit", n=5)
+
+
+def test_assurance_averages_over_the_residuals_too(fits):
+    """At each draw the power is that at its ratio and its correlation, as they are read."""
+    pilot = fits["autoregressive"]
+    posterior = fake_bayesfit(pilot, chains=1, draws=20)
+    study = pilot.extend(along="site", n=6)
+    found = study.assurance(posterior, "t", draws=4)
+    draws = posterior.data["posterior"].isel(chain=0)
+    for draw, power in found.powers.items():
+        own = draws.isel(draw=draw)
+        free = np.array([float(own["sigma_arm[b]"]), np.arctanh(float(own["residual_rho"]))])
+        alone = replace(study, residual=study.residual.moved(free)).with_params(
+            beta={"(Intercept)": float(own["Intercept"]), "t": float(own["t"])},
+            sd={
+                "site": {"(Intercept)": float(own["1|site_sigma"])},
+                "Residual": float(own["sigma"]),
+            },
+        )
+        assert power == pytest.approx(alone.planned_power("t").estimate, rel=1e-6)
+    assert found.powers.std() > 0
+    mean = posterior.extend(along="site", n=6)
+    assert mean.design.n == study.design.n
+    at = [float(draws["sigma_arm[b]"].mean()), np.arctanh(float(draws["residual_rho"].mean()))]
+    assert mean.residual.free == pytest.approx(at, rel=1e-6)
+    with pytest.raises(OptionError, match="of another model"):
+        pilot.extend(along="site", n=6).assurance(fake_bayesfit(fits["strata"]), "t")
+
+
+def test_assurance_beside_a_predictor_of_the_residuals(fits):
+    pilot = fits["slope"]  # its free parameter is in units of the column's SD
+    posterior = fake_bayesfit(pilot, chains=1, draws=6)
+    found = posterior.extend(along="g", n=9)
+    slope = float(posterior.data["posterior"]["sigma_t"].mean())
+    assert found.residual.free[0] == pytest.approx(
+        slope * np.std(pilot.design.rows.residual.log_sd), rel=1e-6
+    )
+    assert found.assurance(posterior, "t", draws=2).powers.between(0.05, 1.0).all()

@@ -7,12 +7,14 @@ import numpy as np
 from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.scenario import Scenario
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.inference.fitted import Approximation
 from nestedmlm.posterior.draws import covariance_draws
+from nestedmlm.posterior.row_residuals import mean_residuals
 from nestedmlm.posterior.row_responses import dispersion_draws
+from nestedmlm.statistics.pair_sums import ResidualAt, pair_sums
 
 
 @checked
@@ -34,7 +36,8 @@ def extend(
     Returns
     -------
     Scenario
-        With the posterior means of fixed effects, covariances and sigma as truth; its
+        With the posterior means of fixed effects, covariances, sigma and the residuals'
+        parameters as truth; its
         ``assurance(posterior, effect)`` takes all that the posterior holds possible.
 
     Raises
@@ -54,7 +57,7 @@ def extend(
     >>> posterior.extend(along="Subject", n=30).design.n
     300
     """
-    refuse_residuals(fit, "extend")
+    refuse_known_sigma(fit, "extend")
     if fit.source is None:
         raise OptionError("a posterior that was loaded from a file does not hold its data")
     family = fit.family
@@ -69,5 +72,11 @@ def extend(
         family=family,
         dispersion=(None if family is None else float(np.mean(dispersion_draws(fit.data, family)))),
         approximation=None if family is None else Approximation(),
+        residual=None if fit.design.residual is None else _mean_residuals(fit),
     )
     return study.extend(along=along, within=within, n=n)
+
+
+def _mean_residuals(fit: BayesEstimates) -> ResidualAt | None:
+    sums = pair_sums(fit.design)
+    return sums.at(mean_residuals(fit.data, fit.design, sums.model)).residual

@@ -12,12 +12,14 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.arguments import check_count, check_level, checked
 from nestedmlm.design.design import Design
+from nestedmlm.design.model_parameters import residual_names
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.planned_power import fixed_effect, group_counts, make_planner
 from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
 from nestedmlm.plots import assurance as draw_assurance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
+from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.posterior.row_responses import dispersion_draws
 from nestedmlm.views.render.blocks import Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
@@ -181,7 +183,7 @@ def assurance(
             "assurance averages over the posterior of a pilot, and a "
             f"{type(posterior).__name__} has no draws: give pilot.sample()"
         )
-    refuse_residuals(posterior, "assurance")
+    refuse_known_sigma(posterior, "assurance")
     tested = fixed_effect(scenario, effect)
     _check_alike(scenario.design, posterior.design)
     given = None if effect_size is None else {tested.coefficient(): effect_size}
@@ -216,6 +218,8 @@ def _at_draws(scenario: Scenario, posterior: BayesFit, chosen: IntArray) -> Iter
     else:
         sigma = np.ones(len(beta))
         dispersion = np.broadcast_to(np.ravel(dispersion_draws(data, family)), len(beta))
+    own = scenario.residual
+    draws = None if own is None else residual_draws(data, design, own.model)
     for s in chosen:
         relative = [cov[s] / sigma[s] ** 2 for cov in covariances]
         yield replace(
@@ -224,12 +228,18 @@ def _at_draws(scenario: Scenario, posterior: BayesFit, chosen: IntArray) -> Iter
             theta=theta_of_covariances(scenario.design, relative),
             sigma=float(sigma[s]),
             dispersion=None if dispersion is None else float(dispersion[s]),
+            residual=None if own is None or draws is None else own.moved(draws.free[s]),
         )
 
 
 def _check_alike(design: Design, other: Design) -> None:
     ours, theirs = (
-        [*d.x_names, *(f"({t.text})" for t in d.terms), *([d.family.name] if d.family else [])]
+        [
+            *d.x_names,
+            *(f"({t.text})" for t in d.terms),
+            *([d.family.name] if d.family else []),
+            *(name for name, _ in (residual_names(d.residual) if d.residual is not None else ())),
+        ]
         for d in (design, other)
     )
     if ours != theirs:

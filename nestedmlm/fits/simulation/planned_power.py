@@ -19,7 +19,7 @@ from nestedmlm.late import late_imports
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
-from nestedmlm.statistics.pair_sums import residual_at
+from nestedmlm.statistics.pair_sums import pair_sums_like
 from nestedmlm.views.render.blocks import Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
@@ -237,25 +237,32 @@ def make_planner(
             title=_TITLES[name], plan=lambda scene: planned_wald(scene, tested, predictors)
         )
     name = known_test("satterthwaite" if test is None else test)
-    own, stats = _any_response(scenario)
+    own, stats_of = _any_response(scenario)
     L = np.eye(own.p)[list(tested.columns)]
 
     def plan(scene: Scenario) -> PlannedTest:
-        solution = results_at(own, scene.theta, REML=True, stats=stats)
+        solution = results_at(own, scene.theta, REML=True, stats=stats_of(scene))
         return planned_test(Fitted(design=own, solution=solution, REML=True), L, scene.sigma, name)
 
     return Planner(title=_TITLES[name], plan=plan)
 
 
-def _any_response(scenario: Scenario) -> tuple[Design, CrossProducts]:
+def _any_response(scenario: Scenario) -> tuple[Design, Callable[[Scenario], CrossProducts]]:
     """The design with some response, on which planned tests do not depend, and its sums."""
     random = np.random.default_rng(0)
     if scenario.residual is not None:
         own = scenario.design.with_response(scenario.distribution.draw(random))
-        return own, residual_at(own, scenario.residual)
+        sums = pair_sums_like(own, scenario.residual.model)
+
+        def at(scene: Scenario) -> CrossProducts:
+            assert scene.residual is not None
+            return sums.at(scene.residual.free)
+
+        return own, at
     scenario = replace(scenario, design=condensed(scenario.design))
     own = scenario.design.with_response(scenario.distribution.draw(random))
-    return own, cross_products(own)
+    stats = cross_products(own)
+    return own, lambda _: stats
 
 
 def known_test(test: str) -> str:
