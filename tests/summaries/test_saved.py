@@ -194,3 +194,36 @@ def test_fits_of_a_summary_that_was_read_twice_are_compared(tmp_path):
         whole.fit("Reaction ~ 1 + (Days | Subject)", REML=False), whole.fit(REML=False)
     )
     assert found == pytest.approx(expected.to_frame()["p_value"].iloc[-1], rel=1e-9)
+
+
+LEAVES_OUT = {
+    "fragility": lambda fit: fit.fragility("ses", by="school", progress=False),
+    "fragility of a ratio": lambda fit: nm.anova(
+        fit.update("score ~ 1 + (ses | school) + (1 | room)"), fit
+    ).fragility("school", progress=False),
+    "influence": lambda fit: fit.influence("school", progress=False),
+    "loo": lambda fit: fit.loo("group", progress=False),
+    "loo of a factor": lambda fit: fit.loo("school", progress=False),
+}
+
+
+@pytest.mark.parametrize("verb", LEAVES_OUT)
+def test_groups_of_sums_are_left_out_as_the_text_says(verb):
+    """The sums of all rows do not tell those of a group; sums of parts can be merged without it."""
+    formula = "score ~ ses + (ses | school) + (1 | room)"
+    s = nm.summarise(formula, DATA)
+    with pytest.raises(RowsNotHereError, match=r"leaving out a group.*like=s.*\(two \+ three\)"):
+        LEAVES_OUT[verb](s.fit(REML=False))
+
+
+def test_parts_that_are_merged_without_one():
+    formula = "score ~ ses + (ses | school) + (1 | room)"
+    s = nm.summarise(formula, DATA)
+    one, two, three = (
+        nm.summarise(formula, part, like=s, label=str(site))
+        for site, part in DATA.groupby(DATA.school % 3)
+    )
+    like = nm.lmer(formula, DATA[DATA.school % 3 != 0])
+    assert (two + three).fit().criterion == pytest.approx(like.criterion, abs=1e-8)
+    whole = (one + two + three).fit()
+    assert whole.criterion == pytest.approx(s.fit().criterion, abs=1e-8)

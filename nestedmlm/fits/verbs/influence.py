@@ -12,7 +12,7 @@ import pandas as pd
 from nestedmlm._typing import IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
-from nestedmlm.errors import ColumnNotFoundError, DataError
+from nestedmlm.errors import ColumnNotFoundError, DataError, RowsNotHereError
 from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.leave_out_elsewhere import leave_out_elsewhere
 from nestedmlm.fits.simulation.replicates import check_workers
@@ -180,8 +180,12 @@ def left_out(fit: LmerFit, groups: Any = None) -> LeftOut:
     Raises
     ------
     ColumnNotFoundError, DataError
+    RowsNotHereError
+        If the fit was made of sums.
     """
     design = fit.design
+    if groups is not None:
+        need_rows_of_groups(design)
     if groups is None:
         rows = [np.array([i]) for i in range(design.n)]
         return LeftOut(by="case", labels=design.index, sets=rows)
@@ -194,6 +198,23 @@ def left_out(fit: LmerFit, groups: Any = None) -> LeftOut:
             codes, labels = factor.codes, factor.levels
     index = pd.Index(labels, name=by)
     return LeftOut(by=by, labels=index, sets=row_sets(codes.astype(np.int64), len(index)))
+
+
+def need_rows_of_groups(design: Design) -> None:
+    """Refuse to leave out groups where the products of each alone are not known.
+
+    Raises
+    ------
+    RowsNotHereError
+    """
+    if design.rows is None:
+        raise RowsNotHereError(
+            "leaving out a group: a matter of rows, and this design has none. The sums that it was "
+            "made of hold the products of fixed effects and response with each other of all rows "
+            "together, not of each group alone. Sum by itself each part that is to be left out, "
+            "one = nm.summarise(formula, part, like=s, label='one'), then fit the others' sum, "
+            "(two + three).fit(); or fit data that are in memory with nm.lmer"
+        )
 
 
 def _labels(fit: LmerFit, groups: Any) -> tuple[str, Any]:

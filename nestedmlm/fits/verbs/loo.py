@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.fits.verbs.influence import LeftOut, left_out
+from nestedmlm.fits.verbs.influence import LeftOut, left_out, need_rows_of_groups
 from nestedmlm.inference.means.generalized_linear import GeneralizedLinearFit
 from nestedmlm.inference.means.linear import LinearFit
 from nestedmlm.inference.resampling.resampling import row_sets
@@ -110,6 +110,7 @@ def groups_of(fit: LmerFit, group: str | None) -> LeftOut:
     OptionError
         If no factor contains all others.
     """
+    need_rows_of_groups(fit.design)
     outer = outer_factors(fit.design)
     if group is None and not outer:
         raise OptionError(
