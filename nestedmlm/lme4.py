@@ -115,7 +115,7 @@ def fixef(object: LmerFit) -> pd.Series:
 
 
 def ranef(object: LmerFit, condVar: bool = True, postVar: bool = False) -> pd.DataFrame:
-    """Conditional modes, as ``as.data.frame(ranef(fit))``; `postVar` adds their covariances."""
+    """Conditional modes, as ``as.data.frame(ranef(fit))``; `condVar` SDs, `postVar` covariances."""
     return object.ranef(condvar=condVar, postvar=postVar).rename(columns=R_COLUMNS)
 
 
@@ -125,7 +125,7 @@ def coef(object: LmerFit) -> dict[str, pd.DataFrame]:
 
 
 def VarCorr(x: LmerFit, corr: bool = True) -> VarCorrView:
-    """Variance components; with ``corr=False`` printed as variances and covariances."""
+    """Variance components; with `corr` false printed as variances and covariances."""
     return x.varcorr(corr=corr)
 
 
@@ -151,7 +151,7 @@ def deviance(object: LmerFit, REML: bool | None = None) -> float:
 
 
 def logLik(object: LmerFit, REML: bool | None = None) -> float:
-    """(Restricted) log-likelihood."""
+    """Log-likelihood, restricted of a REML fit; `REML` chooses."""
     return -0.5 * deviance(object, REML)
 
 
@@ -171,7 +171,7 @@ def sigma(object: LmerFit) -> float:
 
 
 def vcov(object: LmerFit, full: bool = False) -> pd.DataFrame:
-    """Covariance matrix of the fixed effects, or of fixed and random effects together."""
+    """Covariance matrix of the fixed effects; `full`: of fixed and random effects together."""
     return object.cov_params(full=full)
 
 
@@ -181,7 +181,7 @@ def fitted(object: LmerFit) -> pd.Series:
 
 
 def residuals(object: LmerFit, type: str = "response", scaled: bool = False) -> pd.Series:
-    """Residuals."""
+    """Residuals of a `type` (``response``, ``pearson``, …); `scaled`: divided by sigma."""
     return object.residuals(type, scaled=scaled)
 
 
@@ -189,7 +189,11 @@ def predict(
     object: LmerFit, newdata: Any = None, re_form: Any = None, allow_new_levels: bool = False,
     random_only: bool = False, se_fit: bool = False,
 ) -> pd.Series | pd.DataFrame:  # fmt: skip
-    """Predictions; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects."""
+    """Predictions, of `newdata`; ``re_form="NA"`` (or ``"~0"``) leaves out the random effects.
+
+    `allow_new_levels`: new groups have random effects of zero; `random_only`: these alone;
+    `se_fit`: a table with standard errors.
+    """
     found = object.predict(
         newdata,
         re_form=re_form,
@@ -201,14 +205,13 @@ def predict(
 
 
 def simulate(
-    object: LmerFit,
-    nsim: int = 1,
-    seed: int | None = None,
-    use_u: bool = False,
-    re_form: Any = "NA",
-    newdata: Any = None,
-) -> pd.DataFrame:
-    """Responses drawn from the fit; ``re_form="NA"`` draws new random effects."""
+    object: LmerFit, nsim: int = 1, seed: int | None = None, use_u: bool = False,
+    re_form: Any = "NA", newdata: Any = None,
+) -> pd.DataFrame:  # fmt: skip
+    """`nsim` responses drawn from the fit, of `newdata`; `seed`: the same, the same draws.
+
+    ``re_form="NA"`` draws new random effects; `use_u` keeps the conditional modes.
+    """
     form = False if re_form == "NA" else re_form
     return object.simulate(nsim, seed, use_u=use_u, re_form=form, newdata=newdata)
 
@@ -217,7 +220,10 @@ def bootMer(
     x: LmerFit, FUN: Any = None, nsim: int = 1, seed: int | None = None, use_u: bool = False,
     re_form: Any = "NA", type: str = "parametric",
 ) -> Bootstrap:  # fmt: skip
-    """Bootstrap of a fit; without `FUN` fixed effects, SDs, correlations and sigma."""
+    """`nsim` refits; without `FUN`, of fixed effects, SDs, correlations and sigma.
+
+    `type`: ``parametric`` or ``semiparametric``; `use_u` and `re_form` as in `simulate`; `seed`.
+    """
     form = False if re_form == "NA" else re_form
     return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)
 
@@ -248,12 +254,12 @@ def formula(x: LmerFit) -> str:
 
 
 def model_matrix(object: LmerFit, type: str = "fixed") -> Any:
-    """X, or sparse Z."""
+    """Model matrix of a `type`: ``fixed``, X, or ``random``, the sparse Z."""
     return object.model_matrix(type)
 
 
 def refit(object: LmerFit, newresp: Any = None, newweights: Any = None) -> LmerFit:
-    """Fit the same model to another response, or with other weights."""
+    """Fit the same model to another response `newresp`, or with other weights `newweights`."""
     return object.refit(newresp, weights=newweights)
 
 
@@ -263,12 +269,12 @@ def refitML(x: LmerFit) -> LmerFit:
 
 
 def update(object: LmerFit, formula: str) -> LmerFit:
-    """Refit with a changed formula."""
+    """Refit with a changed `formula`: ``". ~ . + x"``."""
     return object.update(formula)
 
 
 def summary(object: LmerFit, ddf: str = "lme4") -> Any:
-    """lme4's summary; lmerTest's with ``ddf="Satterthwaite"`` or ``"Kenward-Roger"``."""
+    """lme4's summary; lmerTest's with `ddf` ``"Satterthwaite"`` or ``"Kenward-Roger"``."""
     return object.summary(_ddf(ddf))
 
 
@@ -280,40 +286,36 @@ def _ddf(name: str) -> str:
 def contest(
     model: LmerFit, L: Any, rhs: Any = 0.0, joint: bool = True, ddf: str = "Satterthwaite"
 ) -> Any:
-    """lmerTest: test contrasts of the fixed effects."""
+    """lmerTest: test contrasts `L` of fixed effects against `rhs`, `joint` or one by one; `ddf`."""
     return model.contest(L, rhs, joint=joint, ddf=_ddf(ddf))
 
 
 def ranova(model: LmerFit, reduce_terms: bool = True) -> Any:
-    """lmerTest: likelihood-ratio tests of the random effects."""
+    """lmerTest: likelihood-ratio tests of the random effects; `reduce_terms`: of each in a term."""
     return model.ranova(reduce_terms=reduce_terms)
 
 
 def drop1(object: LmerFit, scope: Any = None, ddf: str = "Satterthwaite", test: str = "F") -> Any:
-    """F tests of the terms that can be dropped; ``ddf="lme4"`` or ``test="Chisq"``: LRTs."""
+    """F tests of the terms that can be dropped (or `scope`); `ddf` "lme4", `test` "Chisq": LRTs."""
     if ddf == "lme4" or test == "Chisq":
         return object.drop1(scope, test="Chisq")
     return object.drop1(scope, ddf=_ddf(ddf))
 
 
 def step(
-    object: LmerFit,
-    ddf: str = "Satterthwaite",
-    alpha_random: float = 0.1,
-    alpha_fixed: float = 0.05,
-    reduce_fixed: bool = True,
-    reduce_random: bool = True,
+    object: LmerFit, ddf: str = "Satterthwaite", alpha_random: float = 0.1,
+    alpha_fixed: float = 0.05, reduce_fixed: bool = True, reduce_random: bool = True,
     keep: Any = (),
-) -> Any:
-    """lmerTest: backward elimination."""
+) -> Any:  # fmt: skip
+    """lmerTest: backward elimination of random effects, then of fixed ones (tests by `ddf`).
+
+    Terms go above `alpha_random` and `alpha_fixed`, if `reduce_random` and `reduce_fixed`; those
+    in `keep` stay.
+    """
     return object.step(
-        ddf=_ddf(ddf),
-        alpha_random=alpha_random,
-        alpha_fixed=alpha_fixed,
-        reduce_fixed=reduce_fixed,
-        reduce_random=reduce_random,
-        keep=keep,
-    )
+        ddf=_ddf(ddf), alpha_random=alpha_random, alpha_fixed=alpha_fixed,
+        reduce_fixed=reduce_fixed, reduce_random=reduce_random, keep=keep,
+    )  # fmt: skip
 
 
 def get_model(x: Any) -> Any:
@@ -351,7 +353,7 @@ def rstudent(model: LmerFit) -> pd.Series:
 
 
 def influence(model: LmerFit, groups: Any = None, progress: bool = True) -> Influence:
-    """Estimates without each case or group, by full refits."""
+    """Estimates without each case, or each of `groups`, by full refits; `progress`: a bar."""
     return model.influence(groups, progress=progress)
 
 
@@ -371,19 +373,15 @@ def dfbetas(model: LmerFit | Influence) -> pd.DataFrame:
 
 
 def confint(
-    object: LmerFit,
-    parm: Any = None,
-    level: float = 0.95,
-    method: str = "profile",
-    signames: bool = True,
-    nsim: int = 500,
-    seed: int | None = None,
-    progress: bool = True,
+    object: LmerFit, parm: Any = None, level: float = 0.95, method: str = "profile",
+    signames: bool = True, nsim: int = 500, seed: int | None = None, progress: bool = True,
     oldNames: bool | None = None,
-) -> pd.DataFrame:
-    """Confidence intervals, in the order of lme4 2.x; columns such as ``2.5 %``.
+) -> pd.DataFrame:  # fmt: skip
+    """Confidence intervals of a `level`, in the order of lme4 2.x; columns such as ``2.5 %``.
 
-    `signames` chooses the names ``.sig01``; `oldNames` is what it was called before lme4 1.1-38.
+    Of the parameters `parm`, by default all; `method`: ``profile``, ``Wald`` or ``boot`` (of `nsim`
+    replicates, by `seed`); `signames` chooses the names ``.sig01``; `oldNames` is what it was
+    called before lme4 1.1-38; `progress`: a line of it.
     """
     names = "old" if (signames if oldNames is None else oldNames) else "new"
     found = object.conf_int(
@@ -395,5 +393,5 @@ def confint(
 def profile(
     fitted: LmerFit, which: Any = None, signames: bool = True, progress: bool = True
 ) -> Profile:
-    """Profiles of the maximum-likelihood deviance."""
+    """Profiles of the ML deviance, of `which` parameters; names by `signames`; `progress` bar."""
     return fitted.profile(which, names="old" if signames else "new", progress=progress)

@@ -78,7 +78,10 @@ def test_has_an_example(name):
 def test_wrappers_of_r_share_the_example_of_their_module():
     assert ">>>" in lme4.__doc__
     for name in lme4.__all__:
-        assert inspect.getdoc(getattr(lme4, name)), name
+        function = getattr(lme4, name)
+        help_text = inspect.getdoc(function)
+        for argument in list(inspect.signature(function).parameters)[1:]:
+            assert re.search(rf"\b{argument}\b", help_text), f"{name}({argument}=)"
 
 
 def raised_in(function, steps):
