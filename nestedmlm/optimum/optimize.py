@@ -31,6 +31,7 @@ _TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a 
 _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is known well
 CERTIFIED = "local optimum certified"
 ROUNDED = "local optimum certified to about"  # so many deviance units, by rounding
+UNKNOWN = "the optimum could not be certified: the criterion is known to about"
 _SAID_DIGITS = 1e-5  # deviance units of rounding from which a certificate names them
 _SAME = 1e-8  # deviance units within which two optima are one
 
@@ -197,13 +198,12 @@ def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
 
 
 def _message(found: LocalOptimum) -> str:
-    if not found.holds:
-        return advice(found.exhausted)
     lost = digits_lost(found.here)
-    if lost < _SAID_DIGITS:
-        return CERTIFIED
+    if lost < _SAID_DIGITS or found.exhausted:
+        return CERTIFIED if found.holds else advice(found.exhausted)
+    said = ROUNDED if found.holds else UNKNOWN
     return (
-        f"{ROUNDED} {lost:.0e} deviance units: the residuals are so small "
+        f"{said} {lost:.0e} deviance units: the residuals are so small "
         "beside the response that sums of products keep no more digits of their squares"
     )
 

@@ -22,7 +22,7 @@ from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.optimize import ROUNDED, Optimum, optimize
+from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
@@ -202,7 +202,8 @@ def warn_uncertified(found: Solved) -> None:
     certificate = found.certificate
     near = certificate.gap < WARNED_FROM[certificate.control.optimizer]
     said = [] if certificate.holds or near else [certificate.message]
-    if found.solution.discrepancy > _WORST_DISCREPANCY:
+    rounded = certificate.message.startswith((ROUNDED, UNKNOWN))  # which says why they disagree
+    if found.solution.discrepancy > _WORST_DISCREPANCY and not rounded:
         said.append(
             "residuals and crossproducts disagree on the residual sum of squares by a relative "
             f"{found.solution.discrepancy:.1e}: some predictors are nearly collinear or on extreme "

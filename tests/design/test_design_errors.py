@@ -93,6 +93,16 @@ def test_infinite_predictors_are_named() -> None:
         build_design("y ~ x + (1|g)", data, offset="bad")
 
 
+def test_numbers_longer_and_shorter_than_double_precision() -> None:
+    data = D.assign(far=np.full(N, np.longdouble("1e400")), half=D["single"].astype("float16"))
+    for formula in ("y ~ far + (1|g)", "y ~ log(far) + (1|g)", "y ~ x + (far|g)"):
+        with pytest.raises(DataError, match="infinite values in"):
+            build_design(formula, data)
+    with pytest.raises(ResponseError, match="infinite values"):
+        build_design("far ~ x + (1|g)", data)
+    assert build_design("y ~ x + factor(half) + (1|g)", data).p > 2
+
+
 def test_large_finite_values_are_fine() -> None:
     data = D.assign(big=np.where(np.arange(N) % 2, 1e308, -1e307))
     assert build_design("y ~ big + (1|g)", data).p == 2

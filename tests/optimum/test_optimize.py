@@ -316,6 +316,17 @@ def test_a_certificate_says_what_rounding_has_taken() -> None:
     assert lost == pytest.approx(320 * 2.2e-16 * share, rel=0.7)
 
 
+def test_what_rounding_leaves_unknown_is_told_where_nothing_is_certified() -> None:
+    rng = np.random.default_rng(0)
+    g, x, u = np.repeat(np.arange(12), 20), rng.normal(size=240), rng.normal(size=(12, 2))
+    y = 1.0 + x + u[g, 0] + u[g, 1] * x + 1e-6 * rng.normal(size=240)
+    with pytest.warns(
+        nm.ConvergenceWarning, match="is known to about 1e-01 deviance units"
+    ) as said:
+        fit = nm.lmer("y ~ x + (x | g)", pd.DataFrame({"g": g, "x": x, "y": y}))
+    assert not fit.converged and len(said) == 1
+
+
 def test_a_step_to_where_there_is_no_criterion_is_rejected() -> None:
     """Residual squares of zero there: a division by zero is no reason to give up the fit."""
 

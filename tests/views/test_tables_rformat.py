@@ -48,6 +48,7 @@ def test_values_that_are_not_finite_do_not_count():
     assert format_numbers([np.nan, 1.25, np.inf, -np.inf]) == [" NaN", "1.25", " Inf", "-Inf"]
     assert format_numbers([np.nan], na="NA") == ["NA"]
     assert format_numbers([]) == []
+    assert format_numbers([1e-308, 3.0]) == ["1e-308", " 3e+00"]  # no power of ten overflows
 
 
 PVALUES = [  # p, digits, format.pval(p, digits)

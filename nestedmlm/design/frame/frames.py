@@ -172,6 +172,14 @@ def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
     return read, frame.columns, pd.RangeIndex(len(frame))
 
 
+def _doubles(values: np.ndarray) -> np.ndarray:
+    """Numbers longer than double precision as doubles, those out of reach infinite; others stay."""
+    if values.dtype.kind != "f" or values.dtype.itemsize <= np.dtype(np.float64).itemsize:
+        return values
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float64)
+
+
 def load_series(series: pd.Series, name: str) -> Vector:
     """Turn a pandas Series into numbers or a factor.
 
@@ -185,7 +193,7 @@ def load_series(series: pd.Series, name: str) -> Vector:
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind in "iuf":
-            return np.asarray(series.to_numpy())
+            return _doubles(np.asarray(series.to_numpy()))
         if dtype.kind == "b":
             return logical(series.to_numpy())
         if dtype.kind == "O":
@@ -290,7 +298,7 @@ def load_matrix(values: Any, name: str) -> Matrix:
     is_table = isinstance(values, pd.DataFrame)
     names = tuple(str(column) for column in values.columns) if is_table else None
     try:
-        return Matrix(np.asarray(values, dtype=np.float64), names)
+        return Matrix(_doubles(np.asarray(values)).astype(np.float64, copy=False), names)
     except (TypeError, ValueError):
         raise DataError(f"{name} is a table that does not hold numbers only") from None
 

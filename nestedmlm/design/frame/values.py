@@ -156,7 +156,7 @@ def _unique_floats(
 
 
 def _all_whole(values: npt.NDArray[Any]) -> bool:
-    return bool(np.all(np.abs(values) < 2.0**53) and np.all(values == np.trunc(values)))
+    return bool(np.all(np.abs(values) < np.float64(2.0**53)) and np.all(values == np.trunc(values)))
 
 
 def factor_of_numbers(values: npt.NDArray[Any]) -> Factor:

@@ -43,7 +43,7 @@ def _parts(value: float, digits: int) -> tuple[int, int, bool]:
     mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
     needed = max(len(mantissa.replace(".", "").rstrip("0")), 1)
     power = int(exponent)
-    fuzz = 0.5 / 10.0 ** max(digits - power, 0)
+    fuzz = 0.5 * 10.0 ** -max(digits - power, 0)
     return power, needed, power > 0 and abs(value) < 10.0**power - fuzz
 
 
