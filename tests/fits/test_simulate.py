@@ -114,6 +114,12 @@ def test_new_rows_share_the_effects_of_new_groups(slopes):
     assert y[3].mean() == pytest.approx(known, abs=4.5 * slopes.sigma / np.sqrt(4000))
 
 
+def test_a_design_of_numbers_in_another_byte_order_is_extended():
+    rows = nm.load_dataset("sleepstudy").astype({"Days": ">f8"})
+    more = nm.lmer("Reaction ~ Days + (1 | Subject)", rows).extend(along="Subject", n=20)
+    assert more.model.design.n == 200
+
+
 def test_no_new_rows_have_no_responses(slopes):
     found = slopes.simulate(2, newdata=slopes.model.data.iloc[:0], seed=1)
     assert found.shape == (0, 2)

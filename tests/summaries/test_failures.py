@@ -9,7 +9,7 @@ from parts_of_tables import parts_of, source_of
 from test_sources import DATA
 
 import nestedmlm as nm
-from nestedmlm.errors import NewLevelsError, OverlapError, PartitionError
+from nestedmlm.errors import DataError, NewLevelsError, OverlapError, PartitionError
 from nestedmlm.fits.summaries import saved, summarise
 from nestedmlm.statistics.cells import cell_plan
 
@@ -233,3 +233,12 @@ def test_a_partition_twice(tmp_path):
     s = nm.summarise(FORMULA, tmp_path)
     with pytest.raises(OverlapError, match=r"0\.parquet"):
         s + nm.summarise(FORMULA, tmp_path / "0.parquet", like=s)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_sizes_that_cannot_be_squared_are_refused(size):
+    sleepstudy = nm.load_dataset("sleepstudy")
+    with pytest.raises(DataError, match="the predictor Days is of size"):
+        nm.summarise(
+            "Reaction ~ Days + (1 | Subject)", sleepstudy.assign(Days=sleepstudy.Days * size)
+        ).fit()

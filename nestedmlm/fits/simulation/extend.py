@@ -32,7 +32,12 @@ _WITHIN = " within "
 def as_pandas(data: Any) -> pd.DataFrame:
     """Return the caller's table as a DataFrame (a copy where it is none)."""
     if isinstance(data, pd.DataFrame):
-        return data
+        swapped = {
+            name: dtype.newbyteorder("=")  # pandas takes no rows of numbers in another order
+            for name, dtype in data.dtypes.items()
+            if isinstance(dtype, np.dtype) and not dtype.isnative
+        }
+        return data.astype(swapped) if swapped else data
     if isinstance(data, Mapping):
         return pd.DataFrame(dict(data))
     import narwhals.stable.v1 as nw

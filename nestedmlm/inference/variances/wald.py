@@ -282,6 +282,8 @@ def wald_interval(p: ModelParameter, estimate: float, se: float, z: float) -> tu
     if np.isfinite(p.upper):
         half = 0.5 * (p.upper - p.lower)
         unit = (estimate - p.lower) / half - 1.0
+        if not abs(unit) < 1.0:  # at its end, but for rounding
+            return np.nan, np.nan
         width = z * se / half / (1.0 - unit**2)
         low, high = np.tanh(np.arctanh(unit) + np.array([-width, width]))
         return p.lower + half * (low + 1.0), p.lower + half * (high + 1.0)

@@ -75,6 +75,8 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
     F = 0.5 * (cells.total + cells.total.T)
     U = triangular_root(F)
     X, Rx = _orthonormal(U, cells.basis[:, list(sums.x)])
+    for name, column in zip(design.x_names, Rx.T, strict=True):
+        check_magnitude(f"the predictor {name}", column)
     y, beta = _residual(F, X, cells.basis[:, -1])
     right = np.column_stack([X, y])
     FY = right.T @ F @ right

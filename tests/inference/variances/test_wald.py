@@ -7,12 +7,13 @@ import pytest
 from designs import FORMULAS, data
 
 import nestedmlm as nm
+from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.inference.effects import trace_sums
 from nestedmlm.inference.effects.kenward_roger import kenward_roger
 from nestedmlm.inference.effects.satterthwaite import curvature_at, satterthwaite
 from nestedmlm.inference.profile.coordinates import free_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at
-from nestedmlm.inference.variances.wald import variance_estimates
+from nestedmlm.inference.variances.wald import variance_estimates, wald_interval
 
 KINDS = [
     "slope", "several terms on one factor", "nested chain of three", "crossed",
@@ -76,3 +77,11 @@ def test_a_fit_is_differentiated_once(method):
     fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
     assert method(fit.core) is method(fit.core)
     assert method(fit.refit(fit.model.design.y * 2.0).core) is not method(fit.core)
+
+
+def test_a_parameter_that_rounding_puts_at_its_end_has_no_interval() -> None:
+    rho = ModelParameter(kind="residual", name="rho", lower=0.0, upper=1.0)
+    for estimate in (0.0, 1.0, 1e-17):
+        assert np.isnan(wald_interval(rho, estimate, 0.1, 1.96)).all()
+    low, high = wald_interval(rho, 0.5, 0.1, 1.96)
+    assert 0.3 < low < 0.5 < high < 0.7
