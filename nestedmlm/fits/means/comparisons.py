@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_choice, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.means.contrast_names import contrast_labels, row_names
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import make_comparisons
+from nestedmlm.inference.means.response_scale import TYPES
 from nestedmlm.inference.means.simultaneous import split_rows
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 
@@ -69,6 +71,75 @@ def compare_means(
         contrasts=(str(labels.columns[0]), *(c for c in means.contrasts if c in by)),
     )
     return _adjusted(found, chosen)
+
+
+@checked
+def pairs(
+    self: Emmeans,
+    *,
+    adjust: str | None = None,
+    by: str | Sequence[str] | None = None,
+    reverse: bool = False,
+    type: str | None = None,
+) -> Emmeans:
+    """All pairwise differences within each family: ``contrast("pairwise")``.
+
+    Parameters
+    ----------
+    adjust : str, optional
+        Adjustment for many comparisons: ``tukey`` (the default), ``holm``, ``sidak``,
+        ``bonferroni``, ``mvt``, ``none``, …
+    by : str or sequence of str, optional
+        Compare within each combination of these; by default as the means were made.
+    reverse : bool
+        Change the sign of every difference.
+    type : {"link", "response"}, optional
+        Of a generalized model's differences, as in `nestedmlm.Emmeans.contrast`.
+
+    Returns
+    -------
+    Emmeans
+
+    Raises
+    ------
+    OptionError
+        For an unknown adjustment, variable or type.
+
+    Examples
+    --------
+    >>> import nestedmlm as nm
+    >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+    >>> nm.emmeans(fit, "recipe").pairs().labels["contrast"].tolist()
+    ['A - B', 'A - C', 'B - C']
+
+    Ratios of rates:
+
+    >>> fit = nm.glmer("TICKS ~ YEAR + (1 | BROOD)", nm.load_dataset("grouseticks"),
+    ...                family="poisson")
+    >>> nm.emmeans(fit, "YEAR").pairs(type="response").to_frame()["contrast"].tolist()
+    ['YEAR95 / YEAR96', 'YEAR95 / YEAR97', 'YEAR96 / YEAR97']
+    """
+    return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse, type=type)
+
+
+def on_scale(means: Emmeans, type: str) -> Emmeans:
+    """The same of a generalized model on the scale of the link or the response.
+
+    Parameters
+    ----------
+    means : Emmeans
+        Of a linear model, which has one scale: they stay as they are.
+    type : {"link", "response"}
+
+    Raises
+    ------
+    OptionError
+        For another type.
+    """
+    check_choice(type, "type", TYPES)
+    if means.scale is None:
+        return means
+    return replace(means, scale=replace(means.scale, response=type == "response"))
 
 
 def interaction_contrasts(

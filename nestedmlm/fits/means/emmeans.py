@@ -22,7 +22,7 @@ from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
-from nestedmlm.inference.means.response_scale import response_scale
+from nestedmlm.inference.means.response_scale import TYPES, response_scale
 from nestedmlm.inference.means.simultaneous import split_rows
 from nestedmlm.posterior.draws import fixed_draws
 from nestedmlm.posterior.icc_r2 import row_sd_draws
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
-TYPES = ("link", "response")
 _STEP_SHARE_OF_RANGE = 1e-3  # of a covariate's range: half the distance over which a slope is taken
 _INTERACTION = "NOTE: Results may be misleading due to involvement in interactions"
 

@@ -12,7 +12,13 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.means.comparisons import adjustment_of, compare_means, interaction_contrasts
+from nestedmlm.fits.means.comparisons import (
+    adjustment_of,
+    compare_means,
+    interaction_contrasts,
+    on_scale,
+    pairs,
+)
 from nestedmlm.fits.means.effect_sizes import eff_size
 from nestedmlm.fits.means.letter_display import cld
 from nestedmlm.fits.means.means_display import MeansDisplay
@@ -161,6 +167,7 @@ class Emmeans(MeansDisplay, Viewable):
         ref: Any = None,
         reverse: bool = False,
         interaction: bool | str | Sequence[Any] | Mapping[str, Any] = False,
+        type: str | None = None,
     ) -> Emmeans:
         """Compare the rows of each family.
 
@@ -182,6 +189,9 @@ class Emmeans(MeansDisplay, Viewable):
             Contrasts of contrasts: a method for each variable, one after another (``"pairwise"``
             for all, ``["pairwise", "poly"]``, ``{"recipe": "consec", "temp": "poly"}``; True: the
             `method`). They are not adjusted unless asked for, as in R's emmeans.
+        type : {"link", "response"}, optional
+            Of a generalized model's contrasts, as in `emmeans`; by default as the means were made.
+            With ``"response"`` differences of logits are odds ratios, and of logarithms ratios.
 
         Returns
         -------
@@ -190,7 +200,7 @@ class Emmeans(MeansDisplay, Viewable):
         Raises
         ------
         OptionError
-            For an unknown method, adjustment, control or variable.
+            For an unknown method, adjustment, control, variable or type.
 
         Notes
         -----
@@ -221,49 +231,13 @@ class Emmeans(MeansDisplay, Viewable):
         Degrees-of-freedom method: kenward-roger
         """
         groups = self._groups(by)
+        means = self if type is None else on_scale(self, type)
         if interaction is not False:
             asked = method if interaction is True else interaction
-            return interaction_contrasts(self, asked, by=groups, adjust=adjust, reverse=reverse)
-        return compare_means(self, method, by=groups, adjust=adjust, ref=ref, reverse=reverse)
+            return interaction_contrasts(means, asked, by=groups, adjust=adjust, reverse=reverse)
+        return compare_means(means, method, by=groups, adjust=adjust, ref=ref, reverse=reverse)
 
-    @checked
-    def pairs(
-        self,
-        *,
-        adjust: str | None = None,
-        by: str | Sequence[str] | None = None,
-        reverse: bool = False,
-    ) -> Emmeans:
-        """All pairwise differences within each family: ``contrast("pairwise")``.
-
-        Parameters
-        ----------
-        adjust : str, optional
-            Adjustment for many comparisons: ``tukey`` (the default), ``holm``, ``sidak``,
-            ``bonferroni``, ``mvt``, ``none``, …
-        by : str or sequence of str, optional
-            Compare within each combination of these; by default as the means were made.
-        reverse : bool
-            Change the sign of every difference.
-
-        Returns
-        -------
-        Emmeans
-
-        Raises
-        ------
-        OptionError
-            For an unknown adjustment or variable.
-
-        Examples
-        --------
-        >>> import nestedmlm as nm
-        >>> fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
-        >>> nm.emmeans(fit, "recipe").pairs().labels["contrast"].tolist()
-        ['A - B', 'A - C', 'B - C']
-        """
-        return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse)
-
+    pairs = pairs
     eff_size = eff_size
     cld = cld
     regrid = regrid
@@ -380,7 +354,7 @@ class Emmeans(MeansDisplay, Viewable):
             tests=self.tests,
             averaged=self.averaged,
             notes=(*self.ddf.notes, *self.notes, *self._scale_notes()),
-            null=1.0 if self.scale is not None and self.scale.ratios else None,
+            null=None if self.scale is None else self.scale.null,
             contrasts=bool(self.contrasts),
         )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.families import Family, Link
 
+TYPES = ("link", "response")  # of estimates
 # what a back-transformed mean is called
 _MEANS = MappingProxyType({"binomial": "prob", "poisson": "rate"})
 # links whose differences become ratios: what these are called, and what they are made of
@@ -47,6 +48,14 @@ class ResponseScale:
         """Whether the estimates are shown on another scale than they are computed on."""
         return self.response and (self.ratios or not self.contrasts)
 
+    @property
+    def null(self) -> float | None:
+        """The tested value where it is not the zero of what is shown."""
+        if not self.moved:
+            return None
+        with np.errstate(all="ignore"):  # links without a mean at zero: infinite, as R has it
+            return float(self._mu(np.zeros(1))[0])
+
     def name(self, given: str) -> str:
         """What an estimate is called."""
         if not self.moved:
@@ -60,12 +69,12 @@ class ResponseScale:
     def notes(self, *, intervals: bool, tests: bool) -> tuple[str, ...]:
         """What to say below a table."""
         words = self.link.name
-        if self.contrasts and words in RATIOS:
+        if self.contrasts and words not in RATIOS:
+            return (f"Note: contrasts are still on the {words} scale",)
+        if self.contrasts:
             words = RATIOS[words][1]
         if not self.response:
             return (f"Results are given on the {words} (not the response) scale.",)
-        if not self.moved:
-            return (f"Note: contrasts are still on the {words} scale",)
         said = []
         if intervals:
             said.append(f"Intervals are back-transformed from the {words} scale")

@@ -122,6 +122,39 @@ def test_interactions_that_make_no_sense_are_refused(cake, asked, says):
 
 
 # --- effect sizes ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "asked", [{"method": "pairwise"}, {"method": "eff"}, {"interaction": "pairwise"}]
+)
+def test_contrasts_are_asked_for_on_either_scale(odds, asked):
+    link, response = (nm.emmeans(odds, ["period", "half"], type=t) for t in ("link", "response"))
+    at_link, there = link.contrast(**asked).to_frame(), response.contrast(**asked).to_frame()
+    pd.testing.assert_frame_equal(link.contrast(**asked, type="response").to_frame(), there)
+    pd.testing.assert_frame_equal(response.contrast(**asked, type="link").to_frame(), at_link)
+    for name in ("estimate", "conf_low", "conf_high"):
+        np.testing.assert_allclose(there[name], np.exp(at_link[name]), rtol=1e-12)
+    np.testing.assert_allclose(there["std_error"], there["estimate"] * at_link["std_error"])
+    np.testing.assert_array_equal(there["p_value"], at_link["p_value"])
+
+
+def test_pairs_have_the_scale_that_is_asked_for_and_linear_models_have_one(odds, cake):
+    means = nm.emmeans(odds, "period")
+    asked = means.pairs(type="response", adjust="holm").to_frame()
+    made = nm.emmeans(odds, "period", type="response").pairs(adjust="holm").to_frame()
+    pd.testing.assert_frame_equal(asked, made)
+    means = nm.emmeans(cake, "recipe")
+    pd.testing.assert_frame_equal(means.pairs(type="response").to_frame(), means.pairs().to_frame())
+    with pytest.raises(OptionError, match="type must be one of link, response"):
+        means.pairs(type="odds")
+
+
+def test_tests_of_probabilities_say_what_they_are_tested_against(odds):
+    # test(emmeans(g, ~ period, type = "response")) has a column null of one half
+    lines = str(nm.emmeans(odds, "period", type="response").test()).splitlines()
+    assert lines[0].split()[-3:] == ["null", "z.ratio", "p.value"]
+    assert lines[1].split()[-3] == "0.5"
+    assert "null" not in str(nm.emmeans(odds, "period").test())
+
+
 def test_effect_sizes_are_those_of_emmeans(cake):
     # eff_size(emmeans(m, ~ recipe), sigma = 4.5, edf = 42)
     agree(
