@@ -9,39 +9,66 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 from nestedmlm.arguments import checked
 from nestedmlm.deprecations import renamed
-from nestedmlm.fits import maketables
 from nestedmlm.fits.bayes_estimates import BayesEstimates
-from nestedmlm.fits.from_draws import fit_of_foreign_draws
-from nestedmlm.fits.means.emmeans import emmeans, emtrends
 from nestedmlm.fits.old_names import OLD_NAMES, POSTERIOR_ELSEWHERE
-from nestedmlm.fits.posterior_verbs.contest import contest
-from nestedmlm.fits.posterior_verbs.diagnose import diagnose
-from nestedmlm.fits.posterior_verbs.extend import extend
-from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
-from nestedmlm.fits.posterior_verbs.icc import icc
-from nestedmlm.fits.posterior_verbs.log_evidence import log_evidence
-from nestedmlm.fits.posterior_verbs.loo import kfold, loo
-from nestedmlm.fits.posterior_verbs.other_models import update, with_data
-from nestedmlm.fits.posterior_verbs.parameters import parameters
-from nestedmlm.fits.posterior_verbs.predict import predict
 from nestedmlm.fits.posterior_verbs.pymc_model import pymc_model
-from nestedmlm.fits.posterior_verbs.r2 import r2
-from nestedmlm.fits.posterior_verbs.ranef import coef, ranef
-from nestedmlm.fits.posterior_verbs.report import report
-from nestedmlm.fits.posterior_verbs.save import save
-from nestedmlm.fits.posterior_verbs.sensitivity import sensitivity
-from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
-from nestedmlm.fits.posterior_verbs.summary import summary
-from nestedmlm.fits.posterior_verbs.varcorr import varcorr
-from nestedmlm.fits.posterior_verbs.with_prior import with_log_likelihood, with_prior
-from nestedmlm.fits.verbs.check import check
-from nestedmlm.plots.accessor import FitPlots
+from nestedmlm.late import late_imports, late_property
 
 if TYPE_CHECKING:
+    from nestedmlm.fits import maketables
+    from nestedmlm.fits.from_draws import fit_of_foreign_draws
+    from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.posterior_verbs.contest import contest
+    from nestedmlm.fits.posterior_verbs.diagnose import diagnose
+    from nestedmlm.fits.posterior_verbs.extend import extend
+    from nestedmlm.fits.posterior_verbs.hypothesis import hypothesis
+    from nestedmlm.fits.posterior_verbs.icc import icc
+    from nestedmlm.fits.posterior_verbs.log_evidence import log_evidence
+    from nestedmlm.fits.posterior_verbs.loo import kfold, loo
+    from nestedmlm.fits.posterior_verbs.other_models import update, with_data
+    from nestedmlm.fits.posterior_verbs.parameters import parameters
+    from nestedmlm.fits.posterior_verbs.predict import predict
+    from nestedmlm.fits.posterior_verbs.r2 import r2
+    from nestedmlm.fits.posterior_verbs.ranef import coef, ranef
+    from nestedmlm.fits.posterior_verbs.report import report
+    from nestedmlm.fits.posterior_verbs.save import save
+    from nestedmlm.fits.posterior_verbs.sensitivity import sensitivity
+    from nestedmlm.fits.posterior_verbs.simulate import simulate, with_posterior_predictive
+    from nestedmlm.fits.posterior_verbs.summary import summary
+    from nestedmlm.fits.posterior_verbs.varcorr import varcorr
+    from nestedmlm.fits.posterior_verbs.with_prior import with_log_likelihood, with_prior
+    from nestedmlm.fits.verbs.check import check
+    from nestedmlm.plots.accessor import FitPlots
+else:  # each loads when it is first asked for
+    property = late_property
+    # fmt: off
+    globals().update(late_imports("nestedmlm.fits.posterior_verbs", {
+        "contest": "contest", "diagnose": "diagnose",
+        "hypothesis": "hypothesis", "icc": "icc", "log_evidence": "log_evidence",
+        "loo": "kfold loo", "parameters": "parameters",
+        "predict": "predict", "r2": "r2", "ranef": "coef ranef",
+        "save": "save", "sensitivity": "sensitivity",
+        "simulate": "simulate with_posterior_predictive", "summary": "summary",
+        "varcorr": "varcorr", "with_prior": "with_log_likelihood with_prior",
+    }))
+    unchecked = {"extend": "extend", "other_models": "update with_data", "report": "report"}
+    globals().update(late_imports("nestedmlm.fits.posterior_verbs", unchecked, wrap=checked))
+    globals().update(late_imports("nestedmlm", {
+        "fits.from_draws": "fit_of_foreign_draws", "fits.means.emmeans": "emmeans emtrends",
+        "fits.verbs.check": "check", "plots.accessor": "FitPlots",
+    }))
+    maketables = SimpleNamespace(**late_imports("nestedmlm.fits", {
+        "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
+        "default_stat_keys",
+    }))
+# fmt: on
+
+if TYPE_CHECKING:  # after the verbs, which lead back here
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
@@ -17,7 +16,6 @@ from nestedmlm.posterior.row_responses import dispersion_draws
 from nestedmlm.statistics.pair_sums import ResidualAt, pair_sums
 
 
-@checked
 def extend(
     fit: BayesEstimates, *, along: str | None = None, within: str | None = None, n: int
 ) -> Scenario:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nestedmlm.arguments import checked
 from nestedmlm.bayes.model.prior_set import given_priors, has_name
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
 
 
-@checked
 def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
     """Sample the posterior of a changed formula, ``.`` standing for what was there.
 
@@ -49,7 +47,6 @@ def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
     return _sampled(fit, _source(fit).update(formula), options)
 
 
-@checked
 def with_data(fit: BayesEstimates, data: Any, **options: Any) -> BayesFit:
     """Sample the posterior of the same model for other data.
 

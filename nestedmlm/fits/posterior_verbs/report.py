@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.bayes_estimates import BayesEstimates
@@ -18,7 +17,6 @@ from nestedmlm.views.render import apa
 from nestedmlm.views.report import Report, Sentence
 
 
-@checked
 def report(fit: BayesEstimates, *, level: float = LEVEL) -> Report:
     r"""Paragraphs for a paper: model, priors, sampling, random and fixed effects, software.
 
