@@ -110,7 +110,8 @@ def _read(name: str, given: Any) -> Relationship:
             A = A.iloc[:, [place[level_label(x)] for x in labels]]
         matrix: Any = A.to_numpy(dtype=float)
     elif isinstance(given, tuple) and len(given) == 2:
-        matrix, labels = given[0], list(given[1])
+        matrix = given[0]
+        labels = [x.item() if isinstance(x, np.generic) else x for x in given[1]]
     else:
         raise OptionError(
             f"the relationship of {name} is a DataFrame with the labels of {name} in its index, a "

@@ -365,3 +365,37 @@ def test_what_is_not_worked_out(tmp_path):
         animal_fit().cov_params("CR2")
     with pytest.raises(OptionError, match="rows in memory"):
         nm.lmer("y ~ x + (1 | id)", tmp_path / "d.parquet", relationship=related)
+
+
+def test_families_are_the_whole_matrix():
+    """Roots of families of two sizes as columns, beside herds: one model, written twice."""
+    rng, sizes = np.random.default_rng(4), np.tile([5, 3], 15)
+    family = np.repeat(np.arange(30), sizes)
+    member = np.concatenate([np.arange(size) for size in sizes])
+    A = 0.5 * (np.eye(5) + 1.0)
+    A[0, 1] = A[1, 0] = 0.0
+    wide, ids = np.zeros((len(family), 5)), np.arange(len(family))
+    whole = np.zeros((len(ids), len(ids)))
+    for f, size in enumerate(sizes):
+        own = np.flatnonzero(family == f)
+        wide[own, :size] = np.linalg.cholesky(A[:size, :size])
+        whole[np.ix_(own, own)] = A[:size, :size]
+    d = pd.DataFrame(wide, columns=list("abcde")).assign(family=family, id=ids, herd=family // 5)
+    d = pd.concat([d, d[member > 0]], ignore_index=True)
+    u = np.linalg.cholesky(whole) @ rng.normal(size=len(ids))
+    herd = rng.normal(size=6)
+    d["x"] = rng.normal(size=len(d))
+    d["y"] = d["x"] + u[d["id"]] + herd[d["herd"]] + rng.normal(size=len(d))
+    dense = nm.lmer("y ~ x + (1 | herd) + (1 | id)", d, relationship={"id": (whole, list(ids))})
+    families = nm.lmer("y ~ x + (1 | herd) + diag(0 + a + b + c + d + e | family, hom=True)", d)
+    assert families.criterion == pytest.approx(dense.criterion, abs=1e-9)
+    np.testing.assert_allclose(families.theta[0], dense.theta[0], rtol=1e-5)
+    np.testing.assert_allclose(families.bse, dense.bse, rtol=1e-6)
+    np.testing.assert_allclose(
+        families.icc(by_group=True)["family"], dense.icc(by_group=True)["id"], rtol=1e-5
+    )
+    modes = families.ranef().query("group == 'family'")
+    own = modes.pivot(index="level", columns="term", values="estimate").loc[range(30)]
+    predicted = (wide * own.to_numpy()[family]).sum(axis=1)
+    known = dense.ranef().query("group == 'id'").set_index("level")["estimate"]
+    np.testing.assert_allclose(predicted, known.loc[list(ids)], atol=1e-5)
