@@ -134,7 +134,10 @@ def _lowest(best: Found, control: Control) -> tuple[Found, int, int]:
             starts, used = starts + 1, used + evaluations
             if led is None:
                 continue
-            other = descend_from(best.here.objective, led, control)
+            try:
+                other = descend_from(best.here.objective, led, control)
+            except np.linalg.LinAlgError:
+                continue
             used += other.evaluations
             lower = min(lower, other, key=lambda f: f.here.value)
         if lower.here.value > best.here.value - _SAME:

@@ -131,11 +131,11 @@ def look_from(
             raise _Returned
         return found
 
-    start = attempt(evaluate, point)
-    if start is None:
-        return None, used
     few = min(_LOOK, control.max_evaluations)
     try:
+        start = attempt(evaluate, point)
+        if start is None:
+            return None, used
         found = minimize(evaluate, start, tolerance=control.tolerance, max_evaluations=few)
     except (_Returned, np.linalg.LinAlgError):
         return None, used

@@ -17,6 +17,7 @@ from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.optimum.residual_optimum import descend_from, optimize_residuals
+from nestedmlm.optimum.residual_starts import look_from
 from nestedmlm.statistics.pair_sums import pair_sums
 
 FORMULA = "y ~ t + (t | g)"
@@ -217,6 +218,19 @@ def test_a_second_unstructured_matrix_is_found():
         d,
         {"residual": "us(visit | id)", "dispersion": "~ x", "weights": "w"},
     )
+
+
+def test_a_start_where_the_optimum_is_leads_nowhere():
+    d = made(2)
+    d = d[d.t < 3].assign(visit=lambda d: "v" + d.t.astype(str))
+    design = build_design("y ~ t", d, residual="ad1(visit | g)", require_random=False)
+    objective = ResidualObjective(
+        plan=make_plan(design, (sums := pair_sums(design)).base), sums=sums, REML=True
+    )
+    with held(choice=Speed.NUMPY):
+        known = descend_from(objective, sums.model.start, Control()).here
+        assert look_from(known, known.point, Control()) == (None, 1)
+        assert look_from(known, known.point + 0.5, Control())[0] is None
 
 
 @pytest.mark.slow
