@@ -15,7 +15,9 @@ from nestedmlm.posterior import datatree
 from nestedmlm.posterior.run import Run
 
 
-def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: int = 1) -> Any:
+def fake_posterior(
+    fit: nm.LmerFit | nm.GlmerFit, *, chains: int = 4, draws: int = 250, seed: int = 1
+) -> Any:
     """Return a DataTree whose draws scatter around the estimates of `fit`."""
     from arviz import from_dict
 
@@ -26,9 +28,9 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
     root = np.linalg.cholesky(fit.cov_params().to_numpy(float)) if design.p else np.zeros((0, 0))
     beta = fit.params.to_numpy() + rng.standard_normal((size, design.p)) @ root.T
     values |= dict(zip(names.fixed, beta.T, strict=True))
-    modes = fit.ranef()
+    modes, sigma = fit.ranef(), fit.sigma if design.family is None else 1.0
     for term, own, block in zip(design.terms, names.terms, fit.varcorr().blocks, strict=True):
-        sd = np.maximum(block.sd, 0.01 * fit.sigma)
+        sd = np.maximum(block.sd, 0.01 * sigma)
         for name, value in zip(own.sds, sd, strict=False):
             values[name] = value * np.exp(0.2 * rng.standard_normal(size))
         if own.correlation is not None:
@@ -45,7 +47,8 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
             center, spread = (rows[c].to_numpy()[-len(design.factors[term.factor].levels) :]
                               for c in ("estimate", "std_error"))  # fmt: skip
             values[name] = center + spread * rng.standard_normal((size, len(center)))
-    values[names.sigma] = fit.sigma * np.exp(0.05 * rng.standard_normal(size))
+    if design.family is None:  # of families without parameters of their own: not us
+        values[names.sigma] = sigma * np.exp(0.05 * rng.standard_normal(size))
     if design.residual is not None:  # of structures whose parameters are numbers: not us
         estimates = fit.dispersion.iloc[1:]
         for name, (term, value) in zip(
@@ -61,7 +64,7 @@ def fake_posterior(fit: nm.LmerFit, *, chains: int = 4, draws: int = 250, seed: 
 
 
 def fake_bayesfit(
-    fit: nm.LmerFit,
+    fit: nm.LmerFit | nm.GlmerFit,
     *,
     priors: Mapping[str, Any] | None = MappingProxyType({}),
     weights_column: str | None = None,

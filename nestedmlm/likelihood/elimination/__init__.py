@@ -22,12 +22,12 @@ from nestedmlm.likelihood.elimination.gram import apply_chain, products
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.other_sides import solve_combination, solve_other
 from nestedmlm.likelihood.elimination.routes import eliminate, gram, solve, working_variates
+from nestedmlm.likelihood.elimination.variates import Variates
 from nestedmlm.likelihood.elimination.visit import (
     Dense,
     Eliminated,
     Factor,
     Half,
-    Variates,
     adjoint,
     inverse_on_pattern,
     level_information,

@@ -24,7 +24,8 @@ from nestedmlm.likelihood.elimination.sparse_operator import (
     meetings,
     sparse_operator,
 )
-from nestedmlm.likelihood.elimination.visit import Eliminated, Variates
+from nestedmlm.likelihood.elimination.variates import Variates
+from nestedmlm.likelihood.elimination.visit import Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import FactorPart
 from nestedmlm.statistics.sparse import ExactOnly, SparseCrossed

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import visit
-from nestedmlm.likelihood.elimination.visit import Dense, Eliminated, Half, Variates
+from nestedmlm.likelihood.elimination import variates, visit
+from nestedmlm.likelihood.elimination.variates import Variates
+from nestedmlm.likelihood.elimination.visit import Dense, Eliminated, Half
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import LeafLevels
 
@@ -95,7 +96,7 @@ def working_variates(e: LeavesEliminated, v: FloatArray, entries: IntArray) -> V
     moved = _moved(e.stats)
     place, which = np.nonzero(np.array(moved.factor)[:, None] == entries[:, 0])
     inner = np.column_stack([place, entries[which, 1:]])
-    found = visit.working_variates(moved.stats, e.inner, v, np.ascontiguousarray(inner))
+    found = variates.working_variates(moved.stats, e.inner, v, np.ascontiguousarray(inner))
     P = np.zeros((len(entries), len(inner)))
     P[which, np.arange(len(inner))] = 1.0
     return Variates(gram=P @ found.gram @ P.T, BF=P @ found.BF, Fe=P @ found.Fe)

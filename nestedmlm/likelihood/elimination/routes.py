@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import iterative, leaves, visit
+from nestedmlm.likelihood.elimination import iterative, leaves, variates, visit
 from nestedmlm.likelihood.elimination.gram import gram as exact_gram
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.leaves import LeavesEliminated
-from nestedmlm.likelihood.elimination.visit import Eliminated, Variates
+from nestedmlm.likelihood.elimination.variates import Variates
+from nestedmlm.likelihood.elimination.visit import Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 
@@ -79,4 +80,4 @@ def working_variates(
         return iterative.working_variates(stats, e, v, entries)
     if isinstance(e, LeavesEliminated):
         return leaves.working_variates(e, v, entries)
-    return visit.working_variates(stats, e, v, entries)
+    return variates.working_variates(stats, e, v, entries)
