@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -213,31 +213,17 @@ def allocation(
         test=known_test(test),
     )  # fmt: skip
     rows: list[dict[str, float]] = []
-    left_out = 0
     unfit: GroupingError | None = None
     for counts in designs:
         power, df = float("nan"), float("nan")
-        if counts in known:
-            planned, size = known[counts]
-            power, df = planned.power(size, alpha), planned.den_df
-        else:
-            try:
-                found = study(counts).planned_power(effect, alpha=alpha, test=test)
-                power, df = found.estimate, found.df
-            except GroupingError as error:  # as many random effects as rows, say
-                unfit = error
-        if not np.isfinite(power):
-            left_out += 1
-            continue
-        rows.append(
-            {
-                **dict(zip(units, counts, strict=True)),
-                "cost": _cost(counts, prices),
-                "nobs": int(np.prod(counts)),
-                "power": power,
-                "df": df,
-            }
-        )
+        try:
+            power, df = _planned(study, counts, known, effect, alpha=alpha, test=test)
+        except GroupingError as error:  # as many random effects as rows, say
+            unfit = error
+        if np.isfinite(power):
+            sizes_of = dict(zip(units, counts, strict=True))
+            cost, n = _cost(counts, prices), int(np.prod(counts))
+            rows.append({**sizes_of, "cost": cost, "nobs": n, "power": power, "df": df})
     if not rows:
         raise OptionError(
             "no design within this budget has degrees of freedom for the effect"
@@ -246,8 +232,25 @@ def allocation(
     best = study(tuple(int(n) for n in table.iloc[0][list(units)]))
     return Allocation(
         effect=effect, table=table.reset_index(drop=True), units=units, budget=total, alpha=alpha,
-        left_out=left_out, best=best,
+        left_out=len(designs) - len(rows), best=best,
     )  # fmt: skip
+
+
+def _planned(
+    study: Callable[[tuple[int, ...]], Scenario],
+    counts: tuple[int, ...],
+    known: Mapping[tuple[int, ...], Any],
+    effect: str,
+    *,
+    alpha: float,
+    test: str,
+) -> tuple[float, float]:
+    """Power and degrees of freedom of one design."""
+    if counts in known:
+        planned, size = known[counts]
+        return planned.power(size, alpha), planned.den_df
+    found = study(counts).planned_power(effect, alpha=alpha, test=test)
+    return found.estimate, found.df
 
 
 def _units(
