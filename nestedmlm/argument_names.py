@@ -82,6 +82,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             'linear predictors; for new responses (kind="response") type="prediction" of a '
             'posterior, interval="prediction" of a fit',
         },
+        "pymc_lmer": {"family": "write nm.pymc_glmer(formula, data, family=...)"},
         "r2": {"conf_int": "write level=0.95"},
         "etable": {
             "digits": "digits follow each standard error; .to_frame() has all of them",

@@ -54,6 +54,7 @@ def test_pictures_and_functions_refuse_it_too(fit):
     ("function", "given", "write"),
     [
         (nm.lmer, {"family": "binomial"}, r"lmer has no family: write nm\.glmer"),
+        (nm.pymc_lmer, {"family": "t"}, r"pymc_lmer has no family: write nm\.pymc_glmer"),
         (nm.lmer, {"groups": "Subject"}, r"stand in the formula"),
         (nm.lmer, {"reml": False}, "write REML=False"),
         (nm.etable, {"file": "a.docx"}, r"save\(\"table\.docx\"\)"),
