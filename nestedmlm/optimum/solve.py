@@ -26,6 +26,7 @@ from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
+from nestedmlm.statistics.sufficient_statistics import check_magnitude
 
 if TYPE_CHECKING:
     from nestedmlm.optimum.graph_objective import graph_objective
@@ -172,6 +173,8 @@ def _solve_residuals(
             "residuals that differ or correlate (dispersion=, residual=) are fitted by Newton's "
             "method to the exact criterion, without a penalty: leave penalty= and method= out"
         )
+    if design.weights is not None:
+        check_magnitude("the column of weights", design.weights)
     try:
         sums = pair_sums(design)
         plan = make_plan(design, sums.base)

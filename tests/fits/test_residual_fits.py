@@ -11,6 +11,7 @@ from scipy.stats import chi2, ttest_ind
 
 import nestedmlm as nm
 from nestedmlm.errors import (
+    DataError,
     FormulaError,
     NewLevelsError,
     OptionError,
@@ -653,3 +654,18 @@ def test_a_blocks_matrix_is_labelled_by_its_times():
         fit = nm.lmer(formula, data, residual=residual)
         found = fit.residual_cov(block)
         assert list(found.index) == list(found.columns) == expected
+
+
+def test_weights_of_extreme_sizes_are_units_of_sigma_or_refused():
+    rng = np.random.default_rng(0)
+    g, f = np.repeat(np.arange(8), 8), np.tile(["a", "b"], 32)
+    y = rng.normal(size=64) * np.where(f == "a", 1, 2) + rng.normal(size=8)[g]
+    rows = pd.DataFrame({"g": g, "f": f, "y": y, "x": rng.normal(size=64), "w": 1.0})
+    found = {}
+    for size in (1.0, 1e-140):
+        fit = nm.lmer("y ~ x + (1|g)", rows.assign(w=size), weights="w", dispersion="~ f")
+        found[size] = fit.variance_parameters()["std_error"].iloc[-1]
+    assert found[1e-140] == pytest.approx(found[1.0], rel=1e-4)
+    for size in (1e-300, 1e300):
+        with pytest.raises(DataError, match="column of weights is of size"):
+            nm.lmer("y ~ x + (1|g)", rows.assign(w=size), weights="w", dispersion="~ f")

@@ -72,10 +72,10 @@ def covariance_movement(fitted: Fitted) -> Movement:
     found, ev = point.second_order, point.evaluation
     df = degrees(s.stats, fitted.REML).df
     s2, n, p = ev.r2 / df, len(kept), s.stats.p
-    rss = np.einsum("qab,a,b->q", found.S_dot[kept], ev.v, ev.v)
+    share = np.einsum("qab,a,b->q", found.S_dot[kept], ev.v, ev.v) / s2  # the square of s2 may be 0
     H = np.empty((n + 1, n + 1))
-    H[:n, :n] = found.hessian[np.ix_(kept, kept)] + np.outer(rss, rss) / (df * s2**2)
-    H[n, :n] = H[:n, n] = -2.0 * rss / s2
+    H[:n, :n] = found.hessian[np.ix_(kept, kept)] + np.outer(share, share) / df
+    H[n, :n] = H[:n, n] = -2.0 * share
     H[n, n] = 4.0 * df
     spread, flat = twice_inverse(H)
     return Movement(

@@ -149,10 +149,11 @@ def distribution_variances(
     if family.variance is None:
         raise OptionError(f"the {family.name} family has no variance function")
     at = predictor + (0.5 * random if link.name == "log" else 0.0)
-    variance = family.variance(link.mean(at), dispersion).V
-    if family.scaled:
-        variance = variance * dispersion
-    delta: FloatArray = variance / link.derivatives(at)[0] ** 2
+    with np.errstate(over="ignore", invalid="ignore"):  # means that have no square
+        variance = family.variance(link.mean(at), dispersion).V
+        if family.scaled:
+            variance = variance * dispersion
+        delta: FloatArray = variance / link.derivatives(at)[0] ** 2
     return np.log1p(delta) if scale == "latent" and link.name == "log" else delta
 
 

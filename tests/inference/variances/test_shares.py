@@ -7,6 +7,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.variances.icc_r2 import distribution_variances
 
 
 @pytest.fixture(autouse=True)
@@ -198,3 +199,14 @@ def test_crossed_factors_do_not_share_rows():
     fit = nm.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", nm.load_dataset("Penicillin"))
     frame = fit.variance_partition().to_frame().iloc[:-1]
     np.testing.assert_allclose(frame["correlation"], frame["share"])
+
+
+def test_means_without_a_square_have_no_finite_variance() -> None:
+    found = distribution_variances(
+        nm.families.gamma(link="log"),
+        np.array([400.0, 1.0]),
+        np.zeros(2),
+        0.5,
+        scale="observation",
+    )
+    assert not np.isfinite(found[0]) and found[1] == pytest.approx(0.5)
