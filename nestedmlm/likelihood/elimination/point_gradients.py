@@ -20,8 +20,8 @@ from nestedmlm.likelihood.elimination.point_sweep import (
     Panels,
     Swept,
     Trailing,
+    block_panels,
     gradients_serve,
-    prepared,
     stacks,
     sweep_up,
 )
@@ -117,7 +117,7 @@ def _sweep_down(swept: Swept, stats: CrossProducts, l_bar: float, S_bar: FloatAr
                 for i in range(own.rows.start, own.rows.stop, part.k)
             )
     for block, panels, levels in zip(
-        stats.blocks, prepared(stats).blocks, swept.blocks, strict=True
+        stats.blocks, block_panels(stats).blocks, swept.blocks, strict=True
     ):
         found = _go_down(block, panels, levels, l_bar, S_bar)
         for part, of_factor in zip(stats.chain_parts, found, strict=True):

@@ -107,7 +107,7 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class BlockPanels:
     """The data as the sweep takes them.
 
     Attributes
@@ -121,16 +121,16 @@ class Prepared:
     numbers: int
 
 
-_PREPARED: WeakKeyDictionary[CrossProducts, Prepared] = WeakKeyDictionary()
+_PANELS: WeakKeyDictionary[CrossProducts, BlockPanels] = WeakKeyDictionary()
 
 
-def prepared(stats: CrossProducts) -> Prepared:
+def block_panels(stats: CrossProducts) -> BlockPanels:
     """Panels and tables of a design, made once as long as its sums live."""
-    found = _PREPARED.get(stats)
+    found = _PANELS.get(stats)
     if found is None:
         blocks = tuple(_panels(stats, block) for block in stats.blocks)
-        found = Prepared(blocks=blocks, numbers=_numbers(stats, blocks))
-        _PREPARED[stats] = found
+        found = BlockPanels(blocks=blocks, numbers=_numbers(stats, blocks))
+        _PANELS[stats] = found
     return found
 
 
@@ -141,12 +141,12 @@ def serves(stats: CrossProducts) -> bool:
 
 def gradients_serve(stats: CrossProducts) -> bool:
     """Whether gradients at points of a design gain from each other."""
-    return serves(stats) and prepared(stats).numbers <= _MOST_OF_GRADIENTS
+    return serves(stats) and block_panels(stats).numbers <= _MOST_OF_GRADIENTS
 
 
 def stacks(m: int, stats: CrossProducts, *, tables: bool = True) -> list[slice]:
     """Cut m points into stacks that are swept together."""
-    size = max(1, _NUMBERS // (prepared(stats).numbers if tables else _numbers(stats)))
+    size = max(1, _NUMBERS // (block_panels(stats).numbers if tables else _numbers(stats)))
     return [slice(start, start + size) for start in range(0, m, size)]
 
 
@@ -173,7 +173,7 @@ def sweep_up(T: FloatArray, stats: CrossProducts, *, tables: bool = True) -> Swe
     S[:, q:, q:] = stats.F
     factors = [_lower(part.matrix(T.T).transpose(2, 0, 1)) for part in stats.parts]
     logdet, blocks = np.zeros(m), []
-    for block, panels in zip(stats.blocks, prepared(stats).blocks, strict=True):
+    for block, panels in zip(stats.blocks, block_panels(stats).blocks, strict=True):
         share, levels = _go_up(block, panels, factors, S, tables=tables)
         logdet += share
         blocks.append(tuple(levels))
