@@ -71,7 +71,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "groups": 'groups stand in the formula, "y ~ x + (1 | g)"',  # statsmodels
             "vc_formula": 'variance components stand in the formula, "(1 | a) + (1 | b)"',
         },
-        "pairs": {"type": 'write nm.emmeans(fit, "x", type="response").pairs()'},
         "predict": {
             **dict.fromkeys(
                 ("allow_new_groups", "allow_new_levels", "sample_new_groups"),  # R, Bambi

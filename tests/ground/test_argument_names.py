@@ -118,7 +118,6 @@ def test_formula_comes_first():
         ),
         (lambda fit: fit.conf_int(vcov="CR2"), r"write fit\.tidy\("),
         (lambda fit: fit.emmeans("Days", adjust="holm"), r"write nm\.emmeans\("),
-        (lambda fit: fit.emmeans("Days").pairs(type="response"), 'type="response"'),
         (lambda fit: nm.glmer("y ~ x + (1 | g)", {}), r"needs family; it takes formula, data"),
         (lambda fit: nm.scenario("y ~ x", {}, effects={"x": 1}), r"write beta=\{'x': 1\}"),
         (lambda fit: nm.scenario("y ~ x", {}, effect=1), "scenario has no effect"),
