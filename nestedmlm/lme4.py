@@ -269,7 +269,7 @@ def refitML(x: LmerFit) -> LmerFit:
 
 
 def update(object: LmerFit, formula: str) -> LmerFit:
-    """Refit with a changed `formula`: ``". ~ . + x"``."""
+    """Refit with a changed `formula`, in which a dot stands for what was there."""
     return object.update(formula)
 
 
