@@ -155,6 +155,27 @@ def _probit_derivatives(eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     return first, -eta * first, (eta * eta - 1.0) * first
 
 
+# Python's functions around SciPy's: pickle looks for those without a module's name in all modules
+def _log_odds(mu: FloatArray) -> FloatArray:
+    return special.logit(mu)  # type: ignore[no-any-return]
+
+
+def _from_log_odds(eta: FloatArray) -> FloatArray:
+    return special.expit(eta)  # type: ignore[no-any-return]
+
+
+def _probit_eta(mu: FloatArray) -> FloatArray:
+    return special.ndtri(mu)  # type: ignore[no-any-return]
+
+
+def _probit_mu(eta: FloatArray) -> FloatArray:
+    return special.ndtr(eta)  # type: ignore[no-any-return]
+
+
+def _probit_log_mu(eta: FloatArray) -> FloatArray:
+    return special.log_ndtr(eta)  # type: ignore[no-any-return]
+
+
 def _probit_complement(eta: FloatArray) -> FloatArray:
     return special.ndtr(-eta)  # type: ignore[no-any-return]
 
@@ -274,20 +295,20 @@ LINKS: dict[str, Link] = {
     for link in (
         Link(
             name="logit",
-            eta=special.logit,
-            mu=special.expit,
+            eta=_log_odds,
+            mu=_from_log_odds,
             derivatives=_logit_derivatives,
             unit=True,
             whole=_logit,
         ),
         Link(
             name="probit",
-            eta=special.ndtri,
-            mu=special.ndtr,
+            eta=_probit_eta,
+            mu=_probit_mu,
             derivatives=_probit_derivatives,
             unit=True,
             complement=_probit_complement,
-            log_mu=special.log_ndtr,
+            log_mu=_probit_log_mu,
             log_complement=_probit_log_complement,
         ),
         Link(

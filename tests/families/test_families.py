@@ -297,3 +297,10 @@ def test_a_negative_mean_has_no_density(name):
     assert np.isfinite(there).all()
     codes = row_codes(family)
     assert np.isnan(fill_rows(*codes, 0.5, y, np.ones(2), np.array([-0.3, 0.1]), np.empty((5, 2))))
+
+
+def test_links_are_pickled_without_a_search_of_all_modules():
+    """SciPy's functions have no module's name: pickle would ask every module that is loaded."""
+    for link in LINKS.values():
+        for function in (link.eta, link.mu, link.log_mu):
+            assert not isinstance(function, np.ufunc) or hasattr(np, function.__name__)

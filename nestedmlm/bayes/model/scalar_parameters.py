@@ -158,6 +158,7 @@ def printed_terms(design: Design) -> dict[str, tuple[str, ...]]:
         ``{"Days|Subject_sigma": ("sd_Days|Subject",)}``; a matrix has the names of its entries.
     """
     found: dict[str, list[str]] = defaultdict(list)
-    for term, own in named_parameters(design).items():
+    # pairs: a predictor may be called sigma, too
+    for term, own in zip(printed_names(design), list_parameters(design), strict=True):
         found[own.variable].append(f"log {term}" if own.log else term)
     return {variable: tuple(terms) for variable, terms in found.items()}
