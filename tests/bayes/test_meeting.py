@@ -47,6 +47,19 @@ def test_chains_share_evaluations():
     assert len(sizes) < 300  # 400 one by one
 
 
+def test_nothing_is_evaluated_where_nobody_asks():
+    asked = []
+
+    def counted(points):
+        asked.append(np.isfinite(points).all(axis=1).sum())
+        return normal(points)
+
+    meeting = Meeting(counted, chains=4, ndim=1)
+    for _ in range(4):  # one after the other
+        walk(meeting.chain(), 10, [1.0])
+    assert set(asked) == {1}
+
+
 def test_an_error_reaches_every_chain_that_waits():
     def broken(points):
         raise MemoryError("no room")

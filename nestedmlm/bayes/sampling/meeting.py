@@ -2,8 +2,7 @@
 
 A small model's gradient takes some forty calls of NumPy whether at one point or at ten. So chains
 in threads wait for each other: the last to ask evaluates the points of all. A chain's numbers do
-not depend on when the others ask: all rows are evaluated every time, those that nobody asks for at
-what their chain asked last.
+not depend on when the others ask: each has a row of its own, which is NaN where it does not ask.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
 class _Round:
     """Points that are evaluated together, and what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, chains: int, ndim: int) -> None:
+        self.points = np.full((chains, ndim), np.nan)
         self.asking: set[int] = set()
         self.found: tuple[FloatArray, FloatArray] | None = None
         self.error: BaseException | None = None
@@ -48,10 +48,10 @@ class Meeting:
     def __init__(self, gradients: Gradients, chains: int, ndim: int) -> None:
         self._gradients = gradients
         self._condition = Condition()
-        self._points = np.zeros((chains, ndim))
+        self._shape = chains, ndim
         self._present: set[int] = set()
         self._free = list(range(chains))
-        self._round = _Round()
+        self._round = _Round(*self._shape)
 
     def chain(self) -> Gradient:
         """The density for one chain, which takes its row when it first asks."""
@@ -68,7 +68,7 @@ class Meeting:
 
     def _ask(self, row: int, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         own = self._round
-        self._points[row] = z
+        own.points[row] = z
         self._present.add(row)
         own.asking.add(row)
         while not own.over:
@@ -82,9 +82,9 @@ class Meeting:
         return own.found
 
     def _evaluate(self, own: _Round) -> None:
-        self._round = _Round()
+        self._round = _Round(*self._shape)
         try:
-            own.found = self._gradients(self._points)
+            own.found = self._gradients(own.points)
         except BaseException as error:  # for every chain that waits, an interruption too
             own.error = error
         self._condition.notify_all()

@@ -209,7 +209,8 @@ def _trailing(
 
 def _lower(T: FloatArray) -> FloatArray:
     """Lower-triangular factors with the same ``T T'``, (m, k, k)."""
-    if not any(T[:, a, a + 1 :].any() for a in range(T.shape[1] - 1)):
+    above = (np.abs(T[:, a, a + 1 :]) for a in range(T.shape[1] - 1))
+    if not any((own > 0.0).any() for own in above):  # NaN is none
         return T
     out: FloatArray = np.linalg.qr(T.transpose(0, 2, 1), mode="r").transpose(0, 2, 1)
     return out
