@@ -58,7 +58,13 @@ def stacked_parts(sizes: Iterable[tuple[int, int]]) -> tuple[FactorPart, ...]:
 
 
 def twice_products(M: FloatArray, T: FloatArray, parts: Sequence[FactorPart]) -> FloatArray:
-    """``2 M_f T_f`` of every factor, flat: the adjoint of T where M_f is that of ``T_f T_f'``."""
-    if not parts:
-        return np.zeros(0)
-    return np.concatenate([2.0 * (part.matrix(M) @ part.matrix(T)).ravel() for part in parts])
+    """``2 M_f T_f`` of every factor, flat: the adjoint of T where M_f is that of ``T_f T_f'``.
+
+    Matrices of several points, (m, sum of K_f^2), stand in rows.
+    """
+    out = np.empty(M.shape)
+    for part in parts:
+        square = (*M.shape[:-1], part.k, part.k)
+        own = M[..., part.flat].reshape(square) @ T[..., part.flat].reshape(square)
+        out[..., part.flat] = 2.0 * own.reshape(*M.shape[:-1], -1)
+    return out

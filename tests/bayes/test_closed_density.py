@@ -135,6 +135,23 @@ def test_adjoints_at_points_together_are_those_alone(kind, tables, monkeypatch):
         )
 
 
+@pytest.mark.parametrize(
+    "kind", [k for k in FORMULAS if "without" not in k and "no fixed" not in k]
+)
+def test_gradients_at_points_together_are_those_alone(kind):
+    own = marginal_density(design(kind))
+    z = own.initial + 0.4 * np.random.default_rng(4).normal(size=(4, own.ndim))
+    z[2] = np.nan  # a point that there is not, among others
+    values, gradients = own.logp_grads(z)
+    assert values[2] == -np.inf
+    for i in (0, 1, 3):
+        value, gradient = own.logp_grad(z[i])
+        assert values[i] == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(
+            gradients[i], gradient, rtol=1e-9, atol=1e-10 * np.abs(gradient).max()
+        )
+
+
 def test_points_by_themselves(monkeypatch):
     """Where points gain nothing from each other, the result is the same."""
     stats = cross_products(design("crossed"))

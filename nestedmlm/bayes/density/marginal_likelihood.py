@@ -66,6 +66,8 @@ def marginal_likelihoods(
 ) -> Heads:  # fmt: skip
     """`marginal_likelihood` at points in rows.
 
+    With covariances `spread` of v the adjoints are their means over v.
+
     Parameters
     ----------
     stats : CrossProducts
@@ -82,10 +84,7 @@ def marginal_likelihoods(
     value = -0.5 * (e.logdet + quadratic)
     if spread is not None:
         quadratic = quadratic + np.einsum("mrs,mrs->m", e.S, spread) * inverse
-    T_bar = np.zeros(T.shape)
-    for part in stats.parts:
-        own = (part.matrix(x.T).transpose(2, 0, 1) for x in (e.M, T))
-        T_bar[:, part.flat] = 2.0 * np.matmul(*own).reshape(len(T), -1)
+    T_bar = twice_products(e.M, T, stats.parts)
     return Heads(
         value=value,
         entries_bar=T_bar @ P / sigma[:, None],
@@ -96,19 +95,18 @@ def marginal_likelihoods(
 
 def marginal_likelihood(
     stats: CrossProducts, entries: FloatArray, beta: FloatArray, sigma: float, P: FloatArray,
-    C: FloatArray, c: FloatArray, gradient: bool = True, spread: FloatArray | None = None,
+    C: FloatArray, c: FloatArray, gradient: bool = True,
 ) -> Result:  # fmt: skip
     """``-1/2 (log|M| + v'Sv / sigma^2)`` at ``T = P entries / sigma``, ``v = c + C beta``.
 
-    What of the log-likelihood needs the data, without its constant and ``-n log sigma``. With a
-    covariance `spread` of v the adjoints are their means over v.
+    What of the log-likelihood needs the data, without its constant and ``-n log sigma``.
 
     Returns
     -------
     value, entries_bar, beta_bar, sigma_bar
         The adjoints are zero unless `gradient`.
     """
-    return _visit(stats, entries, beta, sigma, P, C, c, gradient, spread)[0]
+    return _visit(stats, entries, beta, sigma, P, C, c, gradient, None)[0]
 
 
 def residual_likelihood(
@@ -117,6 +115,8 @@ def residual_likelihood(
     spread: FloatArray | None = None,
 ) -> tuple[Result, FloatArray]:  # fmt: skip
     """`marginal_likelihood`, and ``-1/2 log|R|``, at free parameters of the residuals.
+
+    With a covariance `spread` of v the adjoints are their means over v.
 
     Returns
     -------
