@@ -266,7 +266,11 @@ def pymc_lmer(
         Variables and functions that the formula may use where the data have no such column; by
         default data and functions written by the caller. Give functions of packages here:
         ``env={"rank": scipy.stats.rankdata}``.
-    dispersion, residual : str, optional, as in `lmer`
+    dispersion : str, optional
+        One-sided formula of the residuals' log standard deviation: ``"~ Sex"``, ``"~ log(Time)"``.
+    residual : str, optional
+        Correlation of residuals within blocks, ``"structure(time | block)"``: `ar1`, `car1`, `cs`,
+        `us`, `toep`, `ad1` or one that was registered.
 
     Returns
     -------

@@ -38,6 +38,7 @@ OLD_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 NEAR_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "B": ("nsim",),  # boot and other packages of R
+        "FUN": ("fun",),
         "cluster": ("clusters",),
         "effects": ("beta",),  # of a study that is planned
         "n": ("nsim",),
@@ -45,6 +46,7 @@ NEAR_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "n_sim": ("nsim",),
         "new_data": ("newdata",),
         "sizes": ("breaks",),
+        "statistic": ("fun",),  # SciPy's bootstrap
         "type": ("kind",),
     }
 )
@@ -142,9 +144,8 @@ def current_arguments(
                 raise OldArgumentError(f"{function} has no {name}: {cure}")
             for new in OLD_ARGUMENTS.get(name, NEAR_ARGUMENTS.get(name, ())):
                 if new in known:
-                    raise OldArgumentError(
-                        f"{function} has no {name}: write {new}={_value(name, value)!r}"
-                    )
+                    shown = "..." if callable(value) else repr(_value(name, value))
+                    raise OldArgumentError(f"{function} has no {name}: write {new}={shown}")
             same = SAME_ARGUMENTS.get(name, name)
             name = same if same in known and same not in given else name
         out[name] = value

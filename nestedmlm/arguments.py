@@ -67,7 +67,8 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         kind = "positive integer" if least == 1 else f"whole number of at least {least}"
-        raise OptionError(f"{name} must be a {kind}, not {value!r}")
+        shown = "a function (fun= takes it)" if name == "nsim" and callable(value) else repr(value)
+        raise OptionError(f"{name} must be a {kind}, not {shown}")
     if int(value) > sys.maxsize:
         raise OptionError(f"{name} must be at most {sys.maxsize}, not {value!r:.60}")
     return int(value)

@@ -56,15 +56,37 @@ def lmer(
 
     Parameters
     ----------
-    formula, data, REML, weights, offset, contrasts, na_action, double_bar, env
-        See `nestedmlm.lmer`.
+    formula : str or Formula
+        ``"y ~ x + (x | school) + (1 | teacher)"``, as in R. The page *Formulas* has every operator
+        and function.
+    data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
+        One row for each observation. Never changed.
+    REML : bool
+        Restricted maximum likelihood (True) or maximum likelihood.
+    weights, offset : str or array, optional
+        Prior weights, and what is added to the linear predictor: the name of a column, or one
+        number for each row of the data.
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller.
     start : array, optional
         Theta to start from; by default lme4's start.
     control : Control, optional
         By default ``Control(optimizer="lme4")``: lme4's ``nloptwrap`` and checks at the boundary.
     dispersion, residual : str, optional
+        A formula of the residuals' log standard deviation, ``"~ Sex"``; correlation of residuals
+        within blocks, ``"ar1(time | id)"``. lme4 has neither: they need
+        ``control=nm.Control()``, the optimizer of `nestedmlm.lmer`.
     penalty : {"wishart"} or Penalty, optional
-        Only with a `control` of the other optimizer: lme4 has none of these.
+        Prior that keeps covariances away from the boundary; it needs ``control=nm.Control()`` too.
 
     Returns
     -------
@@ -222,7 +244,8 @@ def bootMer(
 ) -> Bootstrap:  # fmt: skip
     """`nsim` refits; without `FUN`, of fixed effects, SDs, correlations and sigma.
 
-    `type`: ``parametric`` or ``semiparametric``; `use_u` and `re_form` as in `simulate`; `seed`.
+    `type`: ``parametric`` or ``semiparametric``; `use_u` keeps the conditional modes, `re_form`
+    those that it names (``"NA"``: none); `seed`: the same, the same refits.
     """
     form = False if re_form == "NA" else re_form
     return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)

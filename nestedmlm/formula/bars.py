@@ -270,7 +270,10 @@ def _strip(node: Node, bars: list[Node]) -> Task:
         if left is None:
             return Unary("-", node.right, pos=node.pos)
         return Binary("-", left, node.right, pos=node.pos)
-    _refuse_bar(node, "a random-effects term or a smooth can only be added with '+'")
+    message = "a random-effects term or a smooth can only be added with '+'"
+    if isinstance(node, Unary) and node.op == "!":
+        message = "'!' takes all that follows it, as in R: write I(!x) + (1 | g)"
+    _refuse_bar(node, message)
     return node
 
 

@@ -28,7 +28,7 @@ class Profile(Viewable):
     curves : tuple of ProfileCurve
         One for each.
     points : DataFrame
-        See `to_frame`.
+        Every point: ``term, zeta, value`` and the other parameters there.
     deviance : float
         At the maximum-likelihood fit.
     messages : tuple of str

@@ -211,6 +211,16 @@ def test_a_plan_may_hold_the_first_normals_of_seed_0():
     assert study.power("x", nsim=3, seed=1, progress=False).failures.empty
 
 
+def test_a_share_is_a_number_where_there_is_one_factor():
+    plan = pd.DataFrame({"x": np.arange(60) % 7, "g": np.arange(60) // 6, "h": np.arange(60) // 2})
+    study = nm.scenario("y ~ x + (1 | g)", plan, beta={}, icc=0.2, sigma=4)
+    assert (study.theta[0] * 4) ** 2 == pytest.approx(0.2 / 0.8 * 16)  # 4 of 20
+    with pytest.raises(OptionError, match="icc= needs a share for each of h:g, g"):
+        nm.scenario("y ~ x + (1 | g/h)", plan, beta={}, icc=0.2)
+    with pytest.raises(OptionError, match="with icc= the residual standard deviation is sigma="):
+        nm.scenario("y ~ x + (1 | g)", plan, beta={}, icc=0.2, sd={"residual": 4})
+
+
 def test_a_scenario_of_a_fits_parameters_draws_what_the_fit_draws(slopes):
     rows = nm.load_dataset("sleepstudy")
     again = nm.scenario(

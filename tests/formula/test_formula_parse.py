@@ -137,6 +137,7 @@ ERRORS = {
     "y ~ (a + b)^c": ("the power", "c"),
     "y ~ (. | g)": ("'.' stands for", "."),
     "y ~ (0 || g)": ("nothing left", "|| g"),
+    "y ~ !x + (1 | g)": ("write I(!x) + (1 | g)", "| g"),
     "y ~ (|g)": ("cannot stand here", "|g"),
     "y ~ offset(x, z)": ("one argument", "offset"),
 }

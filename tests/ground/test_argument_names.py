@@ -110,6 +110,7 @@ def test_formula_comes_first():
         (lambda fit: fit.conf_int(foo=1), "conf_int has no foo; it takes parm, level, method"),
         (lambda fit: fit.bootstrap(nsin=9), r"bootstrap has no nsin; did you mean nsim\?"),
         (lambda fit: fit.bootstrap(n=9), "bootstrap has no n: write nsim=9"),
+        (lambda fit: fit.bootstrap(statistic=len), r"bootstrap has no statistic: write fun=\.\.\."),
         (lambda fit: fit.extend("Subject", 9), "extend takes no arguments without their names"),
         (lambda fit: fit.extend(along="Subject"), "extend needs n; it takes along, within, n"),
         (
@@ -168,3 +169,10 @@ def test_models_one_by_one_in_a_list_or_in_a_dictionary(fit):
         assert str(compare({"less": less, "more": fit})) == expected
         with pytest.raises(OptionError, match="leave out names="):
             compare({"less": less, "more": fit}, names=["a", "b"])
+
+
+def test_a_statistic_in_the_place_of_nsim_says_where_it_goes(fit):
+    with pytest.raises(
+        OptionError, match=r"nsim .* not a function \(fun= takes it\)"
+    ):  # boot(data, statistic)
+        fit.bootstrap(lambda again: again.sigma)

@@ -11,6 +11,7 @@ import pytest
 from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
+from nestedmlm.errors import RenamedError
 from nestedmlm.views.posterior import cells
 from nestedmlm.views.render.blocks import Table, Text, text_lines
 from nestedmlm.views.render.view import View, Viewable
@@ -156,3 +157,11 @@ def test_headings_of_text_stand_above_it():
     lines = text_lines(cells.frame_table("t", frame, columns))
     assert [line[:6].strip() for line in lines] == ["Name", "a lon", "b"]
     assert cells.frame_table("t", frame[:0], columns).columns == ()  # nothing to show
+
+
+@pytest.mark.parametrize(("name", "write"), [("profile", "profile_zeta"), ("influence", "cooks")])
+def test_a_result_without_a_picture_of_its_own_names_it(fits, name, write):
+    found = VIEWS[name](fits)
+    with pytest.raises(RenamedError, match=rf"has no plot: write nm\.plots\.{write}"):
+        found.plot()
+    assert not hasattr(fits["two"].varcorr(), "plot")

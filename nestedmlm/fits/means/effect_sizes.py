@@ -73,8 +73,9 @@ def eff_size(
         Degrees of freedom of `sigma`, for its part of the standard errors. By default
         Satterthwaite's of this model's; a number is taken as known.
     method : str or mapping
-        Contrasts of means, as in `Emmeans.contrast`. Rows that are contrasts already are
-        divided as they are.
+        Contrasts of means: ``pairwise, trt.vs.ctrl, consec, eff, poly``, …, or coefficients by
+        name, ``{"A - rest": [1, -0.5, -0.5]}``. Rows that are contrasts already are divided as
+        they are.
 
     Returns
     -------

@@ -190,8 +190,8 @@ class Emmeans(MeansDisplay, Viewable):
             for all, ``["pairwise", "poly"]``, ``{"recipe": "consec", "temp": "poly"}``; True: the
             `method`). They are not adjusted unless asked for, as in R's emmeans.
         type : {"link", "response"}, optional
-            Of a generalized model's contrasts, as in `emmeans`; by default as the means were made.
-            With ``"response"`` differences of logits are odds ratios, and of logarithms ratios.
+            Scale of a generalized model's contrasts; by default as the means were made. With
+            ``"response"`` differences of logits are odds ratios, and of logarithms ratios.
 
         Returns
         -------

@@ -132,7 +132,7 @@ def allocation(
     beta: Mapping[str, float],
     sd: Mapping[str, Any] | None = None,
     correlation: Mapping[str, Any] | None = None,
-    icc: Mapping[str, float] | None = None,
+    icc: Mapping[str, float] | float | None = None,
     sigma: float | None = None,
     sizes: Mapping[str, Sequence[int]] | None = None,
     alpha: float = 0.05,
@@ -156,10 +156,17 @@ def allocation(
         ``{"arm": "class", "day": ("visit", [0, 1, 2])}``.
     beta : mapping of str to float
         Fixed effects that are supposed; others are zero.
-    sd, correlation, icc, sigma
-        Covariances that are supposed, as in a scenario: ``sd={"school": 4, "Residual": 10}``,
-        ``correlation={"school": -0.3}`` of intercept and slope, ``icc={"school": 0.15}`` in the
-        place of `sd`, and the residual standard deviation.
+    sd : mapping, optional
+        Standard deviations by grouping factor, ``{"school": 4, "Residual": 10}``; of several
+        columns by column.
+    correlation : mapping, optional
+        By grouping factor, with `sd`: ``{"school": -0.3}`` of intercept and slope; else 0.
+    icc : mapping of str to float, or float, optional
+        In the place of `sd`: shares of the total variance, ``{"school": 0.15}``; a number where
+        there is one grouping factor.
+    sigma : float, optional
+        Residual standard deviation, where `sd` does not have it; with `icc` by default what makes
+        the total 1.
     sizes : mapping of str to sequence of int, optional
         Counts to try, in each unit of the level above; of the outermost level the greatest that
         is affordable is taken.

@@ -36,7 +36,7 @@ def scenario(
     sigma: float | None = None,
     sd: Mapping[str, Any] | None = None,
     correlation: Mapping[str, Any] | None = None,
-    icc: Mapping[str, float] | None = None,
+    icc: Mapping[str, float] | float | None = None,
     REML: bool = True,
     weights: Any = None,
     offset: Any = None,
@@ -64,9 +64,10 @@ def scenario(
         columns, by column: ``{"Subject": {"(Intercept)": 25, "Days": 6}, "Residual": 26}``.
     correlation : mapping, optional
         By grouping factor, with ``sd``: a number for two columns, a matrix for more; else 0.
-    icc : mapping of str to float, optional
-        Shares of the total variance by grouping factor, in the place of theta, for random
-        intercepts. Without ``sigma`` the total is 1: `beta` are in total standard deviations.
+    icc : mapping of str to float, or float, optional
+        Shares of the total variance by grouping factor (a number where there is one), in the place
+        of theta, for random intercepts. Without ``sigma`` the total is 1: `beta` are in total
+        standard deviations.
     REML : bool
         How refits are made where a test does not say.
     weights, offset : str or array, optional
@@ -103,7 +104,7 @@ def scenario(
     >>> study = nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, theta=[1], sigma=1)
     >>> study.simulate(2, seed=1).shape
     (80, 2)
-    >>> print(round(nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, icc={"g": 0.2}).sigma, 3))
+    >>> print(round(nm.scenario("y ~ x + (1 | g)", plan, beta={"x": 0.1}, icc=0.2).sigma, 3))
     0.894
     """
     text, table = with_response(formula, data, double_bar)
@@ -174,7 +175,8 @@ def simulate(
     data : table
         Predictors and grouping factors.
     params : mapping
-        ``beta``, ``theta`` and ``sigma``, as in `scenario`.
+        ``beta`` (a mapping of names to values), ``theta`` (relative to sigma, in lme4's order) and
+        ``sigma`` (the residual standard deviation).
     nsim : int
         Responses.
     seed : int, optional

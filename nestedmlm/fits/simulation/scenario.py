@@ -177,7 +177,7 @@ class Scenario:
         sigma: float | None = None,
         sd: Mapping[str, Any] | None = None,
         correlation: Mapping[str, Any] | None = None,
-        icc: Mapping[str, float] | None = None,
+        icc: Mapping[str, float] | float | None = None,
         dispersion: float | None = None,
     ) -> Scenario:
         """Change parameters; a mapping changes the fixed effects that it names.
@@ -196,8 +196,9 @@ class Scenario:
             covariances.
         correlation : mapping, optional
             By grouping factor, with ``sd``: a number for two columns, a matrix for more; else 0.
-        icc : mapping of str to float, optional
-            Shares of the total variance by grouping factor, for random intercepts.
+        icc : mapping of str to float, or float, optional
+            Shares of the total variance by grouping factor (a number where there is one), for
+            random intercepts.
         dispersion : float, optional
             Of a generalized model whose family has one, as ``fit.dispersion``.
 
@@ -345,7 +346,7 @@ def supposed(
     sigma: Any = None,
     sd: Mapping[str, Any] | None = None,
     correlation: Mapping[str, Any] | None = None,
-    icc: Mapping[str, float] | None = None,
+    icc: Mapping[str, float] | float | None = None,
 ) -> Supposed:
     """Read covariance parameters in one of three forms: theta, standard deviations, shares.
 
@@ -354,6 +355,8 @@ def supposed(
     OptionError
         Unless exactly one form is given, whole.
     """
+    if icc is not None and sd is not None and {name.lower() for name in sd} == {"residual"}:
+        raise OptionError("with icc= the residual standard deviation is sigma=")
     if sum(form is not None for form in (theta, sd, icc)) != 1:
         raise OptionError("give the covariances once: sd= (with correlation=), icc= or theta=")
     if correlation is not None and sd is None:

@@ -76,15 +76,15 @@ def from_sds(
     return Supposed(theta=theta_of_covariances(design, matrices), sigma=residual)
 
 
-def from_shares(design: Design, icc: Mapping[str, float], sigma: float | None) -> Supposed:
+def from_shares(design: Design, icc: Mapping[str, float] | float, sigma: float | None) -> Supposed:
     """Read shares of the variance of random intercepts; the rest is the residual's.
 
     Parameters
     ----------
     design : Design
         With random intercepts only.
-    icc : mapping of str to float
-        By grouping factor, the share of its variance in the total.
+    icc : mapping of str to float, or float
+        By grouping factor, the share of its variance in the total; a number where there is one.
     sigma : float or None
         Residual standard deviation; by default what makes the total 1, so that fixed effects are
         in total standard deviations.
@@ -98,6 +98,10 @@ def from_shares(design: Design, icc: Mapping[str, float], sigma: float | None) -
     if any(term.columns != ("(Intercept)",) for term in design.terms):
         raise OptionError("icc= is for random intercepts; with random slopes give sd=")
     names = [design.factors[term.factor].name for term in design.terms]
+    if not isinstance(icc, Mapping):
+        if len(names) > 1:
+            raise OptionError(f"icc= needs a share for each of {', '.join(names)}: icc={{...}}")
+        icc = {names[0]: icc}
     _check_names(icc, names, "icc")
     shares = np.array([check_number(icc[name], f"icc of {name}") for name in names])
     rest = 1.0 - shares.sum()

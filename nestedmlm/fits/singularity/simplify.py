@@ -115,7 +115,8 @@ def simplify(
         How the models are compared: by likelihood ratio tests, or by their predictions of new
         groups, each group left out and predicted by the others.
     group : str, optional
-        Of ``"elpd"``: which groups, as in `loo`.
+        Of ``"elpd"``: the grouping factor, or another column, whose groups are predicted; by
+        default the factor that contains all others.
 
     Returns
     -------

@@ -67,12 +67,17 @@ def bootstrap(
         `use_u`); resample residuals of every level, centred and rescaled (Carpenter,
         Goldstein & Rasbash 2003); resample whole groups of the top-level factor.
     seed : int, optional
+        The same seed, the same replicates.
     workers : int
         Processes. The results do not depend on it, and scripts need no
         ``if __name__ == "__main__"``.
     progress : bool
-    use_u, re_form
-        Random effects that the parametric bootstrap conditions on, as in `simulate`.
+        Show a line of progress.
+    use_u : bool
+        The parametric bootstrap keeps the conditional modes; it draws random effects anew if not.
+    re_form : False, None or str
+        The same of some: False, all are drawn anew; None, all are kept; ``"~ (1 | schoolid)"``,
+        these are kept.
     by : str, optional
         Factor whose groups the cases bootstrap resamples, where factors are crossed.
 

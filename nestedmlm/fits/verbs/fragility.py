@@ -61,9 +61,10 @@ def fragility(
     Parameters
     ----------
     L : str, array (p,), Series
-        One hypothesis on the fixed effects, as in `contest`: ``"ses"``, ``"a - b = 2"``.
+        One hypothesis on the fixed effects: ``"ses"``, ``"a - b = 2"``, or a number for each
+        coefficient.
     by : str, list of str or array, optional
-        What is left out at a time, as in `influence`: a grouping factor, a column, columns whose
+        What is left out at a time: a grouping factor, a column, columns whose
         combinations are left out, or one label for each row. Default: each row.
     rhs : float
         Hypothetical value, on top of that in a text.

@@ -31,7 +31,9 @@ def getme(fit: LmerFit, name: str | Sequence[str]) -> Any:
     Parameters
     ----------
     name : str, or sequence of str
-        See `components`. Several names, or ``"ALL"``, give a dictionary.
+        lme4's: ``"X"``, ``"y"``, ``"Z"``, ``"Zt"``, ``"Lambda"``, ``"theta"``, ``"beta"``, ``"b"``,
+        ``"u"``, ``"L"``, ``"RX"``, …; the error for any other lists all. Several names, or
+        ``"ALL"``, give a dictionary.
 
     Raises
     ------

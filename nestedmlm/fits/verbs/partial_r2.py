@@ -25,7 +25,7 @@ def partial_r2(
     Parameters
     ----------
     type : {"III", "II", "I"}
-        Hypotheses, as in `anova`.
+        Hypotheses: marginal, each given all that do not contain it, sequential (SAS's types).
     ddf : {"satterthwaite", "kenward-roger", "residual"}, optional
         Denominator degrees of freedom, which set the scale; by default Kenward and Roger's of a
         REML fit, as in the source, else (and of iterative fits) Satterthwaite's.

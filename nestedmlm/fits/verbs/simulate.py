@@ -38,6 +38,7 @@ def simulate(
     nsim : int
         Responses.
     seed : int, optional
+        The same seed, the same responses.
     re_form : False, None or str
         Random effects that are conditioned on, the others being drawn: False, none of them;
         None, all; ``"~ (1 | schoolid)"``, these.
@@ -48,7 +49,7 @@ def simulate(
         differ or correlate are drawn anew with the covariance of the new rows' own strata, times
         and blocks, also in blocks of the fit (`predict` with ``use_residuals`` forecasts these).
     offset, weights : str or array, optional
-        Offset and prior weights of `newdata`, as in `predict`.
+        Offset and prior weights of `newdata`: the name of a column, or one number for each row.
 
     Returns
     -------

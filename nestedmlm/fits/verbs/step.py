@@ -55,10 +55,11 @@ def step(
         What decides: p-values, or predictions of new groups. Then the term goes without which each
         group is best predicted by the fit to the others, while that is no worse than with it.
     group : str, optional
-        Of ``"elpd"``: which groups, as in `loo`.
+        Of ``"elpd"``: the grouping factor, or another column, whose groups are predicted; by
+        default the factor that contains all others.
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
         Degrees of freedom; by default Satterthwaite's. Fixed effects of a generalized model have
-        likelihood-ratio tests, as in `drop1`.
+        likelihood-ratio tests of models refitted without each term.
     alpha_random, alpha_fixed : float
         Terms go while the largest p-value is above these.
     reduce_random, reduce_fixed : bool

@@ -41,7 +41,8 @@ class Comparison(Viewable):
     Attributes
     ----------
     table : DataFrame
-        See `nestedmlm.posterior.comparison.comparison_table`.
+        By parameter: `estimate`, `std_error` (the likelihood's), `mean`, `sd`, `conf_low`,
+        `conf_high` (the posterior's), `shift`, `inside`.
     formula : str
     method : str
         ``REML`` or ``ML``.

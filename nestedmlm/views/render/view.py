@@ -12,12 +12,12 @@ from inspect import isfunction
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from nestedmlm.arguments import checked
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, RenamedError
 from nestedmlm.late import Late
 from nestedmlm.native_frames import native_method
 from nestedmlm.views.render.blocks import Block, Table, Text, text_lines
@@ -37,6 +37,23 @@ else:  # a format loads when it is first written
 
 __all__ = ["Block", "Table", "Text", "View", "Viewable"]
 
+# results without a method plot(), and the picture of them
+PICTURES: Mapping[str, str] = MappingProxyType(
+    {
+        "Bootstrap": "nm.plots.bootstrap_densities(bootstrap)",
+        "Check": "fit.plot.check()",
+        "Comparison": "fit.plot.comparison(posterior)",
+        "Diagnosis": "fit.plot.singularity()",
+        "Fragility": "nm.plots.fragility(fragility)",
+        "GroupLoo": "nm.plots.loo(loo)",
+        "Influence": "nm.plots.cooks_distance(influence)",
+        "PriorInfluence": "nm.plots.prior_influence(sensitivity)",
+        "Profile": "nm.plots.profile_zeta(profile)",
+        "Smooths": "fit.plot.curves()",
+        "VariancePartition": "fit.plot.variance_partition()",
+    }
+)
+
 
 class Viewable:
     """Base of results that print themselves: `view` builds the document, all formats follow.
@@ -53,6 +70,15 @@ class Viewable:
         for name, member in [*vars(cls).items()]:
             if name[0] != "_" and name != "view" and isfunction(member):
                 setattr(cls, name, native_method(member))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how a result that has no `plot` is drawn."""
+            of = type(self).__name__
+            if name == "plot" and of in PICTURES:
+                raise RenamedError(f"{of} has no plot: write {PICTURES[of]}")
+            return object.__getattribute__(self, name)
 
     def view(self) -> View:
         """Build the document.
