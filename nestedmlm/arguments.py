@@ -1,8 +1,7 @@
 """Checks of arguments: flags, choices, counts, levels, and `checked`, which picks them.
 
-One function for each kind of value. Each returns the value as plain Python's (a NumPy bool becomes
-a bool), and refuses what is of another kind with an `OptionError` that names the argument and what
-it may be.
+Each function returns the value as plain Python's (a NumPy bool becomes a bool), and refuses what is
+of another kind with an `OptionError` that names the argument and what it may be.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         kind = "positive integer" if least == 1 else f"whole number of at least {least}"
-        shown = "a function (fun= takes it)" if name == "nsim" and callable(value) else repr(value)
+        shown = "a function: fun= takes it" if name == "nsim" and callable(value) else repr(value)
         raise OptionError(f"{name} must be a {kind}, not {shown}")
     if int(value) > sys.maxsize:
         raise OptionError(f"{name} must be at most {sys.maxsize}, not {value!r:.60}")

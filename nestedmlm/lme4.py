@@ -12,7 +12,7 @@ above the optimum (``fit.certificate``), to which `nestedmlm.lmer` and ``fit.pol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -23,7 +23,7 @@ from nestedmlm.fits.fit_comparison import anova
 from nestedmlm.fits.lm_list import lm_list as lmList
 from nestedmlm.fits.lmer_fit import LmerFit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
-from nestedmlm.fits.verbs.getme import getme
+from nestedmlm.fits.verbs.getme import getme as getME
 from nestedmlm.formula import Formula
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.optimum.control import Control
@@ -57,36 +57,29 @@ def lmer(
     Parameters
     ----------
     formula : str or Formula
-        ``"y ~ x + (x | school) + (1 | teacher)"``, as in R. The page *Formulas* has every operator
-        and function.
+        ``"y ~ x + (x | school) + (1 | teacher)"``, as in R; the page *Formulas* has everything.
     data : DataFrame, mapping of arrays, or anything narwhals can read (polars, Arrow)
         One row for each observation. Never changed.
     REML : bool
         Restricted maximum likelihood (True) or maximum likelihood.
     weights, offset : str or array, optional
-        Prior weights, and what is added to the linear predictor: the name of a column, or one
-        number for each row of the data.
+        Prior weights, and what is added to the linear predictor: a column, or a number per row.
     contrasts : mapping, optional
-        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
-        treatment contrasts.
+        Coding of factors in the fixed part, ``{"cond": "sum"}``; by default treatment contrasts.
     na_action : {"omit", "exclude", "raise"}
-        Rows with missing values are left out, left out but kept (as NaN) in residuals and
-        predictions, or refused.
+        Rows with missing values: left out, kept (as NaN) in residuals and predictions, refused.
     double_bar : {"split", "diag"}
         ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
     env : mapping of str to object, optional
-        Variables and functions that the formula may use where the data have no such column; by
-        default data and functions written by the caller.
+        Variables and functions that the formula may use; by default those written by the caller.
     start : array, optional
         Theta to start from; by default lme4's start.
     control : Control, optional
         By default ``Control(optimizer="lme4")``: lme4's ``nloptwrap`` and checks at the boundary.
-    dispersion, residual : str, optional
-        A formula of the residuals' log standard deviation, ``"~ Sex"``; correlation of residuals
-        within blocks, ``"ar1(time | id)"``. lme4 has neither: they need
-        ``control=nm.Control()``, the optimizer of `nestedmlm.lmer`.
-    penalty : {"wishart"} or Penalty, optional
-        Prior that keeps covariances away from the boundary; it needs ``control=nm.Control()`` too.
+    dispersion, residual, penalty : str, optional
+        Formula of the residuals' log standard deviation, ``"~ Sex"``; their correlation in blocks,
+        ``"ar1(time | id)"``; ``"wishart"``, a prior that keeps covariances from the boundary. lme4
+        has none of these: they need ``control=nm.Control()``, the optimizer of `nestedmlm.lmer`.
 
     Returns
     -------
@@ -350,19 +343,6 @@ def vcovAdj(object: LmerFit) -> pd.DataFrame:
     """pbkrtest: Kenward and Roger's adjusted covariance of the fixed effects."""
     cov = df_method(object.core, "kenward-roger").cov
     return pd.DataFrame(cov, index=object.params.index, columns=object.params.index)
-
-
-def getME(object: LmerFit, name: str | Sequence[str]) -> Any:
-    """Return a component of the fit by lme4's name, such as ``"X"``, ``"Zt"`` or ``"theta"``.
-
-    Several names, or ``"ALL"``, give a dictionary. ``"L"`` and ``"RZX"`` are dense, not permuted.
-
-    Raises
-    ------
-    OptionError
-        For a name that is not known; the message lists those that are.
-    """
-    return getme(object, name)
 
 
 def hatvalues(model: LmerFit) -> pd.Series:

@@ -233,11 +233,8 @@ def split_bars(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
         For a bar without parentheses, under an operator other than ``+``, or after a minus.
     """
     if is_bar(node):
-        raise FormulaError(
-            "put the random-effects term in parentheses, for example y ~ x + (1 | g)",
-            None,
-            node.pos,
-        )
+        message = "put the random-effects term in parentheses, for example y ~ x + (1 | g)"
+        raise FormulaError(message, None, node.pos)
     bars: list[Node] = []
     return run(_strip(node, bars)), tuple(bars)
 
@@ -262,19 +259,19 @@ def _strip(node: Node, bars: list[Node]) -> Task:
             return left if right is None else right
         return Binary("+", left, right, pos=node.pos)
     if isinstance(node, Binary) and node.op == "-":
-        _refuse_bar(
-            node.right,
-            "a random-effects term or a smooth cannot be taken out with '-': leave it out",
-        )
+        _refuse_bar(node.right, f"{_BAR} cannot be taken out with '-': leave it out")
         left = yield _strip(node.left, bars)
         if left is None:
             return Unary("-", node.right, pos=node.pos)
         return Binary("-", left, node.right, pos=node.pos)
-    message = "a random-effects term or a smooth can only be added with '+'"
+    message = f"{_BAR} can only be added with '+'"
     if isinstance(node, Unary) and node.op == "!":
         message = "'!' takes all that follows it, as in R: write I(!x) + (1 | g)"
     _refuse_bar(node, message)
     return node
+
+
+_BAR = "a random-effects term or a smooth"
 
 
 def _refuse_bar(node: Node, message: str) -> None:

@@ -173,6 +173,6 @@ def test_models_one_by_one_in_a_list_or_in_a_dictionary(fit):
 
 def test_a_statistic_in_the_place_of_nsim_says_where_it_goes(fit):
     with pytest.raises(
-        OptionError, match=r"nsim .* not a function \(fun= takes it\)"
+        OptionError, match=r"nsim .* not a function: fun= takes it"
     ):  # boot(data, statistic)
         fit.bootstrap(lambda again: again.sigma)

@@ -33,7 +33,7 @@ def getme(fit: LmerFit, name: str | Sequence[str]) -> Any:
     name : str, or sequence of str
         lme4's: ``"X"``, ``"y"``, ``"Z"``, ``"Zt"``, ``"Lambda"``, ``"theta"``, ``"beta"``, ``"b"``,
         ``"u"``, ``"L"``, ``"RX"``, …; the error for any other lists all. Several names, or
-        ``"ALL"``, give a dictionary.
+        ``"ALL"``, give a dictionary. ``"L"`` and ``"RZX"`` are dense, not permuted.
 
     Raises
     ------
