@@ -14,6 +14,8 @@ from nestedmlm.design.frame.collation import sort_levels
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
 
+_RUNS_PAY = 3  # rows a run of one level must have at least, on average
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Factor:
@@ -251,13 +253,25 @@ def flat_list(values: Sequence[Any], text: str) -> list[Any]:
 
 def drop_unused(factor: Factor) -> Factor:
     """Remove the levels that no row has."""
-    counts = np.bincount(factor.codes[factor.codes >= 0], minlength=factor.levels.size)
+    counts = level_counts(factor.codes, factor.levels.size)
     if counts.all():
         return factor
     used = np.flatnonzero(counts)
     table = np.full(counts.size + 1, -1, dtype=np.int32)
     table[used] = np.arange(used.size, dtype=np.int32)
     return replace(factor, codes=table[factor.codes], levels=factor.levels[used])
+
+
+def level_counts(codes: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:
+    """Return the rows of each level; missing ones (-1) count nowhere."""
+    n = len(codes)
+    after = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    if len(after) * _RUNS_PAY >= n:
+        return np.bincount(codes[codes >= 0], minlength=size)
+    starts = np.append(0, after)  # runs: to add 1 to one number for every row takes longer
+    own, lengths = codes[starts], np.diff(starts, append=n)
+    there = own >= 0
+    return np.bincount(own[there], lengths[there], size).astype(np.int64)
 
 
 def vector_length(value: Vector) -> int:

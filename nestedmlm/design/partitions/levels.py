@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from nestedmlm.design.frame.collation import sort_levels
-from nestedmlm.design.frame.values import KIND_WORDS, Factor, Vector, object_array, vector_length
+from nestedmlm.design.frame.values import (
+    KIND_WORDS,
+    Factor,
+    Vector,
+    level_counts,
+    object_array,
+    vector_length,
+)
 from nestedmlm.design.partitions.partition_frame import Kind, all_missing, described
 from nestedmlm.errors import PartitionError
 
@@ -44,7 +51,7 @@ class SeenLevels:
         """Of a partition; None where it has no row, or nothing but missing values."""
         if not isinstance(value, Factor):
             return None
-        used = np.flatnonzero(np.bincount(value.codes[value.codes >= 0]))
+        used = np.flatnonzero(level_counts(value.codes, value.levels.size))
         if not used.size:
             return None
         return cls(

@@ -10,10 +10,10 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.values import Vector, take_rows
 from nestedmlm.design.matrices.columns import Reader
 from nestedmlm.statistics.cells.cell_sums import Cells, Tally, packed_places
-from nestedmlm.statistics.cells.combinations import combinations, plain_codes, run_starts
+from nestedmlm.statistics.cells.combinations import Runs, plain_codes, runs_of
 
-_ROWS_AT_ONCE = 8_192  # whose columns stay in the processor's cache
-_RUNS_PAY = 2  # rows of a run, on average, from which sums of runs are made first
+_NUMBERS_AT_ONCE = 100_000  # of all columns, for a block of rows that stays in the cache
+_LEAST_ROWS = 4_096  # of a block: fewer, and the calls cost more than the sums
 _RUNS_HELD = 65_536  # sums of runs that wait, at least, until they are added to the cells
 
 
@@ -24,7 +24,7 @@ def cells_of_rows(
     basis: FloatArray,
     kz: int,
     tally: Tally,
-    numbered: tuple[IntArray, IntArray] | None = None,
+    runs: Runs | None = None,
 ) -> Cells:
     """Sum the products of some rows by cell.
 
@@ -40,8 +40,8 @@ def cells_of_rows(
     kz : int
     tally : Tally
         Of these rows.
-    numbered : (codes, first), optional
-        The `combinations` of the keys, where the caller has them.
+    runs : Runs, optional
+        Those of the keys, where the caller has them.
 
     Returns
     -------
@@ -51,33 +51,36 @@ def cells_of_rows(
     d, n = len(readers), tally.n
     total, sums = np.zeros((d, d)), np.zeros(d)
     plain = None if w is None else np.zeros((d, d))
-    codes, first = numbered or combinations([plain_codes(value) for value in keys.values()])
-    products = np.zeros((len(packed_places(kz, d)), len(first)))
+    runs = runs or runs_of([plain_codes(value) for value in keys.values()])
+    products = np.zeros((len(packed_places(kz, d)), len(runs.first)))
     to_basis = np.linalg.inv(basis).T
-    buffer = np.empty((d, _ROWS_AT_ONCE))
-    held = _Runs(products, codes)
+    # written again for every block: arrays that come and go cost as much as the sums
+    block = max(min(n, max(_NUMBERS_AT_ONCE // d, _LEAST_ROWS)), 1)
+    raws, turned, weights = (np.empty((d, block)) for _ in range(3))
+    held = _RunSums(products, runs, raws.shape)
     with np.errstate(invalid="ignore", over="ignore"):  # whoever asked looks for infinity
-        for low in range(0, n, _ROWS_AT_ONCE):
-            rows = slice(low, min(low + _ROWS_AT_ONCE, n))
-            raw = buffer[:, : rows.stop - low]
+        for low in range(0, n, block):
+            rows = slice(low, min(low + block, n))
+            here = slice(rows.stop - low)
+            raw = raws[:, here]
             for reader, out in zip(readers, raw, strict=True):
                 reader(rows, out)
-            c = to_basis @ raw
+            c = np.matmul(to_basis, raw, out=turned[:, here])
             sums += c.sum(axis=1)
-            weighted = c if w is None else c * w[rows]
+            weighted = c if w is None else np.multiply(c, w[rows], out=weights[:, here])
             # The rows of z are those of the cells. A block with its own transpose goes to BLAS's
             # syrk, which takes four times gemm's time where the block is this flat.
             total[kz:] += weighted[kz:] @ c.T
             if plain is not None:
                 plain += c @ c.T
-            held.add(weighted[:kz], c, codes[rows])
+            held.add(weighted[:kz], c, rows)
         held.flush()
         for (a, j), own in zip(packed_places(kz, d), products.sum(axis=1), strict=True):
             total[a, j] = total[j, a] = own
     return Cells(
-        keys={name: take_rows(value, first) for name, value in keys.items()},
+        keys={name: take_rows(value, runs.first) for name, value in keys.items()},
         products=products,
-        counts=np.bincount(codes, minlength=len(first)),
+        counts=runs.counts(),
         basis=basis,
         kz=kz,
         total=total,
@@ -87,41 +90,52 @@ def cells_of_rows(
     )
 
 
-class _Runs:
+class _RunSums:
     """Sums over runs of rows of one cell, which wait until they are added to the cells.
 
     Parameters
     ----------
     products : (m, J) array
         Of the cells, which they are added to.
-    codes : (n,) array
-        The cell of each row.
+    runs : Runs
+        Of all rows.
+    block : (d, n)
+        Columns, and the rows that come at once, at most.
     """
 
-    def __init__(self, products: FloatArray, codes: IntArray) -> None:
-        self._products = products
+    def __init__(self, products: FloatArray, runs: Runs, block: tuple[int, int]) -> None:
+        self._products, self._runs = products, runs
         m, J = products.shape
-        size = max(min(max(_RUNS_HELD, J // 4), len(codes)), _ROWS_AT_ONCE)
+        size = max(min(max(_RUNS_HELD, J // 4), len(runs.codes)), block[1])
         self._sums, self._cell = np.empty((m, size)), np.empty(size, dtype=np.int64)
+        self._scratch = np.empty(block)
         self._count = 0
 
-    def add(self, weighted: FloatArray, c: FloatArray, codes: IntArray) -> None:
+    def add(self, weighted: FloatArray, c: FloatArray, rows: slice) -> None:
         """Sum over some rows: (kz, n) weighted columns of z, all (d, n) columns."""
-        starts = run_starts([codes])
-        by_run = len(starts) * _RUNS_PAY <= len(codes)
-        count = len(starts) if by_run else len(codes)
-        if self._count + count > len(self._cell):
+        starts, cells = self._of(rows)
+        if self._count + len(cells) > len(self._cell):
             self.flush()
-        own, at = slice(self._count, self._count + count), 0
-        self._cell[own] = codes[starts] if by_run else codes
+        own, at = slice(self._count, self._count + len(cells)), 0
+        self._cell[own] = cells
         for a, z in enumerate(weighted):  # all products of one column of z at once
-            rows = slice(at, at + len(c) - a)
-            if by_run:
-                np.add.reduceat(z * c[a:], starts, axis=1, out=self._sums[rows, own])
+            some = slice(at, at + len(c) - a)
+            if starts is None:
+                np.multiply(z, c[a:], out=self._sums[some, own])
             else:
-                np.multiply(z, c[a:], out=self._sums[rows, own])
-            at = rows.stop
-        self._count += count
+                of_rows = np.multiply(z, c[a:], out=self._scratch[a:, : len(z)])
+                np.add.reduceat(of_rows, starts, axis=1, out=self._sums[some, own])
+            at = some.stop
+        self._count += len(cells)
+
+    def _of(self, rows: slice) -> tuple[IntArray | None, IntArray]:
+        """Starts of the runs among some rows, counted from the first of them, and their cells."""
+        starts, codes = self._runs.starts, self._runs.codes
+        if starts is None:
+            return None, codes[rows]
+        low = int(np.searchsorted(starts, rows.start, side="right")) - 1
+        own = slice(low, int(np.searchsorted(starts, rows.stop)))
+        return np.maximum(starts[own] - rows.start, 0), codes[own]
 
     def flush(self) -> None:
         """Add what waits to the cells."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.checks import check_weights
-from nestedmlm.design.frame.values import Factor, Vector, as_factor
+from nestedmlm.design.frame.values import Factor, Vector, as_factor, level_counts
 from nestedmlm.design.matrices.columns import Column, Reader, column_readers, columns_of
 from nestedmlm.design.matrices.modelmatrix import MatrixSpec, learn_matrix, match_levels
 from nestedmlm.design.partitions.learning import Learned, some_rows
@@ -19,6 +19,7 @@ from nestedmlm.design.partitions.reading import CompleteRows, Reading
 from nestedmlm.errors import FormulaError, PartitionError
 from nestedmlm.statistics.cells.accumulate import cells_of_rows
 from nestedmlm.statistics.cells.cell_sums import Cells, Tally, triangular_factor, triangular_root
+from nestedmlm.statistics.cells.combinations import Runs
 from nestedmlm.statistics.cells.merge import merge
 from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
@@ -91,7 +92,7 @@ class CellPlan:
         self,
         rows: CompleteRows,
         label: str,
-        numbered: tuple[IntArray, IntArray] | None = None,
+        runs: Runs | None = None,
     ) -> Cells:
         """Sum the products of complete rows by cell.
 
@@ -100,8 +101,8 @@ class CellPlan:
         rows : CompleteRows
         label : str
             For messages.
-        numbered : (codes, first), optional
-            `combinations` of the groups, where the caller has them.
+        runs : Runs, optional
+            Those of the groups, where the caller has them.
 
         Returns
         -------
@@ -128,7 +129,7 @@ class CellPlan:
         ]
         tally = _tally(rows, values, known)
         cells = cells_of_rows(
-            readers, keys_of(rows, self.groups), rows.weights, self.basis, self.kz, tally, numbered
+            readers, keys_of(rows, self.groups), rows.weights, self.basis, self.kz, tally, runs
         )
         if not np.isfinite(cells.total).all():
             self._refuse_infinite(readers, len(y), label)
@@ -278,7 +279,7 @@ def _tally(rows: CompleteRows, values: Mapping[str, Vector], known: Mapping[str,
         if isinstance(like, Factor):
             value = as_factor(values[name], name=name)
             codes = match_levels(value, like.levels, like.labels, name)
-            used[name] = np.bincount(codes, minlength=len(like.levels))
+            used[name] = level_counts(codes, len(like.levels))
     return Tally(
         n=n,
         rows=rows.rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,6 +34,64 @@ def plain_codes(value: Vector) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Runs:
+    """Rows in runs of one combination.
+
+    Attributes
+    ----------
+    codes : (r,) array
+        The combination of each run, 0, 1, …; of each row where there are no runs to speak of.
+    starts : (r,) array or None
+        The first row of each run; None where every row stands for itself.
+    first : (J,) array
+        A row of each combination.
+    n : int
+        Number of rows.
+    """
+
+    codes: IntArray
+    starts: IntArray | None
+    first: IntArray
+    n: int
+
+    def by_row(self) -> IntArray:
+        """The combination of each row, (n,)."""
+        if self.starts is None:
+            return self.codes
+        return np.repeat(self.codes, np.diff(self.starts, append=self.n))
+
+    def counts(self) -> IntArray:
+        """Rows of each combination, (J,)."""
+        J = len(self.first)
+        if self.starts is None:
+            return np.bincount(self.codes, minlength=J)
+        counts = np.zeros(J, dtype=np.int64)
+        np.add.at(counts, self.codes, np.diff(self.starts, append=self.n))
+        return counts
+
+
+def runs_of(values: Sequence[IntArray]) -> Runs:
+    """Number the observed combinations of several variables, by runs of rows that have one.
+
+    Parameters
+    ----------
+    values : sequence of (n,) arrays
+        At least one; numbers of any kind, none missing.
+
+    Returns
+    -------
+    Runs
+    """
+    starts = run_starts(values)
+    n = len(values[0])
+    if len(starts) * _RUNS_PAY > n:
+        codes, first = _numbered(values)
+        return Runs(codes=codes, starts=None, first=first, n=n)
+    codes, first = _numbered([value[starts] for value in values])
+    return Runs(codes=codes, starts=starts, first=starts[first], n=n)
+
+
 def combinations(values: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     """Number the observed combinations of several variables.
 
@@ -48,12 +107,8 @@ def combinations(values: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     first : (J,) array
         A row of each combination.
     """
-    start = run_starts(values)
-    n = len(values[0])
-    if len(start) * _RUNS_PAY > n:
-        return _numbered(values)
-    codes, first = _numbered([value[start] for value in values])
-    return np.repeat(codes, np.diff(np.append(start, n))), start[first]
+    runs = runs_of(values)
+    return runs.by_row(), runs.first
 
 
 def run_starts(values: Sequence[IntArray]) -> IntArray:

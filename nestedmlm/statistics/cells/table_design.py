@@ -27,7 +27,7 @@ from nestedmlm.errors import PartitionError
 from nestedmlm.statistics.cells.cell_design import cell_design
 from nestedmlm.statistics.cells.cell_plan import CellPlan, keys_of, learn_specs, plan_of
 from nestedmlm.statistics.cells.cell_sums import Cells
-from nestedmlm.statistics.cells.combinations import combinations, plain_codes
+from nestedmlm.statistics.cells.combinations import Runs, plain_codes, runs_of
 from nestedmlm.statistics.sufficient_statistics import LARGEST, SMALLEST
 
 FEW_ROWS = 5  # rows of a cell, on average, below which sums are hardly smaller than the rows
@@ -71,10 +71,10 @@ def table_design(variables: Variables, contrasts: Mapping[str, Any] | None) -> D
         missing=variables.missing,
     )
     keys = keys_of(rows, groups)
-    numbered = combinations([plain_codes(value) for value in keys.values()])
-    if len(numbered[1]) * FEW_ROWS > variables.n or not all_nested(variables, numbered[1]):
+    runs = runs_of([plain_codes(value) for value in keys.values()])
+    if len(runs.first) * FEW_ROWS > variables.n or not all_nested(variables, runs.first):
         return None
-    found = _cells(rows, reading, groups, contrasts, numbered)
+    found = _cells(rows, reading, groups, contrasts, runs)
     if found is None:
         return None
     plan, cells = found
@@ -129,7 +129,7 @@ def _cells(
     reading: Reading,
     groups: list[str],
     contrasts: Mapping[str, Any] | None,
-    numbered: tuple[IntArray, IntArray],
+    runs: Runs,
 ) -> tuple[CellPlan, Cells] | None:
     """Sums in a basis that fits the data; None where a number is infinite, or no basis fits."""
     terms = [reading.fixed, *(bar.terms for bar in reading.formula.bars)]
@@ -144,7 +144,7 @@ def _cells(
     plan = plan_of(reading, known, specs, groups, rows.some(some))
     for _ in range(_MOST_TURNS):
         try:
-            cells = plan.of_rows(rows, "the data", numbered)
+            cells = plan.of_rows(rows, "the data", runs)
         except PartitionError:
             return None
         better = plan.fitted_to(cells)
