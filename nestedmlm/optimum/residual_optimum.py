@@ -241,10 +241,7 @@ def _edge(here: ResidualPoint, converged: bool) -> str | None:
         if spread > (_NEAR_EDGE if falls else _EDGE_LOG_RATIO):
             return _of_exact_rows(name, value)
         if name.startswith("rho") and 1.0 - abs(value) < _EDGE_CORRELATION:
-            return (
-                f"at the edge: {name} goes to {np.sign(value):+.0f}; the random effects and this "
-                "residual structure explain the same, drop one of them"
-            )
+            return _of_whole_correlation(name, value, here)
     return None
 
 
@@ -282,6 +279,24 @@ def _of_exact_rows(name: str, value: float) -> str:
     else:
         end, advice = f"{np.sign(value) * np.inf:+}", "take a simpler dispersion="
     return f"at the edge: {name} goes to {end}, so some rows are fitted exactly; {advice}"
+
+
+def _of_whole_correlation(name: str, value: float, here: ResidualPoint) -> str:
+    """What is said where residuals of a block determine one another."""
+    model = here.objective.sums.model
+    if model.structure is not None and model.structure.time == LEVELS:
+        apart = ", or no by=" if len(model.correlations) > 1 else ""
+        advice = (
+            ", so some combinations of rows are fitted exactly; take a simpler structure, ar1 or "
+            f"cs{apart}"
+        )
+    elif here.objective.plan.n_theta:
+        advice = (
+            "; the random effects and this residual structure explain the same, drop one of them"
+        )
+    else:
+        advice = "; the rows of a block hardly differ but by their predictors: take their means"
+    return f"at the edge: {name} goes to {np.sign(value):+.0f}{advice}"
 
 
 def _least_eigenvalue(model: ResidualModel, free: FloatArray) -> float:

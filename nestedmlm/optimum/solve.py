@@ -59,6 +59,7 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
 # deviance units above the optimum that are worth a warning: those who ask for lme4's place expect
 # to be near it, not at it
 WARNED_FROM = MappingProxyType({"newton": 0.0, "pytensor": 0.0, "lme4": 1e-3})
+_FEW_ROWS = 5.0  # for a parameter of residuals and random effects: with fewer optima are many
 _WORST_DISCREPANCY = 1e-6  # relative, of residuals and crossproducts: more deserves a warning
 
 
@@ -197,7 +198,23 @@ def remarks_on_precision(found: Solved) -> tuple[str, ...]:
     message = found.certificate.message
     if found.solution.stats.sparse is not None:
         return (f"crossed factors eliminated iteratively: {message}",)
+    if found.solution.stats.residual is not None:
+        return _other_optima(found)
     return (message,) if message.startswith(ROUNDED) else ()
+
+
+def _other_optima(found: Solved) -> tuple[str, ...]:
+    """Say that covariances have so many parameters that their optimum is one of several."""
+    s, at = found.solution, found.solution.stats.residual
+    parameters = len(s.theta) + (0 if at is None else len(at.free))
+    rows = s.design.n - s.design.p
+    if rows >= _FEW_ROWS * parameters:
+        return ()
+    return (
+        f"{parameters} parameters of random effects and residuals on {rows} degrees of freedom: "
+        "there may be lower optima than this one, also at an edge where rows are fitted exactly; "
+        "take a simpler structure",
+    )
 
 
 def warn_uncertified(found: Solved) -> None:

@@ -18,6 +18,7 @@ from nestedmlm.optimum.optimize import optimize
 from nestedmlm.optimum.residual_objective import ResidualObjective
 from nestedmlm.optimum.residual_optimum import descend_from, optimize_residuals
 from nestedmlm.optimum.residual_starts import look_from
+from nestedmlm.optimum.solve import remarks_on_precision, solve
 from nestedmlm.statistics.pair_sums import pair_sums
 
 FORMULA = "y ~ t + (t | g)"
@@ -218,6 +219,44 @@ def test_a_second_unstructured_matrix_is_found():
         d,
         {"residual": "us(visit | id)", "dispersion": "~ x", "weights": "w"},
     )
+
+
+@pytest.mark.parametrize("by", ["", ", by=arm"])
+def test_few_rows_for_many_parameters_are_said_to_have_lower_optima(by):
+    """Of arms apart another optimum is 1.0 lower, and points at an edge 6 lower."""
+    how = {"residual": f"toep(visit | id, hom=False{by})"}
+    d = visits_of_sites(8021)
+    found = solve(build_design("y ~ 0 + arm:visit + (t | site)", d, **how), REML=False)
+    said = remarks_on_precision(found)
+    assert found.certificate.holds
+    assert [m[:43] for m in said] == (["12 parameters of random effects and residua"] if by else [])
+
+
+@pytest.mark.parametrize(
+    ("residual", "advice"),
+    [
+        ("ad1(visit | id, by=arm)", "take a simpler structure, ar1 or cs, or no by="),
+        ("ad1(visit | id)", "take a simpler structure, ar1 or cs"),
+        ("ar1(t | id)", "but by their predictors: take their means"),
+    ],
+)
+def test_a_correlation_of_one_is_named_with_what_to_take(residual, advice):
+    y = np.repeat(np.random.default_rng(0).normal(size=(12, 1)), 3, axis=1)  # all visits alike
+    d = pd.DataFrame(
+        {
+            "y": y.ravel(),
+            "id": np.repeat(np.arange(12), 3),
+            "t": np.tile(range(3), 12),
+            "visit": np.tile(list("abc"), 12),
+            "arm": np.repeat(list("pq"), 18),
+        }
+    )
+    design = build_design("y ~ visit", d, residual=residual, require_random=False)
+    sums = pair_sums(design)
+    found = optimize_residuals(make_plan(design, sums.base), sums, REML=True).certificate
+    assert not found.holds
+    assert found.message.startswith("at the edge: rho")
+    assert found.message.endswith(advice)
 
 
 def test_a_start_where_the_optimum_is_leads_nowhere():
