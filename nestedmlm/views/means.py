@@ -137,7 +137,7 @@ def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str
         if table.intervals:
             names = level_names(table.level)
             out += [(names[0], plain("conf_low")), (names[1], plain("conf_high"))]
-        return out if table.intervals else [*out, ("P(>0)", _fixed(frame["probability"], 3))]
+        return [*out, ("P(>0)", _fixed(frame["probability"], 3))] if table.tests else out
     out = [
         (table.name, estimates),
         ("SE", plain("std_error")),

@@ -178,6 +178,7 @@ class Fit(Described, Protocol):
         ddf: str | None = None,
         level: float = 0.95,
         vcov: Any = None,
+        infer: bool | Sequence[bool] | None = None,
     ) -> Viewable: ...
     def emtrends(
         self,
@@ -190,6 +191,7 @@ class Fit(Described, Protocol):
         ddf: str | None = None,
         level: float = 0.95,
         vcov: Any = None,
+        infer: bool | Sequence[bool] | None = None,
     ) -> Viewable: ...
     def update(self, formula: str) -> Any: ...
     def summary(self) -> View: ...

@@ -81,6 +81,7 @@ def pairs(
     by: str | Sequence[str] | None = None,
     reverse: bool = False,
     type: str | None = None,
+    infer: bool | Sequence[bool] | None = None,
 ) -> Emmeans:
     """All pairwise differences within each family: ``contrast("pairwise")``.
 
@@ -95,6 +96,9 @@ def pairs(
         Change the sign of every difference.
     type : {"link", "response"}, optional
         Of a generalized model's differences, as in `nestedmlm.Emmeans.contrast`.
+    infer : bool or pair of bool, optional
+        Whether intervals and tests are printed: ``True`` for both, ``(True, False)`` for intervals
+        alone; by default tests.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def pairs(
     Raises
     ------
     OptionError
-        For an unknown adjustment, variable or type.
+        For an unknown adjustment, variable, type or kind of inference.
 
     Examples
     --------
@@ -119,7 +123,32 @@ def pairs(
     >>> nm.emmeans(fit, "YEAR").pairs(type="response").to_frame()["contrast"].tolist()
     ['YEAR95 / YEAR96', 'YEAR95 / YEAR97', 'YEAR96 / YEAR97']
     """
-    return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse, type=type)
+    return self.contrast("pairwise", adjust=adjust, by=by, reverse=reverse, type=type, infer=infer)
+
+
+def shown_with(means: Emmeans, infer: bool | Sequence[bool] | None) -> Emmeans:
+    """The same with the intervals and the tests that `infer` asks for.
+
+    Parameters
+    ----------
+    means : Emmeans
+    infer : bool or pair of bool, optional
+        One for both, or one for intervals and one for tests; None: as they are.
+
+    Raises
+    ------
+    OptionError
+        For anything else.
+    """
+    if infer is None:
+        return means
+    both = [infer, infer] if isinstance(infer, bool) else list(infer)
+    if len(both) != 2 or not all(isinstance(one, bool | np.bool_) for one in both):
+        raise OptionError(
+            f"infer={infer!r}: True or False for intervals and tests, or a pair of these: "
+            "(True, False) for intervals alone"
+        )
+    return replace(means, intervals=bool(both[0]), tests=bool(both[1]))
 
 
 def on_scale(means: Emmeans, type: str) -> Emmeans:

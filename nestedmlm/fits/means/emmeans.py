@@ -14,7 +14,9 @@ from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.data_of import predictors_of
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.imputation.pooled_fit import PooledFit
+from nestedmlm.fits.means.comparisons import shown_with
 from nestedmlm.fits.means.marginal_means import Emmeans
+from nestedmlm.fits.means.regridded import OF_A_MEAN, OF_A_SLOPE
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
 from nestedmlm.inference.effects.ddf import DfMethod, df_method, most_exact_ddf
@@ -48,6 +50,7 @@ def emmeans(
     ddf: str | None = None,
     level: float = 0.95,
     vcov: str | ClusterRobust | None = None,
+    infer: bool | Sequence[bool] | None = None,
 ) -> Emmeans:
     """Estimate marginal means: what the model predicts for each level, averaged over the rest.
 
@@ -85,6 +88,9 @@ def emmeans(
         Confidence level.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
         Cluster-robust covariance in the place of the model's, with its degrees of freedom.
+    infer : bool or pair of bool, optional
+        Whether intervals and tests of zero are printed: ``True`` for both, ``(False, True)`` for
+        tests alone; by default intervals.
 
     Returns
     -------
@@ -94,7 +100,8 @@ def emmeans(
     Raises
     ------
     OptionError
-        For an unknown predictor, level, kind of weights or method, or an offset that is no number.
+        For an unknown predictor, level, kind of weights, method or kind of inference, or an offset
+        that is no number.
 
     Notes
     -----
@@ -124,19 +131,20 @@ def emmeans(
     keep, groups = _read_specs(specs, by)
     grid = reference_grid(fit.design, predictors_of(fit), at=at, offset=offset)
     cells = marginal_cells(grid, (*keep, *groups), weights=weights)
-    return _estimates(
+    found = _estimates(
         fit,
         grid,
         cells,
         L=estimable(grid, cells.values[:, :-1]),
         offset=cells.values[:, -1],
         groups=groups,
-        name="emmean",
+        name=OF_A_MEAN,
         method=_method(fit, ddf, vcov),
         level=level,
         response=type == "response",
         notes=_notes(fit, grid, keep, groups),
     )
+    return shown_with(found, infer)
 
 
 def emtrends(
@@ -150,6 +158,7 @@ def emtrends(
     ddf: str | None = None,
     level: float = 0.95,
     vcov: str | ClusterRobust | None = None,
+    infer: bool | Sequence[bool] | None = None,
 ) -> Emmeans:
     """Estimate the slope of a numeric predictor for each level of others, averaged over the rest.
 
@@ -170,6 +179,9 @@ def emtrends(
         Confidence level.
     vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional
         Cluster-robust covariance of the fixed effects in the place of the model's.
+    infer : bool or pair of bool, optional
+        Whether intervals and tests of zero are printed: ``True`` for both, ``(False, True)`` for
+        tests alone; by default intervals.
     var : str
         The predictor. Where its effect is not a straight line the slope is that at its reference
         value (by central differences over 0.002 of its range; emmeans takes one-sided ones).
@@ -210,18 +222,19 @@ def emtrends(
         for sign in (1.0, -1.0)
     )
     X = (up.values[:, :-1] - down.values[:, :-1]) / (2.0 * step)
-    return _estimates(
+    found = _estimates(
         fit,
         grid,
         up,
         L=estimable(grid, X),
         offset=np.zeros(len(X)),
         groups=groups,
-        name=f"{var}.trend",
+        name=f"{var}{OF_A_SLOPE}",
         method=_method(fit, ddf, vcov),
         level=level,
         notes=_notes(fit, grid, (*keep, var), groups),
     )
+    return shown_with(found, infer)
 
 
 def _estimates(

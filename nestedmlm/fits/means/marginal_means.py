@@ -18,6 +18,7 @@ from nestedmlm.fits.means.comparisons import (
     interaction_contrasts,
     on_scale,
     pairs,
+    shown_with,
 )
 from nestedmlm.fits.means.effect_sizes import eff_size
 from nestedmlm.fits.means.letter_display import cld
@@ -168,6 +169,7 @@ class Emmeans(MeansDisplay, Viewable):
         reverse: bool = False,
         interaction: bool | str | Sequence[Any] | Mapping[str, Any] = False,
         type: str | None = None,
+        infer: bool | Sequence[bool] | None = None,
     ) -> Emmeans:
         """Compare the rows of each family.
 
@@ -192,6 +194,9 @@ class Emmeans(MeansDisplay, Viewable):
         type : {"link", "response"}, optional
             Scale of a generalized model's contrasts; by default as the means were made. With
             ``"response"`` differences of logits are odds ratios, and of logarithms ratios.
+        infer : bool or pair of bool, optional
+            Whether intervals and tests are printed: ``True`` for both, ``(True, False)`` for
+            intervals alone; by default tests.
 
         Returns
         -------
@@ -200,7 +205,7 @@ class Emmeans(MeansDisplay, Viewable):
         Raises
         ------
         OptionError
-            For an unknown method, adjustment, control, variable or type.
+            For an unknown method, adjustment, control, variable, type or kind of inference.
 
         Notes
         -----
@@ -234,8 +239,10 @@ class Emmeans(MeansDisplay, Viewable):
         means = self if type is None else on_scale(self, type)
         if interaction is not False:
             asked = method if interaction is True else interaction
-            return interaction_contrasts(means, asked, by=groups, adjust=adjust, reverse=reverse)
-        return compare_means(means, method, by=groups, adjust=adjust, ref=ref, reverse=reverse)
+            found = interaction_contrasts(means, asked, by=groups, adjust=adjust, reverse=reverse)
+        else:
+            found = compare_means(means, method, by=groups, adjust=adjust, ref=ref, reverse=reverse)
+        return shown_with(found, infer)
 
     pairs = pairs
     eff_size = eff_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import nestedmlm as nm
 from nestedmlm.errors import OptionError
@@ -54,11 +55,72 @@ def test_means_regridded_to_rates():
     np.testing.assert_allclose(differences["statistic"], [-3.473, 2.360, 4.343], atol=3e-3)
 
 
+@pytest.mark.parametrize("link", ["log", "sqrt", "probit", "inverse"])
+def test_means_regridded_to_a_link(link):
+    cows = nm.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)",
+                    nm.load_dataset("cbpp"), family="binomial")  # fmt: skip
+    means, g = nm.emmeans(cows, "period"), nm.families.resolve_family("binomial").link
+    eta = means.to_frame()["estimate"].to_numpy()
+    there = nm.emmeans(cows, "period").regrid(link)
+    own = {"log": np.log, "sqrt": np.sqrt, "probit": stats.norm.ppf, "inverse": np.reciprocal}[link]
+    np.testing.assert_allclose(there.to_frame()["estimate"], own(g.mu(eta)), rtol=1e-12)
+    # the delta method, by differences
+    step = 1e-5
+    slope = (own(g.mu(eta + step)) - own(g.mu(eta - step))) / (2 * step)
+    V = slope[:, None] * means.vcov() * slope
+    np.testing.assert_allclose(there.vcov(), V, rtol=1e-7)
+    again = there.regrid().vcov()
+    np.testing.assert_allclose(again, means.regrid().vcov(), rtol=1e-10)
+
+
+def test_ratios_of_means_of_a_linear_model():
+    # lme4 1.1-31, emmeans 1.8.4: emmeans(s, "recipe") |> regrid("log") |>
+    # pairs(type = "response", infer = TRUE)
+    fit = nm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", nm.load_dataset("cake"))
+    ratios = nm.emmeans(fit, "recipe").regrid("log").pairs(type="response", infer=True)
+    assert str(ratios).splitlines()[:4] == [
+        " contrast ratio     SE df lower.CL upper.CL null t.ratio p.value",
+        " A / B     1.05 0.0795 42    0.870     1.26    1   0.601  0.8202",
+        " A / C     1.05 0.0796 42    0.872     1.26    1   0.619  0.8104",
+        " B / C     1.00 0.0778 42    0.829     1.21    1   0.018  0.9998",
+    ]
+
+
+def test_means_that_a_link_does_not_take_are_not_estimable(fit):
+    found = nm.emmeans(fit, "YEAR").regrid("logit").to_frame()
+    assert found["estimate"].isna().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("infer", "intervals", "tests"),
+    [(True, True, True), ((True, False), True, False), ([False, True], False, True), (False,) * 3],
+)
+def test_what_is_inferred(fit, infer, intervals, tests):
+    shown = (
+        fit.emmeans("YEAR", infer=infer),
+        fit.emmeans("YEAR").pairs(infer=infer),
+        fit.emmeans("YEAR").contrast("eff", infer=infer),
+        fit.emmeans("YEAR").contrast(interaction="eff", infer=infer),
+    )
+    for means in shown:
+        heading = str(means).splitlines()[0]
+        assert ("asymp.LCL" in heading, "p.value" in heading) == (intervals, tests)
+
+
+@pytest.mark.parametrize("infer", ["both", (True,), (1, 0), (True, True, False)])
+def test_kinds_of_inference_that_are_refused(fit, infer):
+    with pytest.raises(OptionError, match="infer"):
+        fit.emmeans("YEAR", infer=infer)
+
+
 def test_what_is_not_regridded(fit):
     with pytest.raises(OptionError, match="regrid the means first"):
         nm.emmeans(fit, "YEAR").pairs().regrid()
     with pytest.raises(OptionError, match="transform"):
-        nm.emmeans(fit, "YEAR").regrid("log")
+        nm.emmeans(fit, "YEAR").regrid("identity")
     linear = nm.lmer("strength ~ batch + (1 | batch:cask)", nm.load_dataset("Pastes"))
-    with pytest.raises(OptionError, match="only scale"):
+    with pytest.raises(OptionError, match="on the scale of the response already"):
         nm.emmeans(linear, "batch").regrid()
+    slopes = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    with pytest.raises(OptionError, match="slopes are no means"):
+        nm.emtrends(slopes, "1", var="Days", infer=True).regrid("log")
