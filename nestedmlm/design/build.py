@@ -252,7 +252,7 @@ def _with_residual(design: Design, residual: ResidualRows) -> Design:
     if any(factor.basis is not None for factor in design.factors):
         raise ResidualStructureError(
             "residuals that differ or correlate (dispersion=, residual=) are not worked out beside "
-            "effects of relatives (relationship=) or smooths: leave one of them out"
+            "effects of relatives (relationship=): leave one of them out"
         )
     check_beside(residual, design.factors, design.terms)
     said = (*design.messages, *residual_remarks(residual))

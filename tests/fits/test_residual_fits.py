@@ -463,6 +463,12 @@ def test_parametric_bootstrap_refits_everything():
             fit.bootstrap(2, type=type, progress=False)
 
 
+def test_intervals_of_a_model_without_groups_say_that_residuals_are_why():
+    fit = nm.lmer("extra ~ drug", SLEEP, residual="us(drug | id)")
+    with pytest.raises(ResidualStructureError, match="kind='perc'"):
+        fit.bootstrap(3, seed=1, progress=False).conf_int("bca")
+
+
 def test_intervals_of_shares(ar1):
     with pytest.raises(ResidualStructureError, match="perc"):
         ar1.bootstrap(3, seed=1, progress=False).conf_int("bca")

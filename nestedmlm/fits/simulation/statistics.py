@@ -15,7 +15,6 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.moments import fixed_matrix
 from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, OptionError
-from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
 from nestedmlm.inference.resampling.resampling import take_groups
@@ -160,7 +159,6 @@ def as_statistics(result: Any, fun: Fun) -> pd.Series:
 
 def leave_one_out(fit: LmerFit, factor: int, fun: Fun | None, size: int) -> FloatArray:
     """Statistics with each group of a factor left out in turn, (J, q); NaN where they fail."""
-    refuse_residuals(fit, "an interval of kind 'bca'", "kind='perc' is")
     levels = np.arange(len(fit.design.factors[factor].levels))
     out = np.full((len(levels), size), np.nan)
     for j in levels.tolist():
