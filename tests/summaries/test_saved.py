@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from parts_of_tables import parts_of
 from test_sources import DATA
@@ -84,6 +87,92 @@ def test_the_same_files_twice(tmp_path):
     one = nm.summarise(FORMULA, tmp_path / "a.parquet")
     with pytest.raises(OverlapError, match=r"a\.parquet"):
         one + nm.summarise(FORMULA, tmp_path / "a.parquet", like=one)
+
+
+def touched(path, folder):
+    os.utime(path, (0, 0))
+    return path
+
+
+def copied(path, folder):
+    return shutil.copy(path, folder / "b.parquet")
+
+
+def recompressed(path, folder):
+    pd.read_parquet(path).to_parquet(folder / "b.parquet", compression="gzip", index=False)
+    return folder / "b.parquet"
+
+
+def in_memory(path, folder):
+    """As other types and columns, its levels in another order."""
+    data = pd.read_parquet(path).astype({"sector": "category", "school": "int32"})
+    data["sector"] = data["sector"].cat.reorder_categories(data["sector"].unique().tolist()[::-1])
+    return data.assign(more=1.0)[sorted([*data.columns, "more"])]
+
+
+@pytest.mark.parametrize("again", [touched, copied, recompressed, in_memory])
+def test_rows_are_known_again_wherever_they_are(again, tmp_path):
+    rows = DATA.reset_index(drop=True)
+    rows.to_parquet(tmp_path / "a.parquet")
+    one = nm.summarise(FORMULA, tmp_path / "a.parquet")
+    two = nm.summarise(FORMULA, again(tmp_path / "a.parquet", tmp_path), like=one)
+    with pytest.raises(OverlapError, match=r"a\.parquet, row groups 0-0") as caught:
+        one + two
+    assert "@" not in str(caught.value)
+    assert one.merge(two, allow_overlap=True).nobs == 2 * one.nobs
+    path = tmp_path / "one.nms"
+    two.save(path)
+    with pytest.raises(OverlapError):
+        one + nm.load_summary(path)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [lambda d: d.score + 1.0, lambda d: [*d.score[-2::-1], d.score.iloc[-1]]],
+    ids=["moved", "all but the last turned"],
+)
+def test_a_file_that_is_overwritten_adds_up(column, tmp_path):
+    path = tmp_path / "a.parquet"
+    DATA.to_parquet(path)
+    one = nm.summarise(FORMULA, path)
+    about = path.stat()
+    DATA.assign(score=column(DATA)).to_parquet(path)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert (one + nm.summarise(FORMULA, path, like=one)).nobs == 2 * one.nobs
+
+
+def test_predictors_and_groups_tell_rows_apart():
+    one = nm.summarise(FORMULA, DATA)
+    for name, values in (("ses", DATA.ses + 1.0), ("school", DATA.school + 1000)):
+        other = nm.summarise(FORMULA, DATA.assign(**{name: values}), like=one)
+        assert (one + other).nobs == 2 * one.nobs
+
+
+def test_groups_of_text_are_known_again_by_their_names(tmp_path):
+    data = DATA.assign(school="s" + DATA.school.astype(str))
+    data.to_parquet(tmp_path / "a.parquet")
+    formula = "score ~ ses + (1 | school)"
+    one = nm.summarise(formula, tmp_path / "a.parquet")
+    turned = pd.Categorical(data.school, categories=data.school.unique()[::-1])
+    with pytest.raises(OverlapError):
+        one + nm.summarise(formula, data.assign(school=turned), like=one)
+
+
+def test_copies_among_the_files_are_said(tmp_path, caplog):
+    DATA.to_parquet(tmp_path / "a.parquet")
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert nm.summarise(FORMULA, tmp_path).nobs == 2 * len(DATA)
+    assert "are they copies?" in caplog.text
+    assert "b.parquet, row groups 0-0 (the rows of" in caplog.text
+
+
+def test_a_task_that_was_run_again():
+    plan = nm.plan(FORMULA, DATA)
+    parts = [plan.summarise(DATA[:2000], label="first"), plan.summarise(DATA[2000:])]
+    assert plan.merge(parts).nobs == len(DATA)
+    with pytest.raises(OverlapError, match=r"twice: first;"):
+        plan.merge([*parts, parts[0]])
+    assert plan.merge([*parts, parts[0]], allow_overlap=True).nobs == len(DATA) + 2000
 
 
 def test_saved_and_loaded(tmp_path):

@@ -137,7 +137,7 @@ def test_row_groups_are_read_together(folder):
     parts = list(open_source(folder).partitions())
     assert len(parts) == 4
     assert parts[0].read(["ses"]).num_rows == 1000
-    assert len({part.identity for part in parts}) == 4
+    assert len({part.label for part in parts}) == 4
 
 
 @pytest.mark.parametrize(

@@ -149,11 +149,11 @@ def _fragments(data: Any, names: list[str]) -> Iterator[Partition]:
     """Fragments, those of Parquet cut into groups of rows of a good size."""
     for number, fragment in enumerate(data.get_fragments()):
         path = getattr(fragment, "path", "")
-        label, identity = path or f"fragment {number + 1}", _identity(path)
+        label = path or f"fragment {number + 1}"
         state = file_state(fragment)
         if not hasattr(type(fragment), "row_groups"):  # the property reads the file
             read = partial(read_fragment, fragment, data.schema, label, state)
-            yield Partition(label, read, identity)
+            yield Partition(label, read, path)
             continue
         groups = _row_groups(fragment, label)
         names += fragment.physical_schema.names
@@ -163,7 +163,7 @@ def _fragments(data: Any, names: list[str]) -> Iterator[Partition]:
             yield Partition(
                 own,
                 partial(read_fragment, part, data.schema, own, state),
-                f"{identity}#{ids[0]}-{ids[-1]}" if identity else "",
+                path,
                 partial(read_fragment, part, data.schema, own, state),
             )
 
@@ -194,12 +194,3 @@ def _grouped(groups: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         total += rows
     if some:
         yield some
-
-
-def _identity(path: str) -> str:
-    """The file, its size and when it was written: enough to know it again."""
-    try:
-        about = Path(path).stat()
-    except OSError:
-        return path
-    return f"{Path(path).resolve()}@{about.st_size}:{about.st_mtime_ns}"

@@ -17,15 +17,15 @@ class Partition:
         For messages: the file and row groups, or a number.
     read : callable
         ``columns -> table``.
-    identity : str
-        Tells it from all others, wherever they are read; empty where nothing does.
+    path : str
+        Of its file; empty where it has none.
     head : callable or None
         ``(columns, number) -> table`` of the first rows, where that takes less than reading all.
     """
 
     label: str
     read: Callable[[Sequence[str]], Any]
-    identity: str = ""
+    path: str = ""
     head: Callable[[Sequence[str], int], Any] | None = None
 
     def some(self, columns: Sequence[str], number: int) -> Any:

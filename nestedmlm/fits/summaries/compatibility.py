@@ -1,17 +1,22 @@
-"""Compatibility of summaries: whether their sums are of the same columns."""
+"""Compatibility of summaries: whether their sums are of the same columns, and of other rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm.design.frame.values import Factor
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, OverlapError
+from nestedmlm.statistics.cells.cell_sums import Cells
+from nestedmlm.statistics.cells.fingerprint import alike
 
 if TYPE_CHECKING:
     from nestedmlm.fits.summaries.data_summary import Summary
+
+MOST_NAMED = 3  # parts of the data named in one line
 
 
 def check_same_columns(one: Summary, other: Summary) -> None:
@@ -48,6 +53,22 @@ def check_same_columns(one: Summary, other: Summary) -> None:
             )
     if a.columns != b.columns or a.groups != b.groups or a.reading.weights != b.reading.weights:
         raise DataError("the summaries have other columns; make the second with like= the first")
+
+
+def check_no_overlap(parts: Sequence[Cells]) -> None:
+    """Refuse to add sums that have a part of the data in common.
+
+    Raises
+    ------
+    OverlapError
+        Naming the parts.
+    """
+    if twice := alike(part.tally.marks for part in parts):
+        raise OverlapError(
+            f"{len(twice)} part(s) of the data are in several summaries and would count twice: "
+            f"{', '.join(twice[:MOST_NAMED])}; leave them out, or, if these are other rows that "
+            "have the same values, merge with allow_overlap=True"
+        )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
-from nestedmlm.errors import DataError, OverlapError
+from nestedmlm.errors import DataError
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.model_source import ModelOptions
-from nestedmlm.fits.summaries.compatibility import check_same_columns
+from nestedmlm.fits.summaries.compatibility import MOST_NAMED, check_no_overlap, check_same_columns
 from nestedmlm.fits.summaries.summary_source import SummarySource
 from nestedmlm.formula import Formula, parse_formula, update_formula
 from nestedmlm.late import late_imports
@@ -36,8 +35,6 @@ else:  # each loads when it is first asked for
         )
     )
 
-MOST_NAMED = 3  # sources named in one line
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Summary:
@@ -54,7 +51,7 @@ class Summary:
     n_cells : int
         Observed combinations of all grouping factors.
     sources : tuple of str
-        The parts of the data that were summed, each as what tells it from all others.
+        Names of the parts of the data that were summed: files and row groups, or labels.
     source_name : str
         For print.
     plan : CellPlan
@@ -76,7 +73,6 @@ class Summary:
     plan: CellPlan
     cells: Cells
     options: ModelOptions
-    sources: tuple[str, ...]
     source_name: str
     parts: int = 1
 
@@ -94,6 +90,11 @@ class Summary:
     def n_cells(self) -> int:
         """Number of observed combinations of all grouping factors."""
         return self.cells.size
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the parts of the data that were summed: files and row groups, or labels."""
+        return tuple(dict.fromkeys(name for _, name in self.cells.tally.marks))
 
     def __str__(self) -> str:
         parts = f" in {self.parts} partitions" if self.parts > 1 else ""
@@ -118,7 +119,8 @@ class Summary:
         *others : Summary
             Made with ``like=`` this one, or from data with the same levels.
         allow_overlap : bool
-            Whether the same part of the data may be in two of them; it then counts twice.
+            Whether the same part of the data may be in two of them; it then counts twice. A part
+            is known by its rows, not by its file's path or time.
 
         Returns
         -------
@@ -145,20 +147,13 @@ class Summary:
             if not isinstance(other, Summary):
                 raise DataError(f"a Summary adds to another, not to {type(other).__name__}")
             check_same_columns(self, other)
-        sources = [source for summary in every for source in summary.sources]
-        twice = [source for source, count in Counter(sources).items() if count > 1]
-        if twice and not allow_overlap:
-            named = ", ".join(twice[:MOST_NAMED])
-            raise OverlapError(
-                f"{len(twice)} part(s) of the data are in several summaries and would count twice: "
-                f"{named}; leave them out, or s.merge(other, allow_overlap=True)"
-            )
+        if not allow_overlap:
+            check_no_overlap([summary.cells for summary in every])
         names = list(dict.fromkeys(summary.source_name for summary in every))
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         return replace(
             self,
             cells=merge([summary.cells for summary in every]),
-            sources=tuple(dict.fromkeys(sources)),
             source_name=", ".join(names[:MOST_NAMED]) + more,
             parts=sum(summary.parts for summary in every),
         )

@@ -101,7 +101,7 @@ def write_augmented(data: Any, columns: Callable[[Any], pd.DataFrame], sink: str
     import pyarrow.parquet as pq
 
     source, target = open_source(data), Path(sink)
-    if target.exists() and any(str(target.resolve()) in p.identity for p in source.partitions()):
+    if target.exists() and any(_is_file(target, part.path) for part in source.partitions()):
         raise OptionError(f"sink={str(sink)!r} is one of the files that are read")
     beside, writer = target.with_name(target.name + ".part"), None
     try:
@@ -120,6 +120,11 @@ def write_augmented(data: Any, columns: Callable[[Any], pd.DataFrame], sink: str
             writer.close()
         beside.unlink(missing_ok=True)
     return target
+
+
+def _is_file(target: Path, path: str) -> bool:
+    """Whether a partition's path, if it has one on this machine, is that file."""
+    return bool(path) and Path(path).exists() and target.samefile(path)
 
 
 def _augmented(columns: Callable[[Any], pd.DataFrame], table: Any, label: str) -> Any:

@@ -21,7 +21,7 @@ from nestedmlm.statistics.cells.cell_sums import packed_places
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1  # of the file
+FORMAT = 2  # of the file
 _KEY = b"nestedmlm"
 _OPTIONS = ("weights", "offset", "contrasts", "na_action", "double_bar")
 
@@ -63,7 +63,6 @@ def to_arrow(summary: Summary) -> pa.Table:
             "plan": replace(summary.plan, pilot=None),
             "cells": bare,
             "options": {name: getattr(summary.options, name) for name in _OPTIONS},
-            "sources": summary.sources,
             "source_name": summary.source_name,
             "parts": summary.parts,
         }
@@ -118,7 +117,6 @@ def from_arrow(
         plan=found["plan"],
         cells=cells,
         options=ModelOptions(**found["options"]),
-        sources=tuple(found["sources"]),
         source_name=found["source_name"],
         parts=found["parts"],
     )

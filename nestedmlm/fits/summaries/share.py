@@ -85,7 +85,6 @@ def share(summary: Summary, *, min_rows: int = 10, groups: Sequence[str] | None 
         summary,
         plan=replace(summary.plan, pilot=None),
         cells=replace(cells, keys=_renamed(cells), tally=_without_extremes(cells, min_rows)),
-        sources=(),
         source_name="shared sums",
         parts=1,
     )
@@ -145,6 +144,7 @@ def _without_extremes(cells: Cells, min_rows: int) -> Tally:
         at_low=0,
         at_high=0,
         missing={},
+        marks=(),
         predictors=_shared_predictors(cells.tally.predictors, min_rows),
     )
 

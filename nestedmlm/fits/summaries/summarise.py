@@ -22,11 +22,13 @@ from nestedmlm.design.partitions.reading import Reading
 from nestedmlm.design.partitions.sources import open_source
 from nestedmlm.errors import DataError, FormulaError, OptionError
 from nestedmlm.fits.model_source import ModelOptions
+from nestedmlm.fits.summaries.compatibility import MOST_NAMED
 from nestedmlm.fits.summaries.data_summary import Summary
 from nestedmlm.formula import Formula, as_formula
 from nestedmlm.statistics.cells.cell_memory import check_cells, hint_at_many
 from nestedmlm.statistics.cells.cell_plan import CellPlan, learn_specs, plan_cells
 from nestedmlm.statistics.cells.cell_sums import Cells
+from nestedmlm.statistics.cells.fingerprint import alike
 from nestedmlm.statistics.cells.merge import Pool, merge
 
 _MOST_TURNS = 3  # passes over the data until levels and basis fit them
@@ -75,7 +77,8 @@ def summarise(
     like : Summary, optional
         Whose levels and transforms are taken over, so that the two add up.
     label : str, optional
-        Name of these data: two summaries of one label do not add up. Files need none.
+        Name of these data: two summaries of one label do not add up. Nor do two with the same
+        rows, so none is needed; it is what messages say.
     progress : bool
         Whether a line of progress is shown.
 
@@ -112,13 +115,11 @@ def summarise(
     )  # fmt: skip
     plan, cells = _summed(plan, source, options, fixed=like is not None, show=progress)
     _check_missing(cells, na_action)
-    identities = [part.identity for part in source.partitions()] if _is_known(source) else []
-    sources = tuple(one for one in identities if one)
+    _say_if_alike(cells)
     return Summary(
         plan=plan,
-        cells=cells,
+        cells=cells if label is None else labelled(cells, label),
         options=options,
-        sources=(label,) if label is not None else sources,
         source_name=source.name if label is None else label,
         parts=source.count or 1,
     )
@@ -182,9 +183,7 @@ def planned(
 
 def empty_summary(plan: CellPlan, source: Source, options: ModelOptions) -> Summary:
     """The summary of no rows."""
-    return Summary(
-        plan=plan, cells=plan.empty(), options=options, sources=(), source_name=source.name, parts=0
-    )
+    return Summary(plan=plan, cells=plan.empty(), options=options, source_name=source.name, parts=0)
 
 
 def _plan_of(learned: Learned, contrasts: Mapping[str, Any] | None) -> CellPlan:
@@ -249,5 +248,24 @@ def _check_missing(cells: Cells, na_action: str) -> None:
         raise DataError(f"missing values in {counts}; na_action='omit' leaves those rows out")
 
 
-def _is_known(source: Source) -> bool:
-    return source.count is not None and source.delayed is None
+def _say_if_alike(cells: Cells) -> None:
+    """Parts of one source are summed whatever their rows are: it is said that some are alike."""
+    marks = cells.tally.marks
+    if twice := alike([mark] for mark in marks):
+        _log.warning(
+            "%d part(s) of the data have the rows of another and count twice; are they copies? %s",
+            len(twice),
+            ", ".join(twice[:MOST_NAMED]),
+        )
+
+
+def labelled(cells: Cells, label: str) -> Cells:
+    """Cells whose parts have the name of all of the data, which is known by it, too.
+
+    Parameters
+    ----------
+    cells : Cells
+    label : str
+    """
+    marks = ((f"label {label}", label), *((mark, label) for mark, _ in cells.tally.marks))
+    return replace(cells, tally=replace(cells.tally, marks=marks))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from nestedmlm.arguments import checked
 from nestedmlm.design.partitions.on_partitions import on_partition
 from nestedmlm.errors import DataError
+from nestedmlm.fits.summaries.compatibility import check_no_overlap
 from nestedmlm.fits.summaries.data_summary import Summary
 from nestedmlm.fits.summaries.saved import from_arrow, to_arrow
-from nestedmlm.fits.summaries.summarise import empty_summary, planned
+from nestedmlm.fits.summaries.summarise import empty_summary, labelled, planned
 from nestedmlm.statistics.cells.merge import merge
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ class SummaryPlan:
         return pa.table({COLUMN: pa.array([out.getvalue()], type=pa.binary())})
 
     @checked
-    def merge(self, tables: Iterable[Any], *, label: str | None = None) -> Summary:
+    def merge(
+        self, tables: Iterable[Any], *, label: str | None = None, allow_overlap: bool = False
+    ) -> Summary:
         """Add up what `summarise` made of parts of the data.
 
         Parameters
@@ -103,6 +106,8 @@ class SummaryPlan:
             In any order, of any number of rows each.
         label : str, optional
             Name of these data.
+        allow_overlap : bool
+            Whether the same rows may come twice, as those of a task that was run again do.
 
         Returns
         -------
@@ -112,6 +117,8 @@ class SummaryPlan:
         ------
         DataError
             If there is none, or a table is none of `summarise`'s.
+        OverlapError
+            If the same rows may not come twice, and do.
 
         Examples
         --------
@@ -130,10 +137,13 @@ class SummaryPlan:
         ]
         if not found:
             raise DataError("there are no sums to add up")
+        parts = [summary.cells for summary in found]
+        if not allow_overlap:
+            check_no_overlap(parts)
+        cells = merge(parts)
         return replace(
             self.like,
-            cells=merge([summary.cells for summary in found]),
-            sources=() if label is None else (label,),
+            cells=cells if label is None else labelled(cells, label),
             source_name=label or "tables",
             parts=len(found),
         )

@@ -20,6 +20,7 @@ from nestedmlm.errors import FormulaError, PartitionError
 from nestedmlm.statistics.cells.accumulate import cells_of_rows
 from nestedmlm.statistics.cells.cell_sums import Cells, Tally, triangular_factor, triangular_root
 from nestedmlm.statistics.cells.combinations import Runs
+from nestedmlm.statistics.cells.fingerprint import fingerprint
 from nestedmlm.statistics.cells.merge import merge
 from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
@@ -127,10 +128,11 @@ class CellPlan:
             *column_readers(self.columns, values, known),
             partial(_copy, y),
         ]
+        keys = keys_of(rows, self.groups)
         tally = _tally(rows, values, known)
-        cells = cells_of_rows(
-            readers, keys_of(rows, self.groups), rows.weights, self.basis, self.kz, tally, runs
-        )
+        if tally.n and rows.columns is not None:
+            tally = replace(tally, marks=((fingerprint(rows, keys), label),))
+        cells = cells_of_rows(readers, keys, rows.weights, self.basis, self.kz, tally, runs)
         if not np.isfinite(cells.total).all():
             self._refuse_infinite(readers, len(y), label)
         return replace(cells, label=label)

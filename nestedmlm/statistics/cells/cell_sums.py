@@ -43,6 +43,8 @@ class Tally:
         For each factor among the predictors, the rows of each level.
     predictors : PredictorTally or None
         Of the fixed effects' own columns; None where it was not made.
+    marks : tuple of (str, str)
+        Fingerprint and name of each part that was summed.
     """
 
     n: int = 0
@@ -57,6 +59,7 @@ class Tally:
     missing: Mapping[str, int] = field(default_factory=dict)
     used: Mapping[str, IntArray] = field(default_factory=dict)
     predictors: PredictorTally | None = None
+    marks: tuple[tuple[str, str], ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         missing, used = dict(self.missing), dict(self.used)
@@ -78,6 +81,7 @@ class Tally:
             missing=missing,
             used=used,
             predictors=tally_of([t.predictors for t in (self, other) if t.n]),
+            marks=self.marks + other.marks,
         )
 
 
