@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-from reference import numbers
+from reference import FOLDER, numbers
 
 import nestedmlm as nm
 
@@ -70,3 +71,50 @@ def test_comparisons(fits, kept, large, small, method):
     for own, theirs in (("statistic", "F"), ("num_df", "num_df"), ("den_df", "den_df"),
                         ("p_value", "p_value"), ("riv", "riv")):  # fmt: skip
         assert row[own] == pytest.approx(KEPT[kept][theirs], rel=CLOSE)
+
+
+@pytest.fixture(scope="module")
+def ratings() -> list[pd.DataFrame]:
+    """The example of mitml's help pages, imputed by pan (data of mitml, made by simulation)."""
+    wide = pd.read_csv(FOLDER / "imputation" / "studentratings.csv")
+    both = ["ID", "ReadAchiev"]
+    return [
+        wide[[*both, f"ReadDis{k}", f"SES{k}"]].set_axis([*both, "ReadDis", "SES"], axis=1)
+        for k in range(1, 6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("formula", "kept", "ddf"),
+    [
+        ("SES ~ 1 + (1 | ID)", "ratings, SES", "none"),
+        ("ReadAchiev ~ ReadDis + (1 | ID)", "ratings, reading", "none"),
+        ("ReadAchiev ~ ReadDis + (1 | ID)", "ratings, reading, mice, 748 df", "residual"),
+    ],
+)
+def test_estimates_of_the_help_pages_example(ratings, formula, kept, ddf):
+    pooled = nm.lmer(formula, ratings)
+    rows = pooled.tidy(ddf=ddf)
+    for name, numbers_of_r in KEPT[kept].items():
+        np.testing.assert_allclose(rows[name], numbers_of_r, rtol=CLOSE, atol=1e-12)
+    if ddf == "none":
+        variances = pooled.varcorr().to_frame()["vcov"]
+        between, within, _ = KEPT[f"{kept}, variances"]
+        np.testing.assert_allclose(variances, [between, within], rtol=2 * CLOSE)
+
+
+@pytest.mark.parametrize("method", ["D1", "D2", "D3"])
+def test_comparisons_of_the_help_pages_example(ratings, method):
+    large, small = (
+        nm.lmer(f"ReadAchiev ~ {x} + (1 | ID)", ratings, REML=False) for x in ("ReadDis + SES", "1")
+    )
+    kept = KEPT[f"ratings, {method}"]
+    row = large.compare(small, method=method).to_frame().iloc[0]
+    if method == "D1":  # its degrees of freedom of complete data are Satterthwaite's
+        assert row["riv"] == pytest.approx(kept["riv"], rel=2 * CLOSE)
+        row = large.contest(["ReadDis = 0", "SES = 0"], ddf="residual").to_frame().iloc[0]
+        kept = {name: value for name, value in kept.items() if name != "riv"}
+    for own, theirs in (("statistic", "F"), ("num_df", "num_df"), ("den_df", "den_df"),
+                        ("riv", "riv")):  # fmt: skip
+        if theirs in kept:
+            assert row[own] == pytest.approx(kept[theirs], rel=2 * CLOSE)

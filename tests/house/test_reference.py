@@ -15,7 +15,7 @@ from benchmarks.agreement.record import read_json
 PACKAGES = {
     "formulas": ("lme4",),
     "effects": ("lme4", "lmerTest", "pbkrtest"),
-    "imputation": ("lme4", "mice", "mitml"),
+    "imputation": ("lme4", "mice", "mitml", "broom.mixed"),
     "means": ("lme4", "lmerTest", "pbkrtest", "emmeans"),
     "prints": ("lme4",),
     "robust": ("lme4", "clubSandwich"),
