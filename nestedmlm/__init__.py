@@ -204,6 +204,8 @@ if not TYPE_CHECKING:
         "load": "pickle.load(file), or joblib.load(path); of posteriors nm.load_bayesfit(path)",
         "mixedlm": 'nm.lmer("y ~ x + (x | group)", data)',
     }
+    _ELSEWHERE |= {name: f"fit.{name}(...)" for name in "icc r2 ranef summary tidy glance".split()}
+    _ELSEWHERE |= dict.fromkeys(("plot_model", "plot"), "fit.plot.forest(), fit.plot.effect(...)")
     _old = MethodType(renamed(_GONE, _ELSEWHERE), sys.modules[__name__])
 
     def __getattr__(name: str) -> Any:

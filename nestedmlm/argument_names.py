@@ -70,6 +70,8 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "lmer": {
             "family": "write nm.glmer(formula, data, family=...)",  # lme4's lmer once took it
+            **dict.fromkeys(("dropna", "missing"), 'write na_action="omit", "exclude" or "raise"'),
+            "optimizer": "write control=nm.Control(optimizer=...)",  # lme4's lmerControl
             "groups": 'groups stand in the formula, "y ~ x + (1 | g)"',  # statsmodels
             "vc_formula": 'variance components stand in the formula, "(1 | a) + (1 | b)"',
         },
@@ -78,6 +80,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 ("allow_new_groups", "allow_new_levels", "sample_new_groups"),  # R, Bambi
                 'write new_levels="population" (without effects of new groups), or "sample"',
             ),
+            "include_group_specific": "write re_form=False",  # Bambi
             # Bambi's word, and of posteriors once
             "kind": 'write type="response" for expected values (kind="mean"), type="link" for '
             'linear predictors; for new responses (kind="response") type="prediction" of a '

@@ -76,10 +76,12 @@ class Line:
         """Show a text in the place of the one before."""
         from IPython.display import display
 
-        shown = {"text/plain": text.strip()}
+        line = text.strip()
+        # pages draw an empty line of plain text as a grey box, empty HTML as nothing
+        shown = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}
         if self._handle is not None:
             self._handle.update(shown, raw=True)
-        elif shown["text/plain"]:
+        elif line:
             self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def flush(self) -> None:

@@ -371,7 +371,9 @@ def fit_design(
     `stats` are ``cross_products(design)`` where the caller has them already.
     """
     if control is not None and not isinstance(control, Control):
-        raise OptionError(f"control must be a nestedmlm.Control, not {type(control).__name__}")
+        raise OptionError(
+            f"control must be a nm.Control(max_evaluations=..., ...), not {type(control).__name__}"
+        )
     found = solve(design, REML=REML, start=start, control=control, penalty=penalty, stats=stats)
     warn_uncertified(found)
     notes = [*design.messages]

@@ -28,17 +28,23 @@ OLD_NAMES: Mapping[str, str] = MappingProxyType(
 # of fits by REML, maximum likelihood or the Laplace approximation: statsmodels' and R's names
 NAMES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
+        "allFit": "fit.certificate, which says that no other optimizer gets lower",
         "bse_fe": "fit.bse",
         "confint": "fit.conf_int()",
         "cov_re": "fit.varcorr()",
         "fe_params": "fit.fixef",
+        "get_prediction": 'fit.predict(newdata, interval="confidence")',
         "logLik": "fit.llf",
+        "optinfo": "fit.certificate",
         "pairs": 'fit.emmeans("x").pairs()',
         "pvalue": "fit.pvalues",
         "random_effects": "fit.ranef()",
         "rsquared": "fit.r2()",
         "save": "pickle.dump(fit, file), or joblib.dump(fit, path)",
+        "standardize": "fit.standardized()",
         "t_test": 'fit.contest("x = 0")',
+        "to_csv": "fit.tidy().to_csv(path)",
+        "to_latex": "fit.summary().to_latex(), or nm.etable(fit).to_latex()",
         "vcov": "fit.cov_params()",
         "wald_test": 'fit.contest("x = 0")',
     }

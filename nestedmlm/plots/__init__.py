@@ -24,6 +24,7 @@ from nestedmlm.plots.loo import loo
 from nestedmlm.plots.means import effect, marginal_means
 from nestedmlm.plots.modes import caterpillar, qq_random_effects
 from nestedmlm.plots.posterior import posterior
+from nestedmlm.plots.power_curve import power_curve
 from nestedmlm.plots.ppc import ppc
 from nestedmlm.plots.prior_influence import prior_influence
 from nestedmlm.plots.prior_posterior import prior_posterior
@@ -55,6 +56,7 @@ __all__ = [
     "loo",
     "marginal_means",
     "posterior",
+    "power_curve",
     "ppc",
     "prior_influence",
     "prior_posterior",

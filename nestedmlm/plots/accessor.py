@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
-from typing import Any, Concatenate, overload
+from typing import TYPE_CHECKING, Any, Concatenate, overload
 
 from nestedmlm import plots
+from nestedmlm.deprecations import renamed
 from nestedmlm.views.protocols import EitherFit, Specified
 
 
@@ -34,6 +35,20 @@ class Picture[**P, R]:
     def __get__(self, accessor: FitPlots | ModelPlots, owner: type) -> Callable[P, R]: ...
     def __get__(self, accessor: FitPlots | ModelPlots | None, owner: type) -> Callable[..., R]:
         return self.__func__ if accessor is None else MethodType(self.__func__, accessor._of)
+
+
+# what others call a picture, and what it is called here
+_ELSEWHERE = {
+    "coefficients": "fit.plot.forest()",
+    "dotplot": "fit.plot.caterpillar()",
+    "fitted": "fit.plot.residuals()",
+    "fixef": "fit.plot.forest()",
+    "predictions": 'fit.plot.effect("x")',
+    "profile": "fit.plot.profile_zeta()",
+    "qq": "fit.plot.qq_residuals()",
+    "ranef": "fit.plot.caterpillar()",
+    "slopes": "fit.plot.spaghetti()",
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,6 +100,9 @@ class FitPlots:
     spaghetti = Picture(plots.spaghetti)
     trellis = Picture(plots.trellis)
     variance_partition = Picture(plots.variance_partition)
+
+    if not TYPE_CHECKING:
+        __getattr__ = renamed({}, _ELSEWHERE)
 
     __call__ = diagnostics
 

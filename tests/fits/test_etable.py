@@ -210,6 +210,19 @@ def test_files(fits, suffix, tmp_path, monkeypatch):
         assert "251.41" in path.read_text(encoding="utf-8")
 
 
+def test_columns_of_a_word_table_are_as_wide_as_their_texts(fits, tmp_path):
+    docx = pytest.importorskip("docx")
+    long = nm.etable(fits[1], labels={"Days": "days without enough sleep " * 5})
+    for table in (nm.etable(fits[1]), long):
+        document = docx.Document(str(table.save(tmp_path / "t.docx")))
+        page = document.sections[0]
+        room = page.page_width - page.left_margin - page.right_margin
+        labels, numbers = (column.width for column in document.tables[0].columns)
+        assert labels > numbers > room / 12 and labels + numbers < 1.01 * room
+        assert document.tables[0].cell(3, 0).width == labels
+    assert labels > 0.7 * room  # what is left over
+
+
 def test_a_word_table_has_three_rules_and_the_cells(fits, tmp_path):
     docx = pytest.importorskip("docx")
     table = nm.etable(*fits, stars=True, title="Sleep", labels={"Days": "Nights & days"})

@@ -57,6 +57,8 @@ def test_pictures_and_functions_refuse_it_too(fit):
         (nm.pymc_lmer, {"family": "t"}, r"pymc_lmer has no family: write nm\.pymc_glmer"),
         (nm.lmer, {"groups": "Subject"}, r"stand in the formula"),
         (nm.lmer, {"reml": False}, "write REML=False"),
+        (nm.lmer, {"missing": "drop"}, 'na_action="omit"'),
+        (nm.lmer, {"optimizer": "bobyqa"}, r"control=nm\.Control\(optimizer="),
         (nm.etable, {"file": "a.docx"}, r"save\(\"table\.docx\"\)"),
         (nm.etable, {"p_values": True}, 'spread="p"'),
     ],
@@ -90,6 +92,7 @@ def test_names_of_other_packages_on_a_fit(fit):
     [
         ("load", r"pickle\.load\(file\).*nm\.load_bayesfit"),
         ("mixedlm", r"nm\.lmer\("),
+        ("icc", r"fit\.icc\(\.\.\.\)"),
         ("brm", r"nm\.pymc_lmer"),
     ],
 )
@@ -176,3 +179,10 @@ def test_a_statistic_in_the_place_of_nsim_says_where_it_goes(fit):
         OptionError, match=r"nsim .* not a function: fun= takes it"
     ):  # boot(data, statistic)
         fit.bootstrap(lambda again: again.sigma)
+
+
+def test_names_of_pictures_in_other_packages(fit):
+    with pytest.raises(RenamedError, match=r"FitPlots has no ranef: write fit\.plot\.caterpillar"):
+        fit.plot.ranef()
+    with pytest.raises(AttributeError, match="no attribute 'caterpilar'"):
+        fit.plot.caterpilar()

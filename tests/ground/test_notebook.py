@@ -38,7 +38,7 @@ def test_what_the_result_says_is_not_said_before(outputs):
 
 
 def test_bars_leave_an_empty_line(outputs):
-    assert [one.data["text/plain"] for one in outputs[2]] == [""]
+    assert [dict(one.data) for one in outputs[2]] == [{"text/plain": "", "text/html": ""}]
 
 
 def test_nothing_changes_outside_of_notebooks():

@@ -149,6 +149,7 @@ PICTURES_ELSEWHERE = {
     "plots.comparison": "tests/views/test_comparison.py",
     "plots.curves": "tests/plots/test_plots_images.py",
     "plots.fragility": "tests/plots/test_plots_images.py",
+    "plots.power_curve": "tests/plots/test_plots_images.py",
     "plots.prior_influence": "tests/posterior/test_prior_influence.py",
     "plots.loo": "tests/inference/rows/test_loo_comparison.py",
     "plots.marginal_means": "tests/plots/test_plots_images.py",

@@ -35,6 +35,7 @@ NOT_OF_A_FIT = {
     "assurance": "of a planned study and the posterior of its pilot",
     "bootstrap_densities": "how many replicates, and of what, is asked of `bootstrap`",
     "marginal_means": "of which means is asked of `nestedmlm.emmeans`",
+    "power_curve": "of which sizes is asked of `power_curve`",
     "prior_influence": "of a comparison: `nm.compare(fit, posterior).why()`",
     "loo": "the groups, and what a model is compared with, are asked of `loo` and `nm.compare`",
     "fragility": "the hypothesis and the groups are asked of `fragility`",
@@ -109,6 +110,12 @@ DRAWN = {
         nm.emmeans(f["cake"], "recipe", by="temp", at={"temp": [180, 220]}).cld(), figsize=SIZE
     ),
     "posterior": lambda f: f["posterior"].plot.posterior(["Days", "sigma"], figsize=WIDE),
+    "power_curve": lambda f: (
+        f["sleep"]
+        .extend(along="Subject", n=18)
+        .power_curve("Days", along="Subject", breaks=[6, 12], nsim=9, seed=1, progress=False)
+        .plot(figsize=SIZE)
+    ),
     "ppc": lambda f: f["posterior"].plot.ppc(draws=20, figsize=SIZE),
     "prior_influence": lambda f: nm.plots.prior_influence(
         nm.compare(f["sleep"], f["posterior"]).why(draws=1000, seed=1, tips=False), figsize=WIDE

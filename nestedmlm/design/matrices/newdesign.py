@@ -22,7 +22,7 @@ from nestedmlm.design.schema import (
     matrix_values,
     offset_numbers,
 )
-from nestedmlm.errors import DataError, NewLevelsError, OptionError
+from nestedmlm.errors import ColumnNotFoundError, DataError, NewLevelsError, OptionError
 
 NEW_LEVELS = ("error", "population")
 
@@ -99,7 +99,11 @@ def _find_groups(
 ) -> tuple[dict[int, npt.NDArray[np.int32]], dict[int, npt.NDArray[np.int32]]]:
     """Codes of the wanted grouping factors, and numbers of their unseen levels."""
     specs = {f: schema.groups[f] for f in sorted(wanted)}
-    found = group_values(tuple(specs.values()), schema.formula, evaluator)
+    try:
+        found = group_values(tuple(specs.values()), schema.formula, evaluator)
+    except ColumnNotFoundError as error:
+        message = f"{error}\nre_form=False predicts from the fixed effects alone, without groups"
+        raise ColumnNotFoundError(message) from None
     n = evaluator.frame.n
     codes = {f: group_codes(spec, found, n) for f, spec in specs.items()}
     return codes, {f: unseen_codes(spec, codes[f], found) for f, spec in specs.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequ
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.elimination.speed import refit_seconds
 from nestedmlm.optimum.batch import batch_seconds
+from nestedmlm.plots import power_curve as draw_power_curve
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.render.blocks import Block, Table, Text
@@ -189,6 +190,27 @@ class PowerCurve(Viewable):
         rows = [r.to_frame().assign(nobs=r.nobs) for r in self.results.values()]
         frame = pd.concat(rows).set_axis(pd.Index(list(self.results), name=self.along))
         return frame[["nobs", "successes", "trials", "power", "conf_low", "conf_high"]]
+
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Draw power by size: `nestedmlm.plots.power_curve`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        figsize : (float, float), optional
+            Of the new figure, in inches.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        OptionError
+            If `ax` is no axes of matplotlib.
+        """
+        return draw_power_curve(self, ax=ax, figsize=figsize)
 
     def view(self) -> View:
         """Build the document."""

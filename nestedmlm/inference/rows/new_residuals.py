@@ -114,12 +114,21 @@ def new_roots(
         return ()
     new = NewRows(rows, at.model, design, data).rows_in_blocks()
     try:
-        return tuple((own, np.linalg.cholesky(R)) for own, R in at.model.matrices_of(at.free, new))
+        return tuple((own, _root(R)) for own, R in at.model.matrices_of(at.free, new))
     except np.linalg.LinAlgError:
         raise ResidualStructureError(
             f"rows of one {rows.block_name} have no joint distribution: two of them are at the "
             "same time, or there are more of them than the negative correlation allows"
         ) from None
+
+
+def _root(R: FloatArray) -> FloatArray:
+    """Cholesky factors; a pivot that is only rounding is zero (some libraries take its root)."""
+    L: FloatArray = np.linalg.cholesky(R)
+    pivots, sizes = (np.diagonal(M, axis1=-2, axis2=-1) for M in (L, R))
+    if np.any(pivots**2 <= R.shape[-1] * np.finfo(float).eps * sizes):
+        raise np.linalg.LinAlgError
+    return L
 
 
 class NewRows:

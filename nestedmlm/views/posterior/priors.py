@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.views.posterior import cells
@@ -26,6 +28,28 @@ class PriorTable(Viewable, PriorSet):
     >>> changed["sigma"].prior
     HalfNormal(sigma=20)
     """
+
+    def replace(self, priors: Mapping[str, Any] | None) -> PriorTable:
+        """Return a copy with some priors replaced, checked.
+
+        Parameters
+        ----------
+        priors : mapping of str to Prior, number or callable, or None
+            A number holds a parameter at it. By parameter, under either of its names in the table
+            (``Days|Subject_sigma`` or ``sd_Days|Subject``), or by class: ``"slopes"`` (fixed
+            effects but for the intercept), ``"sds"`` (standard deviations of random effects),
+            ``"correlations"``.
+
+        Returns
+        -------
+        PriorTable
+
+        Raises
+        ------
+        OptionError
+            For unknown names and for priors that do not suit the parameter.
+        """
+        return PriorTable(PriorSet.replace(self, priors).rows)
 
     def view(self) -> View:
         """Build the document."""

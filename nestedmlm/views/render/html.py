@@ -19,6 +19,7 @@ STYLE = (
     ".nm-view.nm-view tbody tr:nth-child(n){background:none}"
     ".nm-view.nm-view th,.nm-view.nm-view td{padding:.1em .6em;border:0;text-align:left;"
     "white-space:pre;color:inherit;background:none}"
+    ".nm-view.nm-view tbody :is(th,td):not(.nm-num){white-space:pre-wrap}"
     ".nm-view.nm-view thead th{border-bottom:1px solid;font-weight:600}"
     ".nm-view.nm-view tbody th{font-weight:400}"
     ".nm-view.nm-view tbody .nm-section{padding-top:.5em;font-weight:600}"

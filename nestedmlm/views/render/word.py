@@ -14,6 +14,9 @@ _CELL_SIZE = 10  # points
 _RULES = {"top": 8, "header": 4, "bottom": 8}  # eighths of a point
 _STAR = 5  # points, the width of an asterisk of that size
 _SUB = 0.15  # inches that a row stands in below its section
+_CHARACTER = 0.08  # inches, a wide character of a cell's size
+_MARGINS = 0.2  # inches, both margins of a cell
+_LABELS = 1.2  # inches that the labels keep on a page that is too narrow
 
 
 def write(blocks: Sequence[Block], path: Path) -> None:
@@ -73,10 +76,26 @@ def _add_table(document: Any, block: Table) -> None:
             paragraph = _cell(table, i, j, text, right=right[j], room=room[j], italic=section)
             if j == 0 and block.sections and not section:
                 paragraph.paragraph_format.left_indent = _inches(_SUB)
+    _set_widths(document, table, room, block.sections != ())
     _rule(table.rows[0], "top", _RULES["top"])
     _rule(table.rows[0], "bottom", _RULES["header"])
     _rule(table.rows[-1], "bottom", _RULES["bottom"])
     _repeat_header(table.rows[0])
+
+
+def _set_widths(document: Any, table: Any, stars: Sequence[int], indented: bool) -> None:
+    """Columns as wide as their texts; what is too wide for the page, the labels give up."""
+    page = document.sections[0]
+    room = (page.page_width - page.left_margin - page.right_margin) / _inches(1.0)
+    texts = ([cell.text for cell in column.cells] for column in table.columns)
+    longest = [max(map(len, column)) + more for column, more in zip(texts, stars, strict=True)]
+    widths = [_MARGINS + _CHARACTER * count for count in longest]
+    widths[0] += _SUB * indented
+    widths[0] = max(min(widths[0], room - sum(widths[1:])), min(widths[0], _LABELS))
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = _inches(width)
+        for cell in column.cells:  # Word reads the cells', others the columns'
+            cell.width = _inches(width)
 
 
 def _cell(

@@ -387,3 +387,12 @@ def test_new_groups_are_drawn_with_the_covariance_of_the_fit() -> None:
     found = np.cov(intercepts, slopes)
     expected = fit.sigma**2 * fit.solution.T[0] @ fit.solution.T[0].T
     assert found == pytest.approx(expected, rel=0.1)
+
+
+def test_new_data_without_groups_say_how_to_do_without():
+    fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
+    with pytest.raises(nm.errors.ColumnNotFoundError, match=r"'Subject' is (.*\n){3}re_form=False"):
+        fit.predict({"Days": [0, 9]})
+    with pytest.raises(nm.errors.ColumnNotFoundError) as caught:
+        fit.predict({"Subject": ["308"]})
+    assert "re_form" not in str(caught.value)  # a predictor is needed whatever the groups
