@@ -132,6 +132,15 @@ class ResidualRows:
             stratum=None if self.stratum is None else self.stratum[rows],
         )
 
+    def apart(self, copy: IntArray) -> ResidualRows:
+        """The same with the blocks of rows told apart whose numbers in `copy`, (n,), differ."""
+        if self.block is None:
+            return self
+        size = len(self.block_levels)
+        found, block = np.unique(copy.astype(np.int64) * size + self.block, return_inverse=True)
+        labels = self.block_levels[found % size]
+        return replace(self, block=block.astype(self.block.dtype), block_levels=labels)
+
     @property
     def n_dispersion(self) -> int:
         """How many of the columns are those of the argument ``dispersion``."""

@@ -17,6 +17,8 @@ from nestedmlm.errors import (
     OptionError,
     ResidualStructureError,
 )
+from nestedmlm.inference.resampling.bootstrap_intervals import interval
+from nestedmlm.inference.resampling.resampling import take_groups, top_factor
 
 SLEEP = pd.DataFrame(
     {
@@ -458,20 +460,75 @@ def test_parametric_bootstrap_refits_everything():
     assert boot.t["drug2"].std() == pytest.approx(fit.bse["drug2"], rel=0.3)
     found = fit.conf_int(method="boot", nsim=40, seed=1, progress=False)
     assert found.loc["residual_cor[2,1]"].between(-1.0, 1.0).all()
-    for type in ("cases", "semiparametric", "residual"):
+    for type in ("semiparametric", "residual"):
         with pytest.raises(ResidualStructureError, match="parametric"):
             fit.bootstrap(2, type=type, progress=False)
 
 
-def test_intervals_of_a_model_without_groups_say_that_residuals_are_why():
+BLOCKS_TAKEN = {
+    "visits alone": ("distance ~ Sex * age", {"residual": "us(visit | Subject)"}, None),
+    "strata": ("distance ~ Sex * age + (1 | Subject)", {"dispersion": "~ Sex"}, None),
+    "groups": ("distance ~ Sex * age", {"residual": "cs(1 | Subject, by=Sex)"}, "Subject"),
+    "within sites": ("distance ~ Sex * age + (1 | site)", {"residual": "ar1(visit | Subject)"},
+                     "Subject"),
+    "of sites": ("distance ~ Sex * age + (1 | site)", {"residual": "ar1(visit | Subject)"}, "site"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BLOCKS_TAKEN)
+def test_blocks_that_are_resampled_are_those_of_a_table_made_by_hand(case):
+    formula, how, by = BLOCKS_TAKEN[case]
+    data = nm.load_dataset("Orthodont")
+    data["visit"] = data["age"].astype(int).astype(str).str.zfill(2)
+    data["site"] = pd.Categorical("s" + (data["Subject"].cat.codes % 7).astype(str))
+    data = data.drop(index=[3, 17, 40])  # visits that were missed
+    fit = nm.lmer(formula, data, **how)
+    top = top_factor(fit.design, by)
+    unit = "site" if by == "site" else "Subject"
+    levels = fit.design.factors[top].levels if top >= 0 else fit.design.residual.block_levels
+    chosen = np.random.default_rng(1).integers(0, len(levels), len(levels))
+    parts = []
+    for copy, place in enumerate(chosen):
+        own = data[data[unit] == levels[place]].astype({"Subject": str, "site": str})
+        own["Subject"] += f"_{copy}"
+        own["site"] += f"_{copy}" if by == "site" else ""
+        parts.append(own)
+    by_hand = nm.lmer(formula, pd.concat(parts, ignore_index=True), **how)
+    taken = fit.refitted(take_groups(fit.design, top, chosen))
+    assert taken.criterion == pytest.approx(by_hand.criterion, abs=1e-8)
+    np.testing.assert_allclose(taken.params, by_hand.params, rtol=1e-7)
+
+
+def test_cases_and_intervals_of_blocks():
     fit = nm.lmer("extra ~ drug", SLEEP, residual="us(drug | id)")
-    with pytest.raises(ResidualStructureError, match="kind='perc'"):
-        fit.bootstrap(3, seed=1, progress=False).conf_int("bca")
+    boot = fit.bootstrap(40, type="cases", seed=1, progress=False)
+    assert boot.t["drug2"].std() == pytest.approx(fit.bse["drug2"], rel=0.3)
+    pairs = SLEEP.pivot(index="id", columns="drug", values="extra")
+    differences = (pairs["2"] - pairs["1"]).to_numpy()
+    left_out = (differences.sum() - differences) / 9.0  # the jackknife of a mean, by hand
+    d = left_out.mean() - left_out
+    a = np.sum(d**3) / (6.0 * np.sum(d**2) ** 1.5)
+    wanted = interval(boot.t["drug2"], boot.t0["drug2"], kind="bca", level=0.9, acceleration=a)
+    np.testing.assert_allclose(boot.conf_int("bca", level=0.9).loc["drug2"], wanted, rtol=1e-6)
+
+
+def test_groups_across_which_residuals_correlate_are_no_units():
+    data = nm.load_dataset("Orthodont")
+    data["year"] = pd.Categorical(data["age"].astype(int))
+    fit = nm.lmer("distance ~ age + (1 | year)", data, dispersion="~ Sex")
+    assert len(fit.bootstrap(2, type="cases", seed=1, progress=False).t) == 2
+    fit = nm.lmer(
+        "distance ~ age + (1 | Subject) + (1 | year)", data, residual="ar1(age | Subject)"
+    )
+    with pytest.raises(ResidualStructureError, match="across levels of year"):
+        fit.bootstrap(2, type="cases", by="year", progress=False)
+    with pytest.raises(ResidualStructureError, match="across levels of year"):
+        fit.bootstrap(2, seed=1, progress=False).conf_int("bca", by="year")
+    with pytest.raises(OptionError, match="they are Subject, year"):
+        fit.bootstrap(2, type="cases", by="nothing", progress=False)
 
 
 def test_intervals_of_shares(ar1):
-    with pytest.raises(ResidualStructureError, match="perc"):
-        ar1.bootstrap(3, seed=1, progress=False).conf_int("bca")
     found = ar1.icc(level=0.8, nsim=20, seed=1, progress=False)
     assert found.loc["adjusted", "conf_low"] < found.loc["adjusted", "conf_high"]
 

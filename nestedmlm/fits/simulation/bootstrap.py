@@ -12,7 +12,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.statistics import (
     Fun,
     leave_one_out,
@@ -105,7 +105,7 @@ class Bootstrap(Viewable):
         OptionError
             For an unknown kind of interval, or a level that is not between 0 and 1.
         ResidualStructureError
-            For ``bca`` where residuals differ or correlate.
+            For ``bca`` of a known sigma, or where residuals correlate across those groups.
 
         Notes
         -----
@@ -179,7 +179,7 @@ class Bootstrap(Viewable):
         return said
 
     def _acceleration(self, by: str | None) -> np.ndarray:
-        refuse_residuals(self.fit, "an interval of kind 'bca'", "kind='perc' is")
+        refuse_known_sigma(self.fit, "an interval of kind 'bca'", "kind='perc' is")
         factor = top_factor(self.fit.design, by or self.by)
         left_out = leave_one_out(self.fit, factor, self.fun, len(self.t0))
         return np.array([acceleration(column) for column in left_out.T])

@@ -17,7 +17,7 @@ from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.fits.simulation.refits import default_values, notes_of, refit_columns, refit_one
 from nestedmlm.fits.simulation.replicates import Outcome, Streams, attempts
-from nestedmlm.inference.resampling.resampling import take_groups
+from nestedmlm.inference.resampling.resampling import groups_of, take_groups
 from nestedmlm.inference.variances.parameters import parameter_values
 from nestedmlm.native_frames import as_series
 
@@ -92,7 +92,7 @@ class GroupResampler:
         return attempts(self._one, ways, self.size)
 
     def _one(self, rng: np.random.Generator) -> tuple[FloatArray, str]:
-        size = len(self.fit.design.factors[self.factor].levels)
+        size = groups_of(self.fit.design, self.factor)[1]
         design = take_groups(self.fit.design, self.factor, rng.integers(0, size, size))
         return statistics_of(self.fit, design, self.fun)
 
@@ -159,7 +159,7 @@ def as_statistics(result: Any, fun: Fun) -> pd.Series:
 
 def leave_one_out(fit: LmerFit, factor: int, fun: Fun | None, size: int) -> FloatArray:
     """Statistics with each group of a factor left out in turn, (J, q); NaN where they fail."""
-    levels = np.arange(len(fit.design.factors[factor].levels))
+    levels = np.arange(groups_of(fit.design, factor)[1])
     out = np.full((len(levels), size), np.nan)
     for j in levels.tolist():
         try:

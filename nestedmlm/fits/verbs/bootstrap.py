@@ -15,7 +15,7 @@ from nestedmlm.arguments import (
     check_level,
 )
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.plain_only import refuse_residuals
+from nestedmlm.fits.plain_only import refuse_known_sigma, refuse_residuals
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.simulation.replicates import Task, check_workers, run_replicates, together
 from nestedmlm.fits.simulation.statistics import (
@@ -79,7 +79,8 @@ def bootstrap(
         The same of some: False, all are drawn anew; None, all are kept; ``"~ (1 | schoolid)"``,
         these are kept.
     by : str, optional
-        Factor whose groups the cases bootstrap resamples, where factors are crossed.
+        Factor whose groups the cases bootstrap resamples, where factors are crossed; or the
+        factor of the blocks of correlated residuals, which a model without random effects takes.
 
     Returns
     -------
@@ -91,6 +92,9 @@ def bootstrap(
     ------
     OptionError
         For an unknown type of resampling, and fewer than one replicate.
+    ResidualStructureError
+        For residuals that are resampled where they differ or correlate, or sigma is known, and
+        for groups across which they correlate.
 
     Notes
     -----
@@ -113,8 +117,7 @@ def bootstrap(
     ways = streams(root, nsim)
     check_workers(workers)
     conditions = conditioned(use_u, re_form)
-    if type != "parametric":
-        refuse_residuals(fit, f"the {type} bootstrap", "type='parametric' is")
+    _REFUSALS[type](fit, f"the {type} bootstrap", _INSTEAD)
     if fit.core.family is not None:
         check_choice(type, "type", ("parametric", "cases"))  # residuals are not exchangeable
     if fit.core.family is not None or fit.design.residual is not None:
@@ -200,6 +203,18 @@ _TASKS: MappingProxyType[str, Callable[[LmerFit, Fun | None, int, Any, str | Non
             "cases": _cases,
         }
     )
+)
+
+
+_INSTEAD = "type='parametric' is"
+# what knows no residuals that differ or correlate, and what no known sigma
+_REFUSALS: MappingProxyType[str, Callable[[Any, str, str], None]] = MappingProxyType(
+    {
+        "parametric": lambda fit, what, instead: None,
+        "semiparametric": refuse_residuals,
+        "residual": refuse_residuals,
+        "cases": refuse_known_sigma,
+    }
 )
 
 

@@ -15,9 +15,10 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design, GroupingFactor
 from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
 from nestedmlm.design.rows import rows_here
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.likelihood.solution import Solution
 
+BLOCKS = -1  # in the place of a factor's index: the blocks of correlated residuals
 _RANK = 1e-10  # share of the largest eigenvalue below which a direction counts as absent
 
 
@@ -164,17 +165,46 @@ def nested_in(inner: np.ndarray, outer: np.ndarray) -> bool:
 def top_factor(design: Design, by: str | None = None) -> int:
     """Index of the factor whose groups are resampled: `by`, or that in which all others nest.
 
+    `BLOCKS`, where they are the blocks of correlated residuals and no factor has their name.
+
     Raises
     ------
     OptionError
         If there is no such factor, or no factor called `by`.
     RelationshipError
         If levels of the factors whose groups are taken are related.
+    ResidualStructureError
+        If residuals correlate across those groups.
     """
-    names = [f.name for f in design.factors]
+    top = _top_factor(design, by)
+    residual = design.residual
+    if residual is not None and residual.block is not None and top != BLOCKS:
+        factor = design.factors[top]
+        if not nested_in(residual.block, factor.codes):
+            raise ResidualStructureError(
+                f"residuals correlate within {residual.block_name}, across levels of "
+                f"{factor.name}, so these are no units to resample: take by={residual.block_name!r}"
+            )
+    return top
+
+
+def groups_of(design: Design, factor: int) -> tuple[IntArray, int]:
+    """Group of each row, (n,), and how many there are: of a factor, or the blocks' (`BLOCKS`)."""
+    if factor != BLOCKS:
+        return design.factors[factor].codes, len(design.factors[factor].levels)
+    assert design.residual is not None and design.residual.block is not None
+    return design.residual.block, len(design.residual.block_levels)
+
+
+def _top_factor(design: Design, by: str | None) -> int:
+    names, residual = [f.name for f in design.factors], design.residual
+    blocks = "" if residual is None or residual.block is None else residual.block_name
+    if by not in names and blocks and (by == blocks or (by is None and not names)):
+        return BLOCKS
     if by is not None:
         if by not in names:
-            raise OptionError(f"by={by!r} is no grouping factor; they are {', '.join(names)}")
+            known = ", ".join(dict.fromkeys([*names, *filter(None, [blocks])])) or "none"
+            raise OptionError(f"by={by!r} is no grouping factor; they are {known}")
         outer = design.factors[names.index(by)].codes
         nested = [g for g in design.factors if nested_in(g.codes, outer)]
         refuse_related(nested, "a bootstrap of cases")
@@ -199,17 +229,17 @@ def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
     ----------
     design : Design
     factor : int
-        Index of the grouping factor.
+        Index of the grouping factor, or `BLOCKS`.
     positions : (m,) int array
         Its levels, in any order, repeated or left out.
 
     Notes
     -----
     Levels of factors nested in `factor` are relabelled with their group; those of crossed factors
-    stay what they are.
+    stay what they are. Blocks of correlated residuals are those of their group.
     """
-    top = design.factors[factor].codes
-    by_level = row_sets(top, len(design.factors[factor].levels))
+    top, size = groups_of(design, factor)
+    by_level = row_sets(top, size)
     chosen = [by_level[p] for p in positions.tolist()]
     rows = np.concatenate(chosen)
     group = np.repeat(np.arange(len(chosen)), [len(r) for r in chosen])
@@ -217,7 +247,7 @@ def take_groups(design: Design, factor: int, positions: np.ndarray) -> Design:
         _taken(f, rows, group if nested_in(f.codes, top) else np.zeros_like(group))
         for f in design.factors
     ]
-    return take_rows(design, rows, groups)
+    return take_rows(design, rows, groups, group)
 
 
 def row_sets(codes: IntArray, size: int) -> list[IntArray]:
@@ -234,8 +264,14 @@ class Groups:
     codes: np.ndarray
 
 
-def take_rows(design: Design, rows: np.ndarray, groups: Sequence[Groups]) -> Design:
-    """Make the design of some rows, with groups given for them by grouping factor."""
+def take_rows(
+    design: Design, rows: np.ndarray, groups: Sequence[Groups], copy: IntArray | None = None
+) -> Design:
+    """Make the design of some rows, with groups given for them by grouping factor.
+
+    Blocks of correlated residuals whose rows have different numbers in `copy` are told apart;
+    without it no row may be taken twice.
+    """
     factors = tuple(
         replace(
             factor,
@@ -244,7 +280,12 @@ def take_rows(design: Design, rows: np.ndarray, groups: Sequence[Groups]) -> Des
         )
         for factor, own in zip(design.factors, groups, strict=True)
     )
-    taken = rows_here(design.rows, "taking some of them").take(rows, [own.codes for own in groups])
+    all_rows = rows_here(design.rows, "taking some of them")
+    residual = all_rows.residual
+    taken = replace(all_rows, residual=None).take(rows, [own.codes for own in groups])
+    if residual is not None:
+        own = residual.of_rows(rows)
+        taken = replace(taken, residual=own if copy is None else own.apart(copy))
     return replace(design, factors=factors).with_rows(taken)
 
 
