@@ -36,7 +36,7 @@ from nestedmlm.design.residual import (
     residual_remarks,
     residual_rows,
 )
-from nestedmlm.design.residual_checks import check_beside, check_known_sigma
+from nestedmlm.design.residual_checks import check_beside, check_known_sigma, check_reproduced
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.errors import FormulaError, OptionError, ResidualStructureError
@@ -255,6 +255,7 @@ def _with_residual(design: Design, residual: ResidualRows) -> Design:
             "effects of relatives (relationship=): leave one of them out"
         )
     check_beside(residual, design.factors, design.terms)
+    check_reproduced(residual, design)
     said = (*design.messages, *residual_remarks(residual))
     rows = replace(rows_here(design.rows, "the residuals"), residual=residual)
     return replace(design, rows=rows, messages=said)

@@ -11,6 +11,8 @@ from nestedmlm.covariance.residual_structures import BLOCK, LEVELS
 from nestedmlm.errors import ResidualStructureError
 
 if TYPE_CHECKING:
+    from nestedmlm._typing import FloatArray
+    from nestedmlm.design.design import Design
     from nestedmlm.design.residual import ResidualRows
 
 MOST_VISITS = 20  # of an unstructured matrix: 210 parameters
@@ -133,6 +135,47 @@ def check_beside(rows: ResidualRows, factors: Sequence[Any], terms: Sequence[Any
                 f"every covariance within {rows.block_name} is in the residual structure; leave "
                 "the random effect out"
             )
+
+
+def check_reproduced(rows: ResidualRows, design: Design) -> None:
+    """Refuse a stratum or visit whose rows the fixed effects reproduce: its variance is zero.
+
+    Raises
+    ------
+    ResidualStructureError
+    """
+    strata = [j for j, column in enumerate(rows.log_sd.T) if np.isin(column, (0.0, 1.0)).all()]
+    keys, root = [rows.log_sd[:, strata]], rows.structure is not None and rows.structure.is_root
+    if root:
+        keys += [key[:, None].astype(float) for key in (rows.time, rows.by) if key is not None]
+    _, first, group = np.unique(np.hstack(keys), axis=0, return_index=True, return_inverse=True)
+    if len(first) == 1:  # one variance: the whole response is exact, which is said elsewhere
+        return
+    y = design.y if design.offset is None else design.y - design.offset
+    for g, row in enumerate(first.tolist()):
+        own = np.flatnonzero(group.ravel() == g)
+        few = own[: 2 * design.p + 2]  # of which no fixed effects reproduce all by chance
+        if not (_reproduced(design.X[few], y[few]) and _reproduced(design.X[own], y[own])):
+            continue
+        if any(len(np.unique(f.codes[own])) == len(own) for f in design.factors):
+            continue  # random effects vary there
+        stratum = [rows.names[j] for j in strata if rows.log_sd[row, j]] or [
+            "sigma, the first stratum"
+        ]
+        if root and rows.time is not None:
+            stratum = [f"{rows.time_name} = {rows.time_labels[int(rows.time[row])]}"]
+        named = ", ".join(stratum) or "sigma, the first stratum"
+        raise ResidualStructureError(
+            f"the fixed effects reproduce all {len(own)} rows of {named}, whose "
+            "residuals would have a standard deviation of zero, and the likelihood no maximum: "
+            "leave these rows out (a baseline that is a predictor is no response, too)"
+        )
+
+
+def _reproduced(X: FloatArray, y: FloatArray) -> bool:
+    beta, _, rank, _ = np.linalg.lstsq(X, y, rcond=None)
+    left = np.abs(y - X @ beta).max()
+    return bool(rank < len(y) and y.any() and left <= _RANK * np.abs(y).max())
 
 
 def _same_partition(a: Any, b: Any) -> bool:

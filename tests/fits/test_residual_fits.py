@@ -465,6 +465,31 @@ def test_parametric_bootstrap_refits_everything():
             fit.bootstrap(2, type=type, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("formula", "how", "said"),
+    [
+        ("{} + Sex * visit", {"residual": "us(visit | Subject)"}, "all 27 rows of visit = 08"),
+        ("{} + Sex * visit", {"residual": "us(visit | Subject, by=Sex)"}, "all 16 rows of visit"),
+        ("{} * visit", {"residual": "ar1(visit | Subject, hom=False)"}, "of sigma, the first"),
+        ("{} * visit + (1 | site)", {"dispersion": "~ last"}, r"27 rows of sd_ratio\[TRUE\]"),
+        ("{} * visit + (1 | Subject)", {"dispersion": "~ last"}, ""),  # whose effects vary there
+        ("{} * visit + (1 | Subject)", {"dispersion": "~ Sex"}, ""),
+    ],
+)
+def test_a_baseline_that_is_predictor_and_response_is_refused(formula, how, said):
+    data = nm.load_dataset("Orthodont")
+    data["visit"] = data["age"].astype(int).astype(str).str.zfill(2)
+    data["site"], data["last"] = data["Subject"].cat.codes % 7, data["age"] == 14
+    seen = "last" if how.get("dispersion") == "~ last" else "first"
+    data["base"] = data.groupby("Subject", observed=True)["distance"].transform(seen)
+    formula = "distance ~ " + formula.format("base")
+    if said:
+        with pytest.raises(ResidualStructureError, match=said):
+            nm.lmer(formula, data, **how)
+    else:
+        assert nm.Model(formula, data, **how).design.n == len(data)
+
+
 BLOCKS_TAKEN = {
     "visits alone": ("distance ~ Sex * age", {"residual": "us(visit | Subject)"}, None),
     "strata": ("distance ~ Sex * age + (1 | Subject)", {"dispersion": "~ Sex"}, None),
