@@ -25,7 +25,7 @@ OLD_COLUMNS = {
 # level: of an interval; alpha: significance level of a test, for which there is no interval
 FOREIGN = (set(OLD_ARGUMENTS) | set(SAME_ARGUMENTS)) - {"alpha", "level"}
 CLASSES = (nm.LmerFit, nm.BayesFit, nm.Model, nm.Scenario, nm.Emmeans, nm.Bootstrap, nm.Power,
-           nm.PooledFit)  # fmt: skip
+           nm.PooledFit, nm.Summary)  # fmt: skip
 
 
 def callables() -> dict[str, object]:
@@ -85,6 +85,15 @@ def test_help_says_everything_where_it_is_used(name):
     wanted = own[1:] if bound else own
     assert [a for a in wanted if a not in named] == []
     assert not re.search(r"^ +(See|As in) `", text, flags=re.M), "says it elsewhere"
+
+
+def test_options_are_spelled_out():
+    kinds = {
+        name: {p.kind.name for p in inspect.signature(member).parameters.values()}
+        for name, member in CALLABLES.items()
+        if not isinstance(member, type)
+    }
+    assert [name for name, found in kinds.items() if "VAR_KEYWORD" in found] == []
 
 
 def test_dir_shows_public_names_only():

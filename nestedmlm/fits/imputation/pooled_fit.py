@@ -296,6 +296,7 @@ class PooledFit(Viewable):
         Parameters
         ----------
         type : {"III", "II", "I"}
+            Hypotheses: marginal, each given all that do not contain it, sequential.
         ddf : {"satterthwaite", "kenward-roger", "residual", "none"}, optional
             Degrees of freedom of each fit's tests, before they are pooled.
         vcov : {"CR0", "CR1", "CR2", "CR3"} or ClusterRobust, optional

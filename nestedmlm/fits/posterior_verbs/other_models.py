@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.bayes.model.prior_set import given_priors, has_name
@@ -14,16 +15,50 @@ if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
 
 
-def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
+def update(
+    fit: BayesEstimates,
+    formula: str,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str | None = None,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    sampler: str | None = None,
+    backend: str = "auto",
+    seed: int | None = None,
+    progress: bool = True,
+    target_accept: float = 0.8,
+) -> BayesFit:
     """Sample the posterior of a changed formula, ``.`` standing for what was there.
 
     Parameters
     ----------
     formula : str
         For example ``". ~ . + x"``.
-    **options
-        Those of `Model.sample` that are to be others than this posterior's. Priors that were given
-        stay, as far as the new model has their parameters.
+    priors : mapping of str to Prior, number or callable, optional
+        Priors by the posterior's names, by default those that were given, as far as the
+        new model has their parameters. A number holds a parameter at it.
+    marginal : {"auto", True, False}, optional
+        Integrate the random effects out and draw them afterwards, exactly, or sample them with the
+        rest (False). This, draws, chains, sampler and seed are by default this posterior's.
+    draws, chains : int, optional
+        Draws kept of each chain, and chains.
+    tune : int, optional
+        Warm-up of each chain; by default as much as the form needs.
+    cores : int, optional
+        How many chains run at a time.
+    sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}, optional
+        ``psis``: importance sampling around the mode, in about a second.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie.
+    seed : int, optional
+        The same seed, the same draws.
+    progress : bool
+        False: no progress bar, and no message that something is compiled.
+    target_accept : float
+        Between 0 and 1; nearer to 1 against divergences.
 
     Returns
     -------
@@ -44,17 +79,61 @@ def update(fit: BayesEstimates, formula: str, **options: Any) -> BayesFit:
     >>> posterior.update(". ~ . - (1 | Subject) + (Days | Subject)").parameters().shape[0]
     6
     """
-    return _sampled(fit, _source(fit).update(formula), options)
+    options = {
+        "priors": priors, "marginal": marginal, "draws": draws, "chains": chains,
+        "sampler": sampler, "seed": seed,
+    }  # fmt: skip
+    work = {
+        "tune": tune, "cores": cores, "backend": backend, "progress": progress,
+        "target_accept": target_accept,
+    }  # fmt: skip
+    return _sampled(fit, _source(fit).update(formula), options, work)
 
 
-def with_data(fit: BayesEstimates, data: Any, **options: Any) -> BayesFit:
+def with_data(
+    fit: BayesEstimates,
+    data: Any,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str | None = None,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    sampler: str | None = None,
+    backend: str = "auto",
+    seed: int | None = None,
+    progress: bool = True,
+    target_accept: float = 0.8,
+) -> BayesFit:
     """Sample the posterior of the same model for other data.
 
     Parameters
     ----------
     data : table
-    **options
-        Those of `Model.sample` that are to be others than this posterior's.
+        With the columns that the formula names.
+    priors : mapping of str to Prior, number or callable, optional
+        Priors by the posterior's names, by default those that were given, as far as the
+        new model has their parameters. A number holds a parameter at it.
+    marginal : {"auto", True, False}, optional
+        Integrate the random effects out and draw them afterwards, exactly, or sample them with the
+        rest (False). This, draws, chains, sampler and seed are by default this posterior's.
+    draws, chains : int, optional
+        Draws kept of each chain, and chains.
+    tune : int, optional
+        Warm-up of each chain; by default as much as the form needs.
+    cores : int, optional
+        How many chains run at a time.
+    sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}, optional
+        ``psis``: importance sampling around the mode, in about a second.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie.
+    seed : int, optional
+        The same seed, the same draws.
+    progress : bool
+        False: no progress bar, and no message that something is compiled.
+    target_accept : float
+        Between 0 and 1; nearer to 1 against divergences.
 
     Returns
     -------
@@ -75,7 +154,15 @@ def with_data(fit: BayesEstimates, data: Any, **options: Any) -> BayesFit:
     >>> posterior.with_data(nm.load_dataset("Dyestuff2")).nobs
     30
     """
-    return _sampled(fit, _source(fit).with_data(data), options)
+    options = {
+        "priors": priors, "marginal": marginal, "draws": draws, "chains": chains,
+        "sampler": sampler, "seed": seed,
+    }  # fmt: skip
+    work = {
+        "tune": tune, "cores": cores, "backend": backend, "progress": progress,
+        "target_accept": target_accept,
+    }  # fmt: skip
+    return _sampled(fit, _source(fit).with_data(data), options, work)
 
 
 def _source(fit: BayesEstimates) -> Model:
@@ -87,8 +174,10 @@ def _source(fit: BayesEstimates) -> Model:
     return source
 
 
-def _sampled(fit: BayesEstimates, model: Model, options: dict[str, Any]) -> BayesFit:
-    """Sample as the posterior was sampled, with the priors that were given."""
+def _sampled(
+    fit: BayesEstimates, model: Model, options: dict[str, Any], work: dict[str, Any]
+) -> BayesFit:
+    """Sample as the posterior was sampled, but for `options` that are not None."""
     known = model.priors
     before = given_priors(fit.priors) if fit.priors is not None else {}
     given = {name: prior for name, prior in before.items() if has_name(known, name)}
@@ -100,4 +189,5 @@ def _sampled(fit: BayesEstimates, model: Model, options: dict[str, Any]) -> Baye
         "chains": fit.n_chains,
         "seed": fit.run.seed,
     }
-    return model.sample(**(own | options))
+    changed = {name: value for name, value in options.items() if value is not None}
+    return model.sample(**(own | changed), **work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.formula import Formula
@@ -11,15 +12,49 @@ if TYPE_CHECKING:
     from nestedmlm.fits.summaries.data_summary import Summary
 
 
-def sample(summary: Summary, formula: str | Formula | None = None, **options: Any) -> BayesFit:
+def sample(
+    summary: Summary,
+    formula: str | Formula | None = None,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    marginal: bool | str = "auto",
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    sampler: str = "auto",
+    backend: str = "auto",
+    seed: int | None = None,
+    progress: bool = True,
+    target_accept: float = 0.8,
+) -> BayesFit:
     """Draw from the posterior of the whole formula, or of one with fewer terms.
 
     Parameters
     ----------
     formula : str or Formula, optional
         Some of the columns and groups of this summary's.
-    **options
-        As `LmerFit.sample` takes them.
+    priors : mapping of str to Prior, number or callable, optional
+        Priors by the posterior's names, in place of the defaults. A number holds a parameter at it.
+    marginal : {"auto", True, False}
+        Integrate the random effects out and draw them afterwards, exactly, or sample them with the
+        rest (False).
+    draws, chains : int
+        Draws kept of each chain, and chains.
+    tune : int, optional
+        Warm-up of each chain; by default as much as the form needs.
+    cores : int, optional
+        How many chains run at a time.
+    sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
+        ``psis``: importance sampling around the mode, in about a second.
+    backend : {"auto", "python", "numba", "c", "jax"}
+        What evaluates the density for nutpie.
+    seed : int, optional
+        The same seed, the same draws.
+    progress : bool
+        False: no progress bar, and no message that something is compiled.
+    target_accept : float
+        Between 0 and 1; nearer to 1 against divergences.
 
     Returns
     -------
@@ -33,4 +68,8 @@ def sample(summary: Summary, formula: str | Formula | None = None, **options: An
     >>> round(s.sample(sampler="psis", draws=250, seed=1).sigma, -1)
     50.0
     """
-    return summary.fit(formula).sample(**options)
+    return summary.fit(formula).sample(
+        priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,
+        sampler=sampler, backend=backend, seed=seed, progress=progress,
+        target_accept=target_accept,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from nestedmlm.fits.summaries.compatibility import check_no_overlap
 from nestedmlm.fits.summaries.data_summary import Summary
 from nestedmlm.fits.summaries.saved import from_arrow, to_arrow
 from nestedmlm.fits.summaries.summarise import empty_summary, labelled, planned
+from nestedmlm.formula import Formula
 from nestedmlm.statistics.cells.merge import merge
 
 if TYPE_CHECKING:
@@ -159,14 +160,45 @@ def _column(table: Any) -> Any:
 
 
 @checked
-def plan(formula: Any, data: Any, **options: Any) -> SummaryPlan:
+def plan(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    double_bar: str = "split",
+    env: Mapping[str, Any] | None = None,
+    like: Summary | None = None,
+    progress: bool = False,
+) -> SummaryPlan:
     """Plan the sums of a formula: learn levels and transforms of all data, sum nothing yet.
 
     Parameters
     ----------
-    formula, data, **options
-        As `summarise` takes them. Of `data` only what columns depend on is read: a sample of the
-        rows will do where nothing is learned and no factor has levels that it lacks.
+    formula : str or Formula
+        The largest model of interest: any part of it is fitted from the sums.
+    data : str, Path, list of them, pyarrow Dataset or stream, Dask DataFrame, or table
+        Only what columns depend on is read: a sample of the rows will do where nothing is learned
+        and no factor has levels that it lacks.
+    weights, offset : str, optional
+        Columns. (Arrays have no partitions.)
+    contrasts : mapping, optional
+        Coding of factors in the fixed part: ``{"cond": "sum"}``, or a matrix; by default
+        treatment contrasts.
+    na_action : {"omit", "exclude", "raise"}
+        Rows with missing values are left out, left out but kept (as NaN) in residuals and
+        predictions, or refused.
+    double_bar : {"split", "diag"}
+        ``(f || g)`` as lme4 reads it, or one block with a diagonal covariance (as afex).
+    env : mapping of str to object, optional
+        Variables and functions that the formula may use where the data have no such column; by
+        default data and functions written by the caller.
+    like : Summary, optional
+        Whose levels and transforms are taken over, so that the two add up.
+    progress : bool
+        Whether a line of progress is shown.
 
     Returns
     -------
@@ -189,5 +221,8 @@ def plan(formula: Any, data: Any, **options: Any) -> SummaryPlan:
     >>> plan.columns
     ('Reaction', 'Days', 'Subject')
     """
-    found, source, chosen = planned(formula, data, **options)
+    found, source, chosen = planned(
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
+        double_bar=double_bar, env=env, like=like, progress=progress,
+    )  # fmt: skip
     return SummaryPlan(like=empty_summary(found, source, chosen))
