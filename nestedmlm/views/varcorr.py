@@ -154,10 +154,15 @@ def component_rows(
     return [(name, *row) for name, row in zip(names, rows, strict=True)]
 
 
+_SAME = 1e-9  # relative: so near to sigma a stratum's standard deviation is sigma
+
+
 def _residual_name(varcorr: VarCorr, block: str, var1: str | None, var2: str | None) -> str:
     """Name of a residual component, that of ``conf_int`` where it is a parameter."""
     first = varcorr.residual[0]
-    if (block, var1, var2) == (first.name, first.columns[0], None):
+    here = (block, var1, var2) == (first.name, first.columns[0], None)
+    # with contrasts of an ordered factor sigma is no stratum's, but between them
+    if here and (varcorr.sigma is None or np.isclose(first.sd[0], varcorr.sigma, rtol=_SAME)):
         return "sigma"
     _, bar, level = block.partition(" ")  # "Residual b": of the group b
     ending = f"|{level}" if bar else ""

@@ -490,6 +490,22 @@ def test_a_baseline_that_is_predictor_and_response_is_refused(formula, how, said
         assert nm.Model(formula, data, **how).design.n == len(data)
 
 
+def test_sigma_of_ordered_strata_is_the_name_of_none_of_them():
+    data = nm.load_dataset("Orthodont")
+    data["ordered"] = data["Sex"].cat.as_ordered()
+    sex, ordered = (
+        nm.lmer("distance ~ age + (1 | Subject)", data, dispersion=f"~ {f}")
+        for f in ("Sex", "ordered")
+    )
+    assert ordered.criterion == pytest.approx(sex.criterion, abs=1e-8)
+    named = [fit.varcorr().to_frame().set_index("term")["estimate"] for fit in (sex, ordered)]
+    np.testing.assert_allclose(named[1], named[0], rtol=1e-6)
+    assert named[0].index[1:].tolist() == ["sigma", "residual_sd[Female]"]
+    assert named[1].index[1:].tolist() == ["residual_sd[Male]", "residual_sd[Female]"]
+    between = np.sqrt(named[1].iloc[1] * named[1].iloc[2])
+    assert ordered.sigma == pytest.approx(between, rel=1e-8)
+
+
 BLOCKS_TAKEN = {
     "visits alone": ("distance ~ Sex * age", {"residual": "us(visit | Subject)"}, None),
     "strata": ("distance ~ Sex * age + (1 | Subject)", {"dispersion": "~ Sex"}, None),
