@@ -344,3 +344,14 @@ def test_as_many_simulated_studies_find_the_effect(sleep):
     ]  # fmt: skip
     share = sum(hits) / 1000
     assert abs(share - found.estimate) < 4.0 * np.sqrt(share * (1.0 - share) / 1000) + 0.01
+
+
+@pytest.mark.parametrize("power", [nm.power, nm.planned_power])
+def test_power_of_a_posterior_is_its_assurance(power):
+    with pytest.raises(OptionError, match=r"many scenarios.*\.assurance\(posterior, effect\)"):
+        power(
+            fake_bayesfit(
+                nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+            ),
+            "Days",
+        )

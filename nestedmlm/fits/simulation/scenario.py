@@ -296,6 +296,12 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
     """
     if isinstance(source, Scenario):
         return source
+    if getattr(source, "engine", None) == "posterior":
+        raise OptionError(
+            "a posterior is many scenarios, and power is of one: take the fit of the same model "
+            "(nm.lmer, nm.glmer), or average over the posterior, posterior.extend(along=..., "
+            "n=...).assurance(posterior, effect)"
+        )
     if not isinstance(source, Estimates):
         raise OptionError(f"a fit of lmer or a Scenario is needed, not {type(source).__name__}")
     refuse_known_sigma(source, "a scenario of simulated data")
