@@ -67,6 +67,14 @@ def design(kind: str, *, weighted: bool = False, offset: bool = False) -> Design
     )
 
 
+def simulated_responses(d: Design, m: int, seed: int = 3) -> np.ndarray:
+    """Responses of which some leave a variance at zero."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(d.n, m))
+    groups = rng.normal(size=(len(d.factors[0].levels), m))
+    return d.y[:, None] + noise + rng.uniform(0, 2, m) * groups[d.factors[0].codes]
+
+
 # formula, and the columns of the basis of each factor that has one
 BASES = {
     "alone": ("y ~ x + z + (1 | f1)", {"f1": 30}),

@@ -1,8 +1,8 @@
 """Many responses of one design fitted together: what the bootstrap and power need.
 
 Each response is its own optimum, found as `nestedmlm.optimum.optimize` finds it; what they share is
-the design, its statistics and one compiled loop. Where that loop ends near the boundary of the
-covariances, `optimize` itself takes over for that response.
+the design, its statistics, and one compiled loop or sweeps over all of them. Where a descent ends
+near the boundary of the covariances, `optimize` itself takes over for that response.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import numpy.typing as npt
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood.criterion import degrees
+from nestedmlm.likelihood.elimination.point_sweep import stacks
+from nestedmlm.likelihood.elimination.response_points import response_data
 from nestedmlm.likelihood.elimination.speed import Speed, held, refit_seconds, speed
 from nestedmlm.likelihood.plan import SINGULAR, Plan, linear_map, make_plan, theta_of_phi
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.fused import CONVERGED, applies, descend_compiled
+from nestedmlm.optimum.many_responses import least_factor, optima_together
 from nestedmlm.optimum.one_variance import (
     fit_one_variance,
     has_one_variance,
@@ -30,6 +33,7 @@ from nestedmlm.optimum.one_variance import (
     theta_of_tau,
 )
 from nestedmlm.optimum.optimize import optimize
+from nestedmlm.optimum.response_objective import ResponseObjective, seconds_together, serves
 from nestedmlm.optimum.starts import starting_point
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.responses import Responses, in_chunks
@@ -96,7 +100,7 @@ def refit_many(
     workers : int
         Threads; the result does not depend on their number.
     progress : callable, optional
-        Told how many more responses are done, after every few.
+        Told how many more responses are done, after every few or every few hundred.
 
     Returns
     -------
@@ -127,8 +131,11 @@ def refit_many(
 
 def batch_seconds(design: Design, stats: CrossProducts, responses: int) -> float:
     """Seconds that so many responses spend in NumPy's sweeps: none with one variance."""
-    if has_one_variance(make_plan(design, stats), stats):
+    plan = make_plan(design, stats)
+    if has_one_variance(plan, stats):
         return 0.0
+    if serves(plan, stats):
+        return seconds_together(plan, stats, responses)
     return refit_seconds(stats, responses)
 
 
@@ -158,10 +165,9 @@ def _refit_chunk(
         "singular": np.zeros(m, dtype=bool),
         "evaluations": np.zeros(m, dtype=np.int64),
     }
-    converged, arrived = np.zeros(m, dtype=bool), None
     if has_one_variance(plan, chunk.stats):
-        converged = _newton_for_all(chunk, plan, REML, progress, out)
-    elif speed(chunk.stats) == Speed.DESCENT and applies(plan, chunk.stats):
+        converged, arrived = _newton_for_all(chunk, plan, REML, progress, out), None
+    else:
         converged, arrived = _descend_all(chunk, plan, REML, start, workers, progress, out)
     for j in np.flatnonzero(~converged).tolist():
         _fit_one(j, chunk, plan, REML, start, None if arrived is None else arrived[j], out)
@@ -199,17 +205,40 @@ def _descend_all(
     workers: int,
     progress: Callable[[int], None],
     out: dict[str, np.ndarray],
-) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Descend for every response: which descents converged, and where all arrived."""
-    stats, m, control = chunk.stats, chunk.m, Control()
-    of_criterion, basis = degrees(stats, REML), linear_map(plan)
-    start_phi = starting_point(plan, stats, start)
-    phi, converged = np.empty((m, plan.n_theta)), np.zeros(m, dtype=bool)
+) -> tuple[npt.NDArray[np.bool_], FloatArray | None]:
+    """Descend for every response: for which that led to an optimum, and where all arrived."""
+    stats, converged = chunk.stats, np.zeros(chunk.m, dtype=bool)
+    fast, together = speed(stats) == Speed.DESCENT and applies(plan, stats), serves(plan, stats)
+    if not (fast or together):
+        return converged, None
+    phi = np.repeat(starting_point(plan, stats, start)[None], chunk.m, axis=0)
+    if fast:
+        _descend_compiled(chunk, plan, REML, workers, progress, phi, converged, out)
+    if together:
+        _sweep_rest(chunk, plan, REML, progress, phi, converged, out)
+    out["converged"][:] = converged
+    for j in np.flatnonzero(converged).tolist():
+        out["theta"][j] = theta_of_phi(phi[j], plan, stats)
+    return converged, phi
+
+
+def _descend_compiled(
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    workers: int,
+    progress: Callable[[int], None],
+    phi: FloatArray,
+    converged: npt.NDArray[np.bool_],
+    out: dict[str, np.ndarray],
+) -> None:
+    """Descend from `phi` one after the other, in place."""
+    stats, control, of_criterion = chunk.stats, Control(), degrees(chunk.stats, REML)
 
     def work(j: int) -> bool:
         own = chunk.statistics(j)
         found = descend_compiled(
-            plan, own, start_phi, of_criterion,
+            plan, own, phi[j], of_criterion,
             tolerance=control.tolerance, max_evaluations=control.max_evaluations,
         )  # fmt: skip
         phi[j] = found.phi
@@ -217,17 +246,44 @@ def _descend_all(
         out["sigma"][j] = np.sqrt(found.at.r2 / of_criterion.df)
         out["beta"][j] = own.beta0 - stats.R_x_inverse @ found.at.v[:-1]
         out["std_error"][j] = out["sigma"][j] * _unit_errors(found.at.inverse, stats)
-        inside = _least(phi[j : j + 1] @ basis.T, stats)[0] > control.snap
+        inside = least_factor((linear_map(plan) @ phi[j])[None], stats)[0] > control.snap
         return bool(found.status == CONVERGED and inside)
 
     with ThreadPoolExecutor(workers) as pool:
-        for j, done in enumerate((map if workers == 1 else pool.map)(work, range(m))):
+        for j, done in enumerate((map if workers == 1 else pool.map)(work, range(chunk.m))):
             converged[j] = done
             progress(int(done))
-    out["converged"][:] = converged
-    for j in np.flatnonzero(converged).tolist():
-        out["theta"][j] = theta_of_phi(phi[j], plan, stats)
-    return converged, phi
+
+
+def _sweep_rest(
+    chunk: Responses,
+    plan: Plan,
+    REML: bool,
+    progress: Callable[[int], None],
+    phi: FloatArray,
+    converged: npt.NDArray[np.bool_],
+    out: dict[str, np.ndarray],
+) -> None:
+    """Descend from `phi` with all that have not converged, by sweeps over many, in place."""
+    stats, Ri, of_criterion = chunk.stats, chunk.stats.R_x_inverse, degrees(chunk.stats, REML)
+    rest = np.flatnonzero(~converged)
+    for lanes in (rest[some] for some in stacks(len(rest), stats, tables=False)):
+        data = response_data(chunk, lanes)
+        objective = ResponseObjective(plan=plan, stats=stats, data=data, degrees=of_criterion)
+        try:
+            found = optima_together(objective, phi[lanes], Control())
+        except np.linalg.LinAlgError:  # some response's: single fits say which
+            continue
+        at, phi[lanes], converged[lanes] = found.at, found.phi, found.converged
+        out["criterion"][lanes] = at.value
+        out["evaluations"][lanes] += found.evaluations
+        with np.errstate(invalid="ignore"):  # of those that are fitted once more
+            out["sigma"][lanes] = np.sqrt(at.r2 / of_criterion.df)
+            unit = np.sqrt(np.einsum("ab,ibc,ac->ia", Ri, at.inverse, Ri))
+        out["beta"][lanes] = chunk.beta0[:, lanes].T - at.v[:, :-1] @ Ri.T
+        out["std_error"][lanes] = out["sigma"][lanes, None] * unit
+        out["singular"][lanes] = least_factor(found.phi @ linear_map(plan).T, stats) < SINGULAR
+        progress(int(found.converged.sum()))
 
 
 def _fit_one(
@@ -251,21 +307,11 @@ def _fit_one(
     out["std_error"][j] = out["sigma"][j] * _unit_errors(ev.S_inverse, stats)
     out["converged"][j] = optimum.certificate.holds
     out["evaluations"][j] += optimum.certificate.evaluations
-    out["singular"][j] = _least(ev.T[None, :], stats)[0] < SINGULAR
+    out["singular"][j] = least_factor(ev.T[None, :], stats)[0] < SINGULAR
 
 
 def _unit_errors(inverse: FloatArray, stats: CrossProducts) -> FloatArray:
     """Standard errors of the fixed effects over sigma, from ``S_xx^{-1}`` in scaled columns."""
     Ri = stats.R_x_inverse
     out: FloatArray = np.sqrt(np.einsum("ij,jk,ik->i", Ri, inverse[:-1, :-1], Ri))
-    return out
-
-
-def _least(T: FloatArray, stats: CrossProducts) -> FloatArray:
-    """Smallest singular value of any factor, for each row of flat factors."""
-    least = [
-        np.linalg.svd(T[:, part.flat].reshape(-1, part.k, part.k), compute_uv=False)[:, -1]
-        for part in stats.parts
-    ]
-    out: FloatArray = np.min(least, axis=0)
     return out

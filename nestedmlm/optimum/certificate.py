@@ -118,7 +118,7 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     best = NO_ESCAPE
     # where the data say nothing of a direction, both slope and curvature are rounding
     least = max(_FLAT_SHARE_OF_CURVATURE * float(np.max(np.diag(information), initial=0.0)), 1e-300)
-    for term, move, slope in moves(ev, plan):
+    for term, move, slope in moves(ev.phi, ev.M, plan):
         if slope >= -rounding(ev.criterion):
             continue
         own, places = free_entries(plan).of_term[term]
@@ -130,16 +130,18 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     return best
 
 
-def moves(ev: Evaluation, plan: Plan) -> Iterator[tuple[int, Move, float]]:
+def moves(phi: FloatArray, M: FloatArray, plan: Plan) -> Iterator[tuple[int, Move, float]]:
     """Yield ``(term, move, slope)`` for the moves of all terms' covariances."""
-    parts = split_parameters(ev.phi, plan.shapes)
+    parts = split_parameters(phi, plan.shapes)
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
-        M = ev.M[places].reshape(shape.k, shape.k)
-        for move in shape.structure.moves(parts[term], M, shape.k, shape.hom):
-            yield term, move, float(np.sum(M * move.direction))
+        own = M[places].reshape(shape.k, shape.k)
+        for move in shape.structure.moves(parts[term], own, shape.k, shape.hom):
+            yield term, move, float(np.sum(own * move.direction))
 
 
 def min_slope(ev: Evaluation, plan: Plan) -> float:
     """Smallest slope over the moves of unit size."""
-    return min((slope / max(m.size, 1e-300) for _, m, slope in moves(ev, plan)), default=0.0)
+    return min(
+        (slope / max(m.size, 1e-300) for _, m, slope in moves(ev.phi, ev.M, plan)), default=0.0
+    )

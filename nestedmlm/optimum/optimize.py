@@ -27,13 +27,13 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import with_leaves
 
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
-_TINY_ROWS, _SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
+TINY_ROWS, SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
 _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is known well
 CERTIFIED = "local optimum certified"
 ROUNDED = "local optimum certified to about"  # so many deviance units, by rounding
 UNKNOWN = "the optimum could not be certified: the criterion is known to about"
 _SAID_DIGITS = 1e-5  # deviance units of rounding from which a certificate names them
-_SAME = 1e-8  # deviance units within which two optima are one
+SAME = 1e-8  # deviance units within which two optima are one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +107,7 @@ def optimize(
             tried.append(local_optimum(objective, other, shorter))
         except np.linalg.LinAlgError:  # no criterion at that start
             continue
-    best = min(tried, key=lambda found: found.here.value - _SAME * found.holds)
+    best = min(tried, key=lambda found: found.here.value - SAME * found.holds)
     if best.exhausted and best is not tried[0]:
         best = local_optimum(objective, best.here.point, control)
         tried.append(best)
@@ -171,7 +171,7 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
     objective = found.here.objective
     plan = objective.plan
     doubtful = not plan.linear or objective.stats.n <= (
-        _SINGULAR_ROWS if _is_singular(found.here) else _TINY_ROWS
+        SINGULAR_ROWS if _is_singular(found.here) else TINY_ROWS
     )
     if doubtful or not found.holds:
         starts = correlated_starts(plan)

@@ -20,21 +20,13 @@ from nestedmlm.optimum.batch import refit_many
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.statistics.responses import in_chunks, responses
-from tests.designs import FORMULAS, design
-
-
-def simulated(d, m: int, seed: int = 3) -> np.ndarray:
-    """Responses of which some leave a variance at zero."""
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(d.n, m))
-    groups = rng.normal(size=(len(d.factors[0].levels), m))
-    return d.y[:, None] + noise + rng.uniform(0, 2, m) * groups[d.factors[0].codes]
+from tests.designs import FORMULAS, design, simulated_responses
 
 
 @pytest.mark.parametrize("kind", list(FORMULAS))
 def test_statistics_are_those_of_the_response(kind: str) -> None:
     d = design(kind, weighted=True, offset=True)
-    Y = simulated(d, 3)
+    Y = simulated_responses(d, 3)
     all_of_them = responses(d, cross_products(d), Y)
     for j in range(3):
         given, expected = all_of_them.statistics(j), cross_products(d.with_response(Y[:, j]))
@@ -56,7 +48,7 @@ def test_statistics_are_those_of_the_response(kind: str) -> None:
 )  # fmt: skip
 def test_same_optima_as_one_by_one(kind: str, REML: bool) -> None:
     d = design(kind, weighted=True, offset=True)
-    Y = simulated(d, 6)
+    Y = simulated_responses(d, 6)
     batch = refit_many(d, Y, REML=REML)
     assert batch.converged.all()
     for j in range(6):
@@ -76,7 +68,7 @@ def test_same_optima_as_one_by_one(kind: str, REML: bool) -> None:
 
 def test_neither_workers_nor_chunks_nor_the_start_change_the_result() -> None:
     d = design("slope")
-    Y = simulated(d, 60)
+    Y = simulated_responses(d, 60)
     one = refit_many(d, Y)
     threads, few = refit_many(d, Y, workers=3), refit_many(d, Y[:, :7])
     for name in ("theta", "criterion", "sigma", "beta", "singular"):
@@ -98,13 +90,13 @@ def test_singular_ones_are_told_apart() -> None:
 def test_progress_adds_up() -> None:
     d = design("slope")
     told: list[int] = []
-    refit_many(d, simulated(d, 60), progress=told.append)
-    assert sum(told) == 60 and len(told) > 1
+    refit_many(d, simulated_responses(d, 300), progress=told.append)
+    assert sum(told) == 300 and len(told) > 1
 
 
 def test_chunks_cover_all_columns() -> None:
     d = design("crossed")
-    Y = simulated(d, 5)
+    Y = simulated_responses(d, 5)
     stats = cross_products(d)
     two = 2 * 8 * max(stats.q, len(Y))
     sizes = [chunk.m for chunk in in_chunks(d, stats, Y, at_once=two)]
@@ -128,13 +120,13 @@ def test_what_cannot_be_fitted(Y: np.ndarray, error: type, text: str) -> None:
 def test_workers_must_be_positive() -> None:
     d = design("slope")
     with pytest.raises(OptionError, match="at least 1"):
-        refit_many(d, simulated(d, 2), workers=0)
+        refit_many(d, simulated_responses(d, 2), workers=0)
 
 
 def test_refit_and_refit_many_of_a_fit_agree() -> None:
     sleepstudy = nm.load_dataset("sleepstudy")
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
-    Y = simulated(fit.design, 4)
+    Y = simulated_responses(fit.design, 4)
     batch = fit.refit_many(Y)
     for j in range(4):
         single = fit.refit(Y[:, j])
@@ -151,7 +143,9 @@ def test_refit_and_refit_many_of_a_fit_agree() -> None:
 @pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger", "residual", "none"])
 def test_tests_of_many_responses_are_those_of_single_fits(ddf: str) -> None:
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    Y = pd.DataFrame(simulated(fit.design, 3), index=fit.design.index, columns=list("abc"))
+    Y = pd.DataFrame(
+        simulated_responses(fit.design, 3), index=fit.design.index, columns=list("abc")
+    )
     found = fit.refit_many(Y, ddf=ddf)
     table = found.tidy()
     assert table["response"].unique().tolist() == ["a", "b", "c"]
@@ -176,7 +170,7 @@ def test_adjusted_p_values_are_benjamini_and_hochbergs() -> None:
 
 def test_many_responses_descend_in_one_function_to_the_same_optima(monkeypatch) -> None:
     d = design("nested chain of two")
-    Y = simulated(d, 4)
+    Y = simulated_responses(d, 4)
     single = refit_many(d, Y)
     monkeypatch.setattr(fused, "compiled_descent", cache(lambda: fused.descend))  # as it stands
     with held(choice=Speed.DESCENT):

@@ -26,7 +26,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.variances.added_effects import same_fixed_effects, spans
 from nestedmlm.inference.variances.chibar import ROUNDING
-from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.optimum.batch import batch_seconds
 from nestedmlm.statistics.cells.condensed import condensed
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
             label="bootstrap",
             progress=progress,
             chunk=together(small.design, workers),
-            ahead=sum(refit_seconds(fit.solution.stats, nsim) for fit in (small, large)),
+            ahead=sum(
+                batch_seconds(fit.design, fit.solution.stats, nsim) for fit in (small, large)
+            ),
         )
         draws = outcome.values[~outcome.failed, 0]
         # refits agree to rounding: a draw equal to the statistic counts as one

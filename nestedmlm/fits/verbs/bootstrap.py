@@ -34,6 +34,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.rows.re_form import chosen_columns
 from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.optimum.batch import batch_seconds
 from nestedmlm.statistics.cells.condensed import condensed
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ def bootstrap(
         fun = parameters_of if fun is None else fun  # refits are made one by one
     t0 = observed(fit, fun)
     task = _TASKS[type](fit, fun, len(t0), conditions, by)
-    chunk = 1
+    chunk, ahead = 1, refit_seconds(fit.solution.stats, nsim)
     if isinstance(task, Refitter) and fun is None and fit.penalty is None:
         task, chunk, workers = replace(task, workers=workers), together(task.fit.design, workers), 1
-    ahead = refit_seconds(fit.solution.stats, nsim)
+        ahead = batch_seconds(fit.design, fit.solution.stats, nsim)
     outcome = run_replicates(
         task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk, ahead=ahead
     )

@@ -17,10 +17,8 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination.finest_factor import own_information, weights
 from nestedmlm.likelihood.elimination.point_sweep import (
     Level,
-    Panels,
     Swept,
     Trailing,
-    block_panels,
     gradients_serve,
     stacks,
     sweep_up,
@@ -100,11 +98,26 @@ def _together(
     for rows in stacks(m, stats):
         found = sweep_up(T[rows], stats)
         logdet[rows], S[rows] = found.logdet, found.S
-        M[rows] = _sweep_down(found, stats, l_bar, S_bar[rows])
+        M[rows] = sweep_down(found, stats, l_bar, S_bar[rows])
     return PointGradients(logdet=logdet, S=S, M=M)
 
 
-def _sweep_down(swept: Swept, stats: CrossProducts, l_bar: float, S_bar: FloatArray) -> FloatArray:
+def sweep_down(swept: Swept, stats: CrossProducts, l_bar: float, S_bar: FloatArray) -> FloatArray:
+    """Pull adjoints of log|M| and S back to each ``T_f T_f'``.
+
+    Parameters
+    ----------
+    swept : Swept
+        From `nestedmlm.likelihood.elimination.point_sweep.sweep_up`.
+    stats : CrossProducts
+    l_bar, S_bar : float, (m, r, r) array
+        As `eliminate_with_adjoint` takes them.
+
+    Returns
+    -------
+    (m, sum of K_f^2) array
+        `PointGradients.M`.
+    """
     m = len(S_bar)
     M = np.zeros((m, stats.parts[-1].flat.stop if stats.parts else 0))
     if swept.trailing is not None:
@@ -116,10 +129,8 @@ def _sweep_down(swept: Swept, stats: CrossProducts, l_bar: float, S_bar: FloatAr
                 dense[:, i : i + part.k, i : i + part.k].reshape(m, -1)
                 for i in range(own.rows.start, own.rows.stop, part.k)
             )
-    for block, panels, levels in zip(
-        stats.blocks, block_panels(stats).blocks, swept.blocks, strict=True
-    ):
-        found = _go_down(block, panels, levels, l_bar, S_bar)
+    for block, levels in zip(stats.blocks, swept.blocks, strict=True):
+        found = _go_down(block, levels, l_bar, S_bar)
         for part, of_factor in zip(stats.chain_parts, found, strict=True):
             M[:, part.flat] += of_factor.reshape(part.k**2, m).T
     return M
@@ -141,7 +152,7 @@ def _trailing(e: Trailing, l_bar: float, S_bar: FloatArray) -> tuple[FloatArray,
 
 
 def _go_down(
-    block: Block, panels: Panels, levels: tuple[Level, ...], l_bar: float, S_bar: FloatArray
+    block: Block, levels: tuple[Level, ...], l_bar: float, S_bar: FloatArray
 ) -> list[FloatArray]:
     """Adjoints of each factor's ``T T'``, (k, k, m), the finest factor first."""
     s, m, r = block.shape, len(S_bar), S_bar.shape[1]
@@ -149,10 +160,11 @@ def _go_down(
     out: list[FloatArray] = []
     for i in range(len(levels) - 1, -1, -1):
         own = levels[i]
-        if own.P is None or own.H is None:
-            assert panels.finest is not None
-            out.append(panels.finest.information(own.N, l_bar, S_bar, above))
+        if own.table is not None:
+            out.append(own.table.information(own.N, l_bar, S_bar, above))
             break
+        assert own.P is not None  # without a table both are there
+        assert own.H is not None
         if i + 1 < len(levels):
             above = above.take(block.parent[s.level[i] : s.level[i + 1]], axis=-1)
         k, anc = len(own.N), own.ancestors

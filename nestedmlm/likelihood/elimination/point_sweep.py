@@ -34,7 +34,7 @@ class Panels:
 
     Attributes
     ----------
-    each : tuple of (k, k + A + q_t + r, 1, J) arrays
+    each : tuple of (k, k + A + q_t + r, 1 or m, J) arrays
         Of each factor: its own columns, its ancestors', those of crossed factors, ``[X y]``.
     finest : FinestFactor or None
         Products of the finest factor's columns; None where their table would be too large.
@@ -53,16 +53,19 @@ class Level:
     N : (k, k, m, J) array
         ``U^-1 T'`` with ``U U' = I + T'QT``; by the table of the finest factor's, of each Q.
     P, H : (k, k + A + q_t + r, m, J) and (k, A + q_t + r, m, J) arrays
-        Panels when the factor's turn came (one point's, of a finest factor), and N times all but
+        Panels when the factor's turn came (the data's, of a finest factor), and N times all but
         the own columns; None by the table of the finest factor.
     ancestors : int
         A.
+    table : FinestFactor or None
+        The finest factor's, where it went by that.
     """
 
     N: FloatArray
     P: FloatArray | None
     H: FloatArray | None
     ancestors: int
+    table: FinestFactor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,50 +110,59 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BlockPanels:
-    """The data as the sweep takes them.
+class PointData:
+    """The data as the sweep takes them: the same at all points, or each point's own.
 
     Attributes
     ----------
     blocks : tuple of Panels
+    F : (r, r) or (m, r, r) array
+        ``[X y]'[X y]``.
+    R : (q, r) or (m, q, r) array, or None
+        Products of crossed factors' columns with ``[X y]``.
     numbers : int
         How many one point's sweep holds at a time, by tables of the finest factors.
     """
 
     blocks: tuple[Panels, ...]
+    F: FloatArray
+    R: FloatArray | None
     numbers: int
 
 
-_PANELS: WeakKeyDictionary[CrossProducts, BlockPanels] = WeakKeyDictionary()
+_DATA: WeakKeyDictionary[CrossProducts, PointData] = WeakKeyDictionary()
 
 
-def block_panels(stats: CrossProducts) -> BlockPanels:
+def point_data(stats: CrossProducts) -> PointData:
     """Panels and tables of a design, made once as long as its sums live."""
-    found = _PANELS.get(stats)
+    found = _DATA.get(stats)
     if found is None:
         blocks = tuple(_panels(stats, block) for block in stats.blocks)
-        found = BlockPanels(blocks=blocks, numbers=_numbers(stats, blocks))
-        _PANELS[stats] = found
+        R = None if stats.crossed is None else stats.crossed.R
+        found = PointData(blocks=blocks, F=stats.F, R=R, numbers=numbers(stats, blocks))
+        _DATA[stats] = found
     return found
 
 
 def serves(stats: CrossProducts) -> bool:
     """Whether points of a design gain from each other."""
-    return stats.sparse is None and _numbers(stats) <= MOST_NUMBERS
+    return stats.sparse is None and numbers(stats) <= MOST_NUMBERS
 
 
 def gradients_serve(stats: CrossProducts) -> bool:
     """Whether gradients at points of a design gain from each other."""
-    return serves(stats) and block_panels(stats).numbers <= _MOST_OF_GRADIENTS
+    return serves(stats) and point_data(stats).numbers <= _MOST_OF_GRADIENTS
 
 
 def stacks(m: int, stats: CrossProducts, *, tables: bool = True) -> list[slice]:
     """Cut m points into stacks that are swept together."""
-    size = max(1, _NUMBERS // (block_panels(stats).numbers if tables else _numbers(stats)))
+    size = max(1, _NUMBERS // (point_data(stats).numbers if tables else numbers(stats)))
     return [slice(start, start + size) for start in range(0, m, size)]
 
 
-def sweep_up(T: FloatArray, stats: CrossProducts, *, tables: bool = True) -> Swept:
+def sweep_up(
+    T: FloatArray, stats: CrossProducts, data: PointData | None = None, *, tables: bool = True
+) -> Swept:
     """Eliminate the random effects at relative factors in rows.
 
     Parameters
@@ -158,6 +170,8 @@ def sweep_up(T: FloatArray, stats: CrossProducts, *, tables: bool = True) -> Swe
     T : (m, sum of K_f^2) array
     stats : CrossProducts
         Of a design that `serves`.
+    data : PointData, optional
+        Other data than `point_data` of the design: such as have no tables.
     tables : bool
         Whether the finest factors go by their tables; without, `Level.H` is whole.
 
@@ -169,18 +183,19 @@ def sweep_up(T: FloatArray, stats: CrossProducts, *, tables: bool = True) -> Swe
     m, r = len(T), stats.p + 1
     crossed = stats.crossed
     q = 0 if crossed is None else len(crossed.Q)
+    data = point_data(stats) if data is None else data
     S = np.zeros((m, q + r, q + r))
-    S[:, q:, q:] = stats.F
+    S[:, q:, q:] = data.F
     factors = [_lower(part.matrix(T.T).transpose(2, 0, 1)) for part in stats.parts]
     logdet, blocks = np.zeros(m), []
-    for block, panels in zip(stats.blocks, block_panels(stats).blocks, strict=True):
+    for block, panels in zip(stats.blocks, data.blocks, strict=True):
         share, levels = _go_up(block, panels, factors, S, tables=tables)
         logdet += share
         blocks.append(tuple(levels))
-    if crossed is None:
+    if crossed is None or data.R is None:
         return Swept(logdet=logdet, S=S, blocks=tuple(blocks), trailing=None)
     S[:, :q, :q] += np.tril(crossed.Q) + np.tril(crossed.Q, -1).T
-    S[:, :q, q:] += crossed.R
+    S[:, :q, q:] += data.R
     share, left, trailing = _trailing(S, stats, factors[len(stats.order.chain) :])
     return Swept(logdet=logdet + share, S=left, blocks=tuple(blocks), trailing=trailing)
 
@@ -227,7 +242,7 @@ def _go_up(
         if i == 0 and tables and panels.finest is not None:
             share, rest, N = panels.finest.eliminate(T, S)
             logdet += share
-            levels.append(Level(N=N, P=None, H=None, ancestors=anc))
+            levels.append(Level(N=N, P=None, H=None, ancestors=anc, table=panels.finest))
             continue
         P = panels.each[i] if rest is None else panels.each[i] - rest[:k]
         N, det = half_solve(T, P)
@@ -249,7 +264,7 @@ def _go_up(
     return logdet, levels
 
 
-def _numbers(stats: CrossProducts, panels: tuple[Panels, ...] = ()) -> int:
+def numbers(stats: CrossProducts, panels: tuple[Panels, ...] = ()) -> int:
     """Numbers that one point's sweep holds at a time."""
     crossed = 0 if stats.crossed is None else len(stats.crossed.Q)
     width = sum(part.k for part in stats.chain_parts) + crossed + stats.p + 1
