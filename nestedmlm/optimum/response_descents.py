@@ -25,7 +25,7 @@ _ROUNDING_SHARE = 10.0 * float(np.finfo(float).eps)  # of a value, that means no
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ManyEnds:
-    """Where the descents of m responses ended.
+    """Ends of the descents of m responses.
 
     Attributes
     ----------
