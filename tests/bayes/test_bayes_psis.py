@@ -170,6 +170,26 @@ def test_nuts_does_not_diverge_at_its_defaults(name):
     assert fit.sample(sampler="nutpie", seed=1, progress=False).divergences == 0
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:. divergence")
+def test_nuts_of_few_groups():
+    """Three groups, 30,000 draws: a few where the prior ends a tail that the data leave open.
+
+    45 with the intercept among the coordinates. The quantiles of both are those of quadrature.
+    """
+    model, found, divergences = few_groups(3), [], 0
+    cells = exact(model, {})
+    for seed in range(3):
+        nuts = model.sample(draws=2500, seed=seed, progress=False, cores=1)
+        divergences += nuts.divergences
+        own = nuts.data["posterior"]
+        sd, x = own["1|g_sigma"].to_numpy(), own["x"].to_numpy()
+        intercept = own["Intercept"].to_numpy() + x * model.design.X[:, 1].mean()
+        found.append(np.array(below(cells, [np.quantile(v, LEVELS) for v in (sd, intercept)])))
+    assert divergences < 10
+    assert np.abs(np.mean(found, axis=0) - LEVELS).max() < 0.012
+
+
 @pytest.mark.parametrize("kind", ["slope", "crossed", "compound symmetry", "no fixed effects"])
 def test_given_the_rest_the_coefficients_are_normal(kind):
     """The density over the conditional's is the same wherever the coefficients are."""

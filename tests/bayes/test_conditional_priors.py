@@ -80,13 +80,13 @@ def test_density_against_scipy(kind):
     assert own == pytest.approx(log_priors(kind, of, den.to_values(z)), rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["shared", "horseshoe"])
+@pytest.mark.parametrize("kind", ["shared", "horseshoe", "few groups"])
 def test_coefficients_are_integrated_out(kind):
     """p(rest) = p(rest, b) / p(b | rest) at any b, the conditional from V as it stands."""
     of = design("slope", weighted=True, offset=True)
-    given = GIVEN[kind] | {"x - 2 * z": nm.Prior("Normal", mu=0.3, sigma=0.6)}
+    given = GIVEN.get(kind, {}) | {"x - 2 * z": nm.Prior("Normal", mu=0.3, sigma=0.6)}
     den = marginal_density(of, given)
-    own = collapse(den, seed=1)
+    own = collapse(den, seed=1, few=len(of.factors[0].levels) if kind == "few groups" else 0)
     assert own.ndim == den.ndim - 3
     rng = np.random.default_rng(2)
     rest = own.initial + 0.3 * rng.normal(size=own.ndim)
@@ -115,6 +115,21 @@ def test_coefficients_are_integrated_out(kind):
     z = (many.mean(axis=0) - V @ score) / np.sqrt(V.diagonal() / 4000)
     assert np.abs(z).max() < 4.0
     np.testing.assert_allclose(np.cov(many.T), V, atol=0.1 * V.diagonal().max())
+
+
+def test_what_is_integrated_out_has_a_normal_prior_and_few_groups_or_hyperparameters():
+    of = design("slope")
+    levels = len(of.factors[0].levels)
+    own = collapse(marginal_density(of), 1, few=levels)
+    assert own.ndim == own.density.ndim - 3
+    assert collapse(own.density, 1, few=levels - 1) is own.density
+    given = {"x": nm.Prior("StudentT", nu=3, mu=0, sigma=1)}
+    assert collapse(marginal_density(of, given), 1, few=levels).columns.tolist() == [0, 2]
+    given = {"x - z": nm.Prior("StudentT", nu=3, mu=0, sigma=1)}
+    assert collapse(marginal_density(of, given), 1, few=levels).columns.tolist() == [0]
+    # where no point has a density, none is an error
+    beyond = own.logp_grads(np.full((2, own.ndim), [[np.nan], [400.0]]))
+    assert np.isneginf(beyond[0]).all() and not beyond[1].any()
 
 
 def test_coefficients_are_integrated_out_beside_residual_structures():

@@ -30,6 +30,10 @@ _STATS = ("diverging", "energy", "step_size", "n_steps", "depth", "logp", "tree_
 # Widths of the posterior from which a standard deviation's mode is away from zero. Dyestuff2, with
 # its mode at zero, diverges on the asinh scale, Penicillin (4 and 6 widths) on its own.
 _AWAY = 2.0
+# Levels of a grouping factor up to which fixed effects are integrated out. The intercept is known
+# less the larger the groups' standard deviation is, and where that is hardly known itself, chains
+# diverge; with many groups nothing is gained that would pay for a dearer gradient.
+_FEW = 12
 
 
 class Unevaluable(ValueError):
@@ -44,9 +48,10 @@ def nutpie_density(target: LogDensity, settings: Settings) -> xr.DataTree:
     Standard deviations that are well away from zero are sampled on the asinh scale: on their own
     one the density is a cliff at zero, and a trajectory that runs over it counts as a divergence.
     One with its mode near zero is sampled with its sign, as nothing is there to run over.
-    Coefficients whose priors have hyperparameters are integrated out and drawn afterwards.
+    Fixed effects of few groups, and those whose priors have hyperparameters, are integrated out
+    and drawn afterwards.
     """
-    target = collapse(target, settings.seed)
+    target = collapse(target, settings.seed, few=_FEW)
     plain = find_peak(target, target.at(settings.start) if settings.start else None)
     scaled = asinh_density(target, plain, away=_AWAY)
     peak = asinh_peak(scaled, plain)
