@@ -129,6 +129,12 @@ def refit_many(
     return Batch(**{name: np.concatenate([p[name] for p in parts]) for name in _FIELDS})
 
 
+def on_arrays(design: Design, stats: CrossProducts) -> bool:
+    """Whether responses to a design are fitted together, by one computation on arrays."""
+    plan = make_plan(design, stats)
+    return has_one_variance(plan, stats) or serves(plan, stats)
+
+
 def batch_seconds(design: Design, stats: CrossProducts, responses: int) -> float:
     """Seconds that so many responses spend in NumPy's sweeps: none with one variance."""
     plan = make_plan(design, stats)

@@ -75,7 +75,7 @@ def bootstrap_test(nsim: int, seed: int | None, workers: int, progress: bool) ->
             streams(root, nsim),
             label="bootstrap",
             progress=progress,
-            chunk=together(small.design, workers),
+            chunk=min(together(fit.design, fit.solution.stats, workers) for fit in (small, large)),
             ahead=sum(
                 batch_seconds(fit.design, fit.solution.stats, nsim) for fit in (small, large)
             ),

@@ -15,7 +15,6 @@ from nestedmlm.fits.simulation.planned_power import group_counts
 from nestedmlm.fits.simulation.powertests import prepare_test
 from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
 from nestedmlm.fits.simulation.replicates import (
-    TOGETHER,
     check_workers,
     run_replicates,
     together,
@@ -42,7 +41,6 @@ else:  # only generalized models ask for it
     )
 
 _VISITS_SHARE = 3  # times the eliminations of a linear model's fit that a generalized one takes
-_ARRAYS = 500  # refits at a time where all are one computation on arrays
 INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
 
@@ -293,11 +291,11 @@ def power(
         scenario = replace(scenario, design=condensed(scenario.design))
         tested = replace(tested, design=scenario.design)
         task = prepare_test(scenario, tested, test, workers=workers)
-        ahead = batch_seconds(scenario.design, cross_products(scenario.design), nsim)
-        most = TOGETHER if ahead else _ARRAYS
+        stats = cross_products(scenario.design)
+        ahead = batch_seconds(scenario.design, stats, nsim)
         outcome = run_replicates(
             task, ways, label="power", progress=progress, ahead=ahead,
-            chunk=together(scenario.design, workers, most),
+            chunk=together(scenario.design, stats, workers),
         )  # fmt: skip
     else:
         task, stats = prepare_generalized_test(scenario, tested, test)

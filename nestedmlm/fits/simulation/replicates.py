@@ -22,9 +22,12 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.fresh_processes import FreshProcesses
 from nestedmlm.likelihood.elimination.speed import Speed, held
+from nestedmlm.optimum.batch import on_arrays
 from nestedmlm.progress import gather, interruptible
+from nestedmlm.statistics.crossproducts import CrossProducts
 
-TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
+_TOGETHER = 50  # refits that one thread is handed at a time, where they are refitted together
+_ON_ARRAYS = 500  # the same where all of them are one computation on arrays
 
 _BYTES = 2**28  # of responses that are held at once
 
@@ -52,9 +55,9 @@ class Outcome:
 type Task = Callable[[Streams], Outcome]
 
 
-def together(design: Design, workers: int, most: int = TOGETHER) -> int:
+def together(design: Design, stats: CrossProducts, workers: int) -> int:
     """Replicates whose responses are drawn and refitted together, so that they fit in memory."""
-    rows = design.rows
+    rows, most = design.rows, _ON_ARRAYS if on_arrays(design, stats) else _TOGETHER
     most = most if rows is None else min(most, _BYTES // (8 * max(rows.n, 1) * workers))
     return max(most, 1) * workers
 

@@ -127,8 +127,9 @@ def bootstrap(
     task = _TASKS[type](fit, fun, len(t0), conditions, by)
     chunk, ahead = 1, refit_seconds(fit.solution.stats, nsim)
     if isinstance(task, Refitter) and fun is None and fit.penalty is None:
-        task, chunk, workers = replace(task, workers=workers), together(task.fit.design, workers), 1
-        ahead = batch_seconds(fit.design, fit.solution.stats, nsim)
+        design, stats = task.fit.design, fit.solution.stats
+        chunk, ahead = together(design, stats, workers), batch_seconds(design, stats, nsim)
+        task, workers = replace(task, workers=workers), 1
     outcome = run_replicates(
         task, ways, label="bootstrap", workers=workers, progress=progress, chunk=chunk, ahead=ahead
     )
