@@ -24,6 +24,7 @@ from nestedmlm.views.protocols import EitherFit, Fit
 
 _POINTS = 60  # along a numeric predictor
 _DASHES = ("-", "--", "-.", ":")  # beside the colours, for those who do not tell them apart
+_FAINT = 3.0  # times fainter a band is where there are several
 _ROW = 0.42  # inches that a row of means is high
 _DODGE = 0.5  # of the distance between two levels, over which the lines of `by` are spread
 
@@ -100,8 +101,7 @@ def effect(
     draw = _line if numeric else _points
     for k, (value, part) in enumerate(groups):
         label = f"{value:.3g}" if _is_number(value) else str(value)
-        shift = 0.0 if len(groups) == 1 else _DODGE * ((k + 0.5) / len(groups) - 0.5)
-        draw(ax, part, variable, k, label, shift)
+        draw(ax, part, variable, k, label, len(groups))
     if not numeric:
         levels = list(grid.levels[variable])
         ax.set_xticks(range(len(levels)), [style.shorten(str(one), 16) for one in levels])
@@ -264,16 +264,26 @@ def _scale(fit: EitherFit) -> ResponseScale | None:
     return response_scale(family, response=True)
 
 
-def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:
+def _line(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, count: int) -> None:
+    """A line in its band; of several, which lie on one another, the bands' edges are drawn."""
     part, color = part.sort_values(variable), style.CYCLE[k % len(style.CYCLE)]
-    x = part[variable].to_numpy(dtype=float)
+    x, dashes = part[variable].to_numpy(dtype=float), _DASHES[k % len(_DASHES)]
+    several = count > 1
     ax.fill_between(
-        x, part["conf_low"], part["conf_high"], color=color, alpha=style.BAND, linewidth=0.0
-    )
-    ax.plot(x, part["estimate"], _DASHES[k % len(_DASHES)], color=color, linewidth=2.0, label=label)
+        x, part["conf_low"], part["conf_high"], color=color, linewidth=0.0,
+        alpha=style.BAND / _FAINT if several else style.BAND,
+    )  # fmt: skip
+    if several:
+        from matplotlib.collections import LineCollection
+
+        limits = [np.column_stack([x, part[name]]) for name in ("conf_low", "conf_high")]
+        edges = LineCollection(limits, colors=color, linestyles=dashes, linewidths=0.9, alpha=0.8)
+        ax.add_collection(edges)
+    ax.plot(x, part["estimate"], dashes, color=color, linewidth=2.2, label=label)
 
 
-def _points(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, shift: float) -> None:
+def _points(ax: Any, part: pd.DataFrame, variable: str, k: int, label: str, count: int) -> None:
+    shift = 0.0 if count == 1 else _DODGE * ((k + 0.5) / count - 0.5)
     levels = list(dict.fromkeys(part[variable]))
     place = np.array([levels.index(value) for value in part[variable]]) + shift
     estimate = part["estimate"].to_numpy(dtype=float)

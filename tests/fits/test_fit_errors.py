@@ -37,7 +37,7 @@ def test_start_of_wrong_length(sleepstudy: pd.DataFrame) -> None:
 
 
 def test_control_of_wrong_type(sleepstudy: pd.DataFrame) -> None:
-    with pytest.raises(OptionError, match=r"control must be a nestedmlm\.Control, not dict"):
+    with pytest.raises(OptionError, match=r"must be a nm\.Control\(max_evaluations=.*not dict"):
         nm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy, control={})
 
 
