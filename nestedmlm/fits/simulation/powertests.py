@@ -16,6 +16,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.replicates import Outcome, Streams
 from nestedmlm.fits.simulation.tested_effect import TestedEffect
 from nestedmlm.inference.effects.ddf import df_method, joint_test
+from nestedmlm.inference.effects.many_kenward_roger import LEAST, many_kenward_roger
 from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
@@ -180,6 +181,10 @@ def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: i
         )
         if method == "satterthwaite" and one_variance:
             return many_satterthwaite(design, stats, Y, fits.theta, REML=scene.REML).p_values(L)
+        if method == "kenward-roger" and one_variance and scene.REML and Y.shape[1] >= LEAST:
+            found = many_kenward_roger(design, stats, fits.beta, fits.theta[:, 0], fits.sigma, L)
+            if found is not None:
+                return found
         out = np.empty(Y.shape[1])
         for i, sums in enumerate(each_response(design, stats, Y)):
             own = design.with_response(np.ascontiguousarray(Y[:, i]))
