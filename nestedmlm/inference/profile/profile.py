@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.model_parameters import ModelParameter, model_parameters
+from nestedmlm.errors import DataError
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
     PointAt,
@@ -77,6 +79,19 @@ class Profiles:
     messages: tuple[str, ...]
 
 
+@contextmanager
+def _criterion_exists() -> Iterator[None]:
+    """Say of a profile without a criterion what is the matter."""
+    try:
+        yield
+    except (np.linalg.LinAlgError, FloatingPointError) as error:
+        raise DataError(
+            "profiles end where there is no criterion: next to this optimum rows are fitted "
+            "exactly, or covariances are singular; take a simpler model, or method='wald'"
+        ) from error
+
+
+@_criterion_exists()
 def profile_parameters(
     design: Design,
     found: Solution | GlmmSolved,
@@ -105,6 +120,11 @@ def profile_parameters(
         Values of zeta near which there must be a point.
     progress : bool
         Show a line of progress.
+
+    Raises
+    ------
+    DataError
+        If there is no criterion next to the estimate.
 
     Notes
     -----

@@ -11,6 +11,8 @@ import pytest
 from scipy.optimize import minimize
 
 import nestedmlm as nm
+from nestedmlm.errors import DataError
+from nestedmlm.inference.profile import profile
 from nestedmlm.inference.profile.coordinates import held_coordinates
 from nestedmlm.inference.profile.residual_deviance import residual_coordinates
 from nestedmlm.inference.variances.parameters import parameter_values
@@ -146,3 +148,13 @@ def test_all_limits_of_four_visits_take_seconds():
     start = time.process_time()
     assert np.isfinite(fit.conf_int()).all(axis=None)
     assert time.process_time() - start < 10.0
+
+
+def test_a_profile_without_a_criterion_says_what_is_the_matter(monkeypatch):
+    def nothing(*_, **__):
+        raise np.linalg.LinAlgError
+
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    monkeypatch.setattr(profile, "follow_profile", nothing)
+    with pytest.raises(DataError, match="rows are fitted exactly"):
+        fit.profile("sigma", progress=False)
