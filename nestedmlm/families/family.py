@@ -8,14 +8,15 @@ log-density in the mean themselves. Everything per row is made of these in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NestedMLMError, OptionError, ResponseError
 from nestedmlm.families.links import Link, Mean, mean_of
 from nestedmlm.families.pymc_likelihood import PymcLikelihood
 
@@ -315,6 +316,11 @@ class Family:
         -------
         array
 
+        Raises
+        ------
+        ResponseError
+            For means that the family cannot have.
+
         Examples
         --------
         >>> import numpy as np
@@ -325,7 +331,30 @@ class Family:
         """
         rng = np.random.default_rng() if rng is None else rng
         mu, _, a = _same_shape(mu, mu, weights)
-        return self.draw(mu, a, self.value_of(dispersion), rng)
+        with possible_means(self, mu):
+            return self.draw(mu, a, self.value_of(dispersion), rng)
+
+
+@contextmanager
+def possible_means(family: Family, mu: FloatArray) -> Iterator[None]:
+    """Draw within: what a generator says of means beyond the family's range, in our words.
+
+    Raises
+    ------
+    ResponseError
+        Where the generator refuses its parameters.
+    """
+    try:
+        yield
+    except NestedMLMError:
+        raise
+    except ValueError as error:
+        raise ResponseError(
+            f"the {family.name} family has no responses of means from {np.min(mu):.3g} to "
+            f"{np.max(mu):.3g} ({error}): beside the {family.link.name} link, random effects "
+            "that are drawn can take a mean out of its range; fit with a link that keeps it there "
+            "(log, or logit), or condition on the random effects"
+        ) from None
 
 
 def _same_shape(y: Any, mu: Any, weights: Any) -> tuple[FloatArray, FloatArray, FloatArray]:

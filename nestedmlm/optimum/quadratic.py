@@ -15,6 +15,7 @@ from nestedmlm._typing import FloatArray
 
 # Where rounding ends the descent, this much of the value may be left unexploited.
 RESOLVED = 1e-7
+_SQUARED = 1e150  # the squares of smaller numbers do not overflow
 ACCEPTED = 1e-4  # share of the predicted decrease that a step must bring
 
 
@@ -186,7 +187,8 @@ def _boundary_step(values: FloatArray, g: FloatArray, radius: float, low: float)
     for i in range(n):
         top = max(top, abs(values[i]))
         steepest = max(steepest, abs(g[i]))
-    norm = math.sqrt(product(g, g))
+    # of a gradient whose square overflows a bound will do
+    norm = math.sqrt(product(g, g)) if steepest < _SQUARED else steepest * math.sqrt(n)
     step = np.zeros(n)
     some_hard, all_still, lowest = False, True, 0
     for i in range(n):

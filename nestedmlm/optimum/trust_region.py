@@ -108,9 +108,12 @@ def minimize[Model: LocalModel](
     hessian, correction = here.hessian, np.zeros((len(start.point),) * 2)
     moved, before, promised, converged = None, np.inf, np.inf, False
     while used < max_evaluations and radius > _SMALLEST_RADIUS:
-        promised, lowest, step, predicted = local_step(
-            hessian, here.gradient, radius, here.point, lower
-        )
+        with np.errstate(
+            all="ignore"
+        ):  # where a gradient is huge, an infinite decrease is promised
+            promised, lowest, step, predicted = local_step(
+                hessian, here.gradient, radius, here.point, lower
+            )
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian + correction, None

@@ -11,6 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.names import dispersion_of, sampled_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.families import Family
+from nestedmlm.families.family import possible_means
 from nestedmlm.posterior.draws import sigma_draws, stacked
 from nestedmlm.posterior.row_residuals import ResidualDraws, residual_draws
 
@@ -138,9 +139,10 @@ class FamilyResponses:
         """Responses at linear predictors of a block of rows, (S, rows)."""
         mu, a = self.mean(eta), np.broadcast_to(self._weights(block), eta.shape)
         pymc = self.family.pymc
-        if pymc is not None and pymc.draw is not None:
-            return pymc.draw(mu, a, self.values, rng)
-        return self.family.draw(mu, a, self.dispersion(), rng)
+        with possible_means(self.family, mu):
+            if pymc is not None and pymc.draw is not None:
+                return pymc.draw(mu, a, self.values, rng)
+            return self.family.draw(mu, a, self.dispersion(), rng)
 
     def log_density(self, y: FloatArray, eta: FloatArray, block: Block) -> FloatArray:
         """Log-density of a block's responses, (S, rows)."""

@@ -266,8 +266,9 @@ def test_no_fixed_effects() -> None:
 
 @pytest.mark.parametrize(
     "rhs",
-    ["poly(x, 6)", "poly(x, 0)", "scale(I(0*x))", "dummy(f, 'no')", "log(f)", "C(f, levels=['q'])"],
-)
+    ["poly(x, 6)", "poly(x, 0)", "scale(I(0*x))", "dummy(f, 'no')", "log(f)", "C(f, levels=['q'])",
+     "scale(I(1e300*x))", "scale(I((x - min(x)) * 1e308 * 10))", "center(I(1e308 * 10 * x))"],
+)  # fmt: skip
 def test_impossible_transforms(rhs: str) -> None:
     with pytest.raises(DataError):
         design(rhs)

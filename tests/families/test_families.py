@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, ResponseError
 from nestedmlm.families import (
     FAMILIES,
     LINKS,
@@ -304,3 +304,14 @@ def test_links_are_pickled_without_a_search_of_all_modules():
     for link in LINKS.values():
         for function in (link.eta, link.mu, link.log_mu):
             assert not isinstance(function, np.ufunc) or hasattr(np, function.__name__)
+
+
+@pytest.mark.parametrize(
+    ("name", "mu"),
+    [("poisson", -0.1), ("negativebinomial", -0.1), ("gamma", -0.1), ("inverse_gaussian", -0.1),
+     ("binomial", 1.1), ("beta", 1.1)],
+)  # fmt: skip
+def test_means_out_of_range_draw_nothing(name, mu):
+    """An identity link and drawn random effects come there; NumPy said only 'scale < 0'."""
+    with pytest.raises(ResponseError, match=r"no responses of means from .* to .*link"):
+        resolve_family(name, None).random([0.5, mu], 1.0, 0.5, np.random.default_rng(1))

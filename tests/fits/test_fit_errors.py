@@ -10,11 +10,18 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 import nestedmlm as nm
 from nestedmlm.design.build import build_design
-from nestedmlm.errors import MemoryLimitError, ModelComparisonError, NewLevelsError, OptionError
+from nestedmlm.errors import (
+    DataError,
+    MemoryLimitError,
+    ModelComparisonError,
+    NewLevelsError,
+    OptionError,
+)
 from nestedmlm.likelihood import plan
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.lme4 import getME, predict
@@ -192,3 +199,32 @@ def test_a_typo_shows_the_users_line_and_the_message():
     short = {k: v for k, v in os.environ.items() if k != "NESTEDMLM_TRACEBACK"}
     done = subprocess.run([sys.executable, "-c", TYPO], env=short, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_columns_that_a_model_does_not_use_may_hold_anything() -> None:
+    """Lists, structs and extension types of polars go through augment(data), as pandas' do."""
+    used = {"y": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "g": [1, 1, 2, 2, 3, 3]}
+    intervals = pl.from_pandas(pd.DataFrame({"k": pd.cut(np.arange(6.0), 3)}))["k"]
+    odd = [pl.Series([["a"]] * 6), pl.Series([{"a": 1}] * 6), intervals]
+    fit = nm.lmer("y ~ 1 + (1 | g)", pl.DataFrame(used))
+    for column in odd:
+        data = pl.DataFrame(used).with_columns(odd=column)
+        assert "odd" in fit.augment(data).columns
+        with pytest.raises(DataError, match="odd"):
+            nm.lmer("y ~ odd + (1 | g)", data)
+
+
+def test_extending_along_one_of_two_columns_of_a_name(sleepstudy: pd.DataFrame) -> None:
+    twice = pd.concat([sleepstudy, sleepstudy[["Days"]]], axis=1)
+    with pytest.raises(DataError, match="several columns are called 'Days'"):
+        nm.lmer("Reaction ~ 1 + (1 | Subject)", twice).extend(along="Days", n=20)
+
+
+def test_no_variance_is_left_to_estimate() -> None:
+    """sigma known and every standard deviation zero: intervals are missing, not an IndexError."""
+    rows = pd.DataFrame({"y": np.tile([0.0, 1.0], 10), "g": np.repeat(np.arange(5), 4)})
+    fit = nm.lmer("y ~ 1 + (1 | g)", rows, fixed={"sigma": 1.0})
+    assert fit.theta[0] == 0.0
+    found = fit.variance_parameters()
+    assert found["std_error"].isna().all()
+    assert found["conf_low"].isna().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import nestedmlm as nm
 from nestedmlm.errors import DataError, NotDefinedError, OptionError
@@ -123,3 +124,17 @@ def test_generalized_models_have_none():
                    family="poisson")  # fmt: skip
     with pytest.raises(NotDefinedError, match="no denominator degrees of freedom"):
         fit.partial_r2()
+
+
+def test_partial_r2_of_an_effect_without_noise():
+    """F beyond what SciPy sums: the limit in which F is its noncentrality over a chi-squared."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=40)
+    for noise in (1e-4, 1e-6):
+        rows = pd.DataFrame({"x": x, "g": np.arange(40) % 5, "y": x + noise * rng.normal(size=40)})
+        fit = nm.lmer("y ~ x + (1 | g)", rows)
+        found = fit.partial_r2(ddf="residual").loc["x"]
+        ends = stats.chi2(found["den_df"]).ppf([0.025, 0.975])
+        limits = 1 - found[["conf_low", "conf_high"]].to_numpy(dtype=float)
+        ratio = limits / (1 - found["estimate"])  # of 1 - R2, whatever the noise
+        np.testing.assert_allclose(ratio, found["den_df"] / ends, rtol=0.05)

@@ -193,6 +193,14 @@ def test_trust_step_against_brute_force() -> None:
         assert -promised <= best + 1e-3 * abs(best)
 
 
+def test_a_huge_gradient_is_followed() -> None:
+    """Its square overflows: the step was none, and NumPy warned."""
+    with np.errstate(over="ignore"):  # as `minimize` calls it
+        step, promised = trust_step(np.array([1.0, 2.0]), np.array([-3e200, 4e200]), 0.5)
+    np.testing.assert_allclose(step, [0.3, -0.4], rtol=1e-6)
+    assert promised == pytest.approx(2.5e200)
+
+
 def test_hard_case_moves_along_the_lowest_eigenvector() -> None:
     step, promised = trust_step(np.array([-1.0, 2.0]), np.array([0.0, 0.1]), 0.5)
     assert np.linalg.norm(step) == pytest.approx(0.5)

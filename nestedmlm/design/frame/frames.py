@@ -165,8 +165,8 @@ def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
         if column.dtype.is_integer() and column.null_count():
             present = column.fill_null(0).to_numpy()
             return pd.Series(pd.arrays.IntegerArray(present, column.is_null().to_numpy()))
-        if column.dtype.is_nested():
-            raise DataError(f"column {name!r} holds {column.dtype}, which cannot be used")
+        if column.dtype.is_nested() or column.dtype in (nw.Object, nw.Unknown):
+            return pd.Series(column.to_list(), dtype=object)
         return pd.Series(column.to_numpy())
 
     return read, frame.columns, pd.RangeIndex(len(frame))

@@ -49,10 +49,11 @@ def _present(x: FloatArray) -> FloatArray:
 def fit_scale(x: FloatArray, center: Any = True, scale: Any = True) -> Scale:
     """Learn R's `scale`: mean and SD with n - 1; numbers are taken as they are."""
     present = _present(x)
-    mean = float(present.mean())
-    return scale_of_moments(
-        present.size, mean, lambda middle: float(((present - middle) ** 2).sum()), center, scale
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # refused where they are known
+        mean = float(present.mean())
+        return scale_of_moments(
+            present.size, mean, lambda middle: float(((present - middle) ** 2).sum()), center, scale
+        )
 
 
 def scale_of_moments(
@@ -68,6 +69,8 @@ def scale_of_moments(
         width = float(np.sqrt(squares(middle) / max(n - 1, 1))) if scale else 1.0
     if width == 0:
         raise DataError("scale() of a constant column: its standard deviation is 0")
+    if not np.isfinite([middle, width]).all():
+        raise DataError("scale() of values that are infinite, or too large to be squared")
     return Scale(float(middle), float(width))
 
 

@@ -238,3 +238,5 @@ def _check_column(data: pd.DataFrame, name: str) -> None:
         raise ColumnNotFoundError(
             f"the data have no column {name!r}; they have {', '.join(map(str, data.columns))}"
         )
+    if isinstance(data[name], pd.DataFrame):
+        raise DataError(f"several columns are called {name!r}: rename them")

@@ -64,6 +64,8 @@ def simulate(
     NewLevelsError
         If `newdata` have levels of a factor of the fixed effects, or strata of the residuals, that
         the fit has not.
+    ResponseError
+        If random effects are drawn that take a mean out of the family's range.
 
     Notes
     -----

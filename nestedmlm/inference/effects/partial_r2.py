@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nestedmlm.inference.effects.ddf import JointTest
 
 _FAR = 1e6  # times F's numerator and denominator: no noncentrality is looked for beyond
+_ALL_NONCENTRAL = 1e8  # from here the numerator of F is its noncentrality, to 8 digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,11 @@ def partial_r2(test: JointTest, *, level: float) -> PartialR2:
 def _noncentrality(F: float, q: float, nu: float, p: float) -> float:
     """The noncentrality parameter at which F is the p quantile; 0 where that is below any."""
     from scipy.optimize import brentq
-    from scipy.special import ncfdtr
+    from scipy.special import chdtrc, ncfdtr
 
     def miss(nc: float) -> float:
+        if nc > _ALL_NONCENTRAL:  # where SciPy's sum loses digits, and then is NaN
+            return float(chdtrc(nu, nc * nu / (q * F))) - p
         return float(ncfdtr(q, nu, nc, F)) - p
 
     if miss(0.0) <= 0.0:

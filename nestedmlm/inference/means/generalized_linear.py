@@ -121,6 +121,7 @@ def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearF
     )
 
 
+@np.errstate(all="ignore")  # a step whose mean or variance overflows is halved
 def _scored(
     design: Design,
     family: Family,

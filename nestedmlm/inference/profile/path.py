@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -291,7 +292,11 @@ def refine_path(path: ProfilePath, *, zetas: Sequence[float], lower: float = LOW
 
 def _left_of(zeta: float, points: Sequence[ProfilePoint]) -> int | None:
     """The point after which the profile first reaches `zeta`, seen from the estimate."""
-    between = [i for i in range(len(points) - 1) if points[i].zeta < zeta <= points[i + 1].zeta]
+    between = [
+        i
+        for i, (left, right) in enumerate(pairwise(points))
+        if left.zeta < zeta <= right.zeta and left.coordinate < right.coordinate  # no jump
+    ]
     if not between:
         return None
     return between[0] if zeta > 0 else between[-1]

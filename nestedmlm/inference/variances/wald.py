@@ -194,7 +194,7 @@ def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
         return read(theta, relative_factors(theta, plan.shapes), float(np.exp(at[-1])))
 
     roots, vectors = np.linalg.eigh(0.5 * (H + H.T))
-    if roots[0] <= 1e-10 * max(roots[-1], 1e-300):
+    if not roots.size or roots[0] <= 1e-10 * max(roots[-1], 1e-300):
         return np.full((len(values(z)), len(free)), np.nan)
     out: FloatArray = _derivative(values, z, free) @ (vectors / np.sqrt(roots))
     return out
