@@ -69,8 +69,9 @@ def variance_derivatives(
     Phi = inverse[:p, :p]
     _, B = elimination.solve(stats, s.state)
     # columns: X rotated so that Phi is the identity, then the residual
+    root = np.linalg.cholesky(s.state.S[:p, :p])  # as `profile`: that of Phi may not exist
     rotation = np.zeros((p + 1, p + 1))
-    rotation[:p, :p] = np.linalg.cholesky(Phi) if p else 0.0
+    rotation[:p, :p] = np.linalg.inv(root).T
     rotation[:, p] = v
     C = B @ rotation
     tr_Phi_Q, e_dV_dV_e = np.zeros((n_d, n_d)), np.zeros((n_d, n_d))
@@ -86,14 +87,13 @@ def variance_derivatives(
     for d, EC in enumerate(apply_directions(C, directions, fitted)):
         product = C.T @ EC
         X_dV_X[d], X_dV_e[d], e_dV_e[d] = product[:p, :p], product[:p, p], product[p, p]
-    back = np.linalg.inv(rotation[:p, :p]) if p else np.zeros((0, 0))
     return VarianceDerivatives(
         Phi=Phi,
         tr_dV=direction_traces(s.state, stats, directions),
         tr_dV_dV=(
             pair_traces(stats, s.state, directions) if traces else np.full((n_d, n_d), np.nan)
         ),
-        X_dV_X=back.T @ X_dV_X @ back,
+        X_dV_X=root @ X_dV_X @ root.T,
         tr_Phi_Q=tr_Phi_Q,
         d_rss=-e_dV_e,
         d2_rss=2.0 * (e_dV_dV_e - X_dV_e @ X_dV_e.T),

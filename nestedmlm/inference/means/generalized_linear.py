@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _STEPS = 100  # of scoring, and of halving
 _CLOSE = 1e-12  # relative change of -2 log-likelihood at which scoring ends
+_NOT_FITTED = "the model without random effects could not be fitted"
 _WIDTH = 12.0  # of the search for the logarithm of a dispersion, on both sides
 
 
@@ -69,6 +70,7 @@ class GeneralizedLinearFit:
         return f"Generalized linear model ({name}): {self.formula}\n{self.params}"
 
 
+@np.errstate(all="ignore")  # a step whose mean or variance overflows is halved
 def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearFit:
     """Fit a design's fixed effects alone.
 
@@ -121,7 +123,6 @@ def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearF
     )
 
 
-@np.errstate(all="ignore")  # a step whose mean or variance overflows is halved
 def _scored(
     design: Design,
     family: Family,
@@ -135,8 +136,10 @@ def _scored(
     terms = rows(family, X @ beta + offset, design.y, weights, phi)
     best = -2.0 * float(terms.loglik.sum())
     for _ in range(_STEPS):
-        step = np.linalg.lstsq(np.sqrt(terms.w)[:, None] * X, terms.g / np.sqrt(terms.w),
-                               rcond=None)[0]  # fmt: skip
+        root = np.sqrt(terms.w)
+        if not np.all(np.isfinite(terms.g / root)):  # means beyond their range, or at its end
+            raise NestedMLMError(_NOT_FITTED)
+        step = np.linalg.lstsq(root[:, None] * X, terms.g / root, rcond=None)[0]
         share = 1.0
         for _ in range(_STEPS):
             tried = beta + share * step
@@ -146,7 +149,7 @@ def _scored(
                 break
             share *= 0.5
         else:
-            raise NestedMLMError("the model without random effects could not be fitted")
+            raise NestedMLMError(_NOT_FITTED)
         change, beta, best = best - value, tried, value
         if change <= _CLOSE * (1.0 + abs(best)):
             break
