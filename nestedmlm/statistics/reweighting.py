@@ -1,9 +1,10 @@
 """Sums of products at weights that change: sparse maps from weights to panels, made once.
 
 Penalised iteratively reweighted least squares asks for ``Z'WZ`` and ``Z'WX`` at other weights in
-every step. Each sum is linear in the weights, so one sparse matrix, made once for a design, gives
+every step. Each sum is linear in the weights, so a sparse matrix, made once for a design, gives
 all panels of the chain, its crossed parts and the dense block; its transpose takes a symmetric
-matrix on that pattern to the rows' quadratic forms ``z'P z``.
+matrix on that pattern to the rows' quadratic forms ``z'P z``. For many rows the matrix is a product
+of two (`nestedmlm.statistics.panel_maps`).
 
 Columns are scaled as those of `nestedmlm.statistics.crossproducts`, with weights of one, and by a
 unit of the linear predictor.
@@ -18,13 +19,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
+from nestedmlm.statistics.panel_maps import Triplets, add_node_panels, add_panels, node_products
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.scaling import orthonormal, scaled_columns
 
@@ -44,11 +45,11 @@ class Reweighting:
         Fixed-effects columns with ``X'X / n`` the identity, times the unit's square.
     Z, Zt : sparse (n, q) and (q, n)
         Random-effects columns in the order of elimination, scaled, and their transpose.
-    sums : sparse (entries, n)
-        Takes weights to all sums of products, flat: the panels of block after block without
-        right-hand sides, the crossed parts, the dense block.
-    forms : sparse (n, entries)
-        Its transpose.
+    sums : tuple of sparse matrices
+        One after another they take weights to all sums of products, flat: the panels of block
+        after block without right-hand sides, the crossed parts, the dense block.
+    forms : tuple of sparse matrices
+        Their transposes, the last first.
     twice : (entries,) array
         2 where an entry stands for itself and its mirror image, else 1.
     blocks : mapping of int to tuple of Block
@@ -61,8 +62,8 @@ class Reweighting:
     X: FloatArray
     Z: Any
     Zt: Any
-    sums: Any
-    forms: Any
+    sums: tuple[Any, ...]
+    forms: tuple[Any, ...]
     twice: FloatArray
     blocks: Mapping[int, tuple[Block, ...]]
     levels: tuple[IntArray, ...]
@@ -90,7 +91,7 @@ class Reweighting:
         CrossProducts
         """
         r = R.shape[1]
-        flat, right = self.sums @ w, self.Zt @ R
+        flat, right = _applied(self.sums, w), self.Zt @ R
         chain = len(self.empty.order.chain)
         own = [part.by_level(right).transpose(1, 2, 0) for part in self.parts[:chain]]
         blocks, low = [], 0
@@ -123,7 +124,7 @@ class Reweighting:
 
     def row_forms(self, P: FloatArray) -> FloatArray:
         """``z_i'P z_i`` of every row, for a symmetric matrix on the pattern of the sums."""
-        return self.forms @ (self.twice * P)  # type: ignore[no-any-return]
+        return _applied(self.forms, self.twice * P)
 
 
 def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
@@ -173,10 +174,17 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
     J = np.array([sizes[f] for f in order.chain])
     most = int(J[0]) if order.trailing else LEVELS
     blocks = {r: cut_into_blocks(K, J, order.parents, r, most=most) for r in sorted({0, 1, p + 1})}
-    made = _Triplets(n)
-    _add_panels(made, blocks[0], nodes, Z)
-    crossed = _add_crossed(made, order, parts, nodes, places, Z) if order.trailing else None
-    sums = made.matrix()
+    chain = Z[: len(order.chain)]
+    by_node = None if order.trailing else node_products(chain, n, int(J[0]))
+    made = Triplets(n if by_node is None else by_node.count)
+    crossed = None
+    if by_node is None:
+        add_panels(made, blocks[0], nodes, Z)
+        crossed = _add_crossed(made, order, parts, nodes, places, Z) if order.trailing else None
+        sums: tuple[Any, ...] = (made.matrix(),)
+    else:
+        add_node_panels(made, blocks[0], order.parents, by_node)
+        sums = (by_node.matrix(nodes[0]), made.matrix())
     Zt = _transposed_z(n, parts, places, Z)
     return Reweighting(
         empty=CrossProducts(
@@ -197,7 +205,7 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
         Z=Zt.T.tocsr(),
         Zt=Zt,
         sums=sums,
-        forms=sums.T.tocsr(),
+        forms=tuple(matrix.T.tocsr() for matrix in reversed(sums)),
         twice=np.concatenate(made.twice),
         blocks=blocks,
         levels=tuple(places),
@@ -205,33 +213,11 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
     )
 
 
-class _Triplets:
-    """Triplets of a sparse matrix under construction."""
-
-    def __init__(self, n: int) -> None:
-        self.rows = np.arange(n)
-        self.places: list[IntArray] = []
-        self.columns: list[IntArray] = []
-        self.values: list[FloatArray] = []
-        self.twice: list[FloatArray] = []
-        self.size = 0
-
-    def add(self, places: IntArray, values: FloatArray) -> None:
-        """One value for each row of the design; zeros are left out."""
-        kept = np.flatnonzero(values)
-        self.places.append(places[kept])
-        self.columns.append(self.rows[kept])
-        self.values.append(values[kept])
-
-    def grow(self, factor: FloatArray) -> None:
-        """Say how often each of the next entries stands in its matrix."""
-        self.twice.append(factor)
-        self.size += len(factor)
-
-    def matrix(self) -> Any:
-        places = (np.concatenate(self.places), np.concatenate(self.columns))
-        shape = (self.size, len(self.rows))
-        return sparse.csr_matrix((np.concatenate(self.values), places), shape=shape)
+def _applied(maps: Sequence[Any], x: FloatArray) -> FloatArray:
+    """Matrices times a vector, one after another."""
+    for matrix in maps:
+        x = matrix @ x
+    return x
 
 
 def _nodes(order: Order, codes: Sequence[IntArray]) -> list[IntArray]:
@@ -242,33 +228,8 @@ def _nodes(order: Order, codes: Sequence[IntArray]) -> list[IntArray]:
     return nodes
 
 
-def _add_panels(
-    made: _Triplets, blocks: Sequence[Block], nodes: Sequence[IntArray], Z: Sequence[FloatArray]
-) -> None:
-    """Products of the chain's columns with themselves and their ancestors'."""
-    shape = blocks[0].shape
-    base = [
-        np.empty(sum(int(b.shape.J[i]) for b in blocks), dtype=np.int64) for i in range(len(nodes))
-    ]
-    stride = [np.empty_like(one) for one in base]
-    for block in blocks:
-        for i, levels in enumerate(block.levels):
-            J, k, anc = int(block.shape.J[i]), int(shape.K[i]), int(shape.A[i])
-            base[i][levels] = made.size + np.arange(J)
-            stride[i][levels] = J
-            factor = np.ones((k, k + anc, J))
-            factor[:, k:] = 2.0
-            made.grow(factor.ravel())
-    for i in range(len(nodes)):
-        right = np.concatenate([Z[f] for f in range(i, len(nodes))], axis=1)
-        first, step = base[i][nodes[i]], stride[i][nodes[i]]
-        for a in range(Z[i].shape[1]):
-            for c in range(right.shape[1]):
-                made.add(first + (a * right.shape[1] + c) * step, Z[i][:, a] * right[:, c])
-
-
 def _add_crossed(
-    made: _Triplets,
+    made: Triplets,
     order: Order,
     parts: Sequence[FactorPart],
     nodes: Sequence[IntArray],
@@ -315,7 +276,7 @@ def _transposed_z(
     n: int, parts: Sequence[FactorPart], places: Sequence[IntArray], Z: Sequence[FloatArray]
 ) -> Any:
     """``Z'`` with all factors stacked."""
-    made = _Triplets(n)
+    made = Triplets(n)
     for part, level, z in zip(parts, places, Z, strict=True):
         for a in range(part.k):
             made.add(part.rows.start + level * part.k + a, z[:, a])

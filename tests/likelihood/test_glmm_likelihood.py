@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from glmm_designs import FORMS, PAIRS, made
 
+from nestedmlm.likelihood.elimination.speed import Speed
 from nestedmlm.likelihood.glmm import fused_laplace, laplace_likelihood
 from nestedmlm.likelihood.glmm.dense import dense_laplace, dense_quadrature
 from nestedmlm.likelihood.glmm.glmm_model import make_model
@@ -13,6 +14,7 @@ from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
 from nestedmlm.likelihood.glmm.quadrature import integrate, make_grid
 from nestedmlm.likelihood.plan import flat_factors, jacobian, start_phi, theta_of_phi
+from nestedmlm.statistics import panel_maps
 from nestedmlm.statistics.parts import twice_products
 
 
@@ -137,3 +139,31 @@ def test_modes_are_found_from_those_of_other_parameters(compiled, monkeypatch):
     far = likelihood.log_likelihood(T, gamma, dispersion)
     assert np.isfinite(cold[0])
     assert far[0] == pytest.approx(cold[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("form", ["nested", "(1 | h/g)", "(1 | g) + (x | h)"])
+def test_sums_by_level_first_are_the_sums_of_rows(form, monkeypatch):
+    formulas = FORMS | {form: f"y ~ x + {form}"} if form not in FORMS else FORMS
+    monkeypatch.setattr("glmm_designs.FORMS", formulas)
+    design, family, dispersion, level = made(form, "poisson", "sqrt", weighted=True)
+    assert make_model(design, family).unit != 1.0
+    plain = make_model(design, family).products
+    monkeypatch.setattr(panel_maps, "MANY_ROWS", 10)
+    model = make_model(design, family)
+    assert (len(plain.sums), len(model.products.sums)) == (1, 2)
+    rng = np.random.default_rng(1)
+    w, R = rng.normal(size=design.n), rng.normal(size=(design.n, 3))
+    pairs = zip(model.products.at(w, R).blocks, plain.at(w, R).blocks, strict=True)
+    for found, expected in pairs:
+        np.testing.assert_allclose(found.panels, expected.panels, rtol=1e-12, atol=1e-12)
+    P = rng.normal(size=len(plain.twice))
+    np.testing.assert_allclose(model.products.row_forms(P), plain.row_forms(P), atol=1e-12)
+    np.testing.assert_array_equal(model.products.twice, plain.twice)
+    monkeypatch.setattr(laplace_likelihood, "speed", lambda stats: Speed.DESCENT)
+    assert not laplace_likelihood.in_loops(model)
+    phi = 0.2 * start_phi(model.plan)
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+    theta = theta_of_phi(phi, model.plan, model.products.empty)
+    beta = np.linalg.solve(model.products.empty.R_x, gamma)
+    value, _ = criterion(model, phi, gamma, dispersion, slopes=True)
+    assert value == pytest.approx(dense_laplace(design, family, theta, beta, dispersion), abs=1e-8)

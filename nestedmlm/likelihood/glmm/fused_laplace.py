@@ -93,7 +93,7 @@ class FirstOrder(NamedTuple):
 def applies(model: GlmmModel) -> bool:
     """Whether loops know the family and repay, and nothing is crossed or cut into blocks."""
     products = model.products
-    if len(model.y) > MOST_ROWS:
+    if len(model.y) > MOST_ROWS or len(products.sums) > 1:
         return False
     nested = products.empty.crossed is None and len(products.empty.blocks) == 1
     return nested and row_codes(model.family) is not None
@@ -141,7 +141,8 @@ def first_order(
         *codes, model.family.is_canonical, dispersion,
         dispersion_constant(codes[0], model.y, model.weights, dispersion), model.y, model.weights,
     )  # fmt: skip
-    maps = (products.sums, products.forms, products.Z, products.Zt)
+    (sums,), (forms,) = products.sums, products.forms
+    maps = (sums, forms, products.Z, products.Zt)
     found = FirstOrder(
         *run.fused_first_order(
             rows, model.offset, products.X.T, gamma, one.shape, block.shape, one.starts, one.parent,
