@@ -228,3 +228,11 @@ def test_no_variance_is_left_to_estimate() -> None:
     found = fit.variance_parameters()
     assert found["std_error"].isna().all()
     assert found["conf_low"].isna().all()
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, dict])
+def test_extending_columns_in_another_byte_order(sleepstudy: pd.DataFrame, table: type) -> None:
+    columns = {name: sleepstudy[name].to_numpy() for name in sleepstudy}
+    swapped = table({**columns, "Days": columns["Days"].astype(">i4")})
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", swapped)
+    assert len(fit.extend(along="Days", n=20).simulate(1, seed=1)) == 18 * 20

@@ -39,7 +39,7 @@ def as_pandas(data: Any) -> pd.DataFrame:
         }
         return data.astype(swapped) if swapped else data
     if isinstance(data, Mapping):
-        return pd.DataFrame(dict(data))
+        return as_pandas(pd.DataFrame(dict(data)))
     import narwhals.stable.v1 as nw
 
     try:
