@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from nestedmlm.design.model_parameters import model_parameters
 from nestedmlm.inference.profile.constrained_fit import fit_constrained
 from nestedmlm.inference.profile.coordinates import held_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at, hessian_at
+from nestedmlm.inference.profile.path import follow_profile, refine_path
 from nestedmlm.inference.variances.parameters import old_names, parameter_values
 from nestedmlm.likelihood.plan import make_plan, start_phi, theta_of_phi
 from nestedmlm.likelihood.solution import results_at
@@ -282,3 +284,13 @@ def test_old_names_count_the_parameters_of_the_random_effects():
     fit = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     names = [".sig01", ".sig02", ".sig03", ".sigma", "(Intercept)", "Days"]
     assert list(old_names(model_parameters(fit.design))) == names
+
+
+def test_a_jump_of_the_profile_is_no_place_to_look_between():
+    """Two fits at one value, the second lower: there is no curve between them to interpolate."""
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), REML=False)
+    sigma = next(p for p in model_parameters(fit.design) if p.kind == "sigma")
+    path = follow_profile(held_coordinates(sigma, fit.solution), cutoff=1.0, step=0.5)
+    last = path.points[-1]
+    jump = replace(path, points=(*path.points, replace(last, zeta=last.zeta + 1.0)))
+    assert refine_path(jump, zetas=[last.zeta + 0.5]).points == jump.points
