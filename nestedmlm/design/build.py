@@ -239,7 +239,8 @@ def built_design(
         design = replace(design, rows=rows)
     if check:
         free = response_kind(family).free_dispersion and sigma is None
-        check_levels(design.factors, design.n, free_dispersion=free)
+        name = None if family is None else family.name
+        check_levels(design.factors, design.n, free_dispersion=free, family=name)
         check_effects(design.terms, design.factors, design.n, free_dispersion=free)
     said = remarks(design, variables.missing, normal=family is None)
     if said or family is not None:

@@ -8,7 +8,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.design.frame.response_kinds import KINDS, response_kind
-from nestedmlm.errors import GroupingError, ResponseError, WeightsError
+from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
 
 BINOMIAL = nm.families.binomial()
 COUNTS = nm.families.poisson()
@@ -136,8 +136,13 @@ def test_an_effect_of_each_row_needs_no_dispersion(kind):
     response = "p(k, n)" if kind is BINOMIAL else "k"
     found = design(response, kind, "1 + (1 | g) + (1 | id)")
     assert [len(f.levels) for f in found.factors] == [6, 3]
-    with pytest.raises(GroupingError, match="must be < number of observations"):
+    with pytest.raises(GroupingError, match=r"< number of observations .*of the gamma family is"):
         design("cost", POSITIVE, "1 + (1 | g) + (1 | id)")
+
+
+def test_an_infinite_offset_is_named_by_its_row():
+    with pytest.raises(DataError, match=r"infinite values in the offset: -inf in row v"):
+        design("n", COUNTS, "1 + offset(log(k)) + (1 | g)")
 
 
 def test_every_kind_is_tried():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, logical_numbers
@@ -56,6 +57,21 @@ def check_finite(X: FloatArray, names: Sequence[str]) -> None:
         raise DataError(f"infinite values in {', '.join(bad)}")
 
 
+def check_offset(offset: FloatArray, index: pd.Index) -> None:
+    """Refuse an offset with infinite values, naming the first row.
+
+    Raises
+    ------
+    DataError
+    """
+    bad = np.flatnonzero(~np.isfinite(offset))
+    if bad.size:
+        raise DataError(
+            f"infinite values in the offset: {offset[bad[0]]:g} in row {index[bad[0]]}; an "
+            "exposure of zero has no logarithm: leave such rows out of the data"
+        )
+
+
 def check_weights(weights: FloatArray) -> None:
     """Refuse weights that are not positive numbers."""
     if np.isnan(weights).any():
@@ -69,11 +85,16 @@ def check_weights(weights: FloatArray) -> None:
 
 
 def check_levels(
-    factors: Sequence[GroupingFactor], n: int, *, free_dispersion: bool = True
+    factors: Sequence[GroupingFactor],
+    n: int,
+    *,
+    free_dispersion: bool = True,
+    family: str | None = None,
 ) -> None:
     """Refuse factors with one level or with as many levels as rows (lme4's checkNlevels).
 
-    Without a residual variance or dispersion, an effect of each row can be told apart.
+    Without a residual variance or dispersion, an effect of each row can be told apart. The name of
+    a generalized model's family is for the message.
 
     Raises
     ------
@@ -87,11 +108,16 @@ def check_levels(
         raise GroupingError(f"grouping factors must have > 1 sampled level (problems: {names})")
     many = [f.name for f in factors if f.levels.size >= n + (not free_dispersion)]
     if many:
-        names = ", ".join(many)
+        advice = (
+            "where the variance of each row is known (meta-analysis), give lmer weights=, one over "
+            "it, and fixed={'sigma': 1}"
+            if family is None
+            else f"the dispersion of the {family} family is what varies between rows already: "
+            "leave such an effect out"
+        )
         raise GroupingError(
             "number of levels of each grouping factor must be < number of observations "
-            f"(problems: {names}); where the variance of each row is known (meta-analysis), give "
-            "lmer weights=, one over it, and fixed={'sigma': 1}"
+            f"(problems: {', '.join(many)}); {advice}"
         )
 
 

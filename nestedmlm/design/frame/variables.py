@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.design.frame.checks import check_finite, check_weights
+from nestedmlm.design.frame.checks import check_offset, check_weights
 from nestedmlm.design.frame.environment import Environment
 from nestedmlm.design.frame.evaluate import Evaluator
 from nestedmlm.design.frame.frames import Frame
@@ -162,7 +162,7 @@ def read_variables(
         learn_smooths(formula, trimmed, evaluator.states)
     used_offset = total[kept] if some and total is not None else total
     if used_offset is not None:
-        check_finite(used_offset[:, None], ["the offset"])
+        check_offset(used_offset, index)
     return Variables(
         formula=formula,
         fixed=fixed,
