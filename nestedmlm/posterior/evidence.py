@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.density.combined_normal import combined_normal
-from nestedmlm.bayes.density.marginal_density import marginal_density
+from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
 from nestedmlm.bayes.model.prior_set import PriorSet, require_proper
 from nestedmlm.bayes.sampling.mode import find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
+from nestedmlm.bayes.sampling.weighted_density import WeightedDensity, weighted_density
 from nestedmlm.design.design import Design
 
 
@@ -39,13 +40,20 @@ def evidence(design: Design, priors: PriorSet, *, draws: int, seed: int | None) 
     ------
     OptionError
         If a prior is improper (the integral is then of no probability), or a function; where a
-        combination has a prior, and not all priors of fixed effects are normal.
+        combination has a prior, and not all priors of fixed effects are normal; of a generalized
+        model with several grouping factors, or a family whose density has no derivatives.
     SamplingError
         If importance sampling does not cover the posterior.
     """
     require_proper(priors, "the marginal likelihood is not defined")
-    whole = marginal_density(design, priors)
+    if design.family is None:
+        whole: MarginalDensity | WeightedDensity = marginal_density(design, priors)
+    else:
+        whole = weighted_density(design, priors, seed=seed)
     combined, density = combined_normal(whole), collapse(whole, seed)
-    found = psis_sample(density, find_peak(density), draws=draws, seed=seed)
+    peak = find_peak(density)
+    if isinstance(density, WeightedDensity):
+        density = density.ready(peak.x)
+    found = psis_sample(density, peak, draws=draws, seed=seed)
     mass = 0.0 if combined is None else combined.log_mass
     return Evidence(log=found.log_evidence - mass, mcse=found.evidence_error, khat=found.khat)

@@ -30,14 +30,15 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     ------
     OptionError
         If a prior is improper, a function, or not known (a PyMC model of the user's); for a
-        generalized model.
+        generalized model with several grouping factors, or of the t family.
     SamplingError
         If importance sampling does not cover the posterior.
 
     Notes
     -----
     The mean importance weight (Vehtari et al. 2024 smooth its tail) times the constants of the
-    proposal; random effects are integrated out exactly.
+    proposal; random effects are integrated out exactly, in a generalized model by importance
+    weights of each group's, which are unbiased.
 
     Examples
     --------
@@ -47,4 +48,4 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     >>> round(posterior.log_evidence(seed=1).log, 1)  # by quadrature -174.488
     -174.5
     """
-    return evidence(fit.design, known_priors(fit, "log_evidence"), draws=draws, seed=seed)
+    return evidence(fit.design, known_priors(fit, ""), draws=draws, seed=seed)
