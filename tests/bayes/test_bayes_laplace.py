@@ -101,6 +101,17 @@ def test_importance_weights_give_the_posterior_that_quadrature_gives():
 
 
 @pytest.mark.slow
+def test_the_hierarchical_form_gives_the_posterior_that_quadrature_gives():
+    found = model().sample(marginal=False, seed=2, target_accept=0.95, progress=False)
+    assert found.run.form == "hierarchical"
+    assert np.abs(differences(found)).max() < LARGEST_Z
+    # the same draws of another posterior: a prior of twice the scale
+    wide = {"1|g_sigma": nm.Prior("HalfNormal", sigma=5.0)}
+    other = model().sample(marginal=False, priors=wide, seed=2, target_accept=0.95, progress=False)
+    assert np.abs(differences(other)).max() > LARGEST_Z
+
+
+@pytest.mark.slow
 def test_the_marginal_likelihood_is_that_of_quadrature():
     found = posterior().log_evidence(seed=1)
     assert found.khat < 0.7 and found.mcse < 0.02
