@@ -24,6 +24,11 @@ PAIRS = [
     ("gamma", "inverse"), ("gaussian", "log"), ("gaussian", "identity"),
     ("inverse_gaussian", "log"), ("beta", "logit"),
 ]  # fmt: skip
+MORE_PAIRS = [
+    ("poisson", "identity"), ("negativebinomial", "sqrt"), ("negativebinomial", "identity"),
+    ("gamma", "identity"), ("inverse_gaussian", "identity"), ("inverse_gaussian", "inverse"),
+    ("beta", "probit"), ("beta", "cloglog"), ("beta", "cauchit"), ("gaussian", "inverse"),
+]  # fmt: skip
 DISPERSION = {"beta": 8.0, "negativebinomial": 1.5}
 
 

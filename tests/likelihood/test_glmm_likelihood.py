@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from glmm_designs import FORMS, PAIRS, made
+from glmm_designs import FORMS, MORE_PAIRS, PAIRS, made
 
 from nestedmlm.likelihood.elimination.speed import Speed
 from nestedmlm.likelihood.glmm import fused_laplace, laplace_likelihood
@@ -62,7 +62,7 @@ def check(form, name, link, information, weighted):
 
 
 @pytest.mark.parametrize("information", ["expected", "observed"])
-@pytest.mark.parametrize(("name", "link"), PAIRS)
+@pytest.mark.parametrize(("name", "link"), PAIRS + MORE_PAIRS)
 def test_every_family_and_link(name, link, information):
     check("crossed", name, link, information, weighted=True)
 
