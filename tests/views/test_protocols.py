@@ -22,7 +22,11 @@ OF_ONE_ENGINE = {
     ("contest", "joint"): "an F test of all; draws have the probability of each",
     ("contest", "ddf"): "of t tests, which a posterior has not",
     ("contest", "vcov"): "in the place of the model's; a posterior's spread is its draws'",
-    ("update", "options"): "of sampling",
+    **{
+        ("update", name): "of sampling"
+        for name in "priors marginal draws tune chains cores sampler backend seed progress "
+        "target_accept".split()
+    },
     ("icc", "nsim"): "of that bootstrap",
     ("icc", "progress"): "of that bootstrap",
     ("icc", "seed"): "of that bootstrap",

@@ -189,6 +189,7 @@ class PowerCurve(Viewable):
         frame = pd.concat(rows).set_axis(pd.Index(list(self.results), name=self.along))
         return frame[["nobs", "successes", "trials", "power", "conf_low", "conf_high"]]
 
+    @checked
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
         """Draw power by size: `nestedmlm.plots.power_curve`.
 
