@@ -281,7 +281,8 @@ def _inverse_square(mu: FloatArray) -> FloatArray:
 
 
 def _inverse_root(eta: FloatArray) -> FloatArray:
-    out: FloatArray = 1.0 / np.sqrt(eta)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no mean: NaN
+        out: FloatArray = 1.0 / np.sqrt(eta)
     return out
 
 

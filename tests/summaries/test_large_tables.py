@@ -221,7 +221,6 @@ def test_from_how_many_rows() -> None:
 
 
 PROGRAM = """
-import time
 import numpy as np, pandas as pd
 import nestedmlm as nm
 from nestedmlm.likelihood.elimination import speed
@@ -247,11 +246,11 @@ for groups in (500, 10_000):
 del effects
 formula = "y ~ ses + age + (ses | school) + (ses | room)"
 nm.lmer(formula, data.iloc[:50_000])
-before, start = peak(), time.process_time()
+before = peak()
 design = nm.Model(formula, data).design
 assert design.sums is not None
 cross_products(design)
-print(time.process_time() - start, peak() - before)
+print(peak() - before)
 nm.lmer(formula, data)
 print(peak())
 """
@@ -262,7 +261,6 @@ def test_a_million_rows_take_little() -> None:
     said = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
     ).stdout.split()  # fmt: skip
-    seconds, more, peak = map(float, said)
-    assert seconds < 0.4  # 0.12 where nothing else runs
+    more, peak = map(float, said)
     assert more < 40.0
     assert peak < 300.0
