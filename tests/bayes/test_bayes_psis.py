@@ -180,7 +180,7 @@ def test_nuts_of_few_groups():
     model, found, divergences = few_groups(3), [], 0
     cells = exact(model, {})
     for seed in range(3):
-        nuts = model.sample(draws=2500, seed=seed, progress=False, cores=1)
+        nuts = model.sample(draws=2500, seed=seed, progress=False)
         divergences += nuts.divergences
         own = nuts.data["posterior"]
         sd, x = own["1|g_sigma"].to_numpy(), own["x"].to_numpy()
