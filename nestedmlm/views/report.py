@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import sys
@@ -174,7 +175,8 @@ def with_ratios(table: pd.DataFrame, link: str) -> pd.DataFrame:
     """Coefficients with exponentiated ones beside them, where the link makes ratios of them."""
     if link not in RATIOS:
         return table
-    raised = np.exp(table[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float))
+    with np.errstate(over="ignore"):  # beyond what can be written: said of none
+        raised = np.exp(table[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float))
     return table.assign(**dict(zip(_RATIO_COLUMNS, raised.T, strict=True)))
 
 
@@ -196,10 +198,12 @@ def ratios(table: pd.DataFrame, link: str, level: float, interval: str = "CI") -
     said = []
     for row in rows:
         ratio, low, high = (float(row[name]) for name in _RATIO_COLUMNS)
+        if not math.isfinite(high):
+            continue
         d = apa.with_error(max(high - low, 1e-9) / 4.0)  # about a standard error
         low_text, high_text = (apa.estimate(x, d) for x in (low, high))
         said.append(f"{row['term']} {apa.estimate(ratio, d)} [{low_text}, {high_text}]")
-    return f"As {RATIOS[link]} ({100 * level:g} % {interval}): {'; '.join(said)}."
+    return f"As {RATIOS[link]} ({100 * level:g} % {interval}): {'; '.join(said)}." if said else ""
 
 
 def _test(statistic: float, df: float, p: float) -> Sentence:

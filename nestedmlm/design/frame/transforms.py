@@ -131,13 +131,14 @@ def _fit_one_poly(x: FloatArray, degree: int, raw: bool) -> Poly:
         raise DataError("the degree of poly() must be less than the number of unique values")
     alpha, norm2 = [], [1.0]
     before, column = np.zeros_like(present), np.ones_like(present)
-    for i in range(degree + 1):
-        norm2.append(float(column @ column))
-        if not 0 < norm2[-1] < np.inf:
-            raise DataError("poly() of numbers so large or small: rescale them first")
-        alpha.append(float((present * column) @ column / norm2[-1]))
-        ratio = norm2[-1] / norm2[-2] if i else 0.0
-        before, column = column, (present - alpha[-1]) * column - ratio * before
+    with np.errstate(over="ignore", invalid="ignore"):  # refused
+        for i in range(degree + 1):
+            norm2.append(float(column @ column))
+            if not 0 < norm2[-1] < np.inf:
+                raise DataError("poly() of numbers so large or small: rescale them first")
+            alpha.append(float((present * column) @ column / norm2[-1]))
+            ratio = norm2[-1] / norm2[-2] if i else 0.0
+            before, column = column, (present - alpha[-1]) * column - ratio * before
     return Poly(tuple(alpha[:degree]), tuple(norm2[1:]), degree)
 
 

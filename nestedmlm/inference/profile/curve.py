@@ -122,6 +122,8 @@ def _slope_at_centre(points: tuple[ProfilePoint, ...], centre: int) -> float:
     found = []
     for p in beside:
         gap = p.coordinate - points[centre].coordinate
+        if gap == 0.0:  # closer than numbers can tell
+            continue
         ratio = p.zeta / gap
         found.append((gap, ratio, (p.slope - ratio) / gap))
     if not found:

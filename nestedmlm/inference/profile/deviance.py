@@ -186,6 +186,7 @@ def _with_effect_held(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # so far out there is no step
 def hessian_at(at: DevianceAt, coordinates: Coordinates) -> FloatArray:
     """Second derivatives of the deviance in z: average information plus what is exact."""
     stats, fixed = coordinates.stats, at.fixed
