@@ -21,7 +21,7 @@ from nestedmlm.statistics.parts import twice_products
 
 _MOST_NUMBERS = 10_000  # of one point's sweep, above which it gains nothing from others
 _SWEEPS, _SWEEPS_OF_A_PARAMETER = 6.0, 3.0  # of a descent: its steps, and second derivatives
-_CALLS_SECONDS, _NUMBER_SECONDS = 3e-6, 1.5e-8  # of a response's share in a sweep, measured
+_CALLS_SECONDS, _NUMBER_SECONDS = 6e-6, 2.5e-8  # of a response's share in a sweep, measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
