@@ -189,18 +189,33 @@ def _newton_for_all(
     out: dict[str, np.ndarray],
 ) -> npt.NDArray[np.bool_]:
     """Fit all responses of a model with one variance: for which that went well."""
-    stats, Ri = chunk.stats, chunk.stats.R_x_inverse
+    stats = chunk.stats
     found = fit_one_variance(level_sums(chunk), stats, REML)
     out["theta"][:] = theta_of_tau(found.tau, plan, stats)
     out["criterion"][:], out["evaluations"][:] = found.criterion, found.evaluations
-    with np.errstate(invalid="ignore"):  # of those that are fitted once more
-        out["sigma"][:] = np.sqrt(found.at.r2 / degrees(stats, REML).df)
-        unit = np.sqrt(np.einsum("ab,ibc,ac->ia", Ri, found.at.inverse, Ri))
-    out["beta"][:] = chunk.beta0.T + found.at.b @ Ri.T
-    out["std_error"][:] = out["sigma"][:, None] * unit
+    at, df = found.at, degrees(stats, REML).df
+    _put_estimates(out, np.arange(chunk.m), chunk, df, at.r2, at.b, at.inverse)
     out["converged"][:], out["singular"][:] = found.converged, is_singular(found.tau)
     progress(int(found.converged.sum()))
     return found.converged
+
+
+def _put_estimates(
+    out: dict[str, np.ndarray],
+    lanes: npt.NDArray[np.int64],
+    chunk: Responses,
+    df: float,
+    r2: FloatArray,
+    b: FloatArray,
+    inverse: FloatArray,
+) -> None:
+    """Write sigma, beta and its standard errors of some responses, from b in scaled columns."""
+    Ri = chunk.stats.R_x_inverse
+    with np.errstate(invalid="ignore"):  # of those that are fitted once more
+        out["sigma"][lanes] = np.sqrt(r2 / df)
+        unit = np.sqrt(np.einsum("ab,ibc,ac->ia", Ri, inverse, Ri))
+    out["beta"][lanes] = chunk.beta0[:, lanes].T + b @ Ri.T
+    out["std_error"][lanes] = out["sigma"][lanes, None] * unit
 
 
 def _descend_all(
@@ -271,7 +286,7 @@ def _sweep_rest(
     out: dict[str, np.ndarray],
 ) -> None:
     """Descend from `phi` with all that have not converged, by sweeps over many, in place."""
-    stats, Ri, of_criterion = chunk.stats, chunk.stats.R_x_inverse, degrees(chunk.stats, REML)
+    stats, of_criterion = chunk.stats, degrees(chunk.stats, REML)
     rest = np.flatnonzero(~converged)
     for lanes in (rest[some] for some in stacks(len(rest), stats, tables=False)):
         data = response_data(chunk, lanes)
@@ -283,11 +298,7 @@ def _sweep_rest(
         at, phi[lanes], converged[lanes] = found.at, found.phi, found.converged
         out["criterion"][lanes] = at.value
         out["evaluations"][lanes] += found.evaluations
-        with np.errstate(invalid="ignore"):  # of those that are fitted once more
-            out["sigma"][lanes] = np.sqrt(at.r2 / of_criterion.df)
-            unit = np.sqrt(np.einsum("ab,ibc,ac->ia", Ri, at.inverse, Ri))
-        out["beta"][lanes] = chunk.beta0[:, lanes].T - at.v[:, :-1] @ Ri.T
-        out["std_error"][lanes] = out["sigma"][lanes, None] * unit
+        _put_estimates(out, lanes, chunk, of_criterion.df, at.r2, -at.v[:, :-1], at.inverse)
         out["singular"][lanes] = least_factor(found.phi @ linear_map(plan).T, stats) < SINGULAR
         progress(int(found.converged.sum()))
 

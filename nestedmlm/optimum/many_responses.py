@@ -136,8 +136,6 @@ def _take_lower(found: ManyEnds, lanes: IntArray, other: ManyEnds) -> None:
 def _put(found: ManyEnds, lanes: IntArray, other: ManyEnds, which: npt.NDArray[np.bool_]) -> None:
     """Write the ends of some responses in the place of others."""
     found.evaluations[lanes] += other.evaluations
-    found.phi[lanes[which]], found.converged[lanes[which]] = (
-        other.phi[which],
-        other.converged[which],
-    )
-    found.at.put(lanes[which], other.at.of(np.flatnonzero(which)))
+    at = lanes[which]
+    found.phi[at], found.converged[at] = other.phi[which], other.converged[which]
+    found.at.put(at, other.at.of(np.flatnonzero(which)))
