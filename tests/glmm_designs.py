@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm.design.build import build_design
-from nestedmlm.families import resolve_family
+from nestedmlm.errors import OptionError
+from nestedmlm.families import FAMILIES, LINKS, resolve_family
 
 FORMS = {
     "intercept": "y ~ x + (1 | g)",
@@ -24,11 +25,19 @@ PAIRS = [
     ("gamma", "inverse"), ("gaussian", "log"), ("gaussian", "identity"),
     ("inverse_gaussian", "log"), ("beta", "logit"),
 ]  # fmt: skip
-MORE_PAIRS = [
-    ("poisson", "identity"), ("negativebinomial", "sqrt"), ("negativebinomial", "identity"),
-    ("gamma", "identity"), ("inverse_gaussian", "identity"), ("inverse_gaussian", "inverse"),
-    ("beta", "probit"), ("beta", "cloglog"), ("beta", "cauchit"), ("gaussian", "inverse"),
-]  # fmt: skip
+
+
+def _takes(name, link):
+    try:
+        return bool(resolve_family(name, link))
+    except OptionError:
+        return False
+
+
+ALL_PAIRS = [  # of t there is a posterior only
+    (name, link) for name in FAMILIES if name != "t" for link in LINKS if _takes(name, link)
+]
+GIVEN = ((), ("weights",), ("offset",), ("weights", "offset"))
 DISPERSION = {"beta": 8.0, "negativebinomial": 1.5}
 
 
@@ -45,16 +54,16 @@ def table(n=96, seed=5):
     }
 
 
-def made(form, name, link, *, weighted=False, seed=5):
+def made(form, name, link, *, given=(), seed=5):
     """Design, family, dispersion and a point (phi, gamma) with responses that go with it."""
     rng = np.random.default_rng(seed)
     data, family = table(seed=seed), resolve_family(name, link)
-    n, positive = len(data["x"]), link in ("inverse", "identity", "sqrt")
+    n, positive = len(data["x"]), link in ("inverse", "identity", "sqrt", "1/mu^2")
     dispersion = DISPERSION.get(name, 0.3)
     eta = (2.0 if positive else 0.3) + 0.2 * data["x"]
-    weights = rng.integers(1, 4, n).astype(float) if weighted else np.ones(n)
+    weights = rng.integers(1, 4, n).astype(float) if "weights" in given else np.ones(n)
     data["y"] = family.random(family.link.mu(eta), weights, dispersion, rng)
     data["w"], data["o"] = weights, 0.1 * rng.normal(size=n)
-    options = {"weights": "w", "offset": "o"} if weighted else {}
+    options = {name: name[0] for name in given}
     design = build_design(FORMS[form], data, check=False, **options)
     return design, family, dispersion, (2.0 if positive else 0.3)

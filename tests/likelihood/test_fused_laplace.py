@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from glmm_designs import FORMS, PAIRS, made
+from glmm_designs import FORMS, GIVEN, PAIRS, made
 
 from nestedmlm.families import resolve_family
 from nestedmlm.likelihood.glmm import fused_laplace
@@ -15,8 +15,8 @@ from nestedmlm.likelihood.glmm.modes import find_modes
 from nestedmlm.likelihood.plan import flat_factors, start_phi
 
 
-def check(run, form, name, link, information, weighted=True):
-    design, family, dispersion, level = made(form, name, link, weighted=weighted)
+def check(run, form, name, link, information, given=GIVEN[-1]):
+    design, family, dispersion, level = made(form, name, link, given=given)
     model = make_model(design, family, information=information)
     assert applies(model)
     phi = 0.15 * start_phi(model.plan)
@@ -46,7 +46,7 @@ def test_every_family_and_link(name, link):
 
 @pytest.mark.parametrize("form", [f for f in FORMS if "crossed" not in f and f != "rows"])
 def test_every_nested_form(form):
-    check(fused_laplace, form, "binomial", "cloglog", "expected", weighted=False)
+    check(fused_laplace, form, "binomial", "cloglog", "expected", given=())
 
 
 @pytest.mark.slow

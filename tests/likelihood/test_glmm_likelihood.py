@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from glmm_designs import FORMS, MORE_PAIRS, PAIRS, made
+from glmm_designs import ALL_PAIRS, FORMS, GIVEN, made
 
 from nestedmlm.likelihood.elimination.speed import Speed
 from nestedmlm.likelihood.glmm import fused_laplace, laplace_likelihood
@@ -30,19 +30,18 @@ def criterion(model, phi, gamma, dispersion, *, slopes=False):
     return at.value, np.concatenate([own, found.gamma, rest])
 
 
-def differences(function, x, step=5e-4):
-    """Central differences of fourth order."""
-    out = np.empty_like(x)
-    for i in range(len(x)):
-        e = np.zeros_like(x)
-        e[i] = step
+def differences(function, x, directions=None, step=5e-4):
+    """Central differences of fourth order, along the rows of `directions` (or each parameter)."""
+    out = []
+    for e in step * (np.eye(len(x)) if directions is None else directions):
         near, far = function(x + e) - function(x - e), function(x + 2 * e) - function(x - 2 * e)
-        out[i] = (8.0 * near - far) / (12.0 * step)
-    return out
+        out.append((8.0 * near - far) / (12.0 * step))
+    return np.array(out)
 
 
-def check(form, name, link, information, weighted):
-    design, family, dispersion, level = made(form, name, link, weighted=weighted)
+def check(form, name, link, information, given, *, along=None):
+    """Value against the dense twin; gradient against differences, or along one random direction."""
+    design, family, dispersion, level = made(form, name, link, given=given)
     model = make_model(design, family, information=information)
     nt = model.plan.n_theta
     phi = 0.15 * start_phi(model.plan) + 0.02 * np.arange(1, nt + 1) / nt
@@ -58,20 +57,29 @@ def check(form, name, link, information, weighted):
         return criterion(model, x[:nt], x[nt : nt + 2], own)
 
     x = np.concatenate([phi, gamma, [np.log(dispersion)] if family.has_dispersion else []])
-    np.testing.assert_allclose(gradient, differences(at, x), rtol=1e-7, atol=1e-7)
+    if along is None:
+        np.testing.assert_allclose(gradient, differences(at, x), rtol=1e-7, atol=1e-7)
+        return
+    rng = np.random.default_rng(along)
+    e = rng.choice([-1.0, 1.0], len(x)) * rng.uniform(0.5, 1.0, len(x))
+    np.testing.assert_allclose(gradient @ e, differences(at, x, e[None])[0], rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("information", ["expected", "observed"])
-@pytest.mark.parametrize(("name", "link"), PAIRS + MORE_PAIRS)
-def test_every_family_and_link(name, link, information):
-    check("crossed", name, link, information, weighted=True)
+@pytest.mark.parametrize("pair", range(len(ALL_PAIRS)), ids=map("-".join, ALL_PAIRS))
+def test_every_family_and_link(pair):
+    # with each design once, with each of weights and offsets, and with both kinds of information
+    for number, form in enumerate(FORMS):
+        information, given = ("expected", "observed")[(pair + number) % 2], GIVEN[(number // 2) % 4]
+        check(form, *ALL_PAIRS[pair], information, given, along=number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("name", "link"), [("binomial", "cloglog"), ("negativebinomial", "log")])
-def test_every_form(form, name, link):
-    check(form, name, link, "observed", weighted=False)
-    check(form, name, link, "expected", weighted=True)
+@pytest.mark.parametrize(("name", "link"), ALL_PAIRS)
+def test_every_family_link_and_design(form, name, link):
+    for given in GIVEN:
+        for information in ("expected", "observed"):
+            check(form, name, link, information, given)
 
 
 @pytest.mark.parametrize("information", ["expected", "observed"])
@@ -88,7 +96,7 @@ def test_every_form(form, name, link):
     ],
 )
 def test_quadrature(form, name, link, nodes, information):
-    design, family, dispersion, level = made(form, name, link, weighted=True)
+    design, family, dispersion, level = made(form, name, link, given=GIVEN[-1])
     model = make_model(design, family, information=information)
     nt, grid = model.plan.n_theta, make_grid(model, nodes)
     phi = 0.25 * start_phi(model.plan) + 0.02 * np.arange(1, nt + 1) / nt
@@ -145,7 +153,7 @@ def test_modes_are_found_from_those_of_other_parameters(compiled, monkeypatch):
 def test_sums_by_level_first_are_the_sums_of_rows(form, monkeypatch):
     formulas = FORMS | {form: f"y ~ x + {form}"} if form not in FORMS else FORMS
     monkeypatch.setattr("glmm_designs.FORMS", formulas)
-    design, family, dispersion, level = made(form, "poisson", "sqrt", weighted=True)
+    design, family, dispersion, level = made(form, "poisson", "sqrt", given=GIVEN[-1])
     assert make_model(design, family).unit != 1.0
     plain = make_model(design, family).products
     monkeypatch.setattr(panel_maps, "MANY_ROWS", 10)

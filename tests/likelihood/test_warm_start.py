@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from glmm_designs import FORMS, made
+from glmm_designs import FORMS, GIVEN, made
 
 from nestedmlm.families.row_terms import rows
 from nestedmlm.likelihood.elimination import solve, solve_combination
@@ -18,7 +18,7 @@ from nestedmlm.likelihood.plan import flat_factors, start_phi
 
 
 def approximated(form):
-    design, family, dispersion, level = made(form, "binomial", "logit", weighted=True)
+    design, family, dispersion, level = made(form, "binomial", "logit", given=GIVEN[-1])
     model = make_model(design, family)
     T = flat_factors(np, 0.3 * start_phi(model.plan), model.plan)
     gamma = model.products.empty.R_x @ np.array([level, 0.1])
@@ -59,7 +59,7 @@ def test_both_sides_of_a_point_lie_opposite():
 
 
 def test_many_rows_have_the_terms_of_few():
-    design, family, _, _ = made("intercept", "poisson", "sqrt", weighted=True)
+    design, family, _, _ = made("intercept", "poisson", "sqrt", given=GIVEN[-1])
     model = make_model(design, family)
     times = 20_000 // design.n
     y, weights = np.tile(model.y, times), np.tile(model.weights, times)
