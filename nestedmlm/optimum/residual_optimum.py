@@ -19,6 +19,7 @@ from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood.plan import Plan, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.few_blocks import unbounded_levels
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import Optimum, optimize
@@ -94,7 +95,7 @@ def optimize_residuals(
     best, looks, more = _lowest(min(found, key=lambda f: f.here.value), control)
     here = best.here if objective is whole else whole.at(_uncentered(best.here, shift))
     ev = here.evaluation
-    doubt = _verdict(best.here, best.descent.converged)
+    doubt = _verdict(best.here, best.descent.converged) or unbounded_levels(sums, REML=REML)
     holds = doubt is None and best.descent.converged and (best.inner is None or best.inner.holds)
     theta = theta_of_phi(here.point[: plan.n_theta], plan, here.stats)
     return Optimum(

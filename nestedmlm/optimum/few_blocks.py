@@ -1,0 +1,103 @@
+"""Unstructured residuals of too few blocks: a likelihood without a maximum.
+
+N blocks were seen at all of v levels, and fixed and random effects leave d of their N sums over
+these levels free. With ``0 < d < v`` some combination of the levels is zero in all of them at
+suitable effects; as its variance shrinks to zero, so does what it adds to the squares, and the
+criterion falls without end, by d times the logarithm. An optimum beside that edge is a local one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.statistics.pair_sums import PairSums
+
+_FEW_BLOCKS = 300  # more of them are not looked at: their effects' rank takes time
+_SAME_SUM = 1e-8  # relative singular value below which sums of effects are one another's
+
+
+def unbounded_levels(sums: PairSums, *, REML: bool) -> str | None:
+    """Say which levels of an unstructured matrix have too few blocks for a maximum to exist.
+
+    Parameters
+    ----------
+    sums : PairSums
+    REML : bool
+
+    Returns
+    -------
+    str or None
+        What the certificate says; None where a maximum may exist.
+    """
+    model = sums.model
+    if model.structure is None or not model.structure.is_root:
+        return None
+    for own, by_size in zip(model.cuts, model.blocks, strict=True):
+        for levels, rows in _seen_together(by_size, model.time.astype(np.int64)):
+            if _falls_without_end(sums, rows, REML):
+                _, _, group = model.names[own.start].partition("|")
+                return (
+                    f"the likelihood has no maximum, and this is a local optimum: only {len(rows)} "
+                    f"blocks{f' of {group}' if group else ''} have rows at all of levels "
+                    f"{', '.join(str(v + 1) for v in levels)}, too few for an unstructured matrix "
+                    "beside these effects, so some combination of the levels can be fitted exactly;"
+                    f" take a simpler structure, toep, ad1 or cs{', or no by=' if group else ''}"
+                )
+    return None
+
+
+def _seen_together(
+    by_size: tuple[IntArray, ...], time: IntArray
+) -> Iterator[tuple[tuple[int, ...], IntArray]]:
+    """Levels seen together in few blocks, two at least, and the rows (blocks, levels) there.
+
+    Patterns of levels that occur, and what two of them share: of other sets of levels no fewer
+    blocks decide.
+    """
+    patterns = {frozenset(seen) for rows in by_size for seen in time[rows].tolist()}
+    shared = patterns | {a & b for a in patterns for b in patterns}
+    for levels in sorted(tuple(sorted(s)) for s in shared if len(s) > 1):
+        rows = np.concatenate([_rows_at(levels, rows, time[rows]) for rows in by_size])
+        if len(rows) <= _FEW_BLOCKS:
+            yield levels, rows
+
+
+def _rows_at(levels: tuple[int, ...], rows: IntArray, time: IntArray) -> IntArray:
+    """Rows at these levels of the blocks that have all of them."""
+    found = time[:, None, :] == np.array(levels)[:, None]  # (blocks, levels, rows of a block)
+    whole = found.any(axis=2).all(axis=1)
+    out: IntArray = np.take_along_axis(rows[whole], found[whole].argmax(axis=2), axis=1)
+    return out
+
+
+def _falls_without_end(sums: PairSums, rows: IntArray, REML: bool) -> bool:
+    """Whether the effects leave fewer of the blocks' sums free than there are levels."""
+    N, v = rows.shape
+    X = sums.Y[:-1, rows].sum(axis=2).T
+    places = [*zip(sums.chain, sums.nodes, strict=True)]
+    places += [*zip(sums.trailing, sums.columns, strict=True)]
+    Z = np.column_stack([np.zeros((N, 0)), *(_sums_of(z, node, rows) for z, node in places)])
+    for random in (Z, Z[:, :0]):  # a random effect may be zero
+        fitted = _rank(np.column_stack([X, random]))
+        counted = fitted if REML else _rank(random)
+        if N > counted and N - fitted < v:
+            return True
+    return False
+
+
+def _sums_of(z: FloatArray, node: IntArray, rows: IntArray) -> FloatArray:
+    """Sums of a factor's columns over the rows of each block, (blocks, columns of its levels)."""
+    N, v = rows.shape
+    _, level = np.unique(node[rows], return_inverse=True)
+    level = level.reshape(N, v)
+    out = np.zeros((N, len(z), int(level.max(initial=-1)) + 1))
+    for at in range(v):
+        out[np.arange(N), :, level[:, at]] += z[:, rows[:, at]].T
+    return out.reshape(N, -1)
+
+
+def _rank(A: FloatArray) -> int:
+    return int(np.linalg.matrix_rank(A, rtol=_SAME_SUM)) if A.size else 0
