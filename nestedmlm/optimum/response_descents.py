@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.optimum.quadratic import ACCEPTED, RESOLVED
+from nestedmlm.optimum.quadratic import ACCEPTED, RESOLVED, next_radius, rounding
 from nestedmlm.optimum.response_objective import AtPoints, ResponseObjective
 from nestedmlm.optimum.trust_region import RADIUS
 
 _DIFFERENCE_STEP = 1e-5  # in phi, of derivatives of exact gradients
 _MOST_STEPS = 30  # of a response; what needs more is no ordinary descent
 _NEAR = 1e-3  # deviance units promised, below which the second derivatives in hand serve on
-_ROUNDING_SHARE = 10.0 * float(np.finfo(float).eps)  # of a value, that means nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,8 +126,7 @@ def descend_together(
 
 def rounding_of(values: FloatArray) -> FloatArray:
     """`nestedmlm.optimum.quadratic.rounding` of each."""
-    out: FloatArray = _ROUNDING_SHARE * np.maximum(1.0, np.abs(values))
-    return out
+    return np.array([rounding(value) for value in values.tolist()])
 
 
 def _differences(objective: ResponseObjective, phi: FloatArray, gradient: FloatArray) -> FloatArray:
@@ -158,5 +156,5 @@ def _models(hessian: FloatArray, gradient: FloatArray, radius: FloatArray) -> _M
 
 def _next_radii(radius: FloatArray, ratio: FloatArray, length: FloatArray) -> FloatArray:
     """`nestedmlm.optimum.quadratic.next_radius` of each."""
-    wider = (ratio > 0.75) & (length > 0.8 * radius)
-    return np.where(ratio < 0.25, 0.25 * length, np.where(wider, 3.0 * radius, radius))
+    rows = zip(radius.tolist(), ratio.tolist(), length.tolist(), strict=True)
+    return np.array([next_radius(*row) for row in rows])

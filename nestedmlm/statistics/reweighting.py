@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -147,16 +147,10 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
     """
     n, p = design.n, design.p
     recoded, R_x = orthonormal(design.X, None)
-    whole = slice(None)
-    X = recoded.rows(whole).T * (unit * math.sqrt(n))  # column after column: loops read its rows
+    # column after column: loops read its rows
+    X = recoded.rows(slice(None)).T * (unit * math.sqrt(n))
     terms, transforms = scaled_columns(design, None, (recoded, R_x))
-    terms = tuple(term.times(unit) for term in terms)
-    columns = [
-        np.vstack(
-            [z.rows(whole) for z, t in zip(terms, design.terms, strict=True) if t.factor == f]
-        ).T
-        for f in range(len(design.factors))
-    ]
+    columns = _columns_of_factors(design, [term.times(unit) for term in terms])
     codes = [f.codes for f in design.factors]
     sizes = [len(f.levels) for f in design.factors]
     widths = [z.shape[1] for z in columns]
@@ -174,17 +168,7 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
     J = np.array([sizes[f] for f in order.chain])
     most = int(J[0]) if order.trailing else LEVELS
     blocks = {r: cut_into_blocks(K, J, order.parents, r, most=most) for r in sorted({0, 1, p + 1})}
-    chain = Z[: len(order.chain)]
-    by_node = None if order.trailing else node_products(chain, n, int(J[0]))
-    made = Triplets(n if by_node is None else by_node.count)
-    crossed = None
-    if by_node is None:
-        add_panels(made, blocks[0], nodes, Z)
-        crossed = _add_crossed(made, order, parts, nodes, places, Z) if order.trailing else None
-        sums: tuple[Any, ...] = (made.matrix(),)
-    else:
-        add_node_panels(made, blocks[0], order.parents, by_node)
-        sums = (by_node.matrix(nodes[0]), made.matrix())
+    maps = _maps(order, parts, nodes, places, Z, blocks[0])
     Zt = _transposed_z(n, parts, places, Z)
     return Reweighting(
         empty=CrossProducts(
@@ -193,7 +177,7 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
             order=order,
             parts=parts,
             blocks=blocks[0],
-            crossed=crossed,
+            crossed=maps.crossed,
             F=np.zeros((0, 0)),
             transforms=tuple(W * unit for W in transforms),
             R_x=R_x / (unit * math.sqrt(n)),
@@ -204,13 +188,51 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
         X=X,
         Z=Zt.T.tocsr(),
         Zt=Zt,
-        sums=sums,
-        forms=tuple(matrix.T.tocsr() for matrix in reversed(sums)),
-        twice=np.concatenate(made.twice),
+        sums=maps.sums,
+        forms=tuple(matrix.T.tocsr() for matrix in reversed(maps.sums)),
+        twice=maps.twice,
         blocks=blocks,
         levels=tuple(places),
         columns=tuple(Z),
     )
+
+
+class _Maps(NamedTuple):
+    """From weights to sums, the mirrored entries among these, and the empty crossed parts."""
+
+    sums: tuple[Any, ...]
+    twice: FloatArray
+    crossed: Crossed | None
+
+
+def _maps(
+    order: Order,
+    parts: Sequence[FactorPart],
+    nodes: Sequence[IntArray],
+    places: Sequence[IntArray],
+    Z: Sequence[FloatArray],
+    blocks: tuple[Block, ...],
+) -> _Maps:
+    """By rows; for many rows of a chain alone by levels of its first factor, then by rows."""
+    n, chain = len(nodes[0]), Z[: len(order.chain)]
+    by_node = None if order.trailing else node_products(chain, n, parts[0].levels)
+    if by_node is not None:
+        made = Triplets(by_node.count)
+        add_node_panels(made, blocks, order.parents, by_node)
+        return _Maps((by_node.matrix(nodes[0]), made.matrix()), np.concatenate(made.twice), None)
+    made = Triplets(n)
+    add_panels(made, blocks, nodes, Z)
+    crossed = _add_crossed(made, order, parts, nodes, places, Z) if order.trailing else None
+    return _Maps((made.matrix(),), np.concatenate(made.twice), crossed)
+
+
+def _columns_of_factors(design: Design, terms: Sequence[Any]) -> list[FloatArray]:
+    """The scaled columns of each factor's terms side by side."""
+    pairs = list(zip(terms, design.terms, strict=True))
+    return [
+        np.vstack([z.rows(slice(None)) for z, t in pairs if t.factor == f]).T
+        for f in range(len(design.factors))
+    ]
 
 
 def _applied(maps: Sequence[Any], x: FloatArray) -> FloatArray:
