@@ -113,6 +113,13 @@ class RowsNotHereError(NestedMLMError, ValueError):
         return f"{self.verb}(): {text}" if self.verb else text
 
 
+class SumsNotHereError(RowsNotHereError):
+    """Something needs the sums of all groups in this process, and they stay on Dask's workers.
+
+    Also where those workers are gone.
+    """
+
+
 class ModelComparisonError(NestedMLMError, ValueError):
     """Models that cannot be compared with each other."""
 

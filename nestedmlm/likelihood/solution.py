@@ -146,8 +146,7 @@ def results_of(
         ``eliminate(T_flat, stats)``.
     """
     log_sxx, r2, v, inverse = profile(state.S)
-    b_all, B_all = elimination.solve(stats, state)
-    b, u2 = _by_term(b_all @ v, B_all @ v, T_flat, stats, plan)
+    b, u2 = _by_term(*elimination.effects(stats, state, v), T_flat, stats, plan)
     Ri = stats.R_x_inverse
     beta = stats.beta0 - Ri @ v[:-1]
     pwrss = r2 if _from_sums(design) else _squares(design, beta, b, stats) + u2

@@ -50,7 +50,7 @@ CONVERGED, ROUNDING, EXHAUSTED = range(3)
 def applies(plan: Plan, stats: CrossProducts) -> bool:
     """Whether `descend` can fit this model."""
     plain = stats.crossed is None and stats.sigma is None
-    return plan.linear and plain and len(stats.blocks) == 1
+    return plan.linear and plain and stats.on_workers is None and len(stats.blocks) == 1
 
 
 class FusedDescent(NamedTuple):

@@ -64,13 +64,23 @@ def equations(stats: CrossProducts) -> tuple[FloatArray, FloatArray]:
     (q + 1,) array
         What is observed.
     """
+    if stats.on_workers is None:
+        A, moments = _of_groups(stats)
+    else:
+        shares = stats.on_workers.each(_of_groups)
+        A, moments = (np.sum(own, axis=0) for own in zip(*shares, strict=True))
+    A[-1, -1], moments[-1] = stats.n - stats.p, stats.F[-1, -1]
+    return A, moments
+
+
+def _of_groups(stats: CrossProducts) -> tuple[FloatArray, FloatArray]:
+    """What the groups contribute to the equations."""
     parts = stats.chain_parts
     q = parts[-1].flat.stop
     A, moments = np.zeros((q + 1, q + 1)), np.zeros(q + 1)
     for block in stats.blocks:
         for i, own in enumerate(parts):
             _add_level(A, moments, block, i, own, parts)
-    A[-1, -1], moments[-1] = stats.n - stats.p, stats.F[-1, -1]
     return A, moments
 
 

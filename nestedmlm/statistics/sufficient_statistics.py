@@ -16,6 +16,7 @@ from nestedmlm.statistics.parts import FactorPart
 from nestedmlm.statistics.sparse import SparseCrossed
 
 if TYPE_CHECKING:
+    from nestedmlm.statistics.cells.worker_blocks import WorkerBlocks
     from nestedmlm.statistics.pair_sums import ResidualAt
 
 SMALLEST, LARGEST = 1e-140, 1e70  # sizes of responses and predictors: products are finite
@@ -80,6 +81,8 @@ class CrossProducts:
         Where residuals differ or correlate: their covariance, which is in all sums.
     sigma : float or None
         The residual standard deviation, where it is known.
+    on_workers : WorkerBlocks or None
+        In place of `blocks`, where the sums of the groups stay on Dask's workers.
     bases : tuple of (J, q) arrays or None
         Of each factor, in the order of elimination; empty where no factor has one.
     """
@@ -100,6 +103,7 @@ class CrossProducts:
     leaves: LeafLevels | None = None
     residual: ResidualAt | None = None
     sigma: float | None = None
+    on_workers: WorkerBlocks | None = None
     bases: tuple[FloatArray | None, ...] = ()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -124,12 +124,7 @@ def _on_dask(
     from dask.base import compute
     from dask.delayed import delayed
 
-    assert source.delayed is not None
-    run = delayed(on_partition, pure=True, traverse=False)
-    fixed = delayed(function, pure=True, traverse=False)
-    results: list[Any] = [
-        run(fixed, part, f"partition {k}") for k, part in enumerate(source.delayed(columns))
-    ]
+    results = _tasks(source, columns, function)
     labels = {own.key: f"partition {k}" for k, own in enumerate(results)}
     if merge is not None:
         together = delayed(merge, pure=True)
@@ -137,8 +132,65 @@ def _on_dask(
             results = [
                 together(results[k : k + _BRANCHES]) for k in range(0, len(results), _BRANCHES)
             ]
+    return _named(lambda: list(compute(*results)), labels)  # type: ignore[no-untyped-call]
+
+
+def partitions_on_workers[Result](
+    source: Source,
+    columns: Sequence[str],
+    function: Callable[[Any, str], Result],
+    head: Callable[[Result], Result],
+) -> tuple[tuple[Any, ...], list[Result]]:
+    """Run a function on every partition of a Dask frame, and leave the results where they are.
+
+    Parameters
+    ----------
+    source, columns, function
+        As `each_partition` takes them.
+    head : callable
+        ``result -> result``: what of each comes here.
+
+    Returns
+    -------
+    tuple
+        The results as Dask's, kept by its workers, in the order of the partitions.
+    list
+        Their heads.
+
+    Raises
+    ------
+    PartitionError
+        For whatever goes wrong in one.
+    """
+    from dask.base import compute, persist
+    from dask.delayed import delayed
+
+    results = _tasks(source, columns, function)
+    labels = {own.key: f"partition {k}" for k, own in enumerate(results)}
+
+    def run() -> tuple[tuple[Any, ...], list[Result]]:
+        kept = persist(*results)  # type: ignore[no-untyped-call]
+        heads = [delayed(head)(own) for own in kept]
+        return kept, list(compute(*heads))  # type: ignore[no-untyped-call]
+
+    return _named(run, labels)
+
+
+def _tasks(
+    source: Source, columns: Sequence[str], function: Callable[[Any, str], Any]
+) -> list[Any]:
+    from dask.delayed import delayed
+
+    assert source.delayed is not None
+    run = delayed(on_partition, pure=True, traverse=False)
+    fixed = delayed(function, pure=True, traverse=False)
+    return [run(fixed, part, f"partition {k}") for k, part in enumerate(source.delayed(columns))]
+
+
+def _named[Result](run: Callable[[], Result], labels: Mapping[str, str]) -> Result:
+    """What Dask computes; its errors name the partition by the key of its task."""
     try:
-        found: list[Any] = list(compute(*results))  # type: ignore[no-untyped-call]
+        return run()
     except (NestedMLMError, MemoryError):
         raise
     except Exception as error:
@@ -156,4 +208,3 @@ def _on_dask(
             f"partitions smaller, frame.repartition(partition_size='100MB') ({error})",
             label,
         ) from error
-    return found

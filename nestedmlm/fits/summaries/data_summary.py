@@ -101,10 +101,12 @@ class Summary:
         return f"{self.source_name} ({self.nobs:,} rows{parts}, from sums)"
 
     def __repr__(self) -> str:
-        columns = self.cells.d
+        columns, size = self.cells.d, written_bytes(self.cells.nbytes)
+        if self.cells.on_workers is not None:
+            size += " on Dask's workers"
         return (
             f"Summary: {self.formula}\n   Data: {self}\n{self.n_cells:,} cells of "
-            f"{', '.join(self.plan.groups)}; {columns} columns; {written_bytes(self.cells.nbytes)}"
+            f"{', '.join(self.plan.groups)}; {columns} columns; {size}"
         )
 
     def __add__(self, other: Summary) -> Summary:

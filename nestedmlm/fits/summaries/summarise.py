@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_choice, checked
 from nestedmlm.callers import Caller
 from nestedmlm.design.frame.environment import Environment, plain_variables
 from nestedmlm.design.frame.snapshots import snapshot
@@ -30,6 +31,7 @@ from nestedmlm.statistics.cells.cell_plan import CellPlan, learn_specs, plan_cel
 from nestedmlm.statistics.cells.cell_sums import Cells
 from nestedmlm.statistics.cells.fingerprint import alike
 from nestedmlm.statistics.cells.merge import Pool, merge
+from nestedmlm.statistics.cells.worker_cells import cells_on_workers
 
 _MOST_TURNS = 3  # passes over the data until levels and basis fit them
 _log = logging.getLogger("nestedmlm")
@@ -48,6 +50,7 @@ def summarise(
     env: Mapping[str, Any] | None = None,
     like: Summary | None = None,
     label: str | None = None,
+    cells: str = "here",
     progress: bool = False,
 ) -> Summary:
     """Sum over the rows of data what any fit of a formula needs of them.
@@ -79,6 +82,10 @@ def summarise(
     label : str, optional
         Name of these data: two summaries of one label do not add up. Nor do two with the same
         rows, so none is needed; it is what messages say.
+    cells : {"here", "workers"}
+        Where the sums of the groups are kept: in this process, or, of a Dask DataFrame with more
+        groups than fit here, on the workers. These then evaluate the criterion share by share;
+        ids of the groups and a number for each random effect still come here.
     progress : bool
         Whether a line of progress is shown.
 
@@ -95,12 +102,19 @@ def summarise(
     ColumnNotFoundError
         If the data have no such column.
     OptionError
-        For an option that sums do not know.
+        For an option that sums do not know; for cells on workers that are not Dask's.
+    SumsNotHereError
+        If cells stay on workers and those are gone.
 
     Notes
     -----
     One number per row never leaves its partition. What is kept of the rows is their sums of
     products by observed combination of all grouping factors; see *What a summary holds*.
+
+    Cells on workers fit nested factors. Estimates, standard errors, tests (Satterthwaite,
+    Kenward-Roger), profiles and conditional modes are those of cells here; what needs the cells
+    themselves (saving, merging, sampling, the bootstrap) raises `SumsNotHereError`. The numbers
+    depend on the partitions, and not on how many workers there are.
 
     Examples
     --------
@@ -109,16 +123,19 @@ def summarise(
     >>> print(round(s.fit().criterion, 3), s.fit("Reaction ~ Days + (1 | Subject)").npar)
     1743.628 4
     """
+    check_choice(cells, "cells", PASSES)
     plan, source, options = planned(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
         double_bar=double_bar, env=env, like=like, progress=progress,
     )  # fmt: skip
-    plan, cells = _summed(plan, source, options, fixed=like is not None, show=progress)
-    _check_missing(cells, na_action)
-    _say_if_alike(cells)
+    plan, found = _summed(
+        plan, source, options, PASSES[cells], fixed=like is not None, show=progress
+    )
+    _check_missing(found, na_action)
+    _say_if_alike(found)
     return Summary(
         plan=plan,
-        cells=cells if label is None else labelled(cells, label),
+        cells=found if label is None else labelled(found, label),
         options=options,
         source_name=source.name if label is None else label,
         parts=source.count or 1,
@@ -193,16 +210,39 @@ def _plan_of(learned: Learned, contrasts: Mapping[str, Any] | None) -> CellPlan:
     return plan_cells(learned, specs, groups)
 
 
+def _cells_here(plan: CellPlan, source: Source, show: bool) -> Cells:
+    pool, columns = Pool(), plan.reading.columns
+    for cells in merged_partitions(source, columns, plan.summarise, merge, "rows", show=show):
+        check_cells(pool.add(cells))
+    return pool.result()
+
+
+def _cells_on_workers(plan: CellPlan, source: Source, _show: bool) -> Cells:
+    if source.delayed is None:
+        raise OptionError(
+            f'cells="workers" is for a Dask DataFrame, whose workers keep the sums; {source.name} '
+            "has none. Leave it out"
+        )
+    return cells_on_workers(source, plan.reading.columns, plan.summarise)
+
+
+PASSES: Mapping[str, Callable[[CellPlan, Source, bool], Cells]] = MappingProxyType(
+    {"here": _cells_here, "workers": _cells_on_workers}
+)
+
+
 def _summed(
-    plan: CellPlan, source: Source, options: ModelOptions, *, fixed: bool, show: bool
+    plan: CellPlan,
+    source: Source,
+    options: ModelOptions,
+    run: Callable[[CellPlan, Source, bool], Cells],
+    *,
+    fixed: bool,
+    show: bool,
 ) -> tuple[CellPlan, Cells]:
     """Pass 2, and once more where levels have no row or the basis does not fit."""
     for _ in range(_MOST_TURNS):
-        pool = Pool()
-        columns = plan.reading.columns
-        for cells in merged_partitions(source, columns, plan.summarise, merge, "rows", show=show):
-            check_cells(pool.add(cells))
-        cells = pool.result()
+        cells = run(plan, source, show)
         if not cells.tally.n:
             raise DataError(
                 "0 (non-NA) cases: every row has a missing value"

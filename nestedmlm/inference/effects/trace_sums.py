@@ -20,7 +20,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.inference.variances.directions import Directions
-from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products
+from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products, summed
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.memory import available_memory
@@ -56,6 +56,8 @@ def pair_traces(stats: CrossProducts, state: Eliminated, directions: Directions)
     MemoryLimitError
         If the sums for the crossed factors would not fit in memory.
     """
+    if stats.on_workers is not None:
+        return sum(summed(pair_traces, stats, state, directions), np.zeros(()))
     chain = int(np.searchsorted(directions.factor, len(stats.order.chain)))
     N = np.zeros((len(directions), len(directions)))
     for block, kept in zip(stats.blocks, state.chain, strict=True):

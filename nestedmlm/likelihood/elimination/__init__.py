@@ -20,8 +20,16 @@ from __future__ import annotations
 
 from nestedmlm.likelihood.elimination.gram import apply_chain, products
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
+from nestedmlm.likelihood.elimination.on_workers import summed
 from nestedmlm.likelihood.elimination.other_sides import solve_combination, solve_other
-from nestedmlm.likelihood.elimination.routes import eliminate, gram, solve, working_variates
+from nestedmlm.likelihood.elimination.routes import (
+    effects,
+    eliminate,
+    gram,
+    level_information,
+    solve,
+    working_variates,
+)
 from nestedmlm.likelihood.elimination.variates import Variates
 from nestedmlm.likelihood.elimination.visit import (
     Dense,
@@ -30,7 +38,6 @@ from nestedmlm.likelihood.elimination.visit import (
     Half,
     adjoint,
     inverse_on_pattern,
-    level_information,
     mirrored,
     whole_factor,
 )
@@ -44,6 +51,7 @@ __all__ = [
     "Variates",
     "adjoint",
     "apply_chain",
+    "effects",
     "eliminate",
     "gram",
     "inverse_on_pattern",
@@ -53,6 +61,7 @@ __all__ = [
     "solve",
     "solve_combination",
     "solve_other",
+    "summed",
     "whole_factor",
     "working_variates",
 ]

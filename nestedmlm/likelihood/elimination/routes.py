@@ -1,9 +1,9 @@
-"""Exact, leaves first, or iterative elimination: the statistics decide which of them answers."""
+"""Exact, leaves first, iterative or on workers: the statistics decide which of them answers."""
 
 from __future__ import annotations
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import iterative, leaves, variates, visit
+from nestedmlm.likelihood.elimination import iterative, leaves, on_workers, variates, visit
 from nestedmlm.likelihood.elimination.gram import gram as exact_gram
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.leaves import LeavesEliminated
@@ -25,8 +25,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     -------
     Eliminated
         Of sparse statistics an `IterativelyEliminated`, of those with leaves a
-        `LeavesEliminated`. NaN where T is so large that a pivot is
-        lost.
+        `LeavesEliminated`, of those that stay on workers an `EliminatedOnWorkers`. NaN where
+        T is so large that a pivot is lost.
 
     Raises
     ------
@@ -37,6 +37,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
         return iterative.eliminate(T, stats)
     if stats.leaves is not None:
         return leaves.eliminate(T, stats)
+    if stats.on_workers is not None:
+        return on_workers.eliminate(T, stats)
     return visit.eliminate(T, stats)
 
 
@@ -53,13 +55,35 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
         return e.b, e.B
     if isinstance(e, LeavesEliminated):
         return leaves.solve(stats, e)
+    if stats.on_workers is not None:
+        return on_workers.solve(stats, e)
     return visit.solve(stats, e)
+
+
+def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Random effects of the combination of the right-hand sides with coefficients `v`: (q,) each.
+
+    See `solve`.
+    """
+    if stats.on_workers is not None:
+        return on_workers.effects(stats, e, v)
+    b, B = solve(stats, e)
+    return b @ v, B @ v
+
+
+def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
+    """``Z_g'V^{-1}Z_g`` of every level: (J, k, k) for each factor, in elimination order."""
+    if stats.on_workers is not None:
+        return on_workers.level_information(stats, e)
+    return visit.level_information(stats, e)
 
 
 def gram(stats: CrossProducts, e: Eliminated, F: FloatArray) -> FloatArray:
     """Return ``(Z F)' V^{-1} (Z F)`` for coefficient vectors `F` (q, n) in elimination order."""
     if isinstance(e, IterativelyEliminated):
         return iterative.gram(stats, e, F)
+    if stats.on_workers is not None:
+        return on_workers.gram(stats, e, F)
     return exact_gram(stats, e, F)
 
 
@@ -80,4 +104,6 @@ def working_variates(
         return iterative.working_variates(stats, e, v, entries)
     if isinstance(e, LeavesEliminated):
         return leaves.working_variates(e, v, entries)
+    if stats.on_workers is not None:
+        return on_workers.working_variates(stats, e, v, entries)
     return variates.working_variates(stats, e, v, entries)

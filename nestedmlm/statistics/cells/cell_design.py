@@ -108,6 +108,8 @@ def cell_design(
         ),
     )
     _check(design, cells.tally)
+    if cells.on_workers is not None:  # ids that restart are crossed, and refused with advice
+        return design
     return replace(design, messages=(*design.messages, *remarks_on_ids(design)))
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.design.partitions.workers import OnWorkers
 from nestedmlm.errors import OptionError
 from nestedmlm.statistics.cells.cell_sums import triangular_factor, triangular_root
 from nestedmlm.statistics.cells.panels import (
+    Recoding,
     add_crossed,
     add_dense,
     add_to_panels,
     pieces_of_cells,
     products_of,
 )
+from nestedmlm.statistics.cells.worker_blocks import blocks_on_workers, refuse_crossed
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
-from nestedmlm.statistics.forest import LEVELS, cut_into_blocks
+from nestedmlm.statistics.forest import LEVELS, Block, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
 from nestedmlm.statistics.parts import stacked_parts
 from nestedmlm.statistics.scaling import INDEPENDENT
@@ -58,6 +61,8 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
         If the dense block of crossed factors would not fit in memory.
     OptionError
         For an iterative elimination, which needs the rows.
+    SumsNotHereError
+        If the cells stay on workers, and factors are crossed.
 
     Notes
     -----
@@ -88,8 +93,6 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
     sizes = [len(f.levels) for f in design.factors]
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
-    most = int(J[0]) if order.trailing else LEVELS
-    blocks = cut_into_blocks(K, J, order.parents, p + 1, most=most)
     nodes = order.node_of_level[0].astype(np.int32)[sums.codes[order.chain[0]]]
     kc = int(K.sum())
     in_panels = [*range(kc), *range(Z.shape[1], Z.shape[1] + p + 1)]
@@ -97,12 +100,22 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
         _CrossedSums(sums, order, nodes, K, J, widths, sizes, p + 1) if order.trailing else None
     )
     padded = np.vstack([Z, np.zeros((cells.d - cells.kz, Z.shape[1]))])
-    products = products_of(cells, Z, np.hstack([padded, right]))
-    for some in pieces_of_cells(cells.size):
-        M = products(some)
-        add_to_panels(M[:kc], nodes[some], order.parents, blocks, in_panels)
-        if crossed is not None:
-            crossed.add(M, some)
+    recoded = Recoding(left=Z, right=np.hstack([padded, right]))
+    on_workers = None
+    if cells.on_workers is not None:
+        if order.trailing:
+            refuse_crossed(design, order)
+        blocks: tuple[Block, ...] = cast(Any, OnWorkers())
+        on_workers = blocks_on_workers(cells.on_workers, recoded, nodes, order.parents, K, J, p)
+    else:
+        most = int(J[0]) if order.trailing else LEVELS
+        blocks = cut_into_blocks(K, J, order.parents, p + 1, most=most)
+        products = products_of(cells, recoded)
+        for some in pieces_of_cells(cells.size):
+            M = products(some)
+            add_to_panels(M[:kc], nodes[some], order.parents, blocks, in_panels)
+            if crossed is not None:
+                crossed.add(M, some)
     return CrossProducts(
         n=design.n,
         p=p,
@@ -110,6 +123,7 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
         parts=stacked_parts((widths[f], sizes[f]) for f in order.chain + order.trailing),
         blocks=blocks,
         crossed=None if crossed is None else crossed.result(),
+        on_workers=on_workers,
         F=FY,
         transforms=transforms,
         R_x=Rx,

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.values import Vector
 from nestedmlm.statistics.cells.predictor_tally import PredictorTally, tally_of
+
+if TYPE_CHECKING:
+    from nestedmlm.statistics.cells.worker_cells import WorkerCells
 
 _NO_PIVOT = 1e-14  # share of a column's square below which it adds nothing to those before it
 
@@ -110,6 +114,8 @@ class Cells:
     tally : Tally
     label : str
         The first of the partitions that were summed, for messages.
+    on_workers : WorkerCells or None
+        Where the products are, if they stay on Dask's workers.
     """
 
     keys: Mapping[str, Vector]
@@ -122,6 +128,7 @@ class Cells:
     sums: FloatArray
     tally: Tally
     label: str = ""
+    on_workers: WorkerCells | None = None
 
     @property
     def d(self) -> int:
@@ -136,7 +143,8 @@ class Cells:
     @property
     def nbytes(self) -> int:
         """Bytes of the cells' sums."""
-        return int(self.products.nbytes + self.counts.nbytes)
+        numbers = self.kz * self.d - self.kz * (self.kz - 1) // 2
+        return int(self.size * numbers * np.dtype(float).itemsize + self.counts.nbytes)
 
     def unpacked(self, some: slice) -> FloatArray:
         """``sum w z c'`` of some cells, (kz, d, cells)."""

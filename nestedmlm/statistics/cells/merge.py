@@ -33,38 +33,61 @@ def merge(parts: Iterable[Cells]) -> Cells:
         If a grouping variable is text in one part and numbers in another.
     """
     every = list(parts)
-    tally = sum((part.tally for part in every), Tally())
     full = [part for part in every if part.size] or every[:1]
-    basis = full[0].basis
-    full = [in_basis(part, basis) for part in full]
+    full = [in_basis(part, full[0].basis) for part in full]
     first = full[0]
     if len(full) == 1:
-        return replace(first, tally=tally)
+        return replace(first, tally=sum((part.tally for part in every), Tally()))
+    found, places = merged_heads(full)
+    products = np.zeros((len(first.products), found.size))
+    for part, own in zip(full, places, strict=True):
+        products[:, own] += part.products
+    return replace(found, products=products, tally=sum((part.tally for part in every), Tally()))
+
+
+def merged_heads(full: Sequence[Cells]) -> tuple[Cells, list[IntArray]]:
+    """Add up all but the products of cells.
+
+    Parameters
+    ----------
+    full : sequence of Cells
+        At least one, of the same columns in one basis. Their products are not looked at.
+
+    Returns
+    -------
+    Cells
+        With the first one's products.
+    list of (J,) arrays
+        For each part, the places of its cells.
+
+    Raises
+    ------
+    DataError
+        If a grouping variable is text in one part and numbers in another.
+    """
+    first = full[0]
     labels = [part.label for part in full]
     keys = {name: joined([part.keys[name] for part in full], name, labels) for name in first.keys}
     codes, rows = combinations([plain_codes(value) for value in keys.values()])
-    J = len(rows)
-    products, counts = np.zeros((len(first.products), J)), np.zeros(J, dtype=np.int64)
-    at = 0
-    for part in full:
-        own = codes[at : at + part.size]  # no cell stands twice in one part
-        at += part.size
-        counts[own] += part.counts
-        products[:, own] += part.products
-    return Cells(
+    places = np.split(codes, np.cumsum([part.size for part in full])[:-1])
+    counts = np.zeros(len(rows), dtype=np.int64)
+    for part, own in zip(full, places, strict=True):
+        counts[own] += part.counts  # no cell stands twice in one part
+    found = Cells(
         keys={name: _taken(value, rows) for name, value in keys.items()},
-        products=products,
+        products=first.products,
         counts=counts,
-        basis=basis,
+        basis=first.basis,
         kz=first.kz,
         total=np.sum([part.total for part in full], axis=0),
         plain=None
         if first.plain is None
         else np.sum([part.plain for part in full if part.plain is not None], axis=0),
         sums=np.sum([part.sums for part in full], axis=0),
-        tally=tally,
+        tally=sum((part.tally for part in full), Tally()),
         label=first.label,
     )
+    return found, places
 
 
 class Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -16,22 +17,37 @@ _CELLS_AT_ONCE = 65_536  # whose products are recoded at a time
 Products = Callable[[slice], FloatArray]
 
 
-def products_of(cells: Cells, left: FloatArray, right: FloatArray) -> Products:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recoding:
+    """Columns of a model, in the basis of cells.
+
+    Attributes
+    ----------
+    left : (kz, q) array
+        Columns of random effects.
+    right : (d, q + r) array
+        The same and the right-hand sides.
+    """
+
+    left: FloatArray
+    right: FloatArray
+
+
+def products_of(cells: Cells, recoded: Recoding) -> Products:
     """Function that recodes the products of some cells.
 
     Parameters
     ----------
     cells : Cells
-    left : (kz, q) array
-        Columns of random effects, in the basis of the cells.
-    right : (d, q + r) array
-        The same and the right-hand sides.
+    recoded : Recoding
+        Into which columns.
 
     Returns
     -------
     callable
         ``some -> (q, q + r, cells)``.
     """
+    left, right = recoded.left, recoded.right
 
     def products(some: slice) -> FloatArray:
         own = cells.unpacked(some)
