@@ -22,8 +22,8 @@ def warmup() -> None:
 
     A call compiles by itself where its own work repays that; nothing needs this one. After it
     everything is compiled in the process: a loop of small fits may take half the time, and its
-    numbers agree to rounding with those before. It takes some thirty seconds, once for an
-    installation; a process that finds the result on disk loads it in about one.
+    numbers agree to rounding with those before. It takes some eighty seconds of CPU time, once for
+    an installation; a process that finds the result on disk loads it in about one.
 
     Examples
     --------
