@@ -39,7 +39,7 @@ from nestedmlm.design.residual import (
 from nestedmlm.design.residual_checks import check_beside, check_known_sigma, check_reproduced
 from nestedmlm.design.rows import Rows, frozen, rows_here
 from nestedmlm.design.schema import Schema
-from nestedmlm.errors import FormulaError, OptionError, ResidualStructureError
+from nestedmlm.errors import FormulaError, OptionError
 from nestedmlm.formula.formula import Formula, as_formula
 from nestedmlm.late import Late
 
@@ -250,11 +250,6 @@ def built_design(
 
 def _with_residual(design: Design, residual: ResidualRows) -> Design:
     """The design with residuals that differ or correlate."""
-    if any(factor.basis is not None for factor in design.factors):
-        raise ResidualStructureError(
-            "residuals that differ or correlate (dispersion=, residual=) are not worked out beside "
-            "effects of relatives (relationship=): leave one of them out"
-        )
     check_beside(residual, design.factors, design.terms)
     check_reproduced(residual, design)
     said = (*design.messages, *residual_remarks(residual))

@@ -126,7 +126,8 @@ def check_beside(rows: ResidualRows, factors: Sequence[Any], terms: Sequence[Any
         return
     for term in terms:
         codes = factors[term.factor].codes
-        if not _same_partition(codes, block):
+        related = factors[term.factor].basis is not None  # their effects correlate across blocks
+        if related or not _same_partition(codes, block):
             continue
         constant = bool(np.ptp(term.X, axis=0).min() == 0.0)
         if structure.is_root or constant:

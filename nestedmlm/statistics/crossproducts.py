@@ -150,7 +150,9 @@ def _cross_products(
     bases = [f.basis for f in design.factors]
     with_basis = any(basis is not None for basis in bases)
     if with_basis:  # a row meets all its columns: it stands in the dense block
-        method, allowed = _exact_method(method), [basis is None for basis in bases]
+        free = [True] * len(bases) if allowed is None else allowed
+        method = _exact_method(method)
+        allowed = [own and basis is None for own, basis in zip(free, bases, strict=True)]
     order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed, with_basis)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])

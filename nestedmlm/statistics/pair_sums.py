@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.statistics.crossproducts import CrossProducts, nested_cross_products
 from nestedmlm.statistics.forest import Entries
+from nestedmlm.statistics.level_columns import DenseSums, LevelColumns, level_columns
+from nestedmlm.statistics.parts import FactorPart
 from nestedmlm.statistics.residual_model import ResidualModel, residual_model
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class PairSums:
         first of the entries of each row.
     columns : tuple of int arrays
         For each crossed factor, the row's first column in the dense block.
+    levels : LevelColumns or None
+        Where a crossed factor has a basis: what is summed is by its levels, in their columns.
     B : (M, L) array or None
     triangles : (M, r (r + 1) / 2) array or None
         The lower triangle of F in each of them.
@@ -91,6 +95,7 @@ class PairSums:
     entry: tuple[tuple[IntArray, ...], ...]
     columns: tuple[IntArray, ...]
     B: FloatArray | None
+    levels: LevelColumns | None = None
     triangles: FloatArray | None = None
 
     def at(self, free: FloatArray) -> CrossProducts:
@@ -115,13 +120,10 @@ class PairSums:
         if blocks:
             blocks = (replace(blocks[0], panels=flat[cuts[0] : cuts[1]]),)
         if crossed is not None:
-            q = len(crossed.Q)
-            crossed = replace(
-                crossed,
-                values=flat[cuts[1] : cuts[2]],
-                Q=flat[cuts[2] : cuts[3]].reshape(q, q),
-                R=flat[cuts[3] : cuts[4]].reshape(q, r),
-            )
+            dense = _cut(flat, cuts, self._q, r)
+            if self.levels is not None:
+                dense = self.levels.to_effects(dense, crossed.entries)
+            crossed = replace(crossed, values=dense[0], Q=dense[1], R=dense[2])
         return replace(
             base,
             blocks=blocks,
@@ -133,6 +135,13 @@ class PairSums:
 
     def pull(self, adjoint: FloatArray) -> FloatArray:
         """``<adjoint, B_m>`` for every coefficient: the adjoint of `mixed`."""
+        crossed = self.base.crossed
+        if self.levels is not None and crossed is not None:
+            own, q = self._cuts_with(crossed.values.size, len(crossed.Q)), len(crossed.Q)
+            dense = _cut(adjoint, own, q, self.base.p + 1)
+            turned = self.levels.to_levels(dense, crossed.entries)
+            F = adjoint[own[4] :]
+            adjoint = np.concatenate([adjoint[: own[1]], *(x.ravel() for x in turned), F])
         if self.B is not None:
             return self.B @ adjoint
         pairs, r = self.model.pairs, self.base.p + 1
@@ -184,14 +193,32 @@ class PairSums:
         return flat
 
     @property
+    def crossed_parts(self) -> tuple[FactorPart, ...]:
+        """Parts of the crossed factors, by the levels that rows meet."""
+        if self.levels is not None:
+            return self.levels.parts
+        return () if self.base.crossed is None else self.base.crossed.parts
+
+    @property
+    def _q(self) -> int:
+        """Columns of the crossed factors, by the levels that rows meet."""
+        parts = self.crossed_parts
+        return parts[-1].rows.stop if parts else 0
+
+    @property
+    def _entries(self) -> Entries | None:
+        own: Any = self.base.crossed if self.levels is None else self.levels
+        return None if own is None else own.entries
+
+    @property
     def _cuts(self) -> list[int]:
-        base = self.base
-        sizes = [0, int(base.blocks[0].shape.panel[-1]) if base.blocks else 0]
-        if base.crossed is None:
-            sizes += [0, 0, 0]
-        else:
-            sizes += [x.size for x in (base.crossed.values, base.crossed.Q, base.crossed.R)]
-        return np.cumsum([*sizes, (base.p + 1) ** 2]).tolist()
+        E = self._entries
+        return self._cuts_with(0 if E is None else int(E.value[-1]), self._q)
+
+    def _cuts_with(self, values: int, q: int) -> list[int]:
+        base, r = self.base, self.base.p + 1
+        panels = int(base.blocks[0].shape.panel[-1]) if base.blocks else 0
+        return np.cumsum([0, panels, values, q * q, q * r, r * r]).tolist()
 
     def _products(self, i: IntArray, j: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
         """Places in the flat vector and what pairs of rows add there, F left out.
@@ -208,14 +235,14 @@ class PairSums:
                     place = int(s.panel[f]) + (a * len(right) + x) * J + node
                     yield place, 0.5 * (z[a, i] * other[j] + z[a, j] * other[i])
             for t, zt in enumerate(self.trailing):  # both rows' columns are met by the node
-                E = self.base.crossed.entries  # type: ignore[union-attr]
+                E: Any = self._entries
                 count = int(E.first[f + 1] - E.first[f])
                 for a in range(len(z)):
                     first = cuts[1] + int(E.value[f]) + a * count
                     for x in range(len(zt)):
                         yield first + self.entry[f][t][j] + x, 0.5 * z[a, i] * zt[x, j]
                         yield first + self.entry[f][t][i] + x, 0.5 * z[a, j] * zt[x, i]
-        q = 0 if self.base.crossed is None else len(self.base.crossed.Q)
+        q = self._q
         for t, zt in enumerate(self.trailing):
             for a in range(len(zt)):
                 at_i, at_j = self.columns[t][i] + a, self.columns[t][j] + a
@@ -247,13 +274,14 @@ def pair_sums(design: Design, *, stored: bool | None = None) -> PairSums:
     assert rows is not None
     model = residual_model(rows)
     pairs = model.pairs
-    allowed = [np.array_equal(f.codes[pairs.i], f.codes[pairs.j]) for f in design.factors]
-    if design.factors and not any(allowed):
+    whole = [np.array_equal(f.codes[pairs.i], f.codes[pairs.j]) for f in design.factors]
+    with_basis = any(f.basis is not None for f in design.factors)
+    if design.factors and not any(whole) and not with_basis:
         raise ResidualStructureError(
             f"no grouping factor has whole blocks of {rows.block_name} in its levels: add a "
             f"random effect of {rows.block_name} or of what it is nested in, or take another block"
         )
-    base = nested_cross_products(design, allowed)
+    base = nested_cross_products(design, whole)
     w = None if design.weights is None else np.sqrt(design.weights)
     y = design.y if design.offset is None else design.y - design.offset
     Y = np.vstack([(design.X @ base.R_x_inverse).T, (y - design.X @ base.beta0)[None]])
@@ -269,17 +297,24 @@ def pair_sums(design: Design, *, stored: bool | None = None) -> PairSums:
     nodes = tuple(
         place[code] for place, code in zip(base.order.node_of_level, codes[:m], strict=True)
     )
-    crossed = base.crossed
-    columns, entry = [], []
-    if crossed is not None:
-        for part, code in zip(crossed.parts, codes[m:], strict=True):
-            columns.append(part.rows.start + code.astype(np.int64) * part.k)
-        for f, node in enumerate(nodes):
-            entry.append(tuple(_entries(crossed.entries, base, f, node, at) for at in columns))
+    crossed, levels = base.crossed, None
+    if crossed is not None and with_basis:
+        levels = level_columns(base.order, base.chain_parts, crossed, codes, base.bases)
     made = PairSums(
         base=base, model=model, Y=Y, chain=tuple(of_factor[:m]), trailing=tuple(of_factor[m:]),
-        nodes=nodes, entry=tuple(entry), columns=tuple(columns), B=None,
+        nodes=nodes, entry=(), columns=(), B=None, levels=levels,
     )  # fmt: skip
+    if crossed is not None:
+        columns = tuple(
+            part.rows.start + code.astype(np.int64) * part.k
+            for part, code in zip(made.crossed_parts, codes[m:], strict=True)
+        )
+        E: Any = made._entries
+        entry = tuple(
+            tuple(_entries(E, made._q, f, node, at) for at in columns)
+            for f, node in enumerate(nodes)
+        )
+        made = replace(made, columns=columns, entry=entry)
     width = sum(len(z) for z in Z) + len(Y)
     most = max(_NUMBERS_PER_ROW * design.n * width, _FEW_NUMBERS)
     keep = model.size * made._cuts[-1] <= most if stored is None else stored
@@ -305,10 +340,15 @@ def pair_sums_like(design: Design, model: ResidualModel) -> PairSums:
     return replace(sums, model=sums.model.like(model))
 
 
-def _entries(E: Entries, base: CrossProducts, f: int, node: IntArray, col: IntArray) -> IntArray:
+def _entries(E: Entries, q: int, f: int, node: IntArray, col: IntArray) -> IntArray:
     """Entry of factor f, counted within it, of each row's level and column."""
     own = slice(int(E.first[f]), int(E.first[f + 1]))
-    q = len(base.crossed.Q)  # type: ignore[union-attr]
     keys = E.node[own].astype(np.int64) * q + E.col[own]  # ascending
     found: IntArray = np.searchsorted(keys, node.astype(np.int64) * q + col)
     return found
+
+
+def _cut(flat: FloatArray, cuts: list[int], q: int, r: int) -> DenseSums:
+    """Values, Q and R of a dense block, from what has entries."""
+    values, Q, R = (flat[cuts[i] : cuts[i + 1]] for i in (1, 2, 3))
+    return values, Q.reshape(q, q), R.reshape(q, r)

@@ -399,3 +399,73 @@ def test_families_are_the_whole_matrix():
     predicted = (wide * own.to_numpy()[family]).sum(axis=1)
     known = dense.ranef().query("group == 'id'").set_index("level")["estimate"]
     np.testing.assert_allclose(predicted, known.loc[list(ids)], atol=1e-5)
+
+
+# --- beside residuals that differ or correlate --------------------------------------------------
+
+CORRELATED = {"residual": "ar1(t | f0)", "dispersion": "~ half"}
+BESIDE_RESIDUALS = ("ranef", "predict new lower", "predict se", "residuals scaled", "resid", "tidy",
+                    "conf_int wald", "hatvalues", "cooks_distance", "icc",
+                    "emmeans", "anova kenward-roger", "tidy kenward-roger", "refit",
+                    "simulate new", "partial_r2")  # fmt: skip
+
+
+@cache
+def fits_beside_residuals() -> dict[str, nm.LmerFit]:
+    """The same four, of rows whose residuals differ and correlate; families differ."""
+    d = rows()
+    d = d.assign(f0=d.f1, t=d.groupby("f1").cumcount())
+    d["y"] += 1.5 * np.random.default_rng(3).normal(size=15)[FAMILY[d.f1]]
+    one = pd.DataFrame(np.eye(30), index=LEVELS, columns=LEVELS)
+    return {
+        "clones": nm.lmer(FORMULA, d, relationship={"f1": ones_within_families()}, **CORRELATED),
+        "families": nm.lmer(FORMULA, d.assign(f1=2 * FAMILY[d.f1]), **CORRELATED),
+        "unrelated": nm.lmer(FORMULA, d, relationship={"f1": one}, **CORRELATED),
+        "independent": nm.lmer(FORMULA, d, **CORRELATED),
+    }
+
+
+@pytest.mark.parametrize("case", [
+    pytest.param(case, marks=() if case in BESIDE_RESIDUALS else pytest.mark.slow)
+    for case in CASES if VERBS[case].question != "pictures"
+])  # fmt: skip
+def test_every_verb_of_relatives_beside_residuals_that_correlate(case):
+    """Clones answer as their families, and unrelated relatives as independent levels."""
+    f = fits_beside_residuals()
+    for one, other in (("clones", "families"), ("unrelated", "independent")):
+        try:
+            found = answer(case, f[one])
+        except NestedMLMError as error:
+            # a compound symmetric block and an effect of it say the same, unless it has relatives
+            assert case in REFUSED or not answered(case, f[other]), repr(error)
+            continue
+        if case == "compare_residuals" or (one == "clones" and case in LEVELS_DIFFER):
+            continue
+        if case not in DRAWN_IN_ANOTHER_ORDER | {"elimination"}:
+            a, b = numbers(found), numbers(answer(case, f[other]))
+            assert a == pytest.approx(b, rel=1e-5, abs=1e-7, nan_ok=True)
+
+
+def test_optimum_and_modes_beside_correlated_residuals():
+    """Where the fit is: generalized least squares, by matrices of rows; and a test of R."""
+    d, found = animals()
+    d = d.assign(t=d.groupby("id").cumcount())
+    fit = nm.lmer("y ~ x + (1 | id)", d, relationship={"id": found}, residual="ar1(t | id)")
+    A = found.relationship().loc[:, d.id]
+    s2 = fit.varcorr().blocks[0].cov[0, 0]
+    rho = float(fit.dispersion.set_index("term").estimate["rho"])
+    same = d.id.to_numpy()[:, None] == d.id.to_numpy()
+    gaps = np.abs(np.subtract.outer(d.t.to_numpy(), d.t.to_numpy()))
+    V = s2 * A.loc[d.id].to_numpy() + fit.sigma**2 * np.where(same, rho**gaps, 0.0)
+    X = fit.model_matrix().to_numpy()
+    W = np.linalg.inv(V)
+    beta = np.linalg.solve(X.T @ W @ X, X.T @ W @ d.y)
+    assert fit.params.to_numpy() == pytest.approx(beta, rel=1e-9)
+    modes = s2 * A.to_numpy() @ W @ (d.y - X @ beta)
+    assert fit.ranef().estimate.to_numpy() == pytest.approx(modes, abs=1e-9)
+    cov = fit.cov_params().to_numpy()
+    assert cov == pytest.approx(np.linalg.inv(X.T @ W @ X), rel=1e-9)
+    next_visit = d.head(1).assign(t=2)
+    forecast = fit.predict(next_visit, use_residuals=True)
+    last = fit.resid.to_numpy()[1]
+    assert float(forecast.iloc[0] - fit.predict(next_visit).iloc[0]) == pytest.approx(rho * last)

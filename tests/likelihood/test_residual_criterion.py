@@ -183,3 +183,44 @@ def test_curvature_beside_a_wall_is_taken_from_this_side():
     expected, walled = o.at(point).hessian, Walled(plan=o.plan, sums=o.sums, REML=True).at(point)
     np.testing.assert_allclose(walled.hessian, expected, atol=1e-3 * np.abs(expected).max())
     assert not np.array_equal(walled.hessian, expected)
+
+
+def relatives(levels) -> pd.DataFrame:
+    """A relationship of these levels and of three more, which have no rows."""
+    names = [*levels, -1, -2, -3]
+    B = np.random.default_rng(0).normal(size=(len(names), 2 * len(names)))
+    return pd.DataFrame(B @ B.T / B.shape[1], index=names, columns=names)
+
+
+@pytest.mark.parametrize(
+    ("structure", "random", "of"),
+    [
+        ("ar1", "(1 | g)", "g"),  # all crossed: there is no chain
+        ("us", "(x | g) + (1 | h)", "g"),
+        ("strata", "(1 | g) + (1 | item)", "g"),
+        ("car1 rows", "(1 | g) + (1 | h) + (1 | item)", "g"),
+        ("cs", "(1 | h) + (1 | item)", "h"),
+        ("toep", "(x | h) + (1 | g)", "gh"),
+    ],
+)
+def test_effects_of_relatives_beside_them(structure, random, of):
+    d = table()
+    known = {name: relatives(sorted(d[name].unique())) for name in of}
+    for number, (REML, weights) in enumerate(((True, "w"), (False, None))):
+        design = build_design(
+            f"y ~ x + t + {random}", d, weights=weights, relationship=known, check=False,
+            **STRUCTURES[structure],
+        )  # fmt: skip
+        sums = pair_sums(design, stored=bool(number))
+        objective = ResidualObjective(plan=make_plan(design, sums.base), sums=sums, REML=REML)
+        rng, start = np.random.default_rng(3), sums.model.start
+        phi = 0.7 + 0.2 * rng.normal(size=objective.plan.n_theta)
+        point = np.concatenate([phi, start + 0.15 * rng.normal(size=len(start))])
+
+        def dense(x, design=design, objective=objective, REML=REML):
+            return dense_criterion(design, objective, x, REML)
+
+        here = objective.at(point)
+        assert here.value == pytest.approx(dense(point), rel=1e-11)
+        slope = differences(dense, point, 1e-5)
+        np.testing.assert_allclose(here.gradient, slope, atol=2e-6 * (1 + np.abs(slope).max()))

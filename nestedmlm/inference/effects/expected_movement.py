@@ -97,11 +97,14 @@ def _columns(sums: PairSums) -> list[scipy.sparse.csr_array]:
         if f < len(sums.chain):
             first = sums.nodes[f].astype(np.int64) * k
         else:
-            assert sums.base.crossed is not None
-            own = sums.base.crossed.parts[f - len(sums.chain)]
-            first = sums.columns[f - len(sums.chain)] - own.rows.start
+            part = sums.crossed_parts[f - len(sums.chain)]
+            first = sums.columns[f - len(sums.chain)] - part.rows.start
         at = (z.T.ravel(), (first[:, None] + np.arange(k)).ravel(), np.arange(0, n * k + 1, k))
-        out.append(scipy.sparse.csr_array(at, shape=(n, part.levels * k)))
+        own = scipy.sparse.csr_array(at, shape=(n, part.levels * k))
+        basis = sums.base.basis(f)
+        if basis is not None:
+            own = own @ scipy.sparse.csr_array(np.kron(basis, np.eye(k)))
+        out.append(own)
     return out
 
 

@@ -127,13 +127,14 @@ def _rows(sums: PairSums, effects: FloatArray) -> FloatArray:
     out = np.zeros((sums.Y.shape[1], effects.shape[1]))
     m = len(sums.chain)
     for f, (part, z) in enumerate(zip(sums.base.parts, (*sums.chain, *sums.trailing), strict=True)):
+        levels, basis = part.by_level(effects), sums.base.basis(f)
         if f < m:
             node = sums.nodes[f]
         else:
-            assert sums.base.crossed is not None
-            own = sums.base.crossed.parts[f - m]
+            own = sums.crossed_parts[f - m]
             node = (sums.columns[f - m] - own.rows.start) // own.k
-        levels = part.by_level(effects)
+        if basis is not None:
+            levels = np.tensordot(basis, levels, axes=1)
         for a in range(part.k):
             out += z[a][:, None] * levels[node, a]
     return out

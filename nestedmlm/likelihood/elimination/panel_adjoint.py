@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.likelihood.elimination.visit import Eliminated
+from nestedmlm.likelihood.elimination.visit import Dense, Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 
@@ -35,11 +35,11 @@ def panel_adjoint(
         sides, F.
     """
     S_bar = 0.5 * (S_bar + S_bar.T)
+    dense = e.dense
     if not stats.blocks:
-        return S_bar.ravel()
+        return S_bar.ravel() if dense is None else _of_dense(dense, l_bar, S_bar)
     (block,), (half,), r = stats.blocks, e.chain, len(S_bar)
     s, m = block.shape, len(block.shape.K)
-    dense = e.dense
     q = 0 if dense is None else len(dense.Q)
     G = np.zeros((0, 0)) if dense is None else dense.G
     b_t = np.zeros((0, r)) if dense is None else dense.b
@@ -82,7 +82,11 @@ def panel_adjoint(
         above = np.concatenate([b, above])
     if dense is None:
         return np.concatenate([panels, S_bar.ravel()])
-    bS_t = b_t @ S_bar
-    return np.concatenate(
-        [panels, values, (l_bar * G + bS_t @ b_t.T).ravel(), -2.0 * bS_t.ravel(), S_bar.ravel()]
-    )
+    return np.concatenate([panels, values, _of_dense(dense, l_bar, S_bar)])
+
+
+def _of_dense(dense: Dense, l_bar: float, S_bar: FloatArray) -> FloatArray:
+    """The adjoint of the crossed block, its right-hand sides and F."""
+    bS = dense.b @ S_bar
+    Q = l_bar * dense.G + bS @ dense.b.T
+    return np.concatenate([Q.ravel(), -2.0 * bS.ravel(), S_bar.ravel()])
