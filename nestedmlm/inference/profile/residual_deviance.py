@@ -62,6 +62,26 @@ class ResidualCoordinates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _InFree:
+    """The deviance where the residuals' free parameters are given.
+
+    Attributes
+    ----------
+    free, gradient : arrays
+        Those parameters, and the deviance's gradient in them.
+    linear : DevianceAt
+        With these parameters held.
+    stats : CrossProducts
+        With their residuals.
+    """
+
+    free: FloatArray
+    gradient: FloatArray
+    linear: DevianceAt
+    stats: CrossProducts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResidualDevianceAt:
     """The deviance at one z.
 
@@ -69,10 +89,8 @@ class ResidualDevianceAt:
     ----------
     z, gradient : (n,) arrays
     value : float
-    linear : DevianceAt
-        With the residuals' parameters held.
-    free : array
-        Those parameters.
+    in_free : _InFree
+        The same in the residuals' free parameters.
     residual : array
         The same as they are reported.
     """
@@ -80,14 +98,13 @@ class ResidualDevianceAt:
     z: FloatArray
     value: float
     gradient: FloatArray
-    linear: DevianceAt
-    free: FloatArray
+    in_free: _InFree
     residual: FloatArray
 
     @property
     def gamma(self) -> FloatArray:
         """Fixed effects in orthonormal columns."""
-        return self.linear.gamma
+        return self.in_free.linear.gamma
 
     @property
     def dispersion(self) -> None:
@@ -202,24 +219,23 @@ def _at(
     """
     with np.errstate(all="ignore"):
         free = own.free_at(float(z[0]), z[places])
-        found, of_free, _ = _in_free(z, free, coordinates, residuals)
-    gradient = found.gradient.copy()
+        found = _in_free(z, free, coordinates, residuals)
+    gradient = found.linear.gradient.copy()
     if own.root is None:
-        gradient[places] = of_free
+        gradient[places] = found.gradient
     else:
         moves = own.root.moves(float(z[0]), z[places])
-        gradient[0] += of_free @ moves[0]
-        gradient[places] = moves[1:] @ of_free
+        gradient[0] += found.gradient @ moves[0]
+        gradient[places] = moves[1:] @ found.gradient
     return ResidualDevianceAt(
-        z=z, value=found.value, gradient=gradient, linear=found, free=free,
+        z=z, value=found.linear.value, gradient=gradient, in_free=found,
         residual=residual_values(residuals, math.exp(z[0]), free),
     )  # fmt: skip
 
 
 def _in_free(
     z: FloatArray, free: FloatArray, coordinates: Coordinates, residuals: ResidualAt
-) -> tuple[DevianceAt, FloatArray, CrossProducts]:
-    """The deviance where the residuals' free parameters are given, and its gradient in them."""
+) -> _InFree:
     stats = residuals.sums.at(free)
     found = deviance_at(z, replace(coordinates, stats=stats))
     at = stats.residual
@@ -227,7 +243,7 @@ def _in_free(
     S_bar = math.exp(-2.0 * z[0]) * np.outer(found.fixed.v, found.fixed.v)
     c_bar = residuals.sums.pull(panel_adjoint(stats, found.state, 1.0, S_bar))
     J, L = at.model.jacobian(free, at.c)
-    return found, c_bar @ J + L, stats
+    return _InFree(free=free, gradient=c_bar @ J + L, linear=found, stats=stats)
 
 
 def _hessian(
@@ -239,18 +255,18 @@ def _hessian(
     places: slice,
 ) -> FloatArray:
     """Second derivatives: the linear model's, the residuals', and the bend of the coordinates."""
-    found, of_free, stats = _in_free(at.z, at.free, coordinates, residuals)
-    H = hessian_at(found, replace(coordinates, stats=stats))
-    if stats.parts:
+    here = at.in_free
+    H = hessian_at(here.linear, replace(coordinates, stats=here.stats))
+    if here.stats.parts:
         _fill_by_differences(H, at, coordinates, residuals, places)
     else:
-        _fill_exactly(H, found, stats, places)
+        _fill_exactly(H, here, places)
     if own.root is not None:
         log_sigma, x, rows = float(at.z[0]), at.z[places], [0, *range(places.start, places.stop)]
         moves = np.eye(len(H))
         moves[rows, places] = own.root.moves(log_sigma, x)
         H = moves @ H @ moves.T
-        H[np.ix_(rows, rows)] += own.root.bend(log_sigma, x, of_free)
+        H[np.ix_(rows, rows)] += own.root.bend(log_sigma, x, here.gradient)
     return 0.5 * (H + H.T)
 
 
@@ -262,26 +278,27 @@ def _fill_by_differences(
     places: slice,
 ) -> None:
     """Rows of free parameters beside random effects: differences of exact gradients."""
-    for i, e in zip(range(places.start, places.stop), np.eye(len(at.free)), strict=True):
+    free = at.in_free.free
+    for i, e in zip(range(places.start, places.stop), np.eye(len(free)), strict=True):
         up, down = (
-            _in_free(at.z, at.free + s * _HESSIAN_STEP * e, coordinates, residuals)
+            _in_free(at.z, free + s * _HESSIAN_STEP * e, coordinates, residuals)
             for s in (1.0, -1.0)
         )
-        H[i] = (up[0].gradient - down[0].gradient) / (2.0 * _HESSIAN_STEP)
-        H[i, places] = (up[1] - down[1]) / (2.0 * _HESSIAN_STEP)
+        H[i] = (up.linear.gradient - down.linear.gradient) / (2.0 * _HESSIAN_STEP)
+        H[i, places] = (up.gradient - down.gradient) / (2.0 * _HESSIAN_STEP)
         H[:, i] = H[i]
 
 
-def _fill_exactly(H: FloatArray, found: DevianceAt, stats: CrossProducts, places: slice) -> None:
+def _fill_exactly(H: FloatArray, here: _InFree, places: slice) -> None:
     """Rows of free parameters without random effects, where S is linear in the coefficients."""
-    at, fixed = stats.residual, found.fixed
+    found, at, fixed = here.linear, here.stats.residual, here.linear.fixed
     assert at is not None
     precision = math.exp(-2.0 * found.z[0])
-    J, _ = at.model.jacobian(at.free, at.c)
+    J, _ = at.model.jacobian(here.free, at.c)
     S_bar = precision * np.outer(fixed.v, fixed.v)
-    c_bar = at.sums.pull(panel_adjoint(stats, found.state, 1.0, S_bar))
+    c_bar = at.sums.pull(panel_adjoint(here.stats, found.state, 1.0, S_bar))
     moved = at.sums.slopes(J) @ fixed.v
-    own = at.model.bend(at.free, c_bar, at.c, J)
+    own = at.model.bend(here.free, c_bar, at.c, J)
     H[places, places] = own - 2.0 * precision * (moved @ fixed.inverse @ moved.T)
     H[0, places] = H[places, 0] = -2.0 * c_bar @ J
     if len(H) > places.stop:
