@@ -271,6 +271,25 @@ def test_posterior_of_sums_is_that_of_rows():
         sums.predict()
 
 
+@pytest.mark.parametrize(
+    ("khat", "asked", "used"),
+    [
+        (0.7, {}, "psis"),
+        (0.7, {"tune": 20}, "nutpie"),
+        (-9.0, {}, "nutpie"),
+    ],
+    ids=["many", "as asked for", "refused"],
+)
+def test_many_random_effects_are_sampled_by_importance(monkeypatch, caplog, khat, asked, used):
+    s = nm.summarise("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
+    monkeypatch.setattr("nestedmlm.fits.summaries.sample_summary.MANY_EFFECTS", 6)
+    monkeypatch.setattr("nestedmlm.bayes.sampling.psis.MAX_KHAT", khat)
+    with caplog.at_level("WARNING", logger="nestedmlm"):
+        posterior = s.sample(draws=250, seed=1, progress=False, **asked)
+    assert posterior.run.sampler == used
+    assert ("given up for NUTS" in caplog.text) == (khat < 0.0)
+
+
 def test_fits_of_a_summary_that_was_read_twice_are_compared(tmp_path):
     whole = nm.summarise("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
     whole.save(tmp_path / "x.nms")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nestedmlm.errors import SamplingError
 from nestedmlm.formula import Formula
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
     from nestedmlm.fits.summaries.data_summary import Summary
+
+MANY_EFFECTS = 5_000  # random effects from which NUTS takes ten seconds and more
+_log = logging.getLogger("nestedmlm")
 
 
 def sample(
@@ -46,7 +52,9 @@ def sample(
     cores : int, optional
         How many chains run at a time.
     sampler : {"auto", "nutpie", "pymc", "numpyro", "blackjax", "psis"}
-        ``psis``: importance sampling around the mode, in about a second.
+        ``psis``: importance sampling around the mode. "auto" is that from 5,000 random effects on,
+        unless `marginal`, `tune` or `backend` ask for something else, and nutpie below, or where
+        the diagnostic of importance sampling (Pareto k) refuses it, which the log says.
     backend : {"auto", "python", "numba", "c", "jax"}
         What evaluates the density for nutpie.
     seed : int, optional
@@ -59,7 +67,12 @@ def sample(
     Returns
     -------
     BayesFit
-        The draws that the rows give at the same seed.
+        The draws that the rows give with the same sampler and seed.
+
+    Raises
+    ------
+    SamplingError
+        If `sampler` is ``psis``, and importance sampling does not cover the posterior.
 
     Examples
     --------
@@ -68,8 +81,15 @@ def sample(
     >>> round(s.sample(sampler="psis", draws=250, seed=1).sigma, -1)
     50.0
     """
-    return summary.fit(formula).sample(
-        priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,
-        sampler=sampler, backend=backend, seed=seed, progress=progress,
-        target_accept=target_accept,
+    fit = summary.fit(formula)
+    draw = partial(
+        fit.sample, priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains,
+        cores=cores, backend=backend, seed=seed, progress=progress, target_accept=target_accept,
     )  # fmt: skip
+    plain = (sampler, marginal, tune, backend) == ("auto", "auto", None, "auto")
+    if plain and fit.solution.stats.q >= MANY_EFFECTS:
+        try:
+            return draw(sampler="psis")
+        except SamplingError as error:
+            _log.warning("importance sampling was given up for NUTS: %s", error)
+    return draw(sampler=sampler)
