@@ -16,6 +16,8 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.statistics.pair_sums import PairSums
 
 _FEW_BLOCKS = 300  # more of them are not looked at: their effects' rank takes time
+_MOST_PATTERNS = 200  # of levels seen: of more the levels that two share are not looked at
+_MOST_SETS = 200  # of levels, those of the fewest blocks first
 _SAME_SUM = 1e-8  # relative singular value below which sums of effects are one another's
 
 
@@ -35,8 +37,9 @@ def unbounded_levels(sums: PairSums, *, REML: bool) -> str | None:
     model = sums.model
     if model.structure is None or not model.structure.is_root:
         return None
+    effects = sums.base.p + sum(part.k * part.levels for part in sums.base.parts)
     for own, by_size in zip(model.cuts, model.blocks, strict=True):
-        for levels, rows in _seen_together(by_size, model.time.astype(np.int64)):
+        for levels, rows in _seen_together(by_size, model.time.astype(np.int64), effects):
             if _falls_without_end(sums, rows, REML):
                 _, _, group = model.names[own.start].partition("|")
                 return (
@@ -50,26 +53,39 @@ def unbounded_levels(sums: PairSums, *, REML: bool) -> str | None:
 
 
 def _seen_together(
-    by_size: tuple[IntArray, ...], time: IntArray
+    by_size: tuple[IntArray, ...], time: IntArray, effects: int
 ) -> Iterator[tuple[tuple[int, ...], IntArray]]:
     """Levels seen together in few blocks, two at least, and the rows (blocks, levels) there.
 
     Patterns of levels that occur, and what two of them share: of other sets of levels no fewer
-    blocks decide.
+    blocks decide. A set of levels is a number, with a bit for each.
     """
-    patterns = {frozenset(seen) for rows in by_size for seen in time[rows].tolist()}
-    shared = patterns | {a & b for a in patterns for b in patterns}
-    for levels in sorted(tuple(sorted(s)) for s in shared if len(s) > 1):
-        rows = np.concatenate([_rows_at(levels, rows, time[rows]) for rows in by_size])
-        if len(rows) <= _FEW_BLOCKS:
-            yield levels, rows
+    seen = [np.bitwise_or.reduce(1 << time[rows], axis=1) for rows in by_size]
+    patterns, counts = np.unique(np.concatenate(seen), return_counts=True)
+    every = int(np.bitwise_or.reduce(patterns))
+    if counts[patterns == every].sum() >= every.bit_count() + effects:
+        return  # and no set of levels was seen in fewer blocks
+    sets = patterns
+    if len(patterns) <= _MOST_PATTERNS:
+        sets = np.unique(patterns[:, None] & patterns)
+    blocks = ((sets[:, None] & patterns) == sets[:, None]) @ counts
+    free = blocks - np.array([levels.bit_count() for levels in sets.tolist()])
+    for i in np.argsort(free, kind="stable")[:_MOST_SETS].tolist():
+        own = int(sets[i])
+        levels = tuple(at for at in range(own.bit_length()) if own >> at & 1)
+        if len(levels) < 2 or free[i] >= effects or blocks[i] > _FEW_BLOCKS:
+            continue
+        found = [
+            _rows_at(levels, rows[mask & own == own], time)
+            for rows, mask in zip(by_size, seen, strict=True)
+        ]
+        yield levels, np.concatenate(found)
 
 
 def _rows_at(levels: tuple[int, ...], rows: IntArray, time: IntArray) -> IntArray:
-    """Rows at these levels of the blocks that have all of them."""
-    found = time[:, None, :] == np.array(levels)[:, None]  # (blocks, levels, rows of a block)
-    whole = found.any(axis=2).all(axis=1)
-    out: IntArray = np.take_along_axis(rows[whole], found[whole].argmax(axis=2), axis=1)
+    """Rows at these levels, which all of the blocks have."""
+    chosen = np.isin(time[rows], levels)  # rows of a block are in the order of time
+    out: IntArray = rows[chosen].reshape(len(rows), len(levels))
     return out
 
 
