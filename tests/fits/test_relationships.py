@@ -14,6 +14,7 @@ from verb_row import EVERYWHERE
 from verbs import VERBS
 
 import nestedmlm as nm
+from nestedmlm.design.build import build_design
 from nestedmlm.design.matrices.zmatrix import z_matrix
 from nestedmlm.errors import (
     MemoryLimitError,
@@ -399,6 +400,16 @@ def test_families_are_the_whole_matrix():
     predicted = (wide * own.to_numpy()[family]).sum(axis=1)
     known = dense.ranef().query("group == 'id'").set_index("level")["estimate"]
     np.testing.assert_allclose(predicted, known.loc[list(ids)], atol=1e-5)
+
+
+@pytest.mark.parametrize(("families", "size", "said"), [(250, 4, True), (4, 250, False)])
+def test_many_members_in_small_families_are_told_the_faster_spelling(families, size, said):
+    q = families * size
+    A = np.kron(np.eye(families), np.full((size, size), 0.5) + 0.5 * np.eye(size))
+    d = pd.DataFrame({"id": np.repeat(np.arange(q), 2), "y": np.arange(2.0 * q) % 7})
+    design = build_design("y ~ 1 + (1 | id)", d, relationship={"id": (A, list(range(q)))})
+    found = [m for m in design.messages if "fall into 250 families of 4 at most" in m]
+    assert len(found) == said
 
 
 # --- beside residuals that differ or correlate --------------------------------------------------
