@@ -371,6 +371,21 @@ def test_an_optimum_beside_a_pole(seed):
     assert (fit.fittedvalues > 0.0).all()
 
 
+@pytest.mark.parametrize("seed", [12, 16])
+def test_a_fit_above_a_pole_of_the_approximation_says_so(seed):
+    """Of inverse Gaussian rows with a log link: the likelihood itself is nowhere lower."""
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame({"g": np.arange(12) % 4, "y": (rng.gamma(0.7, 2.0, 12) + 0.02).round(2)})
+    family = nm.families.inverse_gaussian("log")
+    fit = nm.glmer("y ~ 1 + (1 | g)", data, family=family)
+    said = "local optimum certified; other starts lead"
+    assert fit.converged and fit.certificate.message.startswith(said)
+    assert fit.certificate.message in fit.messages
+    bounded = nm.glmer("y ~ 1 + (1 | g)", data, family=family, information="expected")
+    assert bounded.converged and not any(m.startswith(said) for m in bounded.messages)
+    assert bounded.criterion == pytest.approx(fit.criterion, abs=1e-6)
+
+
 def test_dispersions_to_start_from():
     data = nm.load_dataset("sleepstudy")
     design = nm.build_design("Reaction ~ Days + (1 | Subject)", data)

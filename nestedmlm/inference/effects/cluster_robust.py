@@ -245,8 +245,9 @@ def _bell_mccaffrey(parts: list[ClusterRows], M: FloatArray) -> ClusterSums:
     u, Q, R = [], [], []
     for c in parts:
         V = c.V()
-        C = np.linalg.cholesky(V).T
-        values, vectors = np.linalg.eigh(C @ (V - c.X @ M @ c.X.T) @ C.T)
+        unit = float(V[0, 0])  # A is the same in any unit; tiny weights leave no room for squares
+        C = np.linalg.cholesky(V / unit).T
+        values, vectors = np.linalg.eigh(C @ ((V - c.X @ M @ c.X.T) / unit) @ C.T)
         kept = values > _NULL * values[-1] if values[-1] > 0 else values > 0
         half = vectors[:, kept] * values[kept] ** -0.25
         AWX = C.T @ (half @ (half.T @ (C @ c.WX)))

@@ -1,8 +1,8 @@
 """Satterthwaite's method for many responses of a design with one variance, all at once.
 
-The numbers are those of `nestedmlm.inference.effects.satterthwaite`, in the parameters (tau, sigma)
-of `nestedmlm.optimum.one_variance`: at an optimum inside they do not depend on the parametrisation,
-and on the boundary only sigma counts.
+The numbers are those of `nestedmlm.inference.effects.satterthwaite`, in the parameters (tau, log
+sigma), tau of `nestedmlm.optimum.one_variance`: at an optimum inside they do not depend on the
+parametrisation, and on the boundary only sigma counts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ManySatterthwaite:
     cov : (m, p, p) array
         Covariance of the fixed effects, user's columns.
     gradient : (m, 2, p, p) array
-        Its derivative in tau and sigma.
+        Its derivative in tau and log sigma.
     spread : (m, 2, 2) array
         Asymptotic covariance of these two.
     """
@@ -103,14 +103,14 @@ def _of_chunk(chunk: Responses, tau: FloatArray, REML: bool) -> ManySatterthwait
     moved = (Ri @ at.d_inverse @ Ri.T) * sigma[:, None, None] ** 2
     H = np.empty((len(tau), 2, 2))
     H[:, 0, 0] = at.d2_logdet + reml * at.d2_log_sxx + at.d2_r2 / sigma**2
-    H[:, 0, 1] = H[:, 1, 0] = -2.0 * at.d_r2 / sigma**3
-    H[:, 1, 1] = 6.0 * at.r2 / sigma**4 - 2.0 * df / sigma**2
+    H[:, 0, 1] = H[:, 1, 0] = -2.0 * at.d_r2 / sigma**2
+    H[:, 1, 1] = 4.0 * at.r2 / sigma**2
     collapsed = 2.0 * np.sqrt(tau) <= SHORTEST  # tau moves the covariance by nothing
     H[collapsed, 0], H[collapsed, :, 0] = 0.0, 0.0
     spread, _ = twice_inverse(H)
     return ManySatterthwaite(
         beta=chunk.beta0.T + at.b @ Ri.T,
         cov=cov,
-        gradient=np.stack([moved, 2.0 / sigma[:, None, None] * cov], axis=1),
+        gradient=np.stack([moved, 2.0 * cov], axis=1),
         spread=spread,
     )

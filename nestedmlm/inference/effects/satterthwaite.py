@@ -2,8 +2,8 @@
 
 Kuznetsova, Brockhoff & Christensen (2017), Journal of Statistical Software 82(13), section 2.1;
 Fai & Cornelius (1996) for several contrasts at a time. lmerTest differentiates numerically in
-(theta, sigma); here every derivative is exact, in the optimizer's unbounded parameters and sigma.
-At an interior optimum the result does not depend on the parametrisation.
+(theta, sigma); here every derivative is exact, in the optimizer's unbounded parameters and log
+sigma. At an interior optimum the result does not depend on the parametrisation.
 
 At the boundary only the free parameters count: a parameter of a collapsed column changes the
 covariance of the estimates by nothing (to first order), so it adds nothing to its uncertainty.
@@ -49,7 +49,7 @@ class Curvature:
     Attributes
     ----------
     hessian : (n_free + 1, n_free + 1) array
-        Of -2 (restricted) log-likelihood in the free parameters and, last, sigma.
+        Of -2 (restricted) log-likelihood in the free parameters and, last, log sigma.
     free : (n_free,) int array
         Positions of the parameters that move the covariance, among all of phi.
     derivatives : VarianceDerivatives
@@ -73,7 +73,7 @@ class Satterthwaite:
     cov : (p, p) array
         Covariance of the fixed effects, user's columns.
     gradient : (n_v, p, p) array
-        Its derivative in the free parameters and sigma.
+        Its derivative in the free parameters and log sigma.
     spread : (n_v, n_v) array
         Asymptotic covariance of those parameters, ``2 H^{-1}``.
     notes : tuple of str
@@ -138,7 +138,7 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
         spread = np.pad(spread, (0, 1))
     Ri = s.stats.R_x_inverse
     moved = Ri @ (found.Phi @ found.X_dV_X @ found.Phi) @ Ri.T * s.sigma**2
-    gradient = np.concatenate([moved, 2.0 / s.sigma * s.vcov[None]])
+    gradient = np.concatenate([moved, 2.0 * s.vcov[None]])
     left_out, known = s.plan.n_theta - len(curvature.free), s.stats.sigma is not None
     return Satterthwaite(
         cov=s.vcov,
@@ -192,10 +192,9 @@ def combined_df(nu: FloatArray, tol: float = 1e-8) -> float:
 def _hessian(
     fitted: Fitted, found: VarianceDerivatives, phi: FloatArray, free: np.ndarray, *, exact: bool
 ) -> FloatArray:
-    """Second derivatives of -2 (restricted) log-likelihood in (free parameters, sigma)."""
+    """Second derivatives of -2 (restricted) log-likelihood in (free parameters, log sigma)."""
     s = fitted.solution
     reml = fitted.REML and s.stats.p > 0
-    df = s.stats.n - s.stats.p if reml else s.stats.n
     n_d = len(free)
     H = np.empty((n_d + 1, n_d + 1))
     if exact:
@@ -207,8 +206,8 @@ def _hessian(
         half = found.Phi @ found.X_dV_X
         H[:n_d, :n_d] -= np.einsum("rij,sji->rs", half, half)
     H[:n_d, :n_d] += _curvature_of_covariance(fitted, phi, reml)[np.ix_(free, free)]
-    H[n_d, :n_d] = H[:n_d, n_d] = -2.0 * found.d_rss / s.sigma**3
-    H[n_d, n_d] = 6.0 * s.pwrss / s.sigma**4 - 2.0 * df / s.sigma**2
+    H[n_d, :n_d] = H[:n_d, n_d] = -2.0 * found.d_rss / s.sigma**2
+    H[n_d, n_d] = 4.0 * s.pwrss / s.sigma**2
     if fitted.penalty is not None:
         curvature = penalty_terms(phi, s.plan, fitted.penalty).curvature
         H[np.arange(n_d), np.arange(n_d)] += curvature[free]

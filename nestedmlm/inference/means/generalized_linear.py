@@ -90,7 +90,9 @@ def generalized_linear_fit(design: Design, family: Family) -> GeneralizedLinearF
     """
     weights = np.ones(design.n) if design.weights is None else design.weights
     offset = np.zeros(design.n) if design.offset is None else design.offset
-    eta = family.link.eta(family.start_mean(design.y, weights))
+    with np.errstate(all="ignore"):  # normal responses may be where the link has no value
+        eta = family.link.eta(family.start_mean(design.y, weights))
+    eta = np.where(np.isfinite(eta), eta, 0.0)
     beta = np.linalg.lstsq(design.X, eta - offset, rcond=None)[0]
 
     def at(phi: float) -> tuple[float, FloatArray]:

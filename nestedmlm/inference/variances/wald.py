@@ -182,12 +182,11 @@ def scaled_slopes(read: Reading, fitted: Fitted) -> FloatArray:
         )
     curvature = curvature_at(fitted)
     inner = np.flatnonzero(~_on_boundary(phi, solution)[curvature.free])
-    z, unit = np.append(phi, np.log(solution.sigma)), np.ones(len(curvature.hessian))
-    unit[-1] = solution.sigma  # of the logarithm
+    z = np.append(phi, np.log(solution.sigma))
     own, free = inner, curvature.free[inner]
     if stats.sigma is None:
-        own, free = np.append(own, len(unit) - 1), np.append(free, len(z) - 1)
-    H = (curvature.hessian * np.outer(unit, unit))[np.ix_(own, own)]
+        own, free = np.append(own, len(curvature.hessian) - 1), np.append(free, len(z) - 1)
+    H = curvature.hessian[np.ix_(own, own)]
 
     def values(at: FloatArray) -> FloatArray:
         theta = theta_of_phi(at[:-1], plan, stats)

@@ -13,16 +13,17 @@ from nestedmlm.errors import DataError
 from nestedmlm.likelihood.glmm.warm_start import cold_start
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.glmm.glmm_objective import GlmmObjective
+from nestedmlm.optimum.glmm.glmm_objective import GlmmEvaluation, GlmmObjective
 from nestedmlm.optimum.glmm.glmm_start import starting_points
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import ObjectiveAt
 from nestedmlm.optimum.optimize import well_determined
-from nestedmlm.optimum.starts import correlated_starts, small_correlated_starts
+from nestedmlm.optimum.starts import correlated_starts, scaled_sds, small_correlated_starts
 
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 # rows up to which fits get further starts: all, of weakly known variances, singular
 _TINY_ROWS, _WEAK_ROWS, _SINGULAR_ROWS = 50, 200, 1000
+_NEARLY_NONE = 0.05  # share of the first start's standard deviations, to start from
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -57,16 +58,34 @@ def best_optimum(
             continue
     if not objective.model.bounded and not any(found.holds for found in tried):
         tried += _beside_expected(objective, tried[0].start, control)
-    # where the approximation has poles, what is lower and no optimum is on its way to one
-    poles = not objective.model.bounded and any(found.holds for found in tried)
+    # what is lower, no optimum and beside a pole of the approximation is on its way to it
+    certified = any(found.holds for found in tried)
     best = min(
-        (found for found in tried if found.holds or not poles),
+        (found for found in tried if found.holds or not (certified and beside_pole(found))),
         key=lambda found: found.here.value - _SAME * found.holds,
     )
     if best.exhausted and best is not tried[0]:
         best = local_optimum(objective, best.here.point, control)
         tried.append(best)
     return best, tried
+
+
+def beside_pole(found: LocalOptimum) -> bool:
+    """Whether rows have negative information: the approximation may fall without bound there.
+
+    Parameters
+    ----------
+    found : LocalOptimum
+
+    Returns
+    -------
+    bool
+    """
+    here = found.here.evaluation
+    assert isinstance(here, GlmmEvaluation)
+    objective = found.here.objective
+    assert isinstance(objective, GlmmObjective)
+    return not objective.model.bounded and bool((here.approximation.modes.rows.h < 0.0).any())
 
 
 def _beside_expected(
@@ -123,7 +142,8 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
     """Starts with other correlations, where a lower optimum may hide (as for linear models).
 
     Structured terms start from small standard deviations too in fits that are singular or tiny, or
-    that are none: of unstructured terms one of the `correlated_starts` has them.
+    that are none: of unstructured terms one of the `correlated_starts` has them. Scaled families
+    start from nearly none, with the fixed effects of a model without random effects.
     """
     plan, nt = objective.plan, objective.plan.n_theta
     known = found.holds and objective.stats.n > _doubtful_rows(found.here)
@@ -134,6 +154,8 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
     for phi in (*correlated_starts(plan), *small):
         if not np.array_equal(phi, found.start[:nt]):
             yield np.concatenate([phi, rest])
+    if objective.model.family.scaled and found.holds and not known:  # their modes may be several
+        yield np.append(scaled_sds(found.start[:nt], plan, _NEARLY_NONE), found.start[nt:])
 
 
 def _doubtful_rows(here: ObjectiveAt) -> int:

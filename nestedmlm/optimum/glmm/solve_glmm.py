@@ -31,7 +31,7 @@ from nestedmlm.optimum.glmm.glmm_objective import (
     GlmmObjectiveAt,
     exact_hessian,
 )
-from nestedmlm.optimum.glmm.glmm_optimum import best_optimum
+from nestedmlm.optimum.glmm.glmm_optimum import beside_pole, best_optimum
 from nestedmlm.optimum.glmm.separation import (
     growing_terms,
     separated_coefficients,
@@ -40,8 +40,10 @@ from nestedmlm.optimum.glmm.separation import (
 from nestedmlm.optimum.local_optimum import LocalOptimum
 from nestedmlm.optimum.optimize import advice
 from nestedmlm.optimum.penalty import Penalty
+from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.progress import interruptible
 
+_LOWER = "local optimum certified; other starts lead"  # lower, to none
 COV_METHODS = ("hessian", "conditional")
 _VISITS_SHARE = 3  # times the eliminations that a linear model's fit takes
 _FLAT_SHARE = 1e-9  # share of the largest curvature below which one is none
@@ -249,6 +251,8 @@ def solve_glmm(
     growing = growing_terms(design, family, solution.T)
     if separated:
         certificate = replace(certificate, holds=False, message=separation_message(separated))
+    elif said := _said_of_poles(best, tried):
+        certificate = replace(certificate, message=said)
     elif growing and not certificate.holds:
         certificate = replace(certificate, message="; ".join(growing))
     return GlmmSolved(
@@ -261,6 +265,26 @@ def solve_glmm(
         here=objective.around(at),  # afresh: moves that were looked at do not pickle
         penalty=prior,
         coefficient_penalty=on_beta,
+    )
+
+
+def _said_of_poles(best: LocalOptimum, tried: list[LocalOptimum]) -> str:
+    """Say that the lowest point is beside a pole of the approximation; empty if it is not."""
+    lowest = min(tried, key=lambda found: found.here.value)
+    fall = best.here.value - lowest.here.value
+    if lowest.holds or best.exhausted or not beside_pole(lowest):
+        return ""
+    if best.holds and fall <= RESOLVED:
+        return ""
+    begun = (
+        f"{_LOWER} {fall:.3g} deviance units lower, to none"
+        if best.holds
+        else "the optimum could not be certified"
+    )
+    return (
+        f"{begun}: where the observed information of the random effects loses its definiteness, "
+        "the approximation falls without bound and is not the likelihood; compare "
+        'information="expected", which has a bound'
     )
 
 
@@ -297,6 +321,12 @@ def solved_again(
         control=found.certificate.control,
         penalty=found.penalties,
     )
+
+
+def remarks_on_optimum(found: GlmmSolved) -> tuple[str, ...]:
+    """Say that coefficients have no bound, or that other starts led lower and to no optimum."""
+    message = found.certificate.message
+    return (message,) if found.separated or message.startswith(_LOWER) else ()
 
 
 def warn_uncertified_glmm(found: GlmmSolved) -> None:

@@ -294,3 +294,13 @@ def test_kenward_roger_without_fixed_effects_gives_no_advice_that_does_not_help(
 )
 def test_denominator_of_fai_and_cornelius(nu: list[float], expected: float) -> None:
     assert combined_df(np.array(nu)) == pytest.approx(expected)
+
+
+def test_weights_of_any_size_give_the_same_tests():
+    """Of 1e-300 sigma is 1e-150, whose third power is no number."""
+    data, formula = nm.load_dataset("sleepstudy"), "Reaction ~ Days + (Days | Subject)"
+    fits = [nm.lmer(formula, data.assign(w=w), weights="w") for w in (1.0, 1e-300)]
+    one, tiny = (f.anova().to_frame()[["den_df", "statistic"]].to_numpy() for f in fits)
+    assert tiny == pytest.approx(one, rel=1e-6)
+    one, tiny = (f.cov_params("CR2").to_numpy() for f in fits)
+    assert tiny == pytest.approx(one, rel=1e-9)

@@ -32,3 +32,13 @@ def test_a_start_without_a_likelihood_says_so(rows: pd.DataFrame) -> None:
     design = build_design("c ~ x + (1 | g)", rows, offset="o")
     with pytest.raises(nm.NestedMLMError, match="without random effects could not be fitted"):
         generalized_linear_fit(design, nm.families.poisson("identity"))
+
+
+def test_normal_rows_where_the_link_has_no_value(rows: pd.DataFrame) -> None:
+    """The logarithm of a negative response: SciPy got NaN as a bound."""
+    y = rows["x"].to_numpy() + 1.0
+    assert (y < 0.0).any()
+    design = build_design("y ~ 1 + (1 | g)", rows.assign(y=y))
+    fit = generalized_linear_fit(design, nm.families.gaussian("log"))
+    assert np.exp(fit.beta) == pytest.approx([y.mean()], rel=1e-6)
+    assert fit.llf == pytest.approx(-15.0 * (np.log(2 * np.pi * y.var()) + 1.0), abs=1e-6)

@@ -22,7 +22,7 @@ KINDS = [
 
 
 def by_differences(fit, free):
-    """Hessian in the free parameters and sigma, from the gradient of the criterion."""
+    """Hessian in the free parameters and log sigma, from the gradient of the criterion."""
     coordinates = free_coordinates(fit.solution)
     z, places = coordinates.start, [*(free + 1), 0]
     columns = []
@@ -30,10 +30,7 @@ def by_differences(fit, free):
         e = np.where(np.arange(len(z)) == at, 1e-5 * max(1.0, abs(z[at])), 0.0)
         up, down = (deviance_at(z + s * e, coordinates, REML=fit.REML).gradient for s in (1, -1))
         columns.append((up - down)[places] / (2.0 * e[at]))
-    H = np.column_stack(columns)
-    H[-1] /= fit.sigma  # the coordinate is log sigma
-    H[:, -1] /= fit.sigma
-    return H
+    return np.column_stack(columns)
 
 
 @pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
@@ -55,7 +52,7 @@ def test_standard_errors_are_of_the_inverse_hessian():
     spread = 2.0 * np.linalg.inv(H)
     sd = np.array([fit.sigma, fit.theta[0]])  # sd = sigma theta; one factor's scale is its theta's
     unit = fit.theta[0] / fit.core.phi[0]
-    slopes = np.array([[fit.sigma * unit, sd[1]], [0.0, 1.0]])
+    slopes = np.array([[fit.sigma * unit, fit.sigma * sd[1]], [0.0, fit.sigma]])
     assert found.se == pytest.approx(np.sqrt(np.diag(slopes @ spread @ slopes.T)), rel=1e-6)
 
 
