@@ -376,13 +376,10 @@ def fit_generalized_design(
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:
         notes.append(SINGULAR_MESSAGE)
-    shared = confoundings(design, solution, REML=False)
-    notes += [f"{one.message} (see fit.diagnose())" for one in shared]
-    if (
-        nAGQ == 1
-        and family.name == "binomial"
-        and (rows := few_rows_of_a_group(design)) is not None
-    ):
+    for one in confoundings(design, solution, REML=False):
+        notes.append(f"{one.message} (see fit.diagnose())")
+    few = nAGQ == 1 and family.name == "binomial"
+    if few and (rows := few_rows_of_a_group(design)) is not None:
         notes.append(
             f"half of the groups have at most {rows:g} rows of 0 or 1: the Laplace approximation "
             "may be far from the likelihood (see fit.check_approximation())"
