@@ -1,10 +1,11 @@
-"""Generalized models beside glmer and glmmTMB: CPU seconds of whole calls, one thread, in turns.
+"""Generalized models beside glmer, glmmTMB, glmm and mixedlm: CPU seconds of whole calls, in turns.
 
-    python benchmarks/bench_glmm.py FOLDER
+    NESTEDMLM_BENCH_PEERS=PYTHON python benchmarks/bench_glmm.py FOLDER
 
-FOLDER holds reference fits (goldens.json and their data). R and nestedmlm take turns, model by
-model; the least CPU time of several calls counts. Ours is the whole call: design, optimum, and
-standard errors from the exact Hessian; glmer's and glmmTMB's too.
+FOLDER holds reference fits (goldens.json and their data); PYTHON has the Rust packages glmm and
+mixedlm, where this one has not. The programs take turns, model by model, with one thread; the least
+CPU time of several calls counts. Ours is the whole call: design, optimum, and standard errors from
+the exact Hessian; theirs too. A time in brackets ended more than 1e-5 above the best criterion.
 """
 
 from __future__ import annotations
@@ -38,8 +39,17 @@ IDS = (
     "cbpp_cbind contra_int contra_slope toenail_laplace toenail_agq20 grouse epil2_slope "
     "culcita_like salamanders verbagg guImmun rodriguez"
 ).split()
+# for packages that read no cbind() and no I(): the formula, a column to add, weights
+PLAIN = {
+    "cbpp_cbind": ("share ~ period + (1 | herd)", "share = incidence / size", "size"),
+    "contra_int": ("use ~ age + age2 + urban + livch + (1 | district)", "age2 = age ** 2", None),
+    "contra_slope": ("use ~ age + age2 + ch + urban + (urban | district)", "age2 = age ** 2", None),
+}
+PEERS = ("glmm", "mixedlm")
 LARGE = ("nested, 180,000 rows", "InstEval, y > 3")
 ROWS = 180_000
+LIMIT = 300  # seconds a Rust package may take for one model
+WRONG = 1e-5  # above the best criterion
 
 
 def nested_rows() -> pd.DataFrame:
@@ -94,6 +104,31 @@ def in_r(model: dict, data: pd.DataFrame, times: int) -> dict:
     return json.loads(done.stdout)
 
 
+def in_rust(package: str, name: str, model: dict, data: pd.DataFrame, times: int) -> dict:
+    """A Rust package's seconds and criterion, or its problem."""
+    if name in PLAIN:
+        formula, column, weights = PLAIN[name]
+        model, data = model | {"formula": formula, "args": {"weights": weights}}, data.eval(column)
+    levels = {
+        c: data[c].cat.categories.astype(str).tolist() for c in data.select_dtypes("category")
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.csv"
+        data.to_csv(path, index=False, na_rep="NA")
+        given = model | {"data": str(path), "times": times, "levels": levels}
+        (Path(folder) / "model.json").write_text(json.dumps(given))
+        python = os.environ.get("NESTEDMLM_BENCH_PEERS", sys.executable)
+        command = [python, str(ROOT / "benchmarks" / "glmm_peer.py"), package]
+        try:
+            done = subprocess.run(
+                [*command, f"{folder}/model.json"], capture_output=True, text=True, timeout=LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return {"problem": f"not done in {LIMIT} s"}
+    lines = (done.stderr or "no answer").splitlines()
+    return json.loads(done.stdout) if done.stdout else {"problem": lines[-1]}
+
+
 def ours(model: dict, data: pd.DataFrame, times: int) -> tuple[float, float, float]:
     """Least CPU seconds of the whole call and of the fit alone, and the criterion."""
     family = resolve_family(model["family"], model["link"])
@@ -112,30 +147,40 @@ def ours(model: dict, data: pd.DataFrame, times: int) -> tuple[float, float, flo
     return min(calls[1:]), min(fits[1:]), found.solution.deviance
 
 
+def cell(answer: dict | None, best: float) -> str:
+    """Milliseconds; in brackets with the distance where the criterion is not the best."""
+    if not answer or answer.get("seconds") is None:
+        return "–"
+    time_taken, above = f"{1e3 * answer['seconds']:.3g}", answer["criterion"] - best
+    return time_taken if above <= WRONG else f"({time_taken}, {above:+.1g})"
+
+
 def main() -> None:
     """Print a table in Markdown."""
     speed.compile_from_now_on()
-    print("| model | rows | glmer | glmmTMB | nestedmlm (fit alone) | glmer / ours | criterion |")
-    print("|---|---|---|---|---|---|---|")
-    whole, alone = [], []
+    names = ("glmer", "glmmTMB", *PEERS)
+    load = "{:.0f}, {:.0f}, {:.0f}".format(*os.getloadavg())
+    print(f"| model | rows | {' | '.join(names)} | nestedmlm (fit alone) | glmer / ours |")
+    print("|---|---|" + "---|" * (len(names) + 2))
+    whole, alone, problems = [], [], []
     for name, model, data, times in models(Path(sys.argv[1])):
-        theirs = in_r(model, data, times)
+        found = in_r(model, data, times)
+        found |= {peer: in_rust(peer, name, model, data, times) for peer in PEERS}
         call, fit, criterion = ours(model, data, 3 * times)
-        cells = [
-            f"{1e3 * s['seconds']:.0f}" if (s := theirs.get(k)) and s["seconds"] else "–"
-            for k in ("glmer", "glmmTMB")
-        ]
-        ratio = theirs["glmer"]["seconds"] / call
-        whole.append(ratio)
-        alone.append(theirs["glmer"]["seconds"] / fit)
-        above = theirs["glmer"]["criterion"] - criterion
+        best = min([criterion] + [a["criterion"] for a in found.values() if a.get("seconds")])
+        whole.append(found["glmer"]["seconds"] / call)
+        alone.append(found["glmer"]["seconds"] / fit)
+        problems += [f"{p}, {name}: {found[p]['problem']}" for p in PEERS if "problem" in found[p]]
+        cells = " | ".join(cell(found.get(program), best) for program in names)
+        own = cell({"seconds": call, "criterion": criterion}, best)
         print(
-            f"| {name} | {len(data)} | {cells[0]} | {cells[1]} | {1e3 * call:.1f} "
-            f"({1e3 * fit:.1f}) | {ratio:.0f} | glmer {above:+.1e} |",
+            f"| {name} | {len(data)} | {cells} | {own} ({1e3 * fit:.3g}) | {whole[-1]:.0f} |",
             flush=True,
         )
-    print(f"\nCPU ms. Median of glmer / ours: {statistics.median(whole):.0f} (whole calls), "
-          f"{statistics.median(alone):.0f} (fit alone).")  # fmt: skip
+    calls, fits = (f"{statistics.median(ratios):.0f}" for ratios in (whole, alone))
+    print(f"\nCPU ms; load {load} at the beginning.", end=" ")
+    print(f"Median of glmer / ours: {calls} (whole calls), {fits} (fit alone).")
+    print("\n".join(f"- {problem}" for problem in problems))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def criterion(model, phi, gamma, dispersion, *, slopes=False):
     return at.value, np.concatenate([own, found.gamma, rest])
 
 
-def differences(function, x, directions=None, step=5e-4):
+def differences(function, x, directions=None, step=5e-5):
     """Central differences of fourth order, along the rows of `directions` (or each parameter)."""
     out = []
     for e in step * (np.eye(len(x)) if directions is None else directions):
