@@ -13,9 +13,11 @@ import nestedmlm as nm
 from nestedmlm.design.build import build_design
 from nestedmlm.errors import ConvergenceWarning, DataError, OptionError
 from nestedmlm.families import resolve_family
+from nestedmlm.likelihood.glmm import fused_laplace, laplace_likelihood
 from nestedmlm.likelihood.glmm.dense import dense_laplace
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.optimum import minque
+from nestedmlm.optimum.glmm.exact_hessian import exact_hessian
 from nestedmlm.optimum.glmm.glmm_start import least_squares_start
 from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
 
@@ -143,6 +145,16 @@ def test_exchanged_outcomes_change_signs():
     other = solved("y ~ x + (1 | g)", data | {"y": 1 - data["y"]}, "binomial", "probit")
     np.testing.assert_allclose(one.solution.beta, -other.solution.beta, atol=1e-6)
     np.testing.assert_allclose(one.solution.b[0], -other.solution.b[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("term", ["(x | g)", pytest.param("cs(x | g)", marks=pytest.mark.slow)])
+def test_second_derivatives_of_bare_loops_are_those_of_evaluations(term, monkeypatch):
+    found = solved(f"y ~ x + {term}", counts(n=24, J=4), "poisson")
+    expected = exact_hessian(found.here)
+    monkeypatch.setattr(laplace_likelihood, "in_loops", lambda model: True)
+    monkeypatch.setattr(laplace_likelihood, "compiled_laplace", lambda: fused_laplace)  # in Python
+    monkeypatch.setattr(laplace_likelihood, "first_order", None)  # an evaluation fails
+    np.testing.assert_allclose(exact_hessian(found.here), expected, rtol=1e-7, atol=1e-6)
 
 
 @pytest.mark.parametrize("nAGQ", [1, 5])

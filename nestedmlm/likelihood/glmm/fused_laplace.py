@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from nestedmlm.likelihood.glmm.fused_rows import dispersion_constant, row_codes
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, dispersion_slopes
 from nestedmlm.likelihood.glmm.modes import Modes
+from nestedmlm.statistics.forest import Block
 
 MOST_ROWS = 50_000  # rows up to which loops are faster than vectors
 
@@ -134,22 +136,9 @@ def first_order(
     numpy.linalg.LinAlgError
         If there are no modes, or an information is not positive definite there.
     """
-    products, codes = model.products, row_codes(model.family)
-    assert codes is not None
-    (one,), (block,) = products.blocks[1], products.blocks[len(gamma) + 1 if effects else 1]
-    rows = Rows(
-        *codes, model.family.is_canonical, dispersion,
-        dispersion_constant(codes[0], model.y, model.weights, dispersion), model.y, model.weights,
-    )  # fmt: skip
-    (sums,), (forms,) = products.sums, products.forms
-    maps = (sums, forms, products.Z, products.Zt)
-    found = FirstOrder(
-        *run.fused_first_order(
-            rows, model.offset, products.X.T, gamma, one.shape, block.shape, one.starts, one.parent,
-            *[Sparse(m.indptr, m.indices, m.data) for m in maps], products.twice,
-            lower_triangular(T, model.parts), B, model.one_information,
-        )
-    )  # fmt: skip
+    products = model.products
+    (block,) = products.blocks[len(gamma) + 1 if effects else 1]
+    found = FirstOrder(*_caller(run, model, dispersion, block)(T, gamma, B))
     if found.status != FOUND:
         raise np.linalg.LinAlgError("the conditional modes were not found")
     if not math.isfinite(found.logdet):
@@ -178,6 +167,64 @@ def first_order(
     return at, Slopes(
         M=found.M, gamma=found.of_gamma, log_dispersion=slope, dispersion_curvature=curvature
     )
+
+
+def gradients_on_both_sides(
+    run: Any, model: GlmmModel, T: FloatArray, gamma: FloatArray, B: FloatArray, near: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Derivatives in ``T_f T_f'`` and in gamma at pairs of points on both sides of one.
+
+    Second derivatives are their differences. What `first_order` makes of a point for others takes
+    as long as a small model's loops, and is left out.
+
+    Parameters
+    ----------
+    run, model
+        As of `first_order`; a family without a dispersion.
+    T, gamma : (m, 2, squares) and (m, 2, p) arrays
+        The pairs: relative factors, and fixed effects in orthonormal columns.
+    B : (q,) array
+        Of the modes at the point between.
+    near : (m, q) array
+        B nearly of the first of each pair; the second starts opposite to what is found there.
+
+    Returns
+    -------
+    M, of_gamma : arrays like T and gamma
+        As in `Slopes`; None if modes are not found from there.
+    """
+    (block,) = model.products.blocks[1]
+    call = _caller(run, model, model.family.value_of(None), block)
+    M, of_gamma = np.empty_like(T), np.empty_like(gamma)
+    for i, start in enumerate(near):
+        for side in range(2):
+            there = FirstOrder(*call(T[i, side], gamma[i, side], start))
+            if there.status != FOUND or not math.isfinite(there.logdet):
+                return None
+            M[i, side], of_gamma[i, side] = there.M, there.of_gamma
+            start = 2.0 * B - there.B
+    return M, of_gamma
+
+
+def _caller(run: Any, model: GlmmModel, dispersion: float, block: Block) -> Callable[..., Any]:
+    """`fused_first_order` as a function of T, gamma and the B to start from."""
+    products, codes = model.products, row_codes(model.family)
+    assert codes is not None
+    (one,), (sums,), (forms,) = products.blocks[1], products.sums, products.forms
+    rows = Rows(
+        *codes, model.family.is_canonical, dispersion,
+        dispersion_constant(codes[0], model.y, model.weights, dispersion), model.y, model.weights,
+    )  # fmt: skip
+    maps = (sums, forms, products.Z, products.Zt)
+    sparse = [Sparse(m.indptr, m.indices, m.data) for m in maps]
+
+    def call(T: FloatArray, gamma: FloatArray, B: FloatArray) -> Any:
+        return run.fused_first_order(
+            rows, model.offset, products.X.T, gamma, one.shape, block.shape, one.starts, one.parent,
+            *sparse, products.twice, lower_triangular(T, model.parts), B, model.one_information,
+        )  # fmt: skip
+
+    return call
 
 
 def fused_first_order(

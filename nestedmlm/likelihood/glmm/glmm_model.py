@@ -159,8 +159,8 @@ def make_model(
     """
     check_choice(information, "information", INFORMATION)
     kind = _AUTO[family.has_dispersion] if information == "auto" else information
-    weights = np.ones(design.n) if design.weights is None else np.asarray(design.weights)
-    y = np.ascontiguousarray(design.y, dtype=float)
+    weights = _kept(np.ones(design.n) if design.weights is None else design.weights)
+    y = _kept(design.y)
     unit = predictor_unit(family, y, weights) if unit is None else unit
     products = reweighting(design, unit)
     return GlmmModel(
@@ -174,3 +174,10 @@ def make_model(
         constant=float(family.log_constant(y, weights).sum()),
         unit=unit,
     )
+
+
+def _kept(values: FloatArray) -> FloatArray:
+    """The numbers as an array that is never written: compiled loops are kept for one kind."""
+    out = np.ascontiguousarray(values, dtype=float).view()
+    out.flags.writeable = False
+    return out

@@ -12,7 +12,12 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination.speed import Speed, speed
-from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
+from nestedmlm.likelihood.glmm.fused_laplace import (
+    applies,
+    compiled_laplace,
+    first_order,
+    gradients_on_both_sides,
+)
 from nestedmlm.likelihood.glmm.glmm_model import GlmmModel
 from nestedmlm.likelihood.glmm.laplace import Approximation, Slopes, laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes, from_modes
@@ -59,6 +64,22 @@ def laplace_with_slopes(
     modes = find_modes(model, T, gamma, dispersion, B=B, joint=joint)
     found = laplace(model, T, modes, effects=effects)
     return found, laplace_slopes(model, T, found, dispersion, joint=joint)
+
+
+def laplace_slopes_on_both_sides(
+    model: GlmmModel, T: FloatArray, gamma: FloatArray, B: FloatArray, near: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Derivatives at pairs of points without what else an evaluation makes; None if loops do not.
+
+    Parameters
+    ----------
+    model, T, gamma, B, near
+        As of `nestedmlm.likelihood.glmm.fused_laplace.gradients_on_both_sides`: the family has no
+        dispersion.
+    """
+    if not in_loops(model):
+        return None
+    return gradients_on_both_sides(compiled_laplace(), model, T, gamma, B, near)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

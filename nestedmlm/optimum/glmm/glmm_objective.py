@@ -34,14 +34,13 @@ from nestedmlm.likelihood.plan import flat_factors, jacobian
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
 from nestedmlm.optimum.evaluation import Evaluation
+from nestedmlm.optimum.glmm.exact_hessian import exact_hessian
 from nestedmlm.optimum.objective import Objective, ObjectiveAt, lower_bounds
 from nestedmlm.optimum.penalty import penalty_terms
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
 from nestedmlm.statistics.parts import twice_products
 
 _PATIENCE = 25  # evaluations before the Hessian is taken from differences
-_DIFFERENCE = 1e-3  # of a step of differences, in standard errors
-_LARGEST_DIFFERENCE = 1e-3  # in the coordinates
 LEAST_CURVATURE = 1e-3  # of the log dispersion: the model must not be flat far from the optimum
 _LARGEST_EXPONENT = 300.0  # of a log dispersion
 
@@ -334,39 +333,3 @@ class ExactObjectiveAt(GlmmObjectiveAt):
     def hessian(self) -> FloatArray:
         """Second derivatives of the objective."""
         return self.exact
-
-
-def exact_hessian(here: GlmmObjectiveAt) -> FloatArray:
-    """Second derivatives of the objective by central differences of its exact gradient.
-
-    Parameters
-    ----------
-    here : GlmmObjectiveAt
-
-    Returns
-    -------
-    (n, n) array
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If the criterion does not exist beside the point.
-    """
-    objective, point = here._objective, here.point
-    size = np.abs(np.diag(here.approximate_hessian))
-    steps = _DIFFERENCE * np.minimum(
-        np.sqrt(2.0 / np.maximum(size, 1e-300)), _LARGEST_DIFFERENCE / _DIFFERENCE
-    )
-    H = np.empty((len(point),) * 2)
-    begin = WarmStart.of(here._evaluation.approximation)
-    for i, step in enumerate(steps.tolist()):
-        e = np.zeros(len(point))
-        e[i] = step
-        objective.warm[:] = [begin]
-        up = objective.gradient_at(point + e)
-        (there,) = objective.warm
-        gamma = begin.gamma if objective.joint else objective.split(point - e)[1]
-        objective.warm[:] = [begin.opposite(there.B, gamma)]
-        H[i] = (up - objective.gradient_at(point - e)) / (2.0 * step)
-    objective.warm[:] = [begin]
-    return 0.5 * (H + H.T)
