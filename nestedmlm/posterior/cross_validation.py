@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,26 +11,41 @@ from scipy.special import logsumexp
 
 from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.bayes.model.names import OBS_DIM
+from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.posterior.block_density import block_log_density
 from nestedmlm.posterior.datatree import row_labels
 from nestedmlm.posterior.draws import marginal_draws
+from nestedmlm.posterior.generalized_refits import GeneralizedRefits
 from nestedmlm.posterior.left_out_density import left_out_log_density
-from nestedmlm.posterior.loglik import block_units, factor_dim, row_log_likelihood
+from nestedmlm.posterior.left_out_family_density import (
+    by_quadrature,
+    unit_log_densities,
+)
+from nestedmlm.posterior.loglik import (
+    block_units,
+    factor_dim,
+    row_log_likelihood,
+    unit_log_likelihood,
+)
 from nestedmlm.posterior.reduced_posterior import Refits
 from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.progress import track
 
+type AnyRefits = Refits | GeneralizedRefits
+
+_LEAST = 50  # effective draws of a predictive density: its logarithm is known to 0.14
+
 
 def left_out_elpd(
-    refits: Refits, units: IntArray, folds: Sequence[IntArray], *, progress: bool
+    refits: AnyRefits, units: IntArray, folds: Sequence[IntArray], *, progress: bool
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Log predictive densities of the units of each fold, by a posterior without the fold.
 
     Parameters
     ----------
-    refits : Refits
+    refits : Refits or GeneralizedRefits
     units : (n,) array of int
         The unit of each row.
     folds : sequence of array of int
@@ -47,13 +63,23 @@ def left_out_elpd(
         held = np.zeros(count, dtype=bool)
         held[fold] = True
         data = refits.without(held[units])
-        yield fold, log_mean(left_out_densities(data, refits.design, units, held=held)[:, fold])
+        found = left_out_densities(data, refits.design, units, held=held)[:, fold]
+        warn_few(found)
+        yield fold, log_mean(found)
 
 
 def left_out_densities(
     data: Any, design: Design, units: IntArray, *, held: BoolArray | None = None
 ) -> FloatArray:
-    """Log-density of each unit's rows given the others, random effects integrated out, (S, U)."""
+    """Log-density of each unit's rows given the others, (S, U).
+
+    Random effects are integrated out, but for generalized models with several grouping factors:
+    there each draw has random effects that did not see what is left out.
+    """
+    if design.family is not None and by_quadrature(design):
+        return unit_log_densities(data, design, units, held=held)
+    if design.family is not None:
+        return unit_log_likelihood(data, design, units)
     draws, own = marginal_draws(data, design), residual_draws(data, design)
     if own is None:
         return left_out_log_density(draws, design, units, held=held)
@@ -66,14 +92,32 @@ def log_mean(values: FloatArray) -> FloatArray:
     return out
 
 
-def refit_unreliable(found: Any, refits: Refits, units: IntArray, *, progress: bool) -> Any:
+def warn_few(values: FloatArray) -> None:
+    """Warn where the mean of what the values are logarithms of rests on few draws.
+
+    Warns
+    -----
+    SamplingWarning
+    """
+    weights = np.exp(values - values.max(axis=0))
+    effective = weights.sum(axis=0) ** 2 / np.sum(weights**2, axis=0)
+    if effective.min() < _LEAST:
+        warnings.warn(
+            f"a predictive density rests on {effective.min():.0f} effective draws, so that its "
+            f"logarithm is known to {effective.min() ** -0.5:.1g} only: ask for more draws",
+            SamplingWarning,
+            skip_file_prefixes=PACKAGE,
+        )
+
+
+def refit_unreliable(found: Any, refits: AnyRefits, units: IntArray, *, progress: bool) -> Any:
     """Put exact values in the place of those whose Pareto k is too large.
 
     Parameters
     ----------
     found : ELPDDataLOO
         With pointwise values, in the order of the units; is changed and returned.
-    refits : Refits
+    refits : Refits or GeneralizedRefits
     units : (n,) array of int
     progress : bool
     """
@@ -95,7 +139,7 @@ def standard_error(elpd: FloatArray) -> float:
 
 
 def k_fold(
-    data: Any, refits: Refits, folds: int | str, *, group: str | None, progress: bool
+    data: Any, refits: AnyRefits, folds: int | str, *, group: str | None, progress: bool
 ) -> Any:
     """K-fold cross-validation; an ``ELPDDataLOOKFold``.
 
@@ -103,7 +147,7 @@ def k_fold(
     ----------
     data : DataTree
         Of the posterior with all rows, for the effective number of parameters.
-    refits : Refits
+    refits : Refits or GeneralizedRefits
     folds : int or str
         Number of folds, or the factor each of whose groups is a fold.
     group : str or None

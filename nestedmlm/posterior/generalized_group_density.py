@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
@@ -27,6 +26,7 @@ from nestedmlm.posterior.draws import roots
 from nestedmlm.posterior.row_responses import FamilyResponses
 
 _NODES = {1: 21, 2: 11, 3: 7}  # in each direction, by random effects of a level
+MOST_EFFECTS = max(_NODES)  # random effects of a level
 _NUMBERS_AT_ONCE = 2_000_000  # draws times rows times effects: temporary arrays stay small
 _STEPS = 50  # of Newton's method towards the modes
 _LONGEST = 3.0  # length of one step, in standard deviations of the effects
@@ -41,6 +41,8 @@ class GroupRows:
     ----------
     order, level, starts : arrays of int
         Rows sorted by group, the group of each of these, and where each group starts.
+    codes : (J,) array of int
+        The levels that the groups are.
     y, weights, offset : (n,) arrays
     X : (n, p) array
     Z : (n, K) array
@@ -50,6 +52,7 @@ class GroupRows:
     order: IntArray
     level: IntArray
     starts: IntArray
+    codes: IntArray
     y: FloatArray
     weights: FloatArray
     offset: FloatArray
@@ -61,8 +64,14 @@ class GroupRows:
         return np.add.reduceat(values, self.starts, axis=1)
 
 
-def group_rows(design: Design) -> GroupRows:
-    """Sort the rows of a design with one grouping factor.
+def group_rows(design: Design, rows: IntArray | None = None) -> GroupRows:
+    """Sort the rows of a design with one grouping factor, or some of them.
+
+    Parameters
+    ----------
+    design : Design
+    rows : array of int, optional
+        By default all; groups that have none of them are left out.
 
     Raises
     ------
@@ -84,24 +93,26 @@ def group_rows(design: Design) -> GroupRows:
             "by maximum likelihood leaves out groups of any of them"
         )
     Z = np.hstack([term.X for term in design.terms])
-    if Z.shape[1] > max(_NODES):
+    if Z.shape[1] > MOST_EFFECTS:
         raise OptionError(
-            f"random effects are integrated out for at most {max(_NODES)} of a level; this model "
+            f"random effects are integrated out for at most {MOST_EFFECTS} of a level; this model "
             f"has {Z.shape[1]}"
         )
-    codes = design.factors[0].codes
-    order = np.argsort(codes, kind="stable")
-    level = codes[order].astype(np.int64)
+    some = np.arange(design.n) if rows is None else rows
+    codes, level = np.unique(design.factors[0].codes[some], return_inverse=True)
+    order = np.argsort(level, kind="stable")
+    level, own = level[order], some[order]
     one = np.ones(design.n)
     return GroupRows(
         order=order,
         level=level,
         starts=np.flatnonzero(np.r_[True, np.diff(level) > 0]),
-        y=design.y[order],
-        weights=(one if design.weights is None else design.weights)[order],
-        offset=(0.0 * one if design.offset is None else design.offset)[order],
-        X=design.X[order],
-        Z=Z[order],
+        codes=codes,
+        y=design.y[own],
+        weights=(one if design.weights is None else design.weights)[own],
+        offset=(0.0 * one if design.offset is None else design.offset)[own],
+        X=design.X[own],
+        Z=Z[own],
     )
 
 
@@ -114,7 +125,7 @@ def group_log_densities(
     ----------
     of : GroupRows
     responses : FamilyResponses
-        Of the rows in the design's order.
+        Of these rows, in the order that they have in the design.
     beta : (S, p) array
     covariances : tuple of (S, k, k) arrays
         Of each term, in the user's units.
@@ -124,7 +135,11 @@ def group_log_densities(
     (S, J) array
     """
     S, K = len(beta), of.Z.shape[1]
-    T = np.array([block_diag(*own) for own in zip(*(roots(c) for c in covariances), strict=True)])
+    T, first = np.zeros((S, K, K)), 0
+    for cov in covariances:
+        last = first + cov.shape[1]
+        T[:, first:last, first:last] = roots(cov)
+        first = last
     sizes = K * max(K, 2) * len(of.y)
     step = max(1, _NUMBERS_AT_ONCE // sizes)
     out = np.empty((S, len(of.starts)))
@@ -144,7 +159,7 @@ def _densities(
 
     def sum_of_densities(u: FloatArray) -> FloatArray:
         eta = fixed + np.einsum("snk,snk->sn", ZT, u[:, of.level])
-        y = of.y[back]  # responses have the weights in the design's order
+        y = of.y[back]  # responses have their weights in the order that rows were given
         each = responses.log_density(y, eta[:, back], slice(None))
         return of.sums(each[:, of.order]) - 0.5 * np.sum(u * u, axis=2)
 

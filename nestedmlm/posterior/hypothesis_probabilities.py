@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import BoolArray, FloatArray
+from nestedmlm.callers import PACKAGE
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.posterior.effective_draws import diagnostics
 from nestedmlm.posterior.hypothesis import evaluate
 from nestedmlm.posterior.hypothesis_names import spelled
 from nestedmlm.posterior.point_hypothesis import Evaluate, PointDensities
 from nestedmlm.posterior.summaries import ESTIMATES, estimates
+
+_LEAST = 30  # effective draws near a point: its odds are known to a fifth
 
 
 def hypothesis_table(
@@ -76,6 +80,15 @@ def _of_point(found: PointDensities, data: Any) -> dict[str, float]:
     odds = found.odds
     p = odds / (1.0 + odds) if np.isfinite(odds) else 1.0
     values = np.exp(found.log_posterior - found.log_posterior.max())
+    effective = values.sum() ** 2 / np.sum(values**2)
+    if effective < _LEAST:
+        warnings.warn(
+            f"the odds of a point rest on {effective:.0f} effective draws near it: they say that "
+            "they are small, not how small; compare log_evidence() of the models with and without "
+            "the parameter",
+            SamplingWarning,
+            skip_file_prefixes=PACKAGE,
+        )
     ess = float(diagnostics(data, values[:, :, None])["ess_bulk"].iloc[0])
     size = ess if np.isfinite(ess) and ess > 0 else float(values.size)
     relative = float(values.std() / values.mean()) / np.sqrt(size)

@@ -10,17 +10,11 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.bayes.model.names import OBS_DIM, parameter_names, without_slash
 from nestedmlm.design.design import Design
 from nestedmlm.posterior.block_density import block_log_density
-from nestedmlm.posterior.draws import (
-    covariance_draws,
-    draw_shape,
-    fixed_draws,
-    marginal_draws,
-)
-from nestedmlm.posterior.generalized_group_density import group_log_densities, group_rows
+from nestedmlm.posterior.draws import draw_shape, marginal_draws
 from nestedmlm.posterior.left_out_density import left_out_log_density
+from nestedmlm.posterior.left_out_family_density import unit_log_densities
 from nestedmlm.posterior.row_draws import fitted_rows
 from nestedmlm.posterior.row_residuals import residual_draws
-from nestedmlm.posterior.row_responses import FamilyResponses, fitted_responses
 
 LARGEST = 60_000_000  # numbers in a stored log-likelihood: half a gigabyte
 
@@ -41,6 +35,15 @@ def row_log_likelihood(data: Any, design: Design) -> FloatArray:
     for block in rows.joint_blocks():
         out[:, block] = rows.responses.log_density(design.y[block], rows.eta(block), block)
     return out.reshape(*draw_shape(data), design.n)
+
+
+def unit_log_likelihood(data: Any, design: Design, units: IntArray) -> FloatArray:
+    """Log-density of each unit's rows given the random effects of each draw, (S, U)."""
+    rows = row_log_likelihood(data, design).reshape(-1, design.n)
+    order = np.argsort(units, kind="stable")
+    starts = np.searchsorted(units[order], np.arange(int(units.max()) + 1))
+    out: FloatArray = np.add.reduceat(rows[:, order], starts, axis=1)
+    return out
 
 
 def joint_log_likelihood(data: Any, design: Design) -> FloatArray:
@@ -72,8 +75,6 @@ def loo_groups(data: Any, design: Design, f: int, *, max_draws: int | None) -> A
     """PSIS leave-one-group-out by the groups' marginal likelihoods; an ``ELPDData``."""
     factor = design.factors[f]
     labels: list[Any] = factor.levels.tolist()
-    if design.family is not None:
-        return _loo_generalized(data, design, factor_dim(design, f), labels, max_draws)
     return _loo_units(data, design, factor.codes, factor_dim(design, f), labels, max_draws)
 
 
@@ -107,29 +108,14 @@ def _loo_units(
 
     chains, draws = draw_shape(data)
     kept = _thinned(chains, draws, most)
-    drawn, own = marginal_draws(data, design, kept.ravel()), residual_draws(data, design)
-    if own is None:
-        values = left_out_log_density(drawn, design, units)
-    else:
-        values = block_log_density(drawn, own.chosen(kept.ravel()), design, units)
-    thin = data["posterior"].isel(draw=kept[0])
-    tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, labels)
-    return loo(tree, pointwise=True)
-
-
-def _loo_generalized(
-    data: Any, design: Design, dim: str, labels: list[Any], most: int | None
-) -> Any:
-    """Leave-one-out of the groups of a generalized model's one factor."""
-    from arviz import loo
-
-    of, responses = group_rows(design), fitted_responses(data, design)
-    assert isinstance(responses, FamilyResponses)
-    kept = _thinned(*draw_shape(data), most)
     chosen = kept.ravel()
-    covariances = tuple(cov[chosen] for cov in covariance_draws(data, design))
-    beta = fixed_draws(data, design)[chosen]
-    values = group_log_densities(of, responses.chosen(chosen), beta, covariances)
+    if design.family is not None:
+        values = unit_log_densities(data, design, units, chosen=chosen)
+    elif (own := residual_draws(data, design)) is None:
+        values = left_out_log_density(marginal_draws(data, design, chosen), design, units)
+    else:
+        drawn = marginal_draws(data, design, chosen)
+        values = block_log_density(drawn, own.chosen(chosen), design, units)
     thin = data["posterior"].isel(draw=kept[0])
     tree = _tree({"posterior": thin}, values.reshape(*kept.shape, -1), dim, labels)
     return loo(tree, pointwise=True)

@@ -3,7 +3,8 @@
 The odds of ``h = 0`` are the posterior's density of h there over the prior's (Dickey & Lientz
 1970), the other parameters having the same prior either way. For a linear function of fixed effects
 with normal priors both are known but for an average: given the covariances the fixed effects are
-normal, so that tails are as exact as the middle. Otherwise both are kernel estimates.
+normal, so that tails are as exact as the middle. Otherwise both are kernel estimates; in a
+generalized model the prior's is exact, and the posterior's a kernel estimate of the draws.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 from scipy.special import logsumexp
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.bayes.density.marginal_density import marginal_density
 from nestedmlm.bayes.density.marginal_likelihood import contrast, contrast_slopes
 from nestedmlm.bayes.density.prior_coordinates import given_prior
 from nestedmlm.bayes.density.prior_draws import draw_priors
@@ -31,6 +31,7 @@ from nestedmlm.likelihood.elimination import eliminate
 from nestedmlm.likelihood.elimination.points import eliminate_points
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.posterior.draws import draw_shape, stacked
+from nestedmlm.posterior.prior_groups import prior_coordinates
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.pair_sums import pair_sums
 
@@ -82,9 +83,13 @@ def point_densities(
     single = all(is_single(row) for row in priors.values())
     fixed = [given_prior(priors, name) for name in parameter_names(design).fixed] if single else []
     normal = single and all(p.distribution == "Normal" and not p.truncated for p in fixed)
-    if linear is not None and normal:
-        return _normal_densities(*linear, data, design, priors)
-    return _kernel_densities(evaluate, data, design, priors)
+    if linear is None or not normal:
+        return _kernel_densities(evaluate, data, design, priors)
+    before = _normal_prior(*linear, design, priors)
+    if design.family is None:
+        return _normal_densities(before, data, design)
+    after = _log_kernel(evaluate(data["posterior"].to_dataset()), edge=False)
+    return PointDensities(log_posterior=after, log_prior=before.log_density)
 
 
 def _linear(evaluate: Evaluate, design: Design) -> tuple[float, FloatArray] | None:
@@ -105,24 +110,44 @@ def _linear(evaluate: Evaluate, design: Design) -> tuple[float, FloatArray] | No
     return (constant, L) if same and np.isfinite(found).all() and L.any() else None
 
 
-def _normal_densities(
-    constant: float, L: FloatArray, data: Any, design: Design, priors: PriorSet
-) -> PointDensities:
-    names = parameter_names(design)
-    own = [given_prior(priors, name) for name in names.fixed]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _NormalPrior:
+    """Of a linear function of the fixed effects, ``constant + L beta_sampled``."""
+
+    constant: float
+    L: FloatArray
+    mean: FloatArray
+    sd: FloatArray
+
+    @property
+    def log_density(self) -> float:
+        """At zero."""
+        centre = self.constant + self.L @ self.mean
+        return float(_log_normal(centre, np.sum((self.L * self.sd) ** 2)))
+
+
+def _normal_prior(constant: float, L: FloatArray, design: Design, priors: PriorSet) -> _NormalPrior:
+    own = [given_prior(priors, name) for name in parameter_names(design).fixed]
     mean, sd = (np.array([p[key] for p in own]) for key in ("mu", "sigma"))
-    L = L @ centring(design).matrix()  # of the coefficients that have these priors
+    # of the coefficients that have these priors
+    return _NormalPrior(constant=constant, L=L @ centring(design).matrix(), mean=mean, sd=sd)
+
+
+def _normal_densities(before: _NormalPrior, data: Any, design: Design) -> PointDensities:
+    names = parameter_names(design)
     draws = {name: stacked(data, name) for name in names.parameters}
     stats, S = _remaining(design, draws)
     C, c = contrast_slopes(design, stats), contrast(stats)
     weight = 1.0 / draws[names.sigma] ** 2
-    curvature = C.T @ S @ C * weight[:, None, None] + np.diag(1.0 / sd**2)
-    score = mean / sd**2 - (S @ c) @ C * weight[:, None]
-    centre = constant + np.linalg.solve(curvature, score[:, :, None])[:, :, 0] @ L
+    precision = 1.0 / before.sd**2
+    curvature = C.T @ S @ C * weight[:, None, None] + np.diag(precision)
+    score = before.mean * precision - (S @ c) @ C * weight[:, None]
+    L = before.L
+    centre = before.constant + np.linalg.solve(curvature, score[:, :, None])[:, :, 0] @ L
     variance = np.linalg.solve(curvature, np.broadcast_to(L, score.shape)[:, :, None])[:, :, 0] @ L
     return PointDensities(
         log_posterior=_log_normal(centre, variance).reshape(draw_shape(data)),
-        log_prior=float(_log_normal(constant + L @ mean, np.sum((L * sd) ** 2))),
+        log_prior=before.log_density,
     )
 
 
@@ -148,7 +173,7 @@ def _kernel_densities(
 ) -> PointDensities:
     from nestedmlm.bayes.sampling.posterior_dataset import named_dataset  # xarray
 
-    density = marginal_density(design, priors)
+    density = prior_coordinates(design, priors)
     drawn = draw_priors(density, PRIOR_DRAWS, np.random.default_rng(1))
     try:
         before = evaluate(named_dataset(density, drawn, (1, PRIOR_DRAWS)))

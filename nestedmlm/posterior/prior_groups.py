@@ -53,7 +53,7 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
             f"draws={LARGEST // design.n}"
         )
     rng = np.random.default_rng(seed)
-    density = _coordinates(design, priors)
+    density = prior_coordinates(design, priors)
     own = named_dataset(density, draw_priors(density, draws, rng), (1, draws))
     dims, coords = dimensions(design), names_of_coordinates(design)
     effects: dict[str, Any] = {}
@@ -79,7 +79,8 @@ def prior_groups(design: Design, priors: PriorSet, *, draws: int, seed: int | No
     return tree
 
 
-def _coordinates(design: Design, priors: PriorSet) -> NamedCoordinates:
+def prior_coordinates(design: Design, priors: PriorSet) -> NamedCoordinates:
+    """The coordinates that parameters have their priors on."""
     if design.family is None:
         return marginal_density(design, priors)
-    return NamedCoordinates(**family_fields(design, priors, "draws from the priors"))
+    return NamedCoordinates(**family_fields(design, priors))

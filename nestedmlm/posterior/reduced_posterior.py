@@ -71,7 +71,7 @@ class Refits:
     def density_without(self, left_out: BoolArray) -> MarginalDensity:
         """The density of the posterior without some rows."""
         if self.design.residual is not None:
-            return self._whole.of_rows(self.design, _rows_kept(self.design, left_out))
+            return self._whole.of_rows(self.design, rows_kept(self.design, left_out))
         stats = statistics_without(self.design, left_out)
         return marginal_density(self.design, self.priors, stats=stats)
 
@@ -118,8 +118,10 @@ def statistics_without(design: Design, left_out: BoolArray) -> CrossProducts:
     return replace(stats, n=int(kept.sum()), sum_log_w=log_w)
 
 
-def _rows_kept(design: Design, left_out: BoolArray) -> Design:
-    """A design whose residuals differ or correlate without some rows.
+def rows_kept(design: Design, left_out: BoolArray) -> Design:
+    """A design without some rows, with the same fixed effects.
+
+    Levels of its factors that appear in no other row are dropped.
 
     Raises
     ------
@@ -132,9 +134,9 @@ def _rows_kept(design: Design, left_out: BoolArray) -> Design:
     if rest.p < design.p:
         raise _untold(design)
     whole, part = design.residual, rest.residual
-    assert whole is not None
-    assert part is not None
-    if whole.by is not None and part.by is not None and part.by.max() < whole.by.max():
+    if whole is None or part is None or whole.by is None or part.by is None:
+        return rest
+    if part.by.max() < whole.by.max():
         raise DataError(
             "these are all rows of a group whose residuals have a correlation of its own"
         )

@@ -165,6 +165,10 @@ class FamilyResponses:
         """The same of some draws."""
         return replace(self, values={name: value[draws] for name, value in self.values.items()})
 
+    def of_rows(self, rows: Any) -> FamilyResponses:
+        """The same of some rows."""
+        return self if self.weights is None else replace(self, weights=self.weights[rows])
+
     def _weights(self, block: Block) -> Any:
         return np.ones(1) if self.weights is None else self.weights[block]
 

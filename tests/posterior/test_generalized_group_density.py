@@ -57,5 +57,3 @@ def test_groups_of_a_posterior():
     found = posterior.loo("group")
     assert found.n_data_points == 15
     assert found.elpd == pytest.approx(fit.loo("herd").elpd, abs=1.5)
-    with pytest.raises(OptionError, match="loo with integrated= or refit="):
-        posterior.loo(integrated=True)

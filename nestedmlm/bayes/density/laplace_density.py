@@ -17,7 +17,11 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.density.fixed_priors import fixed_coordinates, link_fixed
 from nestedmlm.bayes.density.marginal_likelihood import entry_places
-from nestedmlm.bayes.density.named_coordinates import NamedCoordinates, posterior_variables
+from nestedmlm.bayes.density.named_coordinates import (
+    NamedCoordinates,
+    hyper_dimensions,
+    posterior_variables,
+)
 from nestedmlm.bayes.density.point_by_point import point_by_point
 from nestedmlm.bayes.density.prior_coordinates import (
     CoordinateList,
@@ -128,7 +132,10 @@ class LaplaceDensity(NamedCoordinates):
 
 
 def laplace_density(
-    design: Design, priors: PriorSet | Mapping[str, Any] | None = None
+    design: Design,
+    priors: PriorSet | Mapping[str, Any] | None = None,
+    *,
+    rows: Design | None = None,
 ) -> LaplaceDensity:
     """Prepare the log-density of a generalized model's approximate marginal posterior.
 
@@ -138,6 +145,9 @@ def laplace_density(
         With a family.
     priors : PriorSet or mapping, optional
         Each an `nm.Prior`, as functions need the PyMC model.
+    rows : Design, optional
+        The same design without some of its rows: what the likelihood is of. The coordinates and
+        their priors stay those of `design`.
 
     Returns
     -------
@@ -148,32 +158,27 @@ def laplace_density(
     OptionError
         For a family whose density has no derivatives (t).
     """
-    return LaplaceDensity(**laplace_fields(design, resolve_priors(design, priors)))
+    return LaplaceDensity(**laplace_fields(design, resolve_priors(design, priors), rows or design))
 
 
-def laplace_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
-    """What a `LaplaceDensity` of a design is made of."""
+def laplace_fields(design: Design, priors: PriorSet, rows: Design) -> dict[str, Any]:
+    """What a `LaplaceDensity` of a design is made of, with the likelihood of some of its rows."""
     family = require_derivatives(design.family)
-    model = make_model(design, family)
+    model = make_model(rows, family)
     stats = model.products.empty
-    own = family_fields(design, priors, "the Laplace approximation")
+    refuse_conditional(priors, "the Laplace approximation")
+    own = family_fields(design, priors)
     return {
         **own,
         "likelihood": LaplaceLikelihood(model=model),
         "power": dispersion_power(family),
-        "P": entry_places([term.places for term in own["_terms"]], design, stats),
+        "P": entry_places([term.places for term in own["_terms"]], rows, stats),
         "G": stats.R_x @ own["centring"].matrix(),
     }
 
 
-def family_fields(design: Design, priors: PriorSet, what: str) -> dict[str, Any]:
-    """The coordinates of a generalized model's parameters, as `NamedCoordinates` has them.
-
-    Raises
-    ------
-    OptionError
-        For priors that have hyperparameters, which `what` knows nothing of.
-    """
+def family_fields(design: Design, priors: PriorSet) -> dict[str, Any]:
+    """The coordinates of a generalized model's parameters, as `NamedCoordinates` has them."""
     names, made = parameter_names(design), CoordinateList()
     beta = made.add(*fixed_coordinates(design, priors))
     terms = [
@@ -184,15 +189,15 @@ def family_fields(design: Design, priors: PriorSet, what: str) -> dict[str, Any]
         (name, int(made.add(make_coordinate(name, given_prior(priors, name)))[0]))
         for name in names.beside
     ]
-    refuse_conditional(priors, what)
-    link_fixed(made, design, priors, beta, None)  # of combinations
+    hyper = link_fixed(made, design, priors, beta, None)
     return {
         "coordinates": Coordinates.of(made),
         "beta": beta,
         "beside": tuple(beside),
         "centring": centring(design),
-        "variables": posterior_variables(design),
-        "coords": {k: tuple(v) for k, v in coordinates(design).items()},
+        "variables": posterior_variables(design, hyper),
+        "coords": {k: tuple(v) for k, v in coordinates(design).items()} | hyper_dimensions(hyper),
+        "hyper": hyper,
         "_fixed": names.fixed,
         "_terms": tuple(terms),
     }

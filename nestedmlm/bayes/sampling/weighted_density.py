@@ -242,7 +242,7 @@ def weighted_density(design: Design, priors: PriorSet, *, seed: int | None) -> W
             "together: sampler='nutpie' samples them with the rest, and marginal='laplace' "
             "integrates them out approximately"
         )
-    made = laplace_fields(design, priors)
+    made = laplace_fields(design, priors, design)
     model = made["likelihood"].model
     variables = (*made.pop("variables"), *_effect_variables(design))
     order = np.argsort(model.products.levels[0], kind="stable")

@@ -41,12 +41,18 @@ def hypothesis(
     OptionError
         For a point, if the priors are improper, functions, or not known.
 
+    Warns
+    -----
+    SamplingWarning
+        If the odds of a point rest on fewer than 30 effective draws near it.
+
     Notes
     -----
     The Bayes factor of a point is the density of the posterior over that of the prior (Dickey &
     Lientz 1970, Ann. Math. Stat. 41: 214-226). For linear functions of fixed effects with normal
-    priors both densities are exact but for an average over the covariances; others are kernel
-    estimates, which need draws near the point. It depends on the priors: give those that are meant.
+    priors both densities are exact but for an average over the covariances; others, and the
+    posterior's of generalized models, are kernel estimates, which need draws near the point. The
+    factor depends on the priors: give those that are meant.
 
     Examples
     --------
@@ -62,8 +68,6 @@ def hypothesis(
         fit.data,
         design=fit.design,
         level=level,
-        densities=lambda own: point_densities(
-            own, fit.data, fit.design, known_priors(fit, "the odds of a point")
-        ),
+        densities=lambda own: point_densities(own, fit.data, fit.design, known_priors(fit)),
     )
     return HypothesisResult(table=table, level=level, draws=fit.n_chains * fit.n_draws)

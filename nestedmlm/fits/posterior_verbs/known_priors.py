@@ -6,23 +6,20 @@ from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.posterior.datatree import refuse_stacked
 
 
-def known_priors(fit: BayesEstimates, linear: str) -> PriorSet:
+def known_priors(fit: BayesEstimates) -> PriorSet:
     """The priors that a posterior was sampled with.
 
     Parameters
     ----------
     fit : BayesFit
-    linear : str
-        What is worked out for linear models only; empty for what is for all.
 
     Raises
     ------
     OptionError
-        If they are not known (a PyMC model of the user's), and for generalized models.
+        If they are not known (a PyMC model of the user's).
     ResidualStructureError
         For a known sigma.
     NotDefinedError
@@ -31,7 +28,5 @@ def known_priors(fit: BayesEstimates, linear: str) -> PriorSet:
     refuse_stacked(fit.data, "what needs the likelihood and the priors")
     if fit.priors is None:
         raise OptionError("this posterior is of a PyMC model of yours, whose priors are not known")
-    if linear:
-        require_linear(fit.design.family, linear)
     refuse_known_sigma(fit, "what needs the priors of a posterior")
     return fit.priors

@@ -48,4 +48,4 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     >>> round(posterior.log_evidence(seed=1).log, 1)  # by quadrature -174.488
     -174.5
     """
-    return evidence(fit.design, known_priors(fit, ""), draws=draws, seed=seed)
+    return evidence(fit.design, known_priors(fit), draws=draws, seed=seed)

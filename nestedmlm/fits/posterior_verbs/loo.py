@@ -13,10 +13,10 @@ from nestedmlm.callers import PACKAGE
 from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
-from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.group_prediction import named_unit
-from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
+from nestedmlm.posterior.cross_validation import AnyRefits, k_fold, refit_unreliable
 from nestedmlm.posterior.datatree import refuse_stacked
+from nestedmlm.posterior.generalized_refits import GeneralizedRefits
 from nestedmlm.posterior.left_out_density import choose_factor
 from nestedmlm.posterior.loglik import loo_blocks, loo_groups, loo_integrated_rows, loo_rows
 from nestedmlm.posterior.reduced_posterior import Refits
@@ -60,7 +60,8 @@ def loo(
         weights that vary far less, where groups are small.
     refit : bool
         Where Pareto k is too large, leave the unit out in earnest: the posterior is sampled again
-        without it (with the priors of this one), and predicts it, random effects integrated out.
+        without it (with the priors of this one), and predicts it, random effects integrated out;
+        those of a generalized model with several grouping factors are drawn without the unit.
     max_draws : int, optional
         Use so many evenly spaced draws (crossed factors: the cost per draw is cubic in the
         number of random effects that hang together).
@@ -78,9 +79,9 @@ def loo(
     ------
     OptionError
         For an unknown unit or grouping factor; of refits if the priors are not known; of a
-        generalized model for ``integrated`` and ``refit``, and for groups where there are several
+        generalized model for groups, and for rows with ``integrated``, where there are several
         grouping factors, more than three random effects of a level, or a family that has a
-        posterior only.
+        posterior only (`kfold` of groups is for these, too).
     DataError
         If a unit's rows are all that tell of a fixed effect.
     NotDefinedError
@@ -108,8 +109,6 @@ def loo(
     unit = ("group" if blocks else "row") if unit is None else unit
     unit, group = named_unit(fit.design, unit, group)
     check_choice(unit, "unit", UNITS)
-    if integrated or refit:
-        require_linear(fit.design.family, "loo with integrated= or refit=")
     if unit == "group" and integrated:
         raise OptionError("groups are left out with their random effects integrated out anyway")
     units: IntArray = np.arange(fit.design.n)
@@ -161,7 +160,8 @@ def kfold(
         A factor (or the blocks of residuals that correlate) beside a number of folds: keep its
         groups together, and predict each as a whole.
     draws : int
-        Of each refit, by importance sampling (by NUTS where that does not cover the posterior).
+        Of each refit, by importance sampling, or by NUTS where that does not cover the posterior
+        and where random effects cannot be integrated out.
     seed : int, optional
         Of the folds and the draws.
     progress : bool
@@ -178,11 +178,21 @@ def kfold(
     DataError
         If a fixed effect appears in the rows of one fold alone.
 
+    Warns
+    -----
+    SamplingWarning
+        If a predictive density rests on fewer than 50 effective draws.
+
     Notes
     -----
     Random effects are integrated out: rows of a group of which others stay are predicted given
     these. Priors are those of this posterior, not scaled anew from fewer rows. Of residuals that
     correlate rows are predicted given the rows of their block that stay.
+
+    Generalized models: with one grouping factor and up to three random effects of a level these are
+    integrated out by adaptive quadrature, and refits are by importance sampling. Otherwise they are
+    sampled with the rest by NUTS, which is compiled once and takes seconds for each fold; those of
+    groups that are left out are draws from their distribution.
 
     Examples
     --------
@@ -197,6 +207,10 @@ def kfold(
     return k_fold(fit.data, refits, folds, group=group, progress=progress)
 
 
-def _refits(fit: BayesEstimates, draws: int, seed: int | None) -> Refits:
-    priors = known_priors(fit, "sampling again without some rows")
-    return Refits(design=fit.design, priors=priors, draws=draws, seed=seed)
+def _refits(fit: BayesEstimates, draws: int, seed: int | None) -> AnyRefits:
+    own: dict[str, Any] = {
+        "design": fit.design, "priors": known_priors(fit), "draws": draws, "seed": seed
+    }  # fmt: skip
+    if fit.design.family is None:
+        return Refits(**own)
+    return GeneralizedRefits(**own, laplace=fit.run.form == "laplace")

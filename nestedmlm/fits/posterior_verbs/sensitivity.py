@@ -42,4 +42,4 @@ def sensitivity(fit: BayesEstimates) -> pd.DataFrame:
     >>> posterior.sensitivity().columns.tolist()
     ['prior', 'likelihood', 'Intercept', '1|Batch_sigma', 'sigma']
     """
-    return prior_sensitivity(fit.data, fit.design, known_priors(fit, linear=""))
+    return prior_sensitivity(fit.data, fit.design, known_priors(fit))

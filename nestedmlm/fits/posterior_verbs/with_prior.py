@@ -35,8 +35,7 @@ def with_prior[F: BayesEstimates](fit: F, *, draws: int = 1000, seed: int | None
     Raises
     ------
     OptionError
-        If a prior is improper, a function, or not known (a PyMC model of the user's); of a
-        generalized model for priors that have hyperparameters.
+        If a prior is improper, a function, or not known (a PyMC model of the user's).
 
     Examples
     --------
@@ -46,7 +45,7 @@ def with_prior[F: BayesEstimates](fit: F, *, draws: int = 1000, seed: int | None
     >>> sorted(posterior.data["log_prior"].data_vars)
     ['1|Batch_sigma', 'Intercept', 'sigma']
     """
-    priors = known_priors(fit, linear="")
+    priors = known_priors(fit)
     more = prior_groups(fit.design, priors, draws=check_count(draws, "draws"), seed=seed)
     data = add_log_prior(fit.data, fit.design, priors)
     kept = {name: more[name] for name in ("prior", "prior_predictive")}
@@ -81,5 +80,5 @@ def with_log_likelihood[F: BayesEstimates](fit: F) -> F:
     own = fit.design.residual
     if own is not None and own.block is not None:
         refuse_residuals(fit, "with_log_likelihood of rows that depend on others", "loo() is")
-    known_priors(fit, linear="")
+    known_priors(fit)
     return replace(fit, data=add_log_likelihood(fit.data, fit.design))

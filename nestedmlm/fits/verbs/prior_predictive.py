@@ -41,8 +41,7 @@ def prior_predictive(
     Raises
     ------
     OptionError
-        For unknown priors, for improper ones and functions, which nothing can be drawn from here;
-        of a generalized model for priors that have hyperparameters.
+        For unknown priors, for improper ones and functions, which nothing can be drawn from here.
 
     Examples
     --------

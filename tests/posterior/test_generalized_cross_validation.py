@@ -1,0 +1,184 @@
+"""Cross-validation and odds of points of generalized posteriors against integrals over a grid."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import gammaln, logsumexp
+
+import nestedmlm as nm
+
+PRIORS = {
+    "Intercept": nm.Prior("Normal", mu=0.5, sigma=1.0),
+    "1|g_sigma": nm.Prior("HalfNormal", sigma=0.7),
+}
+SIZES = (4, 2, 5, 3, 1)
+NEAR = 0.08  # Monte-Carlo error of 1000 draws, on the scale of logarithms
+ROWS = np.arange(sum(SIZES))
+
+
+def tiny():
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(len(SIZES)), SIZES)
+    y = rng.poisson(np.exp(np.array([0.0, 1.5, -0.5, 1.0, 0.5])[g] + 0.3))
+    y[6] += 4  # a row that is hard to predict
+    return pd.DataFrame({"y": y, "g": g})
+
+
+@cache
+def log_evidence(rows):
+    """log p(y of some rows): a grid over the intercept and the SD, Gauss-Hermite over effects."""
+    frame = tiny().iloc[list(rows)]
+    intercepts, sds = np.linspace(-3.5, 4.5, 61), np.linspace(0.0, 3.6, 46)[1:] - 0.04
+    u, w = np.polynomial.hermite_e.hermegauss(30)
+    B, T = np.meshgrid(intercepts, sds)
+    total = stats.norm.logpdf(B, 0.5, 1.0) + stats.halfnorm.logpdf(T, scale=0.7)
+    eta = B[..., None] + T[..., None] * u
+    mean = np.exp(eta)
+    for _, own in frame.groupby("g"):
+        y = own["y"].to_numpy()
+        values = y.sum() * eta - len(y) * mean - gammaln(y + 1.0).sum()
+        total = total + logsumexp(values + np.log(w / w.sum()), axis=-1)
+    return logsumexp(total) + np.log(8.0 / 60.0) + np.log(0.08)
+
+
+def exact(left_out, given=ROWS):
+    """log p(y_left_out | y of the other rows that are given)."""
+    rest = np.setdiff1d(given, left_out)
+    return log_evidence(tuple(np.union1d(given, left_out))) - log_evidence(tuple(rest))
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    model = nm.Model("y ~ 1 + (1 | g)", tiny(), family="poisson")
+    return model.sample(priors=PRIORS, sampler="psis", draws=500, seed=1)
+
+
+def test_groups(posterior):
+    expected = [exact(np.flatnonzero(tiny()["g"] == j)) for j in range(len(SIZES))]
+    found = posterior.kfold("g", draws=1000, seed=1, progress=False)
+    np.testing.assert_allclose(found.elpd_i, expected, atol=NEAR)
+    assert found.n_folds == 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few groups: k is large
+        approximate = posterior.loo("group")
+    assert found.p == pytest.approx(approximate.p + approximate.elpd - found.elpd, abs=1e-8)
+
+
+def test_rows_in_folds(posterior):
+    """Each row of a fold by itself, given the rows outside of the fold."""
+    found = posterior.kfold(3, draws=1000, seed=2, progress=False)
+    for fold in np.array_split(np.random.default_rng(2).permutation(len(ROWS)), 3):
+        rest = np.setdiff1d(ROWS, fold)
+        for i in fold:
+            expected = exact([i], np.union1d(rest, [i]))
+            assert found.elpd_i.values[i] == pytest.approx(expected, abs=NEAR)
+
+
+def test_rows_with_effects_integrated_out(posterior):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # k of one row is at the limit
+        found, given = posterior.loo(integrated=True), posterior.loo()
+    assert found.pareto_k.values.mean() < given.pareto_k.values.mean()
+    expected = [exact([i]) for i in ROWS]
+    np.testing.assert_allclose(found.elpd_i, expected, atol=0.08)
+
+
+def test_refits_replace_what_cannot_be_trusted(posterior, monkeypatch):
+    import arviz
+
+    whole = arviz.loo
+
+    def doubtful(*args, **options):
+        found = whole(*args, **options)
+        found.pareto_k.values[[1, 14]] = 0.9  # the second is all there is of its group
+        found.elpd_i.values[[1, 14]] = -100.0
+        return found
+
+    monkeypatch.setattr(arviz, "loo", doubtful)
+    found = posterior.loo(refit=True, seed=1, progress=False)
+    for i in (1, 14):
+        assert found.elpd_i.values[i] == pytest.approx(exact([i]), abs=NEAR)
+        assert found.pareto_k.values[i] == 0.0
+
+
+def crossed(rows=60):
+    rng = np.random.default_rng(3)
+    g, h = np.arange(rows) % 6, np.arange(rows) // 12
+    eta = 0.4 + 0.6 * rng.standard_normal(6)[g] + 0.4 * rng.standard_normal(5)[h]
+    return pd.DataFrame({"y": rng.poisson(np.exp(eta)), "g": g, "h": h})
+
+
+OF_BOTH = {"Intercept": nm.Prior("Normal", mu=0.5, sigma=1.0),
+           "sds": nm.Prior("HalfNormal", sigma=0.7)}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_crossed_factors_of_the_laplace_approximation():
+    """Groups of a factor, and rows, beside leave-one-out by importance weights of all draws."""
+    model = nm.Model("y ~ 1 + (1 | g) + (1 | h)", crossed(), family="poisson")
+    posterior = model.sample(priors=OF_BOTH, marginal="laplace", sampler="psis", draws=500, seed=1)
+    rows = posterior.kfold(20, draws=500, seed=1, progress=False)
+    assert rows.elpd == pytest.approx(posterior.loo().elpd, abs=1.0)
+    with pytest.raises(nm.errors.OptionError, match="takes one grouping factor"):
+        posterior.loo(integrated=True)
+    groups = posterior.kfold("h", draws=500, seed=1, progress=False)
+    assert groups.n_data_points == 5 and groups.elpd < rows.elpd
+
+
+@pytest.mark.slow
+def test_crossed_factors_by_nuts():
+    """The approximation is good where counts are many: both ways to the same numbers."""
+    model = nm.Model("y ~ 1 + (1 | g) + (1 | h)", crossed(), family="poisson")
+    exactly = model.sample(priors=OF_BOTH, draws=2000, seed=1, progress=False)
+    near = model.sample(priors=OF_BOTH, marginal="laplace", sampler="psis", draws=500, seed=1)
+    for folds in (6, "h"):
+        found = exactly.kfold(folds, draws=4000, seed=1, progress=False)
+        other = near.kfold(folds, draws=4000, seed=1, progress=False)
+        np.testing.assert_allclose(found.elpd_i, other.elpd_i, atol=0.2)
+        assert found.elpd == pytest.approx(other.elpd, abs=0.5)
+
+
+@pytest.mark.slow
+def test_left_out_rows_by_nuts(posterior):
+    """What importance sampling refuses is sampled: the same posterior without the rows."""
+    from nestedmlm.bayes.sampling.left_out_rows import LeftOutRows
+    from nestedmlm.posterior.cross_validation import left_out_densities, log_mean
+
+    sampler = LeftOutRows(design=posterior.design, priors=posterior.priors)
+    for left_out in ([6], [0, 1, 2, 3]):
+        mask = np.isin(ROWS, left_out)
+        data = {"posterior": sampler.sample(mask, draws=4000, seed=1)}
+        units = mask.astype(int)
+        held = np.array([False, True])
+        found = left_out_densities(data, posterior.design, units, held=held)[:, 1]
+        assert log_mean(found) == pytest.approx(exact(left_out), abs=NEAR)
+
+
+def test_odds_of_a_coefficient_are_the_ratio_of_evidences():
+    rng = np.random.default_rng(8)
+    g, x = np.repeat(np.arange(12), 6), rng.standard_normal(72)
+    x -= x.mean()  # so that the intercept's prior is the same without x
+    y = rng.poisson(np.exp(0.5 + 0.4 * rng.standard_normal(12)[g]))
+    frame = pd.DataFrame({"y": y, "x": x, "g": g})
+    own = PRIORS | {"x": nm.Prior("Normal", mu=0.2, sigma=0.5)}
+    whole = nm.Model("y ~ x + (1 | g)", frame, family="poisson")
+    whole = whole.sample(priors=own, sampler="psis", draws=500, seed=1)
+    without = nm.Model("y ~ 1 + (1 | g)", frame, family="poisson")
+    without = without.sample(priors=PRIORS, sampler="psis", draws=250, seed=1)
+    before, after = (fit.log_evidence(draws=1000, seed=1).log for fit in (without, whole))
+    expected = before - after
+    found = whole.hypothesis(["x = 0", "2 * x = 0", "1|g_sigma = 0.3"]).table["odds"]
+    assert np.log(found.iloc[0]) == pytest.approx(expected, abs=0.1)
+    assert found.iloc[1] == pytest.approx(found.iloc[0], rel=1e-9)
+    near = np.abs(whole.data["posterior"]["1|g_sigma"].values - 0.3) < 0.05
+    assert found.iloc[2] == pytest.approx(
+        near.mean() / 0.1 / stats.halfnorm.pdf(0.3, scale=0.7), rel=0.15
+    )
+    with pytest.warns(nm.errors.SamplingWarning, match="effective draws near it"):
+        whole.hypothesis("x = 3")
