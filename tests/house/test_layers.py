@@ -74,6 +74,7 @@ ONLY_IN = {
 LATE_IMPORTS = {
     "bayes.model.pymc_model": "PyMC",
     "bayes.model.numba_dispatch": "PyTensor's Numba backend",
+    "bayes.sampling.left_out_rows": "PyMC",
     "bayes.sampling.posterior_dataset": "xarray",
     "posterior.deferred_arrays": "xarray",
     "bayes.sampling.pymc_samplers": "PyMC",
