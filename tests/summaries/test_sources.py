@@ -160,12 +160,35 @@ def test_files_that_are_no_parquet(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "reader"), [("a.csv", "read_csv"), ("A.XLSX", "read_excel"), ("a.sav", "read_spss")]
+    ("name", "reader"),
+    [
+        ("a.csv", "read_csv"),
+        ("A.XLSX", "read_excel"),
+        ("a.sav", "read_spss"),
+        ("year.2024.csv.gz", "read_csv"),
+        ("a.jsonl", "read_json"),
+    ],
 )
 def test_files_of_other_kinds_say_how_they_are_read(name, reader, tmp_path):
     (tmp_path / name).write_text("x,y\n1,2\n")
     with pytest.raises(nm.DataError, match=rf"no Parquet file.*pandas\.{reader}\("):
         nm.lmer("y ~ 1 + (1 | x)", tmp_path / name)
+
+
+def test_files_and_tables_in_one_list_are_no_imputed_data(folder):
+    with pytest.raises(nm.DataError, match="a list with a DataFrame in it, not of paths"):
+        nm.lmer("score ~ ses + (1 | school)", [folder, DATA])
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(nm.DataError, match=f"no Parquet file in {tmp_path}"):
+        nm.lmer("y ~ 1 + (1 | x)", tmp_path)
+
+
+def test_names_that_are_patterns_too(tmp_path):
+    path = tmp_path / "part[1].parquet"
+    DATA.to_parquet(path)
+    assert nm.summarise("score ~ ses + (1 | school)", path).nobs == len(DATA)
 
 
 LEARNED = {

@@ -18,10 +18,12 @@ from nestedmlm.errors import DataError, PartitionError
 MOST_FILES = 3  # named in one message
 # how files that are no Parquet are read, by the end of their name
 _READERS = {
-    ".csv": "read_csv", ".dta": "read_stata", ".feather": "read_feather", ".ods": "read_excel",
+    ".csv": "read_csv", ".dta": "read_stata", ".feather": "read_feather", ".json": "read_json",
+    ".jsonl": "read_json", ".ods": "read_excel", ".orc": "read_orc",
     ".sas7bdat": "read_sas", ".sav": "read_spss", ".tsv": "read_table",
     ".txt": "read_csv", ".xls": "read_excel", ".xlsx": "read_excel",
 }  # fmt: skip
+_PACKED = (".bz2", ".gz", ".xz", ".zip", ".zst")  # which pandas unpacks itself
 
 
 def open_paths(given: Any) -> Source:
@@ -55,7 +57,7 @@ def open_paths(given: Any) -> Source:
         )
     paths, found = [str(path) for path in parts], list[str]()
     for path in paths:
-        if any(sign in path for sign in "*?["):
+        if any(sign in path for sign in "*?[") and not Path(path).exists():
             found += sorted(glob(path, recursive=True))  # noqa: PTH207
         elif "://" in path or Path(path).exists():
             found.append(path)
@@ -74,13 +76,23 @@ def open_paths(given: Any) -> Source:
             schema = pa.schema([*data.schema, *folders])
             data = ds.dataset(files, schema=schema, format="parquet", partitioning=keys)
     except Exception as error:  # whatever Arrow says of what is no Parquet
-        if reader := _READERS.get(Path(found[0]).suffix.lower()):
+        if reader := _reader(found[0]):
             how = f'it is no Parquet file: read it first, data = pandas.{reader}("{found[0]}")'
             raise DataError(f"{found[0]} cannot be read as Parquet: {how}") from None
         raise DataError(f"{found[0]} cannot be read as Parquet ({error})") from error
+    if not data.files:
+        raise DataError(f"there is no Parquet file in {', '.join(paths)}")
     _refuse_twice(data.files)
     source, names = _opened(data, ", ".join(paths))
     return replace(source, columns=tuple(dict.fromkeys((*source.columns, *names))))
+
+
+def _reader(path: str) -> str | None:
+    """Name of the function of pandas that reads a file of another kind."""
+    ends = [end.lower() for end in Path(path).suffixes]
+    if len(ends) > 1 and ends[-1] in _PACKED:
+        ends.pop()
+    return _READERS.get(ends[-1]) if ends else None
 
 
 def _refuse_twice(files: Sequence[str]) -> None:

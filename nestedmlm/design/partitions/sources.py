@@ -36,7 +36,7 @@ def is_source(data: Any) -> bool:
     if isinstance(data, pd.DataFrame) or is_arrow(data) or _is_polars(data, "DataFrame"):
         return False
     if isinstance(data, list | tuple):
-        return bool(data) and all(isinstance(part, str | Path) for part in data)
+        return any(isinstance(part, str | Path) for part in data)  # also if others are none
     streams = hasattr(data, "__arrow_c_stream__") or _is_polars(data, "LazyFrame")
     return streams or (callable(data) and not hasattr(data, "items"))
 
