@@ -166,7 +166,7 @@ def _checked(name: str, A: FloatArray, labels: list[Any]) -> FloatArray:
 def _root(name: str, A: FloatArray) -> tuple[FloatArray, str]:
     """L with ``A = L L'``, and what is to be said of it."""
     try:
-        L = np.linalg.cholesky(A)
+        L = _cholesky(A)
         if L.diagonal().min() > _LEAST_PIVOT * L.diagonal().max():
             return L, ""
     except np.linalg.LinAlgError:
@@ -181,6 +181,28 @@ def _root(name: str, A: FloatArray) -> tuple[FloatArray, str]:
     if values[0] < -1e-6 * values[-1]:
         remark += f"; the smallest eigenvalue is {values[0]:.2g}, the largest {values[-1]:.2g}"
     return vectors[:, kept] * np.sqrt(values[kept]), remark
+
+
+def _cholesky(A: FloatArray) -> FloatArray:
+    """The Cholesky factor, one family after the other where they are not related.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If A is not positive definite.
+    """
+    if len(A) < _MANY_MEMBERS:
+        return np.linalg.cholesky(A)
+    joined = scipy.sparse.csr_array(A)
+    _, family = scipy.sparse.csgraph.connected_components(joined, directed=False)
+    sizes, order = np.bincount(family), np.argsort(family, kind="stable")
+    starts = np.cumsum(sizes) - sizes
+    out = np.zeros(A.shape)
+    for size in np.unique(sizes):
+        own = order[starts[sizes == size][:, None] + np.arange(size)]
+        at = own[:, :, None], own[:, None, :]
+        out[at] = np.linalg.cholesky(A[at])
+    return out
 
 
 def with_relationships(design: Design, relationships: Mapping[str, Relationship]) -> Design:
@@ -234,10 +256,9 @@ def _of_families(name: str, own: Relationship) -> str:
     if sizes.max() * _SMALL_FAMILY > q:
         return ""
     return (
-        f"the {q:,} members of {name} fall into {len(sizes):,} families of {sizes.max()} at most, "
-        "and are eliminated as one block: with the columns of their roots in a term diag(..., "
-        "hom=True) of the family the same model takes the time of nested factors (how-to: "
-        "relatives, many families)"
+        f"the {q:,} members of {name} fall into {len(sizes):,} families of {sizes.max()} at most: "
+        "with the columns of their roots in a term diag(..., hom=True) of the family the same "
+        "model takes the time and memory of nested factors (how-to: relatives, many families)"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.statistics.parts import FactorPart
 
 Parts = Sequence[FactorPart]  # rows count from the first column of the block
@@ -27,13 +27,17 @@ def _lapack() -> Any:
     return lapack
 
 
-def eliminate(Q: FloatArray, T: Sequence[FloatArray], parts: Parts) -> tuple[float, FloatArray]:
+def eliminate(
+    Q: FloatArray, T: Sequence[FloatArray], parts: Parts, components: Sequence[IntArray] = ()
+) -> tuple[float, FloatArray]:
     """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``.
 
     `T` and `parts` are those of the crossed factors. `Q` holds its lower triangle on entry and is
-    made symmetric in place.
+    made symmetric in place. Where it falls into components, each of them is factorised alone.
     """
     _mirror_lower(Q)
+    if components:
+        return _by_component(Q, T, parts, components)
     H = two_sided(Q, T, parts)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
@@ -46,6 +50,33 @@ def eliminate(Q: FloatArray, T: Sequence[FloatArray], parts: Parts) -> tuple[flo
     lower = inverse.T  # C-ordered view whose lower triangle is filled
     _mirror_lower(lower)
     return logdet, two_sided(lower, [t.T for t in T], parts)
+
+
+def _by_component(
+    Q: FloatArray, T: Sequence[FloatArray], parts: Parts, components: Sequence[IntArray]
+) -> tuple[float, FloatArray]:
+    """`eliminate` where columns of different components never meet."""
+    logdet, out = 0.0, np.zeros(Q.shape)
+    widths = np.concatenate([np.full(part.k * part.levels, part.k) for part in parts])
+    entry = np.zeros((len(Q), int(widths.max())))  # of each column of Lambda, within its level
+    for t, part in zip(T, parts, strict=True):
+        entry[part.rows, : part.k] = np.tile(t.T, (part.levels, 1))
+    place = np.concatenate([np.arange(part.k * part.levels) % part.k for part in parts])
+    for own in components:  # all columns of a level are in one component, side by side
+        n, size = own.shape
+        Lambda, column = np.zeros((n, size, size)), np.arange(size)
+        for a in range(entry.shape[1]):
+            row = np.minimum(column - place[own] + a, size - 1)
+            used = a < widths[own]
+            c, j = np.nonzero(used)
+            Lambda[c, row[used], j] = entry[own[used], a]
+        at = own[:, :, None], own[:, None, :]
+        H = Lambda.swapaxes(1, 2) @ Q[at] @ Lambda + np.eye(size)
+        L = np.linalg.cholesky(H)
+        logdet += 2.0 * float(np.log(np.diagonal(L, axis1=1, axis2=2)).sum())
+        half = np.linalg.inv(L) @ Lambda.swapaxes(1, 2)
+        out[at] = half.swapaxes(1, 2) @ half
+    return logdet, out
 
 
 def _mirror_lower(A: FloatArray) -> None:
@@ -77,7 +108,11 @@ def _times_lambda(A: FloatArray, T: Sequence[FloatArray], parts: Parts) -> Float
 
 
 def information(
-    Q: FloatArray, Gtt: FloatArray, T: Sequence[FloatArray], parts: Parts
+    Q: FloatArray,
+    Gtt: FloatArray,
+    T: Sequence[FloatArray],
+    parts: Parts,
+    components: Sequence[IntArray] = (),
 ) -> list[FloatArray]:
     """Diagonal blocks of ``Z'V^{-1}Z = Q - Q Gtt Q``, one (J, k, k) array per factor.
 
@@ -91,10 +126,24 @@ def information(
             inverse = np.linalg.inv(t @ t.T)
             out.append(inverse - inverse @ diagonal_blocks(Gtt, part) @ inverse)
             continue
+        if components:
+            out.append(diagonal_blocks(_information_by_component(Q, Gtt, components), part))
+            continue
         rows = Q[part.rows]
         half = (rows @ Gtt).reshape(-1, part.k, Q.shape[0])
         product = np.einsum("jai,jbi->jab", half, rows.reshape(half.shape))
         out.append(diagonal_blocks(Q, part) - product)
+    return out
+
+
+def _information_by_component(
+    Q: FloatArray, Gtt: FloatArray, components: Sequence[IntArray]
+) -> FloatArray:
+    out = np.zeros(Q.shape)
+    for own in components:
+        at = own[:, :, None], own[:, None, :]
+        block = Q[at]
+        out[at] = block - block @ Gtt[at] @ block
     return out
 
 

@@ -1,14 +1,15 @@
 """Sums of products of crossed factors whose rows are dense: factors with a basis.
 
 A factor with the basis L (J, q) has effects ``L v`` at its levels, v independent, so its columns
-are those of its levels times L. Each row meets all q of them: they stand in the dense block, and
-only its sums are made here; what eliminates it does not know the difference.
+are those of its levels times L. Each row may meet all q of them: they stand in the dense block, and
+only its sums are made here. Where L is sparse (families that are not related to each other), the
+block falls into components, and what eliminates it takes one at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from nestedmlm.statistics.elimination_order import Order
 from nestedmlm.statistics.forest import Entries
 from nestedmlm.statistics.parts import FactorPart, stacked_parts
 from nestedmlm.statistics.sufficient_statistics import Crossed
+
+_SPARSE = 0.1  # share of a basis that is not zero, up to which it is multiplied as a sparse one
+_LARGEST_COMPONENT = 0.5  # share of the columns: with a larger one nothing is gained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,7 +51,27 @@ class _Columns:
         k = self.Z.shape[1]
         if self.basis is None:
             return scipy.sparse.csr_array(scipy.sparse.eye_array(self.levels * k))
+        if self.sparse:
+            return scipy.sparse.csr_array(scipy.sparse.kron(self.basis, scipy.sparse.eye_array(k)))
         return self.basis if k == 1 else np.kron(self.basis, np.eye(k))
+
+    @property
+    def sparse(self) -> bool:
+        """Whether a level meets few columns."""
+        basis = self.basis
+        return basis is None or bool(np.count_nonzero(basis) <= _SPARSE * basis.size)
+
+    def met(self, rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+        """Columns that sets of rows meet, (sets, q k): entries that are not zero."""
+        k, n = self.Z.shape[1], len(self.codes)
+        ones = (np.ones(n), (np.arange(n), self.codes))
+        levels = rows @ scipy.sparse.csr_array(ones, shape=(n, self.levels))
+        if self.basis is not None:
+            levels = levels @ scipy.sparse.csr_array(self.basis != 0.0, dtype=float)
+        out: scipy.sparse.csr_array = scipy.sparse.csr_array(
+            scipy.sparse.kron(levels, np.ones((1, k)))
+        )
+        return out
 
 
 def sum_with_bases(
@@ -58,6 +82,8 @@ def sum_with_bases(
     Z: Sequence[FloatArray],
     Y: FloatArray,
     w: FloatArray | None,
+    *,
+    split: bool,
 ) -> Crossed:
     """Sum the dense block where some of its factors have a basis.
 
@@ -72,6 +98,8 @@ def sum_with_bases(
     Y : (n, r) array
         Right-hand sides.
     w : (n,) array or None
+    split : bool
+        Whether to look for components: not where rows correlate.
 
     Returns
     -------
@@ -88,7 +116,10 @@ def sum_with_bases(
                 basis=basis,
             )
         )
-    return _sum(order, found[:m], found[m:], Y, w)
+    made = _sum(order, found[:m], found[m:], Y, w)
+    if not split or not all(f.sparse for f in found[m:]):
+        return made
+    return replace(made, components=_components(found[m - 1 : m], found[m:]))
 
 
 def _sum(
@@ -128,6 +159,35 @@ def _sum(
     )
 
 
+def _sets(codes: IntArray, number: int) -> scipy.sparse.csr_array:
+    """Rows of each level, (levels, n)."""
+    n = len(codes)
+    at = (np.ones(n), (codes, np.arange(n)))
+    return scipy.sparse.csr_array(at, shape=(number, n))
+
+
+def _components(top: Sequence[_Columns], trailing: Sequence[_Columns]) -> tuple[IntArray, ...]:
+    """Columns that rows of one level of the chain's coarsest factor join, by size."""
+    n = len(trailing[0].codes)
+    rows = _sets(np.arange(n), n) if not top else _sets(top[0].codes, top[0].levels)
+    met = scipy.sparse.hstack([f.met(rows) for f in trailing])
+    effects = [
+        scipy.sparse.kron(scipy.sparse.eye_array(q), np.ones((1, k)))
+        for k, q in (f.size for f in trailing)
+    ]  # columns of one, also without rows
+    met = scipy.sparse.vstack([met, scipy.sparse.block_diag(effects)])
+    graph = scipy.sparse.block_array([[None, met], [met.T, None]])
+    _, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    label = np.unique(label[met.shape[0] :], return_inverse=True)[1].reshape(-1)
+    sizes, order = np.bincount(label), np.argsort(label, kind="stable")
+    if sizes.max() > _LARGEST_COMPONENT * len(label):
+        return ()
+    starts = np.cumsum(sizes) - sizes
+    return tuple(
+        order[starts[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes)
+    )
+
+
 def _dense(A: Any) -> FloatArray:
     out: FloatArray = A.toarray() if scipy.sparse.issparse(A) else np.asarray(A)
     return out
@@ -153,23 +213,16 @@ def _entries(
     trailing: Sequence[_Columns],
     parts: Sequence[FactorPart],
 ) -> Entries:
-    """Which columns of the dense block each level of the chain meets: of a basis all."""
+    """Which columns of the dense block each level of the chain meets."""
     q = parts[-1].rows.stop
-    every = np.concatenate(
-        [np.zeros(0, dtype=np.int64)]
-        + [np.arange(p.rows.start, p.rows.stop) for p, f in zip(parts, trailing, strict=True)
-           if f.basis is not None]
-    )  # fmt: skip
-    by_level = [
-        (part.rows.start + f.codes.astype(np.int64) * part.k)[:, None] + np.arange(part.k)
-        for part, f in zip(parts, trailing, strict=True)
-        if f.basis is None
-    ]
     keys = []
     for own in chain:
-        met = [(np.arange(own.levels)[:, None] * q + every).ravel()]
-        met += [(own.codes.astype(np.int64)[:, None] * q + cols).ravel() for cols in by_level]
-        keys.append(np.unique(np.concatenate(met)))
+        rows = _sets(own.codes, own.levels)
+        met = [f.met(rows).tocoo() for f in trailing]
+        keys.append(np.unique(np.concatenate([
+            m.row.astype(np.int64) * q + part.rows.start + m.col
+            for m, part in zip(met, parts, strict=True)
+        ])))  # fmt: skip
     none = np.zeros(0, dtype=np.int64)
     nodes, cols = [x // q for x in keys], [x % q for x in keys]
     ups = [

@@ -149,6 +149,7 @@ def _cross_products(
     names = [f.name for f in design.factors]
     bases = [f.basis for f in design.factors]
     with_basis = any(basis is not None for basis in bases)
+    alone = allowed is None  # rows that do not share a level have nothing in common
     if with_basis:  # a row meets all its columns: it stands in the dense block
         free = [True] * len(bases) if allowed is None else allowed
         method = _exact_method(method)
@@ -177,7 +178,7 @@ def _cross_products(
     if order.trailing:
         Y = columns(slice(None))[-len(beta) - 1 :].T
         own = blocks[0].panel(0) if iterative else None
-        crossed, others = _sum_trailing(design, order, of_factor, Y, nodes, own)
+        crossed, others = _sum_trailing(design, order, of_factor, Y, nodes, own, alone)
     if others is not None:
         blocks = crossed = cast(Any, ExactOnly())
     return CrossProducts(
@@ -202,6 +203,7 @@ def _sum_trailing(
     Y: FloatArray,
     nodes: IntArray,
     own: FloatArray | None,
+    alone: bool,
 ) -> tuple[Crossed | None, SparseCrossed | None]:
     """Sums of what is crossed with the chain: dense, or sparse beside the chain's own panel."""
     factors, w = design.factors, design.weights
@@ -212,7 +214,7 @@ def _sum_trailing(
     )
     bases = [f.basis for f in factors]
     if any(basis is not None for basis in bases):
-        return sum_with_bases(order, codes, sizes, bases, (*Z, *Zt), Y, w), None
+        return sum_with_bases(order, codes, sizes, bases, (*Z, *Zt), Y, w, split=alone), None
     tcode = np.stack([codes[f] for f in order.trailing])
     levels = [sizes[f] for f in order.trailing]
     all_w = np.ones(design.n) if w is None else w

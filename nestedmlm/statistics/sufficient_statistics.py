@@ -37,6 +37,9 @@ class Crossed:
         Which levels of the chain meet which columns.
     values : array
         Sums of products of the chain with the block, (k, E) factor after factor, flat.
+    components : tuple of (number, size) int arrays
+        Columns that do not meet those of another component, also when the chain is eliminated,
+        by size; empty where the block is one.
     """
 
     parts: tuple[FactorPart, ...]
@@ -44,6 +47,7 @@ class Crossed:
     R: FloatArray
     entries: Entries
     values: FloatArray
+    components: tuple[IntArray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)

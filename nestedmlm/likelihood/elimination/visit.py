@@ -186,11 +186,11 @@ def _dense(
     assert crossed is not None
     whole = stats.parts[len(stats.order.chain) :]  # of the crossed factors, among all
     factors = [part.matrix(T) for part in whole]
-    logdet, G = trailing.eliminate(Q, factors, crossed.parts)
+    logdet, G = trailing.eliminate(Q, factors, crossed.parts, crossed.components)
     b = G @ R
     S -= R.T @ b
     B = R - Q @ b
-    own = tuple(trailing.information(Q, G, factors, crossed.parts))
+    own = tuple(trailing.information(Q, G, factors, crossed.parts, crossed.components))
     for A, part, dense_part in zip(own, whole, crossed.parts, strict=True):
         mine = dense_part.by_level(B)
         part.matrix(info)[...] = A.sum(axis=0)
