@@ -190,14 +190,14 @@ def k_fold(
 
 def _groups(design: Design, folds: int | str, group: str | None) -> tuple[IntArray, str, list[Any]]:
     """The group of each row of a factor, or of blocks of residuals; dimension and labels."""
-    names = [factor.name for factor in design.factors]
+    names = {factor.name: f for f, factor in enumerate(design.factors) if not factor.is_whole}
     own = design.residual
     block = None if own is None or own.block is None else own.block_name
     if isinstance(folds, str) and group is not None:
         raise OptionError("give folds a number beside group=, or the factor alone")
     name = folds if isinstance(folds, str) else group
     if name in names:
-        f = names.index(name)
+        f = names[name]
         return design.factors[f].codes, factor_dim(design, f), design.factors[f].levels.tolist()
     if name is not None and name == block:
         return block_units(design)

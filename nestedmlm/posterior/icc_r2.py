@@ -9,7 +9,6 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.moments import term_products
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
@@ -50,8 +49,14 @@ def r2_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFrame
 
 
 def nakagawa_draws(data: Any, design: Design) -> tuple[FloatArray, FloatArray]:
-    """Marginal and conditional R-squared in every draw, (S,) each; from sums, too."""
-    fixed = fixed_variance(design, fixed_draws(data, design))
+    """Marginal and conditional R-squared in every draw, (S,) each; from sums, too.
+
+    Smooth curves of all data count with the fixed effects.
+    """
+    if any(factor.is_whole for factor in design.factors):
+        fixed = _variance_of_fitted(data, design, curves_only=True)
+    else:
+        fixed = np.asarray(fixed_variance(design, fixed_draws(data, design)))
     terms, residual = split_variance(data, design)
     random = sum(terms, np.zeros(1))
     total = fixed + random + residual
@@ -63,17 +68,19 @@ def icc_table(data: Any, design: Design, *, level: float = LEVEL) -> pd.DataFram
 
     A factor with random slopes counts with its average over the rows, ``mean(z' Sigma z)``
     (Johnson 2014), so that for random intercepts it is the textbook's intraclass correlation.
+    Smooth curves of all data are predictors.
 
     Returns
     -------
     DataFrame
         One row per factor and ``Residual``; ``estimate, std_error, conf_low, conf_high``.
     """
-    names = [factor.name for factor in design.factors]
-    shares = {name: np.zeros(1) for name in names}
+    shares = {factor.name: np.zeros(1) for factor in design.factors if not factor.is_whole}
     terms, residual = split_variance(data, design)
     for term, variance in zip(design.terms, terms, strict=True):
-        shares[names[term.factor]] = shares[names[term.factor]] + variance
+        factor = design.factors[term.factor]
+        if not factor.is_whole:
+            shares[factor.name] = shares[factor.name] + variance
     shares["Residual"] = residual
     draws = np.column_stack(list(shares.values()))
     index = pd.Index(list(shares), name="group")
@@ -137,17 +144,24 @@ def mean_residual_variance(data: Any, design: Design) -> FloatArray:
 
 
 def term_variances(data: Any, design: Design) -> list[FloatArray]:
-    """``mean over rows of z' Sigma z`` of each term, shapes (S,)."""
-    refuse_curves(design.factors, "a share of the variance")
+    """``mean over rows of z' Sigma z`` of each term, shapes (S,).
+
+    Zero for smooth curves of all data, which are part of the predictor.
+    """
     return [
-        mean_variance(term_products(term), cov)
+        np.zeros(len(cov))
+        if design.factors[term.factor].is_whole
+        else mean_variance(term_products(term), cov)
         for term, cov in zip(design.terms, covariance_draws(data, design), strict=True)
     ]
 
 
-def _variance_of_fitted(data: Any, design: Design) -> FloatArray:
-    """Variance over the rows of the expected values without the offset, shape (S,)."""
-    rows = fitted_rows(data, design)
+def _variance_of_fitted(data: Any, design: Design, *, curves_only: bool = False) -> FloatArray:
+    """Variance over the rows of the linear predictors without the offset, shape (S,).
+
+    Without random effects but for those that make curves, if `curves_only`.
+    """
+    rows = fitted_rows(data, design, re_form=False if curves_only else None)
     total = np.zeros(len(rows.beta))
     squares = np.zeros(len(rows.beta))
     # an origin near the values: sums of squares then lose no digits

@@ -32,7 +32,7 @@ from scipy.sparse.csgraph import connected_components
 
 from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.design.design import Design
-from nestedmlm.design.matrices.grouping import refuse_curves, refuse_related
+from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.errors import MemoryLimitError, OptionError
 from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
 
@@ -102,12 +102,12 @@ def choose_factor(design: Design, name: str | None) -> int:
     OptionError
         If there is no such factor, or none of that name.
     """
-    names = [factor.name for factor in design.factors]
+    names = {factor.name: f for f, factor in enumerate(design.factors) if not factor.is_whole}
     if name is not None:
         if name not in names:
             raise OptionError(f"{name!r} is no grouping factor; known: {', '.join(names)}")
-        return names.index(name)
-    outer = [f for f in range(len(names)) if _contains_all(design, f)]
+        return names[name]
+    outer = [f for f in names.values() if _contains_all(design, f)]
     if not outer:
         raise OptionError(
             "no grouping factor contains all others; say which groups to leave out: group= one of "
@@ -123,6 +123,7 @@ def _contains_all(design: Design, f: int) -> bool:
         len(np.unique(other.codes.astype(np.int64) * len(outer.levels) + outer.codes))
         == len(other.levels)
         for other in design.factors
+        if not other.is_whole
     )
 
 
@@ -182,7 +183,6 @@ def left_out_log_density(
         If levels of a factor are related.
     """
     refuse_related(design.factors, "the density of what is left out")
-    refuse_curves(design.factors, "the density of what is left out")
     count = int(units.max()) + 1
     out = np.full((len(draws.sigma), count), np.nan)
     relative = [cov / draws.sigma[:, None, None] ** 2 for cov in draws.covariances]
