@@ -271,6 +271,32 @@ def test_posterior_of_sums_is_that_of_rows():
         sums.predict()
 
 
+def test_posteriors_of_files_are_saved(tmp_path):
+    DATA.to_parquet(tmp_path / "a.parquet")
+    s = nm.summarise("score ~ ses + (1 | school)", tmp_path / "a.parquet")
+    posterior = s.sample(sampler="psis", draws=100, seed=4)
+    posterior.save(tmp_path / "posterior.nc")
+    again = nm.load_bayesfit(tmp_path / "posterior.nc")
+    assert again.sigma == posterior.sigma
+    assert np.allclose(again.predict(DATA[:3]), posterior.predict(DATA[:3]))
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda: SUMMARY.fit("score ~ sector"), nm.FormulaError, "sums are by group: keep one"),
+        (lambda: SUMMARY.save("/no/such/folder/x.nms"), nm.DataError, "no directory '/no/such/f"),
+        (lambda: nm.summarise(FORMULA, DATA, like="x"), nm.NestedMLMError, "like must be a Summ"),
+        (lambda: nm.lmer(FORMULA, SUMMARY), nm.DataError, r"not .* Summary; .*s\.fit\(formula\)"),
+        (lambda: nm.pymc_lmer(FORMULA, "x.parquet"), nm.DataError, r"nm\.summarise\(formula, path"),
+    ],
+    ids=["no groups", "folder", "like", "lmer", "pymc_lmer"],
+)
+def test_doors_that_sums_do_not_take(ask, error, message):
+    with pytest.raises(error, match=message):
+        ask()
+
+
 @pytest.mark.parametrize(
     ("khat", "asked", "used"),
     [

@@ -7,6 +7,7 @@ are read when first asked for, never written to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,21 @@ def _is_column(values: Any) -> bool:
     )
 
 
+def _instead_of(data: Any) -> str:
+    """What to write in the place of data that are no table in memory."""
+    ways = [way for way in ("collect", "compute") if hasattr(data, way)]
+    if ways:
+        return f"; {ways[0]}() it first: its rows are needed in memory"
+    if hasattr(data, "n_cells"):  # a `Summary`, of a room above
+        return "; sums are fitted by their own methods: s.fit(formula), s.sample(formula)"
+    if isinstance(data, str | Path):
+        return (
+            "; here the rows are needed in memory: read the files first (files are read part by "
+            "part by nm.lmer, and for a posterior by nm.summarise(formula, path).sample())"
+        )
+    return ""
+
+
 def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
     import narwhals.stable.v1 as nw
 
@@ -145,10 +161,9 @@ def _open_narwhals(data: Any) -> tuple[Callable[[str], Any], Any, pd.Index]:
         frame = nw.from_native(data, eager_only=True)
     except TypeError:
         kind = f"{type(data).__module__.partition('.')[0]}'s {type(data).__name__}"
-        ways = [way for way in ("collect", "compute") if hasattr(data, way)]
-        hint = f"; {ways[0]}() it first: its rows are needed in memory" if ways else ""
         raise DataError(
-            f"data must be a table (pandas, polars, pyarrow, dict of arrays), not {kind}{hint}"
+            f"data must be a table (pandas, polars, pyarrow, dict of arrays), not {kind}"
+            f"{_instead_of(data)}"
         ) from None
 
     def read(name: str) -> pd.Series:

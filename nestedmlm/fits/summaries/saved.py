@@ -133,7 +133,8 @@ def save(summary: Summary, path: str | Path) -> None:
     Raises
     ------
     DataError
-        If the formula uses a value of the caller's that a file cannot hold.
+        If the formula uses a value of the caller's that a file cannot hold, or there is no such
+        directory.
 
     Examples
     --------
@@ -147,6 +148,8 @@ def save(summary: Summary, path: str | Path) -> None:
     import pyarrow.parquet as pq
 
     path = Path(path)
+    if not path.parent.is_dir():
+        raise DataError(f"there is no directory {str(path.parent)!r} to save in")
     beside = path.with_name(path.name + ".part")
     try:
         pq.write_table(to_arrow(summary), beside)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.arguments import check_choice, checked
+from nestedmlm.arguments import check_choice, check_instance, checked
 from nestedmlm.callers import Caller
 from nestedmlm.design.frame.environment import Environment, plain_variables
 from nestedmlm.design.frame.snapshots import snapshot
@@ -102,7 +102,8 @@ def summarise(
     ColumnNotFoundError
         If the data have no such column.
     OptionError
-        For an option that sums do not know; for cells on workers that are not Dask's.
+        For an option that sums do not know, a `like` that is no summary, or cells that are to stay
+        on workers that are not Dask's.
     SumsNotHereError
         If cells stay on workers and those are gone.
 
@@ -171,6 +172,7 @@ def planned(
             )
     source = open_source(data)
     if like is not None:
+        check_instance(like, Summary, "like")
         if like.plan.reading.formula != formula:
             raise DataError(f"like= is a summary of {like.formula}, not of {formula.display}")
         return like.plan, source, like.options

@@ -65,6 +65,12 @@ def cell_design(
         If the response is constant.
     GroupingError
     """
+    if not formula.bars:
+        raise FormulaError(
+            "no random-effects terms in the formula; sums are by group: keep one, for example "
+            "(1 | group)",
+            formula.text,
+        )
     reading = reading_of(plan.reading, formula)
     _check_variables(plan, reading)
     terms = [reading.fixed, *(bar.terms for bar in formula.bars)]
@@ -104,7 +110,7 @@ def cell_design(
             terms=tuple(_places(block.spec, place, formula) for block in blocks),
             codes=tuple(block.codes for block in groups.values()),
             root=_root(cells),
-            plan=plan,
+            plan=replace(plan, pilot=None),  # rows, which a saved posterior would hold
         ),
     )
     _check(design, cells.tally)
