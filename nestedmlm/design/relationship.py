@@ -27,7 +27,7 @@ from nestedmlm.errors import MemoryLimitError, OptionError, RelationshipError
 from nestedmlm.formula.formula import Formula
 
 MOST_RELATIVES = 20_000  # their relationships alone take 3 GB
-_PRODUCTS_PER_SECOND = 2e9  # of one busy processor; a fit takes about 20 q^3
+_PRODUCTS_PER_SECOND = 5e10  # of one busy processor; a fit takes about 20 q^3
 _SYMMETRIC = 1e-8  # largest difference of A and its transpose, as a share of its largest entry
 _POSITIVE = 1e-10  # smallest eigenvalue that counts, as a share of the largest
 _MANY_MEMBERS = 1000  # from which it is said that they fall into small families

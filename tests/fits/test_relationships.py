@@ -354,8 +354,6 @@ def test_what_is_not_worked_out(tmp_path):
     related = {"id": found}
     with pytest.raises(OptionError, match="linear models"):
         nm.Model("herd ~ x + (1 | id)", d, relationship=related, family="poisson")
-    with pytest.raises(ResidualStructureError, match="beside effects of relatives"):
-        nm.lmer("y ~ x + (1 | id)", d, relationship=related, dispersion="~ x")
     with pytest.raises(RelationshipError, match="lme4's optimizer"):
         nm.lmer("y ~ x + (1 | id)", d, relationship=related, method="lme4")
     with pytest.raises(RelationshipError, match="a bootstrap of cases"):
