@@ -5,6 +5,9 @@ covariance matrices: with ``s = Z'r`` of a level and r the residuals of least sq
 ``s s'`` over the levels of each factor, and ``r'r``, are equated to what they are expected to be.
 That is linear in all covariances. The few fixed effects are taken to leave no mark on r, which
 costs an error of p over the number of levels: it is a start.
+
+Descending on a part of the groups first, from here, was tried: of 16 made fits of 1e5 to 2e5 levels
+two then took one or two evaluations of the whole less, three took more, and eleven as many.
 """
 
 from __future__ import annotations
