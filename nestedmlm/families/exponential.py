@@ -146,7 +146,8 @@ def negative_binomial_slope(mean: Mean, theta: float) -> tuple[FloatArray, Float
 def negative_binomial_kernel(y: FloatArray, mean: Mean, a: FloatArray, theta: float) -> FloatArray:
     """Log-density up to ``-a log y!``."""
     mu = mean.mu
-    won = _times_log(y, mean.log_mu - np.log(theta + mu))
+    # a share's logarithm: of predictors whose exponential is cut off it would be positive
+    won = _times_log(y, np.minimum(mean.log_mu - np.log(theta + mu), 0.0))
     return a * (log_rising(y, theta) - theta * np.log1p(mu / theta) + won)
 
 

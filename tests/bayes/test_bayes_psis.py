@@ -16,6 +16,7 @@ from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.bayes.sampling.asinh_scale import LINEAR_SHARE, asinh_density, linear_shares
 from nestedmlm.bayes.sampling.conditional_coefficients import conditional_coefficients
 from nestedmlm.bayes.sampling.mode import find_peak
+from nestedmlm.bayes.sampling.pareto import smooth_weights
 from nestedmlm.bayes.sampling.psis import psis_sample, systematic
 from nestedmlm.bayes.sampling.split_student import SplitStudent, split_student
 
@@ -351,3 +352,14 @@ def test_a_posterior_skew_towards_zero_is_covered():
     assert max(one.khat for one in drawn) < 0.5 and min(one.ess for one in drawn) > 1900
     logs = [one.log_evidence for one in drawn]
     assert np.ptp(logs) < 5.0 * max(one.evidence_error for one in drawn)
+
+
+def test_weights_beside_which_all_others_vanish_are_not_trusted():
+    """Posteriors of one draw had a k-hat of minus infinity: that of equal weights."""
+    few = np.full(400, -9000.0)
+    for large in range(1, 5):
+        few[:large] = -np.arange(large)
+        assert smooth_weights(few)[1] == np.inf
+    assert smooth_weights(np.full(400, -3.0))[1] == -np.inf
+    below = np.append(np.full(400, -3.0), [-9.0, -50.0])
+    assert smooth_weights(below)[1] == -np.inf

@@ -7,8 +7,15 @@ import pytest
 from glmm_designs import FORMS, GIVEN, PAIRS, made
 
 from nestedmlm.families import resolve_family
+from nestedmlm.families.row_terms import log_densities
 from nestedmlm.likelihood.glmm import fused_laplace
 from nestedmlm.likelihood.glmm.fused_laplace import applies, compiled_laplace, first_order
+from nestedmlm.likelihood.glmm.fused_rows import (
+    density_of_row,
+    dispersion_constant,
+    mean_of_row,
+    row_codes,
+)
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.likelihood.glmm.laplace import laplace, laplace_slopes
 from nestedmlm.likelihood.glmm.modes import find_modes
@@ -53,6 +60,25 @@ def test_every_nested_form(form):
 @pytest.mark.parametrize(("name", "link"), KNOWN)
 def test_compiled(name, link):
     check(compiled_laplace(), "nested", name, link, "expected")
+
+
+@pytest.mark.parametrize("name", ["poisson", "negativebinomial"])
+def test_counts_have_no_density_above_one_at_any_predictor(name):
+    family, theta = resolve_family(name, "log"), 1.5
+    eta = np.array([-1e4, -800.0, -3.0, 0.0, 3.0, 690.0, 720.0, 1e4])
+    for count in (0.0, 1.0, 7.0):
+        y, one = np.full(len(eta), count), np.ones(len(eta))
+        with np.errstate(all="ignore"):
+            vectors = log_densities(family, eta, y, one, theta)
+        codes = row_codes(family)
+        means = [mean_of_row(codes[1], x) for x in eta.tolist()]
+        loops = [density_of_row(codes[0], count, 1.0, m[0], *m[2:4], theta) for m in means]
+        if name == "negativebinomial":  # loops leave out what eta does not change
+            vectors = vectors - dispersion_constant(codes[0], y[:1], one[:1], theta)
+            assert (vectors <= 0.0).all()
+        else:
+            assert (vectors + family.log_constant(y, one) <= 0.0).all()
+        np.testing.assert_allclose(loops, vectors, rtol=1e-12)
 
 
 def test_what_loops_do_not_know():

@@ -13,6 +13,7 @@ from nestedmlm._typing import FloatArray
 
 _SHARE, _ROOTS = 0.2, 3.0  # of all weights, and of their number's root: the tail, whichever is less
 _LEAST = 5  # weights of a tail that can be fitted
+_EQUAL = 1e-12  # of logarithms of weights of a tail: their range
 _GRID, _QUARTILE, _SHRINKAGE = 30, 3.0, 10.0  # of Zhang & Stephens; the last towards k = 1/2
 
 
@@ -28,7 +29,8 @@ def smooth_weights(log_weights: FloatArray) -> tuple[FloatArray, float]:
     smoothed : (n,) array
         Logarithms, the largest at most 0 (weights relative to the largest raw one).
     khat : float
-        Infinite if the tail is too short to be fitted.
+        Infinite if the tail is too short to be fitted, or a few weights are all there is; minus
+        infinity of equal weights.
     """
     x = log_weights - log_weights.max()
     n = len(x)
@@ -40,8 +42,10 @@ def smooth_weights(log_weights: FloatArray) -> tuple[FloatArray, float]:
     cutoff = max(x[order[n - size - 1]], np.log(np.finfo(float).tiny))
     excess = np.exp(x[tail]) - np.exp(cutoff)
     excess = excess[excess > 0.0]
-    if len(excess) < _LEAST or excess[-1] - excess[0] <= 1e-12 * np.exp(x[tail[-1]]):
-        return x, -np.inf if len(excess) else np.inf  # equal weights: no tail at all
+    if x[tail[-1]] - x[tail[0]] <= _EQUAL:
+        return x, -np.inf  # no tail at all
+    if len(excess) < _LEAST:
+        return x, np.inf  # beside a few weights the others vanish
     k, sigma = fit_pareto(excess)
     at = (np.arange(size) + 0.5) / size
     out = x.copy()

@@ -132,7 +132,7 @@ def density_of_row(
     if family == POISSON:
         return a * ((y * log_mu if y > 0.0 else 0.0) - mu)
     if family == NEGATIVE_BINOMIAL:
-        won = y * (log_mu - log_of(dispersion + mu)) if y > 0.0 else 0.0
+        won = y * min(log_mu - log_of(dispersion + mu), 0.0) if y > 0.0 else 0.0
         return a * (won - dispersion * log_of(1.0 + mu / dispersion))
     nu = a / dispersion
     if family == GAMMA:
