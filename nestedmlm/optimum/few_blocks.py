@@ -44,7 +44,8 @@ def unbounded_levels(sums: PairSums, *, REML: bool) -> str | None:
                 _, _, group = model.names[own.start].partition("|")
                 return (
                     f"the likelihood has no maximum, and this is a local optimum: only {len(rows)} "
-                    f"blocks{f' of {group}' if group else ''} have rows at all of levels "
+                    f"block{'s' if len(rows) > 1 else ''}{f' of {group}' if group else ''} with "
+                    "rows at all of levels "
                     f"{', '.join(str(v + 1) for v in levels)}, too few for an unstructured matrix "
                     "beside these effects, so some combination of the levels can be fitted exactly;"
                     f" take a simpler structure, toep, ad1 or cs{', or no by=' if group else ''}"

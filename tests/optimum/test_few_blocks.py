@@ -66,7 +66,7 @@ def test_the_criterion_falls_without_end_where_it_is_said(random, complete, REML
         assert said is None
         assert fell < -1.0
     else:
-        assert f"only {complete} blocks have rows at all of levels 1, 2, 3," in said
+        assert f"only {complete} blocks with rows at all of levels 1, 2, 3," in said
         assert fell == pytest.approx(rate * np.log(2), rel=0.02)
 
 
@@ -81,7 +81,7 @@ def test_levels_that_two_patterns_share_are_named_with_their_group():
     ]
     d = pd.DataFrame(rows, columns=["id", "visit", "arm", "y"])
     said = unbounded_levels(problem(d, "", by=", by=arm")[1], REML=True)
-    assert "only 2 blocks of b have rows at all of levels 1, 2," in said
+    assert "only 2 blocks of b with rows at all of levels 1, 2," in said
     assert said.endswith("toep, ad1 or cs, or no by=")
     assert unbounded_levels(problem(d, "")[1], REML=True) is None
 
@@ -92,3 +92,12 @@ def test_a_fit_without_a_maximum_is_not_certified():
     assert not found.certificate.holds
     plan, sums = problem(blocks_of_sites(14), SITES)
     assert optimize_residuals(plan, sums, REML=True).certificate.holds
+
+
+def test_effects_that_leave_nothing_free():
+    """By REML they take the fall away; a random effect that is zero, or ML, does not."""
+    alone = problem(blocks_of_sites(1), "")[1]
+    assert unbounded_levels(alone, REML=True) is None
+    assert "only 1 block with" in unbounded_levels(alone, REML=False)
+    each = problem(blocks_of_sites(3), SITES)[1]  # a site for each block
+    assert "only 3 blocks with" in unbounded_levels(each, REML=True)
