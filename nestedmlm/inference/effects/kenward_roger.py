@@ -239,16 +239,20 @@ def spread_of(
 
     Where sigma is known, component 0 does not move.
     """
-    IE = expected_information(found, n, p)
+    IE, size = expected_information(found, n, p), np.append(n, np.diag(found.tr_dV_dV))
     if known:
-        spread, flat = _twice_inverse(IE[1:, 1:])
+        spread, flat = _twice_inverse(IE[1:, 1:], size[1:])
         return np.pad(spread, (1, 0)), flat
-    return _twice_inverse(IE)
+    return _twice_inverse(IE, size)
 
 
-def _twice_inverse(IE: FloatArray) -> tuple[FloatArray, int]:
-    """``2 IE^+`` without what the data do not identify, and how much that is."""
-    d = 1.0 / np.sqrt(np.abs(np.diag(IE)).clip(min=1e-300))
+def _twice_inverse(IE: FloatArray, size: FloatArray) -> tuple[FloatArray, int]:
+    """``2 IE^+`` without what the data do not identify, and how much that is.
+
+    In units of the information without fixed effects: of random effects that they reproduce IE
+    holds rounding.
+    """
+    d = 1.0 / np.sqrt(np.fmax(np.abs(np.diag(IE)), size).clip(min=1e-300))
     values, vectors = np.linalg.eigh(IE * np.outer(d, d))
     keep = values > _ZERO_EIGENVALUE
     root = vectors[:, keep] * d[:, None]

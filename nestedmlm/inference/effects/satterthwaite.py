@@ -133,7 +133,9 @@ def satterthwaite(fitted: Fitted) -> Satterthwaite:
         return _with_residuals(fitted)
     s, curvature = fitted.solution, curvature_at(fitted)
     H, found = curvature.hessian, curvature.derivatives
-    spread, flat = twice_inverse(H if s.stats.sigma is None else H[:-1, :-1])
+    size = np.append(np.diag(found.tr_dV_dV), 0.0)
+    kept = len(H) if s.stats.sigma is None else len(H) - 1
+    spread, flat = twice_inverse(H[:kept, :kept], size[:kept])
     if s.stats.sigma is not None:  # nothing of sigma is uncertain
         spread = np.pad(spread, (0, 1))
     Ri = s.stats.R_x_inverse

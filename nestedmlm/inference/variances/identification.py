@@ -65,16 +65,25 @@ class Confounding:
         The term, or the column, without which the model is the same; empty if there is none.
     place : int
         Place of that term, or of the column's term, in the order of VarCorr.
+    fixed : bool
+        Whether the fixed effects reproduce these columns of the term.
     """
 
     terms: tuple[str, ...]
     columns: tuple[str, ...]
     redundant: str
     place: int
+    fixed: bool = False
 
     @property
     def message(self) -> str:
         """What is not identified, what is, and what to write instead."""
+        if self.fixed:
+            return (
+                f"the fixed effects reproduce the random effects {_listed(self.columns)} of "
+                f"{self.terms[0]}: REML knows nothing of their variance, and what it is said to be "
+                "is arbitrary; leave these random effects out, or the fixed ones"
+            )
         what = f"the data cannot tell the random effects of {_listed(self.terms)} apart"
         if len(self.terms) == 1 and self.columns:
             what = f"the random effects {_listed(self.columns)} of {self.terms[0]} are collinear"
@@ -104,6 +113,42 @@ def confoundings(
     tuple of Confounding
         None where crossed factors are eliminated iteratively.
     """
+    fixed = _reproduced(design) if REML and design.family is None else ()
+    return (*fixed, *_shared(design, solution, REML=REML, information=information))
+
+
+def _reproduced(design: Design) -> tuple[Confounding, ...]:
+    """Terms with columns whose effects, one for each level, are sums of the fixed effects'."""
+    if design.sums is not None or not design.p:
+        return ()
+    found, Q = list[Confounding](), None
+    for place, term in enumerate(design.terms):
+        factor = design.factors[term.factor]
+        if len(factor.levels) > design.p or factor.basis is not None or term.smooth:
+            continue
+        if Q is None:
+            Q = np.linalg.qr(design.X)[0]
+        effects = np.zeros((design.n, len(factor.levels)))
+        columns = list[str]()
+        for name, x in zip(term.columns, term_matrix(term).T, strict=True):
+            effects[np.arange(design.n), factor.codes] = x
+            rest = effects - Q @ (Q.T @ effects)
+            if effects.any() and np.linalg.norm(rest) <= _COLLINEAR * np.linalg.norm(effects):
+                columns.append(name)
+        if columns:
+            found.append(
+                Confounding(
+                    terms=(_text(term),), columns=tuple(columns), redundant="", place=place,
+                    fixed=True,
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def _shared(
+    design: Design, solution: Solution, *, REML: bool, information: FloatArray | None
+) -> tuple[Confounding, ...]:
+    """Variances that terms, or columns of one, have between them."""
     other = design.family is not None or design.residual is not None
     if not design.terms:
         return ()

@@ -146,3 +146,32 @@ def test_as_many_fixed_effects_as_rows_say_nothing():
     assert len(confoundings(less, fit.solution, REML=False)) == 1
     one = nm.glmer("y ~ 1 + (1 | g)", few, family=nm.families.poisson())
     assert confoundings(one.design, one.solution, REML=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("formula", "columns", "df"),
+    [
+        ("y ~ factor(g) + (1 | g)", "(Intercept) of (1 | g)", 63),
+        ("y ~ factor(g) * x + (x | g)", "(Intercept) and x of (x | g)", 54),
+        ("y ~ factor(g) + x + (1 | g) + (1 | h)", "(Intercept) of (1 | g)", None),
+        ("y ~ x + (1 | g)", None, None),
+        ("y ~ factor(h) + (1 | g)", None, None),
+        ("y ~ poly(x, 8) + (1 | h)", None, None),
+    ],
+)
+def test_random_effects_that_fixed_effects_reproduce(formula, columns, df):
+    """Of 9 groups and 18 coefficients; REML has no such variance, so their df are those of lm."""
+    rng = np.random.default_rng(0)
+    g = np.repeat(np.arange(9), 8)
+    rows = pd.DataFrame({"g": g, "h": np.tile(np.arange(8), 9), "x": rng.normal(size=72)})
+    rows["y"] = rng.normal(size=72) + rng.normal(size=9)[g]
+    fit = nm.lmer(formula, rows)
+    said = [m for m in fit.messages if m.startswith("the fixed effects reproduce")]
+    assert len(said) == (columns is not None)
+    if columns is None:
+        return
+    assert columns in said[0] and "The fixed effects reproduce" in str(fit.diagnose())
+    assert not any("reproduce" in m for m in nm.lmer(formula, rows, REML=False).messages)
+    for ddf in ("satterthwaite", "kenward-roger") if df else ():
+        found = fit.anova(ddf=ddf).to_frame()["den_df"].to_numpy()
+        assert found == pytest.approx(df, rel=1e-6)
