@@ -301,8 +301,8 @@ def test_doors_that_sums_do_not_take(ask, error, message):
     ("khat", "asked", "used"),
     [
         (0.7, {}, "psis"),
-        (0.7, {"tune": 20}, "nutpie"),
-        (-9.0, {}, "nutpie"),
+        pytest.param(0.7, {"tune": 20}, "nutpie", marks=pytest.mark.slow),
+        pytest.param(-9.0, {}, "nutpie", marks=pytest.mark.slow),
     ],
     ids=["many", "as asked for", "refused"],
 )
