@@ -12,6 +12,9 @@ from scipy import stats
 from scipy.special import gammaln, logsumexp
 
 import nestedmlm as nm
+from nestedmlm.bayes.density.laplace_density import laplace_density
+from nestedmlm.bayes.model.priors import resolve_priors
+from nestedmlm.posterior.reduced_posterior import rows_kept
 
 PRIORS = {
     "Intercept": nm.Prior("Normal", mu=0.5, sigma=1.0),
@@ -182,3 +185,24 @@ def test_odds_of_a_coefficient_are_the_ratio_of_evidences():
     )
     with pytest.warns(nm.errors.SamplingWarning, match="effective draws near it"):
         whole.hypothesis("x = 3")
+
+
+def test_priors_stay_those_of_all_rows():
+    """The intercept's prior is at the means of all rows, the likelihood that of those that stay."""
+    rng = np.random.default_rng(2)
+    frame = tiny().assign(x=rng.normal(3.0, 1.0, len(ROWS)))
+    design = nm.Model("y ~ x + (1 | g)", frame, family="poisson").design
+    rest = rows_kept(design, np.isin(ROWS, [0, 7, 14]))  # the last is all of its group
+    priors = resolve_priors(design)
+    part, alone = laplace_density(design, priors, rows=rest), laplace_density(rest, priors)
+    z = 0.3 * rng.standard_normal((3, part.ndim))
+    moved = z.copy()
+    moved[:, part.beta[0]] += z[:, part.beta[1]] * (rest.X[:, 1].mean() - design.X[:, 1].mean())
+    for name, values in part.named(z).items():
+        np.testing.assert_allclose(values, alone.named(moved)[name], rtol=1e-10)
+
+    def likelihood(density, at):
+        prior = density.coordinates.log_prior(at, density.coordinates.variables(at))[0]
+        return density.logp_points(at) - prior
+
+    np.testing.assert_allclose(likelihood(part, z), likelihood(alone, moved), rtol=1e-8)
