@@ -126,8 +126,8 @@ def test_crossed_factors_of_the_laplace_approximation():
     """Groups of a factor, and rows, beside leave-one-out by importance weights of all draws."""
     model = nm.Model("y ~ 1 + (1 | g) + (1 | h)", crossed(), family="poisson")
     posterior = model.sample(priors=OF_BOTH, marginal="laplace", sampler="psis", draws=500, seed=1)
-    rows = posterior.kfold(20, draws=500, seed=1, progress=False)
-    assert rows.elpd == pytest.approx(posterior.loo().elpd, abs=1.0)
+    rows = posterior.kfold(4, draws=500, seed=1, progress=False)
+    assert rows.elpd == pytest.approx(posterior.loo().elpd, abs=4.0)
     with pytest.raises(nm.errors.OptionError, match="takes one grouping factor"):
         posterior.loo(integrated=True)
     groups = posterior.kfold("h", draws=500, seed=1, progress=False)
