@@ -310,3 +310,14 @@ def test_functions_of_the_caller() -> None:
         design("K", env=env)
     with pytest.raises(DataError, match="has 2 values, the data have 6 rows"):
         design("w", env={"w": [1, 2]})
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e300])
+def test_natural_splines_in_any_unit(unit: float) -> None:
+    """Second derivatives over or under the range of numbers: the ends were not straight."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.normal(size=40), "y": rng.normal(size=40)})
+    rows["g"] = np.arange(40) % 5
+    formula = "y ~ ns(x, df = 3) + (1 | g)"
+    one, other = (build_design(formula, rows.assign(x=rows.x * u)).X for u in (1.0, unit))
+    np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)

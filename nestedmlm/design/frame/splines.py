@@ -209,7 +209,8 @@ def fit_ns(
     less = 1 + bool(intercept)
     every = _all_knots(x, df, knots, Boundary_knots, less=less, degree=3, function="ns()")
     skip = 0 if intercept else 1
-    curvature = _derivative_basis(every[[0, -1]], every, 3, 2)[:, skip:]
+    near_one = np.ldexp(every, -np.frexp(every[-1] - every[0])[1])  # what is zero has no unit
+    curvature = _derivative_basis(near_one[[0, -1]], near_one, 3, 2)[:, skip:]
     full, _ = np.linalg.qr(curvature.T, mode="complete")
     return Spline(every, 3, skip, full[:, 2:])
 
