@@ -91,18 +91,32 @@ def _rows_at(levels: tuple[int, ...], rows: IntArray, time: IntArray) -> IntArra
 
 
 def _falls_without_end(sums: PairSums, rows: IntArray, REML: bool) -> bool:
-    """Whether the effects leave fewer of the blocks' sums free than there are levels."""
+    """Whether the effects leave fewer of the blocks' sums free than there are levels.
+
+    Sums that depend on the combination of levels, as those of a covariate that varies within
+    blocks do, are not counted: they may leave it no way to be fitted.
+    """
     N, v = rows.shape
-    X = sums.Y[:-1, rows].sum(axis=2).T
-    places = [*zip(sums.chain, sums.nodes, strict=True)]
-    places += [*zip(sums.trailing, sums.columns, strict=True)]
-    Z = np.column_stack([np.zeros((N, 0)), *(_sums_of(z, node, rows) for z, node in places)])
-    for random in (Z, Z[:, :0]):  # a random effect may be zero
-        fitted = _rank(np.column_stack([X, random]))
-        counted = fitted if REML else _rank(random)
-        if N > counted and N - fitted < v:
+    X, Z = _fixed(sums, rows), _random(sums, rows)
+    each = [np.column_stack([A(sums, rows[:, [i]]) for i in range(v)]) for A in (_fixed, _random)]
+    for some in (1.0, 0.0):  # a random effect may be zero
+        fitted = _rank(np.column_stack([X, some * Z]))
+        free = N - fitted if _rank(np.column_stack([each[0], some * each[1]])) == fitted else N
+        if N > (fitted if REML else _rank(some * Z)) and free < v:
             return True
     return False
+
+
+def _fixed(sums: PairSums, rows: IntArray) -> FloatArray:
+    out: FloatArray = sums.Y[:-1, rows].sum(axis=2).T
+    return out
+
+
+def _random(sums: PairSums, rows: IntArray) -> FloatArray:
+    places = [*zip(sums.chain, sums.nodes, strict=True)]
+    places += [*zip(sums.trailing, sums.columns, strict=True)]
+    empty = np.zeros((len(rows), 0))
+    return np.column_stack([empty, *(_sums_of(z, node, rows) for z, node in places)])
 
 
 def _sums_of(z: FloatArray, node: IntArray, rows: IntArray) -> FloatArray:

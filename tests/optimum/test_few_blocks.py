@@ -101,3 +101,12 @@ def test_effects_that_leave_nothing_free():
     assert "only 1 block with" in unbounded_levels(alone, REML=False)
     each = problem(blocks_of_sites(3), SITES)[1]  # a site for each block
     assert "only 3 blocks with" in unbounded_levels(each, REML=True)
+
+
+def test_a_covariate_within_blocks_is_not_counted():
+    """With it fewer sums are free than levels, but no combination need be fitted."""
+    d = blocks_of_sites(4).assign(x=lambda d: np.random.default_rng(1).normal(size=len(d)))
+    how = {"residual": "us(visit | id)", "require_random": False}
+    assert unbounded_levels(pair_sums(build_design("y ~ visit + x", d, **how)), REML=True) is None
+    d["x"] = d.groupby("id")["x"].transform("mean")
+    assert unbounded_levels(pair_sums(build_design("y ~ visit + x", d, **how)), REML=True)
