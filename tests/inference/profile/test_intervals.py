@@ -206,3 +206,9 @@ def test_what_is_refused(sleep):
 def test_after_pickling(sleep):
     again = pickle.loads(pickle.dumps(sleep))
     assert again.conf_int("sigma").equals(sleep.conf_int("sigma"))
+
+
+def test_positions_count_from_the_end_too():
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", nm.load_dataset("sleepstudy"))
+    every = fit.conf_int(method="wald")
+    assert fit.conf_int(parm=[-1, 0], method="wald").index.tolist() == every.index[[-1, 0]].tolist()
