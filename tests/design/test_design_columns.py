@@ -321,3 +321,10 @@ def test_natural_splines_in_any_unit(unit: float) -> None:
     formula = "y ~ ns(x, df = 3) + (1 | g)"
     one, other = (build_design(formula, rows.assign(x=rows.x * u)).X for u in (1.0, unit))
     np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("ref", ["x", "f"])
+def test_a_reference_that_is_a_column_is_refused(ref: str) -> None:
+    rows = pd.DataFrame({"x": np.arange(12.0), "f": list("uvw") * 4, "g": np.arange(12) % 3})
+    with pytest.raises(DataError, match="ref is one level, not a column"):
+        build_design(f"x ~ relevel(f, {ref}) + (1 | g)", rows)

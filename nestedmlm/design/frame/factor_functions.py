@@ -182,6 +182,8 @@ def _relevel(context: Context, node: Call) -> Factor:
     matched = match_arguments(context, node, "x ref", 2)
     factor = _used_factor(context, matched["x"], node)
     wanted = context.value(matched["ref"])
+    if np.ndim(wanted) or isinstance(wanted, Factor):
+        raise DataError(f"{text}: ref is one level, not a column")
     reference = level_label(wanted)
     if reference not in factor.labels and wanted in range(1, len(factor.labels) + 1):
         reference = factor.labels[int(wanted) - 1]  # its number, as R has it
