@@ -18,6 +18,7 @@ from nestedmlm.statistics.pair_sums import PairSums
 _FEW_BLOCKS = 300  # more of them are not looked at: their effects' rank takes time
 _MOST_PATTERNS = 200  # of levels seen: of more the levels that two share are not looked at
 _MOST_SETS = 200  # of levels, those of the fewest blocks first
+_MOST_LEVELS = 62  # bits of a set of levels
 _SAME_SUM = 1e-8  # relative singular value below which sums of effects are one another's
 
 
@@ -36,6 +37,8 @@ def unbounded_levels(sums: PairSums, *, REML: bool) -> str | None:
     """
     model = sums.model
     if model.structure is None or not model.structure.is_root:
+        return None
+    if model.time.max(initial=0) >= _MOST_LEVELS:
         return None
     effects = sums.base.p + sum(part.k * part.levels for part in sums.base.parts)
     for own, by_size in zip(model.cuts, model.blocks, strict=True):
