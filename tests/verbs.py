@@ -375,7 +375,7 @@ row("contest rows", lambda f: f.contest("x = 1", joint=False, ddf="none").table,
     refused=NO_COEFFICIENT)  # fmt: skip
 row("fragility", lambda f: f.fragility("x", by="f1", ddf="none").without["estimate"],
     "fragility Fragility.to_frame Fragility.sentence Fragility.n_groups", question="tests",
-    refused=NO_COEFFICIENT, close=1e-5)  # fmt: skip
+    only=REFITTED, refused=NO_COEFFICIENT, close=1e-5)  # fmt: skip
 row("vcovAdj", lambda f: lme4.vcovAdj(f), "", r="vcovAdj", question="tests", refused=NO_KR,
     alone=KR_ZERO)  # fmt: skip
 for case, call in {

@@ -126,7 +126,6 @@ VERBS: Verbs = {
     "predict": lambda f: f.predict(rows().iloc[:5].assign(g=-1), new_levels="population"),
     "ranef": lambda f: f.ranef(),
     "getme": lambda f: (getME(f, "lower"), getME(f, "Lambda").toarray()[:6, :6]),
-    "influence": lambda f: f.influence("g").cooks_distance(),
     "refit": lambda f: f.refit(rows()["noise"]).theta,
     "update": lambda f: f.update(". ~ . - x").criterion,
     "penalty": lambda f: nm.lmer(f.formula, rows(), penalty="wishart").criterion,
@@ -137,6 +136,7 @@ VERBS: Verbs = {
     "deepcopy": lambda f: str(copy.deepcopy(f).refit_ml().summary()),
 }
 SLOW: Verbs = {
+    "influence": lambda f: f.influence("g").cooks_distance(),
     "conf_int profile": lambda f: f.conf_int(),
     "tidy profile": lambda f: f.tidy("ran_pars", conf_int=True, conf_method="profile"),
     "tidy boot": lambda f: f.tidy(
