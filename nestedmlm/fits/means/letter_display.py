@@ -41,8 +41,8 @@ class LetterDisplay(MeansDisplay, Viewable):
     Examples
     --------
     >>> import nestedmlm as nm
-    >>> fit = nm.lmer("strength ~ batch + (1 | batch:cask)", nm.load_dataset("Pastes"))
-    >>> nm.emmeans(fit, "batch").cld().to_frame()["letters"].unique().tolist()
+    >>> fit = nm.lmer("angle ~ recipe + (1 | recipe:replicate)", nm.load_dataset("cake"))
+    >>> nm.emmeans(fit, "recipe").cld().to_frame()["letters"].unique().tolist()
     ['a']
     """
 
@@ -106,11 +106,12 @@ def cld(
             "mean is above another, draws() what else can be said of all"
         )
     pairs = means.pairs(adjust=adjust)
+    tested = pairs.table
     frame = means.to_frame()
     order, letters = [], []
     blocks = split_rows(means.labels, means.by)
     tests = split_rows(pairs.labels, pairs.by)
-    p_values = pairs.to_frame()["p_value"].to_numpy()
+    p_values = tested.frame["p_value"].to_numpy()
     for rows, own in zip(blocks, tests, strict=True):
         place = _by_size(frame["estimate"].to_numpy()[rows], reverse=reverse)
         order.append(rows[place])
@@ -124,7 +125,7 @@ def cld(
         letters=tuple(letters),
         notes=(
             *base.notes,
-            *adjustment_note(pairs.table),
+            *adjustment_note(tested),
             f"significance level used: alpha = {alpha:g}",
             _SHARED,
         ),

@@ -83,6 +83,10 @@ def _directions(rank: int) -> FloatArray:
 
 
 def each_df(df: FloatArray, critical: Callable[[float], Any]) -> FloatArray:
-    """Evaluate something slow once for each different number of degrees of freedom."""
-    found = {v: float(critical(v)) for v in np.unique(df[~np.isnan(df)]).tolist()}
-    return np.array([found.get(v, np.nan) for v in df.tolist()])
+    """Evaluate something slow once for each different number of degrees of freedom.
+
+    Numbers are alike that differ by rounding only, as those of balanced contrasts do.
+    """
+    own = [float(f"{v:.10g}") for v in df.tolist()]
+    found = {v: np.nan if np.isnan(v) else float(critical(v)) for v in dict.fromkeys(own)}
+    return np.array([found[v] for v in own])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import nestedmlm as nm
 from nestedmlm.inference.means.adjustments import (
     ADJUSTMENTS,
     Family,
@@ -110,3 +111,17 @@ def test_one_mean_has_no_pairs():
     assert made.names == ("(nothing)",)
     assert made.coef.shape == (1, 1)
     assert np.isnan(made.coef).all()
+
+
+def test_degrees_of_freedom_that_differ_by_rounding_are_asked_once(monkeypatch):
+    from scipy.stats import studentized_range
+
+    asked, ppf = [], studentized_range.ppf
+    monkeypatch.setattr(studentized_range, "ppf", lambda *at: asked.append(at) or ppf(*at))
+    fit = nm.lmer("strength ~ batch + (1 | batch:cask)", nm.load_dataset("Pastes"))
+    means = nm.emmeans(fit, "batch")
+    pairs = means.pairs().to_frame()
+    assert len(asked) == 1 < pairs["df"].nunique()
+    assert pairs["conf_high"].notna().all()
+    means.cld().to_frame()
+    assert len(asked) == 2
