@@ -79,7 +79,7 @@ def plan_and_rows() -> tuple[Summary, pd.DataFrame]:
 SUMMARY, _ = plan_and_rows()
 
 
-def same_cells(one: Cells, other: Cells) -> None:
+def same_cells(one: Cells, other: Cells, slack: float = 1.0) -> None:
     """Equal sums, whatever the order of cells."""
     assert one.tally.n == other.tally.n
     order = []
@@ -92,9 +92,9 @@ def same_cells(one: Cells, other: Cells) -> None:
     assert np.array_equal(one.counts[order[0]], other.counts[order[1]])
     size = np.abs(other.products).max()
     a, b = one.products[:, order[0]], other.products[:, order[1]]
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * size * 10)
-    np.testing.assert_allclose(one.total, other.total, rtol=0, atol=1e-13 * other.tally.n)
-    np.testing.assert_allclose(one.sums, other.sums, rtol=0, atol=1e-13 * other.tally.n)
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * size * 10 * slack)
+    np.testing.assert_allclose(one.total, other.total, rtol=0, atol=1e-13 * other.tally.n * slack)
+    np.testing.assert_allclose(one.sums, other.sums, rtol=0, atol=1e-13 * other.tally.n * slack)
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,14 +122,15 @@ def test_any_basis_is_the_same(seed):
     rng = np.random.default_rng(seed)
     plan = SUMMARY.plan
     d = len(plan.basis)
-    other = plan.basis @ (np.eye(d) + np.triu(rng.normal(size=(d, d)) * 0.3, 1))
+    turn = np.eye(d) + np.triu(rng.normal(size=(d, d)) * 0.3, 1)
+    other, slack = plan.basis @ turn, np.linalg.cond(turn)  # digits that go on the way
     half = len(ROWS) // 2
     parts = [
         plan.summarise(ROWS.iloc[:half], "first"),
         replace(plan, basis=other).summarise(ROWS.iloc[half:], "second"),
     ]
-    same_cells(merge(parts), plan.summarise(ROWS, "all"))
-    same_cells(in_basis(in_basis(parts[0], other), plan.basis), parts[0])
+    same_cells(merge(parts), plan.summarise(ROWS, "all"), slack)
+    same_cells(in_basis(in_basis(parts[0], other), plan.basis), parts[0], slack)
 
 
 @settings(max_examples=10, deadline=None)

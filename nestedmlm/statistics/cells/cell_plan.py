@@ -25,6 +25,7 @@ from nestedmlm.statistics.cells.merge import merge
 from nestedmlm.statistics.cells.predictor_tally import PredictorTally
 
 ROWS_AT_ONCE = 500_000  # of a partition: more are taken in slices
+_FIRST_ROWS = 100  # of a part, that tell most responses from those of two values
 _UNSEEN = 1e-8  # share of a column's size: of less the basis has seen nothing
 _LEAST_PIVOT = 1e-4  # of unit columns in the basis: below it the basis did not fit the data
 
@@ -115,7 +116,8 @@ class CellPlan:
             For infinite values.
         """
         y = rows.y if rows.offset is None else rows.y - rows.offset
-        if not np.isfinite(y).all():
+        low, high = _ends(y)
+        if not np.isfinite([low, high]).all() and len(y):
             raise PartitionError(
                 f"{label}: the response {self.reading.formula.response_text} holds infinite values",
                 label,
@@ -129,9 +131,10 @@ class CellPlan:
             partial(_copy, y),
         ]
         keys = keys_of(rows, self.groups)
-        tally = _tally(rows, values, known)
+        ends = (low, high) if rows.offset is None else _ends(rows.y)
+        tally = _tally(rows, ends, values, known)
         if tally.n and rows.columns is not None:
-            tally = replace(tally, marks=((fingerprint(rows, keys), label),))
+            tally = replace(tally, marks=((fingerprint(rows, ends, keys), label),))
         cells = cells_of_rows(readers, keys, rows.weights, self.basis, self.kz, tally, runs)
         if not np.isfinite(cells.total).all():
             self._refuse_infinite(readers, len(y), label)
@@ -273,9 +276,24 @@ def learn_specs(
     return [fixed, *bars]
 
 
-def _tally(rows: CompleteRows, values: Mapping[str, Vector], known: Mapping[str, Vector]) -> Tally:
+def _ends(y: FloatArray) -> tuple[float, float]:
+    """The smallest and the largest value; not finite where one is not."""
+    return (float(y.min()), float(y.max())) if len(y) else (np.inf, -np.inf)
+
+
+def _at(end: float, y: FloatArray, ends: tuple[float, float]) -> int:
+    """Rows with the value of an end; of a part with other values, which first rows tell, zero."""
+    return int(np.count_nonzero(y == end)) if np.isin(y[:_FIRST_ROWS], ends).all() else 0
+
+
+def _tally(
+    rows: CompleteRows,
+    ends: tuple[float, float],
+    values: Mapping[str, Vector],
+    known: Mapping[str, Vector],
+) -> Tally:
     y, w, n = rows.y, rows.weights, len(rows.y)
-    low, high = (float(y.min()), float(y.max())) if n else (np.inf, -np.inf)
+    low, high = ends
     used = {}
     for name, like in known.items():
         if isinstance(like, Factor):
@@ -290,8 +308,8 @@ def _tally(rows: CompleteRows, values: Mapping[str, Vector], known: Mapping[str,
         sum_inverse_w=float(n if w is None else (1.0 / w).sum()),
         low=low,
         high=high,
-        at_low=int(np.count_nonzero(y == low)),
-        at_high=int(np.count_nonzero(y == high)),
+        at_low=_at(low, y, ends),
+        at_high=_at(high, y, ends),
         missing=rows.missing,
         used=used,
         predictors=PredictorTally.of(rows.columns, n) if n and rows.columns is not None else None,

@@ -40,7 +40,7 @@ class Tally:
     low, high : float
         Smallest and largest response.
     at_low, at_high : int
-        How often they occur.
+        How often they occur; parts with other values may not have been counted.
     missing : mapping of str to int
         How many values each incomplete variable lacks.
     used : mapping of str to array of int

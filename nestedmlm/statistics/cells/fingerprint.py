@@ -20,13 +20,15 @@ _LOOKED_AT = 1_000  # rows at least, of more
 _BYTES = 16  # of a fingerprint: two of a billion parts are alike by chance once in 10^21
 
 
-def fingerprint(rows: CompleteRows, keys: Mapping[str, Vector]) -> str:
+def fingerprint(rows: CompleteRows, ends: tuple[float, float], keys: Mapping[str, Vector]) -> str:
     """Fingerprint of the complete rows of a part of the data.
 
     Parameters
     ----------
     rows : CompleteRows
         At least one.
+    ends : tuple of float
+        The smallest and the largest response.
     keys : mapping of str to Vector
         Their grouping variables.
 
@@ -38,7 +40,7 @@ def fingerprint(rows: CompleteRows, keys: Mapping[str, Vector]) -> str:
     n = len(rows.y)
     some = slice(None, None, max(n // _LOOKED_AT, 1))
     digest = blake2b(f"{n} of {rows.rows}".encode(), digest_size=_BYTES)
-    digest.update(np.array([rows.y.min(), rows.y.max(), rows.y[-1]]).tobytes())
+    digest.update(np.array([*ends, rows.y[-1]]).tobytes())
     for numbers in (rows.y, rows.weights, rows.offset):
         digest.update(b"none" if numbers is None else _bytes(numbers, some))
     for name, value in sorted({**(rows.columns or {}), **keys}.items()):
