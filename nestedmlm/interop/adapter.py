@@ -14,10 +14,11 @@ from nestedmlm.design.frame.frames import Frame
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.data_of import data_of
 from nestedmlm.formula.nodes import variables_in
-from nestedmlm.inference.effects.ddf import df_method
+from nestedmlm.inference.effects.curve_coefficients import mean_method
 from nestedmlm.inference.effects.df_record import ROBUST_TYPES, ClusterRobust
+from nestedmlm.inference.effects.smooths import smooth_terms
 from nestedmlm.inference.fitted import require_linear
-from nestedmlm.posterior.draws import effect_draws
+from nestedmlm.posterior.draws import effect_draws, mean_draws
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
@@ -39,15 +40,17 @@ def adapter_class() -> type:
             self.re_form = re_form
             # what is added to X beta has a column of its own, with a coefficient known to be one
             self.added = int(re_form is None or _has_offset(fit))
-            names = [*fit.design.x_names, *["(added)"] * self.added]
+            beta, cov = _coefficients(fit)
+            curves = [c for t in smooth_terms(fit.design) for c in fit.design.terms[t].columns]
+            names = [*fit.design.x_names, *curves, *["(added)"] * self.added]
             vault = ModelVault(
-                coef=np.append(fit.params.to_numpy(dtype=float), np.ones(self.added)),
+                coef=np.append(beta, np.ones(self.added)),
                 coefnames=np.array(names, dtype=object),
                 # a function: strings are parsed by formulaic, which knows no random effects
                 formula=lambda data: (None, self.get_exog(data)),
                 modeldata=model_data(fit),
                 package="nestedmlm",
-                vcov=self.padded(fit.cov_params().to_numpy(dtype=float)),
+                vcov=self.padded(cov),
                 variable_names=[fit.design.formula.response_text, *predictors(fit)],
             )
             super().__init__(fit, vault)
@@ -92,6 +95,15 @@ def _check(fit: LmerFit | BayesFit, re_form: Any) -> None:
             "the offset was given as an array, which other rows do not have: make it a column of "
             "the data and fit with offset='name'"
         )
+
+
+def _coefficients(fit: LmerFit | BayesFit) -> tuple[FloatArray, FloatArray]:
+    """Coefficients of the mean, curves included, and their covariance."""
+    if fit.engine == "posterior":
+        draws = mean_draws(fit.data, fit.design)
+        return draws.mean(axis=0), np.atleast_2d(np.cov(draws.T))
+    method = mean_method(fit.core, "none")
+    return method.beta, method.cov
 
 
 def _has_offset(fit: LmerFit | BayesFit) -> bool:
@@ -154,17 +166,17 @@ def _polars(series: pd.Series) -> Any:
 
 
 def rows(fit: LmerFit | BayesFit, data: Any, re_form: Any) -> FloatArray:
-    """X of new rows with their offset (and random effects) as one more column."""
-    design = fit.design
-    none: tuple[int, ...] | None = () if re_form is False else None
-    new = design.new(data, new_levels="population", matrices=none, groups=none)
+    """X and curves of new rows with their offset (and random effects) as one more column."""
+    design, curves = fit.design, smooth_terms(fit.design)
+    wanted = curves if re_form is False else None
+    new = design.new(data, new_levels="population", matrices=wanted, groups=wanted)
     added = np.zeros(len(new.X)) if new.offset is None else np.array(new.offset, dtype=float)
-    for (Z, codes), b in zip(new.terms, _effects(fit), strict=True):
-        if re_form is None:
+    for t, ((Z, codes), b) in enumerate(zip(new.terms, _effects(fit), strict=True)):
+        if re_form is None and t not in curves:
             known = codes >= 0
             effect = np.einsum("ij,ij->i", Z, b[np.where(known, codes, 0)])
             added += np.where(known, effect, 0.0)
-    return np.column_stack([new.X, added])
+    return np.column_stack([new.X, *(new.terms[t][0] for t in curves), added])
 
 
 def _effects(fit: LmerFit | BayesFit) -> Sequence[FloatArray]:
@@ -178,9 +190,9 @@ def _adjusted(fit: LmerFit | BayesFit, asked: str | ClusterRobust) -> FloatArray
     if fit.engine == "posterior":
         raise OptionError("vcov= of a posterior is True or False: its draws have one covariance")
     if asked == "kenward-roger":
-        return df_method(fit.core, asked).cov
+        return mean_method(fit.core, asked).cov
     if isinstance(asked, ClusterRobust) or asked in ROBUST_TYPES:
-        return df_method(fit.core, "none", asked).cov
+        return mean_method(fit.core, "none", asked).cov
     raise OptionError(
         f"vcov must be True, False, 'kenward-roger', {', '.join(map(repr, ROBUST_TYPES))}, a "
         f"nestedmlm.ClusterRobust or a matrix, not {asked!r}"

@@ -13,12 +13,13 @@ from nestedmlm.arguments import checked
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import level_label
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.curve_coefficients import mean_method
 from nestedmlm.inference.means.averaging import marginal_cells
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid
 from nestedmlm.inference.means.response_scale import ResponseScale, response_scale
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.draws import mean_draws
 from nestedmlm.posterior.summaries import estimates
 from nestedmlm.views.protocols import EitherFit, Fit
 
@@ -234,17 +235,18 @@ def _places(
 
 
 def _means(fit: EitherFit, grid: Grid, values: FloatArray, level: float) -> pd.DataFrame:
-    """``estimate, conf_low, conf_high`` of linear functions of the fixed effects."""
+    """``estimate, conf_low, conf_high`` of linear functions of the mean's coefficients."""
     L, offset = estimable(grid, values[:, :-1]), values[:, -1]
     if fit.engine == "posterior":
-        draws = fixed_draws(fit.data, fit.design) @ L.T + offset
+        draws = mean_draws(fit.data, fit.design) @ L.T + offset
         own = _scale(fit)
         draws = draws if own is None else own.shown(draws)
         return estimates(draws, level=level)[["estimate", "conf_low", "conf_high"]]
     from scipy.special import ndtri
 
-    estimate = L @ np.asarray(fit.params, dtype=float) + offset
-    se = np.sqrt(np.einsum("ij,jk,ik->i", L, fit.cov_params().to_numpy(dtype=float), L))
+    method = mean_method(fit.core, "none")
+    estimate = L @ method.beta + offset
+    se = np.sqrt(np.einsum("ij,jk,ik->i", L, method.cov, L))
     reach = float(ndtri(0.5 + 0.5 * level)) * se
     frame = pd.DataFrame(
         {

@@ -63,6 +63,19 @@ def sd_draws(data: Any, term: TermNames) -> FloatArray:
     return np.broadcast_to(sd, (len(sd), len(term.variables)))
 
 
+def mean_draws(data: Any, design: Design) -> FloatArray:
+    """Fixed effects, then the penalised coefficients of the smooth curves of all data, (S, p + q).
+
+    What a population mean is made of.
+    """
+    beta = fixed_draws(data, design)
+    if not any(factor.is_whole for factor in design.factors):
+        return beta
+    effects = zip(design.terms, effect_draws(data, design), strict=True)
+    curves = [b[:, 0] for term, b in effects if design.factors[term.factor].is_whole]
+    return np.hstack([beta, *curves])
+
+
 def covariance_draws(data: Any, design: Design) -> tuple[FloatArray, ...]:
     """Covariance matrices of each term, shapes (S, k, k), in the user's units."""
     return tuple(_covariance(data, term) for term in parameter_names(design).terms)

@@ -1,4 +1,4 @@
-"""Linear functions of the fixed effects, draw by draw."""
+"""Linear functions of the fixed effects (and of smooth curves), draw by draw."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class CoefficientDraws:
 
     Attributes
     ----------
-    beta : (S, p) array
+    beta : (S, p + q) array
+        With the penalised coefficients of smooth curves, if there are some.
     row_sd : mapping or None
         Draws (S,) of the standard deviation of a row, ``total`` and ``residual``, for effect sizes.
     """

@@ -99,6 +99,20 @@ def test_offset():
         interop.predictions(fit)
 
 
+def test_curves_belong_to_the_mean():
+    rng = np.random.default_rng(3)
+    x, g = rng.uniform(0.0, 6.0, 90), np.repeat(np.arange(9), 10)
+    y = np.sin(x) + rng.normal(size=9)[g] + 0.3 * rng.normal(size=90)
+    fit = nm.lmer("y ~ s(x, k=6) + (1 | g)", {"y": y, "x": x, "g": g})
+    assert np.allclose(numbers(interop.predictions(fit)), fit.predict(re_form=False))
+    assert np.allclose(numbers(interop.predictions(fit, re_form=None)), fit.fittedvalues)
+    places = [1.0, 4.0]
+    means = nm.emmeans(fit, "x", at={"x": places}).to_frame()
+    found = interop.predictions(fit, newdata=pl.DataFrame({"x": places}))
+    for column in ("estimate", "std_error"):
+        assert np.allclose(numbers(found, column), means[column], rtol=1e-6)
+
+
 def test_registered(sleep):
     interop.register_marginaleffects()
     interop.register_marginaleffects()

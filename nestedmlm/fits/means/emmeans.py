@@ -19,14 +19,15 @@ from nestedmlm.fits.means.marginal_means import Emmeans
 from nestedmlm.fits.means.regridded import OF_A_MEAN, OF_A_SLOPE
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import Call, strip_groups
-from nestedmlm.inference.effects.ddf import DfMethod, df_method, most_exact_ddf
+from nestedmlm.inference.effects.curve_coefficients import mean_method
+from nestedmlm.inference.effects.ddf import DfMethod
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.averaging import Cells, labels_of, marginal_cells
 from nestedmlm.inference.means.predictors import covariate_range
 from nestedmlm.inference.means.reference_grid import Grid, estimable, reference_grid, shifted
 from nestedmlm.inference.means.response_scale import TYPES, response_scale
 from nestedmlm.inference.means.simultaneous import split_rows
-from nestedmlm.posterior.draws import fixed_draws
+from nestedmlm.posterior.draws import mean_draws
 from nestedmlm.posterior.icc_r2 import row_sd_draws
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 
@@ -294,12 +295,10 @@ def _method(
             raise OptionError("ddf= and vcov= are of fits by likelihood; a posterior has draws")
         linear = fit.design.family is None
         return CoefficientDraws(
-            beta=fixed_draws(fit.data, fit.design),
+            beta=mean_draws(fit.data, fit.design),
             row_sd=row_sd_draws(fit.data, fit.design) if linear else None,
         )
-    if ddf is None and vcov is None:
-        ddf = most_exact_ddf(fit.core)
-    return df_method(fit.core, ddf, vcov)
+    return mean_method(fit.core, ddf, vcov)
 
 
 def _read_specs(

@@ -24,7 +24,8 @@ from nestedmlm.fits.means.effect_sizes import eff_size
 from nestedmlm.fits.means.letter_display import cld
 from nestedmlm.fits.means.means_display import MeansDisplay
 from nestedmlm.fits.means.regridded import regrid
-from nestedmlm.inference.effects.ddf import DfMethod, df_method
+from nestedmlm.inference.effects.curve_coefficients import mean_method
+from nestedmlm.inference.effects.ddf import DfMethod
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.inference.means.response_scale import ResponseScale
@@ -42,8 +43,9 @@ class Emmeans(MeansDisplay, Viewable):
     ----------
     labels : DataFrame
         The variables (or the names of contrasts) of each row.
-    L : (r, p) array
-        Coefficients of the fixed effects; NaN where the model cannot tell.
+    L : (r, p + q) array
+        Coefficients of the fixed effects, and of the penalised functions of smooth curves (none
+        where there are no curves); NaN where the model cannot tell.
     offset : (r,) array
         Added to the estimates.
     fitted : Fitted, PooledFitted or None
@@ -378,4 +380,4 @@ def _made(state: dict[str, Any]) -> Emmeans:
 
 
 def _restored(state: dict[str, Any], method: str, vcov: ClusterRobust | None) -> Emmeans:
-    return Emmeans(**state, ddf=df_method(state["fitted"], method, vcov))
+    return Emmeans(**state, ddf=mean_method(state["fitted"], method, vcov))

@@ -19,7 +19,12 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
 from nestedmlm.inference.effects.df_record import ClusterRobust, DfMethod
-from nestedmlm.inference.effects.satterthwaite import combined_df, row_df, satterthwaite
+from nestedmlm.inference.effects.satterthwaite import (
+    Satterthwaite,
+    combined_df,
+    row_df,
+    satterthwaite,
+)
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.threads import blas_threads
@@ -286,7 +291,19 @@ def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
 
 
 def _satterthwaite(fitted: Fitted) -> DfMethod:
-    method = satterthwaite(fitted)
+    s = fitted.solution
+    return by_satterthwaite(satterthwaite(fitted), s.beta, s.sigma)
+
+
+def by_satterthwaite(method: Satterthwaite, beta: FloatArray, sigma: float) -> DfMethod:
+    """Satterthwaite's method for contrasts of some coefficients.
+
+    Parameters
+    ----------
+    method : Satterthwaite
+    beta : (p,) array
+    sigma : float
+    """
 
     def joint(L: FloatArray, estimate: FloatArray, rank: int) -> tuple[float, float, float]:
         # lmerTest's contestMD: the positive eigenvalues of the rows as they are given
@@ -295,11 +312,16 @@ def _satterthwaite(fitted: Fitted) -> DfMethod:
         F = float(np.mean((P.T @ estimate) ** 2 / d))
         return F, combined_df(row_df(method, P.T @ L)), 1.0
 
-    made = _method(
-        fitted, "satterthwaite", method, partial(row_df, method),
-        lambda L, estimate: joint(L, estimate, len(L)),
-    )  # fmt: skip
-    return replace(made, joint_of_rank=joint)
+    return DfMethod(
+        method="satterthwaite",
+        beta=beta,
+        cov=method.cov,
+        sigma=sigma,
+        notes=method.notes,
+        rows=partial(row_df, method),
+        joint=lambda L, estimate: joint(L, estimate, len(L)),
+        joint_of_rank=joint,
+    )
 
 
 def _kenward_roger(fitted: Fitted) -> DfMethod:
@@ -328,15 +350,32 @@ def _method(fitted: Fitted, name: str, method: Any, rows: Any, joint: Any) -> Df
 
 
 def _constant(fitted: Fitted, *, name: str) -> DfMethod:
+    s = fitted.solution
     df = fitted.residual_df if name == "residual" else float("inf")
-    cov = fitted.vcov
+    return by_constant_df(
+        name, df, beta=s.beta, cov=fitted.vcov, sigma=s.sigma, reference=fitted.reference
+    )
+
+
+def by_constant_df(
+    name: str, df: float, *, beta: FloatArray, cov: FloatArray, sigma: float, reference: str
+) -> DfMethod:
+    """The same degrees of freedom for every contrast.
+
+    Parameters
+    ----------
+    name : str
+    df : float
+    beta, cov, sigma, reference
+        As `DfMethod` has them.
+    """
     return DfMethod(
         method=name,
-        beta=fitted.solution.beta,
+        beta=beta,
         cov=cov,
-        sigma=fitted.solution.sigma,
+        sigma=sigma,
         notes=(),
-        reference=fitted.reference,
+        reference=reference,
         rows=lambda L: np.full(len(L), df),
         joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
     )

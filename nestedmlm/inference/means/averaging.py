@@ -24,8 +24,8 @@ class Cells:
     names : tuple of str
     codes : (r, v) array of int
         Positions of the levels, the first variable changing fastest.
-    values : (r, p_all + 1) array
-        Row of the model matrix with all its columns, and the offset.
+    values : (r, p_all + q + 1) array
+        Row of the grid's matrix, and the offset.
     weight : (r,) array
         Rows of the data behind each.
     averaged : tuple of str

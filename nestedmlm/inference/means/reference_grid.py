@@ -19,12 +19,12 @@ from nestedmlm.arguments import check_number
 from nestedmlm.design.design import Design
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import Factor, Vector, vector_length
-from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.matrices.modelmatrix import build_matrix
 from nestedmlm.design.moments import all_fixed_columns
 from nestedmlm.design.schema import matrix_values, offset_numbers
 from nestedmlm.errors import OptionError
 from nestedmlm.formula.nodes import variables_in
+from nestedmlm.inference.effects.curve_coefficients import curve_columns
 from nestedmlm.inference.means.nesting import Nesting, find_nesting
 from nestedmlm.inference.means.predictors import (
     PredictorTable,
@@ -52,11 +52,11 @@ class Grid:
         Reference values of each variable, in the formula's order.
     codes : (m, v) array of int
         Positions in `levels` for each cell; the first variable changes fastest.
-    X : (m, p_all) array
-        Rows of the model matrix with all its columns.
+    X : (m, p_all + q) array
+        Rows of the model matrix with all its columns, and of the curves' penalised functions.
     kept : tuple of int
-        Columns of the fit (the rest was dropped).
-    null : (p_all, d) array
+        Columns of the fit (the rest was dropped), and of the curves.
+    null : (p_all + q, d) array
         Basis of what cannot be estimated.
     offset : (m,) array or None
     weight : (m,) array
@@ -88,7 +88,7 @@ class Grid:
 
 
 def estimable(grid: Grid, X: FloatArray) -> FloatArray:
-    """Linear functions of the fixed effects of the fit, (r, p), from rows with all columns.
+    """Linear functions of the coefficients of a mean, (r, p + q), from rows with all columns.
 
     Rows that the rank-deficient model matrix cannot tell are NaN.
 
@@ -124,7 +124,6 @@ def reference_grid(
         If `at` names a variable that is no predictor, or a level that a factor does not have; if
         `offset` is not a finite number.
     """
-    refuse_curves(design.factors, "a marginal mean or trend")
     table = predictor_table(design, data)
     columns = table.columns
     coerced = coerced_names(design, columns)
@@ -144,6 +143,8 @@ def reference_grid(
     codes = _expand([len(values) for values in levels.values()])
     cells = cell_columns(levels, codes, columns)
     X, offsets = _rows_of(design, cells, len(codes))
+    null = _null_basis(design, columns)
+    curves = X.shape[1] - len(null)
     if offset is not None:
         offsets = np.full(len(codes), check_number(offset, "offset"))
     weight = _cell_weights(table, factors, levels, codes)
@@ -152,8 +153,8 @@ def reference_grid(
         levels=levels,
         codes=codes,
         X=X,
-        kept=design.schema.kept,
-        null=_null_basis(design, columns),
+        kept=(*design.schema.kept, *range(len(null), X.shape[1])),
+        null=np.pad(null, ((0, curves), (0, 0))),
         offset=offsets,
         weight=weight,
         nesting=find_nesting(levels, codes, weight, design.schema.fixed.terms),
@@ -185,10 +186,11 @@ def _expand(sizes: Sequence[int]) -> np.ndarray:
 
 
 def _rows_of(design: Design, cells: pd.DataFrame, m: int) -> tuple[FloatArray, FloatArray | None]:
-    """Model matrix (all columns) and offset of the cells."""
+    """Model matrix (all columns) with the curves' functions, and offset of the cells."""
     schema = design.schema
     evaluator = schema.evaluator(Frame(cells))
     X = build_matrix(schema.fixed, matrix_values((schema.fixed,), evaluator), m)
+    X = np.hstack([X, curve_columns(design, evaluator, m)])
     offset = offset_numbers(schema.offsets, evaluator)
     if schema.offset_column is not None:
         own = cells[schema.offset_column].to_numpy(dtype=float)

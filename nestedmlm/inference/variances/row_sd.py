@@ -42,7 +42,7 @@ def row_sd(fitted: Fitted, kind: str) -> RowSd:
         A linear model with lme4's residuals.
     kind : {"total", "residual"}
         All random effects and the residual, ``sqrt(mean(z' Sigma z) + sigma^2 mean(1 / w))``, as
-        in intraclass correlations; or the residual alone.
+        in intraclass correlations; or the residual alone. Smooth curves are part of the mean.
 
     Raises
     ------
@@ -62,10 +62,14 @@ def row_sd(fitted: Fitted, kind: str) -> RowSd:
             f"sigma={kind!r} is of linear models with equal residual variances: give the standard "
             "deviation as a number, and edf= its degrees of freedom"
         )
-    products = [term_products(term) for term in design.terms] if kind == "total" else []
+    counted = [
+        (t, term_products(term))
+        for t, term in enumerate(design.terms)
+        if kind == "total" and not design.factors[term.factor].is_whole
+    ]
 
     def variance(theta: FloatArray, T: Sequence[FloatArray], sigma: float) -> FloatArray:
-        terms = [float(mean_variance(m, F @ F.T)) for m, F in zip(products, T, strict=False)]
+        terms = [float(mean_variance(m, T[t] @ T[t].T)) for t, m in counted]
         return np.array([sigma**2 * sum(terms) + residual_variance(design, sigma)])
 
     s = fitted.solution
