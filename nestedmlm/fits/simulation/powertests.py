@@ -17,7 +17,7 @@ from nestedmlm.fits.simulation.replicates import Outcome, Streams
 from nestedmlm.fits.simulation.tested_effect import TestedEffect
 from nestedmlm.inference.effects.ddf import df_method, joint_test
 from nestedmlm.inference.effects.many_kenward_roger import LEAST, many_kenward_roger
-from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite
+from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite, serves
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.resampling.response_distribution import ResponseDistribution
 from nestedmlm.inference.variances.added_effects import added_effects
@@ -174,12 +174,13 @@ def _small_sample(method: str, scene: Scenario, tested: TestedEffect, workers: i
     design, stats = scene.design, cross_products(scene.design)
     L = np.eye(design.p)[list(tested.columns)]
     one_variance = has_one_variance(make_plan(design, stats), stats)
+    together = method == "satterthwaite" and serves(design, stats, scene.theta, REML=scene.REML)
 
     def run(Y: FloatArray) -> FloatArray:
         fits = refit_many(
             design, Y, REML=scene.REML, start=scene.theta, stats=stats, workers=workers
         )
-        if method == "satterthwaite" and one_variance:
+        if together:
             return many_satterthwaite(design, stats, Y, fits.theta, REML=scene.REML).p_values(L)
         if method == "kenward-roger" and one_variance and scene.REML and Y.shape[1] >= LEAST:
             found = many_kenward_roger(design, stats, fits.beta, fits.theta[:, 0], fits.sigma, L)

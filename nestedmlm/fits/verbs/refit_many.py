@@ -13,15 +13,14 @@ from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.refit import used_rows
 from nestedmlm.inference.effects.ddf import METHODS, df_method
-from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite
+from nestedmlm.inference.effects.many_satterthwaite import many_satterthwaite, serves
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.elimination.speed import held
-from nestedmlm.likelihood.plan import SINGULAR, make_plan
+from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.likelihood.solution import results_at, smallest_singular_value
 from nestedmlm.native_frames import native_method
 from nestedmlm.optimum import batch
 from nestedmlm.optimum.batch import Batch
-from nestedmlm.optimum.one_variance import has_one_variance
 from nestedmlm.optimum.solve import solve
 from nestedmlm.statistics.responses import each_response
 
@@ -104,9 +103,9 @@ def refit_many(
         One response per column; a DataFrame must have the row labels of the data, and its columns
         name the responses.
     ddf : {"satterthwaite", "kenward-roger", "residual", "none"}
-        Degrees of freedom of the tests; the first two cost more than the fits (milliseconds each,
-        but for Satterthwaite's with one variance), and Kenward and Roger's adjust the standard
-        errors.
+        Degrees of freedom of the tests. Satterthwaite's cost about as much as the fits of a small
+        design and milliseconds each of a large one, Kenward and Roger's always milliseconds; these
+        adjust the standard errors, too.
     workers : int
         Threads; the result does not depend on their number. Where residuals differ or correlate,
         responses are fitted one after the other, each with parameters of the residuals of its own.
@@ -207,7 +206,7 @@ def _errors_and_df(
         return found.std_error, np.full((m, p), constant.get(ddf, np.nan))
     errors, df, L = np.empty((m, p)), np.empty((m, p)), np.eye(p)
     stats = fit.solution.stats
-    if ddf == "satterthwaite" and has_one_variance(make_plan(fit.design, stats), stats):
+    if ddf == "satterthwaite" and serves(fit.design, stats, fit.theta, REML=fit.REML):
         many = many_satterthwaite(fit.design, stats, Y, found.theta, REML=fit.REML)
         return found.std_error, many.row_df(L)
     for j, own in enumerate(each_response(fit.design, stats, Y)):
