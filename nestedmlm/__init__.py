@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.load_bayesfit import load_bayesfit
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.means.marginal_means import Emmeans
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.residual_comparison import compare_residuals
@@ -116,6 +117,7 @@ __all__ = [
     "etable",
     "families",
     "glmer",
+    "joint_tests",
     "list_datasets",
     "lmer",
     "load_bayesfit",
@@ -163,6 +165,7 @@ _PLACES = {
         "fits.lmer_fit": "LmerFit",
         "fits.load_bayesfit": "load_bayesfit",
         "fits.means.emmeans": "emmeans emtrends",
+        "fits.means.joint_tests": "joint_tests",
         "fits.means.marginal_means": "Emmeans",
         "fits.model": "Model",
         "fits.simulation.bootstrap": "Bootstrap",

@@ -329,7 +329,7 @@ row("smooths", lambda f: f.smooths().to_frame(), "smooths Smooths.to_frame", que
 OFFSETS = where(["offset column", "offset formula", "offset array"], "the offset is in the mean")
 NO_MEAN = where(["no fixed effects"], "OptionError: no fixed effects")
 SAME_SLOPES = where(["rank deficient"], "the slopes of x and of x2 cannot be told apart")
-OF_SLOPES = ("emtrends", "interaction contrasts")
+OF_SLOPES = ("emtrends", "interaction contrasts", "joint_tests")
 for case, covers, call in (
     ("emmeans", "nm.emmeans Emmeans.to_frame", lambda f: nm.emmeans(f, "a").to_frame()),
     ("emmeans 1", "nm.emmeans", lambda f: nm.emmeans(f, "1").to_frame()),
@@ -337,6 +337,13 @@ for case, covers, call in (
     ("pairs", "Emmeans.pairs", lambda f: nm.emmeans(f, "a").pairs().to_frame()),
     ("contrast", "Emmeans.contrast", lambda f: nm.emmeans(f, "a").contrast("eff").to_frame()),
     ("means test", "Emmeans.test", lambda f: nm.emmeans(f, "a").test(adjust="holm").to_frame()),
+    ("means other null", "Emmeans.test",
+     lambda f: f.emmeans("a").pairs().test(null=0.1, side=">", adjust="none").to_frame()
+     .drop(columns="conf_high")),
+    ("means jointly", "Emmeans.joint_test JointTests.to_frame",
+     lambda f: f.emmeans("a").pairs().joint_test().to_frame().drop(columns="note")),
+    ("joint_tests", "nm.joint_tests joint_tests",
+     lambda f: nm.joint_tests(f).to_frame().drop(columns="note").set_index("term")),
     ("means interval", "Emmeans.conf_int", lambda f: nm.emmeans(f, "a").conf_int(0.9).to_frame()),
     ("means vcov", "Emmeans.vcov", lambda f: pd.DataFrame(nm.emmeans(f, "a").vcov())),
     ("emtrends", "nm.emtrends emtrends", lambda f: f.emtrends("a", var="x").to_frame()),
@@ -352,7 +359,7 @@ for case, covers, call in (
     row(case, call, covers, question="means", refused=NO_MEAN,
         only=REFITTED if "pairs" in covers else EVERYWHERE,
         alone=KR_ZERO | (OFFSETS if mean else {}) | (SAME_SLOPES if case in OF_SLOPES else {}),
-        unknown=SAME_SLOPES if case in OF_SLOPES else {})  # fmt: skip
+        unknown=SAME_SLOPES if case in OF_SLOPES[:2] else {})  # fmt: skip
 
 # --- tests --------------------------------------------------------------------------------------
 SQUARES = where(["equal weights"], "sums of squares are in the unit of the weights")
@@ -571,7 +578,8 @@ for case in (
     "simulate", "simulate conditional", "simulate new", "bootstrap", "tidy",
     "tidy everything", "tidy vcov", "glance", "summary", "icc", "icc by group", "r2",
     "r2 by group", "variance_partition", "emmeans", "pairs", "contrast", "emtrends", "anova III",
-    "means letters", "effect sizes", "interaction contrasts",
+    "means letters", "effect sizes", "interaction contrasts", "means other null", "means jointly",
+    "joint_tests",
     "contest", "contest rows", "ranova", "ranova whole", "step", "drop1 Chisq", "is_singular",
     "diagnose", "simplify", "simplify final", "repca", "refitted", "update", "standardized",
     "etable", "maketables", "elimination", "profile", "smooths",

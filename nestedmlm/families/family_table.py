@@ -79,10 +79,19 @@ def resolve_family(family: Any, link: str | Link | None = None) -> Family:
             f"(family={family.name!r}, link=…)"
         )
     make = _constructor(family)
-    made = make() if link is None else make(link=link)
+    try:
+        made = make() if link is None else make(link=link)
+    except TypeError as error:  # a distribution of another package, for one
+        if make in _TABLE.values():
+            raise
+        raise OptionError(f"{_no_family(family)} ({error})") from error
     if isinstance(made, Family):
         return made
-    raise OptionError(f"family={family!r} makes no nestedmlm.families.Family")
+    raise OptionError(_no_family(family))
+
+
+def _no_family(family: Any) -> str:
+    return f"family={family!r:.80} makes no nestedmlm.families.Family; names: {', '.join(_TABLE)}"
 
 
 def _constructor(family: Any) -> Constructor:
@@ -90,7 +99,8 @@ def _constructor(family: Any) -> Constructor:
         return family  # type: ignore[no-any-return]
     if not isinstance(family, str):
         raise OptionError(
-            f"family must be a name or a nestedmlm.families.Family, not {type(family).__name__}"
+            f"family must be a name ({', '.join(_TABLE)}) or a nestedmlm.families.Family, not "
+            f"{'None' if family is None else type(family).__name__}"
         )
     name = family.casefold()
     name = _SPELLINGS.get(name, name)

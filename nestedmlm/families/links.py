@@ -12,7 +12,9 @@ from scipy import special
 from nestedmlm._typing import FloatArray
 
 _LOG_LARGEST = 700.0  # of exponents: their exponential and its square root's products are finite
+_PROBIT_LARGEST = 37.0  # predictor beyond which 1 - mu is zero to the computer
 _CLOGLOG_LARGEST = 6.5  # predictor beyond which 1 - mu is below the smallest number
+_CLOGLOG_LEAST = -300.0  # predictor below which the square of mu is zero to the computer
 _LEAST = 1e-300  # of a probability whose logarithm is taken
 
 type Elementwise = Callable[[FloatArray], FloatArray]
@@ -150,7 +152,13 @@ def _density(eta: FloatArray) -> FloatArray:
     return out
 
 
+def _visible(eta: FloatArray) -> FloatArray:
+    """The predictor, as far as the probit's mean and its complement are both positive."""
+    return np.clip(eta, -_PROBIT_LARGEST, _PROBIT_LARGEST)
+
+
 def _probit_derivatives(eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    eta = _visible(eta)
     first = _density(eta)
     return first, -eta * first, (eta * eta - 1.0) * first
 
@@ -169,7 +177,7 @@ def _probit_eta(mu: FloatArray) -> FloatArray:
 
 
 def _probit_mu(eta: FloatArray) -> FloatArray:
-    return special.ndtr(eta)  # type: ignore[no-any-return]
+    return special.ndtr(_visible(eta))  # type: ignore[no-any-return]
 
 
 def _probit_log_mu(eta: FloatArray) -> FloatArray:
@@ -177,7 +185,7 @@ def _probit_log_mu(eta: FloatArray) -> FloatArray:
 
 
 def _probit_complement(eta: FloatArray) -> FloatArray:
-    return special.ndtr(-eta)  # type: ignore[no-any-return]
+    return special.ndtr(-_visible(eta))  # type: ignore[no-any-return]
 
 
 def _probit_log_complement(eta: FloatArray) -> FloatArray:
@@ -185,8 +193,8 @@ def _probit_log_complement(eta: FloatArray) -> FloatArray:
 
 
 def _hazard(eta: FloatArray) -> FloatArray:
-    """``exp(eta)``, as far as ``exp(-exp(eta))`` is a number."""
-    out: FloatArray = np.exp(np.minimum(eta, _CLOGLOG_LARGEST))
+    """``exp(eta)``, as far as ``exp(-exp(eta))`` is a number, and its own square is."""
+    out: FloatArray = np.exp(np.clip(eta, _CLOGLOG_LEAST, _CLOGLOG_LARGEST))
     return out
 
 

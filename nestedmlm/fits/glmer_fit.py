@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.generalized.report import report
     from nestedmlm.fits.generalized.residuals import resid, residuals
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
@@ -129,7 +130,11 @@ else:  # each loads when it is first asked for
             {"solve_glmm": "remarks_on_optimum solve_glmm warn_uncertified_glmm"},
         )
     )
-    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
+        )
+    )
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",
@@ -208,6 +213,7 @@ class GlmerFit(GeneralizedEstimates):
     # --- means ---------------------------------------------------------------------------------
     emmeans = emmeans
     emtrends = emtrends
+    joint_tests = joint_tests
 
     conf_int = conf_int
     profile = profile

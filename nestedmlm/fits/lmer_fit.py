@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits import maketables
     from nestedmlm.fits.capsule.capsule import capsule
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
@@ -130,7 +131,11 @@ else:  # each loads when it is first asked for
             wrap=checked,
         )
     )
-    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
+        )
+    )
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",
@@ -214,6 +219,7 @@ class LmerFit(LinearEstimates):
     # --- means ---------------------------------------------------------------------------------
     emmeans = emmeans
     emtrends = emtrends
+    joint_tests = joint_tests
 
     # --- intervals -----------------------------------------------------------------------------
     conf_int = conf_int

@@ -168,8 +168,9 @@ def marginal_means(
                             va="center", fontsize=style.SMALL)  # fmt: skip
     style.categories(ax, [style.shorten(row, 32) for row in rows])
     if table.contrasts:
-        style.zero_line(ax, vertical=True, at=table.null or 0.0)
-    if table.null:
+        same = table.null is not None and len(set(table.null)) == 1
+        style.zero_line(ax, vertical=True, at=table.null[0] if same else float(table.ratios))
+    if table.ratios:
         _ratio_axis(ax)
     if table.by:
         style.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -193,6 +194,7 @@ def _ratio_axis(ax: Any) -> None:
 def _interval_points(ax: Any, part: pd.DataFrame, place: FloatArray, k: int, label: str) -> None:
     estimate = part["estimate"].to_numpy(dtype=float)
     reach = np.abs(part[["conf_low", "conf_high"]].to_numpy(dtype=float).T - estimate)
+    reach = np.where(np.isinf(reach), 0.0, reach)  # one-sided: the other end is open
     color, mark = style.CYCLE[k % len(style.CYCLE)], style.MARKS[k % len(style.MARKS)]
     ax.errorbar(
         estimate, place, xerr=reach, fmt=mark, color=color, markersize=6, linewidth=1.8, label=label

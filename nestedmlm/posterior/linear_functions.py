@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.inference.means.null_hypothesis import ZERO, NullHypothesis
 from nestedmlm.posterior.summaries import estimates
 
 
@@ -49,13 +50,29 @@ class CoefficientDraws:
         *,
         level: float,
         shown: Callable[[FloatArray], FloatArray] | None = None,
+        hypothesis: NullHypothesis = ZERO,
+        families: Sequence[np.ndarray] | None = None,
     ) -> pd.DataFrame:
         """``estimate, std_error, conf_low, conf_high, probability`` of linear functions.
 
-        The posterior mean and standard deviation, the equal-tailed interval, and the probability
-        of being above zero; `shown` takes draws to another scale, for all but that probability.
+        The posterior mean and standard deviation, the equal-tailed interval (open where the
+        hypothesis has a side), and the probability of the alternative, by default of being above
+        zero; `shown` takes draws to another scale, for all but that probability.
         """
         draws = self.of(L, offset)
-        found = estimates(draws if shown is None else shown(draws), level=level)
-        above = np.where(np.isnan(draws[0]), np.nan, (draws > 0.0).mean(axis=0))
-        return found.assign(probability=above)
+        seen = draws if shown is None else shown(draws)
+        probability = np.full(len(L), np.nan)
+        for rows in (np.arange(len(L)),) if families is None else families:
+            probability[rows] = hypothesis.probability(draws[:, rows])
+        probability[np.isnan(draws[0])] = np.nan
+        return self._interval(seen, level, hypothesis.side).assign(probability=probability)
+
+    def _interval(self, draws: FloatArray, level: float, side: int) -> pd.DataFrame:
+        """Estimates with an interval that is open where the hypothesis has its alternative."""
+        found = estimates(draws, level=level)
+        if not side:
+            return found
+        end = np.quantile(draws, 1.0 - level if side > 0 else level, axis=0)
+        open_end = np.where(np.isnan(end), np.nan, side * np.inf)
+        low, high = (end, open_end) if side > 0 else (open_end, end)
+        return found.assign(conf_low=low, conf_high=high)

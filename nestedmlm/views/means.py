@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm.design.frame.values import level_label
-from nestedmlm.inference.means.adjustments import ADJUSTMENTS
+from nestedmlm.inference.means.adjustments import ADJUSTMENTS, of_tail
+from nestedmlm.inference.means.null_hypothesis import ZERO, NullHypothesis
 from nestedmlm.views.posterior.cells import level_names
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.rformat import format_numbers, justify, round_r, zapsmall
@@ -40,8 +41,12 @@ class MarginalTable:
         Number of means compared in each block.
     name, level, adjust, ddf, rank, intervals, tests, averaged, notes
         See `nestedmlm.fits.means.marginal_means.Emmeans`.
-    null : float or None
-        What tests are of, where it is not zero.
+    null : tuple of float or None
+        What the test of each row is of, where not all are of zero.
+    ratios : bool
+        Whether estimates are ratios.
+    hypothesis : NullHypothesis
+        What the tests are of.
     letters : tuple of str or None
         Of a compact letter display: the letters of each row.
     contrasts : bool
@@ -62,7 +67,9 @@ class MarginalTable:
     tests: bool
     averaged: tuple[str, ...]
     notes: tuple[str, ...]
-    null: float | None = None
+    null: tuple[float, ...] | None = None
+    ratios: bool = False
+    hypothesis: NullHypothesis = ZERO
     letters: tuple[str, ...] | None = None
     contrasts: bool = False
 
@@ -137,7 +144,12 @@ def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str
         if table.intervals:
             names = level_names(table.level)
             out += [(names[0], plain("conf_low")), (names[1], plain("conf_high"))]
-        return [*out, ("P(>0)", _fixed(frame["probability"], 3))] if table.tests else out
+        if not table.tests:
+            return out
+        tested = table.hypothesis
+        if len(tested.null) > 1 and table.null is not None:
+            out.append(("null", plain("null", np.array(table.null))))
+        return [*out, (tested.event, fixed_decimals(frame["probability"], 3))]
     out = [
         (table.name, estimates),
         ("SE", plain("std_error")),
@@ -149,20 +161,24 @@ def _number_cells(table: MarginalTable, digits: int) -> list[tuple[str, list[str
     if table.tests:
         ratio = "z.ratio" if endless else "t.ratio"
         if table.null is not None:
-            out.append(("null", plain("null", np.full(len(frame), table.null))))
-        out += [(ratio, _fixed(frame["statistic"], 3)), ("p.value", _p_values(frame["p_value"]))]
+            out.append(("null", plain("null", np.array(table.null))))
+        out += [
+            (ratio, fixed_decimals(frame["statistic"], 3)),
+            ("p.value", p_value_texts(frame["p_value"])),
+        ]
     return out
 
 
-def _fixed(values: pd.Series, decimals: int) -> list[str]:
+def fixed_decimals(values: pd.Series, decimals: int) -> list[str]:
     """Write with so many decimals, never in scientific notation."""
     rounded = round_r(zapsmall(values), decimals)
     texts = ["NA" if math.isnan(x) else f"{x + 0.0:.{decimals}f}" for x in rounded.tolist()]
     return justify(texts, right=True)
 
 
-def _p_values(values: pd.Series) -> list[str]:
-    return [" <.0001" if text.strip() == "0.0000" else text for text in _fixed(values, 4)]
+def p_value_texts(values: pd.Series) -> list[str]:
+    """Write p-values with four decimals, as emmeans."""
+    return [" <.0001" if text.strip() == "0.0000" else text for text in fixed_decimals(values, 4)]
 
 
 def _digits(frame: pd.DataFrame) -> int:
@@ -197,7 +213,8 @@ def _footer(table: MarginalTable) -> list[str]:
     lines.append(f"Degrees-of-freedom method: {method}")
     if table.intervals:
         lines.append(f"Confidence level used: {table.level:g}")
-        lines += _says(table, "Conf-level adjustment", "estimates")
+        side = table.hypothesis.side
+        lines += _says(table, of_tail(table.adjust, side), "Conf-level adjustment", "estimates")
     if table.tests:
         lines += adjustment_note(table)
     return [*lines, *table.notes]
@@ -205,15 +222,15 @@ def _footer(table: MarginalTable) -> list[str]:
 
 def adjustment_note(table: MarginalTable) -> list[str]:
     """The line about adjusted p-values; none where there is nothing to adjust."""
-    return _says(table, "P value adjustment", "tests")
+    tail = table.hypothesis.tail
+    return _says(table, of_tail(table.adjust, tail), "P value adjustment", "tests")
 
 
-def _says(table: MarginalTable, what: str, of: str) -> list[str]:
+def _says(table: MarginalTable, adjust: str, what: str, of: str) -> list[str]:
     """The line about the adjustment; none where it changes nothing."""
     sizes = {len(rows) for rows in table.blocks}
-    if table.adjust == "none" or max(sizes, default=0) < 2:
+    if adjust == "none" or max(sizes, default=0) < 2:
         return []
-    adjust = table.adjust
     if of == "estimates" and adjust in _STEPWISE:
         adjust = "bonferroni"
     words = {

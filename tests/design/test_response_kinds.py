@@ -113,7 +113,8 @@ def test_rows_without_trials_are_left_out_and_said_so():
         (COUNTS, "cbind(k, n)", {}, r"is a matrix; .*successes and failures, nm.glmer"),
         (POSITIVE, "k", {}, r"k is 0 in row v, but the gamma family .*takes counts"),
         (UNIT, "share", {}, r"0 in row v, but the beta family takes numbers between 0 and 1"),
-        (COUNTS, "word", {}, "response must be numeric; word is not"),
+        (COUNTS, "word", {}, "response must be numeric; word is not .its levels: "),
+        (BINOMIAL, "I(word == word)", {}, "is constant"),
     ],
 )  # fmt: skip
 def test_what_a_family_does_not_take(kind, response, options, message):

@@ -85,6 +85,16 @@ def test_shares_keep_their_digits_in_both_tails(name):
         np.testing.assert_allclose(other.log_complement, there.log_mu, rtol=1e-12)
 
 
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_rows_of_certain_outcomes_are_numbers(link):
+    eta = np.repeat([-800.0, -50.0, -38.0, 8.0, 38.0, 50.0, 800.0], 2)
+    y = np.tile([0.0, 1.0], 7)
+    at = rows(resolve_family("binomial", link), eta, y, np.ones(14))
+    assert all(np.isfinite(values).all() for values in at)
+    assert np.all(at.w >= 0.0)
+    assert np.all(at.g * (2.0 * y - 1.0) >= 0.0)  # towards what was seen
+
+
 @pytest.mark.parametrize(("name", "link"), PAIRS)
 def test_rows_are_derivatives_of_the_log_density(name, link):
     family = resolve_family(name, link)
@@ -244,6 +254,9 @@ def test_names_spellings_and_objects_are_one_family():
         ("binomial", "logt", "did you mean 'logit'"),
         ("binomial", "identity", "logit, probit, cloglog, cauchit"),
         (3, None, "not int"),
+        (None, None, "not None"),
+        (dict, None, "makes no nestedmlm.families.Family; names: binomial"),
+        (lambda mean: mean, None, "makes no nestedmlm.families.Family"),
         (f.poisson(), "sqrt", "has the link log"),
     ],
 )

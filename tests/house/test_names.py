@@ -39,6 +39,10 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "`fit.diagnose()`: of a singular fit, of draws",
         {"fits/singularity", "posterior", "views/posterior"},
     ),
+    "joint_tests": (
+        "joint tests of terms through means",
+        {"fits/means", "inference/means", "views"},
+    ),
     "elimination": ("`fit.elimination()`", {"fits/verbs", "views"}),
     "estimates": ("the numbers of a fit, labelled", {"fits", "fits/generalized"}),
     "effect_sizes": ("standardised differences of means", {"fits/means", "inference/means"}),

@@ -15,6 +15,7 @@ from benchmarks.agreement.record import read_json
 PACKAGES = {
     "formulas": ("lme4",),
     "effects": ("lme4", "lmerTest", "pbkrtest"),
+    "hypotheses": ("lme4", "lmerTest", "pbkrtest", "emmeans"),
     "imputation": ("lme4", "mice", "mitml", "broom.mixed"),
     "means": ("lme4", "lmerTest", "pbkrtest", "emmeans"),
     "prints": ("lme4",),

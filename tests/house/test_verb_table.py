@@ -107,6 +107,7 @@ RESULTS_ELSEWHERE = {
     "LetterDisplay.plot": "tests/inference/means/test_contrasts_of_means.py",
     "PooledFit.emmeans": "tests/inference/means/test_contrasts_of_means.py",
     "PooledFit.emtrends": "tests/inference/means/test_contrasts_of_means.py",
+    "PooledFit.joint_tests": "tests/inference/means/test_hypotheses_of_means.py",
     "Allocation.to_frame": "tests/fits/test_planned_power.py",
     "Assurance.estimate": "tests/fits/test_planned_power.py",
     "Assurance.plot": "tests/plots/test_plots_images.py",

@@ -257,6 +257,18 @@ def test_a_weak_prior_cures_separation_and_is_a_ridge():
     assert both.solution.theta[0] > found.solution.theta[0]
 
 
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_outcomes_told_apart_by_a_hair_are_separated(link):
+    # slopes so large that most rows' means are 0 and 1 to the computer
+    data = outcomes()
+    x = np.where(np.abs(data["x"]) < 0.02, 0.02, data["x"])
+    x[:2] = (1e-4, -1e-4)
+    data |= {"x": x, "y": (x > 0) * 1.0}
+    found = solved("y ~ x + (1 | g)", data, "binomial", link)
+    assert found.separated == ("x",)
+    assert found.solution.deviance < 1e-3
+
+
 def test_complete_separation_and_a_cell_without_events():
     data = outcomes()
     assert solved("y ~ x + (1 | g)", data | {"y": (data["x"] > 0) * 1.0}, "binomial").separated == (

@@ -30,12 +30,24 @@ def response_numbers(value: Vector, name: str) -> FloatArray:
     if isinstance(value, Factor):
         if value.kind == "logical":
             return logical_numbers(value)
-        raise ResponseError(f"response must be numeric; {name} is not")
+        raise ResponseError(f"response must be numeric; {name} is not{_cure(value, name)}")
     if isinstance(value, Integers):
         return value.numbers()
     if value.dtype.kind not in "iuf":
         raise ResponseError(f"response must be numeric; {name} has the type {value.dtype}")
     return value.astype(np.float64)
+
+
+def _cure(value: Factor, name: str) -> str:
+    """What to do about a response with levels."""
+    levels = [str(level) for level in value.levels]
+    if len(levels) == 2:
+        return f' (its levels: {", ".join(levels)}): nm.glmer(..., family="binomial") takes two'
+    shown = ", ".join(levels[:5]) + (", …" if len(levels) > 5 else "")
+    return (
+        f" (its levels: {shown}): give numbers, or compare levels, such as "
+        f'I({name} == {levels[-1]!r}) with nm.glmer(..., family="binomial")'
+    )
 
 
 def check_response(y: FloatArray, name: str) -> None:
@@ -72,16 +84,23 @@ def check_offset(offset: FloatArray, index: pd.Index) -> None:
         )
 
 
-def check_weights(weights: FloatArray) -> None:
-    """Refuse weights that are not positive numbers."""
-    if np.isnan(weights).any():
-        raise WeightsError("weights are missing (NaN) in rows that are used")
-    if not np.isfinite(weights).all():
-        raise WeightsError("weights must be finite")
-    if (weights < 0).any():
-        raise WeightsError("weights must not be negative")
-    if (weights == 0).any():
-        raise WeightsError("weights must not be zero: leave those rows out of the data")
+def check_weights(weights: FloatArray, index: pd.Index | None = None) -> None:
+    """Refuse weights that are not positive numbers, naming the first row if its name is known.
+
+    Raises
+    ------
+    WeightsError
+    """
+    for wrong, said in (
+        (np.isnan(weights), "are missing (NaN) in rows that are used"),
+        (~np.isfinite(weights), "must be finite"),
+        (weights < 0, "must not be negative"),
+        (weights == 0, "must not be zero: leave those rows out of the data"),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            where = "" if index is None else f" (row {index[row]})"
+            raise WeightsError(f"weights {said}{where}")
 
 
 def check_levels(

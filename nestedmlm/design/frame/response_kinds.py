@@ -150,6 +150,10 @@ def _of_counts(successes: FloatArray, trials: FloatArray) -> Response:
 def _second_level(factor: Factor, name: str) -> FloatArray:
     """0 for the first of two levels, 1 for the second."""
     used = drop_unused(factor)
+    if used.levels.size == 1:
+        raise ResponseError(
+            f"the response {name} is constant ({used.labels[0]}): there is nothing to fit"
+        )
     if used.levels.size != 2:
         listed = ", ".join(used.labels[:6]) + (", ..." if used.levels.size > 6 else "")
         raise ResponseError(

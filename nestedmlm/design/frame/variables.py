@@ -153,7 +153,7 @@ def read_variables(
     trimmed = {k: _trim(take_rows(v, kept) if some else v) for k, v in values.items()}
     used_y = y[kept] if some else y
     index = frame.index[kept] if some else frame.index
-    used_weights = None if prior is None else _checked_weights(prior[kept])
+    used_weights = None if prior is None else _checked_weights(prior[kept], index)
     used_trials = trials[kept] if trials is not None else None
     check_values(used_y, used_weights, used_trials, kind=kind, name=name, index=index)
     if used_trials is not None:
@@ -270,8 +270,8 @@ def _total_offset(
     return given if total is None else total + given
 
 
-def _checked_weights(weights: FloatArray) -> FloatArray:
-    check_weights(weights)
+def _checked_weights(weights: FloatArray, index: pd.Index) -> FloatArray:
+    check_weights(weights, index)
     return weights
 
 

@@ -10,6 +10,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.partitions.sources import is_source
 from nestedmlm.errors import DataError
+from nestedmlm.families import resolve_family
 from nestedmlm.fits.glmer_fit import GlmerFit, fit_generalized_design
 from nestedmlm.fits.imputation.pooled_fit import PooledFit, pooled_fit
 from nestedmlm.fits.model import Model
@@ -156,7 +157,7 @@ def glmer(
         )
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env, family=family, link=link,
+        double_bar=double_bar, env=env, family=resolve_family(family, link),
     )  # fmt: skip
     return fit_generalized_design(
         model, model.design, nAGQ=nAGQ, information=information, start=start, control=control,

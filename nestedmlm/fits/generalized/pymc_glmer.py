@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nestedmlm.arguments import checked
+from nestedmlm.families import resolve_family
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.model import Model
 from nestedmlm.formula import Formula
@@ -122,7 +123,7 @@ def pymc_glmer(
     """
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env, family=family, link=link,
+        double_bar=double_bar, env=env, family=resolve_family(family, link),
     )  # fmt: skip
     return model.sample(
         priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,

@@ -35,9 +35,14 @@ if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
 else:
-    globals().update(late_imports("nestedmlm.fits.means", {"emmeans": "emmeans emtrends"}))
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -96,6 +101,7 @@ class PooledFit(Viewable):
     # --- means ---------------------------------------------------------------------------------
     emmeans = emmeans
     emtrends = emtrends
+    joint_tests = joint_tests
 
     # --- what it is of -------------------------------------------------------------------------
     @property

@@ -14,6 +14,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.means.contrast_names import contrast_labels, row_names
 from nestedmlm.inference.means.adjustments import check_adjust
 from nestedmlm.inference.means.families import make_comparisons
+from nestedmlm.inference.means.null_hypothesis import ZERO
 from nestedmlm.inference.means.response_scale import TYPES
 from nestedmlm.inference.means.simultaneous import split_rows
 from nestedmlm.posterior.linear_functions import CoefficientDraws
@@ -67,6 +68,7 @@ def compare_means(
         means=tuple(float(len(rows)) for rows in blocks),
         intervals=False,
         tests=True,
+        hypothesis=ZERO,
         scale=None if means.scale is None else replace(means.scale, contrasts=True),
         contrasts=(str(labels.columns[0]), *(c for c in means.contrasts if c in by)),
     )

@@ -21,6 +21,7 @@ from nestedmlm.fits.means.comparisons import (
     shown_with,
 )
 from nestedmlm.fits.means.effect_sizes import eff_size
+from nestedmlm.fits.means.joint_rows import joint_test
 from nestedmlm.fits.means.letter_display import cld
 from nestedmlm.fits.means.means_display import MeansDisplay
 from nestedmlm.fits.means.regridded import regrid
@@ -28,6 +29,12 @@ from nestedmlm.inference.effects.curve_coefficients import mean_method
 from nestedmlm.inference.effects.ddf import DfMethod
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted, PooledFitted
+from nestedmlm.inference.means.null_hypothesis import (
+    ZERO,
+    NullHypothesis,
+    changed_hypothesis,
+    check_lengths,
+)
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.inference.means.simultaneous import LinearFunctions, simultaneous_table, split_rows
 from nestedmlm.posterior.linear_functions import CoefficientDraws
@@ -74,6 +81,8 @@ class Emmeans(MeansDisplay, Viewable):
         Of a generalized model: link or response.
     contrasts : tuple of str
         Columns of `labels` that hold names of contrasts.
+    hypothesis : NullHypothesis
+        What the rows are tested against.
 
     Examples
     --------
@@ -109,6 +118,7 @@ class Emmeans(MeansDisplay, Viewable):
     notes: tuple[str, ...] = ()
     scale: ResponseScale | None = None
     contrasts: tuple[str, ...] = ()
+    hypothesis: NullHypothesis = ZERO
 
     def __reduce__(self) -> tuple[Any, ...]:
         if isinstance(self.ddf, CoefficientDraws):
@@ -126,20 +136,31 @@ class Emmeans(MeansDisplay, Viewable):
         -------
         DataFrame
             Intervals and p-values are adjusted as `adjust` says, within each family; the tests
-            are of zero (of a ratio, of one). Rows that cannot be estimated are NaN. Of a
-            posterior: ``estimate, std_error, conf_low, conf_high`` (mean, standard deviation,
-            equal-tailed interval) and ``probability`` of being above zero.
+            are of zero (of a ratio, of one) unless `test` was given another hypothesis. Rows that
+            cannot be estimated are NaN. Of a posterior: ``estimate, std_error, conf_low,
+            conf_high`` (mean, standard deviation, equal-tailed interval) and ``probability`` of
+            being above zero, or of the alternative.
         """
+        families = split_rows(self.labels, self.by)
         if isinstance(self.ddf, CoefficientDraws):
-            own = self.ddf.table(self.L, self.offset, level=self.level, shown=self._shown_draws)
+            own = self.ddf.table(
+                self.L,
+                self.offset,
+                level=self.level,
+                shown=self._shown_draws,
+                hypothesis=self.hypothesis,
+                families=families,
+            )
             return pd.concat([self._labels(), own], axis=1)
         functions = LinearFunctions(
             L=self.L,
             offset=self.offset,
-            families=split_rows(self.labels, self.by),
+            families=families,
             means=self.means,
         )
-        numbers = simultaneous_table(functions, self.ddf, level=self.level, adjust=self.adjust)
+        numbers = simultaneous_table(
+            functions, self.ddf, level=self.level, adjust=self.adjust, hypothesis=self.hypothesis
+        )
         if self.scale is not None:
             numbers = self.scale.transformed(numbers)
         return pd.concat([self._labels(), numbers], axis=1)
@@ -248,12 +269,15 @@ class Emmeans(MeansDisplay, Viewable):
 
     pairs = pairs
     eff_size = eff_size
+    joint_test = joint_test
     cld = cld
     regrid = regrid
 
     # --- what is printed -----------------------------------------------------------------------
     @checked
-    def conf_int(self, level: float | None = None, *, adjust: str | None = None) -> Emmeans:
+    def conf_int(
+        self, level: float | None = None, *, adjust: str | None = None, side: str | None = None
+    ) -> Emmeans:
         """The same rows, printed with intervals.
 
         Parameters
@@ -263,10 +287,17 @@ class Emmeans(MeansDisplay, Viewable):
         adjust : str, optional
             Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
             ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+        side : {"two-sided", ">", "<"}, optional
+            ``">"`` for lower limits alone, ``"<"`` for upper ones; by default as it was.
 
         Returns
         -------
         Emmeans
+
+        Raises
+        ------
+        OptionError
+            For an unknown level, adjustment or side.
 
         Examples
         --------
@@ -279,21 +310,58 @@ class Emmeans(MeansDisplay, Viewable):
         1      28.7       34.6
         2      28.6       34.6
         """
-        return self._shown(level, adjust, intervals=True, tests=False)
+        tested = changed_hypothesis(self.hypothesis, side=side)
+        return self._shown(level, adjust, tested, intervals=True, tests=False)
 
     @checked
-    def test(self, *, adjust: str | None = None) -> Emmeans:
-        """The same rows, printed with tests of zero.
+    def test(
+        self,
+        *,
+        null: float | Sequence[float] | None = None,
+        side: str | None = None,
+        delta: float | None = None,
+        adjust: str | None = None,
+        infer: bool | Sequence[bool] | None = None,
+    ) -> Emmeans:
+        """The same rows, printed with tests: of zero, of another value, one-sided, of equivalence.
 
         Parameters
         ----------
+        null : float or sequence of float, optional
+            Tested value, or one for each row of a family, on the scale of the linear predictor
+            (also where means are shown on the scale of the response, as in R: ``null=np.log(2)``
+            tests a ratio of two). By default as it was, at first zero.
+        side : {"two-sided", ">", "<", ...}, optional
+            Where the alternative lies; R's words are known, too (``"right"``, ``"left"``,
+            ``"noninferiority"``, ``"nonsuperiority"``, ``"equivalence"``).
+        delta : float, optional
+            Margin around `null`, on the same scale. Two-sided the test is then of equivalence (a
+            small p-value says that the estimate misses `null` by less than `delta`), with ``">"``
+            of non-inferiority (it is above ``null - delta``), with ``"<"`` of non-superiority
+            (below ``null + delta``).
         adjust : str, optional
             Adjustment for many comparisons: ``tukey``, ``holm``, ``sidak``, ``bonferroni``,
-            ``dunnettx``, ``mvt``, ``none``, …; by default as it was.
+            ``dunnettx``, ``mvt``, ``none``, …; by default as it was. Where p-values are of one
+            tail, Šidák's stands in for ``tukey``, ``scheffe`` and ``dunnettx``, as in R.
+        infer : bool or pair of bool, optional
+            Whether intervals and tests are printed; by default tests.
 
         Returns
         -------
         Emmeans
+            Of a posterior the probability of the alternative.
+
+        Raises
+        ------
+        OptionError
+            For an unknown side or adjustment, values that are no numbers or not one for each row
+            of a family, a negative margin, or a side that needs one.
+
+        Notes
+        -----
+        With ``delta`` the statistic is ``(|estimate - null| - delta) / SE`` with its left tail
+        (two one-sided tests, Schuirmann 1987), or ``(estimate - null ± delta) / SE``; emmeans
+        1.8.4.
 
         Examples
         --------
@@ -303,8 +371,21 @@ class Emmeans(MeansDisplay, Viewable):
         >>> pairs = means.pairs().test(adjust="holm")
         >>> pairs.to_frame()["p_value"].round(3).tolist()
         [0.201, 0.201, 0.957]
+
+        Are recipes equal but for two degrees?
+
+        >>> means.pairs().test(delta=2, adjust="none")
+         contrast estimate    SE  df t.ratio p.value
+         A - B      1.4778 0.828 253  -0.631  0.2644
+         A - C      1.5222 0.828 253  -0.577  0.2822
+         B - C      0.0444 0.828 253  -2.362  0.0095
+        <BLANKLINE>
+        Degrees-of-freedom method: kenward-roger
+        Statistics are tests of equivalence with a threshold of 2
+        P values are left-tailed
         """
-        return self._shown(None, adjust, intervals=False, tests=True)
+        tested = changed_hypothesis(self.hypothesis, null=null, side=side, delta=delta)
+        return shown_with(self._shown(None, adjust, tested, intervals=False, tests=True), infer)
 
     def draws(self) -> FloatArray:
         """Draws of every row of a posterior, (S, r).
@@ -337,13 +418,27 @@ class Emmeans(MeansDisplay, Viewable):
         return groups
 
     def _shown(
-        self, level: float | None, adjust: str | None, *, intervals: bool, tests: bool
+        self,
+        level: float | None,
+        adjust: str | None,
+        hypothesis: NullHypothesis,
+        *,
+        intervals: bool,
+        tests: bool,
     ) -> Emmeans:
         chosen = self.adjust if adjust is None else adjustment_of(self, adjust)
         if chosen == "tukey" and not self.pairwise:
             raise OptionError("adjust='tukey' is for pairwise differences; use 'sidak' or 'holm'")
         used = self.level if level is None else check_level(level)
-        return replace(self, level=used, adjust=chosen, intervals=intervals, tests=tests)
+        check_lengths(hypothesis, split_rows(self.labels, self.by))
+        return replace(
+            self,
+            level=used,
+            adjust=chosen,
+            hypothesis=hypothesis,
+            intervals=intervals,
+            tests=tests,
+        )
 
     @property
     def table(self) -> MarginalTable:
@@ -362,10 +457,24 @@ class Emmeans(MeansDisplay, Viewable):
             intervals=self.intervals,
             tests=self.tests,
             averaged=self.averaged,
-            notes=(*self.ddf.notes, *self.notes, *self._scale_notes()),
-            null=None if self.scale is None else self.scale.null,
+            notes=(*self.ddf.notes, *self._hypothesis_notes(), *self.notes, *self._scale_notes()),
+            null=self._null(),
+            ratios=self.scale is not None and self.scale.ratios,
+            hypothesis=self.hypothesis,
             contrasts=bool(self.contrasts),
         )
+
+    def _null(self) -> tuple[float, ...] | None:
+        """Tested values of the rows, as they are shown; None where all are zero."""
+        values = np.zeros(len(self.labels))
+        for rows in split_rows(self.labels, self.by):
+            values[rows] = self.hypothesis.values(len(rows))
+        shown = values if self.scale is None else self.scale.null(values)
+        return tuple(shown.tolist()) if np.any(shown != 0.0) else None
+
+    def _hypothesis_notes(self) -> tuple[str, ...]:
+        posterior = isinstance(self.ddf, CoefficientDraws)
+        return self.hypothesis.notes() if self.tests and not posterior else ()
 
     def _scale_notes(self) -> tuple[str, ...]:
         if self.scale is None:

@@ -11,6 +11,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice, checked
 from nestedmlm.errors import OptionError
 from nestedmlm.families.links import LINKS, Link
+from nestedmlm.inference.means.null_hypothesis import ZERO
 from nestedmlm.inference.means.response_scale import ResponseScale
 from nestedmlm.posterior.linear_functions import CoefficientDraws
 
@@ -95,6 +96,7 @@ def regrid(means: Emmeans, transform: str = _RESPONSE) -> Emmeans:
         offset=moved - slope * (eta - means.offset),
         name=word if on_response else OF_A_MEAN,
         scale=None if on_response else ResponseScale(link=new, mean=word),
+        hypothesis=ZERO,
     )
 
 

@@ -15,6 +15,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.inference.means.max_distributions import (
     dunnett_cdf,
     each_df,
+    mvt_below,
     mvt_inside,
     t_critical,
     t_pvalues,
@@ -35,12 +36,16 @@ class Family:
         Rank of the linear functions (for Scheffé's method).
     corr : ndarray, shape (size, size)
         Correlations of the estimates (for the multivariate t).
+    tail : {-1, 0, 1}
+        Which tail p-values are of, or on which side of the estimate an interval is open; 0: both
+        tails, and closed.
     """
 
     size: int
     means: float
     rank: int
     corr: FloatArray
+    tail: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +67,17 @@ class Adjustment:
 
 
 def _none_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
-    return t_pvalues(t, df)
+    return t_pvalues(t, df, family.tail)
 
 
 def _bonferroni_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
-    return np.minimum(1.0, family.size * t_pvalues(t, df))
+    return np.minimum(1.0, family.size * _none_p(t, df, family))
 
 
 def _sidak_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
     # 1 - (1 - p)^m without cancellation
-    out: FloatArray = -np.expm1(family.size * np.log1p(-t_pvalues(t, df)))
+    with np.errstate(divide="ignore"):  # a one-sided p-value may be one
+        out: FloatArray = -np.expm1(family.size * np.log1p(-_none_p(t, df, family)))
     return out
 
 
@@ -79,7 +85,7 @@ def _holm_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
     def step(p: FloatArray) -> FloatArray:
         return np.maximum.accumulate((family.size - np.arange(p.size)) * p)
 
-    return _ordered(t_pvalues(t, df), step)
+    return _ordered(_none_p(t, df, family), step)
 
 
 def _hochberg_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
@@ -87,7 +93,7 @@ def _hochberg_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
         scaled = (family.size - np.arange(p.size)) * p
         return np.minimum.accumulate(scaled[::-1])[::-1]
 
-    return _ordered(t_pvalues(t, df), step)
+    return _ordered(_none_p(t, df, family), step)
 
 
 def _fdr_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
@@ -95,7 +101,7 @@ def _fdr_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
         scaled = family.size / np.arange(1, p.size + 1) * p
         return np.minimum.accumulate(scaled[::-1])[::-1]
 
-    return _ordered(t_pvalues(t, df), step)
+    return _ordered(_none_p(t, df, family), step)
 
 
 def _ordered(p: FloatArray, step: Callable[[FloatArray], FloatArray]) -> FloatArray:
@@ -165,8 +171,13 @@ def _mvt_p(t: FloatArray, df: FloatArray, family: Family) -> FloatArray:
     known = np.flatnonzero(~np.isnan(t))
     corr = family.corr[np.ix_(known, known)]
     for i in known:
-        out[i] = 1.0 - mvt_inside(abs(float(t[i])), float(df[i]), corr)
+        size = abs(float(t[i])) if family.tail == 0 else family.tail * float(t[i])
+        out[i] = 1.0 - _mvt_share(family)(size, float(df[i]), corr)
     return np.asarray(np.clip(out, 0.0, 1.0))
+
+
+def _mvt_share(family: Family) -> Callable[[float, float, FloatArray], float]:
+    return mvt_below if family.tail else mvt_inside
 
 
 def _mvt_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
@@ -177,11 +188,11 @@ def _mvt_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
 
     def critical(v: float) -> float:
         at = np.array([v])
-        low = float(t_critical(level, at)[0])
-        high = float(t_critical(1.0 - (1.0 - level) / len(corr), at)[0])
+        low = float(t_critical(level, at, family.tail)[0])
+        high = float(t_critical(1.0 - (1.0 - level) / len(corr), at, family.tail)[0])
 
         def miss(x: float) -> float:
-            return mvt_inside(x, v, corr) - level
+            return _mvt_share(family)(x, v, corr) - level
 
         if len(corr) == 1 or miss(low) >= 0:
             return low
@@ -192,7 +203,9 @@ def _mvt_critical(level: float, df: FloatArray, family: Family) -> FloatArray:
 
 ADJUSTMENTS: dict[str, Adjustment] = {
     "none": Adjustment(
-        pvalues=_none_p, critical=lambda level, df, family: t_critical(level, df), says=""
+        pvalues=_none_p,
+        critical=lambda level, df, family: t_critical(level, df, family.tail),
+        says="",
     ),
     "tukey": Adjustment(
         pvalues=_tukey_p,
@@ -201,11 +214,15 @@ ADJUSTMENTS: dict[str, Adjustment] = {
     ),
     "bonferroni": Adjustment(
         pvalues=_bonferroni_p,
-        critical=lambda level, df, family: t_critical(1.0 - (1.0 - level) / family.size, df),
+        critical=lambda level, df, family: t_critical(
+            1.0 - (1.0 - level) / family.size, df, family.tail
+        ),
     ),
     "sidak": Adjustment(
         pvalues=_sidak_p,
-        critical=lambda level, df, family: t_critical(level ** (1.0 / family.size), df),
+        critical=lambda level, df, family: t_critical(
+            level ** (1.0 / family.size), df, family.tail
+        ),
     ),
     "holm": Adjustment(pvalues=_holm_p),
     "hochberg": Adjustment(pvalues=_hochberg_p),
@@ -214,6 +231,14 @@ ADJUSTMENTS: dict[str, Adjustment] = {
     "dunnettx": Adjustment(pvalues=_dunnett_p, critical=_dunnett_critical),
     "mvt": Adjustment(pvalues=_mvt_p, critical=_mvt_critical),
 }
+
+
+_TWO_SIDED = frozenset(["tukey", "scheffe", "dunnettx"])  # these have no one-sided form
+
+
+def of_tail(adjust: str, tail: int) -> str:
+    """The adjustment that is used for one tail; Šidák's where the asked one is two-sided."""
+    return "sidak" if tail and adjust in _TWO_SIDED else adjust
 
 
 def check_adjust(adjust: str) -> str:
@@ -241,15 +266,16 @@ def adjusted_pvalues(adjust: str, t: FloatArray, df: FloatArray, family: Family)
         Statistics and degrees of freedom; NaN where nothing can be estimated.
     family : Family
     """
-    if family.size == 1 and adjust != "scheffe":
-        adjust = "none"
-    return ADJUSTMENTS[adjust].pvalues(t, df, family)
+    return ADJUSTMENTS[_used(adjust, family)].pvalues(t, df, family)
 
 
 def critical_values(adjust: str, level: float, df: FloatArray, family: Family) -> FloatArray:
     """Half widths of simultaneous intervals, in standard errors; see `adjusted_pvalues`."""
-    if family.size == 1 and adjust != "scheffe":
-        adjust = "none"
-    rule = ADJUSTMENTS[adjust].critical or ADJUSTMENTS["bonferroni"].critical
+    rule = ADJUSTMENTS[_used(adjust, family)].critical or ADJUSTMENTS["bonferroni"].critical
     assert rule is not None
     return np.where(np.isnan(df), np.nan, rule(level, df, family))
+
+
+def _used(adjust: str, family: Family) -> str:
+    adjust = of_tail(adjust, family.tail)
+    return "none" if family.size == 1 and adjust != "scheffe" else adjust

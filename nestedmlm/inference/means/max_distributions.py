@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,24 @@ _SEED = 20140612  # of the quasi-random integration of "mvt": the same answer ev
 _LOG2_POINTS = 14  # of the quasi-random points: 2**14
 
 
-def t_pvalues(t: FloatArray, df: FloatArray) -> FloatArray:
-    """Two-sided p-values; `df` may be infinite."""
+def t_pvalues(t: FloatArray, df: FloatArray, tail: int = 0) -> FloatArray:
+    """p-values of both tails, or of the left (-1) or right (1) one; `df` may be infinite."""
     from scipy.special import ndtr, stdtr
 
-    size = np.abs(t)
+    below = -np.abs(t) if tail == 0 else -tail * t
     finite = np.where(np.isfinite(df), df, 1.0)
-    out: FloatArray = 2.0 * np.where(np.isfinite(df), stdtr(finite, -size), ndtr(-size))
-    return out
+    out: FloatArray = np.where(np.isfinite(df), stdtr(finite, below), ndtr(below))
+    return out if tail else 2.0 * out
 
 
-def t_critical(level: float | FloatArray, df: FloatArray) -> FloatArray:
-    """Half width of a two-sided interval in standard errors; `df` may be infinite."""
+def t_critical(level: float | FloatArray, df: FloatArray, tail: int = 0) -> FloatArray:
+    """Distance of an interval's end in standard errors; `df` may be infinite.
+
+    With a tail that of a one-sided interval, which has one end.
+    """
     from scipy.special import ndtri, stdtrit
 
-    upper = 0.5 + 0.5 * np.asarray(level)
+    upper = np.asarray(level) if tail else 0.5 + 0.5 * np.asarray(level)
     finite = np.where(np.isfinite(df), df, 1.0)
     out: FloatArray = np.where(np.isfinite(df), stdtrit(finite, upper), ndtri(upper))
     return out
@@ -59,15 +63,44 @@ def mvt_inside(x: float, df: float, corr: FloatArray) -> float:
     The length of the vector is integrated exactly (its square over the rank has an F
     distribution), its direction by quasi-random points.
     """
-    from scipy.special import chdtr, fdtr
+    points = _spread(corr)
+    return float(np.mean(_within(x / np.abs(points.at).max(axis=1), df, points.rank)))
 
+
+def mvt_below(x: float, df: float, corr: FloatArray) -> float:
+    """P(all ``T_j < x``) for a multivariate t, as `mvt_inside`."""
+    points = _spread(corr)
+    # both ends of each direction, as points of one hemisphere only are not enough
+    farthest = np.concatenate([points.at.max(axis=1), (-points.at).max(axis=1)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = _within(np.abs(x / farthest), df, points.rank)
+    if x >= 0:  # any length where no part is positive
+        return float(np.mean(np.where(farthest > 0, share, 1.0)))
+    return float(np.mean(np.where(farthest < 0, 1.0 - share, 0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Directions of a multivariate t: values of its variables for a vector of length one."""
+
+    at: FloatArray
+    rank: int
+
+
+def _spread(corr: FloatArray) -> _Spread:
     values, vectors = np.linalg.eigh(corr)
     kept = values > 1e-10 * values.max()
-    r = int(kept.sum())
-    widest = np.abs(_directions(r) @ (vectors[:, kept] * np.sqrt(values[kept])).T).max(axis=1)
-    reach = (x / widest) ** 2
-    inside = fdtr(r, df, reach / r) if np.isfinite(df) else chdtr(r, reach)
-    return float(np.mean(inside))
+    rank = int(kept.sum())
+    return _Spread(_directions(rank) @ (vectors[:, kept] * np.sqrt(values[kept])).T, rank)
+
+
+def _within(length: FloatArray, df: float, rank: int) -> FloatArray:
+    """P(the vector is shorter than a length)."""
+    from scipy.special import chdtr, fdtr
+
+    square = length**2
+    out: FloatArray = fdtr(rank, df, square / rank) if np.isfinite(df) else chdtr(rank, square)
+    return out
 
 
 def _directions(rank: int) -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
@@ -48,13 +49,10 @@ class ResponseScale:
         """Whether the estimates are shown on another scale than they are computed on."""
         return self.response and (self.ratios or not self.contrasts)
 
-    @property
-    def null(self) -> float | None:
-        """The tested value where it is not the zero of what is shown."""
-        if not self.moved:
-            return None
+    def null(self, values: FloatArray) -> FloatArray:
+        """Tested values, given on the link's scale, on the scale that is shown."""
         with np.errstate(all="ignore"):  # links without a mean at zero: infinite, as R has it
-            return float(self._mu(np.zeros(1))[0])
+            return self.shown(values)
 
     def name(self, given: str) -> str:
         """What an estimate is called."""
@@ -87,12 +85,14 @@ class ResponseScale:
         if not self.moved:
             return numbers
         estimate = numbers["estimate"].to_numpy()
-        ends = np.array([self._mu(numbers[name].to_numpy()) for name in ("conf_low", "conf_high")])
+        slope = np.exp(estimate) if self.ratios else self.link.derivatives(estimate)[0]
+        ends = np.array(
+            [self._end(numbers[name].to_numpy(), slope > 0) for name in ("conf_low", "conf_high")]
+        )
         low, high = ends.min(axis=0), ends.max(axis=0)
-        slope = np.exp(estimate) if self.ratios else np.abs(self.link.derivatives(estimate)[0])
         return numbers.assign(
             estimate=self._mu(estimate),
-            std_error=slope * numbers["std_error"],
+            std_error=np.abs(slope) * numbers["std_error"],
             conf_low=low,
             conf_high=high,
         )
@@ -100,6 +100,14 @@ class ResponseScale:
     def shown(self, eta: FloatArray) -> FloatArray:
         """Numbers of the link's scale on the scale that is shown."""
         return self._mu(eta) if self.moved else eta
+
+    def _end(self, eta: FloatArray, rising: npt.NDArray[np.bool_]) -> FloatArray:
+        """Ends of intervals; where one is open, the end of the means' range."""
+        with np.errstate(all="ignore"):  # of an open end there may be no mean
+            ends = self._mu(eta)
+        if self.link.unit and not self.ratios:
+            return ends
+        return np.where(np.isinf(eta), np.where((eta > 0) == rising, np.inf, 0.0), ends)
 
     def _mu(self, eta: FloatArray) -> FloatArray:
         return np.exp(eta) if self.ratios else self.link.mu(eta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.inference.effects.ddf import DfMethod, row_tests
 from nestedmlm.inference.means.adjustments import Family, adjusted_pvalues, critical_values
+from nestedmlm.inference.means.null_hypothesis import ZERO, NullHypothesis
 
 COLUMNS = (
     "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
@@ -40,7 +41,12 @@ class LinearFunctions:
 
 
 def simultaneous_table(
-    functions: LinearFunctions, ddf: DfMethod, *, level: float, adjust: str
+    functions: LinearFunctions,
+    ddf: DfMethod,
+    *,
+    level: float,
+    adjust: str,
+    hypothesis: NullHypothesis = ZERO,
 ) -> pd.DataFrame:
     """Estimate and test every function.
 
@@ -53,6 +59,8 @@ def simultaneous_table(
         Confidence level of each family's intervals together.
     adjust : str
         A name in `nestedmlm.inference.means.adjustments.ADJUSTMENTS`.
+    hypothesis : NullHypothesis
+        What each is tested against. Intervals of a side are open on the other end.
 
     Returns
     -------
@@ -68,13 +76,20 @@ def simultaneous_table(
             values[known] = tests[name]
     estimate = found["estimate"] + offset
     half, p_value = np.full(len(L), np.nan), np.full(len(L), np.nan)
+    statistic, side = found["statistic"], hypothesis.side
     for rows, means in zip(functions.families, functions.means, strict=True):
         family = make_family(L[rows], ddf.cov, means)
         df = found["df"][rows]
-        half[rows] = critical_values(adjust, level, df, family) * found["std_error"][rows]
-        p_value[rows] = adjusted_pvalues(adjust, found["statistic"][rows], df, family)
-    columns = (estimate, found["std_error"], found["df"], found["statistic"], p_value,
-               estimate - half, estimate + half)  # fmt: skip
+        if not hypothesis.plain:
+            statistic[rows] = hypothesis.statistic(estimate[rows], found["std_error"][rows])
+        of_interval = replace(family, tail=side)
+        half[rows] = critical_values(adjust, level, df, of_interval) * found["std_error"][rows]
+        of_test = replace(family, tail=hypothesis.tail)
+        p_value[rows] = adjusted_pvalues(adjust, statistic[rows], df, of_test)
+    open_end = np.where(np.isnan(estimate), np.nan, np.inf)
+    columns = (estimate, found["std_error"], found["df"], statistic, p_value,
+               -open_end if side < 0 else estimate - half,
+               open_end if side > 0 else estimate + half)  # fmt: skip
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 

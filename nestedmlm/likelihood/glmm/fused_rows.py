@@ -20,7 +20,8 @@ from nestedmlm.families.links import LINKS
 
 BINOMIAL, POISSON, NEGATIVE_BINOMIAL, GAMMA, INVERSE_GAUSSIAN, GAUSSIAN = range(6)
 LOGIT, PROBIT, CLOGLOG, CAUCHIT, LOG, SQRT, IDENTITY, INVERSE, INVERSE_SQUARE = range(9)
-LARGEST_HAZARD = 6.5  # logarithm, as for the cloglog link
+LARGEST_HAZARD, LEAST_HAZARD = 6.5, -300.0  # logarithms, as for the cloglog link
+FARTHEST_PROBIT = 37.0  # as for the probit link
 LARGEST_LOG = 700.0  # of an exponent
 LARGEST_PRODUCT = 1e300  # of factors up to 2
 FAR_OUT = -37.0  # normal quantile below which its tail is no number
@@ -71,12 +72,13 @@ def log_tail(x: float) -> float:
 def mean_of_row(link: int, eta: float) -> Any:
     """``mu, 1 - mu, log mu, log(1 - mu), mu', mu'', mu'''`` of one row; not of the logit link."""
     if link == PROBIT:
-        mu = 0.5 * math.erfc(-eta / math.sqrt(2.0))
-        rest = 0.5 * math.erfc(eta / math.sqrt(2.0))
-        d = math.exp(-0.5 * eta * eta) / math.sqrt(2.0 * math.pi)
-        return mu, rest, log_tail(eta), log_tail(-eta), d, -eta * d, (eta * eta - 1.0) * d
+        seen = min(max(eta, -FARTHEST_PROBIT), FARTHEST_PROBIT)
+        mu = 0.5 * math.erfc(-seen / math.sqrt(2.0))
+        rest = 0.5 * math.erfc(seen / math.sqrt(2.0))
+        d = math.exp(-0.5 * seen * seen) / math.sqrt(2.0 * math.pi)
+        return mu, rest, log_tail(eta), log_tail(-eta), d, -seen * d, (seen * seen - 1.0) * d
     if link == CLOGLOG:
-        x = math.exp(min(eta, LARGEST_HAZARD))
+        x = math.exp(min(max(eta, LEAST_HAZARD), LARGEST_HAZARD))
         rest = math.exp(-x)
         mu, d = -math.expm1(-x), x * rest
         log_rest = -math.exp(min(eta, LARGEST_LOG))

@@ -15,6 +15,9 @@ from nestedmlm.optimum.starts import scaled_sds, starting_point
 
 _START_STEPS = 25  # of reweighted least squares
 _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
+_GAIN = (
+    1e-4  # rise of the log-likelihood from which on it ends, too: of separated rows it never does
+)
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
 _SHARE_OF_SD = 0.5  # of a row's standard deviation on the predictor's scale, to start from
 _SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
@@ -50,20 +53,24 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
             found = model.loglik(model.predictor(tried), dispersion)
             if found > value:
                 value, gamma = found, tried
+        before = gamma
         for _ in range(_START_STEPS):
             terms = model.rows(model.predictor(gamma), dispersion)
             w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))
             step = _fitted(X, terms.g / w, w)
-            if not np.isfinite(step).all():
+            if not np.isfinite(step).all():  # rows without a score: the place before had one
+                gamma = before
                 break
+            before = gamma
             share, found = 1.0, -np.inf
             while share > 1e-6 and not found >= value:
                 found = model.loglik(model.predictor(gamma + share * step), dispersion)
                 share *= 0.5
             if not found >= value:
                 break
+            gain = found - value
             gamma, value = gamma + 2.0 * share * step, found
-            if np.max(np.abs(step), initial=0.0) < _CLOSE:
+            if gain < _GAIN or np.max(np.abs(step), initial=0.0) < _CLOSE:
                 break
         mu = family.link.mu(model.predictor(gamma))
         if family.has_dispersion and family.start_dispersion is not None:
