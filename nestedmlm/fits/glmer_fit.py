@@ -124,17 +124,11 @@ else:  # each loads when it is first asked for
             "nestedmlm", {"plots.accessor": "FitPlots", "views.summary": "fit_view"}, wrap=checked
         )
     )
-    globals().update(
-        late_imports(
-            "nestedmlm.optimum.glmm",
-            {"solve_glmm": "remarks_on_optimum solve_glmm warn_uncertified_glmm"},
-        )
-    )
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
-        )
-    )
+    globals().update(late_imports(
+        "nestedmlm.optimum.glmm",
+        {"solve_glmm": "remarks_on_optimum solve_glmm warn_uncertified_glmm"}))
+    globals().update(late_imports(
+        "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",

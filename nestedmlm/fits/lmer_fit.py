@@ -102,13 +102,8 @@ else:  # each loads when it is first asked for
             wrap=checked,
         )
     )
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.verbs",
-            {"elimination": "elimination"},  # not beside such residuals
-            wrap=plain_only,
-        )
-    )
+    globals().update(late_imports(  # not beside such residuals
+        "nestedmlm.fits.verbs", {"elimination": "elimination"}, wrap=plain_only))
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "extend": "extend", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
@@ -131,11 +126,8 @@ else:  # each loads when it is first asked for
             wrap=checked,
         )
     )
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
-        )
-    )
+    globals().update(late_imports(
+        "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
     maketables = SimpleNamespace(
         **late_imports(
             "nestedmlm.fits",

@@ -38,11 +38,8 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
 else:
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
-        )
-    )
+    _MEANS = {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}
+    globals().update(late_imports("nestedmlm.fits.means", _MEANS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -1,4 +1,4 @@
-"""What means, slopes and contrasts are tested against: a value, a side, and a margin around it."""
+"""Null hypotheses of means, slopes and contrasts: a value, a side, and a margin around it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SIDES = MappingProxyType(
         ">": 1, "right": 1, "greater": 1, "noninferiority": 1,
     }
 )  # fmt: skip
+# kinds of tests with a margin, by side
 _OF_A_MARGIN = MappingProxyType({-1: "nonsuperiority", 0: "equivalence", 1: "noninferiority"})
 _SIGNS = MappingProxyType({-1: "<", 0: ">", 1: ">"})  # of a posterior probability
 _TAILS = MappingProxyType({-1: "left", 1: "right"})

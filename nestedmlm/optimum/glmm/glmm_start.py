@@ -15,9 +15,7 @@ from nestedmlm.optimum.starts import scaled_sds, starting_point
 
 _START_STEPS = 25  # of reweighted least squares
 _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
-_GAIN = (
-    1e-4  # rise of the log-likelihood from which on it ends, too: of separated rows it never does
-)
+_GAIN = 1e-4  # of log-likelihood, below which it ends, too: of separated rows it always rises
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
 _SHARE_OF_SD = 0.5  # of a row's standard deviation on the predictor's scale, to start from
 _SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
