@@ -12,7 +12,7 @@ from nestedmlm.fits.data_of import predictors_of
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.imputation.pooled_fit import PooledFit
 from nestedmlm.fits.means.joint_rows import OF_A_POSTERIOR
-from nestedmlm.inference.effects.ddf import df_method, most_exact_ddf
+from nestedmlm.inference.effects.curve_coefficients import mean_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.means.joint_tests import term_tests, wide_covariates
 from nestedmlm.inference.means.reference_grid import reference_grid
@@ -106,8 +106,7 @@ def joint_tests(
     if set(grid.names) <= set(groups):
         raise OptionError("there is no predictor to test" + (" beside by=" if groups else ""))
     wide = wide_covariates(grid, {} if at is None else at)
-    chosen = most_exact_ddf(fit.core) if ddf is None and vcov is None else ddf
-    method = df_method(fit.core, chosen, vcov)
+    method = mean_method(fit.core, ddf, vcov)
     table = term_tests(
         reference_grid(fit.design, data, at=wide), method, by=groups, weights=weights
     )
