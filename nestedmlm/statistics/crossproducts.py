@@ -106,7 +106,8 @@ def nested_cross_products(design: Design, allowed: Sequence[bool]) -> CrossProdu
         with thread_for_rows(design.n):
             return _cross_products(design, "exact", allowed)
     y = design.y if design.offset is None else design.y - design.offset
-    _check_magnitudes(design, y)
+    check_magnitude("the response", y)
+    check_predictors(design)
     X, R_x = orthonormal(design.X, design.weights)
     x = X.rows(slice(None))
     beta = least_squares(Recoded(X=x.T), y, design.weights)
@@ -135,7 +136,8 @@ def _cross_products(
 ) -> CrossProducts:
     w = design.weights
     y = design.y if design.offset is None else design.y - design.offset
-    _check_magnitudes(design, y)
+    check_magnitude("the response", y)
+    check_predictors(design)
     X, R_x = orthonormal(design.X, w)
     beta = least_squares(X, y, w)
     terms, transforms = scaled_columns(design, w, (X, R_x))
@@ -263,9 +265,18 @@ def _chosen_order(
     return largest_first(codes, sizes, widths), True
 
 
-def _check_magnitudes(design: Design, y: FloatArray) -> None:
-    """Refuse a response and predictors of a size whose products cannot be computed."""
-    check_magnitude("the response", y)
+def check_predictors(design: Design) -> None:
+    """Refuse predictors of a size whose products cannot be computed.
+
+    Parameters
+    ----------
+    design : Design
+
+    Raises
+    ------
+    DataError
+        If there is one; it names it.
+    """
     for name, column in zip(design.x_names, design.X.T, strict=True):
         check_magnitude(f"the predictor {name}", column)
     for term in design.terms:

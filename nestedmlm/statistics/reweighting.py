@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.statistics.crossproducts import Crossed, CrossProducts
+from nestedmlm.statistics.crossproducts import Crossed, CrossProducts, check_predictors
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, Entries, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
@@ -142,9 +142,12 @@ def reweighting(design: Design, unit: float = 1.0) -> Reweighting:
 
     Raises
     ------
+    DataError
+        If predictors are of a size whose products cannot be computed.
     MemoryLimitError
         If the dense block of crossed factors would not fit in memory.
     """
+    check_predictors(design)
     n, p = design.n, design.p
     recoded, R_x = orthonormal(design.X, None)
     # column after column: loops read its rows

@@ -337,6 +337,16 @@ def test_singular_curves_are_diagnosed():
     assert "R²" not in str(nm.etable(fit))
 
 
+def test_line_that_other_columns_hold_is_not_counted():
+    data = table()
+    nothing = nm.lmer("y ~ poly(z, 2) + s(z, k=6) + (1 | g)", data).smooths().to_frame()
+    assert nothing["edf"].item() == 0.0
+    assert np.isnan(nothing[["statistic", "p_value"]].to_numpy(float)).all()
+    fit = nm.lmer("y ~ poly(x, 2) + s(x, k=8)", data)
+    edf = fit.smooths().to_frame()["edf"].item()
+    assert edf == pytest.approx(fit.hatvalues().sum() - 3, abs=1e-8)
+
+
 def test_simultaneous_bands_hold_whole_curves():
     """The width is the quantile of the largest of the curve's statistics, drawn from scratch."""
     d = table().head(60)

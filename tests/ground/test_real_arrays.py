@@ -99,6 +99,13 @@ def test_responses_whose_squares_are_not_finite(fit):
         fit.refit(fit.design.y * 1e200)
 
 
+def test_predictors_whose_squares_are_not_finite():
+    rows = nm.load_dataset("Dyestuff").assign(x=np.arange(30) * 1e200)
+    for formula in ("Yield ~ x + (1 | Batch)", "Yield ~ 1 + (0 + x | Batch)"):
+        with pytest.raises(nm.DataError, match="too large to compute with"):
+            nm.glmer(formula, rows, family="gamma", link="log")
+
+
 def test_a_family_by_its_name_is_no_family():
     with pytest.raises(OptionError, match="must be a Family such as"):
         nm.build_design("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"), family="poisson")

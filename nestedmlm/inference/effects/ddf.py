@@ -58,6 +58,7 @@ __all__ = [
 ]  # fmt: skip
 
 _RANK = 1e-10  # relative size of what counts as a contrast of its own
+_NEGATIVE = 1e-8  # of a variance without adjustment: an adjusted one below minus that is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -326,6 +327,15 @@ def by_satterthwaite(method: Satterthwaite, beta: FloatArray, sigma: float) -> D
 
 def _kenward_roger(fitted: Fitted) -> DfMethod:
     method = kenward_roger(fitted)
+    unit = np.sqrt(np.diag(method.unadjusted))
+    unit[unit == 0.0] = 1.0
+    # a sum of squares in exact numbers, if the information is positive definite
+    if np.linalg.eigvalsh(method.cov / unit / unit[:, None])[0] < -_NEGATIVE:
+        raise OptionError(
+            "Kenward and Roger's covariance of the fixed effects has a negative variance at this "
+            "fit: the data know too little of the covariance parameters (see fit.diagnose()); "
+            "take ddf='satterthwaite'"
+        )
 
     def rows(L: FloatArray) -> FloatArray:
         return np.array([approximate(method, row[None]).df if row.any() else np.nan for row in L])

@@ -48,7 +48,7 @@ class SmoothTest:
     ref_df : float
         Degrees of freedom of the test.
     statistic : float
-        F.
+        F; NaN where nothing of the curve is the term's own.
     p_value : float
     """
 
@@ -97,7 +97,8 @@ def effective_df(solution: Solution, design: Design, t: int) -> float:
     unpenalised one counts 1, and v_j with variance tau^2 counts ``1 - C_jj / tau^2``.
     """
     term, tau = design.terms[t], float(solution.T[t][0, 0])
-    lines = float(_curve(term).lines)
+    # a line that other columns already hold is theirs
+    lines = float(len(_unpenalised(design, t))) if _curve(term).lines else 0.0
     if tau == 0.0:
         return lines
     levels, q = len(design.factors[term.factor].levels), len(term.columns)
@@ -173,6 +174,8 @@ def _wood_test(
     R = np.linalg.qr(X, mode="r")
     values, vectors = np.linalg.eigh(R @ V @ R.T)
     values, vectors = values[::-1], vectors[:, ::-1]
+    if not values[0] > 0.0:  # its line is other columns', and its curve has no variance
+        return SmoothTest(edf=edf, ref_df=0.0, statistic=np.nan, p_value=np.nan)
     g = vectors.T @ (R @ p)
     rank = min(rank, float(np.sum(values > _KEPT * values[0])))
     k, nu = int(rank), rank - int(rank)

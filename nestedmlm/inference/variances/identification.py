@@ -158,7 +158,10 @@ def _shared(
         return ()  # an iterative elimination does not work it out
     if other:
         generalized, design = design.family is not None, _linear(design)
-        solution = _as_linear(design, solution, generalized)
+        try:
+            solution = _as_linear(design, solution, generalized)
+        except np.linalg.LinAlgError:  # a fit that ran away: beside its variances nothing is known
+            return ()
     plan = solution.plan
     phi = phi_of_theta(solution.theta, plan, solution.stats)
     if information is None and not other:

@@ -304,3 +304,12 @@ def test_weights_of_any_size_give_the_same_tests():
     assert tiny == pytest.approx(one, rel=1e-6)
     one, tiny = (f.cov_params("CR2").to_numpy() for f in fits)
     assert tiny == pytest.approx(one, rel=1e-9)
+
+
+def test_negative_variances_of_kenward_and_roger_are_refused():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.normal(size=21), "g": rng.integers(0, 4, 21)})
+    with pytest.warns(nm.ConvergenceWarning):
+        fit = nm.lmer("g ~ x + (1 | g)", rows)
+    with pytest.raises(OptionError, match="negative variance"):
+        fit.anova(ddf="kenward-roger")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -175,3 +177,12 @@ def test_random_effects_that_fixed_effects_reproduce(formula, columns, df):
     for ddf in ("satterthwaite", "kenward-roger") if df else ():
         found = fit.anova(ddf=ddf).to_frame()["den_df"].to_numpy()
         assert found == pytest.approx(df, rel=1e-6)
+
+
+def test_nothing_is_known_beside_variances_that_ran_away():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.normal(size=31), "g": rng.integers(0, 5, 31)})
+    rows["y"] = np.exp(rng.normal(size=31))
+    fit = nm.glmer("y ~ x + (x || g)", rows, family="gamma", link="log")
+    gone = replace(fit.solution, theta=np.full(2, 1e9))
+    assert confoundings(fit.design, gone, REML=False) == ()
