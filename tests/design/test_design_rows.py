@@ -131,7 +131,7 @@ def test_weights() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "words"),
-    [(-1.0, "negative"), (0.0, "zero"), (np.inf, "finite")],
+    [(-1.0, "negative"), (0.0, "zero"), (np.inf, "finite"), (1e160, "divide them all")],
 )
 def test_bad_weights(bad: float, words: str) -> None:
     weights = np.ones(N)

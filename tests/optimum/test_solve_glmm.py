@@ -410,6 +410,20 @@ def test_a_fit_above_a_pole_of_the_approximation_says_so(seed):
     assert bounded.criterion == pytest.approx(fit.criterion, abs=1e-6)
 
 
+@pytest.mark.parametrize(("seed", "n"), [(2, 12), (19, 18), (22, 12)])
+def test_few_responses_differ_by_groups_or_by_dispersion(seed, n):
+    """Of two optima the lower one, which the usual start does not lead to."""
+    rng = np.random.default_rng(seed)
+    mean = np.exp(rng.normal(size=6)[np.arange(n) % 6])
+    y = (mean * rng.gamma(0.7, 1 / 0.7, n)).round(2) + 0.01
+    data, form = pd.DataFrame({"g": np.arange(n) % 6, "y": y}), "y ~ 1 + (1 | g)"
+    family = nm.families.inverse_gaussian("log")
+    fit = nm.glmer(form, data, family=family)
+    other = nm.glmer(form, data, family=family, start={"theta": [2.0], "dispersion": 0.1})
+    assert fit.converged and other.theta[0] > 1.0
+    assert fit.criterion < other.criterion + 1e-6
+
+
 def test_dispersions_to_start_from():
     data = nm.load_dataset("sleepstudy")
     design = nm.build_design("Reaction ~ Days + (1 | Subject)", data)

@@ -13,6 +13,12 @@ from nestedmlm.design.frame.values import Factor, Integers, Matrix, Vector, logi
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.errors import DataError, GroupingError, ResponseError, WeightsError
 
+_LARGEST_WEIGHT = 1e150  # products of weights, as cross-products have them, stay finite
+_TOO_LARGE = (
+    f"beyond {_LARGEST_WEIGHT:.0e} are too large to compute with: divide them all by one number, "
+    "which changes the unit of sigma and nothing else"
+)
+
 
 def response_numbers(value: Vector, name: str) -> FloatArray:
     """Return the response as floats (a copy).
@@ -96,6 +102,7 @@ def check_weights(weights: FloatArray, index: pd.Index | None = None) -> None:
         (~np.isfinite(weights), "must be finite"),
         (weights < 0, "must not be negative"),
         (weights == 0, "must not be zero: leave those rows out of the data"),
+        (weights > _LARGEST_WEIGHT, _TOO_LARGE),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))

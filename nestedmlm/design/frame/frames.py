@@ -75,6 +75,9 @@ class Frame:
         if len(column) != self.n:
             sizes = f"{len(column)} values, the data have {self.n} rows"
             raise DataError(f"column {name!r} has {sizes}")
+        kind = column.dtype  # pandas does not take rows of numbers in the other order of bytes
+        if isinstance(kind, np.dtype) and not kind.isnative:
+            return column.astype(kind.newbyteorder("="))
         return column
 
     def column(self, name: str) -> Vector:

@@ -76,14 +76,15 @@ class ProfileCurve:
         return out
 
     def _outward(self, side: int) -> list[int]:
-        """Indices of the points from the estimate outwards, as far as ``|zeta|`` increases."""
+        """Indices of the points outwards that go on, in the coordinate and in ``|zeta|``."""
         if len(self.zeta) == 0:
             return []
         centre = int(np.argmin(np.abs(self.zeta)))
         end = len(self.zeta) if side > 0 else -1
         keep = [centre]
         for i in range(centre + side, end, side):
-            if side * self.zeta[i] > side * self.zeta[keep[-1]] + 1e-9:
+            on = side * (self.coordinate[i] - self.coordinate[keep[-1]]) > 0.0
+            if on and side * self.zeta[i] > side * self.zeta[keep[-1]] + 1e-9:
                 keep.append(i)
         return keep
 

@@ -24,6 +24,8 @@ _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 # rows up to which fits get further starts: all, of weakly known variances, singular
 _TINY_ROWS, _WEAK_ROWS, _SINGULAR_ROWS = 50, 200, 1000
 _NEARLY_NONE = 0.05  # share of the first start's standard deviations, to start from
+# shares of the usual standard deviations and of the dispersion that was found, to start from
+_MORE, _LESS_DISPERSION = 3.0, 0.1
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -143,7 +145,8 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
 
     Structured terms start from small standard deviations too in fits that are singular or tiny, or
     that are none: of unstructured terms one of the `correlated_starts` has them. Scaled families
-    start from nearly none, with the fixed effects of a model without random effects.
+    start from nearly none, with the fixed effects of a model without random effects, and from more
+    with less dispersion: what responses differ by may be either's.
     """
     plan, nt = objective.plan, objective.plan.n_theta
     known = found.holds and objective.stats.n > _doubtful_rows(found.here)
@@ -154,8 +157,15 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
     for phi in (*correlated_starts(plan), *small):
         if not np.array_equal(phi, found.start[:nt]):
             yield np.concatenate([phi, rest])
-    if objective.model.family.scaled and found.holds and not known:  # their modes may be several
-        yield np.append(scaled_sds(found.start[:nt], plan, _NEARLY_NONE), found.start[nt:])
+    family = objective.model.family
+    if not family.scaled or not found.holds or known:
+        return
+    # their modes may be several
+    _, usual = next(starting_points(objective.model, None, joint=objective.joint))
+    yield np.append(scaled_sds(usual[:nt], plan, _NEARLY_NONE), usual[nt:])
+    if family.has_dispersion:
+        less = found.here.point[-1] + math.log(_LESS_DISPERSION)
+        yield np.concatenate([scaled_sds(usual[:nt], plan, _MORE), usual[nt:-1], [less]])
 
 
 def _doubtful_rows(here: ObjectiveAt) -> int:

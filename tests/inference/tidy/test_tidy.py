@@ -264,3 +264,11 @@ def test_kinds_of_variance_components():
     assert component_kind({"var1": None, "var2": None}) == "sigma"
     assert component_kind({"var1": "Days", "var2": None}) == "sd"
     assert component_kind({"var1": "(Intercept)", "var2": "Days"}) == "cor"
+
+
+def test_augment_of_numbers_in_the_other_order_of_bytes():
+    data = nm.load_dataset("Dyestuff")
+    data["Yield"] = data["Yield"].to_numpy(">f8")
+    data.loc[3, "Yield"] = np.nan
+    fit = nm.lmer("Yield ~ 1 + (1 | Batch)", data)
+    assert fit.augment()["Yield"].tolist() == data["Yield"].dropna().tolist()
