@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits import maketables
     from nestedmlm.fits.from_draws import fit_of_foreign_draws
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
+    from nestedmlm.fits.posterior_verbs.check import check
     from nestedmlm.fits.posterior_verbs.contest import contest
     from nestedmlm.fits.posterior_verbs.diagnose import diagnose
     from nestedmlm.fits.posterior_verbs.extend import extend
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.posterior_verbs.summary import summary
     from nestedmlm.fits.posterior_verbs.varcorr import varcorr
     from nestedmlm.fits.posterior_verbs.with_prior import with_log_likelihood, with_prior
-    from nestedmlm.fits.verbs.check import check
     from nestedmlm.plots.accessor import FitPlots
 else:  # each loads when it is first asked for
     property = late_property
@@ -56,11 +56,12 @@ else:  # each loads when it is first asked for
         "simulate": "simulate with_posterior_predictive", "summary": "summary",
         "varcorr": "varcorr", "with_prior": "with_log_likelihood with_prior",
     }))
-    unchecked = {"extend": "extend", "other_models": "update with_data", "report": "report"}
+    unchecked = {"check": "check", "extend": "extend", "other_models": "update with_data",
+                 "report": "report"}
     globals().update(late_imports("nestedmlm.fits.posterior_verbs", unchecked, wrap=checked))
     globals().update(late_imports("nestedmlm", {
         "fits.from_draws": "fit_of_foreign_draws", "fits.means.emmeans": "emmeans emtrends",
-        "fits.verbs.check": "check", "plots.accessor": "FitPlots",
+        "plots.accessor": "FitPlots",
     }))
     maketables = SimpleNamespace(**late_imports("nestedmlm.fits", {
         "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "

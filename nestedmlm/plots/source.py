@@ -11,9 +11,10 @@ import pandas as pd
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.scalar_parameters import Parameter
-from nestedmlm.errors import OptionError, ResidualStructureError
+from nestedmlm.errors import OptionError
 from nestedmlm.inference.fitted import require_linear
 from nestedmlm.inference.rows.modes import require_effects
+from nestedmlm.posterior.standard_residuals import standard_residuals
 from nestedmlm.views.protocols import EitherFit, Fit, LikelihoodFit
 
 INTERCEPT = "(Intercept)"
@@ -86,18 +87,13 @@ def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     Normalized residuals where they differ or correlate; quantile residuals of a generalized model,
     which are standard normal, too.
     """
-    if fit.engine == "posterior":
-        require_linear(fit.design.family, "residuals of a posterior in units of sigma")
     fitted = _used(fit, fit.fittedvalues)
     generalized: Any = fit
+    if fit.engine == "posterior" and not _is_plain(fit):
+        return fitted, standard_residuals(generalized.data, fit.design, seed=_SEED)
     if fit.engine != "posterior" and generalized.core.family is not None:
         return fitted, _used(fit, generalized.residuals("quantile", seed=_SEED))
     if fit.design.residual is not None:
-        if fit.engine == "posterior":
-            raise ResidualStructureError(
-                "residuals of a posterior in units of their standard deviations are not worked out "
-                "where they differ or correlate: ask the fit by likelihood"
-            )
         likely: Any = fit
         return fitted, _used(fit, likely.residuals("normalized"))
     residual = fit.design.y - fitted
@@ -106,10 +102,16 @@ def rows_of(fit: Fit) -> tuple[FloatArray, FloatArray]:
     return fitted, residual / fit.sigma
 
 
+def _is_plain(fit: Fit) -> bool:
+    """Whether responses are normal with equal residual variances."""
+    return fit.design.family is None and fit.design.residual is None
+
+
 def residual_label(fit: Fit) -> str:
     """What the residuals of `rows_of` are called on an axis."""
     likely: Any = fit
-    generalized = fit.engine != "posterior" and likely.core.family is not None
+    family = fit.design.family if fit.engine == "posterior" else likely.core.family
+    generalized = family is not None
     return "quantile residual" if generalized else "residual / σ"
 
 

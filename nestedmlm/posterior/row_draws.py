@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,15 @@ class RowDraws:
     def mean(self, rows: slice) -> FloatArray:
         """Expected responses of some rows, shape (S, rows)."""
         return self.responses.mean(self.eta(rows))
+
+    def chosen(self, draws: IntArray) -> RowDraws:
+        """The same of some draws."""
+        return replace(
+            self,
+            terms=tuple((X, codes, b[draws]) for X, codes, b in self.terms),
+            beta=self.beta[draws],
+            responses=self.responses.chosen(draws),
+        )
 
     def blocks(self) -> list[slice]:
         """Blocks of rows whose draws fit in memory."""
@@ -269,7 +278,7 @@ def replicate(
     rows = fitted_rows(data, design)
     size = len(rows.beta)
     chosen = rng.choice(size, size=nsim, replace=nsim > size)
-    effects = [b[chosen] for _, _, b in rows.terms]
+    picked = rows.chosen(chosen)
     if new_groups:
         covs = [cov[chosen] for cov in covariance_draws(data, design)]
         factors = [design.factors[term.factor] for term in design.terms]
@@ -277,11 +286,6 @@ def replicate(
             of_basis(sample_levels(cov, factor.effects, rng), factor.basis)
             for cov, factor in zip(covs, factors, strict=True)
         ]
-    picked = RowDraws(
-        X=rows.X,
-        offset=rows.offset,
-        terms=tuple((X, codes, b) for (X, codes, _), b in zip(rows.terms, effects, strict=True)),
-        beta=rows.beta[chosen],
-        responses=rows.responses.chosen(chosen),
-    )
+        own = zip(rows.terms, effects, strict=True)
+        picked = replace(picked, terms=tuple((X, codes, b) for (X, codes, _), b in own))
     return all_draws(picked, type="prediction", rng=rng).T

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "nestedmlm"
 SAME: dict[str, tuple[str, set[str]]] = {
     "check": (
         "checks of a model's assumptions",
-        {"fits/verbs", "fits/generalized", "plots", "views"},
+        {"fits/verbs", "fits/generalized", "fits/posterior_verbs", "plots", "views"},
     ),
     "residual_comparison": ("residual structures beside each other", {"fits", "views"}),
     "allocation": ("a budget over the levels of a design", {"fits/simulation", "plots"}),

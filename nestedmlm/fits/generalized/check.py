@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.design.design import Design
 from nestedmlm.fits.generalized.options import few_rows_of_a_group
 from nestedmlm.fits.generalized.overdispersion import (
     COUNTS,
@@ -29,7 +30,12 @@ from nestedmlm.fits.verbs.check import (
     smallest_factor,
 )
 from nestedmlm.inference.rows.assumption_checks import weighted_bend
-from nestedmlm.inference.rows.generalized_residuals import DISTRIBUTIONS, response_at, working
+from nestedmlm.inference.rows.generalized_residuals import (
+    DISTRIBUTIONS,
+    ResponseAt,
+    response_at,
+    working,
+)
 from nestedmlm.inference.rows.residuals import population
 from nestedmlm.inference.rows.uniform_tests import (
     distance_from_uniform,
@@ -95,23 +101,27 @@ def check(fit: GlmerFit, *, nsim: int = 200, seed: int | None = 1) -> Check:
     >>> [finding.check for finding in fit.check().findings if finding.verdict == "act"]
     ['overdispersion']
     """
-    notes, own = Notes(), _as_fit(fit)
+    notes, own, at = Notes(), _as_fit(fit), response_at(fit.core)
     drawn = drawn_responses(fit, nsim, seed, use_u=False)
-    _distribution(notes, fit, drawn, seed)
-    if fit.family.name in COUNTS and not _zero_or_one(fit):
-        _overdispersion(notes, fit, drawn)
-        _zeros(notes, fit, drawn)
+    note_distribution(notes, fit.design.y, drawn, seed)
+    if fit.family.name in COUNTS and not zero_or_one(at):
+        enough = min(drawn.shape[1], max(_FEWEST_MODES, _MOST_ROWS // fit.nobs))
+        others = np.array([squares_given_modes(fit, y) for y in drawn[:, :enough].T])
+        note_overdispersion(notes, squares_given_modes(fit, fit.design.y), others)
+        note_zeros(notes, fit.design.y, drawn)
     if fit.family.name in DISTRIBUTIONS:
         z = fit.residuals("quantile", seed=seed).dropna().to_numpy(dtype=float)
         note_outliers(notes, own, z, statistic="quantile residual", unit="SDs")
-    _linearity(notes, fit)
-    _link(notes, fit)
+    note_bends(notes, own, at, population(fit.core.solution, fit.design))
     note_collinearity(notes, own)
     note_random_effects(notes, own)
     _influence(notes, fit)
     note_singularity(notes, own)
     _separation(notes, fit)
-    _approximation(notes, fit)
+    if zero_or_one(at) and fit.nAGQ <= 1:
+        note_approximation(
+            notes, fit.design, "fit.check_approximation() says how far, and nAGQ=9 is nearer"
+        )
     return notes.written(own)
 
 
@@ -120,15 +130,15 @@ def _as_fit(fit: GlmerFit) -> Any:
     return fit
 
 
-def _zero_or_one(fit: GlmerFit) -> bool:
+def zero_or_one(at: ResponseAt) -> bool:
     """Whether responses have no size: single trials cannot vary more than their mean says."""
-    w = fit.design.weights
-    return fit.family.name == "binomial" and (w is None or bool(np.all(w == 1.0)))
+    return at.family.name == "binomial" and bool(np.all(at.weights == 1.0))
 
 
-def _distribution(notes: Notes, fit: GlmerFit, drawn: FloatArray, seed: int | None) -> None:
+def note_distribution(notes: Notes, y: FloatArray, drawn: FloatArray, seed: int | None) -> None:
+    """Ranks of the responses among drawn ones, (n, draws)."""
     rng = np.random.default_rng(seed)
-    u = ranks_among(np.column_stack([fit.design.y, drawn]), rng)
+    u = ranks_among(np.column_stack([y, drawn]), rng)
     distances = distance_from_uniform(u)
     p = tail_by_draws(distances[0], distances[1:])
     verdict = "fine" if p >= LEVEL else "act" if distances[0] > 0.2 else "look"
@@ -144,10 +154,8 @@ def _distribution(notes: Notes, fit: GlmerFit, drawn: FloatArray, seed: int | No
     )
 
 
-def _overdispersion(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
-    enough = min(drawn.shape[1], max(_FEWEST_MODES, _MOST_ROWS // fit.nobs))
-    own = squares_given_modes(fit, fit.design.y)
-    others = np.array([squares_given_modes(fit, y) for y in drawn[:, :enough].T])
+def note_overdispersion(notes: Notes, own: float, others: FloatArray) -> None:
+    """Sum of squared Pearson residuals given random effects, beside those of drawn responses."""
     ratio, p = own / float(np.median(others)), tail_by_draws(own, others)
     real = p < LEVEL and ratio > _OVERDISPERSED
     verdict = "fine" if not real else "act" if ratio > _FAR_OVERDISPERSED else "look"
@@ -156,15 +164,16 @@ def _overdispersion(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
         "overdispersion",
         verdict,
         f"squared Pearson residuals given the random effects are {ratio:.2f} times those of "
-        f"{enough} draws ({said_p(p)}).",
+        f"{len(others)} draws ({said_p(p)}).",
         "Standard errors are too small. Try family='negativebinomial' for counts (its variance "
         "grows with the squared mean), or a random intercept of each row (1 | row), for binomial "
         "trials too, and compare by AIC.",
     )
 
 
-def _zeros(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
-    found = zeros_beside(fit.design.y, drawn)
+def note_zeros(notes: Notes, y: FloatArray, drawn: FloatArray) -> None:
+    """Zeros of the responses beside those of drawn ones."""
+    found = zeros_beside(y, drawn)
     ratio, p = float(found["ratio"]), float(found["p_value"])
     apart = not 1.0 / _ZEROS_APART <= ratio <= _ZEROS_APART
     verdict = "look" if p < LEVEL and apart else "fine"
@@ -179,20 +188,17 @@ def _zeros(notes: Notes, fit: GlmerFit, drawn: FloatArray) -> None:
     )
 
 
-def _linearity(notes: Notes, fit: GlmerFit) -> None:
-    at = response_at(fit.core)
+def note_bends(notes: Notes, fit: Any, at: ResponseAt, eta: FloatArray) -> None:
+    """Bends along predictors, and along the population's linear predictor itself.
+
+    Along the latter another link, or a term, is missing.
+    """
     z, weights = working(at), working_weights(at)
-    found = [(name, *weighted_bend(x, z, weights)) for name, x in curves(_as_fit(fit))]
+    found = [(name, *weighted_bend(x, z, weights)) for name, x in curves(fit)]
     note_linearity(notes, found, unit="units of the linear predictor")
-
-
-def _link(notes: Notes, fit: GlmerFit) -> None:
-    """A bend along the linear predictor itself: another link, or a term, is missing."""
-    eta = population(fit.core.solution, fit.design)
     if len(np.unique(eta.round(8))) <= _FEWEST_PREDICTIONS:
         return
-    at = response_at(fit.core)
-    size, p = weighted_bend(eta, working(at), working_weights(at))
+    size, p = weighted_bend(eta, z, weights)
     bent = p < LEVEL and abs(size) > _BEND
     verdict = "fine" if not bent else "act" if abs(size) > _FAR_BEND else "look"
     notes.number("link", "bend", size, p=p, verdict=verdict)
@@ -201,8 +207,8 @@ def _link(notes: Notes, fit: GlmerFit) -> None:
         verdict,
         f"residuals {'bend' if bent else 'do not bend'} along the linear predictor ({size:+.2f} "
         f"units of it at two SDs, {said_p(p)}).",
-        f"The {fit.link} link does not fit these means: look at linearity first, then compare "
-        "other links by AIC (link=), or add products of predictors.",
+        f"The {at.family.link.name} link does not fit these means: look at linearity first, then "
+        "compare other links by AIC (link=), or add products of predictors.",
     )
 
 
@@ -240,9 +246,9 @@ def _separation(notes: Notes, fit: GlmerFit) -> None:
     )
 
 
-def _approximation(notes: Notes, fit: GlmerFit) -> None:
+def note_approximation(notes: Notes, design: Design, advice: str) -> None:
     """Groups too small for the Laplace approximation of a response of 0 and 1."""
-    rows = few_rows_of_a_group(fit.design) if _zero_or_one(fit) and fit.nAGQ <= 1 else None
+    rows = few_rows_of_a_group(design)
     if rows is None:
         return
     notes.number("approximation", "median rows of a group", rows, verdict="look")
@@ -250,6 +256,5 @@ def _approximation(notes: Notes, fit: GlmerFit) -> None:
         "approximation",
         "look",
         f"half of the groups have at most {rows:g} rows of 0 or 1.",
-        "The Laplace approximation may be far from the likelihood: fit.check_approximation() says "
-        "how far, and nAGQ=9 is nearer.",
+        f"The Laplace approximation may be far from the likelihood: {advice}.",
     )

@@ -22,12 +22,8 @@ from nestedmlm.design.matrices.grouping import refuse_curves
 from nestedmlm.design.matrices.modelmatrix import build_matrix
 from nestedmlm.design.schema import matrix_values
 from nestedmlm.errors import OptionError
-from nestedmlm.inference.effects.ddf import (
-    by_constant_df,
-    by_satterthwaite,
-    df_method,
-    most_exact_ddf,
-)
+from nestedmlm.inference.effects.ddf import df_method, most_exact_ddf
+from nestedmlm.inference.effects.df_methods import by_constant_df, by_satterthwaite
 from nestedmlm.inference.effects.df_record import ClusterRobust, DfMethod
 from nestedmlm.inference.effects.satterthwaite import Satterthwaite, satterthwaite
 from nestedmlm.inference.effects.smooths import residual_df, smooth_terms
@@ -41,8 +37,8 @@ from nestedmlm.likelihood.solution import Solution
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.statistics.crossproducts import CrossProducts
 
-_STEP = 1e-3  # of a parameter, over which the covariance is differentiated (error: its 4th power)
-_SMALL = 1e-3  # of a parameter, whose own size is no measure of a step any more
+_DIFFERENCE_SHARE = 1e-3  # of a parameter: step of differences, whose error is its 4th power
+_LEAST_PARAMETER = 1e-3  # whose own size is a measure of a step
 
 
 def curve_columns(design: Design, evaluator: Evaluator, m: int) -> FloatArray:
@@ -189,7 +185,7 @@ def _moved(solution: Solution, phi: FloatArray, stats: CrossProducts) -> Solutio
 
 def _slope(at: Callable[[float], Solution], x: float, fitted: Fitted) -> FloatArray:
     """Derivative of the relative covariance."""
-    h = _STEP * max(abs(x), _SMALL)
+    h = _DIFFERENCE_SHARE * max(abs(x), _LEAST_PARAMETER)
     far, near, close, off = (
         _relative(at(x + step * h), fitted.design) for step in (-2.0, -1.0, 1.0, 2.0)
     )

@@ -18,13 +18,9 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.effects.df_methods import by_constant_df, by_satterthwaite, wald
 from nestedmlm.inference.effects.df_record import ClusterRobust, DfMethod
-from nestedmlm.inference.effects.satterthwaite import (
-    Satterthwaite,
-    combined_df,
-    row_df,
-    satterthwaite,
-)
+from nestedmlm.inference.effects.satterthwaite import satterthwaite
 from nestedmlm.inference.fitted import Fitted, PooledFitted
 from nestedmlm.late import late_imports
 from nestedmlm.likelihood.threads import blas_threads
@@ -287,42 +283,9 @@ def _independent(
     return basis @ L[kept], basis @ estimate[kept]
 
 
-def _wald(L: FloatArray, estimate: FloatArray, cov: FloatArray) -> float:
-    return float(estimate @ np.linalg.solve(L @ cov @ L.T, estimate)) / len(L)
-
-
 def _satterthwaite(fitted: Fitted) -> DfMethod:
     s = fitted.solution
     return by_satterthwaite(satterthwaite(fitted), s.beta, s.sigma)
-
-
-def by_satterthwaite(method: Satterthwaite, beta: FloatArray, sigma: float) -> DfMethod:
-    """Satterthwaite's method for contrasts of some coefficients.
-
-    Parameters
-    ----------
-    method : Satterthwaite
-    beta : (p,) array
-    sigma : float
-    """
-
-    def joint(L: FloatArray, estimate: FloatArray, rank: int) -> tuple[float, float, float]:
-        # lmerTest's contestMD: the positive eigenvalues of the rows as they are given
-        d, P = np.linalg.eigh(L @ method.cov @ L.T)
-        d, P = d[len(d) - rank :], P[:, len(d) - rank :]
-        F = float(np.mean((P.T @ estimate) ** 2 / d))
-        return F, combined_df(row_df(method, P.T @ L)), 1.0
-
-    return DfMethod(
-        method="satterthwaite",
-        beta=beta,
-        cov=method.cov,
-        sigma=sigma,
-        notes=method.notes,
-        rows=partial(row_df, method),
-        joint=lambda L, estimate: joint(L, estimate, len(L)),
-        joint_of_rank=joint,
-    )
 
 
 def _kenward_roger(fitted: Fitted) -> DfMethod:
@@ -342,7 +305,7 @@ def _kenward_roger(fitted: Fitted) -> DfMethod:
 
     def joint(L: FloatArray, estimate: FloatArray) -> tuple[float, float, float]:
         found = approximate(method, L)
-        return _wald(L, estimate, method.cov), found.df, found.scaling
+        return wald(L, estimate, method.cov), found.df, found.scaling
 
     return _method(fitted, "kenward-roger", method, rows, joint)
 
@@ -367,30 +330,6 @@ def _constant(fitted: Fitted, *, name: str) -> DfMethod:
     )
 
 
-def by_constant_df(
-    name: str, df: float, *, beta: FloatArray, cov: FloatArray, sigma: float, reference: str
-) -> DfMethod:
-    """The same degrees of freedom for every contrast.
-
-    Parameters
-    ----------
-    name : str
-    df : float
-    beta, cov, sigma, reference
-        As `DfMethod` has them.
-    """
-    return DfMethod(
-        method=name,
-        beta=beta,
-        cov=cov,
-        sigma=sigma,
-        notes=(),
-        reference=reference,
-        rows=lambda L: np.full(len(L), df),
-        joint=lambda L, estimate: (_wald(L, estimate, cov), df, 1.0),
-    )
-
-
 def _robust(fitted: Fitted, method: str, asked: ClusterRobust) -> DfMethod:
     """Tests with a cluster-robust covariance."""
     if method not in _ROBUST:
@@ -402,7 +341,7 @@ def _robust(fitted: Fitted, method: str, asked: ClusterRobust) -> DfMethod:
     rows, joint = _ROBUST[method]
     made = _method(
         fitted, method, found, partial(rows, found),
-        lambda L, estimate: (_wald(L, estimate, found.cov), *joint(found, L)),
+        lambda L, estimate: (wald(L, estimate, found.cov), *joint(found, L)),
     )  # fmt: skip
     return replace(made, vcov=asked)
 
@@ -413,7 +352,7 @@ def _generalized_robust(fitted: Fitted, asked: ClusterRobust) -> DfMethod:
     made = _constant(fitted, name="none")
     return replace(
         made, cov=cov, notes=notes, vcov=asked,
-        joint=lambda L, estimate: (_wald(L, estimate, cov), float("inf"), 1.0),
+        joint=lambda L, estimate: (wald(L, estimate, cov), float("inf"), 1.0),
     )  # fmt: skip
 
 
