@@ -189,25 +189,30 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         if (accepted := kinds_of(parameter.annotation))
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
-
     names = signature.parameters.keys()
     places = [
         name
         for name, parameter in signature.parameters.items()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
+    plain = {name: _types_taken(name, accepted) for name, accepted in kinds.items()}
+    optional = {name for name in names if name not in kinds or type(None) in plain[name]}
 
     def checked_value(name: str, value: Any) -> Any:
-        return check_kinds(value, name, kinds[name]) if name in kinds else value
+        known = name not in kinds or type(value) in plain[name]
+        return value if known else check_kinds(value, name, kinds[name])
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             # what is missing or too much, `wrong_call` says once the call has failed
-            first = (checked_value(n, v) for n, v in zip(places, args, strict=False))
+            first = [checked_value(n, v) for n, v in zip(places, args, strict=False)]
             if not kwargs.keys() <= names:
                 kwargs = current_arguments(function.__name__, kwargs, names)  # type: ignore[assignment]
-            rest = {name: checked_value(name, value) for name, value in kwargs.items()}
+            rest = {
+                name: value if value is None and name in optional else checked_value(name, value)
+                for name, value in kwargs.items()
+            }
             found = function(*first, *args[len(places) :], **rest)  # type: ignore[arg-type]
             return native(found, args, kwargs)  # type: ignore[no-any-return]
         except NestedMLMError as error:
@@ -252,6 +257,12 @@ def check_kinds(value: Any, name: str, accepted: Sequence[str]) -> Any:
     if name in POSITIVE:
         listed = listed.replace("a number", "a positive number")
     raise OptionError(f"{name} must be {listed}, not {value!r}")
+
+
+def _types_taken(name: str, accepted: Sequence[str]) -> frozenset[type]:
+    """Types of which every value is taken as it is, so that most calls check nothing twice."""
+    types = {"None": type(None), "bool": bool, **({} if name == "ddf" else {"str": str})}
+    return frozenset(types[kind] for kind in accepted if kind in types)
 
 
 def kinds_of(annotation: Any) -> tuple[str, ...]:
@@ -385,16 +396,3 @@ LEVELS = frozenset({"level", "alpha"})  # floats that are probabilities
 POSITIVE = frozenset({"sigma", "figsize"})  # floats above zero
 # smallest whole number, where it is not 1
 LEAST: Mapping[str, int] = {"tune": 0, "parameter": 0, "nAGQ": 0}
-
-
-def normal_quantile(level: float) -> float:
-    """Normal quantile of a two-sided interval.
-
-    Raises
-    ------
-    OptionError
-        If `level` is not strictly between 0 and 1.
-    """
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + 0.5 * check_level(level)))

@@ -41,8 +41,12 @@ class Caller:
         }
 
     def name_of(self, obj: Any) -> str | None:
-        """The variable that holds an object, if there is one."""
-        return self.names_of([obj])[0]
+        """The variable that holds an object, if there is one: as `names_of` finds it."""
+        for scope in self.scopes:
+            for name, value in scope.items():
+                if value is obj and not name.startswith("_"):
+                    return name
+        return None
 
     def names_of(self, objects: Sequence[Any]) -> list[str | None]:
         """The variable that holds each object, by identity; names with an underscore do not count.

@@ -38,7 +38,10 @@ def native(result: Any, args: Sequence[Any], kwargs: Mapping[str, Any], depth: i
     object
         pandas' where the caller is the package itself.
     """
-    keeps = hasattr(type(result), "_native") and not isinstance(result, type)
+    own = getattr(type(result), "_native", None)
+    if isinstance(own, property):  # it finds the kind in its own model
+        return result
+    keeps = own is not None and not isinstance(result, type)
     if not keeps and not isinstance(result, _FRAMES):
         return result
     if not any(map(_kind_of_argument, (*args, *kwargs.values()))):
@@ -88,7 +91,7 @@ def _kind_of_argument(value: Any) -> str | None:
 
 
 def _marked(result: Any, kind: str | None) -> Any:
-    """A result that remembers the kind; one that finds it in its own model is left alone."""
+    """A result that remembers the kind, unless it knows one."""
     if kind == "polars" and getattr(result, "_native", None) is None:
         object.__setattr__(result, "_native", kind)
     return result

@@ -60,4 +60,5 @@ class Diagonal(Structure):
             out[:n] = np.sqrt(out[:n] ** 2 + np.diag(E)[:n] * step)
             return out
 
-        return tuple(Move(E, partial(grown, E)) for E in growing_variances(k, hom))
+        one = k == 1 or not hom
+        return tuple(Move(E, partial(grown, E), unit=one) for E in growing_variances(k, hom))

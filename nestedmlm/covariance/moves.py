@@ -38,14 +38,19 @@ class Move:
         Derivative of the covariance at step zero.
     at : callable
         Phi after a step > 0.
+    unit : bool
+        Whether its size is known to be 1.
     """
 
     direction: FloatArray
     at: Callable[[float], FloatArray]
+    unit: bool = False
 
     @property
     def size(self) -> float:
         """Nuclear norm of the direction: its trace where it is positive semi-definite."""
+        if self.unit:
+            return 1.0
         return float(np.abs(np.linalg.eigvalsh(self.direction)).sum())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import FEW
 
 _ROUNDING_SHARE_OF_ROW = 1e-14  # of T's largest entry: a smaller row is rounding, not a variance
 
@@ -32,6 +34,8 @@ def echelon(T: FloatArray) -> FloatArray:
     singular T: where a diagonal entry is zero, its whole column is zero.
     """
     k = T.shape[0]
+    if k <= FEW and T.shape[1]:
+        return _echelon_of_few(T.tolist())
     L = np.zeros((k, k))
     pool = np.array(T, dtype=float)  # columns still to be assigned, rotated as we go
     scale = np.abs(T).max(axis=1, initial=0.0)
@@ -45,3 +49,24 @@ def echelon(T: FloatArray) -> FloatArray:
         L[i:, i] = pool[i:, 0] * np.copysign(1.0, pool[i, 0])
         pool = pool[:, 1:]
     return L
+
+
+def _echelon_of_few(pool: list[list[float]]) -> FloatArray:
+    """The same in Python's own numbers: for a few rows sooner done than NumPy is called."""
+    k, scale = len(pool), [max(map(abs, row)) for row in pool]
+    L = [[0.0] * k for _ in range(k)]
+    for i in range(k):
+        v = pool[i]
+        norm = math.sqrt(sum(x * x for x in v))
+        if not v or norm <= _ROUNDING_SHARE_OF_ROW * max(scale[i], 1e-300):
+            continue
+        v = [v[0] + math.copysign(norm, v[0]), *v[1:]]
+        square = sum(x * x for x in v)
+        for j in range(i, k):
+            share = 2.0 * sum(x * y for x, y in zip(pool[j], v, strict=True)) / square
+            pool[j] = [x - share * y for x, y in zip(pool[j], v, strict=True)]
+        sign = math.copysign(1.0, pool[i][0])
+        for j in range(i, k):
+            L[j][i] = pool[j][0] * sign
+            del pool[j][0]
+    return np.array(L)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, override
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import singular_ends, steepest_direction
 from nestedmlm.covariance.moves import Move
 from nestedmlm.covariance.structure import TRAPPED, Structure
 from nestedmlm.covariance.triangle import echelon, from_lower, lower_indices
@@ -126,14 +127,14 @@ class Unstructured(Structure):
     @override
     def moves(self, phi: FloatArray, M: FloatArray, k: int, hom: bool) -> tuple[Move, ...]:
         # any u u' may be added: the eigenvector of the smallest eigenvalue is the steepest
-        u = np.linalg.eigh(M)[1][:, 0]
+        u = steepest_direction(M)
 
         def grown(step: float) -> FloatArray:
             new = u[:, None] * np.sqrt(step)
             out: FloatArray = echelon(np.hstack([from_lower(phi, k), new]))[lower_indices(k)]
             return out
 
-        return (Move(np.outer(u, u), grown),)
+        return (Move(u[:, None] * u, grown, unit=True),)
 
     @override
     def off_boundary(self, phi: FloatArray, k: int, hom: bool) -> FloatArray:
@@ -142,7 +143,11 @@ class Unstructured(Structure):
 
     @override
     def with_zeros(self, phi: FloatArray, k: int, hom: bool, limit: float) -> list[FloatArray]:
-        U, s, _ = np.linalg.svd(from_lower(phi, k))
+        L = from_lower(phi, k)
+        smallest, largest = singular_ends(L)
+        if smallest >= limit * max(1.0, largest):
+            return []
+        U, s, _ = np.linalg.svd(L)
         found = []
         for n in range(int(np.sum(s < limit * max(1.0, float(s[0])))), 0, -1):
             kept = s.copy()

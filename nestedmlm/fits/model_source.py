@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.arguments import check_number
@@ -28,7 +28,6 @@ else:  # each loads when it is first asked for: large tables, known relationship
     globals().update(late_imports("nestedmlm.fits", {"summed_table": "summed_design"}))
     globals().update(late_imports("nestedmlm.design", {"relationship": "read_relationships"}))
 
-_SUMMED = ("weights", "offset", "contrasts", "na_action", "double_bar")  # sums know these options
 MANY_ROWS = 100_000  # of a table, from which sums over them pay
 
 
@@ -64,8 +63,8 @@ class ModelOptions:
     @property
     def summed(self) -> bool:
         """Whether a model with these options can be fitted from sums over its rows."""
-        others = (field for field in fields(self) if field.name not in _SUMMED)
-        return all(getattr(self, field.name) is None for field in others)
+        others = (self.dispersion, self.residual, self.relationship, self.family, self.sigma)
+        return all(option is None for option in others)
 
     @property
     def weights_name(self) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import TermShape, parameter_slices, relative_factors, split_parameters
+from nestedmlm.covariance import TermShape, parameter_slices, relative_factors
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.statistics.memory import available_memory, written_bytes
 
@@ -161,6 +161,11 @@ def term_parameters(plan: Plan) -> tuple[slice, ...]:
     return parameter_slices(plan.shapes)
 
 
+def parts_of(values: FloatArray, plan: Plan) -> tuple[FloatArray, ...]:
+    """Cut phi or theta into the terms' own parameters."""
+    return tuple(values[own] for own in term_parameters(plan))
+
+
 @once_per_plan
 def linear_map(plan: Plan) -> FloatArray:
     """The matrix B with ``T_flat = B phi``; zero in columns of terms that are not linear."""
@@ -212,9 +217,7 @@ def theta_of_phi(phi: FloatArray, plan: Plan, stats: CrossProducts) -> FloatArra
     """lme4's theta, in the user's columns."""
     parts = [
         s.structure.to_theta(part, W, s.hom)
-        for part, s, W in zip(
-            split_parameters(phi, plan.shapes), plan.shapes, stats.transforms, strict=True
-        )
+        for part, s, W in zip(parts_of(phi, plan), plan.shapes, stats.transforms, strict=True)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -223,9 +226,7 @@ def phi_of_theta(theta: FloatArray, plan: Plan, stats: CrossProducts) -> FloatAr
     """Inverse of `theta_of_phi`."""
     parts = [
         s.structure.to_phi(part, W, s.hom)
-        for part, s, W in zip(
-            split_parameters(theta, plan.shapes), plan.shapes, stats.transforms, strict=True
-        )
+        for part, s, W in zip(parts_of(theta, plan), plan.shapes, stats.transforms, strict=True)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import relative_factors
+from nestedmlm.covariance.closed_forms import singular_ends
 from nestedmlm.design.design import Design
 from nestedmlm.design.rows import rows_here
 from nestedmlm.likelihood import elimination
@@ -220,8 +221,7 @@ def scaled_factors(solution: Solution) -> tuple[FloatArray, ...]:
 
 def smallest_singular_value(solution: Solution) -> float:
     """Smallest relative standard deviation of any direction of any term; 0 at a singular fit."""
-    sizes = (float(np.linalg.svd(T, compute_uv=False)[-1]) for T in scaled_factors(solution))
-    return min(sizes, default=np.inf)
+    return min((singular_ends(T)[0] for T in scaled_factors(solution)), default=np.inf)
 
 
 def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatArray, ...]:

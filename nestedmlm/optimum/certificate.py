@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters
 from nestedmlm.covariance.moves import Move
-from nestedmlm.likelihood.plan import Plan, term_places
+from nestedmlm.likelihood.plan import Plan, parts_of, term_places
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.evaluation import Evaluation
@@ -115,14 +114,15 @@ NO_ESCAPE = Escape(term=-1, at=_nowhere, slope=0.0, gain=0.0, step=0.0)  # can b
 
 def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
     """Find the term and move along which the criterion promises to fall most."""
-    best = NO_ESCAPE
-    # where the data say nothing of a direction, both slope and curvature are rounding
-    least = max(_FLAT_SHARE_OF_CURVATURE * float(np.max(np.diag(information), initial=0.0)), 1e-300)
+    best, least_slope = NO_ESCAPE, -rounding(ev.criterion)
     for term, move, slope in moves(ev.phi, ev.M, plan):
-        if slope >= -rounding(ev.criterion):
+        if slope >= least_slope:
             continue
         own, places = free_entries(plan).of_term[term]
         d = move.direction.ravel()[places]
+        # where the data say nothing of a direction, both slope and curvature are rounding
+        largest = float(np.max(np.diag(information), initial=0.0))
+        least = max(_FLAT_SHARE_OF_CURVATURE * largest, 1e-300)
         curvature = max(float(d @ information[np.ix_(own, own)] @ d), least)
         gain = 0.5 * slope**2 / curvature
         if gain > best.gain:
@@ -132,12 +132,12 @@ def best_escape(ev: Evaluation, plan: Plan, information: FloatArray) -> Escape:
 
 def moves(phi: FloatArray, M: FloatArray, plan: Plan) -> Iterator[tuple[int, Move, float]]:
     """Yield ``(term, move, slope)`` for the moves of all terms' covariances."""
-    parts = split_parameters(phi, plan.shapes)
+    parts = parts_of(phi, plan)
     for term in (t for terms in plan.factors for t in terms):
         shape, places = plan.shapes[term], term_places(plan)[term]
         own = M[places].reshape(shape.k, shape.k)
         for move in shape.structure.moves(parts[term], own, shape.k, shape.hom):
-            yield term, move, float(np.sum(own * move.direction))
+            yield term, move, float(np.vdot(own, move.direction))
 
 
 def min_slope(ev: Evaluation, plan: Plan) -> float:

@@ -107,3 +107,6 @@ class Control:
                 f"factors are eliminated, {', '.join(METHODS)}, is control=Control(method=...))"
             )
         return replace(self, optimizer=method)
+
+
+DEFAULT = Control()  # frozen: one for all fits that ask for no other

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import singular_ends
 from nestedmlm.errors import DataError
 from nestedmlm.likelihood.plan import SINGULAR, Plan, start_phi, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
-from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.control import DEFAULT, Control
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
@@ -97,13 +98,14 @@ def optimize(
     DataError
         If the criterion cannot be computed where the descent starts.
     """
-    control, began = control or Control(), time.perf_counter()
+    control, began = control or DEFAULT, time.perf_counter()
     objective = make(plan=plan, stats=with_leaves(stats), REML=REML, penalty=penalty)
     first = starting_point(plan, stats, start) if phi is None else phi
     tried = [_first_optimum(objective, first, control)]
-    shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
+    most = min(control.max_evaluations, _OTHER_EVALUATIONS)
     for other in other_starts(tried[0], control):
         try:
+            shorter = replace(control, max_evaluations=most)
             tried.append(local_optimum(objective, other, shorter))
         except np.linalg.LinAlgError:  # no criterion at that start
             continue
@@ -184,7 +186,7 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
 def _is_singular(here: ObjectiveAt) -> bool:
     T = here.evaluation.T
     parts = here.objective.stats.parts
-    return any(np.linalg.svd(p.matrix(T), compute_uv=False)[-1] < SINGULAR for p in parts)
+    return any(singular_ends(p.matrix(T))[0] < SINGULAR for p in parts)
 
 
 def well_determined(here: ObjectiveAt, plan: Plan) -> bool:

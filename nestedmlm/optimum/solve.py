@@ -21,7 +21,7 @@ from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import Solution, results_of
 from nestedmlm.likelihood.threads import blas_threads
 from nestedmlm.optimum.certificate import Certificate
-from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.control import DEFAULT, Control
 from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.progress import interruptible
@@ -123,7 +123,7 @@ def solve(
         For a design, control or stats of another class, and settings that do not go together.
     """
     REML = bool(REML) and check_instance(design, Design, "design").p > 0
-    control = Control() if control is None else check_instance(control, Control, "control")
+    control = DEFAULT if control is None else check_instance(control, Control, "control")
     if stats is not None:
         check_instance(stats, CrossProducts, "stats")
     if design.residual is not None:

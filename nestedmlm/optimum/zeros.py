@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import split_parameters
-from nestedmlm.likelihood.plan import Plan
+from nestedmlm.likelihood.plan import Plan, parts_of
 from nestedmlm.optimum.certificate import Escape
 
 
@@ -16,9 +15,8 @@ def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArra
     What a point holds after phi stays as it is.
     """
     options: list[tuple[int, FloatArray]] = []  # (term, replacement of its part of phi)
-    phi, rest = phi[: plan.n_theta], phi[plan.n_theta :]
-    parts = list(split_parameters(phi, plan.shapes))
-    everything = [p.copy() for p in parts]
+    parts, rest = parts_of(phi, plan), phi[plan.n_theta :]
+    everything = list(parts)
     for t, (part, shape) in enumerate(zip(parts, plan.shapes, strict=True)):
         found = shape.structure.with_zeros(part, shape.k, shape.hom, limit)
         if found:
@@ -36,6 +34,6 @@ def zero_candidates(phi: FloatArray, plan: Plan, limit: float) -> list[FloatArra
 
 def leave_boundary(phi: FloatArray, plan: Plan, escape: Escape, step: float) -> FloatArray:
     """Phi with one term's covariance moved along an escape."""
-    parts = list(split_parameters(phi[: plan.n_theta], plan.shapes))
+    parts = list(parts_of(phi, plan))
     parts[escape.term] = escape.at(step)
     return np.concatenate([*parts, phi[plan.n_theta :]])

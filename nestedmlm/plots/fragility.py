@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import normal_quantile
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
 from nestedmlm.views.fragility import Fragility

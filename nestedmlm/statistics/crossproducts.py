@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.covariance.closed_forms import upper_inverse
 from nestedmlm.errors import OptionError, ResidualStructureError
 from nestedmlm.late import late_imports
 from nestedmlm.statistics.assembly import sum_crossed, sum_dense, sum_panels
@@ -125,7 +126,7 @@ def _fixed_effects(design: Design, R_x: FloatArray, beta: FloatArray) -> dict[st
     w = design.weights
     return {
         "R_x": R_x,
-        "beta0": np.linalg.solve(R_x, beta) if design.p else beta,
+        "beta0": upper_inverse(R_x) @ beta if design.p else beta,
         "log_det_R": float(np.log(np.abs(R_x.diagonal())).sum()),
         "sum_log_w": 0.0 if w is None else float(np.log(w).sum()),
     }
@@ -247,6 +248,8 @@ def _chosen_order(
 ) -> tuple[Order, bool]:
     """Order of elimination, and whether it is an iterative one."""
     order = elimination_order(codes, sizes, widths, allowed)
+    if not order.trailing and method != "iterative":
+        return order, False
     dense = DenseBlock(
         factors=tuple(names[f] for f in order.trailing),
         columns=sum(sizes[f] * widths[f] for f in order.trailing),
@@ -280,7 +283,9 @@ def check_predictors(design: Design) -> None:
     for name, column in zip(design.x_names, design.X.T, strict=True):
         check_magnitude(f"the predictor {name}", column)
     for term in design.terms:
-        for name, column in zip(term.columns, term.X.T, strict=True):
+        if (Z := term.X) is design.X:  # looked at already
+            continue
+        for name, column in zip(term.columns, Z.T, strict=True):
             check_magnitude(f"{name} of ({term.text})", column)
 
 

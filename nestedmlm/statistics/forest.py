@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -98,14 +99,19 @@ class Block:
 
 def shape_of(K: IntArray, J: IntArray, r: int) -> Shape:
     """Sizes and offsets of a block with `J` levels of each factor."""
-    above = list(accumulate(K[:0:-1].tolist(), initial=0))[::-1]
+    return _shape_of(tuple(K.tolist()), tuple(J.tolist()), r)
+
+
+@lru_cache(maxsize=256)
+def _shape_of(K: tuple[int, ...], J: tuple[int, ...], r: int) -> Shape:
+    above = list(accumulate(K[:0:-1], initial=0))[::-1]
     sizes = [
         (k * k, k * (k + a + r) * j, k * k * j, k * (a + r) * j, k * r * j, (k + a) * j, j)
-        for k, a, j in zip(K.tolist(), above, J.tolist(), strict=True)
+        for k, a, j in zip(K, above, J, strict=True)
     ]
     offsets = np.array([list(accumulate(size, initial=0)) for size in zip(*sizes, strict=True)])
-    K, A, J = (np.array(x, dtype=np.int64) for x in (K, above, J))
-    return Shape(K, A, J, r, *offsets)
+    own, A, levels = (np.array(x, dtype=np.int64) for x in (K, above, J))
+    return Shape(own, A, levels, r, *offsets)
 
 
 def cut_into_blocks(

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import cholesky, upper_inverse
 
 if TYPE_CHECKING:
     from nestedmlm.covariance import Structure
@@ -47,10 +48,19 @@ class Recoded:
     X: FloatArray
     steps: tuple[FloatArray, ...] = ()
     size: float = 1.0
+    _whole: list[FloatArray] = field(default_factory=list, init=False, repr=False)
 
     def rows(self, some: Any) -> FloatArray:
         """The recoded columns of some rows, (k, rows)."""
-        out = np.ascontiguousarray(self.X[some].T)
+        if len(self.X) > ROWS_AT_ONCE:
+            return self._made(self.X[some])
+        if not self._whole:  # so few rows that they are kept
+            self._whole.append(self._made(self.X))
+        whole = self._whole[0]
+        return whole if isinstance(some, slice) and _is_all(some, len(self.X)) else whole[:, some]
+
+    def _made(self, rows: FloatArray) -> FloatArray:
+        out = np.ascontiguousarray(rows.T)
         for step in self.steps:
             out = step.T @ out
         return out if self.size == 1.0 else self.size * out
@@ -68,6 +78,10 @@ class Recoded:
         return replace(self, size=self.size * number)
 
 
+def _is_all(rows: slice, n: int) -> bool:
+    return not rows.start and rows.step is None and (rows.stop is None or rows.stop >= n)
+
+
 def pieces(low: int, high: int) -> Iterator[slice]:
     """Rows from `low` to `high`, some at a time."""
     for at in range(low, high, ROWS_AT_ONCE):
@@ -77,6 +91,9 @@ def pieces(low: int, high: int) -> Iterator[slice]:
 def gram(columns: Recoded, w: FloatArray | None) -> FloatArray:
     """``X'WX`` of recoded columns; `w` None: no weights."""
     n, k = columns.X.shape
+    if n <= ROWS_AT_ONCE:
+        x = columns.rows(slice(None))
+        return (x if w is None else x * w) @ x.T
     out = np.zeros((k, k))
     for piece in pieces(0, n):
         x = columns.rows(piece)
@@ -98,12 +115,12 @@ def orthonormal(X: FloatArray, w: FloatArray | None) -> tuple[Recoded, FloatArra
     size = np.sqrt(products.diagonal())
     size[size == 0] = 1.0
     try:
-        R1 = np.linalg.cholesky(products / size / size[:, None]).T
+        R1 = cholesky(products / size / size[:, None]).T
         if R1.diagonal().min() < _LEAST_PIVOT:  # this bounds the condition number
             raise np.linalg.LinAlgError
-        once = raw.then(np.linalg.inv(R1) / size[:, None])
-        R2 = np.linalg.cholesky(gram(once, w)).T
-        return once.then(np.linalg.inv(R2)), R2 @ R1 * size
+        once = raw.then(upper_inverse(R1) / size[:, None])
+        R2 = cholesky(gram(once, w)).T
+        return once.then(upper_inverse(R2)), R2 @ R1 * size
     except np.linalg.LinAlgError:
         root = 1.0 if w is None else np.sqrt(w)[:, None]
         Q, R = np.linalg.qr(X / size * root)
@@ -162,7 +179,7 @@ def _scaled_term(
         d = np.abs(R.diagonal()) / np.sqrt((R * R).sum(axis=0)).clip(min=1e-300)
         if d.min() > INDEPENDENT:
             root = math.sqrt(n)
-            return Q.times(root), np.linalg.inv(R) * root
+            return Q.times(root), upper_inverse(R) * root
     # per row, not per unit of weight: multiplying all weights then changes nothing here
     rms = np.sqrt(gram(Recoded(X=X), w).diagonal() / n)
     rms[rms == 0] = 1.0

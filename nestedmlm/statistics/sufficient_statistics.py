@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
+from nestedmlm.covariance.closed_forms import upper_inverse
 from nestedmlm.errors import DataError
 from nestedmlm.statistics.elimination_order import Order
 from nestedmlm.statistics.forest import Block, Entries
@@ -154,7 +155,7 @@ class CrossProducts:
     @property
     def R_x_inverse(self) -> FloatArray:
         """Inverse of `R_x`; (0, 0) without fixed effects."""
-        return np.linalg.inv(self.R_x)
+        return upper_inverse(self.R_x)
 
 
 def check_magnitude(what: str, values: FloatArray) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import checked, normal_quantile
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.profile.curve import ProfileCurve
 from nestedmlm.views.render.blocks import Table, Text
 from nestedmlm.views.render.rformat import format_numbers

@@ -15,6 +15,7 @@ from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
 
 _RUNS_PAY = 3  # rows a run of one level must have at least, on average
+_FEW_ROWS = 10_000  # rows that are counted before runs are found
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -265,6 +266,8 @@ def drop_unused(factor: Factor) -> Factor:
 def level_counts(codes: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:
     """Return the rows of each level; missing ones (-1) count nowhere."""
     n = len(codes)
+    if n <= _FEW_ROWS:
+        return np.bincount(np.add(codes, 1, dtype=np.intp), minlength=size + 1)[1:]
     after = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     if len(after) * _RUNS_PAY >= n:
         return np.bincount(codes[codes >= 0], minlength=size)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import cholesky
 
 
 def _surely_full_rank(X: FloatArray, tol: float) -> bool:
@@ -14,12 +15,12 @@ def _surely_full_rank(X: FloatArray, tol: float) -> bool:
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         gram = X.T @ X
-    squares = np.diag(gram)
-    if not np.all(np.isfinite(squares)) or squares.min() <= 0:
+    squares = gram.diagonal()
+    if not np.isfinite(squares).all() or squares.min() <= 0:
         return False
     norms = np.sqrt(squares)
     try:
-        pivots = np.diag(np.linalg.cholesky(gram / np.outer(norms, norms)))
+        pivots = cholesky(gram / norms / norms[:, None]).diagonal()
     except np.linalg.LinAlgError:
         return False
     # crossproducts lose half the digits: trust them only far away from the tolerance

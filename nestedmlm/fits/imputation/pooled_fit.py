@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import check_level, checked, normal_quantile
+from nestedmlm.arguments import check_level, checked
 from nestedmlm.design.design import Design
 from nestedmlm.design.partitions.sources import is_source
 from nestedmlm.errors import NotDefinedError
@@ -25,6 +25,7 @@ from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import PooledFitted
 from nestedmlm.inference.imputation.pooled_tests import pool_of
 from nestedmlm.inference.imputation.rubin import missing_shares
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.late import late_imports
 from nestedmlm.views.effect_tests import TestTable
 from nestedmlm.views.pooled import pooled_view

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import check_choice, normal_quantile
+from nestedmlm.arguments import check_choice
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.verbs.profile import ShownParameters, profile_fit, shown_parameters
 from nestedmlm.inference.means.response_scale import RATIOS
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.resampling.bootstrap_intervals import KINDS
 from nestedmlm.inference.variances.wald import variance_parameters
 from nestedmlm.views.profile import LIMITS

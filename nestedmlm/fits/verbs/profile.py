@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestedmlm.arguments import normal_quantile
 from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.profile.profile import profile_parameters
 from nestedmlm.inference.variances.parameters import NAMES, in_order, old_names, select
 from nestedmlm.late import late_imports

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nestedmlm.arguments import normal_quantile
+from nestedmlm.inference.normal_quantile import normal_quantile
 
 
 def effect_size_table(

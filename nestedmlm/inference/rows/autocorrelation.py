@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.arguments import normal_quantile
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.rows.residuals import NORMALIZED, residuals
 from nestedmlm.likelihood.solution import Solution
 

@@ -12,6 +12,7 @@ its residual variance known: what is confounded with that is not confounded ther
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from nestedmlm.inference.variances.expected_information import expected_informat
 from nestedmlm.likelihood.plan import (
     Plan,
     jacobian,
+    once_per_plan,
     phi_of_theta,
     term_columns,
     term_places,
@@ -163,14 +165,18 @@ def _shared(
         except np.linalg.LinAlgError:  # a fit that ran away: beside its variances nothing is known
             return ()
     plan = solution.plan
+    if information is not None and not other:  # most models end here
+        basis = _linear_parameters(plan)
+        if basis is not None and not _has_null_vectors(basis.T @ information @ basis):
+            return ()
     phi = phi_of_theta(solution.theta, plan, solution.stats)
     if information is None and not other:
         objective = Objective(plan=plan, stats=solution.stats, REML=REML)
         information = objective.at(phi).curvature.information
     parameters = _parameters(phi, plan)
     if information is not None and not other:
-        own = _of_parameters(information, parameters, plan)
-        if not _null_vectors(own).shape[1]:
+        basis = _in_free_entries(parameters, plan)
+        if not _has_null_vectors(basis.T @ information @ basis):
             return ()
     # few groups can hide from the average information what the expected one knows
     own = _expected(parameters, design, solution, REML, known=other or design.sigma is not None)
@@ -240,17 +246,22 @@ def _second_order(phi: FloatArray, j: int, shape: TermShape) -> FloatArray:
     return out
 
 
-def _of_parameters(
-    information: FloatArray, parameters: list[tuple[int, FloatArray]], plan: Plan
-) -> FloatArray:
-    """Information in the parameters from that in the free entries."""
+@once_per_plan
+def _linear_parameters(plan: Plan) -> FloatArray | None:
+    """`_in_free_entries` of parameters in which all covariances are linear; None: some are not."""
+    if not (plan.linear and all(s.structure.linear_basis(s.k, s.hom) for s in plan.shapes)):
+        return None
+    return _in_free_entries(_parameters(np.zeros(plan.n_theta), plan), plan)
+
+
+def _in_free_entries(parameters: list[tuple[int, FloatArray]], plan: Plan) -> FloatArray:
+    """Derivatives of the free entries, (entries, parameters)."""
     entries = free_entries(plan)
     basis = np.zeros((len(entries.flat), len(parameters)))
     for j, (t, E) in enumerate(parameters):
         own, places = entries.of_term[t]
         basis[own, j] = E.ravel()[places]
-    out: FloatArray = basis.T @ information @ basis
-    return out
+    return basis
 
 
 def _expected(
@@ -292,6 +303,19 @@ def _null_vectors(information: FloatArray) -> FloatArray:
     out = np.zeros((len(size), int(np.sum(values < _ROUNDING))))
     out[seen] = vectors[:, values < _ROUNDING]
     return out
+
+
+def _has_null_vectors(information: FloatArray) -> bool:
+    """Whether `_null_vectors` finds any; mostly from the determinant alone.
+
+    The smallest of n eigenvalues that add up to n is at least the determinant over e.
+    """
+    squares = information.diagonal()
+    if len(squares) and squares.min() > 0.0:
+        size = np.sqrt(squares)
+        if np.linalg.det(information / size / size[:, None]) > math.e * _ROUNDING:
+            return False
+    return bool(_null_vectors(information).shape[1])
 
 
 def _rank(information: FloatArray) -> int:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import normal_quantile
 from nestedmlm.design.design import Design, ReTerm
 from nestedmlm.design.model_parameters import ModelParameter
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.variances.wald import VarianceEstimates, wald_interval
 
 Numbers = tuple[float, float, float]  # standard error, lower, upper

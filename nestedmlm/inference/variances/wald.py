@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import normal_quantile
 from nestedmlm.covariance import relative_factors, split_parameters
 from nestedmlm.design.design import Design
 from nestedmlm.design.model_parameters import ModelParameter
 from nestedmlm.errors import ResidualStructureError
 from nestedmlm.inference.effects.satterthwaite import curvature_at
 from nestedmlm.inference.fitted import Fitted
+from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.variances.directions import parameter_directions
 from nestedmlm.inference.variances.parameters import parameter_values, values_at
 from nestedmlm.inference.variances.residual_parameters import residual_values

@@ -67,8 +67,10 @@ def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatAr
     """
     if stats.on_workers is not None:
         return on_workers.effects(stats, e, v)
-    b, B = solve(stats, e)
-    return b @ v, B @ v
+    if isinstance(e, IterativelyEliminated | LeavesEliminated):
+        b, B = solve(stats, e)
+        return b @ v, B @ v
+    return visit.effects(stats, e, v)
 
 
 def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:

@@ -239,6 +239,21 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
     return np.vstack([*parts[:half], *dense[0]]), np.vstack([*parts[half:], *dense[1]])
 
 
+def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Exact `nestedmlm.likelihood.elimination.effects`."""
+    r, b, B = len(v), list[FloatArray](), list[FloatArray]()
+    for k, pieces in _by_factor(stats, e):
+        for name, out in (("b", b), ("B", B)):
+            own = [v @ getattr(h, name)[at].reshape(k, r, -1) for h, at in pieces]  # (k, levels)
+            out.append((own[0] if len(own) == 1 else np.concatenate(own, axis=-1)).T.ravel())
+    if e.dense is not None:
+        b.append(e.dense.b @ v)
+        B.append(e.dense.B @ v)
+    if len(b) == 1:
+        return b[0], B[0]
+    return np.concatenate([np.zeros(0), *b]), np.concatenate([np.zeros(0), *B])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Factor:
     """A factor of the chain after the elimination, all blocks together.
