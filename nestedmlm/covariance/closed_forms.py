@@ -26,15 +26,20 @@ def cholesky(A: FloatArray) -> FloatArray:
     k = len(A)
     if k > FEW:
         return np.linalg.cholesky(A)
-    rows: list[list[float]] = A.tolist()
-    L = [[0.0] * k for _ in range(k)]
-    for a, own in enumerate(rows):
-        for b in range(a):
-            L[a][b] = (own[b] - sum(L[a][c] * L[b][c] for c in range(b))) / L[b][b]
-        square = own[a] - sum(x * x for x in L[a][:a])
-        if not square > 0.0:
-            raise np.linalg.LinAlgError("matrix is not positive definite")
-        L[a][a] = math.sqrt(square)
+    L: list[list[float]] = A.tolist()
+    for a, own in enumerate(L):
+        for b in range(a + 1):
+            rest = own[b]
+            for c in range(b):
+                rest -= own[c] * L[b][c]
+            if b < a:
+                own[b] = rest / L[b][b]
+            elif rest > 0.0:
+                own[a] = math.sqrt(rest)
+            else:
+                raise np.linalg.LinAlgError("matrix is not positive definite")
+        for b in range(a + 1, k):
+            own[b] = 0.0
     return np.array(L)
 
 
@@ -44,12 +49,23 @@ def upper_inverse(R: FloatArray) -> FloatArray:
     if k > FEW or k == 0:
         return np.linalg.inv(R)
     rows: list[list[float]] = R.tolist()
-    out = [[0.0] * k for _ in range(k)]
+    out = [[0.0] * k for _ in rows]
     for b in range(k):
         out[b][b] = 1.0 / rows[b][b]
         for a in range(b - 1, -1, -1):
-            out[a][b] = -sum(rows[a][c] * out[c][b] for c in range(a + 1, b + 1)) / rows[a][a]
+            rest = 0.0
+            for c in range(a + 1, b + 1):
+                rest -= rows[a][c] * out[c][b]
+            out[a][b] = rest / rows[a][a]
     return np.array(out)
+
+
+def solve(W: FloatArray, T: FloatArray) -> FloatArray:
+    """``W^-1 T``, by the inverse where W is upper triangular and small."""
+    if len(W) == 1 or (len(W) == 2 and W[1, 0] == 0.0):
+        out: FloatArray = upper_inverse(W) @ T
+        return out
+    return np.linalg.solve(W, T)
 
 
 def singular_ends(T: FloatArray) -> tuple[float, float]:

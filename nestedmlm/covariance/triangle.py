@@ -53,20 +53,24 @@ def echelon(T: FloatArray) -> FloatArray:
 
 def _echelon_of_few(pool: list[list[float]]) -> FloatArray:
     """The same in Python's own numbers: for a few rows sooner done than NumPy is called."""
-    k, scale = len(pool), [max(map(abs, row)) for row in pool]
-    L = [[0.0] * k for _ in range(k)]
+    k, out = len(pool), [[0.0] * len(pool) for _ in pool]
+    scale = [max(max(row), -min(row)) for row in pool]
     for i in range(k):
-        v = pool[i]
-        norm = math.sqrt(sum(x * x for x in v))
+        v, square = pool[i], 0.0
+        for x in v:
+            square += x * x
+        norm = math.sqrt(square)
         if not v or norm <= _ROUNDING_SHARE_OF_ROW * max(scale[i], 1e-300):
             continue
-        v = [v[0] + math.copysign(norm, v[0]), *v[1:]]
-        square = sum(x * x for x in v)
-        for j in range(i, k):
-            share = 2.0 * sum(x * y for x, y in zip(pool[j], v, strict=True)) / square
-            pool[j] = [x - share * y for x, y in zip(pool[j], v, strict=True)]
-        sign = math.copysign(1.0, pool[i][0])
-        for j in range(i, k):
-            L[j][i] = pool[j][0] * sign
-            del pool[j][0]
-    return np.array(L)
+        sign = -1.0 if v[0] >= 0.0 else 1.0  # of row i's first entry afterwards
+        out[i][i] = norm
+        v = [v[0] - sign * norm, *v[1:]]
+        square = 2.0 * norm * abs(v[0])
+        for j in range(i + 1, k):
+            row, share = pool[j], 0.0
+            for x, y in zip(row, v, strict=True):
+                share += x * y
+            share = 2.0 * share / square
+            out[j][i] = (row[0] - share * v[0]) * sign
+            pool[j] = [x - share * y for x, y in zip(row[1:], v[1:], strict=True)]
+    return np.array(out)

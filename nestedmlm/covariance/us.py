@@ -11,7 +11,7 @@ from typing import Any, ClassVar, override
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance.closed_forms import singular_ends, steepest_direction
+from nestedmlm.covariance.closed_forms import singular_ends, solve, steepest_direction
 from nestedmlm.covariance.moves import Move
 from nestedmlm.covariance.structure import TRAPPED, Structure
 from nestedmlm.covariance.triangle import echelon, from_lower, lower_indices
@@ -68,7 +68,7 @@ class Unstructured(Structure):
     @override
     def to_phi(self, theta: FloatArray, W: FloatArray, hom: bool) -> FloatArray:
         k = len(W)
-        out: FloatArray = echelon(np.linalg.solve(W, from_lower(theta, k)))[lower_indices(k)]
+        out: FloatArray = echelon(solve(W, from_lower(theta, k)))[lower_indices(k)]
         return out
 
     @override

@@ -186,6 +186,8 @@ def names_in(node: Node, *, without: Collection[Name] = ()) -> tuple[str, ...]:
 
 def variables_in(node: Node) -> tuple[str, ...]:
     """Return the names used in `node` as values (called functions are left out)."""
+    if isinstance(node, Name):
+        return (node.name,)
     functions = {id(n.func) for n in walk(node) if isinstance(n, Call)}
     found = (n.name for n in walk(node) if isinstance(n, Name) and id(n) not in functions)
     return tuple(dict.fromkeys(found))

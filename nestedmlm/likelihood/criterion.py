@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.covariance.closed_forms import FEW, cholesky, upper_inverse
 from nestedmlm.statistics.crossproducts import CrossProducts
-
-_FEW = 3  # columns of X
 
 
 class Profiled(NamedTuple):
@@ -65,8 +64,8 @@ def profile(S: FloatArray) -> Profiled:
         If S_xx is not positive definite.
     """
     p = S.shape[0] - 1
-    if p <= _FEW:
-        return _profile_few(S.tolist(), p)
+    if p <= FEW:
+        return _profile_few(S, p)
     inverse = np.zeros_like(S)
     v = np.ones(p + 1)
     L = np.linalg.cholesky(S[:p, :p])
@@ -78,30 +77,27 @@ def profile(S: FloatArray) -> Profiled:
     return Profiled(log_sxx, float(S[p, p] - c @ c), v, inverse)
 
 
-def _profile_few(S: list[list[float]], p: int) -> Profiled:
+def _profile_few(S: FloatArray, p: int) -> Profiled:
     """The same in Python's own numbers: for a few columns sooner done than LAPACK is called."""
-    L, Li = [[0.0] * p for _ in range(p)], [[0.0] * p for _ in range(p)]  # and its inverse
-    log_sxx = 0.0
+    L: list[list[float]] = cholesky(S[:p, :p]).tolist()
+    right: list[float] = S[p].tolist()
+    log_sxx, r2, c, v = 0.0, right[p], right[:p], [1.0] * (p + 1)
     for a in range(p):
         for b in range(a):
-            s = S[a][b] - sum(L[a][c] * L[b][c] for c in range(b))
-            L[a][b] = s / L[b][b]
-        square = S[a][a] - sum(x * x for x in L[a][:a])
-        if square <= 0.0:
-            raise np.linalg.LinAlgError("S_xx is not positive definite")
-        L[a][a] = math.sqrt(square)
+            c[a] -= L[a][b] * c[b]
+        c[a] /= L[a][a]
+        r2 -= c[a] * c[a]
         log_sxx += 2.0 * math.log(L[a][a])
-        Li[a][a] = 1.0 / L[a][a]
-        for b in range(a):
-            Li[a][b] = -sum(L[a][c] * Li[c][b] for c in range(b, a)) / L[a][a]
-    c_y = [sum(Li[a][b] * S[b][p] for b in range(a + 1)) for a in range(p)]
+    for a in range(p - 1, -1, -1):
+        v[a] = -c[a]
+        for b in range(a + 1, p):
+            v[a] -= L[b][a] * v[b]
+        v[a] /= L[a][a]
     inverse = np.zeros((p + 1, p + 1))
-    for a in range(p):
-        for b in range(a + 1):
-            inverse[a, b] = inverse[b, a] = sum(Li[c][a] * Li[c][b] for c in range(a, p))
-    v = [-sum(Li[b][a] * c_y[b] for b in range(a, p)) for a in range(p)]
-    r2 = S[p][p] - sum(c * c for c in c_y)
-    return Profiled(log_sxx, r2, np.array([*v, 1.0]), inverse)
+    if p:
+        R = upper_inverse(np.array(L).T)
+        inverse[:p, :p] = R @ R.T
+    return Profiled(log_sxx, r2, np.array(v), inverse)
 
 
 def degrees(stats: CrossProducts, REML: bool) -> Degrees:

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.covariance import relative_factors
-from nestedmlm.covariance.closed_forms import singular_ends
+from nestedmlm.covariance.closed_forms import singular_ends, solve
 from nestedmlm.design.design import Design
 from nestedmlm.design.rows import rows_here
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.elimination import Eliminated
-from nestedmlm.likelihood.plan import Plan, flat_of_theta, make_plan, term_columns
+from nestedmlm.likelihood.plan import Plan, flat_of_theta, make_plan, parts_of, term_columns
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 
 ALL = slice(None)
@@ -155,7 +154,10 @@ def results_of(
     sigma2 = pwrss / df if stats.sigma is None else stats.sigma**2
     return Solution(
         theta=theta,
-        T=relative_factors(theta, plan.shapes),
+        T=tuple(
+            s.structure.factor_of_theta(part, s.k, s.hom)
+            for part, s in zip(parts_of(theta, plan), plan.shapes, strict=True)
+        ),
         reml_criterion=criterion(state.logdet, log_sxx, pwrss, stats, True),
         deviance=criterion(state.logdet, log_sxx, pwrss, stats, False),
         pwrss=pwrss,
@@ -214,9 +216,7 @@ def scaled_factors(solution: Solution) -> tuple[FloatArray, ...]:
     Unstructured terms are in orthonormal columns, so a shifted or rescaled slope variable gives
     the same singular values.
     """
-    return tuple(
-        np.linalg.solve(W, T) for W, T in zip(solution.stats.transforms, solution.T, strict=True)
-    )
+    return tuple(solve(W, T) for W, T in zip(solution.stats.transforms, solution.T, strict=True))
 
 
 def smallest_singular_value(solution: Solution) -> float:

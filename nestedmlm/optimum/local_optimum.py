@@ -120,9 +120,11 @@ def _at_wall(here: ObjectiveAt, log: Log) -> bool:
     Where a structure's matrix stops to exist, curvature grows without bound: Newton's method
     promises nothing there, however steep the criterion is.
     """
+    if here.objective.plan.linear:
+        return False
     slope = here.free_gradient
     size = float(np.linalg.norm(slope))
-    if here.objective.plan.linear or size <= _STEEP:
+    if size <= _STEEP:
         return False
     log.evaluations += 1
     value = here.objective.value_at(here.point - _WAY * slope / size)

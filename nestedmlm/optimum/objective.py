@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +14,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination import Eliminated, Half, mirrored, speed
 from nestedmlm.likelihood.elimination.speed import Speed
-from nestedmlm.likelihood.plan import Plan
+from nestedmlm.likelihood.plan import Plan, once_per_plan
 from nestedmlm.optimum import fused
 from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature
@@ -169,7 +169,7 @@ def descend_stepwise(
     return replace(descent, evaluations=descent.evaluations + 1)
 
 
-@lru_cache(maxsize=256)
+@once_per_plan
 def lower_bounds(plan: Plan) -> FloatArray | None:
     """Zero for standard deviations whose sign matters; None where there is no bound."""
     marks = np.concatenate([s.structure.signed(s.k, s.hom) for s in plan.shapes])

@@ -147,10 +147,10 @@ def _first_optimum(objective: Objective, first: FloatArray, control: Control) ->
     DataError
         If there is none at the default either.
     """
-    for start in (first, start_phi(objective.plan)):
+    for make in (lambda: first, lambda: start_phi(objective.plan)):
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                found = local_optimum(objective, start, control)
+                found = local_optimum(objective, make(), control)
         except np.linalg.LinAlgError:
             continue
         if np.isfinite(found.here.value):
@@ -172,8 +172,9 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
     """
     objective = found.here.objective
     plan = objective.plan
-    doubtful = not plan.linear or objective.stats.n <= (
-        SINGULAR_ROWS if _is_singular(found.here) else TINY_ROWS
+    n = objective.stats.n
+    doubtful = (
+        not plan.linear or n <= TINY_ROWS or (n <= SINGULAR_ROWS and _is_singular(found.here))
     )
     if doubtful or not found.holds:
         starts = correlated_starts(plan)

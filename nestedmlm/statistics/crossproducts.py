@@ -41,6 +41,7 @@ from nestedmlm.statistics.sufficient_statistics import (
     CrossProducts,
     check_magnitude,
     check_reproduced,
+    of_usual_size,
 )
 
 if TYPE_CHECKING:
@@ -280,10 +281,12 @@ def check_predictors(design: Design) -> None:
     DataError
         If there is one; it names it.
     """
-    for name, column in zip(design.x_names, design.X.T, strict=True):
-        check_magnitude(f"the predictor {name}", column)
+    X = design.X
+    if not of_usual_size(X):
+        for name, column in zip(design.x_names, X.T, strict=True):
+            check_magnitude(f"the predictor {name}", column)
     for term in design.terms:
-        if (Z := term.X) is design.X:  # looked at already
+        if (Z := term.X) is X or of_usual_size(Z):
             continue
         for name, column in zip(term.columns, Z.T, strict=True):
             check_magnitude(f"{name} of ({term.text})", column)

@@ -176,8 +176,8 @@ def _scaled_term(
     n, k = X.shape
     if structure.recodable and k > 1:
         Q, R = known or orthonormal(X, w)
-        d = np.abs(R.diagonal()) / np.sqrt((R * R).sum(axis=0)).clip(min=1e-300)
-        if d.min() > INDEPENDENT:
+        sizes = np.sqrt((R * R).sum(axis=0))
+        if (np.abs(R.diagonal()) > INDEPENDENT * np.maximum(sizes, 1e-300)).all():
             root = math.sqrt(n)
             return Q.times(root), upper_inverse(R) * root
     # per row, not per unit of weight: multiplying all weights then changes nothing here

@@ -174,6 +174,12 @@ def check_magnitude(what: str, values: FloatArray) -> None:
         )
 
 
+def of_usual_size(columns: FloatArray) -> bool:
+    """Whether `check_magnitude` takes each of some columns, (n, k), told from sums of squares."""
+    n, squares = len(columns), np.einsum("ij,ij->j", columns, columns).tolist()
+    return all(s == 0.0 or n * SMALLEST**2 < s < LARGEST**2 for s in squares)
+
+
 def check_reproduced(left: float, squares: float) -> None:
     """Refuse a response of which the fixed effects leave nothing.
 

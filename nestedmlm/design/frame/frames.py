@@ -6,6 +6,7 @@ are read when first asked for, never written to.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,10 @@ class Frame:
         The caller's row labels (0, 1, ... where the table has none).
     """
 
-    __slots__ = ("_cache", "_columns", "_read", "index", "n")
+    __slots__ = ("_cache", "_columns", "_plain", "_read", "index", "n")
 
     def __init__(self, data: Any) -> None:
+        self._plain = data if type(data) is pd.DataFrame else None
         self._read, self._columns, self.index = _open(data)
         self.n = len(self.index)
         self._cache: dict[str, Vector] = {}
@@ -89,6 +91,8 @@ class Frame:
 
     def _load(self, name: str) -> Vector:
         try:
+            if self._plain is not None and (stored := _stored(self._plain, name)) is not None:
+                return stored
             column = self._read(name)
             if isinstance(column, np.ndarray):
                 return load_matrix(column, name)
@@ -198,6 +202,26 @@ def _doubles(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float64)
 
 
+def _stored(data: pd.DataFrame, name: str) -> Vector | None:
+    """A column of numbers or categories as pandas stores it; None: ask for the Series.
+
+    Making a Series takes longer than all that is done with a short column.
+    """
+    place, stored = data.columns.get_loc(name), getattr(data, "_get_column_array", None)
+    values = stored(place) if stored is not None and isinstance(place, int) else None
+    if isinstance(values, pd.Categorical):
+        return _categories(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        return _doubles(_read_only(values))
+    return None
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def load_series(series: pd.Series, name: str) -> Vector:
     """Turn a pandas Series into numbers or a factor.
 
@@ -220,14 +244,32 @@ def load_series(series: pd.Series, name: str) -> Vector:
             return _factor_by_hash(series, "other")
         raise DataError(f"column {name!r} has the type {dtype}, which cannot be used in a model")
     if isinstance(dtype, pd.CategoricalDtype):
-        return _load_categorical(series)
+        return _categories(series.array)
     return _load_extension(series, name)
 
 
-def _load_categorical(series: pd.Series) -> Factor:
-    values = series.array  # the accessor `.cat` makes Series on its way
-    levels = object_array(values.categories.to_numpy(dtype=object))
-    return Factor(codes=values.codes, levels=levels, kind="category", ordered=bool(values.ordered))
+def _categories(values: Any) -> Factor:
+    return Factor(
+        codes=values.codes,
+        levels=_levels_of(values.categories),
+        kind="category",
+        ordered=bool(values.ordered),
+    )
+
+
+def _levels_of(categories: pd.Index) -> np.ndarray:
+    """Categories as Python's objects, once for each index: it never changes."""
+    key = id(categories)
+    index, levels = _LEVELS.get(key, (None, None))
+    if levels is None or index is None or index() is not categories:
+        levels = object_array(categories.to_numpy(dtype=object))
+        levels.flags.writeable = False
+        _LEVELS[key] = (weakref.ref(categories, lambda _: _LEVELS.pop(key, None)), levels)
+    return levels
+
+
+# by the id of an index that is still there
+_LEVELS: dict[int, tuple[weakref.ref[pd.Index], np.ndarray]] = {}
 
 
 def _factor_by_hash(series: pd.Series, kind: str) -> Factor:
@@ -268,7 +310,7 @@ def _load_extension(series: pd.Series, name: str) -> Vector:
     types = pd.api.types
     dtype = series.dtype
     if str(dtype).startswith("dictionary"):  # pandas shows an arrow dictionary under this name
-        return _load_categorical(_arrow_dictionary(series))
+        return _categories(_arrow_dictionary(series).array)
     if types.is_bool_dtype(dtype):
         missing = series.isna().to_numpy()
         return logical(series.to_numpy(dtype=bool, na_value=False), missing)

@@ -45,7 +45,7 @@ class Factor:
     @property
     def labels(self) -> tuple[str, ...]:
         """The levels as R would print them."""
-        return tuple(level_label(level) for level in self.levels)
+        return tuple([v if type(v) is str else level_label(v) for v in self.levels.tolist()])
 
 
 # what values of each kind of factor are called in messages

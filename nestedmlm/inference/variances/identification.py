@@ -20,6 +20,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import TermShape, split_parameters
+from nestedmlm.covariance.closed_forms import cholesky
 from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.moments import term_matrix
 from nestedmlm.design.rows import rows_here
@@ -313,7 +314,11 @@ def _has_null_vectors(information: FloatArray) -> bool:
     squares = information.diagonal()
     if len(squares) and squares.min() > 0.0:
         size = np.sqrt(squares)
-        if np.linalg.det(information / size / size[:, None]) > math.e * _ROUNDING:
+        try:
+            roots = cholesky(information / size / size[:, None]).diagonal()
+        except np.linalg.LinAlgError:
+            roots = np.zeros(1)
+        if np.prod(roots) ** 2 > math.e * _ROUNDING:
             return False
     return bool(_null_vectors(information).shape[1])
 
