@@ -8,6 +8,8 @@ import pytest
 
 from nestedmlm.design.build import build_design
 from nestedmlm.design.design import Design
+from nestedmlm.design.frame.frames import Frame
+from nestedmlm.design.frame.values import Factor
 from nestedmlm.errors import ColumnNotFoundError, DataError
 
 N = 24
@@ -196,3 +198,36 @@ def test_columns_win_over_the_callers_variables() -> None:
     np.testing.assert_array_equal(design.X[:, 1], D.x)
     outside = build_design("y ~ w + (1|g)", D, env={"w": list(range(N))})
     np.testing.assert_array_equal(outside.X[:, 1], np.arange(N))
+
+
+class Table(pd.DataFrame):
+    """A frame whose columns are read through Series."""
+
+
+def test_columns_as_stored_are_those_of_series() -> None:
+    stamp = pd.to_datetime(["2020-01-02", None, "2021-01-01"])
+    data = pd.DataFrame(
+        {
+            "whole": np.array([3, 1, 2], dtype=np.int8),
+            "single": np.array([0.5, np.nan, 2.0], dtype=np.float32),
+            "category": pd.Categorical(["b", None, "a"], categories=["b", "a"], ordered=True),
+            "text": ["u", None, "v"],
+            "flag": [True, False, True],
+            "maybe": pd.array([1, None, 3], dtype="Int64"),
+            "date": stamp,
+            "mixed": np.array([1, "x", 2.5], dtype=object),
+        }
+    )
+    plain, others = Frame(data), Frame(Table(data))
+    for name in data:
+        one, other = plain.column(name), others.column(name)
+        assert type(one) is type(other), name
+        if isinstance(one, Factor):
+            assert (one.kind, one.ordered) == (other.kind, other.ordered)
+            assert one.levels.tolist() == other.levels.tolist()
+            one, other = one.codes, other.codes
+        if isinstance(one, np.ndarray):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="read-only"):
+        plain.column("whole")[0] = 7

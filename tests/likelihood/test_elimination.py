@@ -41,6 +41,14 @@ def agree(ones, others, rtol=1e-9):
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
+def test_effects_of_one_combination(kind) -> None:
+    _, stats, _, T = parts(kind)
+    e = elimination.eliminate(T, stats)
+    v = np.linspace(-1.0, 2.0, len(e.S))
+    agree(elimination.effects(stats, e, v), [x @ v for x in elimination.solve(stats, e)], 1e-12)
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
 def test_compiled_sweeps_are_the_same_functions(kind) -> None:
     _, stats, plan, T = parts(kind)
     with held(choice=Speed.NUMPY):
