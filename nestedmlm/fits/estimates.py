@@ -100,7 +100,7 @@ class Estimates:
     def ngrps(self) -> pd.Series:
         """Number of levels of each grouping factor."""
         counts = {f.name: len(f.levels) for f in self.design.factors if not f.is_whole}
-        return pd.Series(counts, dtype="int64")
+        return pd.Series([*counts.values()], [*counts], dtype="int64")
 
     @property
     def converged(self) -> bool:
@@ -259,7 +259,7 @@ class LinearEstimates(Estimates):
             raise OptionError("vcov= is of the fixed effects alone: leave out full=True")
         if full:
             return joint_covariance(self.solution, self.design)
-        names = list(self.design.x_names)
+        names = pd.Index(list(self.design.x_names))
         cov = self.solution.vcov if vcov is None else df_method(self.core, "none", vcov).cov
         return pd.DataFrame(cov, index=names, columns=names)
 

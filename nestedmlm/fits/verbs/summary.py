@@ -107,7 +107,8 @@ def coefficient_frame(fit: LmerFit, method: DfMethod) -> pd.DataFrame:
     """Table of coefficients with their tests."""
     numbers = row_numbers(row_tests(method, np.eye(fit.design.p)))
     columns = COEFFICIENT_COLUMNS[method.reference]
-    return pd.DataFrame({name: numbers[name] for name in columns}, index=list(fit.design.x_names))
+    index = pd.Index(list(fit.design.x_names))
+    return pd.DataFrame({name: numbers[name] for name in columns}, index=index)
 
 
 def row_numbers(found: RowTests) -> dict[str, FloatArray]:

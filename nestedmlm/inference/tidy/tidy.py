@@ -118,11 +118,12 @@ def stack(pieces: Mapping[str, Mapping[str, Any]], *, conf_int: bool) -> pd.Data
                 for effect, piece in pieces.items()
             ]
         )
-    # object columns: pandas' string type would turn None into NaN
-    return pd.DataFrame(
-        {
-            name: pd.Series(data[name], dtype=data[name].dtype, copy=False)
-            for name in COLUMNS
-            if name in data
-        }
-    )
+    # object columns: pandas' string type would turn None into NaN; of one index, which is not
+    # looked for in each of them
+    rows = pd.RangeIndex(sum(lengths.values()))
+    columns = {
+        name: pd.Series(data[name], rows, dtype=data[name].dtype, copy=False)
+        for name in COLUMNS
+        if name in data
+    }
+    return pd.DataFrame(columns, rows)
