@@ -175,9 +175,12 @@ def check_magnitude(what: str, values: FloatArray) -> None:
 
 
 def of_usual_size(columns: FloatArray) -> bool:
-    """Whether `check_magnitude` takes each of some columns, (n, k), told from sums of squares."""
+    """Whether sums of squares tell that `check_magnitude` takes each of some columns, (n, k).
+
+    They do not tell of a column of zeros, or of what is as good as zero.
+    """
     n, squares = len(columns), np.einsum("ij,ij->j", columns, columns).tolist()
-    return all(s == 0.0 or n * SMALLEST**2 < s < LARGEST**2 for s in squares)
+    return all(n * SMALLEST**2 < s < LARGEST**2 for s in squares)
 
 
 def check_reproduced(left: float, squares: float) -> None:

@@ -308,7 +308,7 @@ def test_zeros_are_tried_together_and_one_at_a_time() -> None:
 
 def test_a_certificate_says_what_rounding_has_taken() -> None:
     """Effects of size one and noise of 1e-4 and less: the criterion by the rows is known."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(5)  # rounding alone decides whether such a fit is certified
     g = np.repeat(np.arange(40), 8)
     x, u, e = rng.normal(size=320), rng.normal(size=(40, 2)), rng.normal(size=320)
     found = {}
