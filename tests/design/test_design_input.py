@@ -210,6 +210,7 @@ def test_columns_as_stored_are_those_of_series() -> None:
         {
             "whole": np.array([3, 1, 2], dtype=np.int8),
             "single": np.array([0.5, np.nan, 2.0], dtype=np.float32),
+            "swapped": np.array([0.5, 1.0, 2.0]).astype(">f8"),
             "category": pd.Categorical(["b", None, "a"], categories=["b", "a"], ordered=True),
             "text": ["u", None, "v"],
             "flag": [True, False, True],

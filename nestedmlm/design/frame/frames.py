@@ -211,7 +211,7 @@ def _stored(data: pd.DataFrame, name: str) -> Vector | None:
     values = stored(place) if stored is not None and isinstance(place, int) else None
     if isinstance(values, pd.Categorical):
         return _categories(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf" and values.dtype.isnative:
         return _doubles(_read_only(values))
     return None
 
