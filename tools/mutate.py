@@ -2,7 +2,8 @@
 
 Flips a sign, a comparison, a constant or a condition, or removes a statement, in a file or any of
 a folder; runs the tests (those of its room, the files that name the module first), puts the file
-back, and prints the mutations that no test noticed. Files are changed while it runs: use a clone.
+back, and prints the mutations that no test noticed, and those under which the tests took so much
+CPU time that nothing is known. Files are changed while it runs: use a clone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import argparse
 import ast
 import copy
 import random
+import resource
+import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +27,8 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.GtE: ast.Lt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
+_CPU_SECONDS = 600  # of the tests of one mutation
+_VERDICTS = {False: "killed", True: "survives", None: "not judged"}
 
 
 def changed(node: ast.AST) -> ast.AST | None:
@@ -82,18 +88,21 @@ def room_tests(path: Path) -> list[str]:
     return [str(t) for t in sorted(found, key=lambda t: t not in named)]
 
 
-def survives(path: Path, source: str, tests: list[str]) -> bool:
-    """Whether all tests pass with the file changed."""
+def survives(path: Path, source: str, tests: list[str]) -> bool | None:
+    """Whether all tests pass with the file changed; None where they did not come to an end."""
     kept = path.read_text(encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", *tests]
     try:
         path.write_text(source, encoding="utf-8")
-        done = subprocess.run(command, capture_output=True, check=False, timeout=600)
-    except subprocess.TimeoutExpired:  # it hangs: noticed
-        return False
+        done = subprocess.run(command, capture_output=True, check=False, preexec_fn=_limit_cpu)
     finally:
         path.write_text(kept, encoding="utf-8")
-    return done.returncode == 0
+    return None if done.returncode == -signal.SIGXCPU else done.returncode == 0
+
+
+def _limit_cpu() -> None:
+    """End a process by its CPU time, which other processes do not spend."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS + 1))  # SIGXCPU, SIGKILL
 
 
 def main() -> None:
@@ -111,12 +120,14 @@ def main() -> None:
         for said, source in dict(mutations(path.read_text(encoding="utf-8"))).items()
     ]
     chosen = random.Random(given.seed).sample(found, min(given.n, len(found)))
-    left = 0
+    count = Counter[str]()
     for path, said, source in chosen:
-        if survives(path, source, given.tests or room_tests(path)):
-            left += 1
-            print(f"survives  {path} {said}", flush=True)
-    print(f"{given.where}: {len(chosen)} of {len(found)} mutations, {left} survive", flush=True)
+        verdict = _VERDICTS[survives(path, source, given.tests or room_tests(path))]
+        count[verdict] += 1
+        if verdict != "killed":
+            print(f"{verdict}  {path} {said}", flush=True)
+    told = ", ".join(f"{count[verdict]} {verdict}" for verdict in _VERDICTS.values())
+    print(f"{given.where}: {len(chosen)} of {len(found)} mutations: {told}", flush=True)
 
 
 if __name__ == "__main__":

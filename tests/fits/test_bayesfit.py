@@ -108,6 +108,11 @@ def test_log_likelihood_is_the_normal_density(any_fit):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+def test_draws_have_no_level(any_fit):
+    with pytest.raises(nm.errors.OptionError, match="draws=True"):
+        any_fit[1].predict(draws=True, level=0.9)
+
+
 def test_estimates_are_means_and_spreads_of_the_draws(sleep):
     _, bayes = sleep
     draws = bayes.data["posterior"]["Days"].values.ravel()

@@ -66,7 +66,8 @@ def predict(
     Raises
     ------
     OptionError
-        For an unknown `type` or `new_levels`, or a `re_form` that the model does not have.
+        For an unknown `type` or `new_levels`, a `re_form` that the model does not have, and a
+        `level` beside `draws`.
     DataError
         If an offset or weights are needed and missing.
     NewLevelsError
@@ -82,6 +83,8 @@ def predict(
     """
     rng = np.random.default_rng(seed)
     _check_arguments(newdata, type, offset=offset, weights=weights)
+    if draws and level != LEVEL:
+        raise OptionError(f"level={level} is of intervals, which draws=True has none of")
     own = fit.design.residual
     if newdata is not None and draws and type == "prediction" and own is not None and own.structure:
         raise ResidualStructureError(

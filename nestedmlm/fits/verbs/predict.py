@@ -54,7 +54,7 @@ def predict(
     interval : {"confidence", "prediction"}, optional
         Add an interval for the expected value, or for a new response.
     level : float
-        Probability inside the interval.
+        Probability inside the interval; another than 0.95 needs one.
     seed : int, optional
         For ``new_levels="sample"``.
     offset : str or array, optional
@@ -81,7 +81,7 @@ def predict(
     OptionError
         For unknown choices, for random effects in `re_form` that the model does not have, for
         a prediction interval that would leave out part of a correlated term, and for one of a
-        generalized model on the scale of the link.
+        generalized model on the scale of the link, and for a `level` without an interval.
     NewLevelsError
         For unseen groups with ``new_levels="error"``, and for unseen levels of a fixed factor.
     DataError

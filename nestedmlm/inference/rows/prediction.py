@@ -29,6 +29,7 @@ TYPES = ("link", "response")
 INTERVALS = ("confidence", "prediction")
 NEW_LEVELS = ("error", "population", "sample")
 NA_ACTIONS = ("pass", "omit", "raise")
+_LEVEL = 0.95  # probability inside an interval where no other is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class PredictionOptions:
     new_levels: str = "error"
     se_fit: bool = False
     interval: str | None = None
-    level: float = 0.95
+    level: float = _LEVEL
     seed: int | None = None
     offset: Any = None
     weights: Any = None
@@ -76,6 +77,11 @@ class PredictionOptions:
             )
         _one_of("na_action", self.na_action, NA_ACTIONS)
         check_level(self.level)
+        if self.interval is None and self.level != _LEVEL:
+            raise OptionError(
+                f"level={self.level} is of an interval, and none is asked for: write "
+                "interval='confidence' (of the expected value) or 'prediction' (of a new response)"
+            )
         if self.random_only and self.interval == "prediction":
             raise OptionError(
                 "interval='prediction' is about new responses, and random_only=True leaves out "

@@ -396,3 +396,10 @@ def test_new_data_without_groups_say_how_to_do_without():
     with pytest.raises(nm.errors.ColumnNotFoundError) as caught:
         fit.predict({"Subject": ["308"]})
     assert "re_form" not in str(caught.value)  # a predictor is needed whatever the groups
+
+
+def test_a_level_without_an_interval_is_refused(slopes: nm.LmerFit) -> None:
+    for options in ({}, {"se_fit": True}):
+        with pytest.raises(OptionError, match="interval='confidence'"):
+            slopes.predict(level=0.9, **options)
+    assert len(slopes.predict(level=0.9, interval="confidence")) == slopes.nobs
