@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ from nestedmlm.statistics.cells.panels import (
     pieces_of_cells,
     products_of,
 )
-from nestedmlm.statistics.cells.worker_blocks import blocks_on_workers, refuse_crossed
+from nestedmlm.statistics.cells.worker_blocks import WorkerBlocks, blocks_on_workers, refuse_crossed
 from nestedmlm.statistics.elimination_order import Order, elimination_order, find_entries
 from nestedmlm.statistics.forest import LEVELS, Block, cut_into_blocks
 from nestedmlm.statistics.memory import DenseBlock
@@ -88,41 +89,14 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
     check_reproduced(FY[-1, -1], float(cells.basis[:, -1] @ F @ cells.basis[:, -1]))
     transforms, columns = _recoded_terms(design, sums, U)
     order = _order(design, sums, columns)
-    Z = np.hstack([columns[f] for f in order.chain + order.trailing])[: cells.kz]
-    widths = [B.shape[1] for B in columns]
-    sizes = [len(f.levels) for f in design.factors]
-    K = np.array([widths[f] for f in order.chain])
-    J = np.array([sizes[f] for f in order.chain])
-    nodes = order.node_of_level[0].astype(np.int32)[sums.codes[order.chain[0]]]
-    kc = int(K.sum())
-    in_panels = [*range(kc), *range(Z.shape[1], Z.shape[1] + p + 1)]
-    crossed = (
-        _CrossedSums(sums, order, nodes, K, J, widths, sizes, p + 1) if order.trailing else None
-    )
-    padded = np.vstack([Z, np.zeros((cells.d - cells.kz, Z.shape[1]))])
-    recoded = Recoding(left=Z, right=np.hstack([padded, right]))
-    on_workers = None
-    if cells.on_workers is not None:
-        if order.trailing:
-            refuse_crossed(design, order)
-        blocks: tuple[Block, ...] = cast(Any, OnWorkers())
-        on_workers = blocks_on_workers(cells.on_workers, recoded, nodes, order.parents, K, J, p)
-    else:
-        most = int(J[0]) if order.trailing else LEVELS
-        blocks = cut_into_blocks(K, J, order.parents, p + 1, most=most)
-        products = products_of(cells, recoded)
-        for some in pieces_of_cells(cells.size):
-            M = products(some)
-            add_to_panels(M[:kc], nodes[some], order.parents, blocks, in_panels)
-            if crossed is not None:
-                crossed.add(M, some)
+    blocks, crossed, on_workers = _sums_by_level(design, sums, order, columns, right)
     return CrossProducts(
         n=design.n,
         p=p,
         order=order,
-        parts=stacked_parts((widths[f], sizes[f]) for f in order.chain + order.trailing),
+        parts=stacked_parts(_sizes(design, columns, order.chain + order.trailing)),
         blocks=blocks,
-        crossed=None if crossed is None else crossed.result(),
+        crossed=crossed,
         on_workers=on_workers,
         F=FY,
         transforms=transforms,
@@ -131,6 +105,40 @@ def cell_products(design: Design, sums: Sums, method: str) -> CrossProducts:
         log_det_R=float(np.log(np.abs(Rx.diagonal())).sum()),
         sum_log_w=tally.sum_log_w,
     )
+
+
+def _sums_by_level(
+    design: Design, sums: Sums, order: Order, columns: Sequence[FloatArray], right: FloatArray
+) -> tuple[tuple[Block, ...], Crossed | None, WorkerBlocks | None]:
+    """The chain's blocks and the crossed block, or the handles of blocks that stay on workers."""
+    cells, r = sums.cells, right.shape[1]
+    if cells.on_workers is not None and order.trailing:
+        refuse_crossed(design, order)
+    Z = np.hstack([columns[f] for f in order.chain + order.trailing])[: cells.kz]
+    padded = np.vstack([Z, np.zeros((cells.d - cells.kz, Z.shape[1]))])
+    recoded = Recoding(left=Z, right=np.hstack([padded, right]))
+    nodes = order.node_of_level[0].astype(np.int32)[sums.codes[order.chain[0]]]
+    K, J = map(np.array, zip(*_sizes(design, columns, order.chain), strict=True))
+    if cells.on_workers is not None:
+        handles = blocks_on_workers(cells.on_workers, recoded, nodes, order.parents, K, J, r - 1)
+        return cast(Any, OnWorkers()), None, handles
+    crossed = _CrossedSums(design, sums, order, columns, nodes) if order.trailing else None
+    blocks = cut_into_blocks(K, J, order.parents, r, most=int(J[0]) if crossed else LEVELS)
+    products, kc = products_of(cells, recoded), int(K.sum())
+    in_panels = [*range(kc), *range(Z.shape[1], Z.shape[1] + r)]
+    for some in pieces_of_cells(cells.size):
+        M = products(some)
+        add_to_panels(M[:kc], nodes[some], order.parents, blocks, in_panels)
+        if crossed is not None:
+            crossed.add(M, some)
+    return blocks, None if crossed is None else crossed.result(), None
+
+
+def _sizes(
+    design: Design, columns: Sequence[FloatArray], factors: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Columns and levels of some factors."""
+    return [(columns[f].shape[1], len(design.factors[f].levels)) for f in factors]
 
 
 def _orthonormal(U: FloatArray, B: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -181,13 +189,12 @@ def _recoded_terms(
     return tuple(transforms), [np.hstack(own) for own in of_factor]
 
 
-def _order(design: Design, sums: Sums, columns: list[FloatArray]) -> Order:
-    sizes = [len(f.levels) for f in design.factors]
+def _order(design: Design, sums: Sums, columns: Sequence[FloatArray]) -> Order:
     widths = [B.shape[1] for B in columns]
-    order = elimination_order(sums.codes, sizes, widths)
+    order = elimination_order(sums.codes, [len(f.levels) for f in design.factors], widths)
     dense = DenseBlock(
         factors=tuple(design.factors[f].name for f in order.trailing),
-        columns=sum(sizes[f] * widths[f] for f in order.trailing),
+        columns=sum(k * j for k, j in _sizes(design, columns, order.trailing)),
     )
     dense.refuse_what_does_not_fit()
     return order
@@ -197,13 +204,14 @@ class _CrossedSums:
     """The dense block while it is summed."""
 
     def __init__(
-        self, sums: Sums, order: Order, nodes: IntArray, K: IntArray, J: IntArray,
-        widths: list[int], sizes: list[int], r: int,
+        self, design: Design, sums: Sums, order: Order, columns: Sequence[FloatArray],
+        nodes: IntArray,
     ) -> None:  # fmt: skip
-        self.K, self.Kt = K.tolist(), [widths[f] for f in order.trailing]
-        levels = [sizes[f] for f in order.trailing]
+        K, J = map(np.array, zip(*_sizes(design, columns, order.chain), strict=True))
+        trailing = _sizes(design, columns, order.trailing)
+        self.K, self.Kt = K.tolist(), [k for k, _ in trailing]
         self.tcode = np.stack([sums.codes[f] for f in order.trailing])
-        self.parts = stacked_parts(zip(self.Kt, levels, strict=True))
+        self.parts = stacked_parts(trailing)
         self.first, q = [part.rows.start for part in self.parts], self.parts[-1].rows.stop
         self.entries, self.entry = find_entries(
             nodes, order.parents, K, J, self.tcode, np.array(self.Kt), np.array(self.first), q
@@ -213,7 +221,7 @@ class _CrossedSums:
         self.values = [
             np.zeros((k, b - a)) for k, (a, b) in zip(self.K, pairwise(cuts), strict=True)
         ]
-        self.Q, self.R = np.zeros((q, q)), np.zeros((q, r))
+        self.Q, self.R = np.zeros((q, q)), np.zeros((q, design.p + 1))
 
     def add(self, M: FloatArray, some: slice) -> None:
         """Add the products of some cells."""
