@@ -107,6 +107,11 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> IterativelyEliminated:
     )
 
 
+def solve(stats: CrossProducts, e: IterativelyEliminated) -> tuple[FloatArray, FloatArray]:
+    """Random effects of every right-hand side; see the exact `solve`."""
+    return e.b, e.B
+
+
 # --- right-hand sides ---------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RightHandSides:

@@ -91,7 +91,9 @@ def solve(stats: CrossProducts, e: LeavesEliminated) -> tuple[FloatArray, FloatA
     return out[0], out[1]
 
 
-def working_variates(e: LeavesEliminated, v: FloatArray, entries: IntArray) -> Variates:
+def working_variates(
+    stats: CrossProducts, e: LeavesEliminated, v: FloatArray, entries: IntArray
+) -> Variates:
     """Products of the working variates; see the exact `working_variates`."""
     moved = _moved(e.stats)
     place, which = np.nonzero(np.array(moved.factor)[:, None] == entries[:, 0])

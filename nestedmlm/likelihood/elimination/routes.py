@@ -1,12 +1,19 @@
-"""Exact, leaves first, iterative or on workers: the statistics decide which of them answers."""
+"""Exact, leaves first, iterative or on workers: the statistics decide how is eliminated.
+
+What is asked of an elimination afterwards is answered by the row of its type.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood.elimination import iterative, leaves, on_workers, variates, visit
 from nestedmlm.likelihood.elimination.gram import gram as exact_gram
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.leaves import LeavesEliminated
+from nestedmlm.likelihood.elimination.on_workers import EliminatedOnWorkers
 from nestedmlm.likelihood.elimination.variates import Variates
 from nestedmlm.likelihood.elimination.visit import Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -51,13 +58,7 @@ def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
         ``G Z'V^{-1}[X y]`` (generalised least-squares predictors of b for each column) and
         ``Z'V^{-1}[X y]``; rows in elimination order.
     """
-    if isinstance(e, IterativelyEliminated):
-        return e.b, e.B
-    if isinstance(e, LeavesEliminated):
-        return leaves.solve(stats, e)
-    if stats.on_workers is not None:
-        return on_workers.solve(stats, e)
-    return visit.solve(stats, e)
+    return _ANSWERS[type(e)].solve(stats, e)
 
 
 def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -65,28 +66,17 @@ def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatAr
 
     See `solve`.
     """
-    if stats.on_workers is not None:
-        return on_workers.effects(stats, e, v)
-    if isinstance(e, IterativelyEliminated | LeavesEliminated):
-        b, B = solve(stats, e)
-        return b @ v, B @ v
-    return visit.effects(stats, e, v)
+    return _ANSWERS[type(e)].effects(stats, e, v)
 
 
 def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
     """``Z_g'V^{-1}Z_g`` of every level: (J, k, k) for each factor, in elimination order."""
-    if stats.on_workers is not None:
-        return on_workers.level_information(stats, e)
-    return visit.level_information(stats, e)
+    return _ANSWERS[type(e)].level_information(stats, e)
 
 
 def gram(stats: CrossProducts, e: Eliminated, F: FloatArray) -> FloatArray:
     """Return ``(Z F)' V^{-1} (Z F)`` for coefficient vectors `F` (q, n) in elimination order."""
-    if isinstance(e, IterativelyEliminated):
-        return iterative.gram(stats, e, F)
-    if stats.on_workers is not None:
-        return on_workers.gram(stats, e, F)
-    return exact_gram(stats, e, F)
+    return _ANSWERS[type(e)].gram(stats, e, F)
 
 
 def working_variates(
@@ -102,10 +92,41 @@ def working_variates(
     entries : (n, 3) int array
         Factor, a and b (a >= b) of each entry, ordered by factor.
     """
-    if isinstance(e, IterativelyEliminated):
-        return iterative.working_variates(stats, e, v, entries)
-    if isinstance(e, LeavesEliminated):
-        return leaves.working_variates(e, v, entries)
-    if stats.on_workers is not None:
-        return on_workers.working_variates(stats, e, v, entries)
-    return variates.working_variates(stats, e, v, entries)
+    return _ANSWERS[type(e)].working_variates(stats, e, v, entries)
+
+
+def _combined(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    b, B = solve(stats, e)
+    return b @ v, B @ v
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """Who answers each of the questions above; the exact elimination unless another is named."""
+
+    solve: Callable[..., tuple[FloatArray, FloatArray]] = visit.solve
+    effects: Callable[..., tuple[FloatArray, FloatArray]] = visit.effects
+    level_information: Callable[..., list[FloatArray]] = visit.level_information
+    gram: Callable[..., FloatArray] = exact_gram
+    working_variates: Callable[..., Variates] = variates.working_variates
+
+
+_ANSWERS: dict[type[Eliminated], _Answers] = {
+    Eliminated: _Answers(),
+    LeavesEliminated: _Answers(
+        solve=leaves.solve, effects=_combined, working_variates=leaves.working_variates
+    ),
+    IterativelyEliminated: _Answers(
+        solve=iterative.solve,
+        effects=_combined,
+        gram=iterative.gram,
+        working_variates=iterative.working_variates,
+    ),
+    EliminatedOnWorkers: _Answers(
+        solve=on_workers.solve,
+        effects=on_workers.effects,
+        level_information=on_workers.level_information,
+        gram=on_workers.gram,
+        working_variates=on_workers.working_variates,
+    ),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,27 +73,17 @@ def cell_design(
         )
     reading = reading_of(plan.reading, formula)
     _check_variables(plan, reading)
-    terms = [reading.fixed, *(bar.terms for bar in formula.bars)]
-    fixed, *bars = (
-        learn_matrix(own, plan.known, _those_there(contrasts, own) if j == 0 else None)
-        for j, own in enumerate(terms)
-    )
+    fixed, blocks = _learned(plan, cells, reading, contrasts)
     place = {column: j for j, column in enumerate(plan.columns)}
     x = _places(fixed, place, formula)
     U = triangular_root(0.5 * (cells.total + cells.total.T))
     kept = tuple(kept_columns((U @ cells.basis)[:, list(x)]).tolist())
-    every = [
-        Block(bar, spec, np.zeros((0, len(spec.names))), *learn_group(bar, cells.keys, 0))
-        for bar, spec in zip(formula.bars, bars, strict=True)
-        if spec.names
-    ]
-    blocks = lme4_order(every)
     groups = first_of_each_factor(blocks)
     factor_of = tuple(list(groups).index(block.factor.name) for block in blocks)
     dropped = tuple(name for j, name in enumerate(fixed.names) if j not in set(kept))
     design = Design(
         formula=formula,
-        schema=_schema(reading, fixed, kept, blocks, factor_of),
+        schema=_schema(reading, fixed, kept, blocks, groups.values(), factor_of),
         n=cells.tally.n,
         x_names=tuple(fixed.names[j] for j in kept),
         x_assign=tuple(fixed.assign[j] for j in kept),
@@ -117,6 +107,21 @@ def cell_design(
     if cells.on_workers is not None:  # ids that restart are crossed, and refused with advice
         return design
     return replace(design, messages=(*design.messages, *remarks_on_ids(design)))
+
+
+def _learned(
+    plan: CellPlan, cells: Cells, reading: Reading, contrasts: Mapping[str, Any] | None
+) -> tuple[MatrixSpec, list[Block]]:
+    """Coding of the fixed effects, and the blocks of random effects, without rows."""
+    fixed = learn_matrix(reading.fixed, plan.known, _those_there(contrasts, reading.fixed))
+    bars = reading.formula.bars
+    specs = [learn_matrix(bar.terms, plan.known, None) for bar in bars]
+    every = [
+        Block(bar, spec, np.zeros((0, len(spec.names))), *learn_group(bar, cells.keys, 0))
+        for bar, spec in zip(bars, specs, strict=True)
+        if spec.names
+    ]
+    return fixed, lme4_order(every)
 
 
 def _root(cells: Cells) -> FloatArray:
@@ -187,15 +192,15 @@ def _schema(
     fixed: MatrixSpec,
     kept: tuple[int, ...],
     blocks: Sequence[Block],
+    groups: Iterable[Block],
     factor_of: tuple[int, ...],
 ) -> Schema:
-    groups = first_of_each_factor(list(blocks))
     return Schema(
         formula=reading.formula,
         fixed=fixed,
         kept=kept,
         bars=tuple(block.spec for block in blocks),
-        groups=tuple(block.group for block in groups.values()),
+        groups=tuple(block.group for block in groups),
         factor_of=factor_of,
         offsets=(*reading.fixed.offsets, *reading.formula.offsets),
         offset_column=reading.offset,
