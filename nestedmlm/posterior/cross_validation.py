@@ -17,7 +17,6 @@ from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.posterior.block_density import block_log_density
 from nestedmlm.posterior.datatree import row_labels
 from nestedmlm.posterior.draws import marginal_draws
-from nestedmlm.posterior.generalized_refits import GeneralizedRefits
 from nestedmlm.posterior.left_out_density import left_out_log_density
 from nestedmlm.posterior.left_out_family_density import (
     by_quadrature,
@@ -33,19 +32,17 @@ from nestedmlm.posterior.reduced_posterior import Refits
 from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.progress import track
 
-type AnyRefits = Refits | GeneralizedRefits
-
 _LEAST = 50  # effective draws of a predictive density: its logarithm is known to 0.14
 
 
 def left_out_elpd(
-    refits: AnyRefits, units: IntArray, folds: Sequence[IntArray], *, progress: bool
+    refits: Refits, units: IntArray, folds: Sequence[IntArray], *, progress: bool
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Log predictive densities of the units of each fold, by a posterior without the fold.
 
     Parameters
     ----------
-    refits : Refits or GeneralizedRefits
+    refits : Refits
     units : (n,) array of int
         The unit of each row.
     folds : sequence of array of int
@@ -110,14 +107,14 @@ def warn_few(values: FloatArray) -> None:
         )
 
 
-def refit_unreliable(found: Any, refits: AnyRefits, units: IntArray, *, progress: bool) -> Any:
+def refit_unreliable(found: Any, refits: Refits, units: IntArray, *, progress: bool) -> Any:
     """Put exact values in the place of those whose Pareto k is too large.
 
     Parameters
     ----------
     found : ELPDDataLOO
         With pointwise values, in the order of the units; is changed and returned.
-    refits : Refits or GeneralizedRefits
+    refits : Refits
     units : (n,) array of int
     progress : bool
     """
@@ -139,7 +136,7 @@ def standard_error(elpd: FloatArray) -> float:
 
 
 def k_fold(
-    data: Any, refits: AnyRefits, folds: int | str, *, group: str | None, progress: bool
+    data: Any, refits: Refits, folds: int | str, *, group: str | None, progress: bool
 ) -> Any:
     """K-fold cross-validation; an ``ELPDDataLOOKFold``.
 
@@ -147,7 +144,7 @@ def k_fold(
     ----------
     data : DataTree
         Of the posterior with all rows, for the effective number of parameters.
-    refits : Refits or GeneralizedRefits
+    refits : Refits
     folds : int or str
         Number of folds, or the factor each of whose groups is a fold.
     group : str or None

@@ -12,7 +12,7 @@ from nestedmlm._typing import BoolArray, FloatArray
 from nestedmlm.bayes.density.laplace_density import LaplaceDensity, laplace_density, laplace_fields
 from nestedmlm.bayes.model.distributions import Prior
 from nestedmlm.bayes.model.names import parameter_names
-from nestedmlm.bayes.model.prior_set import PriorSet, is_conditional
+from nestedmlm.bayes.model.prior_set import is_conditional
 from nestedmlm.bayes.sampling.conditional import draw_laplace_effects
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
@@ -20,7 +20,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.errors import SamplingError
 from nestedmlm.posterior.draws import covariance_draws, stacked
 from nestedmlm.posterior.left_out_family_density import GroupDensities, by_quadrature
-from nestedmlm.posterior.reduced_posterior import rows_kept
+from nestedmlm.posterior.reduced_posterior import Refits, rows_kept
 from nestedmlm.posterior.row_draws import sample_levels
 
 
@@ -53,28 +53,18 @@ class QuadratureDensity(LaplaceDensity):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GeneralizedRefits:
-    """A posterior of a generalized model to be sampled again without some of its rows.
+class GeneralizedRefits(Refits):
+    """Refits of a generalized model.
 
     By importance sampling where random effects can be integrated out, of the Laplace approximation
     where the posterior is of that; otherwise, and where importance sampling is refused, by NUTS.
 
     Attributes
     ----------
-    design : Design
-    priors : PriorSet
-        Those of the whole posterior: rules that scale priors from the data are not applied anew.
-    draws : int
-        Of each refit.
-    seed : int or None
     laplace : bool
         Whether the posterior is of the Laplace approximation.
     """
 
-    design: Design
-    priors: PriorSet
-    draws: int
-    seed: int | None
     laplace: bool
 
     @cached_property
@@ -96,29 +86,20 @@ class GeneralizedRefits:
         return LeftOutRows(design=self.design, priors=self.priors)
 
     def without(self, left_out: BoolArray) -> dict[str, Any]:
-        """Draws of the posterior without some rows, in a group ``posterior``.
+        """Draws of the posterior without some rows.
 
         Random effects are among them where they cannot be integrated out of the rows' densities.
-
-        Parameters
-        ----------
-        left_out : (n,) array of bool
-
-        Raises
-        ------
-        DataError
-            If a fixed effect appears in no other row.
         """
         rest = rows_kept(self.design, left_out)
         if not (self.laplace or self._integrable):
-            return {"posterior": self._by_nuts(left_out)}
+            return {"posterior": self._with_effects(left_out)}
         density = self._density(rest, ~left_out)
         try:
             found = self._by_importance(density)
         except SamplingError:
             if not self.laplace:
-                return {"posterior": self._by_nuts(left_out)}
-            found = self._laplace_by_nuts(density)
+                return {"posterior": self._with_effects(left_out)}
+            found = self._by_nuts(density)
         if not by_quadrature(self.design):
             found = found.assign(self._effects(found, rest, left_out))
         return {"posterior": found}
@@ -136,15 +117,7 @@ class GeneralizedRefits:
         found = psis_sample(density, peak, draws=self.draws, seed=self.seed)
         return posterior_dataset(density, found.points[None])
 
-    def _laplace_by_nuts(self, density: LaplaceDensity) -> Any:
-        from nestedmlm.bayes.sampling.sampling import sample  # xarray
-
-        return sample(
-            density, draws=-(-self.draws // 2), chains=2, seed=self.seed, progress=False,
-            target_accept=0.95,
-        )["posterior"].to_dataset()  # fmt: skip
-
-    def _by_nuts(self, left_out: BoolArray) -> Any:
+    def _with_effects(self, left_out: BoolArray) -> Any:
         return self._sampler.sample(left_out, draws=self.draws, seed=self.seed)
 
     def _effects(self, found: Any, rest: Design, left_out: BoolArray) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from nestedmlm._typing import BoolArray
 from nestedmlm.bayes.density.collapsed_density import collapse
 from nestedmlm.bayes.density.marginal_density import MarginalDensity, marginal_density
+from nestedmlm.bayes.density.named_coordinates import NamedCoordinates
 from nestedmlm.bayes.model.prior_set import PriorSet, require_known
 from nestedmlm.bayes.sampling.mode import Peak, find_peak
 from nestedmlm.bayes.sampling.psis import psis_sample
@@ -25,9 +26,6 @@ _RANK = 1e-10  # relative size of a singular value that counts
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Refits:
     """A posterior to be sampled again without some of its rows.
-
-    Random effects stay integrated out, so that a refit costs what importance sampling does; where
-    that is refused, NUTS draws as many.
 
     Attributes
     ----------
@@ -44,16 +42,6 @@ class Refits:
     draws: int
     seed: int | None
 
-    @cached_property
-    def peak(self) -> Peak:
-        """The mode of the posterior with all rows, from which the others start."""
-        return find_peak(collapse(self._whole, self.seed))
-
-    @cached_property
-    def _whole(self) -> MarginalDensity:
-        require_known(self.priors)
-        return marginal_density(self.design, self.priors)
-
     def without(self, left_out: BoolArray) -> dict[str, Any]:
         """Draws of the posterior without some rows, in a group ``posterior``.
 
@@ -66,6 +54,36 @@ class Refits:
         DataError
             If a fixed effect appears in no other row.
         """
+        raise NotImplementedError
+
+    def _by_nuts(self, density: NamedCoordinates) -> Any:
+        from nestedmlm.bayes.sampling.sampling import sample  # xarray
+
+        return sample(
+            density, draws=-(-self.draws // 2), chains=2, seed=self.seed, progress=False,
+            target_accept=0.95,
+        )["posterior"].to_dataset()  # fmt: skip
+
+
+class LinearRefits(Refits):
+    """Refits of a linear model.
+
+    Random effects stay integrated out, so that a refit costs what importance sampling does; where
+    that is refused, NUTS draws as many.
+    """
+
+    @cached_property
+    def peak(self) -> Peak:
+        """The mode of the posterior with all rows, from which the others start."""
+        return find_peak(collapse(self._whole, self.seed))
+
+    @cached_property
+    def _whole(self) -> MarginalDensity:
+        require_known(self.priors)
+        return marginal_density(self.design, self.priors)
+
+    def without(self, left_out: BoolArray) -> dict[str, Any]:
+        """Draws of the posterior without some rows, by importance sampling or NUTS."""
         return {"posterior": self._sampled(self.density_without(left_out), self.peak.x)}
 
     def density_without(self, left_out: BoolArray) -> MarginalDensity:
@@ -82,12 +100,7 @@ class Refits:
             own = collapse(density, self.seed)
             found = psis_sample(own, find_peak(own, start), draws=self.draws, seed=self.seed)
         except SamplingError:
-            from nestedmlm.bayes.sampling.sampling import sample  # xarray
-
-            return sample(
-                density, draws=-(-self.draws // 2), chains=2, seed=self.seed, progress=False,
-                target_accept=0.95,
-            )["posterior"]  # fmt: skip
+            return self._by_nuts(density)
         return posterior_dataset(own, found.points[None])
 
 

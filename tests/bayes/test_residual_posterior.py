@@ -30,7 +30,7 @@ from nestedmlm.posterior.draws import fixed_draws, marginal_draws
 from nestedmlm.posterior.loglik import joint_log_likelihood, row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.point_hypothesis import point_densities
-from nestedmlm.posterior.reduced_posterior import Refits
+from nestedmlm.posterior.reduced_posterior import LinearRefits
 from nestedmlm.posterior.row_draws import fitted_rows
 from nestedmlm.posterior.row_residuals import residual_draws
 from nestedmlm.statistics.pair_sums import pair_sums
@@ -270,7 +270,7 @@ def test_posteriors_without_rows_have_the_density_of_the_rest(case):
     left_out = np.zeros(design.n, dtype=bool)
     left_out[:5] = True
     own, kept = marginal_density(design), ~left_out
-    refits = Refits(design=design, priors=default_priors(design), draws=100, seed=1)
+    refits = LinearRefits(design=design, priors=default_priors(design), draws=100, seed=1)
     rest = refits.density_without(left_out)
     z = own.initial + 0.2 * np.random.default_rng(5).normal(size=own.ndim)
     at = own.to_values(z)

@@ -14,12 +14,12 @@ from nestedmlm.errors import OptionError, SamplingWarning
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.posterior_verbs.known_priors import known_priors
 from nestedmlm.inference.rows.group_prediction import named_unit
-from nestedmlm.posterior.cross_validation import AnyRefits, k_fold, refit_unreliable
+from nestedmlm.posterior.cross_validation import k_fold, refit_unreliable
 from nestedmlm.posterior.datatree import refuse_stacked
 from nestedmlm.posterior.generalized_refits import GeneralizedRefits
 from nestedmlm.posterior.left_out_density import choose_factor
 from nestedmlm.posterior.loglik import loo_blocks, loo_groups, loo_integrated_rows, loo_rows
-from nestedmlm.posterior.reduced_posterior import Refits
+from nestedmlm.posterior.reduced_posterior import LinearRefits, Refits
 
 UNITS = ("row", "group")
 
@@ -207,10 +207,10 @@ def kfold(
     return k_fold(fit.data, refits, folds, group=group, progress=progress)
 
 
-def _refits(fit: BayesEstimates, draws: int, seed: int | None) -> AnyRefits:
+def _refits(fit: BayesEstimates, draws: int, seed: int | None) -> Refits:
     own: dict[str, Any] = {
         "design": fit.design, "priors": known_priors(fit), "draws": draws, "seed": seed
     }  # fmt: skip
     if fit.design.family is None:
-        return Refits(**own)
+        return LinearRefits(**own)
     return GeneralizedRefits(**own, laplace=fit.run.form == "laplace")
