@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -34,7 +33,7 @@ from nestedmlm._typing import BoolArray, FloatArray, IntArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.errors import MemoryLimitError, OptionError
-from nestedmlm.posterior.draws import MarginalDraws, marginal_draws
+from nestedmlm.posterior.draws import MarginalDraws
 
 _MAX_EFFECTS = 4000  # random effects of one component, which are a dense matrix here
 _CHUNK = 4_000_000  # numbers in one stack of matrices
@@ -125,34 +124,6 @@ def _contains_all(design: Design, f: int) -> bool:
         for other in design.factors
         if not other.is_whole
     )
-
-
-def group_log_likelihood(
-    data: Any, design: Design, f: int, *, chosen: IntArray | None = None
-) -> FloatArray:
-    """Log-density of each group's rows given all other rows, for each draw.
-
-    Parameters
-    ----------
-    data : DataTree
-    design : Design
-    f : int
-        The factor whose groups are left out.
-    chosen : array of int, optional
-        Which draws, by default all.
-
-    Returns
-    -------
-    (S, J) array
-        Columns in the order of the factor's levels.
-
-    Raises
-    ------
-    MemoryLimitError
-        If too many random effects hang together in one component.
-    """
-    draws = marginal_draws(data, design, chosen)
-    return left_out_log_density(draws, design, design.factors[f].codes)
 
 
 def left_out_log_density(

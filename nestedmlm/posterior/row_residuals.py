@@ -67,15 +67,6 @@ class ResidualDraws:
         """Coefficients of the pairs of rows that make ``R^-1``, (S, M)."""
         return np.array([self.model.coefficients(free)[0] for free in self.free])
 
-    def block_logdet(self) -> tuple[IntArray, FloatArray]:
-        """A row of each block, and the log-determinants of the blocks' matrices, (S, blocks)."""
-        some, found = [], []
-        for free in self.free:
-            parts = list(self.model.matrices(free))
-            some = [rows[:, 0] for rows, _ in parts]
-            found.append(np.concatenate([np.linalg.slogdet(R)[1] for _, R in parts]))
-        return np.concatenate(some), np.array(found)
-
     def conditional(self, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What is left of each row's residual given those of its block, and its SD over sigma.
 

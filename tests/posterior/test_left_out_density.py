@@ -14,7 +14,6 @@ from nestedmlm.posterior.draws import covariance_draws, fixed_draws, marginal_dr
 from nestedmlm.posterior.left_out_density import (
     choose_factor,
     components,
-    group_log_likelihood,
     left_out_log_density,
 )
 
@@ -57,6 +56,10 @@ def dense(posterior, design, units, s, held=()):
     return np.array([joint(everything) - joint(units != j) for j in range(units.max() + 1)])
 
 
+def of_groups(posterior, design, f):
+    return left_out_log_density(marginal_draws(posterior, design), design, design.factors[f].codes)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_factor_against_dense(kind, weighted):
@@ -64,7 +67,7 @@ def test_every_factor_against_dense(kind, weighted):
     fit = nm.lmer(FORMULAS[kind], data(n=90), **options)
     posterior = fake_posterior(fit, chains=1, draws=3)
     for f in range(len(fit.design.factors)):
-        found = group_log_likelihood(posterior, fit.design, f)
+        found = of_groups(posterior, fit.design, f)
         assert found.shape == (3, len(fit.design.factors[f].levels))
         expected = dense(posterior, fit.design, fit.design.factors[f].codes, 1)
         np.testing.assert_allclose(found[1], expected, rtol=1e-9, atol=1e-9)
@@ -98,7 +101,7 @@ def test_nested_groups_sum_to_the_marginal_likelihood():
     assert design.factors[f].name == "f3"
     codes = design.factors[f].codes
     assert sum(1 for _ in components(design, codes)) == len(design.factors[f].levels)
-    found = group_log_likelihood(posterior, design, f).sum(axis=1)
+    found = of_groups(posterior, design, f).sum(axis=1)
     assert found[2] == pytest.approx(dense_total(posterior, design, 2), rel=1e-10)
 
 
@@ -142,4 +145,4 @@ def test_too_many_effects_are_refused(monkeypatch):
     fit = nm.lmer(FORMULAS["crossed"], data())
     monkeypatch.setattr(left_out_density, "_MAX_EFFECTS", 10)
     with pytest.raises(nm.errors.MemoryLimitError, match="random effects hang together"):
-        group_log_likelihood(fake_posterior(fit, chains=1, draws=4), fit.design, 0)
+        of_groups(fake_posterior(fit, chains=1, draws=4), fit.design, 0)

@@ -9,7 +9,6 @@ from nestedmlm.views.render.abbreviate import abbreviate
 from nestedmlm.views.render.coefmat import CoefmatLayout, coefmat_cells
 from nestedmlm.views.render.layout import fill_lines, formula_pieces, matrix_lines, vector_lines
 from nestedmlm.views.render.rformat import (
-    format_c,
     format_numbers,
     format_pvalues,
     quantiles,
@@ -97,8 +96,6 @@ def test_rounding_is_that_of_r_4():
 
 
 def test_small_helpers():
-    assert format_c(3.14159, digits=2, width=6) == "  3.14"
-    assert format_c(float("nan"), digits=2) == "NaN"
     assert significance_stars([0.0005, 0.005, 0.03, 0.07, 0.5, np.nan]) == [
         "***", "**", "*", ".", " ", "",
     ]  # fmt: skip

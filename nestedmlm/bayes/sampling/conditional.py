@@ -88,35 +88,6 @@ def draw_random_effects(
     return effects_by_name(b, design, stats, plan)
 
 
-def draw_fitted(
-    design: Design, draws: Draws, effects: Mapping[str, FloatArray] | None = None
-) -> FloatArray:
-    """Fitted values of the design's rows for each draw: ``X beta + Z b + offset``.
-
-    Parameters
-    ----------
-    draws : mapping
-        Holds the fixed effects, and the random effects unless `effects` does.
-    effects : mapping, optional
-        From `draw_random_effects`.
-
-    Returns
-    -------
-    (n draws, n rows) array
-    """
-    names = parameter_names(design)
-    beta = fixed_draws(design, draws)
-    out: FloatArray = beta @ design.X.T
-    if design.offset is not None:
-        out += design.offset
-    effects = draws if effects is None else effects
-    for term, own in zip(design.terms, names.terms, strict=True):
-        codes = design.factors[term.factor].codes
-        for j, name in enumerate(own.variables):
-            out += np.asarray(effects[name])[:, codes] * term.X[:, j]
-    return out
-
-
 def fixed_draws(design: Design, draws: Draws) -> FloatArray:
     """The fixed effects as one (n draws, p) array."""
     names = parameter_names(design)

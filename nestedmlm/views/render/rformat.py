@@ -203,13 +203,6 @@ def zapsmall(values: ArrayLike, digits: int = DIGITS) -> FloatArray:
     return round_r(array, math.floor(max(0.0, digits - shift) + 0.5))
 
 
-def format_c(value: float, *, digits: int, style: str = "f", width: int = 0) -> str:
-    """R's ``formatC(x, digits =, format =)`` for the styles ``f``, ``e`` and ``g``."""
-    if not math.isfinite(value):
-        return write_number(value, NumberFormat(0, False)).rjust(width)
-    return f"{value:.{digits}{style}}".rjust(width)
-
-
 def format_pvalues(
     values: ArrayLike, *, digits: int = 5, eps: float = _EPS, na: str = "NA"
 ) -> list[str]:
