@@ -54,15 +54,15 @@ if TYPE_CHECKING:
     from nestedmlm.fits.simulation.assurance import Assurance
     from nestedmlm.fits.simulation.bootstrap import Bootstrap
     from nestedmlm.fits.simulation.from_formula import scenario, simulate
-    from nestedmlm.fits.simulation.planned_power import PlannedPower
+    from nestedmlm.fits.simulation.planned_power import PlannedPower, planned_power
     from nestedmlm.fits.simulation.power import Power, PowerCurve
     from nestedmlm.fits.simulation.rlrt import rlrt
     from nestedmlm.fits.simulation.scenario import Scenario
+    from nestedmlm.fits.simulation.simulated_power import power, power_curve
     from nestedmlm.fits.summaries.data_summary import Summary
     from nestedmlm.fits.summaries.saved import load_summary
     from nestedmlm.fits.summaries.summarise import summarise
     from nestedmlm.fits.summaries.summary_plan import SummaryPlan, plan
-    from nestedmlm.fits.verbs.power import planned_power, power, power_curve
     from nestedmlm.formula import Formula
     from nestedmlm.inference.effects.df_record import ClusterRobust
     from nestedmlm.optimum.control import Control
@@ -172,16 +172,16 @@ _PLACES = {
         "fits.simulation.from_formula": "scenario simulate",
         "fits.simulation.allocation": "Allocation allocation",
         "fits.simulation.assurance": "Assurance",
-        "fits.simulation.planned_power": "PlannedPower",
+        "fits.simulation.planned_power": "PlannedPower planned_power",
         "fits.simulation.power": "Power PowerCurve",
         "fits.residual_comparison": "compare_residuals",
         "fits.simulation.rlrt": "rlrt",
         "fits.simulation.scenario": "Scenario",
+        "fits.simulation.simulated_power": "power power_curve",
         "fits.summaries.saved": "load_summary",
         "fits.summaries.summarise": "summarise",
         "fits.summaries.summary_plan": "plan SummaryPlan",
         "fits.summaries.data_summary": "Summary",
-        "fits.verbs.power": "planned_power power power_curve",
         "formula": "Formula",
         "inference.effects.df_record": "ClusterRobust",
         "optimum.control": "Control",

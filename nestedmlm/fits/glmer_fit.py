@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.simulation.simulated_power import power
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
     from nestedmlm.fits.singularity.simplify import simplify
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.icc import icc
     from nestedmlm.fits.verbs.loo import loo
     from nestedmlm.fits.verbs.model_matrix import model_matrix
-    from nestedmlm.fits.verbs.power import power
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
     from nestedmlm.fits.verbs.r2 import r2
@@ -102,7 +102,7 @@ else:  # each loads when it is first asked for
                 "verbs.anova": "anova", "verbs.bootstrap": "bootstrap",
                 "verbs.conf_int": "conf_int", "verbs.contest": "contest", "verbs.drop1": "drop1",
                 "verbs.elimination": "elimination", "verbs.extend": "extend",
-                "verbs.fragility": "fragility", "verbs.power": "power",
+                "verbs.fragility": "fragility", "simulation.simulated_power": "power",
                 "verbs.glance": "glance",
                 "verbs.icc": "icc", "verbs.loo": "loo", "verbs.model_matrix": "model_matrix",
                 "verbs.predict": "predict", "verbs.profile": "profile", "verbs.r2": "r2",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.simulation.simulated_power import power
     from nestedmlm.fits.singularity.diagnosis import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
     from nestedmlm.fits.singularity.simplify import simplify
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.model_matrix import model_matrix
     from nestedmlm.fits.verbs.partial_r2 import partial_r2
     from nestedmlm.fits.verbs.polish import polish
-    from nestedmlm.fits.verbs.power import power
     from nestedmlm.fits.verbs.predict import predict
     from nestedmlm.fits.verbs.profile import profile
     from nestedmlm.fits.verbs.r2 import r2
@@ -107,12 +107,14 @@ else:  # each loads when it is first asked for
     unless_known = {  # refused where sigma is known
         "augment": "augment", "check": "check", "extend": "extend", "fragility": "fragility",
         "influence": "dfbeta dfbetas", "leverage": "cooks_distance hatvalues", "loo": "loo",
-        "power": "power", "r_code": "r_code", "refit_many": "refit_many",
+        "r_code": "r_code", "refit_many": "refit_many",
         "residuals": "rstudent", "sample": "sample", "smooths": "smooths",
         "standardized": "standardized", "step": "step", "to_pymc": "to_pymc",
         "variance_partition": "variance_partition",
     }
     globals().update(late_imports("nestedmlm.fits.verbs", unless_known, wrap=unknown_sigma))
+    globals().update(late_imports(
+        "nestedmlm.fits.simulation", {"simulated_power": "power"}, wrap=unknown_sigma))
     globals().update(late_imports(
         "nestedmlm.fits.singularity", {"diagnosis": "diagnose", "simplify": "simplify"},
         wrap=unknown_sigma))

@@ -14,7 +14,7 @@ import nestedmlm as nm
 from nestedmlm.covariance import relative_factors
 from nestedmlm.errors import GroupingError, OptionError
 from nestedmlm.fits.simulation.balanced_designs import balanced_plan
-from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
+from nestedmlm.fits.simulation.supposed_parameters import theta_of_covariances
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 

@@ -81,7 +81,6 @@ SAME: dict[str, tuple[str, set[str]]] = {
         {"inference/variances", "views", "fits/posterior_verbs"},
     ),
     "partial_r2": ("partial R-squared of a term", {"fits/verbs", "inference/effects"}),
-    "power": ("power of a test", {"fits/verbs", "fits/simulation"}),
     "predict": ("`fit.predict()`", {"fits/verbs", "fits/posterior_verbs"}),
     "prior_influence": (
         "what the priors have to do with a posterior",

@@ -13,7 +13,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_choice
 from nestedmlm.errors import ModelComparisonError, OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
-from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
+from nestedmlm.fits.simulation.supposed_parameters import theta_of_covariances
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.imputation.given_parameters import deviance_of
 from nestedmlm.inference.imputation.pooled_tests import pool_of

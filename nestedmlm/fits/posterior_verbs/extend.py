@@ -8,7 +8,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_estimates import BayesEstimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
 from nestedmlm.fits.simulation.scenario import Scenario
-from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
+from nestedmlm.fits.simulation.supposed_parameters import theta_of_covariances
 from nestedmlm.inference.fitted import Approximation
 from nestedmlm.posterior.draws import covariance_draws
 from nestedmlm.posterior.row_residuals import mean_residuals

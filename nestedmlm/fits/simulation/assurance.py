@@ -15,8 +15,9 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.model_parameters import residual_names
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.plain_only import refuse_known_sigma
-from nestedmlm.fits.simulation.planned_power import fixed_effect, group_counts, make_planner
-from nestedmlm.fits.simulation.supposed_covariances import theta_of_covariances
+from nestedmlm.fits.simulation.planned_power import fixed_effect, make_planner
+from nestedmlm.fits.simulation.scenario import Scenario, group_counts
+from nestedmlm.fits.simulation.supposed_parameters import theta_of_covariances
 from nestedmlm.plots import assurance as draw_assurance
 from nestedmlm.posterior.draws import covariance_draws, fixed_draws, sigma_draws
 from nestedmlm.posterior.row_residuals import residual_draws
@@ -26,7 +27,6 @@ from nestedmlm.views.render.view import View, Viewable, blank, note
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_fit import BayesFit
-    from nestedmlm.fits.simulation.scenario import Scenario
 
 _PREDICTORS = 5  # draws of linear predictors at each draw of a generalized model's posterior
 
@@ -132,7 +132,6 @@ class Assurance(Viewable):
         )
 
 
-@checked
 def assurance(
     scenario: Scenario,
     posterior: BayesFit,

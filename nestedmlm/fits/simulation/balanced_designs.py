@@ -23,7 +23,7 @@ from nestedmlm.design.design import Design
 from nestedmlm.design.rows import rows_here
 from nestedmlm.fits.simulation.from_formula import with_response
 from nestedmlm.fits.simulation.planned_power import fixed_effect_of
-from nestedmlm.fits.simulation.scenario import fixed_effects, supposed
+from nestedmlm.fits.simulation.supposed_parameters import fixed_effects, supposed
 from nestedmlm.inference.effects.planned_test import PlannedTest, method_test
 from nestedmlm.inference.effects.repeated_units import UnitTerm, kenward_roger_of_units
 from nestedmlm.likelihood.plan import term_shapes

@@ -12,11 +12,8 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.model import Model
 from nestedmlm.fits.simulation.extend import as_pandas
-from nestedmlm.fits.simulation.scenario import (
-    Scenario,
-    fixed_effects,
-    supposed,
-)
+from nestedmlm.fits.simulation.scenario import Scenario
+from nestedmlm.fits.simulation.supposed_parameters import fixed_effects, supposed
 from nestedmlm.formula import parse_formula
 from nestedmlm.formula.nodes import Name, strip_groups
 from nestedmlm.inference.resampling.response_distribution import Seed, draw_frame

@@ -1,46 +1,20 @@
-"""Power by simulation: results and runs."""
+"""`Power` and `PowerCurve`: what simulations found of a test."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from nestedmlm.arguments import check_level, checked
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.simulation.planned_power import group_counts
-from nestedmlm.fits.simulation.powertests import prepare_test
-from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
-from nestedmlm.fits.simulation.replicates import (
-    check_workers,
-    run_replicates,
-    together,
-)
-from nestedmlm.fits.simulation.tested_effect import find_effect
-from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
-from nestedmlm.late import late_imports
-from nestedmlm.likelihood.elimination.speed import refit_seconds
-from nestedmlm.optimum.batch import batch_seconds
 from nestedmlm.plots import power_curve as draw_power_curve
-from nestedmlm.statistics.cells.condensed import condensed
-from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.views.render.blocks import Block, Table, Text
 from nestedmlm.views.render.view import View, Viewable, blank, note
 
-if TYPE_CHECKING:
-    from nestedmlm.fits.simulation.generalized_powertests import prepare_generalized_test
-    from nestedmlm.fits.simulation.scenario import Scenario
-else:  # only generalized models ask for it
-    globals().update(
-        late_imports(
-            "nestedmlm.fits.simulation", {"generalized_powertests": "prepare_generalized_test"}
-        )
-    )
-
-_VISITS_SHARE = 3  # times the eliminations of a linear model's fit that a generalized one takes
 INTERVALS = MappingProxyType({"clopper-pearson": "exact", "wilson": "wilson"})
 
 
@@ -229,168 +203,6 @@ class PowerCurve(Viewable):
         title = f"Power for {any_result.effect} by number of {self.along}"
         said = f"Test: {any_result.test}, alpha = {any_result.alpha:g}"
         return View((Text((title,), role="title"), table, blank(), note(said)))
-
-
-@checked
-def power(
-    scenario: Scenario,
-    effect: str,
-    nsim: int = 1000,
-    *,
-    alpha: float = 0.05,
-    test: str | None = None,
-    effect_size: float | None = None,
-    seed: Seed = None,
-    workers: int = 1,
-    progress: bool = True,
-) -> Power:
-    """Power of a test of one effect in a scenario.
-
-    Parameters
-    ----------
-    scenario : Scenario
-    effect : str
-        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
-    nsim : int
-        Replicates.
-    alpha : float
-        Significance level of the test.
-    test : str, optional
-        For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
-        maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
-        default) and ``lrt``, for random effects ``lrt``.
-    effect_size : float, optional
-        Coefficient to suppose in the place of the estimate, for a single fixed effect.
-    seed : int, optional
-        The same seed, the same replicates.
-    workers : int
-        Processes.
-    progress : bool
-        False: no progress bar.
-
-    Returns
-    -------
-    Power
-
-    Raises
-    ------
-    OptionError
-        For an effect that is not in the model, an unknown test, or fewer than one replicate.
-    """
-    check_level(alpha, "alpha")
-    check_workers(workers)
-    tested = find_effect(scenario.design, effect)
-    if effect_size is not None:
-        scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
-    root = seed_sequence(seed)
-    ways = streams(root, nsim)
-    if scenario.residual is not None:
-        task = prepare_refitted_test(scenario, tested, test)
-        outcome = run_replicates(task, ways, label="power", progress=progress, workers=workers)
-    elif scenario.family is None:
-        scenario = replace(scenario, design=condensed(scenario.design))
-        tested = replace(tested, design=scenario.design)
-        task = prepare_test(scenario, tested, test, workers=workers)
-        stats = cross_products(scenario.design)
-        ahead = batch_seconds(scenario.design, stats, nsim)
-        outcome = run_replicates(
-            task, ways, label="power", progress=progress, ahead=ahead,
-            chunk=together(scenario.design, stats, workers),
-        )  # fmt: skip
-    else:
-        task, stats = prepare_generalized_test(scenario, tested, test)
-        outcome = run_replicates(
-            task, ways, label="power", progress=progress, workers=workers,
-            ahead=refit_seconds(stats, _VISITS_SHARE * nsim),
-        )  # fmt: skip
-    numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
-    notes = pd.Series(outcome.notes, index=numbers, dtype=object)
-    return Power(
-        effect=tested.name,
-        test=task.title,
-        pvalues=pd.Series(outcome.values[:, 0], index=numbers, name="pvalue"),
-        alpha=alpha,
-        nsim=nsim,
-        nobs=scenario.design.n,
-        groups=group_counts(scenario.design),
-        effect_size=tested.size(scenario.beta),
-        failures=notes[outcome.failed].rename("failure"),
-        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it
-        partial=len(numbers) < nsim,
-    )
-
-
-@checked
-def power_curve(
-    scenario: Scenario,
-    effect: str,
-    *,
-    along: str | None = None,
-    within: str | None = None,
-    breaks: Sequence[int],
-    nsim: int = 1000,
-    seed: Seed = None,
-    alpha: float = 0.05,
-    test: str | None = None,
-    effect_size: float | None = None,
-    workers: int = 1,
-    progress: bool = True,
-) -> PowerCurve:
-    """Power of a test of one effect for several sizes of a scenario's data.
-
-    Parameters
-    ----------
-    scenario : Scenario
-    effect : str
-        A fixed effect or term (``"ses"``), or a random-effects term: ``"(1 | classid)"``.
-    nsim : int
-        Replicates.
-    alpha : float
-        Significance level of the test.
-    test : str, optional
-        For fixed effects ``satterthwaite`` (the default), ``kenward-roger``, or ``lrt`` (by
-        maximum likelihood) and ``z``, which find too much in few groups; for random effects
-        ``boundary`` (the default), ``lrt`` (naive) or ``rlrt``. Of a generalized model ``z`` (the
-        default) or ``lrt``.
-    effect_size : float, optional
-        Coefficient to suppose in the place of the estimate, for a single fixed effect.
-    seed : int, optional
-        The same seed, the same replicates.
-    workers : int
-        Processes.
-    progress : bool
-        False: no progress bar.
-    along, within : str, optional
-        Grouping factor whose number of levels changes, or within whose levels the number of rows
-        does; give one.
-    breaks : sequence of int
-        The numbers of levels (`along`) or rows (`within`).
-
-    Returns
-    -------
-    PowerCurve
-
-    Raises
-    ------
-    OptionError
-        For an effect that is not in the model, an unknown test, or steps that cannot be taken
-        along that column.
-    """
-    sizes = [int(b) for b in breaks]
-    if not sizes:
-        raise OptionError("breaks must name at least one size")
-    results: dict[int, Power] = {}
-    for size, way in zip(sizes, seed_sequence(seed).spawn(len(sizes)), strict=True):
-        one = power(
-            scenario.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
-            test=test, effect_size=effect_size, seed=int(way.generate_state(1)[0]),
-            workers=workers, progress=progress,
-        )  # fmt: skip
-        results[size] = one
-        if one.partial:
-            break
-    return PowerCurve(along=str(along or f"rows per {within}"), results=results)
 
 
 def _percent(share: float) -> str:

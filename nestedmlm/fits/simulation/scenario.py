@@ -19,11 +19,13 @@ from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.plain_only import refuse_known_sigma
-from nestedmlm.fits.simulation.assurance import assurance
 from nestedmlm.fits.simulation.extend import extended
-from nestedmlm.fits.simulation.planned_power import group_counts, planned_power
-from nestedmlm.fits.simulation.power import power, power_curve
-from nestedmlm.fits.simulation.supposed_covariances import Supposed, from_sds, from_shares
+from nestedmlm.fits.simulation.supposed_parameters import (
+    covariance_parameters,
+    fixed_effects,
+    residual_sd,
+    supposed,
+)
 from nestedmlm.inference.fitted import Approximation
 from nestedmlm.inference.resampling.response_distribution import (
     ResponseDistribution,
@@ -32,6 +34,7 @@ from nestedmlm.inference.resampling.response_distribution import (
 )
 from nestedmlm.inference.variances.parameters import values_at
 from nestedmlm.inference.variances.residual_parameters import residual_values
+from nestedmlm.late import late_imports
 from nestedmlm.likelihood.plan import term_shapes
 from nestedmlm.statistics.cells.condensed import condensed
 from nestedmlm.statistics.pair_sums import ResidualAt, residual_at
@@ -39,6 +42,16 @@ from nestedmlm.statistics.pair_sums import ResidualAt, residual_at
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
     from nestedmlm.fits.model import Model
+    from nestedmlm.fits.simulation.assurance import assurance
+    from nestedmlm.fits.simulation.planned_power import planned_power
+    from nestedmlm.fits.simulation.simulated_power import power, power_curve
+else:  # these modules import this one
+    _VERBS = {
+        "assurance": "assurance",
+        "planned_power": "planned_power",
+        "simulated_power": "power power_curve",
+    }
+    globals().update(late_imports("nestedmlm.fits.simulation", _VERBS, wrap=checked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -317,65 +330,10 @@ def scenario_of(source: LmerFit | Scenario) -> Scenario:
     )  # fmt: skip
 
 
-def fixed_effects(design: Design, beta: Any, default: FloatArray) -> FloatArray:
-    """Read fixed effects: all of them in order, or by name those that differ from `default`."""
-    names = list(design.x_names)
-    if isinstance(beta, Mapping):
-        unknown = [str(name) for name in beta if name not in names]
-        if unknown:
-            raise OptionError(
-                f"beta names {', '.join(unknown)}, and the fixed effects are {', '.join(names)}"
-            )
-        out = np.array(default, dtype=float)
-        out[[names.index(name) for name in beta]] = list(beta.values())
-        return out
-    out = np.array(beta, dtype=float)
-    if out.shape != (design.p,):
-        raise OptionError(f"beta must hold {design.p} numbers: {', '.join(names)}")
-    return out
-
-
-def covariance_parameters(design: Design, theta: Any) -> FloatArray:
-    """Read a theta of the design's terms."""
-    out = np.array(theta, dtype=float)
-    count = sum(shape.count for shape in term_shapes(design))
-    if out.shape != (count,) or not np.all(np.isfinite(out)):
-        terms = ", ".join(f"({t.text})" for t in design.terms)
-        raise OptionError(f"theta must hold {count} finite numbers, for {terms} in this order")
-    return out
-
-
-def supposed(
-    design: Design,
-    *,
-    theta: Any = None,
-    sigma: Any = None,
-    sd: Mapping[str, Any] | None = None,
-    correlation: Mapping[str, Any] | None = None,
-    icc: Mapping[str, float] | float | None = None,
-) -> Supposed:
-    """Read covariance parameters in one of three forms: theta, standard deviations, shares.
-
-    Raises
-    ------
-    OptionError
-        Unless exactly one form is given, whole.
-    """
-    if icc is not None and sd is not None and {name.lower() for name in sd} == {"residual"}:
-        raise OptionError("with icc= the residual standard deviation is sigma=")
-    if sum(form is not None for form in (theta, sd, icc)) != 1:
-        raise OptionError("give the covariances once: sd= (with correlation=), icc= or theta=")
-    if correlation is not None and sd is None:
-        raise OptionError("correlation= goes with sd=")
-    if sd is not None:
-        return from_sds(design, sd, correlation or {}, sigma)
-    if icc is not None:
-        return from_shares(design, icc, sigma)
-    return Supposed(theta=covariance_parameters(design, theta), sigma=residual_sd(sigma))
-
-
-def residual_sd(sigma: Any) -> float:
-    """Read a sigma."""
-    if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number) or not sigma > 0:
-        raise OptionError(f"sigma must be a positive number, not {sigma!r}")
-    return float(sigma)
+def group_counts(design: Design) -> pd.Series:
+    """Levels of each grouping factor, and of the blocks of correlated residuals."""
+    counts = {f.name: len(f.levels) for f in design.factors if not f.is_whole}
+    own = design.residual
+    if own is not None and own.block is not None:
+        counts.setdefault(own.block_name, len(np.unique(own.block)))
+    return pd.Series(counts)

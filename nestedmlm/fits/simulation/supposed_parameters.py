@@ -1,4 +1,7 @@
-"""Covariances that a planner supposes: standard deviations and correlations, or shares (ICCs)."""
+"""Parameters that a planner supposes.
+
+Fixed effects; covariances as theta, as standard deviations and correlations, or as shares (ICCs).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import check_number
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.likelihood.plan import term_shapes
 
 RESIDUAL = "Residual"
 _ROUNDING = 1e-12  # of a variance that counts as zero beside the largest
@@ -181,3 +185,67 @@ def _correlations(given: Any, factor: str, k: int) -> FloatArray:
             f"{' or one number' if k == 2 else ''}"
         )
     return R
+
+
+def fixed_effects(design: Design, beta: Any, default: FloatArray) -> FloatArray:
+    """Read fixed effects: all of them in order, or by name those that differ from `default`."""
+    names = list(design.x_names)
+    if isinstance(beta, Mapping):
+        unknown = [str(name) for name in beta if name not in names]
+        if unknown:
+            raise OptionError(
+                f"beta names {', '.join(unknown)}, and the fixed effects are {', '.join(names)}"
+            )
+        out = np.array(default, dtype=float)
+        out[[names.index(name) for name in beta]] = list(beta.values())
+        return out
+    out = np.array(beta, dtype=float)
+    if out.shape != (design.p,):
+        raise OptionError(f"beta must hold {design.p} numbers: {', '.join(names)}")
+    return out
+
+
+def covariance_parameters(design: Design, theta: Any) -> FloatArray:
+    """Read a theta of the design's terms."""
+    out = np.array(theta, dtype=float)
+    count = sum(shape.count for shape in term_shapes(design))
+    if out.shape != (count,) or not np.all(np.isfinite(out)):
+        terms = ", ".join(f"({t.text})" for t in design.terms)
+        raise OptionError(f"theta must hold {count} finite numbers, for {terms} in this order")
+    return out
+
+
+def supposed(
+    design: Design,
+    *,
+    theta: Any = None,
+    sigma: Any = None,
+    sd: Mapping[str, Any] | None = None,
+    correlation: Mapping[str, Any] | None = None,
+    icc: Mapping[str, float] | float | None = None,
+) -> Supposed:
+    """Read covariance parameters in one of three forms: theta, standard deviations, shares.
+
+    Raises
+    ------
+    OptionError
+        Unless exactly one form is given, whole.
+    """
+    if icc is not None and sd is not None and {name.lower() for name in sd} == {"residual"}:
+        raise OptionError("with icc= the residual standard deviation is sigma=")
+    if sum(form is not None for form in (theta, sd, icc)) != 1:
+        raise OptionError("give the covariances once: sd= (with correlation=), icc= or theta=")
+    if correlation is not None and sd is None:
+        raise OptionError("correlation= goes with sd=")
+    if sd is not None:
+        return from_sds(design, sd, correlation or {}, sigma)
+    if icc is not None:
+        return from_shares(design, icc, sigma)
+    return Supposed(theta=covariance_parameters(design, theta), sigma=residual_sd(sigma))
+
+
+def residual_sd(sigma: Any) -> float:
+    """Read a sigma."""
+    if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number) or not sigma > 0:
+        raise OptionError(f"sigma must be a positive number, not {sigma!r}")
+    return float(sigma)

@@ -1,18 +1,39 @@
-"""`power`, `power_curve` and `planned_power` of a fit or a scenario."""
+"""Power of tests by simulation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from nestedmlm.arguments import checked
-from nestedmlm.fits.simulation.planned_power import PlannedPower
+import pandas as pd
+
+from nestedmlm.arguments import check_level, checked
+from nestedmlm.errors import OptionError
 from nestedmlm.fits.simulation.power import Power, PowerCurve
-from nestedmlm.fits.simulation.scenario import Scenario, scenario_of
-from nestedmlm.inference.resampling.response_distribution import Seed
+from nestedmlm.fits.simulation.powertests import prepare_test
+from nestedmlm.fits.simulation.refitted_tests import prepare_refitted_test
+from nestedmlm.fits.simulation.replicates import check_workers, run_replicates, together
+from nestedmlm.fits.simulation.scenario import Scenario, group_counts, scenario_of
+from nestedmlm.fits.simulation.tested_effect import TestedEffect, find_effect
+from nestedmlm.inference.resampling.response_distribution import Seed, seed_sequence, streams
+from nestedmlm.late import late_imports
+from nestedmlm.likelihood.elimination.speed import refit_seconds
+from nestedmlm.optimum.batch import batch_seconds
+from nestedmlm.statistics.cells.condensed import condensed
+from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:
     from nestedmlm.fits.lmer_fit import LmerFit
+    from nestedmlm.fits.simulation.generalized_powertests import prepare_generalized_test
+else:  # only generalized models ask for it
+    globals().update(
+        late_imports(
+            "nestedmlm.fits.simulation", {"generalized_powertests": "prepare_generalized_test"}
+        )
+    )
+
+_VISITS_SHARE = 3  # times the eliminations of a linear model's fit that a generalized one takes
 
 
 def power(
@@ -75,19 +96,52 @@ def power(
     >>> nm.power(fit, "Days", 20, effect_size=1.5, seed=1, progress=False).trials
     20
     """
-    return scenario_of(source).power(
-        effect,
-        nsim,
+    check_level(alpha, "alpha")
+    check_workers(workers)
+    scenario = scenario_of(source)
+    tested = find_effect(scenario.design, effect)
+    if effect_size is not None:
+        scenario = scenario.with_params(beta={tested.coefficient(): effect_size})
+    root = seed_sequence(seed)
+    ways = streams(root, nsim)
+    task, handed = _prepared(scenario, tested, test, nsim, workers)
+    outcome = run_replicates(task, ways, label="power", progress=progress, **handed)
+    numbers = pd.RangeIndex(1, len(outcome.notes) + 1, name="replicate")
+    notes = pd.Series(outcome.notes, index=numbers, dtype=object)
+    return Power(
+        effect=tested.name,
+        test=task.title,
+        pvalues=pd.Series(outcome.values[:, 0], index=numbers, name="pvalue"),
         alpha=alpha,
-        test=test,
-        effect_size=effect_size,
-        seed=seed,
-        workers=workers,
-        progress=progress,
+        nsim=nsim,
+        nobs=scenario.design.n,
+        groups=group_counts(scenario.design),
+        effect_size=tested.size(scenario.beta),
+        failures=notes[outcome.failed].rename("failure"),
+        seed=int(root.entropy),  # type: ignore[arg-type]  # an int: `seed_sequence` saw to it
+        partial=len(numbers) < nsim,
     )
 
 
-@checked
+def _prepared(
+    scenario: Scenario, tested: TestedEffect, test: str | None, nsim: int, workers: int
+) -> tuple[Any, dict[str, Any]]:
+    """The test of a replicate, and how `run_replicates` hands them out."""
+    if scenario.residual is not None:
+        return prepare_refitted_test(scenario, tested, test), {"workers": workers}
+    if scenario.family is not None:
+        task, stats = prepare_generalized_test(scenario, tested, test)
+        ahead = refit_seconds(stats, _VISITS_SHARE * nsim)
+        return task, {"workers": workers, "ahead": ahead}
+    design = condensed(scenario.design)
+    scenario, tested = replace(scenario, design=design), replace(tested, design=design)
+    stats = cross_products(design)
+    return prepare_test(scenario, tested, test, workers=workers), {
+        "chunk": together(design, stats, workers),
+        "ahead": batch_seconds(design, stats, nsim),
+    }
+
+
 def power_curve(
     source: LmerFit | Scenario,
     effect: str,
@@ -154,77 +208,22 @@ def power_curve(
     >>> curve.to_frame()["nobs"].tolist()
     [50, 100]
     """
-    return scenario_of(source).power_curve(
-        effect,
-        along=along,
-        within=within,
-        breaks=breaks,
-        nsim=nsim,
-        seed=seed,
-        alpha=alpha,
-        test=test,
-        effect_size=effect_size,
-        workers=workers,
-        progress=progress,
-    )
+    sizes = [int(b) for b in breaks]
+    if not sizes:
+        raise OptionError("breaks must name at least one size")
+    scenario = scenario_of(source)
+    results: dict[int, Power] = {}
+    for size, way in zip(sizes, seed_sequence(seed).spawn(len(sizes)), strict=True):
+        one = power(
+            scenario.extend(along=along, within=within, n=size), effect, nsim, alpha=alpha,
+            test=test, effect_size=effect_size, seed=int(way.generate_state(1)[0]),
+            workers=workers, progress=progress,
+        )  # fmt: skip
+        results[size] = one
+        if one.partial:
+            break
+    return PowerCurve(along=str(along or f"rows per {within}"), results=results)
 
 
-@checked
-def planned_power(
-    source: LmerFit | Scenario,
-    effect: str,
-    *,
-    alpha: float = 0.05,
-    test: str | None = None,
-    effect_size: float | None = None,
-) -> PlannedPower:
-    """Power of a test of fixed effects without simulation, from its noncentral F distribution.
-
-    Parameters
-    ----------
-    source : LmerFit, GlmerFit or Scenario
-        A linear model by REML. Its estimates are taken as true; of a fit with data, the design
-        counts, not the response.
-    effect : str
-        A fixed effect or term.
-    alpha : float
-        Significance level.
-    test : {"satterthwaite", "kenward-roger", "z"}, optional
-        By default Satterthwaite's. A generalized model has ``"z"``.
-    effect_size : float, optional
-        Coefficient to suppose in the place of the estimate, for a single fixed effect.
-
-    Returns
-    -------
-    PlannedPower
-        A view.
-
-    Raises
-    ------
-    OptionError
-        For random effects, scenarios by maximum likelihood, and unknown tests.
-
-    Notes
-    -----
-    Standard error and degrees of freedom depend on the design and the variances, not on the
-    responses (Stroup 1999; SAS calls it the exemplary data method). Within about a point of
-    simulation, which is the check where groups are few: `power`. Of a generalized model the
-    information is averaged over linear predictors that the model draws.
-
-    Examples
-    --------
-    >>> import nestedmlm as nm
-    >>> pilot = nm.lmer("Reaction ~ Days + (Days | Subject)", nm.load_dataset("sleepstudy"))
-    >>> round(nm.planned_power(pilot, "Days", effect_size=4).estimate, 4)
-    0.6842
-    >>> wider = pilot.extend(along="Subject", n=27)
-    >>> round(wider.planned_power("Days", effect_size=4).estimate, 4)
-    0.8622
-    """
-    return scenario_of(source).planned_power(
-        effect, alpha=alpha, test=test, effect_size=effect_size
-    )
-
-
-if not TYPE_CHECKING:  # decorated where it stands, mypy would have to know LmerFit for LmerFit
-    power = checked(power)
+if not TYPE_CHECKING:  # decorated where they stand, mypy would have to know LmerFit for LmerFit
+    power, power_curve = checked(power), checked(power_curve)
