@@ -209,25 +209,27 @@ LOG_DENSITIES: Mapping[str, Callable[[Parameters], LogDensity]] = MappingProxyTy
 )
 
 
+_TYPICAL: Mapping[str, Callable[[Mapping[str, float]], float]] = MappingProxyType(
+    {
+        "Uniform": lambda given: 0.5 * (given["lower"] + given["upper"]),
+        "Exponential": lambda given: given["scale"] if "scale" in given else 1.0 / given["lam"],
+        "LogNormal": lambda given: float(np.exp(given["mu"])),
+        "Beta": lambda given: given["alpha"] / (given["alpha"] + given["beta"]),
+        "Gamma": lambda given: given["mu"] if "mu" in given else given["alpha"] / given["beta"],
+        "InverseGamma": lambda given: (
+            given["mu"] if "mu" in given else given["beta"] / (given["alpha"] + 1.0)
+        ),
+        "Flat": lambda _: 0.0,
+        "HalfFlat": lambda _: 1.0,
+        "Weibull": lambda given: given["beta"],
+        "HalfCauchy": lambda given: given["beta"],
+    }
+)
+
+
 def typical_value(prior: Prior) -> float:
     """A value in the middle of a prior that is not cut: where a sampler may start."""
     given = dict(prior.parameters)
-    name = prior.distribution
-    if name == "Uniform":
-        return 0.5 * (given["lower"] + given["upper"])
-    if name == "Exponential":
-        return given["scale"] if "scale" in given else 1.0 / given["lam"]
-    if name == "LogNormal":
-        return float(np.exp(given["mu"]))
-    if name == "Beta":
-        return given["alpha"] / (given["alpha"] + given["beta"])
-    if name in ("Gamma", "InverseGamma"):
-        if "mu" in given:
-            return given["mu"]
-        down = given["beta"] if name == "Gamma" else given["alpha"] + 1.0
-        return (given["alpha"] if name == "Gamma" else given["beta"]) / down
-    if name in ("Flat", "HalfFlat"):
-        return 0.0 if name == "Flat" else 1.0
-    if name in ("Weibull", "HalfCauchy"):
-        return given["beta"]
+    if prior.distribution in _TYPICAL:
+        return _TYPICAL[prior.distribution](given)
     return next(given[key] for key in ("mu", "alpha", "sigma") if key in given)
