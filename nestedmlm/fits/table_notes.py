@@ -8,6 +8,7 @@ from typing import Any
 
 from nestedmlm.fits.fit_statistics import STATISTIC_NAMES
 from nestedmlm.inference.effects.df_record import ClusterRobust
+from nestedmlm.inference.variances.identification import listed
 from nestedmlm.views.protocols import TabledFit
 from nestedmlm.views.report import RATIOS
 
@@ -149,7 +150,7 @@ def _incomparable(fits: Mapping[str, TabledFit], stats: Sequence[str]) -> Iterat
     }
     if not shown or len(own) < 2:
         return
-    what = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    what = listed(shown)
     what = what[0].upper() + what[1:]
     reml = [name for name, fit in own.items() if fit.REML]
     if 0 < len(reml) < len(own):

@@ -70,3 +70,8 @@ def match_arguments(
     if missing:
         context.refuse(f"{function}() needs {' and '.join(missing)}: {takes}", node, function)
     return matched
+
+
+def only_argument(context: Context, node: Call) -> Any:
+    """The value of a call's one argument, ``x``."""
+    return context.value(match_arguments(context, node, "x")["x"])

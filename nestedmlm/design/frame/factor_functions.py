@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nestedmlm._typing import BoolArray
-from nestedmlm.design.frame.call_arguments import Context, match_arguments
+from nestedmlm.design.frame.call_arguments import Context, match_arguments, only_argument
 from nestedmlm.design.frame.contrast_calls import (
     contrast_asked,
     leading_contrasts,
@@ -53,10 +53,6 @@ def constant(value: Any, size: int, text: str) -> Factor:
         return Factor(codes=np.full(size, -1, np.int32), levels=object_array([]), kind="string")
     levels = object_array([level_label(value)])
     return Factor(codes=np.zeros(size, np.int32), levels=levels, kind="string")
-
-
-def _only(context: Context, node: Call) -> Any:
-    return context.value(match_arguments(context, node, "x")["x"])
 
 
 def with_levels(factor: Factor, wanted: Any, name: str) -> Factor:
@@ -249,7 +245,7 @@ def _paste(separator: str) -> Handler:
 
 
 def _nchar(context: Context, node: Call) -> Any:
-    factor = as_factor(_only(context, node), name=deparse(node))
+    factor = as_factor(only_argument(context, node), name=deparse(node))
     return np.array([*map(len, factor.labels), np.nan], dtype=float)[factor.codes]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nestedmlm.design.frame.call_arguments import Context, match_arguments
+from nestedmlm.design.frame.call_arguments import Context, match_arguments, only_argument
 from nestedmlm.design.frame.factor_functions import FACTOR_FUNCTIONS, constant
 from nestedmlm.design.frame.operators import (
     as_numbers,
@@ -90,12 +90,8 @@ def _reduced(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
     return result
 
 
-def _only(context: Context, node: Call) -> Any:
-    return context.value(match_arguments(context, node, "x")["x"])
-
-
 def _as_numeric(context: Context, node: Call) -> Any:
-    value = _only(context, node)
+    value = only_argument(context, node)
     if isinstance(value, Factor) and value.kind in ("category", "string"):
         places = np.arange(1.0, len(value.labels) + 1)  # as R does for a factor
         if value.kind == "string":
@@ -119,7 +115,7 @@ def _as_integer(context: Context, node: Call) -> Any:
 
 
 def _is_na(context: Context, node: Call) -> Any:
-    value = _only(context, node)
+    value = only_argument(context, node)
     if not isinstance(value, np.ndarray | Factor | Matrix | Integers):
         value = as_numbers(value, deparse(node))
         missing = np.isnan(value)
@@ -214,7 +210,7 @@ FUNCTIONS: dict[str, Handler] = {
     **{name: _elementwise(*row) for name, row in _ELEMENTWISE.items()},
     "pmin": _extreme(np.minimum),
     "pmax": _extreme(np.maximum),
-    "I": _only,
+    "I": only_argument,
     "as.numeric": _as_numeric,
     "as.integer": _as_integer,
     "is.na": _is_na,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.errors import NestedMLMError
-from nestedmlm.fits.verbs.report import CRITERIA, model_sentence
+from nestedmlm.fits.verbs.report import CRITERIA, estimated_variances, model_sentence
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.views import report as sentences
 from nestedmlm.views.effect_tests import METHOD_NAMES
@@ -81,7 +81,7 @@ def report(
     text = model_sentence(given, model, CRITERIA[fit.REML])
     opening = f"{text} in each of {len(fit.fits)} imputed data sets. {_optima(fit)}"
     paragraphs: list[Sentence] = [(opening,)]
-    variances = ("Means over the data sets. ", *sentences.random_effects(_variances(fit)))
+    variances = ("Means over the data sets. ", *sentences.random_effects(estimated_variances(fit)))
     table, keys = pd.DataFrame(), ["rubin"]
     if fit.design.p:
         rows = fit.tidy(ddf=ddf, vcov=vcov, level=level)
@@ -116,11 +116,6 @@ def _optima(fit: PooledFit) -> str:
     if not singular:
         return f"{said} In none of them was a random effect estimated at the boundary."
     return f"{said} In {singular} of them the fit is singular; no random effect was removed."
-
-
-def _variances(fit: PooledFit) -> pd.DataFrame:
-    table = fit.varcorr().to_frame()
-    return table if fit.design.sigma is None else table[table["group"] != "Residual"]
 
 
 def _explained(fit: PooledFit) -> Sentence:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.fits.singularity.rank import TOL, structured_bound
 from nestedmlm.fits.singularity.steps import Collapse
+from nestedmlm.inference.variances.identification import listed
 from nestedmlm.views.varcorr import VarCorrBlock
 
 _EXACT_CORRELATION_GAP = 1e-6  # a correlation this close to 1 or -1 is called exact
@@ -40,11 +39,6 @@ def collapse_of(
     return Collapse(columns=block.columns, sd=sd, zero=zero, rank=rank, rho=rho)
 
 
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def finding_of(block: VarCorrBlock, collapse: Collapse) -> str:
     """Say in words what has collapsed."""
     if not collapse.singular:
@@ -53,7 +47,7 @@ def finding_of(block: VarCorrBlock, collapse: Collapse) -> str:
     if zero:
         noun = "standard deviation" if len(zero) == 1 else "standard deviations"
         verb = "is" if len(zero) == 1 else "are"
-        return f"the {noun} of {_listed(zero)} {verb} zero"
+        return f"the {noun} of {listed(zero)} {verb} zero"
     bound = structured_bound(block, TOL)
     if bound:
         return bound
@@ -65,5 +59,5 @@ def finding_of(block: VarCorrBlock, collapse: Collapse) -> str:
         if abs(corr[i, j]) > 1.0 - _EXACT_CORRELATION_GAP
     ]
     if pairs:
-        return f"the correlation of {_listed(pairs)}"
-    return f"some combination of {_listed(collapse.columns)} has variance zero"
+        return f"the correlation of {listed(pairs)}"
+    return f"some combination of {listed(collapse.columns)} has variance zero"

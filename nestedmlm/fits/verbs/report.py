@@ -21,6 +21,7 @@ from nestedmlm.views.report import Report, Sentence
 
 if TYPE_CHECKING:
     from nestedmlm.fits.bayes_estimates import BayesEstimates
+    from nestedmlm.fits.imputation.pooled_fit import PooledFit
     from nestedmlm.fits.lmer_fit import LmerFit
 
 CRITERIA = {True: "restricted maximum likelihood", False: "maximum likelihood"}
@@ -79,7 +80,9 @@ def report(
     check_level(level)
     keys: list[str] = []
     paragraphs: list[Sentence] = [(f"{_model(fit)} {estimation_sentence(fit)}",)]
-    variances = sentences.random_effects(_estimated(fit), residual_notes(fit.solution, fit.design))
+    variances = sentences.random_effects(
+        estimated_variances(fit), residual_notes(fit.solution, fit.design)
+    )
     table = pd.DataFrame()
     if fit.design.p:
         method = df_method(fit.core, ddf, vcov)
@@ -101,7 +104,7 @@ def report(
     return Report(paragraphs=tuple(paragraphs), references=sentences.cited(keys), table=table)
 
 
-def _estimated(fit: LmerFit) -> pd.DataFrame:
+def estimated_variances(fit: LmerFit | PooledFit) -> pd.DataFrame:
     """VarCorr's table of what was estimated."""
     table = fit.varcorr().to_frame()
     return table if fit.design.sigma is None else table[table["group"] != "Residual"]

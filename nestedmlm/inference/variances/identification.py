@@ -13,6 +13,7 @@ its residual variance known: what is confounded with that is not confounded ther
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,13 +84,13 @@ class Confounding:
         """What is not identified, what is, and what to write instead."""
         if self.fixed:
             return (
-                f"the fixed effects reproduce the random effects {_listed(self.columns)} of "
+                f"the fixed effects reproduce the random effects {listed(self.columns)} of "
                 f"{self.terms[0]}: REML knows nothing of their variance, and what it is said to be "
                 "is arbitrary; leave these random effects out, or the fixed ones"
             )
-        what = f"the data cannot tell the random effects of {_listed(self.terms)} apart"
+        what = f"the data cannot tell the random effects of {listed(self.terms)} apart"
         if len(self.terms) == 1 and self.columns:
-            what = f"the random effects {_listed(self.columns)} of {self.terms[0]} are collinear"
+            what = f"the random effects {listed(self.columns)} of {self.terms[0]} are collinear"
         elif len(self.terms) == 1:
             what = f"the data do not identify all variances and covariances of {self.terms[0]}"
         known = "only what they add up to is identified, how it is split is arbitrary"
@@ -372,6 +373,7 @@ def _collinear(term: ReTerm) -> tuple[str, ...]:
     )
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: ``a, b and c``."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
