@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from nestedmlm.fits.verbs.variance_parameters import variance_parameters
     from nestedmlm.fits.verbs.variance_partition import variance_partition
     from nestedmlm.optimum.glmm.solve_glmm import (
-        remarks_on_optimum,
         solve_glmm,
         warn_uncertified_glmm,
     )
@@ -126,7 +125,7 @@ else:  # each loads when it is first asked for
     )
     globals().update(late_imports(
         "nestedmlm.optimum.glmm",
-        {"solve_glmm": "remarks_on_optimum solve_glmm warn_uncertified_glmm"}))
+        {"solve_glmm": "solve_glmm warn_uncertified_glmm"}))
     globals().update(late_imports(
         "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
     maketables = SimpleNamespace(
@@ -371,7 +370,7 @@ def fit_generalized_design(
         penalty=penalty,
     )  # fmt: skip
     warn_uncertified_glmm(found)
-    notes = [*design.messages, *remarks_on_optimum(found)]
+    notes = [*design.messages, *found.remarks]
     notes += growing_terms(design, family, found.solution.T)
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:

@@ -43,7 +43,6 @@ from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.progress import interruptible
 
-_LOWER = "local optimum certified; other starts lead"  # lower, to none
 COV_METHODS = ("hessian", "conditional")
 _VISITS_SHARE = 3  # times the eliminations that a linear model's fit takes
 _FLAT_SHARE = 1e-9  # share of the largest curvature below which one is none
@@ -60,6 +59,8 @@ class GlmmSolved:
     certificate : Certificate
     separated : tuple of str
         Coefficients that grow without bound; the certificate does not hold then.
+    remarks : tuple of str
+        That coefficients have no bound, or that other starts led lower and to no optimum.
     nAGQ : int
         Nodes of quadrature; 1: Laplace, 0: fixed effects at the joint mode.
     information : str
@@ -75,6 +76,7 @@ class GlmmSolved:
     solution: GlmmSolution
     certificate: Certificate
     separated: tuple[str, ...]
+    remarks: tuple[str, ...]
     nAGQ: int
     information: str
     model: GlmmModel
@@ -248,17 +250,20 @@ def solve_glmm(
         terms = at.approximation.modes.rows
         separated = separated_coefficients(design, model, solution.eta, terms.w, solution.beta)
         certificate = _certificate(best, tried, control, time.perf_counter() - began)
-    growing = growing_terms(design, family, solution.T)
+    remarks: tuple[str, ...] = ()
     if separated:
-        certificate = replace(certificate, holds=False, message=separation_message(separated))
+        remarks = (separation_message(separated),)
+        certificate = replace(certificate, holds=False, message=remarks[0])
     elif said := _said_of_poles(best, tried):
+        remarks = (said,) if certificate.holds else ()
         certificate = replace(certificate, message=said)
-    elif growing and not certificate.holds:
+    elif not certificate.holds and (growing := growing_terms(design, family, solution.T)):
         certificate = replace(certificate, message="; ".join(growing))
     return GlmmSolved(
         solution=solution,
         certificate=certificate,
         separated=separated,
+        remarks=remarks,
         nAGQ=nAGQ,
         information="observed" if model.observed else "expected",
         model=model,
@@ -277,7 +282,7 @@ def _said_of_poles(best: LocalOptimum, tried: list[LocalOptimum]) -> str:
     if best.holds and fall <= RESOLVED:
         return ""
     begun = (
-        f"{_LOWER} {fall:.3g} deviance units lower, to none"
+        f"local optimum certified; other starts lead {fall:.3g} deviance units lower, to none"
         if best.holds
         else "the optimum could not be certified"
     )
@@ -321,12 +326,6 @@ def solved_again(
         control=found.certificate.control,
         penalty=found.penalties,
     )
-
-
-def remarks_on_optimum(found: GlmmSolved) -> tuple[str, ...]:
-    """Say that coefficients have no bound, or that other starts led lower and to no optimum."""
-    message = found.certificate.message
-    return (message,) if found.separated or message.startswith(_LOWER) else ()
 
 
 def warn_uncertified_glmm(found: GlmmSolved) -> None:
