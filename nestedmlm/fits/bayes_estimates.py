@@ -13,13 +13,14 @@ from nestedmlm.bayes.model.prior_set import PriorSet
 from nestedmlm.design.design import Design
 from nestedmlm.errors import NotDefinedError
 from nestedmlm.families import Family
+from nestedmlm.fits.for_maketables import ForMaketables
 from nestedmlm.posterior import row_draws, summaries
 from nestedmlm.posterior.draws import draw_shape, fixed_draws, sigma_draws
 from nestedmlm.posterior.run import Run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BayesEstimates:
+class BayesEstimates(ForMaketables):
     """Numbers of a posterior: draws, parameters, rows; `BayesFit` adds the verbs.
 
     The attributes are `BayesFit`'s.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 from nestedmlm.arguments import checked
@@ -20,7 +19,6 @@ from nestedmlm.fits.posterior_verbs.pymc_model import pymc_model
 from nestedmlm.late import late_imports, late_property
 
 if TYPE_CHECKING:
-    from nestedmlm.fits import maketables
     from nestedmlm.fits.from_draws import fit_of_foreign_draws
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.posterior_verbs.check import check
@@ -62,10 +60,6 @@ else:  # each loads when it is first asked for
     globals().update(late_imports("nestedmlm", {
         "fits.from_draws": "fit_of_foreign_draws", "fits.means.emmeans": "emmeans emtrends",
         "plots.accessor": "FitPlots",
-    }))
-    maketables = SimpleNamespace(**late_imports("nestedmlm.fits", {
-        "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
-        "default_stat_keys",
     }))
 # fmt: on
 
@@ -232,12 +226,3 @@ class BayesFit(BayesEstimates):
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
-
-    # --- what maketables asks ------------------------------------------------------------------
-    __maketables_coef_table__ = property(maketables.coef_table)
-    __maketables_stat__ = maketables.stat
-    __maketables_depvar__ = property(maketables.depvar)
-    __maketables_fixef_string__ = property(maketables.fixef_string)
-    __maketables_vcov_info__ = property(maketables.vcov_info)
-    __maketables_stat_labels__ = property(maketables.stat_labels)
-    __maketables_default_stat_keys__ = property(maketables.default_stat_keys)

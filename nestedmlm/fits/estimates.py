@@ -12,6 +12,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.for_maketables import ForMaketables
 from nestedmlm.inference.effects.ddf import df_method
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Estimates:
+class Estimates(ForMaketables):
     """Numbers of a fit by likelihood: criterion, parameters, rows; a fit adds views and verbs.
 
     Attributes

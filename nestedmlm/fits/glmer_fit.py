@@ -7,7 +7,6 @@ Its verbs are the functions that `LmerFit` has; what differs, they ask of ``fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
@@ -29,7 +28,6 @@ from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.glmm.separation import growing_terms
 
 if TYPE_CHECKING:
-    from nestedmlm.fits import maketables
     from nestedmlm.fits.generalized.augment import augment
     from nestedmlm.fits.generalized.check import check
     from nestedmlm.fits.generalized.check_approximation import check_approximation
@@ -128,15 +126,6 @@ else:  # each loads when it is first asked for
         {"solve_glmm": "solve_glmm warn_uncertified_glmm"}))
     globals().update(late_imports(
         "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
-    maketables = SimpleNamespace(
-        **late_imports(
-            "nestedmlm.fits",
-            {
-                "maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
-                "default_stat_keys"
-            },
-        )
-    )
 # fmt: on
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
@@ -325,15 +314,6 @@ class GlmerFit(GeneralizedEstimates):
     def _view(self) -> View:
         printed: Any = self  # a generalized fit has no REML criterion and no t values to print
         return fit_view(printed)
-
-    # --- what maketables asks ------------------------------------------------------------------
-    __maketables_coef_table__ = property(maketables.coef_table)
-    __maketables_stat__ = maketables.stat
-    __maketables_depvar__ = property(maketables.depvar)
-    __maketables_fixef_string__ = property(maketables.fixef_string)
-    __maketables_vcov_info__ = property(maketables.vcov_info)
-    __maketables_stat_labels__ = property(maketables.stat_labels)
-    __maketables_default_stat_keys__ = property(maketables.default_stat_keys)
 
 
 def fit_generalized(model: Model, *, REML: Any, method: Any, **options: Any) -> GlmerFit:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nestedmlm._typing import FloatArray
@@ -29,7 +29,6 @@ from nestedmlm.optimum.solve import remarks_on_precision, solve, warn_uncertifie
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 if TYPE_CHECKING:
-    from nestedmlm.fits import maketables
     from nestedmlm.fits.capsule.capsule import capsule
     from nestedmlm.fits.means.emmeans import emmeans, emtrends
     from nestedmlm.fits.means.joint_tests import joint_tests
@@ -130,13 +129,6 @@ else:  # each loads when it is first asked for
     )
     globals().update(late_imports(
         "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
-    maketables = SimpleNamespace(
-        **late_imports(
-            "nestedmlm.fits",
-            {"maketables": "coef_table stat depvar fixef_string vcov_info stat_labels "
-             "default_stat_keys"},
-        )
-    )
 # fmt: on
 
 SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
@@ -345,15 +337,6 @@ class LmerFit(LinearEstimates):
 
     def _repr_html_(self) -> str:
         return fit_view(self)._repr_html_()
-
-    # --- what maketables asks ------------------------------------------------------------------
-    __maketables_coef_table__ = property(maketables.coef_table)
-    __maketables_stat__ = maketables.stat
-    __maketables_depvar__ = property(maketables.depvar)
-    __maketables_fixef_string__ = property(maketables.fixef_string)
-    __maketables_vcov_info__ = property(maketables.vcov_info)
-    __maketables_stat_labels__ = property(maketables.stat_labels)
-    __maketables_default_stat_keys__ = property(maketables.default_stat_keys)
 
 
 def fit_design(
