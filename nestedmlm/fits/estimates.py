@@ -24,6 +24,8 @@ from nestedmlm.optimum.penalty import Penalty
 if TYPE_CHECKING:
     from nestedmlm.fits.model import Model
 
+SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Estimates(ForMaketables):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import check_choice, checked
+from nestedmlm.arguments import checked
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
+from nestedmlm.fits.estimates import SINGULAR_MESSAGE
 from nestedmlm.fits.generalized.absent import absent
 from nestedmlm.fits.generalized.estimates import GeneralizedEstimates
 from nestedmlm.fits.generalized.options import (
-    INFORMATION,
     check_quadrature,
     few_rows_of_a_group,
 )
@@ -127,8 +127,6 @@ else:  # each loads when it is first asked for
     globals().update(late_imports(
         "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
 # fmt: on
-
-SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -343,7 +341,6 @@ def fit_generalized_design(
             f"the {family.name} family has no maximum likelihood here: sample its posterior, "
             f"nm.pymc_glmer(formula, data, family={family.name!r})"
         )
-    check_choice(information, "information", INFORMATION)
     check_quadrature(nAGQ, design)
     found = solve_glmm(
         design, family, nAGQ=nAGQ, information=information, start=start, control=control,

@@ -16,7 +16,7 @@ from nestedmlm.covariance import near_bounds
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.estimates import LinearEstimates
+from nestedmlm.fits.estimates import SINGULAR_MESSAGE, LinearEstimates
 from nestedmlm.fits.old_names import NAMES_ELSEWHERE, OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, unknown_sigma
 from nestedmlm.inference.variances.identification import confoundings
@@ -130,8 +130,6 @@ else:  # each loads when it is first asked for
     globals().update(late_imports(
         "nestedmlm.fits.means", {"emmeans": "emmeans emtrends", "joint_tests": "joint_tests"}))
 # fmt: on
-
-SINGULAR_MESSAGE = "boundary (singular) fit: see fit.diagnose()"
 
 # when that is said: at an optimum it does not depend on units; where lme4 stops, when lme4 says it
 _SINGULAR_BY: Mapping[str, Callable[[Solution], bool]] = MappingProxyType(

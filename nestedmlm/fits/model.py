@@ -13,7 +13,8 @@ from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
 from nestedmlm.errors import OptionError
-from nestedmlm.fits.lmer_fit import SINGULAR_MESSAGE, LmerFit, fit_design
+from nestedmlm.fits.estimates import SINGULAR_MESSAGE
+from nestedmlm.fits.lmer_fit import LmerFit, fit_design
 from nestedmlm.fits.model_source import ModelOptions, Source, read_fixed, read_source
 from nestedmlm.fits.old_names import OLD_NAMES
 from nestedmlm.fits.plain_only import plain_only, refuse_known_sigma, unknown_sigma
@@ -45,9 +46,8 @@ else:  # each loads when it is first asked for
     globals().update(late_imports("nestedmlm.fits", {
         "generalized.options": "generalized_family", "glmer_fit": "fit_generalized",
     }))
-    globals().update(late_imports("nestedmlm.fits.verbs", {
-        "pytensor_graph": "pytensor",
-    }, wrap=plain_only))
+    graph = {"pytensor_graph": "pytensor"}
+    globals().update(late_imports("nestedmlm.fits.verbs", graph, wrap=plain_only))
     drawn = {"prior_predictive": "prior_predictive", "sample": "sample", "to_pymc": "to_pymc"}
     globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
     # fmt: on
@@ -240,12 +240,12 @@ class Model:
             return generalized  # type: ignore[no-any-return]
         if nAGQ != 1 or information != "auto":
             raise OptionError("nAGQ and information are options of a model with a family")
-        REML = True if REML is None else REML
         if method is not None:
             control = (control or Control()).by(method)
         fit = fit_design(
-            self, self.design, REML=REML, start=start, control=control, penalty=penalty
-        )
+            self, self.design, REML=REML is not False, start=start, control=control,
+            penalty=penalty,
+        )  # fmt: skip
         if SINGULAR_MESSAGE in fit.messages:
             _log.warning(SINGULAR_MESSAGE, extra=IN_RESULT)
         return fit

@@ -18,13 +18,12 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.plan import Plan, linear_map
+from nestedmlm.optimum.minque import LEAST, MOST
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.parts import FactorPart
 
 MANY_LEVELS = 20_000  # of all factors together, from which an evaluation takes longer than moments
-LEAST = 0.05  # relative standard deviation where the moments give none: zero is a trap
-MOST = 20.0  # and where they give no residual variance
 
 
 def start_of_nested_moments(plan: Plan, stats: CrossProducts) -> FloatArray | None:

@@ -11,10 +11,9 @@ from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.plots import style
 from nestedmlm.plots.backend import axes
-from nestedmlm.plots.source import grouping
+from nestedmlm.plots.source import INTERCEPT, grouping
 from nestedmlm.views.protocols import Fit
 
-INTERCEPT = "(Intercept)"
 _FAR = 6.0  # interquartile ranges beyond which least squares of a group is cut off the picture
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.bayes.model.counted import counted
 from nestedmlm.bayes.model.names import (
+    FIXED_DIM,
     OBS_DIM,
     is_auxiliary,
     is_mean,
@@ -26,7 +27,6 @@ from nestedmlm.posterior.loglik import fits_in_memory, row_log_likelihood
 from nestedmlm.posterior.parameter_priors import log_prior
 from nestedmlm.posterior.row_draws import all_draws, fitted_rows
 
-FIXED_DIM = "fixed"
 STACKED = "data_sets"  # attribute of stacked draws: how many data sets they are of
 _OF_DATA = ("observed_data", "constant_data")
 

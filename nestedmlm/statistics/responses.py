@@ -17,12 +17,11 @@ from nestedmlm.design.rows import CondensedRows
 from nestedmlm.errors import DataError, ResidualStructureError
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.scaling import Recoded, scaled_columns
-from nestedmlm.statistics.sufficient_statistics import check_magnitude
+from nestedmlm.statistics.sufficient_statistics import ROUNDING_SHARE_OF_SQUARES, check_magnitude
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design
 
-_ROUNDING_SHARE_OF_SQUARES = 1e-26  # share of the sum of squares that is only rounding
 _CHUNK_BYTES = 2**26  # of the responses' sums that are held at once
 
 
@@ -99,7 +98,7 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
         step = WX.T @ resid
         beta, resid = beta + step, resid - X @ step
     products = np.vstack([WX.T @ resid, np.einsum("ij,ij,i->j", resid, resid, w)])
-    exact = products[-1] <= _ROUNDING_SHARE_OF_SQUARES * np.einsum("ij,ij,i->j", Y, Y, w)
+    exact = products[-1] <= ROUNDING_SHARE_OF_SQUARES * np.einsum("ij,ij,i->j", Y, Y, w)
     if exact.any():
         raise DataError(
             f"the fixed effects reproduce {int(exact.sum())} of the {Y.shape[1]} responses "

@@ -18,6 +18,7 @@ from nestedmlm.bayes.model.factors import TermFactor, term_factor
 from nestedmlm.bayes.model.family_rows import observe_rows
 from nestedmlm.bayes.model.fixed import fixed_effects, residual_scale
 from nestedmlm.bayes.model.names import (
+    FIXED_DIM,
     INTERCEPT,
     MU,
     OBS_DIM,
@@ -38,8 +39,6 @@ from nestedmlm.design.matrices.grouping import refuse_related
 
 if TYPE_CHECKING:
     from nestedmlm.design.design import Design, ReTerm
-
-FIXED_DIM = "fixed"
 
 
 def hierarchical_model(

@@ -27,6 +27,7 @@ IMPORTANCE = "importance_variance"  # in sample_stats, of draws by importance sa
 LIKELIHOOD = "marginal_likelihood"  # name of the marginal form's potential
 LAPLACE = "laplace_likelihood"  # the same where effects are integrated out approximately
 INTERCEPT = "Intercept"
+FIXED_DIM = "fixed"
 CENTRED_INTERCEPT = "Intercept_centred"
 
 # Endings of the variables that exist only so that sampling is easy; left out of posteriors.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from nestedmlm.arguments import check_choice, checked
+from nestedmlm.arguments import checked
 from nestedmlm.errors import OptionError
 from nestedmlm.families import Family
 from nestedmlm.fits.estimates import Estimates
@@ -18,8 +18,6 @@ from nestedmlm.inference.fitted import Approximation, Fitted
 if TYPE_CHECKING:
     from nestedmlm.likelihood.glmm.glmm_solution import GlmmSolution
     from nestedmlm.optimum.glmm.solve_glmm import GlmmSolved
-
-VCOV_METHODS = ("hessian", "conditional")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -135,7 +133,6 @@ class GeneralizedEstimates(Estimates):
         (Intercept)        0.054   -0.026
         period2           -0.026    0.094
         """
-        check_choice(method, "method", VCOV_METHODS)
         if vcov is not None and method != "hessian":
             raise OptionError("give either vcov= or method=")
         names = list(self.design.x_names)

@@ -14,7 +14,6 @@ from nestedmlm.families import Family, resolve_family
 
 MOST_NAGQ = 100  # quadrature points of an effect, as in lme4
 FEW_ROWS = 5  # of 0 and 1 in a group: with fewer the Laplace approximation may be far off
-INFORMATION = ("auto", "expected", "observed")
 
 
 def generalized_family(family: Any, link: Any) -> Family:

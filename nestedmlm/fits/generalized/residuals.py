@@ -8,11 +8,10 @@ import pandas as pd
 
 from nestedmlm.arguments import check_choice
 from nestedmlm.inference.rows.generalized_residuals import (
-    WHICH,
     generalized_residuals,
     response_at,
 )
-from nestedmlm.inference.rows.residuals import population
+from nestedmlm.inference.rows.residuals import WHICH, population
 
 if TYPE_CHECKING:
     from nestedmlm.fits.glmer_fit import GlmerFit

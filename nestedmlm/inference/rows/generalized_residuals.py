@@ -20,7 +20,6 @@ from nestedmlm.families import Family
 from nestedmlm.families.exponential import whole_trials
 from nestedmlm.inference.fitted import Fitted
 
-WHICH = ("conditional", "marginal")
 _LEAST = 1e-15  # how near 0 and 1 a probability may be before its normal quantile is taken
 
 
