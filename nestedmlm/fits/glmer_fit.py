@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.simulation.simulated_power import power
-    from nestedmlm.fits.singularity.diagnosis import diagnose
+    from nestedmlm.fits.singularity.diagnose import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
     from nestedmlm.fits.singularity.simplify import simplify
     from nestedmlm.fits.verbs.anova import anova
@@ -94,7 +94,7 @@ else:  # each loads when it is first asked for
                 "generalized.check_approximation": "check_approximation",
                 "generalized.overdispersion": "overdispersion simulated_residuals zero_inflation",
                 "generalized.report": "report", "generalized.residuals": "resid residuals",
-                "singularity.diagnosis": "diagnose", "singularity.simplify": "simplify",
+                "singularity.diagnose": "diagnose", "singularity.simplify": "simplify",
                 "singularity.rank": "is_singular repca",
                 "verbs.anova": "anova", "verbs.bootstrap": "bootstrap",
                 "verbs.conf_int": "conf_int", "verbs.contest": "contest", "verbs.drop1": "drop1",

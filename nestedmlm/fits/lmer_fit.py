@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nestedmlm.fits.means.joint_tests import joint_tests
     from nestedmlm.fits.model import Model
     from nestedmlm.fits.simulation.simulated_power import power
-    from nestedmlm.fits.singularity.diagnosis import diagnose
+    from nestedmlm.fits.singularity.diagnose import diagnose
     from nestedmlm.fits.singularity.rank import is_singular, repca
     from nestedmlm.fits.singularity.simplify import simplify
     from nestedmlm.fits.verbs.anova import anova
@@ -115,7 +115,7 @@ else:  # each loads when it is first asked for
     globals().update(late_imports(
         "nestedmlm.fits.simulation", {"simulated_power": "power"}, wrap=unknown_sigma))
     globals().update(late_imports(
-        "nestedmlm.fits.singularity", {"diagnosis": "diagnose", "simplify": "simplify"},
+        "nestedmlm.fits.singularity", {"diagnose": "diagnose", "simplify": "simplify"},
         wrap=unknown_sigma))
     globals().update(late_imports(
         "nestedmlm.fits.capsule", {"capsule": "capsule"}, wrap=checked))

@@ -35,6 +35,7 @@ SAME: dict[str, tuple[str, set[str]]] = {
         "REML beside posterior: `nm.compare`",
         {"posterior", "views/posterior", "plots"},
     ),
+    "diagnose": ("`fit.diagnose()`", {"fits/singularity", "fits/posterior_verbs"}),
     "diagnosis": (
         "`fit.diagnose()`: of a singular fit, of draws",
         {"fits/singularity", "posterior", "views/posterior"},

@@ -11,7 +11,8 @@ from nestedmlm.arguments import check_choice
 from nestedmlm.fits.model_comparison import compare_models
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.fits.reduced_fit import fit_like
-from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation, diagnose
+from nestedmlm.fits.singularity.diagnose import diagnose
+from nestedmlm.fits.singularity.diagnosis import Diagnosis, Recommendation
 from nestedmlm.notebook import said_by_result
 from nestedmlm.views.anova import AnovaResult
 from nestedmlm.views.loo_comparison import LooComparison, compare_group_loos

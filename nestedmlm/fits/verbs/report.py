@@ -9,7 +9,7 @@ import pandas as pd
 
 from nestedmlm.arguments import check_level
 from nestedmlm.fits.fit_statistics import nakagawa_r2
-from nestedmlm.fits.singularity.diagnosis import diagnose
+from nestedmlm.fits.singularity.diagnose import diagnose
 from nestedmlm.fits.verbs.dispersion import residual_notes
 from nestedmlm.fits.verbs.smooths import smooth_table
 from nestedmlm.inference.effects.ddf import DfMethod, df_method, intervals, row_tests
