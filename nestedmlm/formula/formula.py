@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from nestedmlm.errors import FormulaError, OptionError
-from nestedmlm.formula.bars import (
-    Bar,
+from nestedmlm.formula.bar_expansion import (
     covariance_names,
     expand_bar,
     expand_double_bars,
     split_bars,
-    written,
 )
+from nestedmlm.formula.bars import Bar, written
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.nodes import (
     Binary,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nestedmlm.errors import FormulaError
-from nestedmlm.formula.bars import expand_double_bars
+from nestedmlm.formula.bar_expansion import expand_double_bars
 from nestedmlm.formula.deparse import deparse
 from nestedmlm.formula.formula import Formula, located, parse_formula
 from nestedmlm.formula.nodes import Arg, Binary, Call, Group, Items, Name, Node, Unary
