@@ -100,17 +100,6 @@ def model_of(formula, family, link, weights):
     return nm.Model(formula, data, family=family, link=link, weights=weights)
 
 
-def prior_of(name, prior, value):
-    p = dict(prior.parameters)
-    found = {
-        "Normal": lambda: stats.norm.logpdf(value, p["mu"], p["sigma"]),
-        "HalfNormal": lambda: stats.halfnorm.logpdf(value, scale=p["sigma"]),
-        "HalfCauchy": lambda: stats.halfcauchy.logpdf(value, scale=p["beta"]),
-        "Gamma": lambda: stats.gamma.logpdf(value, p["alpha"], scale=1 / p["beta"]),
-    }
-    return found[prior.distribution]()
-
-
 @pytest.mark.parametrize("case", CASES, ids=["-".join(map(str, c[1:])) for c in CASES])
 def test_log_density_of_the_rows_is_scipys(case):
     from nestedmlm.bayes.sampling.density import density  # PyMC loads here

@@ -21,8 +21,6 @@ from nestedmlm.likelihood.solution import results_at
 from nestedmlm.statistics.crossproducts import cross_products
 from tests import designs
 
-INF = np.inf
-
 # reference/lme4.md 2.10, and lme4 1.1-31: confint(m, oldNames = TRUE), its splines exact to about
 # 2e-4 where the profile is smooth. The order is that of lme4 1.1.
 R_CONFINT = {
