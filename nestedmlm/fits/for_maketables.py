@@ -1,4 +1,4 @@
-"""What maketables asks of a fit, by the names that it asks for."""
+"""Names by which maketables asks a fit for its table."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.elimination import IterativelyEliminated
 from nestedmlm.likelihood.plan import Plan, jacobian, phi_of_theta
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.objective import Objective, ObjectiveAt, lower_bounds
+from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.quadratic import local_step, within
@@ -50,7 +50,7 @@ class IterativeObjective(Objective):
         self, phi: FloatArray, *, tolerance: float, max_evaluations: int
     ) -> Descent[ObjectiveAt]:
         """Newton's method on the gradient: the value decides only where it can."""
-        here, radius, lower = self.at(phi), RADIUS, lower_bounds(self.plan)
+        here, radius, lower = self.at(phi), RADIUS, self.lower
         path, used = [here.value], 1
         while True:
             promised, _, step, predicted = local_step(

@@ -43,6 +43,11 @@ class Objective:
     REML: bool
     penalty: Penalty | None = None
 
+    @property
+    def lower(self) -> FloatArray | None:
+        """Lower bounds of the parameters; None where there are none."""
+        return lower_bounds(self.plan)
+
     def at(self, phi: FloatArray) -> ObjectiveAt:
         """Evaluate; second-order information follows when it is asked for."""
         return self.around(self.evaluate(phi))
@@ -123,7 +128,7 @@ class ObjectiveAt:
     @property
     def free_gradient(self) -> FloatArray:
         """The gradient without what only a bound keeps from vanishing."""
-        lower = lower_bounds(self.objective.plan)
+        lower = self.objective.lower
         if lower is None:
             return self.gradient
         return np.where((self.point <= lower) & (self.gradient > 0.0), 0.0, self.gradient)
@@ -164,7 +169,7 @@ def descend_stepwise(
         objective.at(phi),
         tolerance=tolerance,
         max_evaluations=max_evaluations - 1,
-        lower=lower_bounds(objective.plan),
+        lower=objective.lower,
     )
     return replace(descent, evaluations=descent.evaluations + 1)
 

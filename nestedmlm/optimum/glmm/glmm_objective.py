@@ -31,13 +31,12 @@ from nestedmlm.likelihood.glmm.laplace_likelihood import in_loops, laplace_with_
 from nestedmlm.likelihood.glmm.quadrature import Grid, integrate, slope_of_integral
 from nestedmlm.likelihood.glmm.warm_start import WarmStart
 from nestedmlm.likelihood.plan import flat_factors, jacobian
-from nestedmlm.optimum.certificate import NO_ESCAPE, Escape, best_escape
 from nestedmlm.optimum.curvature import Curvature, curvature_of, free_entries
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.glmm.exact_hessian import exact_hessian
 from nestedmlm.optimum.objective import Objective, ObjectiveAt, lower_bounds
 from nestedmlm.optimum.penalty import penalty_terms
-from nestedmlm.optimum.trust_region import Descent, attempt, minimize
+from nestedmlm.optimum.trust_region import Descent, minimize
 from nestedmlm.statistics.parts import twice_products
 
 _PATIENCE = 25  # evaluations before the Hessian is taken from differences
@@ -175,11 +174,6 @@ class GlmmObjective(Objective):
         """The gradient of the objective."""
         return self.around(self.evaluate(point, effects=False)).gradient
 
-    def value_at(self, phi: FloatArray) -> float:
-        """The criterion with its penalty; infinite where there is none."""
-        there = attempt(self.at, phi)
-        return math.inf if there is None else there.value
-
     def around(self, ev: Evaluation) -> GlmmObjectiveAt:
         """The objective where the criterion has been evaluated."""
         assert isinstance(ev, GlmmEvaluation)
@@ -272,14 +266,6 @@ class GlmmObjectiveAt(ObjectiveAt):
         assert isinstance(self.objective, GlmmObjective)
         return self.objective
 
-    @property
-    def free_gradient(self) -> FloatArray:
-        """The gradient without what only a bound keeps from vanishing."""
-        lower = self._objective.lower
-        if lower is None:
-            return self.gradient
-        return np.where((self.point <= lower) & (self.gradient > 0.0), 0.0, self.gradient)
-
     @cached_property
     def curvature(self) -> Curvature:
         """Second derivatives in phi, and the information of the covariances."""
@@ -307,13 +293,6 @@ class GlmmObjectiveAt(ObjectiveAt):
         if self._objective.model.family.has_dispersion:
             H[-1, -1] = max(abs(ev.slopes.dispersion_curvature), LEAST_CURVATURE)
         return H if self.penalty_curvature is None else H + np.diag(self.penalty_curvature)
-
-    @cached_property
-    def escape(self) -> Escape:
-        """The best way out if this is a stationary point on the boundary."""
-        if self.penalty_curvature is not None:
-            return NO_ESCAPE
-        return best_escape(self.evaluation, self.objective.plan, self.curvature.information)
 
     def __getstate__(self) -> dict[str, Any]:
         # the way out is a function, which no pickle takes; it is found again where it is asked for
