@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.frame.collation import sort_levels
 from nestedmlm.errors import DataError
 from nestedmlm.formula.deparse import format_number
@@ -138,10 +138,17 @@ def logical_numbers(factor: Factor) -> FloatArray:
 def _unique_integers(
     values: npt.NDArray[np.integer[Any]],
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
-    """Sorted unique values and codes; a look-up table when the range is small."""
+    found = codes_by_table(values)
+    return np.unique(values, return_inverse=True) if found is None else found
+
+
+def codes_by_table(
+    values: npt.NDArray[np.integer[Any]],
+) -> tuple[npt.NDArray[Any], IntArray] | None:
+    """Sorted unique values and codes by a look-up table; None where the range is large."""
     low, high = int(values.min()), int(values.max())
     if high - low > 4 * values.size + 1024 or high > np.iinfo(np.int64).max:
-        return np.unique(values, return_inverse=True)
+        return None
     wide = values.astype(np.int64, copy=False)  # int8 would overflow in the next line
     shifted = wide - low if low else wide
     present = np.zeros(high - low + 1, dtype=bool)

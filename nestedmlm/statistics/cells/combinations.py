@@ -15,6 +15,7 @@ from nestedmlm.design.frame.values import (
     Factor,
     Integers,
     Vector,
+    codes_by_table,
     factor_of_objects,
 )
 from nestedmlm.design.matrices.modelmatrix import level_table
@@ -131,16 +132,8 @@ def _numbered(values: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
 
 
 def _codes_of(value: IntArray) -> tuple[IntArray, int]:
-    if value.dtype.kind in "iu" and value.size:
-        low, high = int(value.min()), int(value.max())
-        if high - low < 4 * value.size + 1024 and high < 2**63:
-            shifted = value.astype(np.int64, copy=False) - low
-            present = np.zeros(high - low + 1, dtype=bool)
-            present[shifted] = True
-            found = np.flatnonzero(present)
-            table = np.empty(present.size, dtype=np.int32)
-            table[found] = np.arange(found.size, dtype=np.int32)
-            return table[shifted], found.size
+    if value.dtype.kind in "iu" and value.size and (found := codes_by_table(value)) is not None:
+        return found[1], len(found[0])
     codes, levels = pd.factorize(value)
     return codes, len(levels)
 
