@@ -122,7 +122,7 @@ def stack(pieces: Mapping[str, Mapping[str, Any]], *, conf_int: bool) -> pd.Data
     # looked for in each of them
     rows = pd.RangeIndex(sum(lengths.values()))
     columns = {
-        name: pd.Series(data[name], rows, dtype=data[name].dtype, copy=False)
+        name: pd.Series(data[name], rows, dtype=object, copy=False) if name in _TEXT else data[name]
         for name in COLUMNS
         if name in data
     }

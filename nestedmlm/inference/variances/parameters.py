@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -127,8 +128,8 @@ def values_at(
 
     def correlation(p: ModelParameter) -> float:
         a, b = T[p.term][p.i], T[p.term][p.j]
-        size = float(np.linalg.norm(a) * np.linalg.norm(b))
-        return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 0 else np.nan
+        size = math.hypot(*a.tolist()) * math.hypot(*b.tolist())
+        return max(min(float(a @ b) / size, 1.0), -1.0) if size > 0 else np.nan
 
     def structured(p: ModelParameter) -> float:
         shape = shapes[p.term]
@@ -136,7 +137,7 @@ def values_at(
         return float(own[p.i]) if np.any(T[p.term]) else np.nan
 
     values: dict[str, Callable[[ModelParameter], float]] = {
-        "sd": lambda p: sigma * float(np.linalg.norm(T[p.term][p.i])),
+        "sd": lambda p: sigma * math.hypot(*T[p.term][p.i].tolist()),
         "cor": correlation,
         "par": structured,
         "sigma": lambda p: sigma,
