@@ -54,7 +54,7 @@ def share(
         y = y + sd[2] * rng.normal(size=(PARENTS, ids))[a, b] + rng.normal(size=len(a))
         data = {"y": y, "a": a, "b": b + 1}
         design = nm.build_design("y ~ 1 + (1 | a) + (1 | b)", data)
-        found += any(ids.inner == "b" for ids in restarting_ids(design.factors, design.rows))
+        found += any(ids.inner == "b" for ids in restarting_ids(design))
     return found / sets
 
 

@@ -32,7 +32,7 @@ MIN_ROWS_PER_CELL = 1.5  # mean rows; below it cells cannot be told from the res
 MAX_CELLS_PER_ROW = 10  # size of the table of cells that is looked at, in rows of the data
 SAME_SETS = 0.9  # share of ids in a parent that are the first ones, below which ids do not restart
 CHAIN_ODDS = 1e-3  # chance of nested sets of ids below which absent ids tell that ids restart
-OWN = 0.05  # p-value below which ids have an effect of their own
+OWN = 0.02  # p-value below which ids have an effect of their own
 DIFFER = 0.01  # p-value below which cells differ
 DIFFER_CHAINED = 0.05  # the same, where absent ids speak for ids that restart, too
 _COUNT = re.compile(r"(.*?)(\d+|[A-Za-z])$")  # a word that all have, and a number or a letter
@@ -165,7 +165,7 @@ def restarting_ids(design: Design) -> tuple[RestartingIds, ...]:
     1. its ids are numbers from 0 or 1 on or letters from a on, perhaps behind a common word, and
        five parents or more have the same ids, as far as they go: 1 to k in a parent with k;
     2. the ids have no effect of their own: F test of the ids against cells (parents by ids), with
-       fixed effects and parents in the model, p > 0.05; and
+       fixed effects and parents in the model, p > 0.02; and
     3. the cells differ: F test of cells against rows, p < 0.01, or p < 0.05 if parents have
        different numbers of ids and those that a parent lacks are the last ones beyond chance.
 
