@@ -13,7 +13,12 @@ from nestedmlm.inference.fitted import Fitted
 from nestedmlm.likelihood.plan import make_plan
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.batch import batch_seconds, refit_many
-from nestedmlm.optimum.one_variance import has_one_variance, level_sums, profiles
+from nestedmlm.optimum.one_variance import (
+    fit_one_variance,
+    has_one_variance,
+    level_sums,
+    profiles,
+)
 from nestedmlm.optimum.optimize import optimize
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.statistics.responses import responses
@@ -73,6 +78,17 @@ def test_derivatives_are_those_of_the_parts() -> None:
         expected = getattr(at, derivative)
         scale = np.abs(expected).max()
         np.testing.assert_allclose(numeric, expected, rtol=1e-5, atol=1e-6 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
+def test_steps_are_newtons(REML: bool) -> None:
+    """Bisection alone, which a wrong second derivative leaves, takes twice as many."""
+    design, Y = case("y ~ x + (1 | g)")
+    stats = cross_products(design)
+    found = fit_one_variance(level_sums(responses(design, stats, Y)), stats, REML)
+    zero = found.tau == 0.0
+    assert zero.any() and not zero.all()
+    assert (found.evaluations - found.evaluations[zero].min())[:5].max() <= 6
 
 
 @pytest.mark.parametrize("columns", [[1], [2, 3]], ids=["one", "two"])

@@ -94,6 +94,11 @@ def test_d2_is_li_meng_raghunathan_rubins():
     assert found.den_df == pytest.approx(3 ** (-3 / 4) * 3 * (1 + 1 / r) ** 2)
 
 
+def test_d2_of_statistics_that_contradict_each_other_is_zero():
+    found = rubin.statistics_test(np.array([0.0, 0.1, 60.0]), 1)
+    assert (found.F, found.p_value) == (0.0, 1.0)
+
+
 def test_d3_is_meng_and_rubins():
     own, pooled = np.array([6.0, 8.0, 7.0, 9.0, 5.0]), np.array([5.0, 7.0, 6.5, 8.0, 4.5])
     found = rubin.likelihood_test(own, pooled, 2)
