@@ -403,3 +403,20 @@ def test_a_level_without_an_interval_is_refused(slopes: nm.LmerFit) -> None:
         with pytest.raises(OptionError, match="interval='confidence'"):
             slopes.predict(level=0.9, **options)
     assert len(slopes.predict(level=0.9, interval="confidence")) == slopes.nobs
+
+
+def test_standard_errors_of_counts_are_those_of_the_dense_joint_covariance() -> None:
+    rng = np.random.default_rng(4)
+    g, x = np.arange(60) % 6, rng.normal(size=60)
+    y = rng.poisson(np.exp(0.4 * x + rng.normal(size=6)[g]))
+    rows = pd.DataFrame({"g": g, "x": x, "y": y})
+    fit = nm.glmer("y ~ x + (1 | g)", rows, family="poisson")
+    XZ = np.column_stack([np.ones(60), x, g[:, None] == np.arange(6)])
+    mean = np.exp(fit.predict().to_numpy())
+    H = XZ.T @ (XZ * mean[:, None]) + np.diag([0.0, 0.0, *[fit.theta[0] ** -2] * 6])
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", XZ, np.linalg.inv(H), XZ))
+    found = fit.predict(rows, se_fit=True)["std_error"].to_numpy()
+    assert found == pytest.approx(expected, rel=1e-6)
+    alone = fit.predict(rows, se_fit=True, re_form=False)["std_error"].to_numpy()
+    by_hessian = np.einsum("ij,jk,ik->i", XZ[:, :2], fit.cov_params().to_numpy(), XZ[:, :2])
+    assert alone == pytest.approx(np.sqrt(by_hessian), rel=1e-9)
