@@ -150,15 +150,9 @@ def _cross_products(
     widths = [sum(z.X.shape[1] for z in own) for own in of_factor]
     codes = [f.codes for f in design.factors]
     sizes = [f.effects for f in design.factors]
-    names = [f.name for f in design.factors]
     bases = [f.basis for f in design.factors]
     with_basis = any(basis is not None for basis in bases)
-    alone = allowed is None  # rows that do not share a level have nothing in common
-    if with_basis:  # a row meets all its columns: it stands in the dense block
-        free = [True] * len(bases) if allowed is None else allowed
-        method = _exact_method(method)
-        allowed = [own and basis is None for own, basis in zip(free, bases, strict=True)]
-    order, iterative = _chosen_order(method, codes, sizes, widths, names, allowed, with_basis)
+    order, iterative = _chosen_order(design, codes, sizes, widths, method, allowed)
     K = np.array([widths[f] for f in order.chain])
     J = np.array([sizes[f] for f in order.chain])
     chain = [z for f in order.chain for z in of_factor[f]]
@@ -182,6 +176,7 @@ def _cross_products(
     if order.trailing:
         Y = columns(slice(None))[-len(beta) - 1 :].T
         own = blocks[0].panel(0) if iterative else None
+        alone = allowed is None  # rows that do not share a level have nothing in common
         crossed, others = _sum_trailing(design, order, of_factor, Y, nodes, own, alone)
     if others is not None:
         blocks = crossed = cast(Any, ExactOnly())
@@ -239,20 +234,25 @@ def _exact_method(method: str) -> str:
 
 
 def _chosen_order(
-    method: str,
+    design: Design,
     codes: Sequence[IntArray],
     sizes: Sequence[int],
     widths: Sequence[int],
-    names: Sequence[str],
-    allowed: Sequence[bool] | None = None,
-    related: bool = False,
+    method: str,
+    allowed: Sequence[bool] | None,
 ) -> tuple[Order, bool]:
     """Order of elimination, and whether it is an iterative one."""
+    factors = design.factors
+    related = any(f.basis is not None for f in factors)
+    if related:  # a row meets all columns of a basis: its factor stands in the dense block
+        method = _exact_method(method)
+        free = [True] * len(factors) if allowed is None else allowed
+        allowed = [own and f.basis is None for own, f in zip(free, factors, strict=True)]
     order = elimination_order(codes, sizes, widths, allowed)
     if not order.trailing and method != "iterative":
         return order, False
     dense = DenseBlock(
-        factors=tuple(names[f] for f in order.trailing),
+        factors=tuple(factors[f].name for f in order.trailing),
         columns=sum(sizes[f] * widths[f] for f in order.trailing),
         related=related,
     )

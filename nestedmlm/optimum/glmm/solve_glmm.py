@@ -226,17 +226,7 @@ def solve_glmm(
     prior, on_beta = resolve_penalties(penalty, model.plan)
     if on_beta is not None and nAGQ == 0:
         raise OptionError(f"penalty={on_beta.name!r} is not for nAGQ=0; use nAGQ=1")
-    objective = GlmmObjective(
-        plan=model.plan,
-        stats=model.products.empty,
-        REML=False,
-        penalty=prior,
-        model=model,
-        nAGQ=nAGQ,
-        precision=None if on_beta is None else on_beta.precision(design, model.products.empty.R_x),
-        grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
-        warm=[cold_start(np.zeros(design.p), model.products.empty.q)],
-    )
+    objective = _objective(design, model, nAGQ, prior, on_beta)
     seconds = refit_seconds(objective.stats, _VISITS_SHARE)
     with held(seconds), blas_threads(objective.stats), interruptible(), np.errstate(all="ignore"):
         best, tried = best_optimum(objective, start, control)
@@ -270,6 +260,27 @@ def solve_glmm(
         here=objective.around(at),  # afresh: moves that were looked at do not pickle
         penalty=prior,
         coefficient_penalty=on_beta,
+    )
+
+
+def _objective(
+    design: Design,
+    model: GlmmModel,
+    nAGQ: int,
+    penalty: Penalty | None,
+    on_beta: CoefficientPenalty | None,
+) -> GlmmObjective:
+    empty = model.products.empty
+    return GlmmObjective(
+        plan=model.plan,
+        stats=empty,
+        REML=False,
+        penalty=penalty,
+        model=model,
+        nAGQ=nAGQ,
+        precision=None if on_beta is None else on_beta.precision(design, empty.R_x),
+        grid=make_grid(model, nAGQ) if nAGQ > 1 else None,
+        warm=[cold_start(np.zeros(design.p), empty.q)],
     )
 
 
