@@ -77,14 +77,14 @@ def draw_random_effects(
         free = free_draws(design, sums.model, draws)
         b = np.array(
             [
-                _one_draw(*own, sums.at(x))
+                one_draw(*own, sums.at(x))
                 for own, x in zip(zip(T, v, noise, strict=True), free, strict=True)
             ]
         )
     elif serves(stats):
         b = draw_effects(T, v, noise, stats)
     else:
-        b = np.array([_one_draw(*own, stats) for own in zip(T, v, noise, strict=True)])
+        b = np.array([one_draw(*own, stats) for own in zip(T, v, noise, strict=True)])
     return effects_by_name(b, design, stats, plan)
 
 
@@ -126,7 +126,7 @@ def contrast_draws(design: Design, draws: Draws, stats: CrossProducts) -> FloatA
     return np.column_stack([-scaled, np.ones(len(scaled))])
 
 
-def _one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProducts) -> FloatArray:
+def one_draw(T: FloatArray, v: FloatArray, noise: FloatArray, stats: CrossProducts) -> FloatArray:
     """One draw of all effects, in elimination order."""
     e = elimination.eliminate(T, stats)
     cut = stats.q - (0 if e.dense is None else len(e.dense.Q))
@@ -212,7 +212,7 @@ def draw_laplace_effects(
     with np.errstate(all="ignore"):
         for s, (own, gamma, value) in enumerate(zip(T, beta, dispersion, strict=True)):
             found = likelihood.value(own, gamma, float(value))
-            b[s] = _one_draw(own, v, rng.standard_normal(stats.q), found.stats)
+            b[s] = one_draw(own, v, rng.standard_normal(stats.q), found.stats)
     return effects_by_name(b, design, stats, plan)
 
 

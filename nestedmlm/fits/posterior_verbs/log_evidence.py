@@ -30,15 +30,19 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     ------
     OptionError
         If a prior is improper, a function, or not known (a PyMC model of the user's); for a
-        generalized model with several grouping factors, or of the t family.
+        generalized model of the t family.
     SamplingError
-        If importance sampling does not cover the posterior.
+        If importance sampling does not cover the posterior, or the random effects of a generalized
+        model with several grouping factors.
 
     Notes
     -----
     The mean importance weight (Vehtari et al. 2024 smooth its tail) times the constants of the
     proposal; random effects are integrated out exactly, in a generalized model by importance
-    weights of each group's, which are unbiased.
+    weights of each group's, which are unbiased. With several grouping factors, whose effects hang
+    together, it is that of the Laplace approximation times the mean, over draws from the
+    approximate posterior, of the likelihood over it, by weights of all effects: with many hundreds
+    of effects the Pareto k refuses, in seconds.
 
     Examples
     --------
