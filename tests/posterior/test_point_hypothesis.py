@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_posterior import fake_bayesfit
+from scipy import stats
 
 import nestedmlm as nm
 
@@ -73,3 +74,20 @@ def test_what_has_no_point(data):
         fake_bayesfit(fit, priors={"x": Prior("Flat")}).hypothesis("x = 0")
     with pytest.raises(nm.errors.OptionError, match="PyMC model of yours"):
         fake_bayesfit(fit, priors=None).hypothesis("x = 0")
+
+
+def test_known_variances_are_the_exact_normal_case():
+    """Nothing is left to importance sampling: odds and evidence to rounding."""
+    rng = np.random.default_rng(1)
+    g, x = np.repeat(np.arange(6), 5), rng.normal(size=30)
+    y = 0.5 * x + rng.normal(size=6)[g] + rng.normal(size=30)
+    given = {"x": nm.Prior("Normal", mu=0.0, sigma=2.0), "1|g_sigma": 1.0, "sigma": 1.0}
+    model = nm.Model("y ~ 0 + x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}))
+    posterior = model.sample(priors=given, sampler="psis", draws=50, seed=1)
+    V = np.eye(30) + (g[:, None] == g)
+    variance = 1.0 / (x @ np.linalg.solve(V, x) + 0.25)
+    mean = variance * (x @ np.linalg.solve(V, y))
+    exact = stats.norm.pdf(0.0, mean, variance**0.5) / stats.norm.pdf(0.0, 0.0, 2.0)
+    assert posterior.hypothesis("x = 0").table["odds"].item() == pytest.approx(exact, rel=1e-9)
+    whole = stats.multivariate_normal(np.zeros(30), V + 4.0 * np.outer(x, x)).logpdf(y)
+    assert posterior.log_evidence(seed=1).log == pytest.approx(whole, rel=1e-9)

@@ -82,7 +82,7 @@ def split_student(
         Each side as wide as the widest t whose fall meets the density's somewhere on it.
     """
     d = len(centre)
-    moves = np.multiply.outer(_STEPS, root.T).reshape(-1, d)  # steps, then axes
+    moves = np.multiply.outer(_STEPS, root.T).reshape(len(_STEPS) * d, d)  # steps, then axes
     values = logp(np.vstack([centre + moves, centre - moves, centre]))
     falls = (values[-1] - values[:-1]).reshape(2, len(_STEPS), d)
     with np.errstate(all="ignore"):
