@@ -155,9 +155,10 @@ def glmer(
             "a generalized model is fitted from rows in memory, not from sums of data in "
             "partitions: read the table first (pandas.read_parquet(path), data.compute())"
         )
+    resolve_family(family, link)  # bad ones are named, None too; the model asks a name's own link
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env, family=resolve_family(family, link),
+        double_bar=double_bar, env=env, family=family, link=link,
     )  # fmt: skip
     return fit_generalized_design(
         model, model.design, nAGQ=nAGQ, information=information, start=start, control=control,

@@ -121,9 +121,10 @@ def pymc_glmer(
     >>> posterior.parameters().index.tolist()
     ['(Intercept)', 'period2', 'period3', 'period4', 'sd_(Intercept)|herd']
     """
+    resolve_family(family, link)  # bad ones are named, None too; the model asks a name's own link
     model = Model(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action,
-        double_bar=double_bar, env=env, family=resolve_family(family, link),
+        double_bar=double_bar, env=env, family=family, link=link,
     )  # fmt: skip
     return model.sample(
         priors=priors, marginal=marginal, draws=draws, tune=tune, chains=chains, cores=cores,
