@@ -107,7 +107,9 @@ def emmeans(
     Notes
     -----
     Searle, Speed & Milliken (1980); Lenth's emmeans 1.8.4. Random effects count as zero, an offset
-    with its value at the reference grid. A mean that a rank-deficient model cannot tell is NaN,
+    with its mean over the rows (of ``offset(log(hours))`` the mean logarithm), or with its value at
+    the reference grid where `at` gives its variables, where they are predictors too, and for sums.
+    A mean that a rank-deficient model cannot tell is NaN,
     printed as ``nonEst``. The data are read again from the table the model was fitted to, which
     must not have been changed.
 

@@ -145,10 +145,12 @@ def reference_grid(
     X, offsets = _rows_of(design, cells, len(codes))
     null = _null_basis(design, columns)
     curves = X.shape[1] - len(null)
+    terms = _term_variables(design)
     if offset is not None:
         offsets = np.full(len(codes), check_number(offset, "offset"))
+    elif (mean := _mean_offset(design, terms, given)) is not None:
+        offsets = np.full(len(codes), mean)
     weight = _cell_weights(table, factors, levels, codes)
-    terms = _term_variables(design)
     return Grid(
         levels=levels,
         codes=codes,
@@ -200,6 +202,20 @@ def _rows_of(design: Design, cells: pd.DataFrame, m: int) -> tuple[FloatArray, F
         rest = float(np.mean(design.offset)) - (0.0 if offset is None else float(offset.mean()))
         offset = np.full(m, rest) if offset is None else offset + rest
     return X, offset
+
+
+def _mean_offset(
+    design: Design, terms: tuple[frozenset[str], ...], given: Mapping[str, Any]
+) -> float | None:
+    """Mean of the offsets over the rows, as emmeans has it of lme4's fits.
+
+    None where nothing of the formula is in them, where their variables are predictors too, where
+    the user gives their values, and for sums, which do not have it.
+    """
+    own = {name for v in design.schema.offsets for name in variables_in(v.node)}
+    if design.sums is not None or not own or own & frozenset(given).union(*terms):
+        return None
+    return None if design.offset is None else float(np.mean(design.offset))
 
 
 def _cell_weights(

@@ -27,6 +27,21 @@ def test_an_offset_takes_the_place_of_the_model_s(fit):
     np.testing.assert_allclose(rates["estimate"], [2.395777, 9.474438, 0.974897], rtol=2e-4)
 
 
+def test_an_offset_in_the_formula_counts_with_its_mean(fit):
+    # as in R, where lh is a column: ref_grid's .offset. is the mean of the model's offsets
+    data = nm.load_dataset("grouseticks").assign(h=lambda d: d["HEIGHT"] / 400)
+    inside = nm.glmer("TICKS ~ YEAR + offset(log(h)) + (1 | BROOD)", data, family="poisson")
+    own = nm.emmeans(inside, "YEAR").to_frame()["estimate"]
+    np.testing.assert_allclose(own, nm.emmeans(fit, "YEAR").to_frame()["estimate"], atol=1e-6)
+    given = nm.emmeans(inside, "YEAR", at={"h": 2.0}).to_frame()["estimate"]
+    there = nm.emmeans(inside, "YEAR", offset=np.log(2.0)).to_frame()["estimate"]
+    np.testing.assert_allclose(given, there, rtol=1e-12)
+    predictor = nm.glmer("TICKS ~ h + offset(log(h)) + (1 | BROOD)", data, family="poisson")
+    means = nm.emmeans(predictor, "h", at={"h": [1.0, 2.0]}).to_frame()["estimate"]
+    slope = predictor.fixef["h"]
+    np.testing.assert_allclose(means[1] - means[0], slope + np.log(2.0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("offset", ["lh", np.nan, True])
 def test_an_offset_is_a_number(fit, offset):
     with pytest.raises(OptionError, match="offset"):
