@@ -41,8 +41,8 @@ def log_evidence(fit: BayesEstimates, *, draws: int = 4000, seed: int | None = N
     proposal; random effects are integrated out exactly, in a generalized model by importance
     weights of each group's, which are unbiased. With several grouping factors, whose effects hang
     together, it is that of the Laplace approximation times the mean, over draws from the
-    approximate posterior, of the likelihood over it, by weights of all effects: with many hundreds
-    of effects the Pareto k refuses, in seconds.
+    approximate posterior, of the likelihood over it, by weights of all effects: with a hundred
+    effects and more the Pareto k may refuse, in seconds.
 
     Examples
     --------
