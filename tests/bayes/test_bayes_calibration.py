@@ -5,10 +5,10 @@ draws of the posterior are uniform, whatever the model. Truth and data are made 
 The likelihood of the truth is ranked too: without it a posterior that ignored the data would pass
 (Modrák et al. 2023).
 
-What NUTS can show is coarse: with so many simulations it notices half of log|M| left out, but
-neither a prior's scale off by a factor of two nor a likelihood tempered by 0.8. The cheaper and
-more sensitive test of the marginal form by importance sampling (test_bayes_calibration_psis) sees
-both, the exact tests of the densities (test_bayes_marginal, test_bayes_hierarchical) all of it.
+What these designs can show is coarse: with so many simulations NUTS notices half of log|M| left
+out, but neither a prior's scale off by a factor of two nor a likelihood tempered by 0.8. Both are
+seen on designs that are made for it: of the marginal form by importance sampling
+(test_bayes_calibration_psis), of the hierarchical one in test_bayes_calibration_families.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.fits import verbs
 from nestedmlm.fits.estimates import Estimates, LinearEstimates
+from nestedmlm.fits.for_maketables import ForMaketables
 
 FILES = [module.name for module in pkgutil.iter_modules(verbs.__path__)]
 # files that are named after what their verbs are about
@@ -34,7 +35,8 @@ def test_verbs_are_found():
 
 
 def test_there_are_no_mixins():
-    assert nm.LmerFit.__mro__ == (nm.LmerFit, LinearEstimates, Estimates, object)
+    chain = (nm.LmerFit, LinearEstimates, Estimates, ForMaketables, object)  # one base each
+    assert nm.LmerFit.__mro__ == chain
 
 
 def test_a_fit_has_slots_and_cannot_be_changed(fit):

@@ -40,6 +40,7 @@ from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 _MANY_EFFECTS = 1000  # random effects touched from which solving anew beats their square matrix
+_EPS = 2.0**-52  # share of y'y that is rounding
 _LOST = 1e-9  # share of the information on a fixed effect below which it counts as gone
 
 
@@ -274,7 +275,13 @@ def _lost_information(
 def _from_schur(
     solution: Solution, S: FloatArray, sizes: IntArray, REML: bool
 ) -> DeletionEstimates:
-    """Estimates from each ``S_(I)``; NaN where a fixed effect has lost its information."""
+    """Estimates from each ``S_(I)``; NaN where a fixed effect has lost its information.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a set leaves no residuals.
+    """
     stats = solution.stats
     p, m = stats.p, len(S)
     df = stats.n - sizes - (p if REML else 0)
@@ -288,6 +295,8 @@ def _from_schur(
         inverse = np.linalg.inv(S[good, :p, :p])
         scaled = np.einsum("gij,gj->gi", inverse, S[good, :p, p])
         r2[good] -= np.einsum("gi,gi->g", scaled, S[good, :p, p])
+        if np.any(r2[good] <= _EPS * stats.F[-1, -1]):
+            raise np.linalg.LinAlgError("nothing but rounding is left to the residuals")
         Ri = stats.R_x_inverse
         beta[good] = stats.beta0 + scaled @ Ri.T
         vcov[good] = (r2[good] / df[good])[:, None, None] * (Ri @ inverse @ Ri.T)
