@@ -40,7 +40,7 @@ from nestedmlm.likelihood.solution import Solution, results_at
 from nestedmlm.statistics.crossproducts import CrossProducts
 
 _MANY_EFFECTS = 1000  # random effects touched from which solving anew beats their square matrix
-_EPS = 2.0**-52  # share of y'y that is rounding
+_ROUNDING_SHARE = 2.0**-52  # of y'y, below which residuals are nothing else
 _LOST = 1e-9  # share of the information on a fixed effect below which it counts as gone
 
 
@@ -295,7 +295,7 @@ def _from_schur(
         inverse = np.linalg.inv(S[good, :p, :p])
         scaled = np.einsum("gij,gj->gi", inverse, S[good, :p, p])
         r2[good] -= np.einsum("gi,gi->g", scaled, S[good, :p, p])
-        if np.any(r2[good] <= _EPS * stats.F[-1, -1]):
+        if np.any(r2[good] <= _ROUNDING_SHARE * stats.F[-1, -1]):
             raise np.linalg.LinAlgError("nothing but rounding is left to the residuals")
         Ri = stats.R_x_inverse
         beta[good] = stats.beta0 + scaled @ Ri.T
