@@ -245,6 +245,17 @@ def test_names_spellings_and_objects_are_one_family():
     assert resolve_family("nb") == resolve_family("negativebinomial")
 
 
+@pytest.mark.parametrize("link", ["log", "inverse", "identity"])
+def test_a_gaussian_name_takes_the_link_that_is_given(link):
+    found = resolve_family("gaussian", link)
+    assert found == resolve_family("Normal", link) == resolve_family(f.gaussian(link), link)
+    eta = np.array([0.7])
+    mean = {"log": np.exp(0.7), "inverse": 1.0 / 0.7, "identity": 0.7}[link]
+    assert found.link.mu(eta) == pytest.approx(mean)
+    with pytest.raises(OptionError, match=f"has the link {link}"):
+        resolve_family(f.gaussian(link), "inverse" if link == "log" else "log")
+
+
 @pytest.mark.parametrize(
     ("family", "link", "said"),
     [

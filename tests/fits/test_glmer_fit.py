@@ -378,6 +378,18 @@ def test_options_that_are_refused(cbpp, options, message):
         nm.glmer(CBIND, cbpp, **options)
 
 
+def test_both_doors_give_a_gaussian_family_the_link_that_is_asked_for(cbpp):
+    data = cbpp.assign(share=cbpp["incidence"] / cbpp["size"] + 0.1)
+    named = nm.glmer("share ~ 1 + (1 | herd)", data, family="gaussian", link="log")
+    made = nm.glmer("share ~ 1 + (1 | herd)", data, family=nm.families.gaussian("log"))
+    assert named.family.link.name == "log"
+    assert named.fixef["(Intercept)"] == pytest.approx(np.log(data["share"].mean()), abs=0.2)
+    assert named.criterion == made.criterion
+    for family in ("gaussian", nm.families.gaussian("identity")):
+        with pytest.raises(OptionError, match=r"nm\.pymc_lmer|nm\.lmer"):
+            nm.pymc_glmer("share ~ 1 + (1 | herd)", data, family=family)
+
+
 def test_quadrature_needs_one_factor(cbpp):
     data = cbpp.assign(obs=np.arange(len(cbpp)))
     with pytest.raises(OptionError, match=r"one grouping factor, and there are 2 \(obs, herd\)"):

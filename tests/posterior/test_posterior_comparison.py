@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from fake_posterior import fake_bayesfit
 
 import nestedmlm as nm
 
@@ -39,6 +41,17 @@ def test_models_side_by_side(fits):
     assert "random effects integrated out" in str(found) and "log BF" in str(found)
     groups = nm.compare(*fits, unit="group", names=["a", "b"], seed=1).table
     assert groups.loc["b", "elpd"] == pytest.approx(slopes.loo("group").elpd)
+
+
+def test_evidence_of_several_factors_is_left_out_and_said_so_once():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"g": np.arange(24) % 4, "h": np.arange(24) % 3, "y": rng.poisson(2.0, 24)})
+    crossed = fake_bayesfit(nm.glmer("y ~ 1 + (1 | g) + (1 | h)", rows, family="poisson"))
+    found = nm.compare(crossed, crossed, names=["one", "again"], seed=1)
+    assert found.table[["log_evidence", "log_bf"]].isna().all(axis=None)
+    (note,) = found.notes
+    assert note.startswith("one, again: log evidence and Bayes factor left out")
+    assert found.table["elpd"].tolist() == [crossed.loo().elpd] * 2
 
 
 def test_what_is_not_compared(fits):

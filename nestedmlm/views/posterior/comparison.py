@@ -207,7 +207,8 @@ def compare(
         the best with their standard errors.
     PosteriorComparison
         Of several posteriors: differences of elpd with their standard errors, and logarithms of
-        Bayes factors from `BayesFit.log_evidence`.
+        Bayes factors from `BayesFit.log_evidence`, but of generalized models with several grouping
+        factors (a note says so).
 
     Raises
     ------

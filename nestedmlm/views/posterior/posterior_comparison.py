@@ -27,6 +27,10 @@ _COLUMNS = (
     "log_evidence",
     "log_bf",
 )
+_DEAR = (
+    "log evidence and Bayes factor left out: random effects of several grouping factors take "
+    "seconds, and many are refused; log_evidence() tries"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -45,7 +49,8 @@ class PosteriorComparison(Viewable):
         Whether random effects are integrated out of what is left out; otherwise rows are predicted
         given theirs (generalized models, residuals that differ or correlate, smooths).
     notes : tuple of str
-        Why there is no evidence of a model.
+        Why there is no evidence of a model: of a generalized one with several grouping factors it
+        is dear, and not asked for here.
 
     Examples
     --------
@@ -110,16 +115,15 @@ def compare_posteriors(
     """
     check_responses(fits, names)
     integrated = unit != "row" or all(_integrable(fit.design) for fit in fits)
-    rows, values, notes = {}, {}, []
+    rows, values = {}, {}
+    notes: dict[str, list[str]] = {}  # what is said, and of which models
     for name, fit in zip(names, fits, strict=True):
         options = {"integrated": integrated} if unit == "row" else {"group": group}
         found = fit.loo(unit, refit=refit, seed=seed, progress=False, **options)
         values[name] = found.elpd_i.values
-        log_evidence = np.nan
-        try:
-            log_evidence = fit.log_evidence(seed=seed).log
-        except (OptionError, SamplingError) as problem:
-            notes.append(f"{name}: {problem}")
+        log_evidence, why = _log_evidence(fit, seed)
+        if why:
+            notes.setdefault(why, []).append(name)
         rows[name] = {
             "elpd": found.elpd, "std_error": found.se, "p_loo": found.p,
             "khat": float(found.pareto_k.max()), "log_evidence": log_evidence,
@@ -132,9 +136,20 @@ def compare_posteriors(
     table["elpd_diff"] = [away[name].sum() for name in table.index]
     table["diff_std_error"] = [sum_error(d) for d in away.values()]
     table["log_bf"] = table["log_evidence"] - table.loc[best, "log_evidence"]
+    said = tuple(f"{', '.join(of)}: {why}" for why, of in notes.items())
     return PosteriorComparison(
-        table=table[list(_COLUMNS)], unit=unit, integrated=integrated, notes=tuple(notes)
+        table=table[list(_COLUMNS)], unit=unit, integrated=integrated, notes=said
     )
+
+
+def _log_evidence(fit: Any, seed: int | None) -> tuple[float, str]:
+    """The logarithm of a model's evidence, or NaN and why there is none."""
+    if fit.design.family is not None and len(fit.design.factors) > 1:
+        return np.nan, _DEAR
+    try:
+        return fit.log_evidence(seed=seed).log, ""
+    except (OptionError, SamplingError) as problem:
+        return np.nan, str(problem)
 
 
 def _integrable(design: Design) -> bool:
