@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.views.posterior.cells import to_decimal
+from nestedmlm.views.posterior.cells import by_spread, to_decimal
 
 SCALE = 1e-10
 NOUGHT = re.compile(r"(?<![\d.])-?0\.0{4,}(?!\d)")
@@ -48,6 +49,15 @@ def test_numbers_are_those_of_the_unit(views):
     text = str(views["etable"])
     assert "1.047e-09" in text
     assert "(1.55e-10)" in text
+
+
+def test_numbers_without_a_spread_are_printed_in_their_unit(views):
+    """Standard deviations have no standard error; what is held at a value has no spread at all."""
+    assert re.search(r"sd_\(Intercept\)\|Subject +2\.474e-09 ", str(views["compare"]))
+    frame = pd.DataFrame({"estimate": [2.5e-9, 2.5, 0.0, -40.0], "std_error": [0, 0, 0, np.nan]})
+    assert by_spread(frame, ["estimate"])["estimate"].tolist() == [
+        "2.50e-09", "2.50", "0.00", "-40.00",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,21 @@ def significant(values: Any) -> list[str]:
 
 
 def by_spread(
-    frame: pd.DataFrame, columns: Sequence[str], spread: str = "std_error"
+    frame: pd.DataFrame, columns: Sequence[str], spread: str = "std_error", otherwise: str = ""
 ) -> pd.DataFrame:
     """Write columns to the decimal that the row's spread deserves: three digits of it.
 
+    Where `spread` is missing or 0 the column named by `otherwise` is the spread, and without one
+    the row's largest number, to two decimals at least.
     Numbers that would need more than eight decimals have an exponent: ``1.047e-09``.
     """
-    sd = frame[spread].to_numpy(dtype=float)
-    known = np.isfinite(sd) & (sd > 0)
-    exponent = np.floor(np.log10(np.where(known, sd, 1.0)))
-    decimals = np.maximum(2 - exponent, 0).astype(int)
+    numbers = frame[list(columns)].to_numpy(dtype=float)
+    size = np.max(np.abs(numbers), axis=1, initial=0.0, where=np.isfinite(numbers))
+    sd = np.where(size > 0, np.minimum(size, 1.0), 1.0)
+    for name in filter(None, (otherwise, spread)):
+        given = frame[name].to_numpy(dtype=float)
+        sd = np.where(np.isfinite(given) & (given > 0), given, sd)
+    decimals = np.maximum(2 - np.floor(np.log10(sd)), 0).astype(int)
     out = {
         name: [
             to_decimal(x, d)

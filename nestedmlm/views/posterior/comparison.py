@@ -143,7 +143,7 @@ class Comparison(Viewable):
             "conf_high": (upper, cells.as_is),
             "shift": ("Shift", cells.fixed_point(2)),
         }
-        shown = cells.by_spread(self.table, _NUMBERS)
+        shown = cells.by_spread(self.table, _NUMBERS, otherwise="sd")
         table = cells.frame_table(
             "comparison", self.table, columns, rows=list(self.table.index), shown=shown
         )
