@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,17 @@ import pandas as pd
 
 _UNCHANGING = (str, bytes, int, float, complex, tuple, frozenset, np.generic, ModuleType)
 
+# of a table that is copied; a larger one shares its memory with the caller's, if that can be
+FEW_CELLS = 1_000_000
+
 # before pandas 3 a shallow copy sees what is written to the original
 _COPY_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
+
+
+# rows of tables that NumPy's memory may stand behind: polars and Arrow take it over uncopied
+_TAKE: Mapping[str, Callable[[Any, np.ndarray], Any]] = MappingProxyType(
+    {"polars": lambda table, rows: table[rows], "pyarrow": lambda table, rows: table.take(rows)}
+)
 
 
 def snapshot(value: Any) -> Any:
@@ -26,14 +35,15 @@ def snapshot(value: Any) -> Any:
     Returns
     -------
     object
-        Of the same type (a mapping: a dict). pandas' tables share their memory with the caller's
-        until either is written to (copy on write), so that this costs nothing, as polars' do;
-        before pandas 3 they are copied, as arrays and lists are.
+        Of the same type (a mapping: a dict). Tables of up to a million cells are copied; larger
+        ones of pandas 3 and polars share their memory with the caller's until either is written to
+        (copy on write), and Arrow's, which never change.
 
     Notes
     -----
-    What is written past a table reaches it: to an array of which a DataFrame was made with
-    ``copy=False``, or polars and Arrow tables without a copy.
+    What is written past a large table reaches it: to a NumPy array of which a polars or Arrow
+    table, or a DataFrame with ``copy=False``, was made without a copy, or to the ``.array`` of an
+    extension column.
 
     Examples
     --------
@@ -46,12 +56,30 @@ def snapshot(value: Any) -> Any:
     if value is None or callable(value) or isinstance(value, _UNCHANGING):
         return value
     if isinstance(value, pd.DataFrame | pd.Series):
-        return value.copy(deep=not _COPY_ON_WRITE)
+        few = value.size <= FEW_CELLS
+        return _own_arrow(value) if few else value.copy(deep=not _COPY_ON_WRITE)
     if isinstance(value, Mapping):
         return {key: snapshot(item) for key, item in value.items()}
     if isinstance(value, list):
         return [snapshot(item) for item in value]
+    take = _TAKE.get(type(value).__module__.partition(".")[0])
+    if take is not None and hasattr(value, "__len__"):  # a lazy frame has none
+        few = np.prod(getattr(value, "shape", len(value))) <= FEW_CELLS
+        return take(value, np.arange(len(value))) if few else value
     for method in ("clone", "copy"):  # polars' copy on write, NumPy's and others' own
         if hasattr(value, method):
             return getattr(value, method)()
     return value  # Arrow's tables and arrays never change
+
+
+def _own_arrow(value: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """Copy a pandas table; its Arrow columns by their rows, which pandas itself never copies."""
+    own = value.copy(deep=True)
+    rows = np.arange(len(own))
+    if isinstance(own, pd.Series):
+        arrow = isinstance(own.dtype, pd.ArrowDtype)
+        return pd.Series(own.array.take(rows), own.index, name=own.name) if arrow else own
+    for i, dtype in enumerate(own.dtypes):
+        if isinstance(dtype, pd.ArrowDtype):
+            own.isetitem(i, own.iloc[:, i].array.take(rows))
+    return own
