@@ -10,11 +10,11 @@ import nestedmlm as nm
 from nestedmlm.covariance import TermShape
 from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.build import build_design
-from nestedmlm.likelihood.plan import Plan, make_plan, phi_of_theta
+from nestedmlm.likelihood.plan import Plan, flat_factors, make_plan, phi_of_theta, start_phi
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import Control
-from nestedmlm.optimum.curvature import curvature
+from nestedmlm.optimum.curvature import curvature, second_derivatives
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.objective import ROUTES, lower_bounds
 from nestedmlm.optimum.optimize import optimize
@@ -22,6 +22,7 @@ from nestedmlm.optimum.quadratic import trust_step
 from nestedmlm.optimum.trust_region import attempt
 from nestedmlm.optimum.zeros import zero_candidates
 from nestedmlm.statistics.crossproducts import cross_products
+from nestedmlm.statistics.parts import twice_products
 from tests.designs import FORMULAS, data, design
 
 
@@ -342,3 +343,23 @@ def test_a_step_to_where_there_is_no_criterion_is_rejected() -> None:
         raise ZeroDivisionError
 
     assert attempt(nowhere, np.zeros(1)) is None
+
+
+@pytest.mark.parametrize("kind", ["compound symmetry", "autoregressive"])
+def test_factors_that_are_not_linear_in_phi_add_their_own_curvature(kind: str) -> None:
+    d = design(kind)
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    ev = evaluate(start_phi(plan) + 0.1, plan, stats, True)
+    weights, h = twice_products(ev.M, ev.T, stats.parts), 1e-4
+
+    def change(a: np.ndarray, b: np.ndarray) -> float:
+        ends = [s * a + t * b for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+        at = [weights @ flat_factors(np, ev.phi + e, plan) for e in ends]
+        return (at[0] - at[1] - at[2] + at[3]) / (4.0 * h**2)
+
+    steps = h * np.eye(plan.n_theta)
+    expected = np.array([[change(a, b) for b in steps] for a in steps])
+    assert np.abs(expected).max() > 1.0
+    scale = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(second_derivatives(ev, plan, stats), expected, atol=scale)
