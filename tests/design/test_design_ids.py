@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +20,7 @@ D = pd.DataFrame({"x": RNG.normal(size=10 * J), "h": ROWS % 5})
 D["y"] = D.x + RNG.normal(size=J)[ROWS] + RNG.normal(size=10 * J)
 
 
-def with_ids(base: int, kind: str) -> object:
+def with_ids(base: int, kind: str) -> Any:
     """A table whose ids are base + 0 … J - 1, one of them missing."""
     ids: list[int | None] = [base + int(j) for j in ROWS]
     ids[7] = None
@@ -30,6 +33,14 @@ def with_ids(base: int, kind: str) -> object:
         pa = pytest.importorskip("pyarrow")
         columns = {n: D[n].to_numpy() for n in D}
         return pa.table({**columns, "s": pa.array(ids, type=pa.int64())})
+    if kind == "decimal":
+        return D.assign(s=pd.Series([i if i is None else Decimal(i) for i in ids], dtype=object))
+    if kind == "decimal128":
+        pa = pytest.importorskip("pyarrow")
+        numbers = pa.array([i if i is None else Decimal(i) for i in ids], pa.decimal128(38, 2))
+        return pa.table({**{n: D[n].to_numpy() for n in D}, "s": numbers})
+    if kind == "decimal128 in pandas":
+        return with_ids(base, "decimal128").to_pandas(types_mapper=pd.ArrowDtype)
     if kind == "object":
         return D.assign(s=pd.Series(ids, dtype=object))
     if kind == "dict":
@@ -37,14 +48,13 @@ def with_ids(base: int, kind: str) -> object:
     return D.assign(s=pd.array(ids, dtype=kind))
 
 
-KINDS = ("Int64", "UInt64", "int64[pyarrow]", "object", "polars", "arrow", "dict")
+KINDS = ("Int64", "UInt64", "int64[pyarrow]", "object", "polars", "arrow", "dict", "decimal",
+         "decimal128", "decimal128 in pandas")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("base", [2**53, 10**17, 2**60, 2**63 - J - 1])
 def test_large_ids_with_a_missing_one_stay_apart(kind: str, base: int) -> None:
-    if kind == "dict" and base > 2**53 - J:
-        pytest.skip("pandas reads a list of integers and None as floats")
     data = with_ids(base, kind)
     for formula in ("y ~ x + (1 | s)", "y ~ x + (1 | factor(s))"):
         factor = build_design(formula, data).factors[0]
@@ -61,6 +71,14 @@ def test_ids_beyond_64_bits_group() -> None:
     assert build_design("y ~ x + (1 | s)", data).factors[0].levels[0] == 2**63
     with pytest.raises(DataError, match="cannot be a predictor"):
         build_design("y ~ s + (1 | h)", data.assign(s=data.s + 2**70))
+
+
+def test_decimals_that_are_not_whole_are_numbers() -> None:
+    data = D.assign(s=[Decimal(int(j)) / 4 for j in ROWS], z=[Decimal("NaN")] + [Decimal(1)] * 299)
+    design = build_design("y ~ s + (1 | h)", data)
+    assert design.X[:4, 1].tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert build_design("y ~ 1 + (1 | s)", data).factors[0].levels[1] == 0.25
+    assert build_design("y ~ z + (1 | h)", data).n == 299
 
 
 def test_a_row_without_id_changes_no_other_row() -> None:

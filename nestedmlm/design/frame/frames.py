@@ -133,7 +133,10 @@ def _open_mapping(data: Mapping[str, Any]) -> tuple[Callable[[str], Any], Any, p
     def read(name: str) -> Any:
         values = data[name]
         is_matrix = isinstance(values, np.ndarray) and values.ndim == 2
-        return values if is_matrix else pd.Series(values)
+        series = values if is_matrix else pd.Series(values)
+        if isinstance(values, list | tuple) and series.dtype.kind == "f":
+            return pd.Series(values, dtype=object)  # whole numbers beside a None are no floats
+        return series
 
     return read, list(data), pd.RangeIndex(max(lengths, default=0))
 
@@ -286,7 +289,9 @@ def _load_objects(series: pd.Series, name: str) -> Vector:
         return logical(series.where(~missing, False).to_numpy().astype(bool), missing)
     if kind in ("integer", "integer-na"):
         return _load_integers(series)
-    if kind in ("floating", "mixed-integer-float", "decimal", "empty"):
+    if kind == "decimal":
+        return _load_decimals(series)
+    if kind in ("floating", "mixed-integer-float", "empty"):
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     try:
         return _factor_by_hash(series, "other")
@@ -306,6 +311,16 @@ def _load_integers(series: pd.Series) -> Vector:
     return Integers(values, missing) if missing.any() else values
 
 
+def _load_decimals(series: pd.Series) -> Vector:
+    """Exact integers where all are whole, as ids of databases are; else floats."""
+    objects = series.astype(object)
+    values = [None if gone else v for v, gone in zip(objects, objects.isna(), strict=True)]
+    if all(v is None or (v.is_finite() and v == v.to_integral_value()) for v in values):
+        whole = [None if v is None else int(v) for v in values]
+        return _load_integers(pd.Series(whole, dtype=object))
+    return np.asarray(objects.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
 def _load_extension(series: pd.Series, name: str) -> Vector:
     types = pd.api.types
     dtype = series.dtype
@@ -317,6 +332,8 @@ def _load_extension(series: pd.Series, name: str) -> Vector:
     if types.is_numeric_dtype(dtype):
         if types.is_integer_dtype(dtype):
             return _load_integers(series)
+        if str(dtype).startswith("decimal"):
+            return _load_decimals(series)
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if types.is_string_dtype(dtype):
         return _factor_by_hash(series, "string")

@@ -20,7 +20,7 @@ _COPY_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 
 # rows of tables that NumPy's memory may stand behind: polars and Arrow take it over uncopied
 _TAKE: Mapping[str, Callable[[Any, np.ndarray], Any]] = MappingProxyType(
-    {"polars": lambda table, rows: table[rows], "pyarrow": lambda table, rows: table.take(rows)}
+    {"polars": lambda table, rows: table[rows], "pyarrow": lambda table, rows: _take(table, rows)}
 )
 
 
@@ -78,8 +78,19 @@ def _own_arrow(value: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
     rows = np.arange(len(own))
     if isinstance(own, pd.Series):
         arrow = isinstance(own.dtype, pd.ArrowDtype)
-        return pd.Series(own.array.take(rows), own.index, name=own.name) if arrow else own
+        return pd.Series(_take(own.array, rows), own.index, name=own.name) if arrow else own
     for i, dtype in enumerate(own.dtypes):
         if isinstance(dtype, pd.ArrowDtype):
-            own.isetitem(i, own.iloc[:, i].array.take(rows))
+            own.isetitem(i, _take(own.iloc[:, i].array, rows))
     return own
+
+
+def _take(values: Any, rows: np.ndarray) -> Any:
+    """Copy an Arrow table or column; kinds that Arrow cannot take rows of are no numbers."""
+    if hasattr(values, "columns") and hasattr(values, "schema"):
+        columns = [_take(column, rows) for column in values.columns]
+        return type(values).from_arrays(columns, schema=values.schema)
+    try:
+        return values.take(rows)
+    except NotImplementedError:
+        return values
