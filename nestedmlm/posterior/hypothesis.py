@@ -95,14 +95,17 @@ def evaluate(text: str, posterior: Any) -> HypothesisDraws:
             "are no identifiers in backticks: `1|schoolid_sigma`"
         )
         raise FormulaError(message, reader.text, at) from None
-    return _point(tree, reader) or _compare(tree, reader)
+    except (RecursionError, MemoryError):
+        raise FormulaError("this hypothesis is nested too deeply", reader.text) from None
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        return _point(tree, reader) or _compare(tree, reader)
 
 
 def _point(node: ast.expr, reader: _Reader) -> HypothesisDraws | None:
     """An equality of two sides, if that is all."""
     if not (isinstance(node, ast.Compare) and [type(op) for op in node.ops] == [ast.Eq]):
         return None
-    difference = np.asarray(_value(node.left, reader) - _value(node.comparators[0], reader))
+    difference = np.asarray(_side(node.left, reader) - _side(node.comparators[0], reader))
     if difference.ndim != 2:
         raise reader.error("a comparison needs a parameter on at least one side", node)
     holds = np.zeros(difference.shape, dtype=bool)
@@ -140,7 +143,7 @@ def _compare(node: ast.expr, reader: _Reader) -> HypothesisDraws:
         return HypothesisDraws(holds=combine.reduce(parts), difference=None)
     if not isinstance(node, ast.Compare):
         raise reader.error("a hypothesis compares two sides, for example 'ses > 0'", node)
-    sides = [_value(side, reader) for side in (node.left, *node.comparators)]
+    sides = [_side(side, reader) for side in (node.left, *node.comparators)]
     differences, holds = [], []
     for sign, left, right in zip(node.ops, sides[:-1], sides[1:], strict=True):
         compare = _COMPARE.get(type(sign))
@@ -159,6 +162,17 @@ def _compare(node: ast.expr, reader: _Reader) -> HypothesisDraws:
     return HypothesisDraws(holds=np.logical_and.reduce(holds), difference=single)
 
 
+def _side(node: ast.expr, reader: _Reader) -> Any:
+    """The value of a side, which is a number in every draw."""
+    try:
+        value = _value(node, reader)
+    except RecursionError:
+        raise FormulaError("this hypothesis is nested too deeply", reader.text) from None
+    if not np.isfinite(value).all():
+        raise reader.error(f"{ast.unparse(node)!r} is not a finite number in every draw", node)
+    return value
+
+
 def _value(node: ast.expr, reader: _Reader) -> Any:
     handler = _EVALUATE.get(type(node))
     if handler is None:
@@ -166,10 +180,13 @@ def _value(node: ast.expr, reader: _Reader) -> Any:
     return handler(node, reader)
 
 
-def _constant(node: Any, reader: _Reader) -> float:
+def _constant(node: Any, reader: _Reader) -> np.float64:
     if isinstance(node.value, bool) or not isinstance(node.value, int | float):
         raise reader.error(f"{node.value!r} is no number", node)
-    return float(node.value)
+    try:
+        return np.float64(node.value)
+    except OverflowError:
+        return np.float64(np.inf)
 
 
 def _binary(node: Any, reader: _Reader) -> Any:
@@ -197,8 +214,9 @@ def _call(node: Any, reader: _Reader) -> Any:
 def _variable(node: ast.expr, reader: _Reader) -> Any:
     """Look up a parameter; a dotted name is one name, as in R."""
     name = ast.unparse(node)
-    if name.startswith(_PLACEHOLDER):
-        name = reader.quoted[int(name.removeprefix(_PLACEHOLDER))]
+    number = name.removeprefix(_PLACEHOLDER)
+    if number != name and number.isdecimal() and int(number) < len(reader.quoted):
+        name = reader.quoted[int(number)]
     # R writes a name with blanks in backticks, which are no part of what the user calls it
     same = [v for v in reader.posterior.data_vars if str(v).replace("`", "") == name]
     if name not in reader.posterior.data_vars and len(same) == 1:

@@ -79,3 +79,18 @@ def test_a_fit_does_not_see_what_is_written_past_its_table(kind):
     pd.testing.assert_frame_equal(
         pd.DataFrame(fit.ranova().table), pd.DataFrame(other.ranova().table)
     )
+
+
+def test_a_name_in_a_formula_calls_no_method_of_the_callers_object():
+    called = []
+
+    class Repository:
+        def clone(self):
+            called.append("clone")
+
+        copy = clone
+
+    with pytest.raises(nm.NestedMLMError):
+        nm.lmer("y ~ mine + (1 | y)", {"y": [1.0, 2.0]}, env={"mine": Repository()})
+    assert snapshot(mine := Repository()) is mine
+    assert not called

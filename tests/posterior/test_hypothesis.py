@@ -124,6 +124,13 @@ def test_names_with_dots_and_quotes():
         ("`Days|Subject`[308, 1] > 0", "needs 1 labels, got 2"),
         ("`Days|Subject`[x] > 0", "a label is a number or a text"),
         ("1 > 0", "needs a parameter"),
+        ("Days > 0 / 0", "'0 / 0' is not a finite number in every draw"),
+        ("9**9**9**9 > Days", "not a finite number"),
+        ("Days / 0 = 1", "'Days / 0' is not a finite number"),
+        ("log(Days - 1000) > 0", "not a finite number in every draw"),
+        (f"Days > 1{'0' * 400}", "not a finite number"),
+        ("`x`.__class__ > 0", "no parameter"),
+        (" + ".join(["Days"] * 5000) + " > 0", "nested too deeply"),
     ],
 )
 def test_refused(bayes, text, message):

@@ -18,6 +18,9 @@ FEW_CELLS = 1_000_000
 _COPY_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 
 
+# whose objects are copied; methods of others that a formula names are not for it to call
+_COPIED = frozenset(("builtins", "collections", "cudf", "modin", "numpy", "polars", "xarray"))
+
 # rows of tables that NumPy's memory may stand behind: polars and Arrow take it over uncopied
 _TAKE: Mapping[str, Callable[[Any, np.ndarray], Any]] = MappingProxyType(
     {"polars": lambda table, rows: table[rows], "pyarrow": lambda table, rows: _take(table, rows)}
@@ -62,13 +65,15 @@ def snapshot(value: Any) -> Any:
         return {key: snapshot(item) for key, item in value.items()}
     if isinstance(value, list):
         return [snapshot(item) for item in value]
-    take = _TAKE.get(type(value).__module__.partition(".")[0])
-    if take is not None and hasattr(value, "__len__"):  # a lazy frame has none
+    package = type(value).__module__.partition(".")[0]
+    if package in _TAKE and hasattr(value, "__len__"):  # a lazy frame has none
         few = np.prod(getattr(value, "shape", len(value))) <= FEW_CELLS
-        return take(value, np.arange(len(value))) if few else value
-    for method in ("clone", "copy"):  # polars' copy on write, NumPy's and others' own
-        if hasattr(value, method):
-            return getattr(value, method)()
+        if few:
+            return _TAKE[package](value, np.arange(len(value)))
+    if isinstance(value, np.ndarray) or package in _COPIED:
+        for method in ("clone", "copy"):  # polars' copy on write, NumPy's and others' own
+            if hasattr(value, method):
+                return getattr(value, method)()
     return value  # Arrow's tables and arrays never change
 
 
