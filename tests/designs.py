@@ -21,7 +21,7 @@ FORMULAS = {
     "crossed": "y ~ x + z + (x | f1) + (z | c1)",
     "three crossed": "y ~ z + (1 | f1) + (x | c1) + (1 | c2)",
     "nested within crossed": "y ~ x + (x | f1) + (1 | f2) + (x | c1) + (1 | c2)",
-    "chain of three within crossed": "y ~ z + (x | f2) + (1 | c1) + (1 | f1) + (x | f3) + (z | c2)",
+    "chain of three within crossed": "y ~ z + (x | f2) + (1 | c1) + (1 | f1) + (z | f3) + (z | c2)",
     "same partition twice": "y ~ x + (1 | f1) + (1 | f1copy)",
     "single-observation groups": "y ~ x + (1 | few)",
     "no fixed effects": "y ~ 0 + (1 | f1)",
