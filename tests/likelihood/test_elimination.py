@@ -81,6 +81,9 @@ def test_blocks_hold_whole_families_and_give_the_same_numbers(kind, monkeypatch)
         levels = np.concatenate([np.arange(part.levels)[b.levels[i]] for b in cut.blocks])
         np.testing.assert_array_equal(levels, np.arange(part.levels))
     agree(everything(T, cut, plan), everything(T, stats, plan))
+    e = elimination.eliminate(T, cut)
+    v = np.linspace(-1.0, 2.0, len(e.S))
+    agree(elimination.effects(cut, e, v), [x @ v for x in elimination.solve(cut, e)], 1e-12)
 
 
 def test_threads_do_not_change_a_bit(monkeypatch) -> None:

@@ -73,6 +73,39 @@ def test_every_family_and_link(pair):
         check(form, *ALL_PAIRS[pair], information, given, along=number)
 
 
+@pytest.mark.parametrize("information", ["expected", "observed"])
+@pytest.mark.parametrize(
+    ("form", "name", "link"),
+    [
+        ("slopes", "gamma", "log"),
+        ("crossed", "negativebinomial", "log"),
+        ("nested", "beta", "logit"),
+        ("intercept", "binomial", "probit"),
+    ],
+)
+def test_gradient_where_the_fixed_effects_go_with_the_modes(form, name, link, information):
+    design, family, dispersion, level = made(form, name, link, given=GIVEN[-1])
+    model = make_model(design, family, information=information)
+    nt = model.plan.n_theta
+    phi = 0.15 * start_phi(model.plan) + 0.02 * np.arange(1, nt + 1) / nt
+    gamma = model.products.empty.R_x @ np.array([level, 0.1])
+
+    def at(x, slopes=False):
+        T, own = flat_factors(np, x[:nt], model.plan), np.exp(x[-1])
+        with np.errstate(all="ignore"):
+            found = laplace(model, T, find_modes(model, T, gamma, own, joint=True))
+            if not slopes:
+                return found.value
+            own = laplace_slopes(model, T, found, own, joint=True)
+        of_phi = jacobian(x[:nt], model.plan).T @ twice_products(own.M, T, model.parts)
+        return np.append(of_phi, own.log_dispersion)
+
+    x = np.append(phi, np.log(dispersion))
+    directions = np.eye(nt + 1)[: nt + family.has_dispersion]
+    expected = differences(at, x, directions)
+    np.testing.assert_allclose(at(x, slopes=True)[: len(expected)], expected, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("name", "link"), ALL_PAIRS)

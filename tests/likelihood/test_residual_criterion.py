@@ -37,7 +37,7 @@ RANDOM = {
     "none": "",
     "one": " + (x | g)",
     "nested": " + (1 | h) + (x | g)",
-    "crossed": " + (1 | g) + (1 | item)",
+    "crossed": " + (1 | h) + (x | g) + (1 | item)",
     "above": " + (x | h)",
     "above and crossed": " + (1 | h) + (1 | item)",
 }

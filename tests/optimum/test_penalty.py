@@ -10,7 +10,7 @@ from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import make_plan, phi_of_theta
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.objective import Objective
-from nestedmlm.optimum.penalty import PENALTIES
+from nestedmlm.optimum.penalty import PENALTIES, penalty_terms
 from nestedmlm.statistics.crossproducts import cross_products
 from tests.designs import central_difference, design
 
@@ -55,6 +55,18 @@ def test_gradient_of_the_penalised_criterion() -> None:
         1e-4,
     )
     assert model.gradient == pytest.approx(numeric, rel=1e-6, abs=1e-6)
+    terms = penalty_terms(phi, plan, penalty)
+    slopes = [
+        (
+            penalty_terms(phi + e, plan, penalty).gradient
+            - penalty_terms(phi - e, plan, penalty).gradient
+        )
+        / 2e-5
+        for e in 1e-5 * np.eye(plan.n_theta)
+    ]
+    curvature = np.diag(slopes)
+    np.testing.assert_allclose(terms.curvature, curvature, rtol=1e-5)
+    assert np.count_nonzero(terms.curvature) > 0
 
 
 def test_units_do_not_matter() -> None:

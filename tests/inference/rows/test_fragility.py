@@ -64,6 +64,9 @@ def test_negative_effects_and_hypotheses_are_the_same_question(made):
     here = moved.fragility("x = 2", by="g").changes
     assert set(here.iloc[0]["groups"]) == {"g03", "g07"}
     assert here.iloc[0]["p_value"] == pytest.approx(there.iloc[0]["p_value"], rel=1e-5)
+    sign = "changes its sign"
+    assert here.loc[sign, "groups"] == there.loc[sign, "groups"]
+    assert here.loc[sign, "estimate"] - 2.0 == pytest.approx(-there.loc[sign, "estimate"], rel=1e-4)
 
 
 def test_a_single_group_is_enough_where_one_makes_the_noise(made):

@@ -161,6 +161,18 @@ def test_weights_are_those_of_the_expected_information(REML):
     assert both < 0.2  # the two are hard to tell apart
 
 
+def test_parameters_of_structures_are_profiled_out_as_those_of_their_unstructured_twins(sleep):
+    """Two columns with their own variances and correlation, whatever they are called."""
+    rows, weights = sleep.assign(c=np.arange(180) // 5 % 9), []
+    for old in ("(Days | Subject)", "cs(Days | Subject)"):
+        m0, m1 = (
+            ml(f"Reaction ~ Days + {old}{new}", rows) for new in ("", " + (1 | c) + (0 + Days | c)")
+        )
+        null = null_distribution(m0.design, m0.solution, m1.design, m1.solution, REML=False)
+        weights.append(null.weights)
+    assert weights[1] == pytest.approx(weights[0], abs=1e-5)
+
+
 def test_structured_terms_of_both_models_are_nuisance():
     small = "y ~ x + cs(x + z | f1)"
     m0, m1 = ml(small, data()), ml(f"{small} + (1 | c1) + (1 | c2)", data())
