@@ -144,3 +144,48 @@ plot leverage; plot cook's distance; diagnose; diagnose next; simplify; simplify
 report; report text; standardized; power lrt; power z; power satterthwaite
 """
 KNOWN = frozenset(" ".join(name.split()) for name in KNOWN_TEXT.split(";"))
+
+
+@cache
+def offset_twins(how: str) -> tuple[nm.LmerFit, nm.LmerFit]:
+    """A fit with an offset, and one to the response from which it is taken off."""
+    formula, options = SITUATIONS[how]
+    moved = data().assign(y_off=data().y + data().off)
+    return nm.lmer(formula.replace("y ~", "y_off ~"), moved, offset="off", **options), fits(how)[0]
+
+
+REFITTED = {"drop1 Chisq", "step", "ranova", "compare_residuals"}  # many fits each
+OF_ROWS = frozenset(
+    "influence held; influence one step; dfbeta; cooks_distance; rstudent; conf_int wald; "
+    "autocorrelation; residuals marginal; residuals scaled".split("; ")
+)
+OFFSET_CASES = [
+    case
+    for case in CASES
+    if case in OF_ROWS
+    or (
+        (VERBS[case].question in ("estimates", "tests") and VERBS[case].only == EVERYWHERE)
+        and case not in REFITTED
+    )
+]
+
+
+@pytest.mark.parametrize("how", ["autoregressive", "alone"])
+@pytest.mark.parametrize("case", OFFSET_CASES)
+def test_an_offset_is_taken_off_the_response(case, how):
+    fit, twin = offset_twins(how)
+    try:
+        expected = answer(case, twin)
+    except NestedMLMError as error:
+        with pytest.raises(type(error)):
+            answer(case, fit)
+        return
+    found = answer(case, fit)
+    if isinstance(found, str) or found is None:
+        return
+    a, b = (
+        pd.DataFrame(t).select_dtypes(["number", "bool"]).to_numpy(dtype=float)
+        for t in (found, expected)
+    )
+    scale = np.nanmax(np.abs(b), initial=0.0)
+    assert a == pytest.approx(b, rel=1e-5, abs=1e-5 * scale, nan_ok=True)
