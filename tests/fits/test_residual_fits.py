@@ -270,6 +270,24 @@ def test_forecast_within_a_block(ar1):
     np.testing.assert_allclose(found["estimate"], blup, rtol=1e-9)
 
 
+def test_forecast_where_variances_differ():
+    """The last residual goes on by its share of the new row's standard deviation."""
+    fit = nm.lmer("Reaction ~ Days + (1 | Subject)", SLEEPSTUDY,
+                  residual="ar1(Days | Subject)", dispersion="~ Days")  # fmt: skip
+    new = pd.DataFrame({"Days": [12], "Subject": ["308"]})
+    _, slope, rho = fit.dispersion["estimate"]
+    last = (SLEEPSTUDY.Subject.astype(str) == "308") & (SLEEPSTUDY.Days == 9)
+    ahead = np.exp(3.0 * slope) * rho**3 * fit.residuals()[last].iloc[0]
+    found = fit.predict(new, use_residuals=True)
+    np.testing.assert_allclose(found - fit.predict(new), ahead, rtol=1e-8)
+
+
+def test_visits_that_were_seen_are_not_forecast():
+    fit = nm.lmer(MEANS, visits(), residual="us(visit | Subject)")
+    with pytest.raises(ResidualStructureError, match="has a row at this visit already"):
+        fit.predict(visits().head(1), use_residuals=True)
+
+
 def test_the_residual_variance_of_the_icc_is_an_average(strata):
     sd = strata.dispersion["estimate"]
     variance = (sd[0] * np.where(ORTHODONT.Sex == "Female", sd[1], 1.0)) ** 2
@@ -385,6 +403,7 @@ def test_autocorrelation_is_nlmes():
     np.testing.assert_allclose(found["pearson"], pearson, atol=2e-6)
     np.testing.assert_allclose(found["normalized"], normalized, atol=2e-6)
     assert found["pairs"].tolist() == [180, 162, 144, 126, 108]
+    np.testing.assert_allclose(found["limit"], 1.959963984540054 / np.sqrt(found["pairs"]))
     some = d.sample(120, random_state=1)
     fit = nm.lmer(formula, some, residual="ar1(Days | Subject)")
     own = some.assign(r=fit.residuals("normalized"))
@@ -394,6 +413,9 @@ def test_autocorrelation_is_nlmes():
         for a, b in zip(g.r[:-2], g.r[2:], strict=True)
     ]
     found = fit.autocorrelation()
+    sizes = some.groupby("Subject", observed=True).size()
+    pairs = [int((sizes - k).clip(lower=0).sum()) for k in range(10)]
+    assert found["pairs"].tolist() == [n for n in pairs if n >= 10]
     assert found.loc[2, "pairs"] == len(products)
     assert found.loc[2, "normalized"] == pytest.approx(np.mean(products) / np.mean(own.r**2))
     with pytest.raises(OptionError, match="no groups 'school'; the model has: Subject"):

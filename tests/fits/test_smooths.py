@@ -347,6 +347,16 @@ def test_line_that_other_columns_hold_is_not_counted():
     assert edf == pytest.approx(fit.hatvalues().sum() - 3, abs=1e-8)
 
 
+def test_bands_of_points_are_standard_errors_wide(fits):
+    fit = next(iter(fits.values()))
+    band = fit.smooths(points=5, level=0.9).curves
+    half = 1.6448536269514722 * band["std_error"]
+    np.testing.assert_allclose(band["conf_low"], band["estimate"] - half, rtol=1e-12)
+    np.testing.assert_allclose(band["conf_high"], band["estimate"] + half, rtol=1e-12)
+    with pytest.raises(nm.errors.OptionError, match="level"):
+        fit.smooths(level=1.5)
+
+
 def test_simultaneous_bands_hold_whole_curves():
     """The width is the quantile of the largest of the curve's statistics, drawn from scratch."""
     d = table().head(60)

@@ -7,11 +7,12 @@ import pytest
 
 from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination.response_points import response_data
-from nestedmlm.likelihood.plan import linear_map, make_plan
+from nestedmlm.likelihood.plan import linear_map, make_plan, start_phi
 from nestedmlm.optimum.certificate import best_escape
 from nestedmlm.optimum.curvature import curvature
 from nestedmlm.optimum.evaluation import evaluate
 from nestedmlm.optimum.many_responses import escape_gains
+from nestedmlm.optimum.response_descents import descend_together
 from nestedmlm.optimum.response_objective import ResponseObjective, serves
 from nestedmlm.statistics.crossproducts import cross_products
 from nestedmlm.statistics.responses import responses
@@ -73,6 +74,22 @@ def test_what_a_term_may_gain_is_what_the_certificate_of_one_fit_says(kind: str)
     known = np.isfinite(gains) & (gains > 0.0)  # average information is not quite the curvature
     assert known.sum() > 2
     assert np.abs(np.log(gains[known] / expected[known])).max() < 1.5
+
+
+@pytest.mark.parametrize("kind", ["slope", "crossed", "diag"])
+def test_descents_end_at_optima_by_themselves(kind: str) -> None:
+    """Whatever did not converge is fitted alone: only the number of evaluations would tell."""
+    d = design(kind)
+    stats = cross_products(d)
+    plan = make_plan(d, stats)
+    given = responses(d, stats, simulated_responses(d, 6))
+    data = response_data(given, np.arange(6))
+    objective = ResponseObjective(plan=plan, stats=stats, data=data, degrees=degrees(stats, True))
+    starts = np.repeat(start_phi(plan)[None], 6, axis=0)
+    found = descend_together(objective, starts, tolerance=1e-8)
+    assert found.converged.all()
+    assert found.evaluations.max() < 80  # Newton's steps, each with n_theta differences
+    assert np.abs(found.at.gradient).max() < 1e-2
 
 
 def test_structures_whose_factor_is_not_linear_are_left_to_single_fits() -> None:

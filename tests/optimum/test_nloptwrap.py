@@ -354,3 +354,26 @@ def test_tests_of_effects_are_those_at_its_theta(sleep, sleepstudy):
         here, there = (f.anova(ddf=ddf).to_frame() for f in (sleep, at_optimum))
         np.testing.assert_allclose(here, there, rtol=1e-4)
         assert np.any(here.to_numpy() != there.to_numpy())
+
+
+def test_where_rounding_stops_bobyqa_the_best_point_is_kept(monkeypatch) -> None:
+    import nlopt
+
+    shares = 0.9, 1.0, 2.0  # of the start: the best point is not the last
+
+    class Stopped(nlopt.opt):
+        def set_min_objective(self, criterion) -> None:
+            self.criterion = criterion
+
+        def optimize(self, start):
+            for share in shares:
+                self.criterion(share * np.asarray(start), np.empty(0))
+            raise nlopt.RoundoffLimited
+
+    monkeypatch.setattr(nlopt, "opt", Stopped)
+    monkeypatch.setattr(nloptwrap, "falls_inwards", lambda *_: False)
+    start = np.array([0.93, 0.02, 0.22])
+    rows = nm.load_dataset("sleepstudy")
+    with pytest.warns(ConvergenceWarning, match="above an optimum"):
+        found = lme4.lmer(SLEEP, rows, start=start)
+    np.testing.assert_allclose(found.theta, start, rtol=1e-12)
