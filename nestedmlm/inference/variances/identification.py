@@ -12,7 +12,6 @@ its residual variance known: what is confounded with that is not confounded ther
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.covariance import TermShape, split_parameters
-from nestedmlm.covariance.closed_forms import cholesky
 from nestedmlm.covariance.table import UNSTRUCTURED
 from nestedmlm.design.moments import term_matrix
 from nestedmlm.design.rows import rows_here
@@ -29,6 +27,8 @@ from nestedmlm.inference.effects.variance_derivatives import variance_derivative
 from nestedmlm.inference.fitted import Fitted
 from nestedmlm.inference.variances.directions import Directions
 from nestedmlm.inference.variances.expected_information import expected_information
+from nestedmlm.inference.variances.null_space import has_null_vectors, null_vectors, rank_of
+from nestedmlm.inference.variances.residual_identification import terms_in_residuals
 from nestedmlm.likelihood.plan import (
     Plan,
     jacobian,
@@ -41,6 +41,7 @@ from nestedmlm.likelihood.plan import (
 from nestedmlm.likelihood.solution import results_at
 from nestedmlm.optimum.curvature import free_entries
 from nestedmlm.optimum.objective import Objective
+from nestedmlm.optimum.starts import scaled_sds
 from nestedmlm.statistics.crossproducts import cross_products
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ if TYPE_CHECKING:
     from nestedmlm.design.matrices.reterms import ReTerm
     from nestedmlm.likelihood.solution import Solution
 
-_ROUNDING = 1e-10  # eigenvalue of the information, scaled to a unit diagonal: zero to rounding
 _COLLINEAR = 1e-7  # relative singular value of columns that depend on each other (R's rank rule)
 _BOUNDARY_STEP = 1e-3  # of a parameter on the boundary, whose square moves the covariance
+_LARGEST = 100.0  # relative standard deviation in scaled columns at which information is looked at
 _SEED = 0x6E65_7374_6564  # of a response that no predictor is likely to be
 _INVOLVED = 1e-4  # share of the largest entry of a null vector that means a parameter
 
@@ -118,7 +119,23 @@ def confoundings(
         None where crossed factors are eliminated iteratively.
     """
     fixed = _reproduced(design) if REML and design.family is None else ()
-    return (*fixed, *_shared(design, solution, REML=REML, information=information))
+    shared = _shared(design, solution, REML=REML, information=information)
+    return (*fixed, *shared, *_in_residuals(design, solution))
+
+
+def _in_residuals(design: Design, solution: Solution) -> tuple[Confounding, ...]:
+    """Terms that the residuals' structure contains, wholly or in part."""
+    found = terms_in_residuals(design, solution)
+    residuals = f"residual='{design.residual.arguments.term.text}'" if found else ""  # type: ignore[union-attr]
+    return tuple(
+        Confounding(
+            terms=(_text(design.terms[place]), residuals),
+            columns=(),
+            redundant=_text(design.terms[place]) if whole else "",
+            place=place,
+        )
+        for place, whole in found
+    )
 
 
 def _reproduced(design: Design) -> tuple[Confounding, ...]:
@@ -167,9 +184,12 @@ def _shared(
         except np.linalg.LinAlgError:  # a fit that ran away: beside its variances nothing is known
             return ()
     plan = solution.plan
+    nearer = _nearer(solution)
+    if nearer is not None:
+        solution, information = results_at(design, nearer, stats=solution.stats), None
     if information is not None and not other:  # most models end here
         basis = _linear_parameters(plan)
-        if basis is not None and not _has_null_vectors(basis.T @ information @ basis):
+        if basis is not None and not has_null_vectors(basis.T @ information @ basis):
             return ()
     phi = phi_of_theta(solution.theta, plan, solution.stats)
     if information is None and not other:
@@ -178,7 +198,7 @@ def _shared(
     parameters = _parameters(phi, plan)
     if information is not None and not other:
         basis = _in_free_entries(parameters, plan)
-        if not _has_null_vectors(basis.T @ information @ basis):
+        if not has_null_vectors(basis.T @ information @ basis):
             return ()
     # few groups can hide from the average information what the expected one knows
     own = _expected(parameters, design, solution, REML, known=other or design.sigma is not None)
@@ -186,7 +206,7 @@ def _shared(
     found, left = list[Confounding](), list(range(len(plan.shapes)))
     while True:
         kept = np.flatnonzero(np.isin(owner, left))
-        null = _null_vectors(own[np.ix_(kept, kept)])
+        null = null_vectors(own[np.ix_(kept, kept)])
         if not null.shape[1]:
             return tuple(found)
         involved = kept[np.abs(null).max(axis=1) > _INVOLVED * np.abs(null).max()]
@@ -214,6 +234,26 @@ def _as_linear(design: Design, solution: Solution, generalized: bool) -> Solutio
         phi = phi_of_theta(theta, solution.plan, solution.stats)
         theta = theta_of_phi(phi, solution.plan, stats)
     return results_at(design, theta, stats=stats)
+
+
+def _nearer(solution: Solution) -> FloatArray | None:
+    """Theta at which the information shows what the columns tell apart; None: where it is.
+
+    Beside a sigma of nothing all else is rounding, and the correlations of a structured term
+    without variance move nothing.
+    """
+    plan, stats = solution.plan, solution.stats
+    phi = phi_of_theta(solution.theta, plan, stats)
+    moved, largest = phi, np.max(np.abs(phi))
+    if not plan.linear:
+        parts = [
+            part if s.structure.linear else s.structure.off_boundary(part, s.k, s.hom)
+            for part, s in zip(split_parameters(phi, plan.shapes), plan.shapes, strict=True)
+        ]
+        moved = np.concatenate(parts)
+    if largest > _LARGEST:
+        moved = scaled_sds(moved, plan, _LARGEST / largest)
+    return None if np.array_equal(moved, phi) else theta_of_phi(moved, plan, stats)
 
 
 def _parameters(phi: FloatArray, plan: Plan) -> list[tuple[int, FloatArray]]:
@@ -293,51 +333,16 @@ def _expected(
     return 0.5 * (out + out.T)
 
 
-def _null_vectors(information: FloatArray) -> FloatArray:
-    """Null space of an information matrix scaled to a unit diagonal, as columns."""
-    size = np.sqrt(np.clip(np.diag(information), 0.0, None))
-    if not len(size) or not np.all(np.isfinite(information)):
-        return np.zeros((len(size), 0))
-    # where there is no information at all there is nothing to share either: variances of zero
-    seen = size > 1e-8 * size.max()
-    scaled = information[np.ix_(seen, seen)] / np.outer(size[seen], size[seen])
-    values, vectors = np.linalg.eigh(scaled)
-    out = np.zeros((len(size), int(np.sum(values < _ROUNDING))))
-    out[seen] = vectors[:, values < _ROUNDING]
-    return out
-
-
-def _has_null_vectors(information: FloatArray) -> bool:
-    """Whether `_null_vectors` finds any; mostly from the determinant alone.
-
-    The smallest of n eigenvalues that add up to n is at least the determinant over e.
-    """
-    squares = information.diagonal()
-    if len(squares) and squares.min() > 0.0:
-        size = np.sqrt(squares)
-        try:
-            roots = cholesky(information / size / size[:, None]).diagonal()
-        except np.linalg.LinAlgError:
-            roots = np.zeros(1)
-        if np.prod(roots) ** 2 > math.e * _ROUNDING:
-            return False
-    return bool(_null_vectors(information).shape[1])
-
-
-def _rank(information: FloatArray) -> int:
-    return len(information) - int(_null_vectors(information).shape[1])
-
-
 def _redundant_term(
     design: Design, own: FloatArray, owner: IntArray, left: list[int], terms: list[int]
 ) -> int | None:
     """The term with fewest parameters, then the longest, without which the others say as much."""
     cost = {t: (int(np.sum(owner == t)), -len(design.terms[t].text), -t) for t in terms}
     everything = np.isin(owner, left)
-    rank = _rank(own[np.ix_(everything, everything)])
+    rank = rank_of(own[np.ix_(everything, everything)])
     for t in sorted(terms, key=lambda t: cost[t]):
         rest = everything & (owner != t)
-        if _rank(own[np.ix_(rest, rest)]) == rank:
+        if rank_of(own[np.ix_(rest, rest)]) == rank:
             return t
     return None
 

@@ -186,3 +186,41 @@ def test_nothing_is_known_beside_variances_that_ran_away():
     fit = nm.glmer("y ~ x + (x || g)", rows, family="gamma", link="log")
     gone = replace(fit.solution, theta=np.full(2, 1e9))
     assert confoundings(fit.design, gone, REML=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("visits", "term", "residual", "said"),
+    [
+        (3, "(1 | b)", "toep(t | b)", "leave out (1 | b): the model is the same"),
+        (3, "(1 + x | b)", "toep(t | b)", "how it is split is arbitrary"),
+        (2, "(1 | b)", "ar1(i | b)", "leave out (1 | b): the model is the same"),
+        (2, "(1 | b)", "cs(t | b, hom=False)", "leave out (1 | b): the model is the same"),
+        (3, "(1 | b)", "ar1(i | b)", ""),
+        (3, "(1 | b)", "cs(t | b, hom=False)", ""),
+        (3, "(1 | site)", "toep(t | b)", ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:flat:nestedmlm.errors.ConvergenceWarning")
+def test_random_effects_that_the_residuals_contain_are_named(
+    visits: int, term: str, residual: str, said: str
+) -> None:
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"b": np.repeat(np.arange(18), visits), "i": np.tile(range(visits), 18)})
+    data = data.assign(t="v" + data.i.astype(str), site=data.b // 3, x=rng.normal(size=len(data)))
+    data["y"] = rng.normal(size=18)[data.b] + rng.normal(size=len(data))
+    fit = nm.lmer(f"y ~ x + {term}", data, residual=residual)
+    found = [m for m in fit.messages if "apart" in m]
+    assert len(found) == bool(said)
+    assert all(said in m and f"{term} and residual='{residual}'" in m for m in found)
+
+
+def test_what_is_known_is_not_called_confounded_where_sigma_vanishes(rows: pd.DataFrame) -> None:
+    fit = nm.lmer("y ~ cond + (x | id)", rows)
+    far = results_at(fit.design, 1e6 * fit.theta)
+    assert not confoundings(fit.design, far, REML=True)
+
+
+def test_structured_term_without_variance_is_confounded_all_the_same(rows: pd.DataFrame) -> None:
+    fit = nm.lmer("y ~ cond + (1 | id) + cs(0 + cond | id, hom=True)", rows)
+    none = results_at(fit.design, np.array([0.5, 0.0, 0.3]))
+    assert any(len(c.terms) == 2 for c in confoundings(fit.design, none, REML=True))
