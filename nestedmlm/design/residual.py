@@ -116,6 +116,11 @@ class ResidualRows:
     columns: tuple[int, ...]
     sorted_as_text: bool = False
 
+    def __post_init__(self) -> None:
+        for array in (self.block, self.by, self.time, self.log_sd, self.stratum):
+            if array is not None:
+                array.flags.writeable = False
+
     @property
     def levels(self) -> int:
         """Number of levels of the time."""

@@ -9,8 +9,8 @@ their own, wherever they occur; ids that restart have none beyond that of their 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import log
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nestedmlm._typing import FloatArray
+from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.cell_tests import effect_tests, pieces_of, sums_by_cell
 from nestedmlm.design.design import Design
 from nestedmlm.design.matrices.grouping import GroupingFactor, is_nested
@@ -50,6 +50,8 @@ class RestartingIds:
         The id that occurs in most levels of `outer`.
     parents, outer_levels : int
         In how many it occurs, of how many.
+    between : tuple of str
+        Factors whose ids restart in `outer`, and in each of whose groups these restart again.
     """
 
     inner: str
@@ -57,6 +59,7 @@ class RestartingIds:
     label: str
     parents: int
     outer_levels: int
+    between: tuple[str, ...] = ()
 
     @property
     def finding(self) -> str:
@@ -81,14 +84,18 @@ class RestartingIds:
         Formula
         """
         inner = _bars_of(formula, self.inner)
-        outer = _bars_of(formula, self.outer)[0]
-        simple = all(bar.lhs_text == "1" for bar in (*inner, outer))
-        if simple and len(inner) == len(_bars_of(formula, self.outer)) == len(outer.parts) == 1:
-            both = random_term(outer.lhs, joined("/", [outer.group, inner[0].group]))
-            without = formula.without(inner[0])
+        above = [_bars_of(formula, name) for name in (self.outer, *self.between)]
+        outer = above[0][0]
+        groups = [bars[0].group for bars in (*above, inner)]
+        simple = all(bar.lhs_text == "1" for bars in (*above, inner) for bar in bars)
+        if simple and len(outer.parts) == 1 and all(len(bars) == 1 for bars in (*above, inner)):
+            both = random_term(outer.lhs, joined("/", groups))
+            without = formula
+            for name in (*self.between, self.inner):
+                without = without.without(_bars_of(without, name)[0])
             place = _bars_of(without, self.outer)[0]
             return deparse(written(both)), without.replacing(place, [both])
-        group = joined(":", [outer.group, inner[0].group])
+        group = joined(":", groups)
         terms = [random_term(bar.lhs, group, bar.structure, bar.hom) for bar in inner]
         for term in terms:
             formula = formula.replacing(_bars_of(formula, self.inner)[0], [term])
@@ -186,7 +193,40 @@ def restarting_ids(design: Design) -> tuple[RestartingIds, ...]:
     for evidence in found.values():
         known = best.setdefault(evidence.ids.inner, evidence)
         best[evidence.ids.inner] = min(known, evidence, key=lambda e: e.differ)
-    return tuple(evidence.ids for evidence in best.values())
+    ids = {name: evidence.ids for name, evidence in best.items()}
+    return tuple(replace(own, between=_between(own, ids, design)) for own in ids.values())
+
+
+def _between(
+    own: RestartingIds, found: Mapping[str, RestartingIds], design: Design
+) -> tuple[str, ...]:
+    """Factors that restart in the same one and in whose groups these ids restart again.
+
+    Of schools and classes that both restart in districts the classes restart in schools if,
+    in a district, a school has an effect beyond its classes' cells and a class number has none.
+    """
+    codes = {factor.name: factor.combinations for factor in design.factors}
+    within = {name: _pairs(codes[own.outer], codes[name]) for name in found}
+    above = []
+    for name, other in found.items():
+        if other.outer != own.outer or name == own.inner:
+            continue
+        pieces = pieces_of(design)
+        if pieces is None:
+            return ()
+        mine, _ = effect_tests(within[name], within[own.inner], pieces)
+        theirs, _ = effect_tests(within[own.inner], within[name], pieces)
+        if mine >= OWN and theirs < DIFFER:
+            above.append((len(np.unique(within[name])), name))
+    return tuple(name for _, name in sorted(above))
+
+
+def _pairs(outer: IntArray, inner: IntArray) -> IntArray:
+    """Codes of the combinations of two factors."""
+    codes: IntArray = np.unique(
+        outer.astype(np.int64) * (int(inner.max()) + 1) + inner, return_inverse=True
+    )[1]
+    return codes
 
 
 @dataclass(frozen=True, slots=True)

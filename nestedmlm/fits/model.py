@@ -12,6 +12,7 @@ from nestedmlm.arguments import checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
+from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.errors import OptionError
 from nestedmlm.fits.estimates import SINGULAR_MESSAGE
 from nestedmlm.fits.lmer_fit import LmerFit, fit_design
@@ -348,8 +349,8 @@ class Model:
 
     @property
     def data(self) -> Any:
-        """The caller's table as it was given, out of reach of later edits."""
-        return self.source.data
+        """A copy of the caller's table as it was given: edits of either reach no fit."""
+        return snapshot(self.source.data)
 
     @property
     def _native(self) -> str:

@@ -299,6 +299,13 @@ def same_responses(one: Design, other: Design) -> bool:
         return False
 
 
+# of models that are not nested, by whether they differ in their number of parameters
+_APART = {
+    True: "its p-value means nothing; compare AIC or BIC",
+    False: "both have as many parameters, and nothing to test; compare AIC or BIC",
+}
+
+
 def _likelihood_ratios(
     fits: Sequence[LmerFit],
     labels: Sequence[str],
@@ -329,10 +336,9 @@ def _likelihood_ratios(
     heading = ([f"Data: {data}"] if data is not None else []) + ["Models:"]
     heading += [f"{label}: {_written(fit)}" for label, fit in zip(labels, fits, strict=True)]
     apart = tuple(
-        f"{labels[i - 1]} is not nested in {labels[i]}: its p-value means "
-        "nothing; compare AIC or BIC"
+        f"{labels[i - 1]} is not nested in {labels[i]}: {_APART[bool(df[i] > 0)]}"
         for i in range(1, len(fits))
-        if df[i] > 0 and not nested(fits[i - 1].design, fits[i].design)
+        if not nested(fits[i - 1].design, fits[i].design)
     )
     apart += two_informations(fits)
     plain = LikelihoodRatios(

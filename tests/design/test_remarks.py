@@ -63,6 +63,21 @@ def test_parents_of_different_size():
     assert said(CROSSED, data)[0].startswith(text)
 
 
+@pytest.mark.parametrize("third", [True, False])
+def test_ids_that_restart_in_ids_that_restart(third):
+    """Classes of schools of districts; and schools and courses that cross within districts."""
+    rng = np.random.default_rng(2)
+    d, a, b = np.repeat(np.indices((8, 3, 4)).reshape(3, -1), 6, axis=1)
+    cells = rng.normal(size=(8, 3, 4))[d, a, b] if third else rng.normal(size=(8, 4))[d, b]
+    y = rng.normal(size=8)[d] + 1.5 * rng.normal(size=(8, 3))[d, a] + cells
+    data = pd.DataFrame({"y": y + rng.normal(size=len(d)), "d": d, "school": a, "klass": b})
+    lines = [x.partition("write ")[2] for x in said("y ~ (1|d) + (1|klass) + (1|school)", data)]
+    inner = "(1 | d/school/klass)" if third else "(1 | d/klass)"
+    assert sorted(lines) == sorted(["(1 | d/school)", inner])
+    slopes = said("y ~ (y|d) + (y|klass) + (1|school)", data)
+    assert any(x.endswith("(y | d:school:klass)") for x in slopes) is third
+
+
 def test_ids_with_an_effect_of_their_own_are_crossed():
     assert said(CROSSED, frame(own=1.0)) == ()
 

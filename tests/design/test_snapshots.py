@@ -94,3 +94,12 @@ def test_a_name_in_a_formula_calls_no_method_of_the_callers_object():
         nm.lmer("y ~ mine + (1 | y)", {"y": [1.0, 2.0]}, env={"mine": Repository()})
     assert snapshot(mine := Repository()) is mine
     assert not called
+
+
+def test_the_data_that_a_fit_hands_out_are_a_copy():
+    data = pd.DataFrame({"y": np.arange(60.0) % 7, "x": np.arange(60) % 11, "g": np.arange(60) % 6})
+    fit = nm.lmer("y ~ x + (1 | g)", data)
+    before = fit.update("~ . + I(x^2)").criterion
+    handed_out = fit.model.data
+    handed_out["x"] = 0.0
+    assert fit.update("~ . + I(x^2)").criterion == before

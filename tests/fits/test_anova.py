@@ -171,6 +171,8 @@ PAIRS = [  # smaller, larger, nested
     ("y ~ x + (1 | f1)", "y ~ x + (x | c1)", False),
     ("y ~ x + (1 | f1)", "y ~ x + (1 | f1) + (1 | c1)", True),
     ("y ~ x + (1 | f1)", "y ~ x + ar1(0 + a | f1)", True),
+    ("y ~ x + ar1(0 + a | f1)", "y ~ x + (x | f1)", False),
+    ("y ~ x + ar1(0 + a | f1)", "y ~ x + (1 | f1) + (x | f1:a)", True),  # nobody knows
 ]
 
 
@@ -182,6 +184,21 @@ def test_models_that_are_not_nested_are_named(small, large, expected):
     said = "small is not nested in large: its p-value means nothing; compare AIC or BIC"
     assert (said in table.messages) is not expected
     assert (said in str(table)) is not expected
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "apart"),
+    [
+        ("x + (1 | f1)", "z + (1 | f1)", True),
+        ("x + (1 | f1)", "x + (0 + z | f1)", True),
+        ("x + (a | f1)", "x + (0 + a | f1)", False),  # the same model
+    ],
+)
+def test_models_of_as_many_parameters_that_are_not_nested_are_named(one, two, apart):
+    rows = data(200)
+    one, two = (nm.lmer(f"y ~ {right}", rows, REML=False) for right in (one, two))
+    said = "one is not nested in two: both have as many parameters, and nothing to test"
+    assert (said in str(nm.anova(one, two))) is apart
 
 
 def test_a_list_of_fits_is_as_good_as_the_fits():

@@ -110,7 +110,7 @@ def nested(small: Design, large: Design) -> bool:
 
     False only where it is certain: the fixed effects, or the random effects of some grouping
     factor, lie outside those of the larger model, or weights, offsets or links differ. Structured
-    covariances count as nested.
+    covariances of the same effects count as nested.
     """
     if not _same_but_effects(small, large) or not spans(small, large):
         return False
@@ -119,7 +119,7 @@ def nested(small: Design, large: Design) -> bool:
         added_effects(small, large)
     except ModelComparisonError:
         if any(not free_entries(d.terms, t) for d in (small, large) for t in range(len(d.terms))):
-            return True
+            return not any(_outside(small, s, large) for s in range(len(small.terms)))
         return all(_inside(small, s, large) for s in range(len(small.terms)))
     return True
 
@@ -151,6 +151,16 @@ def _inside(small: Design, s: int, large: Design) -> bool:
         and _explains(term_matrix(term), term_matrix(own))
         for term in large.terms
     )
+
+
+def _outside(small: Design, s: int, large: Design) -> bool:
+    """Whether a term has effects that no term of a larger model has, of any covariance."""
+    own = small.terms[s]
+    if large.residual is not None or not all(
+        _same_groups(factor, small.factors[own.factor]) for factor in large.factors
+    ):
+        return False
+    return not _explains(np.hstack([term_matrix(t) for t in large.terms]), term_matrix(own))
 
 
 def _explains(X: FloatArray, columns: FloatArray) -> bool:
