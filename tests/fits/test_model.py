@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import nestedmlm as nm
+from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm import lme4
 from nestedmlm.errors import (
     ConvergenceWarning,
@@ -161,10 +162,10 @@ def test_contrasts_and_variables_of_the_caller_are_kept():
 
 
 @COPY_ON_WRITE
-def test_data_cost_nothing_to_keep():
-    data = table()
-    kept = nm.Model(FORMULA, data).data
-    assert np.shares_memory(kept["Days"].to_numpy(), data["Days"].to_numpy())
+def test_large_tables_cost_nothing_to_keep():
+    for rows, shared in ((1_000_000, False), (1_000_001, True)):
+        data = pd.DataFrame({"x": np.zeros(rows)})
+        assert np.shares_memory(snapshot(data)["x"].to_numpy(), data["x"].to_numpy()) is shared
 
 
 # --- frozen ---------------------------------------------------------------------------------------
