@@ -51,7 +51,6 @@ else:  # each loads when it is first asked for
     globals().update(late_imports("nestedmlm.fits.verbs", graph, wrap=plain_only))
     drawn = {"prior_predictive": "prior_predictive", "sample": "sample", "to_pymc": "to_pymc"}
     globals().update(late_imports("nestedmlm.fits.verbs", drawn, wrap=unknown_sigma))
-    # fmt: on
 
 _log = logging.getLogger("nestedmlm")
 

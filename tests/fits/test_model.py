@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 import nestedmlm as nm
-from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm import lme4
+from nestedmlm.design.frame.snapshots import snapshot
 from nestedmlm.errors import (
     ConvergenceWarning,
     DataWarning,
