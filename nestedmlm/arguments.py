@@ -36,7 +36,7 @@ def check_flag(value: Any, name: str) -> bool:
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise OptionError(f"{name} must be True or False, not {value!r}")
+    raise OptionError(f"{name} must be True or False, not {value!r:.200}")
 
 
 def check_choice(value: Any, name: str, known: Iterable[Any]) -> Any:
@@ -53,7 +53,7 @@ def check_choice(value: Any, name: str, known: Iterable[Any]) -> Any:
         if alike and isinstance(value, bool | np.bool_) == flag and value == choice:
             return choice
     listed = ", ".join(str(choice) for choice in known)
-    raise OptionError(f"{name} must be one of {listed}, not {value!r}")
+    raise OptionError(f"{name} must be one of {listed}, not {value!r:.200}")
 
 
 def check_count(value: Any, name: str, *, least: int = 1) -> int:
@@ -84,7 +84,7 @@ def check_seed(value: Any, name: str = "seed") -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise OptionError(f"{name} must be a non-negative integer or None, not {value!r}")
+        raise OptionError(f"{name} must be a non-negative integer or None, not {value!r:.200}")
     return int(value)
 
 
@@ -155,7 +155,7 @@ def check_instance[T](value: Any, kind: type[T], name: str) -> T:
     """
     if isinstance(value, kind):
         return value
-    raise OptionError(f"{name} must be a {kind.__name__}, not {value!r}")
+    raise OptionError(f"{name} must be a {kind.__name__}, not {value!r:.200}")
 
 
 def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
@@ -256,7 +256,7 @@ def check_kinds(value: Any, name: str, accepted: Sequence[str]) -> Any:
     listed = " or ".join(_WORDS.get(kind, kind) for kind in accepted)
     if name in POSITIVE:
         listed = listed.replace("a number", "a positive number")
-    raise OptionError(f"{name} must be {listed}, not {value!r}")
+    raise OptionError(f"{name} must be {listed}, not {value!r:.200}")
 
 
 def _types_taken(name: str, accepted: Sequence[str]) -> frozenset[type]:
@@ -299,20 +299,20 @@ def _seed(value: Any, name: str) -> Any:
 def _text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return df_method_name(value) if name == "ddf" else value
-    raise OptionError(f"{name} must be text, not {value!r}")
+    raise OptionError(f"{name} must be text, not {value!r:.200}")
 
 
 def _mapping(value: Any, name: str) -> Any:
     if hasattr(value, "items") and hasattr(value, "keys"):  # a Series is one, too
         return value
-    raise OptionError(f"{name} must be a mapping of names to values, not {value!r}")
+    raise OptionError(f"{name} must be a mapping of names to values, not {value!r:.200}")
 
 
 def _sequence(value: Any, name: str) -> Any:
     no_list = isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0
     if isinstance(value, Iterable) and not no_list:
         return value
-    raise OptionError(f"{name} must be a list, not {value!r}")
+    raise OptionError(f"{name} must be a list, not {value!r:.200}")
 
 
 def _names(value: Any, name: str) -> Any:
@@ -346,12 +346,12 @@ def _path(value: Any, name: str) -> Any:
 def _function(value: Any, name: str) -> Any:
     if callable(value):
         return value
-    raise OptionError(f"{name} must be a function, not {value!r}")
+    raise OptionError(f"{name} must be a function, not {value!r:.200}")
 
 
 def _none(value: Any, name: str) -> None:
     if value is not None:
-        raise OptionError(f"{name} must be None, not {value!r}")
+        raise OptionError(f"{name} must be None, not {value!r:.200}")
 
 
 KINDS: Mapping[str, Callable[[Any, str], Any]] = {

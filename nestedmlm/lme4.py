@@ -22,6 +22,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.fits.fit_comparison import anova
 from nestedmlm.fits.lm_list import lm_list as lmList
 from nestedmlm.fits.lmer_fit import LmerFit
+from nestedmlm.fits.r_arguments import found_by_step, lmertest_ddf, of_a_fit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.verbs.getme import getme as getME
 from nestedmlm.formula import Formula
@@ -210,12 +211,9 @@ def predict(
     `se_fit`: a table with standard errors.
     """
     found = object.predict(
-        newdata,
-        re_form=re_form,
-        new_levels="population" if allow_new_levels else "error",
-        random_only=random_only,
-        se_fit=se_fit,
-    )
+        newdata, re_form=re_form, new_levels="population" if allow_new_levels else "error",
+        random_only=random_only, se_fit=se_fit,
+    )  # fmt: skip
     return found.rename(columns={"estimate": "fit", "std_error": "se.fit"}) if se_fit else found
 
 
@@ -227,8 +225,7 @@ def simulate(
 
     ``re_form="NA"`` draws new random effects; `use_u` keeps the conditional modes.
     """
-    form = False if re_form == "NA" else re_form
-    return object.simulate(nsim, seed, use_u=use_u, re_form=form, newdata=newdata)
+    return object.simulate(nsim, seed, use_u=use_u, re_form=re_form, newdata=newdata)
 
 
 def bootMer(
@@ -240,8 +237,8 @@ def bootMer(
     `type`: ``parametric`` or ``semiparametric``; `use_u` keeps the conditional modes, `re_form`
     those that it names (``"NA"``: none); `seed`: the same, the same refits.
     """
-    form = False if re_form == "NA" else re_form
-    return x.bootstrap(nsim, FUN, type=type, seed=seed, use_u=use_u, re_form=form, progress=False)
+    kept = {"use_u": use_u, "re_form": re_form}
+    return x.bootstrap(nsim, FUN, type=type, seed=seed, **kept, progress=False)
 
 
 def nobs(object: LmerFit) -> int:
@@ -291,19 +288,14 @@ def update(object: LmerFit, formula: str) -> LmerFit:
 
 def summary(object: LmerFit, ddf: str = "lme4") -> Any:
     """lme4's summary; lmerTest's with `ddf` ``"Satterthwaite"`` or ``"Kenward-Roger"``."""
-    return object.summary(_ddf(ddf))
-
-
-def _ddf(name: str) -> str:
-    """Our name of one of lmerTest's methods."""
-    return "none" if name == "lme4" else name.lower()
+    return object.summary(lmertest_ddf(ddf))
 
 
 def contest(
     model: LmerFit, L: Any, rhs: Any = 0.0, joint: bool = True, ddf: str = "Satterthwaite"
 ) -> Any:
     """lmerTest: test contrasts `L` of fixed effects against `rhs`, `joint` or one by one; `ddf`."""
-    return model.contest(L, rhs, joint=joint, ddf=_ddf(ddf))
+    return model.contest(L, rhs, joint=joint, ddf=lmertest_ddf(ddf))
 
 
 def ranova(model: LmerFit, reduce_terms: bool = True) -> Any:
@@ -313,9 +305,9 @@ def ranova(model: LmerFit, reduce_terms: bool = True) -> Any:
 
 def drop1(object: LmerFit, scope: Any = None, ddf: str = "Satterthwaite", test: str = "F") -> Any:
     """F tests of the terms that can be dropped (or `scope`); `ddf` "lme4", `test` "Chisq": LRTs."""
-    if ddf == "lme4" or test == "Chisq":
+    if lmertest_ddf(ddf) == "none" or test == "Chisq":
         return object.drop1(scope, test="Chisq")
-    return object.drop1(scope, ddf=_ddf(ddf))
+    return object.drop1(scope, ddf=lmertest_ddf(ddf))
 
 
 def step(
@@ -329,14 +321,14 @@ def step(
     in `keep` stay.
     """
     return object.step(
-        ddf=_ddf(ddf), alpha_random=alpha_random, alpha_fixed=alpha_fixed,
+        ddf=lmertest_ddf(ddf), alpha_random=alpha_random, alpha_fixed=alpha_fixed,
         reduce_fixed=reduce_fixed, reduce_random=reduce_random, keep=keep,
     )  # fmt: skip
 
 
 def get_model(x: Any) -> Any:
     """lmerTest: the model that `step` has found."""
-    return x.final
+    return found_by_step(x)
 
 
 def vcovAdj(object: LmerFit) -> pd.DataFrame:
@@ -388,8 +380,9 @@ def confint(
     """
     names = "old" if (signames if oldNames is None else oldNames) else "new"
     found = object.conf_int(
-        parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed, progress=progress
-    )
+        parm, level, method=method.lower(), names=names, nsim=nsim, seed=seed,
+        progress=progress,
+    )  # fmt: skip
     return found.set_axis([f"{50 * (1 - level):.3g} %", f"{50 * (1 + level):.3g} %"], axis=1)
 
 
@@ -398,3 +391,6 @@ def profile(
 ) -> Profile:
     """Profiles of the ML deviance, of `which` parameters; names by `signames`; `progress` bar."""
     return fitted.profile(which, names="old" if signames else "new", progress=progress)
+
+
+globals().update({name: of_a_fit(name, globals()[name]) for name in __all__})

@@ -14,12 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import checked, real_array
 from nestedmlm.design.matrices.grouping import GroupingFactor
 from nestedmlm.design.matrices.newdesign import NewDesign, make_new_design
 from nestedmlm.design.matrices.reterms import ReTerm
 from nestedmlm.design.rows import CondensedRows, LateRows, Rows, rows_here
 from nestedmlm.design.schema import Schema
 from nestedmlm.design.sums import Sums
+from nestedmlm.errors import OptionError, WeightsError
 from nestedmlm.formula.formula import Formula
 
 if TYPE_CHECKING:
@@ -161,7 +163,14 @@ class Design:
         Returns
         -------
         Design
+
+        Raises
+        ------
+        OptionError
+            If they are no rows.
         """
+        if rows is not None and not isinstance(rows, Rows | LateRows | CondensedRows):
+            raise OptionError(f"rows must be the rows of a design or None, not {rows!r:.60}")
         return replace(self, rows=rows, n=self.n if rows is None else rows.n)
 
     def with_response(self, y: Any) -> Design:
@@ -210,6 +219,8 @@ class Design:
         ------
         RowsNotHereError
             If the design has no rows.
+        WeightsError
+            If they are no numbers.
 
         Examples
         --------
@@ -219,7 +230,10 @@ class Design:
         60.0
         """
         rows = rows_here(self.rows, "the weights")
-        own = np.array(weights, dtype=float)
+        try:
+            own = real_array(weights)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"weights must be a number for each row ({error})") from None
         own.setflags(write=False)
         return replace(self, rows=replace(rows, weights=own))
 
@@ -234,6 +248,11 @@ class Design:
         -------
         Design
 
+        Raises
+        ------
+        OptionError
+            For what is no number of one of them.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -242,6 +261,7 @@ class Design:
         >>> design.with_columns([0]).x_names
         ('(Intercept)',)
         """
+        kept = _positions(kept, len(self.x_names), "columns")
         return replace(
             self,
             x_names=tuple(self.x_names[j] for j in kept),
@@ -261,6 +281,11 @@ class Design:
         -------
         Design
 
+        Raises
+        ------
+        OptionError
+            For what is no number of one of them.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -270,6 +295,7 @@ class Design:
         >>> [factor.name for factor in design.with_terms([1]).factors]
         ['sample']
         """
+        kept = _positions(kept, len(self.terms), "terms")
         terms = [self.terms[t] for t in kept]
         used = sorted({term.factor for term in terms})
         return replace(
@@ -307,6 +333,7 @@ class Design:
         padded[self.kept] = values
         return pd.Series(padded, index=self.full_index)
 
+    @checked
     def new(
         self,
         data: Any,
@@ -355,11 +382,16 @@ class Design:
                [1., 4.]])
         """
         return make_new_design(
-            self.schema,
-            data,
-            new_levels,
-            matrices=matrices,
-            groups=groups,
-            offset=offset,
+            self.schema, data, new_levels, matrices=matrices, groups=groups, offset=offset,
             fixed=fixed,
-        )
+        )  # fmt: skip
+
+
+def _positions(kept: Any, count: int, what: str) -> list[int]:
+    """Positions among so many columns or terms, as whole numbers from 0 on."""
+    try:
+        return [range(count)[place] for place in kept]
+    except (TypeError, IndexError):
+        raise OptionError(
+            f"{what} are kept by their numbers from 0 to {count - 1}, not {kept!r:.60}"
+        ) from None

@@ -14,7 +14,7 @@ from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.arguments import checked
 from nestedmlm.design.frame.frames import Frame
 from nestedmlm.design.frame.values import level_label, object_array
-from nestedmlm.errors import ColumnNotFoundError, DataError
+from nestedmlm.errors import ColumnNotFoundError, DataError, OptionError
 
 _UNKNOWN = ("", "0", "NA", "NaN", "nan", "None", ".")  # how files write a parent that is not known
 
@@ -42,6 +42,12 @@ class Pedigree:
     labels: npt.NDArray[np.object_]
     sire: IntArray
     dam: IntArray
+
+    def __post_init__(self) -> None:
+        columns = [getattr(self, name) for name in ("labels", "sire", "dam")]
+        arrays = all(isinstance(one, np.ndarray) and one.ndim == 1 for one in columns)
+        if not arrays or len({len(one) for one in columns}) > 1 or self.sire.dtype.kind != "i":
+            raise OptionError("a pedigree is read from a table: nm.pedigree(data)")
 
     def __len__(self) -> int:
         return len(self.labels)

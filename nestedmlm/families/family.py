@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import NestedMLMError, OptionError, ResponseError
+from nestedmlm.arguments import check_number, real_array
+from nestedmlm.errors import NestedMLMError, OptionError, ResponseError, WeightsError
 from nestedmlm.families.links import Link, Mean, mean_of
 from nestedmlm.families.pymc_likelihood import PymcLikelihood
 
@@ -175,10 +176,18 @@ class Family:
         Returns
         -------
         float
+
+        Raises
+        ------
+        OptionError
+            If it is not a positive number.
         """
         if self.dispersion_value is not None:
             return self.dispersion_value
-        return 1.0 if dispersion is None else float(dispersion)
+        if dispersion is None:
+            return 1.0
+        name = f"{self.dispersion_name or 'dispersion'} of the {self.name} family"
+        return check_number(dispersion, name, positive=True)
 
     def with_dispersion(self, value: float) -> Family:
         """The family with its dispersion fixed.
@@ -205,12 +214,9 @@ class Family:
         """
         if self.dispersion == "none":
             raise OptionError(f"the {self.name} family has no dispersion to fix")
-        if not (np.isfinite(value) and value > 0.0):
-            raise OptionError(
-                f"{self.dispersion_name} of the {self.name} family must be a positive number, "
-                f"not {value!r}"
-            )
-        return replace(self, dispersion="fixed", dispersion_value=float(value))
+        name = f"{self.dispersion_name} of the {self.name} family"
+        value = check_number(value, name, positive=True)
+        return replace(self, dispersion="fixed", dispersion_value=value)
 
     def loglik(
         self, y: Any, mu: Any, weights: Any = 1.0, dispersion: float | None = None
@@ -229,17 +235,24 @@ class Family:
         -------
         array
 
+        Raises
+        ------
+        OptionError
+            For what is no number, or not one for each row.
+        WeightsError
+            For weights below zero.
+
         Examples
         --------
         >>> import nestedmlm as nm
         >>> nm.families.poisson().loglik([0.0, 1.0], [1.0, 1.0]).tolist()
         [-1.0, -1.0]
         """
-        y, mu, a = _same_shape(y, mu, weights)
+        y, mu, a = _same_shape(y=y, mu=mu, weights=weights)
         mean = mean_of(mu, self.link.unit)
         with np.errstate(divide="ignore", invalid="ignore"):
             kernel = self.log_kernel(y, mean, a, self.value_of(dispersion))
-        return kernel + self.log_constant(y, a)
+            return kernel + self.log_constant(y, a)
 
     def deviance_residuals(
         self, y: Any, mu: Any, weights: Any = 1.0, dispersion: float | None = None
@@ -255,13 +268,20 @@ class Family:
         -------
         array
 
+        Raises
+        ------
+        OptionError
+            For what is no number, or not one for each row.
+        WeightsError
+            For weights below zero.
+
         Examples
         --------
         >>> import nestedmlm as nm
         >>> nm.families.gaussian("log").deviance_residuals([3.0, 1.0], [2.0, 2.0]).tolist()
         [1.0, -1.0]
         """
-        y, mu, a = _same_shape(y, mu, weights)
+        y, mu, a = _same_shape(y=y, mu=mu, weights=weights)
         phi: Any = self.value_of(dispersion)
         with np.errstate(divide="ignore", invalid="ignore"):
             unit = self.unit_deviance(y, mu, phi / a if self.scaled else phi)
@@ -284,7 +304,7 @@ class Family:
         Raises
         ------
         OptionError
-            If the family has no variance function.
+            If the family has no variance function, or for what is no number.
 
         Examples
         --------
@@ -294,7 +314,7 @@ class Family:
         """
         if self.variance is None:
             raise OptionError(f"the {self.name} family has no variance function")
-        mean = mean_of(np.asarray(mu, dtype=float), self.link.unit)
+        mean = mean_of(_same_shape(mu=mu)[0], self.link.unit)
         return self.variance(mean, self.value_of(dispersion)).V
 
     def random(
@@ -302,7 +322,7 @@ class Family:
         mu: Any,
         weights: Any = 1.0,
         dispersion: float | None = None,
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | int | None = None,
     ) -> FloatArray:
         """A simulated response.
 
@@ -310,7 +330,8 @@ class Family:
         ----------
         mu, weights, dispersion
             As of `loglik`.
-        rng : numpy.random.Generator, optional
+        rng : numpy.random.Generator or int, optional
+            Generator, or a seed.
 
         Returns
         -------
@@ -320,6 +341,8 @@ class Family:
         ------
         ResponseError
             For means that the family cannot have.
+        OptionError, WeightsError
+            As `loglik`, and for what is no generator and no seed.
 
         Examples
         --------
@@ -329,8 +352,11 @@ class Family:
         >>> bool(((y >= 0) & (y <= 1)).all())
         True
         """
-        rng = np.random.default_rng() if rng is None else rng
-        mu, _, a = _same_shape(mu, mu, weights)
+        try:
+            rng = np.random.default_rng(rng)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"rng must be a numpy.random.Generator or a seed ({error})") from None
+        mu, a = _same_shape(mu=mu, weights=weights)
         with possible_means(self, mu):
             return self.draw(mu, a, self.value_of(dispersion), rng)
 
@@ -357,6 +383,14 @@ def possible_means(family: Family, mu: FloatArray) -> Iterator[None]:
         ) from None
 
 
-def _same_shape(y: Any, mu: Any, weights: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
-    y, mu, a = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (y, mu, weights)))
-    return y, mu, a
+def _same_shape(**values: Any) -> list[FloatArray]:
+    """Arguments as arrays of numbers that have one entry for each row."""
+    try:
+        found = list(np.broadcast_arrays(*(real_array(value) for value in values.values())))
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"{', '.join(values)} must be numbers, one or one for each row ({error})"
+        ) from None
+    if "weights" in values and np.any(found[-1] < 0.0):
+        raise WeightsError("weights must not be negative")
+    return found

@@ -346,8 +346,8 @@ def fit_generalized_design(
         design, family, nAGQ=nAGQ, information=information, start=start, control=control,
         penalty=penalty,
     )  # fmt: skip
-    warn_uncertified_glmm(found)
-    notes = [*design.messages, *found.remarks]
+    uncertified = warn_uncertified_glmm(found)
+    notes = [*design.messages, *dict.fromkeys((*uncertified, *found.remarks))]
     notes += growing_terms(design, family, found.solution.T)
     solution: Any = found.solution  # what is written for linear models holds: its sigma is 1
     if smallest_singular_value(solution) < SINGULAR:

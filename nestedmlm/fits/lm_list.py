@@ -139,6 +139,7 @@ class LmList(Viewable):
         return View((title, table, Text(said)))
 
 
+@checked
 def lm_list(formula: str, data: Any, pool: bool = True) -> LmList:
     """Least-squares fits of each group: lme4's ``lmList(Reaction ~ Days | Subject)``.
 
@@ -186,7 +187,9 @@ def lm_list(formula: str, data: Any, pool: bool = True) -> LmList:
     df = pd.Series([f.df for f in found], index=index, name="df")
     spread = sigma.to_numpy(dtype=float)
     if pool:
-        spread = np.full(len(found), np.sqrt((sigma**2 * df).sum() / df.sum()))
+        total = df.sum()  # without degrees of freedom nothing is known of the spread
+        pooled = np.sqrt((sigma**2 * df).sum() / total) if total > 0 else np.nan
+        spread = np.full(len(found), pooled)
     units = np.array([f.unit_errors for f in found])
     return LmList(
         formula=f"{parsed.response_text} ~ {bar.lhs_text}",

@@ -356,11 +356,11 @@ def fit_design(
             f"control must be a nm.Control(max_evaluations=..., ...), not {type(control).__name__}"
         )
     found = solve(design, REML=REML, start=start, control=control, penalty=penalty, stats=stats)
-    warn_uncertified(found)
-    notes = [*design.messages]
+    uncertified = warn_uncertified(found)
+    notes = [*design.messages, *uncertified]
     if _SINGULAR_BY[found.certificate.control.optimizer](found.solution):
         notes.append(SINGULAR_MESSAGE)
-    notes += remarks_on_precision(found)
+    notes += [one for one in remarks_on_precision(found) if one not in uncertified]
     s, H = found.solution, found.information
     shared = confoundings(design, s, REML=found.REML, information=H)
     hint = " (see fit.diagnose())" if design.residual is None else ""

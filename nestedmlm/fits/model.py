@@ -164,8 +164,7 @@ class Model:
             family=None if family is link is None else generalized_family(family, link),
             sigma=read_fixed(fixed),
         )
-        caller = Caller.here()
-        source = read_source(parsed, data, options, caller, env=env, data_name=data_name)
+        source = read_source(parsed, data, options, Caller.here(), env=env, data_name=data_name)
         self._fill(parsed, source, source.design(parsed))
 
     @classmethod
@@ -233,19 +232,17 @@ class Model:
         327.327
         """
         if self.family is not None:
-            generalized: Any = fit_generalized(
+            return fit_generalized(  # type: ignore[return-value]
                 self, REML=REML, method=method, nAGQ=nAGQ, information=information, start=start,
                 control=control, penalty=penalty,
             )  # fmt: skip
-            return generalized  # type: ignore[no-any-return]
         if nAGQ != 1 or information != "auto":
             raise OptionError("nAGQ and information are options of a model with a family")
         if method is not None:
             control = (control or Control()).by(method)
         fit = fit_design(
-            self, self.design, REML=REML is not False, start=start, control=control,
-            penalty=penalty,
-        )  # fmt: skip
+            self, self.design, REML=REML is not False, start=start, control=control, penalty=penalty
+        )
         if SINGULAR_MESSAGE in fit.messages:
             _log.warning(SINGULAR_MESSAGE, extra=IN_RESULT)
         return fit
@@ -300,6 +297,7 @@ class Model:
         """
         return self.with_formula(update_formula(self.formula, formula))
 
+    @checked
     def with_formula(self, formula: str | Formula) -> Model:
         """Make the model of another formula on the same data.
 
@@ -322,6 +320,7 @@ class Model:
         """
         return Model._of(as_formula(formula, self.formula.double_bar), self.source)
 
+    @checked
     def reduced(self, formula: str | Formula) -> Model:
         """Make the model of a formula with fewer terms on the same data.
 
@@ -377,6 +376,7 @@ class Model:
         """Column that holds the prior weights; None where there are none or they are an array."""
         return self.source.options.weights_column
 
+    @checked
     def with_data(self, data: Any) -> Model:
         """Make the model of the same formula on other data.
 

@@ -60,10 +60,10 @@ class Control:
     method: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
+        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
             known = ", ".join(OPTIMIZERS)
             raise OptionError(f"optimizer={self.optimizer!r} is unknown; known: {known}")
-        if self.method not in METHODS:
+        if not isinstance(self.method, str) or self.method not in METHODS:
             raise OptionError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         for name in ("tolerance", "escape_tolerance", "snap"):
             if check_number(getattr(self, name), name) < 0:

@@ -217,8 +217,14 @@ def _other_optima(found: Solved) -> tuple[str, ...]:
     )
 
 
-def warn_uncertified(found: Solved) -> None:
-    """Warn of an optimum that is not certified, and of arithmetic that lost too many digits."""
+def warn_uncertified(found: Solved) -> tuple[str, ...]:
+    """Warn of an optimum that is not certified, and of arithmetic that lost too many digits.
+
+    Returns
+    -------
+    tuple of str
+        What it warned of.
+    """
     certificate = found.certificate
     near = certificate.gap < WARNED_FROM[certificate.control.optimizer]
     said = [] if certificate.holds or near else [certificate.message]
@@ -231,3 +237,4 @@ def warn_uncertified(found: Solved) -> None:
         )
     for message in said:
         warnings.warn(message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
+    return tuple(said)

@@ -20,7 +20,7 @@ from nestedmlm.bayes.model.marginal import marginal_model
 from nestedmlm.bayes.model.names import parameter_names
 from nestedmlm.bayes.model.priors import resolve_priors
 from nestedmlm.design.build import build_design
-from nestedmlm.errors import NestedMLMError, OptionError
+from nestedmlm.errors import DataError, NestedMLMError, OptionError
 from nestedmlm.plots.priors import SCIPY, SYMMETRIC_TWIN
 
 
@@ -379,3 +379,11 @@ def test_lkj_is_the_prior_by_its_name():
             nm.LKJ(eta)
     with pytest.raises(OptionError, match="must be one number"):
         nm.LKJ([1, 2])
+
+
+def test_predictors_whose_squares_are_zero_to_the_computer():
+    data = nm.load_dataset("sleepstudy")
+    for tiny in (1e-200, 1e-320):
+        model = nm.Model("Reaction ~ Days + (1 | Subject)", data.assign(Days=data.Days * tiny))
+        with pytest.raises(DataError, match=r"predictor Days is so small.*other units"):
+            model.priors  # noqa: B018

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 import nestedmlm as nm
-from nestedmlm.errors import OptionError, ResponseError
+from nestedmlm.errors import OptionError, ResponseError, WeightsError
 from nestedmlm.families import (
     FAMILIES,
     LINKS,
@@ -339,3 +339,28 @@ def test_means_out_of_range_draw_nothing(name, mu):
     """An identity link and drawn random effects come there; NumPy said only 'scale < 0'."""
     with pytest.raises(ResponseError, match=r"no responses of means from .* to .*link"):
         resolve_family(name, None).random([0.5, mu], 1.0, 0.5, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda family: family.loglik("a", 1.0),
+        lambda family: family.loglik([1.0, 2.0], [1.0, 2.0, 3.0]),
+        lambda family: family.deviance_residuals({}, 1.0),
+        lambda family: family.deviance_residuals(1.0, 1.0, -1.0),
+        lambda family: family.variance_at([1j]),
+        lambda family: family.random([1.0], rng="a"),
+        lambda family: family.random([1.0], dispersion="a"),
+        lambda family: family.label_at(-1.0),
+        lambda family: family.with_dispersion("a"),
+    ],
+)
+def test_what_is_no_number_for_each_row(call):
+    with pytest.raises((OptionError, WeightsError), match=r"must (be|not be)"):
+        call(f.gamma())
+
+
+def test_densities_outside_the_range_are_silent():
+    assert f.inverse_gaussian().loglik([0.0, 1.0], 1.0)[1] == pytest.approx(
+        stats.invgauss(1.0).logpdf(1.0)
+    )

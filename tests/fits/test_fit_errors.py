@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,13 @@ import pytest
 import nestedmlm as nm
 from nestedmlm.design.build import build_design
 from nestedmlm.errors import (
+    ConvergenceWarning,
     DataError,
     MemoryLimitError,
     ModelComparisonError,
     NewLevelsError,
     OptionError,
+    WeightsError,
 )
 from nestedmlm.likelihood import plan
 from nestedmlm.likelihood.solution import results_at
@@ -236,3 +239,43 @@ def test_extending_columns_in_another_byte_order(sleepstudy: pd.DataFrame, table
     swapped = table({**columns, "Days": columns["Days"].astype(">i4")})
     fit = nm.lmer("Reaction ~ Days + (1 | Subject)", swapped)
     assert len(fit.extend(along="Days", n=20).simulate(1, seed=1)) == 18 * 20
+
+
+def test_an_optimum_that_is_not_certified_stays_said(sleepstudy: pd.DataFrame) -> None:
+    """The warning comes once; the summary is what is printed, pickled and read later."""
+    few = nm.Control(max_evaluations=3)
+    data = sleepstudy.assign(slow=(sleepstudy["Reaction"] > 300).astype(int))
+    with pytest.warns(ConvergenceWarning, match="used all its evaluations"):
+        linear = nm.lmer("Reaction ~ Days + (Days | Subject)", data, control=few)
+    with pytest.warns(ConvergenceWarning, match="used all its evaluations"):
+        counts = nm.glmer("slow ~ Days + (1 | Subject)", data, family="binomial", control=few)
+    for found in (linear, counts):
+        assert not found.converged
+        for text in (str(found), str(pickle.loads(pickle.dumps(found)).summary())):
+            assert text.count("used all its evaluations") == 1
+            assert "optimum not certified" in text
+
+
+def test_designs_are_changed_by_what_fits_them(fit: nm.LmerFit) -> None:
+    with pytest.raises(OptionError, match="rows must be the rows of a design"):
+        fit.design.with_rows(3)
+    for kept in (1.5, [None], [5], np.eye(2)):
+        with pytest.raises(OptionError, match="columns are kept by their numbers from 0 to 1"):
+            fit.design.with_columns(kept)
+        with pytest.raises(OptionError, match="terms are kept by their numbers from 0 to 0"):
+            fit.design.with_terms(kept)
+    with pytest.raises(WeightsError, match="a number for each row"):
+        fit.design.with_weights("w")
+
+
+def test_files_that_are_no_capsules(tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "bytes"):
+        with pytest.raises(DataError, match="is no capsule"):
+            nm.load_capsule(path)
+
+
+def test_long_values_are_cut_where_a_message_shows_them(sleepstudy: pd.DataFrame) -> None:
+    with pytest.raises(OptionError, match="REML must be True or False") as error:
+        nm.lmer("Reaction ~ 1 + (1 | Subject)", sleepstudy, REML="x" * 10_000)  # type: ignore[call-overload]
+    assert len(str(error.value)) < 500

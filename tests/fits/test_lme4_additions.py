@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from inspect import signature
 
 import numpy as np
 import pytest
 
 import nestedmlm as nm
+from nestedmlm import lme4
 from nestedmlm.errors import DataError, FormulaError, OptionError, WeightsError
 from nestedmlm.lme4 import VarCorr, confint, getME, lmList, ranef, refit, vcov
 
@@ -131,3 +133,24 @@ def test_a_plan_in_standard_deviations() -> None:
             "y ~ Days + (1 | Subject)", data, beta={"Days": 1}, sd={"Subject": 4, residual: 10}
         )
         assert study.sigma == 10 and study.theta[0] == pytest.approx(0.4)
+
+
+def test_functions_of_a_fit_say_so_of_anything_else(fit) -> None:
+    takes_one = {
+        name
+        for name in lme4.__all__
+        if next(iter(signature(getattr(lme4, name)).parameters)) not in ("fits", "formula")
+    }
+    assert len(takes_one) > 40
+    for name in takes_one:
+        with pytest.raises(OptionError, match=rf"{name}\(\) takes"):
+            getattr(lme4, name)(*[3, "X"][: 2 if name == "getME" else 1 + (name == "update")])
+    with pytest.raises(OptionError, match="what step"):
+        lme4.get_model(fit)
+    for name in ("summary", "drop1"):
+        with pytest.raises(OptionError, match="ddf must be"):
+            getattr(lme4, name)(fit, ddf=np.ones(2))
+    with pytest.raises(OptionError, match="re_form must be"):
+        lme4.simulate(fit, re_form=np.ones(2))
+    with pytest.raises(OptionError, match="oldNames must be True or False"):
+        confint(fit, oldNames=np.ones(2))

@@ -478,3 +478,9 @@ def test_optimum_and_modes_beside_correlated_residuals():
     forecast = fit.predict(next_visit, use_residuals=True)
     last = fit.resid.to_numpy()[1]
     assert float(forecast.iloc[0] - fit.predict(next_visit).iloc[0]) == pytest.approx(rho * last)
+
+
+def test_pedigrees_are_read_from_tables():
+    for columns in ((1, 2, 3), (np.arange(3), np.zeros(3), np.zeros(3, int)), ([], [], [])):
+        with pytest.raises(OptionError, match=r"nm\.pedigree\(data\)"):
+            nm.Pedigree(*columns)

@@ -13,7 +13,7 @@ from parts_of_tables import parts_of
 from test_sources import DATA
 
 import nestedmlm as nm
-from nestedmlm.errors import OverlapError, RowsNotHereError
+from nestedmlm.errors import DataError, OverlapError, RowsNotHereError
 
 pa = pytest.importorskip("pyarrow")
 
@@ -173,6 +173,9 @@ def test_a_task_that_was_run_again():
     with pytest.raises(OverlapError, match=r"twice: first;"):
         plan.merge([*parts, parts[0]])
     assert plan.merge([*parts, parts[0]], allow_overlap=True).nobs == len(DATA) + 2000
+    for tables in ([3], [DATA]):
+        with pytest.raises(DataError, match=r"a list of the tables that plan\.summarise made"):
+            plan.merge(tables)
 
 
 def test_saved_and_loaded(tmp_path):

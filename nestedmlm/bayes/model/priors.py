@@ -39,6 +39,7 @@ from nestedmlm.covariance import Parameter
 from nestedmlm.covariance.parameter import ends
 from nestedmlm.covariance.residual_structures import GAPS, ResidualStructure
 from nestedmlm.design.moments import column_moments, mean_weight, response_moments, term_sizes
+from nestedmlm.errors import DataError
 from nestedmlm.statistics.residual_model import column_unit
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ def _fixed_row(design: Design, j: int, scale: LinkScale) -> PriorRow:
     spread, word = x.sd, "sd"
     if spread == 0.0:  # a constant column that is not called the intercept
         spread, word = x.rms, "rms"
+    if spread == 0.0:
+        raise DataError(
+            f"the predictor {design.x_names[j]} is so small that its squares are zero to the "
+            "computer; give it in other units (divide it by its standard deviation)"
+        )
     rule = f"0, {_units(_WIDE, scale, f' / {word} x')}"
     prior = Prior("Normal", mu=0.0, sigma=_WIDE * scale.unit / spread)
     return PriorRow(prior, "fixed effect", rule, units=(scale.unit, spread))

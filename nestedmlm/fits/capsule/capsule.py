@@ -211,7 +211,7 @@ def load_capsule(path: str | Path) -> Capsule:
     """
     try:
         contents = json.loads(Path(path).read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no capsule: {error}") from None
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise DataError(f"{path} is no capsule of this format ({FORMAT})")

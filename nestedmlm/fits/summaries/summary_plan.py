@@ -151,10 +151,12 @@ class SummaryPlan:
 
 
 def _column(table: Any) -> Any:
-    if COLUMN not in table.column_names:
+    names = getattr(table, "column_names", None)
+    if names is None or COLUMN not in names:
+        found = f"a {type(table).__name__}" if names is None else ", ".join(names[:MOST_COLUMNS])
         raise DataError(
-            f"merge takes the tables that plan.summarise made, which have a column {COLUMN!r}; "
-            f"this one has {', '.join(table.column_names[:MOST_COLUMNS])}"
+            "merge takes a list of the tables that plan.summarise made, which have a column "
+            f"{COLUMN!r}; here is {found}"
         )
     return table.column(COLUMN)
 

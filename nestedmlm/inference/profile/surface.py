@@ -10,7 +10,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance import split_parameters
 from nestedmlm.design.model_parameters import ModelParameter
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.likelihood import elimination
 from nestedmlm.likelihood.criterion import criterion, profile
 from nestedmlm.likelihood.plan import flat_of_theta
@@ -118,8 +118,14 @@ def _relative_sd(solution: Solution, parameter: ModelParameter) -> float:
 
 def _criterion(solution: Solution, theta: FloatArray, REML: bool) -> float:
     stats = solution.stats
-    state = elimination.eliminate(flat_of_theta(theta, solution.plan, stats), stats)
-    log_sxx, r2, _, _ = profile(state.S)
+    try:
+        state = elimination.eliminate(flat_of_theta(theta, solution.plan, stats), stats)
+        log_sxx, r2, _, _ = profile(state.S)
+    except (np.linalg.LinAlgError, FloatingPointError) as error:
+        raise DataError(
+            "the surface has a place without a criterion: near this optimum rows are fitted "
+            "exactly, or covariances are singular; take a simpler model"
+        ) from error
     return criterion(state.logdet, log_sxx, r2, stats, REML)
 
 

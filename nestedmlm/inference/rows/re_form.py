@@ -64,12 +64,12 @@ def only_columns(X: FloatArray, keep: Mask) -> FloatArray:
 
 
 def _bars(design: Design, re_form: Any) -> tuple[Bar, ...]:
-    if re_form is False or re_form in _NONE:
+    if re_form is False or (isinstance(re_form, str) and re_form in _NONE):
         return ()
     if not isinstance(re_form, str):
         raise OptionError(
             "re_form must be None (all random effects), False or '~ 0' (none), or a formula such "
-            f"as '~ (1 | {design.factors[0].name})', not {re_form!r}"
+            f"as '~ (1 | {design.factors[0].name})', not {re_form!r:.200}"
         )
     fixed, bars = parse_right_side(re_form, double_bar=design.formula.double_bar)
     nothing = isinstance(fixed, Literal) and fixed.value == 0

@@ -339,10 +339,12 @@ def solved_again(
     )
 
 
-def warn_uncertified_glmm(found: GlmmSolved) -> None:
-    """Warn of an optimum that is not certified."""
-    if not found.certificate.holds:
-        warnings.warn(found.certificate.message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
+def warn_uncertified_glmm(found: GlmmSolved) -> tuple[str, ...]:
+    """Warn of an optimum that is not certified; return what was said."""
+    if found.certificate.holds:
+        return ()
+    warnings.warn(found.certificate.message, ConvergenceWarning, skip_file_prefixes=PACKAGE)
+    return (found.certificate.message,)
 
 
 def _certificate(
