@@ -148,21 +148,22 @@ def sampling_problems(
     if independent:
         if least < min(MIN_ESS_PER_CHAIN * LEAST_CHAINS, LEAST_SHARE * chains * draws):
             out.append(
-                f"importance sampling found only {least:.0f} effective draws of "
+                f"importance sampling found only {np.floor(least):.0f} effective draws of "
                 f"{table['ess_bulk'].idxmin()}: ask for more draws, or sample with NUTS "
                 "(sampler='nutpie')"
             )
         return tuple(out)
     if worst > MAX_R_HAT:
         name = table["r_hat"].idxmax()
+        shown = np.ceil(1000.0 * worst - 1e-9) / 1000.0  # never the limit that it is above
         out.append(
-            f"R-hat of {name} is {worst:.3f} (above {MAX_R_HAT}): draw more, or warm up longer"
+            f"R-hat of {name} is {shown:.3f} (above {MAX_R_HAT}): draw more, or warm up longer"
         )
     if least < MIN_ESS_PER_CHAIN * chains:
         name = table["ess_bulk"].idxmin()
         out.append(
-            f"only {least:.0f} effective draws of {name} (fewer than {MIN_ESS_PER_CHAIN} per "
-            "chain): draw more"
+            f"only {np.floor(least):.0f} effective draws of {name} (fewer than "
+            f"{MIN_ESS_PER_CHAIN} per chain): draw more"
         )
     return tuple(out)
 

@@ -483,4 +483,4 @@ def test_optimum_and_modes_beside_correlated_residuals():
 def test_pedigrees_are_read_from_tables():
     for columns in ((1, 2, 3), (np.arange(3), np.zeros(3), np.zeros(3, int)), ([], [], [])):
         with pytest.raises(OptionError, match=r"nm\.pedigree\(data\)"):
-            nm.Pedigree(*columns)
+            nm.Pedigree(**dict(zip(("labels", "sire", "dam"), columns, strict=True)))

@@ -230,6 +230,11 @@ def test_problems_of_sampling(pair):
     assert "R-hat of (Intercept) is 1.200" in said
     (said,) = sampling_problems(table.assign(ess_bulk=50.0), **options)
     assert "only 50 effective draws" in said
+    # a number beside the limit that it misses is not rounded onto it
+    (said,) = sampling_problems(table.assign(r_hat=1.0101), **options)
+    assert "is 1.011 (above 1.01)" in said
+    (said,) = sampling_problems(table.assign(ess_bulk=399.7), **options)
+    assert "only 399 effective draws" in said
     options |= {"independent": True}
     assert sampling_problems(table.assign(r_hat=1.2), **options) == ()
     (said,) = sampling_problems(table.assign(ess_bulk=350.0), **options)
