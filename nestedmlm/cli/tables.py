@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import json
@@ -21,6 +22,8 @@ from nestedmlm.errors import ColumnNotFoundError, DataError, DatasetError
 
 STDIN = "-"
 WORKBOOKS = (".xlsx", ".xls", ".ods")
+_LARGEST = 2.0**63  # of whole numbers that pandas reads as such where some are missing
+_EXACT = 2.0**53  # floats from here on are not all the whole numbers
 
 
 def table_name(path: Path) -> str:
@@ -57,12 +60,14 @@ def read_table(path: Path) -> pd.DataFrame:
         if workbook:
             return pd.read_excel(path)
         source = io.StringIO(sys.stdin.read()) if str(path) == STDIN else path
-        frame = pd.read_csv(source)
+        frame = _read_csv(source)
         header = str(frame.columns[0])
         sep = next((sign for sign in (";", "\t") if sign in header), None)
         if len(frame.columns) > 1 or sep is None:
             return frame
-        frames = [_read_separated(source, sep, decimal) for decimal in (",.", ".")[sep == "\t"]]
+        frames = [
+            _read_csv(source, sep=sep, decimal=decimal) for decimal in (",.", ".")[sep == "\t"]
+        ]
         return max(frames, key=lambda frame: frame.select_dtypes("number").shape[1])
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror or error}.") from error
@@ -72,10 +77,24 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{table_name(path)} cannot be read as {kind}: {error}") from error
 
 
-def _read_separated(source: io.StringIO | Path, sep: str, decimal: str) -> pd.DataFrame:
+def _read_csv(source: io.StringIO | Path, **how: Any) -> pd.DataFrame:
+    """Read a CSV file; whole numbers beyond 2^53 with missing ones among them are no floats."""
+    frame = _from_the_start(source, **how)
+    for column in frame.select_dtypes("float"):
+        if _EXACT <= frame[column].abs().max() < _LARGEST:
+            with contextlib.suppress(ValueError, TypeError):  # no whole numbers
+                kind = {column: "Int64"}
+                frame[column] = _from_the_start(source, usecols=[column], dtype=kind, **how)[column]
+    for column in frame.select_dtypes(["object", "string"]):
+        # pandas leaves whole numbers beyond 2^63 as text where one is missing, and that one empty
+        frame[column] = frame[column].mask(frame[column] == "")
+    return frame
+
+
+def _from_the_start(source: io.StringIO | Path, **how: Any) -> pd.DataFrame:
     if isinstance(source, io.StringIO):
         source.seek(0)
-    return pd.read_csv(source, sep=sep, decimal=decimal)
+    return pd.read_csv(source, **how)
 
 
 def with_factors(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -120,6 +120,17 @@ def test_tables_as_spreadsheets_save_them(kind, tmp_path, sleep_csv, capsys):
     assert capsys.readouterr().out == expected
 
 
+@pytest.mark.parametrize("base", [10**17, 2**63, 0])
+def test_ids_of_64_bits_with_a_missing_one_stay_apart(base, tmp_path, capsys):
+    table = nm.load_dataset("sleepstudy")
+    table["Subject"] = [str(base + int(subject)) for subject in table["Subject"]]
+    table.loc[7, "Subject"] = None
+    table["Days"] = table["Days"] * 1e20 + 0.5  # large, and no whole numbers
+    table.to_csv(tmp_path / "ids.csv", sep=";", index=False)
+    assert main(["fit", "Reaction ~ Days + (1 | Subject)", str(tmp_path / "ids.csv")]) == 0
+    assert "Number of obs: 179, groups:  Subject, 18" in capsys.readouterr().out
+
+
 def test_fit_by_ml(sleep_csv, capsys):
     assert main(["fit", SLOPES, str(sleep_csv), "--ml"]) == 0
     assert "maximum likelihood" in capsys.readouterr().out
