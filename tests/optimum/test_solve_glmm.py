@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from nestedmlm.likelihood.glmm.dense import dense_laplace
 from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.optimum import minque
 from nestedmlm.optimum.glmm.exact_hessian import exact_hessian
-from nestedmlm.optimum.glmm.glmm_start import least_squares_start
+from nestedmlm.optimum.glmm.glmm_start import least_squares_start, other_least_squares
 from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
 
 
@@ -422,6 +423,62 @@ def test_few_responses_differ_by_groups_or_by_dispersion(seed, n):
     other = nm.glmer(form, data, family=family, start={"theta": [2.0], "dispersion": 0.1})
     assert fit.converged and other.theta[0] > 1.0
     assert fit.criterion < other.criterion + 1e-6
+
+
+# y and x of rows in groups that restart; inverse Gaussian, log link, crossed with three levels
+LINES = pd.DataFrame({
+    "y": [0.0646, 0.0321, 4.05, 0.296, 0.94, 0.094, 0.511, 0.172, 4.28, 1.65, 0.599, 0.00973,
+          0.312, 0.143, 0.486, 0.0915, 0.0257, 1.32, 1.23, 0.00449, 4.08, 0.482, 1.44, 0.554],
+    "x": [-0.609, 1.45, 1.4, 0.619, -0.408, 1.2, 0.188, -0.545, -0.172, 0.196, -1.63, 1.35,
+          -1.55, 0.48, 0.206, 0.335, -0.898, 1.2, -0.456, -2.0, 0.428, 0.398, -0.51, -0.237],
+    "g": np.arange(24) % 3,
+    "h": [2, 2, 1, 1, 0, 1, 1, 0, 2, 2, 2, 2, 1, 1, 2, 0, 0, 0, 2, 1, 1, 2, 0, 1],
+})  # fmt: skip
+GROUPS = pd.DataFrame({
+    "y": [0.829, 10.1, 1.12, 0.364, 0.0149, 3.62, 1.01, 0.79, 0.0546, 3.36, 0.187, 0.287],
+    "x": [-2.1, -0.404, 0.349, -0.0998, 0.416, 0.576, -0.447, -0.3, 0.892, -1.12, 0.91, 0.724],
+    "g": np.arange(12) % 8,
+    "h": [2, 1, 1, 2, 0, 0, 1, 1, 0, 2, 2, 1],
+})  # fmt: skip
+
+
+def test_a_log_likelihood_that_is_not_concave_has_other_optima_to_start_from():
+    """The mean of most rows is as good as infinite at the better one: the smallest is met."""
+    family = nm.families.inverse_gaussian("log")
+    model = make_model(nm.build_design("y ~ x + (1 | g)", LINES), family)
+    usual = model.loglik(model.predictor((first := least_squares_start(model))[0]), first[1])
+    (gamma, dispersion), *_ = other_least_squares(model)
+    assert model.loglik(model.predictor(gamma), dispersion) > usual + 5.0
+    again = other_least_squares(model)
+    assert np.array_equal(again[0][0], gamma)
+    assert not other_least_squares(replace(model, family=nm.families.poisson()))  # concave
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "start", "lower"),
+    [
+        (LINES, {"theta": [0.1, 0.1], "dispersion": 0.9}, 38.2286),
+        (GROUPS, {"theta": [0.1, 0.1], "dispersion": 0.35}, 26.598),  # the usual start: 37.69
+    ],
+)
+def test_tiny_fits_with_a_dispersion_are_not_above_another_start(data, start, lower):
+    """By integrals over draws of all effects too the lower one is the likelihood's (12 there)."""
+    family, form = nm.families.inverse_gaussian("log"), "y ~ x + (1 | g) + (1 | h)"
+    fit = nm.glmer(form, data, family=family)
+    assert fit.converged
+    assert fit.criterion <= nm.glmer(form, data, family=family, start=start).criterion + 1e-6
+    assert fit.criterion <= lower + 1e-3
+
+
+@pytest.mark.slow
+def test_tiny_fits_of_precisions_start_from_larger_ones():
+    y = [0.998237, 0.846828, 0.002412, 0.971447, 0.950594, 0.0001]
+    data, family = pd.DataFrame({"g": [0, 1, 2] * 2, "y": y}), nm.families.beta("cloglog")
+    fit = nm.glmer("y ~ 1 + (1 | g)", data, family=family)
+    start = {"theta": [2.0], "dispersion": 30.0}  # the usual one: 0.69, and 0.92 above
+    other = nm.glmer("y ~ 1 + (1 | g)", data, family=family, start=start)
+    assert fit.converged and fit.criterion <= other.criterion + 1e-6
 
 
 def test_dispersions_to_start_from():

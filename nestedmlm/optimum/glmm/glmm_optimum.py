@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from nestedmlm.likelihood.glmm.warm_start import cold_start
 from nestedmlm.likelihood.plan import SINGULAR
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.glmm.glmm_objective import GlmmEvaluation, GlmmObjective
-from nestedmlm.optimum.glmm.glmm_start import starting_points
+from nestedmlm.optimum.glmm.glmm_start import other_least_squares, starting_points
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import ObjectiveAt
 from nestedmlm.optimum.optimize import well_determined
@@ -23,9 +24,10 @@ from nestedmlm.optimum.starts import correlated_starts, scaled_sds, small_correl
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
 # rows up to which fits get further starts: all, of weakly known variances, singular
 _TINY_ROWS, _WEAK_ROWS, _SINGULAR_ROWS = 50, 200, 1000
-_NEARLY_NONE = 0.05  # share of the first start's standard deviations, to start from
-# shares of the usual standard deviations and of the dispersion that was found, to start from
-_MORE, _LESS_DISPERSION = 3.0, 0.1
+_SHARES = (0.05, 0.5, 1.5, 4.0)  # of the usual standard deviations, to start from
+_DISPERSIONS = (0.1, 0.01)  # shares of a dispersion beside them
+_OF_MORE_ROWS = 2  # such points to start from in fits that are not tiny
+_SAME_POINT = 1e-6  # deviance units between points that are tried
 _SAME = 1e-8  # deviance units within which two optima are one
 
 
@@ -53,11 +55,12 @@ def best_optimum(
     """
     tried = [_first_optimum(objective, start, control)]
     shorter = replace(control, max_evaluations=min(control.max_evaluations, _OTHER_EVALUATIONS))
+    tiny = objective.stats.n <= _TINY_ROWS
     for other in _other_starts(objective, tried[0]):
-        try:
-            tried.append(local_optimum(objective, other, shorter))
-        except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
-            continue
+        own = _led_to(objective, other, shorter)
+        if tiny and not objective.model.bounded and not any(found.holds for found in own):
+            own += _beside_expected(objective, other, shorter)
+        tried += own
     if not objective.model.bounded and not any(found.holds for found in tried):
         tried += _beside_expected(objective, tried[0].start, control)
     # what is lower, no optimum and beside a pole of the approximation is on its way to it
@@ -90,6 +93,14 @@ def beside_pole(found: LocalOptimum) -> bool:
     return not objective.model.bounded and bool((here.approximation.modes.rows.h < 0.0).any())
 
 
+def _led_to(objective: GlmmObjective, start: FloatArray, control: Control) -> list[LocalOptimum]:
+    """What a start leads to; nothing where the criterion does not exist."""
+    try:
+        return [local_optimum(objective, start, control)]
+    except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
+        return []
+
+
 def _beside_expected(
     objective: GlmmObjective, start: FloatArray, control: Control
 ) -> list[LocalOptimum]:
@@ -99,12 +110,8 @@ def _beside_expected(
     Laplace approximation falls without bound there, and a descent that comes near follows it down.
     With the expected information it is bounded.
     """
-    bounded = _with_expected(objective)
-    try:
-        near = local_optimum(bounded, start, control)
-        return [local_optimum(objective, near.here.point, control)]
-    except (np.linalg.LinAlgError, FloatingPointError, ZeroDivisionError):
-        return []
+    near = _led_to(_with_expected(objective), start, control)
+    return [one for found in near for one in _led_to(objective, found.here.point, control)]
 
 
 def _with_expected(objective: GlmmObjective) -> GlmmObjective:
@@ -144,9 +151,8 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
     """Starts with other correlations, where a lower optimum may hide (as for linear models).
 
     Structured terms start from small standard deviations too in fits that are singular or tiny, or
-    that are none: of unstructured terms one of the `correlated_starts` has them. Scaled families
-    start from nearly none, with the fixed effects of a model without random effects, and from more
-    with less dispersion: what responses differ by may be either's.
+    that are none: of unstructured terms one of the `correlated_starts` has them. Families with a
+    dispersion start from `_promising` points then.
     """
     plan, nt = objective.plan, objective.plan.n_theta
     known = found.holds and objective.stats.n > _doubtful_rows(found.here)
@@ -157,15 +163,52 @@ def _other_starts(objective: GlmmObjective, found: LocalOptimum) -> Iterator[Flo
     for phi in (*correlated_starts(plan), *small):
         if not np.array_equal(phi, found.start[:nt]):
             yield np.concatenate([phi, rest])
-    family = objective.model.family
-    if not family.scaled or not found.holds or known:
-        return
-    # their modes may be several
-    _, usual = next(starting_points(objective.model, None, joint=objective.joint))
-    yield np.append(scaled_sds(usual[:nt], plan, _NEARLY_NONE), usual[nt:])
-    if family.has_dispersion:
-        less = found.here.point[-1] + math.log(_LESS_DISPERSION)
-        yield np.concatenate([scaled_sds(usual[:nt], plan, _MORE), usual[nt:-1], [less]])
+    family, tiny = objective.model.family, objective.stats.n <= _TINY_ROWS
+    if family.has_dispersion and not known and (tiny or (family.scaled and found.holds)):
+        promising = _promising(objective, found)
+        yield from promising if tiny else promising[:_OF_MORE_ROWS]
+
+
+def _promising(objective: GlmmObjective, found: LocalOptimum) -> list[FloatArray]:
+    """Points to start from: what responses differ by may be any parameter's.
+
+    With the fixed effects of each optimum without random effects, and those that were found, and
+    standard deviations from nearly none to large: the best of each, and those of less dispersion.
+    """
+    model, plan, nt = objective.model, objective.plan, objective.plan.n_theta
+    _, usual = next(starting_points(model, None, joint=objective.joint))
+    fixed = [usual[nt:], *_other_fixed(objective)]
+    fixed += [found.here.point[nt:]] if found.holds else []
+    screen = objective if model.bounded else _with_expected(objective)
+
+    def best(
+        rests: Sequence[FloatArray], shares: Sequence[float], less: float = 1.0
+    ) -> tuple[float, FloatArray]:
+        away = math.log(less) if model.family.scaled else -math.log(less)  # or a precision
+        points = [
+            np.concatenate([scaled_sds(usual[:nt], plan, share), rest[:-1], [rest[-1] + away]])
+            for rest in rests
+            for share in shares
+        ]
+        values = [screen.value_at(point) for point in points]
+        return min(values), points[int(np.argmin(values))]
+
+    tried = [
+        *(best([rest], _SHARES) for rest in fixed),
+        *(best(fixed, [share]) for share in _SHARES),
+        *(best(fixed, _SHARES, less) for less in _DISPERSIONS),
+    ]
+    tried.sort(key=lambda one: one[0])
+    distinct = [tried[0], *(b for a, b in pairwise(tried) if b[0] - a[0] > _SAME_POINT)]
+    return [point for value, point in distinct if math.isfinite(value)]
+
+
+def _other_fixed(objective: GlmmObjective) -> list[FloatArray]:
+    """What points hold beside phi, at other optima without random effects."""
+    return [
+        np.append([] if objective.joint else gamma, math.log(dispersion))
+        for gamma, dispersion in other_least_squares(objective.model)
+    ]
 
 
 def _doubtful_rows(here: ObjectiveAt) -> int:

@@ -18,6 +18,9 @@ _CLOSE = 1e-8  # change of coefficients at which the search for a start ends
 _GAIN = 1e-4  # of log-likelihood, below which it ends, too: of separated rows it always rises
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
 _SHARE_OF_SD = 0.5  # of a row's standard deviation on the predictor's scale, to start from
+_SUBSETS = 12  # of rows that a first fit of the fixed effects goes through
+_OTHER = 0.05  # of log-likelihood by which fits without random effects differ
+_MOST_OTHERS = 2  # such fits to start from
 _SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
 
 
@@ -51,29 +54,85 @@ def least_squares_start(model: GlmmModel) -> tuple[FloatArray, float]:
             found = model.loglik(model.predictor(tried), dispersion)
             if found > value:
                 value, gamma = found, tried
+        gamma, value = _reweighted(model, gamma, dispersion, value)
+        dispersion = _dispersion_at(model, gamma, dispersion)
+    return gamma, dispersion
+
+
+def _reweighted(
+    model: GlmmModel, gamma: FloatArray, dispersion: float, value: float
+) -> tuple[FloatArray, float]:
+    """Where iteratively reweighted least squares lead from gamma, and the log-likelihood there."""
+    before = gamma
+    for _ in range(_START_STEPS):
+        terms = model.rows(model.predictor(gamma), dispersion)
+        w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))
+        step = _fitted(model.products.X, terms.g / w, w)
+        if not np.isfinite(step).all():  # rows without a score: the place before had one
+            return before, value
         before = gamma
-        for _ in range(_START_STEPS):
-            terms = model.rows(model.predictor(gamma), dispersion)
-            w = np.maximum(terms.w, _LEAST_WEIGHT * np.max(terms.w))
-            step = _fitted(X, terms.g / w, w)
-            if not np.isfinite(step).all():  # rows without a score: the place before had one
-                gamma = before
-                break
-            before = gamma
-            share, found = 1.0, -np.inf
-            while share > 1e-6 and not found >= value:
-                found = model.loglik(model.predictor(gamma + share * step), dispersion)
-                share *= 0.5
-            if not found >= value:
-                break
-            gain = found - value
-            gamma, value = gamma + 2.0 * share * step, found
-            if gain < _GAIN or np.max(np.abs(step), initial=0.0) < _CLOSE:
-                break
+        share, found = 1.0, -np.inf
+        while share > 1e-6 and not found >= value:
+            found = model.loglik(model.predictor(gamma + share * step), dispersion)
+            share *= 0.5
+        if not found >= value:
+            break
+        gain = found - value
+        gamma, value = gamma + 2.0 * share * step, found
+        if gain < _GAIN or np.max(np.abs(step), initial=0.0) < _CLOSE:
+            break
+    return gamma, value
+
+
+def _dispersion_at(model: GlmmModel, gamma: FloatArray, otherwise: float) -> float:
+    """A first dispersion where the means are those of gamma."""
+    family = model.family
+    if family.has_dispersion and family.start_dispersion is not None:
         mu = family.link.mu(model.predictor(gamma))
-        if family.has_dispersion and family.start_dispersion is not None:
-            dispersion = family.start_dispersion(model.y, mu, model.weights)
-    return gamma, _positive(dispersion)
+        return _positive(family.start_dispersion(model.y, mu, model.weights))
+    return _positive(otherwise)
+
+
+def other_least_squares(model: GlmmModel) -> list[tuple[FloatArray, float]]:
+    """Other optima of the model without random effects, the best first.
+
+    Log-likelihoods that are not concave in the predictor have several. They are looked for from
+    fits that go through a few rows exactly, as robust regression looks for its optima (Rousseeuw
+    1984, Journal of the American Statistical Association 79(388)).
+
+    Parameters
+    ----------
+    model : GlmmModel
+
+    Returns
+    -------
+    list of (gamma, dispersion)
+        At most two.
+    """
+    family, X = model.family, model.products.X
+    n, p = X.shape
+    if not p or family.is_canonical:
+        return []
+    rng = np.random.default_rng(0)  # the same rows each time
+    with np.errstate(all="ignore"):
+        eta = family.link.eta(family.start_mean(model.y, model.weights)) - model.offset
+        gamma, dispersion = least_squares_start(model)
+        seen = [model.loglik(model.predictor(gamma), dispersion)]
+        found = []
+        for _ in range(_SUBSETS):
+            rows = rng.choice(n, p, replace=False)
+            begin = _fitted(X[rows], eta[rows], np.ones(p))
+            value = model.loglik(model.predictor(begin), dispersion)
+            if not np.isfinite(value):
+                continue
+            gamma, _ = _reweighted(model, begin, dispersion, value)
+            own = _dispersion_at(model, gamma, dispersion)
+            value = model.loglik(model.predictor(gamma), own)
+            if np.isfinite(value) and min(abs(value - one) for one in seen) > _OTHER:
+                seen.append(value)
+                found.append((value, gamma, own))
+    found.sort(key=lambda one: -one[0])
+    return [(gamma, own) for _, gamma, own in found[:_MOST_OTHERS]]
 
 
 def _positive(dispersion: float) -> float:
