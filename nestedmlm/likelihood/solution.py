@@ -231,12 +231,10 @@ def conditional_covariances(solution: Solution, design: Design) -> tuple[FloatAr
     """
     stats, plan = solution.stats, solution.plan
     T_flat = flat_of_theta(solution.theta, plan, stats)
-    information = elimination.level_information(stats, solution.state)
+    relative = elimination.level_covariances(stats, solution.state, T_flat)
     out: list[FloatArray] = [np.zeros(0)] * len(plan.shapes)
-    for place, (part, A) in enumerate(zip(stats.parts, information, strict=True)):
-        T = part.matrix(T_flat)
-        inner = np.eye(part.k) - T.T @ A @ T
-        cov = solution.sigma**2 * (T @ inner @ T.T)
+    for place, of_levels in enumerate(relative):
+        cov = solution.sigma**2 * of_levels
         for t in plan.factors[place]:
             own, W = term_columns(plan)[t], stats.transforms[t]
             if (basis := stats.basis(place)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,17 +27,42 @@ def _lapack() -> Any:
     return lapack
 
 
+class Solved(NamedTuple):
+    """What the elimination of the block leaves.
+
+    Attributes
+    ----------
+    logdet : float
+        ``log|H|`` with ``H = Lambda'Q Lambda + I``.
+    G : (q, q) array
+        ``Lambda H^{-1} Lambda'``.
+    b : (q, r) array
+        ``G R``.
+    explained : (r, r) array
+        ``R'G R``. Neither is multiplied out of G, whose entries may be large and cancel.
+    """
+
+    logdet: float
+    G: FloatArray
+    b: FloatArray
+    explained: FloatArray
+
+
 def eliminate(
-    Q: FloatArray, T: Sequence[FloatArray], parts: Parts, components: Sequence[IntArray] = ()
-) -> tuple[float, FloatArray]:
-    """Return ``log|Lambda'Q Lambda + I|`` and ``Lambda (Lambda'Q Lambda + I)^{-1} Lambda'``.
+    Q: FloatArray,
+    R: FloatArray,
+    T: Sequence[FloatArray],
+    parts: Parts,
+    components: Sequence[IntArray] = (),
+) -> Solved:
+    """Eliminate the block with right-hand sides `R`, (q, r).
 
     `T` and `parts` are those of the crossed factors. `Q` holds its lower triangle on entry and is
     made symmetric in place. Where it falls into components, each of them is factorised alone.
     """
     _mirror_lower(Q)
     if components:
-        return _by_component(Q, T, parts, components)
+        return _by_component(Q, R, T, parts, components)
     H = two_sided(Q, T, parts)
     H[np.diag_indices_from(H)] += 1.0
     # H is symmetric: its transpose is the Fortran-ordered matrix LAPACK works on in place
@@ -46,17 +71,30 @@ def eliminate(
     if info != 0:
         raise np.linalg.LinAlgError("the crossed block is not positive definite")
     logdet = 2.0 * float(np.sum(np.log(np.diag(L))))
+    half, _ = lapack.dtrtrs(L, _times_lambda(R.T, T, parts).T, lower=0, trans=1)
+    u, _ = lapack.dtrtrs(L, half, lower=0)
     inverse, _ = lapack.dpotri(L, lower=0, overwrite_c=1)
     lower = inverse.T  # C-ordered view whose lower triangle is filled
     _mirror_lower(lower)
-    return logdet, two_sided(lower, [t.T for t in T], parts)
+    transposed = [t.T for t in T]
+    return Solved(
+        logdet=logdet,
+        G=two_sided(lower, transposed, parts),
+        b=_times_lambda(u.T, transposed, parts).T,
+        explained=half.T @ half,
+    )
 
 
 def _by_component(
-    Q: FloatArray, T: Sequence[FloatArray], parts: Parts, components: Sequence[IntArray]
-) -> tuple[float, FloatArray]:
+    Q: FloatArray,
+    R: FloatArray,
+    T: Sequence[FloatArray],
+    parts: Parts,
+    components: Sequence[IntArray],
+) -> Solved:
     """`eliminate` where columns of different components never meet."""
-    logdet, out = 0.0, np.zeros(Q.shape)
+    logdet, G, b = 0.0, np.zeros(Q.shape), np.zeros(R.shape)
+    explained = np.zeros((R.shape[1], R.shape[1]))
     widths = np.concatenate([np.full(part.k * part.levels, part.k) for part in parts])
     entry = np.zeros((len(Q), int(widths.max())))  # of each column of Lambda, within its level
     for t, part in zip(T, parts, strict=True):
@@ -75,8 +113,11 @@ def _by_component(
         L = np.linalg.cholesky(H)
         logdet += 2.0 * float(np.log(np.diagonal(L, axis1=1, axis2=2)).sum())
         half = np.linalg.inv(L) @ Lambda.swapaxes(1, 2)
-        out[at] = half.swapaxes(1, 2) @ half
-    return logdet, out
+        G[at] = half.swapaxes(1, 2) @ half
+        right = half @ R[own]
+        b[own] = half.swapaxes(1, 2) @ right
+        explained += np.einsum("nir,nis->rs", right, right)
+    return Solved(logdet=logdet, G=G, b=b, explained=explained)
 
 
 def _mirror_lower(A: FloatArray) -> None:

@@ -58,8 +58,8 @@ class Certificate:
         along an escape and to exact zeros included.
     route : str
         How the criterion was evaluated: ``"NumPy sweeps"``, ``"compiled sweeps"``, ``"compiled
-        descent"``, ``"iterative"``, ``"PyTensor graph"`` or ``"NLopt BOBYQA"``; several where the
-        way changed.
+        descent"``, ``"orthogonal"`` (from the rows, where their sums keep too few digits),
+        ``"iterative"``, ``"PyTensor graph"`` or ``"NLopt BOBYQA"``; several where the way changed.
     escapes, snaps : int
         How often a stationary point was left along a new direction, and how often small standard
         deviations were set to exactly zero.

@@ -49,7 +49,7 @@ CONVERGED, ROUNDING, EXHAUSTED = range(3)
 
 def applies(plan: Plan, stats: CrossProducts) -> bool:
     """Whether `descend` can fit this model."""
-    plain = stats.crossed is None and stats.sigma is None
+    plain = stats.crossed is None and stats.sigma is None and stats.row_blocks is None
     return plan.linear and plain and stats.on_workers is None and len(stats.blocks) == 1
 
 

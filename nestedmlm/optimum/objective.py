@@ -83,6 +83,8 @@ class Objective:
     @property
     def route(self) -> str:
         """Name of the way to descend: that of `ROUTES` which costs least."""
+        if self.stats.row_blocks is not None:
+            return "orthogonal"
         chosen = speed.speed(self.stats)
         whole = chosen == Speed.DESCENT and self.penalty is None
         if whole and fused.applies(self.plan, self.stats):
@@ -232,6 +234,7 @@ type Route = Callable[[Objective, FloatArray, float, int], Descent[ObjectiveAt]]
 
 ROUTES: Mapping[str, Route] = MappingProxyType(
     {
+        "orthogonal": descend_stepwise,
         "NumPy sweeps": descend_stepwise,
         "compiled sweeps": descend_stepwise,
         "compiled descent": _descend_compiled,

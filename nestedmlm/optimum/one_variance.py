@@ -126,6 +126,7 @@ def has_one_variance(plan: Plan, stats: CrossProducts) -> bool:
         and plan.widths == (1,)
         and stats.crossed is None
         and stats.sigma is None
+        and stats.row_blocks is None
     )
 
 

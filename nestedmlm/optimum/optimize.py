@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.closed_forms import singular_ends
 from nestedmlm.errors import DataError
+from nestedmlm.likelihood.criterion import degrees, residual_part
 from nestedmlm.likelihood.plan import SINGULAR, Plan, start_phi, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import DEFAULT, Control
@@ -33,6 +35,7 @@ _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is k
 CERTIFIED = "local optimum certified"
 ROUNDED = "local optimum certified to about"  # so many deviance units, by rounding
 UNKNOWN = "the optimum could not be certified: the criterion is known to about"
+_ERROR_GROWTH = 4.0  # of the last digit, at most, on the designs tried
 _SAID_DIGITS = 1e-5  # deviance units of rounding from which a certificate names them
 SAME = 1e-8  # deviance units within which two optima are one
 
@@ -201,35 +204,57 @@ def well_determined(here: ObjectiveAt, plan: Plan) -> bool:
 
 
 def _message(found: LocalOptimum) -> str:
-    lost = digits_lost(found.here)
-    if lost < _SAID_DIGITS or found.exhausted:
-        return CERTIFIED if found.holds else advice(found.exhausted)
-    said = ROUNDED if found.holds else UNKNOWN
+    objective = found.here.objective
+    said = CERTIFIED if found.holds else advice(found.exhausted)
+    if found.exhausted:
+        return said
+    lost = digits_lost(found.here.evaluation, objective.stats, objective.REML)
+    return rounded(said, lost, found.holds)
+
+
+def rounded(message: str, lost: float, holds: bool) -> str:
+    """The message of a certificate, or what rounding leaves of it.
+
+    Parameters
+    ----------
+    message : str
+    lost : float
+        Deviance units of rounding (`digits_lost`).
+    holds : bool
+    """
+    if lost < _SAID_DIGITS:
+        return message
+    said = ROUNDED if holds else UNKNOWN
     return (
         f"{said} {lost:.0e} deviance units: the residuals are so small "
         "beside the response that sums of products keep no more digits of their squares"
     )
 
 
-def digits_lost(here: ObjectiveAt) -> float:
+def digits_lost(ev: Evaluation, stats: CrossProducts, REML: bool) -> float:
     """Rounding of the criterion where the residual sum of squares is a tiny share of the response.
 
-    It is what the sweeps leave of the response's squares, whose last digit is then that share
-    larger in the logarithm.
+    The sweeps leave it of the response's squares, whose last digit is then that share larger in
+    the logarithm; an elimination from the rows leaves residuals of the response.
 
     Parameters
     ----------
-    here : ObjectiveAt
+    ev : Evaluation
+    stats : CrossProducts
+        What it was made from.
+    REML : bool
 
     Returns
     -------
     float
-        Deviance units; 0 where sigma is known.
+        Deviance units.
     """
-    stats, r2 = here.objective.stats, here.evaluation.r2
-    if stats.sigma is not None or not r2 > 0.0:
+    if not ev.r2 > 0.0:
         return 0.0
-    return float(stats.n * np.finfo(float).eps * stats.F[-1, -1] / r2)
+    squares, eps = float(stats.F[-1, -1]), float(np.finfo(float).eps)
+    left = squares if stats.row_blocks is None else math.sqrt(squares * ev.r2)
+    slope = residual_part(ev.r2, degrees(stats, REML).df, stats.sigma).slope
+    return _ERROR_GROWTH * eps * left * slope
 
 
 def advice(exhausted: bool) -> str:

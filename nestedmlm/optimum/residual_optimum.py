@@ -22,7 +22,7 @@ from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.few_blocks import unbounded_levels
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective
-from nestedmlm.optimum.optimize import Optimum, optimize
+from nestedmlm.optimum.optimize import CERTIFIED, Optimum, digits_lost, optimize, rounded
 from nestedmlm.optimum.residual_objective import ResidualObjective, ResidualPoint
 from nestedmlm.optimum.residual_starts import farther_starts, look_from, other_starts, phi_of
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
@@ -95,8 +95,12 @@ def optimize_residuals(
     best, looks, more = _lowest(min(found, key=lambda f: f.here.value), control)
     here = best.here if objective is whole else whole.at(_uncentered(best.here, shift))
     ev = here.evaluation
-    doubt = _verdict(best.here, best.descent.converged) or unbounded_levels(sums, REML=REML)
+    unbounded = unbounded_levels(sums, REML=REML)
+    doubt = _verdict(best.here, best.descent.converged) or unbounded
     holds = doubt is None and best.descent.converged and (best.inner is None or best.inner.holds)
+    message = doubt or (CERTIFIED if holds else _ADVICE)
+    if unbounded is None:
+        message = rounded(message, digits_lost(ev, here.stats, REML), bool(holds))
     theta = theta_of_phi(here.point[: plan.n_theta], plan, here.stats)
     return Optimum(
         theta=theta,
@@ -111,7 +115,7 @@ def optimize_residuals(
             escape_gain=0.0 if best.inner is None else best.inner.here.escape_gain,
             evaluations=used + more + sum(f.evaluations for f in found),
             seconds=time.perf_counter() - began,
-            message=doubt or ("local optimum certified" if holds else _ADVICE),
+            message=message,
             control=control,
             start=tuple(theta_of_phi(best.start[: plan.n_theta], plan, here.stats).tolist()),
             starts=len(found) + looks,

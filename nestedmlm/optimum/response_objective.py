@@ -116,7 +116,8 @@ class ResponseObjective:
 
 def serves(plan: Plan, stats: CrossProducts) -> bool:
     """Whether responses to a design are sooner fitted together."""
-    small = stats.sparse is None and numbers(stats) <= _MOST_NUMBERS
+    by_sums = stats.sparse is None and stats.row_blocks is None
+    small = by_sums and numbers(stats) <= _MOST_NUMBERS
     return plan.linear and stats.sigma is None and small
 
 

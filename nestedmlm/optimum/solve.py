@@ -24,6 +24,7 @@ from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import DEFAULT, Control
 from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
+from nestedmlm.optimum.precise import optimize_precisely
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.sufficient_statistics import check_magnitude
@@ -50,7 +51,7 @@ else:  # each loads when it is first asked for
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimum]] = MappingProxyType(
     {
-        "newton": lambda _design, *model, **how: optimize(*model, **how),
+        "newton": optimize_precisely,
         "pytensor": lambda _design, *model, **how: optimize(*model, make=graph_objective, **how),
         "iterative": lambda _design, *model, **how: optimize_iteratively(*model, **how),
         "lme4": stop_as_lme4,
@@ -198,9 +199,8 @@ def remarks_on_precision(found: Solved) -> tuple[str, ...]:
     message = found.certificate.message
     if found.solution.stats.sparse is not None:
         return (f"crossed factors eliminated iteratively: {message}",)
-    if found.solution.stats.residual is not None:
-        return _other_optima(found)
-    return (message,) if message.startswith(ROUNDED) else ()
+    said = (message,) if message.startswith(ROUNDED) else ()
+    return said if found.solution.stats.residual is None else (*said, *_other_optima(found))
 
 
 def _other_optima(found: Solved) -> tuple[str, ...]:

@@ -39,12 +39,15 @@ class Responses:
         The last column of ``[X y]'W[X y]`` for each response.
     beta0 : (p, m) array
         Weighted least-squares coefficients.
+    rest : (n, m) array
+        ``W^{1/2} (y - X beta0)``, for statistics with their rows.
     """
 
     stats: CrossProducts
     sums: tuple[FloatArray, ...]
     products: FloatArray
     beta0: FloatArray
+    rest: FloatArray
 
     @property
     def m(self) -> int:
@@ -62,7 +65,12 @@ class Responses:
             crossed = replace(crossed, R=R)
         F = s.F.copy()
         F[:, -1] = F[-1, :] = self.products[:, j]
-        return replace(s, blocks=blocks, crossed=crossed, F=F, beta0=self.beta0[:, j])
+        rows = s.row_blocks
+        if rows is not None:
+            rows = tuple(block.with_response(self.rest[:, j]) for block in rows)
+        return replace(
+            s, blocks=blocks, crossed=crossed, F=F, beta0=self.beta0[:, j], row_blocks=rows
+        )
 
 
 def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
@@ -106,7 +114,11 @@ def responses(design: Design, stats: CrossProducts, Y: FloatArray) -> Responses:
             "variation to share out between groups"
         )
     return Responses(
-        stats=stats, sums=_sums(design, stats, resid, w), products=products, beta0=Ri @ beta
+        stats=stats,
+        sums=_sums(design, stats, resid, w),
+        products=products,
+        beta0=Ri @ beta,
+        rest=np.sqrt(w)[:, None] * resid if stats.row_blocks is not None else resid[:0],
     )
 
 

@@ -14,6 +14,7 @@ from nestedmlm.statistics.elimination_order import Order
 from nestedmlm.statistics.forest import Block, Entries
 from nestedmlm.statistics.leaf_levels import LeafLevels
 from nestedmlm.statistics.parts import FactorPart
+from nestedmlm.statistics.row_blocks import RowBlock
 from nestedmlm.statistics.sparse import SparseCrossed
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class CrossProducts:
         The same sums with a smaller dense block, while an optimum is looked for (`with_leaves`).
     residual : ResidualAt or None
         Where residuals differ or correlate: their covariance, which is in all sums.
+    row_blocks : tuple of RowBlock or None
+        The rows, where sums of products keep too few digits of the residuals and an optimum is
+        looked for: what is eliminated in place of the sums.
     sigma : float or None
         The residual standard deviation, where it is known.
     on_workers : WorkerBlocks or None
@@ -106,6 +110,7 @@ class CrossProducts:
     sum_log_w: float
     sparse: SparseCrossed | None = None
     leaves: LeafLevels | None = None
+    row_blocks: tuple[RowBlock, ...] | None = None
     residual: ResidualAt | None = None
     sigma: float | None = None
     on_workers: WorkerBlocks | None = None

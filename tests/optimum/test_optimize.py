@@ -307,35 +307,6 @@ def test_zeros_are_tried_together_and_one_at_a_time() -> None:
     assert zero_candidates(np.array([0.5, 0.6, 0.7]), plan, 1e-2) == []
 
 
-def test_a_certificate_says_what_rounding_has_taken() -> None:
-    """Effects of size one and noise of 1e-4 and less: the criterion by the rows is known."""
-    rng = np.random.default_rng(5)  # rounding alone decides whether such a fit is certified
-    g = np.repeat(np.arange(40), 8)
-    x, u, e = rng.normal(size=320), rng.normal(size=(40, 2)), rng.normal(size=320)
-    found = {}
-    for noise in (1e-2, 3e-5):
-        d = pd.DataFrame({"g": g, "x": x, "y": 1.0 + x + u[g, 0] + u[g, 1] * x + noise * e})
-        fit = nm.lmer("y ~ x + (x | g)", d)
-        found[noise] = fit.certificate
-        assert (fit.certificate.message in fit.messages) == (noise < 1e-4)
-    assert found[1e-2].message == "local optimum certified"
-    assert found[3e-5].message.startswith("local optimum certified to about ")
-    lost = float(found[3e-5].message.split()[5])
-    share = np.var(x * u[g, 1] + u[g, 0]) / (9e-10 * (320 - 80) / 320)
-    assert lost == pytest.approx(320 * 2.2e-16 * share, rel=0.7)
-
-
-def test_what_rounding_leaves_unknown_is_told_where_nothing_is_certified() -> None:
-    rng = np.random.default_rng(0)
-    g, x, u = np.repeat(np.arange(12), 20), rng.normal(size=240), rng.normal(size=(12, 2))
-    y = 1.0 + x + u[g, 0] + u[g, 1] * x + 1e-6 * rng.normal(size=240)
-    with pytest.warns(
-        nm.ConvergenceWarning, match="is known to about 1e-01 deviance units"
-    ) as said:
-        fit = nm.lmer("y ~ x + (x | g)", pd.DataFrame({"g": g, "x": x, "y": y}))
-    assert not fit.converged and len(said) == 1
-
-
 def test_a_step_to_where_there_is_no_criterion_is_rejected() -> None:
     """Residual squares of zero there: a division by zero is no reason to give up the fit."""
 

@@ -20,7 +20,14 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.errors import MemoryLimitError
 from nestedmlm.inference.variances.directions import Directions
-from nestedmlm.likelihood.elimination import Eliminated, Half, apply_chain, products, summed
+from nestedmlm.likelihood.elimination import (
+    Eliminated,
+    Half,
+    OrthogonallyEliminated,
+    apply_chain,
+    products,
+    summed,
+)
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.forest import Block
 from nestedmlm.statistics.memory import available_memory
@@ -58,6 +65,8 @@ def pair_traces(stats: CrossProducts, state: Eliminated, directions: Directions)
     """
     if stats.on_workers is not None:
         return sum(summed(pair_traces, stats, state, directions), np.zeros(()))
+    if isinstance(state, OrthogonallyEliminated):
+        return _pairs_of_rows(state, directions)
     chain = int(np.searchsorted(directions.factor, len(stats.order.chain)))
     N = np.zeros((len(directions), len(directions)))
     for block, kept in zip(stats.blocks, state.chain, strict=True):
@@ -65,6 +74,18 @@ def pair_traces(stats: CrossProducts, state: Eliminated, directions: Directions)
     if stats.crossed is not None:
         _crossed_pairs(stats, state, directions, chain, N)
     return np.triu(N) + np.triu(N, 1).T
+
+
+def _pairs_of_rows(state: OrthogonallyEliminated, directions: Directions) -> FloatArray:
+    """The same where ``A = Z'V^{-1}Z`` of every block of rows is there, multiplied out."""
+    out = np.zeros((len(directions), len(directions)))
+    for parts, A in zip(state.block_parts, state.ZZ, strict=True):
+        moved = [
+            apply_direction(A, parts[f], E).T  # A and E are symmetric
+            for f, E in zip(directions.factor, directions.matrices, strict=True)
+        ]
+        out += [[float(np.vdot(one, two.T)) for two in moved] for one in moved]
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -135,7 +135,7 @@ def predict_groups_flat(
         rss = float(np.sum(w[others] * (fit.y[others] - X[others] @ beta) ** 2))
         sigma2 = rss / (len(others) - (len(beta) if fit.REML else 0))
         V = sigma2 * (np.diag(1.0 / w[own]) + X[own] @ unscaled @ X[own].T)
-        scores.append(_log_density(fit.y[own] - X[own] @ beta, V))
+        scores.append(_log_density(fit.y[own] - X[own] @ beta, np.linalg.cholesky(V)))
     return _gathered(sets, scores)
 
 
@@ -183,15 +183,23 @@ def _score(design: Design, own: IntArray, found: DeletionEstimates, g: int) -> t
     if V is None:
         return np.nan, np.nan
     factors = relative_factors(found.theta[g], term_shapes(design))
+    columns = [np.linalg.cholesky(V), X @ _root(found.vcov[g]) / found.sigma[g]]
     for term, T in zip(design.terms, factors, strict=True):
-        codes = design.factors[term.factor].codes[own]
-        Z = term.X[own] @ T
-        V += (Z @ Z.T) * (codes[:, None] == codes[None, :])
-    V = found.sigma[g] ** 2 * V + X @ found.vcov[g] @ X.T
+        _, level = np.unique(design.factors[term.factor].codes[own], return_inverse=True)
+        apart = np.eye(level.max() + 1)[level]
+        columns.append(np.einsum("il,ik->ilk", apart, term.X[own] @ T).reshape(len(own), -1))
+    # the root of the rows' covariance without the covariance, whose small numbers would be lost
+    root = np.linalg.qr(np.hstack(columns).T, mode="r").T
     rest = design.y[own] - X @ found.beta[g]
     if design.offset is not None:
         rest = rest - design.offset[own]
-    return _log_density(rest, V)
+    return _log_density(rest, found.sigma[g] * root)
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    """A with ``A A'`` the covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _residual_covariance(design: Design, own: IntArray, at: ResidualAt | None) -> FloatArray | None:
@@ -208,10 +216,9 @@ def _residual_covariance(design: Design, own: IntArray, at: ResidualAt | None) -
     return V / np.sqrt(np.outer(w, w))
 
 
-def _log_density(rest: FloatArray, V: FloatArray) -> tuple[float, float]:
-    """Logarithm of a normal density of mean zero, and the sum of squares."""
-    L = np.linalg.cholesky(V)
+def _log_density(rest: FloatArray, L: FloatArray) -> tuple[float, float]:
+    """Logarithm of a normal density of mean zero and covariance ``L L'``, and the squares' sum."""
     half = np.linalg.solve(L, rest)
-    log_det = 2.0 * float(np.log(L.diagonal()).sum())
+    log_det = 2.0 * float(np.log(np.abs(L.diagonal())).sum())
     constant = len(rest) * np.log(2.0 * np.pi)
     return -0.5 * (constant + log_det + float(half @ half)), float(rest @ rest)

@@ -9,7 +9,8 @@ Given relative covariance factors T_f, with ``V = W^{-1} + Z Lambda Lambda' Z'``
 A chain of nested factors is swept up and down with its levels as vector lanes (`sweeps`), beside a
 dense block of crossed factors with entries as lanes (`entries`); the block itself is one Cholesky
 factorisation (LAPACK), or, where that would not fit, stays sparse and is solved iteratively
-(`iterative`). Every sweep is written once: as it stands it runs on NumPy, with nothing to
+(`iterative`). Where sums of products keep too few digits, small models are eliminated from their
+rows (`orthogonal`). Every sweep is written once: as it stands it runs on NumPy, with nothing to
 compile; `compiled` compiles the same functions where that repays (`speed`).
 
 Notation of the source: Bates, Mächler, Bolker & Walker (2015), Journal of Statistical Software
@@ -21,11 +22,13 @@ from __future__ import annotations
 from nestedmlm.likelihood.elimination.gram import apply_chain, products
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.on_workers import summed
+from nestedmlm.likelihood.elimination.orthogonal import OrthogonallyEliminated
 from nestedmlm.likelihood.elimination.other_sides import solve_combination, solve_other
 from nestedmlm.likelihood.elimination.routes import (
     effects,
     eliminate,
     gram,
+    level_covariances,
     level_information,
     solve,
     working_variates,
@@ -48,6 +51,7 @@ __all__ = [
     "Factor",
     "Half",
     "IterativelyEliminated",
+    "OrthogonallyEliminated",
     "Variates",
     "adjoint",
     "apply_chain",
@@ -55,6 +59,7 @@ __all__ = [
     "eliminate",
     "gram",
     "inverse_on_pattern",
+    "level_covariances",
     "level_information",
     "mirrored",
     "products",

@@ -1,4 +1,4 @@
-"""Exact, leaves first, iterative or on workers: the statistics decide how is eliminated.
+"""Exact, leaves first, from the rows, iterative or on workers: as the statistics decide.
 
 What is asked of an elimination afterwards is answered by the row of its type.
 """
@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import iterative, leaves, on_workers, variates, visit
+from nestedmlm.likelihood.elimination import (
+    iterative,
+    leaves,
+    on_workers,
+    orthogonal,
+    variates,
+    visit,
+)
 from nestedmlm.likelihood.elimination.gram import gram as exact_gram
 from nestedmlm.likelihood.elimination.iterative import IterativelyEliminated
 from nestedmlm.likelihood.elimination.leaves import LeavesEliminated
 from nestedmlm.likelihood.elimination.on_workers import EliminatedOnWorkers
+from nestedmlm.likelihood.elimination.orthogonal import OrthogonallyEliminated
 from nestedmlm.likelihood.elimination.variates import Variates
 from nestedmlm.likelihood.elimination.visit import Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
@@ -32,8 +42,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     -------
     Eliminated
         Of sparse statistics an `IterativelyEliminated`, of those with leaves a
-        `LeavesEliminated`, of those that stay on workers an `EliminatedOnWorkers`. NaN where
-        T is so large that a pivot is lost.
+        `LeavesEliminated`, of those with their rows an `OrthogonallyEliminated`, of those that
+        stay on workers an `EliminatedOnWorkers`. NaN where T is so large that a pivot is lost.
 
     Raises
     ------
@@ -42,6 +52,8 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     """
     if stats.sparse is not None:
         return iterative.eliminate(T, stats)
+    if stats.row_blocks is not None:
+        return orthogonal.eliminate(T, stats)
     if stats.leaves is not None:
         return leaves.eliminate(T, stats)
     if stats.on_workers is not None:
@@ -72,6 +84,20 @@ def effects(stats: CrossProducts, e: Eliminated, v: FloatArray) -> tuple[FloatAr
 def level_information(stats: CrossProducts, e: Eliminated) -> list[FloatArray]:
     """``Z_g'V^{-1}Z_g`` of every level: (J, k, k) for each factor, in elimination order."""
     return _ANSWERS[type(e)].level_information(stats, e)
+
+
+def level_covariances(stats: CrossProducts, e: Eliminated, T: FloatArray) -> list[FloatArray]:
+    """``G - G Z_g'V^{-1}Z_g G`` of every level: (J, k, k) for each factor, in elimination order.
+
+    `T` is what was eliminated with, or has the same ``T T' = G``.
+    """
+    if isinstance(e, OrthogonallyEliminated):  # which has it without a difference
+        return list(e.covariances)
+    out = []
+    for part, A in zip(stats.parts, level_information(stats, e), strict=True):
+        own = part.matrix(T)
+        out.append(own @ (np.eye(part.k) - own.T @ A @ own) @ own.T)
+    return out
 
 
 def gram(stats: CrossProducts, e: Eliminated, F: FloatArray) -> FloatArray:
@@ -115,6 +141,13 @@ _ANSWERS: dict[type[Eliminated], _Answers] = {
     Eliminated: _Answers(),
     LeavesEliminated: _Answers(
         solve=leaves.solve, effects=_combined, working_variates=leaves.working_variates
+    ),
+    OrthogonallyEliminated: _Answers(
+        solve=orthogonal.solve,
+        effects=_combined,
+        level_information=orthogonal.level_information,
+        gram=orthogonal.gram,
+        working_variates=orthogonal.working_variates,
     ),
     IterativelyEliminated: _Answers(
         solve=iterative.solve,

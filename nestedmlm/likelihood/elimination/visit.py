@@ -186,16 +186,15 @@ def _dense(
     assert crossed is not None
     whole = stats.parts[len(stats.order.chain) :]  # of the crossed factors, among all
     factors = [part.matrix(T) for part in whole]
-    logdet, G = trailing.eliminate(Q, factors, crossed.parts, crossed.components)
-    b = G @ R
-    S -= R.T @ b
-    B = R - Q @ b
-    own = tuple(trailing.information(Q, G, factors, crossed.parts, crossed.components))
+    found = trailing.eliminate(Q, R, factors, crossed.parts, crossed.components)
+    S -= found.explained
+    B = R - Q @ found.b
+    own = tuple(trailing.information(Q, found.G, factors, crossed.parts, crossed.components))
     for A, part, dense_part in zip(own, whole, crossed.parts, strict=True):
         mine = dense_part.by_level(B)
         part.matrix(info)[...] = A.sum(axis=0)
         part.matrix(BB)[...] = np.einsum("jar,jbs->abrs", mine, mine)
-    return logdet, Dense(Q=Q, R=R, G=G, b=b, B=B, own=own)
+    return found.logdet, Dense(Q=Q, R=R, G=found.G, b=found.b, B=B, own=own)
 
 
 def _sums(r: int, squares: int) -> tuple[FloatArray, FloatArray, FloatArray]:
