@@ -28,7 +28,7 @@ def _lapack() -> Any:
 
 
 class Solved(NamedTuple):
-    """What the elimination of the block leaves.
+    """Results of the block's elimination.
 
     Attributes
     ----------

@@ -9,16 +9,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
+from nestedmlm.likelihood.elimination import effects
 from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum.evaluation import Evaluation
 from nestedmlm.optimum.objective import Objective
 from nestedmlm.optimum.optimize import Optimum, digits_lost, optimize
 from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.statistics.crossproducts import CrossProducts
-from nestedmlm.statistics.row_blocks import row_blocks
+from nestedmlm.statistics.row_blocks import RowBlock, row_blocks
+from nestedmlm.statistics.sufficient_statistics import ROUNDING_SHARE_OF_SQUARES
 
+REPRODUCED = (
+    "the likelihood has no maximum: fixed and random effects reproduce the response exactly, so "
+    "that it grows without bound as sigma goes to zero; check whether the response is a function "
+    "of the groups, or leave random effects out"
+)
 _SUSPECT_SHARE = 1e-3  # of the response's squares left for residuals: more is never too little
 _HOPELESS = 1e-5  # deviance units of rounding at which a descent by sums is given up
 
@@ -78,4 +87,19 @@ def optimize_precisely(design: Design, plan: Plan, stats: CrossProducts, **how: 
     blocks = row_blocks(design, stats)
     if blocks is None:
         return found or optimize(plan, stats, **how)
-    return optimize(plan, replace(stats, row_blocks=blocks), phi=phi, **how)
+    found = optimize(plan, replace(stats, row_blocks=blocks), phi=phi, **how)
+    if stats.sigma is None and _reproduced(found, blocks):
+        end = replace(found.certificate, holds=False, message=REPRODUCED)
+        return replace(found, certificate=end)
+    return found
+
+
+def _reproduced(found: Optimum, blocks: tuple[RowBlock, ...]) -> bool:
+    """Whether residuals are rounding, though the effects are fewer than the rows."""
+    ev, left, free = found.evaluation, 0.0, -found.stats.p
+    b, _ = effects(found.stats, ev.state, ev.v)
+    for block in blocks:
+        rest = block.Y @ ev.v - block.Z @ b[block.effects]
+        left += float(rest @ rest)
+        free += len(block.rows) - int(np.linalg.matrix_rank(block.Z))
+    return left <= ROUNDING_SHARE_OF_SQUARES * found.stats.F[-1, -1] and free > 0

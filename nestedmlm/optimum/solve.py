@@ -24,7 +24,7 @@ from nestedmlm.optimum.certificate import Certificate
 from nestedmlm.optimum.control import DEFAULT, Control
 from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
-from nestedmlm.optimum.precise import optimize_precisely
+from nestedmlm.optimum.precise import REPRODUCED, optimize_precisely
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.sufficient_statistics import check_magnitude
@@ -228,7 +228,9 @@ def warn_uncertified(found: Solved) -> tuple[str, ...]:
     certificate = found.certificate
     near = certificate.gap < WARNED_FROM[certificate.control.optimizer]
     said = [] if certificate.holds or near else [certificate.message]
-    rounded = certificate.message.startswith((ROUNDED, UNKNOWN))  # which says why they disagree
+    rounded = certificate.message.startswith(
+        (ROUNDED, UNKNOWN, REPRODUCED)
+    )  # which says why they disagree
     if found.solution.discrepancy > _WORST_DISCREPANCY and not rounded:
         said.append(
             "residuals and crossproducts disagree on the residual sum of squares by a relative "

@@ -91,3 +91,12 @@ def test_sums_alone_say_it_too() -> None:
     s = nm.summarise("y ~ x + (x | g)", data(1e-6, crossed=False))
     with pytest.warns(ConvergenceWarning, match="is known to about .* deviance units"):
         assert not s.fit().converged
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ 1 + (1 | g) + (1 | h)"])
+def test_a_response_that_the_effects_reproduce_is_named(formula: str) -> None:
+    d = data(1.0, crossed=False)
+    d = d.assign(y=np.sin(d.g) + np.cos(d.h) * ("h" in formula))
+    with pytest.warns(ConvergenceWarning, match="the likelihood has no maximum") as said:
+        fit = nm.lmer(formula, d)
+    assert not fit.converged and len(said) == 1

@@ -243,6 +243,8 @@ def _nearer(solution: Solution) -> FloatArray | None:
     without variance move nothing.
     """
     plan, stats = solution.plan, solution.stats
+    if plan.linear and solution.pwrss * _LARGEST**2 > stats.F[-1, -1]:  # no effect is so large
+        return None
     phi = phi_of_theta(solution.theta, plan, stats)
     moved, largest = phi, np.max(np.abs(phi))
     if not plan.linear:
