@@ -142,7 +142,7 @@ def check_level(level: Any, name: str = "level") -> float:
         If it is not a number strictly between 0 and 1.
     """
     if not isinstance(level, Real) or not 0.0 < _float(level) < 1.0:
-        raise OptionError(f"{name} must be between 0 and 1, not {level!r}")
+        raise OptionError(f"{name} must be between 0 and 1, not {level!r:.200}")
     return float(level)
 
 

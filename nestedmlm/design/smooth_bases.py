@@ -8,6 +8,7 @@ was learned from the data (knots, eigenvectors, constraint) is kept for new valu
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from scipy.interpolate import BSpline
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.errors import DataError, OptionError
+from nestedmlm.callers import PACKAGE
+from nestedmlm.errors import DataError, DataWarning, OptionError
 
 Functions = Callable[[FloatArray], FloatArray]
 
@@ -179,7 +181,11 @@ class SmoothBasis:
         -------
         ndarray, shape (n, k - 2)
         """
-        return self.functions(np.asarray(x, dtype=float)) @ self.directions
+        x = np.asarray(x, dtype=float)
+        if np.isinf(x).any():
+            message = "a smooth has no value at infinite predictors: their rows are missing"
+            warnings.warn(message, DataWarning, skip_file_prefixes=PACKAGE)
+        return self.functions(np.where(np.isinf(x), np.nan, x)) @ self.directions
 
 
 def learn_basis(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nestedmlm._typing import FloatArray
+from nestedmlm.arguments import check_number
 from nestedmlm.covariance import TermShape
 from nestedmlm.errors import OptionError
 from nestedmlm.likelihood.plan import Plan
@@ -47,8 +48,7 @@ class Penalty:
     shape: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.shape) and self.shape > 0):
-            raise OptionError(f"a penalty needs a positive shape, not {self.shape!r}")
+        check_number(self.shape, "the shape of a penalty", positive=True)
 
 
 PENALTIES: Mapping[str, Penalty] = MappingProxyType({"wishart": Penalty("wishart", 1.5)})

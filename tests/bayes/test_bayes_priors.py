@@ -381,6 +381,11 @@ def test_lkj_is_the_prior_by_its_name():
         nm.LKJ([1, 2])
 
 
+def test_a_distribution_that_pymc_does_not_have():
+    with pm.Model(), pytest.raises(OptionError, match="PyMC has no distribution 'Nosuch'"):
+        Prior("Nosuch", mu=0).variable("x")
+
+
 def test_predictors_whose_squares_are_zero_to_the_computer():
     data = nm.load_dataset("sleepstudy")
     for tiny in (1e-200, 1e-320):

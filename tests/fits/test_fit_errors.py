@@ -19,9 +19,11 @@ from nestedmlm.design.build import build_design
 from nestedmlm.errors import (
     ConvergenceWarning,
     DataError,
+    DataWarning,
     MemoryLimitError,
     ModelComparisonError,
     NewLevelsError,
+    NotDefinedError,
     OptionError,
     WeightsError,
 )
@@ -279,3 +281,38 @@ def test_long_values_are_cut_where_a_message_shows_them(sleepstudy: pd.DataFrame
     with pytest.raises(OptionError, match="REML must be True or False") as error:
         nm.lmer("Reaction ~ 1 + (1 | Subject)", sleepstudy, REML="x" * 10_000)  # type: ignore[call-overload]
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("term", ["s(Days, k = 5)", "ns(Days, 3)", "bs(Days, df = 4)"])
+def test_curves_at_infinity_are_missing_and_said(sleepstudy: pd.DataFrame, term: str) -> None:
+    fit = nm.lmer(f"Reaction ~ {term} + (1 | Subject)", sleepstudy)
+    with pytest.warns(DataWarning, match="no value at infinite predictors"):
+        found = fit.predict({"Days": [np.inf, 1.0], "Subject": ["308", "308"]})
+    assert found.isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("door", ["scenario", "simulate"])
+def test_tables_to_be_planned_are_columns_of_one_length(door: str) -> None:
+    given = {"theta": [1.0], "sigma": 1.0, "beta": [1.0, 1.0]}
+    options = given if door == "scenario" else {"params": given}
+    g = list("aabbcc")
+    for x in (np.ones((6, 1)), [1.0, 2.0]):
+        with pytest.raises(DataError, match="one-dimensional and of one length"):
+            getattr(nm, door)("y ~ x + (1 | g)", {"x": x, "g": g}, **options)
+
+
+def test_penalties_have_a_shape() -> None:
+    for shape in ("", np.ones(2), -1.0, np.nan):
+        with pytest.raises(OptionError, match="the shape of a penalty must be a positive number"):
+            nm.Penalty("own", shape)
+
+
+def test_sums_that_only_a_linear_model_has() -> None:
+    counts = nm.glmer(
+        "incidence/size ~ 1 + (1 | herd)",
+        nm.load_dataset("cbpp"),
+        family="binomial",
+        weights="size",
+    )
+    with pytest.raises(NotDefinedError, match=r"fit\.deviance"):
+        getME(counts, "devcomp")

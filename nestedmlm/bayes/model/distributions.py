@@ -166,6 +166,11 @@ class Prior:
         Its hyperparameters are variables ``{name}_prior_sigma``; by `shared`, another name in the
         place of its own, several variables have the same.
 
+        Raises
+        ------
+        OptionError
+            If PyMC has no such distribution.
+
         Examples
         --------
         >>> import nestedmlm as nm
@@ -191,7 +196,10 @@ class Prior:
             k: _once(hyper_name(shared or name, k), prior) for k, prior in self.hyperpriors.items()
         }
         parameters = {k: above[k] if k in above else self[k] for k, _ in self.parameters}
-        return getattr(pm, self.distribution)(name, **parameters, **options)
+        make = getattr(pm, self.distribution, None)
+        if make is None:
+            raise OptionError(f"PyMC has no distribution {self.distribution!r:.60}")
+        return make(name, **parameters, **options)
 
 
 def hyper_name(name: str, parameter: str) -> str:

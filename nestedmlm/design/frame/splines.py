@@ -84,8 +84,11 @@ class Spline:
     natural: FloatArray | None = None
 
     def apply(self, x: FloatArray) -> Matrix:
-        """Evaluate at `x`; missing values give missing rows."""
-        present = ~np.isnan(x)
+        """Evaluate at `x`; missing values give missing rows, and so do infinite ones."""
+        present = np.isfinite(x)
+        if np.isinf(x).any():
+            message = "a spline has no value at infinite predictors: their rows are missing"
+            warnings.warn(message, DataWarning, skip_file_prefixes=PACKAGE)
         inner = self._natural(x[present]) if self.natural is not None else self._plain(x[present])
         if present.all():
             return Matrix(inner)

@@ -138,7 +138,7 @@ def read_variables(
     fixed = formula.fixed_terms(frame.column_names if formula.has_dot else ())
     evaluator = Evaluator(frame, Environment(env or {}), {}, learning=True, text=formula.text)
     if na_action not in NA_ACTIONS:
-        raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
+        raise OptionError(f"na_action={na_action!r:.60} is unknown; known: {', '.join(NA_ACTIONS)}")
     name = formula.response_text
     kind = response_kind(family)
     found = evaluate_variables(

@@ -39,7 +39,12 @@ def as_pandas(data: Any) -> pd.DataFrame:
         }
         return data.astype(swapped) if swapped else data
     if isinstance(data, Mapping):
-        return as_pandas(pd.DataFrame(dict(data)))
+        try:
+            return as_pandas(pd.DataFrame(dict(data)))
+        except ValueError as error:
+            raise DataError(
+                f"data must be a dict of columns, one-dimensional and of one length ({error})"
+            ) from None
     import narwhals.stable.v1 as nw
 
     try:

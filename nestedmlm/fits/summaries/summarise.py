@@ -164,7 +164,7 @@ def planned(
             "no random-effects terms in the formula; add one, for example (1 | group)", formula.text
         )
     if na_action not in NA_ACTIONS:
-        raise OptionError(f"na_action={na_action!r} is unknown; known: {', '.join(NA_ACTIONS)}")
+        raise OptionError(f"na_action={na_action!r:.60} is unknown; known: {', '.join(NA_ACTIONS)}")
     for name, given in (("weights", weights), ("offset", offset)):
         if given is not None and not isinstance(given, str):
             raise DataError(

@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.matrices.grouping import refuse_related
 from nestedmlm.design.matrices.zmatrix import z_matrix
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.fits.plain_only import refuse_residuals
 from nestedmlm.inference.rows.joint_covariance import MOST_EFFECTS, relative_factor
 from nestedmlm.likelihood.solution import results_at
@@ -145,6 +145,11 @@ def lower_bounds(fit: LmerFit) -> FloatArray:
 
 def devcomp(fit: LmerFit) -> dict[str, float]:
     """The sums the criteria are made of, under lme4's names."""
+    if fit.design.family is not None:
+        raise NotDefinedError(
+            "devcomp has the sums of a linear model: a generalized one has fit.deviance, fit.llf "
+            "and fit.residuals()"
+        )
     s, n, p = fit.solution, fit.nobs, fit.design.p
     w = 1.0 if fit.design.weights is None else fit.design.weights
     wrss = float(np.sum(w * (fit.design.y - s.fitted) ** 2))
