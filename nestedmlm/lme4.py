@@ -22,7 +22,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.fits.fit_comparison import anova
 from nestedmlm.fits.lm_list import lm_list as lmList
 from nestedmlm.fits.lmer_fit import LmerFit
-from nestedmlm.fits.r_arguments import found_by_step, lmertest_ddf, of_a_fit
+from nestedmlm.fits.r_arguments import found_by_step, lmertest_ddf, none_if_na, of_a_fit
 from nestedmlm.fits.simulation.bootstrap import Bootstrap
 from nestedmlm.fits.verbs.getme import getme as getME
 from nestedmlm.formula import Formula
@@ -225,7 +225,8 @@ def simulate(
 
     ``re_form="NA"`` draws new random effects; `use_u` keeps the conditional modes.
     """
-    return object.simulate(nsim, seed, use_u=use_u, re_form=re_form, newdata=newdata)
+    form = none_if_na(re_form)
+    return object.simulate(nsim, seed, use_u=use_u, re_form=form, newdata=newdata)
 
 
 def bootMer(
@@ -237,7 +238,7 @@ def bootMer(
     `type`: ``parametric`` or ``semiparametric``; `use_u` keeps the conditional modes, `re_form`
     those that it names (``"NA"``: none); `seed`: the same, the same refits.
     """
-    kept = {"use_u": use_u, "re_form": re_form}
+    kept = {"use_u": use_u, "re_form": none_if_na(re_form)}
     return x.bootstrap(nsim, FUN, type=type, seed=seed, **kept, progress=False)
 
 

@@ -50,6 +50,11 @@ def found_by_step(steps: Any) -> Any:
     raise OptionError(f"get_model() takes what step() has found, not {steps!r:.60}")
 
 
+def none_if_na(re_form: Any) -> Any:
+    """R's default ``"NA"`` asks for no random effects, which `use_u` does not contradict."""
+    return False if isinstance(re_form, str) and re_form == "NA" else re_form
+
+
 def lmertest_ddf(name: str) -> str:
     """Our name of one of lmerTest's methods; spellings with capitals are the verbs' matter."""
     return "none" if name == "lme4" else name
