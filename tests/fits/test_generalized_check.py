@@ -10,6 +10,7 @@ import nestedmlm as nm
 from nestedmlm.fits.generalized.overdispersion import squares_given_modes
 from nestedmlm.inference.rows.uniform_tests import distance_from_uniform, ranks_among
 from nestedmlm.inference.rows.working_model import held_changes, working_design
+from nestedmlm.inference.variances.icc_r2 import mean_predictor
 
 GROUPS, EACH = 25, 12
 
@@ -110,6 +111,22 @@ def test_families_are_asked_what_they_have() -> None:
     assert two <= set(verdicts(nm.glmer("y ~ x + (1 | g)", d, family="poisson")))
     assert not two & set(verdicts(nm.glmer("k ~ x + (1 | g)", d, family="binomial")))
     assert not two & set(verdicts(nm.glmer("t ~ x + (1 | g)", d, family="gamma", link="log")))
+
+
+def test_an_offset_of_the_predictors_moves_their_coefficients_only() -> None:
+    """The same model: its working responses are without the offset, its mean is with it."""
+    d = counts(3)
+    plain, moved = (
+        nm.glmer(f"y ~ x + z{more} + (1 | g)", d.assign(o=0.5 + 0.3 * d.x), family="poisson")
+        for more in ("", " + offset(o)")
+    )
+    np.testing.assert_allclose(moved.params, plain.params - [0.5, 0.3, 0.0], atol=1e-5)
+    working = working_design(moved.core), working_design(plain.core)
+    offset = 0.5 + 0.3 * d.x.to_numpy()
+    np.testing.assert_allclose(working[0].y, working[1].y - offset, atol=1e-4)
+    np.testing.assert_allclose(working[0].weights, working[1].weights, rtol=1e-4)
+    means = [mean_predictor(fit.design, fit.solution.beta) for fit in (moved, plain)]
+    assert means[0] == pytest.approx(means[1], abs=1e-6)
 
 
 def test_changes_without_a_group_are_those_of_the_working_model() -> None:
