@@ -339,3 +339,18 @@ def test_the_path_of_the_guide(M15):
     assert set(path.tables) == {"path", "anova"}
     assert "step 2 is not singular." in str(path)
     assert "<table>" in path._repr_html_()
+
+
+def test_posteriors_say_which_random_effects_only_their_priors_tell_apart():
+    data = nm.load_dataset("sleepstudy").assign(same=lambda d: "s" + d["Subject"].astype(str))
+    options = {"sampler": "psis", "draws": 20, "seed": 1, "progress": False}
+    twice, once = "Reaction ~ Days + (1 | Subject) + (1 | same)", "Reaction ~ Days + (1 | Subject)"
+    said = "(1 | Subject) and (1 | same) apart: only what they add up to is identified, how it is "
+    fits = (
+        nm.pymc_lmer(twice, data, **options),
+        nm.lmer(twice, data).sample(**options),
+        nm.summarise(twice, data).sample(**options),
+    )
+    for fit in fits:
+        assert f"{said}split is what the priors say" in " ".join(fit.messages)
+    assert nm.pymc_lmer(once, data, **options).messages == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm.bayes.density.laplace_density import laplace_density
@@ -18,7 +19,13 @@ from nestedmlm.errors import OptionError
 from nestedmlm.fits.bayes_fit import BayesFit
 from nestedmlm.fits.estimates import Estimates
 from nestedmlm.fits.from_draws import fit_of_draws
-from nestedmlm.fits.generalized.starting_estimates import LAPLACE, check_form, starting_estimates
+from nestedmlm.fits.generalized.starting_estimates import (
+    LAPLACE,
+    check_form,
+    shared_effects,
+    starting_estimates,
+    starting_solution,
+)
 from nestedmlm.posterior.run import read_run
 
 if TYPE_CHECKING:
@@ -125,7 +132,9 @@ def sample(
         )
     if built is None:
         built = _pymc_model(source, resolved, marginal)
-    values = start.start_values(_free_names(built), source.design, **starting_estimates(source))
+    begin = starting_solution(source)
+    estimates = starting_estimates(source, begin)
+    values = start.start_values(_free_names(built), source.design, **estimates)
     data = sampling.sample(
         built,
         sampler=sampler,
@@ -141,7 +150,9 @@ def sample(
     )
     run = read_run(data, seed=seed)
     model = None if isinstance(built, NamedCoordinates) else built
-    return fit_of_draws(BayesFit, source, data, priors=resolved, model=model, run=run)
+    fit = fit_of_draws(BayesFit, source, data, priors=resolved, model=model, run=run)
+    said = () if resolved is None else shared_effects(source, begin)
+    return replace(fit, messages=(*fit.messages, *said)) if said else fit
 
 
 def density_of(
