@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nestedmlm.statistics.sufficient_statistics import CrossProducts
 
 _MOST_WORK = 1e9  # operations of an evaluation from the rows: more would take seconds
+_BLOCK_WORK = 3e5  # operations in whose time a block is begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +106,7 @@ def _work(levels: list[IntArray], groups: list[IntArray], stats: CrossProducts) 
         whole = stats.basis(place) is not None or len(groups) == 1
         met = [part.levels] if whole else [len(np.unique(codes[rows])) for rows in groups]
         q += part.k * np.array(met)
-    return float(np.sum(2.0 * (n + q) * (2.0 * q + stats.p + 1) ** 2))
+    return float(np.sum(_BLOCK_WORK + 2.0 * (n + q) * (2.0 * q + stats.p + 1) ** 2))
 
 
 def _block(
