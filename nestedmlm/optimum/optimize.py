@@ -227,7 +227,7 @@ def rounded(message: str, lost: float, holds: bool) -> str:
     said = ROUNDED if holds else UNKNOWN
     return (
         f"{said} {lost:.0e} deviance units: the residuals are so small "
-        "beside the response that sums of products keep no more digits of their squares"
+        "beside the response that few digits are left of their squares"
     )
 
 

@@ -44,6 +44,7 @@ def test_a_certified_optimum_is_one_to_many_digits(noise: float, crossed: bool, 
     formula = "y ~ x + (x | g)" + " + (1 | h)" * crossed
     fit = nm.lmer(formula, data(noise, crossed=crossed), REML=REML)
     assert fit.converged and fit.certificate.route == "orthogonal"
+    assert fit.certificate.message == "local optimum certified"
     here = exact(fit, fit.theta)
     assert fit.criterion == pytest.approx(here, abs=2e-6)
     assert min(beside(fit)) > here - 1e-9
@@ -100,3 +101,8 @@ def test_a_response_that_the_effects_reproduce_is_named(formula: str) -> None:
     with pytest.warns(ConvergenceWarning, match="the likelihood has no maximum") as said:
         fit = nm.lmer(formula, d)
     assert not fit.converged and len(said) == 1
+
+
+def test_left_out_groups_have_a_density_whatever_their_effects_sizes() -> None:
+    fit = nm.lmer("y ~ x + (x | g)", data(1e-8, crossed=False))
+    assert np.isfinite(fit.loo("group").elpd)
