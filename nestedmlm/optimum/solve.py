@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from nestedmlm.optimum.control import DEFAULT, Control
 from nestedmlm.optimum.optimize import ROUNDED, UNKNOWN, Optimum, optimize
 from nestedmlm.optimum.penalty import Penalty, resolve_penalty
 from nestedmlm.optimum.precise import REPRODUCED, optimize_precisely
+from nestedmlm.optimum.saturated import without_maximum
 from nestedmlm.progress import interruptible
 from nestedmlm.statistics.crossproducts import CrossProducts, cross_products
 from nestedmlm.statistics.sufficient_statistics import check_magnitude
@@ -152,11 +153,14 @@ def solve(
             f"the criterion of this model cannot be computed ({error}): its effects reproduce the "
             "response exactly, or numbers are so large or small that digits are lost; rescale them"
         ) from error
+    certificate = optimum.certificate
+    if prior is None and certificate.holds and (endless := without_maximum(design, stats, REML=REML)):
+        certificate = replace(certificate, holds=False, message=endless)
     return Solved(
         solution=solution,
         REML=REML,
         information=optimum.information,
-        certificate=optimum.certificate,
+        certificate=certificate,
         penalty=prior,
     )
 

@@ -184,13 +184,13 @@ def _shared(
         except np.linalg.LinAlgError:  # a fit that ran away: beside its variances nothing is known
             return ()
     plan = solution.plan
-    nearer = _nearer(solution)
-    if nearer is not None:
-        solution, information = results_at(design, nearer, stats=solution.stats), None
     if information is not None and not other:  # most models end here
         basis = _linear_parameters(plan)
         if basis is not None and not has_null_vectors(basis.T @ information @ basis):
             return ()
+    nearer = _nearer(solution)
+    if nearer is not None:
+        solution, information = results_at(design, nearer, stats=solution.stats), None
     phi = phi_of_theta(solution.theta, plan, solution.stats)
     if information is None and not other:
         objective = Objective(plan=plan, stats=solution.stats, REML=REML)
