@@ -209,7 +209,7 @@ def test_random_effects_that_the_residuals_contain_are_named(
     data = data.assign(t="v" + data.i.astype(str), site=data.b // 3, x=rng.normal(size=len(data)))
     data["y"] = rng.normal(size=18)[data.b] + rng.normal(size=len(data))
     fit = nm.lmer(f"y ~ x + {term}", data, residual=residual)
-    found = [m for m in fit.messages if "apart" in m]
+    found = [m for m in fit.messages if "how it is split" in m]
     assert len(found) == bool(said)
     assert all(said in m and f"{term} and residual='{residual}'" in m for m in found)
 
