@@ -154,7 +154,8 @@ def solve(
             "response exactly, or numbers are so large or small that digits are lost; rescale them"
         ) from error
     certificate = optimum.certificate
-    if prior is None and certificate.holds and (endless := without_maximum(design, stats, REML=REML)):
+    endless = None if prior else without_maximum(design, stats, REML=REML)
+    if endless is not None and certificate.holds:
         certificate = replace(certificate, holds=False, message=endless)
     return Solved(
         solution=solution,
