@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestedmlm._typing import FloatArray
-from nestedmlm.arguments import checked
+from nestedmlm.arguments import check_instance, checked
 from nestedmlm.callers import Caller
 from nestedmlm.deprecations import renamed
 from nestedmlm.design.design import Design
@@ -239,7 +239,7 @@ class Model:
         if nAGQ != 1 or information != "auto":
             raise OptionError("nAGQ and information are options of a model with a family")
         if method is not None:
-            control = (control or Control()).by(method)
+            control = check_instance(control or Control(), Control, "control").by(method)
         fit = fit_design(
             self, self.design, REML=REML is not False, start=start, control=control, penalty=penalty
         )

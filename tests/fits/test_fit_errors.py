@@ -316,3 +316,15 @@ def test_sums_that_only_a_linear_model_has() -> None:
     )
     with pytest.raises(NotDefinedError, match=r"fit\.deviance"):
         getME(counts, "devcomp")
+
+
+def test_clusters_of_fewer_rows_than_random_effects(sleepstudy: pd.DataFrame) -> None:
+    data = sleepstudy.assign(slow=(sleepstudy["Reaction"] > 300).astype(int)).drop(range(1, 10))
+    fit = nm.glmer("slow ~ Days + (Days | Subject)", data, family="binomial")
+    with pytest.raises(DataError, match=r"a cluster has 1 row.*fewer than the 2 random effects"):
+        fit.summary(vcov=nm.ClusterRobust(type="CR1", cluster="Subject"))
+
+
+def test_an_optimizer_beside_settings_that_are_none(sleepstudy: pd.DataFrame) -> None:
+    with pytest.raises(OptionError, match="control must be a Control"):
+        nm.lmer("Reaction ~ 1 + (1 | Subject)", sleepstudy, control="lme4", method="newton")  # type: ignore[call-overload]

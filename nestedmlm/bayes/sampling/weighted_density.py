@@ -190,7 +190,10 @@ class WeightedDensity(LaplaceDensity):
             if step == _STEPS:
                 break
             score = own.sums(ZT * terms.g[:, None]) - u
-            u = u + np.linalg.solve(M, score[:, :, None])[:, :, 0]
+            try:
+                u = u + np.linalg.solve(M, score[:, :, None])[:, :, 0]
+            except np.linalg.LinAlgError:  # curvature beyond double precision: as good as infinite
+                return np.zeros_like(u), np.broadcast_to(one, M.shape)
         return u, np.linalg.cholesky(M)
 
     def _log_densities(

@@ -28,7 +28,7 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.design.design import Design
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import DataError, OptionError
 from nestedmlm.inference.effects.cluster_robust import find_clusters, robust_covariance
 from nestedmlm.inference.effects.df_record import ClusterRobust
 from nestedmlm.inference.fitted import Fitted
@@ -66,6 +66,8 @@ def generalized_sandwich(
     OptionError
         For ``nAGQ=0``, penalised fits, models without fixed effects, and clusters that share
         random effects.
+    DataError
+        For clusters of fewer rows than a term has random effects.
     """
     solved, design = fitted.solved, fitted.design
     assert solved is not None
@@ -137,6 +139,13 @@ def _cluster_likelihood(
     X = fitted.design.X[own]
     offset = np.zeros(len(own)) if fitted.design.offset is None else fitted.design.offset[own]
     part = _rows_alone(fitted.design, own)
+    for term in part.terms:
+        if len(own) < len(term.columns):  # its columns cannot be told apart in so few rows
+            raise DataError(
+                f"a cluster has {len(own)} row(s), fewer than the {len(term.columns)} random "
+                f"effects of ({term.text}), so that its likelihood is not computed alone: leave "
+                "such clusters out, join them, or take coarser ones for vcov="
+            )
     model = make_model(part, solved.model.family, information=solved.information)
 
     def at(point: FloatArray) -> float:
