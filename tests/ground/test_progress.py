@@ -15,7 +15,7 @@ import nestedmlm as nm
 from nestedmlm import progress
 from nestedmlm.inference.profile import profile
 from nestedmlm.inference.rows import leaveout
-from nestedmlm.optimum import solve
+from nestedmlm.optimum import precise
 from nestedmlm.progress import gather, interruptible, track
 
 
@@ -166,7 +166,7 @@ def test_ctrl_c_in_a_users_bootstrap(fit: nm.LmerFit, monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solve, "optimize", interrupting(0, solve.optimize))
+    monkeypatch.setattr(precise, "optimize", interrupting(0, precise.optimize))
     with pytest.raises(KeyboardInterrupt):
         nm.lmer("Yield ~ 1 + (1 | Batch)", nm.load_dataset("Dyestuff"))
 
