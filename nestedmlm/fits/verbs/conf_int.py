@@ -74,6 +74,8 @@ def conf_int(
     ------
     OptionError
         For an unknown parameter or option, and for profiles of a penalised fit.
+    NotDefinedError
+        For profiles where the likelihood has no maximum.
 
     Notes
     -----

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestedmlm.design.model_parameters import ModelParameter
-from nestedmlm.errors import OptionError
+from nestedmlm.errors import NotDefinedError, OptionError
 from nestedmlm.inference.normal_quantile import normal_quantile
 from nestedmlm.inference.profile.profile import profile_parameters
 from nestedmlm.inference.variances.parameters import NAMES, in_order, old_names, select
@@ -25,6 +25,7 @@ else:  # of generalized models only
 
 _STEPS = 8  # steps of a profile from the estimate to the cutoff, as in lme4
 _MARGIN = 1.03  # an interval needs the profile a little beyond its quantile
+_NO_RESIDUAL = 1e-6  # share of the response's standard deviation below which sigma vanishes
 _USUAL = (0.9, 0.95, 0.99)  # levels whose limits a profile holds to full accuracy
 _JOINT = 0.99  # a profile reaches the region of this level for all parameters jointly, as in lme4
 
@@ -65,7 +66,8 @@ def profile(
     OptionError
         For an unknown parameter or option, for a penalised fit, and for ``nAGQ=0``.
     NotDefinedError
-        For a generalized model whose responses are separated: there is no maximum.
+        For a generalized model whose responses are separated, and where the effects fit the rows
+        of a linear model exactly: there is no maximum.
 
     Notes
     -----
@@ -151,7 +153,9 @@ def profile_fit(
         check_profiled(core.solved)
         found: Any = core.solved
     else:  # a profile is taken around the optimum, also of a fit that stopped before it
-        found = (fit.refit_ml() if fit.REML or fit.converged else fit.polish()).solution
+        best = fit.refit_ml() if fit.REML or fit.converged else fit.polish()
+        _check_residual(best)
+        found = best.solution
     if level is None:
         reach = _default_cutoff(fit.npar) if cutoff is None else _checked(cutoff)
         step, zetas = reach / _STEPS, [normal_quantile(p) for p in _USUAL]
@@ -177,6 +181,22 @@ def profile_fit(
         deviance=made.solution.deviance,
         messages=made.messages,
     )
+
+
+def _check_residual(best: LmerFit) -> None:
+    """Refuse a likelihood that rises as the residuals vanish.
+
+    Raises
+    ------
+    NotDefinedError
+        Where the effects fit the rows exactly.
+    """
+    if not best.converged and best.sigma < _NO_RESIDUAL * np.std(best.design.y):
+        raise NotDefinedError(
+            "there is no maximum to profile around: the effects fit the rows exactly, and the "
+            f"likelihood rises as sigma vanishes (it is {best.sigma:.1g} where the search ended); "
+            "take fewer effects, or method='wald' of the REML fit"
+        )
 
 
 def _default_cutoff(npar: int) -> float:

@@ -13,7 +13,7 @@ import pandas as pd
 from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.design.model_parameters import ModelParameter, model_parameters
-from nestedmlm.errors import DataError
+from nestedmlm.errors import DataError, NotDefinedError
 from nestedmlm.inference.profile.coordinates import (
     Coordinates,
     PointAt,
@@ -125,6 +125,8 @@ def profile_parameters(
     ------
     DataError
         If there is no criterion next to the estimate.
+    NotDefinedError
+        If the approximation falls without bound beside the estimate.
 
     Notes
     -----
@@ -149,6 +151,7 @@ def profile_parameters(
             before = solution.deviance
             found = _refitted_from(lower_one, design, found)
             solution = solution_of(found)
+            _refuse_pole(found, before)
             messages.append(
                 f"profiling found a deviance lower by {before - solution.deviance:.3g}: the "
                 "profiles are those of the better fit; refit with start="
@@ -164,6 +167,25 @@ def profile_parameters(
     return Profiles(
         solution=solution, curves=tuple(curves), points=points, messages=tuple(messages)
     )
+
+
+def _refuse_pole(found: Solution | GlmmSolved, before: float) -> None:
+    """Refuse profiles that fall below the optimum where there is no other.
+
+    Raises
+    ------
+    NotDefinedError
+        If the fit from the lower place came back, and its approximation has no bound.
+    """
+    if isinstance(found, Solution) or found.model.bounded:
+        return
+    if not found.solution.deviance < before - LOWER:
+        raise NotDefinedError(
+            "profiles of this fit fall below its optimum, and no other is there: where the "
+            "observed information of the random effects loses its definiteness, the approximation "
+            'falls without bound and is not the likelihood; fit with information="expected", which '
+            "has a bound, or use method='wald' or method='boot'"
+        )
 
 
 def solution_of(found: Solution | GlmmSolved) -> Any:

@@ -19,8 +19,8 @@ _GAIN = 1e-4  # of log-likelihood, below which it ends, too: of separated rows i
 _LEAST_WEIGHT = 1e-10  # share of the largest weight below which one is lifted
 _SHARE_OF_SD = 0.5  # of a row's standard deviation on the predictor's scale, to start from
 _SUBSETS = 12  # of rows that a first fit of the fixed effects goes through
-_OTHER = 0.05  # of log-likelihood by which fits without random effects differ
-_MOST_OTHERS = 2  # such fits to start from
+_OTHER = 5e-3  # of log-likelihood by which fits without random effects differ
+_MOST_OTHERS = 3  # such fits to start from
 _SMALLER = (1.0, 0.1, 1e-2)  # times the standard deviations, where the criterion does not exist
 
 
@@ -107,7 +107,7 @@ def other_least_squares(model: GlmmModel) -> list[tuple[FloatArray, float]]:
     Returns
     -------
     list of (gamma, dispersion)
-        At most two.
+        At most three.
     """
     family, X = model.family, model.products.X
     n, p = X.shape

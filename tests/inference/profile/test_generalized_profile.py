@@ -153,6 +153,18 @@ def test_where_the_mean_has_an_end():
     assert (found.to_frame()["deviance"] > fit.criterion - 1e-5).all()
 
 
+@pytest.mark.slow
+def test_a_profile_that_falls_into_a_pole_of_the_approximation_is_refused():
+    rng = np.random.default_rng(12)
+    y = (rng.gamma(0.7, 2.0, 12) + 0.02).round(2)
+    data, form = pd.DataFrame({"g": np.arange(12) % 4, "y": y}), "y ~ 1 + (1 | g)"
+    fit = nm.glmer(form, data, family="inverse_gaussian")
+    with pytest.raises(NotDefinedError, match='information="expected", which has a bound'):
+        fit.conf_int(method="profile")
+    bounded = nm.glmer(form, data, family="inverse_gaussian", information="expected")
+    assert bounded.conf_int(method="profile").loc["dispersion"].between(2.0, 20.0).all()
+
+
 def test_what_has_no_profile():
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"g": np.repeat(np.arange(12), 8).astype(str), "x": rng.normal(size=96)})

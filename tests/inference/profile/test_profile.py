@@ -11,6 +11,7 @@ import pytest
 
 import nestedmlm as nm
 from nestedmlm.design.model_parameters import model_parameters
+from nestedmlm.errors import ConvergenceWarning, NotDefinedError
 from nestedmlm.inference.profile.constrained_fit import fit_constrained
 from nestedmlm.inference.profile.coordinates import held_coordinates
 from nestedmlm.inference.profile.deviance import deviance_at, hessian_at
@@ -292,3 +293,17 @@ def test_a_jump_of_the_profile_is_no_place_to_look_between():
     last = path.points[-1]
     jump = replace(path, points=(*path.points, replace(last, zeta=last.zeta + 1.0)))
     assert refine_path(jump, zetas=[last.zeta + 0.5]).points == jump.points
+
+
+def test_a_likelihood_that_rises_as_the_residuals_vanish_has_no_profile():
+    """Five fixed effects and four groups fit eight rows exactly; by REML there is an optimum."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({name: rng.normal(size=8) for name in "yxz"}).assign(g=np.arange(8) // 2)
+    fit = nm.lmer("y ~ x + z + I(x * z) + I(x^2) + (1 | g)", rows)
+    assert fit.converged and fit.sigma > 0.01
+    with (
+        pytest.warns(ConvergenceWarning, match="residuals are so small"),
+        pytest.raises(NotDefinedError, match="the likelihood rises as sigma vanishes"),
+    ):
+        fit.conf_int(method="profile")
+    assert np.isfinite(fit.conf_int(method="wald").loc["x"]).all()
