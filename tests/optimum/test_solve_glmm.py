@@ -20,7 +20,11 @@ from nestedmlm.likelihood.glmm.glmm_model import make_model
 from nestedmlm.optimum import minque
 from nestedmlm.optimum.glmm.exact_hessian import exact_hessian
 from nestedmlm.optimum.glmm.glmm_start import least_squares_start, other_least_squares
-from nestedmlm.optimum.glmm.solve_glmm import solve_glmm, warn_uncertified_glmm
+from nestedmlm.optimum.glmm.solve_glmm import (
+    inverse_of_curvature,
+    solve_glmm,
+    warn_uncertified_glmm,
+)
 
 
 def solved(formula, data, family, link=None, *, weights=None, offset=None, **options):
@@ -492,3 +496,16 @@ def test_dispersions_to_start_from():
     assert least_squares_start(make_model(counts, fixed))[1] == 2.5
     estimated = least_squares_start(make_model(counts, nm.families.negative_binomial()))[1]
     assert estimated != 2.5 and estimated > 0.0
+
+
+def test_flat_directions_count_as_known_unless_they_are_mostly_fixed_effects():
+    rng, effects = np.random.default_rng(2), np.array([False, True, True])
+    of_effects = []
+    for _ in range(12):
+        Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        found = inverse_of_curvature(Q @ np.diag([0.0, 1.0, 2.0]) @ Q.T, effects)
+        of_effects.append(bool((Q[effects, 0] ** 2).sum() > 0.5))
+        flat = Q[:, 0] @ found @ Q[:, 0]
+        assert flat > 1e6 if of_effects[-1] else abs(flat) < 1e-6
+        assert Q[:, 1] @ found @ Q[:, 1] == pytest.approx(1.0, abs=1e-4)
+    assert set(of_effects) == {True, False}
