@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nestedmlm.design.design import Design
     from nestedmlm.statistics.sufficient_statistics import CrossProducts
 
-_MOST_WORK = 1e9  # operations of an evaluation from the rows: more would take seconds
+MOST_WORK = 1e9  # operations of an evaluation from the rows: more would take seconds
 _BLOCK_WORK = 3e5  # operations in whose time a block is begun
 
 
@@ -71,7 +71,7 @@ def row_blocks(design: Design, stats: CrossProducts) -> tuple[RowBlock, ...] | N
             levels[place] = stats.level_order(place)[codes]
     together = levels[-1] if stats.order.chain and not stats.order.trailing else None
     groups = _groups(together, design.n)
-    if _work(levels, groups, stats) > _MOST_WORK:
+    if _work(levels, groups, stats) > MOST_WORK:
         return None
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
     y = design.y if design.offset is None else design.y - design.offset

@@ -76,9 +76,9 @@ def test_too_many_rows_are_left_to_the_sums(monkeypatch: pytest.MonkeyPatch) -> 
     d, _, _, stats, by_rows = parts("nested chain of two")
     sizes = [(*b.Z.shape, b.Y.shape[1]) for b in by_rows.row_blocks]
     work = sum(3e5 + 2.0 * (n + q) * (2 * q + r) ** 2 for n, q, r in sizes)
-    monkeypatch.setattr(module, "_MOST_WORK", 1.001 * work)
+    monkeypatch.setattr(module, "MOST_WORK", 1.001 * work)
     assert row_blocks(d, stats) is not None
-    monkeypatch.setattr(module, "_MOST_WORK", 0.999 * work)
+    monkeypatch.setattr(module, "MOST_WORK", 0.999 * work)
     assert row_blocks(d, stats) is None
 
 
