@@ -328,3 +328,8 @@ def test_clusters_of_fewer_rows_than_random_effects(sleepstudy: pd.DataFrame) ->
 def test_an_optimizer_beside_settings_that_are_none(sleepstudy: pd.DataFrame) -> None:
     with pytest.raises(OptionError, match="control must be a Control"):
         nm.lmer("Reaction ~ 1 + (1 | Subject)", sleepstudy, control="lme4", method="newton")  # type: ignore[call-overload]
+
+
+def test_a_surface_has_an_extent(fit: nm.LmerFit) -> None:
+    with pytest.raises(OptionError, match="at least 2 places"):
+        fit.plot.likelihood_surface(size=1)

@@ -194,7 +194,10 @@ class WeightedDensity(LaplaceDensity):
                 u = u + np.linalg.solve(M, score[:, :, None])[:, :, 0]
             except np.linalg.LinAlgError:  # curvature beyond double precision: as good as infinite
                 return np.zeros_like(u), np.broadcast_to(one, M.shape)
-        return u, np.linalg.cholesky(M)
+        try:
+            return u, np.linalg.cholesky(M)
+        except np.linalg.LinAlgError:
+            return np.zeros_like(u), np.broadcast_to(one, M.shape)
 
     def _log_densities(
         self, fixed: FloatArray, ZT: FloatArray, U: FloatArray, dispersion: float

@@ -43,7 +43,7 @@ _MAX_DISTANCE = 1e6
 _MAX_POINTS = 60
 _TRIES = 6
 
-_NO_NUMBERS = (np.linalg.LinAlgError, FloatingPointError)  # where a criterion does not exist
+_NO_NUMBERS = (np.linalg.LinAlgError, ArithmeticError)  # where a criterion does not exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

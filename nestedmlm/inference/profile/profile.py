@@ -84,7 +84,7 @@ def _criterion_exists() -> Iterator[None]:
     """Say of a profile without a criterion what is the matter."""
     try:
         yield
-    except (np.linalg.LinAlgError, FloatingPointError) as error:
+    except (np.linalg.LinAlgError, ArithmeticError) as error:
         raise DataError(
             "profiles end where there is no criterion: next to this optimum rows are fitted "
             "exactly, or covariances are singular; take a simpler model, or method='wald'"

@@ -67,11 +67,13 @@ def criterion_surface(
     Raises
     ------
     OptionError
-        If the two are the same, or one is no standard deviation of a random effect.
+        If the two are the same, or one is no standard deviation of a random effect, or `size` is 1.
     """
     if pair[0] == pair[1] or any(p.kind != "sd" for p in pair):
         names = " and ".join(p.name for p in pair)
         raise OptionError(f"a surface needs two different standard deviations, not {names}")
+    if size < 2:
+        raise OptionError(f"a surface has at least 2 places along each side, not {size}")
     at = tuple(_relative_sd(solution, p) for p in pair)
     base = _criterion(solution, solution.theta, REML)
 
