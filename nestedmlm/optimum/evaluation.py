@@ -8,10 +8,9 @@ import numpy as np
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.likelihood.criterion import degrees, profile, residual_part
-from nestedmlm.likelihood.elimination import Eliminated, adjoint, eliminate
+from nestedmlm.likelihood.elimination import Eliminated, eliminate, factor_adjoint
 from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, linear_map
 from nestedmlm.statistics.crossproducts import CrossProducts
-from nestedmlm.statistics.parts import twice_products
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,11 +63,12 @@ def evaluate(phi: FloatArray, plan: Plan, stats: CrossProducts, REML: bool) -> E
     state = eliminate(T, stats)
     log_sxx, r2, v, inverse = profile(state.S)
     rest = residual_part(r2, df, stats.sigma)
-    M = adjoint(state, 1.0, reml * inverse + v[:, None] * v * rest.slope)
+    S_bar = reml * inverse + v[:, None] * v * rest.slope
+    M, MT = factor_adjoint(T, stats, state, 1.0, S_bar)
     return Evaluation(
         phi=phi,
         criterion=state.logdet + reml * log_sxx + rest.value + constant,
-        gradient=J.T @ twice_products(M, T, stats.parts),
+        gradient=J.T @ MT,
         T=T,
         M=M,
         r2=r2,

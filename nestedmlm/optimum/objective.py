@@ -24,6 +24,7 @@ from nestedmlm.optimum.quadratic import RESOLVED, rounding
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
 from nestedmlm.statistics.crossproducts import CrossProducts
 
+_SETTLED = 1e-4  # deviance units that multiplying all standard deviations may promise
 _EQUAL_SHARE_OF_CRITERION = 1e-12  # share of the criterion that is rounding between two points
 
 
@@ -172,8 +173,29 @@ def descend_stepwise(
         tolerance=tolerance,
         max_evaluations=max_evaluations - 1,
         lower=objective.lower,
+        relative=objective.stats.row_blocks is not None,
     )
-    return replace(descent, evaluations=descent.evaluations + 1)
+    return replace(
+        descent,
+        evaluations=descent.evaluations + 1,
+        converged=descent.converged and _scales_are_settled(descent.best),
+    )
+
+
+def _scales_are_settled(here: ObjectiveAt) -> bool:
+    """Whether no term's standard deviations, all multiplied by a number, promise a decrease.
+
+    The second derivative along that is at most twice the number of random effects. Newton's method
+    takes it from the Hessian, whose digits other directions may have used up.
+    """
+    plan, at = here.objective.plan, 0
+    for s in plan.shapes:
+        own = slice(at, at + s.count - len(s.structure.parameters(s.k)))
+        slope = float(here.gradient[own] @ here.point[own])
+        if slope**2 > _SETTLED * 4.0 * here.objective.stats.q:
+            return False
+        at += s.count
+    return True
 
 
 @once_per_plan

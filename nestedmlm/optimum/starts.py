@@ -86,12 +86,17 @@ def small_starts(found: FloatArray, plan: Plan) -> tuple[FloatArray, ...]:
     """`correlated_starts` with small standard deviations, where they may lead elsewhere.
 
     Where the effects that were found leave nothing for the residuals, and for terms with so many
-    columns that their covariance without structure is not looked for.
+    columns that their covariance without structure is not looked for. In the first case with ones
+    of the size found, too: from small ones there are many steps to it.
     """
-    no_residual = np.max(np.abs(found), initial=0.0) > _NO_RESIDUAL
+    largest = float(np.max(np.abs(found), initial=0.0))
+    no_residual = largest > _NO_RESIDUAL
     if not no_residual and all(s.k <= _RELAXED_COLUMNS for s in plan.shapes):
         return ()
-    return small_correlated_starts(plan)
+    small = small_correlated_starts(plan)
+    if not no_residual:
+        return small
+    return (*small, *(scaled_sds(phi, plan, largest) for phi in correlated_starts(plan)))
 
 
 def small_correlated_starts(plan: Plan) -> tuple[FloatArray, ...]:

@@ -87,6 +87,7 @@ def minimize[Model: LocalModel](
     max_evaluations: int,
     radius: float = RADIUS,
     lower: FloatArray | None = None,
+    relative: bool = False,
 ) -> Descent[Model]:
     """Descend from `start` until the model promises less than `tolerance`.
 
@@ -103,6 +104,9 @@ def minimize[Model: LocalModel](
         First trust radius.
     lower : (n,) array, optional
         Bounds that the point keeps; `start` keeps them already.
+    relative : bool
+        Measure each coordinate by its own curvature: beside others of very different sizes it would
+        be taken for rounding.
     """
     here, used, path = start, 0, [start.value]
     hessian, correction = here.hessian, np.zeros((len(start.point),) * 2)
@@ -111,9 +115,11 @@ def minimize[Model: LocalModel](
         with np.errstate(
             all="ignore"
         ):  # where a gradient is huge, an infinite decrease is promised
+            size = _sizes(hessian, here.point) if relative else np.ones(len(here.point))
             promised, lowest, step, predicted = local_step(
-                hessian, here.gradient, radius, here.point, lower
-            )
+                hessian * np.outer(size, size), here.gradient * size, radius, here.point / size,
+                None if lower is None else lower / size,
+            )  # fmt: skip
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian + correction, None
@@ -123,7 +129,7 @@ def minimize[Model: LocalModel](
             break
         length = math.sqrt(step @ step)
         used += 1
-        there = attempt(evaluate, within(here.point + step, lower))
+        there = attempt(evaluate, within(here.point + size * step, lower))
         actual = here.value - there.value if there is not None else -np.inf
         noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)
@@ -145,6 +151,12 @@ def minimize[Model: LocalModel](
         converged=converged or promised <= resolved,
         path=tuple(path),
     )
+
+
+def _sizes(hessian: FloatArray, point: FloatArray) -> FloatArray:
+    """Steps along which the objective changes by about one, at most each coordinate's own size."""
+    curvature = np.abs(hessian.diagonal())
+    return np.minimum(1.0 / np.sqrt(np.maximum(curvature, 1e-300)), np.maximum(1.0, np.abs(point)))
 
 
 def _secant(here: LocalModel, there: LocalModel) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,7 @@ from nestedmlm.likelihood.elimination.other_sides import solve_combination, solv
 from nestedmlm.likelihood.elimination.routes import (
     effects,
     eliminate,
+    factor_adjoint,
     gram,
     level_covariances,
     level_information,
@@ -57,6 +58,7 @@ __all__ = [
     "apply_chain",
     "effects",
     "eliminate",
+    "factor_adjoint",
     "gram",
     "inverse_on_pattern",
     "level_covariances",

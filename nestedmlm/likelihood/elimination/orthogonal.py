@@ -40,8 +40,10 @@ class OrthogonallyEliminated(Eliminated):
     covariances : tuple of (J, k, k) arrays
         Of each factor, ``G - G Z_g'V^-1Z_g G`` of its levels: their blocks of
         ``Lambda M^-1 Lambda'``.
-    b, B : (q, p+1) arrays
-        ``G Z'V^-1[X y]`` and ``Z'V^-1[X y]``, rows in elimination order.
+    infoT : (sum of K_f^2,) array
+        ``sum Z'V^-1Z T`` of each factor: T may be so large that `info` times T is rounding.
+    u, b, B : (q, p+1) arrays
+        ``Lambda'Z'V^-1[X y]``, ``G Z'V^-1[X y]`` and ``Z'V^-1[X y]``, rows in elimination order.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class OrthogonallyEliminated(Eliminated):
         S: FloatArray,
         ZZ: tuple[FloatArray, ...],
         covariances: tuple[FloatArray, ...],
+        infoT: FloatArray,
+        u: FloatArray,
         b: FloatArray,
         B: FloatArray,
     ) -> None:
@@ -62,13 +66,16 @@ class OrthogonallyEliminated(Eliminated):
             mine = part.by_level(B)
             part.matrix(BB)[...] = np.einsum("jar,jbs->abrs", mine, mine)
         made = {"logdet": logdet, "S": S, "info": info, "BB": BB, "T": T, "stats": stats}
-        for name, value in {**made, "ZZ": ZZ, "covariances": covariances, "b": b, "B": B}.items():
+        more = {"ZZ": ZZ, "covariances": covariances, "infoT": infoT, "u": u, "b": b, "B": B}
+        for name, value in {**made, **more}.items():
             object.__setattr__(self, name, value)
 
     T: FloatArray
     stats: CrossProducts
     ZZ: tuple[FloatArray, ...]
     covariances: tuple[FloatArray, ...]
+    infoT: FloatArray
+    u: FloatArray
     b: FloatArray
     B: FloatArray
 
@@ -93,7 +100,7 @@ class OrthogonallyEliminated(Eliminated):
         return self.whole.dense
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = ("T", "stats", "logdet", "S", "ZZ", "covariances", "b", "B")
+        fields = ("T", "stats", "logdet", "S", "ZZ", "covariances", "infoT", "u", "b", "B")
         return _again, ({name: getattr(self, name) for name in fields},)
 
 
@@ -106,25 +113,39 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> OrthogonallyEliminated:
     if not np.all(np.isfinite(T)):
         raise np.linalg.LinAlgError("relative factors that are no numbers")
     r = len(stats.F)
-    logdet, S, ZZ, C = 0.0, np.zeros((r, r)), list[FloatArray](), list[FloatArray]()
-    b, B = np.zeros((stats.q, r)), np.zeros((stats.q, r))
+    logdet, S, infoT = 0.0, np.zeros((r, r)), np.zeros(len(T))
+    ZZ, C, ZZT = list[FloatArray](), list[FloatArray](), list[FloatArray]()
+    u, b, B = (np.zeros((stats.q, r)) for _ in range(3))
     for block in _blocks(stats):
         q = len(block.effects)
         R = _triangle(block, T, stats)
-        rest = R[q:, q:]
+        rest, inverse = R[q:, q:], np.linalg.inv(R[:q, :q])
         P = rest.T @ rest
         logdet += 2.0 * float(np.log(np.abs(R.diagonal()[:q])).sum())
         S += P[q:, q:]
         ZZ.append(P[:q, :q])
         B[block.effects] = P[:q, q:]
         # by least squares: in T T'B what the factorisation has kept would be lost
-        root = _lambda_times(np.linalg.inv(R[:q, :q]), block, T, stats)
+        u[block.effects] = inverse @ R[:q, 2 * q :]
+        root = _lambda_times(inverse, block, T, stats)
         b[block.effects] = root @ R[:q, 2 * q :]
         C.append(root @ root.T)
+        ZZT.append((inverse @ R[:q, q : 2 * q]).T)
+    for part, own in zip(stats.parts, _level_blocks(stats, ZZT), strict=True):
+        part.matrix(infoT)[...] = own.sum(axis=0)
     return OrthogonallyEliminated(
         T=T, stats=stats, logdet=logdet, S=S, ZZ=tuple(ZZ),
-        covariances=tuple(_level_blocks(stats, C)), b=b, B=B,
+        covariances=tuple(_level_blocks(stats, C)), infoT=infoT, u=u, b=b, B=B,
     )  # fmt: skip
+
+
+def factor_adjoint(e: OrthogonallyEliminated, l_bar: float, S_bar: FloatArray) -> FloatArray:
+    """Adjoint of the factors T themselves; see the exact `factor_adjoint`."""
+    out, S_bar = l_bar * e.infoT, 0.5 * (S_bar + S_bar.T)
+    for part in e.stats.parts:
+        moved = part.by_level(e.B) @ S_bar
+        part.matrix(out)[...] -= np.einsum("jar,jbr->ab", moved, part.by_level(e.u))
+    return 2.0 * out
 
 
 def _triangle(block: RowBlock, T: FloatArray, stats: CrossProducts) -> FloatArray:

@@ -27,6 +27,7 @@ from nestedmlm.likelihood.elimination.orthogonal import OrthogonallyEliminated
 from nestedmlm.likelihood.elimination.variates import Variates
 from nestedmlm.likelihood.elimination.visit import Eliminated
 from nestedmlm.statistics.crossproducts import CrossProducts
+from nestedmlm.statistics.parts import twice_products
 
 
 def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
@@ -59,6 +60,22 @@ def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
     if stats.on_workers is not None:
         return on_workers.eliminate(T, stats)
     return visit.eliminate(T, stats)
+
+
+def factor_adjoint(
+    T: FloatArray, stats: CrossProducts, e: Eliminated, l_bar: float, S_bar: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Pull the adjoints of ``log|M|`` and ``S`` back to each ``T_f T_f'`` and to each T.
+
+    Returns
+    -------
+    M, MT : (sum of K_f^2,) arrays
+        The symmetric matrices M_f of `adjoint`, and ``2 M_f T_f``.
+    """
+    M = visit.adjoint(e, l_bar, S_bar)
+    if isinstance(e, OrthogonallyEliminated):  # M may be rounding where T is large
+        return M, orthogonal.factor_adjoint(e, l_bar, S_bar)
+    return M, twice_products(M, T, stats.parts)
 
 
 def solve(stats: CrossProducts, e: Eliminated) -> tuple[FloatArray, FloatArray]:
