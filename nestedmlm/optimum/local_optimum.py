@@ -15,7 +15,7 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.optimum.control import Control
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.quadratic import RESOLVED
-from nestedmlm.optimum.trust_region import Descent
+from nestedmlm.optimum.trust_region import Descent, attempt
 from nestedmlm.optimum.zeros import leave_boundary, zero_candidates
 
 _STEEP = 1e-3  # norm of a gradient, in deviance units, from which walls are looked for
@@ -149,9 +149,9 @@ def _snapped(here: ObjectiveAt, control: Control, log: Log) -> ObjectiveAt:
     """Try exact zeros for small standard deviations; keep them if the criterion agrees."""
     objective = here.objective
     for candidate in zero_candidates(here.point, objective.plan, control.snap):
-        trial = objective.at(candidate)
+        trial = attempt(objective.at, candidate)
         log.evaluations += 1
-        if trial.value <= here.value + objective.noise(here.value):
+        if trial is not None and trial.value <= here.value + objective.noise(here.value):
             log.snaps += 1
             log.path.append(trial.value)
             return trial

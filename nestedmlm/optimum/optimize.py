@@ -21,8 +21,10 @@ from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
 from nestedmlm.optimum.starts import (
+    LARGE_SDS,
     correlated_starts,
     relaxed_starts,
+    scaled_sds,
     small_starts,
     starting_point,
 )
@@ -30,6 +32,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import with_leaves
 
 _OTHER_EVALUATIONS = 100  # of the criterion from a start that is not the first
+_FEW_PARAMETERS = 3  # of covariances, from which tiny fits have optima at large variances, too
 TINY_ROWS, SINGULAR_ROWS = 50, 1000  # rows up to which (singular) fits get a second start
 _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is known well
 CERTIFIED = "local optimum certified"
@@ -182,6 +185,8 @@ def other_starts(found: LocalOptimum, control: Control) -> Iterator[FloatArray]:
     if doubtful or not found.holds:
         starts = correlated_starts(plan)
         yield from (s for s in starts if not np.array_equal(s, found.start))
+    if n <= TINY_ROWS and plan.n_theta >= _FEW_PARAMETERS:
+        yield scaled_sds(start_phi(plan), plan, LARGE_SDS)
     if not plan.linear and not well_determined(found.here, plan):
         yield from relaxed_starts(objective, control)
         yield from small_starts(found.here.point, plan)

@@ -24,6 +24,7 @@ from nestedmlm.statistics.residual_model import ResidualModel
 
 _FEW_ROWS = 150  # of a stratum, whose standard deviation may then have an optimum far off
 _FEW_BLOCKS = 50  # of a group, whose correlations may then have one of the other sign
+_NEAR_END = 0.05  # share of a correlation's range at which it is tried, from both ends
 _SMALLER = 1.0  # log of the factor by which a standard deviation is tried smaller
 _LOOK = 30  # evaluations after which a start has shown where it leads
 _SAME_PLACE = 0.1  # in free parameters: so near to a known optimum a descent ends there
@@ -76,6 +77,12 @@ def farther_starts(here: ResidualPoint) -> Iterator[FloatArray]:
     phi, free = off_zero(here.point[: plan.n_theta], plan), here.free
     strata = [j for j in range(model.q) if np.isin(model.classes[:, j], (0.0, 1.0)).all()]
     inside = model.classes[:, strata] != 0.0
+    if plan.n_theta and model.counts.sum() <= _FEW_ROWS:
+        for j in sorted({*range(model.q)} - {*strata}):  # spreads that fall where they rise
+            least = _SMALLER / max(float(np.ptp(model.classes[:, j])), 1e-300)
+            other = free.copy()
+            other[j] = -np.copysign(max(abs(free[j]), least), free[j])
+            yield np.concatenate([phi, other])
     if plan.n_theta:
         for j, own in zip(strata, inside.T, strict=True):
             if model.counts[own].sum() <= _FEW_ROWS:
@@ -86,8 +93,9 @@ def farther_starts(here: ResidualPoint) -> Iterator[FloatArray]:
             grown = free + _SMALLER * np.isin(np.arange(len(free)), strata)
             yield np.concatenate([scaled_sds(phi, plan, np.exp(_SMALLER)), grown])
     for own, part, blocks in zip(model.cuts, model.correlations, model.blocks, strict=True):
-        turned = _turned(model, free[own], part, beside=plan.n_theta > 0)
-        if turned is not None and sum(len(rows) for rows in blocks) <= _FEW_BLOCKS:
+        if sum(len(rows) for rows in blocks) > _FEW_BLOCKS:
+            continue
+        for turned in _turned(model, free[own], part, beside=plan.n_theta > 0):
             other = free.copy()
             other[own] = turned
             yield np.concatenate([phi, other])
@@ -95,23 +103,27 @@ def farther_starts(here: ResidualPoint) -> Iterator[FloatArray]:
 
 def _turned(
     model: ResidualModel, own: FloatArray, part: Correlation, *, beside: bool
-) -> FloatArray | None:
-    """Other correlations of one group, where there may be an optimum; None where not.
+) -> tuple[FloatArray, ...]:
+    """Other correlations of one group, where there may be an optimum.
 
-    An unstructured matrix has one beside random effects: there strong ones are tried.
+    One correlation is tried near both of its ends. An unstructured matrix has an optimum beside
+    random effects: there strong ones are tried.
     """
     structure, k = model.structure, model.levels_of(part)
     if structure is None:
-        return None
+        return ()
     if structure.neighbours is not None:
-        return structure.neighbours(NEGATIVE_CORRELATION, k)
+        return (structure.neighbours(NEGATIVE_CORRELATION, k),)
+    if structure.rate is not None and len(own) == 1:
+        end = np.log(1.0 / _NEAR_END - 1.0) / structure.rate
+        return tuple(np.full(1, x) for x in (-end, end))
     if not (structure.is_root and beside):
-        return None
+        return ()
     sd = np.sqrt(np.diag(structure.matrix(own, k)))
     powers = STRONG_CORRELATION ** np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
     root = np.linalg.cholesky(powers * np.outer(sd, sd)) / sd[0]
     out: FloatArray = root[np.tril_indices(k)][1:]
-    return out
+    return (out,)
 
 
 def look_from(

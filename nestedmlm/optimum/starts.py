@@ -24,6 +24,7 @@ from nestedmlm.statistics.crossproducts import CrossProducts
 _RELAXED_COLUMNS = 4  # of a term, up to which its unstructured covariance is looked for
 _MOST_PROMISING = 6  # starts from there
 _NO_RESIDUAL = 30.0  # relative standard deviation in scaled columns beside which sigma is nothing
+LARGE_SDS = 30.0  # relative standard deviations to start from, where residuals may be few
 _SMALL_SDS = 0.3  # relative standard deviations to start from, where larger ones led to that
 _VALUES = 7  # of each parameter that are tried
 _NEARLY_GONE = 0.02  # share of its standard deviation that a column keeps which is left out
