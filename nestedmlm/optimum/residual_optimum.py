@@ -32,6 +32,7 @@ from nestedmlm.statistics.residual_model import ResidualModel
 _SAME = 1e-9  # deviance units within which two points are equally good
 _JOURNEYS = 3  # how often an optimum that is found farther off is left in the same way
 _ROUNDS = 6  # of descents together and of the random effects alone
+_FLAT = "flat: the data do not tell"
 _FLAT_EIGENVALUE = 1e-9  # of the Hessian with unit diagonal
 _EDGE_LOG_RATIO = 12.0  # |log| of a ratio of standard deviations: further is a variance of zero
 _NEAR_EDGE = 6.0  # the same where the criterion still falls, or is flat
@@ -95,11 +96,10 @@ def optimize_residuals(
     best, looks, more = _lowest(min(found, key=lambda f: f.here.value), control)
     here = best.here if objective is whole else whole.at(_uncentered(best.here, shift))
     ev = here.evaluation
-    unbounded = unbounded_levels(sums, REML=REML)
-    doubt = _verdict(best.here, best.descent.converged) or unbounded
+    doubt = _verdict(best.here, best.descent.converged) or unbounded_levels(sums, REML=REML)
     holds = doubt is None and best.descent.converged and (best.inner is None or best.inner.holds)
     message = doubt or (CERTIFIED if holds else _ADVICE)
-    if unbounded is None:
+    if doubt is None or doubt.startswith(_FLAT):  # which rounding may look like
         message = rounded(message, digits_lost(ev, here.stats, REML), bool(holds))
     theta = theta_of_phi(here.point[: plan.n_theta], plan, here.stats)
     return Optimum(
@@ -272,7 +272,7 @@ def _verdict(here: ResidualPoint, converged: bool) -> str | None:
         return None
     named = [m for m, x in zip(model.names, vectors[:, 0], strict=True) if abs(x) > _NAMED]
     return (
-        f"flat: the data do not tell {', '.join(named)} apart from what else is in the model; take "
+        f"{_FLAT} {', '.join(named)} apart from what else is in the model; take "
         "a simpler residual structure or fewer random effects"
     )
 

@@ -47,6 +47,7 @@ def everything(plan, phi, stats):
         *elimination.level_information(stats, e),
         *elimination.level_covariances(stats, e, T),
         elimination.gram(stats, e, F),
+        *elimination.factor_adjoint(T, stats, e, 0.7, 0.3 * e.S),
         direction_traces(e, stats, directions),
         pair_traces(stats, e, directions),
     ]  # fmt: skip

@@ -334,3 +334,18 @@ def test_factors_that_are_not_linear_in_phi_add_their_own_curvature(kind: str) -
     assert np.abs(expected).max() > 1.0
     scale = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(second_derivatives(ev, plan, stats), expected, atol=scale)
+
+
+def test_tiny_fits_start_at_large_variances_too() -> None:
+    """Ten slopes and thirteen rows: the usual start leads 2.3 above."""
+    rows = pd.DataFrame({
+        "y": [-1.56, 0.93, -0.03, 0.35, -0.98, 0.32, 0.35, 1.76, -1.82, 0.55, 0.03, 0.63, -0.53],
+        "x": [0.88, 0.33, 0.35, 0.27, -0.92, -1.92, 0.97, -0.15, 0.69, 1.22, -1.82, -0.22, 0.32],
+        "z": [0.11, 0.29, -1.0, 0.61, 0.68, 0.75, 1.31, -1.71, 0.06, -0.61, -1.33, -0.67, 1.51],
+        "w": [1.06, 1.08, 0.44, 0.35, 0.45, 1.59, 0.95, 1.19, 1.02, 1.04, 1.06, 1.24, 1.54],
+        "arm": list("vvvuuvvuvvuuu"), "t": list("1322323112110"), "g": list("0101010101010"),
+        "h": list("0110011100010"),
+    })  # fmt: skip
+    fit = nm.lmer("y ~ z + arm + t + (1 + x + z + arm | g) + (1 | h)", rows, weights="w",
+                  REML=False)  # fmt: skip
+    assert fit.converged and fit.criterion == pytest.approx(15.37144, abs=1e-4)

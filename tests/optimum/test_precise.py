@@ -106,3 +106,20 @@ def test_a_response_that_the_effects_reproduce_is_named(formula: str) -> None:
 def test_left_out_groups_have_a_density_whatever_their_effects_sizes() -> None:
     fit = nm.lmer("y ~ x + (x | g)", data(1e-8, crossed=False))
     assert np.isfinite(fit.loo("group").elpd)
+
+
+@pytest.mark.filterwarnings("ignore::nestedmlm.errors.ConvergenceWarning")
+@pytest.mark.parametrize("seed", [7, 8])
+def test_no_certificate_stands_above_a_submodel(seed: int) -> None:
+    """Correlations of one, standard deviations of ten million: directions of 17 orders' sizes."""
+    r = np.random.default_rng(seed)
+    g, t, h = r.integers(0, 5, 40), r.integers(0, 3, 40), r.integers(0, 3, 40)
+    d = pd.DataFrame({"t": pd.Categorical(t), "g": g, "h": h})
+    d["y"] = r.normal(size=5)[g] + 1e-7 * r.normal(size=40)
+    fit = nm.lmer("y ~ 1 + cs(0 + t | g, hom=TRUE) + (1 | h)", d, REML=False)
+    below = [
+        nm.lmer(f"y ~ 1 + {term} + (1 | h)", d, REML=False)
+        for term in ("(1 | g)", "diag(0 + t | g, hom=TRUE)")
+    ]
+    least = min(f.criterion for f in below)
+    assert fit.criterion < least + (1e-3 if fit.converged else 30.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import nestedmlm as nm
 from nestedmlm.design.build import build_design
 from nestedmlm.likelihood.elimination.speed import Speed, held
 from nestedmlm.likelihood.plan import make_plan, start_phi
@@ -139,7 +140,7 @@ def test_without_a_good_start_the_fit_without_structure_is_one(monkeypatch, star
             monkeypatch.setattr(residual_optimum, "descend_from", held_back)
         found = optimize_residuals(plan, sums, REML=True)
     assert found.evaluation.criterion == pytest.approx(right, abs=1e-6)
-    assert found.certificate.starts == (1 if starts == "none" else 2)
+    assert found.certificate.starts == (3 if starts == "none" else 4)  # two look near rho's ends
 
 
 def visits_of_sites(seed: int) -> pd.DataFrame:
@@ -281,3 +282,21 @@ def test_nothing_certified_is_above_another_optimum(seed, by):
     random = " + (t | id)" if kind == "ar1" and seed % 3 == 0 else " + (1 | site)"
     how = {"residual": f"{kind}(visit | id{hom}{by})"}
     check_farther("y ~ t + x" + random, visits_of_sites(7000 + seed), how, starts=6)
+
+
+def test_one_correlation_is_looked_for_near_both_of_its_ends() -> None:
+    """The optimum at a correlation of -0.06 of one arm is 0.5 above that near its end, -1/2."""
+    y = [-1.07, 0.92, -0.71, 0.86, 0.13, 0.87, 1.78, -0.9, -0.74, 1.24, 0.36, -0.17, -0.99, -1.44,
+         2.16, -0.17, 0.41, -0.21, -0.19]  # fmt: skip
+    block = [0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7]
+    arm = np.where(np.isin(block, [0, 3, 6]), "u", "v")
+    fit = nm.lmer("y ~ 1", {"y": y, "b": block, "arm": arm}, residual="cs(1 | b, by=arm)")
+    assert fit.criterion == pytest.approx(51.36879, abs=1e-4)
+
+
+def test_dispersions_are_looked_for_that_fall_where_they_rise() -> None:
+    r = np.random.default_rng(34)
+    g, x = np.arange(24) % 6, r.normal(size=24) ** 3
+    y = r.normal(size=6)[g] + 1e-2 * r.normal(size=24) * np.exp(1.5 * (g == 0) * x)
+    fit = nm.lmer("y ~ 1 + (1 | g)", {"y": y, "x": x, "g": g}, dispersion="~ x", REML=False)
+    assert fit.converged and fit.criterion < -99.56  # of the optimum it rises from: -99.51
