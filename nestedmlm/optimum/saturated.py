@@ -39,7 +39,8 @@ def without_maximum(design: Design, stats: CrossProducts, *, REML: bool) -> str 
         What the certificate says; None where a maximum may exist.
     """
     n, terms = design.n, design.terms
-    if n > _MOST_ROWS or design.sums is not None or stats.sigma is not None:
+    no_rows = design.rows is None or design.sums is not None
+    if n > _MOST_ROWS or no_rows or stats.sigma is not None:
         return None
     effects = sum(t.X.shape[1] * len(design.factors[t.factor].levels) for t in terms)
     if design.p + effects < n or any(term.smooth for term in terms):

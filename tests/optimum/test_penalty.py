@@ -88,7 +88,7 @@ def test_errors() -> None:
     rows = nm.load_dataset("sleepstudy")
     with pytest.raises(OptionError, match="known: wishart"):
         nm.lmer("Reaction ~ Days + (1 | Subject)", rows, penalty="gama")
-    with pytest.raises(OptionError, match="positive shape"):
+    with pytest.raises(OptionError, match="shape of a penalty must be a positive number"):
         nm.Penalty("mine", -1.0)
     with pytest.raises(OptionError, match="not cs"):
         nm.lmer("Reaction ~ Days + cs(Days | Subject)", rows, penalty="wishart")

@@ -387,7 +387,7 @@ def test_rows_without_which_there_is_no_criterion_are_named() -> None:
     rows = pd.DataFrame({"g": rng.integers(0, 6, 30), "x": rng.normal(size=30)})
     rows = rows.assign(f=rng.choice(list("abc"), 30), y=rows.g.astype(float))
     fit = nm.lmer("y ~ x * f + (x || g)", rows, REML=False)
-    for refit, told in (("one-step", r"set 2 of 6 \(rows: 4\)"), ("none", "one of the sets")):
+    for refit, told in (("one-step", r"set \d of 6 \(rows: \d\)"), ("none", "one of the sets")):
         with pytest.raises(DataError, match=f"without {told} the criterion"):
             fit.influence("g", refit=refit)
 
