@@ -83,7 +83,7 @@ def optimize_residuals(
     objective = whole if not shift.any() else _replaced(whole, model)
     simple = _without_structure(objective, start, control)
     found, used = [], 0 if simple is None else simple.certificate.evaluations
-    for point in other_starts(objective, simple):
+    for point in other_starts(objective, simple, control):
         try:
             found.append(descend_from(objective, point, control))
         except np.linalg.LinAlgError:

@@ -8,8 +8,10 @@ stronger.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.residual_structures import GAPS, NEGATIVE_CORRELATION, STRONG_CORRELATION
@@ -40,11 +42,13 @@ def phi_of(simple: Optimum | None) -> FloatArray:
     return np.zeros(0) if simple is None else simple.evaluation.phi
 
 
-def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterator[FloatArray]:
+def other_starts(
+    objective: ResidualObjective, simple: Optimum | None, control: Control
+) -> Iterator[FloatArray]:
     """From the optimum without the structure; where that may be a trap, from elsewhere too.
 
     `toep` and `ad1` start at strong correlations as well, structures over gaps beside random
-    effects at unit variances.
+    effects at unit variances, and those beside a dispersion at the optimum with it alone.
     """
     model, plan = objective.sums.model, objective.plan
     phi, structure = off_zero(phi_of(simple), plan), model.structure
@@ -54,6 +58,52 @@ def other_starts(objective: ResidualObjective, simple: Optimum | None) -> Iterat
         yield np.concatenate([phi, np.zeros(model.q), *strong])
     if plan.n_theta and structure is not None and structure.time == GAPS:
         yield np.concatenate([start_phi(plan), model.start])
+    if model.q and structure is not None and model.counts.sum() <= _FEW_ROWS:
+        neutral = np.concatenate([phi, np.zeros(model.q), *model.neutral])
+        yield from _without_correlations(objective, neutral, control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Held:
+    """A point of which some coordinates are held: a `LocalModel` of those that move."""
+
+    whole: ResidualPoint
+    moving: npt.NDArray[np.bool_]
+    escape_gain: float = 0.0
+
+    @property
+    def point(self) -> FloatArray:
+        return self.whole.point[self.moving]
+
+    @property
+    def value(self) -> float:
+        return self.whole.value
+
+    @property
+    def gradient(self) -> FloatArray:
+        return self.whole.gradient[self.moving]
+
+    @property
+    def hessian(self) -> FloatArray:
+        return self.whole.hessian[np.ix_(self.moving, self.moving)]
+
+
+def _without_correlations(
+    objective: ResidualObjective, point: FloatArray, control: Control
+) -> Iterator[FloatArray]:
+    """The optimum with the correlations that `point` has: of the model without the structure."""
+    moving = np.arange(len(point)) < objective.plan.n_theta + objective.sums.model.q
+
+    def at(some: FloatArray) -> _Held:
+        there = point.copy()
+        there[moving] = some
+        return _Held(whole=objective.at(there), moving=moving)
+
+    first = attempt(at, point[moving])
+    if first is not None:
+        few = min(_LOOK, control.max_evaluations)
+        found = minimize(at, first, tolerance=control.tolerance, max_evaluations=few)
+        yield found.best.whole.point
 
 
 def off_zero(phi: FloatArray, plan: Plan) -> FloatArray:

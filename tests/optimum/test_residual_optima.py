@@ -300,3 +300,20 @@ def test_dispersions_are_looked_for_that_fall_where_they_rise() -> None:
     y = r.normal(size=6)[g] + 1e-2 * r.normal(size=24) * np.exp(1.5 * (g == 0) * x)
     fit = nm.lmer("y ~ 1 + (1 | g)", {"y": y, "x": x, "g": g}, dispersion="~ x", REML=False)
     assert fit.converged and fit.criterion < -99.56  # of the optimum it rises from: -99.51
+
+
+def test_structures_beside_a_dispersion_are_not_above_the_model_without_them() -> None:
+    rows = pd.DataFrame({
+        "y": [1.0, 2.0, 1.0, 2.0, 2.0, 3.0, -2.0, -3.0, -3.0, -6.0, -6.0, -6.0, 4.0, 3.0, 3.0,
+              3.0, 2.0, 2.0, 2.0, 1.0, 1.0],
+        "z": [-2.158, 1.327, -0.683, -1.897, -0.397, 1.472, 0.881, -0.771, 0.748, 1.915, 0.046,
+              -0.094, 0.101, 0.211, 0.64, 0.116, -0.135, -0.009, -0.373, -0.972, 0.031],
+        "x": np.array([-1.282, -0.205, 0.872])[list(map(int, "222212202120021202000"))],
+        "m": np.array([-1.03, -0.549, 0.412, 1.373])[list(map(int, "333000222111111333000"))],
+        "t": list("012" * 7), "b": np.repeat(np.arange(7), 3),
+        "g": np.repeat([0, 1, 2, 3, 4, 0, 1], 3), "arm": list("uuuvvvvvvuuuvvvvvvuuu"),
+    })  # fmt: skip
+    formula = "y ~ m + t + z + (1 + x | g)"
+    without = nm.lmer(formula, rows, dispersion="~ arm")
+    fit = nm.lmer(formula, rows, dispersion="~ arm", residual="ad1(t | b)")
+    assert fit.converged and fit.criterion < without.criterion - 2.0
