@@ -7,7 +7,7 @@ Of ``[Z Lambda, Z, X, y; I, 0, 0, 0]`` a QR factorisation leaves R, with
 where R_1 belongs to the first columns and R_2 to the others. What sums of products know to the
 square of the condition number times the last digit, this knows to the condition number times it:
 Golub & Van Loan (2013), *Matrix Computations*, section 5.3. Pinheiro & Bates (2000), *Mixed-Effects
-Models in S and S-PLUS*, section 2.2.2, evaluate the likelihood so.
+Models in S and S-PLUS*, section 2.2, evaluate the likelihood so.
 """
 
 from __future__ import annotations
