@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from nestedmlm.likelihood.criterion import degrees, profile, residual_part
 from nestedmlm.likelihood.elimination import Eliminated, eliminate, factor_adjoint
 from nestedmlm.likelihood.plan import Plan, flat_factors, jacobian, linear_map
 from nestedmlm.statistics.crossproducts import CrossProducts
+
+_ERROR_GROWTH = 4.0  # of the last digit, at most, on the designs tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,3 +86,29 @@ def _factors(phi: FloatArray, plan: Plan) -> tuple[FloatArray, FloatArray]:
         return linear_map(plan) @ phi, linear_map(plan)
     with np.errstate(all="ignore"):  # a factor that does not exist is refused by the elimination
         return flat_factors(np, phi, plan), jacobian(phi, plan)
+
+
+def digits_lost(ev: Evaluation, stats: CrossProducts, REML: bool) -> float:
+    """Rounding of the criterion where the residual sum of squares is a tiny share of the response.
+
+    The sweeps leave it of the response's squares, whose last digit is then that share larger in
+    the logarithm; an elimination from the rows leaves residuals of the response.
+
+    Parameters
+    ----------
+    ev : Evaluation
+    stats : CrossProducts
+        What it was made from.
+    REML : bool
+
+    Returns
+    -------
+    float
+        Deviance units.
+    """
+    if not ev.r2 > 0.0:
+        return 0.0
+    squares, eps = float(stats.F[-1, -1]), float(np.finfo(float).eps)
+    left = squares if stats.row_blocks is None else math.sqrt(squares * ev.r2)
+    slope = residual_part(ev.r2, degrees(stats, REML).df, stats.sigma).slope
+    return _ERROR_GROWTH * eps * left * slope

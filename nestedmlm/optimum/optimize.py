@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,11 +11,10 @@ import numpy as np
 from nestedmlm._typing import FloatArray
 from nestedmlm.covariance.closed_forms import singular_ends
 from nestedmlm.errors import DataError
-from nestedmlm.likelihood.criterion import degrees, residual_part
 from nestedmlm.likelihood.plan import SINGULAR, Plan, start_phi, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import DEFAULT, Control
-from nestedmlm.optimum.evaluation import Evaluation
+from nestedmlm.optimum.evaluation import Evaluation, digits_lost
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective, ObjectiveAt
 from nestedmlm.optimum.penalty import Penalty
@@ -38,7 +36,6 @@ _WELL_KNOWN = 4.0  # standard errors from zero of a standard deviation that is k
 CERTIFIED = "local optimum certified"
 ROUNDED = "local optimum certified to about"  # so many deviance units, by rounding
 UNKNOWN = "the optimum could not be certified: the criterion is known to about"
-_ERROR_GROWTH = 4.0  # of the last digit, at most, on the designs tried
 _SAID_DIGITS = 1e-5  # deviance units of rounding from which a certificate names them
 SAME = 1e-8  # deviance units within which two optima are one
 
@@ -234,32 +231,6 @@ def rounded(message: str, lost: float, holds: bool) -> str:
         f"{said} {lost:.0e} deviance units: the residuals are so small "
         "beside the response that few digits are left of their squares"
     )
-
-
-def digits_lost(ev: Evaluation, stats: CrossProducts, REML: bool) -> float:
-    """Rounding of the criterion where the residual sum of squares is a tiny share of the response.
-
-    The sweeps leave it of the response's squares, whose last digit is then that share larger in
-    the logarithm; an elimination from the rows leaves residuals of the response.
-
-    Parameters
-    ----------
-    ev : Evaluation
-    stats : CrossProducts
-        What it was made from.
-    REML : bool
-
-    Returns
-    -------
-    float
-        Deviance units.
-    """
-    if not ev.r2 > 0.0:
-        return 0.0
-    squares, eps = float(stats.F[-1, -1]), float(np.finfo(float).eps)
-    left = squares if stats.row_blocks is None else math.sqrt(squares * ev.r2)
-    slope = residual_part(ev.r2, degrees(stats, REML).df, stats.sigma).slope
-    return _ERROR_GROWTH * eps * left * slope
 
 
 def advice(exhausted: bool) -> str:

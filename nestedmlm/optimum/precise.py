@@ -15,9 +15,9 @@ from nestedmlm._typing import FloatArray
 from nestedmlm.design.design import Design
 from nestedmlm.likelihood.elimination import effects
 from nestedmlm.likelihood.plan import Plan
-from nestedmlm.optimum.evaluation import Evaluation
+from nestedmlm.optimum.evaluation import Evaluation, digits_lost
 from nestedmlm.optimum.objective import Objective
-from nestedmlm.optimum.optimize import Optimum, digits_lost, optimize
+from nestedmlm.optimum.optimize import Optimum, optimize
 from nestedmlm.optimum.quadratic import RESOLVED
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.row_blocks import RowBlock, row_blocks

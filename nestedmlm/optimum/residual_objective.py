@@ -16,11 +16,12 @@ from nestedmlm.likelihood.criterion import degrees
 from nestedmlm.likelihood.elimination.panel_adjoint import panel_adjoint
 from nestedmlm.likelihood.plan import Plan
 from nestedmlm.optimum.curvature import curvature
-from nestedmlm.optimum.evaluation import Evaluation, evaluate
+from nestedmlm.optimum.evaluation import Evaluation, digits_lost, evaluate
 from nestedmlm.optimum.trust_region import attempt
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.pair_sums import PairSums
 
+_UNKNOWN = 1e-2  # deviance units of rounding from which the criterion is taken not to exist
 _DIFFERENCE_STEP = 1e-5  # of exact gradients, in free parameters
 
 
@@ -40,11 +41,22 @@ class ResidualObjective:
     REML: bool
 
     def at(self, point: FloatArray) -> ResidualPoint:
-        """Evaluate the criterion and its exact gradient."""
+        """Evaluate the criterion and its exact gradient.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If there is none, or the sums keep no digits of it: beside an edge where some rows are
+            fitted exactly it would be any number.
+        """
         n = self.plan.n_theta
         phi, free = point[:n], point[n:]
         stats = self.sums.at(free)
         ev = evaluate(phi, self.plan, stats, self.REML)
+        if digits_lost(ev, stats, self.REML) > _UNKNOWN:
+            raise np.linalg.LinAlgError(
+                "the residuals of some rows are so small that sums keep no digits of them"
+            )
         df, reml, _ = degrees(stats, self.REML)
         S_bar = reml * ev.S_inverse + np.outer(ev.v, ev.v) * (df / ev.r2)
         c_bar = self.sums.pull(panel_adjoint(stats, ev.state, 1.0, S_bar))

@@ -19,10 +19,11 @@ from nestedmlm.errors import ResidualStructureError
 from nestedmlm.likelihood.plan import Plan, theta_of_phi
 from nestedmlm.optimum.certificate import Certificate, min_slope
 from nestedmlm.optimum.control import Control
+from nestedmlm.optimum.evaluation import digits_lost
 from nestedmlm.optimum.few_blocks import unbounded_levels
 from nestedmlm.optimum.local_optimum import LocalOptimum, local_optimum
 from nestedmlm.optimum.objective import Objective
-from nestedmlm.optimum.optimize import CERTIFIED, Optimum, digits_lost, optimize, rounded
+from nestedmlm.optimum.optimize import CERTIFIED, Optimum, optimize, rounded
 from nestedmlm.optimum.residual_objective import ResidualObjective, ResidualPoint
 from nestedmlm.optimum.residual_starts import farther_starts, look_from, other_starts, phi_of
 from nestedmlm.optimum.trust_region import Descent, attempt, minimize
