@@ -154,9 +154,10 @@ def solve(
             "response exactly, or numbers are so large or small that digits are lost; rescale them"
         ) from error
     certificate = optimum.certificate
-    endless = None if prior else without_maximum(design, stats, REML=REML)
-    if endless is not None and certificate.holds:
-        certificate = replace(certificate, holds=False, message=endless)
+    if certificate.holds and prior is None:
+        endless = without_maximum(design, stats, REML=REML)
+        if endless is not None:
+            certificate = replace(certificate, holds=False, message=endless)
     return Solved(
         solution=solution,
         REML=REML,

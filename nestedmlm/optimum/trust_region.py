@@ -115,11 +115,8 @@ def minimize[Model: LocalModel](
         with np.errstate(
             all="ignore"
         ):  # where a gradient is huge, an infinite decrease is promised
-            size = _sizes(hessian, here.point) if relative else np.ones(len(here.point))
-            promised, lowest, step, predicted = local_step(
-                hessian * np.outer(size, size), here.gradient * size, radius, here.point / size,
-                None if lower is None else lower / size,
-            )  # fmt: skip
+            size = _sizes(hessian, here.point) if relative else None
+            promised, lowest, step, predicted = _sized_step(hessian, here, radius, lower, size)
         if moved is not None and wants_correction(promised, before):
             correction = symmetric_rank_one(correction, *moved)
             hessian, moved = here.hessian + correction, None
@@ -129,7 +126,8 @@ def minimize[Model: LocalModel](
             break
         length = math.sqrt(step @ step)
         used += 1
-        there = attempt(evaluate, within(here.point + size * step, lower))
+        moved_by = step if size is None else size * step
+        there = attempt(evaluate, within(here.point + moved_by, lower))
         actual = here.value - there.value if there is not None else -np.inf
         noise = rounding(here.value)
         ratio = (actual + noise) / (predicted + noise)
@@ -151,6 +149,22 @@ def minimize[Model: LocalModel](
         converged=converged or promised <= resolved,
         path=tuple(path),
     )
+
+
+def _sized_step(
+    hessian: FloatArray,
+    here: LocalModel,
+    radius: float,
+    lower: FloatArray | None,
+    size: FloatArray | None,
+) -> tuple[float, float, FloatArray, float]:
+    """`local_step` in units of `size`; None: in those of the point."""
+    if size is None:
+        return local_step(hessian, here.gradient, radius, here.point, lower)
+    return local_step(
+        hessian * np.outer(size, size), here.gradient * size, radius, here.point / size,
+        None if lower is None else lower / size,
+    )  # fmt: skip
 
 
 def _sizes(hessian: FloatArray, point: FloatArray) -> FloatArray:
