@@ -7,7 +7,6 @@ first asked for.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ import numpy as np
 from nestedmlm._typing import FloatArray, IntArray
 from nestedmlm.likelihood.elimination import variates, visit
 from nestedmlm.likelihood.elimination.variates import Variates
-from nestedmlm.likelihood.elimination.visit import Dense, Eliminated, Half
+from nestedmlm.likelihood.elimination.visit import Eliminated, Rearranged
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.leaf_levels import LeafLevels
 
 
-class LeavesEliminated(Eliminated):
+class LeavesEliminated(Rearranged):
     """Results of a visit in which leaf levels went first.
 
     Attributes
@@ -41,23 +40,6 @@ class LeavesEliminated(Eliminated):
             object.__setattr__(self, name, value)
 
     inner: Eliminated
-    T: FloatArray
-    stats: CrossProducts
-
-    @cached_property
-    def whole(self) -> Eliminated:
-        """The same by the elimination of the whole dense block."""
-        return visit.eliminate(self.T, self.stats)
-
-    @property
-    def chain(self) -> tuple[Half, ...]:
-        """As of the whole block."""
-        return self.whole.chain
-
-    @property
-    def dense(self) -> Dense | None:
-        """The whole block."""
-        return self.whole.dense
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.inner, self.T, self.stats)

@@ -13,22 +13,19 @@ Models in S and S-PLUS*, section 2.2, evaluate the likelihood so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nestedmlm._typing import FloatArray, IntArray
-from nestedmlm.likelihood.elimination import visit
 from nestedmlm.likelihood.elimination.variates import Variates
-from nestedmlm.likelihood.elimination.visit import Dense, Eliminated, Half
+from nestedmlm.likelihood.elimination.visit import Rearranged
 from nestedmlm.statistics.crossproducts import CrossProducts
 from nestedmlm.statistics.parts import FactorPart
 from nestedmlm.statistics.row_blocks import RowBlock
 
 
-class OrthogonallyEliminated(Eliminated):
+class OrthogonallyEliminated(Rearranged):
     """Results of an elimination from the rows.
 
     Attributes
@@ -70,8 +67,6 @@ class OrthogonallyEliminated(Eliminated):
         for name, value in {**made, **more}.items():
             object.__setattr__(self, name, value)
 
-    T: FloatArray
-    stats: CrossProducts
     ZZ: tuple[FloatArray, ...]
     covariances: tuple[FloatArray, ...]
     infoT: FloatArray
@@ -83,21 +78,6 @@ class OrthogonallyEliminated(Eliminated):
     def block_parts(self) -> tuple[tuple[FactorPart, ...], ...]:
         """Parts of the factors within each block of rows, as `ZZ` has them."""
         return tuple(block.parts for block in _blocks(self.stats))
-
-    @cached_property
-    def whole(self) -> Eliminated:
-        """The same from the sums of products, in all its parts."""
-        return visit.eliminate(self.T, replace(self.stats, row_blocks=None))
-
-    @property
-    def chain(self) -> tuple[Half, ...]:
-        """As from the sums of products."""
-        return self.whole.chain
-
-    @property
-    def dense(self) -> Dense | None:
-        """As from the sums of products."""
-        return self.whole.dense
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = ("T", "stats", "logdet", "S", "ZZ", "covariances", "infoT", "u", "b", "B")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -90,6 +90,34 @@ class Eliminated:
     BB: FloatArray
     chain: tuple[Half, ...]
     dense: Dense | None
+
+
+class Rearranged(Eliminated):
+    """Results of an elimination in another way, with the parts of this one when asked for.
+
+    Attributes
+    ----------
+    T, stats
+        What it was asked of.
+    """
+
+    T: FloatArray
+    stats: CrossProducts
+
+    @cached_property
+    def whole(self) -> Eliminated:
+        """The same by the visit of the whole statistics."""
+        return eliminate(self.T, self.stats)
+
+    @property
+    def chain(self) -> tuple[Half, ...]:
+        """As of the whole."""
+        return self.whole.chain
+
+    @property
+    def dense(self) -> Dense | None:
+        """As of the whole."""
+        return self.whole.dense
 
 
 def eliminate(T: FloatArray, stats: CrossProducts) -> Eliminated:
